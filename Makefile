@@ -1,0 +1,95 @@
+# Every target does its own set-up: a fresh machine needs python3, node, npm and make, nothing else.
+# Paths are relative, so that the checkout may stand under a path with spaces. Stamps are touched after success only.
+
+PYTHON ?= python3
+UV = uv==0.13.9
+ARGS ?=
+
+PY = .venv/bin/python
+PIP = $(PY) -m pip --disable-pip-version-check --no-input -qq
+NPM = npm --no-audit --no-fund --no-update-notifier --no-progress --loglevel=error
+COMPILE = $(PY) -m uv pip compile --quiet pyproject.toml --universal --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock" $(ARGS)
+
+RUNTIME = .venv/.runtime
+DEV = .venv/.dev
+MODULES = client/node_modules/.stamp
+PAGE = src/pulsebase/api/page/index.html
+CLIENT_SOURCES = $(shell find client \( -name node_modules -o -name dist -o -name coverage \) -prune \
+	-o -type f ! -name '*.tsbuildinfo' -print 2>/dev/null)
+
+.DELETE_ON_ERROR:
+.PHONY: help run test check bench format lock client clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: $(RUNTIME) $(PAGE) ## Start the demo: the page with two synthetic people (ARGS="--port 9000")
+	@.venv/bin/pulsebase demo $(ARGS)
+
+# The line pytest ends with stays the last one.
+test: $(DEV) $(PAGE) ## Everything a change has to pass (ARGS go to pytest)
+	@scripts/system-packages.sh
+	@echo "Checking the client"
+	@cd client && $(NPM) run check && $(NPM) test
+	@$(MAKE) --no-print-directory check
+	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(DEV) ## Style, types and the direction of dependencies
+	@echo "Checking the Python code"
+	@$(PY) -m ruff check --quiet
+	@$(PY) -m ruff format --check --quiet
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-logo
+
+bench: $(DEV) ## Run the benchmarks (ARGS go to them)
+	@$(PY) -m benchmarks $(ARGS)
+
+format: $(DEV) ## Write the code the way `make check` wants it
+	@$(PY) -m ruff check --fix --quiet
+	@$(PY) -m ruff format --quiet
+
+client: $(PAGE) ## Build the page
+
+# The runtime lock is compiled under the versions of the other one, so that what runs is what was tested.
+lock: .venv/.created ## Remake the lock files (ARGS=--upgrade for newer versions)
+	@$(PIP) install '$(UV)'
+	@$(COMPILE) --group dev --output-file requirements-dev.lock
+	@$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements.lock
+
+clean: ## Remove everything make has built
+	@rm -rf .venv client/node_modules client/dist client/coverage src/pulsebase/api/page build dist
+	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+.venv/.created:
+	@command -v $(PYTHON) >/dev/null || { echo "Pulsebase needs Python 3.11 or newer: no $(PYTHON) here." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Pulsebase needs Python 3.11 or newer: this is $$($(PYTHON) --version). Try make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up Python in .venv"
+	@$(PYTHON) -m venv --clear .venv || { echo "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(RUNTIME): .venv/.created requirements.lock pyproject.toml
+	@echo "Installing the locked Python packages"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): $(RUNTIME) requirements-dev.lock
+	@echo "Installing the locked development packages"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(MODULES): client/package.json client/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null || \
+		{ echo "The page needs Node.js 20.19 or newer, with npm, to build: not found here." >&2; exit 1; }
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019 ? 1 : 0)' || \
+		{ echo "The page needs Node.js 20.19 or newer to build: this is $$(node --version)." >&2; exit 1; }
+	@echo "Installing the locked client packages"
+	@cd client && $(NPM) ci
+	@touch $@
+
+$(PAGE): $(MODULES) $(CLIENT_SOURCES)
+	@echo "Building the page"
+	@cd client && $(NPM) run build
+	@touch $@

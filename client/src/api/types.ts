@@ -1,0 +1,59 @@
+/**
+ * The shapes of the answers, taken from the paths of the generated schema. This is the one module
+ * that knows how the OpenAPI document is built; everything else imports from here.
+ */
+import type { paths } from "./schema";
+
+/** Paths that can be read with GET. */
+export type GetPath = {
+  [P in keyof paths]: paths[P] extends { get: { responses: unknown } } ? P : never;
+}[keyof paths];
+
+export type QueryOf<P extends GetPath> = paths[P]["get"] extends {
+  parameters: { query?: infer Q };
+}
+  ? NonNullable<Q>
+  : never;
+
+export type AnswerOf<P extends GetPath> = paths[P]["get"] extends {
+  responses: { 200: { content: { "application/json": infer A } } };
+}
+  ? A
+  : never;
+
+export type UserList = AnswerOf<"/v1/users">;
+export type User = UserList["data"][number];
+export type MultiSeries = AnswerOf<"/v1/multi-user/timeseries">;
+export type UserSeries = MultiSeries["series"][number];
+
+/** What a series' columns hold, however the document spells the two variants. */
+export interface Columns {
+  timestamp: string[];
+  avg: number[];
+  min: number[];
+  max: number[];
+  count: number[];
+  value: number[] | null;
+}
+
+/** The columns of one series; `value` is there for raw readings only. */
+export function columnsOf(series: { columns: object }): Columns {
+  const found = series.columns as { [K in keyof Columns]?: Columns[K] | null };
+  return {
+    timestamp: found.timestamp ?? [],
+    avg: found.avg ?? [],
+    min: found.min ?? [],
+    max: found.max ?? [],
+    count: found.count ?? [],
+    value: found.value ?? null,
+  };
+}
+
+/** An error body after RFC 9457. */
+export interface Problem {
+  title?: string;
+  status?: number;
+  detail?: string;
+  request_id?: string;
+  errors?: { field: string; reason: string }[];
+}

@@ -1,0 +1,98 @@
+/** Texts of times and numbers, in the reader's language and the chosen zone. */
+import type { Span } from "../state/range";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+const MONTH_MS = 28 * DAY_MS;
+const YEAR_MS = 365 * DAY_MS;
+
+type Options = Intl.DateTimeFormatOptions;
+const formatters = new Map<string, Intl.DateTimeFormat>();
+
+function formatterOf(zone: string, locale: string | undefined, options: Options) {
+  const key = `${locale}|${zone}|${JSON.stringify(options)}`;
+  let found = formatters.get(key);
+  if (!found) {
+    found = new Intl.DateTimeFormat(locale, { timeZone: zone, ...options });
+    formatters.set(key, found);
+  }
+  return found;
+}
+
+function text(instant: number, zone: string, locale: string | undefined, options: Options): string {
+  return formatterOf(zone, locale, options).format(instant);
+}
+
+const TIME: Options = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const TIME_S: Options = { ...TIME, second: "2-digit" };
+const DAY: Options = { day: "numeric", month: "short" };
+const DATE: Options = { ...DAY, year: "numeric" };
+
+/** How ticks of a given distance are written: the tick itself, and a second line when it changes. */
+function tickStyle(step: number): { main: Options; under: Options | null } {
+  if (step < MINUTE_MS) return { main: TIME_S, under: DATE };
+  if (step < DAY_MS) return { main: TIME, under: DATE };
+  if (step < MONTH_MS) return { main: DAY, under: { year: "numeric" } };
+  if (step < YEAR_MS) return { main: { month: "short" }, under: { year: "numeric" } };
+  return { main: { year: "numeric" }, under: null };
+}
+
+export function tickLabels(
+  ticks: readonly number[],
+  step: number,
+  zone: string,
+  locale?: string,
+): string[] {
+  const { main, under } = tickStyle(step);
+  let former = "";
+  return ticks.map((tick) => {
+    const first = text(tick, zone, locale, main);
+    const second = under ? text(tick, zone, locale, under) : "";
+    if (second === former) return first;
+    former = second;
+    return `${first}\n${second}`;
+  });
+}
+
+/** The moment of a reading, or the stretch of a bucket, as the legend heads it. */
+export function stretchLabel(span: Span, zone: string, locale?: string): string {
+  const { start, end } = span;
+  const length = end - start;
+  const day = text(start, zone, locale, { weekday: "short", ...DATE });
+  if (length >= DAY_MS * 0.9) return day;
+  if (length < MINUTE_MS) return `${day}, ${text(start, zone, locale, TIME_S)}`;
+  return `${day}, ${text(start, zone, locale, TIME)}\u2013${text(end, zone, locale, TIME)}`;
+}
+
+/** Both ends of a range; what they have in common is said once, as the language has it. */
+export function spanLabel(span: Span, zone: string, locale?: string): string {
+  const short = span.end - span.start < 10 * MINUTE_MS;
+  const options = { ...DATE, ...(short ? TIME_S : TIME) };
+  return formatterOf(zone, locale, options).formatRange(span.start, span.end);
+}
+
+export function dateLabel(instant: number, zone: string, locale?: string): string {
+  return text(instant, zone, locale, DATE);
+}
+
+export function clockLabel(instant: number, zone: string, locale?: string): string {
+  return text(instant, zone, locale, TIME_S);
+}
+
+const INTERVALS: Record<string, string> = {
+  raw: "every reading",
+  "1s": "1 second",
+  "1m": "1 minute",
+  "15m": "15 minutes",
+  "1h": "1 hour",
+  "1d": "1 day",
+};
+
+export function intervalLabel(interval: string): string {
+  return INTERVALS[interval] ?? interval;
+}
+
+/** Heart rates to the beat: what the eye reads off a chart. */
+export function beats(value: number): string {
+  return value.toFixed(0);
+}

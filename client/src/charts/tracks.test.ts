@@ -1,0 +1,104 @@
+import { describe, expect, it } from "vitest";
+import type { UserSeries } from "../api/types";
+import { gapAfter, pointAt, RAW_GAP_MS, summarise, toTrack } from "./tracks";
+
+const at = (text: string) => Date.parse(text);
+
+function buckets(userId: string, rows: [string, number, number, number, number][]): UserSeries {
+  return {
+    user_id: userId,
+    count: rows.length,
+    columns: {
+      timestamp: rows.map((row) => row[0]),
+      avg: rows.map((row) => row[1]),
+      min: rows.map((row) => row[2]),
+      max: rows.map((row) => row[3]),
+      count: rows.map((row) => row[4]),
+      minutes: rows.map(() => 1),
+    },
+  };
+}
+
+function raw(userId: string, rows: [string, number][]): UserSeries {
+  const columns = { timestamp: rows.map((row) => row[0]), value: rows.map((row) => row[1]) };
+  return { user_id: userId, count: rows.length, columns };
+}
+
+const HOURS = buckets("alice", [
+  ["2026-01-01T00:00:00Z", 60, 50, 70, 10],
+  ["2026-01-01T01:00:00Z", 80, 70, 120, 30],
+  ["2026-01-01T03:00:00Z", 70, 65, 75, 20],
+]);
+
+describe("buckets", () => {
+  const track = toTrack(HOURS, "1h", "UTC");
+
+  it("are drawn at their middle and keep their edges", () => {
+    expect(track.x[0]).toBe(at("2026-01-01T00:30:00Z"));
+    expect(track.to[0]).toBe(at("2026-01-01T01:00:00Z"));
+    expect(track.raw).toBe(false);
+  });
+
+  it("break where the next one is missing", () => {
+    expect([0, 1, 2].map((i) => gapAfter(track, i))).toEqual([false, true, false]);
+  });
+
+  it("of a day are civil days of the zone, so that a change of time is no gap", () => {
+    const days = buckets("alice", [
+      ["2026-10-23T22:00:00Z", 60, 50, 70, 1],
+      ["2026-10-24T22:00:00Z", 60, 50, 70, 1],
+      ["2026-10-25T23:00:00Z", 60, 50, 70, 1],
+      ["2026-10-27T23:00:00Z", 60, 50, 70, 1],
+    ]);
+    const berlin = toTrack(days, "1d", "Europe/Berlin");
+    expect([0, 1, 2].map((i) => gapAfter(berlin, i))).toEqual([false, false, true]);
+  });
+
+  it("are found by any instant within them and by none outside", () => {
+    expect(pointAt(track, at("2026-01-01T01:00:01Z"))).toBe(1);
+    expect(pointAt(track, at("2026-01-01T03:59:59Z"))).toBe(2);
+    expect(pointAt(track, at("2026-01-01T02:30:00Z"))).toBeNull();
+    expect(pointAt(track, at("2025-12-31T23:00:00Z"))).toBeNull();
+  });
+
+  it("are summed up by their readings, not by the number of buckets", () => {
+    const all = summarise(track, at("2026-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z"));
+    expect(all).toEqual({ average: (600 + 2400 + 1400) / 60, low: 50, high: 120 });
+    expect(summarise(track, 0, 1)).toBeNull();
+  });
+});
+
+describe("raw readings", () => {
+  const track = toTrack(
+    raw("bob", [
+      ["2026-01-01T00:00:00.25Z", 60],
+      ["2026-01-01T00:01:00.25Z", 62],
+      ["2026-01-01T00:02:01Z", 64],
+    ]),
+    "raw",
+    "UTC",
+  );
+
+  it("are drawn at their instant", () => {
+    expect(track.raw).toBe(true);
+    expect(track.x[0]).toBe(at("2026-01-01T00:00:00.25Z"));
+    expect(track.low).toEqual(track.value);
+  });
+
+  it("break after more than the stated silence", () => {
+    expect((track.x[1] ?? 0) - (track.x[0] ?? 0)).toBe(RAW_GAP_MS);
+    expect([0, 1, 2].map((i) => gapAfter(track, i))).toEqual([false, true, false]);
+  });
+
+  it("are found from near by", () => {
+    expect(pointAt(track, at("2026-01-01T00:00:20Z"))).toBe(0);
+    expect(pointAt(track, at("2026-01-01T00:05:00Z"))).toBeNull();
+  });
+});
+
+it("an empty series is an empty track", () => {
+  const track = toTrack({ user_id: "nobody", count: 0, columns: {} }, "1m", "UTC");
+  expect(track.x).toEqual([]);
+  expect(pointAt(track, 0)).toBeNull();
+  expect(summarise(track, 0, 1)).toBeNull();
+});

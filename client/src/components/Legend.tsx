@@ -1,0 +1,99 @@
+import { beats, spanLabel, stretchLabel } from "../charts/labels";
+import { pointAt, summarise, type Track } from "../charts/tracks";
+import type { Span } from "../state/range";
+import { Icon } from "./Icon";
+
+export interface LegendProps {
+  people: readonly string[];
+  tracks: readonly Track[];
+  nameOf: (userId: string) => string;
+  colourOf: (userId: string) => string;
+  /** Where the cursor is; null when it is off the chart. */
+  instant: number | null;
+  span: Span;
+  zone: string;
+  unit: string;
+  onRemove: (userId: string) => void;
+}
+
+interface Reading {
+  value: number;
+  low: number;
+  high: number;
+}
+
+/** A person's figures at the cursor, or over all that is seen. */
+function readingOf(track: Track | undefined, instant: number | null, span: Span): Reading | null {
+  if (!track) return null;
+  if (instant === null) {
+    const summary = summarise(track, span.start, span.end);
+    return summary && { value: summary.average, low: summary.low, high: summary.high };
+  }
+  const index = pointAt(track, instant);
+  const [value, low, high] = [track.value, track.low, track.high].map((all) => all[index ?? -1]);
+  if (value === undefined || low === undefined || high === undefined) return null;
+  return { value, low, high };
+}
+
+function headingOf({ tracks, instant, span, zone }: LegendProps): string {
+  if (tracks.length === 0) return spanLabel(span, zone);
+  if (instant === null) return `Average and range, ${spanLabel(span, zone)}`;
+  for (const track of tracks) {
+    const index = pointAt(track, instant);
+    if (index === null) continue;
+    const start = track.from[index] ?? instant;
+    return stretchLabel({ start, end: track.to[index] ?? start }, zone);
+  }
+  return stretchLabel({ start: instant, end: instant }, zone);
+}
+
+function Figures({ reading, unit }: { reading: Reading | null; unit: string }) {
+  if (!reading) return <span className="legend-none">no reading</span>;
+  const { value, low, high } = reading;
+  return (
+    <>
+      <span className="legend-value">{beats(value)}</span>
+      <span className="legend-unit">{unit}</span>
+      {low !== high && (
+        <span className="legend-band">
+          {beats(low)}
+          {"\u2013"}
+          {beats(high)}
+        </span>
+      )}
+    </>
+  );
+}
+
+/** Who is on the chart, in which colour, with the figures at the cursor or over the whole range. */
+export function Legend(props: LegendProps) {
+  const { people, tracks, nameOf, colourOf, instant, span, unit, onRemove } = props;
+  return (
+    <div className="legend">
+      <p className="legend-heading">{headingOf(props)}</p>
+      <ul>
+        {people.map((id) => {
+          const track = tracks.find((one) => one.userId === id);
+          return (
+            <li key={id} className="legend-person">
+              <span className="legend-swatch" style={{ background: colourOf(id) }} />
+              <span className="legend-name">{nameOf(id)}</span>
+              {tracks.length > 0 && (
+                <Figures reading={readingOf(track, instant, span)} unit={unit} />
+              )}
+              <button
+                type="button"
+                className="icon-button icon-button-small"
+                aria-label={`Remove ${nameOf(id)} from the chart`}
+                title="Remove from the chart"
+                onClick={() => onRemove(id)}
+              >
+                <Icon name="close" size={14} />
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+    </div>
+  );
+}

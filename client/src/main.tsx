@@ -1,0 +1,16 @@
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { SeriesPage } from "./pages/SeriesPage";
+import "./styles/base.css";
+import "./styles/page.css";
+import "./styles/controls.css";
+import "./styles/chart.css";
+
+const root = document.getElementById("root");
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <SeriesPage />
+    </StrictMode>,
+  );
+}

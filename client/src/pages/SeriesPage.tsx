@@ -1,0 +1,100 @@
+import { useMemo, useState } from "react";
+import { DARK_THEME, LIGHT_THEME, lineColour } from "../charts/palette";
+import { Icon } from "../components/Icon";
+import { PeoplePicker } from "../components/PeoplePicker";
+import { RangePicker } from "../components/RangePicker";
+import { useMedia } from "../state/useMedia";
+import { usePage } from "../state/usePage";
+import { useDirectory } from "../state/usePeople";
+import { goTo, useView } from "../state/useView";
+import { ChartPanel } from "./ChartPanel";
+
+function Header() {
+  return (
+    <header className="header">
+      <a className="wordmark" href="/app/">
+        <Icon name="pulse" size={24} />
+        Pulsebase
+      </a>
+      <nav aria-label="Elsewhere">
+        <a href="/docs">API</a>
+      </nav>
+    </header>
+  );
+}
+
+function toggled(people: readonly string[], id: string): string[] {
+  return people.includes(id) ? people.filter((one) => one !== id) : [...people, id];
+}
+
+/** Series of chosen people over a chosen range. */
+export function SeriesPage() {
+  const view = useView();
+  const [query, setQuery] = useState("");
+  const [width, setWidth] = useState(0);
+  const directory = useDirectory(query.trim());
+  const page = usePage(view, directory, width);
+  const dark = useMedia("(prefers-color-scheme: dark)");
+  const wide = useMedia("(min-width: 56rem)");
+  const theme = dark ? DARK_THEME : LIGHT_THEME;
+  const { people, slots, nameOf, zone } = page;
+  const colourOf = useMemo(() => {
+    return (id: string) => lineColour(theme, slots.get(id) ?? 0);
+  }, [theme, slots]);
+  const onToggle = (id: string) => goTo({ people: toggled(people, id) });
+
+  const picker = (
+    <PeoplePicker
+      directory={directory}
+      query={query}
+      onQuery={setQuery}
+      chosen={people}
+      colourOf={colourOf}
+      zone={zone}
+      onToggle={onToggle}
+    />
+  );
+  return (
+    <>
+      <Header />
+      <div className="layout">
+        <aside className="side" aria-label="People">
+          {wide ? (
+            <>
+              <h2 className="side-title">People</h2>
+              {picker}
+            </>
+          ) : (
+            <details className="fold" open={view.people?.length === 0}>
+              <summary>
+                <span className="side-title">People</span>
+                <span className="faint fold-note">
+                  {people.map(nameOf).join(", ") || "nobody chosen"}
+                </span>
+              </summary>
+              {picker}
+            </details>
+          )}
+        </aside>
+        <main className="main">
+          <h1 className="visually-hidden">Heart rate</h1>
+          <RangePicker
+            choice={page.choice}
+            span={page.asked}
+            zone={zone}
+            folded={!wide}
+            onPreset={(preset) => goTo({ range: { kind: "preset", preset } })}
+            onSpan={(span) => goTo({ range: { kind: "span", span } })}
+          />
+          <ChartPanel
+            page={page}
+            theme={theme}
+            colourOf={colourOf}
+            onRemove={onToggle}
+            onWidth={setWidth}
+          />
+        </main>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import { formatView, MAX_PEOPLE, parseView, type View } from "./url";
+
+const at = (text: string) => Date.parse(text);
+const nothing: View = { people: null, range: null, zone: null };
+
+describe("the address", () => {
+  const views: [string, View][] = [
+    ["nothing chosen yet", nothing],
+    ["nobody chosen", { ...nothing, people: [] }],
+    ["a preset", { people: ["alice", "bob"], range: { kind: "preset", preset: "7d" }, zone: null }],
+    [
+      "a span and a zone",
+      {
+        people: ["a.b_c:d@e+f-g"],
+        range: {
+          kind: "span",
+          span: { start: at("2026-11-21T10:00:00Z"), end: at("2026-11-21T10:00:01.5Z") },
+        },
+        zone: "America/Argentina/Buenos_Aires",
+      },
+    ],
+  ];
+  it.each(views)("survives a round trip: %s", (_name, view) => {
+    expect(parseView(formatView(view))).toEqual(view);
+  });
+
+  it("can be read by people", () => {
+    const range = {
+      kind: "span",
+      span: { start: at("2026-11-21T10:00:00Z"), end: at("2026-11-21T11:00:00Z") },
+    } as const;
+    expect(formatView({ people: ["alice", "x@y:z"], range, zone: "Europe/Berlin" })).toBe(
+      "?people=alice&people=x@y:z&start=2026-11-21T10:00:00Z&end=2026-11-21T11:00:00Z&tz=Europe/Berlin",
+    );
+    expect(formatView(nothing)).toBe("");
+  });
+
+  it("takes nothing that makes no sense", () => {
+    expect(parseView("?range=fortnight&tz=Mars/Base").range).toBeNull();
+    expect(parseView("?range=fortnight&tz=Mars/Base").zone).toBeNull();
+    expect(parseView("?start=2026-01-02T00:00:00Z&end=2026-01-01T00:00:00Z").range).toBeNull();
+    expect(parseView("?start=2026-01-02T00:00:00Z").range).toBeNull();
+    expect(parseView("?start=1960-01-02T00:00:00Z&end=2026-01-01T00:00:00Z").range).toBeNull();
+  });
+
+  it("names each person once, and no more than have a colour", () => {
+    expect(parseView("?people=a&people=b&people=a&people=a%20b&people=").people).toEqual([
+      "a",
+      "b",
+    ]);
+    const many = Array.from({ length: 20 }, (_, i) => `people=p${i}`).join("&");
+    expect(parseView(`?${many}`).people).toHaveLength(MAX_PEOPLE);
+  });
+});

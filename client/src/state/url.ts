@@ -1,0 +1,65 @@
+/**
+ * What the page shows, as its address says it:
+ *   ?people=a&people=b&range=24h      or   &start=2026-11-21T10:00:00Z&end=2026-11-21T11:00:00Z
+ *   &tz=Europe/Berlin                 only when it is not the reader's own zone
+ * `people=` alone means that nobody is chosen; without it the page proposes somebody.
+ */
+import { isPresetId, type RangeChoice } from "./range";
+import { isZone } from "./zone";
+
+/** As many people as there are colours that can be told apart. */
+export const MAX_PEOPLE = 8;
+
+export interface View {
+  people: string[] | null;
+  range: RangeChoice | null;
+  zone: string | null;
+}
+
+const USER_ID = /^[A-Za-z0-9._:@+-]{1,128}$/;
+
+function parsePeople(params: URLSearchParams): string[] | null {
+  if (!params.has("people")) return null;
+  const valid = params.getAll("people").filter((id) => USER_ID.test(id));
+  return [...new Set(valid)].slice(0, MAX_PEOPLE);
+}
+
+function parseRange(params: URLSearchParams): RangeChoice | null {
+  const preset = params.get("range");
+  if (preset !== null && isPresetId(preset)) return { kind: "preset", preset };
+  const start = Date.parse(params.get("start") ?? "");
+  const end = Date.parse(params.get("end") ?? "");
+  if (!(start >= 0 && end > start)) return null;
+  return { kind: "span", span: { start, end } };
+}
+
+export function parseView(search: string): View {
+  const params = new URLSearchParams(search);
+  const zone = params.get("tz");
+  return {
+    people: parsePeople(params),
+    range: parseRange(params),
+    zone: zone !== null && isZone(zone) ? zone : null,
+  };
+}
+
+/** `2026-11-21T10:00:00Z`; milliseconds only where there are some. */
+export function instantText(instant: number): string {
+  return new Date(instant).toISOString().replace(".000Z", "Z");
+}
+
+export function formatView(view: View): string {
+  const params = new URLSearchParams();
+  for (const id of view.people ?? []) params.append("people", id);
+  if (view.people?.length === 0) params.append("people", "");
+  if (view.range?.kind === "preset") params.set("range", view.range.preset);
+  if (view.range?.kind === "span") {
+    params.set("start", instantText(view.range.span.start));
+    params.set("end", instantText(view.range.span.end));
+  }
+  if (view.zone !== null) params.set("tz", view.zone);
+  // These three may stand in a query as they are; addresses are read by people too.
+  const text = params.toString();
+  const plain = text.replaceAll("%3A", ":").replaceAll("%2F", "/").replaceAll("%40", "@");
+  return plain ? `?${plain}` : "";
+}

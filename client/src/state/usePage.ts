@@ -1,0 +1,95 @@
+/** What the series page knows, put together from the address, the people and the answers. */
+import { useEffect, useMemo, useRef } from "react";
+import { maxPointsFor } from "../charts/density";
+import { assignSlots } from "../charts/palette";
+import {
+  defaultRange,
+  extentOf,
+  pictureSpan,
+  type RangeChoice,
+  resolveRange,
+  type Span,
+} from "./range";
+import type { View } from "./url";
+import { useClock } from "./useClock";
+import { type Directory, useRecords } from "./usePeople";
+import { type Question, type SeriesState, useSeries } from "./useSeries";
+import { goTo } from "./useView";
+import { browserZone } from "./zone";
+
+/** With no more people than this, an address that names none shows them all. */
+const FEW_PEOPLE = 4;
+const NOBODY: readonly string[] = [];
+
+export interface Page {
+  people: readonly string[];
+  slots: ReadonlyMap<string, number>;
+  nameOf: (userId: string) => string;
+  choice: RangeChoice | null;
+  zone: string;
+  now: number;
+  /** What was asked for. */
+  asked: Span;
+  /** What the chart draws: the former stretch while an answer is awaited or failed. */
+  drawn: Span;
+  /** From the first to the last reading of the chosen people. */
+  extent: Span | null;
+  series: SeriesState;
+}
+
+/** An address that leaves people or range open is completed, without a step in the history. */
+function useCompletion(view: View, directory: Directory, extent: Span | null, known: boolean) {
+  const { answered, users, hasMore } = directory;
+  useEffect(() => {
+    if (view.people === null) {
+      if (answered !== "") return;
+      const few = !hasMore && users.length <= FEW_PEOPLE;
+      goTo({ people: few ? users.map((user) => user.user_id) : [] }, "replace");
+    } else if (view.range === null && known) {
+      goTo({ range: defaultRange(extent, Date.now()) }, "replace");
+    }
+  }, [view.people, view.range, answered, users, hasMore, extent, known]);
+}
+
+function useSlots(people: readonly string[]): ReadonlyMap<string, number> {
+  const former = useRef<ReadonlyMap<string, number>>(new Map());
+  return useMemo(() => {
+    former.current = assignSlots(former.current, people);
+    return former.current;
+  }, [people]);
+}
+
+export function usePage(view: View, directory: Directory, width: number): Page {
+  const people = view.people ?? NOBODY;
+  const choice = view.range;
+  const zone = view.zone ?? browserZone();
+  const slots = useSlots(people);
+
+  const records = useRecords(people, directory.users);
+  const known = people.every((id) => records.has(id));
+  const extent = useMemo(() => {
+    return extentOf(people.flatMap((id) => records.get(id) ?? []));
+  }, [people, records]);
+  useCompletion(view, directory, extent, known);
+
+  const now = useClock(choice);
+  const wanted = resolveRange(choice ?? { kind: "preset", preset: "24h" }, now, extent, zone);
+  const { start, end } = wanted;
+  const asked = useMemo<Span>(() => ({ start, end }), [start, end]);
+
+  const maxPoints = maxPointsFor(width);
+  const needsExtent = choice?.kind === "preset" && choice.preset === "all";
+  const ready = choice !== null && people.length > 0 && width > 0 && (known || !needsExtent);
+  const question = useMemo<Question | null>(() => {
+    return ready ? { people, span: asked, zone, maxPoints } : null;
+  }, [ready, people, asked, zone, maxPoints]);
+  const series = useSeries(question);
+
+  const former = series.picture?.question.span ?? null;
+  const failed = series.error !== null;
+  const drawn = useMemo(() => {
+    return failed && former ? former : pictureSpan(asked, former);
+  }, [failed, asked, former]);
+  const nameOf = (id: string) => records.get(id)?.name ?? id;
+  return { people, slots, nameOf, choice, zone, now, asked, drawn, extent, series };
+}

@@ -1,0 +1,22 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// Where `npm run dev` finds a running server; the built page is served by that server itself.
+const DEV_API = "http://127.0.0.1:8000";
+
+export default defineConfig({
+  base: "/app/",
+  plugins: [react()],
+  build: {
+    outDir: "../src/pulsebase/api/page",
+    emptyOutDir: true,
+    // No data: addresses and no inline scripts, so that a strict Content-Security-Policy holds.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+  server: {
+    // The server refuses foreign Host and Origin headers, so the proxy speaks as a local page.
+    proxy: { "/v1": { target: DEV_API, changeOrigin: true, headers: { origin: DEV_API } } },
+  },
+  test: { environment: "node", include: ["src/**/*.test.ts"] },
+});

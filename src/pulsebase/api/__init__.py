@@ -1,0 +1,1 @@
+"""The HTTP border: the only part that knows FastAPI."""

@@ -1,0 +1,265 @@
+"""From the bytes of an ingest request to columns of candidates.
+
+The usual request is decoded in one pass by msgspec. Only a body that does not fit exactly is read again item by item,
+so
+that one bad reading is refused by name and the rest is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.api.errors import ProblemError
+from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.timerange import parse_reading_time
+
+MAX_BATCH = 1_000
+
+
+class ReadingIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A reading as a device sends it."""
+
+    device_id: str | int
+    user_id: str | int
+    timestamp: str
+    heart_rate: float
+    confidence: int | None = None
+
+
+class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A batch as a device sends it."""
+
+    readings: list[ReadingIn]
+
+
+_single = msgspec.json.Decoder(ReadingIn)
+_batch = msgspec.json.Decoder(BatchIn)
+
+
+def decode_single(body: bytes) -> Candidates:
+    """One reading.
+
+    Raises:
+        ProblemError: the body is no JSON.
+        RejectedError: a field is missing, unknown or of the wrong type.
+    """
+    try:
+        return _columns([_single.decode(body)])
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        pass
+    item = _loads(body)
+    parsed = _parse_item(item, 0)
+    if isinstance(parsed, FieldError):
+        raise RejectedError.of(parsed.field, parsed.reason)
+    return _of_parsed([parsed])
+
+
+def decode_batch(body: bytes) -> tuple[Candidates, list[FieldError], int]:
+    """Up to `MAX_BATCH` readings: those that could be read, the refusals of those that could not, and how many came.
+
+    Raises:
+        ProblemError: the body is no JSON.
+        RejectedError: `readings` is missing, empty, too long, or not alone.
+    """
+    try:
+        readings = _batch.decode(body).readings
+        _check_length(len(readings))
+        return _columns(readings), [], len(readings)
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        pass
+    items = _batch_items(_loads(body))
+    _check_length(len(items))
+    parsed, errors = [], []
+    for index, item in enumerate(items):
+        result = _parse_item(item, index)
+        if isinstance(result, FieldError):
+            errors.append(result)
+        else:
+            parsed.append(result)
+    return _of_parsed(parsed), errors, len(items)
+
+
+_Parsed = tuple[int, str, str, int, float, int]
+
+
+def _columns(readings: Sequence[ReadingIn]) -> Candidates:
+    return Candidates(
+        _id_texts([reading.user_id for reading in readings]),
+        _id_texts([reading.device_id for reading in readings]),
+        times_us([reading.timestamp for reading in readings]),
+        np.array([reading.heart_rate for reading in readings], np.float64),
+        _confidences([reading.confidence for reading in readings]),
+    )
+
+
+def _of_parsed(parsed: Sequence[_Parsed]) -> Candidates:
+    columns = list(zip(*parsed, strict=True)) or [()] * 6
+    positions, users, devices, times, values, confidences = columns
+    return Candidates(
+        users,
+        devices,
+        np.array(times, np.int64),
+        np.array(values, np.float64),
+        np.array(confidences, np.int8),
+        np.array(positions, np.int64),
+    )
+
+
+def times_us(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Microseconds since 1970 of ISO 8601 times; whole columns of `2024-01-15T10:00:00Z` are read at once.
+
+    Raises:
+        ValueError: one of the texts is no time.
+    """
+    fast = _times_of_one_form(texts)
+    return fast if fast is not None else np.array([parse_reading_time(text) for text in texts], np.int64)
+
+
+_FORM = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
+_DIGITS = ord("0") == _FORM
+
+
+def _times_of_one_form(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
+    """The column if every text has the form `2024-01-15T10:00:00Z` and names a time that exists, else None."""
+    try:
+        raw = "".join(texts).encode("ascii")
+    except UnicodeEncodeError:
+        return None
+    if len(raw) != len(texts) * len(_FORM):
+        return None
+    letters = np.frombuffer(raw, np.uint8).reshape(len(texts), len(_FORM))
+    digits = letters - np.uint8(ord("0"))
+    if not (np.where(_DIGITS, digits <= 9, letters == _FORM)).all():
+        return None
+    naive = letters[:, :19].tobytes()
+    try:
+        return np.frombuffer(naive, "S19").astype("datetime64[s]").astype(np.int64) * 1_000_000
+    except ValueError:
+        return None
+
+
+def _id_texts(ids: list[str | int]) -> list[str]:
+    return [value if type(value) is str else str(value) for value in ids]
+
+
+def _confidences(values: list[int | None]) -> npt.NDArray[np.int8]:
+    if not any(value is not None for value in values):
+        return np.full(len(values), NO_CONFIDENCE, np.int8)
+    return np.array([_confidence_code(value) for value in values], np.int8)
+
+
+def _confidence_code(value: int | None) -> int:
+    """-1 for none; anything that is no confidence becomes a number that validation refuses."""
+    if value is None:
+        return NO_CONFIDENCE
+    return value if 0 <= value <= 3 else 100
+
+
+def _check_length(count: int) -> None:
+    if count == 0:
+        raise RejectedError.of("readings", "is empty; send 1 to 1,000 readings")
+    if count > MAX_BATCH:
+        raise RejectedError.of("readings", f"holds {count} readings; at most {MAX_BATCH} are taken at a time")
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return json.loads(
+            body
+        )  # reads NaN and Infinity, which Python clients write, so that only their item is refused
+    except RecursionError:
+        raise ProblemError("malformed-body", "the body is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise ProblemError("malformed-body", "the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ProblemError("malformed-body", f"the body is not JSON: {error.msg} at byte {error.pos}") from None
+    except ValueError:
+        raise ProblemError("malformed-body", "the body holds a number that is too long") from None
+
+
+def _batch_items(body: Any) -> list[Any]:
+    if not isinstance(body, dict):
+        raise RejectedError.of("body", "must be an object with the field readings")
+    unknown = [name for name in body if name != "readings"]
+    if unknown:
+        raise RejectedError([FieldError(_safe_name(name), "is not a known field") for name in unknown])
+    if not isinstance(body.get("readings"), list):
+        raise RejectedError.of("readings", "must be a list of readings")
+    return list(body["readings"])
+
+
+class _FaultError(Exception):
+    """The first fault of a reading, by field."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field, self.reason = field, reason
+
+
+def _parse_item(item: Any, index: int) -> _Parsed | FieldError:
+    """One reading as columns, or the first of its faults. Bounds are judged later, with the whole column."""
+    try:
+        _check_fields(item)
+        user_id, device_id = _id_text(item, "user_id"), _id_text(item, "device_id")
+        time_us, value = _time_of(item["timestamp"]), _value_of(item[HEART_RATE.name])
+        return index, user_id, device_id, time_us, value, _confidence_of(item.get("confidence"))
+    except _FaultError as fault:
+        return FieldError(fault.field, fault.reason, index)
+
+
+def _check_fields(item: Any) -> None:
+    if not isinstance(item, dict):
+        raise _FaultError("reading", "must be an object")
+    for name in item:
+        if name not in ReadingIn.__struct_fields__:
+            raise _FaultError(_safe_name(name), "is not a known field")
+    for name in ("device_id", "user_id", "timestamp", HEART_RATE.name):
+        if name not in item:
+            raise _FaultError(name, "is required")
+
+
+def _id_text(item: dict[str, Any], name: str) -> str:
+    value = item[name]
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise _FaultError(name, "must be a text or an integer")
+    try:
+        return str(value)
+    except ValueError:  # an integer of thousands of digits
+        raise _FaultError(name, "is too long") from None
+
+
+def _time_of(value: Any) -> int:
+    if not isinstance(value, str):
+        raise _FaultError("timestamp", "must be a text such as 2024-01-15T10:00:00Z")
+    try:
+        return parse_reading_time(value)
+    except (ValueError, OverflowError) as error:
+        raise _FaultError("timestamp", str(error)) from None
+
+
+def _value_of(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _FaultError(HEART_RATE.name, "must be a number")
+    if isinstance(value, float) and math.isnan(value):
+        raise _FaultError(HEART_RATE.name, "is not a number")
+    return float(max(-1e6, min(1e6, value)))  # a JSON integer may be too long for a double
+
+
+def _confidence_of(value: Any) -> int:
+    if isinstance(value, bool) or not (value is None or isinstance(value, int)):
+        raise _FaultError("confidence", "must be 0, 1, 2 or 3")
+    return _confidence_code(value)
+
+
+def _safe_name(name: str) -> str:
+    """An unknown field's name for an error: cut, since anything may stand there."""
+    return name[:64]

@@ -1,0 +1,154 @@
+"""Answers as bytes: JSON, CSV and Arrow."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from fastapi import Request, Response
+
+from pulsebase.api.errors import ProblemError
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.timerange import format_us
+from pulsebase.query.series import PersonSeries, SeriesAnswer
+
+JSON = "application/json"
+CSV = "text/csv"
+ARROW = "application/vnd.apache.arrow.stream"
+
+_BUCKET_COLUMNS = ("timestamp", "avg", "min", "max", "count", "minutes")
+_RAW_COLUMNS = ("timestamp", "value", "device_id", "confidence")
+
+
+def negotiated(request: Request) -> str:
+    """The media type to answer in: the first one of `Accept` that the series routes know.
+
+    Raises:
+        ProblemError: `Accept` names none of them.
+    """
+    accept = request.headers.get("accept", "*/*")
+    for entry in accept.split(","):
+        wanted = entry.split(";")[0].strip().lower()
+        if wanted in (CSV, ARROW, JSON):
+            return wanted
+        if wanted in ("*/*", "application/*", ""):
+            return JSON
+        if wanted == "text/*":
+            return CSV
+    raise ProblemError("not-acceptable", f"answers come as {JSON}, {CSV} or {ARROW}")
+
+
+def timestamps(times_us: pa.Array) -> list[str]:
+    """`2024-01-15T10:00:00Z` for each time; fractions only where they are not zero."""
+    values = times_us.to_numpy(zero_copy_only=False)
+    whole = values % 1_000_000 == 0
+    texts: list[str] = np.char.add(np.datetime_as_string((values // 1_000_000).astype("datetime64[s]")), "Z").tolist()
+    for place in np.flatnonzero(~whole):
+        texts[place] = format_us(int(values[place]))
+    return texts
+
+
+def column_names(answer: SeriesAnswer) -> tuple[str, ...]:
+    """The columns that the answer shows."""
+    return _RAW_COLUMNS if answer.plan.resolution is Resolution.RAW else _BUCKET_COLUMNS
+
+
+def json_columns(person: PersonSeries, names: Sequence[str]) -> dict[str, list[Any]]:
+    """A person's columns as JSON values."""
+    return {
+        name: timestamps(person.columns[name]) if name == "timestamp" else person.columns[name].to_pylist()
+        for name in names
+    }
+
+
+def frame_of(answer: SeriesAnswer) -> dict[str, Any]:
+    """What an answer says of itself: metric, unit, interval, table, zone and range."""
+    plan = answer.plan
+    return {
+        "metric": HEART_RATE.table,
+        "unit": HEART_RATE.unit,
+        "interval": plan.resolution.value,
+        "table": plan.table,
+        "tz": plan.question.tz,
+        "start": format_us(plan.range.start_us),
+        "end": format_us(plan.range.end_us),
+    }
+
+
+def said_in_headers(answer: SeriesAnswer) -> dict[str, str]:
+    """The same for answers whose body has no place for it."""
+    frame = frame_of(answer)
+    return {f"Pulsebase-{name.title()}": frame[name] for name in ("interval", "table", "tz", "start", "end")}
+
+
+def tabular(answer: SeriesAnswer) -> pa.Table:
+    """One row a bucket or reading, `user_id` first, times as UTC timestamps."""
+    names = column_names(answer)
+    parts = [
+        pa.table([_repeated(person), *_typed(person, names)], names=["user_id", *names]) for person in answer.series
+    ]
+    if parts:
+        return pa.concat_tables(parts).combine_chunks()
+    return pa.table({name: pa.array([], pa.string()) for name in ("user_id", *names)})
+
+
+def csv_bytes(answer: SeriesAnswer) -> bytes:
+    """The table as CSV (RFC 4180), with a header line."""
+    table = tabular(answer)
+    if table.num_rows:
+        place = table.schema.get_field_index("timestamp")
+        table = table.set_column(
+            place, "timestamp", pa.array(timestamps(table["timestamp"].cast(pa.int64()).combine_chunks()))
+        )
+    out = io.BytesIO()
+    out.write((",".join(table.column_names) + "\r\n").encode())
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed", eol="\r\n")
+    pyarrow.csv.write_csv(table, out, options)
+    return out.getvalue()
+
+
+def arrow_bytes(answer: SeriesAnswer) -> bytes:
+    """The table as an Arrow IPC stream; what the answer says of itself is in the schema's metadata."""
+    table = tabular(answer).replace_schema_metadata(frame_of(answer))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def tagged(request: Request, body: bytes, media_type: str, headers: dict[str, str] | None = None) -> Response:
+    """An answer with an ETag of its bytes; 304 without them if the client has them already."""
+    etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+    all_headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Accept"} | (headers or {})
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if etag in known or known == ["*"]:
+        return Response(status_code=304, headers=all_headers)
+    return Response(body, headers=all_headers, media_type=media_type)
+
+
+def respond(request: Request, answer: SeriesAnswer, as_json: dict[str, Any], media_type: str) -> Response:
+    """The answer in the negotiated form."""
+    if media_type == CSV:
+        return tagged(request, csv_bytes(answer), "text/csv; charset=utf-8", said_in_headers(answer))
+    if media_type == ARROW:
+        return tagged(request, arrow_bytes(answer), ARROW, said_in_headers(answer))
+    return tagged(request, msgspec.json.encode(as_json), JSON)
+
+
+def _repeated(person: PersonSeries) -> pa.Array:
+    return pa.array([person.user_id] * len(person), pa.string())
+
+
+def _typed(person: PersonSeries, names: Sequence[str]) -> list[pa.Array]:
+    return [
+        pc.cast(person.columns[name], pa.timestamp("us", tz="UTC")) if name == "timestamp" else person.columns[name]
+        for name in names
+    ]

@@ -1,0 +1,145 @@
+"""One shape for every error: `application/problem+json` (RFC 9457). Nothing of a request's values is repeated in it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from pulsebase.model.errors import (
+    FieldError,
+    QueryTimeoutError,
+    RejectedError,
+    RetryLaterError,
+    StopError,
+    TooManyRowsError,
+    UnknownUserError,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Every problem type: its slug in `type`, and what it means. `docs/reference/errors.md` is checked against this table.
+PROBLEMS: Mapping[str, tuple[int, str]] = {
+    "invalid-request": (400, "Something in the request is wrong; `errors` names the fields."),
+    "malformed-body": (400, "The body cannot be read at all: not JSON, not gzip, cut short."),
+    "nothing-accepted": (400, "Every reading of a batch was refused; `errors` says why."),
+    "too-many-rows": (400, "The answer would be longer than the row limit."),
+    "forbidden-host": (403, "The request's Host or Origin is not one the server answers to."),
+    "not-found": (404, "No such route, or nobody of that id is known, or nothing was found."),
+    "method-not-allowed": (405, "The route does not know this method."),
+    "not-acceptable": (406, "The route cannot answer in any of the media types of Accept."),
+    "body-too-large": (413, "The body is larger than the limit, as sent or as unpacked."),
+    "unsupported-media-type": (415, "The body's type or encoding is not one the route reads."),
+    "query-timeout": (422, "The query ran into the time limit and was cancelled."),
+    "internal-error": (500, "A fault of the server; the log has it under the request id."),
+    "unavailable": (503, "The request may succeed later, see Retry-After; nothing of it was stored."),
+}
+
+
+class ProblemError(Exception):
+    """An error that only the border knows, by its slug in `PROBLEMS`."""
+
+    def __init__(self, slug: str, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+        self.extra = extra
+
+
+def problem(
+    request: Request, slug: str, detail: str, headers: Mapping[str, str] | None = None, **extra: Any
+) -> Response:
+    """The error answer of this slug."""
+    status = PROBLEMS[slug][0]
+    body = {
+        "type": f"urn:pulsebase:problem:{slug}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "request_id": request.scope.get("pulsebase.request_id", ""),
+    } | extra
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/problem+json")
+
+
+def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:
+    """Field errors as the answers show them; the index only where there is one."""
+    return [
+        ({} if error.index is None else {"index": error.index}) | {"field": error.field, "reason": error.reason}
+        for error in errors
+    ]
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error of the packages below, and of the framework, into a problem."""
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ProblemError)
+        return problem(request, error.slug, error.detail, **error.extra)
+
+    async def on_rejected(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RejectedError)
+        slug = "too-many-rows" if isinstance(error, TooManyRowsError) else "invalid-request"
+        return problem(request, slug, str(error), errors=field_errors(error.errors))
+
+    async def on_retry(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RetryLaterError)
+        return problem(request, "unavailable", str(error), {"Retry-After": str(error.retry_after_s)})
+
+    async def on_stop(request: Request, error: Exception) -> Response:
+        logger.error("the store needs a person: %s", error)
+        return problem(request, "unavailable", "the store needs its operator", {"Retry-After": "60"})
+
+    async def on_unknown_user(request: Request, _: Exception) -> Response:
+        return problem(request, "not-found", "nobody of that id is known")
+
+    async def on_timeout(request: Request, error: Exception) -> Response:
+        return problem(request, "query-timeout", str(error))
+
+    async def on_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        found = [_of_pydantic(entry) for entry in error.errors()]
+        detail = "; ".join(f"{entry.field}: {entry.reason}" for entry in found)
+        return problem(request, "invalid-request", detail, errors=field_errors(found))
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
+        detail = "there is no such route" if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
+        return problem(request, slug, detail, error.headers)
+
+    async def on_fault(request: Request, error: Exception) -> Response:
+        logger.error("request %s failed", request.scope.get("pulsebase.request_id", ""), exc_info=error)
+        return problem(request, "internal-error", "the server failed; its log has the details under the request id")
+
+    handlers: dict[type[Exception], Any] = {
+        ProblemError: on_problem,
+        RejectedError: on_rejected,
+        RetryLaterError: on_retry,
+        StopError: on_stop,
+        UnknownUserError: on_unknown_user,
+        QueryTimeoutError: on_timeout,
+        RequestValidationError: on_validation,
+        HTTPException: on_http,
+        Exception: on_fault,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+_REASONS = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known parameter",
+}
+
+
+def _of_pydantic(entry: Mapping[str, Any]) -> FieldError:
+    location = [str(part) for part in entry["loc"] if part not in ("query", "body", "path")]
+    name = location[0] if location else "body"
+    reason = _REASONS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ")
+    return FieldError(name, reason[:1].lower() + reason[1:])

@@ -1,0 +1,77 @@
+"""What only the owner may ask, over the Unix socket."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from pulsebase.api.body import read_body
+from pulsebase.api.encode import JSON
+from pulsebase.api.errors import ProblemError, field_errors
+from pulsebase.api.guard import came_by_socket
+from pulsebase.api.routes.readings import count_readings
+from pulsebase.api.schemas import BatchAccepted, CheckResult, OriginParameters
+from pulsebase.api.services import Services
+from pulsebase.ingest import Candidates, validate
+
+_BLOCK_LIMIT_BYTES = 256 << 20
+
+
+def _owner_only(request: Request) -> None:
+    if not came_by_socket(request.scope):
+        raise ProblemError("not-found", "there is no such route")
+
+
+def router(services: Services) -> APIRouter:
+    """Under `/v1/admin`; unknown to anybody who does not come by the socket."""
+    routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(_owner_only)])
+
+    @routes.post("/check", response_model=CheckResult)
+    def check() -> Response:
+        """Compare every rollup with a recomputation from the raw readings."""
+        return Response(msgspec.json.encode(services.store.check()), media_type=JSON)
+
+    @routes.post("/readings", status_code=202, response_model=BatchAccepted)
+    async def store_readings(request: Request, origin: Annotated[OriginParameters, Query()]) -> Response:
+        """Store one block of an import: an Arrow stream of `user_id`, `device_id`, `time_us`, `value`, `confidence`
+        (-1 for
+        none) and `position`, the place that refusals name. The whole block is one commit.
+        """
+        body = await read_body(request, _BLOCK_LIMIT_BYTES)
+        answer = await run_in_threadpool(_store_block, services, body, origin)
+        return Response(msgspec.json.encode(answer), 202, media_type=JSON)
+
+    return routes
+
+
+def _store_block(services: Services, body: bytes, origin: OriginParameters) -> dict[str, Any]:
+    candidates = _candidates(body)
+    number = services.ingestor.register_origin(origin.kind, origin.name)
+    verdict = validate(candidates, services.rules, number)
+    accepted = 0
+    if verdict.accepted is not None:
+        services.ingestor.write(verdict.accepted)
+        accepted = len(verdict.accepted)
+    count_readings(origin.kind, accepted, verdict.errors)
+    counts = {"accepted": accepted, "rejected": len(verdict.errors), "total": len(candidates)}
+    return {"status": "accepted"} | counts | {"errors": field_errors(verdict.errors)}
+
+
+def _candidates(body: bytes) -> Candidates:
+    try:
+        table = pa.ipc.open_stream(body).read_all()
+        return Candidates(
+            table["user_id"].to_pylist(),
+            table["device_id"].to_pylist(),
+            table["time_us"].to_numpy().astype(np.int64),
+            table["value"].to_numpy().astype(np.float64),
+            table["confidence"].to_numpy().astype(np.int8),
+            table["position"].to_numpy().astype(np.int64),
+        )
+    except (pa.ArrowException, KeyError, ValueError, TypeError):
+        raise ProblemError("malformed-body", "the body is not an Arrow stream of readings") from None

@@ -1,0 +1,60 @@
+"""What the server says of itself: information, health, metrics."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from pulsebase import __version__, telemetry
+from pulsebase.api.encode import JSON
+from pulsebase.api.schemas import Health, Information
+from pulsebase.api.services import Services
+
+logger = logging.getLogger(__name__)
+
+SERVICE_NAME = "heart-rate-metrics"
+
+
+def router(services: Services) -> APIRouter:
+    """`/`, `/health` and `/metrics`, at the root alone."""
+    routes = APIRouter(tags=["service"])
+
+    @routes.get("/", response_model=Information)
+    def information() -> Information:
+        """What this server is and where things are."""
+        links = {
+            "page": "/app/",
+            "documentation": "/docs",
+            "openapi": "/openapi.json",
+            "health": "/health",
+            "api": "/v1",
+        }
+        return Information(name="Pulsebase", version=__version__, links=links)
+
+    @routes.get("/health", response_model=Health, responses={503: {"model": Health}})
+    def health() -> Response:
+        """200 when every part works, else 503; `checks` says which does not."""
+        checks = {"store": _store_state(services), "ingest": "ok" if services.ingestor.alive else "stopped"}
+        healthy = all(state == "ok" for state in checks.values())
+        body = {"status": "healthy" if healthy else "unhealthy", "service": SERVICE_NAME, "checks": checks}
+        return Response(msgspec.json.encode(body), 200 if healthy else 503, media_type=JSON)
+
+    @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def metrics() -> Response:
+        """Metrics in the Prometheus text format."""
+        services.store.statistics()  # brings the store's gauges up to date
+        return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+def _store_state(services: Services) -> str:
+    try:
+        services.store.ping()
+    except Exception:
+        logger.exception("the store does not answer")
+        return "unavailable"
+    return "ok"

@@ -1,0 +1,311 @@
+"""The HTTP shapes: parameters that are checked here, and answers as the OpenAPI document shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.metrics import HEART_RATE
+
+
+def _lost_plus(value: object) -> object:
+    """A space in a query stands where an unescaped `+` was meant; no id and no zone has a space."""
+    return value.replace(" ", "+") if isinstance(value, str) else value
+
+
+def _checked_id(value: str) -> str:
+    problem = identifier_problem(value)
+    if problem is not None:
+        raise ValueError(problem)
+    return value
+
+
+Identifier = Annotated[
+    str,
+    BeforeValidator(_lost_plus),
+    AfterValidator(_checked_id),
+    Field(
+        description="1–128 of `A–Z a–z 0–9 . _ : @ + -`", json_schema_extra={"pattern": "^[A-Za-z0-9._:@+-]{1,128}$"}
+    ),
+]
+Zone = Annotated[
+    str, BeforeValidator(_lost_plus), Field(description="IANA time zone of bare dates, local times and days.")
+]
+When = Annotated[
+    str,
+    Field(
+        max_length=64,
+        description="A date, or a time in ISO 8601; local ones are read in `tz` or UTC.",
+        examples=["2024-01-15T10:00:00Z"],
+    ),
+]
+Interval = Literal["auto", "raw", "1s", "1m", "15m", "1h", "1d"]
+MetricName = Literal["activities_heart_intraday", "activities_heart_summary"]
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class HeartRateParameters(_Parameters):
+    """`GET /metrics/heart-rate`."""
+
+    user_id: Identifier
+    start: When
+    end: When
+    device_id: Identifier | None = None
+
+
+class DeleteParameters(_Parameters):
+    """`DELETE /metrics/heart-rate`."""
+
+    user_id: Identifier
+    start: When
+    end: When
+    device_id: Identifier | None = None
+
+
+class _SeriesParameters(_Parameters):
+    start_date: When
+    end_date: When
+    metric: MetricName = HEART_RATE.table  # type: ignore[assignment]
+    interval: Interval = Field("auto", description="`auto` picks by the length of the range as typed.")
+    max_points: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Instead of `interval`: the finest rung that stays within so many points.",
+    )
+    device_id: Identifier | None = Field(None, description="This device alone.")
+    include: Literal["all"] | None = Field(None, description="`all`: the readings of every device, unresolved.")
+    tz: Zone = "UTC"
+
+
+class SeriesParameters(_SeriesParameters):
+    """`GET /timeseries`."""
+
+    user_id: Identifier
+
+
+class MultiSeriesParameters(_SeriesParameters):
+    """`GET /multi-user/timeseries`."""
+
+    user_ids: list[Identifier] | None = Field(
+        None, description="Repeat for several people; by default the first `limit`."
+    )
+    limit: int = Field(20, ge=1, le=100, description="How many people a page has where `user_ids` is not given.")
+    cursor: Identifier | None = None
+
+
+class UsersParameters(_Parameters):
+    """`GET /users`."""
+
+    query: str = Field("", max_length=128, description="Part of an id or a name; case is ignored.")
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: Identifier | None = None
+
+
+class OriginParameters(_Parameters):
+    """`POST /admin/readings`: what brought the readings."""
+
+    kind: Literal["import"]
+    name: str = Field(min_length=1, max_length=256)
+
+
+class Reading(BaseModel):
+    """A reading as a device sends it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device_id: Identifier | int
+    user_id: Identifier | int
+    timestamp: str = Field(description="ISO 8601; UTC where no offset is written.", examples=["2024-01-15T10:00:00Z"])
+    heart_rate: float = Field(ge=HEART_RATE.low, le=HEART_RATE.high, description="bpm; kept to two decimals.")
+    confidence: int | None = Field(None, ge=0, le=3, description="0 is off-wrist: kept, but never counted.")
+
+
+class ReadingBatch(BaseModel):
+    """A batch as a device sends it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    readings: list[Reading] = Field(min_length=1, max_length=1000)
+
+
+class Accepted(BaseModel):
+    """A reading is durable and visible."""
+
+    status: Literal["accepted"]
+
+
+class RefusedReading(BaseModel):
+    """Why a reading of a batch was refused."""
+
+    index: int
+    field: str
+    reason: str
+
+
+class BatchAccepted(Accepted):
+    """The accepted readings of a batch are durable and visible."""
+
+    accepted: int
+    rejected: int
+    total: int
+    errors: list[RefusedReading]
+
+
+class Deleted(BaseModel):
+    """How many readings went."""
+
+    deleted: int
+
+
+class MinuteReading(BaseModel):
+    """The average of a minute, and the device it is of."""
+
+    timestamp: str
+    heart_rate: float
+    device_id: str
+
+
+class HeartRate(BaseModel):
+    """A person's minutes."""
+
+    user_id: str
+    data: list[MinuteReading]
+    count: int
+
+
+class SeriesColumns(BaseModel):
+    """Columns of equal length. Buckets have `avg` to `minutes`; raw has `value`, `device_id`, `confidence`."""
+
+    timestamp: list[str]
+    avg: list[float] | None = None
+    min: list[float] | None = None
+    max: list[float] | None = None
+    count: list[int] | None = None
+    minutes: list[int] | None = None
+    value: list[float] | None = None
+    device_id: list[str] | None = None
+    confidence: list[int | None] | None = None
+
+
+class ZoneMinutes(BaseModel):
+    """Minutes in a heart-rate zone."""
+
+    model_config = ConfigDict(title="HeartRateZone")
+
+    name: str
+    min: int
+    max: int
+    minutes: int | None
+    caloriesOut: float | None  # noqa: N815 the name that sources and stored exports use
+
+
+class SummaryColumns(BaseModel):
+    """Columns of equal length, one entry a day and method."""
+
+    date: list[str]
+    resting_heart_rate: list[float | None]
+    resting_heart_rate_method: list[str | None]
+    heart_rate_zones: list[list[ZoneMinutes]]
+    custom_heart_rate_zones: list[list[ZoneMinutes]]
+
+
+class _Frame(BaseModel):
+    metric: MetricName
+    unit: str
+    interval: Literal["raw", "1s", "1m", "15m", "1h", "1d"]
+    table: str
+    tz: str
+    start: str
+    end: str
+
+
+class Series(_Frame):
+    """One person's series and what it stands for."""
+
+    user_id: str
+    count: int
+    columns: SeriesColumns | SummaryColumns
+
+
+class PersonColumns(BaseModel):
+    """One person's part of a shared answer."""
+
+    user_id: str
+    count: int
+    columns: SeriesColumns | SummaryColumns
+
+
+class MultiSeries(_Frame):
+    """Several people's series at one rung."""
+
+    series: list[PersonColumns]
+    missing: list[str]
+    next_cursor: str | None
+
+
+class UserEntry(BaseModel):
+    """A person and what is stored of them."""
+
+    model_config = ConfigDict(title="User")
+
+    user_id: str
+    name: str | None
+    readings: int
+    first_reading: str | None
+    last_reading: str | None
+
+
+class UserList(BaseModel):
+    """A page of people."""
+
+    data: list[UserEntry]
+    next_cursor: str | None
+
+
+class Health(BaseModel):
+    """Whether the parts work."""
+
+    status: Literal["healthy", "unhealthy"]
+    service: str
+    checks: dict[str, str]
+
+
+class CheckResult(BaseModel):
+    """What a check of the store compared, and each difference in words."""
+
+    readings: int
+    rollup_rows: int
+    problems: list[str]
+
+
+class Information(BaseModel):
+    """What this server is."""
+
+    name: str
+    version: str
+    links: dict[str, str]
+
+
+class ProblemField(BaseModel):
+    """One field's fault."""
+
+    index: int | None = None
+    field: str
+    reason: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[ProblemField] | None = None

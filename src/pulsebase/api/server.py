@@ -1,0 +1,87 @@
+"""The application on the network: a TCP port for everybody, a Unix socket for the owner's commands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from pulsebase.model.errors import StopError
+
+#: How long open requests may take to end once a stop was asked for.
+GRACE_S = 10
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A listening socket, before anything else is started.
+
+    Raises:
+        StopError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except (OSError, UnicodeError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StopError(f"cannot listen on {host} port {port}: {reason}") from error
+    return listener
+
+
+@contextlib.contextmanager
+def owner_socket() -> Iterator[tuple[Path, socket.socket]]:
+    """A listening Unix socket in a folder that only the owner can enter."""
+    base = os.environ.get("XDG_RUNTIME_DIR") or None
+    with tempfile.TemporaryDirectory(prefix="pulsebase-", dir=base, ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "command.sock"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(path))
+            path.chmod(0o600)
+            listener.listen(64)
+            yield path, listener
+        finally:
+            listener.close()
+
+
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """A server that logs nothing by itself and ends open requests gracefully."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+    )
+    return uvicorn.Server(config)
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI, listeners: list[socket.socket]) -> Iterator[uvicorn.Server]:
+    """Serve from a thread of its own while the block runs; open requests are answered before it ends."""
+    server = make_server(app)
+    thread = threading.Thread(target=server.run, args=(listeners,), name="pulsebase-http", daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise StopError("the server did not start; the log says why")
+            thread.join(0.005)
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join()

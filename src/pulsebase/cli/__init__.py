@@ -1,0 +1,5 @@
+"""The `pulsebase` command."""
+
+from pulsebase.cli.app import main
+
+__all__ = ["main"]

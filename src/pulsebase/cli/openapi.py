@@ -1,0 +1,14 @@
+"""`openapi`: the document that the page's types are generated from."""
+
+from __future__ import annotations
+
+import json
+
+from pulsebase.settings import Settings
+from pulsebase.wiring import build
+
+
+def openapi_text() -> str:
+    """The OpenAPI document as indented JSON, the same for every installation of a version."""
+    with build(Settings(store_url="memory://")) as parts:
+        return json.dumps(parts.app.openapi(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,44 @@
+"""`query`: one person's series as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pulsebase.cli.session import answer_of, session
+from pulsebase.model.errors import RejectedError
+from pulsebase.settings import Settings
+
+console = Console()
+_FORMS = {"table": "application/json", "json": "application/json", "csv": "text/csv"}
+
+
+def run_query(settings: Settings, parameters: dict[str, Any], form: str) -> None:
+    """Ask and show.
+
+    Raises:
+        RejectedError: the form is unknown.
+        RefusedError: the server refused the question.
+    """
+    if form not in _FORMS:
+        raise RejectedError.of("--format", "must be table, csv or json")
+    asked = {name: value for name, value in parameters.items() if value is not None}
+    with session(settings) as client:
+        response = client.get("/v1/timeseries", params=asked, headers={"Accept": _FORMS[form]})
+    if not response.is_success or form == "table":
+        _show(answer_of(response))
+    else:
+        sys.stdout.write(response.text if form == "csv" else response.text + "\n")
+
+
+def _show(answer: dict[str, Any]) -> None:
+    columns = {name: values for name, values in answer["columns"].items() if values is not None}
+    title = f"{answer['user_id']}, {answer['interval']} of {answer['table']}, {answer['start']} to {answer['end']}"
+    table = Table(*columns, title=title, title_justify="left")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console.print(table)
+    console.print(f"{answer['count']} rows", highlight=False)

@@ -1,0 +1,69 @@
+"""`serve` and `demo`: the server in the foreground until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from types import FrameType
+
+from rich.console import Console
+
+from pulsebase.api.server import bound_socket
+from pulsebase.cli.session import listening
+from pulsebase.etl import Scheduler
+from pulsebase.settings import Settings
+from pulsebase.wiring import build, demo, is_loopback
+
+console = Console()
+
+
+def run_server(settings: Settings, *, with_demo: bool) -> None:
+    """Serve until SIGINT or SIGTERM, then answer what is open, commit what is queued and close the store.
+
+    Raises:
+        StopError: the port or the store cannot be had.
+    """
+    stopped = threading.Event()
+    listener = bound_socket(settings.host, settings.port)
+    with contextlib.closing(listener), _stopping(stopped), build(settings) as parts, listening(parts, listener):
+        host, port = listener.getsockname()[:2]
+        _say(f"Pulsebase is at http://{_in_url(host)}:{port}/app/  (API: /docs, stop: Ctrl+C)")
+        if not is_loopback(settings.host):
+            _say("There is no access control yet: everybody who reaches this address reads and writes everything.")
+        with contextlib.ExitStack() as running:
+            if with_demo:
+                scheduler = running.enter_context(demo(parts))
+                threading.Thread(target=_announce, args=(scheduler, stopped), daemon=True).start()
+            stopped.wait()
+            _say("Stopping …")
+
+
+def _announce(scheduler: Scheduler, stopped: threading.Event) -> None:
+    _say("Bringing two synthetic people up to now …")
+    while not stopped.is_set():
+        if scheduler.wait_caught_up(0.5):
+            _say("Their readings are complete and go on.")
+            return
+
+
+@contextlib.contextmanager
+def _stopping(stopped: threading.Event):  # type: ignore[no-untyped-def]
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stopped.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,38 @@
+"""`simulate`: a load of devices against a running server, with live rates."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pulsebase.ingest.validate import wall_clock_us
+from pulsebase.sources.simulator import LoadProgress, LoadSpec, simulate
+
+console = Console()
+
+
+async def run_simulation(url: str, spec: LoadSpec) -> None:
+    """Send the load and show how it goes.
+
+    Raises:
+        StopError: nothing answers at the URL, or it is no Pulsebase server.
+    """
+    with Live(console=console, refresh_per_second=4) as live:
+        async for progress in simulate(url, spec, start_us=wall_clock_us()):
+            live.update(_table(progress))
+
+
+def _table(progress: LoadProgress) -> Table:
+    rate = progress.accepted / progress.elapsed_s if progress.elapsed_s else 0.0
+    table = Table(show_header=False, box=None)
+    table.add_row("time", f"{progress.elapsed_s:.1f} s")
+    table.add_row("requests", f"{progress.requests:,} ({progress.retried:,} sent again)")
+    table.add_row("sent", f"{progress.sent:,} readings")
+    table.add_row("accepted", f"{progress.accepted:,} readings, {rate:,.0f}/s")
+    table.add_row("rejected", f"{progress.rejected:,} readings")
+    table.add_row("lost", f"{progress.lost:,} readings")
+    table.add_row(
+        "latency", f"p50 {progress.p50_ms:.1f} ms, p95 {progress.p95_ms:.1f} ms, p99 {progress.p99_ms:.1f} ms"
+    )
+    return table

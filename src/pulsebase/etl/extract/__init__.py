@@ -1,0 +1,1 @@
+"""Extractors: they ask a source and hand on what it said, unchanged."""

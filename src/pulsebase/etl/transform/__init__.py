@@ -1,0 +1,1 @@
+"""Transformers: pure functions from what a source said to rows of ours."""

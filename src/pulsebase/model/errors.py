@@ -1,0 +1,92 @@
+"""Errors, grouped by what the caller should do: try again, send something else, or stop and call a person.
+
+No message carries a reading, a token or a key: names of fields and reasons only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field of a request. `index` is the position in a batch, where there is one."""
+
+    field: str
+    reason: str
+    index: int | None = None
+
+
+class PulsebaseError(Exception):
+    """The base of every error this package raises on purpose."""
+
+
+# --- retry: nothing is wrong with the request, the same one may succeed later -------------------------------------
+
+
+class RetryLaterError(PulsebaseError):
+    """The same request may succeed later; `retry_after_s` says when to try."""
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFullError(RetryLaterError):
+    """The write queue is at its limit; nothing of the request was accepted."""
+
+
+class StoreUnavailableError(RetryLaterError):
+    """The store cannot take the request now (disk full, shutting down); nothing of it was accepted."""
+
+
+# --- reject: the request itself must change ------------------------------------------------------------------------
+
+
+class RejectedError(PulsebaseError):
+    """The request is wrong and will stay wrong. `errors` names each field with its reason."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{error.field}: {error.reason}" for error in errors))
+        self.errors = tuple(errors)
+
+    @classmethod
+    def of(cls, field: str, reason: str) -> RejectedError:
+        """A rejection that names one field."""
+        return cls([FieldError(field, reason)])
+
+
+class TooManyRowsError(RejectedError):
+    """The answer would be longer than the row limit."""
+
+
+class QueryTimeoutError(PulsebaseError):
+    """The query ran into its time limit and was cancelled; ask a shorter range or a coarser interval."""
+
+
+class UnknownUserError(PulsebaseError):
+    """Nobody of that id is known."""
+
+
+# --- stop: a person has to act -------------------------------------------------------------------------------------
+
+
+class StopError(PulsebaseError):
+    """The program cannot go on; the message says what was found and what a person can do."""
+
+
+class SettingsError(StopError):
+    """A setting is wrong."""
+
+
+class StoreLockedError(StopError):
+    """Another process holds the store."""
+
+
+class StoreCorruptError(StopError):
+    """The stored bytes are not what was written."""
+
+
+class StoreVersionError(StopError):
+    """The store was written by a newer version of the program."""

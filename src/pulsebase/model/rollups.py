@@ -1,0 +1,165 @@
+"""What a bucket is, how buckets merge and which device a minute believes: the reference of the bucket algebra.
+
+Everything works on whole NumPy columns in ascending order of time. Each store's own aggregation (SQL) is tested against
+this module, and this module against the memory store, which shares no code with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.timerange import MINUTE_US
+from pulsebase.model.users import default_priority
+
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
+I16 = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Columns of buckets with at least one counted reading, ascending by `start_us`.
+
+    `sum`, `min` and `max` are in hundredths of the unit; `minutes` is how many distinct UTC minutes hold a counted
+    reading.
+    """
+
+    start_us: I64
+    count: I64
+    sum: I64
+    min: I16
+    max: I16
+    minutes: I64
+
+    def __len__(self) -> int:
+        return len(self.start_us)
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> Buckets:
+        """The buckets the mask keeps."""
+        return Buckets(*(getattr(self, name)[mask] for name in _COLUMNS))
+
+    @classmethod
+    def empty(cls) -> Buckets:
+        """No bucket."""
+        none = np.empty(0, np.int64)
+        return cls(none, none, none, none.astype(np.int16), none.astype(np.int16), none)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Buckets]) -> Buckets:
+        """The buckets of all parts, which must not overlap, in order of time."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return cls.empty()
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS)).ordered()
+
+    def ordered(self) -> Buckets:
+        """The same buckets in order of time; equal starts keep their order."""
+        order = np.argsort(self.start_us, kind="stable")
+        return Buckets(*(getattr(self, name)[order] for name in _COLUMNS))
+
+
+_COLUMNS = ("start_us", "count", "sum", "min", "max", "minutes")
+
+
+def averages(sums: I64, counts: I64) -> npt.NDArray[np.float64]:
+    """The mean by readings in the metric's unit: one correctly rounded division, both sides exact below 2**53.
+
+    Never rounded, never a mean of means.
+    """
+    return sums / (counts * HEART_RATE.scale)
+
+
+def floors(times_us: I64, step_us: int) -> I64:
+    """The start of the bucket of `step_us` that each time lies in; buckets are counted from 1970 in UTC."""
+    return times_us // step_us * step_us
+
+
+def days_of(times_us: I64, day_starts: I64) -> I64:
+    """The start of the civil day that each time lies in, out of ascending starts (the last entry only ends a day)."""
+    return day_starts[np.searchsorted(day_starts, times_us, side="right") - 1]
+
+
+def buckets_of_readings(times_us: I64, values: I16, starts_us: I64) -> Buckets:
+    """The buckets of counted readings in ascending order; `starts_us` is each reading's bucket start."""
+    if len(times_us) == 0:
+        return Buckets.empty()
+    first = _group_firsts(starts_us)
+    minute = times_us // MINUTE_US
+    # A reading opens a minute of its bucket where the minute or the bucket differs from the reading before it.
+    opens = np.empty(len(times_us), np.int64)
+    opens[0] = 1
+    opens[1:] = (minute[1:] != minute[:-1]) | (starts_us[1:] != starts_us[:-1])
+    return Buckets(
+        starts_us[first],
+        np.diff(np.append(first, len(times_us))),
+        np.add.reduceat(values.astype(np.int64), first),
+        np.minimum.reduceat(values, first),
+        np.maximum.reduceat(values, first),
+        np.add.reduceat(opens, first),
+    )
+
+
+def merged(buckets: Buckets, starts_us: I64) -> Buckets:
+    """Finer buckets, which must not share a minute, merged into the coarser ones that start at `starts_us`."""
+    if len(buckets) == 0:
+        return buckets
+    first = _group_firsts(starts_us)
+    return Buckets(
+        starts_us[first],
+        np.add.reduceat(buckets.count, first),
+        np.add.reduceat(buckets.sum, first),
+        np.minimum.reduceat(buckets.min, first),
+        np.maximum.reduceat(buckets.max, first),
+        np.add.reduceat(buckets.minutes, first),
+    )
+
+
+def _group_firsts(keys: I64) -> npt.NDArray[np.intp]:
+    return np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+
+
+#: One person's own priorities: device number → (valid_from_us, priority or None for the default) ascending by time.
+PriorityHistory = Mapping[int, Sequence[tuple[int, int | None]]]
+
+
+def winning_rows(
+    times_us: I64,
+    devices: I32,
+    counted: npt.NDArray[np.bool_],
+    device_id: Callable[[int], str],
+    history: PriorityHistory,
+) -> npt.NDArray[np.bool_]:
+    """Which of one person's readings belong to the device that wins their whole UTC minute.
+
+    The winner has at least one counted reading in the minute and the lowest priority number at the minute's start; ties
+    go to the smallest id by bytes. The columns must hold whole minutes, and only the counted rows are considered.
+    """
+    present = np.unique(devices[counted])
+    if len(present) <= 1:
+        return counted
+    minutes = times_us // MINUTE_US
+    ids_in_order = sorted((int(number) for number in present), key=lambda number: device_id(number).encode())
+    tie_break = {number: place for place, number in enumerate(ids_in_order)}
+    rank = np.zeros(len(times_us), np.int64)
+    for number, place in tie_break.items():
+        of_device = devices == number
+        priority = _priorities_at(minutes[of_device] * MINUTE_US, device_id(number), history.get(number, ()))
+        rank[of_device] = priority * len(tie_break) + place
+    rank[~counted] = np.iinfo(np.int64).max
+    first = _group_firsts(minutes)
+    best = np.minimum.reduceat(rank, first)
+    winning: npt.NDArray[np.bool_] = counted & (rank == np.repeat(best, np.diff(np.append(first, len(minutes)))))
+    return winning
+
+
+def _priorities_at(at_us: I64, device_id: str, entries: Sequence[tuple[int, int | None]]) -> I64:
+    default = default_priority(device_id)
+    levels = np.array([default, *(default if value is None else value for _, value in entries)], np.int64)
+    starts = np.array([start for start, _ in entries], np.int64)
+    return levels[np.searchsorted(starts, at_us, side="right")]

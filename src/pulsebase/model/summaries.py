@@ -1,0 +1,29 @@
+"""Daily summaries: resting heart rate and minutes in zones, as a vendor stated them or as we computed them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class HeartRateZone:
+    """Minutes spent between two heart rates, in bpm, low inclusive. Vendors leave out minutes or calories at times."""
+
+    name: str
+    min_bpm: int
+    max_bpm: int
+    minutes: int | None = None
+    calories: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DailySummary:
+    """One person's civil day. Resting heart rate has no single definition, so its method is part of the value."""
+
+    user_id: str
+    day: date
+    resting_heart_rate: float | None
+    resting_heart_rate_method: str | None
+    zones: tuple[HeartRateZone, ...] = ()
+    custom_zones: tuple[HeartRateZone, ...] = ()

@@ -1,0 +1,110 @@
+"""From a question as typed to what a store is asked: the rung, the widened range, the civil days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from pulsebase.model.errors import RejectedError
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.resolution import Resolution, coarser, resolution_for_length, resolution_for_points
+from pulsebase.model.timerange import AskedRange, TimeRange, local_day_starts, parse_range, zone_named
+from pulsebase.stores.contract import SeriesQuery
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesQuestion:
+    """What a caller typed; see `GET /v1/timeseries`. `start_field` and `end_field` are its names for error messages."""
+
+    start: str
+    end: str
+    tz: str = "UTC"
+    interval: Resolution | None = None
+    max_points: int | None = None
+    device_id: str | None = None
+    include_all: bool = False
+    start_field: str = "start_date"
+    end_field: str = "end_date"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """How much one answer may hold and how long it may take."""
+
+    max_rows: int = 1_000_000
+    max_people: int = 100
+    timeout_s: float | None = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPlan:
+    """What will be asked of the store, the same for every person of the question."""
+
+    question: SeriesQuestion
+    asked: AskedRange
+    zone: ZoneInfo
+    resolution: Resolution
+    range: TimeRange
+    day_starts: tuple[int, ...]
+
+    @property
+    def table(self) -> str:
+        """The name of the table that the answer stands for."""
+        return self.resolution.table
+
+    def query(self, user_id: str, limit: int, timeout_s: float | None) -> SeriesQuery:
+        """The store's query for one person."""
+        question = self.question
+        return SeriesQuery(
+            user_id,
+            self.range,
+            self.resolution,
+            question.device_id,
+            question.include_all,
+            self.day_starts,
+            limit,
+            timeout_s,
+        )
+
+    def coarser(self) -> SeriesPlan | None:
+        """The same question a rung up the ladder, or None at the top."""
+        rung = coarser(self.resolution)
+        return None if rung is None else _at(self.question, self.asked, self.zone, rung)
+
+
+def plan_series(question: SeriesQuestion) -> SeriesPlan:
+    """Pick the rung and widen the range.
+
+    Raises:
+        RejectedError: names the field that is wrong.
+    """
+    zone = zone_named(question.tz)
+    asked = parse_range(
+        question.start, question.end, zone, start_field=question.start_field, end_field=question.end_field
+    )
+    if question.interval is not None and question.max_points is not None:
+        raise RejectedError.of("max_points", "goes with interval=auto only")
+    rung = question.interval
+    if rung is None and question.max_points is not None:
+        rung = resolution_for_points(asked.range, question.max_points, zone)
+        if rung is None:
+            raise RejectedError.of("max_points", "is too small: even the days of this range are more points")
+    return _at(question, asked, zone, rung or resolution_for_length(asked.typed_us))
+
+
+def metric_named(name: str, field: str = "metric") -> bool:
+    """Whether `metric=` asks for daily summaries (True) or for the series of readings (False).
+
+    Raises:
+        RejectedError: neither.
+    """
+    if name not in (HEART_RATE.table, HEART_RATE.summary_table):
+        raise RejectedError.of(field, f"must be {HEART_RATE.table} or {HEART_RATE.summary_table}")
+    return name == HEART_RATE.summary_table
+
+
+def _at(question: SeriesQuestion, asked: AskedRange, zone: ZoneInfo, rung: Resolution) -> SeriesPlan:
+    if rung is not Resolution.DAY:
+        return SeriesPlan(question, asked, zone, rung, asked.range.widened(rung.step_us), ())
+    starts = tuple(local_day_starts(asked.range, zone))
+    return SeriesPlan(question, asked, zone, rung, TimeRange(starts[0], starts[-1]), starts)

@@ -1,0 +1,200 @@
+"""Series of one person or several, in the units people read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pulsebase.model.errors import RejectedError, TooManyRowsError, UnknownUserError
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.rollups import averages
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import TimeRange, from_us
+from pulsebase.query.plan import QueryLimits, SeriesPlan, SeriesQuestion, plan_series
+from pulsebase.stores.contract import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSeries:
+    """One person's series. `columns` are those of the answer: times in microseconds UTC, the rest in the metric's
+    unit.
+    """
+
+    user_id: str
+    columns: dict[str, pa.Array]
+
+    def __len__(self) -> int:
+        return len(self.columns["timestamp"])
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesAnswer:
+    """Series of several people at one rung, and what the answer says of itself."""
+
+    plan: SeriesPlan
+    series: tuple[PersonSeries, ...]
+    missing: tuple[str, ...] = ()
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryAnswer:
+    """Stored days of several people, by person."""
+
+    tz: str
+    range: TimeRange
+    summaries: tuple[tuple[str, tuple[DailySummary, ...]], ...]
+    missing: tuple[str, ...] = ()
+    next_cursor: str | None = None
+
+
+class SeriesService:
+    """Answers questions about series. People of one question are read concurrently."""
+
+    def __init__(self, reader: Reader, limits: QueryLimits, readers: int = 4) -> None:
+        self._reader = reader
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(readers, "pulsebase-read")
+
+    @property
+    def limits(self) -> QueryLimits:
+        """The limits in force."""
+        return self._limits
+
+    def one(self, user_id: str, question: SeriesQuestion) -> SeriesAnswer:
+        """One person's series.
+
+        Raises:
+            UnknownUserError: nobody of that id is known.
+            RejectedError: the question is wrong, or its answer too long.
+        """
+        plan = plan_series(question)
+        if self._reader.user(user_id) is None:
+            raise UnknownUserError(user_id)
+        return self._answer(plan, [user_id], (), None)
+
+    def many(
+        self, user_ids: Sequence[str] | None, question: SeriesQuestion, limit: int, cursor: str | None
+    ) -> SeriesAnswer:
+        """The series of the named people, or of the first `limit` people after `cursor`.
+
+        Raises:
+            RejectedError: the question is wrong, or its answer too long.
+        """
+        plan = plan_series(question)
+        known, missing, next_cursor = self._people(user_ids, limit, cursor)
+        return self._answer(plan, known, missing, next_cursor)
+
+    def summaries(
+        self, user_ids: Sequence[str] | None, question: SeriesQuestion, limit: int, cursor: str | None
+    ) -> SummaryAnswer:
+        """The stored days of the named people. Days are as the source stated them, in the person's own zone."""
+        for name, given in (
+            ("interval", question.interval is not None),
+            ("max_points", question.max_points is not None),
+            ("device_id", question.device_id is not None),
+            ("include", question.include_all),
+        ):
+            if given:
+                raise RejectedError.of(
+                    name, f"has no meaning for {HEART_RATE.summary_table}: a summary is one entry a day"
+                )
+        plan = plan_series(SeriesQuestion(question.start, question.end, question.tz, Resolution.DAY))
+        first, last = _days(plan)
+        known, missing, next_cursor = self._people(user_ids, limit, cursor)
+        found = tuple((user_id, tuple(self._reader.summaries(user_id, first, last))) for user_id in known)
+        return SummaryAnswer(question.tz, plan.range, found, missing, next_cursor)
+
+    def require(self, user_id: str) -> None:
+        """Raises `UnknownUserError` if nobody of that id is known."""
+        if self._reader.user(user_id) is None:
+            raise UnknownUserError(user_id)
+
+    def close(self) -> None:
+        """Stop the reading threads."""
+        self._pool.shutdown()
+
+    def _people(
+        self, user_ids: Sequence[str] | None, limit: int, cursor: str | None
+    ) -> tuple[list[str], tuple[str, ...], str | None]:
+        if user_ids is None:
+            page = [overview.user.user_id for overview in self._reader.users("", limit + 1, cursor)]
+            return page[:limit], (), page[limit - 1] if len(page) > limit else None
+        asked = list(dict.fromkeys(user_ids))
+        if len(asked) > self._limits.max_people:
+            raise RejectedError.of("user_ids", f"at most {self._limits.max_people} people at a time")
+        known = [user_id for user_id in asked if self._reader.user(user_id) is not None]
+        return known, tuple(user_id for user_id in asked if user_id not in set(known)), None
+
+    def _answer(
+        self, plan: SeriesPlan, user_ids: Sequence[str], missing: tuple[str, ...], next_cursor: str | None
+    ) -> SeriesAnswer:
+        max_points = plan.question.max_points
+        limit = self._limits.max_rows if max_points is None else min(max_points, self._limits.max_rows)
+        try:
+            series = self._read_all(plan, user_ids, limit)
+        except TooManyRowsError:
+            # Readings denser than one a second: the next rung keeps the promise of `max_points`.
+            next_plan = plan.coarser() if max_points is not None and plan.resolution is Resolution.RAW else None
+            if next_plan is None:
+                raise
+            return self._answer(next_plan, user_ids, missing, next_cursor)
+        if sum(len(person) for person in series) > self._limits.max_rows:
+            raise TooManyRowsError.of(
+                "user_ids",
+                f"the answer would have more than {self._limits.max_rows} rows; ask for fewer people or less time",
+            )
+        return SeriesAnswer(plan, series, missing, next_cursor)
+
+    def _read_all(self, plan: SeriesPlan, user_ids: Sequence[str], limit: int) -> tuple[PersonSeries, ...]:
+        if len(user_ids) == 1:
+            return (self._read(plan, user_ids[0], limit),)
+        return tuple(self._pool.map(lambda user_id: self._read(plan, user_id, limit), user_ids))
+
+    def _read(self, plan: SeriesPlan, user_id: str, limit: int) -> PersonSeries:
+        table = self._reader.series(plan.query(user_id, limit, self._limits.timeout_s))
+        columns = _raw_columns(table) if plan.resolution is Resolution.RAW else _bucket_columns(table)
+        return PersonSeries(user_id, columns)
+
+
+def _raw_columns(table: pa.Table) -> dict[str, pa.Array]:
+    return {
+        "timestamp": _column(table, "time_us"),
+        "value": pa.array(_in_unit(table, "value")),
+        "device_id": _column(table, "device_id"),
+        "confidence": _column(table, "confidence"),
+    }
+
+
+def _bucket_columns(table: pa.Table) -> dict[str, pa.Array]:
+    return {
+        "timestamp": _column(table, "time_us"),
+        "avg": pa.array(averages(table["sum"].to_numpy(), table["count"].to_numpy())),
+        "min": pa.array(_in_unit(table, "min")),
+        "max": pa.array(_in_unit(table, "max")),
+        "count": _column(table, "count"),
+        "minutes": _column(table, "minutes"),
+        "device_id": _column(table, "device_id"),
+    }
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    return table[name].combine_chunks()
+
+
+def _in_unit(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    stored: npt.NDArray[np.int16] = table[name].to_numpy()
+    return stored / np.float64(HEART_RATE.scale)
+
+
+def _days(plan: SeriesPlan) -> tuple[date, date]:
+    first = from_us(plan.day_starts[0]).astimezone(plan.zone).date()
+    last = from_us(plan.day_starts[-1] - 1).astimezone(plan.zone).date()
+    return first, last

@@ -1,0 +1,83 @@
+"""Every setting, in one class. `docs/reference/settings.md` is checked against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pulsebase.model.errors import SettingsError
+from pulsebase.model.metrics import HEART_RATE
+
+
+def _default_store_url() -> str:
+    return f"duckdb:///{Path(platformdirs.user_data_dir('pulsebase')) / 'pulsebase.duckdb'}"
+
+
+class Settings(BaseSettings):
+    """Read from the environment (`PULSEBASE_…`) and from `.env` in the working directory; the environment wins."""
+
+    model_config = SettingsConfigDict(env_prefix="PULSEBASE_", env_file=".env", extra="ignore", frozen=True)
+
+    store_url: str = Field(
+        default_factory=_default_store_url,
+        description="Where readings are kept: `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb` or "
+        "`memory://`. By default a file in the user's data folder.",
+    )
+    host: str = Field("127.0.0.1", description="The address the server listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port the server listens on; 0 picks a free one.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="More names the server answers to on loopback, besides `localhost` and loopback addresses: a JSON "
+        'list such as `["pulse.home.arpa"]`.',
+    )
+    min_heart_rate: float = Field(HEART_RATE.low, ge=1, le=300, description="Lowest accepted reading, bpm.")
+    max_heart_rate: float = Field(HEART_RATE.high, ge=1, le=300, description="Highest accepted reading, bpm.")
+    future_tolerance_s: int = Field(
+        600, ge=0, le=86_400, description="How far ahead of the server's clock a reading may lie, seconds."
+    )
+    body_limit_bytes: int = Field(
+        16 << 20, ge=1024, le=1 << 32, description="Largest request body, as sent and as unpacked."
+    )
+    queue_readings: int = Field(
+        1_000_000,
+        ge=1,
+        description="Readings that may wait for a commit; beyond that requests get 503 and Retry-After.",
+    )
+    commit_readings: int = Field(500_000, ge=1, description="Most readings in one group commit.")
+    max_rows: int = Field(1_000_000, ge=1, description="Most rows of one answer.")
+    max_people: int = Field(100, ge=1, le=100, description="Most people in one answer.")
+    query_timeout_s: float = Field(30, gt=0, le=3600, description="Longest time one query may take, seconds.")
+    memory_limit: str = Field(
+        "1GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB|KB|MB|GB|TB)$", description="Memory of the storage engine."
+    )
+    engine_threads: int = Field(2, ge=1, le=1024, description="Threads of the storage engine.")
+    merge_readings: int = Field(
+        500_000, ge=1, description="New readings that start a merge into the ordered ones at once."
+    )
+    merge_interval_s: float = Field(
+        2, gt=0, le=3600, description="Longest time new readings wait for a merge, seconds."
+    )
+    demo_days: int = Field(365, ge=1, le=3650, description="How far back `pulsebase demo` makes up readings, days.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log lines shown.")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings in force; `overrides` (from the command line) win over everything.
+
+    Raises:
+        SettingsError: one line a wrong setting, with its name and the reason.
+    """
+    try:
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"PULSEBASE_{str(entry['loc'][0]).upper()}: {entry['msg']}" for entry in error.errors()]
+        raise SettingsError("; ".join(lines)) from None
+    except Exception as error:  # a value that is no JSON where a list is meant
+        raise SettingsError(str(error).replace('"', "'")) from None
+    if settings.min_heart_rate >= settings.max_heart_rate:
+        raise SettingsError("PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE")
+    return settings

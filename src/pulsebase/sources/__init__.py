@@ -1,0 +1,1 @@
+"""Where readings come from: clients and simulators of wearables. They know protocols and shapes, and no pipeline."""

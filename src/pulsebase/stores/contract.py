@@ -1,0 +1,184 @@
+"""What every store promises. Each promise is written here, once; `tests/stores/laws.py` states each as a test.
+
+Stores are synchronous. A `Reader` may be called from many threads at once; a `Writer` from one thread at a time, at the
+same time as readers. No method returns live state: what comes back never changes later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+import pyarrow as pa
+
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import TimeRange
+from pulsebase.model.users import DevicePriority, User, UserOverview
+
+#: A raw answer: one row a reading, by time, then device. `value` in hundredths of the unit.
+RAW_SCHEMA = pa.schema(
+    [
+        pa.field("time_us", pa.int64(), nullable=False),
+        pa.field("value", pa.int16(), nullable=False),
+        pa.field("device_id", pa.string(), nullable=False),
+        pa.field("confidence", pa.int8()),
+    ]
+)
+
+#: A bucketed answer: one row a bucket with at least one counted reading, by time. `sum`, `min`, `max` in hundredths.
+#: `device_id` is the device of the readings where a bucket can have only one (1s and 1m, devices resolved or asked
+#: for).
+BUCKET_SCHEMA = pa.schema(
+    [
+        pa.field("time_us", pa.int64(), nullable=False),
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("sum", pa.int64(), nullable=False),
+        pa.field("min", pa.int16(), nullable=False),
+        pa.field("max", pa.int16(), nullable=False),
+        pa.field("minutes", pa.int64(), nullable=False),
+        pa.field("device_id", pa.string()),
+    ]
+)
+
+#: Every stored reading, as the back door of the tests and exports see it.
+STORED_SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("device_id", pa.string(), nullable=False),
+        pa.field("time_us", pa.int64(), nullable=False),
+        pa.field("value", pa.int16(), nullable=False),
+        pa.field("confidence", pa.int8()),
+        pa.field("origin", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesQuery:
+    """One person's series.
+
+    Attributes:
+        user_id: the person.
+        range: half-open; already widened to whole buckets of `resolution` (`day_starts[0]`, `day_starts[-1]` for days).
+        resolution: the rung.
+        device_id: this device alone, no resolution between devices.
+        include_all: the readings of every device; raw then also shows those of confidence 0, which buckets never count.
+        day_starts: for `Resolution.DAY`: where the days start, ascending, and the end of the last one.
+        limit: at most this many rows; one more row than that raises `TooManyRowsError`.
+        timeout_s: the time after which the query is cancelled; None for no limit.
+    """
+
+    user_id: str
+    range: TimeRange
+    resolution: Resolution
+    device_id: str | None = None
+    include_all: bool = False
+    day_starts: Sequence[int] = field(default=())
+    limit: int | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check of a store compared, and each difference in words; no difference means sound."""
+
+    readings: int
+    rollup_rows: int
+    problems: tuple[str, ...]
+
+
+class Writer(Protocol):
+    """The half of a store that ingestion needs."""
+
+    def write(self, batches: Sequence[ReadingBatch]) -> None:
+        """Keep the batches, in their order, in one commit.
+
+        A reading is identified by (user_id, device_id, time); writing it again replaces it, the last one wins. When
+        this
+        returns, every batch is on the disk and visible to the next query; when it raises, none is. Unknown people and
+        devices come into being.
+
+        Raises:
+            StoreUnavailableError: nothing was kept, the same call may succeed later (a full disk).
+        """
+
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
+        """Remove a person's readings inside the interval, of one device or of all; how many there were.
+
+        Durable and visible on return, whole or not at all, as `write`.
+        """
+
+    def register_origin(self, kind: str, name: str) -> int:
+        """The number under which readings from this stream, sync or import are kept; the same for the same names."""
+
+
+class Registry(Protocol):
+    """The half of a store that keeps people, priorities and summaries. Durable and visible on return."""
+
+    def put_user(self, user: User) -> None:
+        """Create the person or replace what is known of them."""
+
+    def put_priority(self, priority: DevicePriority) -> None:
+        """Set a device's priority from an instant on; the same person, device and instant again replaces it.
+
+        Every answer for that person changes with it, at once.
+        """
+
+    def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
+        """Keep the days; the same person, day and method again replaces it. Unknown people come into being."""
+
+
+class Reader(Protocol):
+    """The half of a store that queries need. Every call answers from one consistent state."""
+
+    def series(self, query: SeriesQuery) -> pa.Table:
+        """`RAW_SCHEMA` or `BUCKET_SCHEMA` rows; an empty table with the full schema where there is nothing.
+
+        Devices are resolved by whole UTC minutes before the range is cut: the winner of a minute is the device with a
+        counted reading whose priority number at the minute's start is lowest, ties to the smallest id by bytes.
+
+        Raises:
+            TooManyRowsError: more than `limit` rows.
+            QueryTimeoutError: longer than `timeout_s`.
+        """
+
+    def user(self, user_id: str) -> User | None:
+        """The person, or None if nobody of that id is known."""
+
+    def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
+        """People by id (bytes), after the id `after`, whose id or name holds `text` (case ignored), `limit` at most."""
+
+    def overview(self, user_id: str) -> UserOverview | None:
+        """One person and what is stored of them."""
+
+    def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
+        """The person's stored days from `first` to `last`, both included, by day, then method."""
+
+    def priorities(self, user_id: str) -> list[DevicePriority]:
+        """The person's own priorities, by device, then time."""
+
+    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+        """The time of the device's last stored reading: where a delta sync resumes."""
+
+
+class Store(Writer, Registry, Reader, Protocol):
+    """A whole store."""
+
+    def stored(self) -> pa.Table:
+        """Every stored reading (`STORED_SCHEMA`), by person, device and time: for exports and the tests' back door."""
+
+    def check(self) -> CheckReport:
+        """Compare what is kept twice: every rollup with a recomputation from the raw readings."""
+
+    def ping(self) -> None:
+        """Raise a `PulsebaseError` if the store cannot answer."""
+
+    def statistics(self) -> dict[str, float]:
+        """Sizes and counts for the metrics: `unmerged_rows`, `size_bytes` and the like."""
+
+    def close(self) -> None:
+        """Finish what runs and let go of every file; the store opens again with all of it. Twice is once."""

@@ -1,0 +1,173 @@
+"""The database file: opening, refusing, migrating, and the pool of connections that reads use."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pulsebase.model.errors import StopError, StoreCorruptError, StoreUnavailableError, StoreVersionError
+
+_Setting = str | bool | int | float | list[str]
+_NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """The numbered schema files, as (number, SQL), in order."""
+    found = []
+    for entry in resources.files("pulsebase.stores.duckdb").joinpath("schema").iterdir():
+        match = _NUMBERED.fullmatch(entry.name)
+        if match:
+            found.append((int(match[1]), entry.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def one_row(connection: duckdb.DuckDBPyConnection, statement: str, values: object = None) -> tuple[Any, ...] | None:
+    """The first row of a short answer, read to its end: a result left unfinished blocks its connection."""
+    rows: list[tuple[Any, ...]] = connection.execute(statement, values).fetchall()
+    return rows[0] if rows else None
+
+
+class Database:
+    """An open database file. `writing()` is for one thread at a time; `reading()` for any number."""
+
+    def __init__(self, path: Path, *, memory_limit: str, threads: int) -> None:
+        self.path = path
+        config: dict[str, _Setting] = {
+            "memory_limit": memory_limit,
+            "threads": threads,
+            # Checkpoints are taken by the maintenance thread between merges, never in the middle of a commit.
+            "checkpoint_threshold": "16GB",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "temp_directory": str(path.with_name(path.name + ".tmp")),
+        }
+        self._writer = _connect(path, config)
+        self._idle: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()
+        try:
+            self.instance_id = _migrate(self._writer, path)
+        except BaseException:
+            self._writer.close()
+            raise
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction that is committed at the end of the block and rolled back if the block raises.
+
+        Raises:
+            StoreUnavailableError: there was no room on the disk; nothing was changed.
+        """
+        connection = self._writer
+        connection.execute("BEGIN")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(duckdb.Error):  # a failed COMMIT has rolled back already
+                connection.execute("ROLLBACK")
+            if isinstance(error, duckdb.IOException):
+                raise StoreUnavailableError(f"the database cannot be written: {error}", retry_after_s=10) from error
+            raise
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction on a connection of its own: every statement in the block sees the same state."""
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = self._writer.cursor()
+        try:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+        except BaseException:
+            connection.close()  # an interrupted or failed connection is not used again
+            raise
+        self._idle.put(connection)
+
+    def checkpoint(self) -> None:
+        """Bring the write-ahead log into the file."""
+        self._writer.execute("CHECKPOINT")
+
+    def size_of_log(self) -> int:
+        """The bytes of the write-ahead log."""
+        log = self.path.with_name(self.path.name + ".wal")
+        return log.stat().st_size if log.exists() else 0
+
+    def size_bytes(self) -> int:
+        """The bytes of the file and its write-ahead log."""
+        return self.path.stat().st_size + self.size_of_log()
+
+    def close(self) -> None:
+        """Close every connection; the last one brings the write-ahead log into the file."""
+        while not self._idle.empty():
+            self._idle.get_nowait().close()
+        self._writer.close()
+
+
+def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(str(path), config=config)
+    except duckdb.Error as error:
+        text = str(error)
+        if "not a valid DuckDB database" in text:
+            raise StopError(f"{path} is not a Pulsebase database; name another file, or move this one away") from error
+        if "newer version" in text or "storage version" in text.lower():
+            raise StoreVersionError(f"{path} was written by a newer version of DuckDB: {_first_line(text)}") from error
+        if isinstance(error, duckdb.IOException) and ("lock" in text or "Permission" in text or "open file" in text):
+            raise StopError(f"{path} cannot be opened: {_first_line(text)}") from error
+        raise StoreCorruptError(f"{path} is damaged: {_first_line(text)}; restore a backup") from error
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """Bring the schema up to date after copying the file; the store's instance id."""
+    known = migrations()
+    newest = known[-1][0]
+    current = _schema_version(connection, path)
+    if current > newest:
+        raise StoreVersionError(
+            f"{path} has schema version {current}, this program knows versions up to {newest}; use a newer Pulsebase"
+        )
+    if 0 < current < newest:
+        connection.execute("CHECKPOINT")
+        shutil.copy2(path, path.with_name(f"{path.name}.before-schema-{newest}"))
+    for number, sql in known:
+        if number <= current:
+            continue
+        connection.execute("BEGIN")
+        connection.execute(sql)
+        version = str(duckdb.__version__)
+        for key, value in (("schema_version", str(number)), ("engine_version", version)):
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('instance_id', ?)", [str(uuid.uuid4())])
+        connection.execute("COMMIT")
+    row = one_row(connection, "SELECT value FROM meta WHERE key = 'instance_id'")
+    if row is None:
+        raise StoreCorruptError(f"{path} has no instance id; restore a backup")
+    return str(row[0])
+
+
+def _schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    tables = {
+        row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
+    }
+    if not tables:
+        return 0
+    if "meta" not in tables:
+        raise StopError(f"{path} is a DuckDB database, but not of Pulsebase; name another file")
+    row = one_row(connection, "SELECT value FROM meta WHERE key = 'schema_version'")
+    return int(row[0]) if row else 0
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0]

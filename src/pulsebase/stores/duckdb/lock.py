@@ -1,0 +1,81 @@
+"""One process a store, by an OS lock that the kernel lets go of when the process dies.
+
+The lock file also says who holds it, so that commands find the running server: its process id and, once the server
+listens there, the path of its Unix socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pulsebase.model.errors import StopError, StoreLockedError
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds a store."""
+
+    pid: int
+    socket: str | None = None
+
+
+def lock_path(database: Path) -> Path:
+    """The lock file of a database file."""
+    return database.with_name(database.name + ".lock")
+
+
+def holder_of(database: Path) -> Holder | None:
+    """Who holds the store now, or None if nobody does."""
+    try:
+        file = os.open(lock_path(database), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StopError(f"{lock_path(database)}: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with contextlib.suppress(ValueError, TypeError):
+            return Holder(**json.loads(os.read(file, 4096)))
+        return Holder(pid=0)
+    finally:
+        os.close(file)
+    return None
+
+
+class StoreLock:
+    """Holds the lock from construction to `release`."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = lock_path(database)
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StopError(f"{self._path}: {error.strerror}; the store's folder must be writable") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            holder = holder_of(database)
+            who = f"process {holder.pid}" if holder and holder.pid else "another process"
+            raise StoreLockedError(f"{database} is in use by {who}; one process at a time may open it") from None
+        self._write(Holder(os.getpid()))
+
+    def advertise(self, socket: str | None) -> None:
+        """Tell where the holder listens for commands."""
+        self._write(Holder(os.getpid(), socket))
+
+    def release(self) -> None:
+        """Let the next process in. The file stays: removing it would let two processes lock two files."""
+        os.ftruncate(self._file, 0)
+        os.close(self._file)
+
+    def _write(self, holder: Holder) -> None:
+        text = json.dumps(asdict(holder)).encode()
+        os.pwrite(self._file, text, 0)
+        os.ftruncate(self._file, len(text))

@@ -1,0 +1,70 @@
+"""Numbers for people and devices. Numbers are given here, kept by the journal, and brought to the database by
+merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Names:
+    """Texts and their numbers, both ways; numbers start at 0 and are dense.
+
+    One thread at a time gives numbers, and then either publishes them, once they are durable, or withdraws them.
+    Anybody
+    may look up published ones at any time.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._texts: list[str] = list(texts)
+        self._numbers: dict[str, int] = {text: number for number, text in enumerate(self._texts)}
+        self._published = len(self._texts)
+        #: How many of the first numbers the database already knows.
+        self.persisted = self._published
+
+    def __len__(self) -> int:
+        return self._published
+
+    def find(self, text: str) -> int | None:
+        """The number of a published text, else None."""
+        number = self._numbers.get(text)
+        return number if number is not None and number < self._published else None
+
+    def number(self, text: str) -> int:
+        """The number of a text; a new one for a new text."""
+        number = self._numbers.get(text)
+        if number is None:
+            number = len(self._texts)
+            self._texts.append(text)
+            self._numbers[text] = number
+        return number
+
+    def new(self) -> list[tuple[int, str]]:
+        """The numbers that were given since the last publication, with their texts."""
+        return list(enumerate(self._texts[self._published :], self._published))
+
+    def publish(self) -> None:
+        """What was given is durable: everybody may see it."""
+        self._published = len(self._texts)
+
+    def withdraw(self) -> None:
+        """What was given since the last publication never happened."""
+        for _, text in self.new():
+            del self._numbers[text]
+        del self._texts[self._published :]
+
+    def restore(self, number: int, text: str) -> None:
+        """Take back a number that the journal kept. Numbers arrive in order; one that is known already is left
+        alone.
+        """
+        if self.number(text) != number:
+            raise ValueError(f"number {number} was given twice")
+        self.publish()
+
+    def text(self, number: int) -> str:
+        """The text of a number."""
+        return self._texts[number]
+
+    def unpersisted(self) -> list[tuple[int, str]]:
+        """The published numbers that the database does not know yet, with their texts."""
+        return list(enumerate(self._texts[self.persisted : self._published], self.persisted))

@@ -1,0 +1,213 @@
+"""One consistent state of the store, for one query: the database as of a transaction, and the unmerged rows since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.rollups import (
+    I64,
+    Buckets,
+    PriorityHistory,
+    buckets_of_readings,
+    floors,
+    merged,
+    winning_rows,
+)
+from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRange
+from pulsebase.stores.duckdb.database import one_row
+from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows
+from pulsebase.stores.duckdb.watchdog import Deadline
+
+CHUNK_US = 7 * DAY_US
+
+#: Gives each time the start of its bucket.
+StartsOf = Callable[[I64], I64]
+
+_READINGS = f"""
+SELECT user_no, device_no, t, v, coalesce(confidence, {NO_CONFIDENCE}::TINYINT) AS confidence, origin FROM readings
+WHERE user_no = $user AND chunk BETWEEN $first_chunk AND $last_chunk AND t >= $start AND t < $end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of a person's readings a question is about: the resolved ones, one device's, or all."""
+
+    device_no: int | None = None
+    include_all: bool = False
+
+    @property
+    def resolved(self) -> bool:
+        """Whether minutes are given to their winners."""
+        return self.device_no is None and not self.include_all
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSnapshot:
+    """One person's readings at one moment. `staged` holds their unmerged rows, the last of each key, in order of
+    time.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    deadline: Deadline
+    user_no: int
+    staged: Rows
+    history: PriorityHistory
+    devices: Names
+
+    def rows(self, interval: TimeRange, selection: Selection, hours: I64 | None = None) -> Rows:
+        """Stored readings inside the interval, of one device or all, by time, then device; of these hours alone if
+        given.
+        """
+        self.deadline.check()
+        statement, values = (
+            _READINGS,
+            {
+                "user": self.user_no,
+                "first_chunk": interval.start_us // CHUNK_US,
+                "last_chunk": (interval.end_us - 1) // CHUNK_US,
+                "start": interval.start_us,
+                "end": interval.end_us,
+            },
+        )
+        if selection.device_no is not None:
+            statement += " AND device_no = $device"
+            values["device"] = selection.device_no
+        if hours is not None:
+            statement += f" AND t // {HOUR_US} IN (SELECT unnest($hours))"
+            values["hours"] = (hours // HOUR_US).tolist()
+        stored = Rows(**self.connection.execute(statement, values).fetchnumpy())
+        staged = self._staged_in(interval, selection)
+        if hours is not None:
+            staged = staged.take(np.isin(floors(staged.t, HOUR_US), hours))
+        if len(staged) == 0:
+            order = np.lexsort((stored.device_no, stored.t))
+            return stored.take(order)
+        rows = Rows.concatenated([stored, staged]).last_of_each_key()
+        return rows.take(rows.v != TOMBSTONE)
+
+    def shown(self, interval: TimeRange, selection: Selection) -> Rows:
+        """The readings a raw answer shows: counted ones of each minute's winner or of the device, or every one."""
+        rows = self.rows(interval.widened(MINUTE_US), selection)
+        if not selection.include_all:
+            rows = rows.take(self._chosen(rows, selection))
+        return rows.take((rows.t >= interval.start_us) & (rows.t < interval.end_us))
+
+    def buckets_from_raw(self, interval: TimeRange, selection: Selection, starts: StartsOf) -> Buckets:
+        """Buckets computed from raw readings, a chunk of seven days at a time so that memory stays bounded."""
+        parts = []
+        for piece in _pieces(interval):
+            rows = self.rows(piece.widened(MINUTE_US), selection)
+            rows = rows.take(self._chosen(rows, selection))
+            rows = rows.take((rows.t >= piece.start_us) & (rows.t < piece.end_us))
+            parts.append(buckets_of_readings(rows.t, rows.v, starts(rows.t)))
+        return _joined([part for part in parts if len(part)])
+
+    def hours(self, interval: TimeRange, selection: Selection) -> Buckets:
+        """Whole hours: kept ones where nothing is unmerged, the rest from raw."""
+        if selection.include_all:
+            return self.buckets_from_raw(interval, selection, lambda times_us: floors(times_us, HOUR_US))
+        if selection.device_no is None:
+            statement, values = f"SELECT hour * {HOUR_US} AS start_us, n, sum, min, max, minutes FROM h1", {}
+        else:
+            statement = f"SELECT hour * {HOUR_US} AS start_us, n, sum, min, max, minutes FROM h1_dev"
+            values = {"device": selection.device_no}
+        statement += " WHERE user_no = $user AND hour >= $start AND hour < $end"
+        if values:
+            statement += " AND device_no = $device AND n > 0"
+        values |= {"user": self.user_no, "start": interval.start_us // HOUR_US, "end": interval.end_us // HOUR_US}
+        kept = self._buckets(statement, values)
+        dirty = self.dirty(interval, HOUR_US)
+        if len(dirty) == 0:
+            return kept
+        return Buckets.concatenated(
+            [kept.where(~np.isin(kept.start_us, dirty)), self._hours_from_raw(dirty, selection)]
+        )
+
+    def days(self, interval: TimeRange) -> Buckets:
+        """Whole UTC days of the resolved series."""
+        statement = f"SELECT day * {DAY_US} AS start_us, n, sum, min, max, minutes FROM d1"
+        statement += " WHERE user_no = $user AND day >= $start AND day < $end"
+        values = {"user": self.user_no, "start": interval.start_us // DAY_US, "end": interval.end_us // DAY_US}
+        return self._buckets(statement, values)
+
+    def dirty(self, interval: TimeRange, step_us: int) -> I64:
+        """The starts of the buckets in the interval that hold unmerged rows, whatever the device."""
+        times_us = self.staged.t
+        return np.unique(floors(times_us[(times_us >= interval.start_us) & (times_us < interval.end_us)], step_us))
+
+    def extent(self, selection: Selection) -> tuple[int, int | None, int | None]:
+        """How many readings are stored (all, counted or not), and the times of the first and the last."""
+        dirty = self.dirty(TimeRange(0, MAX_US), HOUR_US)
+        statement = (
+            "SELECT coalesce(sum(n_all), 0)::BIGINT, min(first_t), max(last_t) FROM h1_dev WHERE user_no = $user"
+        )
+        values: dict[str, object] = {"user": self.user_no}
+        if selection.device_no is not None:
+            statement += " AND device_no = $device"
+            values["device"] = selection.device_no
+        if len(dirty) == 0:
+            count, first_us, last_us = one_row(self.connection, statement, values) or (0, None, None)
+            return count, first_us, last_us
+        statement += " AND hour NOT IN (SELECT unnest($hours))"
+        values["hours"] = (dirty // HOUR_US).tolist()
+        count, first_us, last_us = one_row(self.connection, statement, values) or (0, None, None)
+        fresh = self.rows(TimeRange(int(dirty[0]), int(dirty[-1]) + HOUR_US), selection, dirty).t
+        if len(fresh) == 0:
+            return count, first_us, last_us
+        ends = [int(fresh[0]), int(fresh[-1])]
+        firsts = [at for at in (first_us, ends[0]) if at is not None]
+        lasts = [at for at in (last_us, ends[1]) if at is not None]
+        return count + len(fresh), min(firsts), max(lasts)
+
+    def _hours_from_raw(self, hours: I64, selection: Selection) -> Buckets:
+        interval = TimeRange(int(hours[0]), int(hours[-1]) + HOUR_US)
+        rows = self.rows(interval, selection, hours)
+        rows = rows.take(self._chosen(rows, selection))
+        return buckets_of_readings(rows.t, rows.v, floors(rows.t, HOUR_US))
+
+    def _chosen(self, rows: Rows, selection: Selection) -> npt.NDArray[np.bool_]:
+        counted: npt.NDArray[np.bool_] = rows.confidence != 0
+        if not selection.resolved:
+            return counted
+        return winning_rows(rows.t, rows.device_no, counted, self.devices.text, self.history)
+
+    def _staged_in(self, interval: TimeRange, selection: Selection) -> Rows:
+        rows = self.staged
+        mask = (rows.t >= interval.start_us) & (rows.t < interval.end_us)
+        if selection.device_no is not None:
+            mask &= rows.device_no == selection.device_no
+        return rows.take(mask)
+
+    def _buckets(self, statement: str, values: dict[str, int]) -> Buckets:
+        self.deadline.check()
+        found = self.connection.execute(statement, values).fetchnumpy()
+        columns = Buckets(
+            found["start_us"].astype(np.int64),
+            found["n"].astype(np.int64),
+            found["sum"].astype(np.int64),
+            found["min"].astype(np.int16),
+            found["max"].astype(np.int16),
+            found["minutes"].astype(np.int64),
+        )
+        return columns.ordered()
+
+
+def _pieces(interval: TimeRange) -> Iterator[TimeRange]:
+    start_us = interval.start_us
+    while start_us < interval.end_us:
+        end_us = min((start_us // CHUNK_US + 1) * CHUNK_US, interval.end_us)
+        yield TimeRange(start_us, end_us)
+        start_us = end_us
+
+
+def _joined(parts: list[Buckets]) -> Buckets:
+    """Buckets of pieces that were cut at whole minutes; a bucket that a cut went through comes in two parts."""
+    together = Buckets.concatenated(parts)
+    return merged(together, together.start_us)

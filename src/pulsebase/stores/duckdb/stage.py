@@ -1,0 +1,145 @@
+"""What the journal holds and no merge has taken yet, in memory, where queries see it.
+
+Append-only: rows are copied into arrays of fixed size and then published by raising a counter, so a reader that took a
+snapshot needs no lock and sees nothing of later commits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+#: In the column of values: this reading was deleted. No accepted value comes near it.
+TOMBSTONE = np.int16(-32768)
+#: In the column of confidences: none given.
+NO_CONFIDENCE = np.int8(-1)
+
+DTYPES: dict[str, type[np.generic]] = {
+    "user_no": np.int32,
+    "device_no": np.int32,
+    "t": np.int64,
+    "v": np.int16,
+    "confidence": np.int8,
+    "origin": np.int32,
+}
+_SEGMENT_ROWS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Columns of readings as the journal and the stage keep them; see `DTYPES`. In order of time or of arrival."""
+
+    user_no: npt.NDArray[np.int32]
+    device_no: npt.NDArray[np.int32]
+    t: npt.NDArray[np.int64]
+    v: npt.NDArray[np.int16]
+    confidence: npt.NDArray[np.int8]
+    origin: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Rows:
+        """The rows at these places, or where the mask is true."""
+        return Rows(*(getattr(self, name)[index] for name in DTYPES))
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Rows]) -> Rows:
+        """All rows, part after part."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return cls(*(np.empty(0, dtype) for dtype in DTYPES.values()))
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES))
+
+    def last_of_each_key(self) -> Rows:
+        """Of rows in order of arrival the last one of each (user, device, time), ordered by (user, time, device)."""
+        if len(self) == 0:
+            return self
+        order = np.lexsort((self.device_no, self.t, self.user_no))  # stable: arrival decides among equals
+        rows = self.take(order)
+        is_last = np.ones(len(rows), np.bool_)
+        is_last[:-1] = (
+            (rows.t[1:] != rows.t[:-1])
+            | (rows.user_no[1:] != rows.user_no[:-1])
+            | (rows.device_no[1:] != rows.device_no[:-1])
+        )
+        return rows.take(is_last)
+
+
+class _Segment:
+    """A stretch of consecutive journal rows, `first_seq` onwards."""
+
+    def __init__(self, first_seq: int, capacity: int) -> None:
+        self.first_seq = first_seq
+        self.capacity = capacity
+        self.count = 0
+        self.columns = Rows(*(np.empty(capacity, dtype) for dtype in DTYPES.values()))
+
+    def append(self, rows: Rows) -> None:
+        end = self.count + len(rows)
+        for name in DTYPES:
+            getattr(self.columns, name)[self.count : end] = getattr(rows, name)
+        self.count = end
+
+
+@dataclass(frozen=True, slots=True)
+class StageSnapshot:
+    """The published rows at one moment, in order of arrival: (sequence number of the first row, rows) a part."""
+
+    parts: tuple[tuple[int, Rows], ...]
+
+    def since(self, seq: int) -> list[Rows]:
+        """The rows from sequence number `seq` on."""
+        return [
+            rows if first_seq >= seq else rows.take(slice(seq - first_seq, None))
+            for first_seq, rows in self.parts
+            if first_seq + len(rows) > seq
+        ]
+
+    def before(self, seq: int) -> list[Rows]:
+        """The rows up to, not including, sequence number `seq`."""
+        return [rows.take(slice(0, max(seq - first_seq, 0))) for first_seq, rows in self.parts if first_seq < seq]
+
+
+class Stage:
+    """The unmerged rows. One thread appends, one drops, any number take snapshots."""
+
+    def __init__(self, next_seq: int) -> None:
+        self._segments: tuple[_Segment, ...] = ()
+        self._lock = threading.Lock()  # between the one that appends and the one that drops
+        self._start_seq = next_seq
+        self.next_seq = next_seq
+
+    def __len__(self) -> int:
+        return self.next_seq - self._start_seq
+
+    def append(self, rows: Rows) -> None:
+        """Publish rows; the next snapshot has all of them, no snapshot some."""
+        with self._lock:
+            segments = self._segments
+            if not segments or segments[-1].count + len(rows) > segments[-1].capacity:
+                segment = _Segment(self.next_seq, max(_SEGMENT_ROWS, len(rows)))
+                segment.append(rows)
+                self._segments = (*segments, segment)
+            else:
+                segments[-1].append(rows)
+            self.next_seq += len(rows)
+
+    def snapshot(self) -> StageSnapshot:
+        """What is published now."""
+        parts = []
+        for segment in self._segments:
+            count = segment.count
+            parts.append((segment.first_seq, segment.columns.take(slice(0, count))))
+        return StageSnapshot(tuple(parts))
+
+    def drop_before(self, seq: int) -> None:
+        """Forget whole segments below `seq`, which the database has by now."""
+        with self._lock:
+            self._start_seq = max(self._start_seq, seq)
+            self._segments = tuple(segment for segment in self._segments if segment.first_seq + segment.count > seq)

@@ -1,0 +1,446 @@
+"""The embedded store: `stores.contract.Store` on a journal, a stage in memory and a DuckDB database.
+
+A write is durable once its journal frame is on the disk and visible once the stage holds it. One maintenance thread
+merges the stage into the database. Nothing else writes readings, so readers need no lock: they take the stage first
+and a
+database snapshot second, and leave out of the stage what the snapshot already has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.rollups import PriorityHistory
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import MAX_US, TimeRange
+from pulsebase.model.users import DevicePriority, User, UserOverview
+from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, STORED_SCHEMA, CheckReport, SeriesQuery
+from pulsebase.stores.duckdb import check, people
+from pulsebase.stores.duckdb.database import Database, one_row
+from pulsebase.stores.duckdb.journal import Frame, Journal
+from pulsebase.stores.duckdb.lock import StoreLock
+from pulsebase.stores.duckdb.merge import merge, persist_names, resolve_touched, touch_contested
+from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.series import answer
+from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection
+from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage
+from pulsebase.stores.duckdb.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+
+_ALL_TIME = TimeRange(0, MAX_US)
+
+
+@dataclass(frozen=True, slots=True)
+class DuckdbOptions:
+    """What an owner may tune.
+
+    Attributes:
+        memory_limit: the engine's, in DuckDB's notation.
+        threads: the engine's.
+        merge_readings: a merge starts once this many readings wait …
+        merge_interval_s: … or the oldest has waited this long.
+        checkpoint_bytes: the engine's write-ahead log is brought into the file beyond this size.
+    """
+
+    memory_limit: str = "1GiB"
+    threads: int = 2
+    merge_readings: int = 500_000
+    merge_interval_s: float = 2.0
+    checkpoint_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Priorities:
+    epoch: int
+    of_user: dict[int, PriorityHistory]
+
+
+class DuckdbStore:
+    """A store in one folder: `path` is the database file, its lock and its journal lie beside it."""
+
+    def __init__(self, path: Path, options: DuckdbOptions | None = None) -> None:
+        self._options = options or DuckdbOptions()
+        path = path.absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._closed = False
+        with contextlib.ExitStack() as undo:
+            self.lock = StoreLock(path)
+            undo.callback(self.lock.release)
+            self._database = Database(path, memory_limit=self._options.memory_limit, threads=self._options.threads)
+            undo.callback(self._database.close)
+            self._journal = Journal(path.with_name(path.name + ".journal"))
+            self._load()
+            undo.pop_all()
+        self._watchdog = Watchdog()
+        self._database_writes = threading.RLock()
+        self._naming = threading.Lock()  # taken after the right to write the database, if both are
+        self._wake = threading.Event()
+        self._stopping = False
+        self._merges = 0
+        self._merge_failures = 0
+        self._merge_seconds = 0.0
+        self._maintenance = threading.Thread(target=self._maintain, name="pulsebase-merge", daemon=True)
+        self._maintenance.start()
+
+    # --- Writer: called by one thread -------------------------------------------------------------------------------
+
+    def write(self, batches: Sequence[ReadingBatch]) -> None:
+        """See `contract.Writer.write`."""
+        with self._naming, self._given_names():
+            self._append(Rows.concatenated([self._rows(batch) for batch in batches]))
+
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
+        """See `contract.Writer.delete`. A deletion is a tombstone for every reading that goes."""
+        user_no, selection = self._users.find(user_id), self._selection(device_id, include_all=True)
+        if user_no is None or selection is None or interval.length_us <= 0:
+            return 0
+        with self._person(user_no, None) as snapshot:
+            rows = snapshot.rows(interval, selection)
+        if len(rows):
+            self._append(
+                Rows(
+                    rows.user_no, rows.device_no, rows.t, np.full_like(rows.v, TOMBSTONE), rows.confidence, rows.origin
+                )
+            )
+        return len(rows)
+
+    def register_origin(self, kind: str, name: str) -> int:
+        """See `contract.Writer.register_origin`."""
+        with self._database_writes, self._database.writing() as connection:
+            known = one_row(connection, "SELECT origin FROM origins WHERE kind = ? AND name = ?", [kind, name])
+            if known:
+                return int(known[0])
+            row = one_row(
+                connection,
+                "INSERT INTO origins SELECT coalesce(max(origin), 0) + 1, $kind, $name, $now FROM origins "
+                "RETURNING origin",
+                {"kind": kind, "name": name, "now": time.time_ns() // 1000},
+            )
+            assert row is not None
+            return int(row[0])
+
+    # --- Registry ---------------------------------------------------------------------------------------------------
+
+    def put_user(self, user: User) -> None:
+        """See `contract.Registry.put_user`."""
+        with self._database_writes:
+            self._name([user.user_id], [])
+            with self._database.writing() as connection:
+                people.put_user(connection, self._number_of(user.user_id), user)
+
+    def put_priority(self, priority: DevicePriority) -> None:
+        """See `contract.Registry.put_priority`."""
+        with self._database_writes:
+            self._name([priority.user_id], [priority.device_id])
+            user_no, device_no = self._number_of(priority.user_id), self._devices.number(priority.device_id)
+            with self._database.writing() as connection:
+                people.put_priority(connection, user_no, device_no, priority)
+                touch_contested(connection, user_no, device_no)
+                resolve_touched(connection)
+
+    def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
+        """See `contract.Registry.put_summaries`."""
+        with self._database_writes:
+            self._name([summary.user_id for summary in summaries], [])
+            with self._database.writing() as connection:
+                people.put_summaries(connection, [(self._number_of(each.user_id), each) for each in summaries])
+
+    # --- Reader: called by any thread -------------------------------------------------------------------------------
+
+    def series(self, query: SeriesQuery) -> pa.Table:
+        """See `contract.Reader.series`."""
+        user_no, selection = self._users.find(query.user_id), self._selection(query.device_id, query.include_all)
+        if user_no is None or selection is None or query.range.length_us <= 0:
+            return (RAW_SCHEMA if query.resolution is Resolution.RAW else BUCKET_SCHEMA).empty_table()
+        with self._person(user_no, query.timeout_s) as snapshot:
+            return answer(snapshot, query, selection)
+
+    def user(self, user_id: str) -> User | None:
+        """See `contract.Reader.user`."""
+        if self._users.find(user_id) is None:
+            return None
+        with self._database.reading() as connection:
+            return people.get_user(connection, user_id) or User(user_id)
+
+    def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
+        """See `contract.Reader.users`."""
+        new = [
+            User(user_id)
+            for _, user_id in self._users.unpersisted()
+            if user_id > (after or "") and text.lower() in user_id.lower()
+        ]
+        with self._database.reading() as connection:
+            found = {user.user_id: user for user in new}
+            found |= {user.user_id: user for user in people.find_users(connection, text, limit, after)}
+        return [self._overview(found[user_id]) for user_id in sorted(found)[:limit]]
+
+    def overview(self, user_id: str) -> UserOverview | None:
+        """See `contract.Reader.overview`."""
+        user = self.user(user_id)
+        return self._overview(user) if user else None
+
+    def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
+        """See `contract.Reader.summaries`."""
+        user_no = self._users.find(user_id)
+        if user_no is None:
+            return []
+        with self._database.reading() as connection:
+            return people.get_summaries(connection, user_no, user_id, first, last)
+
+    def priorities(self, user_id: str) -> list[DevicePriority]:
+        """See `contract.Reader.priorities`."""
+        user_no = self._users.find(user_id)
+        with self._database.reading() as connection:
+            entries = people.all_priorities(connection)
+        found = [
+            DevicePriority(user_id, self._devices.text(device_no), priority, valid_from)
+            for number, device_no, valid_from, priority in entries
+            if number == user_no
+        ]
+        return sorted(found, key=lambda entry: (entry.device_id, entry.valid_from_us))
+
+    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+        """See `contract.Reader.last_time_us`."""
+        user_no, selection = self._users.find(user_id), self._selection(device_id, include_all=True)
+        if user_no is None or selection is None:
+            return None
+        return self._extent(user_no, selection)[2]
+
+    # --- Store ------------------------------------------------------------------------------------------------------
+
+    def stored(self) -> pa.Table:
+        """See `contract.Store.stored`."""
+        parts = [self._stored_of(number) for number in range(len(self._users))]
+        return pa.concat_tables([STORED_SCHEMA.empty_table(), *parts]).sort_by(
+            [("user_id", "ascending"), ("device_id", "ascending"), ("time_us", "ascending")]
+        )
+
+    def check(self) -> CheckReport:
+        """See `contract.Store.check`. Everything is merged first, so that the check covers every reading."""
+        self.merge()
+        with self._database.reading() as connection:
+            return check.check(connection)
+
+    def ping(self) -> None:
+        """See `contract.Store.ping`."""
+        with self._database.reading() as connection:
+            one_row(connection, "SELECT merged_seq FROM state")
+        if not self._maintenance.is_alive():
+            raise StoreUnavailableError("the store's maintenance has stopped")
+
+    def statistics(self) -> dict[str, float]:
+        """See `contract.Store.statistics`."""
+        return {
+            "unmerged_rows": len(self._stage),
+            "size_bytes": self._database.size_bytes() + self._journal.size_bytes(),
+            "merges": self._merges,
+            "merge_failures": self._merge_failures,
+            "merge_seconds": self._merge_seconds,
+        }
+
+    def close(self) -> None:
+        """See `contract.Store.close`. Unmerged readings stay in the journal."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stopping = True
+        self._wake.set()
+        self._maintenance.join()
+        self._watchdog.close()
+        self._journal.close()
+        self._database.close()
+        self.lock.release()
+
+    def merge(self) -> None:
+        """Bring everything that is staged now into the database."""
+        with self._database_writes:
+            staged = self._stage.snapshot()
+            started = time.perf_counter()
+            with self._database.writing() as connection:
+                merged_seq = self._state(connection)[0]
+                rows = staged.since(merged_seq)
+                upto_seq = merged_seq + sum(len(part) for part in rows)
+                if upto_seq == merged_seq:
+                    return
+                new_users, new_devices = self._users.unpersisted(), self._devices.unpersisted()
+                persist_names(connection, new_users, new_devices)
+                merge(connection, Rows.concatenated(rows), upto_seq)
+            self._users.persisted += len(new_users)
+            self._devices.persisted += len(new_devices)
+            self._stage.drop_before(upto_seq)
+            self._journal.drop_before(upto_seq)
+            self._merges += 1
+            self._merge_seconds += time.perf_counter() - started
+            if self._database.size_of_log() > self._options.checkpoint_bytes:
+                self._database.checkpoint()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        with self._database.reading() as connection:
+            merged_seq, epoch = self._state(connection)
+            self._users = Names(_dense(connection, "user_no", "user_id", "users"))
+            self._devices = Names(_dense(connection, "device_no", "device_id", "devices"))
+            self._priorities = _read_priorities(connection, epoch)
+        self._stage = Stage(merged_seq)
+        for frame in self._journal.replay(merged_seq):
+            for names, new in ((self._users, frame.users), (self._devices, frame.devices)):
+                for number, text in new:
+                    names.restore(number, text)
+            rows = frame.rows()
+            self._stage.append(rows.take(slice(max(merged_seq - frame.first_seq, 0), None)))
+
+    def _rows(self, batch: ReadingBatch) -> Rows:
+        table = batch.table.combine_chunks()
+        user_no = _numbers(table["user_id"].chunk(0) if len(batch) else None, self._users)
+        device_no = _numbers(table["device_id"].chunk(0) if len(batch) else None, self._devices)
+        confidence = table["confidence"].fill_null(int(NO_CONFIDENCE)).to_numpy()
+        times_us = table["time"].cast(pa.int64()).to_numpy()
+        return Rows(
+            user_no,
+            device_no,
+            times_us,
+            table["value"].to_numpy(),
+            confidence,
+            np.full(len(batch), batch.origin, np.int32),
+        )
+
+    def _append(self, rows: Rows) -> None:
+        if len(rows) == 0:
+            return
+        self._journal.append(Frame.of(self._stage.next_seq, self._users.new(), self._devices.new(), rows))
+        # Names before rows: a merge that takes the rows must find their names.
+        self._users.publish()
+        self._devices.publish()
+        self._stage.append(rows)
+        if len(self._stage) >= self._options.merge_readings:
+            self._wake.set()
+
+    def _maintain(self) -> None:
+        while not self._stopping:
+            self._wake.wait(self._options.merge_interval_s)
+            self._wake.clear()
+            if self._stopping:
+                return
+            try:
+                self.merge()
+            except Exception:
+                self._merge_failures += 1
+                logger.exception("a merge failed and will be tried again")
+                time.sleep(0.5)
+
+    def _name(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> None:
+        """Make these people and devices known, durably. The caller holds the right to write the database."""
+        with self._naming, self._given_names(), self._database.writing() as connection:
+            for user_id in user_ids:
+                self._users.number(user_id)
+            for device_id in device_ids:
+                self._devices.number(device_id)
+            new_users, new_devices = self._users.new(), self._devices.new()
+            persist_names(connection, self._users.unpersisted() + new_users, self._devices.unpersisted() + new_devices)
+        self._users.persisted, self._devices.persisted = len(self._users), len(self._devices)
+
+    @contextlib.contextmanager
+    def _given_names(self) -> Iterator[None]:
+        """Numbers given in the block are published at its end, or withdrawn if it raises."""
+        try:
+            yield
+        except BaseException:
+            self._users.withdraw()
+            self._devices.withdraw()
+            raise
+        self._users.publish()
+        self._devices.publish()
+
+    def _number_of(self, user_id: str) -> int:
+        return self._users.number(user_id)
+
+    @contextlib.contextmanager
+    def _person(self, user_no: int, timeout_s: float | None) -> Iterator[PersonSnapshot]:
+        stage = self._stage.snapshot()  # before the database's snapshot, see above
+        with self._database.reading() as connection, self._watchdog.limit(connection, timeout_s) as deadline:
+            merged_seq, epoch = self._state(connection)
+            parts = [part.take(part.user_no == user_no) for part in stage.since(merged_seq)]
+            staged = Rows.concatenated([part for part in parts if len(part)]).last_of_each_key()
+            history = self._priorities_at(connection, epoch).of_user.get(user_no, {})
+            yield PersonSnapshot(connection, deadline, user_no, staged, history, self._devices)
+
+    def _state(self, connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+        row = one_row(connection, "SELECT merged_seq, epoch FROM state")
+        if row is None:
+            raise StoreCorruptError("the database has lost its state; restore a backup")
+        return int(row[0]), int(row[1])
+
+    def _priorities_at(self, connection: duckdb.DuckDBPyConnection, epoch: int) -> _Priorities:
+        known = self._priorities
+        if known.epoch == epoch:
+            return known
+        found = _read_priorities(connection, epoch)
+        if epoch > known.epoch:
+            self._priorities = found
+        return found
+
+    def _selection(self, device_id: str | None, include_all: bool) -> Selection | None:
+        """What is asked for, or None where the device is unknown and nothing can be found."""
+        if device_id is None:
+            return Selection(None, include_all)
+        device_no = self._devices.find(device_id)
+        return None if device_no is None else Selection(device_no, include_all)
+
+    def _overview(self, user: User) -> UserOverview:
+        user_no = self._users.find(user.user_id)
+        if user_no is None:
+            return UserOverview(user, 0, None, None)
+        return UserOverview(user, *self._extent(user_no, Selection(include_all=True)))
+
+    def _extent(self, user_no: int, selection: Selection) -> tuple[int, int | None, int | None]:
+        """How many readings are stored, and the first and last time."""
+        with self._person(user_no, None) as snapshot:
+            return snapshot.extent(selection)
+
+    def _stored_of(self, user_no: int) -> pa.Table:
+        with self._person(user_no, None) as snapshot:
+            rows = snapshot.rows(_ALL_TIME, Selection(include_all=True))
+        devices = pa.array([self._devices.text(int(number)) for number in rows.device_no], pa.string())
+        confidence = pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE)
+        users = pa.array([self._users.text(user_no)] * len(rows), pa.string())
+        columns = [users, devices, pa.array(rows.t), pa.array(rows.v), confidence, pa.array(rows.origin)]
+        return pa.table(columns, schema=STORED_SCHEMA)
+
+
+def _dense(connection: duckdb.DuckDBPyConnection, number: str, text: str, table: str) -> list[str]:
+    rows = connection.execute(f"SELECT {number}, {text} FROM {table} ORDER BY {number}").fetchall()
+    if [row[0] for row in rows] != list(range(len(rows))):
+        raise StoreCorruptError(f"the database has lost rows of {table}; restore a backup")
+    return [row[1] for row in rows]
+
+
+def _read_priorities(connection: duckdb.DuckDBPyConnection, epoch: int) -> _Priorities:
+    of_user: dict[int, dict[int, list[tuple[int, int | None]]]] = {}
+    for user_no, device_no, valid_from, priority in people.all_priorities(connection):
+        of_user.setdefault(user_no, {}).setdefault(device_no, []).append((valid_from, priority))
+    return _Priorities(epoch, dict(of_user))
+
+
+def _numbers(ids: pa.DictionaryArray | None, names: Names) -> npt.NDArray[np.int32]:
+    if ids is None:
+        return np.empty(0, np.int32)
+    numbers = np.array([names.number(text) for text in ids.dictionary.to_pylist()], np.int32)
+    codes: npt.NDArray[np.int32] = ids.indices.to_numpy(zero_copy_only=False)
+    return numbers[codes]

@@ -1,0 +1,261 @@
+"""The store that is obviously right: plain Python over dicts. Every other store is tested against it.
+
+It shares no bucket arithmetic with the rest of the package, or one mistake would pass on both sides of a comparison.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from pulsebase.model.errors import FieldError, TooManyRowsError
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import TimeRange
+from pulsebase.model.users import DevicePriority, User, UserOverview, default_priority
+from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, STORED_SCHEMA, CheckReport, SeriesQuery, Store
+
+_MINUTE_US = 60 * 1_000_000
+_BUCKET_US = {"1s": 1_000_000, "1m": _MINUTE_US, "15m": 15 * _MINUTE_US, "1h": 60 * _MINUTE_US}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    user_id: str
+    device_id: str
+    time_us: int
+    value: int
+    confidence: int | None
+    origin: int
+
+    @property
+    def counts(self) -> bool:
+        return self.confidence != 0
+
+    @property
+    def minute_us(self) -> int:
+        return self.time_us // _MINUTE_US * _MINUTE_US
+
+
+class MemoryStore(Store):
+    """A store that lives as long as the object: no file, no rollups, every answer worked out from the readings."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._users: dict[str, User] = {}
+        self._readings: dict[str, dict[tuple[int, str], _Reading]] = {}
+        self._priorities: dict[str, dict[tuple[str, int], DevicePriority]] = {}
+        self._summaries: dict[str, dict[tuple[date, str | None], DailySummary]] = {}
+        self._origins: dict[tuple[str, str], int] = {}
+
+    # --- Writer ---
+
+    def write(self, batches: Sequence[ReadingBatch]) -> None:
+        # Read everything before anything is kept: a batch that cannot be read leaves no trace of the others.
+        readings = [reading for batch in batches for reading in _readings_of(batch)]
+        with self._lock:
+            for reading in readings:
+                self._users.setdefault(reading.user_id, User(reading.user_id))
+                kept = self._readings.setdefault(reading.user_id, {})
+                kept[reading.time_us, reading.device_id] = reading
+
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
+        with self._lock:
+            kept = self._readings.get(user_id, {})
+            doomed = [
+                key
+                for key, reading in kept.items()
+                if interval.start_us <= reading.time_us < interval.end_us and device_id in (None, reading.device_id)
+            ]
+            for key in doomed:
+                del kept[key]
+            return len(doomed)
+
+    def register_origin(self, kind: str, name: str) -> int:
+        with self._lock:
+            return self._origins.setdefault((kind, name), len(self._origins) + 1)
+
+    # --- Registry ---
+
+    def put_user(self, user: User) -> None:
+        with self._lock:
+            self._users[user.user_id] = user
+
+    def put_priority(self, priority: DevicePriority) -> None:
+        with self._lock:
+            self._users.setdefault(priority.user_id, User(priority.user_id))
+            kept = self._priorities.setdefault(priority.user_id, {})
+            kept[priority.device_id, priority.valid_from_us] = priority
+
+    def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
+        with self._lock:
+            for summary in summaries:
+                self._users.setdefault(summary.user_id, User(summary.user_id))
+                kept = self._summaries.setdefault(summary.user_id, {})
+                kept[summary.day, summary.resting_heart_rate_method] = summary
+
+    # --- Reader ---
+
+    def series(self, query: SeriesQuery) -> pa.Table:
+        with self._lock:
+            shown = self._shown(query)
+        # Only now is the range cut: the winner of a minute depends on the whole minute.
+        inside = [reading for reading in shown if query.range.start_us <= reading.time_us < query.range.end_us]
+        table = _raw_table(inside) if query.resolution.value == "raw" else _bucket_table(query, inside)
+        if query.limit is not None and table.num_rows > query.limit:
+            raise TooManyRowsError([FieldError("interval", f"would give more than {query.limit} rows")])
+        return table
+
+    def user(self, user_id: str) -> User | None:
+        with self._lock:
+            return self._users.get(user_id)
+
+    def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
+        with self._lock:
+            found = [user for user in self._users.values() if _matches(user, text)]
+            found.sort(key=lambda user: user.user_id.encode())
+            if after is not None:
+                found = [user for user in found if user.user_id.encode() > after.encode()]
+            return [self._overview(user) for user in found[:limit]]
+
+    def overview(self, user_id: str) -> UserOverview | None:
+        with self._lock:
+            user = self._users.get(user_id)
+            return None if user is None else self._overview(user)
+
+    def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
+        with self._lock:
+            found = [day for day in self._summaries.get(user_id, {}).values() if first <= day.day <= last]
+        return sorted(found, key=_summary_order)
+
+    def priorities(self, user_id: str) -> list[DevicePriority]:
+        with self._lock:
+            found = list(self._priorities.get(user_id, {}).values())
+        return sorted(found, key=lambda entry: (entry.device_id.encode(), entry.valid_from_us))
+
+    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+        with self._lock:
+            readings = self._readings.get(user_id, {}).values()
+            return max((reading.time_us for reading in readings if reading.device_id == device_id), default=None)
+
+    # --- Store ---
+
+    def stored(self) -> pa.Table:
+        with self._lock:
+            readings = [reading for kept in self._readings.values() for reading in kept.values()]
+        readings.sort(key=lambda reading: (reading.user_id.encode(), reading.device_id.encode(), reading.time_us))
+        return _table(readings, STORED_SCHEMA)
+
+    def check(self) -> CheckReport:
+        """Count the readings; nothing is kept twice here, so there is nothing to compare."""
+        with self._lock:
+            return CheckReport(sum(map(len, self._readings.values())), rollup_rows=0, problems=())
+
+    def ping(self) -> None:
+        """Do nothing: memory always answers."""
+
+    def statistics(self) -> dict[str, float]:
+        with self._lock:
+            return {"readings": sum(map(len, self._readings.values())), "unmerged_rows": 0, "size_bytes": 0}
+
+    def close(self) -> None:
+        """Do nothing: there is no file, and what is stored goes with the object."""
+
+    # --- under the lock ---
+
+    def _overview(self, user: User) -> UserOverview:
+        times = [reading.time_us for reading in self._readings.get(user.user_id, {}).values()]
+        return UserOverview(user, len(times), min(times, default=None), max(times, default=None))
+
+    def _shown(self, query: SeriesQuery) -> list[_Reading]:
+        """The readings the query is about, at any time."""
+        readings = list(self._readings.get(query.user_id, {}).values())
+        if query.device_id is not None:
+            readings = [reading for reading in readings if reading.device_id == query.device_id]
+        elif not query.include_all:
+            readings = self._of_winners(readings)
+        if query.include_all and query.resolution.value == "raw":
+            return readings
+        return [reading for reading in readings if reading.counts]
+
+    def _of_winners(self, readings: list[_Reading]) -> list[_Reading]:
+        """The readings of each minute's winner, of one person."""
+        winners: dict[int, tuple[int, bytes]] = {}
+        for reading in readings:
+            if reading.counts:
+                rank = self._rank(reading)
+                winners[reading.minute_us] = min(rank, winners.get(reading.minute_us, rank))
+        return [reading for reading in readings if winners.get(reading.minute_us) == self._rank(reading)]
+
+    def _rank(self, reading: _Reading) -> tuple[int, bytes]:
+        """Lowest first: the device's priority at the start of the minute, then its id by bytes."""
+        own: DevicePriority | None = None
+        for entry in self._priorities.get(reading.user_id, {}).values():
+            holds = entry.device_id == reading.device_id and entry.valid_from_us <= reading.minute_us
+            if holds and (own is None or entry.valid_from_us > own.valid_from_us):
+                own = entry
+        if own is None or own.priority is None:
+            return default_priority(reading.device_id), reading.device_id.encode()
+        return own.priority, reading.device_id.encode()
+
+
+def _readings_of(batch: ReadingBatch) -> list[_Reading]:
+    columns = [batch.table[name].to_pylist() for name in ("user_id", "device_id", "value", "confidence")]
+    times_us = batch.table["time"].cast(pa.int64()).to_pylist()
+    return [
+        _Reading(user_id, device_id, time_us, value, confidence, batch.origin)
+        for time_us, user_id, device_id, value, confidence in zip(times_us, *columns, strict=True)
+    ]
+
+
+def _matches(user: User, text: str) -> bool:
+    wanted = text.casefold()
+    return wanted in user.user_id.casefold() or wanted in (user.name or "").casefold()
+
+
+def _summary_order(summary: DailySummary) -> tuple[date, bool, bytes]:
+    """By day, then method; a day without a method first."""
+    method = summary.resting_heart_rate_method
+    return summary.day, method is not None, (method or "").encode()
+
+
+def _table(readings: Iterable[_Reading], schema: pa.Schema) -> pa.Table:
+    rows = [{name: getattr(reading, name) for name in schema.names} for reading in readings]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _raw_table(readings: list[_Reading]) -> pa.Table:
+    return _table(sorted(readings, key=lambda reading: (reading.time_us, reading.device_id.encode())), RAW_SCHEMA)
+
+
+def _bucket_table(query: SeriesQuery, readings: list[_Reading]) -> pa.Table:
+    groups: dict[int, list[_Reading]] = {}
+    for reading in readings:
+        groups.setdefault(_bucket_start(query, reading.time_us), []).append(reading)
+    names_device = query.resolution.value in ("1s", "1m") and not query.include_all
+    rows = [_bucket_row(start_us, groups[start_us], names_device) for start_us in sorted(groups)]
+    return pa.Table.from_pylist(rows, schema=BUCKET_SCHEMA)
+
+
+def _bucket_start(query: SeriesQuery, time_us: int) -> int:
+    if query.resolution.value == "1d":
+        return max(start_us for start_us in query.day_starts if start_us <= time_us)
+    step_us = _BUCKET_US[query.resolution.value]
+    return time_us // step_us * step_us
+
+
+def _bucket_row(start_us: int, readings: list[_Reading], names_device: bool) -> dict[str, int | str | None]:
+    values = [reading.value for reading in readings]
+    return {
+        "time_us": start_us,
+        "count": len(values),
+        "sum": sum(values),
+        "min": min(values),
+        "max": max(values),
+        "minutes": len({reading.minute_us for reading in readings}),
+        "device_id": readings[0].device_id if names_device else None,
+    }

@@ -1,0 +1,79 @@
+"""Every metric of the program, declared once. `docs/reference/metrics.md` is checked against this table.
+
+No label carries an id of a person or a device: labels are route templates, kinds and reasons only.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+_FAST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+HTTP_REQUESTS = Counter(
+    "pulsebase_http_requests", "Requests answered.", ["method", "route", "status"], registry=REGISTRY
+)
+HTTP_REQUEST_SECONDS = Histogram(
+    "pulsebase_http_request_seconds",
+    "Time from a request's first byte to its answer's last.",
+    ["method", "route"],
+    buckets=_FAST_SECONDS,
+    registry=REGISTRY,
+)
+INGEST_ACCEPTED = Counter(
+    "pulsebase_ingest_readings_accepted", "Readings stored, durable.", ["source"], registry=REGISTRY
+)
+INGEST_REJECTED = Counter(
+    "pulsebase_ingest_readings_rejected",
+    "Readings refused, by the field at fault.",
+    ["source", "field"],
+    registry=REGISTRY,
+)
+INGEST_DELETED = Counter("pulsebase_ingest_readings_deleted", "Readings deleted on request.", registry=REGISTRY)
+INGEST_QUEUE_READINGS = Gauge("pulsebase_ingest_queue_readings", "Readings that wait for a commit.", registry=REGISTRY)
+INGEST_QUEUE_FULL = Counter(
+    "pulsebase_ingest_queue_full", "Requests refused because the write queue was full.", registry=REGISTRY
+)
+INGEST_COMMIT_SECONDS = Histogram(
+    "pulsebase_ingest_commit_seconds", "Time of one group commit.", buckets=_FAST_SECONDS, registry=REGISTRY
+)
+INGEST_COMMIT_READINGS = Histogram(
+    "pulsebase_ingest_commit_readings",
+    "Readings in one group commit.",
+    buckets=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
+    registry=REGISTRY,
+)
+INGEST_COMMIT_FAILURES = Counter(
+    "pulsebase_ingest_commit_failures", "Group commits that failed; nothing of them was kept.", registry=REGISTRY
+)
+STORE_QUERY_SECONDS = Histogram(
+    "pulsebase_store_query_seconds",
+    "Time of one question to the store.",
+    ["kind", "rung"],
+    buckets=_FAST_SECONDS,
+    registry=REGISTRY,
+)
+STORE_QUERY_FAILURES = Counter(
+    "pulsebase_store_query_failures",
+    "Questions to the store that failed, by error.",
+    ["kind", "error"],
+    registry=REGISTRY,
+)
+#: What `Store.statistics` tells, set whenever the metrics are read.
+STORE_STATISTICS = {
+    "unmerged_rows": Gauge("pulsebase_store_unmerged_readings", "Readings that wait for a merge.", registry=REGISTRY),
+    "size_bytes": Gauge("pulsebase_store_size_bytes", "Bytes of the store's files.", registry=REGISTRY),
+    "merges": Gauge("pulsebase_store_merges", "Merges since the start.", registry=REGISTRY),
+    "merge_failures": Gauge(
+        "pulsebase_store_merge_failures", "Merges since the start that failed and were tried again.", registry=REGISTRY
+    ),
+    "merge_seconds": Gauge("pulsebase_store_merge_seconds", "Time spent in merges since the start.", registry=REGISTRY),
+}
+ETL_RUNS = Counter("pulsebase_etl_runs", "Runs of the pipeline.", ["source", "data_set", "outcome"], registry=REGISTRY)

@@ -1,0 +1,108 @@
+"""From settings to built parts. The only module that knows all of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pulsebase.api.app import Application, create_app
+from pulsebase.api.services import BorderOptions, Services
+from pulsebase.etl import Pipeline, Scheduler, extractors, loaders, transformers
+from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
+from pulsebase.ingest.validate import wall_clock_us
+from pulsebase.model.timerange import DAY_US, SECOND_US
+from pulsebase.query.plan import QueryLimits
+from pulsebase.query.series import SeriesService
+from pulsebase.settings import Settings
+from pulsebase.sources.synthetic import DEMO_PEOPLE
+from pulsebase.stores.contract import Store
+from pulsebase.stores.duckdb.lock import StoreLock
+from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
+from pulsebase.stores.metered import MeteredStore
+from pulsebase.stores.open import open_store
+
+_LOOPBACK_ADDRESSES = ("localhost", "127.", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A running installation: everything but the network."""
+
+    settings: Settings
+    store: Store
+    ingestor: Ingestor
+    services: Services
+    app: Application
+    lock: StoreLock | None
+
+    def advertise(self, socket_path: str | None) -> None:
+        """Tell other commands where this process takes requests for the store, if the store is one process's own."""
+        if self.lock is not None:
+            self.lock.advertise(socket_path)
+
+
+@contextlib.contextmanager
+def build(settings: Settings) -> Iterator[Parts]:
+    """Open the store and put the parts together; at the end drain the queue and close the store.
+
+    Raises:
+        StopError: the store cannot be opened.
+    """
+    with contextlib.ExitStack() as closing:
+        opened = open_store(settings.store_url, _duckdb_options(settings))
+        store = MeteredStore(opened)
+        closing.callback(store.close)
+        limits = IngestLimits(settings.queue_readings, settings.commit_readings)
+        ingestor = Ingestor(store, limits)
+        closing.callback(ingestor.close)
+        series = SeriesService(store, QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s))
+        closing.callback(series.close)
+        services = Services(
+            store=store,
+            ingestor=ingestor,
+            rules=_rules(settings),
+            series=series,
+            push_origin=ingestor.register_origin("push", "http"),
+            options=_border(settings),
+        )
+        lock = opened.lock if isinstance(opened, DuckdbStore) else None
+        yield Parts(settings, store, ingestor, services, create_app(services), lock)
+
+
+@contextlib.contextmanager
+def demo(parts: Parts) -> Iterator[Scheduler]:
+    """The two synthetic people, brought up to now and kept there."""
+    for person in DEMO_PEOPLE:
+        parts.store.put_user(person.as_user())
+    start_us = (wall_clock_us() // DAY_US - parts.settings.demo_days) * DAY_US
+    pipeline = Pipeline(
+        extractors(DEMO_PEOPLE),
+        transformers(),
+        loaders(parts.ingestor, parts.store, parts.store, parts.services.rules),
+        start_us=start_us,
+    )
+    with Scheduler(pipeline, [person.user_id for person in DEMO_PEOPLE]) as scheduler:
+        yield scheduler
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server on this address is reached from this machine alone."""
+    return host.startswith(_LOOPBACK_ADDRESSES)
+
+
+def _rules(settings: Settings) -> ReadingRules:
+    return ReadingRules(settings.min_heart_rate, settings.max_heart_rate, settings.future_tolerance_s * SECOND_US)
+
+
+def _border(settings: Settings) -> BorderOptions:
+    return BorderOptions(settings.body_limit_bytes, settings.allowed_hosts, check_host=is_loopback(settings.host))
+
+
+def _duckdb_options(settings: Settings) -> DuckdbOptions:
+    return DuckdbOptions(
+        memory_limit=settings.memory_limit,
+        threads=settings.engine_threads,
+        merge_readings=settings.merge_readings,
+        merge_interval_s=settings.merge_interval_s,
+    )

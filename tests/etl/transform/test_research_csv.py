@@ -1,0 +1,194 @@
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pulsebase.etl.transform.research_csv import ParsedBlock, TextBlock, parse_block
+from pulsebase.model.timerange import MAX_US, from_us, to_us
+
+UTC_ZONE = ZoneInfo("UTC")
+ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "America/Sao_Paulo", "Australia/Lord_Howe", "Pacific/Apia"]
+
+
+def parsed(*lines: str | bytes, zone: str = "UTC") -> ParsedBlock:
+    data = b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines)
+    return parse_block(TextBlock(data, 2), ZoneInfo(zone), "csv")
+
+
+def times(*texts: str, zone: str = "UTC") -> list[str]:
+    block = parsed(*(f"1,{text},70" for text in texts), zone=zone)
+    assert block.errors == []
+    return [f"{from_us(time_us):%Y-%m-%dT%H:%M:%S}" for time_us in block.candidates.times_us.tolist()]
+
+
+def test_both_layouts_are_read() -> None:
+    assert times(
+        "2016-04-12 07:21:00",
+        "4/12/2016 7:21:00 AM",
+        "12/31/2016 11:59:59 PM",
+        "1/1/2016 12:00:00 AM",
+        "1/1/2016 12:00:01 PM",
+        "2/29/2016 1:00:00 pm",
+    ) == [
+        "2016-04-12T07:21:00",
+        "2016-04-12T07:21:00",
+        "2016-12-31T23:59:59",
+        "2016-01-01T00:00:00",
+        "2016-01-01T12:00:01",
+        "2016-02-29T13:00:00",
+    ]
+
+
+def test_local_times_are_read_in_the_zone() -> None:
+    assert times("2016-01-12 07:21:00", "2016-07-12 07:21:00", zone="America/Chicago") == [
+        "2016-01-12T13:21:00",
+        "2016-07-12T12:21:00",
+    ]
+
+
+def test_of_two_instants_the_first_is_taken_where_clocks_fall_back() -> None:
+    # Berlin, 2016-10-30: 03:00 summer time becomes 02:00.
+    assert times("2016-10-30 01:59:59", "2016-10-30 02:30:00", "2016-10-30 03:00:00", zone="Europe/Berlin") == [
+        "2016-10-29T23:59:59",
+        "2016-10-30T00:30:00",
+        "2016-10-30T02:00:00",
+    ]
+
+
+def test_a_time_that_does_not_exist_is_moved_forward() -> None:
+    # Berlin, 2016-03-27: 02:00 becomes 03:00, so 02:30 is read as 03:30 summer time.
+    assert times("2016-03-27 01:59:59", "2016-03-27 02:30:00", "2016-03-27 03:30:00", zone="Europe/Berlin") == [
+        "2016-03-27T00:59:59",
+        "2016-03-27T01:30:00",
+        "2016-03-27T01:30:00",
+    ]
+
+
+@given(
+    st.lists(st.datetimes(datetime(1970, 1, 3), datetime(2037, 12, 30)), min_size=1, max_size=20),
+    st.sampled_from(ZONES),
+    st.booleans(),
+)
+def test_times_are_those_of_the_standard_library(walls: list[datetime], zone: str, us_layout: bool) -> None:
+    walls = [wall.replace(microsecond=0, fold=0) for wall in walls]
+    form = "{0.month}/{0.day}/{0.year} {1}:{0:%M:%S %p}" if us_layout else "{0:%Y-%m-%d %H:%M:%S}"
+    block = parsed(*("1," + form.format(wall, wall.hour % 12 or 12) + ",70" for wall in walls), zone=zone)
+    assert block.errors == []
+    assert block.candidates.times_us.tolist() == [to_us(wall.replace(tzinfo=ZoneInfo(zone))) for wall in walls]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("year", [1994, 2007, 2011, 2018])
+def test_every_quarter_of_a_year_is_that_of_the_standard_library(zone: str, year: int) -> None:
+    start_us = to_us(datetime(year, 1, 1, tzinfo=UTC))
+    walls = [from_us(start_us + n * 900_000_000).replace(tzinfo=None) for n in range(365 * 96)]
+    block = parsed(*(f"1,{wall:%Y-%m-%d %H:%M:%S},70" for wall in walls), zone=zone)
+    assert block.candidates.times_us.tolist() == [to_us(wall.replace(tzinfo=ZoneInfo(zone))) for wall in walls]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "2016-04-12",
+        "2016-04-12 07:21",
+        "2016-04-12 24:00:00",
+        "2016-04-12 07:60:00",
+        "2016-04-12 07:21:60",
+        "2016-13-12 07:21:00",
+        "2016-00-12 07:21:00",
+        "2015-02-29 07:21:00",
+        "1900-02-29 07:21:00",
+        "2016-04-31 07:21:00",
+        "2016-04-00 07:21:00",
+        "2016/04/12 07:21:00",
+        "2016-04-12T07:21:00",
+        "2016-04-12 07:21:00 AM",
+        "2016-04-12 07:21:00Z",
+        "2016-04-12 07:21:000",
+        "-2016-04-12 07:21:00",
+        "16-04-12 07:21:00",
+        "4/12/2016 7:21:00",
+        "4/12/2016 13:21:00 PM",
+        "4/12/2016 0:21:00 AM",
+        "4/12/2016 7:21:00 XM",
+        "4/12/2016 7:21:00  AM",
+        "13/12/2016 7:21:00 AM",
+        "4//2016 7:21:00 AM",
+        "4/12/2016 7:21:00 AM and more than any time holds",
+    ],
+)
+def test_what_is_no_time_is_refused_with_its_line(text: str) -> None:
+    block = parsed("1,2016-04-12 07:21:00,70", f"1,{text},71", "1,2016-04-12 07:21:05,72")
+    assert block.candidates.values.tolist() == [70, 72]
+    assert [(error.index, error.field) for error in block.errors] == [(3, "timestamp")]
+
+
+def test_times_before_1970_are_left_to_the_validation() -> None:
+    assert parsed("1,1969-12-31 23:59:59,70").candidates.times_us.tolist() == [-1_000_000]
+    assert parsed("1,9998-12-31 23:59:59,70").candidates.times_us.tolist()[0] < MAX_US
+
+
+def test_values_are_numbers() -> None:
+    texts = ["70", "72.346", "072", "-5", "+60", "300", "1000000", "88."]
+    values = parsed(*(f"1,2016-04-12 07:21:00,{text}" for text in texts)).candidates.values.tolist()
+    assert values == [70, 72.346, 72, -5, 60, 300, 1_000_000, 88]
+
+
+@pytest.mark.parametrize("text", ["", "NaN", "inf", "1e2", "0x46", "7O", "7 0", ".", "-", "70bpm", "\uff11", "--7"])
+def test_what_is_no_number_is_refused_with_its_line(text: str) -> None:
+    block = parsed("1,2016-04-12 07:21:00,70", f"1,2016-04-12 07:21:05,{text}")
+    assert block.candidates.values.tolist() == [70]
+    assert [(error.index, error.field, error.reason) for error in block.errors] == [
+        (3, "heart_rate", "is not a number")
+    ]
+
+
+def test_another_number_of_columns_is_refused_and_an_empty_line_is_nothing() -> None:
+    block = parsed("1,2016-04-12 07:21:00,70", "", "  ", "1,2016-04-12 07:21:00", "1,2016-04-12 07:21:00,70,", "x")
+    assert [(error.index, error.reason) for error in block.errors] == [
+        (5, "has 2 columns instead of 3"),
+        (6, "has 4 columns instead of 3"),
+        (7, "has 1 columns instead of 3"),
+    ]
+    assert block.lines == 6
+    assert block.candidates.positions is not None
+    assert block.candidates.positions.tolist() == [2]
+
+
+def test_quotes_and_blanks_around_fields_are_taken_off() -> None:
+    block = parsed(
+        '"7","2016-04-12 07:21:00","70"', " 7 , 2016-04-12 07:21:05 ,\t71 ", '" 7","4/12/2016 7:21:10 AM",72'
+    )
+    assert block.errors == []
+    assert list(map(str, block.candidates.user_ids)) == ["7", "7", "7"]
+    assert block.candidates.values.tolist() == [70, 71, 72]
+
+
+def test_ids_keep_their_rows() -> None:
+    ids = ["7", "7", "70", "7", "anna@x", "", "é", "x" * 500]
+    block = parsed(*(f"{name},2016-04-12 07:21:00,70" for name in ids))
+    found = list(map(str, block.candidates.user_ids))
+    assert found[:-1] == ids[:-1]
+    assert len(found[-1]) > 128  # shortened, still too long
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"\0" * 40, b"1,2016-04-12 07:21:05,7\x000", b"1\0,2016-04-12 07:21:0\0,70", b"\xff\xfe,\x80,\x81", b'""",,"'],
+)
+def test_damaged_bytes_cost_their_line_alone(damage: bytes) -> None:
+    block = parsed("1,2016-04-12 07:21:00,70", damage, "1,2016-04-12 07:21:10,72")
+    assert block.candidates.values.tolist() == [70, 72]
+    assert [error.index for error in block.errors] == [3]
+
+
+@given(st.lists(st.binary(max_size=60).filter(lambda line: b"\n" not in line), max_size=10))
+def test_no_bytes_break_the_reading(lines: list[bytes]) -> None:
+    block = parsed(b"1,2016-04-12 07:21:00,70", *lines, b"1,2016-04-12 07:21:10,72")
+    assert block.candidates.values.tolist()[0] == 70
+    assert block.candidates.values.tolist()[-1] == 72
+    assert len(block.candidates) + len(block.errors) <= block.lines == len(lines) + 2

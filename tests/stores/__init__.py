@@ -1,0 +1,4 @@
+import pytest
+
+# These hold assertions without being test files themselves.
+pytest.register_assert_rewrite("tests.stores.laws", "tests.stores.machine")

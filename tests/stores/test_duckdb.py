@@ -1,0 +1,71 @@
+"""The laws and the state machine over the embedded store."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from pulsebase.stores.duckdb.journal import Journal
+from pulsebase.stores.duckdb.stage import TOMBSTONE
+from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
+from tests.stores.harness import Harness, StoredRow
+from tests.stores.laws import StoreLaws
+from tests.stores.machine import machine_of
+
+#: Merges happen where the tests say so, not when a clock says so.
+BY_HAND = DuckdbOptions(merge_interval_s=3600, memory_limit="512MiB")
+
+
+class DuckdbHarness(Harness):
+    """A store in a folder of its own."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="pulsebase-laws-"))
+        self.path = self._folder / "store.duckdb"
+        self.store: DuckdbStore = DuckdbStore(self.path, BY_HAND)
+
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = DuckdbStore(self.path, BY_HAND)
+
+    def settle(self) -> None:
+        self.store.merge()
+
+    def back_door(self) -> list[StoredRow]:
+        """The table and the journal as they lie on the disk, put together without any code of the store's queries."""
+        rows: dict[tuple[int, int, int], tuple[int, int | None, int]] = {}
+        with self.store._database.reading() as connection:
+            merged_seq = connection.execute("SELECT merged_seq FROM state").fetchall()[0][0]
+            users = dict(connection.execute("SELECT user_no, user_id FROM users").fetchall())
+            devices = dict(connection.execute("SELECT device_no, device_id FROM devices").fetchall())
+            found = connection.execute("SELECT user_no, device_no, t, v, confidence, origin FROM readings").fetchall()
+        for user_no, device_no, time_us, *rest in found:
+            assert (user_no, device_no, time_us) not in rows, "a reading is stored twice"
+            rows[user_no, device_no, time_us] = (rest[0], rest[1], rest[2])
+        for frame in Journal(self.path.with_name("store.duckdb.journal")).replay(merged_seq):
+            users |= dict(frame.users)
+            devices |= dict(frame.devices)
+            columns = frame.rows()
+            for place in range(max(merged_seq - frame.first_seq, 0), len(columns)):
+                key = (int(columns.user_no[place]), int(columns.device_no[place]), int(columns.t[place]))
+                confidence = int(columns.confidence[place])
+                if columns.v[place] == TOMBSTONE:
+                    rows.pop(key, None)
+                else:
+                    value = (int(columns.v[place]), None if confidence < 0 else confidence, int(columns.origin[place]))
+                    rows[key] = value
+        return [(users[user], devices[device], at, *rest) for (user, device, at), rest in rows.items()]
+
+    def discard(self) -> None:
+        report = self.store.check()
+        super().discard()
+        shutil.rmtree(self._folder)
+        assert report.problems == ()
+
+
+class TestDuckdbStore(StoreLaws, harness=DuckdbHarness):
+    pass
+
+
+TestDuckdbMachine = machine_of(DuckdbHarness)
