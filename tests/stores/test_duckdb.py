@@ -42,19 +42,23 @@ class DuckdbHarness(Harness):
             found = connection.execute("SELECT user_no, device_no, t, v, confidence, origin FROM readings").fetchall()
         for user_no, device_no, time_us, *rest in found:
             assert (user_no, device_no, time_us) not in rows, "a reading is stored twice"
-            rows[user_no, device_no, time_us] = (rest[0], rest[1], rest[2])
+            rows[user_no, device_no, time_us] = _kept(*rest)
+            late = "SELECT user_no, device_no, t, v, confidence, origin FROM late ORDER BY seq"
+            for user_no, device_no, time_us, value, *rest in connection.execute(late).fetchall():
+                if value == TOMBSTONE:
+                    rows.pop((user_no, device_no, time_us), None)
+                else:
+                    rows[user_no, device_no, time_us] = _kept(value, *rest)
         for frame in Journal(self.path.with_name("store.duckdb.journal")).replay(merged_seq):
             users |= dict(frame.users)
             devices |= dict(frame.devices)
             columns = frame.rows()
             for place in range(max(merged_seq - frame.first_seq, 0), len(columns)):
                 key = (int(columns.user_no[place]), int(columns.device_no[place]), int(columns.t[place]))
-                confidence = int(columns.confidence[place])
                 if columns.v[place] == TOMBSTONE:
                     rows.pop(key, None)
                 else:
-                    value = (int(columns.v[place]), None if confidence < 0 else confidence, int(columns.origin[place]))
-                    rows[key] = value
+                    rows[key] = _kept(columns.v[place], columns.confidence[place], columns.origin[place])
         return [(users[user], devices[device], at, *rest) for (user, device, at), rest in rows.items()]
 
     def discard(self) -> None:
@@ -62,6 +66,10 @@ class DuckdbHarness(Harness):
         super().discard()
         shutil.rmtree(self._folder)
         assert report.problems == ()
+
+
+def _kept(value: int, confidence: int, origin: int) -> tuple[int, int | None, int]:
+    return int(value), None if confidence < 0 else int(confidence), int(origin)
 
 
 class TestDuckdbStore(StoreLaws, harness=DuckdbHarness):

@@ -38,7 +38,7 @@ class TestMemoryStore(StoreLaws, harness=MemoryHarness):
     pass
 
 
-TestMemoryMachine = machine_of(MemoryHarness, max_examples=150)
+TestMemoryMachine = machine_of(MemoryHarness)
 
 
 def night() -> MemoryStore:

@@ -6,8 +6,9 @@ this module, and this module against the memory store, which shares no code with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from pulsebase.model.users import default_priority
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 I16 = npt.NDArray[np.int16]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Buckets:
     def __len__(self) -> int:
         return len(self.start_us)
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> Buckets:
+    def where(self, mask: Mask) -> Buckets:
         """The buckets the mask keeps."""
         return Buckets(*(getattr(self, name)[mask] for name in _COLUMNS))
 
@@ -128,38 +130,52 @@ def _group_firsts(keys: I64) -> npt.NDArray[np.intp]:
 PriorityHistory = Mapping[int, Sequence[tuple[int, int | None]]]
 
 
-def winning_rows(
-    times_us: I64,
-    devices: I32,
-    counted: npt.NDArray[np.bool_],
-    device_id: Callable[[int], str],
-    history: PriorityHistory,
-) -> npt.NDArray[np.bool_]:
-    """Which of one person's readings belong to the device that wins their whole UTC minute.
+class DeviceRanks:
+    """Which device is believed first: the lowest priority number, ties to the smallest id by bytes.
 
-    The winner has at least one counted reading in the minute and the lowest priority number at the minute's start; ties
-    go to the smallest id by bytes. The columns must hold whole minutes, and only the counted rows are considered.
+    A rank is a number that is lower for the device that wins; two devices never share one. `device_id` gives the id of
+    a device number.
     """
-    present = np.unique(devices[counted])
-    if len(present) <= 1:
+
+    def __init__(self, present: Iterable[int], device_id: Callable[[int], str]) -> None:
+        numbers = sorted((int(number) for number in present), key=lambda number: device_id(number).encode())
+        self._places = {number: place for place, number in enumerate(numbers)}
+        self._ids = {number: device_id(number) for number in numbers}
+        self._defaults = np.zeros(max(numbers, default=0) + 1, np.int64)
+        for number in numbers:
+            self._defaults[number] = self._rank(default_priority(self._ids[number]), number)
+
+    def by_default(self, devices: I32) -> I64:
+        """The ranks where nobody set priorities of their own."""
+        return self._defaults[devices]
+
+    def at(self, times_us: I64, devices: I32, history: PriorityHistory) -> I64:
+        """One person's ranks at the starts of the readings' minutes."""
+        ranks = self.by_default(devices)
+        for number, entries in history.items():
+            if number not in self._places:
+                continue
+            of_device = devices == number
+            default = default_priority(self._ids[number])
+            levels = np.array([default, *(default if value is None else value for _, value in entries)], np.int64)
+            starts = np.array([start for start, _ in entries], np.int64)
+            minutes_us = floors(times_us[of_device], MINUTE_US)
+            ranks[of_device] = self._rank(levels[np.searchsorted(starts, minutes_us, side="right")], number)
+        return ranks
+
+    def _rank(self, priority: Any, number: int) -> Any:
+        return priority * len(self._places) + self._places[number]
+
+
+def winning_rows(minutes: I64, ranks: I64, counted: Mask) -> Mask:
+    """Which readings are counted and belong to the device that wins their minute: the lowest rank among counted ones.
+
+    `minutes` tells minutes apart, ascending; the columns must hold whole minutes.
+    """
+    if len(minutes) == 0:
         return counted
-    minutes = times_us // MINUTE_US
-    ids_in_order = sorted((int(number) for number in present), key=lambda number: device_id(number).encode())
-    tie_break = {number: place for place, number in enumerate(ids_in_order)}
-    rank = np.zeros(len(times_us), np.int64)
-    for number, place in tie_break.items():
-        of_device = devices == number
-        priority = _priorities_at(minutes[of_device] * MINUTE_US, device_id(number), history.get(number, ()))
-        rank[of_device] = priority * len(tie_break) + place
-    rank[~counted] = np.iinfo(np.int64).max
+    contenders = np.where(counted, ranks, np.iinfo(np.int64).max)
     first = _group_firsts(minutes)
-    best = np.minimum.reduceat(rank, first)
-    winning: npt.NDArray[np.bool_] = counted & (rank == np.repeat(best, np.diff(np.append(first, len(minutes)))))
+    best = np.minimum.reduceat(contenders, first)
+    winning: Mask = counted & (ranks == np.repeat(best, np.diff(np.append(first, len(minutes)))))
     return winning
-
-
-def _priorities_at(at_us: I64, device_id: str, entries: Sequence[tuple[int, int | None]]) -> I64:
-    default = default_priority(device_id)
-    levels = np.array([default, *(default if value is None else value for _, value in entries)], np.int64)
-    starts = np.array([start for start, _ in entries], np.int64)
-    return levels[np.searchsorted(starts, at_us, side="right")]

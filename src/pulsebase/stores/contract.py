@@ -30,8 +30,8 @@ RAW_SCHEMA = pa.schema(
 )
 
 #: A bucketed answer: one row a bucket with at least one counted reading, by time. `sum`, `min`, `max` in hundredths.
-#: `device_id` is the device of the readings where a bucket can have only one (1s and 1m, devices resolved or asked
-#: for).
+#: `device_id` is the device of the readings where a bucket can have only one: 1s and 1m without `include_all`, else
+#: null.
 BUCKET_SCHEMA = pa.schema(
     [
         pa.field("time_us", pa.int64(), nullable=False),
@@ -66,7 +66,9 @@ class SeriesQuery:
         range: half-open; already widened to whole buckets of `resolution` (`day_starts[0]`, `day_starts[-1]` for days).
         resolution: the rung.
         device_id: this device alone, no resolution between devices.
-        include_all: the readings of every device; raw then also shows those of confidence 0, which buckets never count.
+        include_all: the readings of every device, or of `device_id` alone when both are given; raw then also shows
+            those of confidence 0, which nothing else shows and buckets never count. `minutes` are distinct over all
+            devices.
         day_starts: for `Resolution.DAY`: where the days start, ascending, and the end of the last one.
         limit: at most this many rows; one more row than that raises `TooManyRowsError`.
         timeout_s: the time after which the query is cancelled; None for no limit.
@@ -98,9 +100,8 @@ class Writer(Protocol):
         """Keep the batches, in their order, in one commit.
 
         A reading is identified by (user_id, device_id, time); writing it again replaces it, the last one wins. When
-        this
-        returns, every batch is on the disk and visible to the next query; when it raises, none is. Unknown people and
-        devices come into being.
+        this returns, every batch is on the disk and visible to the next query; when it raises, none is. Unknown people
+        and devices come into being.
 
         Raises:
             StoreUnavailableError: nothing was kept, the same call may succeed later (a full disk).
@@ -109,7 +110,8 @@ class Writer(Protocol):
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """Remove a person's readings inside the interval, of one device or of all; how many there were.
 
-        Durable and visible on return, whole or not at all, as `write`.
+        Durable and visible on return, whole or not at all, as `write`. The person stays known, and one who was not
+        known stays so.
         """
 
     def register_origin(self, kind: str, name: str) -> int:
@@ -125,7 +127,7 @@ class Registry(Protocol):
     def put_priority(self, priority: DevicePriority) -> None:
         """Set a device's priority from an instant on; the same person, device and instant again replaces it.
 
-        Every answer for that person changes with it, at once.
+        Every answer for that person changes with it, at once. Unknown people and devices come into being.
         """
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
@@ -139,7 +141,8 @@ class Reader(Protocol):
         """`RAW_SCHEMA` or `BUCKET_SCHEMA` rows; an empty table with the full schema where there is nothing.
 
         Devices are resolved by whole UTC minutes before the range is cut: the winner of a minute is the device with a
-        counted reading whose priority number at the minute's start is lowest, ties to the smallest id by bytes.
+        counted reading whose priority number at the minute's start is lowest, ties to the smallest id by bytes. Where
+        a range or a day cuts a minute, its winner is still the whole minute's.
 
         Raises:
             TooManyRowsError: more than `limit` rows.
@@ -150,19 +153,22 @@ class Reader(Protocol):
         """The person, or None if nobody of that id is known."""
 
     def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
-        """People by id (bytes), after the id `after`, whose id or name holds `text` (case ignored), `limit` at most."""
+        """People by id (bytes), after the id `after`, whose id or name holds `text` (case ignored), `limit` at most.
+
+        `text` is taken literally; an empty one finds everybody. Nobody needs to have the id `after`.
+        """
 
     def overview(self, user_id: str) -> UserOverview | None:
         """One person and what is stored of them."""
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
-        """The person's stored days from `first` to `last`, both included, by day, then method."""
+        """The person's stored days from `first` to `last`, both included, by day, then method (none first)."""
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         """The person's own priorities, by device, then time."""
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
-        """The time of the device's last stored reading: where a delta sync resumes."""
+        """The time of the device's last stored reading, counted or not: where a delta sync resumes. None without one."""
 
 
 class Store(Writer, Registry, Reader, Protocol):

@@ -6,11 +6,14 @@ import duckdb
 
 from pulsebase.stores.contract import CheckReport
 from pulsebase.stores.duckdb.database import one_row
-from pulsebase.stores.duckdb.merge import DAYS, DEVICE_HOURS, RESOLVED_HOURS
+from pulsebase.stores.duckdb.resolve_sql import DAYS, DEVICE_HOURS, RESOLVED_HOURS, RESOLVED_QUARTERS
 
 _RECOMPUTED = {
-    "h1_dev": DEVICE_HOURS.format(source="SELECT *, (t // 3600000000)::INTEGER AS hour FROM readings"),
+    "h1_dev": DEVICE_HOURS.format(source="SELECT * FROM readings"),
     "h1": RESOLVED_HOURS.format(hours="SELECT DISTINCT user_no, hour FROM h1_dev"),
+    "q15": RESOLVED_QUARTERS.format(
+        hours="SELECT DISTINCT user_no, hour FROM h1_dev SEMI JOIN q15_users USING (user_no)"
+    ),
     "d1": DAYS.format(source="SELECT * FROM h1"),
 }
 

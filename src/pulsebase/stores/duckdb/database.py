@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import re
 import shutil
@@ -10,13 +11,25 @@ import uuid
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
-from pulsebase.model.errors import StopError, StoreCorruptError, StoreUnavailableError, StoreVersionError
+from pulsebase.model.errors import (
+    PulsebaseError,
+    StopError,
+    StoreCorruptError,
+    StoreUnavailableError,
+    StoreVersionError,
+)
 
+logger = logging.getLogger(__name__)
+
+#: Room on the disk that a checkpoint needs besides twice the log's size: one that runs out of it ends the engine.
+_CHECKPOINT_ROOM_BYTES = 2 << 20
 _Setting = str | bool | int | float | list[str]
+#: In the engine's words: what stands between us and the file, rather than what is wrong in it.
+_NOT_OURS_TO_OPEN = ("lock", "Permission", "Cannot open file", "Is a directory")
 _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 
 
@@ -36,12 +49,28 @@ def one_row(connection: duckdb.DuckDBPyConnection, statement: str, values: objec
     return rows[0] if rows else None
 
 
+class State(NamedTuple):
+    """The row of `state`; see the schema."""
+
+    merged_seq: int
+    late_rows: int
+    epoch: int
+
+
+def read_state(connection: duckdb.DuckDBPyConnection) -> State:
+    """The state that this transaction sees."""
+    row = one_row(connection, "SELECT merged_seq, late_rows, epoch FROM state")
+    if row is None:
+        raise StoreCorruptError("the database has lost its state; restore a backup")
+    return State(*row)
+
+
 class Database:
     """An open database file. `writing()` is for one thread at a time; `reading()` for any number."""
 
     def __init__(self, path: Path, *, memory_limit: str, threads: int) -> None:
         self.path = path
-        config: dict[str, _Setting] = {
+        self._config: dict[str, _Setting] = {
             "memory_limit": memory_limit,
             "threads": threads,
             # Checkpoints are taken by the maintenance thread between merges, never in the middle of a commit.
@@ -50,12 +79,17 @@ class Database:
             "autoload_known_extensions": False,
             "temp_directory": str(path.with_name(path.name + ".tmp")),
         }
-        self._writer = _connect(path, config)
+        self._writer = _connect(path, self._config)
+        #: After a fatal error the engine refuses everything; the next one who writes opens the file again.
+        self._failed = False
+        self._written = False
         self._idle: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()
         try:
             self.instance_id = _migrate(self._writer, path)
-        except BaseException:
+        except BaseException as error:
             self._writer.close()
+            if isinstance(error, duckdb.Error):
+                self._raise_ours(error)
             raise
 
     @contextlib.contextmanager
@@ -64,40 +98,60 @@ class Database:
 
         Raises:
             StoreUnavailableError: there was no room on the disk; nothing was changed.
+            StoreCorruptError: the file is damaged.
         """
+        if self._failed:
+            self._reopen()
+        self._written = True
         connection = self._writer
-        connection.execute("BEGIN")
         try:
+            connection.execute("BEGIN")
             yield connection
             connection.execute("COMMIT")
         except BaseException as error:
             with contextlib.suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                 connection.execute("ROLLBACK")
-            if isinstance(error, duckdb.IOException):
-                raise StoreUnavailableError(f"the database cannot be written: {error}", retry_after_s=10) from error
+            if isinstance(error, duckdb.Error):
+                self._raise_ours(error)
             raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A transaction on a connection of its own: every statement in the block sees the same state."""
-        try:
-            connection = self._idle.get_nowait()
-        except queue.Empty:
-            connection = self._writer.cursor()
+        """A transaction on a connection of its own: every statement in the block sees the same state.
+
+        Raises:
+            StoreUnavailableError: the engine has failed and is not opened again yet.
+            StoreCorruptError: the file is damaged.
+        """
+        connection = self._connection()
         try:
             connection.execute("BEGIN")
             try:
                 yield connection
             finally:
                 connection.execute("ROLLBACK")
-        except BaseException:
+        except BaseException as error:
             connection.close()  # an interrupted or failed connection is not used again
+            if isinstance(error, duckdb.Error):
+                self._raise_ours(error)
             raise
         self._idle.put(connection)
 
     def checkpoint(self) -> None:
-        """Bring the write-ahead log into the file."""
-        self._writer.execute("CHECKPOINT")
+        """Bring the write-ahead log into the file; later, if the disk has no room for it.
+
+        Raises:
+            StoreUnavailableError: there was no room after all. Nothing is lost, the log has it.
+        """
+        needed = 2 * self.size_of_log() + _CHECKPOINT_ROOM_BYTES
+        if shutil.disk_usage(self.path.parent).free < needed:
+            logger.warning("the write-ahead log stays as it is: the disk has less than %d bytes of room", needed)
+            return
+        try:
+            self._writer.execute("CHECKPOINT")
+        except duckdb.Error as error:
+            self._raise_ours(error)
+            raise
 
     def size_of_log(self) -> int:
         """The bytes of the write-ahead log."""
@@ -109,24 +163,64 @@ class Database:
         return self.path.stat().st_size + self.size_of_log()
 
     def close(self) -> None:
-        """Close every connection; the last one brings the write-ahead log into the file."""
-        while not self._idle.empty():
-            self._idle.get_nowait().close()
+        """Close every connection; the last one brings the write-ahead log into the file if anything was written.
+
+        A file that was only looked at, and perhaps refused, stays as it was.
+        """
+        if self._written:
+            with contextlib.suppress(duckdb.Error):
+                self._writer.execute("PRAGMA enable_checkpoint_on_shutdown")
+        self._close_connections()
+
+    def _close_connections(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
         self._writer.close()
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            pass
+        try:
+            return self._writer.cursor()
+        except duckdb.ConnectionException as error:
+            raise StoreUnavailableError("the database is being opened again", retry_after_s=5) from error
+
+    def _reopen(self) -> None:
+        """A new engine for the file. As long as a reader holds a connection to the failed one, that one comes back."""
+        self._close_connections()
+        self._writer = _connect(self.path, self._config)
+        self._failed = False
+
+    def _raise_ours(self, error: duckdb.Error) -> None:
+        """Raise what the engine's error means to a caller, if it is the disk's fault."""
+        text = str(error)
+        reason = "the disk is full" if "No space left" in text else _first_line(text)
+        if isinstance(error, duckdb.FatalException):
+            self._failed = True
+            raise StoreUnavailableError(f"the database is being opened again: {reason}", retry_after_s=5) from error
+        if "Could not write" in text or "No space left" in text:
+            raise StoreUnavailableError(f"the database cannot be written: {reason}", retry_after_s=10) from error
+        if "Corrupt database file" in text or "Could not read" in text:
+            raise _damaged(self.path, text) from error
 
 
 def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(str(path), config=config)
+        connection = duckdb.connect(str(path), config=config)
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        return connection
     except duckdb.Error as error:
         text = str(error)
         if "not a valid DuckDB database" in text:
             raise StopError(f"{path} is not a Pulsebase database; name another file, or move this one away") from error
         if "newer version" in text or "storage version" in text.lower():
             raise StoreVersionError(f"{path} was written by a newer version of DuckDB: {_first_line(text)}") from error
-        if isinstance(error, duckdb.IOException) and ("lock" in text or "Permission" in text or "open file" in text):
+        if isinstance(error, duckdb.IOException) and any(word in text for word in _NOT_OURS_TO_OPEN):
             raise StopError(f"{path} cannot be opened: {_first_line(text)}") from error
-        raise StoreCorruptError(f"{path} is damaged: {_first_line(text)}; restore a backup") from error
+        raise _damaged(path, text) from error
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
@@ -167,6 +261,10 @@ def _schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
         raise StopError(f"{path} is a DuckDB database, but not of Pulsebase; name another file")
     row = one_row(connection, "SELECT value FROM meta WHERE key = 'schema_version'")
     return int(row[0]) if row else 0
+
+
+def _damaged(path: Path, text: str) -> PulsebaseError:
+    return StoreCorruptError(f"{path} is damaged: {_first_line(text)}; restore a backup")
 
 
 def _first_line(text: str) -> str:

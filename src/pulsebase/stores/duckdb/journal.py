@@ -62,7 +62,9 @@ class Journal:
         self._file: int | None = None
         self._size = 0
         self._broken = False
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            _sync(folder.parent)
 
     def replay(self, merged_seq: int) -> Iterator[Frame]:
         """The frames that hold rows from `merged_seq` on, oldest first.
@@ -71,19 +73,20 @@ class Journal:
             StoreCorruptError: a frame was changed on the disk, or a file is missing between two others.
         """
         paths = self._paths()
-        expected: int | None = None
+        expected = merged_seq
         for path in paths:
             for frame in self._frames(path, newest=path == paths[-1]):
                 count = len(frame.columns[0]) // np.dtype(np.int32).itemsize
-                if expected is not None and frame.first_seq != expected:
+                end = frame.first_seq + count
+                if end <= merged_seq:
+                    continue  # the database has it, and what may be missing before it
+                if frame.first_seq > expected:
                     raise StoreCorruptError(
-                        f"{path}: readings {expected} to {frame.first_seq} are missing from the journal"
+                        f"{path}: the journal has lost the readings {expected} to {frame.first_seq}; bring back the "
+                        "missing file, or move this one and the later ones away to go on without what they hold"
                     )
-                if expected is None and frame.first_seq > merged_seq:
-                    raise StoreCorruptError(f"{path}: readings from {merged_seq} on are missing from the journal")
-                expected = frame.first_seq + count
-                if expected > merged_seq:
-                    yield frame
+                expected = end
+                yield frame
 
     def append(self, frame: Frame) -> None:
         """Write a frame and return once it is on the disk.
@@ -120,7 +123,7 @@ class Journal:
         try:
             self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._size = os.fstat(self._file).st_size
-            self._sync_folder()
+            _sync(self._folder)
         except OSError as error:
             raise StoreUnavailableError(f"the journal cannot be written: {error.strerror}", retry_after_s=10) from error
 
@@ -164,13 +167,6 @@ class Journal:
         except OSError:
             self._broken = True
 
-    def _sync_folder(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
     def _frames(self, path: Path, *, newest: bool) -> Iterator[Frame]:
         data = memoryview(path.read_bytes())
         at = 0
@@ -187,13 +183,32 @@ class Journal:
                 if not newest:
                     raise _corrupt(path, at)
                 logger.warning("dropped %d bytes of an unfinished commit at the end of the journal", len(data) - at)
-                os.truncate(path, at)
+                _truncate(path, at)
                 return
             payload = data[body:end]
             if zlib.crc32(payload) != checksum:
                 raise _corrupt(path, at)
             yield msgspec.msgpack.decode(payload, type=Frame)
             at = end
+
+
+def _sync(folder: Path) -> None:
+    """Make the entries of a folder last."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _truncate(path: Path, size: int) -> None:
+    """Cut a file, for good: the next file would make an unfinished frame that comes back look like damage."""
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.ftruncate(file, size)
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _corrupt(path: Path, offset: int) -> StoreCorruptError:

@@ -10,10 +10,14 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pulsebase.model.errors import StopError, StoreLockedError
+
+_ATTEMPTS = 10
+_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,14 @@ def lock_path(database: Path) -> Path:
 def holder_of(database: Path) -> Holder | None:
     """Who holds the store now, or None if nobody does."""
     try:
-        file = os.open(lock_path(database), os.O_RDWR | os.O_CLOEXEC)
+        file = os.open(lock_path(database), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StopError(f"{lock_path(database)}: {error.strerror}") from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared, so that two who look do not take each other for the holder.
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         with contextlib.suppress(ValueError, TypeError):
             return Holder(**json.loads(os.read(file, 4096)))
@@ -57,13 +62,11 @@ class StoreLock:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StopError(f"{self._path}: {error.strerror}; the store's folder must be writable") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._taken():
             os.close(self._file)
             holder = holder_of(database)
             who = f"process {holder.pid}" if holder and holder.pid else "another process"
-            raise StoreLockedError(f"{database} is in use by {who}; one process at a time may open it") from None
+            raise StoreLockedError(f"{database} is in use by {who}; one process at a time may open it")
         self._write(Holder(os.getpid()))
 
     def advertise(self, socket: str | None) -> None:
@@ -74,6 +77,16 @@ class StoreLock:
         """Let the next process in. The file stays: removing it would let two processes lock two files."""
         os.ftruncate(self._file, 0)
         os.close(self._file)
+
+    def _taken(self) -> bool:
+        """Whether the lock could be had. Somebody who only looks (`holder_of`) is gone in a moment."""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_PAUSE_S)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+        return False
 
     def _write(self, holder: Holder) -> None:
         text = json.dumps(asdict(holder)).encode()

@@ -1,142 +1,259 @@
-"""The merge: staged readings go into the ordered ones and every rollup of the touched hours is computed again.
+"""The merge: staged readings go into the ordered ones, and every rollup of the touched hours is computed again.
 
-One transaction, so rollups equal a recomputation from `readings` at every moment that anybody can see.
+One transaction, so rollups equal a recomputation from `readings` at every moment that anybody can see. The rows of the
+touched hours are brought into memory, put together with the new ones and aggregated there (`hours`), which costs a
+fraction of doing it in SQL; `check` recomputes everything in SQL, independently.
+
+Hours that are not stored yet cost nothing to bring. Those that are have to be found in `readings`, which is cheap near
+the end of the series and dear far from it. So rows for old hours wait in `late` until there are enough of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
+from pulsebase.model.rollups import I64, Mask
+from pulsebase.model.timerange import HOUR_US
 from pulsebase.model.users import default_priority
-from pulsebase.stores.duckdb.database import one_row
-from pulsebase.stores.duckdb.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows
-
-_INCOMING = f"""
-CREATE OR REPLACE TEMP TABLE incoming AS
-SELECT (t // 604800000000)::INTEGER AS chunk, (t // 3600000000)::INTEGER AS hour, user_no, device_no, t, v,
-       nullif(confidence, {NO_CONFIDENCE}::TINYINT) AS confidence, origin
-FROM staged
-"""
-
-# Only readings inside the known span of their device's hour can be there already.
-_REPLACED = """
-CREATE OR REPLACE TEMP TABLE replaced AS
-SELECT chunk, user_no, device_no, t FROM incoming JOIN h1_dev USING (user_no, device_no, hour)
-WHERE t BETWEEN first_t AND last_t
-"""
-
-_DELETE_REPLACED = """
-DELETE FROM readings USING replaced AS gone
-WHERE readings.chunk = gone.chunk AND readings.user_no = gone.user_no AND readings.device_no = gone.device_no
-  AND readings.t = gone.t
-"""
-
-_INSERT = f"""
-INSERT INTO readings
-SELECT chunk, user_no, device_no, t, v, confidence, origin FROM incoming WHERE v <> {TOMBSTONE}
-ORDER BY chunk, user_no, t, device_no
-"""
-
-_TOUCHED = "CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT user_no, hour FROM incoming"
-
-#: The rollup of each device and hour, from raw. `{source}` is any relation with the columns of `readings` and `hour`.
-DEVICE_HOURS = """
-SELECT user_no, device_no, hour,
-       count(*) FILTER (counted)::INTEGER AS n, coalesce(sum(v) FILTER (counted), 0)::BIGINT AS sum,
-       min(v) FILTER (counted) AS min, max(v) FILTER (counted) AS max,
-       count(DISTINCT t // 60000000) FILTER (counted)::SMALLINT AS minutes,
-       count(*)::INTEGER AS n_all, min(t) AS first_t, max(t) AS last_t
-FROM (SELECT *, confidence IS DISTINCT FROM 0 AS counted FROM ({source}))
-GROUP BY user_no, device_no, hour
-"""
-
-_READINGS_OF_TOUCHED = """
-SELECT r.*, touched.hour FROM readings AS r
-JOIN touched ON r.user_no = touched.user_no AND r.t // 3600000000 = touched.hour
-WHERE r.chunk BETWEEN (SELECT min(hour) // 168 FROM touched) AND (SELECT max(hour) // 168 FROM touched)
-"""
-
-#: The resolved rollup of each hour of `{hours}` (user_no, hour): the device's own where only one counts, else by
-#: minute.
-RESOLVED_HOURS = """
-WITH asked AS ({hours}),
-device AS (SELECT * FROM h1_dev SEMI JOIN asked USING (user_no, hour) WHERE n > 0),
-contested AS (SELECT user_no, hour FROM device GROUP BY ALL HAVING count(*) > 1),
-counted AS (
-    SELECT r.user_no, r.device_no, contested.hour, r.t // 60000000 AS minute, r.v
-    FROM readings AS r JOIN contested ON r.user_no = contested.user_no AND r.t // 3600000000 = contested.hour
-    WHERE r.confidence IS DISTINCT FROM 0
-      AND r.chunk BETWEEN (SELECT min(hour) // 168 FROM contested) AND (SELECT max(hour) // 168 FROM contested)
-),
-present AS (SELECT DISTINCT user_no, minute, device_no FROM counted),
-winners AS (
-    SELECT m.user_no, m.minute,
-           arg_min(m.device_no, {{'priority': coalesce(p.priority, d.default_priority), 'id': d.device_id}}) AS
-           device_no
-    FROM present AS m JOIN devices AS d USING (device_no)
-    ASOF LEFT JOIN priorities AS p
-      ON m.user_no = p.user_no AND m.device_no = p.device_no AND m.minute * 60000000 >= p.valid_from
-    GROUP BY m.user_no, m.minute
+from pulsebase.stores.duckdb.hours import (
+    HOUR_BITS,
+    QUARTER_US,
+    Believers,
+    bucket_rows,
+    device_hours,
+    hour_codes,
+    resolved,
 )
-SELECT user_no, hour, n, sum, min, max, minutes FROM device ANTI JOIN contested USING (user_no, hour)
-UNION ALL
-SELECT user_no, hour, count(*)::INTEGER, sum(v)::BIGINT, min(v), max(v), count(DISTINCT minute)::SMALLINT
-FROM counted SEMI JOIN winners USING (user_no, minute, device_no)
-GROUP BY user_no, hour
-"""
+from pulsebase.stores.duckdb.ordering import order_of
+from pulsebase.stores.duckdb.resolve_sql import DAYS, RESOLVED_HOURS, RESOLVED_QUARTERS
+from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 
-#: The rollup of each day from its hours. `{source}` has the columns of `h1`.
-DAYS = """
-SELECT user_no, (hour // 24)::INTEGER AS day, sum(n)::INTEGER AS n, sum(sum)::BIGINT AS sum,
-       min(min) AS min, max(max) AS max, sum(minutes)::SMALLINT AS minutes
-FROM ({source}) GROUP BY user_no, hour // 24
-"""
+#: How many stored rows a merge may search for the hours it touches. About 50 ms of two cores.
+SEARCH_ROWS = 8_000_000
+#: How many rows it may bring into memory. About 25 bytes each, several times over.
+FETCH_ROWS = 4_000_000
+_HOUR_MASK = (1 << HOUR_BITS) - 1
 
 
-def merge(connection: duckdb.DuckDBPyConnection, staged: Rows, upto_seq: int) -> None:
-    """Take the staged rows (in order of arrival, all below `upto_seq`) into the database. Inside one transaction."""
-    rows = staged.last_of_each_key()
-    connection.register("staged", pa.table({name: getattr(rows, name) for name in DTYPES}))
-    connection.execute(_INCOMING)
-    connection.unregister("staged")
-    connection.execute(_REPLACED)
-    if one_row(connection, "SELECT count(*) FROM replaced") != (0,):
-        connection.execute(_DELETE_REPLACED)
-    connection.execute(_INSERT)
-    connection.execute(_TOUCHED)
-    connection.execute(
-        "DELETE FROM h1_dev USING touched WHERE h1_dev.user_no = touched.user_no AND h1_dev.hour = touched.hour"
-    )
-    connection.execute("INSERT INTO h1_dev " + DEVICE_HOURS.format(source=_READINGS_OF_TOUCHED))
-    resolve_touched(connection)
-    connection.execute("UPDATE state SET merged_seq = ?", [upto_seq])
+_FORGET_QUARTERS = (
+    "DELETE FROM q15 USING touched WHERE q15.user_no = touched.user_no AND q15.quarter // 4 = touched.hour"
+)
 
 
-def resolve_touched(connection: duckdb.DuckDBPyConnection) -> None:
-    """Compute the resolved hours and days again for the temporary table `touched` (user_no, hour)."""
-    connection.execute("DELETE FROM h1 USING touched WHERE h1.user_no = touched.user_no AND h1.hour = touched.hour")
-    connection.execute("INSERT INTO h1 " + RESOLVED_HOURS.format(hours="SELECT user_no, hour FROM touched"))
+@dataclass(slots=True)
+class HourSizes:
+    """About how many rows `readings` holds for each UTC hour, for judging what a search would cost. A mere estimate."""
+
+    rows: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, connection: duckdb.DuckDBPyConnection) -> HourSizes:
+        """Count what is stored."""
+        found = connection.execute("SELECT hour, sum(n_all)::BIGINT FROM h1_dev GROUP BY hour").fetchall()
+        return cls(dict(found))
+
+    def add(self, hours: I64) -> None:
+        """Note new rows by their hours."""
+        for hour, count in zip(*np.unique(hours, return_counts=True), strict=True):
+            self.rows[int(hour)] = self.rows.get(int(hour), 0) + int(count)
+
+    def first_within(self, most_rows: int) -> int:
+        """The earliest hour from which on at most so many rows are stored."""
+        left = most_rows
+        first = 1 << 62
+        for hour in sorted(self.rows, reverse=True):
+            left -= self.rows[hour]
+            if left < 0:
+                return first
+            first = hour
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge did: how many rows went into `readings`, how many `late` holds now."""
+
+    stored_rows: int
+    late_rows: int
+
+
+@dataclass(slots=True)
+class Merge:
+    """One merge, inside the transaction of `connection`."""
+
+    connection: duckdb.DuckDBPyConnection
+    believers: Believers
+    sizes: HourSizes
+
+    def staged(self, rows: Rows, first_seq: int) -> Merged:
+        """Take staged rows, in the order of their arrival, into `readings` or, where that is dear, into `late`."""
+        codes = _hour_codes(rows)
+        hours = np.unique(codes)
+        known = self._stored_rows(hours)
+        waits = self._waits(hours, known)
+        if waits.any():
+            mask = np.isin(codes, hours[waits])
+            self._keep_late(rows, mask, first_seq)
+            rows, hours, known = rows.take(~mask), hours[~waits], known[~waits]
+        self._bring(rows, hours, known)
+        return Merged(len(rows), self._late_rows())
+
+    def late(self) -> Merged:
+        """Bring late rows where they belong, a stretch of hours with a bounded number of stored rows."""
+        rows = _rows_of(self.connection, "SELECT * EXCLUDE (seq) FROM late ORDER BY seq")
+        codes = _hour_codes(rows)
+        hours = np.unique(codes)
+        hours = hours[np.argsort(hours & _HOUR_MASK, kind="stable")]  # hours of a day lie together in `readings`
+        known = self._stored_rows(hours)
+        piece = np.cumsum(known) <= FETCH_ROWS
+        piece[0] = True
+        taken = np.isin(codes, hours[piece])
+        self._bring(rows.take(taken), hours[piece], known[piece])
+        with _relation(self.connection, "settled", _hour_table(hours[piece])):
+            self.connection.execute(
+                "DELETE FROM late USING settled "
+                f"WHERE late.user_no = settled.user_no AND late.t // {HOUR_US} = settled.hour"
+            )
+        return Merged(int(taken.sum()), self._late_rows())
+
+    def _bring(self, rows: Rows, hours: I64, known: I64) -> None:
+        """Bring rows, in the order of their arrival, into `readings` and compute the rollups of their hours."""
+        if len(rows) == 0:
+            return
+        old_hours = hours[known > 0]
+        stored = self._fetch(old_hours) if len(old_hours) else rows.take(slice(0, 0))
+        together = Rows.concatenated([stored, rows]) if len(stored) else rows
+        order = order_of(together)
+        if len(stored):
+            self._delete(stored.take(order.replaced[order.replaced < len(stored)]))
+            new = _alive(together.take(order.kept[order.kept >= len(stored)]))
+        complete = _alive(together.take(order.kept))
+        if not len(stored):
+            new = complete
+        self._insert("readings", _table(new))
+        self.sizes.add(new.t // HOUR_US)
+        self._roll_up(complete, hours, known)
+
+    def _roll_up(self, rows: Rows, hours: I64, known: I64) -> None:
+        """Replace every rollup of `hours`, of which `rows` are all the readings, in order of storage."""
+        with _relation(self.connection, "touched", _hour_table(hours)):
+            if (known > 0).any():
+                for table in ("h1_dev", "h1"):
+                    self.connection.execute(
+                        f"DELETE FROM {table} USING touched "
+                        f"WHERE {table}.user_no = touched.user_no AND {table}.hour = touched.hour"
+                    )
+            device_rollup = device_hours(rows)
+            believed = resolved(rows, device_rollup, self.believers)
+            self._insert("h1_dev", device_rollup)
+            self._insert("h1", bucket_rows(believed, HOUR_US, "hour"))
+            self._roll_up_quarters(believed)
+            roll_up_days(self.connection)
+
+    def _roll_up_quarters(self, believed: Rows) -> None:
+        people = [number for (number,) in self.connection.execute("SELECT user_no FROM q15_users").fetchall()]
+        if not people:
+            return
+        self.connection.execute(_FORGET_QUARTERS)
+        theirs = believed.take(np.isin(believed.user_no, np.array(people, np.int32)))
+        self._insert("q15", bucket_rows(theirs, QUARTER_US, "quarter"))
+
+    def _waits(self, hours: I64, known: I64) -> Mask:
+        """Which of the touched hours are too dear to search for now."""
+        of_hour = hours & _HOUR_MASK
+        waits = (known > 0) & (of_hour < self.sizes.first_within(SEARCH_ROWS))
+        newest_first = np.argsort(-of_hour, kind="stable")
+        too_many = np.zeros(len(hours), np.bool_)
+        too_many[newest_first] = np.cumsum(np.where(waits, 0, known)[newest_first]) > FETCH_ROWS
+        waits |= too_many & (known > 0)
+        if self._late_rows():
+            # What waits already must not be overtaken by what comes after it.
+            found = self.connection.execute(f"SELECT DISTINCT user_no, t // {HOUR_US} AS hour FROM late").fetchnumpy()
+            waits |= np.isin(hours, hour_codes(found["user_no"], found["hour"]))
+        return waits
+
+    def _stored_rows(self, hours: I64) -> I64:
+        """How many readings are stored for each of the hours."""
+        with _relation(self.connection, "touched", _hour_table(hours)):
+            found = self.connection.execute(
+                "SELECT user_no, hour, sum(n_all)::BIGINT AS rows FROM h1_dev SEMI JOIN touched USING (user_no, hour) "
+                "GROUP BY user_no, hour"
+            ).fetchnumpy()
+        rows = np.zeros(len(hours), np.int64)
+        order = np.argsort(hours)
+        place = order[np.searchsorted(hours, hour_codes(found["user_no"], found["hour"]), sorter=order)]
+        rows[place] = found["rows"]
+        return rows
+
+    def _fetch(self, hours: I64) -> Rows:
+        """The stored readings of these hours, all devices."""
+        of_hour = hours & _HOUR_MASK
+        with _relation(self.connection, "old", _hour_table(hours)):
+            return _rows_of(
+                self.connection,
+                "SELECT r.* FROM readings AS r JOIN old ON r.user_no = old.user_no "
+                f"AND r.t // {HOUR_US} = old.hour WHERE r.t >= $start AND r.t < $end",
+                {"start": int(of_hour.min()) * HOUR_US, "end": (int(of_hour.max()) + 1) * HOUR_US},
+            )
+
+    def _delete(self, rows: Rows) -> None:
+        if len(rows) == 0:
+            return
+        with _relation(self.connection, "gone", _table(rows)):
+            self.connection.execute(
+                "DELETE FROM readings USING gone WHERE readings.user_no = gone.user_no AND readings.t = gone.t "
+                "AND readings.device_no = gone.device_no AND readings.t BETWEEN $first AND $last",
+                {"first": int(rows.t.min()), "last": int(rows.t.max())},
+            )
+
+    def _keep_late(self, rows: Rows, mask: Mask, first_seq: int) -> None:
+        seq = np.arange(first_seq, first_seq + len(rows), dtype=np.int64)[mask]
+        self._insert("late", _table(rows.take(mask)).add_column(0, "seq", pa.array(seq)))
+
+    def _late_rows(self) -> int:
+        return int(self.connection.execute("SELECT count(*) FROM late").fetchall()[0][0])
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        if rows.num_rows == 0:
+            return
+        with _relation(self.connection, "incoming", rows):
+            self.connection.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+
+
+def roll_up_days(connection: duckdb.DuckDBPyConnection) -> None:
+    """Compute the days of the relation `touched` (user_no, hour) again from `h1`."""
     connection.execute(
         "DELETE FROM d1 USING (SELECT DISTINCT user_no, hour // 24 AS day FROM touched) AS gone "
         "WHERE d1.user_no = gone.user_no AND d1.day = gone.day"
     )
-    touched_days = (
+    of_days = (
         "SELECT h1.* FROM h1 SEMI JOIN touched ON h1.user_no = touched.user_no AND h1.hour // 24 = touched.hour // 24"
     )
-    connection.execute("INSERT INTO d1 " + DAYS.format(source=touched_days))
+    connection.execute("INSERT INTO d1 " + DAYS.format(source=of_days))
 
 
-def touch_contested(connection: duckdb.DuckDBPyConnection, user_no: int, device_no: int) -> None:
-    """Fill `touched` with the hours of a person in which this device and another one count."""
+def resolve_contested(connection: duckdb.DuckDBPyConnection, user_no: int, device_no: int) -> None:
+    """Decide again between the devices of a person in the hours in which this device and another one count."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE touched AS "
         "SELECT user_no, hour FROM h1_dev WHERE user_no = $user AND n > 0 GROUP BY user_no, hour "
         "HAVING count(*) > 1 AND bool_or(device_no = $device)",
         {"user": user_no, "device": device_no},
     )
+    hours = "SELECT user_no, hour FROM touched"
+    connection.execute("DELETE FROM h1 USING touched WHERE h1.user_no = touched.user_no AND h1.hour = touched.hour")
+    connection.execute("INSERT INTO h1 " + RESOLVED_HOURS.format(hours=hours))
+    kept = connection.execute("SELECT 1 FROM q15_users WHERE user_no = ?", [user_no]).fetchall()
+    if kept:
+        connection.execute(_FORGET_QUARTERS)
+        connection.execute("INSERT INTO q15 " + RESOLVED_QUARTERS.format(hours=hours))
+    roll_up_days(connection)
+    connection.execute("DROP TABLE touched")
 
 
 def persist_names(
@@ -145,8 +262,42 @@ def persist_names(
     """Bring numbers that only the journal knows to the database. The caller notes it after the commit."""
     if users:
         table = pa.table({"number": [number for number, _ in users], "text": [text for _, text in users]})
-        connection.register("new_users", table)
-        connection.execute("INSERT INTO users (user_no, user_id) SELECT number, text FROM new_users")
-        connection.unregister("new_users")
+        with _relation(connection, "new_users", table):
+            connection.execute("INSERT INTO users (user_no, user_id) SELECT number, text FROM new_users")
     for number, text in devices:
         connection.execute("INSERT INTO devices VALUES (?, ?, ?)", [number, text, default_priority(text)])
+
+
+class _relation:  # noqa: N801 reads as the verb it stands for
+    """A table in memory under a name that statements of this block may use."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+        self._connection, self._name, self._table = connection, name, table
+
+    def __enter__(self) -> None:
+        self._connection.register(self._name, self._table)
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.unregister(self._name)
+
+
+def _rows_of(connection: duckdb.DuckDBPyConnection, statement: str, values: dict[str, int] | None = None) -> Rows:
+    return Rows(**connection.execute(statement, values).fetchnumpy())
+
+
+def _alive(rows: Rows) -> Rows:
+    gone = rows.v == TOMBSTONE
+    return rows.take(~gone) if gone.any() else rows
+
+
+def _table(rows: Rows) -> pa.Table:
+    return pa.table({name: getattr(rows, name) for name in DTYPES})
+
+
+def _hour_codes(rows: Rows) -> I64:
+    return hour_codes(rows.user_no, rows.t // HOUR_US)
+
+
+def _hour_table(hours: I64) -> pa.Table:
+    columns = {"user_no": (hours >> HOUR_BITS).astype(np.int32), "hour": (hours & _HOUR_MASK).astype(np.int32)}
+    return pa.table(columns)

@@ -11,7 +11,7 @@ from pulsebase.model.rollups import Buckets, days_of, floors, merged
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, SeriesQuery
 from pulsebase.stores.duckdb.names import Names
-from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection
+from pulsebase.stores.duckdb.snapshot import QUARTER_US, PersonSnapshot, Selection
 from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, Rows
 
 
@@ -56,14 +56,19 @@ def _buckets(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection)
         return _day_buckets(snapshot, query, selection)
     if query.resolution is Resolution.HOUR:
         return snapshot.hours(query.range, selection)
+    if query.resolution is Resolution.QUARTER:
+        return snapshot.quarters(query.range, selection)
     step_us = query.resolution.step_us
     return snapshot.buckets_from_raw(query.range, selection, lambda times_us: floors(times_us, step_us))
 
 
 def _day_buckets(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection) -> Buckets:
     starts = np.array(query.day_starts, np.int64)
-    if (starts % HOUR_US).any():
+    if (starts % QUARTER_US).any():  # offsets before 1972
         return snapshot.buckets_from_raw(query.range, selection, lambda times_us: days_of(times_us, starts))
+    if (starts % HOUR_US).any():
+        quarters = snapshot.quarters(query.range, selection)
+        return merged(quarters, days_of(quarters.start_us, starts)) if len(quarters) else quarters
     if selection.resolved and not (starts % DAY_US).any() and (np.diff(starts) == DAY_US).all():
         return _utc_days(snapshot, query.range)
     hours = snapshot.hours(query.range, selection)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pulsebase.model.rollups import (
     I64,
     Buckets,
+    DeviceRanks,
     PriorityHistory,
     buckets_of_readings,
     floors,
@@ -21,18 +22,28 @@ from pulsebase.model.rollups import (
 from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRange
 from pulsebase.stores.duckdb.database import one_row
 from pulsebase.stores.duckdb.names import Names
-from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows
+from pulsebase.stores.duckdb.stage import TOMBSTONE, Rows
 from pulsebase.stores.duckdb.watchdog import Deadline
 
 CHUNK_US = 7 * DAY_US
 
+QUARTER_US = 15 * MINUTE_US
+
 #: Gives each time the start of its bucket.
 StartsOf = Callable[[I64], I64]
 
-_READINGS = f"""
-SELECT user_no, device_no, t, v, coalesce(confidence, {NO_CONFIDENCE}::TINYINT) AS confidence, origin FROM readings
-WHERE user_no = $user AND chunk BETWEEN $first_chunk AND $last_chunk AND t >= $start AND t < $end
+_READINGS = """
+SELECT user_no, device_no, t, v, confidence, origin FROM readings
+WHERE user_no = $user AND t >= $start AND t < $end
 """
+
+
+_LATE = "SELECT * EXCLUDE (seq) FROM late WHERE user_no = ? ORDER BY seq"
+
+
+def late_rows(connection: duckdb.DuckDBPyConnection, user_no: int) -> Rows:
+    """One person's rows that wait in `late`, in the order of their arrival."""
+    return Rows(**connection.execute(_LATE, [user_no]).fetchnumpy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,7 @@ class PersonSnapshot:
     staged: Rows
     history: PriorityHistory
     devices: Names
+    want_quarters: Callable[[int], None]
 
     def rows(self, interval: TimeRange, selection: Selection, hours: I64 | None = None) -> Rows:
         """Stored readings inside the interval, of one device or all, by time, then device; of these hours alone if
@@ -70,8 +82,6 @@ class PersonSnapshot:
             _READINGS,
             {
                 "user": self.user_no,
-                "first_chunk": interval.start_us // CHUNK_US,
-                "last_chunk": (interval.end_us - 1) // CHUNK_US,
                 "start": interval.start_us,
                 "end": interval.end_us,
             },
@@ -113,22 +123,26 @@ class PersonSnapshot:
         """Whole hours: kept ones where nothing is unmerged, the rest from raw."""
         if selection.include_all:
             return self.buckets_from_raw(interval, selection, lambda times_us: floors(times_us, HOUR_US))
+        statement = f"SELECT hour * {HOUR_US} AS start_us, n, sum, min, max, minutes FROM "
+        condition = " WHERE user_no = $user AND hour >= $start AND hour < $end"
+        values = {"user": self.user_no, "start": interval.start_us // HOUR_US, "end": interval.end_us // HOUR_US}
         if selection.device_no is None:
-            statement, values = f"SELECT hour * {HOUR_US} AS start_us, n, sum, min, max, minutes FROM h1", {}
+            kept = self._buckets(statement + "h1" + condition, values)
         else:
-            statement = f"SELECT hour * {HOUR_US} AS start_us, n, sum, min, max, minutes FROM h1_dev"
-            values = {"device": selection.device_no}
-        statement += " WHERE user_no = $user AND hour >= $start AND hour < $end"
-        if values:
-            statement += " AND device_no = $device AND n > 0"
-        values |= {"user": self.user_no, "start": interval.start_us // HOUR_US, "end": interval.end_us // HOUR_US}
-        kept = self._buckets(statement, values)
-        dirty = self.dirty(interval, HOUR_US)
-        if len(dirty) == 0:
-            return kept
-        return Buckets.concatenated(
-            [kept.where(~np.isin(kept.start_us, dirty)), self._hours_from_raw(dirty, selection)]
+            condition += " AND device_no = $device AND n > 0"
+            kept = self._buckets(statement + "h1_dev" + condition, values | {"device": selection.device_no})
+        return self._with_dirty_hours(kept, interval, selection, HOUR_US)
+
+    def quarters(self, interval: TimeRange, selection: Selection) -> Buckets:
+        """Whole quarters of an hour: kept ones for people for whom they were asked before, else from raw."""
+        if not (selection.resolved and self._keeps_quarters()):
+            return self.buckets_from_raw(interval, selection, lambda times_us: floors(times_us, QUARTER_US))
+        kept = self._buckets(
+            f"SELECT quarter * {QUARTER_US} AS start_us, n, sum, min, max, minutes FROM q15 "
+            "WHERE user_no = $user AND quarter >= $start AND quarter < $end",
+            {"user": self.user_no, "start": interval.start_us // QUARTER_US, "end": interval.end_us // QUARTER_US},
         )
+        return self._with_dirty_hours(kept, interval, selection, QUARTER_US)
 
     def days(self, interval: TimeRange) -> Buckets:
         """Whole UTC days of the resolved series."""
@@ -166,17 +180,32 @@ class PersonSnapshot:
         lasts = [at for at in (last_us, ends[1]) if at is not None]
         return count + len(fresh), min(firsts), max(lasts)
 
-    def _hours_from_raw(self, hours: I64, selection: Selection) -> Buckets:
-        interval = TimeRange(int(hours[0]), int(hours[-1]) + HOUR_US)
-        rows = self.rows(interval, selection, hours)
+    def _keeps_quarters(self) -> bool:
+        found = one_row(self.connection, "SELECT 1 FROM q15_users WHERE user_no = ?", [self.user_no])
+        if found is None:
+            self.want_quarters(self.user_no)
+        return found is not None
+
+    def _with_dirty_hours(self, kept: Buckets, interval: TimeRange, selection: Selection, step_us: int) -> Buckets:
+        """The kept buckets, but those of hours with unmerged rows computed from raw."""
+        dirty = self.dirty(interval.widened(HOUR_US), HOUR_US)
+        if len(dirty) == 0:
+            return kept
+        rows = self.rows(TimeRange(int(dirty[0]), int(dirty[-1]) + HOUR_US), selection, dirty)
         rows = rows.take(self._chosen(rows, selection))
-        return buckets_of_readings(rows.t, rows.v, floors(rows.t, HOUR_US))
+        rows = rows.take((rows.t >= interval.start_us) & (rows.t < interval.end_us))
+        fresh = buckets_of_readings(rows.t, rows.v, floors(rows.t, step_us))
+        return Buckets.concatenated([kept.where(~np.isin(floors(kept.start_us, HOUR_US), dirty)), fresh])
 
     def _chosen(self, rows: Rows, selection: Selection) -> npt.NDArray[np.bool_]:
         counted: npt.NDArray[np.bool_] = rows.confidence != 0
         if not selection.resolved:
             return counted
-        return winning_rows(rows.t, rows.device_no, counted, self.devices.text, self.history)
+        present = np.unique(rows.device_no[counted])
+        if len(present) <= 1:
+            return counted
+        ranks = DeviceRanks(np.unique(rows.device_no), self.devices.text).at(rows.t, rows.device_no, self.history)
+        return winning_rows(rows.t // MINUTE_US, ranks, counted)
 
     def _staged_in(self, interval: TimeRange, selection: Selection) -> Rows:
         rows = self.staged

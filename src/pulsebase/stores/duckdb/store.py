@@ -31,18 +31,24 @@ from pulsebase.model.timerange import MAX_US, TimeRange
 from pulsebase.model.users import DevicePriority, User, UserOverview
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, STORED_SCHEMA, CheckReport, SeriesQuery
 from pulsebase.stores.duckdb import check, people
-from pulsebase.stores.duckdb.database import Database, one_row
+from pulsebase.stores.duckdb.database import Database, State, one_row, read_state
+from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Frame, Journal
 from pulsebase.stores.duckdb.lock import StoreLock
-from pulsebase.stores.duckdb.merge import merge, persist_names, resolve_touched, touch_contested
+from pulsebase.stores.duckdb.merge import HourSizes, Merge, persist_names, resolve_contested
 from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.resolve_sql import RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.series import answer
-from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection
+from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
 from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage
 from pulsebase.stores.duckdb.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
+#: So many late rows are worth a search through old readings …
+_LATE_ROWS = 500_000
+#: … and fewer are, once no more than this comes in between two merges.
+_IDLE_ROWS = 20_000
 _ALL_TIME = TimeRange(0, MAX_US)
 
 
@@ -92,6 +98,7 @@ class DuckdbStore:
         self._naming = threading.Lock()  # taken after the right to write the database, if both are
         self._wake = threading.Event()
         self._stopping = False
+        self._wanted_quarters: set[int] = set()
         self._merges = 0
         self._merge_failures = 0
         self._merge_seconds = 0.0
@@ -151,8 +158,7 @@ class DuckdbStore:
             user_no, device_no = self._number_of(priority.user_id), self._devices.number(priority.device_id)
             with self._database.writing() as connection:
                 people.put_priority(connection, user_no, device_no, priority)
-                touch_contested(connection, user_no, device_no)
-                resolve_touched(connection)
+                resolve_contested(connection, user_no, device_no)
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """See `contract.Registry.put_summaries`."""
@@ -240,14 +246,14 @@ class DuckdbStore:
     def ping(self) -> None:
         """See `contract.Store.ping`."""
         with self._database.reading() as connection:
-            one_row(connection, "SELECT merged_seq FROM state")
+            read_state(connection)
         if not self._maintenance.is_alive():
             raise StoreUnavailableError("the store's maintenance has stopped")
 
     def statistics(self) -> dict[str, float]:
         """See `contract.Store.statistics`."""
         return {
-            "unmerged_rows": len(self._stage),
+            "unmerged_rows": len(self._stage) + self._late_rows,
             "size_bytes": self._database.size_bytes() + self._journal.size_bytes(),
             "merges": self._merges,
             "merge_failures": self._merge_failures,
@@ -268,43 +274,28 @@ class DuckdbStore:
         self.lock.release()
 
     def merge(self) -> None:
-        """Bring everything that is staged now into the database."""
-        with self._database_writes:
-            staged = self._stage.snapshot()
-            started = time.perf_counter()
-            with self._database.writing() as connection:
-                merged_seq = self._state(connection)[0]
-                rows = staged.since(merged_seq)
-                upto_seq = merged_seq + sum(len(part) for part in rows)
-                if upto_seq == merged_seq:
-                    return
-                new_users, new_devices = self._users.unpersisted(), self._devices.unpersisted()
-                persist_names(connection, new_users, new_devices)
-                merge(connection, Rows.concatenated(rows), upto_seq)
-            self._users.persisted += len(new_users)
-            self._devices.persisted += len(new_devices)
-            self._stage.drop_before(upto_seq)
-            self._journal.drop_before(upto_seq)
-            self._merges += 1
-            self._merge_seconds += time.perf_counter() - started
-            if self._database.size_of_log() > self._options.checkpoint_bytes:
-                self._database.checkpoint()
+        """Bring everything that is staged now, and everything that is late, where it belongs."""
+        self._merge_staged()
+        while self._settle_late():
+            pass
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _load(self) -> None:
         with self._database.reading() as connection:
-            merged_seq, epoch = self._state(connection)
+            state = read_state(connection)
+            self._late_rows = state.late_rows
+            self._hour_sizes = HourSizes.read(connection)
             self._users = Names(_dense(connection, "user_no", "user_id", "users"))
             self._devices = Names(_dense(connection, "device_no", "device_id", "devices"))
-            self._priorities = _read_priorities(connection, epoch)
-        self._stage = Stage(merged_seq)
-        for frame in self._journal.replay(merged_seq):
+            self._priorities = _read_priorities(connection, state.epoch)
+        self._stage = Stage(state.merged_seq)
+        for frame in self._journal.replay(state.merged_seq):
             for names, new in ((self._users, frame.users), (self._devices, frame.devices)):
                 for number, text in new:
                     names.restore(number, text)
             rows = frame.rows()
-            self._stage.append(rows.take(slice(max(merged_seq - frame.first_seq, 0), None)))
+            self._stage.append(rows.take(slice(max(state.merged_seq - frame.first_seq, 0), None)))
 
     def _rows(self, batch: ReadingBatch) -> Rows:
         table = batch.table.combine_chunks()
@@ -339,11 +330,19 @@ class DuckdbStore:
             if self._stopping:
                 return
             try:
-                self.merge()
+                self._maintain_once()
             except Exception:
                 self._merge_failures += 1
                 logger.exception("a merge failed and will be tried again")
                 time.sleep(0.5)
+
+    def _maintain_once(self) -> None:
+        before = len(self._stage)
+        self._merge_staged()
+        idle = before < _IDLE_ROWS
+        while not self._stopping and (self._late_rows >= _LATE_ROWS or idle) and self._settle_late():
+            idle = idle and len(self._stage) < _IDLE_ROWS
+        self._build_quarters()
 
     def _name(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> None:
         """Make these people and devices known, durably. The caller holds the right to write the database."""
@@ -355,6 +354,61 @@ class DuckdbStore:
             new_users, new_devices = self._users.new(), self._devices.new()
             persist_names(connection, self._users.unpersisted() + new_users, self._devices.unpersisted() + new_devices)
         self._users.persisted, self._devices.persisted = len(self._users), len(self._devices)
+
+    def _merge_staged(self) -> None:
+        """Bring what is staged into the database, in one transaction."""
+        with self._database_writes:
+            staged = self._stage.snapshot()
+            started = time.perf_counter()
+            with self._database.writing() as connection:
+                state = read_state(connection)
+                parts = staged.since(state.merged_seq)
+                upto_seq = state.merged_seq + sum(len(part) for part in parts)
+                if upto_seq == state.merged_seq:
+                    return
+                new_users, new_devices = self._users.unpersisted(), self._devices.unpersisted()
+                persist_names(connection, new_users, new_devices)
+                done = self._merge_in(connection, state).staged(Rows.concatenated(parts), state.merged_seq)
+                connection.execute("UPDATE state SET merged_seq = ?, late_rows = ?", [upto_seq, done.late_rows])
+            self._users.persisted += len(new_users)
+            self._devices.persisted += len(new_devices)
+            self._late_rows = done.late_rows
+            self._stage.drop_before(upto_seq)
+            self._journal.drop_before(upto_seq)
+            self._count_merge(started)
+
+    def _settle_late(self) -> bool:
+        """Bring a piece of the late rows where it belongs; whether there was one."""
+        with self._database_writes:
+            if self._late_rows == 0:
+                return False
+            started = time.perf_counter()
+            with self._database.writing() as connection:
+                done = self._merge_in(connection, read_state(connection)).late()
+                connection.execute("UPDATE state SET late_rows = ?", [done.late_rows])
+            self._late_rows = done.late_rows
+            self._count_merge(started)
+            return True
+
+    def _build_quarters(self) -> None:
+        """Keep quarters of an hour for the people for whom they were asked."""
+        while self._wanted_quarters:
+            user_no = self._wanted_quarters.pop()
+            with self._database_writes, self._database.writing() as connection:
+                connection.execute("INSERT OR IGNORE INTO q15_users VALUES (?)", [user_no])
+                connection.execute("DELETE FROM q15 WHERE user_no = ?", [user_no])
+                hours = f"SELECT DISTINCT user_no, hour FROM h1_dev WHERE user_no = {user_no}"
+                connection.execute("INSERT INTO q15 " + RESOLVED_QUARTERS.format(hours=hours))
+
+    def _merge_in(self, connection: duckdb.DuckDBPyConnection, state: State) -> Merge:
+        priorities = self._priorities_at(connection, state.epoch)
+        return Merge(connection, Believers(self._devices.text, priorities.of_user), self._hour_sizes)
+
+    def _count_merge(self, started: float) -> None:
+        self._merges += 1
+        self._merge_seconds += time.perf_counter() - started
+        if self._database.size_of_log() > self._options.checkpoint_bytes:
+            self._database.checkpoint()
 
     @contextlib.contextmanager
     def _given_names(self) -> Iterator[None]:
@@ -375,17 +429,13 @@ class DuckdbStore:
     def _person(self, user_no: int, timeout_s: float | None) -> Iterator[PersonSnapshot]:
         stage = self._stage.snapshot()  # before the database's snapshot, see above
         with self._database.reading() as connection, self._watchdog.limit(connection, timeout_s) as deadline:
-            merged_seq, epoch = self._state(connection)
-            parts = [part.take(part.user_no == user_no) for part in stage.since(merged_seq)]
+            state = read_state(connection)
+            parts = [late_rows(connection, user_no)] if state.late_rows else []
+            parts += [part.take(part.user_no == user_no) for part in stage.since(state.merged_seq)]
             staged = Rows.concatenated([part for part in parts if len(part)]).last_of_each_key()
-            history = self._priorities_at(connection, epoch).of_user.get(user_no, {})
-            yield PersonSnapshot(connection, deadline, user_no, staged, history, self._devices)
-
-    def _state(self, connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-        row = one_row(connection, "SELECT merged_seq, epoch FROM state")
-        if row is None:
-            raise StoreCorruptError("the database has lost its state; restore a backup")
-        return int(row[0]), int(row[1])
+            history = self._priorities_at(connection, state.epoch).of_user.get(user_no, {})
+            want = self._wanted_quarters.add
+            yield PersonSnapshot(connection, deadline, user_no, staged, history, self._devices, want)
 
     def _priorities_at(self, connection: duckdb.DuckDBPyConnection, epoch: int) -> _Priorities:
         known = self._priorities

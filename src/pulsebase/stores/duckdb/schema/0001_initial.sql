@@ -2,9 +2,10 @@
 
 CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
 
--- One row. `merged_seq`: journal rows below it are in `readings`. `epoch` changes whenever a priority does.
-CREATE TABLE state (merged_seq BIGINT NOT NULL, epoch BIGINT NOT NULL);
-INSERT INTO state VALUES (0, 0);
+-- One row. `merged_seq`: journal rows below it are in `readings` or `late`. `late_rows`: how many rows `late` has.
+-- `epoch` changes whenever a priority does.
+CREATE TABLE state (merged_seq BIGINT NOT NULL, late_rows BIGINT NOT NULL, epoch BIGINT NOT NULL);
+INSERT INTO state VALUES (0, 0, 0);
 
 CREATE TABLE users (
     user_no INTEGER PRIMARY KEY,
@@ -24,8 +25,12 @@ CREATE TABLE priorities (
     priority INTEGER,
     PRIMARY KEY (user_no, device_no, valid_from)
 );
-CREATE TABLE origins (origin INTEGER PRIMARY KEY, kind VARCHAR NOT NULL, name VARCHAR NOT NULL, received_at BIGINT NOT NULL);
-
+CREATE TABLE origins (
+    origin INTEGER PRIMARY KEY,
+    kind VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    received_at BIGINT NOT NULL
+);
 CREATE TABLE summaries (
     user_no INTEGER NOT NULL,
     day DATE NOT NULL,
@@ -36,27 +41,38 @@ CREATE TABLE summaries (
     PRIMARY KEY (user_no, day, method)
 );
 
--- No key: a merge keeps (user_no, device_no, t) unique. Rows lie in runs ordered by (chunk, user_no, t).
+-- No key: merges keep (user_no, device_no, t) unique. Rows lie in runs ordered by (UTC day, user_no, device_no, t).
 CREATE TABLE readings (
-    chunk INTEGER NOT NULL, -- weeks since 1970
     user_no INTEGER NOT NULL,
     device_no INTEGER NOT NULL,
     t BIGINT NOT NULL,
     v SMALLINT NOT NULL,
-    confidence TINYINT,
+    confidence TINYINT NOT NULL, -- -1 for none
     origin INTEGER NOT NULL
 );
 
--- Per device, whatever the priorities. `n` … `minutes` are of counted readings (null min and max where there is none),
--- `n_all`, `first_t`, `last_t` of all.
+-- Rows for hours that were settled long ago, kept apart until there are enough to be worth the search for those hours.
+-- They win over `readings`, later ones over earlier ones (`seq`); a value of -32768 says that the reading was deleted.
+CREATE TABLE late (
+    seq BIGINT NOT NULL,
+    user_no INTEGER NOT NULL,
+    device_no INTEGER NOT NULL,
+    t BIGINT NOT NULL,
+    v SMALLINT NOT NULL,
+    confidence TINYINT NOT NULL,
+    origin INTEGER NOT NULL
+);
+
+-- Rollups of `readings`, changed by merges alone. Per device, whatever the priorities: `n` to `minutes` are of counted
+-- readings (min and max are 0 where there is none), `n_all`, `first_t`, `last_t` of all.
 CREATE TABLE h1_dev (
     user_no INTEGER NOT NULL,
     device_no INTEGER NOT NULL,
     hour INTEGER NOT NULL, -- hours since 1970
     n INTEGER NOT NULL,
     sum BIGINT NOT NULL,
-    min SMALLINT,
-    max SMALLINT,
+    min SMALLINT NOT NULL,
+    max SMALLINT NOT NULL,
     minutes SMALLINT NOT NULL,
     n_all INTEGER NOT NULL,
     first_t BIGINT NOT NULL,
@@ -82,3 +98,15 @@ CREATE TABLE d1 (
     max SMALLINT NOT NULL,
     minutes SMALLINT NOT NULL
 );
+
+-- Quarters of an hour, devices resolved, of the people in `q15_users`: those for whom they were asked.
+CREATE TABLE q15 (
+    user_no INTEGER NOT NULL,
+    quarter INTEGER NOT NULL, -- quarters of an hour since 1970
+    n INTEGER NOT NULL,
+    sum BIGINT NOT NULL,
+    min SMALLINT NOT NULL,
+    max SMALLINT NOT NULL,
+    minutes SMALLINT NOT NULL
+);
+CREATE TABLE q15_users (user_no INTEGER PRIMARY KEY);
