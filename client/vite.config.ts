@@ -1,12 +1,13 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
+import { docsFiles } from "./docs-files.ts";
 
 // Where `npm run dev` finds a running server; the built page is served by that server itself.
 const DEV_API = "http://127.0.0.1:8000";
 
 export default defineConfig({
   base: "/app/",
-  plugins: [react()],
+  plugins: [react(), docsFiles()],
   build: {
     outDir: "../src/pulsebase/api/page",
     emptyOutDir: true,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from pulsebase.stores.duckdb.journal import Journal
+from pulsebase.stores.duckdb.merge import MergeBounds
 from pulsebase.stores.duckdb.stage import TOMBSTONE
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Harness, StoredRow
@@ -20,14 +22,16 @@ BY_HAND = DuckdbOptions(merge_interval_s=3600, memory_limit="512MiB")
 class DuckdbHarness(Harness):
     """A store in a folder of its own."""
 
+    options = BY_HAND
+
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="pulsebase-laws-"))
         self.path = self._folder / "store.duckdb"
-        self.store: DuckdbStore = DuckdbStore(self.path, BY_HAND)
+        self.store: DuckdbStore = DuckdbStore(self.path, self.options)
 
     def reopen(self) -> None:
         self.store.close()
-        self.store = DuckdbStore(self.path, BY_HAND)
+        self.store = DuckdbStore(self.path, self.options)
 
     def settle(self) -> None:
         self.store.merge()
@@ -39,26 +43,26 @@ class DuckdbHarness(Harness):
             merged_seq = connection.execute("SELECT merged_seq FROM state").fetchall()[0][0]
             users = dict(connection.execute("SELECT user_no, user_id FROM users").fetchall())
             devices = dict(connection.execute("SELECT device_no, device_id FROM devices").fetchall())
-            found = connection.execute("SELECT user_no, device_no, t, v, confidence, origin FROM readings").fetchall()
+            columns = "user_no, device_no, t, v, confidence, origin"
+            found = connection.execute(f"SELECT {columns} FROM readings").fetchall()
+            late = connection.execute(f"SELECT {columns} FROM late ORDER BY seq").fetchall()
         for user_no, device_no, time_us, *rest in found:
             assert (user_no, device_no, time_us) not in rows, "a reading is stored twice"
             rows[user_no, device_no, time_us] = _kept(*rest)
-            late = "SELECT user_no, device_no, t, v, confidence, origin FROM late ORDER BY seq"
-            for user_no, device_no, time_us, value, *rest in connection.execute(late).fetchall():
-                if value == TOMBSTONE:
-                    rows.pop((user_no, device_no, time_us), None)
-                else:
-                    rows[user_no, device_no, time_us] = _kept(value, *rest)
+        for user_no, device_no, time_us, value, *rest in late:
+            rows.pop((user_no, device_no, time_us), None)
+            if value != TOMBSTONE:
+                rows[user_no, device_no, time_us] = _kept(value, *rest)
         for frame in Journal(self.path.with_name("store.duckdb.journal")).replay(merged_seq):
             users |= dict(frame.users)
             devices |= dict(frame.devices)
-            columns = frame.rows()
-            for place in range(max(merged_seq - frame.first_seq, 0), len(columns)):
-                key = (int(columns.user_no[place]), int(columns.device_no[place]), int(columns.t[place]))
-                if columns.v[place] == TOMBSTONE:
+            staged = frame.rows()
+            for place in range(max(merged_seq - frame.first_seq, 0), len(staged)):
+                key = (int(staged.user_no[place]), int(staged.device_no[place]), int(staged.t[place]))
+                if staged.v[place] == TOMBSTONE:
                     rows.pop(key, None)
                 else:
-                    rows[key] = _kept(columns.v[place], columns.confidence[place], columns.origin[place])
+                    rows[key] = _kept(staged.v[place], staged.confidence[place], staged.origin[place])
         return [(users[user], devices[device], at, *rest) for (user, device, at), rest in rows.items()]
 
     def discard(self) -> None:
@@ -76,4 +80,20 @@ class TestDuckdbStore(StoreLaws, harness=DuckdbHarness):
     pass
 
 
-TestDuckdbMachine = machine_of(DuckdbHarness)
+TestDuckdbMachine = machine_of(DuckdbHarness, max_examples=40)
+
+
+class LateHarness(DuckdbHarness):
+    """Every hour that is stored already counts as old, and is settled one hour at a time: all goes through `late`."""
+
+    options = replace(BY_HAND, bounds=MergeBounds(search_rows=0, fetch_rows=0))
+
+    def settle(self) -> None:
+        self.store._merge_staged()
+
+
+class TestDuckdbStoreWithLateRows(StoreLaws, harness=LateHarness):
+    pass
+
+
+TestDuckdbMachineWithLateRows = machine_of(LateHarness, max_examples=40)

@@ -26,21 +26,23 @@ export type User = UserList["data"][number];
 export type MultiSeries = AnswerOf<"/v1/multi-user/timeseries">;
 export type UserSeries = MultiSeries["series"][number];
 
-/** What a series' columns hold, however the document spells the two variants. */
+/** The columns of one series, whatever its resolution. */
 export interface Columns {
   timestamp: string[];
   avg: number[];
   min: number[];
   max: number[];
   count: number[];
+  /** There for raw readings only. */
   value: number[] | null;
 }
 
-/** The columns of one series; `value` is there for raw readings only. */
-export function columnsOf(series: { columns: object }): Columns {
-  const found = series.columns as { [K in keyof Columns]?: Columns[K] | null };
+/** Columns that the server leaves out are empty here. Daily summaries have none of these and are another picture. */
+export function columnsOf(series: UserSeries): Columns {
+  const found = series.columns;
+  if (!("timestamp" in found)) throw new TypeError("A series of readings was asked for.");
   return {
-    timestamp: found.timestamp ?? [],
+    timestamp: found.timestamp,
     avg: found.avg ?? [],
     min: found.min ?? [],
     max: found.max ?? [],

@@ -2,7 +2,7 @@ import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Span } from "../state/range";
-import { type AlignedTrack, align, toTable } from "./align";
+import { type Aligned, type AlignedTrack, align, piecesOf, toTable } from "./align";
 import { chartOptions } from "./options";
 import type { ChartTheme } from "./palette";
 import { bindTouch } from "./touch";
@@ -21,6 +21,13 @@ export interface SeriesChartProps {
   onDoubleClick: () => void;
   /** The width of the page's chart in CSS pixels, told whenever it changes. */
   onWidth: (width: number) => void;
+}
+
+/** What was drawn, for tests and other programs, which cannot read it off a canvas. */
+function piecesText({ x, tracks }: Aligned): string {
+  return JSON.stringify(
+    Object.fromEntries(tracks.map((track) => [track.userId, piecesOf(x, track.value)])),
+  );
 }
 
 /** Draws the tracks; everything it draws comes from the pure modules beside it. */
@@ -96,5 +103,14 @@ export function SeriesChart(props: SeriesChartProps) {
     return () => observer.disconnect();
   }, []);
 
-  return <div ref={host} className="chart" role="img" aria-label={props.description} />;
+  const pieces = useMemo(() => piecesText(aligned), [aligned]);
+  return (
+    <div
+      ref={host}
+      className="chart"
+      role="img"
+      aria-label={props.description}
+      data-pieces={pieces}
+    />
+  );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { align, layoutOf, toTable } from "./align";
+import { align, layoutOf, piecesOf, toTable } from "./align";
 import type { Track } from "./tracks";
 
 /** Buckets ten wide that start at the given places; a bucket's average is its start. */
@@ -56,6 +56,15 @@ describe("tracks on one axis", () => {
       tracks: [{ userId: "a", value: [], low: [], high: [], alone: [] }],
     });
   });
+});
+
+it("a line's pieces end at nulls and pass over others' instants", () => {
+  const cells = [undefined, 60, undefined, 61, null, null, 62, undefined];
+  expect(piecesOf([0, 1, 2, 3, 4, 5, 6, 7], cells)).toEqual([
+    [1, 3],
+    [6, 6],
+  ]);
+  expect(piecesOf([], [])).toEqual([]);
 });
 
 describe("the table for the chart", () => {

@@ -67,6 +67,23 @@ export function align(tracks: readonly Track[]): Aligned {
   return { x, tracks: tracks.map((track) => alignOne(track, x.length, indexOf)) };
 }
 
+/** The unbroken stretches of a line, as the first and the last instant of each. */
+export function piecesOf(x: readonly number[], cells: readonly Cell[]): [number, number][] {
+  const pieces: [number, number][] = [];
+  let open: [number, number] | null = null;
+  cells.forEach((cell, i) => {
+    const at = x[i] ?? 0;
+    if (cell === null) open = null;
+    if (typeof cell !== "number") return;
+    if (open) open[1] = at;
+    else {
+      open = [at, at];
+      pieces.push(open);
+    }
+  });
+  return pieces;
+}
+
 /** Where a track's series lie in uPlot's data: bands first, so that every line is above them. */
 export interface Layout {
   high: number;

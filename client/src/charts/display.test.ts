@@ -40,10 +40,16 @@ describe("colours", () => {
 });
 
 it("asks for points by the width, in steps and within bounds", () => {
-  expect(maxPointsFor(340)).toBe(1500);
-  expect(maxPointsFor(1100)).toBe(2500);
-  expect(maxPointsFor(1101)).toBe(maxPointsFor(1240));
-  expect(maxPointsFor(9000)).toBe(4000);
+  const day = 24 * 3_600_000;
+  expect(maxPointsFor(1000, day)).toBeGreaterThan(24 * 60);
+  expect(maxPointsFor(340, day)).toBeLessThan(24 * 60);
+  expect(maxPointsFor(1001, day)).toBe(maxPointsFor(1060, day));
+  expect(maxPointsFor(9000, day)).toBe(4000);
+  expect(maxPointsFor(0, day)).toBe(300);
+});
+
+it("has a point for each day of however many years", () => {
+  expect(maxPointsFor(340, 20 * 365 * 24 * 3_600_000)).toBeGreaterThan(20 * 365);
 });
 
 it("repeats lists in a query and leaves out what is not there", () => {

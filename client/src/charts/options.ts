@@ -24,24 +24,23 @@ export interface ChartInput {
   onDoubleClick: () => void;
 }
 
-/** How many of a track's points lie in view. */
-function countInView(chart: uPlot, track: AlignedTrack): number {
+/** Whether a track's points in view stand far enough apart to be dotted. */
+function hasRoom(chart: uPlot, track: AlignedTrack): boolean {
   const { min, max } = chart.scales.x ?? {};
-  const x = chart.data[0];
-  let count = 0;
-  track.value.forEach((value, i) => {
-    const at = x[i] ?? 0;
-    if (typeof value === "number" && at >= (min ?? 0) && at <= (max ?? 0)) count += 1;
+  const seen = (chart.data[0] ?? []).filter((at, i) => {
+    return typeof track.value[i] === "number" && at >= (min ?? 0) && at <= (max ?? 0);
   });
-  return count;
+  const [first, last] = [seen[0], seen.at(-1)];
+  if (first === undefined || last === undefined) return true;
+  const width = chart.valToPos(last, "x") - chart.valToPos(first, "x");
+  return width >= DOT_SPACING_PX * (seen.length - 1);
 }
 
 /** Positions to dot: all points where there is room for everybody's, else those that stand alone. */
 function dotsOf(chart: uPlot, tracks: readonly AlignedTrack[], index: number): number[] {
   const track = tracks[index];
   if (!track) return [];
-  const room = chart.over.clientWidth / DOT_SPACING_PX;
-  if (tracks.some((one) => countInView(chart, one) > room)) return track.alone;
+  if (!tracks.every((one) => hasRoom(chart, one))) return track.alone;
   return track.value.flatMap((value, i) => (typeof value === "number" ? [i] : []));
 }
 

@@ -3,6 +3,7 @@ import type { UserSeries } from "../api/types";
 import { gapAfter, pointAt, RAW_GAP_MS, summarise, toTrack } from "./tracks";
 
 const at = (text: string) => Date.parse(text);
+const EVER = { start: 0, end: at("2100-01-01T00:00:00Z") };
 
 function buckets(userId: string, rows: [string, number, number, number, number][]): UserSeries {
   return {
@@ -31,12 +32,21 @@ const HOURS = buckets("alice", [
 ]);
 
 describe("buckets", () => {
-  const track = toTrack(HOURS, "1h", "UTC");
+  const track = toTrack(HOURS, "1h", "UTC", EVER);
 
   it("are drawn at their middle and keep their edges", () => {
     expect(track.x[0]).toBe(at("2026-01-01T00:30:00Z"));
     expect(track.to[0]).toBe(at("2026-01-01T01:00:00Z"));
     expect(track.raw).toBe(false);
+  });
+
+  it("at both ends are drawn at the middle of what was asked for of them, and found all over", () => {
+    const asked = { start: at("2026-01-01T00:40:00Z"), end: at("2026-01-01T03:10:00Z") };
+    const { x, from, ...rest } = toTrack(HOURS, "1h", "UTC", asked);
+    expect(x[0]).toBe(at("2026-01-01T00:50:00Z"));
+    expect(x[2]).toBe(at("2026-01-01T03:05:00Z"));
+    expect(from[0]).toBe(at("2026-01-01T00:00:00Z"));
+    expect(pointAt({ x, from, ...rest }, at("2026-01-01T01:02:00Z"))).toBe(1);
   });
 
   it("break where the next one is missing", () => {
@@ -50,7 +60,7 @@ describe("buckets", () => {
       ["2026-10-25T23:00:00Z", 60, 50, 70, 1],
       ["2026-10-27T23:00:00Z", 60, 50, 70, 1],
     ]);
-    const berlin = toTrack(days, "1d", "Europe/Berlin");
+    const berlin = toTrack(days, "1d", "Europe/Berlin", EVER);
     expect([0, 1, 2].map((i) => gapAfter(berlin, i))).toEqual([false, false, true]);
   });
 
@@ -77,6 +87,7 @@ describe("raw readings", () => {
     ]),
     "raw",
     "UTC",
+    EVER,
   );
 
   it("are drawn at their instant", () => {
@@ -97,7 +108,12 @@ describe("raw readings", () => {
 });
 
 it("an empty series is an empty track", () => {
-  const track = toTrack({ user_id: "nobody", count: 0, columns: {} }, "1m", "UTC");
+  const track = toTrack(
+    { user_id: "nobody", count: 0, columns: { timestamp: [] } },
+    "1m",
+    "UTC",
+    EVER,
+  );
   expect(track.x).toEqual([]);
   expect(pointAt(track, 0)).toBeNull();
   expect(summarise(track, 0, 1)).toBeNull();

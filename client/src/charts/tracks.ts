@@ -1,5 +1,6 @@
 /** Answers of the server as tracks: one a person, in numbers, with its gaps found. */
 import { columnsOf, type UserSeries } from "../api/types";
+import type { Span } from "../state/range";
 import { nextMidnight } from "../state/zone";
 
 const BUCKET_MS: Record<string, number> = {
@@ -18,7 +19,7 @@ export const RAW_GAP_MS = 60_000;
 export interface Track {
   userId: string;
   raw: boolean;
-  /** Where each point is drawn: the instant of a reading, the middle of a bucket. */
+  /** Where each point is drawn: the instant of a reading, the middle of a bucket's asked part. */
   x: number[];
   /** The stretch each point speaks of, [from, to); both the instant itself for a reading. */
   from: number[];
@@ -34,7 +35,11 @@ function bucketEnd(start: number, interval: string, zone: string): number {
   return length === undefined ? nextMidnight(start, zone) : start + length;
 }
 
-export function toTrack(series: UserSeries, interval: string, zone: string): Track {
+/**
+ * The buckets at both ends may reach out of the asked span (today's does, until midnight); drawn
+ * at the middle of the part that was asked for, they are still in view.
+ */
+export function toTrack(series: UserSeries, interval: string, zone: string, asked: Span): Track {
   const columns = columnsOf(series);
   const from = columns.timestamp.map((text) => Date.parse(text));
   const value = columns.value;
@@ -47,7 +52,9 @@ export function toTrack(series: UserSeries, interval: string, zone: string): Tra
   return {
     userId: series.user_id,
     raw: false,
-    x: from.map((start, i) => (start + (to[i] ?? start)) / 2),
+    x: from.map((start, i) => {
+      return (Math.max(start, asked.start) + Math.min(to[i] ?? start, asked.end)) / 2;
+    }),
     from,
     to,
     value: columns.avg,
@@ -68,19 +75,18 @@ export function gapAfter(track: Track, index: number): boolean {
 /** The point that speaks of an instant, or null when none does. */
 export function pointAt(track: Track, instant: number): number | null {
   let low = 0;
-  let high = track.x.length;
+  let high = track.from.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((track.x[middle] ?? 0) < instant) low = middle + 1;
+    if ((track.from[middle] ?? 0) <= instant) low = middle + 1;
     else high = middle;
   }
-  const distance = (i: number) => Math.abs((track.x[i] ?? Number.POSITIVE_INFINITY) - instant);
+  const distance = (i: number) => {
+    const from = track.from[i] ?? Number.POSITIVE_INFINITY;
+    return Math.max(from - instant, instant - (track.to[i] ?? from), 0);
+  };
   const best = distance(low - 1) <= distance(low) ? low - 1 : low;
-  const from = track.from[best];
-  const to = track.to[best];
-  if (from === undefined || to === undefined) return null;
-  const reach = track.raw ? RAW_GAP_MS / 2 : 0;
-  return instant >= from - reach && instant <= to + reach ? best : null;
+  return distance(best) <= (track.raw ? RAW_GAP_MS / 2 : 0) ? best : null;
 }
 
 export interface Summary {

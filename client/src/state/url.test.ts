@@ -41,6 +41,7 @@ describe("the address", () => {
     expect(parseView("?range=fortnight&tz=Mars/Base").zone).toBeNull();
     expect(parseView("?start=2026-01-02T00:00:00Z&end=2026-01-01T00:00:00Z").range).toBeNull();
     expect(parseView("?start=2026-01-02T00:00:00Z").range).toBeNull();
+    expect(parseView("?start=2026-01-02T00:00:00Z&end=%2B020000-01-01T00:00:00Z").range).toBeNull();
     expect(parseView("?start=1960-01-02T00:00:00Z&end=2026-01-01T00:00:00Z").range).toBeNull();
   });
 

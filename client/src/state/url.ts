@@ -16,6 +16,8 @@ export interface View {
   zone: string | null;
 }
 
+/** Years of more than four digits fit neither the server nor the fields of the form. */
+const LATEST = Date.parse("9999-12-31T00:00:00Z");
 const USER_ID = /^[A-Za-z0-9._:@+-]{1,128}$/;
 
 function parsePeople(params: URLSearchParams): string[] | null {
@@ -29,7 +31,7 @@ function parseRange(params: URLSearchParams): RangeChoice | null {
   if (preset !== null && isPresetId(preset)) return { kind: "preset", preset };
   const start = Date.parse(params.get("start") ?? "");
   const end = Date.parse(params.get("end") ?? "");
-  if (!(start >= 0 && end > start)) return null;
+  if (!(start >= 0 && end > start && end <= LATEST)) return null;
   return { kind: "span", span: { start, end } };
 }
 

@@ -77,7 +77,7 @@ export function usePage(view: View, directory: Directory, width: number): Page {
   const { start, end } = wanted;
   const asked = useMemo<Span>(() => ({ start, end }), [start, end]);
 
-  const maxPoints = maxPointsFor(width);
+  const maxPoints = maxPointsFor(width, end - start);
   const needsExtent = choice?.kind === "preset" && choice.preset === "all";
   const ready = choice !== null && people.length > 0 && width > 0 && (known || !needsExtent);
   const question = useMemo<Question | null>(() => {

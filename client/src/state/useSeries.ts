@@ -47,7 +47,7 @@ async function ask(question: Question, signal: AbortSignal): Promise<Picture> {
   const series = [...answer.series].sort((a, b) => order(a.user_id) - order(b.user_id));
   return {
     question,
-    tracks: series.map((one) => toTrack(one, answer.interval, zone)),
+    tracks: series.map((one) => toTrack(one, answer.interval, zone, span)),
     interval: answer.interval,
     table: answer.table,
     unit: answer.unit,

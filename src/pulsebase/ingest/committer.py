@@ -90,8 +90,8 @@ class Ingestor:
         return self._command(lambda: self._writer.delete(user_id, interval, device_id))
 
     def register_origin(self, kind: str, name: str) -> int:
-        """See `Writer.register_origin`; waits for its turn."""
-        return self._command(lambda: self._writer.register_origin(kind, name)).result()
+        """See `Writer.register_origin`; does not wait for the writes in the queue, nor they for it."""
+        return self._writer.register_origin(kind, name)
 
     @property
     def queued_readings(self) -> int:

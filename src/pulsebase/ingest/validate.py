@@ -43,13 +43,13 @@ class ReadingRules:
 class Candidates:
     """Columns of equal length that nobody checked yet.
 
-    `times_us` are microseconds since 1970, `values` in the metric's unit, `confidences` -1 for none. `positions` are
-    the
-    rows' places in the request where rows were already left out; by default row i is at place i.
+    Ids are texts, or an Arrow dictionary of texts. `times_us` are microseconds since 1970, `values` in the metric's
+    unit, `confidences` -1 for none. `positions` are the rows' places in the request where rows were already left out;
+    by default row i is at place i.
     """
 
-    user_ids: Sequence[str]
-    device_ids: Sequence[str]
+    user_ids: Sequence[str] | pa.DictionaryArray
+    device_ids: Sequence[str] | pa.DictionaryArray
     times_us: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
     confidences: npt.NDArray[np.int8]
@@ -71,8 +71,7 @@ def validate(candidates: Candidates, rules: ReadingRules, origin: int) -> Verdic
     """Sort the rows into a batch and refusals. A row is refused for the first of its faults, in the order of the
     fields.
     """
-    users = pa.array(candidates.user_ids, pa.string()).dictionary_encode()
-    devices = pa.array(candidates.device_ids, pa.string()).dictionary_encode()
+    users, devices = _encoded(candidates.user_ids), _encoded(candidates.device_ids)
     faults: list[tuple[npt.NDArray[np.bool_], str, str]] = [
         *_id_faults(devices, "device_id"),
         *_id_faults(users, "user_id"),
@@ -114,6 +113,10 @@ def stored_values(values: npt.NDArray[np.float64], scale: int) -> npt.NDArray[np
     six decimals, which puts every value of up to six decimals back on its tie.
     """
     return np.rint(np.round(values * scale, 6)).astype(np.int16)
+
+
+def _encoded(ids: Sequence[str] | pa.DictionaryArray) -> pa.DictionaryArray:
+    return ids if isinstance(ids, pa.DictionaryArray) else pa.array(ids, pa.string()).dictionary_encode()
 
 
 def _table(users: pa.DictionaryArray, devices: pa.DictionaryArray, rows: Candidates, rules: ReadingRules) -> pa.Table:

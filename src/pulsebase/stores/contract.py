@@ -115,7 +115,10 @@ class Writer(Protocol):
         """
 
     def register_origin(self, kind: str, name: str) -> int:
-        """The number under which readings from this stream, sync or import are kept; the same for the same names."""
+        """The number under which readings from this stream, sync or import are kept; the same for the same names.
+
+        May be called from any thread.
+        """
 
 
 class Registry(Protocol):
@@ -168,7 +171,7 @@ class Reader(Protocol):
         """The person's own priorities, by device, then time."""
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
-        """The time of the device's last stored reading, counted or not: where a delta sync resumes. None without one."""
+        """The time of the device's last stored reading, counted or not, or None: where a delta sync resumes."""
 
 
 class Store(Writer, Registry, Reader, Protocol):

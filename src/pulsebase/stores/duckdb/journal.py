@@ -32,7 +32,7 @@ _MAGIC = b"PBJ1"
 _HEADER = struct.Struct("<4sII")
 _CHECKED_HEADER = struct.Struct("<4sIII")
 #: A new file starts beyond this size, so that merged ones can go.
-_FILE_BYTES = 64 << 20
+_FILE_BYTES = 16 << 20
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):

@@ -45,9 +45,7 @@ def holder_of(database: Path) -> Holder | None:
         # Shared, so that two who look do not take each other for the holder.
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        with contextlib.suppress(ValueError, TypeError):
-            return Holder(**json.loads(os.read(file, 4096)))
-        return Holder(pid=0)
+        return _written_in(file) or Holder(pid=0)
     finally:
         os.close(file)
     return None
@@ -67,6 +65,9 @@ class StoreLock:
             holder = holder_of(database)
             who = f"process {holder.pid}" if holder and holder.pid else "another process"
             raise StoreLockedError(f"{database} is in use by {who}; one process at a time may open it")
+        killed = _written_in(self._file)
+        if killed is not None and killed.socket is not None:
+            _remove_socket(Path(killed.socket))
         self._write(Holder(os.getpid()))
 
     def advertise(self, socket: str | None) -> None:
@@ -92,3 +93,17 @@ class StoreLock:
         text = json.dumps(asdict(holder)).encode()
         os.pwrite(self._file, text, 0)
         os.ftruncate(self._file, len(text))
+
+
+def _written_in(file: int) -> Holder | None:
+    with contextlib.suppress(ValueError, TypeError):
+        return Holder(**json.loads(os.pread(file, 4096, 0)))
+    return None
+
+
+def _remove_socket(path: Path) -> None:
+    """What a killed holder could not remove itself: its socket, and the folder if that was all in it."""
+    with contextlib.suppress(OSError):
+        if path.is_socket():
+            path.unlink()
+            path.parent.rmdir()

@@ -33,10 +33,6 @@ from pulsebase.stores.duckdb.ordering import order_of
 from pulsebase.stores.duckdb.resolve_sql import DAYS, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 
-#: How many stored rows a merge may search for the hours it touches. About 50 ms of two cores.
-SEARCH_ROWS = 8_000_000
-#: How many rows it may bring into memory. About 25 bytes each, several times over.
-FETCH_ROWS = 4_000_000
 _HOUR_MASK = (1 << HOUR_BITS) - 1
 
 
@@ -75,6 +71,19 @@ class HourSizes:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeBounds:
+    """How much one merge may do for rows of hours that are stored already.
+
+    Attributes:
+        search_rows: the stored rows it may search for them; 8 million take about 50 ms of two cores.
+        fetch_rows: the stored rows it may bring into memory, at some 25 bytes each, several times over.
+    """
+
+    search_rows: int = 8_000_000
+    fetch_rows: int = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
     """What a merge did: how many rows went into `readings`, how many `late` holds now."""
 
@@ -89,6 +98,7 @@ class Merge:
     connection: duckdb.DuckDBPyConnection
     believers: Believers
     sizes: HourSizes
+    bounds: MergeBounds
 
     def staged(self, rows: Rows, first_seq: int) -> Merged:
         """Take staged rows, in the order of their arrival, into `readings` or, where that is dear, into `late`."""
@@ -110,7 +120,7 @@ class Merge:
         hours = np.unique(codes)
         hours = hours[np.argsort(hours & _HOUR_MASK, kind="stable")]  # hours of a day lie together in `readings`
         known = self._stored_rows(hours)
-        piece = np.cumsum(known) <= FETCH_ROWS
+        piece = np.cumsum(known) <= self.bounds.fetch_rows
         piece[0] = True
         taken = np.isin(codes, hours[piece])
         self._bring(rows.take(taken), hours[piece], known[piece])
@@ -166,10 +176,10 @@ class Merge:
     def _waits(self, hours: I64, known: I64) -> Mask:
         """Which of the touched hours are too dear to search for now."""
         of_hour = hours & _HOUR_MASK
-        waits = (known > 0) & (of_hour < self.sizes.first_within(SEARCH_ROWS))
+        waits = (known > 0) & (of_hour < self.sizes.first_within(self.bounds.search_rows))
         newest_first = np.argsort(-of_hour, kind="stable")
         too_many = np.zeros(len(hours), np.bool_)
-        too_many[newest_first] = np.cumsum(np.where(waits, 0, known)[newest_first]) > FETCH_ROWS
+        too_many[newest_first] = np.cumsum(np.where(waits, 0, known)[newest_first]) > self.bounds.fetch_rows
         waits |= too_many & (known > 0)
         if self._late_rows():
             # What waits already must not be overtaken by what comes after it.

@@ -138,7 +138,7 @@ class PersonSnapshot:
         if not (selection.resolved and self._keeps_quarters()):
             return self.buckets_from_raw(interval, selection, lambda times_us: floors(times_us, QUARTER_US))
         kept = self._buckets(
-            f"SELECT quarter * {QUARTER_US} AS start_us, n, sum, min, max, minutes FROM q15 "
+            f"SELECT quarter::BIGINT * {QUARTER_US} AS start_us, n, sum, min, max, minutes FROM q15 "
             "WHERE user_no = $user AND quarter >= $start AND quarter < $end",
             {"user": self.user_no, "start": interval.start_us // QUARTER_US, "end": interval.end_us // QUARTER_US},
         )

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from pulsebase.stores.duckdb.database import Database, State, one_row, read_stat
 from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Frame, Journal
 from pulsebase.stores.duckdb.lock import StoreLock
-from pulsebase.stores.duckdb.merge import HourSizes, Merge, persist_names, resolve_contested
+from pulsebase.stores.duckdb.merge import HourSizes, Merge, MergeBounds, persist_names, resolve_contested
 from pulsebase.stores.duckdb.names import Names
 from pulsebase.stores.duckdb.resolve_sql import RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.series import answer
@@ -45,9 +45,7 @@ from pulsebase.stores.duckdb.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
-#: So many late rows are worth a search through old readings …
-_LATE_ROWS = 500_000
-#: … and fewer are, once no more than this comes in between two merges.
+#: Little comes in when no more than this is staged between two merges.
 _IDLE_ROWS = 20_000
 _ALL_TIME = TimeRange(0, MAX_US)
 
@@ -61,6 +59,10 @@ class DuckdbOptions:
         threads: the engine's.
         merge_readings: a merge starts once this many readings wait …
         merge_interval_s: … or the oldest has waited this long.
+        late_readings: readings for hours settled long ago are brought there once so many of them wait, or when little
+        else
+            comes in.
+        bounds: of one merge.
         checkpoint_bytes: the engine's write-ahead log is brought into the file beyond this size.
     """
 
@@ -69,6 +71,8 @@ class DuckdbOptions:
     merge_readings: int = 500_000
     merge_interval_s: float = 2.0
     checkpoint_bytes: int = 64 << 20
+    late_readings: int = 500_000
+    bounds: MergeBounds = field(default_factory=MergeBounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class DuckdbStore:
         self._naming = threading.Lock()  # taken after the right to write the database, if both are
         self._wake = threading.Event()
         self._stopping = False
+        self._origins: dict[tuple[str, str], int] = {}
         self._wanted_quarters: set[int] = set()
         self._merges = 0
         self._merge_failures = 0
@@ -129,6 +134,12 @@ class DuckdbStore:
 
     def register_origin(self, kind: str, name: str) -> int:
         """See `contract.Writer.register_origin`."""
+        known_origin = self._origins.get((kind, name))
+        if known_origin is None:
+            known_origin = self._origins[kind, name] = self._new_origin(kind, name)
+        return known_origin
+
+    def _new_origin(self, kind: str, name: str) -> int:
         with self._database_writes, self._database.writing() as connection:
             known = one_row(connection, "SELECT origin FROM origins WHERE kind = ? AND name = ?", [kind, name])
             if known:
@@ -340,7 +351,7 @@ class DuckdbStore:
         before = len(self._stage)
         self._merge_staged()
         idle = before < _IDLE_ROWS
-        while not self._stopping and (self._late_rows >= _LATE_ROWS or idle) and self._settle_late():
+        while not self._stopping and (self._late_rows >= self._options.late_readings or idle) and self._settle_late():
             idle = idle and len(self._stage) < _IDLE_ROWS
         self._build_quarters()
 
@@ -402,7 +413,8 @@ class DuckdbStore:
 
     def _merge_in(self, connection: duckdb.DuckDBPyConnection, state: State) -> Merge:
         priorities = self._priorities_at(connection, state.epoch)
-        return Merge(connection, Believers(self._devices.text, priorities.of_user), self._hour_sizes)
+        believers = Believers(self._devices.text, priorities.of_user)
+        return Merge(connection, believers, self._hour_sizes, self._options.bounds)
 
     def _count_merge(self, started: float) -> None:
         self._merges += 1

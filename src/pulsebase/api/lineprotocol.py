@@ -1,0 +1,112 @@
+"""InfluxDB line protocol: `heart_rate,user_id=ann,device_id=watch bpm=72i 1705312800000000000`.
+
+Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.model.errors import FieldError
+
+MEASUREMENT = "heart_rate"
+#: The device of lines that name none.
+DEVICE_ID = "influx"
+_NS_OF: Mapping[str, int] = MappingProxyType({"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000})
+
+# A backslash before a comma, an equals sign or a space takes its meaning away; elsewhere it stands for itself.
+_TEXT = r"(?:[^\\, =]|\\.)+"
+_MEASUREMENT_TEXT = r"(?:[^\\, ]|\\.)+"
+_VALUE = r'(?:"(?:[^"\\]|\\.)*"|[^\\," ]+)'
+_LINE = re.compile(
+    rf"(?P<measurement>{_MEASUREMENT_TEXT})(?P<tags>(?:,{_TEXT}={_TEXT})*) +"
+    rf"(?P<fields>{_TEXT}={_VALUE}(?:,{_TEXT}={_VALUE})*)(?: +(?P<time>-?\d{{1,19}}))? *"
+)
+_TAG = re.compile(rf",({_TEXT})=({_TEXT})")
+_FIELD = re.compile(rf"({_TEXT})=({_VALUE})")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[iu]?")
+_ESCAPE = re.compile(r"\\([, =])")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedLines:
+    """What could be read, by line number (the first line is 1), and why other lines could not."""
+
+    candidates: Candidates
+    errors: list[FieldError]
+
+
+class _LineError(Exception):
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+_Point = tuple[int, str, str, int, float, int]
+
+
+def parse_lines(body: bytes, precision: str, now_us: int) -> ParsedLines:
+    """The readings of a body. Tags other than `user_id` and `device_id` are passed over: agents add their own."""
+    points: list[_Point] = []
+    errors: list[FieldError] = []
+    for number, raw in enumerate(body.split(b"\n"), 1):
+        line = raw.strip()
+        if not line or line.startswith(b"#"):
+            continue
+        try:
+            points.append(_point(number, line.decode(), precision, now_us))
+        except UnicodeDecodeError:
+            errors.append(FieldError("line", "is not UTF-8", number))
+        except _LineError as error:
+            errors.append(FieldError(error.field, str(error), number))
+    columns = list(zip(*points, strict=True)) or [()] * 6
+    positions, users, devices, times, values, confidences = columns
+    candidates = Candidates(
+        users,
+        devices,
+        np.array(times, np.int64),
+        np.array(values, np.float64),
+        np.array(confidences, np.int8),
+        np.array(positions, np.int64),
+    )
+    return ParsedLines(candidates, errors)
+
+
+def _point(number: int, line: str, precision: str, now_us: int) -> _Point:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise _LineError("line", "is not line protocol")
+    if _plain(match["measurement"]) != MEASUREMENT:
+        raise _LineError("measurement", f"must be {MEASUREMENT}")
+    tags = {_plain(name): _plain(value) for name, value in _TAG.findall(match["tags"])}
+    if "user_id" not in tags:
+        raise _LineError("user_id", "is required as a tag")
+    fields = {_plain(name): value for name, value in _FIELD.findall(match["fields"])}
+    for name in fields:
+        if name not in ("bpm", "confidence"):
+            raise _LineError(name[:64], "is not a known field; send bpm and, if wanted, confidence")
+    if "bpm" not in fields:
+        raise _LineError("bpm", "is required as a field")
+    confidence = NO_CONFIDENCE
+    if "confidence" in fields:
+        stated = _number("confidence", fields["confidence"])
+        confidence = int(stated) if stated in (0, 1, 2, 3) else 100
+    time_us = now_us if match["time"] is None else int(match["time"]) * _NS_OF[precision] // 1_000
+    bounded = min(time_us, 1 << 62)  # refused as lying in the future
+    return number, tags["user_id"], tags.get("device_id", DEVICE_ID), bounded, _number("bpm", fields["bpm"]), confidence
+
+
+def _number(name: str, text: str) -> float:
+    if _NUMBER.fullmatch(text) is None:
+        raise _LineError(name, "must be a number")
+    return max(-1e6, min(1e6, float(text.rstrip("iu"))))
+
+
+def _plain(text: str) -> str:
+    return _ESCAPE.sub(r"\1", text)

@@ -1,0 +1,174 @@
+"""The bulk doors: columns and lines by the million, and the line protocol that gateways speak."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from pulsebase.api.body import read_body
+from pulsebase.api.bulk import READERS, Block, blocks_of
+from pulsebase.api.encode import JSON
+from pulsebase.api.errors import ProblemError, field_errors
+from pulsebase.api.lineprotocol import parse_lines
+from pulsebase.api.routes.readings import count_readings
+from pulsebase.api.schemas import BatchAccepted, LineProtocolParameters
+from pulsebase.api.services import Services
+from pulsebase.api.streaming import BodyStream, BrokenOffError
+from pulsebase.ingest import validate
+from pulsebase.ingest.validate import wall_clock_us
+from pulsebase.model.errors import FieldError, QueueFullError, RejectedError
+
+#: Refusals named in an answer.
+SHOWN_ERRORS = 100
+#: Blocks that wait for their commit while the next one is read.
+_OPEN_BLOCKS = 4
+_SOURCE = "bulk"
+
+_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in READERS}}
+}
+
+
+@dataclass(slots=True)
+class _Count:
+    """What became of a stream's readings so far."""
+
+    total: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    errors: list[FieldError] = field(default_factory=list)
+    open: deque[tuple[Future[None], int]] = field(default_factory=deque)
+
+    def refuse(self, errors: list[FieldError]) -> None:
+        self.rejected += len(errors)
+        self.errors += errors[: SHOWN_ERRORS - len(self.errors)]
+
+    def settle(self, most_open: int) -> None:
+        """Wait until at most so many blocks have no commit yet."""
+        while len(self.open) > most_open:
+            done, readings = self.open.popleft()
+            done.result()
+            self.accepted += readings
+
+    def as_json(self) -> dict[str, Any]:
+        errors = field_errors(sorted(self.errors, key=lambda error: error.index or 0))
+        return {"accepted": self.accepted, "rejected": self.rejected, "total": self.total, "errors": errors}
+
+
+def router(services: Services) -> APIRouter:
+    """`/metrics/heart-rate/bulk`."""
+    routes = APIRouter(tags=["readings"])
+
+    @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BatchAccepted, openapi_extra=_BODY)
+    async def ingest_bulk(request: Request) -> Response:
+        """Store any number of readings: columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate` and, if
+        wanted,
+        `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and visible
+        whole
+        or not at all; the answer counts them. `errors` has the first 100 refusals.
+        """
+        media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        body = BodyStream(request, services.options.bulk_limit_bytes)
+        count = _Count()
+        feeding = asyncio.create_task(body.feed())
+        try:
+            await run_in_threadpool(_store, services, body, media_type, count)
+        finally:
+            body.abandon()
+            feeding.cancel()
+        return Response(msgspec.json.encode({"status": "accepted"} | count.as_json()), 202, media_type=JSON)
+
+    return routes
+
+
+def line_protocol_router(services: Services) -> APIRouter:
+    """`/api/v2/write`, at the root alone, where clients of that protocol look for it."""
+    routes = APIRouter(tags=["readings"])
+
+    @routes.post("/api/v2/write", status_code=204, response_model=None)
+    async def write_lines(request: Request, parameters: Annotated[LineProtocolParameters, Query()]) -> Response:
+        """Store readings in InfluxDB line protocol: measurement `heart_rate`, tags `user_id` and `device_id`, field
+        `bpm`
+        and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even if others are refused.
+        """
+        body = await read_body(request, services.options.body_limit_bytes)
+        parsed = parse_lines(body, parameters.precision, wall_clock_us())
+        errors, accepted = parsed.errors, 0
+        if len(parsed.candidates):
+            verdict = validate(parsed.candidates, services.rules, services.push_origin)
+            errors = sorted([*errors, *verdict.errors], key=lambda error: error.index or 0)
+            if verdict.accepted is not None:
+                await asyncio.wrap_future(services.ingestor.submit(verdict.accepted))
+                accepted = len(verdict.accepted)
+        count_readings("line-protocol", accepted, errors)
+        if errors:
+            return _partial_write(errors)
+        return Response(status_code=204)
+
+    return routes
+
+
+def _partial_write(errors: list[FieldError]) -> Response:
+    """The error shape of that API; clients show `message`."""
+    named = "; ".join(f"line {error.index}: {error.field} {error.reason}" for error in errors[:SHOWN_ERRORS])
+    body = {"code": "invalid", "message": f"partial write: {named}; dropped={len(errors)}"}
+    return Response(msgspec.json.encode(body), 400, media_type=JSON)
+
+
+def _store(services: Services, body: BodyStream, media_type: str, count: _Count) -> None:
+    """Store block after block, a few commits behind the reading of the body.
+
+    Raises:
+        ProblemError: the body cannot be read on; says how many readings were committed before.
+    """
+    try:
+        for block in blocks_of(body, media_type):
+            _submit(services, block, count)
+        count.settle(0)
+    except (BrokenOffError, ProblemError, RejectedError) as error:
+        count.settle(0)
+        raise _broken_off(error, count) from None
+    finally:
+        count_readings(_SOURCE, count.accepted, count.errors)
+    if count.total and not count.accepted:
+        raise ProblemError("nothing-accepted", "every reading of the body was refused", **count.as_json())
+
+
+def _submit(services: Services, block: Block, count: _Count) -> None:
+    count.total += block.total
+    count.refuse(block.errors)
+    if len(block.candidates) == 0:
+        return
+    verdict = validate(block.candidates, services.rules, services.push_origin)
+    count.refuse(verdict.errors)
+    if verdict.accepted is None:
+        return
+    count.settle(_OPEN_BLOCKS - 1)
+    while True:
+        try:
+            done = services.ingestor.submit(verdict.accepted)
+        except QueueFullError:
+            if not count.open:
+                raise
+            count.settle(
+                len(count.open) - 1
+            )  # our own blocks fill the queue: the body waits, not the client's next try
+        else:
+            count.open.append((done, len(verdict.accepted)))
+            return
+
+
+def _broken_off(error: Exception, count: _Count) -> Exception:
+    """The same error, saying how many readings were committed before it."""
+    if count.total == 0 and not isinstance(error, BrokenOffError):
+        return error
+    slug = error.slug if isinstance(error, ProblemError) else "malformed-body"
+    detail = f"{error}; {count.accepted} readings before that were stored"
+    return ProblemError(slug, detail, **count.as_json())

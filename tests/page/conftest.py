@@ -1,0 +1,78 @@
+"""The real page in a real browser: a demo server and headless Chromium, both started once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+
+from tests.page.server import demo_server
+from tests.page.visit import Visit
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+#: Root may start it, and it talks to nobody but the page's server.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DESKTOP = (1440, 900)
+#: On a busy machine an answer takes longer than the library waits of itself.
+PATIENCE_MS = 20_000
+
+Opener = Callable[..., Visit]
+
+
+def _browser_path() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        message = "The page's tests need Chromium: apt install chromium, or your system's package of it."
+        # Where changes are judged, a test that was not run must not look like one that passed.
+        if os.environ.get("CI"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = _browser_path()
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with demo_server(tmp_path_factory.mktemp("page")) as said:
+        yield said
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Opener]:
+    """Opens a path of the server in a window of its own. In the end, nobody may have complained."""
+    contexts: list[BrowserContext] = []
+    visits: list[Visit] = []
+
+    def open_path(path: str, size: tuple[int, int] = DESKTOP) -> Visit:
+        viewport = {"width": size[0], "height": size[1]}
+        context = browser.new_context(viewport=viewport, locale="en-GB", timezone_id="Europe/Berlin")  # type: ignore[arg-type]
+        contexts.append(context)
+        visits.append(Visit(context.new_page(), address))
+        visits[-1].page.goto(address + path)
+        return visits[-1]
+
+    yield open_path
+    complaints = [complaint for one in visits for complaint in one.complaints]
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -1,0 +1,141 @@
+"""The page as a reader uses it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.request
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.page.conftest import Opener
+from tests.page.server import MAX_PEOPLE
+
+# One server and one browser are enough for all of these.
+pytestmark = pytest.mark.xdist_group("page")
+
+PHONE = (390, 844)
+BOTH = "people=user1&people=user2"
+#: The first two people's lines in the light scheme.
+LINE_COLOURS = ("0072b2", "c04f00")
+MINUTE_MS = 60_000
+
+
+def zulu(instant_ms: int) -> str:
+    return datetime.fromtimestamp(instant_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def push_with_hole(address: str, user_id: str, start_ms: int) -> None:
+    """Half an hour of readings, one each ten seconds, without the ten minutes in the middle."""
+    seconds = [*range(0, 600, 10), *range(1200, 1800, 10)]
+    readings = [
+        {"device_id": "strap", "user_id": user_id, "timestamp": zulu(start_ms + 1000 * second), "heart_rate": 70}
+        for second in seconds
+    ]
+    request = urllib.request.Request(
+        f"{address}/v1/metrics/heart-rate/batch",
+        json.dumps({"readings": readings}).encode(),
+        {"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["accepted"] == len(readings)
+
+
+def test_two_people_are_listed_and_drawn(visit: Opener) -> None:
+    seen = visit("/app/")
+    expect(seen.page.locator(".person-name")).to_have_count(2)
+    expect(seen.resolution).to_have_text("1 minute")
+    expect(seen.page).to_have_url(re.compile(rf"\?{BOTH}&range=24h$"))
+    assert {user: bool(pieces) for user, pieces in seen.pieces().items()} == {"user1": True, "user2": True}
+    assert all(seen.pixels(colour) > 200 for colour in LINE_COLOURS)
+    seen.page.get_by_role("button", name="Remove").first.click()
+    expect(seen.chart).not_to_have_attribute("data-pieces", re.compile("user1"))
+    expect(seen.page).to_have_url(re.compile(r"\?people=user2&range=24h$"))
+
+
+def test_dragging_asks_again_down_to_every_reading_and_back_restores_each_view(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=7d")
+    addresses: list[str] = []
+    resolutions = ["15 minutes", "1 minute", "1 minute", "every reading"]
+    for step, resolution in enumerate(resolutions):
+        if step > 0:
+            seen.drag(0.75, 0.85)
+            expect(seen.page).not_to_have_url(addresses[-1])
+        expect(seen.page.locator(".panel")).to_have_attribute("aria-busy", "false")
+        expect(seen.resolution).to_have_text(resolution)
+        addresses.append(seen.page.url)
+    lengths = [
+        datetime.fromisoformat(asked["end_date"][0]) - datetime.fromisoformat(asked["start_date"][0])
+        for asked in seen.questions
+    ]
+    assert all(asked["max_points"] for asked in seen.questions)
+    # A tenth each time, to the pixel.
+    assert [round(wide / narrow) for wide, narrow in pairwise(lengths)] == [10, 10, 10]
+    for url, resolution in list(zip(addresses, resolutions, strict=True))[-2::-1]:
+        seen.page.go_back()
+        expect(seen.page).to_have_url(url)
+        expect(seen.resolution).to_have_text(resolution)
+
+
+@pytest.mark.parametrize(("minutes", "resolution"), [(30, "1 minute"), (25, "every reading")])
+def test_a_gap_is_a_gap(visit: Opener, address: str, minutes: int, resolution: str) -> None:
+    start = (int(time.time()) // 3600 - 48) * 3_600_000
+    push_with_hole(address, "holed", start)
+    end = start + minutes * MINUTE_MS
+    seen = visit(f"/app/?people=holed&start={zulu(start)}&end={zulu(end)}")
+    expect(seen.resolution).to_have_text(resolution)
+    # Buckets are drawn at their middle, readings where they are; the last one here is ten seconds before the end.
+    first, last = (30_000, -30_000) if minutes == 30 else (0, -10_000)
+    hole = (start + 10 * MINUTE_MS, start + 20 * MINUTE_MS)
+    assert seen.pieces() == {"holed": [[start + first, hole[0] + last], [hole[1] + first, end + last]]}
+
+
+def test_on_a_phone_nothing_is_cut_off_and_a_day_keeps_its_band(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h", PHONE)
+    expect(seen.resolution).to_have_text("15 minutes")
+    assert seen.overflow_px() <= 0
+    for summary in seen.page.locator("summary").all():
+        summary.click()
+    expect(seen.page.get_by_role("textbox", name="From")).to_be_visible()
+    assert seen.overflow_px() <= 0
+
+
+def test_what_the_server_refuses_is_said(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&people=user3&range=24h")
+    alert = seen.page.get_by_role("alert")
+    expect(alert).to_contain_text("The server did not accept this request.")
+    expect(alert).to_contain_text(f"at most {MAX_PEOPLE} people at a time")
+    assert all("400" in complaint for complaint in seen.complaints)
+    seen.complaints.clear()
+
+
+def test_a_busy_server_is_said_and_asked_again(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h")
+    expect(seen.resolution).to_have_text("1 minute")
+    pattern = "**/v1/multi-user/timeseries?*"
+    problem = {"title": "Service Unavailable", "status": 503, "detail": "Too much at once.", "request_id": "r-1"}
+    seen.page.route(pattern, lambda route: route.fulfill(status=503, json=problem))
+    seen.page.get_by_role("button", name="7 days").click()
+    alert = seen.page.get_by_role("alert")
+    expect(alert).to_contain_text("The server is busy.")
+    expect(alert).to_contain_text("Request r-1")
+    expect(seen.resolution).to_have_text("1 minute")
+    assert all("503" in complaint for complaint in seen.complaints)
+    seen.complaints.clear()
+    seen.page.unroute(pattern)
+    alert.get_by_role("button", name="Try again").click()
+    expect(seen.resolution).to_have_text("15 minutes")
+    expect(alert).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("/docs", "/v1/multi-user/timeseries"), ("/redoc", "Download OpenAPI specification")]
+)
+def test_the_api_is_described_without_asking_anybody_else(visit: Opener, path: str, shown: str) -> None:
+    seen = visit(path)
+    expect(seen.page.get_by_text(shown).first).to_be_visible()
+    seen.page.wait_for_load_state("networkidle")

@@ -1,0 +1,77 @@
+"""One visit to the page: what a test reads off it, and what the browser complained about meanwhile."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import ConsoleMessage, Locator, Page, Request
+
+SERIES = "/v1/multi-user/timeseries"
+
+#: How many pixels of the chart have a colour, given as three bytes.
+COUNT_PIXELS = """([red, green, blue]) => {
+  const canvas = document.querySelector('.chart canvas');
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i] === red && data[i + 1] === green && data[i + 2] === blue && data[i + 3] === 255) count += 1;
+  }
+  return count;
+}"""
+
+
+class Visit:
+    """A window on the page."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.questions: list[dict[str, list[str]]] = []
+        self._address = address
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", self._on_request)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _on_request(self, request: Request) -> None:
+        if not request.url.startswith((f"{self._address}/", "data:", "blob:")):
+            self.complaints.append(f"asked {request.url}")
+        if urlsplit(request.url).path == SERIES:
+            self.questions.append(parse_qs(urlsplit(request.url).query))
+
+    @property
+    def chart(self) -> Locator:
+        return self.page.locator(".chart")
+
+    @property
+    def resolution(self) -> Locator:
+        return self.page.locator(".status div", has_text="Resolution").locator("dd")
+
+    def pieces(self) -> dict[str, list[list[int]]]:
+        """The unbroken stretches of each person's line, in milliseconds since 1970."""
+        return cast("dict[str, list[list[int]]]", json.loads(self.chart.get_attribute("data-pieces") or "{}"))
+
+    def pixels(self, colour: str) -> int:
+        """How many pixels of the chart have the colour `rrggbb`."""
+        return cast("int", self.page.evaluate(COUNT_PIXELS, list(bytes.fromhex(colour))))
+
+    def drag(self, start: float, end: float) -> None:
+        """Drag across the chart between two fractions of its width."""
+        box = self.page.locator(".chart .u-over").bounding_box()
+        assert box is not None
+        middle = box["y"] + box["height"] / 2
+        self.page.mouse.move(box["x"] + start * box["width"], middle)
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + end * box["width"], middle, steps=4)
+        self.page.mouse.up()
+
+    def overflow_px(self) -> int:
+        """How far the page is wider than its window."""
+        return cast("int", self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
