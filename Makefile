@@ -13,6 +13,7 @@ COMPILE = $(PY) -m uv pip compile --quiet pyproject.toml --universal --fork-stra
 
 RUNTIME = .venv/.runtime
 DEV = .venv/.dev
+BENCH = .venv/.bench
 MODULES = client/node_modules/.stamp
 PAGE = src/pulsebase/api/page/index.html
 CLIENT_SOURCES = $(shell find client \( -name node_modules -o -name dist -o -name coverage \) -prune \
@@ -42,7 +43,8 @@ check: $(DEV) ## Style, types and the direction of dependencies
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-logo
 
-bench: $(DEV) ## Run the benchmarks (ARGS go to them)
+bench: $(BENCH) ## Run the benchmarks (ARGS go to them)
+	@benchmarks/install_peers.sh
 	@$(PY) -m benchmarks $(ARGS)
 
 format: $(DEV) ## Write the code the way `make check` wants it
@@ -56,6 +58,7 @@ lock: .venv/.created ## Remake the lock files (ARGS=--upgrade for newer versions
 	@$(PIP) install '$(UV)'
 	@$(COMPILE) --group dev --output-file requirements-dev.lock
 	@$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements.lock
+	@$(COMPILE) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 
 clean: ## Remove everything make has built
 	@rm -rf .venv client/node_modules client/dist client/coverage src/pulsebase/api/page build dist
@@ -78,6 +81,11 @@ $(RUNTIME): .venv/.created requirements.lock pyproject.toml
 $(DEV): $(RUNTIME) requirements-dev.lock
 	@echo "Installing the locked development packages"
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(BENCH): $(DEV) requirements-bench.lock
+	@echo "Installing the locked packages of the benchmarks' peers"
+	@$(PIP) install --require-hashes -r requirements-bench.lock
 	@touch $@
 
 $(MODULES): client/package.json client/package-lock.json

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
 import platformdirs
+from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableValueError
 
 from pulsebase.model.errors import SettingsError
 from pulsebase.model.metrics import HEART_RATE
@@ -42,6 +45,12 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(
         16 << 20, ge=1024, le=1 << 32, description="Largest request body, as sent and as unpacked."
     )
+    bulk_limit_bytes: int = Field(
+        8 << 30,
+        ge=1024,
+        le=1 << 50,
+        description="Largest body of the bulk route, which is never held whole, as unpacked.",
+    )
     queue_readings: int = Field(
         1_000_000,
         ge=1,
@@ -71,13 +80,38 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         SettingsError: one line a wrong setting, with its name and the reason.
     """
+    _check_env_file(Path(".env"))
     try:
         settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         lines = [f"PULSEBASE_{str(entry['loc'][0]).upper()}: {entry['msg']}" for entry in error.errors()]
         raise SettingsError("; ".join(lines)) from None
-    except Exception as error:  # a value that is no JSON where a list is meant
-        raise SettingsError(str(error).replace('"', "'")) from None
+    except UnreadableValueError as error:  # a value that is no JSON where a list is meant
+        name = re.search(r'field "(\w+)"', str(error))
+        raise SettingsError(f"PULSEBASE_{name[1].upper() if name else '…'}: must be written as JSON") from None
+    _check_store_url(settings.store_url)
     if settings.min_heart_rate >= settings.max_heart_rate:
         raise SettingsError("PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE")
     return settings
+
+
+def _check_env_file(path: Path) -> None:
+    """Raises `SettingsError` for what would else be skipped in silence."""
+    if not path.is_file():
+        return
+    try:
+        with path.open(encoding="utf-8") as file:
+            wrong = [binding.original.line for binding in parse_stream(file) if binding.error]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}") from None
+    if wrong:
+        raise SettingsError(f"{path}: line {wrong[0]} is not NAME=value")
+
+
+def _check_store_url(url: str) -> None:
+    from pulsebase.stores.open import parse_store_url
+
+    try:
+        parse_store_url(url)
+    except (SettingsError, ValueError) as error:
+        raise SettingsError(f"PULSEBASE_STORE_URL: {error}") from None

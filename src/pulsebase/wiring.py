@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from pulsebase.api.services import BorderOptions, Services
 from pulsebase.etl import Pipeline, Scheduler, extractors, loaders, transformers
 from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
+from pulsebase.model.errors import StopError
 from pulsebase.model.timerange import DAY_US, SECOND_US
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
@@ -21,8 +23,6 @@ from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.metered import MeteredStore
 from pulsebase.stores.open import open_store
-
-_LOOPBACK_ADDRESSES = ("localhost", "127.", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ def build(settings: Settings) -> Iterator[Parts]:
         StopError: the store cannot be opened.
     """
     with contextlib.ExitStack() as closing:
-        opened = open_store(settings.store_url, _duckdb_options(settings))
+        opened = _opened(settings)
         store = MeteredStore(opened)
+        embedded = opened if isinstance(opened, DuckdbStore) else None
         closing.callback(store.close)
         limits = IngestLimits(settings.queue_readings, settings.commit_readings)
         ingestor = Ingestor(store, limits)
@@ -65,9 +66,9 @@ def build(settings: Settings) -> Iterator[Parts]:
             series=series,
             push_origin=ingestor.register_origin("push", "http"),
             options=_border(settings),
+            embedded=embedded,
         )
-        lock = opened.lock if isinstance(opened, DuckdbStore) else None
-        yield Parts(settings, store, ingestor, services, create_app(services), lock)
+        yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
 
 
 @contextlib.contextmanager
@@ -88,7 +89,18 @@ def demo(parts: Parts) -> Iterator[Scheduler]:
 
 def is_loopback(host: str) -> bool:
     """Whether a server on this address is reached from this machine alone."""
-    return host.startswith(_LOOPBACK_ADDRESSES)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _opened(settings: Settings) -> Store:
+    try:
+        return open_store(settings.store_url, _duckdb_options(settings))
+    except OSError as error:  # a folder that cannot be made, a file that cannot be read
+        where = f" {error.filename}:" if error.filename else ""
+        raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error
 
 
 def _rules(settings: Settings) -> ReadingRules:
@@ -96,7 +108,12 @@ def _rules(settings: Settings) -> ReadingRules:
 
 
 def _border(settings: Settings) -> BorderOptions:
-    return BorderOptions(settings.body_limit_bytes, settings.allowed_hosts, check_host=is_loopback(settings.host))
+    return BorderOptions(
+        settings.body_limit_bytes,
+        settings.bulk_limit_bytes,
+        settings.allowed_hosts,
+        check_host=is_loopback(settings.host),
+    )
 
 
 def _duckdb_options(settings: Settings) -> DuckdbOptions:

@@ -113,6 +113,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/metrics/heart-rate/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ingest Bulk
+         * @description Store any number of readings: columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate` and, if
+         *     wanted,
+         *     `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and visible
+         *     whole
+         *     or not at all; the answer counts them. `errors` has the first 100 refusals.
+         */
+        post: operations["ingest_bulk_v1_metrics_heart_rate_bulk_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/timeseries": {
         parameters: {
             query?: never;
@@ -173,6 +197,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/write": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write Lines
+         * @description Store readings in InfluxDB line protocol: measurement `heart_rate`, tags `user_id` and `device_id`, field
+         *     `bpm`
+         *     and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even if others are refused.
+         */
+        post: operations["write_lines_api_v2_write_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/check": {
         parameters: {
             query?: never;
@@ -187,6 +233,46 @@ export interface paths {
          * @description Compare every rollup with a recomputation from the raw readings.
          */
         post: operations["check_v1_admin_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Backup
+         * @description Write a consistent copy of the store into a new folder, while everything goes on.
+         */
+        post: operations["backup_v1_admin_backup_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/sql": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sql
+         * @description The answer to one reading statement in the store's own SQL, as an Arrow stream.
+         */
+        post: operations["sql_v1_admin_sql_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -229,6 +315,29 @@ export interface components {
              * @constant
              */
             status: "accepted";
+        };
+        /**
+         * BackupFolder
+         * @description `POST /admin/backup`.
+         */
+        BackupFolder: {
+            /**
+             * Folder
+             * @description An absolute path; new, or an empty folder.
+             */
+            folder: string;
+        };
+        /**
+         * BackupResult
+         * @description A finished copy.
+         */
+        BackupResult: {
+            /** Folder */
+            folder: string;
+            /** Database */
+            database: string;
+            /** Size Bytes */
+            size_bytes: number;
         };
         /**
          * BatchAccepted
@@ -435,6 +544,17 @@ export interface components {
             device_id?: string[] | null;
             /** Confidence */
             confidence?: (number | null)[] | null;
+        };
+        /**
+         * Statement
+         * @description `POST /admin/sql`.
+         */
+        Statement: {
+            /**
+             * Statement
+             * @description One statement that only reads.
+             */
+            statement: string;
         };
         /**
          * SummaryColumns
@@ -873,6 +993,51 @@ export interface operations {
             };
         };
     };
+    ingest_bulk_v1_metrics_heart_rate_bulk_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/vnd.apache.arrow.stream": string;
+                "application/vnd.apache.parquet": string;
+                "application/x-ndjson": string;
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchAccepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     timeseries_v1_timeseries_get: {
         parameters: {
             query: {
@@ -1049,6 +1214,50 @@ export interface operations {
             };
         };
     };
+    write_lines_api_v2_write_post: {
+        parameters: {
+            query?: {
+                precision?: "ns" | "us" | "ms" | "s";
+                /** @description Accepted, since clients always send it; not used. */
+                bucket?: string | null;
+                /** @description Accepted, since clients always send it; not used. */
+                org?: string | null;
+                /** @description As `org`. */
+                orgID?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     check_v1_admin_check_post: {
         parameters: {
             query?: never;
@@ -1065,6 +1274,90 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CheckResult"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backup_v1_admin_backup_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackupFolder"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupResult"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sql_v1_admin_sql_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Statement"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.arrow.stream": unknown;
                 };
             };
             /** @description A problem (RFC 9457). */

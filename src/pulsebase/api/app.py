@@ -12,9 +12,10 @@ from pydantic.json_schema import models_json_schema
 
 from pulsebase import __version__
 from pulsebase.api import errors
+from pulsebase.api.errors import shown_name
 from pulsebase.api.guard import Guard
 from pulsebase.api.page import mount_page
-from pulsebase.api.routes import admin, readings, series, service, users
+from pulsebase.api.routes import admin, bulk, readings, series, service, users
 from pulsebase.api.schemas import Problem
 from pulsebase.api.services import Services
 from pulsebase.model.errors import RejectedError
@@ -35,10 +36,11 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(service.router(services))
-    for make in (readings.router, series.router, users.router):
+    for make in (readings.router, bulk.router, series.router, users.router):
         app.include_router(make(services), prefix="/v1")
         # The same at the root, for callers of the older paths.
         app.include_router(make(services), include_in_schema=False)
+    app.include_router(bulk.line_protocol_router(services))
     app.include_router(admin.router(services), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)
@@ -51,7 +53,7 @@ def _refuse_repeated_parameters(request: Request) -> None:
     counts = Counter(name for name, _ in request.query_params.multi_items())
     for name, count in counts.items():
         if count > 1 and name not in _REPEATABLE:
-            raise RejectedError.of(name, "is given more than once")
+            raise RejectedError.of(shown_name(name), "is given more than once")
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import zlib
 from collections.abc import Callable
 
 import zstandard
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from pulsebase.api.errors import ProblemError
+
+#: What unpacking zstd may take in memory, a request: the window RFC 9659 allows in HTTP.
+_WINDOW_BYTES = 8 << 20
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -17,13 +23,17 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     Raises:
         ProblemError: it is too large, not what its encoding says, or of an unknown encoding.
     """
-    _check_length(int(request.headers.get("content-length") or 0), limit_bytes)
+    announced = request.headers.get("content-length", "")
+    _check_length(int(announced) if announced.isdecimal() else 0, limit_bytes)
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        _check_length(size, limit_bytes)
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            _check_length(size, limit_bytes)
+            parts.append(part)
+    except ClientDisconnect:
+        raise ProblemError("malformed-body", "the body is cut short") from None
     return _unpacked(b"".join(parts), request.headers.get("content-encoding", "identity").strip().lower(), limit_bytes)
 
 
@@ -42,22 +52,20 @@ def _unpacked(body: bytes, encoding: str, limit_bytes: int) -> bytes:
         raise ProblemError("unsupported-media-type", "the body's Content-Encoding must be gzip, zstd or none")
     try:
         unpacked = unpack(body, limit_bytes + 1)
-    except (zlib.error, zstandard.ZstdError, EOFError):
+    except (zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile):
         raise ProblemError("malformed-body", f"the body is not {encoding}, or is cut short") from None
     _check_length(len(unpacked), limit_bytes)
     return unpacked
 
 
 def _gunzip(body: bytes, most_bytes: int) -> bytes:
-    decoder = zlib.decompressobj(wbits=31)
-    unpacked = decoder.decompress(body, most_bytes)
-    if len(unpacked) < most_bytes and not decoder.eof:
-        raise EOFError
-    return unpacked
+    with gzip.GzipFile(fileobj=io.BytesIO(body)) as reader:
+        return reader.read(most_bytes)
 
 
 def _unzstd(body: bytes, most_bytes: int) -> bytes:
-    with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body) as reader:
+    decoder = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+    with decoder.stream_reader(body, read_across_frames=True) as reader:
         unpacked = reader.read(most_bytes)
     if not unpacked and body:
         raise EOFError

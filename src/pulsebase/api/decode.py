@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase.api.errors import ProblemError
+from pulsebase.api.errors import ProblemError, shown_name
 from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.metrics import HEART_RATE
@@ -53,7 +53,7 @@ def decode_single(body: bytes) -> Candidates:
         RejectedError: a field is missing, unknown or of the wrong type.
     """
     try:
-        return _columns([_single.decode(body)])
+        return columns_of([_single.decode(body)])
     except (msgspec.DecodeError, ValueError, OverflowError):
         pass
     item = _loads(body)
@@ -73,25 +73,36 @@ def decode_batch(body: bytes) -> tuple[Candidates, list[FieldError], int]:
     try:
         readings = _batch.decode(body).readings
         _check_length(len(readings))
-        return _columns(readings), [], len(readings)
+        return columns_of(readings), [], len(readings)
     except (msgspec.DecodeError, ValueError, OverflowError):
         pass
     items = _batch_items(_loads(body))
     _check_length(len(items))
+    candidates, errors = parse_items(items)
+    return candidates, errors, len(items)
+
+
+def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidates, list[FieldError]]:
+    """Readings as decoded JSON values: those that could be read, by position, and why the others could not."""
     parsed, errors = [], []
-    for index, item in enumerate(items):
-        result = _parse_item(item, index)
+    for position, item in enumerate(items, first_position):
+        result = _parse_item(item, position)
         if isinstance(result, FieldError):
             errors.append(result)
         else:
             parsed.append(result)
-    return _of_parsed(parsed), errors, len(items)
+    return _of_parsed(parsed), errors
 
 
 _Parsed = tuple[int, str, str, int, float, int]
 
 
-def _columns(readings: Sequence[ReadingIn]) -> Candidates:
+def columns_of(readings: Sequence[ReadingIn]) -> Candidates:
+    """Decoded readings as columns.
+
+    Raises:
+        ValueError: one of the times is none.
+    """
     return Candidates(
         _id_texts([reading.user_id for reading in readings]),
         _id_texts([reading.device_id for reading in readings]),
@@ -130,11 +141,11 @@ _DIGITS = ord("0") == _FORM
 
 def _times_of_one_form(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
     """The column if every text has the form `2024-01-15T10:00:00Z` and names a time that exists, else None."""
+    if any(len(text) != len(_FORM) for text in texts):
+        return None
     try:
         raw = "".join(texts).encode("ascii")
     except UnicodeEncodeError:
-        return None
-    if len(raw) != len(texts) * len(_FORM):
         return None
     letters = np.frombuffer(raw, np.uint8).reshape(len(texts), len(_FORM))
     digits = letters - np.uint8(ord("0"))
@@ -142,9 +153,10 @@ def _times_of_one_form(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
         return None
     naive = letters[:, :19].tobytes()
     try:
-        return np.frombuffer(naive, "S19").astype("datetime64[s]").astype(np.int64) * 1_000_000
+        times = np.frombuffer(naive, "S19").astype("datetime64[s]").astype(np.int64) * 1_000_000
     except ValueError:
         return None
+    return times if (times >= 0).all() else None  # NumPy knows a year 0, which the rest of the world does not
 
 
 def _id_texts(ids: list[str | int]) -> list[str]:
@@ -173,17 +185,19 @@ def _check_length(count: int) -> None:
 
 def _loads(body: bytes) -> Any:
     try:
-        return json.loads(
-            body
-        )  # reads NaN and Infinity, which Python clients write, so that only their item is refused
+        # Reads NaN and Infinity, which Python clients write, so that only their item is refused.
+        return json.loads(body.decode("utf-8-sig"), parse_int=_integer)
     except RecursionError:
         raise ProblemError("malformed-body", "the body is nested too deeply") from None
     except UnicodeDecodeError:
         raise ProblemError("malformed-body", "the body is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ProblemError("malformed-body", f"the body is not JSON: {error.msg} at byte {error.pos}") from None
-    except ValueError:
-        raise ProblemError("malformed-body", "the body holds a number that is too long") from None
+        raise ProblemError("malformed-body", f"the body is not JSON: {error.msg} at character {error.pos}") from None
+
+
+def _integer(digits: str) -> int:
+    """Cut where no field can take it, so that Python's limit for integers refuses its item and not the whole body."""
+    return int(digits[:400])
 
 
 def _batch_items(body: Any) -> list[Any]:
@@ -191,7 +205,7 @@ def _batch_items(body: Any) -> list[Any]:
         raise RejectedError.of("body", "must be an object with the field readings")
     unknown = [name for name in body if name != "readings"]
     if unknown:
-        raise RejectedError([FieldError(_safe_name(name), "is not a known field") for name in unknown])
+        raise RejectedError([FieldError(shown_name(name), "is not a known field") for name in unknown[:10]])
     if not isinstance(body.get("readings"), list):
         raise RejectedError.of("readings", "must be a list of readings")
     return list(body["readings"])
@@ -221,7 +235,7 @@ def _check_fields(item: Any) -> None:
         raise _FaultError("reading", "must be an object")
     for name in item:
         if name not in ReadingIn.__struct_fields__:
-            raise _FaultError(_safe_name(name), "is not a known field")
+            raise _FaultError(shown_name(name), "is not a known field")
     for name in ("device_id", "user_id", "timestamp", HEART_RATE.name):
         if name not in item:
             raise _FaultError(name, "is required")
@@ -231,10 +245,7 @@ def _id_text(item: dict[str, Any], name: str) -> str:
     value = item[name]
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise _FaultError(name, "must be a text or an integer")
-    try:
-        return str(value)
-    except ValueError:  # an integer of thousands of digits
-        raise _FaultError(name, "is too long") from None
+    return str(value).encode(errors="replace").decode()  # a lone surrogate becomes a `?`, which no id may hold
 
 
 def _time_of(value: Any) -> int:
@@ -258,8 +269,3 @@ def _confidence_of(value: Any) -> int:
     if isinstance(value, bool) or not (value is None or isinstance(value, int)):
         raise _FaultError("confidence", "must be 0, 1, 2 or 3")
     return _confidence_code(value)
-
-
-def _safe_name(name: str) -> str:
-    """An unknown field's name for an error: cut, since anything may stand there."""
-    return name[:64]

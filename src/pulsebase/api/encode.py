@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,22 +29,31 @@ _BUCKET_COLUMNS = ("timestamp", "avg", "min", "max", "count", "minutes")
 _RAW_COLUMNS = ("timestamp", "value", "device_id", "confidence")
 
 
+#: What is answered to an entry of `Accept`.
+_ANSWERS = {JSON: JSON, CSV: CSV, ARROW: ARROW, "*/*": JSON, "application/*": JSON, "": JSON, "text/*": CSV}
+
+
 def negotiated(request: Request) -> str:
-    """The media type to answer in: the first one of `Accept` that the series routes know.
+    """The media type to answer in: of those in `Accept` that the series routes know the most wanted, else the first.
 
     Raises:
         ProblemError: `Accept` names none of them.
     """
-    accept = request.headers.get("accept", "*/*")
-    for entry in accept.split(","):
-        wanted = entry.split(";")[0].strip().lower()
-        if wanted in (CSV, ARROW, JSON):
-            return wanted
-        if wanted in ("*/*", "application/*", ""):
-            return JSON
-        if wanted == "text/*":
-            return CSV
-    raise ProblemError("not-acceptable", f"answers come as {JSON}, {CSV} or {ARROW}")
+    best, best_quality = "", 0.0
+    for entry in ",".join(request.headers.getlist("accept") or ["*/*"]).split(","):
+        wanted, _, parameters = entry.partition(";")
+        quality = _quality(parameters)
+        if wanted.strip().lower() in _ANSWERS and quality > best_quality:
+            best, best_quality = _ANSWERS[wanted.strip().lower()], quality
+    if not best:
+        raise ProblemError("not-acceptable", f"answers come as {JSON}, {CSV} or {ARROW}")
+    return best
+
+
+def _quality(parameters: str) -> float:
+    """The `q` of an entry of `Accept`; 1 where there is none that can be read."""
+    found = re.search(r"(?:^|;)\s*q=([01](?:\.\d{0,3})?)\s*(?:;|$)", parameters.lower(), re.ASCII)
+    return float(found[1]) if found else 1.0
 
 
 def timestamps(times_us: pa.Array) -> list[str]:
@@ -86,7 +96,12 @@ def frame_of(answer: SeriesAnswer) -> dict[str, Any]:
 def said_in_headers(answer: SeriesAnswer) -> dict[str, str]:
     """The same for answers whose body has no place for it."""
     frame = frame_of(answer)
-    return {f"Pulsebase-{name.title()}": frame[name] for name in ("interval", "table", "tz", "start", "end")}
+    said = {f"Pulsebase-{name.title()}": frame[name] for name in ("interval", "table", "tz", "start", "end")}
+    if answer.missing:
+        said["Pulsebase-Missing"] = ",".join(answer.missing)
+    if answer.next_cursor is not None:
+        said["Pulsebase-Next-Cursor"] = answer.next_cursor
+    return said
 
 
 def tabular(answer: SeriesAnswer) -> pa.Table:
@@ -117,7 +132,11 @@ def csv_bytes(answer: SeriesAnswer) -> bytes:
 
 def arrow_bytes(answer: SeriesAnswer) -> bytes:
     """The table as an Arrow IPC stream; what the answer says of itself is in the schema's metadata."""
-    table = tabular(answer).replace_schema_metadata(frame_of(answer))
+    return stream_bytes(tabular(answer).replace_schema_metadata(frame_of(answer)))
+
+
+def stream_bytes(table: pa.Table) -> bytes:
+    """A table as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

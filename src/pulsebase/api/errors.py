@@ -12,8 +12,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from pulsebase.api.services import came_by_socket
 from pulsebase.model.errors import (
     FieldError,
+    QueryCancelledError,
     QueryTimeoutError,
     RejectedError,
     RetryLaterError,
@@ -75,8 +77,13 @@ def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:
     ]
 
 
+def shown_name(name: str) -> str:
+    """A field's name as errors may show it: cut, since an unknown one may hold anything, lone surrogates included."""
+    return name[:64].encode(errors="replace").decode()
+
+
 def install(app: FastAPI) -> None:
-    """Turn every error of the packages below, and of the framework, into a problem."""
+    """Turn every error of the packages below, and of the framework, into a problem. Faults are the guard's affair."""
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)
@@ -93,7 +100,8 @@ def install(app: FastAPI) -> None:
 
     async def on_stop(request: Request, error: Exception) -> Response:
         logger.error("the store needs a person: %s", error)
-        return problem(request, "unavailable", "the store needs its operator", {"Retry-After": "60"})
+        detail = str(error) if came_by_socket(request.scope) else "the store needs its operator"
+        return problem(request, "unavailable", detail, {"Retry-After": "60"})
 
     async def on_unknown_user(request: Request, _: Exception) -> Response:
         return problem(request, "not-found", "nobody of that id is known")
@@ -113,10 +121,6 @@ def install(app: FastAPI) -> None:
         detail = "there is no such route" if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
         return problem(request, slug, detail, error.headers)
 
-    async def on_fault(request: Request, error: Exception) -> Response:
-        logger.error("request %s failed", request.scope.get("pulsebase.request_id", ""), exc_info=error)
-        return problem(request, "internal-error", "the server failed; its log has the details under the request id")
-
     handlers: dict[type[Exception], Any] = {
         ProblemError: on_problem,
         RejectedError: on_rejected,
@@ -124,9 +128,9 @@ def install(app: FastAPI) -> None:
         StopError: on_stop,
         UnknownUserError: on_unknown_user,
         QueryTimeoutError: on_timeout,
+        QueryCancelledError: on_timeout,  # nobody is there to read it, unless the server itself gave up
         RequestValidationError: on_validation,
         HTTPException: on_http,
-        Exception: on_fault,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
@@ -139,7 +143,6 @@ _REASONS = {
 
 
 def _of_pydantic(entry: Mapping[str, Any]) -> FieldError:
-    location = [str(part) for part in entry["loc"] if part not in ("query", "body", "path")]
-    name = location[0] if location else "body"
+    name = shown_name(str(entry["loc"][1]))  # the first part is where it stands: query
     reason = _REASONS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ")
     return FieldError(name, reason[:1].lower() + reason[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import secrets
 from time import perf_counter
 from urllib.parse import urlsplit
@@ -12,9 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pulsebase import telemetry
 from pulsebase.api.errors import problem
-from pulsebase.api.services import BorderOptions
+from pulsebase.api.services import BorderOptions, came_by_socket
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+logger = logging.getLogger(__name__)
+
+#: The methods that are counted by name; others share a label, since anything may stand there.
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -23,19 +28,13 @@ _HEADERS = {
 }
 
 
-def came_by_socket(scope: Scope) -> bool:
-    """Whether the request came over the owner's Unix socket rather than the network."""
-    server = scope.get("server")
-    return server is not None and server[1] is None
-
-
 class Guard:
-    """ASGI middleware around everything, so that errors of inner middleware are counted too."""
+    """ASGI middleware around everything, so that faults of what is inside are answered and counted too."""
 
     def __init__(self, app: ASGIApp, options: BorderOptions) -> None:
         self._app = app
         self._options = options
-        self._hosts = _LOOPBACK | {host.lower() for host in options.allowed_hosts}
+        self._hosts = frozenset(host.lower() for host in options.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -44,7 +43,7 @@ class Guard:
             return
         request_id = secrets.token_hex(8)
         scope["pulsebase.request_id"] = request_id
-        status = 500
+        status = None
         started = perf_counter()
 
         async def send_on(message: Message) -> None:
@@ -63,10 +62,17 @@ class Guard:
                 await problem(Request(scope), "forbidden-host", fault)(scope, receive, send_on)
             else:
                 await self._app(scope, receive, send_on)
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            if status is not None:  # half an answer is out: only the broken connection can tell
+                raise
+            detail = "the server failed; its log has the details under the request id"
+            await problem(Request(scope), "internal-error", detail)(scope, receive, send_on)
         finally:
+            method = scope["method"] if scope["method"] in _METHODS else "other"
             route = getattr(scope.get("route"), "path", "unmatched")
-            telemetry.HTTP_REQUESTS.labels(scope["method"], route, str(status)).inc()
-            telemetry.HTTP_REQUEST_SECONDS.labels(scope["method"], route).observe(perf_counter() - started)
+            telemetry.HTTP_REQUESTS.labels(method, route, str(status or 500)).inc()
+            telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(perf_counter() - started)
 
     def _host_fault(self, scope: Scope) -> str | None:
         """Why the request may come from a page elsewhere (DNS rebinding, cross-site requests), if it may."""
@@ -74,16 +80,29 @@ class Guard:
             return None
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if _name_of(f"//{host}") not in self._hosts:
+        if not self._answers_to(host):
             return "the server does not answer to this Host; name it in PULSEBASE_ALLOWED_HOSTS if it should"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
             return "requests from pages of another origin are refused"
         return None
 
+    def _answers_to(self, host: str) -> bool:
+        name = _name_of(host)
+        return name is not None and (name in self._hosts or _is_loopback(name))
 
-def _name_of(url: str) -> str | None:
+
+def _name_of(host: str) -> str | None:
+    """The name or address in a `Host` header, without the port; None if it is no such header."""
     try:
-        return urlsplit(url).hostname
+        parts = urlsplit(f"//{host}")
     except ValueError:
         return None
+    return parts.hostname if parts.netloc == host and "@" not in host else None
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

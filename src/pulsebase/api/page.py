@@ -38,6 +38,8 @@ def mount_page(app: FastAPI, folder: Path) -> None:
             title="Pulsebase API",
             swagger_js_url="/app/docs/swagger-ui-bundle.js",
             swagger_css_url="/app/docs/swagger-ui.css",
+            # By default, off loopback, it would send the document's address to a validator on the internet.
+            swagger_ui_parameters={"validatorUrl": None},
             swagger_favicon_url="/app/favicon.svg",
         )
 

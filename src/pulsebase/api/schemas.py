@@ -49,6 +49,10 @@ class _Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class NoParameters(_Parameters):
+    """Routes that are asked without any."""
+
+
 class HeartRateParameters(_Parameters):
     """`GET /metrics/heart-rate`."""
 
@@ -112,6 +116,17 @@ class OriginParameters(_Parameters):
 
     kind: Literal["import"]
     name: str = Field(min_length=1, max_length=256)
+
+
+class LineProtocolParameters(_Parameters):
+    """`POST /api/v2/write`. Clients of that API name a place; there is one here, so those names are read and not
+    used.
+    """
+
+    precision: Literal["ns", "us", "ms", "s"] = "ns"
+    bucket: str | None = Field(None, max_length=256, description="Accepted, since clients always send it; not used.")
+    org: str | None = Field(None, max_length=256, description="Accepted, since clients always send it; not used.")
+    orgID: str | None = Field(None, max_length=256, description="As `org`.")  # noqa: N815 the protocol's name
 
 
 class Reading(BaseModel):
@@ -282,6 +297,30 @@ class CheckResult(BaseModel):
     readings: int
     rollup_rows: int
     problems: list[str]
+
+
+class BackupFolder(BaseModel):
+    """`POST /admin/backup`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str = Field(min_length=1, max_length=4096, description="An absolute path; new, or an empty folder.")
+
+
+class BackupResult(BaseModel):
+    """A finished copy."""
+
+    folder: str
+    database: str
+    size_bytes: int
+
+
+class Statement(BaseModel):
+    """`POST /admin/sql`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    statement: str = Field(min_length=1, max_length=100_000, description="One statement that only reads.")
 
 
 class Information(BaseModel):

@@ -40,18 +40,34 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def owner_socket() -> Iterator[tuple[Path, socket.socket]]:
-    """A listening Unix socket in a folder that only the owner can enter."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or None
-    with tempfile.TemporaryDirectory(prefix="pulsebase-", dir=base, ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "command.sock"
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    """A listening Unix socket in a folder that only the owner can enter.
+
+    Raises:
+        StopError: there is no place for it.
+    """
+    base = _runtime_folder()
+    with contextlib.ExitStack() as closing:
         try:
+            folder = closing.enter_context(
+                tempfile.TemporaryDirectory(prefix="pulsebase-", dir=base, ignore_cleanup_errors=True)
+            )
+            path = Path(folder) / "command.sock"
+            listener = closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             listener.bind(str(path))
             path.chmod(0o600)
             listener.listen(64)
-            yield path, listener
-        finally:
-            listener.close()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StopError(
+                f"cannot make the socket for commands in {base or tempfile.gettempdir()}: {reason}"
+            ) from error
+        yield path, listener
+
+
+def _runtime_folder() -> str | None:
+    """The user's own folder for sockets, if there is one that can be used (not after `su`, not in a container)."""
+    folder = os.environ.get("XDG_RUNTIME_DIR")
+    return folder if folder and os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def make_server(app: FastAPI) -> uvicorn.Server:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from starlette.types import Scope
+
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.query.series import SeriesService
 
 if TYPE_CHECKING:
-    from pulsebase.stores.contract import Store
+    from pulsebase.stores.contract import Embedded, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +20,20 @@ class BorderOptions:
 
     Attributes:
         body_limit_bytes: the largest request body, as sent and as unpacked.
+        bulk_limit_bytes: the largest body of the bulk route, which is never held whole, as unpacked.
         allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
         check_host: whether `Host` and `Origin` are checked at all; off only behind a proxy that does it.
     """
 
     body_limit_bytes: int = 16 << 20
+    bulk_limit_bytes: int = 8 << 30
     allowed_hosts: tuple[str, ...] = field(default=())
     check_host: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The built parts."""
+    """The built parts. `embedded` is the store once more if it lies in a folder of its own."""
 
     store: Store
     ingestor: Ingestor
@@ -37,3 +41,10 @@ class Services:
     series: SeriesService
     push_origin: int
     options: BorderOptions
+    embedded: Embedded | None = None
+
+
+def came_by_socket(scope: Scope) -> bool:
+    """Whether the request came over the owner's Unix socket rather than the network."""
+    server = scope.get("server")
+    return server is not None and server[1] is None

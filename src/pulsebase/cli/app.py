@@ -34,8 +34,10 @@ def main() -> None:
     try:
         app()
     except PulsebaseError as error:
-        errors.print(f"pulsebase: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        line = f"pulsebase: {error}"
+    # Outside the handler, so that nothing the error has seen (connections of the engine) outlives the interpreter.
+    errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 def settings_for(**overrides: Any) -> Settings:
@@ -44,7 +46,8 @@ def settings_for(**overrides: Any) -> Settings:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for chatty in ("httpx2", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     return settings
 
 
@@ -137,13 +140,12 @@ def simulate(  # noqa: PLR0917 an option each
     seed: Annotated[int, typer.Option(help="The same seed sends the same load.")] = 1,
 ) -> None:
     """Send the load of many devices to a running server: duplicates, disorder, bursts, late and bad readings."""
-    from pulsebase.cli.simulate import run_simulation
-    from pulsebase.sources.simulator import LoadSpec
+    from pulsebase.cli.simulate import load_spec, run_simulation
 
     settings_for()
     if total is None and duration is None:
         duration = 30.0
-    spec = LoadSpec(
+    spec = load_spec(
         users=users, devices=devices, rate=rate, total=total, duration_s=duration, concurrency=concurrency, seed=seed
     )
     asyncio.run(run_simulation(url, spec))
@@ -156,6 +158,29 @@ def check(store: StoreUrl = None) -> None:
 
     if not run_check(settings_for(store_url=store)):
         raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    destination: Annotated[Path, typer.Argument(help="A folder that does not exist yet, or is empty.")],
+    store: StoreUrl = None,
+) -> None:
+    """Write a consistent copy of the store, also while a server runs."""
+    from pulsebase.cli.backup import run_backup
+
+    run_backup(settings_for(store_url=store), destination)
+
+
+@app.command()
+def sql(
+    statement: Annotated[str, typer.Argument(help="One statement that only reads, in DuckDB's SQL.")],
+    form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+    store: StoreUrl = None,
+) -> None:
+    """Answer a question in SQL, through the server when one runs."""
+    from pulsebase.cli.sql import run_sql
+
+    run_sql(settings_for(store_url=store), statement, form)
 
 
 @app.command()

@@ -18,6 +18,6 @@ def run_check(settings: Settings) -> bool:
         f"{report['readings']:,} readings and {report['rollup_rows']:,} rollup rows compared.", highlight=False
     )
     for problem in report["problems"]:
-        console.print(problem, style="red", markup=False)
+        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
     console.print("The store is sound." if not report["problems"] else "The store is NOT sound.", highlight=False)
     return not report["problems"]

@@ -13,9 +13,11 @@ import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from pulsebase.api.encode import stream_bytes
 from pulsebase.cli.session import answer_of, session
 from pulsebase.etl.extract.research_csv import Block, read_research_csv
 from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.timerange import zone_named
 from pulsebase.settings import Settings
 
@@ -44,22 +46,30 @@ class ImportCount:
 def run_imports(settings: Settings, files: Sequence[Path], tz: str, device_id: str) -> bool:
     """Import the files one after the other; whether each could be read to its end."""
     zone = zone_named(tz, "--tz")
+    problem = identifier_problem(device_id)
+    if problem is not None:
+        raise RejectedError.of("--device", problem)
+    sizes = [_size(path) for path in files]  # before the store is opened: a mistyped name makes none
     sound = True
     with session(settings) as client, _progress() as progress:
-        for path in files:
-            try:
-                size = path.stat().st_size
-            except OSError as error:
-                raise StopError(f"{path}: {error.strerror}") from error
+        for path, size in zip(files, sizes, strict=True):
             task = progress.add_task(path.name, total=size)
             try:
                 count = _import_file(client, path, read_research_csv(path, zone, device_id), progress, task)
             except (RejectedError, OSError) as error:
-                progress.console.print(f"{path}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+                reason = getattr(error, "strerror", None) or str(error)
+                progress.console.print(f"{path}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
                 sound = False
                 continue
             _report(progress.console, path, count)
     return sound
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise StopError(f"{path}: {error.strerror}") from error
 
 
 def _import_file(
@@ -99,10 +109,7 @@ def _arrow(block: Block) -> bytes:
             "position": rows.positions,
         }
     )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
+    return stream_bytes(table)
 
 
 def _report(out: Console, path: Path, count: ImportCount) -> None:

@@ -37,7 +37,8 @@ def run_query(settings: Settings, parameters: dict[str, Any], form: str) -> None
 def _show(answer: dict[str, Any]) -> None:
     columns = {name: values for name, values in answer["columns"].items() if values is not None}
     title = f"{answer['user_id']}, {answer['interval']} of {answer['table']}, {answer['start']} to {answer['end']}"
-    table = Table(*columns, title=title, title_justify="left")
+    console.print(title, markup=False, highlight=False, soft_wrap=True)
+    table = Table(*columns)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*("" if value is None else str(value) for value in row))
     console.print(table)

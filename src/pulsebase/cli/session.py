@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from time import monotonic, sleep
 from typing import Any
 
 import httpx2 as httpx
 
 from pulsebase.api.server import owner_socket, serving
-from pulsebase.model.errors import StopError
+from pulsebase.model.errors import StopError, StoreLockedError
 from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.lock import Holder, holder_of
 from pulsebase.stores.open import parse_store_url
@@ -20,6 +21,8 @@ from pulsebase.wiring import Parts, build
 
 #: A check or an import of a large store takes its time.
 _TIMEOUT_S = 3600.0
+#: How long a server may take to start or to stop before a command gives up on it.
+_PATIENCE_S = 15.0
 
 
 class RefusedError(StopError):
@@ -31,19 +34,35 @@ def session(settings: Settings) -> Iterator[httpx.Client]:
     """A client of the store named by the settings.
 
     Raises:
-        StopError: the store cannot be opened, or is held by a process that takes no commands.
+        StopError: the store cannot be opened, or is held by a process that takes no commands, or that stops while the
+            command runs.
     """
-    holder = _holder(settings)
-    if holder is None:
-        with build(settings) as parts, listening(parts) as (_, path), _client(path) as client:
+    with contextlib.ExitStack() as opened:
+        client = opened.enter_context(_client(_socket_of(settings, opened)))
+        try:
             yield client
-    elif holder.socket is None:
-        raise StopError(
-            f"the store is held by process {holder.pid}, which takes no commands yet; try again in a moment"
-        )
-    else:
-        with _client(holder.socket) as client:
-            yield client
+        except httpx.TransportError as error:
+            raise StopError("the server stopped before the command was done; run it again") from error
+
+
+def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
+    """The socket of whoever holds the store, which is this process if nobody else does.
+
+    A server that starts or stops while the command looks is given some time to be done with it.
+    """
+    give_up_at = monotonic() + _PATIENCE_S
+    while True:
+        holder = _holder(settings)
+        if holder is not None and holder.socket is not None:
+            return holder.socket
+        if holder is None:
+            with contextlib.suppress(StoreLockedError):  # somebody else was quicker: ask them
+                parts = opened.enter_context(build(settings))
+                return opened.enter_context(listening(parts))[1]
+        if monotonic() > give_up_at:
+            who = f"process {holder.pid}" if holder and holder.pid else "another process"
+            raise StopError(f"the store is held by {who}, which takes no commands; try again in a moment")
+        sleep(0.05)
 
 
 @contextlib.contextmanager

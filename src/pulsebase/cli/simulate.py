@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import httpx2 as httpx
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from pulsebase.ingest.validate import wall_clock_us
+from pulsebase.model.errors import RejectedError
 from pulsebase.sources.simulator import LoadProgress, LoadSpec, simulate
 
 console = Console()
+
+
+def load_spec(**choices: Any) -> LoadSpec:
+    """The load that the options describe.
+
+    Raises:
+        RejectedError: they describe none.
+    """
+    try:
+        return LoadSpec(**choices)
+    except ValueError as error:
+        raise RejectedError.of("simulate", str(error)) from None
 
 
 async def run_simulation(url: str, spec: LoadSpec) -> None:
     """Send the load and show how it goes.
 
     Raises:
+        RejectedError: the URL is none.
         StopError: nothing answers at the URL, or it is no Pulsebase server.
     """
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise RejectedError.of("--url", str(error)) from None
     with Live(console=console, refresh_per_second=4) as live:
         async for progress in simulate(url, spec, start_us=wall_clock_us()):
             live.update(_table(progress))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from pulsebase import telemetry
 from pulsebase.model.errors import PulsebaseError, QueueFullError, StoreUnavailableError
@@ -23,7 +24,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class IngestLimits:
-    """How much may wait (`queue_readings`) and how much one commit may take (`commit_readings`)."""
+    """How much may wait (`queue_readings`; a deletion counts as one), and how much one commit takes
+    (`commit_readings`).
+    """
 
     queue_readings: int = 1_000_000
     commit_readings: int = 500_000
@@ -68,13 +71,10 @@ class Ingestor:
             QueueFullError: the queue is at its limit. Nothing of the batch is kept.
             StoreUnavailableError: the ingestor is closing.
         """
-        done: Future[None] = Future()
+        done: Future[None] = _future()
         with self._changed:
             self._refuse_when_closing()
-            # A batch larger than the whole queue still gets its turn once the queue is empty.
-            if self._queue and self._queued_readings + len(batch) > self._limits.queue_readings:
-                telemetry.INGEST_QUEUE_FULL.inc()
-                raise QueueFullError("the write queue is full; nothing of this request was stored")
+            self._refuse_when_full(len(batch))
             self._queue.append(_Write(batch, done))
             self._queued_readings += len(batch)
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
@@ -111,16 +111,24 @@ class Ingestor:
         self._thread.join()
 
     def _command(self, run: Callable[[], int]) -> Future[int]:
-        done: Future[int] = Future()
+        done: Future[int] = _future()
         with self._changed:
             self._refuse_when_closing()
+            self._refuse_when_full(1)
             self._queue.append(_Command(run, done))
+            self._queued_readings += 1
             self._changed.notify()
         return done
 
     def _refuse_when_closing(self) -> None:
         if self._closing:
             raise StoreUnavailableError("the server is shutting down; nothing of this request was stored")
+
+    def _refuse_when_full(self, readings: int) -> None:
+        # A batch larger than the whole queue still gets its turn once the queue is empty.
+        if self._queue and self._queued_readings + readings > self._limits.queue_readings:
+            telemetry.INGEST_QUEUE_FULL.inc()
+            raise QueueFullError("the write queue is full; nothing of this request was stored")
 
     def _run(self) -> None:
         while True:
@@ -140,6 +148,7 @@ class Ingestor:
         first = self._queue[0]
         if isinstance(first, _Command):
             self._queue.popleft()
+            self._queued_readings -= 1
             return first
         turn: list[_Write] = []
         size = 0
@@ -173,6 +182,13 @@ class Ingestor:
                 item.done.set_result(None)
             else:
                 item.done.set_exception(failure)
+
+
+def _future() -> Future[Any]:
+    """A future that cannot be cancelled: a caller may go away, what it queued is committed all the same."""
+    done: Future[Any] = Future()
+    done.set_running_or_notify_cancel()
+    return done
 
 
 def _settle(done: Future[int], run: Callable[[], int]) -> None:

@@ -65,6 +65,10 @@ class QueryTimeoutError(PulsebaseError):
     """The query ran into its time limit and was cancelled; ask a shorter range or a coarser interval."""
 
 
+class QueryCancelledError(PulsebaseError):
+    """Whoever asked took the question back."""
+
+
 class UnknownUserError(PulsebaseError):
     """Nobody of that id is known."""
 

@@ -27,3 +27,7 @@ class DailySummary:
     resting_heart_rate_method: str | None
     zones: tuple[HeartRateZone, ...] = ()
     custom_zones: tuple[HeartRateZone, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.resting_heart_rate_method == "":
+            raise ValueError("a method without a name is no method: use None")

@@ -19,6 +19,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 #: The last instant a `datetime` can name: 9999-12-31T23:59:59.999999Z.
 MAX_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+#: 2200-01-01T00:00:00Z, where ranges end at the latest: an end typed beyond it is read as it. Nothing so late is ever
+#: stored, and the days up to the year 9999 are three million.
+LAST_END_US = (datetime(2200, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,12})?)?([Zz]|[+-]\d{2}(:?\d{2})?)?")
@@ -102,28 +105,24 @@ def parse_range(start: str, end: str, zone: ZoneInfo, *, start_field: str, end_f
     The typed length is the difference of the clocks' faces where both are local, so that a week stays a week over a
     daylight-saving change.
 
+    An end beyond `LAST_END_US` is read as that.
+
     Raises:
-        RejectedError: a text is no time, lies before 1970 or after 9999, or the end is not after the start.
+        RejectedError: a text is no time, the start lies before 1970 or after 2199, or the end is not after the start.
     """
     first, last = _parse(start, zone, start_field), _parse(end, zone, end_field)
+    if first.at_us >= LAST_END_US:
+        raise RejectedError.of(start_field, "is after the year 2199")
     end_us = last.at_us
-    if last.bare_date:
-        end_us = min(_at_us(_next_day(last.wall), zone), MAX_US) if last.wall.year < 9999 else MAX_US
+    if last.bare_date and end_us < LAST_END_US:
+        end_us = _at_us(_next_day(last.wall), zone)
+    end_us = min(end_us, LAST_END_US)
     if end_us <= first.at_us:
         raise RejectedError.of(end_field, f"must be after {start_field}")
     both_local = first.local and last.local
     typed_us = (last.wall - first.wall) // _MICROSECOND if both_local else last.at_us - first.at_us
     # The same date twice is one day to whoever types it, not an instant.
     return AskedRange(TimeRange(first.at_us, end_us), typed_us if typed_us > 0 else end_us - first.at_us)
-
-
-def parse_instant(text: str, zone: ZoneInfo, field: str) -> int:
-    """Microseconds since 1970 of one date or time as typed; local ones are read in `zone`.
-
-    Raises:
-        RejectedError: the text is no time, or lies before 1970 or after 9999.
-    """
-    return _parse(text, zone, field).at_us
 
 
 def parse_reading_time(text: str) -> int:
@@ -178,8 +177,6 @@ def _parse(text: str, zone: ZoneInfo, field: str) -> _Typed:
         at_us = MAX_US + 1
     if at_us < 0:
         raise RejectedError.of(field, "is before 1970-01-01T00:00:00Z")
-    if at_us > MAX_US:
-        raise RejectedError.of(field, "is after the year 9999")
     return _Typed(wall, local, bare_date, at_us)
 
 

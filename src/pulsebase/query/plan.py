@@ -9,7 +9,7 @@ from pulsebase.model.errors import RejectedError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import Resolution, coarser, resolution_for_length, resolution_for_points
 from pulsebase.model.timerange import AskedRange, TimeRange, local_day_starts, parse_range, zone_named
-from pulsebase.stores.contract import SeriesQuery
+from pulsebase.stores.contract import Cancellation, SeriesQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class SeriesQuestion:
     include_all: bool = False
     start_field: str = "start_date"
     end_field: str = "end_date"
+    cancellation: Cancellation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,15 @@ class SeriesPlan:
         """The store's query for one person."""
         question = self.question
         return SeriesQuery(
-            user_id,
-            self.range,
-            self.resolution,
-            question.device_id,
-            question.include_all,
-            self.day_starts,
-            limit,
-            timeout_s,
+            user_id=user_id,
+            range=self.range,
+            resolution=self.resolution,
+            device_id=question.device_id,
+            include_all=question.include_all,
+            day_starts=self.day_starts,
+            limit=limit,
+            timeout_s=timeout_s,
+            cancellation=question.cancellation,
         )
 
     def coarser(self) -> SeriesPlan | None:

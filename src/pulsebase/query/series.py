@@ -146,17 +146,23 @@ class SeriesService:
             if next_plan is None:
                 raise
             return self._answer(next_plan, user_ids, missing, next_cursor)
-        if sum(len(person) for person in series) > self._limits.max_rows:
-            raise TooManyRowsError.of(
-                "user_ids",
-                f"the answer would have more than {self._limits.max_rows} rows; ask for fewer people or less time",
-            )
         return SeriesAnswer(plan, series, missing, next_cursor)
 
     def _read_all(self, plan: SeriesPlan, user_ids: Sequence[str], limit: int) -> tuple[PersonSeries, ...]:
         if len(user_ids) == 1:
             return (self._read(plan, user_ids[0], limit),)
-        return tuple(self._pool.map(lambda user_id: self._read(plan, user_id, limit), user_ids))
+        series: list[PersonSeries] = []
+        rows = 0
+        # Leaving the loop early cancels the reads that have not begun.
+        for person in self._pool.map(lambda user_id: self._read(plan, user_id, limit), user_ids):
+            series.append(person)
+            rows += len(person)
+            if rows > self._limits.max_rows:
+                raise TooManyRowsError.of(
+                    "user_ids",
+                    f"the answer would have more than {self._limits.max_rows} rows; ask for fewer people or less time",
+                )
+        return tuple(series)
 
     def _read(self, plan: SeriesPlan, user_id: str, limit: int) -> PersonSeries:
         table = self._reader.series(plan.query(user_id, limit, self._limits.timeout_s))

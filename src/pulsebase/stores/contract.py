@@ -6,9 +6,12 @@ same time as readers. No method returns live state: what comes back never change
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -57,6 +60,40 @@ STORED_SCHEMA = pa.schema(
 )
 
 
+class Cancellation:
+    """Lets whoever asked a question take it back while it is answered."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stops: list[Callable[[], None]] = []
+        self._cancelled = False
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Stop what runs now and whatever would come after it."""
+        with self._lock:
+            self._cancelled = True
+            for stop in self._stops:
+                stop()
+
+    @contextlib.contextmanager
+    def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Call `stop` if the question is taken back during the block."""
+        with self._lock:
+            self._stops.append(stop)
+            if self._cancelled:
+                stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stops.remove(stop)
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesQuery:
     """One person's series.
@@ -71,6 +108,7 @@ class SeriesQuery:
             devices.
         day_starts: for `Resolution.DAY`: where the days start, ascending, and the end of the last one.
         limit: at most this many rows; one more row than that raises `TooManyRowsError`.
+        cancellation: stops the query when it is taken back, with `QueryCancelledError`.
         timeout_s: the time after which the query is cancelled; None for no limit.
     """
 
@@ -82,6 +120,7 @@ class SeriesQuery:
     day_starts: Sequence[int] = field(default=())
     limit: int | None = None
     timeout_s: float | None = None
+    cancellation: Cancellation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +189,7 @@ class Reader(Protocol):
         Raises:
             TooManyRowsError: more than `limit` rows.
             QueryTimeoutError: longer than `timeout_s`.
+            QueryCancelledError: the query was taken back.
         """
 
     def user(self, user_id: str) -> User | None:
@@ -172,6 +212,37 @@ class Reader(Protocol):
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         """The time of the device's last stored reading, counted or not, or None: where a delta sync resumes."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """A finished copy: its folder, the database file in it, and the bytes written."""
+
+    folder: str
+    database: str
+    size_bytes: int
+
+
+class Embedded(Protocol):
+    """What a store in a folder of its own can do besides."""
+
+    def backup(self, folder: Path) -> BackupReport:
+        """Write a copy of everything that is acknowledged now into a folder that does not exist yet, or is empty.
+
+        Writes and reads go on meanwhile. The copy appears whole or not at all.
+
+        Raises:
+            RejectedError: the folder is not empty, or cannot be made.
+            StoreUnavailableError: there was no room.
+        """
+
+    def select(self, statement: str, limit: int, timeout_s: float | None) -> pa.Table:
+        """The answer to one reading statement in the store's own SQL, of at most `limit` rows.
+
+        Raises:
+            RejectedError: the statement does not only read, is wrong, or has more rows.
+            QueryTimeoutError: longer than `timeout_s`.
+        """
 
 
 class Store(Writer, Registry, Reader, Protocol):

@@ -27,6 +27,8 @@ def parse_store_url(url: str) -> StoreAddress:
         SettingsError: the text is none of these.
     """
     parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise SettingsError("the store URL takes no ? and no #")
     if parts.scheme == "memory" and not parts.netloc and not parts.path:
         return StoreAddress("memory")
     path = unquote(parts.path)[1:]

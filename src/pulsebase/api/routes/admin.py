@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -11,13 +12,22 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pulsebase.api.body import read_body
-from pulsebase.api.encode import JSON
+from pulsebase.api.encode import ARROW, JSON, stream_bytes
 from pulsebase.api.errors import ProblemError, field_errors
-from pulsebase.api.guard import came_by_socket
 from pulsebase.api.routes.readings import count_readings
-from pulsebase.api.schemas import BatchAccepted, CheckResult, OriginParameters
-from pulsebase.api.services import Services
+from pulsebase.api.schemas import (
+    BackupFolder,
+    BackupResult,
+    BatchAccepted,
+    CheckResult,
+    NoParameters,
+    OriginParameters,
+    Statement,
+)
+from pulsebase.api.services import Services, came_by_socket
 from pulsebase.ingest import Candidates, validate
+from pulsebase.model.errors import RejectedError
+from pulsebase.stores.contract import Embedded
 
 _BLOCK_LIMIT_BYTES = 256 << 20
 
@@ -32,9 +42,24 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(_owner_only)])
 
     @routes.post("/check", response_model=CheckResult)
-    def check() -> Response:
+    def check(_: Annotated[NoParameters, Query()]) -> Response:
         """Compare every rollup with a recomputation from the raw readings."""
         return Response(msgspec.json.encode(services.store.check()), media_type=JSON)
+
+    @routes.post("/backup", response_model=BackupResult)
+    def backup(where: BackupFolder, _: Annotated[NoParameters, Query()]) -> Response:
+        """Write a consistent copy of the store into a new folder, while everything goes on."""
+        if not Path(where.folder).is_absolute():
+            raise RejectedError.of("folder", "must be an absolute path")
+        report = _embedded(services).backup(Path(where.folder))
+        return Response(msgspec.json.encode(report), media_type=JSON)
+
+    @routes.post("/sql", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
+    def sql(question: Statement, _: Annotated[NoParameters, Query()]) -> Response:
+        """The answer to one reading statement in the store's own SQL, as an Arrow stream."""
+        limits = services.series.limits
+        table = _embedded(services).select(question.statement, limits.max_rows, limits.timeout_s)
+        return Response(stream_bytes(table), media_type=ARROW)
 
     @routes.post("/readings", status_code=202, response_model=BatchAccepted)
     async def store_readings(request: Request, origin: Annotated[OriginParameters, Query()]) -> Response:
@@ -47,6 +72,12 @@ def router(services: Services) -> APIRouter:
         return Response(msgspec.json.encode(answer), 202, media_type=JSON)
 
     return routes
+
+
+def _embedded(services: Services) -> Embedded:
+    if services.embedded is None:
+        raise ProblemError("not-found", "this kind of store has no files of its own")
+    return services.embedded
 
 
 def _store_block(services: Services, body: bytes, origin: OriginParameters) -> dict[str, Any]:
@@ -65,6 +96,8 @@ def _store_block(services: Services, body: bytes, origin: OriginParameters) -> d
 def _candidates(body: bytes) -> Candidates:
     try:
         table = pa.ipc.open_stream(body).read_all()
+        if any(column.null_count for column in table.columns):
+            raise ValueError
         return Candidates(
             table["user_id"].to_pylist(),
             table["device_id"].to_pylist(),

@@ -23,6 +23,7 @@ from pulsebase.api.schemas import (
     DeleteParameters,
     HeartRate,
     HeartRateParameters,
+    NoParameters,
 )
 from pulsebase.api.schemas import Reading as ReadingSchema
 from pulsebase.api.schemas import ReadingBatch as ReadingBatchSchema
@@ -52,7 +53,7 @@ def router(services: Services) -> APIRouter:
     limit_bytes = services.options.body_limit_bytes
 
     @routes.post("/metrics/heart-rate", status_code=202, response_model=Accepted, openapi_extra=_body_of("Reading"))
-    async def ingest_reading(request: Request) -> Response:
+    async def ingest_reading(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Store one reading. The answer comes once it is on the disk and visible to queries."""
         require_json(request)
         candidates = decode_single(await read_body(request, limit_bytes))
@@ -70,7 +71,7 @@ def router(services: Services) -> APIRouter:
         response_model=BatchAccepted,
         openapi_extra=_body_of("ReadingBatch"),
     )
-    async def ingest_batch(request: Request) -> Response:
+    async def ingest_batch(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Store up to 1,000 readings. Bad ones are refused one by one; the answer comes once the rest is on the
         disk.
         """

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from pulsebase.api.cancel import while_connected
 from pulsebase.api.encode import ARROW, CSV, JSON, column_names, frame_of, json_columns, negotiated, respond, tagged
 from pulsebase.api.errors import ProblemError
 from pulsebase.api.schemas import MultiSeries, MultiSeriesParameters, Series, SeriesParameters
@@ -18,6 +19,7 @@ from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import format_us
 from pulsebase.query.plan import SeriesQuestion, metric_named
 from pulsebase.query.series import SummaryAnswer
+from pulsebase.stores.contract import Cancellation
 
 _FORMS: dict[int | str, dict[str, Any]] = {200: {"content": {CSV: {}, ARROW: {}}}, 304: {"description": "Not Modified"}}
 
@@ -27,10 +29,20 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["series"])
 
     @routes.get("/timeseries", response_model=Series, responses=_FORMS)
-    def timeseries(request: Request, parameters: Annotated[SeriesParameters, Query()]) -> Response:
+    async def timeseries(request: Request, parameters: Annotated[SeriesParameters, Query()]) -> Response:
         """One person's series; JSON, CSV or Arrow by `Accept`."""
+        return await while_connected(request, lambda cancellation: one(request, parameters, cancellation))
+
+    @routes.get("/multi-user/timeseries", response_model=MultiSeries, responses=_FORMS)
+    async def multi_user_timeseries(
+        request: Request, parameters: Annotated[MultiSeriesParameters, Query()]
+    ) -> Response:
+        """Several people's series at one rung; JSON, CSV or Arrow by `Accept`. Unknown people are in `missing`."""
+        return await while_connected(request, lambda cancellation: many(request, parameters, cancellation))
+
+    def one(request: Request, parameters: SeriesParameters, cancellation: Cancellation) -> Response:
         media_type = negotiated(request)
-        question = _question(parameters)
+        question = _question(parameters, cancellation)
         if metric_named(parameters.metric):
             services.series.require(parameters.user_id)
             summaries = services.series.summaries([parameters.user_id], question, 1, None)
@@ -45,11 +57,9 @@ def router(services: Services) -> APIRouter:
         body = {"user_id": person.user_id} | frame_of(answer) | {"count": len(person), "columns": columns}
         return respond(request, answer, body, media_type)
 
-    @routes.get("/multi-user/timeseries", response_model=MultiSeries, responses=_FORMS)
-    def multi_user_timeseries(request: Request, parameters: Annotated[MultiSeriesParameters, Query()]) -> Response:
-        """Several people's series at one rung; JSON, CSV or Arrow by `Accept`. Unknown people are in `missing`."""
+    def many(request: Request, parameters: MultiSeriesParameters, cancellation: Cancellation) -> Response:
         media_type = negotiated(request)
-        question = _question(parameters)
+        question = _question(parameters, cancellation)
         limit = min(parameters.limit, services.series.limits.max_people)
         if metric_named(parameters.metric):
             summaries = services.series.summaries(parameters.user_ids, question, limit, parameters.cursor)
@@ -73,7 +83,7 @@ def router(services: Services) -> APIRouter:
     return routes
 
 
-def _question(parameters: SeriesParameters | MultiSeriesParameters) -> SeriesQuestion:
+def _question(parameters: SeriesParameters | MultiSeriesParameters, cancellation: Cancellation) -> SeriesQuestion:
     return SeriesQuestion(
         parameters.start_date,
         parameters.end_date,
@@ -82,6 +92,7 @@ def _question(parameters: SeriesParameters | MultiSeriesParameters) -> SeriesQue
         max_points=parameters.max_points,
         device_id=parameters.device_id,
         include_all=parameters.include == "all",
+        cancellation=cancellation,
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from pulsebase import __version__, telemetry
 from pulsebase.api.encode import JSON
-from pulsebase.api.schemas import Health, Information
+from pulsebase.api.schemas import Health, Information, NoParameters
 from pulsebase.api.services import Services
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["service"])
 
     @routes.get("/", response_model=Information)
-    def information() -> Information:
+    def information(_: Annotated[NoParameters, Query()]) -> Information:
         """What this server is and where things are."""
         links = {
             "page": "/app/",
@@ -35,7 +36,7 @@ def router(services: Services) -> APIRouter:
         return Information(name="Pulsebase", version=__version__, links=links)
 
     @routes.get("/health", response_model=Health, responses={503: {"model": Health}})
-    def health() -> Response:
+    def health(_: Annotated[NoParameters, Query()]) -> Response:
         """200 when every part works, else 503; `checks` says which does not."""
         checks = {"store": _store_state(services), "ingest": "ok" if services.ingestor.alive else "stopped"}
         healthy = all(state == "ok" for state in checks.values())
@@ -43,7 +44,7 @@ def router(services: Services) -> APIRouter:
         return Response(msgspec.json.encode(body), 200 if healthy else 503, media_type=JSON)
 
     @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    def metrics() -> Response:
+    def metrics(_: Annotated[NoParameters, Query()]) -> Response:
         """Metrics in the Prometheus text format."""
         services.store.statistics()  # brings the store's gauges up to date
         return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)

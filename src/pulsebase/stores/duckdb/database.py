@@ -30,6 +30,8 @@ _CHECKPOINT_ROOM_BYTES = 2 << 20
 _Setting = str | bool | int | float | list[str]
 #: In the engine's words: what stands between us and the file, rather than what is wrong in it.
 _NOT_OURS_TO_OPEN = ("lock", "Permission", "Cannot open file", "Is a directory")
+#: What a DuckDB file holds before its blocks.
+_HEADERS_BYTES = 3 * 4096
 _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 
 
@@ -77,6 +79,8 @@ class Database:
             "checkpoint_threshold": "16GB",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            # No statement, people's own SQL least of all, reads or writes other files.
+            "enable_external_access": False,
             "temp_directory": str(path.with_name(path.name + ".tmp")),
         }
         self._writer = _connect(path, self._config)
@@ -257,6 +261,7 @@ def _schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     }
     if not tables:
         return 0
+    _check_length(connection, path)
     if "meta" not in tables:
         raise StopError(f"{path} is a DuckDB database, but not of Pulsebase; name another file")
     row = one_row(connection, "SELECT value FROM meta WHERE key = 'schema_version'")
@@ -265,6 +270,14 @@ def _schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
 
 def _damaged(path: Path, text: str) -> PulsebaseError:
     return StoreCorruptError(f"{path} is damaged: {_first_line(text)}; restore a backup")
+
+
+def _check_length(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse a file that was cut short: the engine itself notices only when it comes to read what is gone."""
+    row = one_row(connection, "SELECT block_size, total_blocks FROM pragma_database_size()")
+    size = path.stat().st_size
+    if row is not None and size < _HEADERS_BYTES + row[0] * row[1]:
+        raise _damaged(path, f"it was cut short to {size} bytes")
 
 
 def _first_line(text: str) -> str:

@@ -57,7 +57,7 @@ class Journal:
     """A folder of journal files. One thread appends; `replay` comes before the first append."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._encoder = msgspec.msgpack.Encoder()
         self._file: int | None = None
         self._size = 0
@@ -119,11 +119,11 @@ class Journal:
                 return
             os.close(self._file)
             self._file = None
-        path = self._folder / f"{first_seq:020d}.journal"
+        path = self.folder / f"{first_seq:020d}.journal"
         try:
             self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._size = os.fstat(self._file).st_size
-            _sync(self._folder)
+            _sync(self.folder)
         except OSError as error:
             raise StoreUnavailableError(f"the journal cannot be written: {error.strerror}", retry_after_s=10) from error
 
@@ -145,7 +145,7 @@ class Journal:
             self._file = None
 
     def _paths(self) -> list[Path]:
-        return sorted(self._folder.glob("*.journal"))
+        return sorted(self.folder.glob("*.journal"))
 
     def _write(self, record: bytes) -> None:
         assert self._file is not None

@@ -29,8 +29,17 @@ from pulsebase.model.rollups import PriorityHistory
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import MAX_US, TimeRange
 from pulsebase.model.users import DevicePriority, User, UserOverview
-from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, STORED_SCHEMA, CheckReport, SeriesQuery
+from pulsebase.stores.contract import (
+    BUCKET_SCHEMA,
+    RAW_SCHEMA,
+    STORED_SCHEMA,
+    BackupReport,
+    Cancellation,
+    CheckReport,
+    SeriesQuery,
+)
 from pulsebase.stores.duckdb import check, people
+from pulsebase.stores.duckdb.backup import copy_store
 from pulsebase.stores.duckdb.database import Database, State, one_row, read_state
 from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Frame, Journal
@@ -38,6 +47,7 @@ from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.merge import HourSizes, Merge, MergeBounds, persist_names, resolve_contested
 from pulsebase.stores.duckdb.names import Names
 from pulsebase.stores.duckdb.resolve_sql import RESOLVED_QUARTERS
+from pulsebase.stores.duckdb.select import check_statement, select
 from pulsebase.stores.duckdb.series import answer
 from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
 from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage
@@ -63,14 +73,14 @@ class DuckdbOptions:
         else
             comes in.
         bounds: of one merge.
-        checkpoint_bytes: the engine's write-ahead log is brought into the file beyond this size.
+        checkpoint_bytes: the engine's write-ahead log is brought into the file once it or the journal is larger.
     """
 
     memory_limit: str = "1GiB"
     threads: int = 2
     merge_readings: int = 500_000
     merge_interval_s: float = 2.0
-    checkpoint_bytes: int = 64 << 20
+    checkpoint_bytes: int = 32 << 20
     late_readings: int = 500_000
     bounds: MergeBounds = field(default_factory=MergeBounds)
 
@@ -140,7 +150,13 @@ class DuckdbStore:
         return known_origin
 
     def _new_origin(self, kind: str, name: str) -> int:
-        with self._database_writes, self._database.writing() as connection:
+        with self._database_writes:
+            origin = self._insert_origin(kind, name)
+            self._checkpoint()
+            return origin
+
+    def _insert_origin(self, kind: str, name: str) -> int:
+        with self._database.writing() as connection:
             known = one_row(connection, "SELECT origin FROM origins WHERE kind = ? AND name = ?", [kind, name])
             if known:
                 return int(known[0])
@@ -161,6 +177,7 @@ class DuckdbStore:
             self._name([user.user_id], [])
             with self._database.writing() as connection:
                 people.put_user(connection, self._number_of(user.user_id), user)
+            self._checkpoint()
 
     def put_priority(self, priority: DevicePriority) -> None:
         """See `contract.Registry.put_priority`."""
@@ -170,6 +187,7 @@ class DuckdbStore:
             with self._database.writing() as connection:
                 people.put_priority(connection, user_no, device_no, priority)
                 resolve_contested(connection, user_no, device_no)
+            self._checkpoint()
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """See `contract.Registry.put_summaries`."""
@@ -177,6 +195,7 @@ class DuckdbStore:
             self._name([summary.user_id for summary in summaries], [])
             with self._database.writing() as connection:
                 people.put_summaries(connection, [(self._number_of(each.user_id), each) for each in summaries])
+            self._checkpoint()
 
     # --- Reader: called by any thread -------------------------------------------------------------------------------
 
@@ -185,7 +204,7 @@ class DuckdbStore:
         user_no, selection = self._users.find(query.user_id), self._selection(query.device_id, query.include_all)
         if user_no is None or selection is None or query.range.length_us <= 0:
             return (RAW_SCHEMA if query.resolution is Resolution.RAW else BUCKET_SCHEMA).empty_table()
-        with self._person(user_no, query.timeout_s) as snapshot:
+        with self._person(user_no, query.timeout_s, query.cancellation) as snapshot:
             return answer(snapshot, query, selection)
 
     def user(self, user_id: str) -> User | None:
@@ -270,6 +289,21 @@ class DuckdbStore:
             "merge_failures": self._merge_failures,
             "merge_seconds": self._merge_seconds,
         }
+
+    def backup(self, folder: Path) -> BackupReport:
+        """See `contract.Embedded.backup`."""
+        with self._database_writes:
+            self._checkpoint()
+            if self._database.size_of_log():
+                raise StoreUnavailableError("the copy was given up: the disk has no room for a checkpoint", 60)
+            return copy_store(self._database.path, self._journal.folder, folder)
+
+    def select(self, statement: str, limit: int, timeout_s: float | None) -> pa.Table:
+        """See `contract.Embedded.select`. Everything is merged first, so that the tables hold every reading."""
+        check_statement(statement)
+        self.merge()
+        with self._database.reading() as connection, self._watchdog.limit(connection, timeout_s):
+            return select(connection, statement, limit)
 
     def close(self) -> None:
         """See `contract.Store.close`. Unmerged readings stay in the journal."""
@@ -385,7 +419,6 @@ class DuckdbStore:
             self._devices.persisted += len(new_devices)
             self._late_rows = done.late_rows
             self._stage.drop_before(upto_seq)
-            self._journal.drop_before(upto_seq)
             self._count_merge(started)
 
     def _settle_late(self) -> bool:
@@ -419,8 +452,21 @@ class DuckdbStore:
     def _count_merge(self, started: float) -> None:
         self._merges += 1
         self._merge_seconds += time.perf_counter() - started
-        if self._database.size_of_log() > self._options.checkpoint_bytes:
+        if max(self._database.size_of_log(), self._journal.size_bytes()) > self._options.checkpoint_bytes:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Bring the engine's log into the file, and let go of the journal that this makes superfluous.
+
+        Not before: should the engine's log come to harm, which it does not always notice, the journal still has the
+        readings.
+        """
+        with self._database_writes:
+            with self._database.reading() as connection:
+                merged_seq = read_state(connection).merged_seq
             self._database.checkpoint()
+            if self._database.size_of_log() == 0:
+                self._journal.drop_before(merged_seq)
 
     @contextlib.contextmanager
     def _given_names(self) -> Iterator[None]:
@@ -438,9 +484,14 @@ class DuckdbStore:
         return self._users.number(user_id)
 
     @contextlib.contextmanager
-    def _person(self, user_no: int, timeout_s: float | None) -> Iterator[PersonSnapshot]:
+    def _person(
+        self, user_no: int, timeout_s: float | None, cancellation: Cancellation | None = None
+    ) -> Iterator[PersonSnapshot]:
         stage = self._stage.snapshot()  # before the database's snapshot, see above
-        with self._database.reading() as connection, self._watchdog.limit(connection, timeout_s) as deadline:
+        with (
+            self._database.reading() as connection,
+            self._watchdog.limit(connection, timeout_s, cancellation) as deadline,
+        ):
             state = read_state(connection)
             parts = [late_rows(connection, user_no)] if state.late_rows else []
             parts += [part.take(part.user_no == user_no) for part in stage.since(state.merged_seq)]

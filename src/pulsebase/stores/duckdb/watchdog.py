@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from pulsebase.model.errors import QueryTimeoutError
+from pulsebase.model.errors import QueryCancelledError, QueryTimeoutError
+from pulsebase.stores.contract import Cancellation
 
 _TICK_S = 0.02
 
@@ -26,16 +27,33 @@ class Watchdog:
         self._thread.start()
 
     @contextlib.contextmanager
-    def limit(self, connection: duckdb.DuckDBPyConnection, timeout_s: float | None) -> Iterator[Deadline]:
-        """Cancel what runs on the connection once the time is up.
+    def limit(
+        self, connection: duckdb.DuckDBPyConnection, timeout_s: float | None, cancellation: Cancellation | None = None
+    ) -> Iterator[Deadline]:
+        """Stop what runs on the connection once the time is up or the question is taken back.
 
         Raises:
             QueryTimeoutError: the time was up before the block ended.
+            QueryCancelledError: the question was taken back before the block ended.
         """
+        cancellation = cancellation or Cancellation()
+        with cancellation.stopping(connection.interrupt):
+            try:
+                with self._timed(connection, timeout_s, cancellation) as deadline:
+                    yield deadline
+            except duckdb.InterruptException as error:
+                if cancellation.cancelled:
+                    raise QueryCancelledError("the question was taken back") from error
+                raise QueryTimeoutError(_MESSAGE) from error
+
+    @contextlib.contextmanager
+    def _timed(
+        self, connection: duckdb.DuckDBPyConnection, timeout_s: float | None, cancellation: Cancellation
+    ) -> Iterator[Deadline]:
         if timeout_s is None:
-            yield Deadline(None)
+            yield Deadline(None, cancellation)
             return
-        deadline = Deadline(time.monotonic() + timeout_s)
+        deadline = Deadline(time.monotonic() + timeout_s, cancellation)
         with self._changed:
             self._next += 1
             ticket = self._next
@@ -44,8 +62,6 @@ class Watchdog:
                 self._changed.notify()
         try:
             yield deadline
-        except duckdb.InterruptException as error:
-            raise QueryTimeoutError(_MESSAGE.format(timeout_s)) from error
         finally:
             with self._changed:
                 self._deadlines.pop(ticket, None)
@@ -72,16 +88,18 @@ class Watchdog:
             time.sleep(_TICK_S)
 
 
-_MESSAGE = "the query took longer than {:g} s and was cancelled; ask for a shorter range or a coarser interval"
+_MESSAGE = "the query ran into its time limit and was cancelled; ask for a shorter range or a coarser interval"
 
 
 class Deadline:
     """When a query's time is up; asked between the steps that the engine cannot interrupt."""
 
-    def __init__(self, at: float | None) -> None:
-        self._at = at
+    def __init__(self, at: float | None, cancellation: Cancellation) -> None:
+        self._at, self._cancellation = at, cancellation
 
     def check(self) -> None:
-        """Raises `QueryTimeoutError` once the time is up."""
+        """Raises `QueryTimeoutError` once the time is up, `QueryCancelledError` once nobody waits for the answer."""
+        if self._cancellation.cancelled:
+            raise QueryCancelledError("the question was taken back")
         if self._at is not None and time.monotonic() > self._at:
-            raise QueryTimeoutError("the query ran into its time limit; ask for a shorter range or a coarser interval")
+            raise QueryTimeoutError(_MESSAGE)

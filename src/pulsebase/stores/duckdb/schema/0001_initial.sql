@@ -99,6 +99,22 @@ CREATE TABLE d1 (
     minutes SMALLINT NOT NULL
 );
 
+-- For people's own SQL, by the names of the specification that these series come from: every stored reading, and the
+-- resolved hours and days. Times are UTC.
+CREATE VIEW activities_heart_intraday AS
+SELECT make_timestamp(t) AS timestamp, v / 100 AS value, user_id, device_id, nullif(confidence, -1) AS confidence
+FROM readings JOIN users USING (user_no) JOIN devices USING (device_no);
+
+CREATE VIEW activities_heart_intraday_1h AS
+SELECT user_id, make_timestamp(hour::BIGINT * 3600000000) AS hour, min / 100 AS min_heart_rate,
+       max / 100 AS max_heart_rate, sum / (100 * n) AS avg_heart_rate, n AS record_count
+FROM h1 JOIN users USING (user_no);
+
+CREATE VIEW activities_heart_intraday_1d AS
+SELECT user_id, make_timestamp(day::BIGINT * 86400000000) AS day, min / 100 AS min_heart_rate,
+       max / 100 AS max_heart_rate, sum / (100 * n) AS avg_heart_rate, n AS record_count
+FROM d1 JOIN users USING (user_no);
+
 -- Quarters of an hour, devices resolved, of the people in `q15_users`: those for whom they were asked.
 CREATE TABLE q15 (
     user_no INTEGER NOT NULL,

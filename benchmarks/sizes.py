@@ -1,0 +1,85 @@
+"""How large and how long everything is. Each field can be changed on the command line: `--set seconds=10`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    seed: int = 1
+    people: int = 1_000
+    #: How long a load lasts, and how long after it we look again at what is unmerged.
+    seconds: float = 60
+    settle_s: float = 60
+
+    batch_readings: int = 1_000
+    batch_connections: int = 16
+    bulk_readings: int = 500_000
+    bulk_record_batch_readings: int = 100_000
+    bulk_connections: int = 2
+    single_connections: int = 64
+
+    #: Readings stored before the series mix, ours and the peers' (which take hours to fill), and the growth step.
+    stored_readings: int = 86_000_000
+    peer_stored_readings: int = 8_600_000
+    grown_from_readings: int = 8_600_000
+    grown_to_readings: int = 86_000_000
+    #: Questions are sent when they are due, and their latency counts from then, whatever the server does.
+    questions_per_s: float = 20
+    question_connections: int = 4
+    #: What streams in beside the mix; the late ones come at its start and every `late_every_s` again.
+    stream_readings_per_s: int = 100_000
+    late_readings: int = 20_000
+    late_every_s: float = 10
+
+    disk_readings: int = 3_000_000
+    #: Longest wait for everything to be merged, before a mix and before bytes are counted.
+    merge_wait_s: float = 900
+    #: Compare what is stored with what was sent, person by person.
+    verify: bool = False
+
+
+#: Seconds, for the tests: that everything runs and every count agrees, not how fast.
+SHORT = Sizes(
+    people=20,
+    seconds=0.5,
+    settle_s=2,
+    batch_readings=50,
+    batch_connections=4,
+    bulk_readings=2_000,
+    bulk_record_batch_readings=500,
+    single_connections=8,
+    stored_readings=60_000,
+    peer_stored_readings=60_000,
+    grown_from_readings=60_000,
+    grown_to_readings=120_000,
+    stream_readings_per_s=2_000,
+    late_readings=200,
+    late_every_s=0.25,
+    disk_readings=10_000,
+    merge_wait_s=15,
+    verify=True,
+)
+
+
+def changed(sizes: Sizes, assignments: list[str]) -> Sizes:
+    """The sizes with `name=value` assignments applied.
+
+    Raises:
+        ValueError: no such field, or no such value.
+    """
+    kinds = {field.name: type(getattr(sizes, field.name)) for field in dataclasses.fields(sizes)}
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        if name not in kinds:
+            raise ValueError(f"{name} is no size; there are: {', '.join(kinds)}")
+        if kinds[name] is bool:
+            changes[name] = text in ("1", "true", "yes")
+        else:
+            # Whole numbers may be written 8.6e6 or 86_000_000.
+            changes[name] = int(float(text)) if kinds[name] is int else float(text)
+    return dataclasses.replace(sizes, **changes)

@@ -1,0 +1,69 @@
+"""A consistent copy of an embedded store while it runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from pulsebase.model.errors import RejectedError, StoreUnavailableError
+from pulsebase.stores.contract import BackupReport
+
+
+def copy_store(database: Path, journal: Path, folder: Path) -> BackupReport:
+    """Copy the database file, whose write-ahead log must be empty, and the journal.
+
+    The caller keeps merges away meanwhile. Commits may go on: a frame that was being written is cut short in the copy
+    and dropped when that is opened, as after a crash; nothing in it was acknowledged when the copy began.
+    """
+    target = folder.absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RejectedError.of("folder", "must be an empty folder, or not exist yet")
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True, mode=0o700)
+        copy = unfinished / database.name
+        _copy_file(database, copy)
+        (unfinished / journal.name).mkdir(mode=0o700)
+        for path in sorted(journal.iterdir()):
+            _copy_file(path, unfinished / journal.name / path.name)
+        size_bytes = _flush(unfinished)
+        if target.exists():
+            target.rmdir()
+        unfinished.rename(target)
+        _flush_folder(target.parent)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreUnavailableError("the copy was given up: its disk is full", retry_after_s=60) from error
+        raise RejectedError.of("folder", f"cannot be written: {error.strerror}") from error
+    return BackupReport(str(target), str(target / database.name), size_bytes)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    target.chmod(0o600)
+
+
+def _flush(folder: Path) -> int:
+    """Bring every file to the disk; how many bytes they are."""
+    size_bytes = 0
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            _flush_folder(path)
+            continue
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+            size_bytes += os.fstat(file.fileno()).st_size
+    _flush_folder(folder)
+    return size_bytes
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,45 @@
+"""People's own reading SQL."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from pulsebase.model.errors import RejectedError, TooManyRowsError
+
+_READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
+
+
+def check_statement(statement: str) -> None:
+    """Raises `RejectedError` unless the text is one statement that only reads."""
+    try:
+        found = duckdb.extract_statements(statement)
+    except duckdb.Error as error:
+        raise RejectedError.of("statement", str(error).splitlines()[0]) from None
+    if len(found) != 1 or found[0].type not in _READING:
+        raise RejectedError.of("statement", "must be one statement that only reads, such as SELECT")
+
+
+def select(connection: duckdb.DuckDBPyConnection, statement: str, limit: int) -> pa.Table:
+    """Run a checked statement; its rows as they come from the engine.
+
+    Raises:
+        RejectedError: the engine refuses it.
+        TooManyRowsError: more than `limit` rows.
+    """
+    try:
+        found = connection.sql(statement)
+        if found is None:
+            raise RejectedError.of("statement", "answers nothing")
+        reader = found.to_arrow_reader(min(limit + 1, 100_000))
+        batches, rows = [], 0
+        for batch in reader:
+            batches.append(batch)
+            rows += batch.num_rows
+            if rows > limit:
+                raise TooManyRowsError.of("statement", f"the answer has more than {limit} rows; add a LIMIT")
+        return pa.Table.from_batches(batches, schema=reader.schema)
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        raise RejectedError.of("statement", str(error).splitlines()[0]) from None

@@ -1,0 +1,94 @@
+"""The short form: that every case runs, counts what was sent and leaves a complete result. No time is judged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.history import KINDS
+from benchmarks.page import BEGIN, END, PAGE, with_table
+from benchmarks.run import CASES, PEER_CASES, RESULTS, run
+from benchmarks.sizes import SHORT, changed
+
+INGEST = ("json_batches", "bulk", "singles")
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    run(SHORT, list(CASES), ["pulsebase"], folder)
+    return folder
+
+
+def figures_of(folder: Path, case: str, system: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / f"{case}.json").read_text())
+    assert found["case"] == case
+    assert {"cores", "memory_gib", "kernel", "python", "libraries"} <= found["machine"].keys()
+    assert found["sizes"]["seed"] == SHORT.seed
+    figures: dict[str, Any] = found["systems"][system]
+    assert "failed" not in figures, figures
+    assert "absent" not in figures, figures
+    return figures
+
+
+@pytest.mark.xdist_group("benchmarks")
+@pytest.mark.parametrize("case", INGEST)
+def test_what_is_acknowledged_is_what_was_sent_and_is_stored_once(ours: Path, case: str) -> None:
+    figures = figures_of(ours, case, "pulsebase")
+    assert figures["readings"] > 0
+    assert figures["statuses"].keys() == {"202"}
+    assert figures["counts_agree"] is True
+
+
+@pytest.mark.xdist_group("benchmarks")
+def test_every_kind_of_question_is_answered_over_all_that_was_stored(ours: Path) -> None:
+    figures = figures_of(ours, "series_idle", "pulsebase")
+    assert figures["latency_ms"].keys() == {"all", *KINDS}
+    assert figures["statuses"].keys() == {"200"}
+    assert figures["points"] > 0
+    assert figures["counts_agree"] is True
+
+
+@pytest.mark.xdist_group("benchmarks")
+def test_questions_are_answered_beside_a_stream(ours: Path) -> None:
+    figures = figures_of(ours, "series_under_load", "pulsebase")
+    assert figures["stream"]["requests"] > 0
+    assert figures["late"]["readings"] >= SHORT.late_readings
+    assert figures["counts_agree"] is True
+
+
+@pytest.mark.xdist_group("benchmarks")
+def test_growth_and_disk_are_measured(ours: Path) -> None:
+    grown = figures_of(ours, "growth", "pulsebase")
+    assert grown["to"]["stored_readings"] > grown["from"]["stored_readings"] > 0
+    taken = figures_of(ours, "disk", "pulsebase")
+    assert all(taken[name]["bytes_per_reading"] > 0 for name in ("at_1_hz", "at_1_to_15_s", "at_10_minutes"))
+
+
+@pytest.mark.xdist_group("benchmarks")
+def test_a_page_can_be_made_of_the_results(ours: Path) -> None:
+    page = with_table(f"before\n{BEGIN}\nold\n{END}\nafter", ours)
+    assert "old" not in page
+    assert all(page.count(f"### {title}") == 1 for title in ("Bulk", "Growth", "Disk", "Memory", "Machine"))
+
+
+@pytest.mark.xdist_group("benchmarks")
+def test_a_peer_gets_the_same_readings(tmp_path: Path) -> None:
+    run(SHORT, ["json_batches"], ["specification"], tmp_path)
+    assert figures_of(tmp_path, "json_batches", "specification")["counts_agree"] is True
+
+
+def test_the_page_shows_the_committed_results() -> None:
+    page = PAGE.read_text()
+    assert with_table(page, RESULTS) == page, "python -m benchmarks table"
+
+
+def test_sizes_are_changed_by_name() -> None:
+    assert changed(SHORT, ["stored_readings=8.6e6", "seconds=3"]).stored_readings == 8_600_000
+    with pytest.raises(ValueError, match="no size"):
+        changed(SHORT, ["nothing=1"])
+
+
+def test_peers_take_part_in_cases_that_exist() -> None:
+    assert CASES.keys() >= PEER_CASES

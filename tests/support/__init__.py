@@ -1,0 +1,1 @@
+"""What tests share that need real processes, disks and traces."""

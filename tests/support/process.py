@@ -1,0 +1,174 @@
+"""The `pulsebase` command as real processes, and the words to talk to its server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pyarrow as pa
+
+from pulsebase.model.timerange import format_us
+
+PULSEBASE = str(Path(sys.executable).with_name("pulsebase"))
+START_LIMIT_S = 60.0
+ARROW = "application/vnd.apache.arrow.stream"
+#: 2024-01-01T00:00:00Z, where the readings of these tests begin.
+BASE_US = 1_704_067_200_000_000
+
+Columns = dict[str, list[Any]]
+
+
+class Place:
+    """A folder with a store, the environment in which commands find it, and the folder they run in."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.database = folder / "store.duckdb"
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
+        # Sockets have short names, so pytest's long folders are not for them.
+        self.environment["XDG_RUNTIME_DIR"] = tempfile.gettempdir()
+        self.environment["PULSEBASE_STORE_URL"] = f"duckdb:///{self.database}"
+        self.environment |= {f"PULSEBASE_{name.upper()}": value for name, value in settings.items()}
+
+    @property
+    def lock_file(self) -> Path:
+        return self.folder / "store.duckdb.lock"
+
+    @property
+    def journal_files(self) -> list[Path]:
+        return sorted((self.folder / "store.duckdb.journal").iterdir())
+
+    def holder(self) -> dict[str, Any]:
+        """What the lock file says."""
+        held: dict[str, Any] = json.loads(self.lock_file.read_text())
+        return held
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """One command to its end."""
+        return subprocess.run(
+            [PULSEBASE, *arguments],
+            cwd=self.folder,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=START_LIMIT_S,
+            check=False,
+        )
+
+    def refusal(self, *arguments: str, **environment: str) -> str:
+        """The one line in which a command says why it stopped; nothing else was printed."""
+        done = self.run(*arguments, **environment)
+        lines = done.stderr.splitlines()
+        assert (done.returncode, len(lines), done.stdout) == (1, 1, ""), done
+        return lines[0]
+
+
+class Server:
+    """A server process that runs. `pid` is the server's own, also where another program started it."""
+
+    def __init__(self, place: Place, process: subprocess.Popen[bytes], errors: Path, url: str) -> None:
+        self.place, self.process, self.url = place, process, url
+        self.pid: int = place.holder()["pid"] if place.lock_file.exists() else process.pid
+        self._errors = errors
+        self.client = httpx.Client(base_url=url, timeout=60)
+
+    @property
+    def errors(self) -> str:
+        """What it has written to stderr."""
+        return self._errors.read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it by this signal; its exit code."""
+        self.client.close()
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+        try:
+            return self.process.wait(START_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    def post(self, readings: Sequence[Mapping[str, Any]]) -> httpx.Response:
+        return self.client.post("/v1/metrics/heart-rate/batch", json={"readings": readings})
+
+    def raw(self, user_id: str, client: httpx.Client | None = None) -> dict[int, float]:
+        """All a person's readings of one device, by time."""
+        asked = {"user_id": user_id, "start_date": "2024-01-01", "end_date": "2024-12-31", "interval": "raw"}
+        answer = (client or self.client).get("/v1/timeseries", params=asked, headers={"Accept": ARROW})
+        if answer.status_code == 404:
+            return {}
+        answer.raise_for_status()
+        table = pa.ipc.open_stream(answer.content).read_all()
+        times = table["timestamp"].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        return dict(zip(times.to_pylist(), table["value"].to_pylist(), strict=True))
+
+    def metric(self, name: str) -> float:
+        found = re.search(rf"^{name} (\S+)$", self.client.get("/metrics").text, re.MULTILINE)
+        assert found is not None, name
+        return float(found[1])
+
+
+@contextlib.contextmanager
+def serving(
+    place: Place, *arguments: str, command: str = "serve", under: Sequence[str] = (), **environment: str
+) -> Iterator[Server]:
+    """A server on a free port, started by the programs `under` if there are any; it is ended if it still runs."""
+    log, errors = place.folder / "server.out", place.folder / "server.err"
+    with log.open("wb") as out, errors.open("wb") as err:
+        process = subprocess.Popen(
+            [*under, PULSEBASE, command, "--port", "0", *arguments],
+            cwd=place.folder,
+            env=place.environment | environment,
+            stdout=out,
+            stderr=err,
+        )
+    try:
+        server = Server(place, process, errors, _address(process, log, errors))
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _address(process: subprocess.Popen[bytes], log: Path, errors: Path) -> str:
+    give_up_at = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < give_up_at and process.poll() is None:
+        found = re.search(r"http://\S+:[1-9]\d*(?=/app/)", log.read_text())
+        if found:
+            return found[0]
+        time.sleep(0.02)
+    raise AssertionError(f"the server did not start: {errors.read_text()}")
+
+
+def reading(user_id: str, second: int, heart_rate: float = 70.0, device_id: str = "device_a") -> dict[str, Any]:
+    """A reading as devices send it, this many seconds after `BASE_US`."""
+    at = format_us(BASE_US + second * 1_000_000)
+    return {"device_id": device_id, "user_id": user_id, "timestamp": at, "heart_rate": heart_rate}
+
+
+def wait_until(happened: Any, what: str, limit_s: float = 30.0) -> None:
+    """Ask again and again; fails if it does not come about."""
+    give_up_at = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < give_up_at, f"did not come about: {what}"
+        time.sleep(0.05)

@@ -1,0 +1,304 @@
+"""What is public is documented, what is documented exists, and what a document shows was run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from click import Command, Group
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic_core import PydanticUndefined
+from starlette.routing import Route
+
+from pulsebase import telemetry
+from pulsebase.api.errors import PROBLEMS
+from pulsebase.cli.app import app as command_line
+from pulsebase.settings import Settings
+from pulsebase.stores.duckdb.database import migrations
+from pulsebase.wiring import build
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "client" / "README.md", *(ROOT / "docs").rglob("*.md")])
+WALKTHROUGHS = [path for path in DOCUMENTS if "```console\n" in path.read_text()]
+ADDRESS = "127.0.0.1:8000"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+
+
+def rows(path: Path, columns: int) -> list[tuple[str, ...]]:
+    """The first cells of the table rows of a page whose first cell is in backticks."""
+    found = re.findall(r"^\| `.*$", path.read_text(), re.MULTILINE)
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")[:columns]) for line in found]
+
+
+def coded(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+# --- what there is -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Api:
+    routes: set[str]  # GET /health
+    parameters: set[str]
+
+
+@pytest.fixture(scope="module")
+def api() -> Api:
+    routes, parameters = set(), set()
+    with build(Settings.model_construct(store_url="memory://")) as parts:
+        for path, operations in parts.app.openapi()["paths"].items():
+            for method, operation in operations.items():
+                routes.add(f"{method.upper()} {path}")
+                parameters |= {parameter["name"] for parameter in operation.get("parameters", [])}
+        for route in parts.app.routes:
+            if isinstance(route, Route):
+                path = route.path.rstrip("/") or "/"
+                routes |= {f"{method} {path}" for method in route.methods or () if method in METHODS}
+    return Api(routes, parameters)
+
+
+def commands() -> dict[str, Command]:
+    group: Any = typer.main.get_command(command_line)
+    found: Group = group
+    return dict(found.commands)
+
+
+def setting_names() -> set[str]:
+    return {f"PULSEBASE_{name.upper()}" for name in Settings.model_fields}
+
+
+def families() -> dict[str, str]:
+    return {family.name: family.type for family in telemetry.REGISTRY.collect()}
+
+
+# --- what is public is documented, and nothing else ----------------------------------------------------------------
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = {
+        coded(name)[0]: default for name, default in rows(REFERENCE / "settings.md", 2) if "PULSEBASE" in name
+    }
+    assert documented.keys() == setting_names()
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if default is not PydanticUndefined:
+            shown = json.dumps(default) if isinstance(default, tuple) else str(default)
+            assert documented[f"PULSEBASE_{name.upper()}"] == f"`{shown}`"
+
+
+def test_every_metric_is_documented_with_its_kind() -> None:
+    documented = {coded(name)[0]: kind for name, kind in rows(REFERENCE / "metrics.md", 2)}
+    assert documented == families()
+
+
+def test_every_metric_of_ours_is_documented_with_its_labels() -> None:
+    documented = {coded(name)[0]: tuple(coded(labels)) for name, _, labels in rows(REFERENCE / "metrics.md", 3)}
+    ours = [metric for metric in vars(telemetry).values() if isinstance(metric, MetricWrapperBase)]
+    assert ours
+    assert {metric._name: documented[metric._name] for metric in ours} == {
+        metric._name: tuple(metric._labelnames) for metric in ours
+    }
+
+
+def test_every_problem_is_documented_with_its_status() -> None:
+    documented = {coded(slug)[0]: status for slug, status in rows(REFERENCE / "errors.md", 2)}
+    refusals = {"user_id", "timestamp", "heart_rate", "confidence"}
+    documented = {slug: status for slug, status in documented.items() if slug not in refusals}
+    assert documented == {slug: str(status) for slug, (status, _) in PROBLEMS.items()}
+
+
+def test_every_route_is_documented(api: Api) -> None:
+    documented = {coded(row[0])[0] for row in rows(REFERENCE / "http.md", 1)}
+    assert {name for name in documented if name.startswith(METHODS)} == api.routes
+
+
+def test_every_parameter_is_documented(api: Api) -> None:
+    section = (REFERENCE / "http.md").read_text().split("## Parameters")[1].split("\n## ")[0]
+    names = [coded(line.split("|")[1]) for line in section.splitlines() if line.startswith("| `")]
+    assert {name for cell in names for name in cell} == api.parameters
+
+
+def test_every_command_is_documented_with_its_options() -> None:
+    sections = (REFERENCE / "cli.md").read_text().split("\n## pulsebase ")[1:]
+    documented = {section.split()[0]: section for section in sections}
+    known = commands()
+    assert documented.keys() == known.keys()
+    for name, command in known.items():
+        options = {option for each in command.params for option in each.opts if option.startswith("--")}
+        cells = {cell for row in re.findall(r"^\| (`--.*?) \|", documented[name], re.MULTILINE) for cell in coded(row)}
+        assert cells == options, name
+
+
+def test_every_table_of_the_embedded_store_is_documented() -> None:
+    documented = {name for row in rows(REFERENCE / "storage.md", 1) for name in coded(row[0])}
+    tables = {name for _, sql in migrations() for name in re.findall(r"CREATE TABLE (\w+)", sql)}
+    assert tables <= documented
+
+
+# --- what is documented exists -------------------------------------------------------------------------------------
+
+
+def links(path: Path) -> list[Path]:
+    """The files that a document's relative links lead to."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    return [(path.parent / target.split("#")[0]).resolve() for target in targets]
+
+
+@each_document
+def test_every_relative_link_leads_somewhere(path: Path) -> None:
+    assert [str(target) for target in links(path) if not target.exists()] == []
+
+
+def test_every_document_can_be_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    ahead = [ROOT / "README.md"]
+    while ahead:
+        path = ahead.pop()
+        if path not in reached and path.suffix == ".md":
+            reached.add(path)
+            ahead += links(path)
+    assert [name_of(path) for path in DOCUMENTS if path not in reached] == []
+
+
+@each_document
+def test_a_document_names_settings_that_exist(path: Path) -> None:
+    assert set(re.findall(r"PULSEBASE_[A-Z0-9_]+", path.read_text())) <= setting_names()
+
+
+@each_document
+def test_a_document_names_metrics_that_exist(path: Path) -> None:
+    assert set(re.findall(r"`(pulsebase_\w+)`", path.read_text())) <= families().keys()
+
+
+@each_document
+def test_a_document_names_commands_that_exist(path: Path) -> None:
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", path.read_text(), re.DOTALL)
+    text = "\n".join([*blocks, *re.findall(r"`(pulsebase [^`]+)`", path.read_text())])
+    named = set(re.findall(r"(?<![\w/.])pulsebase ([a-z][\w-]*)", text))
+    assert named <= commands().keys()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    asked = re.findall(r"`make ([a-z]+)", path.read_text()) + re.findall(r"^make ([a-z]+)", text, re.MULTILINE)
+    assert set(asked) <= targets
+
+
+@each_document
+def test_a_document_names_routes_that_exist(path: Path, api: Api) -> None:
+    paths = {route.split()[1] for route in api.routes}
+    prefixes = {"/v1", "/v1/admin"}
+    assert {found.rstrip("/") for found in re.findall(r"(?<!\w)/v1[\w/-]*", path.read_text())} <= paths | prefixes
+
+
+# --- what a document shows was run ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a running server, and the environment in which documents expect their commands to be typed."""
+
+    folder: Path
+    address: str
+    environment: dict[str, str]
+
+    def run(self, command: str) -> str:
+        done = subprocess.run(
+            command.replace(ADDRESS, self.address),
+            shell=True,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+            check=False,
+        )
+        return "\n".join(line.rstrip() for line in done.stdout.decode().strip().splitlines())
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Place]:
+    bin_folder = Path(sys.executable).parent
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")} | {
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "PULSEBASE_STORE_URL": "duckdb:///pulse.duckdb",
+        "PYTHONUTF8": "1",
+        "COLUMNS": "100",
+        "TERM": "dumb",
+        "NO_PROXY": "*",
+        "no_proxy": "*",
+    }
+    command = [str(bin_folder / "pulsebase"), "serve", "--port", "0"]
+    with (
+        (folder / "server.log").open("wb") as log,
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            found = re.search(r"http://([\d.:]+)/app/", server.stdout.readline())
+            assert found, (folder / "server.log").read_text()
+            yield Place(folder, found[1], environment)
+        finally:
+            server.terminate()
+        assert server.wait(30) == 0
+
+
+def examples(path: Path) -> list[tuple[str, str]]:
+    """Each command of the `console` blocks with the output shown. A command goes on in lines indented by four."""
+    found = []
+    for block in re.findall(r"```console\n(.*?)```", path.read_text(), re.DOTALL):
+        for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            match = re.match(r"([^\n]*\n(?:    [^\n]*\n)*)(.*)", example, re.DOTALL)
+            assert match
+            found.append((match[1].strip(), match[2].strip()))
+    return found
+
+
+def agrees(shown: str, output: str) -> bool:
+    """Whether the output is the one shown, where `…` stands for anything."""
+    return re.fullmatch(".*".join(map(re.escape, shown.split("…"))), output, re.DOTALL) is not None
+
+
+@pytest.mark.parametrize("path", WALKTHROUGHS, ids=name_of)
+def test_the_commands_of_a_document_give_the_output_shown(path: Path, tmp_path: Path) -> None:
+    with served(tmp_path) as place:
+        for command, shown in examples(path):
+            output = place.run(command)
+            assert agrees(shown, output), f"{command}\n--- shown\n{shown}\n--- given\n{output}"
+
+
+def test_every_v1_route_also_answers_without_v1(api: Api, tmp_path: Path) -> None:
+    versioned = [route.split() for route in sorted(api.routes) if "/v1/" in route and "/admin/" not in route]
+    assert versioned
+    with served(tmp_path) as place:
+        for method, path in versioned:
+            request = urllib.request.Request(f"http://{place.address}{path.removeprefix('/v1')}", method=method)
+            assert status_of(request) in (200, 400), f"{method} {path}"  # asked without parameters or a body
+
+
+def status_of(request: urllib.request.Request) -> int:
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
