@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulsebase.api.decode import decode_batch, decode_single
+from pulsebase.api.decode import columns_of_parsed, decode_batch, decode_single
 from pulsebase.api.errors import ProblemError
 from pulsebase.ingest import Candidates, ReadingRules, validate
 from pulsebase.model.errors import FieldError, RejectedError
@@ -71,7 +71,7 @@ def _judged(candidates: Candidates, errors: list[FieldError]) -> tuple[list[Row]
 
 def _alone(item: Any) -> tuple[list[Row], list[FieldError]]:
     try:
-        return _judged(decode_single(json.dumps(item).encode()), [])
+        return _judged(columns_of_parsed([decode_single(json.dumps(item).encode())]), [])
     except RejectedError as error:
         return [], list(error.errors)
 

@@ -25,7 +25,7 @@ from pulsebase.model.timerange import parse_reading_time
 MAX_BATCH = 1_000
 
 
-class ReadingIn(msgspec.Struct, forbid_unknown_fields=True):
+class ReadingIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A reading as a device sends it."""
 
     device_id: str | int
@@ -41,26 +41,20 @@ class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
     readings: list[ReadingIn]
 
 
-_single = msgspec.json.Decoder(ReadingIn)
 _batch = msgspec.json.Decoder(BatchIn)
 
 
-def decode_single(body: bytes) -> Candidates:
-    """One reading.
+def decode_single(body: bytes) -> Parsed:
+    """One reading, to be put into columns with others by `columns_of_parsed`.
 
     Raises:
         ProblemError: the body is no JSON.
         RejectedError: a field is missing, unknown or of the wrong type.
     """
-    try:
-        return columns_of([_single.decode(body)])
-    except (msgspec.DecodeError, ValueError, OverflowError):
-        pass
-    item = _loads(body)
-    parsed = _parse_item(item, 0)
+    parsed = _parse_item(_loads(body), 0)
     if isinstance(parsed, FieldError):
         raise RejectedError.of(parsed.field, parsed.reason)
-    return _of_parsed([parsed])
+    return parsed
 
 
 def decode_batch(body: bytes) -> tuple[Candidates, list[FieldError], int]:
@@ -91,10 +85,11 @@ def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidat
             errors.append(result)
         else:
             parsed.append(result)
-    return _of_parsed(parsed), errors
+    return columns_of_parsed(parsed), errors
 
 
-_Parsed = tuple[int, str, str, int, float, int]
+#: A reading that could be read: position, person, device, time in microseconds, value, confidence (-1 for none).
+Parsed = tuple[int, str, str, int, float, int]
 
 
 def columns_of(readings: Sequence[ReadingIn]) -> Candidates:
@@ -112,7 +107,8 @@ def columns_of(readings: Sequence[ReadingIn]) -> Candidates:
     )
 
 
-def _of_parsed(parsed: Sequence[_Parsed]) -> Candidates:
+def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
+    """Readings that could be read, as columns."""
     columns = list(zip(*parsed, strict=True)) or [()] * 6
     positions, users, devices, times, values, confidences = columns
     return Candidates(
@@ -219,7 +215,7 @@ class _FaultError(Exception):
         self.field, self.reason = field, reason
 
 
-def _parse_item(item: Any, index: int) -> _Parsed | FieldError:
+def _parse_item(item: Any, index: int) -> Parsed | FieldError:
     """One reading as columns, or the first of its faults. Bounds are judged later, with the whole column."""
     try:
         _check_fields(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -85,55 +85,76 @@ def shown_name(name: str) -> str:
 def install(app: FastAPI) -> None:
     """Turn every error of the packages below, and of the framework, into a problem. Faults are the guard's affair."""
 
-    async def on_problem(request: Request, error: Exception) -> Response:
-        assert isinstance(error, ProblemError)
-        return problem(request, error.slug, error.detail, **error.extra)
+    async def on_error(request: Request, error: Exception) -> Response:
+        return _answer(request, error)
 
-    async def on_rejected(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RejectedError)
-        slug = "too-many-rows" if isinstance(error, TooManyRowsError) else "invalid-request"
-        return problem(request, slug, str(error), errors=field_errors(error.errors))
+    for kind in _ANSWERS:
+        app.add_exception_handler(kind, on_error)
 
-    async def on_retry(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RetryLaterError)
-        return problem(request, "unavailable", str(error), {"Retry-After": str(error.retry_after_s)})
 
-    async def on_stop(request: Request, error: Exception) -> Response:
-        logger.error("the store needs a person: %s", error)
-        detail = str(error) if came_by_socket(request.scope) else "the store needs its operator"
-        return problem(request, "unavailable", detail, {"Retry-After": "60"})
+async def answered(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+    """A handler's answer, or the problem that its error means, without the framework."""
+    try:
+        return await handler(request)
+    except tuple(_ANSWERS) as error:
+        return _answer(request, error)
 
-    async def on_unknown_user(request: Request, _: Exception) -> Response:
-        return problem(request, "not-found", "nobody of that id is known")
 
-    async def on_timeout(request: Request, error: Exception) -> Response:
-        return problem(request, "query-timeout", str(error))
+def _answer(request: Request, error: Exception) -> Response:
+    kind = next(kind for kind in type(error).__mro__ if kind in _ANSWERS)
+    return _ANSWERS[kind](request, error)
 
-    async def on_validation(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        found = [_of_pydantic(entry) for entry in error.errors()]
-        detail = "; ".join(f"{entry.field}: {entry.reason}" for entry in found)
-        return problem(request, "invalid-request", detail, errors=field_errors(found))
 
-    async def on_http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
-        detail = "there is no such route" if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
-        return problem(request, slug, detail, error.headers)
+def _of_problem(request: Request, error: Any) -> Response:
+    return problem(request, error.slug, error.detail, **error.extra)
 
-    handlers: dict[type[Exception], Any] = {
-        ProblemError: on_problem,
-        RejectedError: on_rejected,
-        RetryLaterError: on_retry,
-        StopError: on_stop,
-        UnknownUserError: on_unknown_user,
-        QueryTimeoutError: on_timeout,
-        QueryCancelledError: on_timeout,  # nobody is there to read it, unless the server itself gave up
-        RequestValidationError: on_validation,
-        HTTPException: on_http,
-    }
-    for kind, handler in handlers.items():
-        app.add_exception_handler(kind, handler)
+
+def _of_rejected(request: Request, error: Any) -> Response:
+    slug = "too-many-rows" if isinstance(error, TooManyRowsError) else "invalid-request"
+    return problem(request, slug, str(error), errors=field_errors(error.errors))
+
+
+def _of_retry(request: Request, error: Any) -> Response:
+    return problem(request, "unavailable", str(error), {"Retry-After": str(error.retry_after_s)})
+
+
+def _of_stop(request: Request, error: Any) -> Response:
+    logger.error("the store needs a person: %s", error)
+    detail = str(error) if came_by_socket(request.scope) else "the store needs its operator"
+    return problem(request, "unavailable", detail, {"Retry-After": "60"})
+
+
+def _of_unknown_user(request: Request, _: Any) -> Response:
+    return problem(request, "not-found", "nobody of that id is known")
+
+
+def _of_timeout(request: Request, error: Any) -> Response:
+    return problem(request, "query-timeout", str(error))
+
+
+def _of_validation(request: Request, error: Any) -> Response:
+    found = [_of_pydantic(entry) for entry in error.errors()]
+    detail = "; ".join(f"{entry.field}: {entry.reason}" for entry in found)
+    return problem(request, "invalid-request", detail, errors=field_errors(found))
+
+
+def _of_http(request: Request, error: Any) -> Response:
+    slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
+    detail = "there is no such route" if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
+    return problem(request, slug, detail, error.headers)
+
+
+_ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
+    ProblemError: _of_problem,
+    RejectedError: _of_rejected,
+    RetryLaterError: _of_retry,
+    StopError: _of_stop,
+    UnknownUserError: _of_unknown_user,
+    QueryTimeoutError: _of_timeout,
+    QueryCancelledError: _of_timeout,  # nobody is there to read it, unless the server itself gave up
+    RequestValidationError: _of_validation,
+    HTTPException: _of_http,
+}
 
 
 _REASONS = {

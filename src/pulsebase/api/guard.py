@@ -5,15 +5,17 @@ from __future__ import annotations
 import ipaddress
 import logging
 import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from time import perf_counter
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pulsebase import telemetry
-from pulsebase.api.errors import problem
+from pulsebase.api.errors import answered, problem
 from pulsebase.api.services import BorderOptions, came_by_socket
 
 logger = logging.getLogger(__name__)
@@ -28,12 +30,21 @@ _HEADERS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """A handler of POST requests without parameters, and the route's template for the metrics."""
+
+    route: str
+    handler: Callable[[Request], Awaitable[Response]]
+
+
 class Guard:
     """ASGI middleware around everything, so that faults of what is inside are answered and counted too."""
 
-    def __init__(self, app: ASGIApp, options: BorderOptions) -> None:
+    def __init__(self, app: ASGIApp, options: BorderOptions, shortcuts: Mapping[str, Shortcut] | None = None) -> None:
         self._app = app
         self._options = options
+        self._shortcuts = shortcuts or {}
         self._hosts = frozenset(host.lower() for host in options.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,10 +67,14 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        shortcut = self._shortcut(scope)
         try:
             fault = self._host_fault(scope)
             if fault:
                 await problem(Request(scope), "forbidden-host", fault)(scope, receive, send_on)
+            elif shortcut is not None:
+                response = await answered(Request(scope, receive), shortcut.handler)
+                await response(scope, receive, send_on)
             else:
                 await self._app(scope, receive, send_on)
         except Exception:
@@ -70,9 +85,14 @@ class Guard:
             await problem(Request(scope), "internal-error", detail)(scope, receive, send_on)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = shortcut.route if shortcut else getattr(scope.get("route"), "path", "unmatched")
             telemetry.HTTP_REQUESTS.labels(method, route, str(status or 500)).inc()
             telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(perf_counter() - started)
+
+    def _shortcut(self, scope: Scope) -> Shortcut | None:
+        if scope["method"] != "POST" or scope["query_string"]:
+            return None
+        return self._shortcuts.get(scope["path"])
 
     def _host_fault(self, scope: Scope) -> str | None:
         """Why the request may come from a page elsewhere (DNS rebinding, cross-site requests), if it may."""

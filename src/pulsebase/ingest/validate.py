@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pulsebase.model.errors import FieldError
-from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.identifiers import text_problem
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.readings import READING_SCHEMA, ReadingBatch
 
@@ -130,8 +130,7 @@ def _table(users: pa.DictionaryArray, devices: pa.DictionaryArray, rows: Candida
 def _id_faults(ids: pa.DictionaryArray, name: str) -> list[tuple[npt.NDArray[np.bool_], str, str]]:
     codes = ids.indices.to_numpy(zero_copy_only=False)
     faults = []
-    for code, text in enumerate(ids.dictionary.to_pylist()):
-        problem = identifier_problem(text)
+    for code, problem in enumerate(map(text_problem, ids.dictionary.to_pylist())):
         if problem is not None:
             faults.append((codes == code, name, problem))
     return faults

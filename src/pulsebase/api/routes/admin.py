@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pulsebase.api.body import read_body
+from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import ARROW, JSON, stream_bytes
 from pulsebase.api.errors import ProblemError, field_errors
-from pulsebase.api.routes.readings import count_readings
 from pulsebase.api.schemas import (
     BackupFolder,
     BackupResult,

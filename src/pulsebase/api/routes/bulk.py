@@ -14,10 +14,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from pulsebase.api.body import read_body
 from pulsebase.api.bulk import READERS, Block, blocks_of
+from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors
 from pulsebase.api.lineprotocol import parse_lines
-from pulsebase.api.routes.readings import count_readings
 from pulsebase.api.schemas import BatchAccepted, LineProtocolParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -12,10 +10,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pulsebase import telemetry
-from pulsebase.api.body import read_body, require_json
-from pulsebase.api.decode import decode_batch, decode_single
+from pulsebase.api.doors import Doors
 from pulsebase.api.encode import JSON, said_in_headers, timestamps
-from pulsebase.api.errors import ProblemError, field_errors
+from pulsebase.api.errors import ProblemError
 from pulsebase.api.schemas import (
     Accepted,
     BatchAccepted,
@@ -28,14 +25,9 @@ from pulsebase.api.schemas import (
 from pulsebase.api.schemas import Reading as ReadingSchema
 from pulsebase.api.schemas import ReadingBatch as ReadingBatchSchema
 from pulsebase.api.services import Services
-from pulsebase.ingest import validate
-from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import parse_range, zone_named
 from pulsebase.query.plan import SeriesQuestion
-
-_SOURCE = "http"
-_FIELDS = frozenset({"device_id", "user_id", "timestamp", "heart_rate", "confidence"})
 
 
 def _body_of(schema: str) -> dict[str, Any]:
@@ -47,23 +39,14 @@ def _body_of(schema: str) -> dict[str, Any]:
 BODY_SCHEMAS = (ReadingSchema, ReadingBatchSchema)
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, doors: Doors) -> APIRouter:
     """The routes under `/metrics/heart-rate`."""
     routes = APIRouter(tags=["readings"])
-    limit_bytes = services.options.body_limit_bytes
 
     @routes.post("/metrics/heart-rate", status_code=202, response_model=Accepted, openapi_extra=_body_of("Reading"))
     async def ingest_reading(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Store one reading. The answer comes once it is on the disk and visible to queries."""
-        require_json(request)
-        candidates = decode_single(await read_body(request, limit_bytes))
-        verdict = validate(candidates, services.rules, services.push_origin)
-        if verdict.accepted is None:
-            count_readings(_SOURCE, 0, verdict.errors)
-            raise RejectedError([FieldError(error.field, error.reason) for error in verdict.errors])
-        await asyncio.wrap_future(services.ingestor.submit(verdict.accepted))
-        count_readings(_SOURCE, 1, ())
-        return _accepted({"status": "accepted"})
+        return await doors.single(request)
 
     @routes.post(
         "/metrics/heart-rate/batch",
@@ -75,21 +58,7 @@ def router(services: Services) -> APIRouter:
         """Store up to 1,000 readings. Bad ones are refused one by one; the answer comes once the rest is on the
         disk.
         """
-        require_json(request)
-        candidates, errors, total = decode_batch(await read_body(request, limit_bytes))
-        accepted = 0
-        if len(candidates):
-            verdict = validate(candidates, services.rules, services.push_origin)
-            errors = sorted([*errors, *verdict.errors], key=lambda error: error.index or 0)
-            if verdict.accepted is not None:
-                await asyncio.wrap_future(services.ingestor.submit(verdict.accepted))
-                accepted = len(verdict.accepted)
-        count_readings(_SOURCE, accepted, errors)
-        counts: dict[str, Any] = {"accepted": accepted, "rejected": total - accepted, "total": total}
-        if accepted == 0:
-            shown = field_errors(errors)
-            raise ProblemError("nothing-accepted", "every reading of the batch was refused", errors=shown, **counts)
-        return _accepted({"status": "accepted"} | counts | {"errors": field_errors(errors)})
+        return await doors.batch(request)
 
     @routes.get("/metrics/heart-rate", response_model=HeartRate)
     def heart_rate(parameters: Annotated[HeartRateParameters, Query()]) -> Response:
@@ -124,15 +93,3 @@ def router(services: Services) -> APIRouter:
         return Response(msgspec.json.encode({"deleted": deleted}), media_type=JSON)
 
     return routes
-
-
-def _accepted(body: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(body), 202, media_type=JSON)
-
-
-def count_readings(source: str, accepted: int, errors: Sequence[FieldError]) -> None:
-    """Count what became of readings; fields that nobody knows share a label, since anything may stand there."""
-    if accepted:
-        telemetry.INGEST_ACCEPTED.labels(source).inc(accepted)
-    for name, count in Counter(error.field for error in errors).items():
-        telemetry.INGEST_REJECTED.labels(source, name if name in _FIELDS else "other").inc(count)

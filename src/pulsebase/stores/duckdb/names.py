@@ -4,7 +4,7 @@ merges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class Names:
@@ -38,6 +38,13 @@ class Names:
             self._texts.append(text)
             self._numbers[text] = number
         return number
+
+    def numbers(self, texts: Sequence[str]) -> list[int]:
+        """The numbers of texts; new ones for new texts."""
+        numbers = list(map(self._numbers.get, texts))
+        if None in numbers:
+            return [self.number(text) for text in texts]
+        return numbers  # type: ignore[return-value]
 
     def new(self) -> list[tuple[int, str]]:
         """The numbers that were given since the last publication, with their texts."""

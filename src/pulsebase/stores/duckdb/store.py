@@ -554,6 +554,6 @@ def _read_priorities(connection: duckdb.DuckDBPyConnection, epoch: int) -> _Prio
 def _numbers(ids: pa.DictionaryArray | None, names: Names) -> npt.NDArray[np.int32]:
     if ids is None:
         return np.empty(0, np.int32)
-    numbers = np.array([names.number(text) for text in ids.dictionary.to_pylist()], np.int32)
+    numbers = np.array(names.numbers(ids.dictionary.to_pylist()), np.int32)
     codes: npt.NDArray[np.int32] = ids.indices.to_numpy(zero_copy_only=False)
     return numbers[codes]
