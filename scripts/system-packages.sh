@@ -4,6 +4,7 @@
 set -eu
 
 needed='chromium chromium
+curl curl
 strace strace
 libeatmydata1 libeatmydata.so'
 

@@ -7,7 +7,7 @@ import pytest
 from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parent.parent
-PYTHON_LOCKS = ["requirements.lock", "requirements-dev.lock"]
+PYTHON_LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock"]
 CLIENT_LOCK = "client/package-lock.json"
 
 

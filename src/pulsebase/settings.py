@@ -65,10 +65,10 @@ class Settings(BaseSettings):
     )
     engine_threads: int = Field(2, ge=1, le=1024, description="Threads of the storage engine.")
     merge_readings: int = Field(
-        500_000, ge=1, description="New readings that start a merge into the ordered ones at once."
+        2_000_000, ge=1, description="New readings that start a merge into the ordered ones at once."
     )
     merge_interval_s: float = Field(
-        2, gt=0, le=3600, description="Longest time new readings wait for a merge, seconds."
+        20, gt=0, le=3600, description="Longest time new readings wait for a merge, seconds."
     )
     demo_days: int = Field(365, ge=1, le=3650, description="How far back `pulsebase demo` makes up readings, days.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log lines shown.")

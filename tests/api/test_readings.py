@@ -317,3 +317,10 @@ def test_a_reading_from_the_future_is_refused(api: Api) -> None:
 def test_an_unknown_field_is_named_but_never_at_full_length(api: Api) -> None:
     answer = api.post("/v1/metrics/heart-rate", json=reading() | {"x" * 1000: 1})
     assert answer.json()["errors"] == [{"field": "x" * 64, "reason": "is not a known field"}]
+
+
+def test_a_refused_reading_brings_nobody_into_being(any_api: Api) -> None:
+    readings = [reading(user_id="ann"), reading(user_id="bad id!"), reading(user_id="bob", heart_rate=300)]
+    answer = any_api.post("/v1/metrics/heart-rate/batch", json={"readings": readings}).json()
+    assert (answer["accepted"], answer["rejected"]) == (1, 2)
+    assert [user["user_id"] for user in any_api.get("/v1/users").json()["data"]] == ["ann"]

@@ -125,10 +125,8 @@ export interface paths {
         /**
          * Ingest Bulk
          * @description Store any number of readings: columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate` and, if
-         *     wanted,
-         *     `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and visible
-         *     whole
-         *     or not at all; the answer counts them. `errors` has the first 100 refusals.
+         *     wanted, `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and
+         *     visible whole or not at all; the answer counts them. `errors` has the first 100 refusals.
          */
         post: operations["ingest_bulk_v1_metrics_heart_rate_bulk_post"];
         delete?: never;
@@ -209,8 +207,8 @@ export interface paths {
         /**
          * Write Lines
          * @description Store readings in InfluxDB line protocol: measurement `heart_rate`, tags `user_id` and `device_id`, field
-         *     `bpm`
-         *     and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even if others are refused.
+         *     `bpm` and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even
+         *     if others are refused.
          */
         post: operations["write_lines_api_v2_write_post"];
         delete?: never;

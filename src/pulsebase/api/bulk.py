@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pulsebase.api.decode import ReadingIn, columns_of, parse_items, times_us
-from pulsebase.api.errors import ProblemError
+from pulsebase.api.errors import ProblemError, shown_name
 from pulsebase.api.streaming import BodyStream
 from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
-from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.errors import FieldError, RejectedError, StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.timerange import parse_reading_time
 
@@ -27,12 +28,18 @@ from pulsebase.model.timerange import parse_reading_time
 BLOCK_READINGS = 100_000
 _TEXT_BYTES = 4 << 20
 _LINE_BYTES = 1 << 20
+#: The largest record batch of an Arrow stream, which has to be in memory whole.
+_RECORD_BATCH_BYTES = 256 << 20
+_US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
+#: Plain numbers alone: Python would also read `7_5` and the digits of other scripts.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 _Integers = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
 
 _REQUIRED = ("user_id", "device_id", "timestamp", HEART_RATE.name)
-_COLUMNS = (*_REQUIRED, "confidence")
+COLUMNS = (*_REQUIRED, "confidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +68,56 @@ def blocks_of(body: BodyStream, media_type: str) -> Iterator[Block]:
 
 def _arrow(body: BodyStream) -> Iterator[Block]:
     try:
-        stream = pa.ipc.open_stream(pa.PythonFile(body, mode="r"))
+        stream = pa.ipc.open_stream(pa.PythonFile(_BoundedReads(body), mode="r"))
         _check_columns(stream.schema.names)
         yield from _of_batches(iter(stream))
-    except (pa.ArrowInvalid, OSError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
         raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
+    if body.read(1):
+        raise ProblemError("malformed-body", "more follows behind the end of the Arrow stream")
+
+
+class _BoundedReads:
+    """A body for Arrow, which asks for a record batch at once."""
+
+    def __init__(self, body: BodyStream) -> None:
+        self._body = body
+        self.closed = False
+
+    def read(self, size: int) -> bytes:
+        """As the body's.
+
+        Raises:
+            ProblemError: more is asked for than a record batch may hold.
+        """
+        if size > _RECORD_BATCH_BYTES:
+            detail = f"a record batch is larger than {_RECORD_BATCH_BYTES} bytes; write smaller ones"
+            raise ProblemError("body-too-large", detail)
+        return self._body.read(size)
+
+    def readable(self) -> bool:
+        """For Arrow, which asks."""
+        return True
+
+    def close(self) -> None:
+        """For Arrow, which closes what it has read."""
+        self.closed = True
 
 
 def _parquet(body: BodyStream) -> Iterator[Block]:
     # Parquet keeps its table of contents at the end: the file has to be whole before a row can be read.
     with tempfile.TemporaryFile(prefix="pulsebase-bulk-") as file:
-        while piece := body.read(_TEXT_BYTES):
-            file.write(piece)
-        file.seek(0)
+        try:
+            while piece := body.read(_TEXT_BYTES):
+                file.write(piece)
+            file.seek(0)
+        except OSError as error:
+            raise StoreUnavailableError(f"the body cannot be kept: {error.strerror}", retry_after_s=60) from error
         try:
             parquet = pq.ParquetFile(file)
             _check_columns(parquet.schema_arrow.names)
             yield from _of_batches(parquet.iter_batches(BLOCK_READINGS))
-        except (pa.ArrowInvalid, OSError):
+        except (pa.ArrowException, OSError, UnicodeDecodeError):
             raise ProblemError("malformed-body", "the body is not a Parquet file, or is cut short") from None
 
 
@@ -104,7 +143,7 @@ def _csv(body: BodyStream) -> Iterator[Block]:
     for text in _line_pieces(body):
         lines = [line.rstrip("\r") for line in _decoded(text).split("\n") if line.strip()]
         if names is None and lines:
-            names = [name.strip().strip('"') for name in lines.pop(0).removeprefix("\ufeff").split(",")]
+            names = [_unquoted(name) for name in lines.pop(0).removeprefix("\ufeff").split(",")]
             _check_columns(names)
         if not lines or names is None:
             continue
@@ -127,6 +166,7 @@ READERS: Mapping[str, Callable[[BodyStream], Iterator[Block]]] = {
 def _of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
     position = 0
     for batch in batches:
+        batch.validate(full=True)  # what lies outside of its buffers would take the process down
         for start in range(0, batch.num_rows, BLOCK_READINGS):
             block = _of_batch(batch.slice(start, BLOCK_READINGS), position)
             yield block
@@ -136,6 +176,10 @@ def _of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
 def _of_batch(batch: pa.RecordBatch, position: int) -> Block:
     """A block of columns; rows with a null where a value has to be are refused, the rest judged as columns."""
     positions = np.arange(position, position + batch.num_rows)
+    for name in ("user_id", "device_id"):
+        column = batch.column(name)
+        if pa.types.is_dictionary(column.type) and column.dictionary.null_count:
+            batch = batch.set_column(batch.schema.get_field_index(name), name, column.dictionary_decode())
     errors: list[FieldError] = []
     whole: npt.NDArray[np.bool_] = np.ones(batch.num_rows, np.bool_)
     for name in _REQUIRED:
@@ -162,9 +206,10 @@ def _of_batch(batch: pa.RecordBatch, position: int) -> Block:
 
 
 def _check_columns(names: Sequence[str]) -> None:
-    errors = [FieldError(name[:64], "is not a known column") for name in names if name not in _COLUMNS]
+    unknown = [name for name in names if name not in COLUMNS]
+    errors = [FieldError(shown_name(name), "is not a known column") for name in unknown[:10]]
     errors += [FieldError(name, "is required") for name in _REQUIRED if name not in names]
-    errors += [FieldError(name, "is given more than once") for name in _COLUMNS if names.count(name) > 1]
+    errors += [FieldError(name, "is given more than once") for name in COLUMNS if names.count(name) > 1]
     if errors:
         raise RejectedError(errors)
 
@@ -176,23 +221,40 @@ def _ids(column: pa.Array, name: str) -> pa.DictionaryArray:
     elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise RejectedError.of(name, "must be a column of texts or integers")
     if pa.types.is_dictionary(column.type):
-        return column.cast(pa.dictionary(pa.int32(), pa.string()))
+        return _used(column.cast(pa.dictionary(pa.int32(), pa.string())))
     return column.cast(pa.string()).dictionary_encode()
+
+
+def _used(ids: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The same without the texts that no row has: whoever is only in the dictionary sent nothing."""
+    codes = ids.indices.to_numpy(zero_copy_only=False)
+    used = np.zeros(len(ids.dictionary), np.bool_)
+    used[codes] = True
+    if used.all():
+        return ids
+    moved = (np.cumsum(used) - 1).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(moved[codes]), ids.dictionary.filter(pa.array(used)))
 
 
 def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:
     """Microseconds, and the rows whose text is no time, with the reason. Nulls come out as 0."""
-    if pa.types.is_timestamp(column.type):
-        # Floored: finer units are cut off, which for times since 1970 is the same.
-        in_us = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
-        return in_us.fill_null(0).to_numpy(zero_copy_only=False), []
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        ticks = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        return (ticks // 1_000 if kind.unit == "ns" else _scaled(ticks, _US_OF[kind.unit])), []
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise RejectedError.of("timestamp", "must be a column of timestamps or of ISO 8601 texts")
     texts = column.fill_null("").to_pylist()
     try:
         return times_us(texts), []
     except (ValueError, OverflowError):
         return _times_one_by_one(texts)
+
+
+def _scaled(ticks: _Integers, factor: int) -> _Integers:
+    """Coarser ticks in microseconds; those beyond the numbers stay beyond what is accepted."""
+    most = (1 << 62) // factor
+    return np.clip(ticks, -most, most) * factor
 
 
 def _times_one_by_one(texts: Sequence[str]) -> tuple[_Integers, list[tuple[int, str]]]:
@@ -220,7 +282,7 @@ def _confidences(batch: pa.RecordBatch) -> npt.NDArray[np.int8]:
         return np.full(batch.num_rows, NO_CONFIDENCE, np.int8)
     if not pa.types.is_integer(column.type):
         raise RejectedError.of("confidence", "must be a column of integers")
-    wide = column.cast(pa.int64()).fill_null(NO_CONFIDENCE).to_numpy()
+    wide = column.cast(pa.int64(), safe=False).fill_null(NO_CONFIDENCE).to_numpy()
     stated = column.is_valid().to_numpy(zero_copy_only=False)
     return np.where(stated & ((wide < 0) | (wide > 3)), 100, wide).astype(np.int8)
 
@@ -233,7 +295,17 @@ def _positioned(block: Block, position: int) -> Block:
 
 
 def _line_pieces(body: BodyStream) -> Iterator[bytes]:
-    """Pieces of whole lines."""
+    """Pieces of whole lines, a block's worth at most."""
+    for piece in _whole_lines(body):
+        if piece.count(b"\n") <= BLOCK_READINGS:
+            yield piece
+            continue
+        lines = piece.split(b"\n")
+        for first in range(0, len(lines), BLOCK_READINGS):
+            yield b"\n".join(lines[first : first + BLOCK_READINGS])
+
+
+def _whole_lines(body: BodyStream) -> Iterator[bytes]:
     rest = b""
     while piece := body.read(_TEXT_BYTES):
         cut = piece.rfind(b"\n") + 1
@@ -264,7 +336,7 @@ def _decoded(text: bytes) -> str:
 
 def _csv_item(names: Sequence[str], line: str) -> dict[str, Any] | None:
     """A line as the object that JSON would bring; None where the columns do not fit. Ids hold no comma or quote."""
-    fields = [field.strip().strip('"') for field in line.split(",")]
+    fields = [_unquoted(field) for field in line.split(",")]
     if len(fields) != len(names):
         return None
     item: dict[str, Any] = dict(zip(names, fields, strict=True))
@@ -274,17 +346,17 @@ def _csv_item(names: Sequence[str], line: str) -> dict[str, Any] | None:
     return item
 
 
+def _unquoted(field: str) -> str:
+    """A field without the quotes around it, if it has both."""
+    bare = field.strip()
+    return bare[1:-1] if len(bare) > 1 and bare[0] == bare[-1] == '"' else bare
+
+
 def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return float(text) if _NUMBER.fullmatch(text) else text
 
 
 def _integer(text: str) -> int | str | None:
     if text == "":
         return None
-    try:
-        return int(text)
-    except ValueError:
-        return text
+    return int(text) if _INTEGER.fullmatch(text) else text

@@ -137,7 +137,7 @@ _DIGITS = ord("0") == _FORM
 
 def _times_of_one_form(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
     """The column if every text has the form `2024-01-15T10:00:00Z` and names a time that exists, else None."""
-    if any(len(text) != len(_FORM) for text in texts):
+    if set(map(len, texts)) != {len(_FORM)}:
         return None
     try:
         raw = "".join(texts).encode("ascii")
@@ -156,13 +156,12 @@ def _times_of_one_form(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
 
 
 def _id_texts(ids: list[str | int]) -> list[str]:
-    return [value if type(value) is str else str(value) for value in ids]
+    return ids if set(map(type, ids)) == {str} else list(map(str, ids))  # type: ignore[return-value]
 
 
 def _confidences(values: list[int | None]) -> npt.NDArray[np.int8]:
-    if not any(value is not None for value in values):
-        return np.full(len(values), NO_CONFIDENCE, np.int8)
-    return np.array([_confidence_code(value) for value in values], np.int8)
+    codes = {value: _confidence_code(value) for value in set(values)}
+    return np.fromiter(map(codes.__getitem__, values), np.int8, len(values))
 
 
 def _confidence_code(value: int | None) -> int:

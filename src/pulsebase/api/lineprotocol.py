@@ -26,11 +26,11 @@ _MEASUREMENT_TEXT = r"(?:[^\\, ]|\\.)+"
 _VALUE = r'(?:"(?:[^"\\]|\\.)*"|[^\\," ]+)'
 _LINE = re.compile(
     rf"(?P<measurement>{_MEASUREMENT_TEXT})(?P<tags>(?:,{_TEXT}={_TEXT})*) +"
-    rf"(?P<fields>{_TEXT}={_VALUE}(?:,{_TEXT}={_VALUE})*)(?: +(?P<time>-?\d{{1,19}}))? *"
+    rf"(?P<fields>{_TEXT}={_VALUE}(?:,{_TEXT}={_VALUE})*)(?: +(?P<time>-?[0-9]{{1,19}}))? *"
 )
 _TAG = re.compile(rf",({_TEXT})=({_TEXT})")
 _FIELD = re.compile(rf"({_TEXT})=({_VALUE})")
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[iu]?")
+_NUMBER = re.compile(r"[+-]?[0-9]+[iu]?|[+-]?(?:[0-9]+\.[0-9]*|\.?[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _ESCAPE = re.compile(r"\\([, =])")
 
 
@@ -98,7 +98,7 @@ def _point(number: int, line: str, precision: str, now_us: int) -> _Point:
         stated = _number("confidence", fields["confidence"])
         confidence = int(stated) if stated in (0, 1, 2, 3) else 100
     time_us = now_us if match["time"] is None else int(match["time"]) * _NS_OF[precision] // 1_000
-    bounded = min(time_us, 1 << 62)  # refused as lying in the future
+    bounded = max(-1, min(time_us, 1 << 62))  # refused as lying before 1970, or in the future
     return number, tags["user_id"], tags.get("device_id", DEVICE_ID), bounded, _number("bpm", fields["bpm"]), confidence
 
 

@@ -72,16 +72,24 @@ def _runtime_folder() -> str | None:
     return folder if folder and os.access(folder, os.W_OK | os.X_OK) else None
 
 
-def settle_interpreter() -> None:
-    """Keep the interpreter's own pauses short: what is built by now is never looked through for garbage again, cycles
-    are
-    looked for less often, and a thread that waits for its turn (a commit that is on the disk) gets it within a
-    millisecond.
+@contextlib.contextmanager
+def settled_interpreter() -> Iterator[None]:
+    """Keep the interpreter's own pauses short during the block.
+
+    What is built by now is not looked through for garbage again, cycles are looked for less often, and a thread that
+    waits for its turn (with a commit that is on the disk) gets it within a millisecond.
     """
+    thresholds, interval_s = gc.get_threshold(), sys.getswitchinterval()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     sys.setswitchinterval(0.001)
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval_s)
 
 
 def make_server(app: FastAPI) -> uvicorn.Server:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import zstandard
 from fastapi import Request
@@ -19,6 +19,8 @@ _PIECE_BYTES = 1 << 20
 #: … and so many may wait there.
 _PIECES = 4
 _WINDOW_BYTES = 8 << 20
+#: Four bytes of zstd can stand for 128 KiB, so that much is unpacked at a time.
+_ZSTD_BYTES = 1 << 10
 
 
 class BrokenOffError(Exception):
@@ -34,6 +36,7 @@ class BodyStream:
         self._room = asyncio.Semaphore(_PIECES)
         self._loop = asyncio.get_running_loop()
         self._left = b""
+        self._gathered: list[bytes] = []
         self._ended = False
         self._abandoned = False
         self.closed = False
@@ -42,37 +45,41 @@ class BodyStream:
 
     async def feed(self) -> None:
         """Bring the body to the worker until it ends, breaks off, or the worker wants no more."""
-        end: BaseException | None = None
+        end: Exception | None = BrokenOffError("the server is stopping")
         try:
             await self._feed(_unpacker(self._request))
+            end = None
         except ClientDisconnect:
             end = BrokenOffError("the connection broke off")
         except (zlib.error, zstandard.ZstdError):
             end = BrokenOffError("the body is not what its Content-Encoding says")
         except (ProblemError, BrokenOffError) as error:
             end = error
-        self._pieces.put(end)
+        finally:  # whatever happened, the worker gets what has come, and must not wait for more
+            self._pieces.put(b"".join(self._gathered))
+            self._pieces.put(end)
 
-    async def _feed(self, unpack: Callable[[bytes], bytes]) -> None:
-        gathered: list[bytes] = []
+    async def _feed(self, unpacker: _Unpacker) -> None:
         waiting = size = 0
         async for part in self._request.stream():
-            unpacked = unpack(part)
-            waiting += len(unpacked)
-            size += len(unpacked)
-            if size > self._limit_bytes:
-                raise ProblemError("body-too-large", f"the body is larger than {self._limit_bytes} bytes")
-            gathered.append(unpacked)
-            if waiting >= _PIECE_BYTES:
-                await self._hand_over(gathered)
-                gathered, waiting = [], 0
-            if self._abandoned:
-                return
-        await self._hand_over(gathered)
+            for unpacked in unpacker.unpack(part):
+                waiting += len(unpacked)
+                size += len(unpacked)
+                if size > self._limit_bytes:
+                    raise ProblemError("body-too-large", f"the body is larger than {self._limit_bytes} bytes")
+                self._gathered.append(unpacked)
+                if waiting >= _PIECE_BYTES:
+                    await self._hand_over()
+                    waiting = 0
+                if self._abandoned:
+                    return
+        if not unpacker.complete:
+            raise BrokenOffError("what was packed is cut short")
 
-    async def _hand_over(self, gathered: list[bytes]) -> None:
+    async def _hand_over(self) -> None:
         await self._room.acquire()
-        self._pieces.put(b"".join(gathered))
+        self._pieces.put(b"".join(self._gathered))
+        self._gathered = []
 
     # --- the worker's side ---
 
@@ -116,16 +123,31 @@ class BodyStream:
         self.closed = True
 
 
-def _unpacker(request: Request) -> Callable[[bytes], bytes]:
+class _Unpacker(Protocol):
+    """What was packed, a bounded piece at a time."""
+
+    @property
+    def complete(self) -> bool: ...
+
+    def unpack(self, part: bytes) -> Iterator[bytes]: ...
+
+
+def _unpacker(request: Request) -> _Unpacker:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("", "identity"):
-        return lambda part: part
+        return _Plain()
     if encoding in ("gzip", "x-gzip"):
         return _Gunzip()
     if encoding == "zstd":
-        unpacker: Any = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj()
-        return lambda part: bytes(unpacker.decompress(part))
+        return _Unzstd()
     raise ProblemError("unsupported-media-type", "the body's Content-Encoding must be gzip, zstd or none")
+
+
+class _Plain:
+    complete = True
+
+    def unpack(self, part: bytes) -> Iterator[bytes]:
+        yield part
 
 
 class _Gunzip:
@@ -134,10 +156,37 @@ class _Gunzip:
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)
 
-    def __call__(self, part: bytes) -> bytes:
-        out = self._decoder.decompress(part)
-        while self._decoder.eof and self._decoder.unused_data:
-            rest = self._decoder.unused_data
-            self._decoder = zlib.decompressobj(wbits=31)
-            out += self._decoder.decompress(rest)
-        return out
+    @property
+    def complete(self) -> bool:
+        return self._decoder.eof
+
+    def unpack(self, part: bytes) -> Iterator[bytes]:
+        more = bool(part)
+        while more:
+            if self._decoder.eof:
+                self._decoder = zlib.decompressobj(wbits=31)
+            unpacked = self._decoder.decompress(part, _PIECE_BYTES)
+            yield unpacked
+            part = self._decoder.unused_data or self._decoder.unconsumed_tail
+            # A full piece may have left some output behind, also where no input is left.
+            more = bool(part) or (len(unpacked) == _PIECE_BYTES and not self._decoder.eof)
+
+
+class _Unzstd:
+    """Frames one after the other."""
+
+    def __init__(self) -> None:
+        self._decoder: Any = None
+
+    @property
+    def complete(self) -> bool:
+        return self._decoder is not None and bool(self._decoder.eof)
+
+    def unpack(self, part: bytes) -> Iterator[bytes]:
+        for first in range(0, len(part), _ZSTD_BYTES):
+            piece = part[first : first + _ZSTD_BYTES]
+            while piece:
+                if self._decoder is None or self._decoder.eof:
+                    self._decoder = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj()
+                yield self._decoder.decompress(piece)
+                piece = self._decoder.unused_data

@@ -9,7 +9,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from pulsebase.api.server import bound_socket, settle_interpreter
+from pulsebase.api.server import bound_socket, settled_interpreter
 from pulsebase.cli.session import listening
 from pulsebase.etl import Scheduler
 from pulsebase.settings import Settings
@@ -27,12 +27,11 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
     stopped = threading.Event()
     listener = bound_socket(settings.host, settings.port)
     with contextlib.closing(listener), _stopping(stopped), build(settings) as parts, listening(parts, listener):
-        settle_interpreter()
         host, port = listener.getsockname()[:2]
         _say(f"Pulsebase is at http://{_in_url(host)}:{port}/app/  (API: /docs, stop: Ctrl+C)")
         if not is_loopback(settings.host):
             _say("There is no access control yet: everybody who reaches this address reads and writes everything.")
-        with contextlib.ExitStack() as running:
+        with contextlib.ExitStack() as running, settled_interpreter():
             if with_demo:
                 scheduler = running.enter_context(demo(parts))
                 threading.Thread(target=_announce, args=(scheduler, stopped), daemon=True).start()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError
@@ -34,17 +37,29 @@ def run_sql(settings: Settings, statement: str, form: str) -> None:
     if form == "table":
         _show(table)
     elif form == "json":
-        for row in table.to_pylist():
-            sys.stdout.write(json.dumps(row, default=str) + "\n")
+        for row in _rows(table):
+            sys.stdout.write(json.dumps(dict(zip(table.column_names, row, strict=True)), default=str) + "\n")
     else:
         writer = csv.writer(sys.stdout)
         writer.writerow(table.column_names)
-        writer.writerows(row.values() for row in table.to_pylist())
+        writer.writerows(_rows(table))
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*map(_values, table.columns), strict=True)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):  # times that Python cannot hold
+        values = column.cast(pa.string()).to_pylist()
+    return values
 
 
 def _show(table: pa.Table) -> None:
-    shown = Table(*table.column_names)
-    for row in table.to_pylist():
-        shown.add_row(*("" if value is None else str(value) for value in row.values()))
+    shown = Table(*(Column(Text(name)) for name in table.column_names))
+    for row in _rows(table):
+        shown.add_row(*(Text("" if value is None else str(value)) for value in row))
     console.print(shown)
     console.print(f"{table.num_rows:,} rows", highlight=False)

@@ -116,7 +116,12 @@ def stored_values(values: npt.NDArray[np.float64], scale: int) -> npt.NDArray[np
 
 
 def _encoded(ids: Sequence[str] | pa.DictionaryArray) -> pa.DictionaryArray:
-    return ids if isinstance(ids, pa.DictionaryArray) else pa.array(ids, pa.string()).dictionary_encode()
+    if isinstance(ids, pa.DictionaryArray):
+        return ids
+    # In Python, since a call into Arrow lets other threads in, and waiting for one's turn again costs more than this.
+    codes = {text: code for code, text in enumerate(dict.fromkeys(ids))}
+    indices = np.fromiter(map(codes.__getitem__, ids), np.int32, len(ids))
+    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(list(codes), pa.string()))
 
 
 def _table(users: pa.DictionaryArray, devices: pa.DictionaryArray, rows: Candidates, rules: ReadingRules) -> pa.Table:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import contextlib
+from collections import Counter, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -12,18 +13,19 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from pulsebase import telemetry
 from pulsebase.api.body import read_body
-from pulsebase.api.bulk import READERS, Block, blocks_of
+from pulsebase.api.bulk import COLUMNS, READERS, Block, blocks_of
 from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors
 from pulsebase.api.lineprotocol import parse_lines
-from pulsebase.api.schemas import BatchAccepted, LineProtocolParameters
+from pulsebase.api.schemas import BatchAccepted, LineProtocolParameters, NoParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.ingest import validate
 from pulsebase.ingest.validate import wall_clock_us
-from pulsebase.model.errors import FieldError, QueueFullError, RejectedError
+from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, RejectedError, RetryLaterError
 
 #: Refusals named in an answer.
 SHOWN_ERRORS = 100
@@ -42,13 +44,16 @@ class _Count:
 
     total: int = 0
     accepted: int = 0
-    rejected: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)  # by the field at fault
     errors: list[FieldError] = field(default_factory=list)
     open: deque[tuple[Future[None], int]] = field(default_factory=deque)
 
     def refuse(self, errors: list[FieldError]) -> None:
-        self.rejected += len(errors)
-        self.errors += errors[: SHOWN_ERRORS - len(self.errors)]
+        """Count refusals; those of a block at once, so that the first ones by position are kept."""
+        self.rejected.update(error.field for error in errors)
+        room = SHOWN_ERRORS - len(self.errors)
+        if room > 0:
+            self.errors += sorted(errors, key=lambda error: error.index or 0)[:room]
 
     def settle(self, most_open: int) -> None:
         """Wait until at most so many blocks have no commit yet."""
@@ -57,9 +62,16 @@ class _Count:
             done.result()
             self.accepted += readings
 
+    def drain(self) -> None:
+        """Wait until no block is open, whatever becomes of it."""
+        while self.open:
+            with contextlib.suppress(PulsebaseError):
+                self.settle(len(self.open) - 1)
+
     def as_json(self) -> dict[str, Any]:
-        errors = field_errors(sorted(self.errors, key=lambda error: error.index or 0))
-        return {"accepted": self.accepted, "rejected": self.rejected, "total": self.total, "errors": errors}
+        rejected = self.rejected.total()
+        errors = field_errors(self.errors)
+        return {"accepted": self.accepted, "rejected": rejected, "total": self.total, "errors": errors}
 
 
 def router(services: Services) -> APIRouter:
@@ -67,12 +79,10 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["readings"])
 
     @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BatchAccepted, openapi_extra=_BODY)
-    async def ingest_bulk(request: Request) -> Response:
+    async def ingest_bulk(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Store any number of readings: columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate` and, if
-        wanted,
-        `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and visible
-        whole
-        or not at all; the answer counts them. `errors` has the first 100 refusals.
+        wanted, `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and
+        visible whole or not at all; the answer counts them. `errors` has the first 100 refusals.
         """
         media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
         body = BodyStream(request, services.options.bulk_limit_bytes)
@@ -95,8 +105,8 @@ def line_protocol_router(services: Services) -> APIRouter:
     @routes.post("/api/v2/write", status_code=204, response_model=None)
     async def write_lines(request: Request, parameters: Annotated[LineProtocolParameters, Query()]) -> Response:
         """Store readings in InfluxDB line protocol: measurement `heart_rate`, tags `user_id` and `device_id`, field
-        `bpm`
-        and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even if others are refused.
+        `bpm` and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even
+        if others are refused.
         """
         body = await read_body(request, services.options.body_limit_bytes)
         parsed = parse_lines(body, parameters.precision, wall_clock_us())
@@ -127,27 +137,35 @@ def _store(services: Services, body: BodyStream, media_type: str, count: _Count)
 
     Raises:
         ProblemError: the body cannot be read on; says how many readings were committed before.
+        RetryLaterError: a block cannot be committed; says the same.
     """
     try:
         for block in blocks_of(body, media_type):
             _submit(services, block, count)
         count.settle(0)
-    except (BrokenOffError, ProblemError, RejectedError) as error:
-        count.settle(0)
+    except (BrokenOffError, ProblemError, RejectedError, RetryLaterError) as error:
+        count.drain()
         raise _broken_off(error, count) from None
     finally:
-        count_readings(_SOURCE, count.accepted, count.errors)
+        count.drain()
+        _meter(count)
     if count.total and not count.accepted:
         raise ProblemError("nothing-accepted", "every reading of the body was refused", **count.as_json())
 
 
+def _meter(count: _Count) -> None:
+    count_readings(_SOURCE, count.accepted, ())
+    for name, refusals in count.rejected.items():
+        telemetry.INGEST_REJECTED.labels(_SOURCE, name if name in COLUMNS else "other").inc(refusals)
+
+
 def _submit(services: Services, block: Block, count: _Count) -> None:
     count.total += block.total
-    count.refuse(block.errors)
     if len(block.candidates) == 0:
+        count.refuse(block.errors)
         return
     verdict = validate(block.candidates, services.rules, services.push_origin)
-    count.refuse(verdict.errors)
+    count.refuse([*block.errors, *verdict.errors])
     if verdict.accepted is None:
         return
     count.settle(_OPEN_BLOCKS - 1)
@@ -157,9 +175,8 @@ def _submit(services: Services, block: Block, count: _Count) -> None:
         except QueueFullError:
             if not count.open:
                 raise
-            count.settle(
-                len(count.open) - 1
-            )  # our own blocks fill the queue: the body waits, not the client's next try
+            # Our own blocks fill the queue: the body waits, not the client's next try.
+            count.settle(len(count.open) - 1)
         else:
             count.open.append((done, len(verdict.accepted)))
             return
@@ -169,6 +186,11 @@ def _broken_off(error: Exception, count: _Count) -> Exception:
     """The same error, saying how many readings were committed before it."""
     if count.total == 0 and not isinstance(error, BrokenOffError):
         return error
+    if isinstance(error, RetryLaterError):
+        if count.accepted == 0:
+            return error
+        said = str(error).split("; nothing of this request")[0]
+        return RetryLaterError(f"{said}; {count.accepted} readings before that were stored", error.retry_after_s)
     slug = error.slug if isinstance(error, ProblemError) else "malformed-body"
     detail = f"{error}; {count.accepted} readings before that were stored"
     return ProblemError(slug, detail, **count.as_json())

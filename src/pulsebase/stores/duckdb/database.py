@@ -7,6 +7,7 @@ import logging
 import queue
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from importlib import resources
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 #: Room on the disk that a checkpoint needs besides twice the log's size: one that runs out of it ends the engine.
 _CHECKPOINT_ROOM_BYTES = 2 << 20
+#: How long a checkpoint waits for the questions that began before the last change.
+_CHECKPOINT_PATIENCE_S = 1.0
+_CHECKPOINT_PAUSE_S = 0.005
 _Setting = str | bool | int | float | list[str]
 #: In the engine's words: what stands between us and the file, rather than what is wrong in it.
 _NOT_OURS_TO_OPEN = ("lock", "Permission", "Cannot open file", "Is a directory")
@@ -142,7 +146,7 @@ class Database:
         self._idle.put(connection)
 
     def checkpoint(self) -> None:
-        """Bring the write-ahead log into the file; later, if the disk has no room for it.
+        """Bring the write-ahead log into the file; later, if the disk has no room for it or a long question runs.
 
         Raises:
             StoreUnavailableError: there was no room after all. Nothing is lost, the log has it.
@@ -151,15 +155,20 @@ class Database:
         if shutil.disk_usage(self.path.parent).free < needed:
             logger.warning("the write-ahead log stays as it is: the disk has less than %d bytes of room", needed)
             return
+        give_up_at = time.monotonic() + _CHECKPOINT_PATIENCE_S
         try:
-            self._writer.execute("CHECKPOINT")
+            while not self._checkpointed():
+                if time.monotonic() > give_up_at:
+                    logger.info("the write-ahead log stays as it is until a long question has its answer")
+                    return
+                time.sleep(_CHECKPOINT_PAUSE_S)
         except duckdb.Error as error:
             self._raise_ours(error)
             raise
 
     def size_of_log(self) -> int:
         """The bytes of the write-ahead log."""
-        log = self.path.with_name(self.path.name + ".wal")
+        log = log_path(self.path)
         return log.stat().st_size if log.exists() else 0
 
     def size_bytes(self) -> int:
@@ -181,6 +190,14 @@ class Database:
             while True:
                 self._idle.get_nowait().close()
         self._writer.close()
+
+    def _checkpointed(self) -> bool:
+        """Not while a question runs that began before the last change: the engine refuses it then."""
+        try:
+            self._writer.execute("CHECKPOINT")
+        except duckdb.TransactionException:
+            return False
+        return True
 
     def _connection(self) -> duckdb.DuckDBPyConnection:
         try:
@@ -207,6 +224,10 @@ class Database:
             raise StoreUnavailableError(f"the database is being opened again: {reason}", retry_after_s=5) from error
         if "Could not write" in text or "No space left" in text:
             raise StoreUnavailableError(f"the database cannot be written: {reason}", retry_after_s=10) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise StoreUnavailableError(
+                f"the database's memory limit was reached: {reason}", retry_after_s=5
+            ) from error
         if "Corrupt database file" in text or "Could not read" in text:
             raise _damaged(self.path, text) from error
 
@@ -224,7 +245,16 @@ def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnecti
             raise StoreVersionError(f"{path} was written by a newer version of DuckDB: {_first_line(text)}") from error
         if isinstance(error, duckdb.IOException) and any(word in text for word in _NOT_OURS_TO_OPEN):
             raise StopError(f"{path} cannot be opened: {_first_line(text)}") from error
+        if "Corrupt WAL" in text:
+            raise StoreCorruptError(
+                f"{log_path(path)} is damaged: {_first_line(text)}; move it away: the journal has the readings too"
+            ) from error
         raise _damaged(path, text) from error
+
+
+def log_path(path: Path) -> Path:
+    """The engine's write-ahead log of a database file."""
+    return path.with_name(path.name + ".wal")
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
@@ -273,8 +303,11 @@ def _damaged(path: Path, text: str) -> PulsebaseError:
 
 
 def _check_length(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Refuse a file that was cut short: the engine itself notices only when it comes to read what is gone."""
-    row = one_row(connection, "SELECT block_size, total_blocks FROM pragma_database_size()")
+    """Refuse a file that was cut short: the engine itself notices only when it comes to read what is gone.
+
+    Free blocks may be missing: those at the end are cut off after a checkpoint whose header still counts them.
+    """
+    row = one_row(connection, "SELECT block_size, used_blocks FROM pragma_database_size()")
     size = path.stat().st_size
     if row is not None and size < _HEADERS_BYTES + row[0] * row[1]:
         raise _damaged(path, f"it was cut short to {size} bytes")

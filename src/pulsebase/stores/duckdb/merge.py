@@ -80,7 +80,7 @@ class MergeBounds:
     """
 
     search_rows: int = 8_000_000
-    fetch_rows: int = 4_000_000
+    fetch_rows: int = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,9 +101,11 @@ class StageSnapshot:
             if first_seq + len(rows) > seq
         ]
 
-    def before(self, seq: int) -> list[Rows]:
-        """The rows up to, not including, sequence number `seq`."""
-        return [rows.take(slice(0, max(seq - first_seq, 0))) for first_seq, rows in self.parts if first_seq < seq]
+    def between(self, seq: int, end_seq: int) -> list[Rows]:
+        """The rows from sequence number `seq` up to, not including, `end_seq`."""
+        found = StageSnapshot(tuple(part for part in self.parts if part[0] < end_seq)).since(seq)
+        surplus = seq + sum(map(len, found)) - end_seq
+        return [*found[:-1], found[-1].take(slice(0, len(found[-1]) - surplus))] if surplus > 0 else found
 
 
 class Stage:

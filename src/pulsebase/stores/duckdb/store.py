@@ -27,7 +27,7 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.rollups import PriorityHistory
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import MAX_US, TimeRange
+from pulsebase.model.timerange import HOUR_US, MAX_US, TimeRange
 from pulsebase.model.users import DevicePriority, User, UserOverview
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
@@ -57,6 +57,9 @@ logger = logging.getLogger(__name__)
 
 #: Little comes in when no more than this is staged between two merges.
 _IDLE_ROWS = 20_000
+#: The most rows of one merge, which holds them in memory several times over.
+_MERGE_ROWS = 2_500_000
+_ROOM_WAIT_S = 20.0
 _ALL_TIME = TimeRange(0, MAX_US)
 
 
@@ -68,7 +71,10 @@ class DuckdbOptions:
         memory_limit: the engine's, in DuckDB's notation.
         threads: the engine's.
         merge_readings: a merge starts once this many readings wait …
+        merge_scattered: … or this many that lie more than an hour behind the newest, since each may touch an hour that
+            queries then have to compute from raw …
         merge_interval_s: … or the oldest has waited this long.
+        most_unmerged: beyond so many unmerged readings writes wait for a merge.
         late_readings: readings for hours settled long ago are brought there once so many of them wait, or when little
         else
             comes in.
@@ -78,8 +84,10 @@ class DuckdbOptions:
 
     memory_limit: str = "1GiB"
     threads: int = 2
-    merge_readings: int = 500_000
-    merge_interval_s: float = 2.0
+    merge_readings: int = 2_000_000
+    merge_scattered: int = 20_000
+    merge_interval_s: float = 20.0
+    most_unmerged: int = 8_000_000
     checkpoint_bytes: int = 32 << 20
     late_readings: int = 500_000
     bounds: MergeBounds = field(default_factory=MergeBounds)
@@ -112,6 +120,9 @@ class DuckdbStore:
         self._naming = threading.Lock()  # taken after the right to write the database, if both are
         self._wake = threading.Event()
         self._stopping = False
+        self._merged = threading.Condition()
+        self._newest_us = 0
+        self._scattered = 0
         self._origins: dict[tuple[str, str], int] = {}
         self._wanted_quarters: set[int] = set()
         self._merges = 0
@@ -320,7 +331,9 @@ class DuckdbStore:
 
     def merge(self) -> None:
         """Bring everything that is staged now, and everything that is late, where it belongs."""
-        self._merge_staged()
+        upto_seq = self._stage.next_seq
+        while self._merge_staged() < upto_seq:
+            pass
         while self._settle_late():
             pass
 
@@ -346,8 +359,8 @@ class DuckdbStore:
         table = batch.table.combine_chunks()
         user_no = _numbers(table["user_id"].chunk(0) if len(batch) else None, self._users)
         device_no = _numbers(table["device_id"].chunk(0) if len(batch) else None, self._devices)
-        confidence = table["confidence"].fill_null(int(NO_CONFIDENCE)).to_numpy()
-        times_us = table["time"].cast(pa.int64()).to_numpy()
+        confidence = _filled(table["confidence"].combine_chunks())
+        times_us = table["time"].combine_chunks().view(pa.int64()).to_numpy()
         return Rows(
             user_no,
             device_no,
@@ -360,13 +373,29 @@ class DuckdbStore:
     def _append(self, rows: Rows) -> None:
         if len(rows) == 0:
             return
+        self._wait_for_room()
         self._journal.append(Frame.of(self._stage.next_seq, self._users.new(), self._devices.new(), rows))
         # Names before rows: a merge that takes the rows must find their names.
         self._users.publish()
         self._devices.publish()
         self._stage.append(rows)
-        if len(self._stage) >= self._options.merge_readings:
+        self._newest_us = max(self._newest_us, int(rows.t.max()))
+        self._scattered += int(np.count_nonzero(rows.t < self._newest_us - HOUR_US))
+        if len(self._stage) >= self._options.merge_readings or self._scattered >= self._options.merge_scattered:
             self._wake.set()
+
+    def _wait_for_room(self) -> None:
+        """Hold writes back while merges are far behind.
+
+        Raises:
+            StoreUnavailableError: they do not catch up.
+        """
+        if len(self._stage) < self._options.most_unmerged:
+            return
+        with self._merged:
+            self._wake.set()
+            if not self._merged.wait_for(lambda: len(self._stage) < self._options.most_unmerged, _ROOM_WAIT_S):
+                raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
 
     def _maintain(self) -> None:
         while not self._stopping:
@@ -383,7 +412,10 @@ class DuckdbStore:
 
     def _maintain_once(self) -> None:
         before = len(self._stage)
+        self._scattered = 0
         self._merge_staged()
+        while len(self._stage) >= self._options.merge_readings and not self._stopping:
+            self._merge_staged()
         idle = before < _IDLE_ROWS
         while not self._stopping and (self._late_rows >= self._options.late_readings or idle) and self._settle_late():
             idle = idle and len(self._stage) < _IDLE_ROWS
@@ -400,17 +432,20 @@ class DuckdbStore:
             persist_names(connection, self._users.unpersisted() + new_users, self._devices.unpersisted() + new_devices)
         self._users.persisted, self._devices.persisted = len(self._users), len(self._devices)
 
-    def _merge_staged(self) -> None:
-        """Bring what is staged into the database, in one transaction."""
+    def _merge_staged(self) -> int:
+        """Bring what is staged, but no more than one merge takes, into the database, in one transaction.
+
+        Returns the sequence number up to which everything is merged.
+        """
         with self._database_writes:
             staged = self._stage.snapshot()
             started = time.perf_counter()
             with self._database.writing() as connection:
                 state = read_state(connection)
-                parts = staged.since(state.merged_seq)
+                parts = staged.between(state.merged_seq, state.merged_seq + _MERGE_ROWS)
                 upto_seq = state.merged_seq + sum(len(part) for part in parts)
                 if upto_seq == state.merged_seq:
-                    return
+                    return upto_seq
                 new_users, new_devices = self._users.unpersisted(), self._devices.unpersisted()
                 persist_names(connection, new_users, new_devices)
                 done = self._merge_in(connection, state).staged(Rows.concatenated(parts), state.merged_seq)
@@ -418,8 +453,11 @@ class DuckdbStore:
             self._users.persisted += len(new_users)
             self._devices.persisted += len(new_devices)
             self._late_rows = done.late_rows
-            self._stage.drop_before(upto_seq)
+            with self._merged:
+                self._stage.drop_before(upto_seq)
+                self._merged.notify_all()
             self._count_merge(started)
+            return upto_seq
 
     def _settle_late(self) -> bool:
         """Bring a piece of the late rows where it belongs; whether there was one."""
@@ -551,9 +589,23 @@ def _read_priorities(connection: duckdb.DuckDBPyConnection, epoch: int) -> _Prio
     return _Priorities(epoch, dict(of_user))
 
 
+def _filled(column: pa.Array) -> npt.NDArray[np.int8]:
+    if column.null_count == len(column):
+        return np.full(len(column), NO_CONFIDENCE, np.int8)
+    filled: npt.NDArray[np.int8] = column.fill_null(int(NO_CONFIDENCE)).to_numpy()
+    return filled
+
+
 def _numbers(ids: pa.DictionaryArray | None, names: Names) -> npt.NDArray[np.int32]:
+    """The numbers of texts. A text that stands in the dictionary but in no row, its rows being refused, gets none."""
     if ids is None:
         return np.empty(0, np.int32)
-    numbers = np.array(names.numbers(ids.dictionary.to_pylist()), np.int32)
     codes: npt.NDArray[np.int32] = ids.indices.to_numpy(zero_copy_only=False)
+    used = np.zeros(len(ids.dictionary), np.bool_)
+    used[codes] = True
+    texts = ids.dictionary.to_pylist()
+    numbers = np.full(len(texts), -1, np.int32)
+    numbers[used] = names.numbers(
+        texts if used.all() else [text for text, is_used in zip(texts, used, strict=True) if is_used]
+    )
     return numbers[codes]

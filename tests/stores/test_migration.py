@@ -1,0 +1,66 @@
+"""An older file is brought forward after it was copied; a migration that fails changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pulsebase.stores.duckdb import database
+from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
+from tests.stores.harness import Reading, at, write
+
+OPTIONS = DuckdbOptions(merge_interval_s=3600, memory_limit="512MiB")
+READING = Reading(at("2024-01-15T10:00:00"), 7200)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store of today's schema with a merged and an unmerged reading."""
+    path = tmp_path / "store.duckdb"
+    store = DuckdbStore(path, OPTIONS)
+    write(store, READING)
+    store.merge()
+    write(store, READING._replace(time_us=READING.time_us + 1))
+    store.close()
+    return path
+
+
+def with_migration(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    known = database.migrations()
+    monkeypatch.setattr(database, "migrations", lambda: [*known, (known[-1][0] + 1, sql)])
+
+
+def test_an_older_file_is_copied_and_brought_forward(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = database.migrations()[-1][0]
+    with_migration(monkeypatch, "ALTER TABLE users ADD COLUMN note VARCHAR; UPDATE users SET note = 'kept'")
+    store = DuckdbStore(path, OPTIONS)
+    assert store.stored().num_rows == 2
+    assert store.select("SELECT note FROM users", 10, None).to_pylist() == [{"note": "kept"}]
+    assert store.check().problems == ()
+    store.close()
+    copy = path.with_name(f"{path.name}.before-schema-{newest + 1}")
+    with duckdb.connect(str(copy)) as before:
+        version = before.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
+        assert version == [(str(newest),)]
+        assert before.execute("SELECT count(*) FROM readings").fetchall() == [(1,)]
+
+
+def test_a_file_is_brought_forward_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_migration(monkeypatch, "ALTER TABLE users ADD COLUMN note VARCHAR")
+    DuckdbStore(path, OPTIONS).close()
+    store = DuckdbStore(path, OPTIONS)
+    assert store.stored().num_rows == 2
+    store.close()
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        with_migration(patched, "ALTER TABLE users ADD COLUMN note VARCHAR; SELECT no_such_column FROM users")
+        with pytest.raises(duckdb.Error):
+            DuckdbStore(path, OPTIONS)
+    store = DuckdbStore(path, OPTIONS)
+    assert "note" not in store.select("SELECT * FROM users", 10, None).column_names
+    assert store.stored().num_rows == 2
+    store.close()
