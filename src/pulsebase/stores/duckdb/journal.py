@@ -11,6 +11,7 @@ acknowledged and is dropped. Anything else that does not check out is corruption
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -134,9 +135,19 @@ class Journal:
             if int(following.stem) <= seq:
                 path.unlink()
 
+    def clear(self) -> None:
+        """Remove every file; the next append starts a new one. Nothing may be in them that is not elsewhere."""
+        self.close()
+        for path in self._paths():
+            path.unlink()
+
     def size_bytes(self) -> int:
         """The bytes of all files."""
-        return sum(path.stat().st_size for path in self._paths())
+        size_bytes = 0
+        for path in self._paths():
+            with contextlib.suppress(FileNotFoundError):  # merged and removed meanwhile
+                size_bytes += path.stat().st_size
+        return size_bytes
 
     def close(self) -> None:
         """Let go of the file in use."""

@@ -60,6 +60,8 @@ _IDLE_ROWS = 20_000
 #: The most rows of one merge, which holds them in memory several times over.
 _MERGE_ROWS = 2_500_000
 _ROOM_WAIT_S = 20.0
+#: A journal below this size is left alone when there is nothing else to do.
+_SMALL_JOURNAL_BYTES = 1 << 20
 _ALL_TIME = TimeRange(0, MAX_US)
 
 
@@ -420,6 +422,8 @@ class DuckdbStore:
         while not self._stopping and (self._late_rows >= self._options.late_readings or idle) and self._settle_late():
             idle = idle and len(self._stage) < _IDLE_ROWS
         self._build_quarters()
+        if idle:
+            self._trim_journal()
 
     def _name(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> None:
         """Make these people and devices known, durably. The caller holds the right to write the database."""
@@ -471,6 +475,15 @@ class DuckdbStore:
             self._late_rows = done.late_rows
             self._count_merge(started)
             return True
+
+    def _trim_journal(self) -> None:
+        """Let go of the whole journal while nothing in it is needed."""
+        if len(self._stage) or self._journal.size_bytes() < _SMALL_JOURNAL_BYTES:
+            return
+        self._checkpoint()
+        with self._naming:  # no commit meanwhile
+            if len(self._stage) == 0 and self._database.size_of_log() == 0:
+                self._journal.clear()
 
     def _build_quarters(self) -> None:
         """Keep quarters of an hour for the people for whom they were asked."""
