@@ -12,7 +12,8 @@ import pytest
 from tests.support.load import Client, Load
 from tests.support.process import Place, Server, serving, wait_until
 
-ROUNDS = 20
+#: A start takes most of a round. `test_merge_kill` covers each step; here it is a whole server under load.
+ROUNDS = 12
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def busy(clients: Sequence[Client], answers: int) -> bool:
     return all(client.answers >= answers for client in clients)
 
 
-def test_twenty_kills_at_random_moments_lose_nothing_acknowledged(place: Place) -> None:
+def test_kills_at_random_moments_lose_nothing_acknowledged(place: Place) -> None:
     clients, moments = people(seed=1), random.Random(7)
     for _ in range(ROUNDS):
         with serving(place) as server:

@@ -1,0 +1,114 @@
+"""The process is killed at every single step of writing, merging, settling and checkpointing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pulsebase.stores.duckdb.store import DuckdbStore
+from pulsebase.stores.memory import MemoryStore
+from tests.support.victim import OPTIONS, answers, begin, killed_before, ops, prepared
+
+#: More steps than there can be: the loop ends when a process got through.
+MOST_STEPS = 1000
+
+
+@pytest.fixture(scope="module")
+def truth() -> list[list[Any]]:
+    """What must be answered after none, one, two … of the operations."""
+    oracle = MemoryStore()
+    begin(oracle)
+    states = [answers(oracle)]
+    for op in ops():
+        if op.change:
+            op.change(oracle)
+        states.append(answers(oracle))
+    return states
+
+
+@pytest.mark.parametrize(
+    ("begun", "end", "must_be_met"),
+    [
+        (0, 5, ["INSERT INTO users", "INSERT INTO readings", "DELETE FROM readings", "INSERT INTO late", "COMMIT"]),
+        (5, 9, ["INSERT INTO q15 ", "INSERT INTO late", "UPDATE state", "Stage.append", "Stage.drop_before"]),
+        (
+            9,
+            11,
+            ["DELETE FROM late", "DELETE FROM d1", "INSERT INTO d1", "INSERT OR REPLACE INTO priorities", "CHECKPOINT"],
+        ),
+        (11, 16, ["write", "the second half of write", "fdatasync", "Path.unlink", "Journal.rotate", "the end"]),
+    ],
+    ids=["written and merged", "merged behind late rows", "settled and decided again", "checkpointed and closed"],
+)
+def test_a_kill_at_any_step_loses_nothing_and_leaves_nothing_by_halves(
+    truth: list[list[Any]], tmp_path: Path, begun: int, end: int, must_be_met: list[str]
+) -> None:
+    prepared(tmp_path / "template" / "store.duckdb", ops()[:begun])
+    met = list(every_kill(tmp_path, truth, begun, end))
+    for step in must_be_met:
+        assert any(where.startswith(step) for where in met), f"no kill before {step}: {met}"
+
+
+def test_a_kill_while_a_killed_store_is_opened_again_loses_nothing(truth: list[list[Any]], tmp_path: Path) -> None:
+    path = tmp_path / "template" / "store.duckdb"
+    prepared(path, ops()[:4])
+    done = killed_in_the_middle_of(path, "the second half of write", begun=4, end=9)
+    assert done == 1  # merged, and then half of a commit
+    met = list(every_kill(tmp_path, truth, 5, 5))
+    assert "ftruncate" in met  # of the half commit
+
+
+def every_kill(folder: Path, truth: list[list[Any]], begun: int, end: int) -> Iterator[str]:
+    """Kill one process a step, two at a time, until one gets through; where each was killed."""
+    kill = partial(kill_and_look, folder, truth, begun, end)
+    with ThreadPoolExecutor(2) as pool:
+        for step in range(0, MOST_STEPS, 2):
+            for killed, where in pool.map(kill, (step, step + 1)):
+                if not killed:
+                    return
+                yield where
+    raise AssertionError("no process ever got through")
+
+
+def kill_and_look(folder: Path, truth: list[list[Any]], begun: int, end: int, step: int) -> tuple[bool, str]:
+    """Whether the process was killed, and where; the store it leaves is as it must be."""
+    mine = folder / str(step)
+    shutil.copytree(folder / "template", mine)
+    path = mine / "store.duckdb"
+    killed, done, where = killed_before(step, path, begun, end)
+    # What was not acknowledged happened or did not.
+    look(path, truth[begun + done : begun + done + 2], f"step {step}, {where}")
+    shutil.rmtree(mine)
+    return killed, where
+
+
+def killed_in_the_middle_of(path: Path, where: str, begun: int, end: int) -> int:
+    """Kill a process before its first step of this name; how many operations it finished. The store stays so."""
+    for step in range(MOST_STEPS):
+        trial = path.parent.with_name(f"trial-{step}")
+        shutil.copytree(path.parent, trial)
+        killed, done, before = killed_before(step, trial / path.name, begun, end)
+        assert killed, f"no step {where}"
+        if before.startswith(where):
+            shutil.rmtree(path.parent)
+            trial.rename(path.parent)
+            return done
+        shutil.rmtree(trial)
+    raise AssertionError(f"no step {where}")
+
+
+def look(path: Path, allowed: list[list[Any]], where: str) -> None:
+    store = DuckdbStore(path, OPTIONS)
+    try:
+        found = answers(store)
+        assert found in allowed, where
+        assert store.check().problems == (), where
+        assert store.stored() == found[0], f"{where}, merged"
+    finally:
+        store.close()

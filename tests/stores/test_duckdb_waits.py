@@ -1,0 +1,88 @@
+"""What waits for what inside the embedded store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pulsebase.model.users import DevicePriority, User
+from pulsebase.stores.duckdb import store as store_module
+from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
+from tests.stores.harness import at, write
+from tests.support.victim import run_of
+
+TEN = at("2024-01-15T10:00:00")
+BY_HAND = DuckdbOptions(memory_limit="256MiB", merge_interval_s=3600)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DuckdbStore]:
+    store = DuckdbStore(tmp_path / "store.duckdb", BY_HAND)
+    yield store
+    store.close()
+
+
+def test_people_and_priorities_change_while_a_long_question_runs(store: DuckdbStore) -> None:
+    """The engine takes no checkpoint then; the changes hold all the same, and the next checkpoint has them."""
+    write(store, *run_of("ann", "device_a", TEN, 50, 6000), *run_of("ann", "device_b", TEN, 50, 7000))
+    store.merge()
+    with store._database.reading() as question:
+        question.execute("SELECT count(*) FROM readings").fetchall()
+        store.put_user(User("ann", "Ann"))
+        store.put_priority(DevicePriority("ann", "device_b", 0, 0))
+        assert store.user("ann") == User("ann", "Ann")
+        assert store._database.size_of_log() > 0
+    store._checkpoint()
+    assert store._database.size_of_log() == 0
+    assert store.check().problems == ()
+
+
+def test_a_checkpoint_waits_for_a_short_question(store: DuckdbStore) -> None:
+    write(store, *run_of("ann", "device_a", TEN, 50, 6000))
+    store.merge()
+    asked, ended = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        with store._database.reading() as question:
+            question.execute("SELECT count(*) FROM readings").fetchall()
+            asked.set()
+            ended.wait(0.2)
+
+    with ThreadPoolExecutor(1) as pool:
+        question = pool.submit(ask)
+        assert asked.wait(30)
+        store.put_user(User("ann", "Ann"))
+        ended.set()
+        question.result()
+    assert store._database.size_of_log() == 0
+
+
+@pytest.mark.xfail(strict=True, reason="who waits for room keeps the right to give names, which the other needs")
+def test_a_write_that_waits_for_room_and_a_new_person_do_not_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_ROOM_WAIT_S", 1.0)
+    waits, wait_for_room = threading.Event(), DuckdbStore._wait_for_room
+
+    def noted(store: DuckdbStore) -> None:
+        if len(store._stage) >= 50:
+            waits.set()
+        wait_for_room(store)
+
+    monkeypatch.setattr(DuckdbStore, "_wait_for_room", noted)
+    store = DuckdbStore(tmp_path / "store.duckdb", replace(BY_HAND, most_unmerged=50))
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            with store._database_writes:  # as a change of the registry holds it
+                write(store, *run_of("ann", "device_a", TEN, 50, 6000))
+                waiting = pool.submit(write, store, *run_of("ann", "device_a", TEN, 50, 7000))
+                assert waits.wait(30)
+                store.put_user(User("bob", "Bob"))
+            waiting.result()  # a merge made room
+    finally:
+        store.close()
