@@ -80,7 +80,7 @@ class TestDuckdbStore(StoreLaws, harness=DuckdbHarness):
     pass
 
 
-TestDuckdbMachine = machine_of(DuckdbHarness, max_examples=40)
+TestDuckdbMachine = machine_of(DuckdbHarness, max_examples=25)
 
 
 class LateHarness(DuckdbHarness):
@@ -96,4 +96,4 @@ class TestDuckdbStoreWithLateRows(StoreLaws, harness=LateHarness):
     pass
 
 
-TestDuckdbMachineWithLateRows = machine_of(LateHarness, max_examples=40)
+TestDuckdbMachineWithLateRows = machine_of(LateHarness, max_examples=25)

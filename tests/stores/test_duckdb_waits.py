@@ -66,7 +66,6 @@ def test_a_checkpoint_waits_for_a_short_question(store: DuckdbStore) -> None:
     assert store._database.size_of_log() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="who waits for room keeps the right to give names, which the other needs")
 def test_a_write_that_waits_for_room_and_a_new_person_do_not_wait_for_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +91,6 @@ def test_a_write_that_waits_for_room_and_a_new_person_do_not_wait_for_each_other
         store.close()
 
 
-@pytest.mark.xfail(strict=True, reason="a deletion takes no part in the lock that keeps commits out meanwhile")
 def test_a_deletion_while_the_journal_is_let_go_of_is_durable(
     store: DuckdbStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

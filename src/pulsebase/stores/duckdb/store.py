@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -137,6 +137,7 @@ class DuckdbStore:
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write`."""
+        self._wait_for_room()
         with self._naming, self._given_names():
             self._append(Rows.concatenated([self._rows(batch) for batch in batches]))
 
@@ -148,11 +149,10 @@ class DuckdbStore:
         with self._person(user_no, None) as snapshot:
             rows = snapshot.rows(interval, selection)
         if len(rows):
-            self._append(
-                Rows(
-                    rows.user_no, rows.device_no, rows.t, np.full_like(rows.v, TOMBSTONE), rows.confidence, rows.origin
-                )
-            )
+            tombstones = replace(rows, v=np.full_like(rows.v, TOMBSTONE))
+            self._wait_for_room()
+            with self._naming:
+                self._append(tombstones)
         return len(rows)
 
     def register_origin(self, kind: str, name: str) -> int:
@@ -373,9 +373,9 @@ class DuckdbStore:
         )
 
     def _append(self, rows: Rows) -> None:
+        """Make rows durable, then visible. The caller holds `_naming`, which keeps the journal from being cleared."""
         if len(rows) == 0:
             return
-        self._wait_for_room()
         self._journal.append(Frame.of(self._stage.next_seq, self._users.new(), self._devices.new(), rows))
         # Names before rows: a merge that takes the rows must find their names.
         self._users.publish()
