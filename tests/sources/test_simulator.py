@@ -110,8 +110,8 @@ def test_a_load_counts_what_the_server_counts_and_tries_again_when_it_is_busy() 
 
 def test_a_paced_load_ends_after_its_duration() -> None:
     steps = run(LoadSpec(rate=2_000.0, duration_s=0.3, batch_readings=20), httpx.MockTransport(Server()))
-    assert len(steps) > 3
-    assert steps[-1].elapsed_s < 3
+    assert steps[-1].finished
+    # How many requests got their turn is the machine's affair; none may come after the end of the load.
     assert 0 < steps[-1].sent <= 700
 
 
