@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import numpy as np
-
+from pulsebase.api.decode import Parsed, columns_of_parsed
 from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
 from pulsebase.model.errors import FieldError
 
@@ -48,12 +47,9 @@ class _LineError(Exception):
         self.field = field
 
 
-_Point = tuple[int, str, str, int, float, int]
-
-
 def parse_lines(body: bytes, precision: str, now_us: int) -> ParsedLines:
     """The readings of a body. Tags other than `user_id` and `device_id` are passed over: agents add their own."""
-    points: list[_Point] = []
+    points: list[Parsed] = []
     errors: list[FieldError] = []
     for number, raw in enumerate(body.split(b"\n"), 1):
         line = raw.strip()
@@ -65,20 +61,10 @@ def parse_lines(body: bytes, precision: str, now_us: int) -> ParsedLines:
             errors.append(FieldError("line", "is not UTF-8", number))
         except _LineError as error:
             errors.append(FieldError(error.field, str(error), number))
-    columns = list(zip(*points, strict=True)) or [()] * 6
-    positions, users, devices, times, values, confidences = columns
-    candidates = Candidates(
-        users,
-        devices,
-        np.array(times, np.int64),
-        np.array(values, np.float64),
-        np.array(confidences, np.int8),
-        np.array(positions, np.int64),
-    )
-    return ParsedLines(candidates, errors)
+    return ParsedLines(columns_of_parsed(points), errors)
 
 
-def _point(number: int, line: str, precision: str, now_us: int) -> _Point:
+def _point(number: int, line: str, precision: str, now_us: int) -> Parsed:
     match = _LINE.fullmatch(line)
     if match is None:
         raise _LineError("line", "is not line protocol")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.identifiers import ID_PATTERN, identifier_problem
 from pulsebase.model.metrics import HEART_RATE
 
 
@@ -26,9 +26,7 @@ Identifier = Annotated[
     str,
     BeforeValidator(_lost_plus),
     AfterValidator(_checked_id),
-    Field(
-        description="1–128 of `A–Z a–z 0–9 . _ : @ + -`", json_schema_extra={"pattern": "^[A-Za-z0-9._:@+-]{1,128}$"}
-    ),
+    Field(description="1–128 of `A–Z a–z 0–9 . _ : @ + -`", json_schema_extra={"pattern": ID_PATTERN}),
 ]
 Zone = Annotated[
     str, BeforeValidator(_lost_plus), Field(description="IANA time zone of bare dates, local times and days.")

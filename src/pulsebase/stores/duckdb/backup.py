@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pulsebase.model.errors import RejectedError, StoreUnavailableError
 from pulsebase.stores.contract import BackupReport
+from pulsebase.stores.duckdb.journal import sync_folder
 
 
 def copy_store(database: Path, journal: Path, folder: Path) -> BackupReport:
@@ -33,7 +34,7 @@ def copy_store(database: Path, journal: Path, folder: Path) -> BackupReport:
         if target.exists():
             target.rmdir()
         unfinished.rename(target)
-        _flush_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -52,18 +53,10 @@ def _flush(folder: Path) -> int:
     size_bytes = 0
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
-            _flush_folder(path)
+            sync_folder(path)
             continue
         with path.open("rb+") as file:
             os.fsync(file.fileno())
             size_bytes += os.fstat(file.fileno()).st_size
-    _flush_folder(folder)
+    sync_folder(folder)
     return size_bytes
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -65,7 +65,7 @@ class Journal:
         self._broken = False
         if not folder.is_dir():
             folder.mkdir(parents=True)
-            _sync(folder.parent)
+            sync_folder(folder.parent)
 
     def replay(self, merged_seq: int) -> Iterator[Frame]:
         """The frames that hold rows from `merged_seq` on, oldest first.
@@ -124,7 +124,7 @@ class Journal:
         try:
             self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._size = os.fstat(self._file).st_size
-            _sync(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             raise StoreUnavailableError(f"the journal cannot be written: {error.strerror}", retry_after_s=10) from error
 
@@ -203,7 +203,7 @@ class Journal:
             at = end
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the entries of a folder last."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -189,14 +189,14 @@ class DuckdbStore:
         with self._database_writes:
             self._name([user.user_id], [])
             with self._database.writing() as connection:
-                people.put_user(connection, self._number_of(user.user_id), user)
+                people.put_user(connection, self._users.number(user.user_id), user)
             self._checkpoint()
 
     def put_priority(self, priority: DevicePriority) -> None:
         """See `contract.Registry.put_priority`."""
         with self._database_writes:
             self._name([priority.user_id], [priority.device_id])
-            user_no, device_no = self._number_of(priority.user_id), self._devices.number(priority.device_id)
+            user_no, device_no = self._users.number(priority.user_id), self._devices.number(priority.device_id)
             with self._database.writing() as connection:
                 people.put_priority(connection, user_no, device_no, priority)
                 resolve_contested(connection, user_no, device_no)
@@ -207,7 +207,7 @@ class DuckdbStore:
         with self._database_writes:
             self._name([summary.user_id for summary in summaries], [])
             with self._database.writing() as connection:
-                people.put_summaries(connection, [(self._number_of(each.user_id), each) for each in summaries])
+                people.put_summaries(connection, [(self._users.number(each.user_id), each) for each in summaries])
             self._checkpoint()
 
     # --- Reader: called by any thread -------------------------------------------------------------------------------
@@ -530,9 +530,6 @@ class DuckdbStore:
             raise
         self._users.publish()
         self._devices.publish()
-
-    def _number_of(self, user_id: str) -> int:
-        return self._users.number(user_id)
 
     @contextlib.contextmanager
     def _person(
