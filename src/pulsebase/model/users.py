@@ -42,10 +42,15 @@ class UserOverview:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """A source of readings; the id is global, its priority is a person's own affair."""
+class DeviceOverview:
+    """A device of a person and what is stored of it: all readings, losers and confidence 0 included. Times in
+    microseconds UTC.
+    """
 
     device_id: str
+    readings: int
+    first_us: int | None
+    last_us: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DevicePriority, User, UserOverview
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 
 #: A raw answer: one row a reading, by time, then device. `value` in hundredths of the unit.
 RAW_SCHEMA = pa.schema(
@@ -44,6 +44,16 @@ BUCKET_SCHEMA = pa.schema(
         pa.field("max", pa.int16(), nullable=False),
         pa.field("minutes", pa.int64(), nullable=False),
         pa.field("device_id", pa.string()),
+    ]
+)
+
+#: What people's readings of a period come to: one row a person with at least one counted reading, by id (bytes).
+TOTALS_SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("sum", pa.int64(), nullable=False),
+        pa.field("minutes", pa.int64(), nullable=False),
     ]
 )
 
@@ -101,6 +111,7 @@ class SeriesQuery:
     Attributes:
         user_id: the person.
         range: half-open; already widened to whole buckets of `resolution` (`day_starts[0]`, `day_starts[-1]` for days).
+            Hours alone may be cut: an hour at the edge then counts only its readings inside the range.
         resolution: the rung.
         device_id: this device alone, no resolution between devices.
         include_all: the readings of every device, or of `device_id` alone when both are given; raw then also shows
@@ -119,6 +130,26 @@ class SeriesQuery:
     include_all: bool = False
     day_starts: Sequence[int] = field(default=())
     limit: int | None = None
+    timeout_s: float | None = None
+    cancellation: Cancellation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsQuery:
+    """What the readings of many people come to over one period.
+
+    Attributes:
+        range: half-open, exact: nothing is widened.
+        genders: people of one of these alone; None for anybody.
+        born_by: people born on this day or before alone, which leaves out those whose birth date is not known; None
+            for anybody.
+        timeout_s: the time after which the query is cancelled; None for no limit.
+        cancellation: stops the query when it is taken back, with `QueryCancelledError`.
+    """
+
+    range: TimeRange
+    genders: frozenset[str] | None = None
+    born_by: date | None = None
     timeout_s: float | None = None
     cancellation: Cancellation | None = None
 
@@ -175,6 +206,13 @@ class Registry(Protocol):
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """Keep the days; the same person, day and method again replaces it. Unknown people come into being."""
 
+    def remove_user(self, user_id: str) -> int:
+        """Remove the person with their readings, priorities and summaries; how many readings went.
+
+        They are unknown afterwards: no answer has them. Should readings of that id come again, a new person comes into
+        being.
+        """
+
 
 class Reader(Protocol):
     """The half of a store that queries need. Every call answers from one consistent state."""
@@ -192,6 +230,16 @@ class Reader(Protocol):
             QueryCancelledError: the query was taken back.
         """
 
+    def totals(self, query: TotalsQuery) -> pa.Table:
+        """`TOTALS_SCHEMA` rows: the counted readings of each minute's winner inside the range, by person.
+
+        Devices are resolved as in `series`: a minute that the range cuts is won by the whole minute's winner.
+
+        Raises:
+            QueryTimeoutError: longer than `timeout_s`.
+            QueryCancelledError: the query was taken back.
+        """
+
     def user(self, user_id: str) -> User | None:
         """The person, or None if nobody of that id is known."""
 
@@ -203,6 +251,9 @@ class Reader(Protocol):
 
     def overview(self, user_id: str) -> UserOverview | None:
         """One person and what is stored of them."""
+
+    def devices(self, user_id: str) -> list[DeviceOverview]:
+        """The devices the person has readings of, or priorities for, by id (bytes)."""
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         """The person's stored days from `first` to `last`, both included, by day, then method (none first)."""
@@ -253,6 +304,9 @@ class Store(Writer, Registry, Reader, Protocol):
 
     def check(self) -> CheckReport:
         """Compare what is kept twice: every rollup with a recomputation from the raw readings."""
+
+    def settle(self) -> None:
+        """Bring what the store does in the background with the readings written so far to its end. Answers stay."""
 
     def ping(self) -> None:
         """Raise a `PulsebaseError` if the store cannot answer."""

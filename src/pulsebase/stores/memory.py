@@ -16,8 +16,17 @@ from pulsebase.model.errors import FieldError, TooManyRowsError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DevicePriority, User, UserOverview, default_priority
-from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, STORED_SCHEMA, CheckReport, SeriesQuery, Store
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, default_priority
+from pulsebase.stores.contract import (
+    BUCKET_SCHEMA,
+    RAW_SCHEMA,
+    STORED_SCHEMA,
+    TOTALS_SCHEMA,
+    CheckReport,
+    SeriesQuery,
+    Store,
+    TotalsQuery,
+)
 
 _MINUTE_US = 60 * 1_000_000
 _BUCKET_US = {"1s": 1_000_000, "1m": _MINUTE_US, "15m": 15 * _MINUTE_US, "1h": 60 * _MINUTE_US}
@@ -98,17 +107,37 @@ class MemoryStore(Store):
                 kept = self._summaries.setdefault(summary.user_id, {})
                 kept[summary.day, summary.resting_heart_rate_method] = summary
 
+    def remove_user(self, user_id: str) -> int:
+        with self._lock:
+            for kept in (self._users, self._priorities, self._summaries):
+                kept.pop(user_id, None)
+            return len(self._readings.pop(user_id, {}))
+
     # --- Reader ---
 
     def series(self, query: SeriesQuery) -> pa.Table:
         with self._lock:
             shown = self._shown(query)
         # Only now is the range cut: the winner of a minute depends on the whole minute.
-        inside = [reading for reading in shown if query.range.start_us <= reading.time_us < query.range.end_us]
+        inside = [reading for reading in shown if _inside(reading, query.range)]
         table = _raw_table(inside) if query.resolution.value == "raw" else _bucket_table(query, inside)
         if query.limit is not None and table.num_rows > query.limit:
             raise TooManyRowsError([FieldError("interval", f"would give more than {query.limit} rows")])
         return table
+
+    def totals(self, query: TotalsQuery) -> pa.Table:
+        rows = []
+        with self._lock:
+            for user in sorted(self._users.values(), key=lambda user: user.user_id.encode()):
+                if query.genders is not None and user.gender not in query.genders:
+                    continue
+                if query.born_by is not None and (user.birth_date is None or user.birth_date > query.born_by):
+                    continue
+                won = self._of_winners(list(self._readings.get(user.user_id, {}).values()))
+                rows.append((user.user_id, [each for each in won if each.counts and _inside(each, query.range)]))
+        return pa.Table.from_pylist(
+            [_totals_row(user_id, readings) for user_id, readings in rows if readings], schema=TOTALS_SCHEMA
+        )
 
     def user(self, user_id: str) -> User | None:
         with self._lock:
@@ -126,6 +155,17 @@ class MemoryStore(Store):
         with self._lock:
             user = self._users.get(user_id)
             return None if user is None else self._overview(user)
+
+    def devices(self, user_id: str) -> list[DeviceOverview]:
+        with self._lock:
+            readings = list(self._readings.get(user_id, {}).values())
+            known = {reading.device_id for reading in readings}
+            known |= {device_id for device_id, _ in self._priorities.get(user_id, {})}
+        found = []
+        for device_id in sorted(known, key=str.encode):
+            times = [reading.time_us for reading in readings if reading.device_id == device_id]
+            found.append(DeviceOverview(device_id, len(times), min(times, default=None), max(times, default=None)))
+        return found
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         with self._lock:
@@ -154,6 +194,9 @@ class MemoryStore(Store):
         """Count the readings; nothing is kept twice here, so there is nothing to compare."""
         with self._lock:
             return CheckReport(sum(map(len, self._readings.values())), rollup_rows=0, problems=())
+
+    def settle(self) -> None:
+        """Do nothing: there is no background here."""
 
     def ping(self) -> None:
         """Do nothing: memory always answers."""
@@ -210,6 +253,19 @@ def _readings_of(batch: ReadingBatch) -> list[_Reading]:
         _Reading(user_id, device_id, time_us, value, confidence, batch.origin)
         for time_us, user_id, device_id, value, confidence in zip(times_us, *columns, strict=True)
     ]
+
+
+def _inside(reading: _Reading, interval: TimeRange) -> bool:
+    return interval.start_us <= reading.time_us < interval.end_us
+
+
+def _totals_row(user_id: str, readings: list[_Reading]) -> dict[str, int | str]:
+    return {
+        "user_id": user_id,
+        "count": len(readings),
+        "sum": sum(reading.value for reading in readings),
+        "minutes": len({reading.minute_us for reading in readings}),
+    }
 
 
 def _matches(user: User, text: str) -> bool:

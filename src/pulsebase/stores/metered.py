@@ -14,8 +14,8 @@ from pulsebase.model.errors import RejectedError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DevicePriority, User, UserOverview
-from pulsebase.stores.contract import CheckReport, SeriesQuery, Store
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.stores.contract import CheckReport, SeriesQuery, Store, TotalsQuery
 
 
 class MeteredStore:
@@ -48,10 +48,19 @@ class MeteredStore:
         """See `contract.Registry.put_summaries`."""
         self._inner.put_summaries(summaries)
 
+    def remove_user(self, user_id: str) -> int:
+        """See `contract.Registry.remove_user`."""
+        return self._inner.remove_user(user_id)
+
     def series(self, query: SeriesQuery) -> pa.Table:
         """See `contract.Reader.series`."""
         with _timed("series", query.resolution.value):
             return self._inner.series(query)
+
+    def totals(self, query: TotalsQuery) -> pa.Table:
+        """See `contract.Reader.totals`."""
+        with _timed("totals"):
+            return self._inner.totals(query)
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
@@ -67,6 +76,11 @@ class MeteredStore:
         """See `contract.Reader.overview`."""
         with _timed("overview"):
             return self._inner.overview(user_id)
+
+    def devices(self, user_id: str) -> list[DeviceOverview]:
+        """See `contract.Reader.devices`."""
+        with _timed("devices"):
+            return self._inner.devices(user_id)
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         """See `contract.Reader.summaries`."""
@@ -90,6 +104,10 @@ class MeteredStore:
     def check(self) -> CheckReport:
         """See `contract.Store.check`."""
         return self._inner.check()
+
+    def settle(self) -> None:
+        """See `contract.Store.settle`."""
+        self._inner.settle()
 
     def ping(self) -> None:
         """See `contract.Store.ping`."""
