@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from itertools import groupby
 from typing import Unpack
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pytest
 
 from pulsebase.model.errors import TooManyRowsError
-from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.readings import READING_SCHEMA, ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import (
@@ -33,7 +34,14 @@ from pulsebase.model.timerange import (
     local_day_starts,
 )
 from pulsebase.model.users import DevicePriority, User, UserOverview
-from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, STORED_SCHEMA, SeriesQuery, Store
+from pulsebase.stores.contract import (
+    BUCKET_SCHEMA,
+    EXPORT_BATCH_READINGS,
+    RAW_SCHEMA,
+    STORED_SCHEMA,
+    SeriesQuery,
+    Store,
+)
 from tests.stores.harness import Choices, Harness, Reading, ask, at, batch_of, rows_of, span, write
 
 RAW, SECOND, MINUTE, QUARTER, HOUR, DAY = Resolution
@@ -127,6 +135,37 @@ def scattered(seed: int, count: int, days: TimeRange) -> list[Reading]:
         )
         for _ in range(count)
     ]
+
+
+def exported(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str, int, int, int | None]]:
+    """The rows of an export as (person, device, time, value, confidence)."""
+    found = []
+    for batch in batches:
+        assert batch.schema.equals(READING_SCHEMA)
+        assert 0 < batch.num_rows <= EXPORT_BATCH_READINGS
+        table = pa.Table.from_batches([batch])
+        table = table.set_column(2, "time", table["time"].cast(pa.int64()))
+        found += rows_of(table)
+    return found
+
+
+def assert_in_order_of_export(batches: Sequence[pa.RecordBatch]) -> None:
+    """Days ascend and no batch spans two; of a day a person lies together, and each device's readings by time."""
+    days = []
+    groups: dict[int, list[tuple[str, str, int]]] = {}
+    for batch in batches:
+        rows = [(user, device, time_us) for user, device, time_us, *_ in exported([batch])]
+        (day,) = {time_us // DAY_US for *_, time_us in rows}
+        days.append(day)
+        groups.setdefault(day, []).extend(rows)
+    assert days == sorted(days)
+    for rows in groups.values():
+        for place in (0, 1):
+            runs = [key for key, _ in groupby(row[: place + 1] for row in rows)]
+            assert len(runs) == len(set(runs))
+        for _, run in groupby(rows, key=lambda row: row[:2]):
+            times_us = [time_us for *_, time_us in run]
+            assert times_us == sorted(times_us)
 
 
 def _is_of_the_suite(name: str) -> bool:
@@ -1017,6 +1056,89 @@ class StoreLaws:
         for store in states(harness):
             assert rows_of(store.stored()) == expected
             assert sorted(harness.back_door()) == expected
+
+    @settled_or_not
+    def test_an_origin_goes_with_what_is_stored_of_it_and_nothing_else(self, harness: Harness, settled: bool) -> None:
+        store = harness.store
+        watch, file = store.register_origin("push", "watch"), store.register_origin("import", "file")
+        mine = [Reading(TEN + n * MINUTE_US, 9000 + n, "device_a", n % 4) for n in range(200)]
+        store.write([batch_of([Reading(TEN, 7000), Reading(TEN + 1, 7000)], watch), batch_of(mine, file)])
+        if settled:
+            harness.settle()
+        # Came again from elsewhere, on the device of the import: it is the watch's now.
+        store.write([batch_of([Reading(TEN + MINUTE_US, 7100)], watch)])
+        gone = [store.delete_origin(file, 150), store.delete_origin(file, 150), store.delete_origin(file, 150)]
+        assert gone == [150, 49, 0]
+        for each in states(harness):
+            # What the import had replaced at ten sharp does not come back.
+            assert raw(each) == [(1, 7000, "device_a"), (MINUTE_US, 7100, "device_a")]
+            assert day_figures(each) == (2, 14100, 7000, 7100, 2)
+            assert each.delete_origin(file, 150) == 0
+            assert each.check().problems == ()
+
+    @settled_or_not
+    def test_an_origin_may_bring_its_readings_again(self, harness: Harness, settled: bool) -> None:
+        write(harness.store, Reading(TEN, 7000), Reading(TEN, 7000, user_id="bob"))
+        origin = harness.store.register_origin("test", "laws")
+        assert harness.store.delete_origin(origin, 10) == 2
+        if settled:
+            harness.settle()
+        write(harness.store, Reading(TEN, 7200))
+        for store in states(harness):
+            assert raw(store) == [(0, 7200, "device_a")]
+            assert store.user("bob") == User("bob")
+            assert [(each.number, each.readings) for each in store.origins()] == [(origin, 1)]
+
+    def test_origins_say_what_is_stored_of_them_now(self, harness: Harness) -> None:
+        store = harness.store
+        watch, file = store.register_origin("push", "watch"), store.register_origin("import", "file")
+        store.write([batch_of([Reading(TEN + n, 7000) for n in range(5)], watch)])
+        harness.settle()
+        store.write([batch_of([Reading(TEN + n, 7000) for n in range(3, 10)], file)])
+        store.delete("ann", TimeRange(TEN + 9, TEN + 10))
+        for each in states(harness):
+            found = [(origin.number, origin.kind, origin.name, origin.readings) for origin in each.origins()]
+            assert found == [(watch, "push", "watch", 3), (file, "import", "file", 6)]
+            assert [origin.number for origin in each.origins("import")] == [file]
+            assert each.origins("sync") == []
+            assert all(origin.received_us > THAT_DAY.end_us for origin in each.origins())
+
+    def test_an_export_is_every_reading_by_day(self, harness: Harness) -> None:
+        days = span("2024-01-15", "2024-01-19")
+        readings = [reading._replace(user_id=user) for user in ("ann", "bob") for reading in scattered(11, 400, days)]
+        write(harness.store, *readings[:300])
+        harness.settle()
+        write(harness.store, *readings[300:])
+        harness.store.delete("bob", span("2024-01-16T05:00:00", "2024-01-16T09:00:00"))
+        for store in states(harness):
+            expected = [row[:-1] for row in rows_of(store.stored())]
+            batches = list(store.export(ALWAYS))
+            assert sorted(exported(batches)) == sorted(expected)
+            assert_in_order_of_export(batches)
+            part = span("2024-01-16T12:00:00", "2024-01-18T00:00:00")
+            asked = list(store.export(part, ["bob", "nobody", "bob"]))
+            assert sorted(exported(asked)) == sorted(
+                row for row in expected if row[0] == "bob" and part.start_us <= row[2] < part.end_us
+            )
+            assert list(store.export(ALWAYS, [])) == list(store.export(ALWAYS, ["nobody"])) == []
+
+    def test_an_export_is_of_one_state(self, harness: Harness) -> None:
+        days = span("2024-01-15", "2024-01-19")
+        write(harness.store, *scattered(12, 100, days))
+        before = [row[:-1] for row in rows_of(harness.store.stored())]
+        batches = harness.store.export(ALWAYS)
+        found = [next(batches)]
+        write(harness.store, *scattered(13, 100, days))
+        harness.store.delete("ann", span("2024-01-17", "2024-01-18"))
+        assert sorted(exported([*found, *batches])) == sorted(before)
+
+    def test_an_export_that_is_left_half_way_holds_nothing_up(self, harness: Harness) -> None:
+        write(harness.store, *scattered(14, 100, span("2024-01-15", "2024-01-19")))
+        batches = harness.store.export(ALWAYS)
+        next(batches)
+        batches.close()  # type: ignore[attr-defined]
+        for store in states(harness):
+            assert store.check().problems == ()
 
     def test_what_was_answered_never_changes(self, store: Store) -> None:
         write(store, Reading(TEN, 7000))

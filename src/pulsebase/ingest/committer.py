@@ -89,6 +89,10 @@ class Ingestor:
         """Queue a deletion behind the writes before it; the result is how many readings went."""
         return self._command(lambda: self._writer.delete(user_id, interval, device_id))
 
+    def submit_delete_origin(self, origin: int, most: int) -> Future[int]:
+        """Queue a step of `Writer.delete_origin` behind the writes before it; the result is how many readings went."""
+        return self._command(lambda: self._writer.delete_origin(origin, most))
+
     def register_origin(self, kind: str, name: str) -> int:
         """See `Writer.register_origin`; does not wait for the writes in the queue, nor they for it."""
         return self._writer.register_origin(kind, name)

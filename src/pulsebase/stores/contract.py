@@ -70,6 +70,10 @@ STORED_SCHEMA = pa.schema(
 )
 
 
+#: The most rows of one batch of an export.
+EXPORT_BATCH_READINGS = 1 << 17
+
+
 class Cancellation:
     """Lets whoever asked a question take it back while it is answered."""
 
@@ -155,6 +159,21 @@ class TotalsQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What brought readings: a push stream, a sync, an import.
+
+    `number` is what readings are kept under, `received_us` when it was registered, in microseconds UTC, and `readings`
+    how many are stored under it now: one that came again from elsewhere is no longer among them.
+    """
+
+    number: int
+    kind: str
+    name: str
+    received_us: int
+    readings: int
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What a check of a store compared, and each difference in words; no difference means sound."""
 
@@ -182,6 +201,13 @@ class Writer(Protocol):
 
         Durable and visible on return, whole or not at all, as `write`. The person stays known, and one who was not
         known stays so.
+        """
+
+    def delete_origin(self, origin: int, most: int) -> int:
+        """Remove readings that are stored under this number, `most` at most; how many went. 0 says that none is left.
+
+        Durable and visible on return, whole or not at all, as `write`. What those readings had replaced does not come
+        back; people stay known. A large origin takes several calls, so that writes get their turn in between.
         """
 
     def register_origin(self, kind: str, name: str) -> int:
@@ -260,6 +286,18 @@ class Reader(Protocol):
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         """The person's own priorities, by device, then time."""
+
+    def origins(self, kind: str | None = None) -> list[Origin]:
+        """Everything that ever brought readings, or what is of this kind, by number, with what is stored of it now."""
+
+    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Every stored reading inside the interval, counted or not, of these people or of everybody.
+
+        Batches have `READING_SCHEMA` and at most `EXPORT_BATCH_READINGS` rows, each of one UTC day; days ascend. Of a
+        day a person's readings lie together, and those of each device by time. Memory does not grow with the number of
+        readings. All batches are of one state, that of the moment the first is asked for, which the store holds until
+        the iterator ends or is closed.
+        """
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         """The time of the device's last stored reading, counted or not, or None: where a delta sync resumes."""

@@ -6,29 +6,34 @@ It shares no bucket arithmetic with the rest of the package, or one mistake woul
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
 
 from pulsebase.model.errors import FieldError, TooManyRowsError
-from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.readings import READING_SCHEMA, ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, default_priority
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
+    EXPORT_BATCH_READINGS,
     RAW_SCHEMA,
     STORED_SCHEMA,
     TOTALS_SCHEMA,
     CheckReport,
+    Origin,
     SeriesQuery,
     Store,
     TotalsQuery,
 )
 
 _MINUTE_US = 60 * 1_000_000
+_DAY_US = 24 * 60 * _MINUTE_US
 _BUCKET_US = {"1s": 1_000_000, "1m": _MINUTE_US, "15m": 15 * _MINUTE_US, "1h": 60 * _MINUTE_US}
 
 
@@ -59,7 +64,7 @@ class MemoryStore(Store):
         self._readings: dict[str, dict[tuple[int, str], _Reading]] = {}
         self._priorities: dict[str, dict[tuple[str, int], DevicePriority]] = {}
         self._summaries: dict[str, dict[tuple[date, str | None], DailySummary]] = {}
-        self._origins: dict[tuple[str, str], int] = {}
+        self._origins: dict[tuple[str, str], tuple[int, int]] = {}  # number, when it was registered
 
     # --- Writer ---
 
@@ -84,9 +89,17 @@ class MemoryStore(Store):
                 del kept[key]
             return len(doomed)
 
+    def delete_origin(self, origin: int, most: int) -> int:
+        with self._lock:
+            of_origin = [each for kept in self._readings.values() for each in kept.values() if each.origin == origin]
+            for reading in of_origin[:most]:
+                del self._readings[reading.user_id][reading.time_us, reading.device_id]
+            return min(len(of_origin), most)
+
     def register_origin(self, kind: str, name: str) -> int:
         with self._lock:
-            return self._origins.setdefault((kind, name), len(self._origins) + 1)
+            number, _ = self._origins.setdefault((kind, name), (len(self._origins) + 1, time.time_ns() // 1000))
+            return number
 
     # --- Registry ---
 
@@ -176,6 +189,28 @@ class MemoryStore(Store):
         with self._lock:
             found = list(self._priorities.get(user_id, {}).values())
         return sorted(found, key=lambda entry: (entry.device_id.encode(), entry.valid_from_us))
+
+    def origins(self, kind: str | None = None) -> list[Origin]:
+        with self._lock:
+            counts = Counter(reading.origin for kept in self._readings.values() for reading in kept.values())
+            found = [
+                Origin(number, its_kind, name, received_us, counts[number])
+                for (its_kind, name), (number, received_us) in self._origins.items()
+            ]
+        return [origin for origin in found if kind in (None, origin.kind)]
+
+    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        with self._lock:
+            people = list(self._readings) if user_ids is None else list(dict.fromkeys(user_ids))
+            readings = [each for user_id in people for each in self._readings.get(user_id, {}).values()]
+        days: dict[int, list[_Reading]] = {}
+        for reading in readings:
+            if _inside(reading, interval):
+                days.setdefault(reading.time_us // _DAY_US, []).append(reading)
+        for day in sorted(days):
+            of_day = sorted(days[day], key=lambda reading: (reading.user_id, reading.device_id, reading.time_us))
+            for first in range(0, len(of_day), EXPORT_BATCH_READINGS):
+                yield _record_batch(of_day[first : first + EXPORT_BATCH_READINGS])
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         with self._lock:
@@ -282,6 +317,14 @@ def _summary_order(summary: DailySummary) -> tuple[date, bool, bytes]:
 def _table(readings: Iterable[_Reading], schema: pa.Schema) -> pa.Table:
     rows = [{name: getattr(reading, name) for name in schema.names} for reading in readings]
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _record_batch(readings: list[_Reading]) -> pa.RecordBatch:
+    rows = [{"time": reading.time_us} | {name: getattr(reading, name) for name in _COLUMNS} for reading in readings]
+    return pa.RecordBatch.from_pylist(rows, schema=READING_SCHEMA)
+
+
+_COLUMNS = [name for name in READING_SCHEMA.names if name != "time"]
 
 
 def _raw_table(readings: list[_Reading]) -> pa.Table:

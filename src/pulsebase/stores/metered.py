@@ -15,7 +15,7 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
-from pulsebase.stores.contract import CheckReport, SeriesQuery, Store, TotalsQuery
+from pulsebase.stores.contract import CheckReport, Origin, SeriesQuery, Store, TotalsQuery
 
 
 class MeteredStore:
@@ -31,6 +31,10 @@ class MeteredStore:
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`."""
         return self._inner.delete(user_id, interval, device_id)
+
+    def delete_origin(self, origin: int, most: int) -> int:
+        """See `contract.Writer.delete_origin`."""
+        return self._inner.delete_origin(origin, most)
 
     def register_origin(self, kind: str, name: str) -> int:
         """See `contract.Writer.register_origin`."""
@@ -91,6 +95,15 @@ class MeteredStore:
         """See `contract.Reader.priorities`."""
         with _timed("priorities"):
             return self._inner.priorities(user_id)
+
+    def origins(self, kind: str | None = None) -> list[Origin]:
+        """See `contract.Reader.origins`."""
+        with _timed("origins"):
+            return self._inner.origins(kind)
+
+    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """See `contract.Reader.export`. Not timed: it takes as long as whoever reads it."""
+        return self._inner.export(interval, user_ids)
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         """See `contract.Reader.last_time_us`."""

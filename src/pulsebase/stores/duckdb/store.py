@@ -36,6 +36,7 @@ from pulsebase.stores.contract import (
     BackupReport,
     Cancellation,
     CheckReport,
+    Origin,
     SeriesQuery,
 )
 from pulsebase.stores.duckdb import check, people
@@ -52,6 +53,7 @@ from pulsebase.stores.duckdb.series import answer
 from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
 from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage
 from pulsebase.stores.duckdb.watchdog import Watchdog
+from pulsebase.stores.duckdb.whole import WholeSnapshot
 
 logger = logging.getLogger(__name__)
 
@@ -148,11 +150,20 @@ class DuckdbStore:
             return 0
         with self._person(user_no, None) as snapshot:
             rows = snapshot.rows(interval, selection)
+        return self._bury(rows)
+
+    def delete_origin(self, origin: int, most: int) -> int:
+        """See `contract.Writer.delete_origin`."""
+        with self._whole() as snapshot:
+            rows = snapshot.of_origin(origin, most)
+        return self._bury(rows)
+
+    def _bury(self, rows: Rows) -> int:
+        """Write a tombstone for each of the rows; how many there are."""
         if len(rows):
-            tombstones = replace(rows, v=np.full_like(rows.v, TOMBSTONE))
             self._wait_for_room()
             with self._naming:
-                self._append(tombstones)
+                self._append(replace(rows, v=np.full_like(rows.v, TOMBSTONE)))
         return len(rows)
 
     def register_origin(self, kind: str, name: str) -> int:
@@ -263,6 +274,20 @@ class DuckdbStore:
             if number == user_no
         ]
         return sorted(found, key=lambda entry: (entry.device_id, entry.valid_from_us))
+
+    def origins(self, kind: str | None = None) -> list[Origin]:
+        """See `contract.Reader.origins`."""
+        with self._whole() as snapshot:
+            return snapshot.origins(kind)
+
+    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """See `contract.Reader.export`. Everything is merged first, so that little has to be put together on the way.
+
+        While the state is held, the engine's log and the journal are not trimmed.
+        """
+        self.merge()
+        with self._whole() as snapshot:
+            yield from snapshot.export(interval, user_ids)
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         """See `contract.Reader.last_time_us`."""
@@ -547,6 +572,12 @@ class DuckdbStore:
             history = self._priorities_at(connection, state.epoch).of_user.get(user_no, {})
             want = self._wanted_quarters.add
             yield PersonSnapshot(connection, deadline, user_no, staged, history, self._devices, want)
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[WholeSnapshot]:
+        stage = self._stage.snapshot()  # before the database's snapshot, see above
+        with self._database.reading() as connection:
+            yield WholeSnapshot.of(connection, stage, self._users, self._devices)
 
     def _priorities_at(self, connection: duckdb.DuckDBPyConnection, epoch: int) -> _Priorities:
         known = self._priorities

@@ -1,0 +1,213 @@
+"""One consistent state of everybody's readings, for exports and for what an origin brought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pulsebase.model.readings import READING_SCHEMA
+from pulsebase.model.rollups import I64
+from pulsebase.model.timerange import DAY_US, TimeRange
+from pulsebase.stores.contract import EXPORT_BATCH_READINGS, Origin
+from pulsebase.stores.duckdb.database import read_state
+from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.ordering import changes, order_of
+from pulsebase.stores.duckdb.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows, StageSnapshot
+
+#: Readings brought into memory at a time, at some 25 bytes each, several times over. A day of one person is not cut.
+_PIECE_ROWS = 1 << 20
+_HOURS_OF_DAY = 24
+_SAME_KEY = "u.user_no = r.user_no AND u.device_no = r.device_no AND u.t = r.t"
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Whole UTC days (cut by the interval that is asked for), or the people between two numbers on one day."""
+
+    start_us: int
+    end_us: int
+    first_user: int = 0
+    last_user: int = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True, slots=True)
+class WholeSnapshot:
+    """The database as of a transaction; `unmerged` are the rows since, the last of each key, in order of storage."""
+
+    connection: duckdb.DuckDBPyConnection
+    unmerged: Rows
+    users: Names
+    devices: Names
+
+    @classmethod
+    def of(
+        cls, connection: duckdb.DuckDBPyConnection, stage: StageSnapshot, users: Names, devices: Names
+    ) -> WholeSnapshot:
+        """The state that this transaction and this stage, taken before it, are together."""
+        late = Rows(**connection.execute("SELECT * EXCLUDE (seq) FROM late ORDER BY seq").fetchnumpy())
+        rows = Rows.concatenated([late, *stage.since(read_state(connection).merged_seq)])
+        return cls(connection, rows.take(order_of(rows).kept), users, devices)
+
+    def export(self, interval: TimeRange, user_ids: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        """See `contract.Reader.export`."""
+        asked = None
+        if user_ids is not None:
+            found = [number for number in map(self.users.find, user_ids) if number is not None]
+            asked = np.array(sorted(set(found)), np.int32)
+        for piece in self._pieces(interval, asked):
+            rows = self._rows(piece, asked)
+            batch = self._batch(rows)
+            ends = np.append(changes(rows.t // DAY_US), len(rows)).tolist()
+            for start, end in pairwise(ends):
+                for first in range(start, end, EXPORT_BATCH_READINGS):
+                    yield batch.slice(first, min(EXPORT_BATCH_READINGS, end - first))
+
+    def of_origin(self, origin: int, most: int) -> Rows:
+        """Readings that are stored under this number, `most` at most."""
+        fresh = self.unmerged.take((self.unmerged.origin == origin) & (self.unmerged.v != TOMBSTONE))
+        statement = "SELECT * FROM readings AS r WHERE origin = $origin"
+        values = {"origin": origin, "most": most - min(len(fresh), most)}
+        with _Registered(self.connection, self.unmerged):
+            if len(self.unmerged):
+                statement += f" AND NOT EXISTS (SELECT 1 FROM unmerged AS u WHERE {_SAME_KEY})"
+            stored = Rows(**self.connection.execute(statement + " LIMIT $most", values).fetchnumpy())
+        return Rows.concatenated([fresh.take(slice(0, most)), stored])
+
+    def origins(self, kind: str | None) -> list[Origin]:
+        """See `contract.Reader.origins`."""
+        counts = self._counts("SELECT origin, count(*) FROM readings GROUP BY origin")
+        if len(self.unmerged):
+            with _Registered(self.connection, self.unmerged):
+                gone = self._counts(
+                    f"SELECT r.origin, count(*) FROM readings AS r JOIN unmerged AS u ON {_SAME_KEY} GROUP BY r.origin"
+                )
+            alive = self.unmerged.origin[self.unmerged.v != TOMBSTONE]
+            come = dict(zip(*(each.tolist() for each in np.unique(alive, return_counts=True)), strict=True))
+            counts = {
+                number: counts.get(number, 0) - gone.get(number, 0) + come.get(number, 0) for number in {*counts, *come}
+            }
+        rows = self.connection.execute("SELECT origin, kind, name, received_at FROM origins ORDER BY origin").fetchall()
+        return [Origin(*row, counts.get(row[0], 0)) for row in rows if kind in (None, row[1])]
+
+    def _counts(self, statement: str) -> dict[int, int]:
+        return dict(self.connection.execute(statement).fetchall())
+
+    def _pieces(self, interval: TimeRange, asked: npt.NDArray[np.int32] | None) -> Iterator[_Piece]:
+        """The interval in pieces of about `_PIECE_ROWS` rows, so that each is read at once."""
+        first_day, end_day = interval.start_us // DAY_US, -(-interval.end_us // DAY_US)
+        days = self._sizes("hour // 24", self.unmerged.t // DAY_US, first_day, end_day, asked)
+        start_day: int | None = None
+        rows = 0
+        for day, count in zip(*(column.tolist() for column in days), strict=True):
+            if start_day is not None and rows + count > _PIECE_ROWS:
+                yield _cut(interval, start_day, day)
+                start_day, rows = None, 0
+            if count > _PIECE_ROWS:
+                yield from self._parts_of_day(interval, day, asked)
+                continue
+            start_day, rows = day if start_day is None else start_day, rows + count
+            end_day = day + 1
+        if start_day is not None:
+            yield _cut(interval, start_day, end_day)
+
+    def _parts_of_day(self, interval: TimeRange, day: int, asked: npt.NDArray[np.int32] | None) -> Iterator[_Piece]:
+        whole = _cut(interval, day, day + 1)
+        people, counts = self._sizes("user_no", self.unmerged.user_no.astype(np.int64), day, day + 1, asked)
+        part = (np.cumsum(counts) - 1) // _PIECE_ROWS
+        starts = changes(part)
+        ends = np.append(starts[1:], len(people)) - 1
+        for start, end in zip(starts, ends, strict=True):
+            yield _Piece(whole.start_us, whole.end_us, int(people[start]), int(people[end]))
+
+    def _sizes(
+        self, column: str, of_unmerged: I64, first_day: int, end_day: int, asked: npt.NDArray[np.int32] | None
+    ) -> tuple[I64, I64]:
+        """About how many rows there are for each value of a column on these days, by value."""
+        statement = (
+            f"SELECT ({column})::BIGINT AS key, sum(n_all)::BIGINT AS rows FROM h1_dev "
+            "WHERE hour >= $first AND hour < $end"
+        )
+        values: dict[str, object] = {"first": first_day * _HOURS_OF_DAY, "end": end_day * _HOURS_OF_DAY}
+        if asked is not None:
+            statement += " AND user_no IN (SELECT unnest($asked))"
+            values["asked"] = asked.tolist()
+        found = self.connection.execute(statement + " GROUP BY key", values).fetchnumpy()
+        days = self.unmerged.t // DAY_US
+        fresh = of_unmerged[(days >= first_day) & (days < end_day) & _is_asked(self.unmerged, asked)]
+        keys, place = np.unique(np.concatenate([found["key"], fresh]), return_inverse=True)
+        counts = np.concatenate([found["rows"], np.ones(len(fresh), np.int64)])
+        return keys, np.bincount(place, counts, len(keys)).astype(np.int64)
+
+    def _rows(self, piece: _Piece, asked: npt.NDArray[np.int32] | None) -> Rows:
+        """The readings of a piece, in order of storage."""
+        statement = (
+            "SELECT * FROM readings WHERE t >= $start AND t < $end AND user_no BETWEEN $first_user AND $last_user"
+        )
+        values: dict[str, object] = {
+            "start": piece.start_us,
+            "end": piece.end_us,
+            "first_user": piece.first_user,
+            "last_user": piece.last_user,
+        }
+        if asked is not None:
+            statement += " AND user_no IN (SELECT unnest($asked))"
+            values["asked"] = asked.tolist()
+        stored = Rows(**self.connection.execute(statement, values).fetchnumpy())
+        fresh = self.unmerged
+        fresh = fresh.take(
+            (fresh.t >= piece.start_us)
+            & (fresh.t < piece.end_us)
+            & (fresh.user_no >= piece.first_user)
+            & (fresh.user_no <= piece.last_user)
+            & _is_asked(fresh, asked)
+        )
+        rows = Rows.concatenated([stored, fresh]) if len(fresh) else stored
+        rows = rows.take(order_of(rows).kept)
+        return rows.take(rows.v != TOMBSTONE) if len(fresh) else rows
+
+    def _batch(self, rows: Rows) -> pa.RecordBatch:
+        columns = [
+            _texts(rows.user_no, self.users),
+            _texts(rows.device_no, self.devices),
+            pa.array(rows.t).cast(READING_SCHEMA.field("time").type),
+            pa.array(rows.v),
+            pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE),
+        ]
+        return pa.record_batch(columns, schema=READING_SCHEMA)
+
+
+class _Registered:
+    """The keys of unmerged rows as the relation `unmerged` of a connection, during a block."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
+        self._connection = connection
+        self._table = pa.table({name: getattr(rows, name) for name in DTYPES})
+
+    def __enter__(self) -> None:
+        self._connection.register("unmerged", self._table)
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.unregister("unmerged")
+
+
+def _cut(interval: TimeRange, first_day: int, end_day: int) -> _Piece:
+    return _Piece(max(interval.start_us, first_day * DAY_US), min(interval.end_us, end_day * DAY_US))
+
+
+def _is_asked(rows: Rows, asked: npt.NDArray[np.int32] | None) -> npt.NDArray[np.bool_]:
+    return np.ones(len(rows), np.bool_) if asked is None else np.isin(rows.user_no, asked)
+
+
+def _texts(numbers: npt.NDArray[np.int32], names: Names) -> pa.DictionaryArray:
+    """Numbers as the texts they stand for, each of those that occur once in the dictionary."""
+    present = np.flatnonzero(np.bincount(numbers)) if len(numbers) else np.empty(0, np.int64)
+    codes = np.zeros(int(present[-1]) + 1 if len(present) else 0, np.int32)
+    codes[present] = np.arange(len(present), dtype=np.int32)
+    texts = pa.array([names.text(int(number)) for number in present], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(codes[numbers]), texts)
