@@ -20,8 +20,8 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pulsebase.api.bulk import BLOCK_READINGS
 from pulsebase.api.server import bound_socket, serving
+from pulsebase.ingest.blocks import BLOCK_READINGS
 from pulsebase.settings import Settings
 from pulsebase.telemetry import REGISTRY
 from pulsebase.wiring import build

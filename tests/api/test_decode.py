@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulsebase.api.decode import columns_of_parsed, decode_batch, decode_single
+from pulsebase.api.decode import decode_batch, decode_single
 from pulsebase.api.errors import ProblemError
 from pulsebase.ingest import Candidates, ReadingRules, validate
+from pulsebase.ingest.items import columns_of_parsed
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.timerange import to_us
 

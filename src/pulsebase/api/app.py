@@ -13,13 +13,12 @@ from pydantic.json_schema import models_json_schema
 from pulsebase import __version__
 from pulsebase.api import errors
 from pulsebase.api.doors import Doors
-from pulsebase.api.errors import shown_name
 from pulsebase.api.guard import Guard, Shortcut
 from pulsebase.api.page import mount_page
 from pulsebase.api.routes import admin, bulk, readings, series, service, users
 from pulsebase.api.schemas import Problem
 from pulsebase.api.services import Services
-from pulsebase.model.errors import RejectedError
+from pulsebase.model.errors import RejectedError, shown_name
 
 Application = FastAPI
 _REPEATABLE = frozenset({"user_ids"})

@@ -8,31 +8,16 @@ that one bad reading is refused by name and the rest is kept.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from pulsebase.api.errors import ProblemError, shown_name
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
-from pulsebase.model.errors import FieldError, RejectedError
-from pulsebase.model.metrics import HEART_RATE
-from pulsebase.model.timerange import parse_reading_time
+from pulsebase.api.errors import ProblemError
+from pulsebase.ingest.items import Parsed, ReadingIn, columns_of, parse_item, parse_items
+from pulsebase.ingest.validate import Candidates
+from pulsebase.model.errors import FieldError, RejectedError, shown_name
 
 MAX_BATCH = 1_000
-
-
-class ReadingIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A reading as a device sends it."""
-
-    device_id: str | int
-    user_id: str | int
-    timestamp: str
-    heart_rate: float
-    confidence: int | None = None
 
 
 class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,7 +36,7 @@ def decode_single(body: bytes) -> Parsed:
         ProblemError: the body is no JSON.
         RejectedError: a field is missing, unknown or of the wrong type.
     """
-    parsed = _parse_item(_loads(body), 0)
+    parsed = parse_item(_loads(body), 0)
     if isinstance(parsed, FieldError):
         raise RejectedError.of(parsed.field, parsed.reason)
     return parsed
@@ -74,101 +59,6 @@ def decode_batch(body: bytes) -> tuple[Candidates, list[FieldError], int]:
     _check_length(len(items))
     candidates, errors = parse_items(items)
     return candidates, errors, len(items)
-
-
-def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidates, list[FieldError]]:
-    """Readings as decoded JSON values: those that could be read, by position, and why the others could not."""
-    parsed, errors = [], []
-    for position, item in enumerate(items, first_position):
-        result = _parse_item(item, position)
-        if isinstance(result, FieldError):
-            errors.append(result)
-        else:
-            parsed.append(result)
-    return columns_of_parsed(parsed), errors
-
-
-#: A reading that could be read: position, person, device, time in microseconds, value, confidence (-1 for none).
-Parsed = tuple[int, str, str, int, float, int]
-
-
-def columns_of(readings: Sequence[ReadingIn]) -> Candidates:
-    """Decoded readings as columns.
-
-    Raises:
-        ValueError: one of the times is none.
-    """
-    return Candidates(
-        _id_texts([reading.user_id for reading in readings]),
-        _id_texts([reading.device_id for reading in readings]),
-        times_us([reading.timestamp for reading in readings]),
-        np.array([reading.heart_rate for reading in readings], np.float64),
-        _confidences([reading.confidence for reading in readings]),
-    )
-
-
-def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
-    """Readings that could be read, as columns."""
-    columns = list(zip(*parsed, strict=True)) or [()] * 6
-    positions, users, devices, times, values, confidences = columns
-    return Candidates(
-        users,
-        devices,
-        np.array(times, np.int64),
-        np.array(values, np.float64),
-        np.array(confidences, np.int8),
-        np.array(positions, np.int64),
-    )
-
-
-def times_us(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Microseconds since 1970 of ISO 8601 times; whole columns of `2024-01-15T10:00:00Z` are read at once.
-
-    Raises:
-        ValueError: one of the texts is no time.
-    """
-    fast = _times_of_one_form(texts)
-    return fast if fast is not None else np.array([parse_reading_time(text) for text in texts], np.int64)
-
-
-_FORM = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
-_DIGITS = ord("0") == _FORM
-
-
-def _times_of_one_form(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """The column if every text has the form `2024-01-15T10:00:00Z` and names a time that exists, else None."""
-    if set(map(len, texts)) != {len(_FORM)}:
-        return None
-    try:
-        raw = "".join(texts).encode("ascii")
-    except UnicodeEncodeError:
-        return None
-    letters = np.frombuffer(raw, np.uint8).reshape(len(texts), len(_FORM))
-    digits = letters - np.uint8(ord("0"))
-    if not (np.where(_DIGITS, digits <= 9, letters == _FORM)).all():
-        return None
-    naive = letters[:, :19].tobytes()
-    try:
-        times = np.frombuffer(naive, "S19").astype("datetime64[s]").astype(np.int64) * 1_000_000
-    except ValueError:
-        return None
-    return times if (times >= 0).all() else None  # NumPy knows a year 0, which the rest of the world does not
-
-
-def _id_texts(ids: list[str | int]) -> list[str]:
-    return ids if set(map(type, ids)) == {str} else list(map(str, ids))  # type: ignore[return-value]
-
-
-def _confidences(values: list[int | None]) -> npt.NDArray[np.int8]:
-    codes = {value: _confidence_code(value) for value in set(values)}
-    return np.fromiter(map(codes.__getitem__, values), np.int8, len(values))
-
-
-def _confidence_code(value: int | None) -> int:
-    """-1 for none; anything that is no confidence becomes a number that validation refuses."""
-    if value is None:
-        return NO_CONFIDENCE
-    return value if 0 <= value <= 3 else 100
 
 
 def _check_length(count: int) -> None:
@@ -204,63 +94,3 @@ def _batch_items(body: Any) -> list[Any]:
     if not isinstance(body.get("readings"), list):
         raise RejectedError.of("readings", "must be a list of readings")
     return list(body["readings"])
-
-
-class _FaultError(Exception):
-    """The first fault of a reading, by field."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(reason)
-        self.field, self.reason = field, reason
-
-
-def _parse_item(item: Any, index: int) -> Parsed | FieldError:
-    """One reading as columns, or the first of its faults. Bounds are judged later, with the whole column."""
-    try:
-        _check_fields(item)
-        user_id, device_id = _id_text(item, "user_id"), _id_text(item, "device_id")
-        time_us, value = _time_of(item["timestamp"]), _value_of(item[HEART_RATE.name])
-        return index, user_id, device_id, time_us, value, _confidence_of(item.get("confidence"))
-    except _FaultError as fault:
-        return FieldError(fault.field, fault.reason, index)
-
-
-def _check_fields(item: Any) -> None:
-    if not isinstance(item, dict):
-        raise _FaultError("reading", "must be an object")
-    for name in item:
-        if name not in ReadingIn.__struct_fields__:
-            raise _FaultError(shown_name(name), "is not a known field")
-    for name in ("device_id", "user_id", "timestamp", HEART_RATE.name):
-        if name not in item:
-            raise _FaultError(name, "is required")
-
-
-def _id_text(item: dict[str, Any], name: str) -> str:
-    value = item[name]
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise _FaultError(name, "must be a text or an integer")
-    return str(value).encode(errors="replace").decode()  # a lone surrogate becomes a `?`, which no id may hold
-
-
-def _time_of(value: Any) -> int:
-    if not isinstance(value, str):
-        raise _FaultError("timestamp", "must be a text such as 2024-01-15T10:00:00Z")
-    try:
-        return parse_reading_time(value)
-    except (ValueError, OverflowError) as error:
-        raise _FaultError("timestamp", str(error)) from None
-
-
-def _value_of(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _FaultError(HEART_RATE.name, "must be a number")
-    if isinstance(value, float) and math.isnan(value):
-        raise _FaultError(HEART_RATE.name, "is not a number")
-    return float(max(-1e6, min(1e6, value)))  # a JSON integer may be too long for a double
-
-
-def _confidence_of(value: Any) -> int:
-    if isinstance(value, bool) or not (value is None or isinstance(value, int)):
-        raise _FaultError("confidence", "must be 0, 1, 2 or 3")
-    return _confidence_code(value)

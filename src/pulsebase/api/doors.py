@@ -16,11 +16,12 @@ from fastapi import Request, Response
 
 from pulsebase import telemetry
 from pulsebase.api.body import read_body, require_json
-from pulsebase.api.decode import Parsed, columns_of_parsed, decode_batch, decode_single
+from pulsebase.api.decode import decode_batch, decode_single
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors
 from pulsebase.api.services import Services
 from pulsebase.ingest import validate
+from pulsebase.ingest.items import Parsed, columns_of_parsed
 from pulsebase.model.errors import FieldError, RejectedError
 
 _SOURCE = "http"

@@ -22,6 +22,7 @@ from pulsebase.model.errors import (
     StopError,
     TooManyRowsError,
     UnknownUserError,
+    shown_name,
 )
 
 logger = logging.getLogger(__name__)
@@ -75,11 +76,6 @@ def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:
         ({} if error.index is None else {"index": error.index}) | {"field": error.field, "reason": error.reason}
         for error in errors
     ]
-
-
-def shown_name(name: str) -> str:
-    """A field's name as errors may show it: cut, since an unknown one may hold anything, lone surrogates included."""
-    return name[:64].encode(errors="replace").decode()
 
 
 def install(app: FastAPI) -> None:

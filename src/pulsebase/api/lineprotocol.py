@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pulsebase.api.decode import Parsed, columns_of_parsed
+from pulsebase.ingest.items import Parsed, columns_of_parsed
 from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
 from pulsebase.model.errors import FieldError
 

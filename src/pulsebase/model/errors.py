@@ -18,6 +18,11 @@ class FieldError:
     index: int | None = None
 
 
+def shown_name(name: str) -> str:
+    """A field's name as errors may show it: cut, since an unknown one may hold anything, lone surrogates included."""
+    return name[:64].encode(errors="replace").decode()
+
+
 class PulsebaseError(Exception):
     """The base of every error this package raises on purpose."""
 

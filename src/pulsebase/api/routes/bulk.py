@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from pulsebase import telemetry
 from pulsebase.api.body import read_body
-from pulsebase.api.bulk import COLUMNS, READERS, Block, blocks_of
+from pulsebase.api.bulk import READERS, blocks_of
 from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors
@@ -24,6 +24,7 @@ from pulsebase.api.schemas import BatchAccepted, LineProtocolParameters, NoParam
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.ingest import validate
+from pulsebase.ingest.blocks import COLUMNS, Block
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, RejectedError, RetryLaterError
 

@@ -93,7 +93,11 @@ class WholeSnapshot:
                 number: counts.get(number, 0) - gone.get(number, 0) + come.get(number, 0) for number in {*counts, *come}
             }
         rows = self.connection.execute("SELECT origin, kind, name, received_at FROM origins ORDER BY origin").fetchall()
-        return [Origin(*row, counts.get(row[0], 0)) for row in rows if kind in (None, row[1])]
+        return [
+            Origin(number, its_kind, name, received_us, counts.get(number, 0))
+            for number, its_kind, name, received_us in rows
+            if kind in (None, its_kind)
+        ]
 
     def _counts(self, statement: str) -> dict[int, int]:
         return dict(self.connection.execute(statement).fetchall())
