@@ -51,6 +51,12 @@ class Settings(BaseSettings):
         le=1 << 50,
         description="Largest body of the bulk route, which is never held whole, as unpacked.",
     )
+    import_limit_bytes: int = Field(
+        16 << 30,
+        ge=1024,
+        le=1 << 50,
+        description="Largest import: an upload as sent, and what all files of one import come to as unpacked.",
+    )
     queue_readings: int = Field(
         1_000_000,
         ge=1,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pulsebase.api.app import Application, create_app
 from pulsebase.api.services import BorderOptions, Services
 from pulsebase.etl import Pipeline, Scheduler, extractors, loaders, transformers
+from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import StopError
@@ -59,11 +60,15 @@ def build(settings: Settings) -> Iterator[Parts]:
         closing.callback(ingestor.close)
         series = SeriesService(store, QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s))
         closing.callback(series.close)
+        rules = _rules(settings)
+        imports = ImportJobs(ingestor, store, rules, settings.import_limit_bytes)
+        closing.callback(imports.close)
         services = Services(
             store=store,
             ingestor=ingestor,
-            rules=_rules(settings),
+            rules=rules,
             series=series,
+            imports=imports,
             push_origin=ingestor.register_origin("push", "http"),
             options=_border(settings),
             embedded=embedded,
@@ -111,6 +116,7 @@ def _border(settings: Settings) -> BorderOptions:
     return BorderOptions(
         settings.body_limit_bytes,
         settings.bulk_limit_bytes,
+        settings.import_limit_bytes,
         settings.allowed_hosts,
         check_host=is_loopback(settings.host),
     )

@@ -266,6 +266,7 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
         parts.services.rules,
         SeriesService(parts.store, QueryLimits(timeout_s=1e-6)),
         parts.services.push_origin,
+        parts.services.imports,
         parts.services.options,
     )
     api = _client(hurried)
@@ -314,7 +315,9 @@ def held(api: Api) -> Iterator[tuple[HeldStore, httpx.Client]]:
     ingestor = Ingestor(store, IngestLimits(queue_readings=2, commit_readings=1))
     parts: Parts = api.parts
     series = SeriesService(store, QueryLimits())
-    services = Services(store, ingestor, parts.services.rules, series, 1, parts.services.options)
+    services = Services(
+        store, ingestor, parts.services.rules, series, 1, parts.services.imports, parts.services.options
+    )
     yield store, _client(services)
     store.gate.set()
     ingestor.close()

@@ -93,9 +93,9 @@ def test_a_file_that_is_none_fails_the_command_and_spares_the_others(stocked: Pl
     (stocked.folder / "folder.csv").mkdir(exist_ok=True)
     done = stocked.run("import", "letter.csv", "empty.csv", "folder.csv", ISO_FILE)
     assert done.returncode == 1
-    assert "letter.csv: header: the first line must be Id,Time,Value; found 'Dear diary'" in done.stdout
-    assert "empty.csv: header: the first line must be Id,Time,Value; found nothing" in done.stdout
-    assert "folder.csv: Is a directory" in done.stdout
+    assert "letter.csv: is of no kind that is read" in done.stdout
+    assert "empty.csv: is empty" in done.stdout
+    assert "folder.csv: holds no file that is read" in done.stdout
     assert f"{ISO_FILE}: 1,080 read, 1,080 written, 0 rejected" in done.stdout
 
 

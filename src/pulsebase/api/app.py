@@ -15,7 +15,7 @@ from pulsebase.api import errors
 from pulsebase.api.doors import Doors
 from pulsebase.api.guard import Guard, Shortcut
 from pulsebase.api.page import mount_page
-from pulsebase.api.routes import admin, bulk, readings, series, service, users
+from pulsebase.api.routes import admin, bulk, imports, readings, series, service, users
 from pulsebase.api.schemas import Problem
 from pulsebase.api.services import Services
 from pulsebase.model.errors import RejectedError, shown_name
@@ -37,7 +37,13 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     app.include_router(service.router(services))
     doors = Doors(services)
-    routers = (readings.router(services, doors), bulk.router(services), series.router(services), users.router(services))
+    routers = (
+        readings.router(services, doors),
+        bulk.router(services),
+        series.router(services),
+        users.router(services),
+        imports.router(services),
+    )
     for router in routers:
         app.include_router(router, prefix="/v1")
         # The same at the root, for callers of the older paths.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.query.series import SeriesService
 
@@ -21,12 +22,14 @@ class BorderOptions:
     Attributes:
         body_limit_bytes: the largest request body, as sent and as unpacked.
         bulk_limit_bytes: the largest body of the bulk route, which is never held whole, as unpacked.
+        import_limit_bytes: the largest upload of an import, as sent.
         allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
         check_host: whether `Host` and `Origin` are checked at all; off only behind a proxy that does it.
     """
 
     body_limit_bytes: int = 16 << 20
     bulk_limit_bytes: int = 8 << 30
+    import_limit_bytes: int = 16 << 30
     allowed_hosts: tuple[str, ...] = field(default=())
     check_host: bool = True
 
@@ -40,6 +43,7 @@ class Services:
     rules: ReadingRules
     series: SeriesService
     push_origin: int
+    imports: ImportJobs
     options: BorderOptions
     embedded: Embedded | None = None
 

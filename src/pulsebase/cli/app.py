@@ -84,17 +84,41 @@ def demo(
 
 
 @app.command("import")
-def import_files(
-    files: Annotated[list[Path], typer.Argument(help="Research CSV files: Id,Time,Value.", metavar="FILE...")],
-    tz: Annotated[str, typer.Option(help="The IANA zone of the local times in the files.")] = "UTC",
-    device: Annotated[str, typer.Option(help="The device the readings are stored under.")] = "csv",
+def import_files(  # noqa: PLR0917 an option each
+    paths: Annotated[list[Path], typer.Argument(help="Files, zip archives or folders.", metavar="PATH...")],
+    user: Annotated[str | None, typer.Option(help="Whose readings files bring that name nobody.")] = None,
+    device: Annotated[str | None, typer.Option(help="The device to store everything under.")] = None,
+    tz: Annotated[str, typer.Option(help="The IANA zone of the local times in research CSV.")] = "UTC",
+    rejects: Annotated[Path | None, typer.Option(help="Write every refusal to this file, an object a line.")] = None,
     store: StoreUrl = None,
 ) -> None:
     """Bring readings from files into the store."""
-    from pulsebase.cli.imports import run_imports
+    from pulsebase.cli.imports import ImportChoices, run_imports
 
-    if not run_imports(settings_for(store_url=store), files, tz, device):
+    if not run_imports(settings_for(store_url=store), paths, ImportChoices(user, device, tz, rejects)):
         raise typer.Exit(1)
+
+
+imports = typer.Typer(help="What imports have brought.", no_args_is_help=True)
+app.add_typer(imports, name="imports")
+
+
+@imports.command("list")
+def list_imports(store: StoreUrl = None) -> None:
+    """Show imports, the newest first, and how many of their readings are stored now."""
+    from pulsebase.cli.imports import run_list
+
+    run_list(settings_for(store_url=store))
+
+
+@imports.command("undo")
+def undo_import(
+    number: Annotated[int, typer.Argument(help="The import's id.", metavar="ID")], store: StoreUrl = None
+) -> None:
+    """Remove the readings of an import that are still stored; what they had replaced does not come back."""
+    from pulsebase.cli.imports import run_undo
+
+    run_undo(settings_for(store_url=store), number)
 
 
 @app.command()

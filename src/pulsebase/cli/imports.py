@@ -1,23 +1,32 @@
-"""`import`: research CSV files into the store, with a progress bar and a count."""
+"""`import` and `imports`: files into the store, with a progress bar, a count and the reasons of refusals."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TextIO
 
 import httpx2 as httpx
+import msgspec
 import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from pulsebase.api.encode import stream_bytes
 from pulsebase.cli.session import answer_of, session
-from pulsebase.etl.extract.research_csv import Block, read_research_csv
-from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.etl.extract.packed import paths_in
+from pulsebase.etl.extract.parts import FileOwner
+from pulsebase.etl.import_jobs import IMPORT_KIND, origin_name
+from pulsebase.etl.importer import FileResult, Importer, Watcher
+from pulsebase.ingest.validate import Candidates
+from pulsebase.model.errors import FieldError, RejectedError, StopError
 from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import zone_named
 from pulsebase.settings import Settings
 
@@ -25,84 +34,175 @@ console = Console()
 _SHOWN_REJECTS = 10
 
 
-@dataclass(slots=True)
-class ImportCount:
-    """What became of a file's lines, and the first refusals as (line, text)."""
+@dataclass(frozen=True, slots=True)
+class ImportChoices:
+    """What files do not say of themselves, as typed, and where refusals are written in full."""
 
-    read: int = 0
-    written: int = 0
-    rejected: int = 0
-    first_rejects: list[tuple[int, str]] = field(default_factory=list)
+    user: str | None
+    device: str | None
+    tz: str
+    rejects: Path | None
+
+    def owner(self) -> FileOwner:
+        """Raises `RejectedError` for what is no id or no zone."""
+        for option, value in (("--user", self.user), ("--device", self.device)):
+            problem = None if value is None else identifier_problem(value)
+            if problem is not None:
+                raise RejectedError.of(option, problem)
+        return FileOwner(self.user, self.device, zone_named(self.tz, "--tz"))
+
+
+def run_imports(settings: Settings, paths: Sequence[Path], choices: ImportChoices) -> bool:
+    """Import the paths one after the other; whether each file could be read to its end."""
+    owner = choices.owner()
+    sizes = [_size(path) for path in paths]  # before the store is opened: a mistyped name makes none
+    sound = True
+    with _rejects_file(choices.rejects) as rejects, session(settings) as client, _progress() as progress:
+        for path, size in zip(paths, sizes, strict=True):
+            task = progress.add_task(path.name, total=size)
+            run = _Run(path, client, progress, task, rejects)
+            try:
+                sound &= run.import_all(owner, settings.import_limit_bytes)
+            except OSError as error:
+                _say_red(progress.console, f"{error.filename or path}: {error.strerror}")
+                sound = False
+    return sound
+
+
+def run_list(settings: Settings) -> None:
+    """Show what imports have brought, the newest first."""
+    with session(settings) as client:
+        imports = list(_all_imports(client))
+    table = Table("id", "name", "received", "readings", "status")
+    for each in imports:
+        table.add_row(str(each["id"]), each["name"], each["received_at"], f"{each['readings']:,}", each["status"])
+    console.print(table)
+
+
+def run_undo(settings: Settings, number: int) -> None:
+    """Remove what is still stored of an import."""
+    with session(settings) as client:
+        deleted = answer_of(client.delete(f"/v1/imports/{number}"))["deleted"]
+    text = f"{deleted:,} readings removed. What they had replaced does not come back; daily summaries stay."
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _HttpSink:
+    """Stores what an import reads, over the owner's socket. See `importer.Sink`."""
+
+    def __init__(self, client: httpx.Client, name: str) -> None:
+        self._client, self._name = client, name
+        self.number: int | None = None
+
+    def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
+        parameters = {"kind": IMPORT_KIND, "name": self._name}
+        answer = answer_of(self._client.post("/v1/admin/readings", params=parameters, content=_arrow(rows)))
+        self.number = answer["import_id"]
+        errors = [FieldError(entry["field"], entry["reason"], entry["index"]) for entry in answer["errors"]]
+        return answer["accepted"], errors
+
+    def summaries(self, days: Sequence[DailySummary]) -> None:
+        answer_of(self._client.post("/v1/admin/summaries", content=msgspec.json.encode(list(days))))
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Of one file: the first ones, and how often each reason was given."""
+
+    first: list[FieldError] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def reject(self, line: int, name: str, reason: str) -> None:
-        """Count a refusal."""
-        self.rejected += 1
-        self.reasons[f"{name}: {reason}"] += 1
-        if len(self.first_rejects) < _SHOWN_REJECTS:
-            self.first_rejects.append((line, f"{name}: {reason}"))
+    def add(self, errors: Sequence[FieldError]) -> None:
+        self.first += errors[: _SHOWN_REJECTS - len(self.first)]
+        self.reasons.update(f"{error.field}: {error.reason}" for error in errors)
 
 
-def run_imports(settings: Settings, files: Sequence[Path], tz: str, device_id: str) -> bool:
-    """Import the files one after the other; whether each could be read to its end."""
-    zone = zone_named(tz, "--tz")
-    problem = identifier_problem(device_id)
-    if problem is not None:
-        raise RejectedError.of("--device", problem)
-    sizes = [_size(path) for path in files]  # before the store is opened: a mistyped name makes none
-    sound = True
-    with session(settings) as client, _progress() as progress:
-        for path, size in zip(files, sizes, strict=True):
-            task = progress.add_task(path.name, total=size)
-            try:
-                count = _import_file(client, path, read_research_csv(path, zone, device_id), progress, task)
-            except (RejectedError, OSError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
-                progress.console.print(f"{path}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
-                sound = False
-                continue
-            _report(progress.console, path, count)
-    return sound
+class _Run:
+    """The import of one path."""
+
+    def __init__(
+        self, path: Path, client: httpx.Client, progress: Progress, task: TaskID, rejects: TextIO | None
+    ) -> None:
+        self._path, self._progress, self._task, self._rejects = path, progress, task, rejects
+        self._sink = _HttpSink(client, origin_name(path.name[-100:]))
+        self._refusals = _Refusals()
+
+    def import_all(self, owner: FileOwner, limit_bytes: int) -> bool:
+        """Whether every file could be read to its end."""
+        watcher = Watcher(
+            rejects=self._on_rejects, progress=lambda read: self._progress.update(self._task, completed=read)
+        )
+        sound = True
+        for result in Importer(self._sink, owner, limit_bytes, watcher).path(self._path):
+            self._report(result)
+            self._refusals = _Refusals()
+            sound &= result.problem is None
+        if self._sink.number is not None:
+            self._say(f"{self._path.name} is import {self._sink.number}")
+        return sound
+
+    def _on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
+        self._refusals.add(errors)
+        if self._rejects is not None:
+            for error in errors:
+                row = {"file": result.name, result.counts: error.index, "field": error.field, "reason": error.reason}
+                self._rejects.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def _report(self, result: FileResult) -> None:
+        if result.kind is not None:
+            text = f"{result.name}: {result.read:,} read, {result.written:,} written, {result.rejected:,} rejected"
+            self._say(text + (f", {result.days:,} days" if result.days else ""))
+        if result.problem is not None:
+            _say_red(self._progress.console, f"{result.name}: {result.problem}")
+        for error in self._refusals.first:
+            self._say(f"  {result.counts} {error.index}: {error.field}: {error.reason}")
+        more = result.rejected - len(self._refusals.first)
+        if more > 0:
+            self._say(f"  … and {more:,} more:")
+            for reason, times in self._refusals.reasons.most_common():
+                self._say(f"  {times:,} × {reason}")
+
+    def _say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _all_imports(client: httpx.Client) -> Iterator[dict[str, Any]]:
+    cursor: int | None = None
+    while True:
+        parameters = {"limit": 1000} | ({} if cursor is None else {"cursor": cursor})
+        page = answer_of(client.get("/v1/imports", params=parameters))
+        yield from page["data"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return
 
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        path.stat()
+        return sum(each.stat().st_size for each in paths_in(path))
     except OSError as error:
         raise StopError(f"{path}: {error.strerror}") from error
 
 
-def _import_file(
-    client: httpx.Client, path: Path, blocks: Iterator[Block], progress: Progress, task: TaskID
-) -> ImportCount:
-    count = ImportCount()
-    name = f"{path.name} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    for block in blocks:
-        _send(client, name, block, count)
-        progress.update(task, completed=block.bytes_read)
-    return count
-
-
-def _send(client: httpx.Client, name: str, block: Block, count: ImportCount) -> None:
-    for error in block.errors:
-        count.reject(error.index or 0, error.field, error.reason)
-    rows = len(block.candidates)
-    count.read += rows + len(block.errors)
-    if rows == 0:
+@contextlib.contextmanager
+def _rejects_file(path: Path | None) -> Iterator[TextIO | None]:
+    if path is None:
+        yield None
         return
-    response = client.post("/v1/admin/readings", params={"kind": "import", "name": name}, content=_arrow(block))
-    answer = answer_of(response)
-    count.written += answer["accepted"]
-    for entry in answer["errors"]:
-        count.reject(entry["index"], entry["field"], entry["reason"])
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise StopError(f"--rejects: {path}: {error.strerror}") from error
+    with file:
+        yield file
 
 
-def _arrow(block: Block) -> bytes:
-    rows = block.candidates
+def _arrow(rows: Candidates) -> bytes:
     table = pa.table(
         {
-            "user_id": pa.array(rows.user_ids, pa.string()).dictionary_encode(),
-            "device_id": pa.array(rows.device_ids, pa.string()).dictionary_encode(),
+            "user_id": _dictionary(rows.user_ids),
+            "device_id": _dictionary(rows.device_ids),
             "time_us": rows.times_us,
             "value": rows.values,
             "confidence": rows.confidences,
@@ -112,15 +212,12 @@ def _arrow(block: Block) -> bytes:
     return stream_bytes(table)
 
 
-def _report(out: Console, path: Path, count: ImportCount) -> None:
-    text = f"{path.name}: {count.read:,} read, {count.written:,} written, {count.rejected:,} rejected"
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
-    for line, reason in count.first_rejects:
-        out.print(f"  line {line}: {reason}", markup=False, highlight=False, soft_wrap=True)
-    if count.rejected > len(count.first_rejects):
-        out.print(f"  … and {count.rejected - len(count.first_rejects):,} more:", highlight=False)
-        for reason, times in count.reasons.most_common():
-            out.print(f"  {times:,} × {reason}", markup=False, highlight=False, soft_wrap=True)
+def _dictionary(ids: Sequence[str] | pa.DictionaryArray) -> pa.DictionaryArray:
+    return ids if isinstance(ids, pa.DictionaryArray) else pa.array(ids, pa.string()).dictionary_encode()
+
+
+def _say_red(out: Console, text: str) -> None:
+    out.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _progress() -> Progress:

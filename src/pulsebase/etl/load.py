@@ -8,17 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from itertools import chain
+from time import sleep
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from pulsebase import telemetry
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules, validate
+from pulsebase.model.errors import FieldError, RetryLaterError
+from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import to_us
-from pulsebase.stores.contract import Reader, Registry
+from pulsebase.stores.contract import Reader, Registry, Store
 
 RowsT = TypeVar("RowsT")
+
+#: How often an import asks a store that takes nothing now.
+LOAD_ATTEMPTS = 5
+_IMPORT = "import"
 
 #: The zone furthest ahead of UTC, where a civil day ends first.
 _FIRST_ZONE = timezone(timedelta(hours=14))
@@ -101,6 +108,62 @@ class SummaryLoader(Loader[Sequence[DailySummary]]):
         if changed:
             self._registry.put_summaries(changed)
         return LoadResult(len(changed))
+
+
+class ImportSink:
+    """What an import brings: readings under its origin, and days put together with what is stored of them.
+
+    See `importer.Sink`.
+    """
+
+    def __init__(self, ingestor: Ingestor, store: Store, rules: ReadingRules, origin: int) -> None:
+        self._ingestor, self._store, self._rules, self._origin = ingestor, store, rules, origin
+
+    def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
+        """See `importer.Sink.readings`. While others fill the queue it waits, as their senders do.
+
+        Raises:
+            RetryLaterError: nothing was kept; the store has been asked `LOAD_ATTEMPTS` times.
+        """
+        verdict = validate(rows, self._rules, self._origin)
+        written = 0
+        if verdict.accepted is not None:
+            self._write(verdict.accepted)
+            written = len(verdict.accepted)
+        telemetry.INGEST_ACCEPTED.labels(source=_IMPORT).inc(written)
+        for name, count in Counter(error.field for error in verdict.errors).items():
+            telemetry.INGEST_REJECTED.labels(source=_IMPORT, field=name).inc(count)
+        return written, verdict.errors
+
+    def summaries(self, days: Sequence[DailySummary]) -> None:
+        """See `importer.Sink.summaries`."""
+        put_together(self._store, days)
+
+    def _write(self, batch: ReadingBatch) -> None:
+        for _ in range(LOAD_ATTEMPTS - 1):
+            try:
+                self._ingestor.write(batch)
+            except RetryLaterError as error:
+                sleep(error.retry_after_s)
+            else:
+                return
+        self._ingestor.write(batch)
+
+
+def put_together(store: Store, days: Sequence[DailySummary]) -> None:
+    """Keep days of which each file of a source may know a part."""
+    stored: dict[tuple[str, date, str | None], DailySummary] = {}
+    for user_id in {day.user_id for day in days}:
+        asked = [day.day for day in days if day.user_id == user_id]
+        known = store.summaries(user_id, min(asked), max(asked))
+        stored |= {(user_id, day.day, day.resting_heart_rate_method): day for day in known}
+    before = dict(stored)
+    for day in days:
+        key = (day.user_id, day.day, day.resting_heart_rate_method)
+        stored[key] = stored[key].completed_by(day) if key in stored else day
+    changed = [day for key, day in stored.items() if before.get(key) != day]
+    if changed:
+        store.put_summaries(changed)
 
 
 def joined(parts: Sequence[Candidates]) -> Candidates:

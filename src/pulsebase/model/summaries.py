@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 
 @dataclass(frozen=True, slots=True)
 class HeartRateZone:
-    """Minutes spent between two heart rates, in bpm, low inclusive. Vendors leave out minutes or calories at times."""
+    """Minutes spent between two heart rates, in bpm, low inclusive. Vendors leave out bounds, minutes or calories at
+    times.
+    """
 
     name: str
-    min_bpm: int
-    max_bpm: int
+    min_bpm: int | None
+    max_bpm: int | None
     minutes: int | None = None
     calories: float | None = None
 
@@ -31,3 +33,9 @@ class DailySummary:
     def __post_init__(self) -> None:
         if self.resting_heart_rate_method == "":
             raise ValueError("a method without a name is no method: use None")
+
+    def completed_by(self, later: DailySummary) -> DailySummary:
+        """The same day and method with whatever `later` knows of it: a source may tell a day in several files."""
+        if later.resting_heart_rate is None:
+            later = replace(later, resting_heart_rate=self.resting_heart_rate)
+        return replace(later, zones=later.zones or self.zones, custom_zones=later.custom_zones or self.custom_zones)

@@ -1,15 +1,19 @@
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from pulsebase.etl.extract.research_csv import DEVICE_ID, LINE_BYTES, read_research_csv
+from pulsebase.etl.extract.parts import FileOwner
+from pulsebase.etl.extract.research_csv import BLOCK_BYTES, DEVICE_ID, LINE_BYTES, research_csv
 from pulsebase.ingest import ReadingRules, validate
+from pulsebase.ingest.blocks import Block
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import format_us
 
 UTC = ZoneInfo("UTC")
+NOBODY = FileOwner(None, None, UTC)
 HEADER = b"Id,Time,Value\n"
 GOOD = b"7,2016-04-12 07:21:00,70\n7,2016-04-12 07:21:05,71\n8,4/12/2016 7:21:10 AM,72\n"
 
@@ -19,12 +23,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "heartrate.csv"
 
 
+def blocks(path: Path, owner: FileOwner = NOBODY, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    with path.open("rb") as file:
+        for part in research_csv(file, owner, block_bytes=block_bytes):
+            assert isinstance(part, Block)
+            yield part
+
+
 def read(
     path: Path, block_bytes: int = 1 << 20
 ) -> tuple[list[tuple[str, str, str, float, int]], list[tuple[int, str]]]:
     """The rows (id, device, time, value, line) and the errors (line, field) of all blocks."""
     rows, errors = [], []
-    for block in read_research_csv(path, UTC, block_bytes=block_bytes):
+    for block in blocks(path, block_bytes=block_bytes):
         found = block.candidates
         assert found.positions is not None
         times = map(format_us, found.times_us.tolist())
@@ -72,7 +83,7 @@ def test_what_validation_refuses_is_named_by_its_line(path: Path) -> None:
     path.write_bytes(
         HEADER + b"7,soon,70\n7,2016-04-12 07:22:00,29\n7,2016-04-12 07:22:00,70\nn/a,2016-04-12 07:22:00,70\n"
     )
-    (block,) = read_research_csv(path, UTC)
+    (block,) = blocks(path)
     verdict = validate(block.candidates, ReadingRules(), 1)
     assert verdict.accepted is not None
     assert len(verdict.accepted) == 1
@@ -105,7 +116,7 @@ def test_a_file_cut_off_in_the_middle_gives_its_good_part(path: Path) -> None:
 def test_a_file_without_the_header_is_refused_with_what_was_found(path: Path, data: bytes, found: str) -> None:
     path.write_bytes(data)
     with pytest.raises(RejectedError, match="the first line must be Id,Time,Value") as refused:
-        list(read_research_csv(path, UTC))
+        list(blocks(path))
     assert found in str(refused.value)
     assert len(str(refused.value)) < 500
 
@@ -115,17 +126,9 @@ def test_a_header_alone_is_an_empty_file(path: Path) -> None:
     assert read(path) == ([], [])
 
 
-def test_the_bytes_read_end_at_the_size_of_the_file(path: Path) -> None:
-    path.write_bytes(HEADER + GOOD * 100)
-    seen = [block.bytes_read for block in read_research_csv(path, UTC, block_bytes=512)]
-    assert seen == sorted(seen)
-    assert len(seen) > 5
-    assert seen[-1] == path.stat().st_size
-
-
 def test_the_device_is_the_one_asked_for(path: Path) -> None:
     path.write_bytes(HEADER + GOOD)
-    (block,) = read_research_csv(path, UTC, "band")
+    (block,) = blocks(path, FileOwner(None, "band", UTC))
     assert set(block.candidates.device_ids) == {"band"}
 
 

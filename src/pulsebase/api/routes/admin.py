@@ -12,21 +12,23 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pulsebase.api.body import read_body
-from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import ARROW, JSON, stream_bytes
 from pulsebase.api.errors import ProblemError, field_errors
 from pulsebase.api.schemas import (
+    Accepted,
     BackupFolder,
     BackupResult,
-    BatchAccepted,
+    BlockStored,
     CheckResult,
     NoParameters,
     OriginParameters,
     Statement,
 )
 from pulsebase.api.services import Services, came_by_socket
-from pulsebase.ingest import Candidates, validate
+from pulsebase.etl.load import ImportSink, put_together
+from pulsebase.ingest import Candidates
 from pulsebase.model.errors import RejectedError
+from pulsebase.model.summaries import DailySummary
 from pulsebase.stores.contract import Embedded
 
 _BLOCK_LIMIT_BYTES = 256 << 20
@@ -61,7 +63,7 @@ def router(services: Services) -> APIRouter:
         table = _embedded(services).select(question.statement, limits.max_rows, limits.timeout_s)
         return Response(stream_bytes(table), media_type=ARROW)
 
-    @routes.post("/readings", status_code=202, response_model=BatchAccepted)
+    @routes.post("/readings", status_code=202, response_model=BlockStored)
     async def store_readings(request: Request, origin: Annotated[OriginParameters, Query()]) -> Response:
         """Store one block of an import: an Arrow stream of `user_id`, `device_id`, `time_us`, `value`, `confidence`
         (-1 for
@@ -70,6 +72,17 @@ def router(services: Services) -> APIRouter:
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
         answer = await run_in_threadpool(_store_block, services, body, origin)
         return Response(msgspec.json.encode(answer), 202, media_type=JSON)
+
+    @routes.post("/summaries", status_code=202, response_model=Accepted)
+    async def store_summaries(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
+        """Put the days of an import, a JSON list, together with what is stored of them."""
+        body = await read_body(request, _BLOCK_LIMIT_BYTES)
+        try:
+            days = msgspec.json.decode(body, type=list[DailySummary])
+        except (msgspec.DecodeError, ValueError):
+            raise ProblemError("malformed-body", "the body is not a list of days") from None
+        await run_in_threadpool(put_together, services.store, days)
+        return Response(msgspec.json.encode({"status": "accepted"}), 202, media_type=JSON)
 
     return routes
 
@@ -83,14 +96,16 @@ def _embedded(services: Services) -> Embedded:
 def _store_block(services: Services, body: bytes, origin: OriginParameters) -> dict[str, Any]:
     candidates = _candidates(body)
     number = services.ingestor.register_origin(origin.kind, origin.name)
-    verdict = validate(candidates, services.rules, number)
-    accepted = 0
-    if verdict.accepted is not None:
-        services.ingestor.write(verdict.accepted)
-        accepted = len(verdict.accepted)
-    count_readings(origin.kind, accepted, verdict.errors)
-    counts = {"accepted": accepted, "rejected": len(verdict.errors), "total": len(candidates)}
-    return {"status": "accepted"} | counts | {"errors": field_errors(verdict.errors)}
+    sink = ImportSink(services.ingestor, services.store, services.rules, number)
+    accepted, errors = sink.readings(candidates)
+    counts = {"accepted": accepted, "rejected": len(errors), "total": len(candidates)}
+    return {"status": "accepted"} | counts | {"errors": field_errors(errors), "import_id": number}
+
+
+def _one_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    if not pa.types.is_dictionary(column.type):
+        raise TypeError
+    return column.cast(pa.dictionary(pa.int32(), pa.string())).unify_dictionaries().combine_chunks()
 
 
 def _candidates(body: bytes) -> Candidates:
@@ -99,8 +114,8 @@ def _candidates(body: bytes) -> Candidates:
         if any(column.null_count for column in table.columns):
             raise ValueError
         return Candidates(
-            table["user_id"].to_pylist(),
-            table["device_id"].to_pylist(),
+            _one_dictionary(table["user_id"]),
+            _one_dictionary(table["device_id"]),
             table["time_us"].to_numpy().astype(np.int64),
             table["value"].to_numpy().astype(np.float64),
             table["confidence"].to_numpy().astype(np.int8),

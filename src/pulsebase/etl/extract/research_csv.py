@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
-from zoneinfo import ZoneInfo
 
+from pulsebase.etl.extract.parts import FileOwner, Part, Stream
 from pulsebase.etl.transform.research_csv import TextBlock, header_problem, parse_block
-from pulsebase.ingest.validate import Candidates
-from pulsebase.model.errors import FieldError
+from pulsebase.ingest.blocks import Block, MalformedError
 
 #: The device of readings whose file names none.
 DEVICE_ID = "csv"
@@ -21,64 +17,54 @@ BLOCK_BYTES = 1 << 20
 LINE_BYTES = 64 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Some lines of a file.
+def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Part]:
+    """The file's readings; positions and the `index` of errors are line numbers, the header being line 1.
 
-    `candidates.positions` and the `index` of each error are line numbers, the header being line 1. `bytes_read` counts
-    from the file's start to the end of the block; `lines` are the lines in it, empty ones included.
-    """
-
-    candidates: Candidates
-    errors: list[FieldError]
-    bytes_read: int
-    lines: int
-
-
-def read_research_csv(
-    path: Path, zone: ZoneInfo, device_id: str = DEVICE_ID, *, block_bytes: int = BLOCK_BYTES
-) -> Iterator[Block]:
-    """The file's readings, block by block, for validation to judge; local times are read in `zone`.
-
-    Raises (at the first block):
+    Raises:
         RejectedError: the first line is not the header; says what was found instead.
-        OSError: the file cannot be read.
+        MalformedError: what the file is packed in is damaged; what came before is good.
     """
-    with path.open("rb") as file:
-        lines = _line_blocks(file, block_bytes)
-        # An empty file still gets to hear what is missing.
-        data, bytes_read = next(lines, (b"\n", 0))
-        header, _, data = data.partition(b"\n")
-        problem = header_problem(header)
-        if problem is not None:
-            raise problem
-        number = 2
-        while True:
-            if data:
-                parsed = parse_block(TextBlock(data, number), zone, device_id)
-                yield Block(parsed.candidates, parsed.errors, bytes_read, parsed.lines)
-                number += parsed.lines
-            following = next(lines, None)
-            if following is None:
-                return
-            data, bytes_read = following
+    lines = _line_blocks(stream, block_bytes)
+    data = next(lines, b"\n")  # an empty file still gets to hear what is missing
+    header, _, data = data.partition(b"\n")
+    problem = header_problem(header)
+    if problem is not None:
+        raise problem
+    number = 2
+    while True:
+        if data:
+            parsed = parse_block(TextBlock(data, number), owner.zone, owner.device_id or DEVICE_ID)
+            yield Block(parsed.candidates, parsed.errors, len(parsed.candidates) + len(parsed.errors))
+            number += parsed.lines
+        following = next(lines, None)
+        if following is None:
+            return
+        data = following
 
 
-def _line_blocks(file: BinaryIO, block_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Whole lines, every line break made a line feed, and the bytes read up to the end of each block."""
-    rest, bytes_read = b"", 0
-    while chunk := file.read(block_bytes):
-        bytes_read += len(chunk)
+def _line_blocks(stream: Stream, block_bytes: int) -> Iterator[bytes]:
+    """Whole lines, every line break made a line feed."""
+    rest = b""
+    damage: MalformedError | None = None
+    while True:
+        try:
+            chunk = stream.read(block_bytes)
+        except MalformedError as error:
+            chunk, damage = b"", error
+        if not chunk:
+            break
         data = rest + chunk
         # A carriage return at the very end may be half of a line break, so it waits for what follows.
         cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
         rest = data[cut:]
         if cut:
-            yield _with_line_feeds(data[:cut]), bytes_read - len(rest)
+            yield _with_line_feeds(data[:cut])
         if len(rest) > LINE_BYTES:
             rest = rest[: LINE_BYTES // 2] + rest[-1:]
     if rest:
-        yield _with_line_feeds(rest.rstrip(b"\r\n") + b"\n"), bytes_read
+        yield _with_line_feeds(rest.rstrip(b"\r\n") + b"\n")
+    if damage is not None:
+        raise damage
 
 
 def _with_line_feeds(data: bytes) -> bytes:

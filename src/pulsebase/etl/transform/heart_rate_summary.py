@@ -69,7 +69,7 @@ def zone_minutes(means: npt.NDArray[np.float64], zones: Sequence[HeartRateZone])
     Confidence 0 was left out of `means`. The lowest and highest zone take what lies beyond them too.
     """
     rounded = np.floor(means + 0.5)
-    places = np.searchsorted([zone.min_bpm for zone in zones[1:]], rounded, side="right")
+    places = np.searchsorted([zone.min_bpm or 0 for zone in zones[1:]], rounded, side="right")
     counts = np.bincount(places, minlength=len(zones))
     return tuple(
         HeartRateZone(zone.name, zone.min_bpm, zone.max_bpm, int(count))

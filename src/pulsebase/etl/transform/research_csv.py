@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pulsebase.etl.transform.civil import Ints, Mask, clock_us, number
 from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
 from pulsebase.model.errors import FieldError, RejectedError
-from pulsebase.model.timerange import DAY_US, EPOCH, MINUTE_US, SECOND_US
+from pulsebase.model.timerange import DAY_US, EPOCH, MINUTE_US
 
 HEADER = ("id", "time", "value")
 
@@ -30,11 +31,8 @@ _NEWLINE, _COMMA = ord("\n"), ord(",")
 _NUMBER = re.compile(rb"[+-]?\d+(\.\d*)?")
 #: How many digits the six numbers of a time have: 2016-04-12 07:21:00, and 4/12/2016 7:21:00 AM.
 _WIDTHS = [[4, 2, 2, 2, 2, 2], *([m, d, 4, h, 2, 2] for m in (1, 2) for d in (1, 2) for h in (1, 2))]
-_DAYS_IN_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 
 Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +205,7 @@ def _runs(shape: int) -> list[tuple[int, int]]:
 
 def _wall_us(column: Bytes, runs: list[tuple[int, int]]) -> tuple[Ints, Mask]:
     """Local times since 1970-01-01 00:00 of fields whose six numbers stand in the same places."""
-    numbers = [_number(column, begin, end) for begin, end in runs]
+    numbers = [number(column, begin, end) for begin, end in runs]
     breaks = column[:, [end for _, end in runs[:-1]]]
     tail = np.zeros((len(column), 4), np.uint8)
     rest = column[:, runs[-1][1] :][:, :4]
@@ -220,25 +218,9 @@ def _wall_us(column: Bytes, runs: list[tuple[int, int]]) -> tuple[Ints, Mask]:
     hour, minute, second = numbers[3:]
     good = (iso | (us & (hour >= 1) & (hour <= 12))) & (year >= 1000) & (year <= 9998)
     hour = np.where(us, hour % 12 + np.where(afternoon, 12, 0), hour)
-    leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    last_day = _DAYS_IN_MONTH[np.where(month <= 12, month, 0)] + leap
-    good &= (day >= 1) & (day <= last_day) & (hour < 24) & (minute < 60) & (second < 60)
-    wall_us = _days_since_1970(year, month, day) * DAY_US + ((hour * 60 + minute) * 60 + second) * SECOND_US
+    wall_us, exists = clock_us(year, month, day, hour, minute, second)
+    good &= exists
     return np.where(good, wall_us, 0), good
-
-
-def _number(column: Bytes, begin: int, end: int) -> Ints:
-    number = np.zeros(len(column), np.int64)
-    for place in range(begin, end):
-        number = number * 10 + column[:, place] - ord("0")
-    return number
-
-
-def _days_since_1970(year: Ints, month: Ints, day: Ints) -> Ints:
-    """Days of the Gregorian calendar, with years that begin in March, so that the leap day comes last."""
-    shifted = year - (month <= 2)
-    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-    return np.asarray(365 * shifted + shifted // 4 - shifted // 100 + shifted // 400 + day_of_year - 719_468, np.int64)
 
 
 def _offsets_us(wall_us: Ints, zone: ZoneInfo) -> Ints:

@@ -285,7 +285,7 @@ class DuckdbStore:
 
         While the state is held, the engine's log and the journal are not trimmed.
         """
-        self.merge()
+        self.settle()
         with self._whole() as snapshot:
             yield from snapshot.export(interval, user_ids)
 
@@ -310,6 +310,10 @@ class DuckdbStore:
         self.merge()
         with self._database.reading() as connection:
             return check.check(connection)
+
+    def settle(self) -> None:
+        """See `contract.Store.settle`."""
+        self.merge()
 
     def ping(self) -> None:
         """See `contract.Store.ping`."""

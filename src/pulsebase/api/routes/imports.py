@@ -1,0 +1,145 @@
+"""Files that come by HTTP, and everything that imports have brought."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import asdict
+from typing import Annotated, Any, BinaryIO
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from pulsebase.api.encode import JSON
+from pulsebase.api.errors import ProblemError
+from pulsebase.api.schemas import Deleted, ImportDetail, ImportList, ImportParameters, ImportsParameters, NoParameters
+from pulsebase.api.services import Services
+from pulsebase.api.streaming import BodyStream, BrokenOffError
+from pulsebase.etl.extract.parts import FileOwner
+from pulsebase.etl.import_jobs import IMPORT_KIND, ImportReport
+from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.timerange import format_us, zone_named
+from pulsebase.stores.contract import Origin
+
+_PIECE_BYTES = 4 << 20
+#: Readings that go in one commit when an import is undone; other writes get their turn in between.
+_UNDONE_AT_ONCE = 100_000
+
+_ImportId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def router(services: Services) -> APIRouter:
+    """`/imports`."""
+    routes = APIRouter(tags=["imports"])
+
+    @routes.post("/imports", status_code=202, response_model=ImportDetail, openapi_extra=_BODY)
+    async def import_file(request: Request, parameters: Annotated[ImportParameters, Query()]) -> Response:
+        """Import one file or zip, which is the body: Takeout heart rate, Apple Health, FIT, research CSV, or what
+        `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the import by its id.
+        """
+        owner = FileOwner(parameters.user_id, parameters.device_id, zone_named(parameters.tz))
+        services.imports.refuse_when_full()
+        body = BodyStream(request, services.options.import_limit_bytes)
+        feeding = asyncio.create_task(body.feed())
+        try:
+            upload = await run_in_threadpool(_kept, body)
+        finally:
+            body.abandon()
+            feeding.cancel()
+        report = await run_in_threadpool(services.imports.start, parameters.name, upload, owner)
+        answer = await run_in_threadpool(_detail, services, report.number)
+        return Response(msgspec.json.encode(answer), 202, {"Location": f"/v1/imports/{report.number}"}, JSON)
+
+    @routes.get("/imports", response_model=ImportList)
+    def list_imports(parameters: Annotated[ImportsParameters, Query()]) -> Response:
+        """Imports by file and by command, the newest first, and how many of their readings are stored now."""
+        origins = sorted(services.store.origins(IMPORT_KIND), key=lambda origin: -origin.number)
+        if parameters.cursor is not None:
+            origins = [origin for origin in origins if origin.number < parameters.cursor]
+        page = origins[: parameters.limit]
+        next_cursor = page[-1].number if len(origins) > len(page) else None
+        body = {"data": [_entry(services, origin) for origin in page], "next_cursor": next_cursor}
+        return Response(msgspec.json.encode(body), media_type=JSON)
+
+    @routes.get("/imports/{import_id}", response_model=ImportDetail)
+    def show_import(import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
+        """One import: how far it is, its files, and what was refused."""
+        return Response(msgspec.json.encode(_detail(services, import_id)), media_type=JSON)
+
+    @routes.delete("/imports/{import_id}", response_model=Deleted)
+    def undo_import(import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
+        """Remove the readings of an import that are still stored. What they had replaced does not come back, and
+        daily summaries stay.
+        """
+        report = services.imports.report(import_id)
+        _origin(services, import_id)
+        if report is not None and report.status in ("waiting", "running"):
+            raise ProblemError("conflict", "the import still runs; it can be undone once it has ended")
+        deleted = 0
+        while step := services.ingestor.submit_delete_origin(import_id, _UNDONE_AT_ONCE).result():
+            deleted += step
+            services.store.settle()
+        return Response(msgspec.json.encode({"deleted": deleted}), media_type=JSON)
+
+    return routes
+
+
+def _kept(body: BodyStream) -> BinaryIO:
+    """The body in a file without a name."""
+    file = tempfile.TemporaryFile(prefix="pulsebase-import-")  # noqa: SIM115 closed by the import
+    try:
+        while piece := body.read(_PIECE_BYTES):
+            file.write(piece)
+        return file
+    except BrokenOffError as error:
+        file.close()
+        raise ProblemError("malformed-body", f"{error}; nothing of it was imported") from None
+    except OSError as error:
+        file.close()
+        raise StoreUnavailableError(f"the upload cannot be kept: {error.strerror}", retry_after_s=60) from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def _origin(services: Services, import_id: int) -> Origin:
+    for origin in services.store.origins(IMPORT_KIND):
+        if origin.number == import_id:
+            return origin
+    raise ProblemError("not-found", "there is no import of that id")
+
+
+def _entry(services: Services, origin: Origin) -> dict[str, Any]:
+    report = services.imports.report(origin.number)
+    return {
+        "id": origin.number,
+        "name": origin.name,
+        "received_at": format_us(origin.received_us),
+        "readings": origin.readings,
+        "status": "past" if report is None else report.status,
+    }
+
+
+def _detail(services: Services, import_id: int) -> dict[str, Any]:
+    report = services.imports.report(import_id)
+    return _entry(services, _origin(services, import_id)) | {"course": None if report is None else _course(report)}
+
+
+def _course(report: ImportReport) -> dict[str, Any]:
+    shown = ("size_bytes", "read_bytes", "file_count", "read", "written", "rejected", "days", "failure")
+    return {
+        **{name: getattr(report, name) for name in shown},
+        "files": [_without(asdict(result), "counts") for result in report.files],
+        "errors": [{"file": each.file, "counts": each.counts} | asdict(each.error) for each in report.refusals],
+    }
+
+
+def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}

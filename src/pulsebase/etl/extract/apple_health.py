@@ -1,0 +1,102 @@
+"""Apple Health's `export.xml`, gigabytes of it at times: read as it comes, by an event parser.
+
+The document type is left out before the parser sees it. So nothing can be declared that the parser would expand or
+fetch, and the exports of iOS 16, whose own declarations are not well-formed, are read like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.parsers import expat
+
+from pulsebase.etl.extract.parts import FileOwner, Part, Stream
+from pulsebase.etl.transform.apple_health import RECORD_TYPE, Records, heart_rates
+from pulsebase.ingest.blocks import MalformedError
+
+_PIECE_BYTES = 1 << 18
+_BLOCK_RECORDS = 50_000
+#: The document type of an export takes some 7 KiB.
+_DOCTYPE_BYTES = 1 << 20
+#: A tag of more than this, with all its attributes, is no record.
+_TAG_BYTES = 1 << 20
+
+
+def apple_health(stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """The heart-rate records of an export.
+
+    Raises:
+        MalformedError: the file is damaged or cut short; what came before is good.
+    """
+    reader = _Reader()
+    first = 1
+    damage: MalformedError | None = None
+    pieces = _pieces(stream)
+    ended = False
+    while not ended:
+        try:
+            ended = reader.feed(next(pieces, b""))
+        except MalformedError as error:
+            ended, damage = True, error
+        if ended or len(reader.records) >= _BLOCK_RECORDS:
+            records, reader.records = reader.records, Records()
+            if len(records):
+                yield heart_rates(records, first, owner.person, owner.device_id)
+                first += len(records)
+    if damage is not None:
+        raise damage
+
+
+class _Reader:
+    """Gathers the attributes of heart-rate records; everything else in the file is passed over."""
+
+    def __init__(self) -> None:
+        self.records = Records()
+        self._fed = 0
+        self._parser = expat.ParserCreate()
+        self._parser.ordered_attributes = True
+        self._parser.specified_attributes = True
+        self._parser.StartElementHandler = self._on_element
+        self._parser.EntityDeclHandler = _refuse_entities  # in an encoding whose document type was not found
+
+    def feed(self, piece: bytes) -> bool:
+        """Read on; an empty piece is the end. Whether it was."""
+        ended = piece == b""
+        try:
+            self._parser.Parse(piece, ended)
+        except expat.ExpatError as error:
+            what = "is cut short" if ended else "is damaged"
+            raise MalformedError(f"the file {what} at line {error.lineno}") from None
+        self._fed += len(piece)
+        if self._fed - self._parser.CurrentByteIndex > _TAG_BYTES + _PIECE_BYTES:
+            raise MalformedError(f"the file is damaged at line {self._parser.CurrentLineNumber}: a tag without an end")
+        return ended
+
+    def _on_element(self, name: str, attributes: list[str]) -> None:
+        if name != "Record" or RECORD_TYPE not in attributes:
+            return
+        given = dict(zip(attributes[::2], attributes[1::2], strict=True))
+        if given.get("type") == RECORD_TYPE:
+            records = self.records
+            records.starts.append(given.get("startDate", ""))
+            records.values.append(given.get("value", ""))
+            records.units.append(given.get("unit", ""))
+            records.sources.append(given.get("sourceName", ""))
+
+
+def _refuse_entities(*_: object) -> None:
+    raise MalformedError("the file declares entities, which no export does")
+
+
+def _pieces(stream: Stream) -> Iterator[bytes]:
+    """The file without its document type, line breaks kept, so that lines keep their numbers."""
+    head = stream.read(_DOCTYPE_BYTES)
+    begin = head.find(b"<!DOCTYPE")
+    root = head.find(b"<HealthData")
+    if begin >= 0 and (root < 0 or begin < root):
+        end = head.find(b"]>", begin) + 2
+        if end < 2:
+            raise MalformedError("the file is damaged: its document type has no end")
+        head = head[:begin] + b"\n" * head.count(b"\n", begin, end) + head[end:]
+    yield head
+    while piece := stream.read(_PIECE_BYTES):
+        yield piece

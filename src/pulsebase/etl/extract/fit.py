@@ -1,0 +1,36 @@
+"""FIT files: activities and days of monitoring, as watches write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pulsebase.etl.extract.parts import FileOwner, Part, Stream
+from pulsebase.etl.transform.fit import heart_rates
+from pulsebase.ingest.blocks import MalformedError
+
+#: A day of monitoring takes some 100 KiB, the longest activities a few MiB. Larger ones are not read into memory.
+_FILE_BYTES = 64 << 20
+_PIECE_BYTES = 1 << 20
+
+
+def fit(stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """The heart rates of a file.
+
+    Raises:
+        MalformedError: the file is damaged, cut short or too large; what came before is good.
+    """
+    parts: list[bytes] = []
+    size = 0
+    damage: MalformedError | None = None
+    try:
+        while piece := stream.read(_PIECE_BYTES):
+            parts.append(piece)
+            size += len(piece)
+            if size > _FILE_BYTES:
+                raise MalformedError(f"a FIT file of more than {_FILE_BYTES} bytes is not read on")
+    except MalformedError as error:
+        damage = error
+    try:
+        yield from heart_rates(b"".join(parts), owner.person, owner.device_id)
+    except MalformedError as error:
+        raise damage or error from None

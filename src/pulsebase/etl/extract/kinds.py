@@ -1,0 +1,71 @@
+"""The kinds of files that are read, told by what is in them: names are changed and endings are wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pulsebase.etl.extract import apple_health, fit, own_export, research_csv, takeout
+from pulsebase.etl.extract.parts import FileOwner, Part, Stream
+from pulsebase.etl.transform.research_csv import header_problem
+
+_BOM = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file.
+
+    `counts` is what positions in it count; `names_people` whether its readings say whose they are.
+    """
+
+    name: str
+    counts: str
+    names_people: bool
+    read: Callable[[Stream, FileOwner], Iterator[Part]]
+
+
+TAKEOUT_HEART_RATE = Kind("Takeout heart rate", "record", False, takeout.heart_rates)
+TAKEOUT_RESTING = Kind("Takeout resting heart rate", "record", False, takeout.restings)
+TAKEOUT_ZONES = Kind("Takeout time in zones", "record", False, takeout.zone_times)
+APPLE_HEALTH = Kind("Apple Health export", "record", False, apple_health.apple_health)
+FIT = Kind("FIT", "message", False, fit.fit)
+RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
+OWN_CSV = Kind("CSV export", "reading", True, own_export.csv)
+OWN_NDJSON = Kind("NDJSON export", "reading", True, own_export.ndjson)
+OWN_PARQUET = Kind("Parquet export", "reading", True, own_export.parquet)
+
+#: How the lists of a Takeout begin, in any layout; the order of the fields has never been seen to differ.
+_FIRST_RECORD = re.compile(rb'\[\s*\{\s*"dateTime"\s*:\s*"[^"]{0,40}"\s*,\s*"value"\s*:\s*\{\s*"(\w+)"')
+_OF_FIRST_VALUE = {b"bpm": TAKEOUT_HEART_RATE, b"date": TAKEOUT_RESTING, b"valuesInZones": TAKEOUT_ZONES}
+_HEALTH_DATA = re.compile(rb"<(!DOCTYPE\s+)?HealthData\b")
+_OWN_FIELDS = (b"user_id", b"device_id", b"timestamp", b"heart_rate")
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """The kind of a file that begins like this; None if it is none that is read."""
+    if head[:4] == b"PAR1":
+        return OWN_PARQUET
+    if head[8:12] == b".FIT":
+        return FIT
+    text = head.removeprefix(_BOM).lstrip()
+    if text[:1] == b"<" or head[:2] in _UTF16_MARKS:
+        return APPLE_HEALTH if _HEALTH_DATA.search(head.replace(b"\0", b"")) else None
+    if text[:1] == b"[":
+        first = _FIRST_RECORD.match(text)
+        return _OF_FIRST_VALUE.get(first[1]) if first else None
+    line = re.split(rb"[\r\n]", text, maxsplit=1)[0]
+    if all(field in line for field in _OWN_FIELDS):
+        return OWN_NDJSON if line[:1] == b"{" else OWN_CSV
+    return RESEARCH_CSV if header_problem(line) is None else None
+
+
+def why_unknown(head: bytes) -> str:
+    """What to say of a file of no kind."""
+    if not head.strip():
+        return "is empty"
+    if head[:2] in _UTF16_MARKS:
+        return "is text in UTF-16; save it as UTF-8"
+    return "is of no kind that is read"

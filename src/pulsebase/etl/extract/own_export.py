@@ -1,0 +1,78 @@
+"""What `pulsebase export` wrote: Parquet, NDJSON and CSV. Bulk bodies have the same columns and the same readers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pulsebase.etl.extract.parts import FileOwner, Part, Stream
+from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
+from pulsebase.ingest.columns import blocks_of_batches, check_columns
+from pulsebase.ingest.lines import csv_blocks, ndjson_blocks
+from pulsebase.model.errors import StoreUnavailableError
+
+_PIECE_BYTES = 4 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+def ndjson(stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """A reading a line; positions count readings from 1."""
+    return _counted_from_one(ndjson_blocks(_WithoutMark(stream)), owner)
+
+
+def csv(stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """A reading a line below the names of the columns; positions count readings from 1."""
+    return _counted_from_one(csv_blocks(stream), owner)
+
+
+def parquet(stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """A Parquet file, which keeps its table of contents at the end: it is brought to the temporary folder first.
+
+    Raises:
+        MalformedError: it is damaged or cut short.
+        StoreUnavailableError: there is no room.
+    """
+    with tempfile.TemporaryFile(prefix="pulsebase-import-") as file:
+        try:
+            while piece := stream.read(_PIECE_BYTES):
+                file.write(piece)
+            file.seek(0)
+        except OSError as error:
+            raise StoreUnavailableError(f"the file cannot be kept: {error.strerror}", retry_after_s=60) from error
+        try:
+            table = pq.ParquetFile(file, pre_buffer=False)
+            check_columns(table.schema_arrow.names)
+            yield from _counted_from_one(blocks_of_batches(table.iter_batches(BLOCK_READINGS)), owner)
+        except (pa.ArrowException, OSError, UnicodeDecodeError):
+            raise MalformedError("the file is damaged or cut short: Parquet cannot be read without its end") from None
+
+
+class _WithoutMark:
+    """A text without the byte order mark that some programs put before it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream, self._begun = stream, False
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._stream.read(size)
+        if self._begun:
+            return piece
+        self._begun = True
+        return piece.removeprefix(_BOM)
+
+
+def _counted_from_one(blocks: Iterator[Block], owner: FileOwner) -> Iterator[Block]:
+    """The blocks under the device that is wanted, if another one than they say."""
+    for block in blocks:
+        rows = block.candidates
+        positions = np.arange(len(rows)) if rows.positions is None else rows.positions
+        rows = replace(rows, positions=positions + 1)
+        if owner.device_id is not None:
+            rows = replace(rows, device_ids=[owner.device_id] * len(rows))
+        errors = [replace(error, index=None if error.index is None else error.index + 1) for error in block.errors]
+        yield Block(rows, errors, block.total)

@@ -1,0 +1,52 @@
+"""What readers of files hand on, and what they are told that files do not say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from pulsebase.ingest.blocks import Block
+from pulsebase.model.errors import FieldError
+from pulsebase.model.summaries import DailySummary
+
+
+@dataclass(frozen=True, slots=True)
+class FileOwner:
+    """Whose readings files bring where they name nobody, the device if another one than they say is wanted, and the
+    zone of local times.
+    """
+
+    user_id: str | None
+    device_id: str | None
+    zone: ZoneInfo
+
+    @property
+    def person(self) -> str:
+        """The person; asked for by readers of kinds that name nobody, which are not called without one."""
+        assert self.user_id is not None
+        return self.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryBlock:
+    """Some days of a file, as far as each file of its kind knows them. `total` counts the records read."""
+
+    summaries: Sequence[DailySummary]
+    errors: list[FieldError]
+    total: int
+
+
+Part = Block | SummaryBlock
+
+
+class Stream(Protocol):
+    """A file that is read on."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes, all of them unless the file ends.
+
+        Raises:
+            MalformedError: what the file is packed in is damaged; what came before it is good.
+        """

@@ -1,0 +1,173 @@
+"""Imports that a server runs in the background: one at a time, a few waiting, each on a file of its own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import BinaryIO, Literal
+
+from pulsebase.etl.extract.parts import FileOwner
+from pulsebase.etl.importer import FileResult, Importer, Watcher
+from pulsebase.etl.load import ImportSink
+from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError
+from pulsebase.stores.contract import Store
+
+logger = logging.getLogger(__name__)
+
+#: The kind under which origins of imports are registered.
+IMPORT_KIND = "import"
+#: Uploads that wait while one is read; each lies in the temporary folder.
+MOST_WAITING = 3
+#: Ended imports whose course is remembered, and what is remembered of each.
+_REMEMBERED = 100
+SHOWN_FILES = 1_000
+SHOWN_ERRORS = 100
+
+JobStatus = Literal["waiting", "running", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refused record of an import: its file, what its position counts, and why."""
+
+    file: str
+    counts: str
+    error: FieldError
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """An import as it stands. Counts are of all files, `files` and `refusals` the first ones.
+
+    `failed` says why the import did not come to its end.
+    """
+
+    number: int
+    status: JobStatus
+    size_bytes: int
+    read_bytes: int = 0
+    files: tuple[FileResult, ...] = ()
+    file_count: int = 0
+    read: int = 0
+    written: int = 0
+    rejected: int = 0
+    days: int = 0
+    refusals: tuple[Refusal, ...] = ()
+    failure: str | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    report: ImportReport
+    name: str
+    upload: BinaryIO
+    owner: FileOwner
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+def origin_name(name: str) -> str:
+    """The name of the origin of an import that begins now; every import has its own."""
+    return f"{name} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+class ImportJobs:
+    """Takes uploads and imports them one after the other. Every method may be called from any thread."""
+
+    def __init__(self, ingestor: Ingestor, store: Store, rules: ReadingRules, limit_bytes: int) -> None:
+        self._ingestor, self._store, self._rules, self._limit_bytes = ingestor, store, rules, limit_bytes
+        self._jobs: OrderedDict[int, _Job] = OrderedDict()
+        self._queue: queue.Queue[_Job | None] = queue.Queue()
+        self._changed = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulsebase-import", daemon=True)
+        self._thread.start()
+
+    def refuse_when_full(self) -> None:
+        """Raises `StoreUnavailableError` while another upload would have no place to wait."""
+        with self._changed:
+            waiting = sum(job.report.status == "waiting" for job in self._jobs.values())
+        if waiting >= MOST_WAITING:
+            raise StoreUnavailableError("other imports wait already; nothing of this one was kept", retry_after_s=30)
+
+    def start(self, name: str, upload: BinaryIO, owner: FileOwner) -> ImportReport:
+        """Import an open file, which is closed once that is done.
+
+        Raises:
+            StoreUnavailableError: too many wait already.
+        """
+        self.refuse_when_full()
+        number = self._ingestor.register_origin(IMPORT_KIND, origin_name(name))
+        report = ImportReport(number, "waiting", upload.seek(0, 2))
+        job = _Job(report, name, upload, owner)
+        with self._changed:
+            self._jobs[number] = job
+            ended = [each for each, kept in self._jobs.items() if kept.report.status in ("done", "failed")]
+            for each in ended[: max(0, len(ended) - _REMEMBERED)]:
+                del self._jobs[each]
+        self._queue.put(job)
+        return report
+
+    def report(self, number: int) -> ImportReport | None:
+        """How an import stands; None if this process did not run it, or no longer remembers."""
+        with self._changed:
+            job = self._jobs.get(number)
+            return None if job is None else job.report
+
+    def close(self) -> None:
+        """End what runs after the part it is at, leave what waits, and stop."""
+        self._stopping.set()
+        self._queue.put(None)
+        self._thread.join()
+        for job in self._jobs.values():
+            job.upload.close()
+
+    def _run(self) -> None:
+        while (job := self._queue.get()) is not None and not self._stopping.is_set():
+            self._change(job, status="running")
+            failure: str | None = None
+            try:
+                self._import(job)
+            except PulsebaseError as error:
+                failure = str(error)
+            except Exception:
+                logger.exception("an import failed")
+                failure = "a fault of the server; the log has it"
+            if self._stopping.is_set():
+                failure = failure or "the server stopped"
+            self._change(job, status="failed" if failure else "done", failure=failure)
+            job.upload.close()
+
+    def _import(self, job: _Job) -> None:
+        sink = ImportSink(self._ingestor, self._store, self._rules, job.report.number)
+        watcher = Watcher(
+            rejects=lambda result, errors: _remember(job, result, errors),
+            progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),
+            stopped=self._stopping.is_set,
+        )
+        for result in Importer(sink, job.owner, self._limit_bytes, watcher).upload(job.name, job.upload):
+            before = job.report
+            self._change(
+                job,
+                files=(*before.files, result) if len(before.files) < SHOWN_FILES else before.files,
+                file_count=before.file_count + 1,
+                read=before.read + result.read,
+                written=before.written + result.written,
+                rejected=before.rejected + result.rejected,
+                days=before.days + result.days,
+                refusals=tuple(job.refusals),
+            )
+
+    def _change(self, job: _Job, **changes: object) -> None:
+        with self._changed:
+            job.report = replace(job.report, **changes)  # type: ignore[arg-type]
+
+
+def _remember(job: _Job, result: FileResult, errors: Sequence[FieldError]) -> None:
+    room = SHOWN_ERRORS - len(job.refusals)
+    job.refusals += [Refusal(result.name, result.counts, error) for error in errors[:room]]

@@ -1,0 +1,151 @@
+"""Imports: every file of a path or an upload is recognised, read part by part and handed to whoever stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from pulsebase.etl.extract.kinds import Kind, kind_of, why_unknown
+from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
+from pulsebase.etl.extract.parts import FileOwner, Part, SummaryBlock
+from pulsebase.ingest.blocks import MalformedError
+from pulsebase.ingest.validate import Candidates
+from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.summaries import DailySummary
+
+
+class Sink(Protocol):
+    """Where an import stores what it reads. Each call is durable on return; doing it again changes nothing."""
+
+    def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
+        """Check and store; how many were stored, and why the others were not, by position."""
+
+    def summaries(self, days: Sequence[DailySummary]) -> None:
+        """Put the days together with what is stored of them."""
+
+
+@dataclass(slots=True)
+class FileResult:
+    """What became of one file.
+
+    `counts` is what positions in it count. `days` are summaries. `problem` says why it was not read, or not to its
+    end; what was read until then is stored.
+    """
+
+    name: str
+    kind: str | None = None
+    counts: str = ""
+    read: int = 0
+    written: int = 0
+    rejected: int = 0
+    days: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Who is told of an import as it goes on.
+
+    Attributes:
+        rejects: each refusal, and the file it is in.
+        progress: how many bytes of the path or the upload have been read.
+        stopped: asked between parts; the import ends there once it says so.
+    """
+
+    rejects: Callable[[FileResult, Sequence[FieldError]], None] = field(default=lambda *_: None)
+    progress: Callable[[int], None] = field(default=lambda _: None)
+    stopped: Callable[[], bool] = field(default=lambda: False)
+
+
+class Importer:
+    """Reads files into a sink; `limit_bytes` is what one import may unpack."""
+
+    def __init__(self, sink: Sink, owner: FileOwner, limit_bytes: int, watcher: Watcher | None = None) -> None:
+        self._sink, self._owner, self._watcher = sink, owner, watcher or Watcher()
+        self._budget = Budget(limit_bytes)
+        self._too_much = False
+
+    def path(self, path: Path) -> Iterator[FileResult]:
+        """Import a file, an archive, or everything below a folder. In folders and archives files of no known kind are
+        passed over without a result.
+
+        Raises:
+            OSError: a file cannot be read.
+            RetryLaterError: the store takes nothing now.
+        """
+        before_bytes = 0
+        try:
+            paths = paths_in(path)
+        except TooMuchError as error:
+            yield FileResult(path.name, problem=str(error))
+            return
+        found = False
+        for each in paths:
+            with each.open("rb") as raw:
+                name = str(each.relative_to(path.parent))
+                for result in self._files(name, raw, before_bytes, alone=each == path):
+                    found = True
+                    yield result
+                before_bytes += raw.seek(0, 2)
+        if not found and not self._watcher.stopped():
+            yield FileResult(path.name, problem="holds no file that is read")
+
+    def upload(self, name: str, raw: BinaryIO) -> Iterator[FileResult]:
+        """The same for an open file."""
+        return self._files(name, raw, 0, alone=True)
+
+    def _files(self, name: str, raw: BinaryIO, before_bytes: int, *, alone: bool) -> Iterator[FileResult]:
+        """The results of a file, or of the files in an archive. What is named alone has a result in any case."""
+        results = 0
+        try:
+            for file in files_in(name, raw, self._budget):
+                if self._too_much or self._watcher.stopped():
+                    return
+                head = file.peek()
+                kind = kind_of(head)
+                if kind is not None:
+                    results += 1
+                    yield self._file(file, kind, lambda: self._watcher.progress(before_bytes + raw.tell()))
+                elif file.damage is not None or (alone and not isinstance(file, ArchivedFile)):
+                    results += 1
+                    yield FileResult(file.name, problem=file.damage or why_unknown(head))
+        except MalformedError as error:
+            self._too_much = isinstance(error, TooMuchError)
+            results += 1
+            yield FileResult(name, problem=str(error))
+        if alone and not results and not self._watcher.stopped():
+            yield FileResult(name, problem="holds no file that is read")
+
+    def _file(self, file: PackedFile, kind: Kind, on_progress: Callable[[], None]) -> FileResult:
+        result = FileResult(file.name, kind.name, kind.counts)
+        if self._owner.user_id is None and not kind.names_people:
+            result.problem = "does not say whose it is; name the person"
+            return result
+        try:
+            for part in kind.read(file, self._owner):
+                self._store(part, result)
+                on_progress()
+                if self._watcher.stopped():
+                    result.problem = "was not read to its end"
+                    break
+        except (MalformedError, RejectedError) as error:
+            self._too_much = isinstance(error, TooMuchError)
+            result.problem = str(error)
+        return result
+
+    def _store(self, part: Part, result: FileResult) -> None:
+        result.read += part.total
+        errors: Sequence[FieldError] = part.errors
+        if isinstance(part, SummaryBlock):
+            if part.summaries:
+                self._sink.summaries(part.summaries)
+            result.days += len(part.summaries)
+        elif len(part.candidates):
+            written, refused = self._sink.readings(part.candidates)
+            result.written += written
+            errors = sorted([*errors, *refused], key=lambda error: error.index or 0)
+        if errors:
+            result.rejected += len(errors)
+            self._watcher.rejects(result, errors)

@@ -1,0 +1,65 @@
+"""Dates and times that were written by clocks, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.timerange import DAY_US, SECOND_US
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Letters = npt.NDArray[np.uint8]
+
+_DAYS_IN_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+
+
+def clock_us(year: Ints, month: Ints, day: Ints, hour: Ints, minute: Ints, second: Ints) -> tuple[Ints, Mask]:  # noqa: PLR0917
+    """Microseconds since 1970-01-01 00:00 of the same clock, and which of the times exist; the others are 0."""
+    leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    last_day = _DAYS_IN_MONTH[np.where((month >= 0) & (month <= 12), month, 0)] + leap
+    good = (day >= 1) & (day <= last_day) & (hour < 24) & (minute < 60) & (second < 60)
+    in_day_us = ((hour * 60 + minute) * 60 + second) * SECOND_US
+    return np.where(good, days_since_1970(year, month, day) * DAY_US + in_day_us, 0), good
+
+
+def days_since_1970(year: Ints, month: Ints, day: Ints) -> Ints:
+    """Days of the Gregorian calendar, with years that begin in March, so that the leap day comes last."""
+    shifted = year - (month <= 2)
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return np.asarray(365 * shifted + shifted // 4 - shifted // 100 + shifted // 400 + day_of_year - 719_468, np.int64)
+
+
+def letters_of(texts: Sequence[str], form: str) -> tuple[Letters, Mask]:
+    """Texts as rows of bytes, and which have the form: `0` stands for a digit, `±` for a sign, the rest for itself.
+
+    Rows of other texts hold the form itself.
+    """
+    width = len(form)
+    plain = form.replace("±", "+")
+    if set(map(len, texts)) != {width} or not (joined := "".join(texts)).isascii():
+        texts = [text if len(text) == width and text.isascii() else "\0" * width for text in texts]
+        joined = "".join(texts)
+    letters = np.frombuffer(joined.encode("ascii"), np.uint8).reshape(len(texts), width)
+    good: Mask = np.ones(len(texts), np.bool_)
+    for place, letter in enumerate(form):
+        column = letters[:, place]
+        if letter == "0":
+            good &= (column >= ord("0")) & (column <= ord("9"))
+        elif letter == "±":
+            good &= (column == ord("+")) | (column == ord("-"))
+        else:
+            good &= column == ord(letter)
+    if not good.all():
+        letters = np.where(good[:, None], letters, np.frombuffer(plain.encode(), np.uint8))
+    return letters, good
+
+
+def number(letters: Letters, begin: int, end: int) -> Ints:
+    """The digits from one place to another as a number."""
+    value = np.zeros(len(letters), np.int64)
+    for place in range(begin, end):
+        value = value * 10 + letters[:, place] - ord("0")
+    return value

@@ -1,0 +1,175 @@
+"""From records of Fitbit's files in a Google Takeout to rows of ours. Every text here is a JSON list of records.
+
+Heart rate: `{"dateTime": "05/01/20 14:00:03", "value": {"bpm": 63, "confidence": 2}}`, in UTC. Resting heart rate:
+`{"dateTime": …, "value": {"date": "05/01/20", "value": 54.5, "error": 6.8}}`, where a day without one has no date. Time
+in zones: `{"dateTime": "05/01/20 00:00:00", "value": {"valuesInZones": {"BELOW_DEFAULT_ZONE_1": 1321.0, …}}}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from pulsebase.etl.transform.civil import Ints, Mask, clock_us, letters_of, number
+from pulsebase.ingest.blocks import Block
+from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.model.errors import FieldError
+from pulsebase.model.summaries import DailySummary, HeartRateZone
+
+#: Names the vendor's own values beside ours and other people's.
+METHOD = "fitbit"
+#: The vendor's names of zones in these files, and what its API and its apps call them.
+ZONE_NAMES = {
+    "BELOW_DEFAULT_ZONE_1": "Out of Range",
+    "IN_DEFAULT_ZONE_1": "Fat Burn",
+    "IN_DEFAULT_ZONE_2": "Cardio",
+    "IN_DEFAULT_ZONE_3": "Peak",
+}
+_FORM = "00/00/00 00:00:00"
+#: Between two records of a list; what such a list holds are objects that end in an object.
+_BREAK = re.compile(rb"(?<=\})\s*,\s*(?=\{)")
+_NOT_A_CONFIDENCE = 100
+
+RecordT = TypeVar("RecordT")
+
+
+class _Beat(msgspec.Struct, gc=False):
+    bpm: float
+    confidence: int | None = None
+
+
+class _Sample(msgspec.Struct, gc=False):
+    dateTime: str  # noqa: N815 the file's name
+    value: _Beat
+
+
+class _Resting(msgspec.Struct):
+    date: str | None
+    value: float
+
+
+class _RestingRecord(msgspec.Struct):
+    value: _Resting
+
+
+class _Zones(msgspec.Struct):
+    valuesInZones: dict[str, float]  # noqa: N815 the file's name
+
+
+class _ZonesRecord(msgspec.Struct):
+    dateTime: str  # noqa: N815 the file's name
+    value: _Zones
+
+
+_samples = msgspec.json.Decoder(list[_Sample])
+_restings = msgspec.json.Decoder(list[_RestingRecord])
+_zones = msgspec.json.Decoder(list[_ZonesRecord])
+
+
+def heart_rates(text: bytes, first: int, user_id: str, device_id: str) -> Block:
+    """Readings; positions count records from `first` on."""
+    samples, places, errors = _decoded(text, first, _samples, "a reading")
+    if not samples:
+        return Block(_none(), errors, len(errors))
+    times_us, good = _times([sample.dateTime for sample in samples])
+    beats = [sample.value for sample in samples]
+    bpm = np.array([beat.bpm for beat in beats], np.float64)
+    given = [beat.confidence for beat in beats]
+    confidences = np.array([NO_CONFIDENCE if each is None else _confidence(each) for each in given], np.int8)
+    if not good.all():
+        errors += [FieldError("timestamp", "is not a time such as 05/01/20 14:00:03", int(at)) for at in places[~good]]
+        times_us, bpm, confidences, places = times_us[good], bpm[good], confidences[good], places[good]
+    ids = repeated(user_id, len(places)), repeated(device_id, len(places))
+    total = len(places) + len(errors)
+    return Block(Candidates(*ids, times_us, bpm, confidences, places), errors, total)
+
+
+def restings(text: bytes, first: int, user_id: str) -> tuple[list[DailySummary], list[FieldError], int]:
+    """Days with the vendor's resting heart rate; what could not be read; how many records there are."""
+    records, places, errors = _decoded(text, first, _restings, "a resting heart rate")
+    total = len(records) + len(errors)
+    found = []
+    for record, place in zip(records, places.tolist(), strict=True):
+        if record.value.date is None or record.value.value <= 0:
+            continue  # a day on which there is none
+        day = _day(record.value.date)
+        if day is None:
+            errors.append(FieldError("date", "is not a date such as 05/01/20", place))
+        else:
+            found.append(DailySummary(user_id, day, record.value.value, METHOD))
+    return found, errors, total
+
+
+def zone_times(text: bytes, first: int, user_id: str) -> tuple[list[DailySummary], list[FieldError], int]:
+    """Days with the vendor's minutes in zones, which these files do not bound; what could not be read; the records."""
+    records, places, errors = _decoded(text, first, _zones, "a time in zones")
+    total = len(records) + len(errors)
+    found = []
+    for record, place in zip(records, places.tolist(), strict=True):
+        day = _day(record.dateTime.partition(" ")[0])
+        if day is None:
+            errors.append(FieldError("dateTime", "is not a time such as 05/01/20 00:00:00", place))
+            continue
+        given = record.value.valuesInZones
+        zones = [
+            HeartRateZone(ours, None, None, round(given[name])) for name, ours in ZONE_NAMES.items() if name in given
+        ]
+        more = [HeartRateZone(name, None, None, round(given[name])) for name in sorted(given.keys() - ZONE_NAMES)]
+        found.append(DailySummary(user_id, day, None, METHOD, tuple(zones), tuple(more)))
+    return found, errors, total
+
+
+def _decoded(
+    text: bytes, first: int, decoder: msgspec.json.Decoder[list[RecordT]], what: str
+) -> tuple[list[RecordT], Ints, list[FieldError]]:
+    """The records that can be read, their places, and an error for each of the others."""
+    try:
+        records = decoder.decode(text)
+        return records, np.arange(first, first + len(records)), []
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    records, places, errors = [], [], []
+    for place, each in enumerate(_BREAK.split(text.strip().removeprefix(b"[").removesuffix(b"]")), first):
+        try:
+            records += decoder.decode(b"[" + each + b"]")
+            places.append(place)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            errors.append(FieldError("record", f"is not {what}", place))
+    return records, np.array(places, np.int64), errors
+
+
+def _times(texts: Sequence[str]) -> tuple[Ints, Mask]:
+    letters, good = letters_of(texts, _FORM)
+    month, day, year, hour, minute, second = (number(letters, at, at + 2) for at in range(0, 18, 3))
+    times_us, exists = clock_us(year + 2000, month, day, hour, minute, second)
+    return times_us, good & exists
+
+
+def _day(text: str) -> date | None:
+    try:
+        return datetime.strptime(text, "%m/%d/%y").date()
+    except ValueError:
+        return None
+
+
+def _zone(name: str, minutes: float) -> HeartRateZone:
+    return HeartRateZone(name, None, None, round(minutes))
+
+
+def _confidence(value: int) -> int:
+    return value if 0 <= value <= 3 else _NOT_A_CONFIDENCE
+
+
+def repeated(text: str, count: int) -> pa.DictionaryArray:
+    """A column of the same text."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text], pa.string()))
+
+
+def _none() -> Candidates:
+    return Candidates([], [], np.empty(0, np.int64), np.empty(0), np.empty(0, np.int8), np.empty(0, np.int64))

@@ -1,0 +1,501 @@
+"""Whole imports, from the bytes of files to what is stored, over a real ingestor and the memory store."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tracemalloc
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pulsebase.etl.extract import packed
+from pulsebase.etl.extract.parts import FileOwner
+from pulsebase.etl.importer import FileResult, Importer, Watcher
+from pulsebase.etl.load import ImportSink
+from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.model.errors import FieldError
+from pulsebase.model.summaries import DailySummary, HeartRateZone
+from pulsebase.model.timerange import SECOND_US, format_us
+from pulsebase.stores.memory import MemoryStore
+from tests.support.fit import activity
+from tests.support.health_files import (
+    apple_export,
+    apple_record,
+    at,
+    takeout_heart_rate,
+    takeout_record,
+    takeout_resting,
+    takeout_zones,
+    zipped,
+)
+
+TEN = at("2020-05-01T10:00:00")
+SAMPLES = [(TEN + 5 * n, 60 + n % 40, n % 4) for n in range(500)]
+ANN = FileOwner("ann", None, ZoneInfo("UTC"))
+
+
+class Desk:
+    """Where files are handed in, and what has become of them."""
+
+    def __init__(self, store: MemoryStore, ingestor: Ingestor) -> None:
+        self.store, self._ingestor = store, ingestor
+        self.refused: list[tuple[str, FieldError]] = []
+        self.limit_bytes = 1 << 30
+
+    def importer(self, owner: FileOwner = ANN) -> Importer:
+        origin = self._ingestor.register_origin("import", "desk")
+        sink = ImportSink(self._ingestor, self.store, ReadingRules(), origin)
+        return Importer(sink, owner, self.limit_bytes, Watcher(rejects=self._on_rejects))
+
+    def bring(self, data: bytes, name: str = "file", owner: FileOwner = ANN) -> list[FileResult]:
+        return list(self.importer(owner).upload(name, io.BytesIO(data)))
+
+    def bring_one(self, data: bytes, owner: FileOwner = ANN) -> FileResult:
+        (result,) = self.bring(data, owner=owner)
+        return result
+
+    def _on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
+        self.refused += [(result.counts, error) for error in errors]
+
+    @property
+    def rows(self) -> list[tuple[str, str, int, float, int | None]]:
+        """(person, device, seconds since 1970, bpm, confidence)"""
+        stored = self.store.stored().to_pylist()
+        return [
+            (row["user_id"], row["device_id"], row["time_us"] // SECOND_US, row["value"] / 100, row["confidence"])
+            for row in stored
+        ]
+
+    @property
+    def refusals(self) -> list[tuple[str, int | None, str]]:
+        return [(counts, error.index, error.field) for counts, error in self.refused]
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    store = MemoryStore()
+    ingestor = Ingestor(store)
+    yield Desk(store, ingestor)
+    ingestor.close()
+
+
+def of_ann(device_id: str, samples: Sequence[tuple[int, int, int]]) -> list[tuple[str, str, int, float, int | None]]:
+    return [("ann", device_id, at_s, float(bpm), confidence) for at_s, bpm, confidence in samples]
+
+
+# --- Takeout --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2], ids=["compact", "lines", "indented"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "BOM"])
+@pytest.mark.parametrize("breaks", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_takeout_heart_rate_is_stored_whole(desk: Desk, indent: int | None, mark: bytes, breaks: bytes) -> None:
+    data = mark + takeout_heart_rate(SAMPLES, indent).replace(b"\n", breaks)
+    result = desk.bring_one(data)
+    assert result == FileResult("file", "Takeout heart rate", "record", 500, 500, 0, 0, None)
+    assert desk.rows == of_ann("takeout", SAMPLES)
+
+
+def test_importing_again_stores_no_more(desk: Desk) -> None:
+    data = takeout_heart_rate(SAMPLES)
+    assert desk.bring_one(data) == desk.bring_one(data)
+    assert desk.rows == of_ann("takeout", SAMPLES)
+
+
+def test_the_last_of_the_same_instant_wins(desk: Desk) -> None:
+    desk.bring_one(takeout_heart_rate([(TEN, 60, 1), (TEN + 1, 61, 2), (TEN, 70, 3)]))
+    assert desk.rows == of_ann("takeout", [(TEN, 70, 3), (TEN + 1, 61, 2)])
+
+
+def test_the_day_on_which_clocks_fall_back_has_25_hours(desk: Desk) -> None:
+    """One file a local day (here of Chicago, 1 November 2020), its times in UTC."""
+    begin = at("2020-11-01T05:00:00")
+    samples = [(begin + 600 * n, 60 + n % 90, 2) for n in range(25 * 6)]
+    desk.bring_one(takeout_heart_rate(samples))
+    assert desk.rows == of_ann("takeout", samples)
+    assert format_us(desk.rows[-1][2] * SECOND_US) == "2020-11-02T05:50:00Z"
+
+
+@pytest.mark.parametrize("left_out", [1, 30, 100, 20_000])
+def test_a_takeout_file_cut_short_gives_its_good_part(desk: Desk, left_out: int) -> None:
+    data = takeout_heart_rate(SAMPLES)[:-left_out]
+    whole = data.count(b"}\n  }")
+    result = desk.bring_one(data)
+    assert (result.written, result.problem) == (whole, f"the file is cut short behind record {whole}")
+    assert desk.rows == of_ann("takeout", SAMPLES[:whole])
+
+
+def test_a_damaged_record_costs_itself_alone(desk: Desk) -> None:
+    records = [json.dumps(takeout_record(*sample)) for sample in SAMPLES]
+    records[3] = records[3].replace('"bpm"', '"bp"')
+    records[5] = records[5].replace(": ", "= ", 1)
+    records[8] = records[8].replace("10:00", "25:00")
+    records[9] = records[9].replace('"bpm": 69', '"bpm": 250')
+    records[11] = records[11].replace('"confidence": 3', '"confidence": 7')
+    result = desk.bring_one(("[" + ",\n".join(records) + "]").encode())
+    bad = [3, 5, 8, 9, 11]
+    assert (result.read, result.written, result.rejected, result.problem) == (500, 495, 5, None)
+    assert desk.rows == of_ann("takeout", [sample for place, sample in enumerate(SAMPLES) if place not in bad])
+    assert sorted(desk.refusals, key=lambda each: each[1] or 0) == [
+        ("record", 4, "record"),
+        ("record", 6, "record"),
+        ("record", 9, "timestamp"),
+        ("record", 10, "heart_rate"),
+        ("record", 12, "confidence"),
+    ]
+
+
+def test_bytes_that_are_no_text_cost_their_record(desk: Desk) -> None:
+    data = takeout_heart_rate(SAMPLES[:4], None).replace(b"10:00:05", b"10:\xff\xfe:05")
+    result = desk.bring_one(data)
+    assert (result.written, result.rejected) == (3, 1)
+
+
+def test_a_list_without_end_takes_no_memory(desk: Desk) -> None:
+    data = takeout_heart_rate(SAMPLES[:2], None)[:-1] + b"," + b" " * (64 << 20)
+    tracemalloc.start()
+    result = desk.bring_one(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (result.written, result.problem) == (2, "the file is damaged behind record 2")
+    assert peak < 16 << 20
+
+
+def test_a_vendors_day_is_put_together_from_its_files(desk: Desk) -> None:
+    zones = {"BELOW_DEFAULT_ZONE_1": 1321.0, "IN_DEFAULT_ZONE_1": 75.0, "IN_DEFAULT_ZONE_3": 0.0, "IN_CUSTOM": 3.0}
+    files = {
+        "resting_heart_rate-2020-04-30.json": takeout_resting([("04/30/20", None), ("05/01/20", 54.5)]),
+        "time_in_heart_rate_zones-2020-05-01.json": takeout_zones("05/01/20", zones),
+    }
+    expected = [
+        DailySummary(
+            "ann",
+            date(2020, 5, 1),
+            54.5,
+            "fitbit",
+            (
+                HeartRateZone("Out of Range", None, None, 1321),
+                HeartRateZone("Fat Burn", None, None, 75),
+                HeartRateZone("Peak", None, None, 0),
+            ),
+            (HeartRateZone("IN_CUSTOM", None, None, 3),),
+        )
+    ]
+    desk.store.put_summaries([DailySummary("ann", date(2020, 5, 1), 61.0, "our-own")])
+    for order in (list(files), list(reversed(files))):
+        results = desk.bring(zipped({name: files[name] for name in order}))
+        assert [(result.days, result.problem) for result in results] == [(1, None), (1, None)]
+        found = desk.store.summaries("ann", date.min, date.max)
+        assert [day for day in found if day.resting_heart_rate_method == "fitbit"] == expected
+        assert len(found) == 2  # the other method's day is as it was
+
+
+# --- Apple Health ---------------------------------------------------------------------------------------------------
+
+APPLE_DAY = [
+    apple_record("2018-05-01 10:00:00 +0200", "72"),
+    apple_record("2018-05-01 10:00:05 +0200", "73.5"),
+    apple_record("2018-10-28 02:30:00 +0200", "60"),
+    apple_record("2018-10-28 02:30:00 +0100", "61", source="Chest & strap"),
+    apple_record("2018-10-28 02:30:00 -0330", "62", source="心拍計"),
+]
+APPLE_ROWS = [
+    ("ann", "Ann-s-Apple-Watch", at("2018-05-01T08:00:00"), 72.0, None),
+    ("ann", "Ann-s-Apple-Watch", at("2018-05-01T08:00:05"), 73.5, None),
+    ("ann", "Ann-s-Apple-Watch", at("2018-10-28T00:30:00"), 60.0, None),
+    ("ann", "Chest-strap", at("2018-10-28T01:30:00"), 61.0, None),
+    ("ann", "apple", at("2018-10-28T06:00:00"), 62.0, None),
+]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        apple_export(APPLE_DAY),
+        apple_export(APPLE_DAY).replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + apple_export(APPLE_DAY),
+        apple_export(APPLE_DAY).decode().replace("UTF-8", "UTF-16").encode("utf-16"),
+        zipped({"apple_health_export/export.xml": apple_export(APPLE_DAY), "apple_health_export/notes.txt": b"hello"}),
+    ],
+    ids=["plain", "CRLF", "BOM", "UTF-16", "zip"],
+)
+def test_apple_records_are_stored_under_their_sources(desk: Desk, data: bytes) -> None:
+    result = desk.bring_one(data)
+    assert (result.kind, result.read, result.written, result.problem) == ("Apple Health export", 5, 5, None)
+    assert sorted(desk.rows) == sorted(APPLE_ROWS)
+
+
+def test_an_apple_file_may_go_under_one_device(desk: Desk) -> None:
+    desk.bring_one(apple_export(APPLE_DAY[:2]), FileOwner("ann", "watch", ZoneInfo("UTC")))
+    assert {device for _, device, *_ in desk.rows} == {"watch"}
+
+
+def test_apple_records_that_say_something_else_are_refused_by_place(desk: Desk) -> None:
+    records = [
+        apple_record("2018-05-01 10:00:00 +0200", "1.2", unit="count/s"),
+        apple_record("2018-05-01 10:00", "72"),
+        apple_record("2018-02-30 10:00:00 +0200", "72"),
+        apple_record("2018-05-01 10:00:02 +0200", "fast"),
+        apple_record("2018-05-01 10:00:03 +0200", "nan"),
+        apple_record("2018-05-01 10:00:04 +0200", "300"),
+        apple_record("2018-05-01 10:00:05 +0200", "72"),
+        apple_record("2018-05-01 10:00:06 +0200", "72").replace('value="72"', ""),
+    ]
+    result = desk.bring_one(apple_export(records))
+    assert (result.read, result.written, result.rejected, result.problem) == (8, 1, 7, None)
+    assert [(place, name) for _, place, name in desk.refusals] == [
+        (1, "unit"),
+        (2, "startDate"),
+        (3, "startDate"),
+        (4, "value"),
+        (5, "value"),
+        (6, "heart_rate"),
+        (8, "value"),
+    ]
+
+
+@pytest.mark.parametrize("left_out", [2, 14, 60, 700])
+def test_an_apple_file_cut_short_gives_its_good_part(desk: Desk, left_out: int) -> None:
+    data = apple_export(APPLE_DAY * 40)[:-left_out]
+    result = desk.bring_one(data)
+    assert result.problem is not None
+    assert result.problem.startswith("the file is cut short at line ")
+    assert result.written >= 198
+    assert sorted(desk.rows) == sorted(APPLE_ROWS)
+
+
+def test_a_broken_tag_ends_an_apple_file_with_its_line(desk: Desk) -> None:
+    records = [*APPLE_DAY[:2], "<Record type=<\n", *APPLE_DAY[2:]]
+    data = apple_export(records)
+    line = data[: data.index(b"type=<")].count(b"\n") + 1
+    result = desk.bring_one(data)
+    assert (result.written, result.problem) == (2, f"the file is damaged at line {line}")
+
+
+def test_declarations_that_are_not_well_formed_do_no_harm(desk: Desk) -> None:
+    """As iOS 16 wrote them."""
+    data = apple_export(APPLE_DAY).replace(b"locale CDATA #REQUIRED\n>", b"locale CDATA #REQUIRED\n")
+    assert desk.bring_one(data).written == 5
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16"])
+def test_entities_are_never_expanded_and_nothing_is_fetched(desk: Desk, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("99")
+    laughs = "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(9))
+    text = (
+        f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE HealthData [<!ENTITY a0 "ha">{laughs}'
+        f'<!ENTITY file SYSTEM "file://{tmp_path}/secret">]><HealthData>'
+        + apple_record("2018-05-01 10:00:00 +0200", "72")
+        + "<Me x='&a9;'>&file;</Me></HealthData>"
+    )
+    tracemalloc.start()
+    result = desk.bring_one(text.encode(encoding))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert result.problem is not None
+    assert [row[3] for row in desk.rows] == ([72.0] if encoding == "UTF-8" else [])
+    assert peak < 32 << 20
+
+
+def test_a_tag_without_end_takes_no_memory(desk: Desk) -> None:
+    data = apple_export(APPLE_DAY).removesuffix(b"</HealthData>\n") + b'<Record value="' + b"1" * (40 << 20)
+    tracemalloc.start()
+    result = desk.bring_one(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert result.written == 5
+    assert "a tag without an end" in (result.problem or "")
+    assert peak < 24 << 20
+
+
+# --- archives -------------------------------------------------------------------------------------------------------
+
+TAKEOUT = {
+    "Takeout/archive_browser.html": b"<html></html>",
+    "Takeout/Fitbit/Global Export Data/heart_rate-2020-05-01.json": takeout_heart_rate(SAMPLES[:200]),
+    "Takeout/Fitbit/Global Export Data/steps-2020-05-01.json": b'[{"dateTime": "05/01/20 10:00:00", "value": "7"}]',
+    "Takeout/Fitbit/Global Export Data/heart_rate-2020-05-02.json": takeout_heart_rate(SAMPLES[200:]),
+    "Takeout/more.zip": zipped({"heart_rate-2020-05-03.json": takeout_heart_rate(SAMPLES)}),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["sizes first", "sizes behind"])
+def test_an_archive_is_read_file_by_file(desk: Desk, streamed: bool) -> None:
+    results = desk.bring(zipped(TAKEOUT, streamed=streamed), "takeout.zip")
+    assert [(result.name, result.written, result.problem) for result in results] == [
+        ("takeout.zip/Takeout/Fitbit/Global Export Data/heart_rate-2020-05-01.json", 200, None),
+        ("takeout.zip/Takeout/Fitbit/Global Export Data/heart_rate-2020-05-02.json", 300, None),
+    ]
+    assert desk.rows == of_ann("takeout", SAMPLES)
+
+
+def test_files_that_are_stored_unpacked_are_read_too(desk: Desk) -> None:
+    results = desk.bring(zipped(TAKEOUT, method=zipfile.ZIP_STORED))
+    assert [result.written for result in results] == [200, 300]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["sizes first", "sizes behind"])
+def test_an_archive_cut_short_gives_its_good_part(desk: Desk, streamed: bool) -> None:
+    data = zipped(TAKEOUT, streamed=streamed)
+    inside = data.index(b"heart_rate-2020-05-02.json") + 600
+    results = desk.bring(data[:inside], "takeout.zip")
+    assert [result.problem for result in results[:1]] == [None]
+    assert results[1].problem == "the archive is cut short inside this file"
+    assert desk.rows == of_ann("takeout", SAMPLES[: 200 + results[1].written])
+    assert results[1].written > 0
+    assert results[2:] == [FileResult("takeout.zip", problem=results[2].problem)]  # the archive itself
+    without_contents = desk.bring(data[: data.index(b"PK\x01\x02")], "takeout.zip")
+    assert [result.problem for result in without_contents] == [
+        None,
+        None,
+        "the archive is cut short: its table of contents is missing",
+    ]
+
+
+def test_damage_inside_an_archive_costs_the_file_it_is_in(desk: Desk) -> None:
+    data = bytearray(zipped(TAKEOUT))
+    place = data.index(b"heart_rate-2020-05-01.json") + 400
+    data[place : place + 8] = b"\xff" * 8
+    results = desk.bring(bytes(data))
+    assert results[0].problem in (
+        "the archive is damaged inside this file",
+        "its checksum in the archive does not match: some of it is damaged",
+    )
+    assert (results[1].written, results[1].problem) == (300, None)
+
+
+def test_names_in_an_archive_are_names_alone(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["../../heart_rate.json", "/etc/heart_rate.json", "a\\..\\b.json"]
+    results = desk.bring(zipped({name: takeout_heart_rate(SAMPLES[:1]) for name in names}), "evil.zip")
+    assert [(result.name, result.written) for result in results] == [(f"evil.zip/{name}", 1) for name in names]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pack", [lambda data: zipped({"bomb.json": data}), gzip.compress], ids=["zip", "gzip"])
+def test_a_bomb_is_put_down(desk: Desk, pack, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(packed, "_RATIO_FROM_BYTES", 1 << 20)
+    bomb = pack(takeout_heart_rate(SAMPLES)[:-1] + b"," + b" " * (64 << 20))
+    tracemalloc.start()
+    results = desk.bring(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [result.problem for result in results] == ["it unpacks to more than 250 times its size"]
+    assert peak < 16 << 20
+
+
+def test_what_is_unpacked_is_bounded_over_all_files(desk: Desk) -> None:
+    desk.limit_bytes = 50_000
+    results = desk.bring(zipped(TAKEOUT))
+    assert [(result.written > 0, result.problem) for result in results] == [
+        (True, None),
+        (False, "unpacked it is larger than 50000 bytes"),
+    ]
+
+
+def test_too_many_files_are_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "MOST_FILES", 3)
+    results = desk.bring(zipped({f"heart_rate-{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(5)}), "z")
+    assert [result.written for result in results] == [1, 1, 1, 0]
+    assert results[-1].problem == "the archive has more than 3 files"
+
+
+def test_an_encrypted_file_is_said_to_be(desk: Desk) -> None:
+    data = bytearray(zipped({"a.json": takeout_heart_rate(SAMPLES), "b.json": takeout_heart_rate(SAMPLES)}))
+    data[6] |= 1
+    results = desk.bring(bytes(data), "secret.zip")
+    assert [(result.name, result.written, result.problem) for result in results] == [
+        ("secret.zip/a.json", 0, "it is encrypted in its archive"),
+        ("secret.zip/b.json", 500, None),
+    ]
+
+
+def test_a_gzip_is_read_as_what_is_in_it(desk: Desk) -> None:
+    data = takeout_heart_rate(SAMPLES)
+    assert desk.bring(gzip.compress(data), "heart_rate.json.gz")[0].name == "heart_rate.json"
+    two_members = gzip.compress(data[:9000]) + gzip.compress(data[9000:]) + bytes(512)
+    assert desk.bring_one(two_members).problem is None
+    assert desk.rows == of_ann("takeout", SAMPLES)
+
+
+def test_a_gzip_cut_short_gives_its_good_part(desk: Desk) -> None:
+    packer = zlib.compressobj(wbits=31)
+    data = takeout_heart_rate(SAMPLES)
+    begin = packer.compress(data[:20_000]) + packer.flush(zlib.Z_SYNC_FLUSH)
+    result = desk.bring_one(begin)
+    assert result.problem == "the gzip archive is cut short"
+    assert result.written == data[:20_000].count(b"}\n  }")
+    assert desk.rows == of_ann("takeout", SAMPLES[: result.written])
+
+
+# --- what a file is, and whose ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [takeout_heart_rate(SAMPLES), apple_export(APPLE_DAY), activity([(TEN, 70)])],
+    ids=["Takeout", "Apple", "FIT"],
+)
+def test_a_file_that_names_nobody_needs_a_person(desk: Desk, data: bytes) -> None:
+    result = desk.bring_one(data, FileOwner(None, None, ZoneInfo("UTC")))
+    assert (result.written, result.problem) == (0, "does not say whose it is; name the person")
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"Dear diary\n", "is of no kind that is read"),
+        (b"[]", "is of no kind that is read"),
+        (b'{"a": 1}', "is of no kind that is read"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "is of no kind that is read"),
+        (b"<html></html>", "is of no kind that is read"),
+        ("Id,Time,Value\n".encode("utf-16"), "is text in UTF-16; save it as UTF-8"),
+        (zipped({"a.txt": b"hello", "b/": b""}), "holds no file that is read"),
+        (zipped({}), "holds no file that is read"),
+        (gzip.compress(b"hello"), "is of no kind that is read"),
+    ],
+)
+def test_other_files_are_said_to_be_so(desk: Desk, data: bytes, problem: str) -> None:
+    assert desk.bring_one(data).problem == problem
+    assert desk.rows == []
+
+
+def test_a_folder_is_read_with_everything_below_it(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "renamed.txt").write_bytes(takeout_heart_rate(SAMPLES[:100]))
+    (folder / "b.zip").write_bytes(zipped({"heart_rate.json": takeout_heart_rate(SAMPLES[100:200])}))
+    (folder / "c.fit.gz").write_bytes(gzip.compress(activity([(TEN, 70)])))
+    (folder / "d.csv").write_bytes(b"Id,Time,Value\nbob,2020-05-01 10:00:00,70\n")
+    (folder / "letter.txt").write_bytes(b"Dear diary\n")
+    results = list(desk.importer().path(folder))
+    assert [(result.name, result.kind, result.written) for result in results] == [
+        ("mine/b.zip/heart_rate.json", "Takeout heart rate", 100),
+        ("mine/c.fit", "FIT", 1),
+        ("mine/d.csv", "research CSV", 1),
+        ("mine/deep/renamed.txt", "Takeout heart rate", 100),
+    ]
+    (folder / "empty").mkdir()
+    assert [result.problem for result in desk.importer().path(folder / "empty")] == ["holds no file that is read"]
+
+
+def test_an_import_can_be_stopped_between_parts() -> None:
+    store = MemoryStore()
+    ingestor = Ingestor(store)
+    seen: list[int] = []
+    sink = ImportSink(ingestor, store, ReadingRules(), ingestor.register_origin("import", "x"))
+    watcher = Watcher(progress=seen.append, stopped=lambda: bool(seen))
+    data = zipped({f"{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(5)})
+    results = list(Importer(sink, ANN, 1 << 30, watcher).upload("z", io.BytesIO(data)))
+    assert [(result.written, result.problem) for result in results] == [(1, "was not read to its end")]
+    assert 0 < seen[0] <= len(data)
+    ingestor.close()
