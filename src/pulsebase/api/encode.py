@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -17,8 +17,9 @@ from fastapi import Request, Response
 
 from pulsebase.api.errors import ProblemError
 from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.resolution import Resolution
-from pulsebase.model.timerange import format_us
+from pulsebase.model.timerange import format_all_us, format_us
 from pulsebase.query.series import PersonSeries, SeriesAnswer
 
 JSON = "application/json"
@@ -58,12 +59,7 @@ def _quality(parameters: str) -> float:
 
 def timestamps(times_us: pa.Array) -> list[str]:
     """`2024-01-15T10:00:00Z` for each time; fractions only where they are not zero."""
-    values = times_us.to_numpy(zero_copy_only=False)
-    whole = values % 1_000_000 == 0
-    texts: list[str] = np.char.add(np.datetime_as_string((values // 1_000_000).astype("datetime64[s]")), "Z").tolist()
-    for place in np.flatnonzero(~whole):
-        texts[place] = format_us(int(values[place]))
-    return texts
+    return format_all_us(times_us.to_numpy(zero_copy_only=False))
 
 
 def column_names(answer: SeriesAnswer) -> tuple[str, ...]:
@@ -141,6 +137,47 @@ def stream_bytes(table: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
+
+
+def arrow_stream(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+    """Readings as an Arrow IPC stream, a batch at a time."""
+    with contextlib.closing(batches):  # type: ignore[type-var]
+        pieces = _Pieces()
+        with pa.ipc.new_stream(pa.PythonFile(pieces, mode="w"), READING_SCHEMA) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                yield pieces.take()
+        yield pieces.take()
+
+
+class _Pieces:
+    """What was written since it was taken last."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.closed = False
+
+    def write(self, part: bytes) -> int:
+        """For whoever writes to a file."""
+        self._parts.append(bytes(part))
+        return len(part)
+
+    def take(self) -> bytes:
+        """All of it, joined."""
+        joined = b"".join(self._parts)
+        self._parts = []
+        return joined
+
+    def writable(self) -> bool:
+        """For Arrow, which asks."""
+        return True
+
+    def flush(self) -> None:
+        """For whoever writes to a file."""
+
+    def close(self) -> None:
+        """For Arrow, which closes what it has written."""
+        self.closed = True
 
 
 def tagged(request: Request, body: bytes, media_type: str, headers: dict[str, str] | None = None) -> Response:

@@ -127,6 +127,14 @@ class ImportParameters(_Parameters):
     tz: Zone = "UTC"
 
 
+class ExportParameters(_Parameters):
+    """`GET /admin/export`."""
+
+    start: When | None = Field(None, description="From the first reading on if left out.")
+    end: When | None = Field(None, description="Up to the last reading if left out.")
+    user_ids: list[Identifier] | None = Field(None, description="Repeat for several people; everybody if left out.")
+
+
 class OriginParameters(_Parameters):
     """`POST /admin/readings`: what brought the readings."""
 

@@ -122,6 +122,23 @@ def undo_import(
 
 
 @app.command()
+def export(  # noqa: PLR0917 an option each
+    form: Annotated[str, typer.Option("--format", help="parquet, csv or ndjson.")],
+    out: Annotated[
+        Path, typer.Option(help="A new folder, for a file a UTC day; a name that ends in the format is one file.")
+    ],
+    user: Annotated[list[str] | None, typer.Option(help="This person; may be given several times.")] = None,
+    start: Annotated[str | None, typer.Option(help="A date or a time.")] = None,
+    end: Annotated[str | None, typer.Option(help="A date (its day included) or a time (itself not included).")] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Write readings to files, as they are stored."""
+    from pulsebase.cli.export import ExportChoices, run_export
+
+    run_export(settings_for(store_url=store), ExportChoices(form, out, user or [], start, end))
+
+
+@app.command()
 def query(  # noqa: PLR0917 an option each
     user_id: Annotated[str, typer.Argument(help="The person.")],
     start: Annotated[str, typer.Argument(help="A date or a time.")],

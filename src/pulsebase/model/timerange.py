@@ -8,6 +8,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
+import numpy as np
+import numpy.typing as npt
+
 from pulsebase.model.errors import RejectedError
 
 SECOND_US = 1_000_000
@@ -81,6 +84,15 @@ def format_us(at_us: int) -> str:
     moment = from_us(at_us)
     fraction = f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def format_all_us(times_us: npt.NDArray[np.int64]) -> list[str]:
+    """`format_us` of each time."""
+    seconds = (times_us // SECOND_US).astype("datetime64[s]")
+    texts: list[str] = np.char.add(np.datetime_as_string(seconds), "Z").tolist()
+    for place in np.flatnonzero(times_us % SECOND_US):
+        texts[place] = format_us(int(times_us[place]))
+    return texts
 
 
 @lru_cache(maxsize=1)

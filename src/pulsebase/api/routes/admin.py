@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
 
 from pulsebase.api.body import read_body
-from pulsebase.api.encode import ARROW, JSON, stream_bytes
+from pulsebase.api.encode import ARROW, JSON, arrow_stream, stream_bytes
 from pulsebase.api.errors import ProblemError, field_errors
 from pulsebase.api.schemas import (
     Accepted,
@@ -20,6 +21,7 @@ from pulsebase.api.schemas import (
     BackupResult,
     BlockStored,
     CheckResult,
+    ExportParameters,
     NoParameters,
     OriginParameters,
     Statement,
@@ -29,6 +31,7 @@ from pulsebase.etl.load import ImportSink, put_together
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import LAST_END_US, MAX_US, TimeRange, format_us, parse_range, zone_named
 from pulsebase.stores.contract import Embedded
 
 _BLOCK_LIMIT_BYTES = 256 << 20
@@ -84,7 +87,26 @@ def router(services: Services) -> APIRouter:
         await run_in_threadpool(put_together, services.store, days)
         return Response(msgspec.json.encode({"status": "accepted"}), 202, media_type=JSON)
 
+    @routes.get("/export", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
+    def export(asked: Annotated[ExportParameters, Query()]) -> StreamingResponse:
+        """Every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value` (in
+        hundredths of a bpm) and `confidence`; by UTC day, of one state of the store.
+        """
+        for user_id in asked.user_ids or ():
+            services.series.require(user_id)
+        batches = services.store.export(_export_range(asked), asked.user_ids)
+        return StreamingResponse(arrow_stream(batches), media_type=ARROW)
+
     return routes
+
+
+def _export_range(asked: ExportParameters) -> TimeRange:
+    everything = TimeRange(0, MAX_US)
+    if asked.start is None and asked.end is None:
+        return everything
+    start, end = asked.start or format_us(0), asked.end or format_us(LAST_END_US)
+    found = parse_range(start, end, zone_named("UTC"), start_field="start", end_field="end").range
+    return TimeRange(found.start_us, everything.end_us if asked.end is None else found.end_us)
 
 
 def _embedded(services: Services) -> Embedded:

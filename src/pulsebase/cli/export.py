@@ -1,0 +1,205 @@
+"""`export`: readings into Parquet, CSV or NDJSON files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import httpx2 as httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from pulsebase.cli.session import answer_of, session
+from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.query.exports import CSV_HEADER, EXPORT_SCHEMA, csv_lines, in_units, ndjson_lines
+from pulsebase.settings import Settings
+
+console = Console()
+#: Rows gathered before they are written, so that Parquet files have few row groups.
+_ROW_GROUP_ROWS = 1 << 20
+_EPOCH = date(1970, 1, 1)
+_DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ExportChoices:
+    """What is exported, as typed: everybody and all time where nothing is said."""
+
+    form: str
+    out: Path
+    users: Sequence[str]
+    start: str | None
+    end: str | None
+
+    @property
+    def in_one_file(self) -> bool:
+        """Whether the place is the name of a file: one that ends in the format."""
+        return self.out.suffix == f".{self.form}"
+
+
+def run_export(settings: Settings, choices: ExportChoices) -> None:
+    """Write the files, all of them or none.
+
+    Raises:
+        RejectedError: the form is unknown, or what is asked for.
+        StopError: there is something at that place already, or it cannot be written.
+    """
+    if choices.form not in _FILES:
+        raise RejectedError.of("--format", f"must be {', '.join(_FILES)}")
+    out = choices.out.absolute()
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise StopError(f"{choices.out} is there already; name a new file, or a new or empty folder")
+    # Beside its place under another name, so that what stands there is whole.
+    partial = out.with_name(out.name + ".partial")
+    _remove(partial)
+    try:
+        with session(settings) as client:
+            files, readings = _write_all(client, choices, partial, in_one_file=choices.in_one_file)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise StopError(f"{error.filename or choices.out}: {error.strerror}") from error
+    finally:
+        _remove(partial)
+    text = f"{readings:,} readings exported to {choices.out}" + ("" if choices.in_one_file else f", {files:,} files")
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _write_all(client: httpx.Client, choices: ExportChoices, partial: Path, *, in_one_file: bool) -> tuple[int, int]:
+    """How many files and readings were written."""
+    file_type = _FILES[choices.form]
+    files = readings = 0
+    file: _File | None = None
+    day: int | None = None
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    if in_one_file:
+        file = file_type(partial)
+        files = 1
+    else:
+        partial.mkdir()
+    columns = TextColumn("{task.completed:,} readings"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("export", total=None)
+        for batch in _batches(client, choices):
+            its_day = batch["time"].cast(pa.int64())[0].as_py() // _DAY_US
+            if not in_one_file and its_day != day:
+                if file is not None:
+                    file.close()
+                place = partial / f"date={_EPOCH + timedelta(days=its_day)}" / f"part-0.{choices.form}"
+                place.parent.mkdir()
+                file, day, files = file_type(place), its_day, files + 1
+            assert file is not None
+            file.write(in_units(batch))
+            readings += batch.num_rows
+            progress.update(task, completed=readings)
+    if file is not None:
+        file.close()
+    return files, readings
+
+
+def _batches(client: httpx.Client, choices: ExportChoices) -> Iterator[pa.RecordBatch]:
+    parameters: list[tuple[str, str | int | float | bool | None]] = [("user_ids", user_id) for user_id in choices.users]
+    parameters += [(name, text) for name, text in (("start", choices.start), ("end", choices.end)) if text is not None]
+    with client.stream("GET", "/v1/admin/export", params=parameters) as response:
+        if not response.is_success:
+            response.read()
+            answer_of(response)
+        yield from pa.ipc.open_stream(pa.PythonFile(_Reads(response.iter_raw(1 << 20)), mode="r"))
+
+
+class _Reads:
+    """The pieces of an answer as a file for Arrow."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._left = pieces, b""
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        parts, have = [self._left], len(self._left)
+        while (size < 0 or have < size) and (piece := next(self._pieces, b"")):
+            parts.append(piece)
+            have += len(piece)
+        joined = b"".join(parts)
+        taken = joined if size < 0 else joined[:size]
+        self._left = joined[len(taken) :]
+        return taken
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class _File(Protocol):
+    """A file that is written batch by batch."""
+
+    def write(self, batch: pa.RecordBatch) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _ParquetFile:
+    def __init__(self, path: Path) -> None:
+        # Times rise but for the turns of devices, so their differences are small. Without the schema of Arrow ids are
+        # plain texts to whoever reads.
+        self._writer = pq.ParquetWriter(
+            path,
+            EXPORT_SCHEMA,
+            compression="zstd",
+            use_dictionary=["user_id", "device_id", "heart_rate", "confidence"],
+            column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
+            store_schema=False,
+        )
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self._rows += batch.num_rows
+        if self._rows >= _ROW_GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._batches:
+            table = pa.Table.from_batches(self._batches).unify_dictionaries()
+            self._writer.write_table(table, row_group_size=_ROW_GROUP_ROWS)
+        self._batches, self._rows = [], 0
+
+
+class _TextFile:
+    def __init__(self, path: Path, header: bytes, lines: Callable[[pa.RecordBatch], bytes]) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self._file.write(header)
+        self._lines = lines
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._file.write(self._lines(batch))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+_FILES: Mapping[str, Callable[[Path], _File]] = {
+    "parquet": _ParquetFile,
+    "csv": lambda path: _TextFile(path, CSV_HEADER, csv_lines),
+    "ndjson": lambda path: _TextFile(path, b"", ndjson_lines),
+}
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

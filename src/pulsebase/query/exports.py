@@ -1,0 +1,76 @@
+"""Exported readings in the columns and units in which they come in: `user_id`, `device_id`, `timestamp`,
+`heart_rate`, `confidence`.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.readings import READING_SCHEMA
+from pulsebase.model.timerange import format_all_us
+
+#: A table that was not written as text yet. Times are UTC, heart rates in bpm.
+EXPORT_SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("device_id", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("timestamp", READING_SCHEMA.field("time").type, nullable=False),
+        pa.field(HEART_RATE.name, pa.float64(), nullable=False),
+        pa.field("confidence", pa.int8()),
+    ]
+)
+CSV_HEADER = (",".join(EXPORT_SCHEMA.names) + "\n").encode()
+
+
+def in_units(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch of an export (`READING_SCHEMA`) as `EXPORT_SCHEMA`."""
+    bpm = batch["value"].to_numpy() / np.float64(HEART_RATE.scale)
+    columns = [batch["user_id"], batch["device_id"], batch["time"], pa.array(bpm), batch["confidence"]]
+    return pa.record_batch(columns, schema=EXPORT_SCHEMA)
+
+
+def csv_lines(batch: pa.RecordBatch) -> bytes:
+    """The lines of a batch of `EXPORT_SCHEMA`, without the header."""
+    out = io.BytesIO()
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
+    pyarrow.csv.write_csv(pa.Table.from_batches([_as_texts(batch)]), out, options)
+    return out.getvalue()
+
+
+def ndjson_lines(batch: pa.RecordBatch) -> bytes:
+    """A JSON object a line. No id and no time holds anything that JSON would have to escape."""
+    user_ids, device_ids, times, values, confidences = _as_texts(batch).columns
+    lines = pc.binary_join_element_wise(
+        '{"user_id":"',
+        user_ids,
+        '","device_id":"',
+        device_ids,
+        '","timestamp":"',
+        times,
+        f'","{HEART_RATE.name}":',
+        values,
+        ',"confidence":',
+        pc.fill_null(confidences.cast(pa.string()), "null"),
+        "}\n",
+        "",
+    )
+    return "".join(lines.to_pylist()).encode()
+
+
+def _as_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Ids, times and heart rates as texts."""
+    times = format_all_us(batch["timestamp"].cast(pa.int64()).to_numpy())
+    columns = {
+        "user_id": batch["user_id"].cast(pa.string()),
+        "device_id": batch["device_id"].cast(pa.string()),
+        "timestamp": pa.array(times, pa.string()),
+        HEART_RATE.name: batch[HEART_RATE.name].cast(pa.string()),
+        "confidence": batch["confidence"],
+    }
+    return pa.RecordBatch.from_pydict(columns)
