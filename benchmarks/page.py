@@ -131,6 +131,32 @@ def _disk(result: Result) -> str:
     return _section(f"Disk, {_number(result['sizes']['disk_readings'])} readings each", head, rows)
 
 
+def _files(result: Result) -> str:
+    figures = result["systems"]["pulsebase"]
+    if _missing(figures):
+        return _section("Files", ["", ""], [["pulsebase", _missing(figures)]])
+    rows = [
+        [
+            title,
+            _number(figures[name]["readings"]),
+            _number(figures[name]["file_bytes"] / (1 << 20)),
+            _number(figures[name]["processor_s_per_million"]),
+            _number(figures[name]["readings_per_s"]),
+            _number(figures[name]["peak_memory_mib"]),
+        ]
+        for name, title in _FILE_TITLES.items()
+    ]
+    head = ["", "readings", "files MiB", "processor s a million", "readings/s", "memory MiB"]
+    return _section("Files, without a server", head, rows)
+
+
+_FILE_TITLES = {
+    "takeout": "import of Takeout heart rate, a file a day",
+    "apple": "import of an Apple Health export, two other records to each",
+    "fit": "import of FIT activities",
+    "export": "export to Parquet, a file a day",
+}
+
 _SECTIONS: dict[str, Callable[[Result], str]] = {
     "json_batches": _ingest("JSON batches of 1,000 over 16 connections"),
     "bulk": _ingest("Bulk"),
@@ -139,6 +165,7 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
     "series_under_load": _under_load,
     "growth": _growth,
     "disk": _disk,
+    "files": _files,
 }
 
 

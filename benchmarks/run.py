@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ingest_cases, series_cases
+from benchmarks import file_cases, ingest_cases, series_cases
 from benchmarks.bench import Bench, Figures, SkippedError, bench
 from benchmarks.machine import facts
 from benchmarks.peers import PEERS
@@ -29,6 +29,7 @@ CASES: dict[str, Case] = {
     "series_under_load": series_cases.series_under_load,
     "growth": series_cases.growth,
     "disk": ingest_cases.disk,
+    "files": file_cases.files,
 }
 #: What peers take part in too; the others are about us alone.
 PEER_CASES = frozenset({"json_batches", "bulk", "singles", "series_idle", "disk"})
@@ -94,5 +95,10 @@ def summary(figures: Figures) -> str:
     }
     if "latency_ms" in figures:
         shown |= {"latency_ms": figures["latency_ms"].get("all")}
+    shown |= {
+        name: f"{part['processor_s_per_million']:g} s a million"
+        for name, part in figures.items()
+        if isinstance(part, dict) and "processor_s_per_million" in part
+    }
     shown |= {name: part["bytes_per_reading"] for name, part in figures.items() if name.startswith("at_")}
     return ", ".join(f"{name} {value}" for name, value in shown.items())

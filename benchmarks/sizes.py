@@ -36,6 +36,10 @@ class Sizes:
     late_every_s: float = 10
 
     disk_readings: int = 3_000_000
+    takeout_readings: int = 2_000_000
+    apple_records: int = 1_000_000
+    fit_records: int = 1_000_000
+    exported_readings: int = 5_000_000
     #: Longest wait for everything to be merged, before a mix and before bytes are counted.
     merge_wait_s: float = 900
     #: Compare what is stored with what was sent, person by person.
@@ -60,6 +64,10 @@ SHORT = Sizes(
     late_readings=200,
     late_every_s=0.25,
     disk_readings=10_000,
+    takeout_readings=20_000,
+    apple_records=2_000,
+    fit_records=20_000,
+    exported_readings=20_000,
     merge_wait_s=15,
     verify=True,
 )

@@ -67,6 +67,14 @@ def test_growth_and_disk_are_measured(ours: Path) -> None:
 
 
 @pytest.mark.xdist_group("benchmarks")
+def test_files_are_measured(ours: Path) -> None:
+    figures = figures_of(ours, "files", "pulsebase")
+    for name in ("takeout", "apple", "fit", "export"):
+        assert figures[name]["processor_s_per_million"] > 0
+        assert figures[name]["file_bytes"] > 0
+
+
+@pytest.mark.xdist_group("benchmarks")
 def test_a_page_can_be_made_of_the_results(ours: Path) -> None:
     page = with_table(f"before\n{BEGIN}\nold\n{END}\nafter", ours)
     assert "old" not in page

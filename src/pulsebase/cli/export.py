@@ -85,7 +85,7 @@ def _write_all(client: httpx.Client, choices: ExportChoices, partial: Path, *, i
     else:
         partial.mkdir()
     columns = TextColumn("{task.completed:,} readings"), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("export", total=None)
         for batch in _batches(client, choices):
             its_day = batch["time"].cast(pa.int64())[0].as_py() // _DAY_US

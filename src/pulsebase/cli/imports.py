@@ -16,6 +16,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from pulsebase.api.encode import stream_bytes
 from pulsebase.cli.session import answer_of, session
@@ -73,9 +74,9 @@ def run_list(settings: Settings) -> None:
     """Show what imports have brought, the newest first."""
     with session(settings) as client:
         imports = list(_all_imports(client))
-    table = Table("id", "name", "received", "readings", "status")
+    table = Table("id", "name", "readings", "status")
     for each in imports:
-        table.add_row(str(each["id"]), each["name"], each["received_at"], f"{each['readings']:,}", each["status"])
+        table.add_row(str(each["id"]), Text(each["name"]), f"{each['readings']:,}", each["status"])
     console.print(table)
 
 

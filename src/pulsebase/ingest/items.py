@@ -57,7 +57,7 @@ def columns_of(readings: Sequence[ReadingIn]) -> Candidates:
         _id_texts([reading.device_id for reading in readings]),
         times_us([reading.timestamp for reading in readings]),
         np.array([reading.heart_rate for reading in readings], np.float64),
-        _confidences([reading.confidence for reading in readings]),
+        confidence_codes([reading.confidence for reading in readings]),
     )
 
 
@@ -113,7 +113,8 @@ def _id_texts(ids: list[str | int]) -> list[str]:
     return ids if set(map(type, ids)) == {str} else list(map(str, ids))  # type: ignore[return-value]
 
 
-def _confidences(values: list[int | None]) -> npt.NDArray[np.int8]:
+def confidence_codes(values: Sequence[int | None]) -> npt.NDArray[np.int8]:
+    """Confidences as columns keep them: -1 for none; what is no confidence becomes a number that validation refuses."""
     codes = {value: _confidence_code(value) for value in set(values)}
     return np.fromiter(map(codes.__getitem__, values), np.int8, len(values))
 

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from pulsebase.etl.transform.civil import Ints, Mask, clock_us, letters_of, number
 from pulsebase.ingest.blocks import Block
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest.items import confidence_codes
+from pulsebase.ingest.validate import Candidates
 from pulsebase.model.errors import FieldError
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 
@@ -34,7 +35,6 @@ ZONE_NAMES = {
 _FORM = "00/00/00 00:00:00"
 #: Between two records of a list; what such a list holds are objects that end in an object.
 _BREAK = re.compile(rb"(?<=\})\s*,\s*(?=\{)")
-_NOT_A_CONFIDENCE = 100
 
 RecordT = TypeVar("RecordT")
 
@@ -80,8 +80,7 @@ def heart_rates(text: bytes, first: int, user_id: str, device_id: str) -> Block:
     times_us, good = _times([sample.dateTime for sample in samples])
     beats = [sample.value for sample in samples]
     bpm = np.array([beat.bpm for beat in beats], np.float64)
-    given = [beat.confidence for beat in beats]
-    confidences = np.array([NO_CONFIDENCE if each is None else _confidence(each) for each in given], np.int8)
+    confidences = confidence_codes([beat.confidence for beat in beats])
     if not good.all():
         errors += [FieldError("timestamp", "is not a time such as 05/01/20 14:00:03", int(at)) for at in places[~good]]
         times_us, bpm, confidences, places = times_us[good], bpm[good], confidences[good], places[good]
@@ -160,10 +159,6 @@ def _day(text: str) -> date | None:
 
 def _zone(name: str, minutes: float) -> HeartRateZone:
     return HeartRateZone(name, None, None, round(minutes))
-
-
-def _confidence(value: int) -> int:
-    return value if 0 <= value <= 3 else _NOT_A_CONFIDENCE
 
 
 def repeated(text: str, count: int) -> pa.DictionaryArray:

@@ -1,0 +1,139 @@
+"""Files in and out: what the commands take of the processors and of the memory, store and all."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.bench import Bench, Figures
+from benchmarks.system import System
+from tests.support import fit
+from tests.support.health_files import apple_export, apple_record, takeout_heart_rate
+
+_BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
+_DAY_READINGS = 10_000
+_STEP_S = 8
+#: What a watch records beside the heart rate: position, altitude, cadence, distance, speed, power.
+_FIT_FIELDS = [
+    fit.TIMESTAMP,
+    (0, 4, 0x85),
+    (1, 4, 0x85),
+    fit.HEART_RATE,
+    (2, 2, 0x84),
+    (4, 1, 0x02),
+    (5, 4, 0x86),
+    (6, 2, 0x84),
+    (7, 2, 0x84),
+]
+
+
+def files(bench: Bench, system: System) -> Figures:
+    """Each kind into an empty store without a server; then the export of a store."""
+    del system  # there is no peer to this
+    sizes = bench.sizes
+    kinds = {
+        "takeout": (_takeout, sizes.takeout_readings),
+        "apple": (_apple, sizes.apple_records),
+        "fit": (_fit, sizes.fit_records),
+    }
+    figures: Figures = {}
+    for name, (write, count) in kinds.items():
+        folder = bench.folder / f"import-{name}"
+        folder.mkdir()
+        path = write(folder, count)
+        run = _run(folder, "import", str(path), "--user", "ann")
+        figures[name] = _figures(count, run) | {"file_bytes": _bytes_of(path)}
+    folder = bench.folder / "export"
+    folder.mkdir()
+    _run(folder, "import", str(_takeout(folder, sizes.exported_readings)), "--user", "ann")
+    figures["export"] = _figures(
+        sizes.exported_readings, _run(folder, "export", "--format", "parquet", "--out", str(folder / "out"))
+    )
+    figures["export"] |= {"file_bytes": _bytes_of(folder / "out")}
+    return figures
+
+
+def _run(folder: Path, *arguments: str) -> tuple[float, float, int]:
+    """(processor seconds, seconds, most memory in KiB) of a command.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
+    environment["PULSEBASE_STORE_URL"] = f"duckdb:///{folder / 'store.duckdb'}"
+    started_s = time.monotonic()
+    log = folder / "log"
+    output = [(os.POSIX_SPAWN_OPEN, number, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) for number in (1, 2)]
+    command = [sys.executable, "-c", "from pulsebase.cli import main; main()", *arguments]
+    pid = os.posix_spawn(sys.executable, command, environment, file_actions=output)
+    _, status, used = os.wait4(pid, 0)
+    if status:
+        raise RuntimeError(f"pulsebase {arguments[0]}: {log.read_text()[-500:]}")
+    return used.ru_utime + used.ru_stime, time.monotonic() - started_s, used.ru_maxrss
+
+
+def _figures(count: int, run: tuple[float, float, int]) -> Figures:
+    processor_s, seconds, memory_kib = run
+    return {
+        "readings": count,
+        "processor_s_per_million": round(processor_s / count * 1e6, 3),
+        "readings_per_s": round(count / seconds),
+        "seconds": round(seconds, 2),
+        "peak_memory_mib": round(memory_kib / 1024),
+    }
+
+
+def _takeout(folder: Path, count: int) -> Path:
+    """A folder with a file a day."""
+    found = folder / "Takeout"
+    found.mkdir()
+    for day, first in enumerate(range(0, count, _DAY_READINGS)):
+        begin_s = int((_BEGIN + timedelta(days=day)).timestamp())
+        samples = [(begin_s + _STEP_S * n, 60 + n % 80, n % 4) for n in range(min(_DAY_READINGS, count - first))]
+        (found / f"heart_rate-{_BEGIN + timedelta(days=day):%Y-%m-%d}.json").write_bytes(takeout_heart_rate(samples))
+    return found
+
+
+def _apple(folder: Path, count: int) -> Path:
+    """An export with twice as many other records, as they are."""
+    head, _, tail = apple_export([]).rpartition(b"</HealthData>")
+    step = apple_record("2020-01-01 10:00:00 +0100", "17", unit="count").replace("HeartRate", "StepCount")
+    path = folder / "export.xml"
+    with path.open("wb") as file:
+        file.write(head)
+        for first in range(0, count, _DAY_READINGS):
+            parts: list[str] = []
+            for n in range(first, min(first + _DAY_READINGS, count)):
+                at = _BEGIN + timedelta(seconds=_STEP_S * n)
+                parts += [step, apple_record(f"{at:%Y-%m-%d %H:%M:%S} +0000", str(60 + n % 80)), step]
+            file.write("".join(parts).encode())
+        file.write(b"</HealthData>" + tail)
+    return path
+
+
+def _fit(folder: Path, count: int) -> Path:
+    """A folder of activities of five hours."""
+    found = folder / "activities"
+    found.mkdir()
+    length = 18_000
+    for first in range(0, count, length):
+        messages = _fit_messages(first, min(first + length, count))
+        (found / f"{first}.fit").write_bytes(fit.fit_file(messages))
+    return found
+
+
+def _fit_messages(first: int, end: int) -> Iterator[bytes]:
+    begin_s = int(_BEGIN.timestamp()) - fit.EPOCH_S
+    yield fit.file_id()
+    yield fit.definition(1, fit.RECORD, _FIT_FIELDS)
+    for n in range(first, end):
+        yield struct.pack("<BIiiBHBIHH", 1, begin_s + n, n, n, 60 + n % 80, 2500, 90, 3 * n, 3000, 200)
+
+
+def _bytes_of(path: Path) -> int:
+    return sum(each.stat().st_size for each in ([path] if path.is_file() else path.rglob("*")) if each.is_file())

@@ -1,0 +1,230 @@
+"""Files that come by HTTP, the list of imports, and taking one back."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pulsebase.etl.import_jobs import MOST_WAITING
+from tests.api.conftest import Api, reading
+from tests.api.test_border import assert_problem
+from tests.support.health_files import apple_export, apple_record, at, takeout_heart_rate, zipped
+from tests.support.process import wait_until
+
+TEN = at("2024-01-15T10:00:00")
+SAMPLES = [(TEN + n, 60 + n % 40, n % 4) for n in range(300)]
+FILES = {
+    "Takeout/heart_rate-2024-01-15.json": takeout_heart_rate(SAMPLES[:200]),
+    "Takeout/letter.txt": b"Dear diary",
+    "Takeout/heart_rate-2024-01-16.json": takeout_heart_rate(SAMPLES[200:]),
+}
+SERIES = "/v1/timeseries?user_id=ann&start_date=2024-01-15&end_date=2024-01-15&interval=raw&include=all"
+
+
+def upload(api: Api, data: bytes, name: str = "takeout.zip", **parameters: str) -> dict[str, Any]:
+    """An import that has ended."""
+    answer = api.post("/v1/imports", params={"name": name, "user_id": "ann"} | parameters, content=data)
+    assert answer.status_code == 202, answer.text
+    detail: dict[str, Any] = answer.json()
+    assert answer.headers["Location"] == f"/v1/imports/{detail['id']}"
+    assert detail["status"] in ("waiting", "running", "done")
+    return ended(api, detail["id"])
+
+
+def ended(api: Api, number: int) -> dict[str, Any]:
+    wait_until(lambda: show(api, number)["status"] in ("done", "failed"), "the import ends")
+    return show(api, number)
+
+
+def show(api: Api, number: int) -> dict[str, Any]:
+    answer = api.get(f"/v1/imports/{number}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
+    detail = upload(any_api, zipped(FILES))
+    assert (detail["status"], detail["readings"]) == ("done", 300)
+    assert detail["name"].startswith("takeout.zip 20")
+    course = detail["course"]
+    assert course["read_bytes"] <= course["size_bytes"] == len(zipped(FILES))
+    assert course | {"read_bytes": 0} == {
+        "size_bytes": len(zipped(FILES)),
+        "read_bytes": 0,
+        "file_count": 2,
+        "files": [
+            {
+                "name": f"takeout.zip/Takeout/heart_rate-2024-01-{day}.json",
+                "kind": "Takeout heart rate",
+                "read": count,
+                "written": count,
+                "rejected": 0,
+                "days": 0,
+                "problem": None,
+            }
+            for day, count in ((15, 200), (16, 100))
+        ],
+        "read": 300,
+        "written": 300,
+        "rejected": 0,
+        "days": 0,
+        "errors": [],
+        "failure": None,
+    }
+    assert any_api.get(SERIES).json()["count"] == 300
+
+
+def test_refusals_and_damage_are_in_the_course(api: Api) -> None:
+    records = [apple_record("2024-01-15 10:00:00 +0000", "72"), apple_record("2024-01-15 10:00:01 +0000", "500")]
+    course = upload(api, apple_export(records)[:-20], "export.xml", device_id="watch")["course"]
+    assert course["files"][0]["problem"].startswith("the file is cut short at line ")
+    assert course["errors"] == [
+        {
+            "file": "export.xml",
+            "counts": "record",
+            "index": 2,
+            "field": "heart_rate",
+            "reason": "out of range 30–220",
+        }
+    ]
+    assert (course["written"], course["rejected"], course["failure"]) == (1, 1, None)
+    assert set(api.get(SERIES).json()["columns"]["device_id"]) == {"watch"}
+
+
+def test_an_upload_may_be_packed_for_the_way(api: Api) -> None:
+    answer = api.post(
+        "/v1/imports",
+        params={"name": "a.json", "user_id": "ann"},
+        content=gzip.compress(FILES["Takeout/heart_rate-2024-01-15.json"]),
+        headers={"Content-Encoding": "gzip"},
+    )
+    assert ended(api, answer.json()["id"])["readings"] == 200
+
+
+def test_local_times_are_read_in_the_zone(api: Api) -> None:
+    upload(api, b"Id,Time,Value\nann,2024-01-15 10:00:00,70\n", "day.csv", tz="America/Chicago")
+    assert api.get(SERIES).json()["columns"]["timestamp"] == ["2024-01-15T16:00:00Z"]
+
+
+def test_imports_are_listed_newest_first_page_by_page(any_api: Api) -> None:
+    any_api.store(reading(user_id="bob"))  # what devices push is no import
+    numbers = [upload(any_api, zipped(FILES), name)["id"] for name in ("a.zip", "b.zip", "c.zip")]
+    first = any_api.get("/v1/imports?limit=2").json()
+    assert [each["id"] for each in first["data"]] == numbers[:0:-1]
+    # The same readings came three times; they are of the last who brought them.
+    assert [each["readings"] for each in first["data"]] == [300, 0]
+    second = any_api.get(f"/v1/imports?limit=2&cursor={first['next_cursor']}").json()
+    assert ([each["id"] for each in second["data"]], second["next_cursor"]) == (numbers[:1], None)
+    assert second["data"][0].keys() == {"id", "name", "received_at", "readings", "status"}
+
+
+def test_an_import_is_undone_but_for_what_came_again(any_api: Api) -> None:
+    any_api.store(reading("2024-01-15T10:00:00Z", 50, device_id="takeout"), reading("2024-01-15T11:00:00Z", 51))
+    number = upload(any_api, zipped(FILES))["id"]
+    any_api.store(reading("2024-01-15T10:00:05Z", 55, device_id="takeout"))
+    assert any_api.delete(f"/v1/imports/{number}").json() == {"deleted": 299}
+    answer = any_api.get(SERIES).json()["columns"]
+    assert list(zip(answer["timestamp"], answer["value"], strict=True)) == [
+        ("2024-01-15T10:00:05Z", 55.0),
+        ("2024-01-15T11:00:00Z", 51.0),
+    ]
+    assert any_api.delete(f"/v1/imports/{number}").json() == {"deleted": 0}
+    assert show(any_api, number)["readings"] == 0
+
+
+def test_imports_outlive_the_server_but_not_their_course(installed: Callable[..., Api], tmp_path: Path) -> None:
+    path = f"duckdb:///{tmp_path / 'store.duckdb'}"
+    api = installed(store_url=path)
+    number = upload(api, zipped(FILES))["id"]
+    api.parts.services.imports.close()
+    api.parts.ingestor.close()
+    api.parts.store.close()
+    again = installed(store_url=path)
+    detail = show(again, number)
+    assert (detail["status"], detail["readings"], detail["course"]) == ("past", 300, None)
+    assert again.delete(f"/v1/imports/{number}").json() == {"deleted": 300}
+
+
+def test_nothing_else_is_an_import(api: Api) -> None:
+    api.store(reading())
+    push = api.parts.services.push_origin
+    for path in (f"/v1/imports/{push}", "/v1/imports/999"):
+        assert_problem(api.get(path), 404, "not-found")
+        assert_problem(api.delete(path), 404, "not-found")
+    assert_problem(api.get("/v1/imports/first"), 400, "invalid-request")
+    assert api.get(SERIES).json()["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "a", "user_id": "n/a"}, "user_id"),
+        ({"name": "a", "device_id": "my/band"}, "device_id"),
+        ({"name": "a", "tz": "Mars"}, "tz"),
+        ({"name": "a", "user": "ann"}, "user"),
+    ],
+)
+def test_a_wrong_parameter_is_named_and_nothing_imported(api: Api, parameters: dict[str, str], field: str) -> None:
+    body = assert_problem(api.post("/v1/imports", params=parameters, content=zipped(FILES)), 400, "invalid-request")
+    assert [error["field"] for error in body["errors"]] == [field]
+    assert api.get("/v1/imports").json()["data"] == []
+
+
+def test_an_upload_beyond_the_limit_is_refused(installed: Callable[..., Api]) -> None:
+    api = installed(import_limit_bytes=5_000)
+    answer = api.post("/v1/imports", params={"name": "a"}, content=bytes(5_001))
+    assert_problem(answer, 413, "body-too-large")
+    assert api.get("/v1/imports").json()["data"] == []
+    course = upload(api, gzip.compress(FILES["Takeout/heart_rate-2024-01-15.json"]), "a.gz")["course"]
+    assert course["files"][0]["problem"] == "unpacked it is larger than 5000 bytes"
+
+
+def test_no_more_uploads_wait_than_there_is_room_for(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gate = threading.Event()
+    write = api.parts.ingestor.write
+    monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
+    data = takeout_heart_rate(SAMPLES)
+    numbers = []
+    for place in range(1 + MOST_WAITING):
+        answer = api.post("/v1/imports", params={"name": "a", "user_id": "ann"}, content=data)
+        numbers.append(answer.json()["id"])
+        if place == 0:
+            wait_until(lambda: show(api, numbers[0])["status"] == "running", "the first import runs")
+    answer = api.post("/v1/imports", params={"name": "a", "user_id": "ann"}, content=data)
+    assert_problem(answer, 503, "unavailable")
+    assert_problem(api.delete(f"/v1/imports/{numbers[0]}"), 409, "conflict")
+    assert_problem(api.delete(f"/v1/imports/{numbers[-1]}"), 409, "conflict")
+    gate.set()
+    assert [ended(api, number)["status"] for number in numbers] == ["done"] * len(numbers)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_stops_ends_what_it_imports(
+    installed: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = installed()
+    gate = threading.Event()
+    write = api.parts.ingestor.write
+    monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
+    files = {f"{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(50)}
+    answer = api.post("/v1/imports", params={"name": "a", "user_id": "ann"}, content=zipped(files))
+    number = answer.json()["id"]
+    wait_until(lambda: show(api, number)["status"] == "running", "the import runs")
+    closing = threading.Thread(target=api.parts.services.imports.close)
+    closing.start()
+    gate.set()
+    closing.join(30)
+    assert not closing.is_alive()
+    detail = show(api, number)
+    assert (detail["status"], detail["course"]["failure"]) == ("failed", "the server stopped")
+    assert detail["course"]["written"] < 50

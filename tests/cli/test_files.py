@@ -1,0 +1,156 @@
+"""`import`, `imports` and `export` as commands, with a server on the store and without one."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from tests.cli.files import ISO_FILE, ISO_ROWS, US_FILE, US_ROWS
+from tests.support.fit import activity
+from tests.support.health_files import apple_export, apple_record, at, takeout_heart_rate, takeout_resting, zipped
+from tests.support.process import Place
+
+TEN = at("2024-01-15T10:00:00")
+SAMPLES = [(TEN + 3600 * n, 60 + n, n % 4) for n in range(60)]
+#: Every stored reading: who, on what, when, what, how sure.
+ROWS = "SELECT user_id, device_id, timestamp::VARCHAR t, value, confidence FROM activities_heart_intraday ORDER BY ALL"
+
+
+def stored(place: Place) -> list[dict[str, object]]:
+    done = place.run("sql", ROWS, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def stock(place: Place) -> None:
+    """Readings of three people, with confidences, halves of beats and fractions of seconds."""
+    (place.folder / "takeout.zip").write_bytes(zipped({"heart_rate-2024-01-15.json": takeout_heart_rate(SAMPLES)}))
+    (place.folder / "more.ndjson").write_text(
+        '{"user_id":"cat","device_id":"a+b","timestamp":"2024-01-15T23:59:59.999999Z","heart_rate":72.35}\n'
+        '{"user_id":"cat","device_id":"a@b","timestamp":"2024-01-16T00:00:00Z","heart_rate":72,"confidence":0}\n'
+    )
+    for arguments in (("takeout.zip", "--user", "ann"), (US_FILE,), ("more.ndjson",)):
+        assert place.run("import", *arguments).returncode == 0
+
+
+def test_files_of_any_kind_are_told_apart_by_what_is_in_them(place: Place) -> None:
+    (place.folder / "a").write_bytes(takeout_heart_rate(SAMPLES))
+    (place.folder / "b").write_bytes(apple_export([apple_record("2024-01-15 10:00:00 +0000", "72")]))
+    (place.folder / "c").write_bytes(activity([(TEN, 70), (TEN + 1, 0)]))
+    (place.folder / "d").write_bytes(takeout_resting([("01/15/24", 54.5)]))
+    done = place.run("import", "a", "b", "c", "d", "--user", "ann")
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in (
+        "a: 60 read, 60 written, 0 rejected",
+        "b: 1 read, 1 written, 0 rejected",
+        "c: 1 read, 1 written, 0 rejected",
+        "d: 1 read, 0 written, 0 rejected, 1 days",
+    ):
+        assert line in done.stdout
+    devices = {row["device_id"] for row in stored(place)}
+    assert devices == {"takeout", "Ann-s-Apple-Watch", "garmin-3113-987654321"}
+
+
+def test_every_refusal_is_written_to_the_file_asked_for(place: Place) -> None:
+    lines = ["Id,Time,Value", *(f"7,2016-04-12 07:{n:02}:00,{n}" for n in range(60))]
+    (place.folder / "low.csv").write_text("\n".join(lines) + "\n")
+    done = place.run("import", "low.csv", "--rejects", "rejects.ndjson")
+    assert "low.csv: 60 read, 30 written, 30 rejected" in done.stdout
+    assert "… and 20 more" in done.stdout
+    rejects = [json.loads(line) for line in (place.folder / "rejects.ndjson").read_text().splitlines()]
+    assert rejects == [
+        {"file": "low.csv", "line": 2 + n, "field": "heart_rate", "reason": "out of range 30–220"} for n in range(30)
+    ]
+
+
+def test_a_damaged_file_fails_the_command_and_keeps_its_good_part(place: Place) -> None:
+    (place.folder / "cut.json").write_bytes(takeout_heart_rate(SAMPLES)[:-100])
+    done = place.run("import", "cut.json", ISO_FILE, "--user", "ann")
+    assert done.returncode == 1
+    assert re.search(r"cut.json: 5\d read, 5\d written, 0 rejected", done.stdout)
+    assert "cut.json: the file is cut short behind record 5" in done.stdout
+    assert f"{ISO_FILE}: 1,080 read" in done.stdout
+
+
+def test_what_cannot_be_imported_is_said_before_a_store_is_made(place: Place) -> None:
+    assert place.refusal("import", "nowhere.json") == "pulsebase: nowhere.json: No such file or directory"
+    assert "--user" in place.refusal("import", ISO_FILE, "--user", "n/a")
+    assert "--tz" in place.refusal("import", ISO_FILE, "--tz", "Mars")
+    assert not place.database.exists()
+
+
+def test_imports_are_listed_and_undone(stocked: Place) -> None:
+    (stocked.folder / "day.json").write_bytes(takeout_heart_rate(SAMPLES))
+    done = stocked.run("import", "day.json", "--user", "undone")
+    found = re.search(r"day.json is import (\d+)", done.stdout)
+    assert found
+    listed = stocked.run("imports", "list", COLUMNS="200").stdout
+    assert re.search(rf"│ {found[1]} +│ day.json 20\S+ +│ +60 +│ past", listed)
+    assert f"{ISO_FILE} 20" in listed
+    undone = stocked.run("imports", "undo", found[1])
+    assert undone.stdout == "60 readings removed. What they had replaced does not come back; daily summaries stay.\n"
+    assert [row for row in stored(stocked) if row["user_id"] == "undone"] == []
+    assert stocked.run("check").returncode == 0
+    assert stocked.refusal("imports", "undo", "99999") == "pulsebase: there is no import of that id"
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "ndjson"])
+@pytest.mark.parametrize("in_one_file", [False, True], ids=["a file a day", "one file"])
+def test_an_export_imported_elsewhere_gives_the_same_store(
+    place: Place, tmp_path: Path, form: str, in_one_file: bool
+) -> None:
+    stock(place)
+    out = f"out.{form}" if in_one_file else "out"
+    done = place.run("export", "--format", form, "--out", out)
+    assert done.stdout == f"122 readings exported to {out}" + ("\n" if in_one_file else ", 4 files\n")
+    elsewhere = Place(tmp_path / "elsewhere")
+    assert elsewhere.run("import", str(place.folder / out)).returncode == 0
+    assert stored(elsewhere) == stored(place)
+    assert len(stored(place)) == 122
+
+
+def test_an_export_by_day_is_read_by_others(place: Place) -> None:
+    stock(place)
+    assert place.run("export", "--format", "parquet", "--out", "out").returncode == 0
+    folder = place.folder / "out"
+    days = [path.parent.name for path in sorted(folder.rglob("part-0.parquet"))]
+    assert days == [f"date={day}" for day in ("2016-04-12", "2024-01-15", "2024-01-16", "2024-01-17")]
+    frame = pl.scan_parquet(folder, hive_partitioning=True).filter(pl.col("date") == date(2024, 1, 16)).collect()
+    assert frame["user_id"].unique().sort().to_list() == ["ann", "cat"]
+    assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
+    assert set(frame["timestamp"].dt.date()) == {date(2024, 1, 16)}
+    count, low, high = duckdb.sql(
+        f"SELECT count(*), min(heart_rate), max(heart_rate) FROM '{folder}/*/*.parquet' WHERE user_id = 'ann'"
+    ).fetchall()[0]
+    assert (count, low, high) == (60, 60.0, 119.0)
+
+
+def test_an_export_may_be_of_some_people_and_a_period(stocked: Place) -> None:
+    asked = ("--user", "8", "--start", "2016-04-12T21:10", "--end", "2016-04-12")
+    done = stocked.run("export", "--format", "csv", "--out", "some.csv", *asked)
+    assert done.returncode == 0, done.stderr
+    ten_past = datetime(2016, 4, 12, 21, 10, tzinfo=UTC)
+    rows = [f"8,csv,{at:%Y-%m-%dT%H:%M:%SZ},{bpm}," for at, bpm in US_ROWS if at >= ten_past]
+    lines = (stocked.folder / "some.csv").read_text().replace('"', "").splitlines()
+    assert lines == ["user_id,device_id,timestamp,heart_rate,confidence", *rows]
+    done = stocked.run("export", "--format", "ndjson", "--out", "both.ndjson", "--user", "8", "--user", "7")
+    assert done.stdout == f"{len(ISO_ROWS) + len(US_ROWS):,} readings exported to both.ndjson\n"
+
+
+def test_an_export_that_cannot_be_leaves_nothing(stocked: Place) -> None:
+    before = sorted(path.name for path in stocked.folder.iterdir())
+    assert "there already" in stocked.refusal("export", "--format", "csv", "--out", ISO_FILE)
+    assert "there already" in stocked.refusal("export", "--format", "csv", "--out", ".")
+    assert "--format" in stocked.refusal("export", "--format", "xml", "--out", "new")
+    assert "nobody of that id" in stocked.refusal("export", "--format", "csv", "--out", "new", "--user", "nobody")
+    assert "start" in stocked.refusal("export", "--format", "csv", "--out", "new", "--start", "soon")
+    after = sorted(path.name for path in stocked.folder.iterdir())
+    assert [name for name in after if not name.startswith(("store", "server"))] == [
+        name for name in before if not name.startswith(("store", "server"))
+    ]
