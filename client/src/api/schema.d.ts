@@ -195,6 +195,77 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Imports
+         * @description Imports by file and by command, the newest first, and how many of their readings are stored now.
+         */
+        get: operations["list_imports_v1_imports_get"];
+        put?: never;
+        /**
+         * Import File
+         * @description Import one file or zip, which is the body: Takeout heart rate, Apple Health, FIT, research CSV, or what
+         *     `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the import by its id.
+         */
+        post: operations["import_file_v1_imports_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/imports/{import_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Import
+         * @description One import: how far it is, its files, and what was refused.
+         */
+        get: operations["show_import_v1_imports__import_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Undo Import
+         * @description Remove the readings of an import that are still stored. What they had replaced does not come back, and
+         *     daily summaries stay.
+         */
+        delete: operations["undo_import_v1_imports__import_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Person
+         * @description Everything of one person as a zip: `readings.ndjson`, which `pulsebase import` reads, `profile.json`,
+         *     `priorities.json` and `summaries.json`.
+         */
+        get: operations["export_person_v1_users__user_id__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/write": {
         parameters: {
             query?: never;
@@ -299,6 +370,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/summaries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Store Summaries
+         * @description Put the days of an import, a JSON list, together with what is stored of them.
+         */
+        post: operations["store_summaries_v1_admin_summaries_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export
+         * @description Every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value` (in
+         *     hundredths of a bpm) and `confidence`; by UTC day, of one state of the store.
+         */
+        get: operations["export_v1_admin_export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -357,6 +469,27 @@ export interface components {
             errors: components["schemas"]["RefusedReading"][];
         };
         /**
+         * BlockStored
+         * @description One block of an import is durable and visible; `import_id` is the import's.
+         */
+        BlockStored: {
+            /**
+             * Status
+             * @constant
+             */
+            status: "accepted";
+            /** Accepted */
+            accepted: number;
+            /** Rejected */
+            rejected: number;
+            /** Total */
+            total: number;
+            /** Errors */
+            errors: components["schemas"]["RefusedReading"][];
+            /** Import Id */
+            import_id: number;
+        };
+        /**
          * CheckResult
          * @description What a check of the store compared, and each difference in words.
          */
@@ -404,6 +537,103 @@ export interface components {
             data: components["schemas"]["MinuteReading"][];
             /** Count */
             count: number;
+        };
+        /**
+         * ImportCourse
+         * @description How an import went. Counts are of all files; `files` and `errors` are the first ones.
+         */
+        ImportCourse: {
+            /** Size Bytes */
+            size_bytes: number;
+            /** Read Bytes */
+            read_bytes: number;
+            /** File Count */
+            file_count: number;
+            /** Files */
+            files: components["schemas"]["ImportedFile"][];
+            /** Read */
+            read: number;
+            /** Written */
+            written: number;
+            /** Rejected */
+            rejected: number;
+            /** Days */
+            days: number;
+            /** Errors */
+            errors: components["schemas"]["RefusedRecord"][];
+            /** Failure */
+            failure: string | null;
+        };
+        /**
+         * Import
+         * @description An import, and how it went if this server process ran it.
+         */
+        ImportDetail: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Received At */
+            received_at: string;
+            /** Readings */
+            readings: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "waiting" | "running" | "done" | "failed" | "past";
+            course: components["schemas"]["ImportCourse"] | null;
+        };
+        /**
+         * Import
+         * @description An import, and how many of its readings are stored now.
+         *
+         *     `status` is `past` for one that this server process did not run: a command's, or one from before its start.
+         */
+        ImportEntry: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Received At */
+            received_at: string;
+            /** Readings */
+            readings: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "waiting" | "running" | "done" | "failed" | "past";
+        };
+        /**
+         * ImportList
+         * @description A page of imports, the newest first.
+         */
+        ImportList: {
+            /** Data */
+            data: components["schemas"]["ImportEntry"][];
+            /** Next Cursor */
+            next_cursor: number | null;
+        };
+        /**
+         * ImportedFile
+         * @description What became of one file. `problem` says why it was not read, or not to its end.
+         */
+        ImportedFile: {
+            /** Name */
+            name: string;
+            /** Kind */
+            kind: string | null;
+            /** Read */
+            read: number;
+            /** Written */
+            written: number;
+            /** Rejected */
+            rejected: number;
+            /** Days */
+            days: number;
+            /** Problem */
+            problem: string | null;
         };
         /**
          * Information
@@ -482,6 +712,22 @@ export interface components {
         RefusedReading: {
             /** Index */
             index: number;
+            /** Field */
+            field: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * RefusedRecord
+         * @description Why a record of a file was refused; `index` is its place, counted from 1 in what `counts` says.
+         */
+        RefusedRecord: {
+            /** File */
+            file: string;
+            /** Counts */
+            counts: string;
+            /** Index */
+            index: number | null;
             /** Field */
             field: string;
             /** Reason */
@@ -604,9 +850,9 @@ export interface components {
             /** Name */
             name: string;
             /** Min */
-            min: number;
+            min: number | null;
             /** Max */
-            max: number;
+            max: number | null;
             /** Minutes */
             minutes: number | null;
             /** Caloriesout */
@@ -1212,6 +1458,220 @@ export interface operations {
             };
         };
     };
+    list_imports_v1_imports_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_file_v1_imports_post: {
+        parameters: {
+            query: {
+                /** @description What the import is called in lists: the file's name, say. */
+                name: string;
+                /** @description Whose readings files bring that name nobody. */
+                user_id?: string | null;
+                /** @description The device to store everything under. */
+                device_id?: string | null;
+                /** @description IANA time zone of bare dates, local times and days. */
+                tz?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportDetail"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_import_v1_imports__import_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                import_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportDetail"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    undo_import_v1_imports__import_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                import_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_person_v1_users__user_id__export_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": unknown;
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     write_lines_api_v2_write_post: {
         parameters: {
             query?: {
@@ -1396,7 +1856,90 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BatchAccepted"];
+                    "application/json": components["schemas"]["BlockStored"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    store_summaries_v1_admin_summaries_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_v1_admin_export_get: {
+        parameters: {
+            query?: {
+                /** @description From the first reading on if left out. */
+                start?: string | null;
+                /** @description Up to the last reading if left out. */
+                end?: string | null;
+                /** @description Repeat for several people; everybody if left out. */
+                user_ids?: string[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.arrow.stream": unknown;
                 };
             };
             /** @description A problem (RFC 9457). */

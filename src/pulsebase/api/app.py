@@ -15,7 +15,7 @@ from pulsebase.api import errors
 from pulsebase.api.doors import Doors
 from pulsebase.api.guard import Guard, Shortcut
 from pulsebase.api.page import mount_page
-from pulsebase.api.routes import admin, bulk, imports, readings, series, service, users
+from pulsebase.api.routes import admin, bulk, exports, imports, readings, series, service, users
 from pulsebase.api.schemas import Problem
 from pulsebase.api.services import Services
 from pulsebase.model.errors import RejectedError, shown_name
@@ -43,6 +43,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         series.router(services),
         users.router(services),
         imports.router(services),
+        exports.router(services),
     )
     for router in routers:
         app.include_router(router, prefix="/v1")

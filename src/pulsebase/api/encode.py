@@ -142,7 +142,7 @@ def stream_bytes(table: pa.Table) -> bytes:
 def arrow_stream(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
     """Readings as an Arrow IPC stream, a batch at a time."""
     with contextlib.closing(batches):  # type: ignore[type-var]
-        pieces = _Pieces()
+        pieces = Pieces()
         with pa.ipc.new_stream(pa.PythonFile(pieces, mode="w"), READING_SCHEMA) as writer:
             for batch in batches:
                 writer.write_batch(batch)
@@ -150,8 +150,8 @@ def arrow_stream(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
         yield pieces.take()
 
 
-class _Pieces:
-    """What was written since it was taken last."""
+class Pieces:
+    """A file to write to, whose bytes are taken away piece by piece."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

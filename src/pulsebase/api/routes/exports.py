@@ -1,0 +1,67 @@
+"""Everything that is stored of one person, to take along."""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any
+
+import msgspec
+import pyarrow as pa
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
+
+from pulsebase.api.encode import Pieces
+from pulsebase.api.schemas import Identifier, NoParameters
+from pulsebase.api.services import Services
+from pulsebase.model.timerange import MAX_US, TimeRange, format_us
+from pulsebase.model.users import DevicePriority
+from pulsebase.query.exports import in_units, ndjson_lines
+
+_ZIP = "application/zip"
+_ANSWER: dict[int | str, dict[str, Any]] = {200: {"content": {_ZIP: {}}}}
+#: As little time for packing as there can be: readings are alike, and pack well all the same.
+_PACKING = 1
+
+
+def router(services: Services) -> APIRouter:
+    """`/users/{user_id}/export`."""
+    routes = APIRouter(tags=["people"])
+
+    @routes.get("/users/{user_id}/export", response_model=None, response_class=Response, responses=_ANSWER)
+    def export_person(user_id: Annotated[Identifier, Path()], _: Annotated[NoParameters, Query()]) -> StreamingResponse:
+        """Everything of one person as a zip: `readings.ndjson`, which `pulsebase import` reads, `profile.json`,
+        `priorities.json` and `summaries.json`.
+        """
+        services.series.require(user_id)
+        texts = {
+            "profile.json": services.store.user(user_id),
+            "priorities.json": [_priority(entry) for entry in services.store.priorities(user_id)],
+            "summaries.json": services.store.summaries(user_id, date.min, date.max),
+        }
+        batches = services.store.export(TimeRange(0, MAX_US), [user_id])
+        headers = {"Content-Disposition": 'attachment; filename="pulsebase-export.zip"'}
+        return StreamingResponse(_archive(texts, batches), headers=headers, media_type=_ZIP)
+
+    return routes
+
+
+def _priority(entry: DevicePriority) -> dict[str, Any]:
+    fields = asdict(entry)
+    return fields | {"valid_from": format_us(fields.pop("valid_from_us"))}
+
+
+def _archive(texts: dict[str, Any], batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+    with contextlib.closing(batches):  # type: ignore[type-var]
+        pieces = Pieces()
+        with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED, compresslevel=_PACKING) as archive:
+            for name, value in texts.items():
+                archive.writestr(name, msgspec.json.format(msgspec.json.encode(value)))
+            with archive.open("readings.ndjson", "w", force_zip64=True) as file:
+                for batch in batches:
+                    file.write(ndjson_lines(in_units(batch)))
+                    yield pieces.take()
+        yield pieces.take()

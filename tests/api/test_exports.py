@@ -1,0 +1,66 @@
+"""Everything of one person, and the export over the owner's socket."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from pulsebase.model.summaries import DailySummary, HeartRateZone
+from pulsebase.model.users import DevicePriority, User
+from tests.api.conftest import Api, reading
+from tests.api.test_border import assert_problem
+from tests.api.test_imports import upload
+
+
+def test_a_person_can_be_taken_along_whole(any_api: Api, installed: Callable[..., Api]) -> None:
+    readings = [reading(f"2024-01-1{n}T10:00:00.5Z", 70 + n / 4, device_id="device_b") for n in range(9)]
+    readings += [reading(f"2024-01-1{n}T10:00:00Z", 80, confidence=n % 4) for n in range(9)]
+    any_api.store(*readings, reading(user_id="bob"))
+    store = any_api.parts.store
+    store.put_user(User("ann", "Ann", "female", date(1990, 4, 1), "Europe/Berlin"))
+    store.put_priority(DevicePriority("ann", "device_b", 0, 1_000_000))
+    store.put_summaries([DailySummary("ann", date(2024, 1, 10), 54.5, "fitbit", (HeartRateZone("Peak", 153, 220, 7),))])
+    answer = any_api.get("/v1/users/ann/export")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        found = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert json.loads(found["profile.json"]) == {
+        "user_id": "ann",
+        "name": "Ann",
+        "gender": "female",
+        "birth_date": "1990-04-01",
+        "time_zone": "Europe/Berlin",
+    }
+    assert json.loads(found["priorities.json"]) == [
+        {"user_id": "ann", "device_id": "device_b", "priority": 0, "valid_from": "1970-01-01T00:00:01Z"}
+    ]
+    (day,) = json.loads(found["summaries.json"])
+    assert (day["day"], day["resting_heart_rate"], day["zones"][0]["minutes"]) == ("2024-01-10", 54.5, 7)
+    lines = [json.loads(line) for line in found["readings.ndjson"].splitlines()]
+    expected = [{"confidence": None} | each for each in readings]
+    assert sorted(lines, key=_identity) == sorted(expected, key=_identity)
+    elsewhere = installed()
+    assert upload(elsewhere, answer.content)["readings"] == 18
+    columns = [row[:-1] for row in zip(*store.stored().to_pydict().values(), strict=True) if row[0] == "ann"]
+    assert [row[:-1] for row in zip(*elsewhere.parts.store.stored().to_pydict().values(), strict=True)] == columns
+
+
+def _identity(line: dict[str, Any]) -> tuple[str, str]:
+    return line["device_id"], line["timestamp"]
+
+
+def test_a_person_without_readings_has_an_export_and_nobody_has_none(api: Api) -> None:
+    api.parts.store.put_user(User("ann"))
+    with zipfile.ZipFile(io.BytesIO(api.get("/v1/users/ann/export").content)) as archive:
+        assert archive.read("readings.ndjson") == b""
+    assert_problem(api.get("/v1/users/nobody/export"), 404, "not-found")
+    assert_problem(api.get("/v1/users/n%21/export"), 400, "invalid-request")
+
+
+def test_the_owners_export_is_not_on_the_network(api: Api) -> None:
+    assert_problem(api.get("/v1/admin/export"), 404, "not-found")
