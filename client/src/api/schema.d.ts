@@ -1298,6 +1298,8 @@ export interface operations {
                 device_id?: string | null;
                 /** @description `all`: the readings of every device, unresolved. */
                 include?: "all" | null;
+                /** @description With daily summaries: also the minutes in zones worked out from the readings, bounded by 50, 70 and 85 % of 220 − age, or of the reserve above the day's resting heart rate. */
+                zones?: ("age" | "karvonen") | null;
                 /** @description IANA time zone of bare dates, local times and days. */
                 tz?: string;
                 /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
@@ -1363,6 +1365,8 @@ export interface operations {
                 device_id?: string | null;
                 /** @description `all`: the readings of every device, unresolved. */
                 include?: "all" | null;
+                /** @description With daily summaries: also the minutes in zones worked out from the readings, bounded by 50, 70 and 85 % of 220 − age, or of the reserve above the day's resting heart rate. */
+                zones?: ("age" | "karvonen") | null;
                 /** @description IANA time zone of bare dates, local times and days. */
                 tz?: string;
                 /** @description Repeat for several people; by default the first `limit`. */

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pulsebase.model.identifiers import ID_PATTERN, identifier_problem
 from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.zones import ZoneRule
 
 
 def _lost_plus(value: object) -> object:
@@ -82,6 +83,11 @@ class _SeriesParameters(_Parameters):
     )
     device_id: Identifier | None = Field(None, description="This device alone.")
     include: Literal["all"] | None = Field(None, description="`all`: the readings of every device, unresolved.")
+    zones: ZoneRule | None = Field(
+        None,
+        description="With daily summaries: also the minutes in zones worked out from the readings, bounded by 50, 70 "
+        "and 85 % of 220 − age, or of the reserve above the day's resting heart rate.",
+    )
     tz: Zone = "UTC"
 
 

@@ -9,6 +9,7 @@ from pulsebase.model.errors import RejectedError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import Resolution, coarser, resolution_for_length, resolution_for_points
 from pulsebase.model.timerange import AskedRange, TimeRange, local_day_starts, parse_range, zone_named
+from pulsebase.model.zones import ZoneRule
 from pulsebase.stores.contract import Cancellation, SeriesQuery
 
 
@@ -23,6 +24,7 @@ class SeriesQuestion:
     max_points: int | None = None
     device_id: str | None = None
     include_all: bool = False
+    zones: ZoneRule | None = None
     start_field: str = "start_date"
     end_field: str = "end_date"
     cancellation: Cancellation | None = None
@@ -81,6 +83,8 @@ def plan_series(question: SeriesQuestion) -> SeriesPlan:
         RejectedError: names the field that is wrong.
     """
     zone = zone_named(question.tz)
+    if question.zones is not None:
+        raise RejectedError.of("zones", f"goes with metric={HEART_RATE.summary_table} only")
     asked = parse_range(
         question.start, question.end, zone, start_field=question.start_field, end_field=question.end_field
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -17,7 +17,9 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.rollups import averages
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange, from_us
+from pulsebase.model.zones import ZoneRule
 from pulsebase.query.plan import QueryLimits, SeriesPlan, SeriesQuestion, plan_series
+from pulsebase.query.zones import own_days
 from pulsebase.stores.contract import Reader
 
 
@@ -95,7 +97,10 @@ class SeriesService:
     def summaries(
         self, user_ids: Sequence[str] | None, question: SeriesQuestion, limit: int, cursor: str | None
     ) -> SummaryAnswer:
-        """The stored days of the named people. Days are as the source stated them, in the person's own zone."""
+        """The stored days of the named people. Days are as the source stated them, in the person's own zone.
+
+        With `zones` also days of our own, in the question's zone: minutes in zones, under their own method.
+        """
         for name, given in (
             ("interval", question.interval is not None),
             ("max_points", question.max_points is not None),
@@ -106,11 +111,23 @@ class SeriesService:
                 raise RejectedError.of(
                     name, f"has no meaning for {HEART_RATE.summary_table}: a summary is one entry a day"
                 )
-        plan = plan_series(SeriesQuestion(question.start, question.end, question.tz, Resolution.DAY))
+        days = SeriesQuestion(question.start, question.end, question.tz, Resolution.DAY)
+        plan = plan_series(replace(days, cancellation=question.cancellation))
         first, last = _days(plan)
         known, missing, next_cursor = self._people(user_ids, limit, cursor)
-        found = tuple((user_id, tuple(self._reader.summaries(user_id, first, last))) for user_id in known)
+        found = tuple((user_id, tuple(self._days(user_id, plan, first, last, question.zones))) for user_id in known)
         return SummaryAnswer(question.tz, plan.range, found, missing, next_cursor)
+
+    def _days(
+        self, user_id: str, plan: SeriesPlan, first: date, last: date, rule: ZoneRule | None
+    ) -> list[DailySummary]:
+        """A person's days, by day, then method (none first)."""
+        stored = self._reader.summaries(user_id, first, last)
+        user = self._reader.user(user_id)
+        if rule is None or user is None:
+            return stored
+        own = own_days(self._reader, user, plan, rule, stored, self._limits.timeout_s)
+        return sorted([*stored, *own], key=lambda each: (each.day, each.resting_heart_rate_method or ""))
 
     def require(self, user_id: str) -> None:
         """Raises `UnknownUserError` if nobody of that id is known."""

@@ -8,10 +8,8 @@ from pulsebase.etl.transform.heart_rate_summary import (
     RESTING_METHOD,
     DayPage,
     SummaryTransformer,
-    fitbit_zones,
     lowest_half_hour,
     minute_means,
-    zone_minutes,
 )
 from pulsebase.model.timerange import MINUTE_US, SECOND_US, TimeRange
 
@@ -27,20 +25,6 @@ def test_minutes_leave_out_confidence_0_and_average_by_readings() -> None:
     minutes, means = minute_means(page([(0, 60, 3), (59, 61, -1), (60, 70, 0), (121, 80, 1), (122, 200, 0)]))
     assert minutes.tolist() == [0, 2]
     assert means.tolist() == [60.5, 80]
-
-
-def test_zones_begin_at_50_70_and_85_percent() -> None:
-    assert [(zone.name, zone.min_bpm, zone.max_bpm) for zone in fitbit_zones(190)] == [
-        ("Out of Range", 30, 95),
-        ("Fat Burn", 95, 133),
-        ("Cardio", 133, 162),  # 161.5, half up
-        ("Peak", 162, 220),
-    ]
-
-
-def test_minutes_are_rounded_half_up_and_then_classified() -> None:
-    means = np.array([20, 94.49, 94.5, 132.4, 132.5, 161.5, 230])
-    assert [zone.minutes for zone in zone_minutes(means, fitbit_zones(190))] == [2, 2, 1, 2]
 
 
 def test_the_resting_heart_rate_is_the_lowest_half_hour_asleep() -> None:

@@ -92,6 +92,7 @@ def _question(parameters: SeriesParameters | MultiSeriesParameters, cancellation
         max_points=parameters.max_points,
         device_id=parameters.device_id,
         include_all=parameters.include == "all",
+        zones=parameters.zones,
         cancellation=cancellation,
     )
 

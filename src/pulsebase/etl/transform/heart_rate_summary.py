@@ -11,18 +11,15 @@ import numpy.typing as npt
 
 from pulsebase.etl.transform.base import Transformer
 from pulsebase.etl.transform.heart_rate import DevicePage
-from pulsebase.model.summaries import DailySummary, HeartRateZone
+from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import MINUTE_US, TimeRange
+from pulsebase.model.zones import fitbit_zones, zone_minutes
 
 #: How the resting heart rate below is defined; kept beside every value, since no two vendors agree.
 RESTING_METHOD = "synthetic-lowest-30min"
 _WINDOW_MINUTES = 30
 #: A window with fewer minutes of data than this says nothing.
 _WINDOW_MINUTES_NEEDED = 20
-
-#: Fitbit's zones: where each begins, in parts of (220 − age), and the bounds its lowest and highest state.
-_ZONES = (("Out of Range", 0.0), ("Fat Burn", 0.50), ("Cardio", 0.70), ("Peak", 0.85))
-_LOWEST_BPM, _HIGHEST_BPM = 30, 220
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +53,6 @@ def minute_means(page: DevicePage) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     return minutes, sums / np.bincount(place, minlength=len(minutes))
 
 
-def fitbit_zones(max_heart_rate: int) -> tuple[HeartRateZone, ...]:
-    """Fitbit's zones by 50, 70 and 85 % of (220 − age); each zone's `max_bpm` is where the next begins."""
-    starts = [max(_LOWEST_BPM, _half_up(part * max_heart_rate)) for _, part in _ZONES]
-    ends = [*starts[1:], _HIGHEST_BPM]
-    return tuple(HeartRateZone(name, low, high) for (name, _), low, high in zip(_ZONES, starts, ends, strict=True))
-
-
-def zone_minutes(means: npt.NDArray[np.float64], zones: Sequence[HeartRateZone]) -> tuple[HeartRateZone, ...]:
-    """The zones with their minutes, as Fitbit counts them: the mean of each minute, rounded half up, then classified.
-
-    Confidence 0 was left out of `means`. The lowest and highest zone take what lies beyond them too.
-    """
-    rounded = np.floor(means + 0.5)
-    places = np.searchsorted([zone.min_bpm or 0 for zone in zones[1:]], rounded, side="right")
-    counts = np.bincount(places, minlength=len(zones))
-    return tuple(
-        HeartRateZone(zone.name, zone.min_bpm, zone.max_bpm, int(count))
-        for zone, count in zip(zones, counts, strict=True)
-    )
-
-
 def lowest_half_hour(
     minutes: npt.NDArray[np.int64], means: npt.NDArray[np.float64], asleep: Sequence[TimeRange]
 ) -> float | None:
@@ -95,7 +71,3 @@ def lowest_half_hour(
         if enough.any():
             lowest.append(float(np.min(total[enough] / known[enough])))
     return round(min(lowest), 1) if lowest else None
-
-
-def _half_up(value: float) -> int:
-    return int(np.floor(value + 0.5))
