@@ -126,7 +126,7 @@ class SeriesService:
         user = self._reader.user(user_id)
         if rule is None or user is None:
             return stored
-        own = own_days(self._reader, user, plan, rule, stored, self._limits.timeout_s)
+        own = own_days(self._reader, user, stored, plan=plan, rule=rule, timeout_s=self._limits.timeout_s)
         return sorted([*stored, *own], key=lambda each: (each.day, each.resting_heart_rate_method or ""))
 
     def require(self, user_id: str) -> None:

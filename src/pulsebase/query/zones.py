@@ -25,12 +25,14 @@ _DAYS_AT_ONCE = 31
 def own_days(
     reader: Reader,
     user: User,
+    stored: Sequence[DailySummary],
+    *,
     plan: SeriesPlan,
     rule: ZoneRule,
-    stored: Sequence[DailySummary],
     timeout_s: float | None,
 ) -> list[DailySummary]:
-    """One entry a civil day of `plan` with a counted reading, its method `zones-age` or `zones-karvonen`.
+    """One entry a civil day of `plan` with a counted reading, its method `zones-age` or `zones-karvonen`. `stored` are
+    the days that sources have stated.
 
     A person without a birth date has none, and by Karvonen a day without a stored resting heart rate has none.
 
