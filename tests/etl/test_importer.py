@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pulsebase.etl.extract import packed
+from pulsebase.etl.extract import apple_health, fit, packed, takeout
 from pulsebase.etl.extract.parts import FileOwner
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.etl.load import ImportSink
@@ -101,6 +101,33 @@ def test_takeout_heart_rate_is_stored_whole(desk: Desk, indent: int | None, mark
     result = desk.bring_one(data)
     assert result == FileResult("file", "Takeout heart rate", "record", 500, 500, 0, 0, None)
     assert desk.rows == of_ann("takeout", SAMPLES)
+
+
+@pytest.mark.parametrize("piece_bytes", [32, 97, 1000, 4096])
+def test_it_does_not_matter_where_a_file_is_cut_into_pieces(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
+) -> None:
+    for reader in (packed, takeout, apple_health, fit):
+        monkeypatch.setattr(reader, "_PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(apple_health, "_DOCTYPE_BYTES", 1000)
+    monkeypatch.setattr(apple_health, "_BLOCK_RECORDS", 2)
+    files = {
+        "a.json": takeout_heart_rate(SAMPLES, None),
+        "b.json": takeout_heart_rate(SAMPLES),
+        "c.xml": apple_export(APPLE_DAY),
+        "d.fit": activity([(TEN + n, 70) for n in range(50)]),
+        "e.csv": b"Id,Time,Value\n" + b"bob,2020-05-01 10:00:00,70\n" * 50,
+    }
+    for data in (zipped(files), zipped(files, streamed=True), zipped({n: gzip.compress(d) for n, d in files.items()})):
+        results = desk.bring(data)
+        assert [(each.written, each.rejected, each.problem) for each in results] == [
+            (500, 0, None),
+            (500, 0, None),
+            (5, 0, None),
+            (50, 0, None),
+            (50, 0, None),
+        ]
+    assert len(desk.rows) == 500 + 5 + 50 + 1
 
 
 def test_importing_again_stores_no_more(desk: Desk) -> None:

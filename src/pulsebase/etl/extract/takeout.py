@@ -57,8 +57,8 @@ def _parts(stream: Stream, parse: Callable[[bytes, int], PartT]) -> Iterator[Par
         if complete:
             data = data.rstrip()[:-1]
         cut = len(data) if complete else _last_end(data)
-        text = data[:cut].rstrip().removesuffix(b",")
-        if text.strip():
+        text = data[:cut].strip(b", \t\r\n")  # the comma behind a record may come with the next piece
+        if text:
             part = parse(b"[" + text + b"]", first)
             yield part
             first += part.total
