@@ -125,7 +125,7 @@ class _Run:
         self, path: Path, client: httpx.Client, progress: Progress, task: TaskID, rejects: TextIO | None
     ) -> None:
         self._path, self._progress, self._task, self._rejects = path, progress, task, rejects
-        self._sink = _HttpSink(client, origin_name(path.name[-100:]))
+        self._sink = _HttpSink(client, origin_name(path.resolve().name[-100:]))
         self._refusals = _Refusals()
 
     def import_all(self, owner: FileOwner, limit_bytes: int) -> bool:
