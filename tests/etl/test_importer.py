@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import tracemalloc
 import zipfile
 import zlib
@@ -13,6 +14,8 @@ from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pulsebase.etl.extract import apple_health, fit, packed, takeout
@@ -331,6 +334,16 @@ def test_entities_are_never_expanded_and_nothing_is_fetched(desk: Desk, encoding
     assert peak < 32 << 20
 
 
+@pytest.mark.parametrize("encoding", ["big5", "no-such-thing", "latin-1"])
+def test_encodings_that_the_parser_does_not_know_are_said_to_be_so(desk: Desk, encoding: str) -> None:
+    data = apple_export(APPLE_DAY[:2]).decode().replace("UTF-8", encoding).replace("’", "")
+    result = desk.bring_one(data.encode("ascii"))
+    if encoding == "latin-1":
+        assert (result.written, result.problem) == (2, None)
+    else:
+        assert result.problem == "the file is in an encoding that is not read; save it as UTF-8"
+
+
 def test_a_tag_without_end_takes_no_memory(desk: Desk) -> None:
     data = apple_export(APPLE_DAY).removesuffix(b"</HealthData>\n") + b'<Record value="' + b"1" * (40 << 20)
     tracemalloc.start()
@@ -526,3 +539,71 @@ def test_an_import_can_be_stopped_between_parts() -> None:
     assert [(result.written, result.problem) for result in results] == [(1, "was not read to its end")]
     assert 0 < seen[0] <= len(data)
     ingestor.close()
+
+
+# --- our own exports, and damage of every kind -----------------------------------------------------------------------
+
+
+def own_parquet() -> bytes:
+    out = io.BytesIO()
+    columns = {
+        "user_id": ["ann", "bob"] * 50,
+        "device_id": ["band"] * 100,
+        "timestamp": pa.array([(TEN + n) * SECOND_US + n for n in range(100)], pa.timestamp("us", "UTC")),
+        "heart_rate": [60 + n / 4 for n in range(100)],
+        "confidence": pa.array([None, 0, 1, 2, 3] * 20, pa.int8()),
+    }
+    pq.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
+def own_lines() -> list[str]:
+    return [
+        f'{{"user_id":"ann","device_id":"band","timestamp":"{format_us((TEN + n) * SECOND_US)}","heart_rate":{60 + n}}}'
+        for n in range(100)
+    ]
+
+
+@pytest.mark.parametrize("breaks", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
+def test_lines_of_our_own_are_read(desk: Desk, breaks: str, mark: str) -> None:
+    lines = own_lines()
+    lines[7] = lines[7].replace("ann", "n/a")
+    lines[9] = lines[9][:-20]
+    result = desk.bring_one((mark + breaks.join(lines)).encode())
+    assert (result.kind, result.read, result.written, result.problem) == ("NDJSON export", 100, 98, None)
+    assert [(place, name) for _, place, name in desk.refusals] == [(8, "user_id"), (10, "reading")]
+
+
+def test_parquet_of_our_own_is_read_whole_or_not_at_all(desk: Desk) -> None:
+    data = own_parquet()
+    assert desk.bring_one(data[:-10]).problem == (
+        "the file is damaged or cut short: Parquet cannot be read without its end"
+    )
+    assert desk.rows == []
+    assert desk.bring_one(data).written == 100
+    assert desk.rows[0] == ("ann", "band", TEN, 60.0, None)
+    assert desk.bring_one(zipped({"date=2020-05-01/part-0.parquet": data})).written == 100
+    assert len(desk.rows) == 100
+
+
+def test_no_damage_brings_the_importer_down(desk: Desk) -> None:
+    files = {
+        "a.json": takeout_heart_rate(SAMPLES[:50]),
+        "b.xml": apple_export(APPLE_DAY),
+        "c.fit": activity([(TEN + n, 70) for n in range(50)]),
+        "d.csv": b"Id,Time,Value\n" + b"bob,2020-05-01 10:00:00,70\n" * 50,
+        "e.parquet": own_parquet(),
+        "f.ndjson": "\n".join(own_lines()).encode(),
+        "g.json": takeout_resting([("05/01/20", 54.5)]),
+        "h.json": takeout_zones("05/01/20", {"IN_DEFAULT_ZONE_1": 75.0}),
+    }
+    whole = [*files.values(), *map(gzip.compress, files.values()), zipped(files), zipped(files, streamed=True)]
+    dice = random.Random(11)
+    for data in whole:
+        for _ in range(25):
+            damaged = bytearray(data)
+            for _ in range(dice.randint(0, 8)):
+                damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+            cut = damaged[: dice.randint(1, len(damaged))] if dice.random() < 0.5 else damaged
+            assert desk.bring(bytes(cut)), "every file has a result"

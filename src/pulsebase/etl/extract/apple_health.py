@@ -63,6 +63,8 @@ class _Reader:
         ended = piece == b""
         try:
             self._parser.Parse(piece, ended)
+        except (LookupError, ValueError):
+            raise MalformedError("the file is in an encoding that is not read; save it as UTF-8") from None
         except expat.ExpatError as error:
             what = "is cut short" if ended else "is damaged"
             raise MalformedError(f"the file {what} at line {error.lineno}") from None
