@@ -15,6 +15,9 @@ from pulsebase.ingest.validate import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.summaries import DailySummary
 
+#: Summaries that are stored at once: files with a single day each are common, and each time costs a checkpoint.
+_DAYS_AT_ONCE = 500
+
 
 class Sink(Protocol):
     """Where an import stores what it reads. Each call is durable on return; doing it again changes nothing."""
@@ -65,6 +68,7 @@ class Importer:
     def __init__(self, sink: Sink, owner: FileOwner, limit_bytes: int, watcher: Watcher | None = None) -> None:
         self._sink, self._owner, self._watcher = sink, owner, watcher or Watcher()
         self._budget = Budget(limit_bytes)
+        self._days: list[DailySummary] = []
         self._too_much = False
 
     def path(self, path: Path) -> Iterator[FileResult]:
@@ -89,12 +93,14 @@ class Importer:
                     found = True
                     yield result
                 before_bytes += raw.seek(0, 2)
+        self._keep_days()
         if not found and not self._watcher.stopped():
             yield FileResult(path.name, problem="holds no file that is read")
 
     def upload(self, name: str, raw: BinaryIO) -> Iterator[FileResult]:
         """The same for an open file."""
-        return self._files(name, raw, 0, alone=True)
+        yield from self._files(name, raw, 0, alone=True)
+        self._keep_days()
 
     def _files(self, name: str, raw: BinaryIO, before_bytes: int, *, alone: bool) -> Iterator[FileResult]:
         """The results of a file, or of the files in an archive. What is named alone has a result in any case."""
@@ -135,13 +141,19 @@ class Importer:
             result.problem = str(error)
         return result
 
+    def _keep_days(self) -> None:
+        days, self._days = self._days, []
+        if days:
+            self._sink.summaries(days)
+
     def _store(self, part: Part, result: FileResult) -> None:
         result.read += part.total
         errors: Sequence[FieldError] = part.errors
         if isinstance(part, SummaryBlock):
-            if part.summaries:
-                self._sink.summaries(part.summaries)
+            self._days += part.summaries
             result.days += len(part.summaries)
+            if len(self._days) >= _DAYS_AT_ONCE:
+                self._keep_days()
         elif len(part.candidates):
             written, refused = self._sink.readings(part.candidates)
             result.written += written

@@ -25,6 +25,8 @@ RowsT = TypeVar("RowsT")
 
 #: How often an import asks a store that takes nothing now.
 LOAD_ATTEMPTS = 5
+#: A server that stops waits no longer than this for an import that waits.
+_LONGEST_WAIT_S = 5
 _IMPORT = "import"
 
 #: The zone furthest ahead of UTC, where a civil day ends first.
@@ -144,7 +146,7 @@ class ImportSink:
             try:
                 self._ingestor.write(batch)
             except RetryLaterError as error:
-                sleep(error.retry_after_s)
+                sleep(min(error.retry_after_s, _LONGEST_WAIT_S))
             else:
                 return
         self._ingestor.write(batch)
