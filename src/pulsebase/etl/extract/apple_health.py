@@ -14,7 +14,7 @@ from pulsebase.etl.transform.apple_health import RECORD_TYPE, Records, heart_rat
 from pulsebase.ingest.blocks import MalformedError
 
 _PIECE_BYTES = 1 << 18
-_BLOCK_RECORDS = 50_000
+_BLOCK_RECORDS = 20_000
 #: The document type of an export takes some 7 KiB.
 _DOCTYPE_BYTES = 1 << 20
 #: A tag of more than this, with all its attributes, is no record.
