@@ -146,6 +146,9 @@ def local_day_starts(asked: TimeRange, zone: ZoneInfo) -> list[int]:
     """The starts, in microseconds, of the civil days of `zone` that touch `asked`, and as the last entry the end of the
     last one. Days have 23, 24 or 25 hours where clocks change; a day that a zone skipped altogether is left out.
     """
+    if zone.key == "UTC":
+        last_us = min(-(-asked.end_us // DAY_US) * DAY_US, MAX_US // DAY_US * DAY_US)
+        return list(range(asked.start_us // DAY_US * DAY_US, last_us + 1, DAY_US))
     day = from_us(asked.start_us).astimezone(zone).date()
     starts = [_at_us(datetime.combine(day, time()), zone)]
     while starts[-1] < asked.end_us and day < date.max:

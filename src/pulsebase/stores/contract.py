@@ -240,6 +240,9 @@ class Reader(Protocol):
             QueryCancelledError: the query was taken back.
         """
 
+    def knows(self, user_id: str) -> bool:
+        """Whether somebody has this id. Every question begins with it, so it is quick."""
+
     def user(self, user_id: str) -> User | None:
         """The person, or None if nobody of that id is known."""
 

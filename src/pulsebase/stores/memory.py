@@ -139,6 +139,10 @@ class MemoryStore(Store):
             [_totals_row(user_id, readings) for user_id, readings in rows if readings], schema=TOTALS_SCHEMA
         )
 
+    def knows(self, user_id: str) -> bool:
+        with self._lock:
+            return user_id in self._users
+
     def user(self, user_id: str) -> User | None:
         with self._lock:
             return self._users.get(user_id)

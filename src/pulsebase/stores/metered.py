@@ -62,6 +62,10 @@ class MeteredStore:
         with _timed("totals"):
             return self._inner.totals(query)
 
+    def knows(self, user_id: str) -> bool:
+        """See `contract.Reader.knows`."""
+        return self._inner.knows(user_id)
+
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
         with _timed("user"):

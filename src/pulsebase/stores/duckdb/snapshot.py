@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.model.rollups import (
+    I32,
     I64,
     Buckets,
     DeviceRanks,
@@ -110,14 +111,18 @@ class PersonSnapshot:
         return rows.take((rows.t >= interval.start_us) & (rows.t < interval.end_us))
 
     def buckets_from_raw(self, interval: TimeRange, selection: Selection, starts: StartsOf) -> Buckets:
-        """Buckets computed from raw readings, a chunk of seven days at a time so that memory stays bounded."""
-        parts = []
-        for piece in _pieces(interval):
-            rows = self.rows(piece.widened(MINUTE_US), selection)
-            rows = rows.take(self._chosen(rows, selection))
-            rows = rows.take((rows.t >= piece.start_us) & (rows.t < piece.end_us))
-            parts.append(buckets_of_readings(rows.t, rows.v, starts(rows.t)))
-        return _joined([part for part in parts if len(part)])
+        """Buckets computed from raw readings."""
+        pieces = self._chosen_by_pieces(interval, selection)
+        return _joined([buckets_of_readings(rows.t, rows.v, starts(rows.t)) for rows in pieces])
+
+    def short_buckets(self, interval: TimeRange, selection: Selection, step_us: int) -> tuple[Buckets, I32]:
+        """Buckets of a minute or less, and the number of the one device whose readings each holds."""
+        parts, devices = [Buckets.concatenated([])], [np.empty(0, np.int32)]
+        for rows in self._chosen_by_pieces(interval, selection):
+            part = buckets_of_readings(rows.t, rows.v, floors(rows.t, step_us))
+            parts.append(part)
+            devices.append(rows.device_no[np.searchsorted(rows.t, part.start_us)])
+        return Buckets.concatenated(parts), np.concatenate(devices)
 
     def hours(self, interval: TimeRange, selection: Selection) -> Buckets:
         """Whole hours: kept ones where nothing is unmerged, the rest from raw."""
@@ -179,6 +184,15 @@ class PersonSnapshot:
         firsts = [at for at in (first_us, ends[0]) if at is not None]
         lasts = [at for at in (last_us, ends[1]) if at is not None]
         return count + len(fresh), min(firsts), max(lasts)
+
+    def _chosen_by_pieces(self, interval: TimeRange, selection: Selection) -> Iterator[Rows]:
+        """The counted readings of the selection, a chunk of seven days at a time so that memory stays bounded."""
+        for piece in _pieces(interval):
+            rows = self.rows(piece.widened(MINUTE_US), selection)
+            rows = rows.take(self._chosen(rows, selection))
+            rows = rows.take((rows.t >= piece.start_us) & (rows.t < piece.end_us))
+            if len(rows):
+                yield rows
 
     def _keeps_quarters(self) -> bool:
         found = one_row(self.connection, "SELECT 1 FROM q15_users WHERE user_no = ?", [self.user_no])

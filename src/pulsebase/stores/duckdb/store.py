@@ -220,6 +220,10 @@ class DuckdbStore:
         with self._person(user_no, query.timeout_s, query.cancellation) as snapshot:
             return answer(snapshot, query, selection)
 
+    def knows(self, user_id: str) -> bool:
+        """See `contract.Reader.knows`."""
+        return self._users.find(user_id) is not None
+
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
         if self._users.find(user_id) is None:
