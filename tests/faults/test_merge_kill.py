@@ -35,7 +35,7 @@ def truth() -> list[list[Any]]:
 @pytest.mark.parametrize(
     ("begun", "end", "must_be_met"),
     [
-        (0, 5, ["INSERT INTO users", "INSERT INTO readings", "DELETE FROM readings", "INSERT INTO late", "COMMIT"]),
+        (0, 5, ["INSERT INTO users", "INSERT INTO stored", "DELETE FROM stored", "INSERT INTO late", "COMMIT"]),
         (5, 9, ["INSERT INTO q15 ", "INSERT INTO late", "UPDATE state", "Stage.append", "Stage.drop_before"]),
         (
             9,

@@ -17,8 +17,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.rollups import I64, Mask
-from pulsebase.model.timerange import HOUR_US
+from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import default_priority
 from pulsebase.stores.duckdb.hours import (
     HOUR_BITS,
@@ -30,9 +31,10 @@ from pulsebase.stores.duckdb.hours import (
     resolved,
 )
 from pulsebase.stores.duckdb.ordering import order_of
-from pulsebase.stores.duckdb.resolve_sql import DAYS, RESOLVED_HOURS, RESOLVED_QUARTERS
+from pulsebase.stores.duckdb.resolve_sql import DAYS, IN_RANGE, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 
+_COLUMNS = ", ".join(DTYPES)
 _HOUR_MASK = (1 << HOUR_BITS) - 1
 
 
@@ -145,7 +147,7 @@ class Merge:
         complete = _alive(together.take(order.kept))
         if not len(stored):
             new = complete
-        self._insert("readings", _table(new))
+        self._insert("stored", _stored_table(new))
         self.sizes.add(new.t // HOUR_US)
         self._roll_up(complete, hours, known)
 
@@ -206,19 +208,20 @@ class Merge:
         with _relation(self.connection, "old", _hour_table(hours)):
             return _rows_of(
                 self.connection,
-                "SELECT r.* FROM readings AS r JOIN old ON r.user_no = old.user_no "
-                f"AND r.t // {HOUR_US} = old.hour WHERE r.t >= $start AND r.t < $end",
+                f"SELECT {_COLUMNS} FROM readings JOIN old USING (user_no) "
+                f"WHERE second // {HOUR_US // SECOND_US} = hour AND {IN_RANGE}",
                 {"start": int(of_hour.min()) * HOUR_US, "end": (int(of_hour.max()) + 1) * HOUR_US},
             )
 
     def _delete(self, rows: Rows) -> None:
         if len(rows) == 0:
             return
-        with _relation(self.connection, "gone", _table(rows)):
+        with _relation(self.connection, "gone", _stored_table(rows)):
             self.connection.execute(
-                "DELETE FROM readings USING gone WHERE readings.user_no = gone.user_no AND readings.t = gone.t "
-                "AND readings.device_no = gone.device_no AND readings.t BETWEEN $first AND $last",
-                {"first": int(rows.t.min()), "last": int(rows.t.max())},
+                "DELETE FROM stored USING gone WHERE stored.user_no = gone.user_no AND stored.second = gone.second "
+                "AND stored.microsecond = gone.microsecond AND stored.device_no = gone.device_no "
+                "AND stored.second BETWEEN $first AND $last",
+                {"first": int(rows.t.min()) // SECOND_US, "last": int(rows.t.max()) // SECOND_US},
             )
 
     def _keep_late(self, rows: Rows, mask: Mask, first_seq: int) -> None:
@@ -302,6 +305,23 @@ def _alive(rows: Rows) -> Rows:
 
 def _table(rows: Rows) -> pa.Table:
     return pa.table({name: getattr(rows, name) for name in DTYPES})
+
+
+def _stored_table(rows: Rows) -> pa.Table:
+    """Rows as the table `stored` keeps them."""
+    second = rows.t // SECOND_US
+    beats = rows.v // HEART_RATE.scale
+    columns = {
+        "user_no": rows.user_no,
+        "device_no": rows.device_no,
+        "second": second,
+        "microsecond": (rows.t - second * SECOND_US).astype(np.int32),
+        "beats": beats,
+        "hundredths": (rows.v - beats * HEART_RATE.scale).astype(np.int8),
+        "confidence": rows.confidence,
+        "origin": rows.origin,
+    }
+    return pa.table(columns)
 
 
 def _hour_codes(rows: Rows) -> I64:

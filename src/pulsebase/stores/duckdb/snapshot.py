@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -20,10 +21,11 @@ from pulsebase.model.rollups import (
     merged,
     winning_rows,
 )
-from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRange
+from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.stores.duckdb.database import one_row
 from pulsebase.stores.duckdb.names import Names
-from pulsebase.stores.duckdb.stage import TOMBSTONE, Rows
+from pulsebase.stores.duckdb.resolve_sql import IN_RANGE
+from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.watchdog import Deadline
 
 CHUNK_US = 7 * DAY_US
@@ -33,12 +35,7 @@ QUARTER_US = 15 * MINUTE_US
 #: Gives each time the start of its bucket.
 StartsOf = Callable[[I64], I64]
 
-_READINGS = """
-SELECT user_no, device_no, t, v, confidence, origin FROM readings
-WHERE user_no = $user AND t >= $start AND t < $end
-"""
-
-
+_READINGS = f"SELECT {', '.join(DTYPES)} FROM readings WHERE user_no = $user AND {IN_RANGE}"
 _LATE = "SELECT * EXCLUDE (seq) FROM late WHERE user_no = ? ORDER BY seq"
 
 
@@ -79,19 +76,13 @@ class PersonSnapshot:
         given.
         """
         self.deadline.check()
-        statement, values = (
-            _READINGS,
-            {
-                "user": self.user_no,
-                "start": interval.start_us,
-                "end": interval.end_us,
-            },
-        )
+        statement = _READINGS
+        values: dict[str, Any] = {"user": self.user_no, "start": interval.start_us, "end": interval.end_us}
         if selection.device_no is not None:
             statement += " AND device_no = $device"
             values["device"] = selection.device_no
         if hours is not None:
-            statement += f" AND t // {HOUR_US} IN (SELECT unnest($hours))"
+            statement += f" AND second // {HOUR_US // SECOND_US} IN (SELECT unnest($hours))"
             values["hours"] = (hours // HOUR_US).tolist()
         stored = Rows(**self.connection.execute(statement, values).fetchnumpy())
         staged = self._staged_in(interval, selection)
