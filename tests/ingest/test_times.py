@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulsebase.ingest.times import read_times
+from pulsebase.ingest.times import read_lines, read_times
 from pulsebase.model.timerange import parse_reading_time
 
 MOMENTS = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31))
@@ -41,6 +41,19 @@ def test_a_column_is_read_as_each_of_its_texts_would_be_alone(texts: list[str]) 
     expected = [alone(text) for text in texts]
     assert times_us.tolist() == [time_us for time_us, _ in expected]
     assert unread == [(row, reason) for row, (_, reason) in enumerate(expected) if reason]
+    lines = "\n".join(texts)
+    if lines.count("\n") == len(texts) - 1:
+        assert (read_lines(lines, len(texts))[0].tolist(), read_lines(lines, len(texts))[1]) == (
+            times_us.tolist(),
+            unread,
+        )
+
+
+def test_lines_of_other_lengths_are_not_taken_for_the_lines_they_add_up_to() -> None:
+    texts = ["2024-01-15T10:00:00", "Z2024-01-15T10:00:01Z", "2024-01-15T10:00:02Z"]
+    times_us, unread = read_lines("\n".join(texts), 3)
+    assert times_us.tolist() == [alone(text)[0] for text in texts]
+    assert [row for row, _ in unread] == [1]
 
 
 @pytest.mark.parametrize("fraction", ["", ".123", ".123456"])

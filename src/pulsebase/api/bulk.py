@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pulsebase.api.decode import ReadingIn, columns_of, parse_items
 from pulsebase.api.errors import ProblemError, shown_name
 from pulsebase.api.streaming import BodyStream
-from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates, Decoded
 from pulsebase.ingest.times import read_times
 from pulsebase.model.errors import FieldError, RejectedError, StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
@@ -47,7 +47,7 @@ COLUMNS = (*_REQUIRED, "confidence")
 class Block:
     """Some readings of a bulk body: what could be read, by position in the body, and what could not."""
 
-    candidates: Candidates
+    candidates: Candidates | Decoded
     errors: list[FieldError]
     total: int
 
@@ -128,7 +128,7 @@ def _ndjson(body: BodyStream) -> Iterator[Block]:
     for text in _line_pieces(body):
         try:
             readings = decoder.decode_lines(text)
-            yield Block(*columns_of(readings).read(position), len(readings))
+            yield Block(columns_of(readings, position), [], len(readings))
             position += len(readings)
         except (msgspec.DecodeError, ValueError, OverflowError):
             items = [_json_line(line) for line in text.split(b"\n") if line.strip()]

@@ -67,11 +67,10 @@ def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], i
     """
     try:
         readings = _batch.decode(body).readings
-    except (msgspec.DecodeError, ValueError, OverflowError):
-        pass
-    else:
         _check_length(len(readings))
         return columns_of(readings), [], len(readings)
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        pass
     items = _batch_items(_loads(body))
     _check_length(len(items))
     candidates, errors = parse_items(items)
@@ -94,14 +93,19 @@ def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidat
 Parsed = tuple[int, str, str, int, float, int]
 
 
-def columns_of(readings: Sequence[ReadingIn]) -> Decoded:
-    """Decoded readings as columns."""
-    return Decoded(
-        _id_texts([reading.user_id for reading in readings]),
-        _id_texts([reading.device_id for reading in readings]),
+def columns_of(readings: Sequence[ReadingIn], first_position: int = 0) -> Decoded:
+    """Decoded readings as columns.
+
+    Raises:
+        ValueError: they have to be looked at one by one.
+    """
+    return Decoded.of(
+        [reading.user_id for reading in readings],
+        [reading.device_id for reading in readings],
         [reading.timestamp for reading in readings],
         [reading.heart_rate for reading in readings],
         [reading.confidence for reading in readings],
+        first_position,
     )
 
 
@@ -117,10 +121,6 @@ def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
         np.array(confidences, np.int8),
         np.array(positions, np.int64),
     )
-
-
-def _id_texts(ids: list[str | int]) -> list[str]:
-    return ids if set(map(type, ids)) == {str} else list(map(str, ids))  # type: ignore[return-value]
 
 
 def _confidence_code(value: int | None) -> int:

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase.ingest.times import read_times
-from pulsebase.model.errors import FieldError
-from pulsebase.model.readings import NO_CONFIDENCE
+from pulsebase.ingest.known_ids import known_ids
+from pulsebase.model.readings import NO_CONFIDENCE, Ids
+
+#: Stands for whatever is no confidence, and is refused as such.
+NOT_A_CONFIDENCE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """Columns of equal length.
 
-    Ids are any texts, quickest as `Ids`. `times_us` are microseconds since 1970, `values` in the
-    metric's unit, `confidences` -1 for none. `positions` are the rows' places in the request where rows were already
-    left out; by default row i is at place i.
+    Ids are any texts, quickest as `Ids`. `times_us` are microseconds since 1970, `values` in the metric's unit,
+    `confidences` -1 for none. `positions` are the rows' places in the request where rows were already left out; by
+    default row i is at place i.
     """
 
     user_ids: Sequence[str]
@@ -35,49 +37,66 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Columns of equal length as JSON brings them: times are ISO 8601 texts, confidences None for none.
+    """Columns of equal length as they come from JSON, at most one request's; row i is at place `first_position` + i.
 
-    Lists, and not read any further, because requests that wait for the same commit are put together first: what is
-    then done for thousands of rows at once costs each of them less, and hands the interpreter's lock over less often.
+    `users` and `devices` are in the codes of `known_ids`, `times` ISO 8601 texts, a line each. That far a request is
+    read on its own, while what was decoded is in the processor's cache. The rest is done for all requests that wait
+    for the same commit at once: it costs each reading less, and hands the interpreter's lock over less often.
     """
 
-    user_ids: list[str]
-    device_ids: list[str]
-    times: list[str]
-    values: list[float]
-    confidences: list[int | None]
+    users: Ids
+    devices: Ids
+    times: str
+    values: npt.NDArray[np.float64]
+    confidences: npt.NDArray[np.int8]
+    first_position: int = 0
 
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self.values)
+
+    @classmethod
+    def of(  # noqa: PLR0917 a column each
+        cls,
+        user_ids: Sequence[str | int],
+        device_ids: Sequence[str | int],
+        times: Sequence[str],
+        values: Sequence[float],
+        confidences: Sequence[int | None],
+        first_position: int = 0,
+    ) -> Decoded:
+        """Lists of equal length, None for no confidence.
+
+        Raises:
+            ValueError: a time or an id is so far from being one that the rows have to be looked at one by one.
+        """
+        lines = "\n".join(times)
+        if lines.count("\n") != max(len(times) - 1, 0):
+            raise ValueError("a time holds a line break")
+        return cls(
+            known_ids.codes(user_ids),
+            known_ids.codes(device_ids),
+            lines,
+            np.array(values, np.float64),
+            np.fromiter(map(_CONFIDENCE_CODES.__getitem__, confidences), np.int8, len(confidences)),
+            first_position,
+        )
+
+    def goes_with(self, other: Decoded) -> bool:
+        """Whether both can be `joined`: ids are in the codes of one table."""
+        return self.users.texts is other.users.texts and self.devices.texts is other.devices.texts
 
     @classmethod
     def joined(cls, parts: Sequence[Decoded]) -> Decoded:
-        """All rows, part after part."""
+        """All rows, part after part, at their places in the whole."""
         if len(parts) == 1:
             return parts[0]
-        whole = cls([], [], [], [], [])
-        for part in parts:
-            whole.user_ids.extend(part.user_ids)
-            whole.device_ids.extend(part.device_ids)
-            whole.times.extend(part.times)
-            whole.values.extend(part.values)
-            whole.confidences.extend(part.confidences)
-        return whole
-
-    def read(self, first_position: int = 0) -> tuple[Candidates, list[FieldError]]:
-        """The rows whose times can be read, and why the others cannot; row i is at place `first_position` + i."""
-        times_us, unread = read_times(self.times)
-        errors = [FieldError("timestamp", reason, first_position + row) for row, reason in unread]
-        positions = np.arange(first_position, first_position + len(self)) if unread or first_position else None
-        values = np.array(self.values, np.float64)
-        confidences = np.fromiter(map(_CONFIDENCE_CODES.__getitem__, self.confidences), np.int8, len(self))
-        if not unread:
-            return Candidates(self.user_ids, self.device_ids, times_us, values, confidences, positions), errors
-        rows = np.delete(np.arange(len(self)), [row for row, _ in unread])
-        users = [self.user_ids[row] for row in rows.tolist()]
-        devices = [self.device_ids[row] for row in rows.tolist()]
-        positions = rows + first_position
-        return Candidates(users, devices, times_us[rows], values[rows], confidences[rows], positions), errors
+        return cls(
+            Ids(np.concatenate([part.users.codes for part in parts]), parts[0].users.texts),
+            Ids(np.concatenate([part.devices.codes for part in parts]), parts[0].devices.texts),
+            "\n".join([part.times for part in parts]),
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.confidences for part in parts]),
+        )
 
 
 class _ConfidenceCodes(dict[int | None, int]):
@@ -85,6 +104,4 @@ class _ConfidenceCodes(dict[int | None, int]):
         return NOT_A_CONFIDENCE
 
 
-#: Stands for whatever is no confidence, and is refused as such.
-NOT_A_CONFIDENCE = 100
 _CONFIDENCE_CODES = _ConfidenceCodes({None: NO_CONFIDENCE, 0: 0, 1: 1, 2: 2, 3: 3})

@@ -59,8 +59,9 @@ class _Offer:
 
     def goes_with(self, other: _Offer) -> bool:
         """Whether both can be checked as one."""
-        both_decoded = isinstance(self.readings, Decoded) and isinstance(other.readings, Decoded)
-        return both_decoded and self.rules is other.rules and self.origin == other.origin
+        mine, theirs = self.readings, other.readings
+        joinable = isinstance(mine, Decoded) and isinstance(theirs, Decoded) and mine.goes_with(theirs)
+        return joinable and self.rules is other.rules and self.origin == other.origin
 
 
 @dataclass(slots=True)

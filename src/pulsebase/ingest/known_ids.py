@@ -13,20 +13,38 @@ import numpy.typing as npt
 from pulsebase.model.identifiers import text_problem
 from pulsebase.model.readings import Ids
 
-#: Beyond so many a new table is begun, so that ids that come once do not fill the memory.
-MOST_IDS = 1 << 20
 NO_ID = -1
+#: Beyond so many entries a new table is begun, so that ids that come once do not fill the memory.
+_MOST_ENTRIES = 1 << 20
 
 
-class _Codes(dict[str, int]):
-    """Code by id. Looking up a text that is not there checks and adds it; one that is no id has the code `NO_ID`."""
+class KnownIds:
+    """A table of the ids of people and devices; any thread may ask it."""
+
+    def __init__(self, most_entries: int = _MOST_ENTRIES) -> None:
+        self._most_entries = most_entries
+        self._table = _Table()
+
+    def codes(self, ids: Sequence[str | int]) -> Ids:
+        """The column in the codes of the table, `NO_ID` for what is no id. Integers count as their decimal texts."""
+        if len(self._table) >= self._most_entries:
+            self._table = _Table()
+        table = self._table
+        if isinstance(ids, Ids):
+            return Ids(_looked_up(table, ids.texts)[ids.codes], table.texts)
+        return Ids(_looked_up(table, ids), table.texts)
+
+
+class _Table(dict[str | int, int]):
+    """Code by id. Asking for an id that is not there checks and adds it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[str] = []
         self._adding = threading.Lock()
 
-    def __missing__(self, text: str) -> int:
+    def __missing__(self, asked: str | int) -> int:
+        text = str(asked)
         if text_problem(text) is not None:
             return NO_ID
         with self._adding:
@@ -35,28 +53,13 @@ class _Codes(dict[str, int]):
                 code = len(self.texts)
                 self.texts.append(text)
                 self[text] = code
+            self[asked] = code
             return code
 
 
-class KnownIds:
-    """A table of ids; any thread may ask it."""
-
-    def __init__(self, most: int = MOST_IDS) -> None:
-        self._most = most
-        self._codes = _Codes()
-
-    def checked(self, ids: Sequence[str]) -> Ids:
-        """The same column in the codes of the table, `NO_ID` for texts that are no ids."""
-        codes = self._table()
-        if isinstance(ids, Ids):
-            return Ids(_looked_up(codes, ids.texts)[ids.codes], codes.texts)
-        return Ids(_looked_up(codes, ids), codes.texts)
-
-    def _table(self) -> _Codes:
-        if len(self._codes) >= self._most:
-            self._codes = _Codes()
-        return self._codes
+def _looked_up(table: _Table, ids: Sequence[str | int]) -> npt.NDArray[np.int32]:
+    return np.fromiter(map(table.__getitem__, ids), np.int32, len(ids))
 
 
-def _looked_up(codes: _Codes, texts: Sequence[str]) -> npt.NDArray[np.int32]:
-    return np.fromiter(map(codes.__getitem__, texts), np.int32, len(texts))
+#: The table of the process: what comes by whichever door can go into one commit.
+known_ids = KnownIds()

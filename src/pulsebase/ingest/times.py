@@ -15,6 +15,7 @@ _Letters = npt.NDArray[np.uint8]
 _Mask = npt.NDArray[np.bool_]
 
 _ZERO = np.uint8(ord("0"))
+_LINE_END = np.uint8(ord("\n"))
 _FRACTION = len("0000-00-00T00:00:00.")
 
 
@@ -40,42 +41,48 @@ _FORM_OF: Mapping[int, _Form] = {
 }
 
 
+def read_lines(lines: str, count: int) -> tuple[_I64, list[tuple[int, str]]]:
+    """As `read_times`, of texts that are a line each."""
+    width = lines.find("\n") if count > 1 else len(lines)
+    if width in _FORM_OF and len(lines) == count * (width + 1) - 1:
+        times_us, read = _of_width(lines, count, width)
+        if read.all():
+            return times_us, []
+    return read_times(lines.split("\n") if count else [])
+
+
 def read_times(texts: Sequence[str]) -> tuple[_I64, list[tuple[int, str]]]:
     """Microseconds since 1970, and the rows whose text is no time, with the reason; their time is 0.
 
     What each text means is `parse_reading_time`'s affair. Columns of the forms that programs write, such as
     `2024-01-15T10:00:00Z` or `2024-01-15T10:00:00.123456+00:00`, come to the same without a call for each.
     """
-    lengths = set(map(len, texts))
-    if len(lengths) == 1:
-        times, read = _of_length(texts, lengths.pop())
-    else:
-        times, read = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.bool_)
-        length_of = np.fromiter(map(len, texts), np.int64, len(texts))
-        for length in lengths & _FORM_OF.keys():
-            rows = np.flatnonzero(length_of == length)
-            times[rows], read[rows] = _of_length([texts[row] for row in rows.tolist()], length)
+    times_us, read = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.bool_)
+    width_of = np.fromiter(map(len, texts), np.int64, len(texts))
+    for width in set(width_of.tolist()) & _FORM_OF.keys():
+        rows = np.flatnonzero(width_of == width)
+        lines = "\n".join([texts[row] for row in rows.tolist()])
+        times_us[rows], read[rows] = _of_width(lines, len(rows), width)
     unread = []
-    if not read.all():
-        for row in np.flatnonzero(~read).tolist():
-            try:
-                times[row] = parse_reading_time(texts[row])
-            except (ValueError, OverflowError) as error:
-                times[row] = 0
-                unread.append((row, str(error)))
-    return times, unread
+    for row in np.flatnonzero(~read).tolist():
+        try:
+            times_us[row] = parse_reading_time(texts[row])
+        except (ValueError, OverflowError) as error:
+            times_us[row] = 0
+            unread.append((row, str(error)))
+    return times_us, unread
 
 
-def _of_length(texts: Sequence[str], length: int) -> tuple[_I64, _Mask]:
-    """The times of texts of one length, and which of them are of its form and exist."""
-    form = _FORM_OF.get(length)
-    if form is None:
-        return np.zeros(len(texts), np.int64), np.zeros(len(texts), np.bool_)
-    raw = "".join(texts).encode("ascii", "replace")  # a `?` stands where no digit or sign of a form can be
+def _of_width(lines: str, count: int, width: int) -> tuple[_I64, _Mask]:
+    """The times of `count` lines that together are as long as so many of this width, and which of them are of its form
+    and exist. If all are, then each line has that width: there are no more line breaks than those between the lines.
+    """
+    form = _FORM_OF[width]
+    raw = f"{lines}\n".encode("ascii", "replace")  # a `?` stands where no digit or sign of a form can be
     # A row a place in the text, so that what follows works on neighbours in memory.
-    letters = np.ascontiguousarray(np.frombuffer(raw, np.uint8).reshape(len(texts), length).T)
+    letters = np.ascontiguousarray(np.frombuffer(raw, np.uint8).reshape(count, width + 1).T)
     digits = letters - _ZERO
-    read: _Mask = np.ones(len(texts), np.bool_)
+    read: _Mask = letters[width] == _LINE_END
     for place, sign in form.signs:
         read &= letters[place] == sign
     for place in form.digits:
@@ -85,10 +92,10 @@ def _of_length(texts: Sequence[str], length: int) -> tuple[_I64, _Mask]:
     days, exist = _days(digits)
     read &= exist
     clock_s = (hour.astype(np.int32) * 60 + minute) * 60 + second
-    times = (days.astype(np.int64) * 86_400 + clock_s) * 1_000_000
+    times_us = (days.astype(np.int64) * 86_400 + clock_s) * 1_000_000
     for power, place in enumerate(range(_FRACTION, form.digits[-1] + 1)):
-        times += digits[place].astype(np.int64) * 10 ** (5 - power)
-    return times, read
+        times_us += digits[place].astype(np.int64) * 10 ** (5 - power)
+    return times_us, read
 
 
 def _two(digits: _Letters, place: int) -> npt.NDArray[np.uint8]:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsebase.ingest.candidates import Candidates, Decoded
-from pulsebase.ingest.known_ids import NO_ID, KnownIds
+from pulsebase.ingest.known_ids import NO_ID, known_ids
+from pulsebase.ingest.times import read_lines
 from pulsebase.model.errors import FieldError
 from pulsebase.model.identifiers import ID_RULE
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.readings import NO_CONFIDENCE, ReadingBatch
 
 _Mask = npt.NDArray[np.bool_]
-
-#: The ids of every reading that was checked in this process.
-_known = KnownIds()
 
 
 def wall_clock_us() -> int:
@@ -55,17 +53,16 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
     """Sort the rows into a batch and refusals. A row is refused for the first of its faults, in the order of the
     fields; a time that cannot be read comes before all others.
     """
-    if isinstance(readings, Candidates):
-        return _validate(readings, rules, origin)
-    candidates, unread = readings.read()
-    verdict = _validate(candidates, rules, origin)
-    return Verdict(verdict.accepted, _by_position(unread + verdict.errors)) if unread else verdict
-
-
-def _validate(candidates: Candidates, rules: ReadingRules, origin: int) -> Verdict:
-    users, devices = _known.checked(candidates.user_ids), _known.checked(candidates.device_ids)
-    times_us, values, confidences = candidates.times_us, candidates.values, candidates.confidences
-    refusals = _Refusals(candidates)
+    if isinstance(readings, Decoded):
+        users, devices = readings.users, readings.devices
+        times_us, unread = read_lines(readings.times, len(readings))
+        refusals = _Refusals(len(readings), readings.first_position)
+        refusals.add_unread(unread)
+    else:
+        users, devices = known_ids.codes(readings.user_ids), known_ids.codes(readings.device_ids)
+        times_us = readings.times_us
+        refusals = _Refusals(len(readings), 0 if readings.positions is None else readings.positions)
+    values, confidences = readings.values, readings.confidences
     for ids, name in ((devices, "device_id"), (users, "user_id")):
         if ids.codes.min(initial=0) < 0:
             refusals.add(ids.codes == NO_ID, name, ID_RULE)
@@ -103,21 +100,33 @@ def stored_values(values: npt.NDArray[np.float64], scale: int) -> npt.NDArray[np
 class _Refusals:
     """The rows that are refused so far, each once, and why."""
 
-    def __init__(self, candidates: Candidates) -> None:
-        self._positions = candidates.positions
-        self._refused: _Mask = np.zeros(len(candidates), np.bool_)
+    def __init__(self, rows: int, positions: int | npt.NDArray[np.int64]) -> None:
+        """`positions` are those of the rows, or of the first one."""
+        self._positions = positions
+        self._refused: _Mask = np.zeros(rows, np.bool_)
         self.errors: list[FieldError] = []
 
     def add(self, faulty: _Mask, name: str, reason: str) -> None:
         """Refuse the rows of the mask that are not refused yet."""
         rows = np.flatnonzero(faulty & ~self._refused)
-        positions = rows if self._positions is None else self._positions[rows]
-        self.errors += [FieldError(name, reason, position) for position in positions.tolist()]
+        self.errors += [FieldError(name, reason, position) for position in self._positions_of(rows).tolist()]
         self._refused |= faulty
+
+    def add_unread(self, unread: Sequence[tuple[int, str]]) -> None:
+        """Refuse rows whose times cannot be read, each with its reason."""
+        rows = np.array([row for row, _ in unread], np.intp)
+        positions = self._positions_of(rows).tolist()
+        self.errors += [
+            FieldError("timestamp", reason, position) for (_, reason), position in zip(unread, positions, strict=True)
+        ]
+        self._refused[rows] = True
 
     def left(self) -> npt.NDArray[np.intp]:
         """The places of the other rows."""
         return np.flatnonzero(~self._refused)
+
+    def _positions_of(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+        return rows + self._positions if isinstance(self._positions, int) else self._positions[rows]
 
 
 def _by_position(errors: list[FieldError]) -> list[FieldError]:
