@@ -18,6 +18,7 @@ from pulsebase.cli.session import answer_of, session
 from pulsebase.etl.extract.research_csv import Block, read_research_csv
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.readings import Ids
 from pulsebase.model.timerange import zone_named
 from pulsebase.settings import Settings
 
@@ -101,8 +102,8 @@ def _arrow(block: Block) -> bytes:
     rows = block.candidates
     table = pa.table(
         {
-            "user_id": pa.array(rows.user_ids, pa.string()).dictionary_encode(),
-            "device_id": pa.array(rows.device_ids, pa.string()).dictionary_encode(),
+            "user_id": _dictionary(rows.user_ids),
+            "device_id": _dictionary(rows.device_ids),
             "time_us": rows.times_us,
             "value": rows.values,
             "confidence": rows.confidences,
@@ -110,6 +111,10 @@ def _arrow(block: Block) -> bytes:
         }
     )
     return stream_bytes(table)
+
+
+def _dictionary(ids: Sequence[str]) -> pa.DictionaryArray:
+    return ids.as_arrow() if isinstance(ids, Ids) else pa.array(ids, pa.string()).dictionary_encode()
 
 
 def _report(out: Console, path: Path, count: ImportCount) -> None:

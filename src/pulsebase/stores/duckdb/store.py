@@ -17,7 +17,6 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
@@ -309,17 +308,12 @@ class DuckdbStore:
         return parts, state.late_rows
 
     def _rows(self, batch: ReadingBatch) -> Rows:
-        table = batch.table.combine_chunks()
-        user_no = _numbers(table["user_id"].chunk(0) if len(batch) else None, self._users)
-        device_no = _numbers(table["device_id"].chunk(0) if len(batch) else None, self._devices)
-        confidence = _filled(table["confidence"].combine_chunks())
-        times_us = table["time"].combine_chunks().view(pa.int64()).to_numpy()
         return Rows(
-            user_no,
-            device_no,
-            times_us,
-            table["value"].to_numpy(),
-            confidence,
+            self._users.numbers(batch.users),
+            self._devices.numbers(batch.devices),
+            batch.times_us,
+            batch.values,
+            batch.confidences,
             np.full(len(batch), batch.origin, np.int32),
         )
 
@@ -407,25 +401,3 @@ def _dense(connection: duckdb.DuckDBPyConnection, number: str, text: str, table:
     if [row[0] for row in rows] != list(range(len(rows))):
         raise StoreCorruptError(f"the database has lost rows of {table}; restore a backup")
     return [row[1] for row in rows]
-
-
-def _filled(column: pa.Array) -> npt.NDArray[np.int8]:
-    if column.null_count == len(column):
-        return np.full(len(column), NO_CONFIDENCE, np.int8)
-    filled: npt.NDArray[np.int8] = column.fill_null(int(NO_CONFIDENCE)).to_numpy()
-    return filled
-
-
-def _numbers(ids: pa.DictionaryArray | None, names: Names) -> npt.NDArray[np.int32]:
-    """The numbers of texts. A text that stands in the dictionary but in no row, its rows being refused, gets none."""
-    if ids is None:
-        return np.empty(0, np.int32)
-    codes: npt.NDArray[np.int32] = ids.indices.to_numpy(zero_copy_only=False)
-    used = np.zeros(len(ids.dictionary), np.bool_)
-    used[codes] = True
-    texts = ids.dictionary.to_pylist()
-    numbers = np.full(len(texts), -1, np.int32)
-    numbers[used] = names.numbers(
-        texts if used.all() else [text for text, is_used in zip(texts, used, strict=True) if is_used]
-    )
-    return numbers[codes]
