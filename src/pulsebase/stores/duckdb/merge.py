@@ -10,7 +10,7 @@ the end of the series and dear far from it. So rows for old hours wait in `late`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -57,6 +57,11 @@ class HourSizes:
         """Note new rows by their hours."""
         for hour, count in zip(*np.unique(hours, return_counts=True), strict=True):
             self.rows[int(hour)] = self.rows.get(int(hour), 0) + int(count)
+
+    def take(self, rows: Mapping[int, int]) -> None:
+        """Note that so many rows of these hours are gone."""
+        for hour, count in rows.items():
+            self.rows[hour] = self.rows.get(hour, 0) - count
 
     def first_within(self, most_rows: int) -> int:
         """The earliest hour from which on at most so many rows are stored."""

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+#: Stands in place of a text that was forgotten. No id is empty.
+FORGOTTEN = ""
+
 
 class Names:
     """Texts and their numbers, both ways; numbers start at 0 and are dense.
@@ -17,7 +20,7 @@ class Names:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: list[str] = list(texts)
-        self._numbers: dict[str, int] = {text: number for number, text in enumerate(self._texts)}
+        self._numbers: dict[str, int] = {text: number for number, text in enumerate(self._texts) if text != FORGOTTEN}
         self._published = len(self._texts)
         #: How many of the first numbers the database already knows.
         self.persisted = self._published
@@ -68,8 +71,15 @@ class Names:
             raise ValueError(f"number {number} was given twice")
         self.publish()
 
+    def forget(self, number: int) -> None:
+        """Part a published number from its text. The number is never given again; the text, should it come again, gets
+        a new one.
+        """
+        del self._numbers[self._texts[number]]
+        self._texts[number] = FORGOTTEN
+
     def text(self, number: int) -> str:
-        """The text of a number."""
+        """The text of a number; `FORGOTTEN` if it was parted from it."""
         return self._texts[number]
 
     def unpersisted(self) -> list[tuple[int, str]]:
