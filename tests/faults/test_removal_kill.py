@@ -73,7 +73,9 @@ def removed(path: Path) -> None:
 def test_once_acknowledged_a_removal_needs_neither_the_engines_log_nor_the_journal(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     killed_after(removed, path)
-    for file in tmp_path.rglob("*.journal"):
+    journal_files = list(path.with_name(path.name + ".journal").iterdir())
+    assert journal_files
+    for file in journal_files:
         assert SECRET.encode() not in file.read_bytes()
     log_path(path).unlink(missing_ok=True)
     store = DuckdbStore(path, OPTIONS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -12,11 +12,19 @@ from pulsebase.api.decode import identifier_in
 from pulsebase.api.errors import ProblemError, shown_name
 from pulsebase.model.errors import FieldError, RejectedError, UnknownUserError
 from pulsebase.model.timerange import parse_instant
-from pulsebase.model.users import DevicePriority, User, UserOverview, checked_person, checked_priority
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, checked_person, checked_priority
 from pulsebase.stores.contract import Store
 
 #: The most people of one import.
 MOST_PEOPLE = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What is stored of a person's device, and their own settings of its priority, by time."""
+
+    stored: DeviceOverview
+    history: list[DevicePriority]
 
 
 class People:
@@ -95,8 +103,19 @@ class People:
                 raise UnknownUserError
             return self._store.remove_user(user_id)
 
-    def set_priority(self, user_id: str, device_id: str, fields: Mapping[str, Any]) -> None:
-        """Set a device's priority as `fields` say.
+    def devices(self, user_id: str) -> list[Device]:
+        """The person's devices, by id.
+
+        Raises:
+            UnknownUserError: nobody of that id is known.
+        """
+        with self._changing:
+            if self._store.user(user_id) is None:
+                raise UnknownUserError
+            return self._devices(user_id)
+
+    def set_priority(self, user_id: str, device_id: str, fields: Mapping[str, Any]) -> Device:
+        """Set a device's priority as `fields` say; the device as it is then.
 
         Raises:
             RejectedError: a field is at fault.
@@ -111,6 +130,7 @@ class People:
             if self._store.user(user_id) is None:
                 raise UnknownUserError
             self._store.put_priority(DevicePriority(user_id, device_id, priority, valid_from_us))
+            return next(device for device in self._devices(user_id) if device.stored.device_id == device_id)
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         """Take every setting of a device's priority back; how many there were.
@@ -122,6 +142,13 @@ class People:
             if self._store.user(user_id) is None:
                 raise UnknownUserError
             return self._store.remove_priorities(user_id, device_id)
+
+    def _devices(self, user_id: str) -> list[Device]:
+        history = self._store.priorities(user_id)
+        return [
+            Device(stored, [entry for entry in history if entry.device_id == stored.device_id])
+            for stored in self._store.devices(user_id)
+        ]
 
     def _known(self, user_id: str) -> UserOverview:
         overview = self._store.overview(user_id)

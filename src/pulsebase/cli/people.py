@@ -70,7 +70,7 @@ def set_user(  # noqa: PLR0917 an option each
     time_zone: TimeZone = None,
     clear: Annotated[
         list[str] | None,
-        typer.Option(help="Forget this field: name, gender, birth_date or time_zone; may be repeated."),
+        typer.Option(help="Forget name, gender, birth_date or time_zone; may be repeated."),
     ] = None,
     store: StoreUrl = None,
 ) -> None:

@@ -31,8 +31,8 @@ def run_list(settings: Settings, text: str, limit: int) -> None:
     count, cursor = 0, None
     with session(settings) as client:
         while count < limit:
-            asked = {"query": text, "limit": min(_PAGE, limit - count)}
-            page = answer_of(client.get("/v1/users", params=asked | ({"cursor": cursor} if cursor else {})))
+            asked = {"query": text, "limit": str(min(_PAGE, limit - count))} | ({"cursor": cursor} if cursor else {})
+            page = answer_of(client.get("/v1/users", params=asked))
             for person in page["data"]:
                 shown.add_row(*_cells(person))
             count += len(page["data"])

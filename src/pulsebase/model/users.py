@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ MAX_PRIORITY = 1_000_000
 #: What can be said of a person besides their id. Of `birth_date` and `birth_year` one at a time.
 PERSON_FIELDS = ("name", "gender", "birth_date", "birth_year", "time_zone")
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOST_NAME_CHARACTERS = 256
 _FIRST_BIRTH_YEAR = 1900
 _MOST_AGE_YEARS = 150
@@ -164,14 +166,13 @@ def _gender(value: object) -> str:
 
 
 def _birth_date(value: object, today: date) -> date:
-    if isinstance(value, date):
-        return _bounded(value, "birth_date", today)
-    try:
-        born = date.fromisoformat(_text(value, "birth_date")) if len(str(value)) == len("2024-01-15") else None
-    except ValueError:
-        born = None
-    if born is None:
+    text = _text(value, "birth_date")
+    if _DATE.fullmatch(text) is None:
         raise RejectedError.of("birth_date", "must be a date such as 1980-02-29")
+    try:
+        born = date.fromisoformat(text)
+    except ValueError:
+        raise RejectedError.of("birth_date", "is not a date that exists") from None
     return _bounded(born, "birth_date", today)
 
 
@@ -205,8 +206,7 @@ def _bounded(born: date, field: str, today: date) -> date:
     if born.year < _FIRST_BIRTH_YEAR:
         raise RejectedError.of(field, f"is before {_FIRST_BIRTH_YEAR}")
     if born > today:
-        reason = (
-            "is in the future" if field == "birth_date" else "counts as 1 July, which is to come; give a birth_date"
-        )
+        is_exact = field == "birth_date"
+        reason = "is in the future" if is_exact else "counts as 1 July, which is to come; give a birth_date"
         raise RejectedError.of(field, reason)
     return born

@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pulsebase.api.body import read_body, require_json
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import JSON, shown_time
-from pulsebase.api.people import People
+from pulsebase.api.people import Device, People
 from pulsebase.api.schemas import (
     DeviceEntry,
     DeviceList,
@@ -24,7 +24,7 @@ from pulsebase.api.schemas import (
 from pulsebase.api.services import Services
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.timerange import format_us
-from pulsebase.model.users import DeviceOverview, DevicePriority, priority_at
+from pulsebase.model.users import priority_at
 
 #: Schemas of bodies that are decoded here; the OpenAPI document shows them all the same.
 BODY_SCHEMAS = (PrioritySetting,)
@@ -37,15 +37,10 @@ def router(services: Services, people: People) -> APIRouter:
     """`/users/{user_id}/devices`."""
     routes = APIRouter(prefix="/users/{user_id}/devices", tags=["people"])
 
-    def devices_of(user_id: str) -> list[dict[str, Any]]:
-        services.series.require(user_id)
-        history, now_us = services.store.priorities(user_id), wall_clock_us()
-        return [_entry(device, history, now_us) for device in services.store.devices(user_id)]
-
     @routes.get("", response_model=DeviceList)
     def list_devices(user_id: Id, _: Nothing) -> Response:
         """The devices the person has readings of, or priorities for."""
-        body = {"user_id": user_id, "data": devices_of(user_id)}
+        body = {"user_id": user_id, "data": list(map(_entry, people.devices(user_id)))}
         return Response(msgspec.json.encode(body), media_type=JSON)
 
     @routes.put("/{device_id}/priority", response_model=DeviceEntry, openapi_extra=body_of("PrioritySetting"))
@@ -55,12 +50,8 @@ def router(services: Services, people: People) -> APIRouter:
         """
         require_json(request)
         fields = decode_object(await read_body(request, services.options.body_limit_bytes))
-
-        def work() -> dict[str, Any]:
-            people.set_priority(user_id, device_id, fields)
-            return next(entry for entry in devices_of(user_id) if entry["device_id"] == device_id)
-
-        return Response(msgspec.json.encode(await run_in_threadpool(work)), media_type=JSON)
+        device = await run_in_threadpool(people.set_priority, user_id, device_id, fields)
+        return Response(msgspec.json.encode(_entry(device)), media_type=JSON)
 
     @routes.delete("/{device_id}/priority", response_model=RemovedPriorities)
     def remove_priorities(user_id: Id, device_id: Id, _: Nothing) -> Response:
@@ -71,16 +62,15 @@ def router(services: Services, people: People) -> APIRouter:
     return routes
 
 
-def _entry(device: DeviceOverview, history: list[DevicePriority], now_us: int) -> dict[str, Any]:
+def _entry(device: Device) -> dict[str, Any]:
+    stored = device.stored
     return {
-        "device_id": device.device_id,
-        "readings": device.readings,
-        "first_reading": shown_time(device.first_us),
-        "last_reading": shown_time(device.last_us),
-        "priority": priority_at(history, device.device_id, now_us),
+        "device_id": stored.device_id,
+        "readings": stored.readings,
+        "first_reading": shown_time(stored.first_us),
+        "last_reading": shown_time(stored.last_us),
+        "priority": priority_at(device.history, stored.device_id, wall_clock_us()),
         "priorities": [
-            {"valid_from": format_us(entry.valid_from_us), "priority": entry.priority}
-            for entry in history
-            if entry.device_id == device.device_id
+            {"valid_from": format_us(entry.valid_from_us), "priority": entry.priority} for entry in device.history
         ],
     }

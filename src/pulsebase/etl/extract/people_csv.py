@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -17,6 +18,7 @@ COLUMNS = ("id", *PERSON_FIELDS, "age")
 MOST_BYTES = 64 << 20
 MOST_PEOPLE = 100_000
 _NUMBERS = ("birth_year", "age")
+_DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def read_people_csv(path: Path, today: date, age_on: date) -> list[User]:
@@ -86,7 +88,7 @@ def _person(cells: Mapping[str, str], today: date, age_on: date) -> User:
     for name, cell in cells.items():
         if name == "id" or not cell:
             continue
-        fields[name] = int(cell) if name in _NUMBERS and cell.isascii() and cell.isdecimal() else cell
+        fields[name] = int(cell) if name in _NUMBERS and _DIGITS.fullmatch(cell) else cell
     try:
         changes = checked_person(fields, today, age_on)
     except RejectedError as error:
