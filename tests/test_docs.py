@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from click import Command, Group
+from click import Command
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 from starlette.routing import Route
@@ -80,13 +80,12 @@ def api() -> Api:
 
 def commands() -> dict[str, Command]:
     """Every command by what is typed: `serve`, `users list`."""
-    group: Any = typer.main.get_command(command_line)
-    return dict(commands_of(group))
+    return dict(commands_of(typer.main.get_command(command_line)))
 
 
-def commands_of(group: Group, prefix: str = "") -> Iterator[tuple[str, Command]]:
+def commands_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Command]]:
     for name, command in group.commands.items():
-        if isinstance(command, Group):
+        if hasattr(command, "commands"):
             yield from commands_of(command, f"{prefix}{name} ")
         else:
             yield prefix + name, command
