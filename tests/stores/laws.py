@@ -32,7 +32,7 @@ from pulsebase.model.timerange import (
     format_us,
     local_day_starts,
 )
-from pulsebase.model.users import DevicePriority, User, UserOverview
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, STORED_SCHEMA, SeriesQuery, Store
 from tests.stores.harness import Choices, Harness, Reading, ask, at, batch_of, rows_of, span, write
 
@@ -651,6 +651,34 @@ class StoreLaws:
             assert store.priorities("ann") == entries
             assert store.priorities("nobody") == []
 
+    @settled_or_not
+    def test_priorities_taken_back_leave_the_default_at_all_times(self, harness: Harness, settled: bool) -> None:
+        for hour in range(2):
+            time_us = TEN + hour * HOUR_US
+            write(harness.store, Reading(time_us, 7000 + hour), Reading(time_us, 9000 + hour, "device_b"))
+        if settled:
+            harness.settle()
+        for valid_from_us, priority in ((0, 0), (TEN + HOUR_US, None), (TEN + HOUR_US + 1, 5)):
+            harness.store.put_priority(DevicePriority("ann", "device_b", priority, valid_from_us))
+        kept = [DevicePriority("ann", "device_a", 1, TEN), DevicePriority("bob", "device_b", 3)]
+        for entry in kept:
+            harness.store.put_priority(entry)
+        assert day_figures(harness.store) == (2, 16001, 7001, 9000, 2)
+        assert harness.store.remove_priorities("ann", "device_b") == 3
+        for store in states(harness):
+            assert raw(store) == [(0, 7000, "device_a"), (HOUR_US, 7001, "device_a")]
+            assert day_figures(store) == (2, 14001, 7000, 7001, 2)
+            assert [*store.priorities("ann"), *store.priorities("bob")] == kept
+
+    def test_taking_back_what_was_never_set_changes_nothing(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 7000))
+        assert harness.store.remove_priorities("ann", "device_a") == 0
+        assert harness.store.remove_priorities("ann", "no_such_device") == 0
+        assert harness.store.remove_priorities("nobody", "device_a") == 0
+        for store in states(harness):
+            assert store.user("nobody") is None
+            assert [device.device_id for device in store.devices("ann")] == ["device_a"]
+
     def test_a_priority_outlives_the_readings_and_makes_a_person_known(self, harness: Harness) -> None:
         harness.store.put_priority(DevicePriority("ann", "device_b", 0))
         assert harness.store.user("ann") == User("ann")
@@ -885,6 +913,158 @@ class StoreLaws:
         for store in states(harness):
             assert store.user("ann") == User("ann", "Anna")
             assert store.overview("ann") == UserOverview(User("ann", "Anna"), 2, TEN, TEN + 1)
+
+    def test_people_put_together_are_kept_together(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 7000))
+        people = [User("ann", "Ann", "female", date(1990, 1, 1), "UTC"), User("bob"), User("cid", "Cid"), User("cid")]
+        harness.store.put_users(people)
+        harness.store.put_users([])
+        for store in states(harness):
+            assert [each.user for each in store.users("", 10, None)] == [people[0], people[1], people[3]]
+            assert store.overview("ann") == UserOverview(people[0], 1, TEN, TEN)
+
+    @settled_or_not
+    def test_devices_are_those_with_readings_or_priorities(self, harness: Harness, settled: bool) -> None:
+        write(
+            harness.store,
+            Reading(TEN, 7000, "strap"),
+            Reading(TEN + 5, 7000, "strap"),
+            Reading(TEN + 5 * HOUR_US, 7000, "Zed", 0),
+            Reading(TEN, 7000, "gone"),
+            Reading(TEN, 7000, "hers", user_id="bob"),
+        )
+        if settled:
+            harness.settle()
+        write(harness.store, Reading(TEN + 5, 7100, "strap"), Reading(TEN + 9, 7000, "strap"), Reading(TEN, 7000))
+        harness.store.delete("ann", TimeRange(TEN, TEN + 1), "gone")
+        harness.store.put_priority(DevicePriority("ann", "ranked", 4))
+        harness.store.put_priority(DevicePriority("ann", "Zed", 4))
+        for store in states(harness):
+            assert store.devices("ann") == [
+                DeviceOverview("Zed", 1, TEN + 5 * HOUR_US, TEN + 5 * HOUR_US),
+                DeviceOverview("device_a", 1, TEN, TEN),
+                DeviceOverview("ranked", 0, None, None),
+                DeviceOverview("strap", 3, TEN, TEN + 9),
+            ]
+            assert store.devices("bob") == [DeviceOverview("hers", 1, TEN, TEN)]
+            assert store.devices("nobody") == []
+
+    def test_a_page_of_people_counts_each_ones_readings(self, harness: Harness) -> None:
+        """Some merged, some not, some of both: one answer."""
+        for n, user_id in enumerate(("ann", "bob", "cid", "dan")):
+            write(harness.store, *(Reading(TEN + at_us, 7000, user_id=user_id) for at_us in range(n)))
+        harness.settle()
+        for user_id in ("bob", "dan", "eve"):
+            write(harness.store, Reading(TEN, 7100, user_id=user_id), Reading(TEN + DAY_US, 7000, user_id=user_id))
+        harness.store.delete("dan", TimeRange(TEN + 1, TEN + 2))
+        harness.store.put_user(User("fay"))
+        expected = [
+            ("bob", 2, TEN, TEN + DAY_US),
+            ("cid", 2, TEN, TEN + 1),
+            ("dan", 3, TEN, TEN + DAY_US),
+            ("eve", 2, TEN, TEN + DAY_US),
+            ("fay", 0, None, None),
+        ]
+        for store in states(harness):
+            listed = store.users("", 9, None)
+            assert [(each.user.user_id, each.readings, each.first_us, each.last_us) for each in listed] == expected
+            assert [store.overview(user_id) for user_id, *_ in expected] == listed
+
+    @settled_or_not
+    def test_a_removed_person_is_gone_with_all_there_was_of_them(self, harness: Harness, settled: bool) -> None:
+        for user_id in ("ann", "bob"):
+            harness.store.put_user(User(user_id, "Somebody", "other", date(1980, 2, 29), "UTC"))
+            harness.store.put_summaries([DailySummary(user_id, date(2024, 1, 15), 55.0, "vendor")])
+            harness.store.put_priority(DevicePriority(user_id, "device_b", 0))
+            write(harness.store, Reading(TEN, 7000, user_id=user_id), Reading(TEN, 9000, "device_b", user_id=user_id))
+        ask(harness.store, QUARTER, THAT_DAY)
+        if settled:
+            harness.settle()
+        # Of these one is written again, one never counts, one is deleted.
+        write(harness.store, Reading(TEN, 7100), Reading(TEN + 1, 7000, "strap", 0), Reading(TEN + 2, 7000))
+        harness.store.delete("ann", TimeRange(TEN + 2, TEN + 3))
+        before = [harness.store.overview("bob"), harness.store.devices("bob"), harness.store.priorities("bob")]
+        assert harness.store.remove_user("ann") == 3
+        assert harness.store.remove_user("ann") == 0
+        for store in states(harness):
+            assert store.user("ann") is None
+            assert store.overview("ann") is None
+            assert store.devices("ann") == []
+            assert store.priorities("ann") == []
+            assert store.summaries("ann", date.min, date.max) == []
+            assert store.last_time_us("ann", "device_a") is None
+            for rung in Resolution:
+                assert ask(store, rung, THAT_DAY, include_all=True).num_rows == 0
+                assert ask(store, rung, THAT_DAY).num_rows == 0
+            assert {row[0] for row in harness.back_door()} == {"bob"}
+            assert [each.user.user_id for each in store.users("", 10, None)] == ["bob"]
+            assert store.users("", 10, "") == store.users("", 10, None)
+            assert store.stored().num_rows == 2
+            assert [store.overview("bob"), store.devices("bob"), store.priorities("bob")] == before
+            assert len(store.summaries("bob", date.min, date.max)) == 1
+            assert raw(store, user_id="bob") == [(0, 9000, "device_b")]
+            report = store.check()
+            assert (report.problems, report.readings) == ((), 2)
+
+    @settled_or_not
+    def test_after_a_removal_the_same_id_is_somebody_new(self, harness: Harness, settled: bool) -> None:
+        harness.store.put_user(User("ann", "Ann"))
+        harness.store.put_priority(DevicePriority("ann", "device_b", 0))
+        write(harness.store, Reading(TEN, 7000), Reading(TEN, 9000, "device_b"))
+        if settled:
+            harness.settle()
+        for round_no in range(3):
+            assert harness.store.remove_user("ann") == 2
+            write(harness.store, Reading(TEN + 1, 7001 + round_no), Reading(TEN + 1, 9001, "device_b"))
+            if settled:
+                harness.settle()
+        for store in states(harness):
+            assert store.user("ann") == User("ann")
+            assert store.overview("ann") == UserOverview(User("ann"), 2, TEN + 1, TEN + 1)
+            assert store.priorities("ann") == []
+            assert raw(store) == [(1, 7003, "device_a")]
+            assert day_figures(store) == (1, 7003, 7003, 7003, 1)
+            assert len(harness.back_door()) == 2
+
+    def test_a_person_without_readings_can_be_removed_and_put_again(self, harness: Harness) -> None:
+        harness.store.put_user(User("ann", "Ann"))
+        assert harness.store.remove_user("ann") == 0
+        assert harness.store.user("ann") is None
+        harness.store.put_user(User("ann", "Anna"))
+        for store in states(harness):
+            assert [each.user for each in store.users("a", 10, None)] == [User("ann", "Anna")]
+
+    def test_removing_nobody_removes_nothing(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 7000))
+        assert harness.store.remove_user("nobody") == 0
+        for store in states(harness):
+            assert store.user("nobody") is None
+            assert day_figures(store) == (1, 7000, 7000, 7000, 1)
+
+    def test_a_commit_during_a_removal_is_before_or_after_it(self, harness: Harness) -> None:
+        """Never half before: what the removals counted and what is left are whole commits, and all of them."""
+        store = harness.store
+        written, size = 60, 40
+        begun = threading.Event()
+
+        def write_all() -> None:
+            for n in range(written):
+                write(store, *(Reading(TEN + n * SECOND_US + part, 7000) for part in range(size)))
+                begun.set()
+
+        removed = []
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(write_all)
+            begun.wait(60)
+            while not writing.done():
+                removed.append(store.remove_user("ann"))
+            writing.result()
+        left = store.overview("ann")
+        kept = left.readings if left else 0
+        assert [count % size for count in (*removed, kept)] == [0] * (len(removed) + 1)
+        assert sum(removed) + kept == written * size
+        for again in states(harness):
+            assert len(harness.back_door()) == again.stored().num_rows == kept
 
     @settled_or_not
     def test_an_overview_counts_every_stored_reading(self, harness: Harness, settled: bool) -> None:

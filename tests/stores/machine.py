@@ -146,6 +146,16 @@ class StoreMachine(RuleBasedStateMachine):
         for store in self.both:
             store.put_priority(DevicePriority(user_id, device_id, priority, valid_from_us))
 
+    @rule(user_id=people, device_id=st.sampled_from(DEVICES))
+    def remove_priorities(self, user_id: str, device_id: str) -> None:
+        gone, expected = (store.remove_priorities(user_id, device_id) for store in self.both)
+        assert gone == expected
+
+    @rule(user_id=st.sampled_from(PEOPLE))
+    def remove_user(self, user_id: str) -> None:
+        gone, expected = (store.remove_user(user_id) for store in self.both)
+        assert gone == expected
+
     @rule(user_id=people, name=st.sampled_from([None, "Ann", "Bob 100%"]))
     def put_user(self, user_id: str, name: str | None) -> None:
         for store in self.both:
@@ -228,6 +238,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert store.user(user_id) == oracle.user(user_id)
         assert store.overview(user_id) == oracle.overview(user_id)
         assert store.priorities(user_id) == oracle.priorities(user_id)
+        assert store.devices(user_id) == oracle.devices(user_id)
         assert store.users("", 10, None) == oracle.users("", 10, None)
         for device_id in DEVICES:
             assert store.last_time_us(user_id, device_id) == oracle.last_time_us(user_id, device_id)

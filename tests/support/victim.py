@@ -103,7 +103,7 @@ def ops() -> list[Op]:
 def answers(store: Store) -> list[Any]:
     """What a store says about everything there is."""
     inside = TimeRange(BASE_US + 51 * HOUR_US + 7 * MINUTE_US, BASE_US + 52 * HOUR_US + 11 * MINUTE_US)
-    said: list[Any] = [store.stored(), store.users("", 10, None), store.priorities("ann")]
+    said: list[Any] = [store.stored(), store.users("", 10, None), store.priorities("ann"), store.devices("ann")]
     said += [ask(store, rung, DAYS) for rung in Resolution]
     said += [
         ask(store, rung, DAYS, user_id=user_id) for rung in (Resolution.HOUR, Resolution.DAY) for user_id in OTHERS
@@ -113,13 +113,16 @@ def answers(store: Store) -> list[Any]:
     return said
 
 
-def killed_before(step: int, path: Path, begun: int, end: int) -> tuple[bool, int, str]:
+Script = Callable[[], list[Op]]
+
+
+def killed_before(step: int, path: Path, begun: int, end: int, script: Script = ops) -> tuple[bool, int, str]:
     """Let a process open the store, do the operations `begun` to `end`, and be killed before this step.
 
     Whether it was killed (it had that many steps), how many operations it finished, and what the step was.
     """
     log = path.with_name("log")
-    process = _CONTEXT.Process(target=_work, args=(step, path, log, begun, end))
+    process = _CONTEXT.Process(target=_work, args=(step, path, log, script, slice(begun, end)))
     process.start()
     process.join(120)
     code = process.exitcode
@@ -207,7 +210,7 @@ class _SteppingConnection:
         return getattr(self._connection, name)
 
 
-def _work(step: int, path: Path, log: Path, begun: int, end: int) -> None:
+def _work(step: int, path: Path, log: Path, script: Script, part: slice) -> None:
     steps = _Steps(step, log)
     connect: Any = database._connect
     database._connect = lambda *arguments: _SteppingConnection(connect(*arguments), steps)  # type: ignore[assignment]
@@ -222,7 +225,7 @@ def _work(step: int, path: Path, log: Path, begun: int, end: int) -> None:
         for name in names:
             steps.before(owner, name)
     store = DuckdbStore(path, OPTIONS)
-    for op in ops()[begun:end]:
+    for op in script()[part]:
         op.on(store)
         steps.note(f"done {op.name}")
     steps.at("the end")

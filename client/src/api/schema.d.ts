@@ -188,8 +188,89 @@ export interface paths {
          */
         get: operations["list_users_v1_users_get"];
         put?: never;
+        /**
+         * Create User
+         * @description Make a person known. One who is known already is 409.
+         */
+        post: operations["create_user_v1_users_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show User
+         * @description One person and what is stored of them.
+         */
+        get: operations["show_user_v1_users__user_id__get"];
+        /**
+         * Put User
+         * @description Create the person, or replace all that is said of them; readings stay.
+         */
+        put: operations["put_user_v1_users__user_id__put"];
+        post?: never;
+        /**
+         * Remove User
+         * @description Remove the person with their readings, priorities and summaries.
+         */
+        delete: operations["remove_user_v1_users__user_id__delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change User
+         * @description Change the fields given, and no other; null clears one.
+         */
+        patch: operations["change_user_v1_users__user_id__patch"];
+        trace?: never;
+    };
+    "/v1/users/{user_id}/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Devices
+         * @description The devices the person has readings of, or priorities for.
+         */
+        get: operations["list_devices_v1_users__user_id__devices_get"];
+        put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/devices/{device_id}/priority": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Priority
+         * @description Set the device's priority for this person from an instant on, until the next setting. Every answer for the
+         *     person follows it at once.
+         */
+        put: operations["set_priority_v1_users__user_id__devices__device_id__priority_put"];
+        post?: never;
+        /**
+         * Remove Priorities
+         * @description Take the person's own settings for the device back, all of them: the default holds at all times.
+         */
+        delete: operations["remove_priorities_v1_users__user_id__devices__device_id__priority_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -299,6 +380,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Store People
+         * @description Create or replace the people of an import, all or none: `{"users": [{"user_id", …}, …]}` with the fields of
+         *     `POST /users`.
+         */
+        post: operations["store_people_v1_admin_users_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -375,6 +477,34 @@ export interface components {
         Deleted: {
             /** Deleted */
             deleted: number;
+        };
+        /**
+         * Device
+         * @description A person's device: what is stored of it, the priority that holds now, and the person's own settings by time.
+         */
+        DeviceEntry: {
+            /** Device Id */
+            device_id: string;
+            /** Readings */
+            readings: number;
+            /** First Reading */
+            first_reading: string | null;
+            /** Last Reading */
+            last_reading: string | null;
+            /** Priority */
+            priority: number;
+            /** Priorities */
+            priorities: components["schemas"]["PriorityEntry"][];
+        };
+        /**
+         * DeviceList
+         * @description A person's devices.
+         */
+        DeviceList: {
+            /** User Id */
+            user_id: string;
+            /** Data */
+            data: components["schemas"]["DeviceEntry"][];
         };
         /**
          * Health
@@ -476,6 +606,16 @@ export interface components {
             columns: components["schemas"]["SeriesColumns"] | components["schemas"]["SummaryColumns"];
         };
         /**
+         * PriorityEntry
+         * @description A priority and the instant from which on it holds; null is the default.
+         */
+        PriorityEntry: {
+            /** Valid From */
+            valid_from: string;
+            /** Priority */
+            priority: number | null;
+        };
+        /**
          * RefusedReading
          * @description Why a reading of a batch was refused.
          */
@@ -486,6 +626,22 @@ export interface components {
             field: string;
             /** Reason */
             reason: string;
+        };
+        /**
+         * RemovedPriorities
+         * @description How many settings of a device's priority were taken back.
+         */
+        RemovedPriorities: {
+            /** Removed Entries */
+            removed_entries: number;
+        };
+        /**
+         * RemovedUser
+         * @description A person who was removed, by the number of their readings.
+         */
+        RemovedUser: {
+            /** Deleted Readings */
+            deleted_readings: number;
         };
         /**
          * Series
@@ -555,6 +711,14 @@ export interface components {
             statement: string;
         };
         /**
+         * StoredPeople
+         * @description How many people were stored.
+         */
+        StoredPeople: {
+            /** Stored */
+            stored: number;
+        };
+        /**
          * SummaryColumns
          * @description Columns of equal length, one entry a day and method.
          */
@@ -579,6 +743,12 @@ export interface components {
             user_id: string;
             /** Name */
             name: string | null;
+            /** Gender */
+            gender: string | null;
+            /** Birth Date */
+            birth_date: string | null;
+            /** Time Zone */
+            time_zone: string | null;
             /** Readings */
             readings: number;
             /** First Reading */
@@ -611,6 +781,97 @@ export interface components {
             minutes: number | null;
             /** Caloriesout */
             caloriesOut: number | null;
+        };
+        /**
+         * NewPerson
+         * @description A person who is not known yet.
+         */
+        NewPerson: {
+            /**
+             * Name
+             * @description Without control characters.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * Gender
+             * @default null
+             */
+            gender: ("female" | "male" | "other") | null;
+            /**
+             * Birth Date
+             * @description From 1900 on.
+             * @default null
+             */
+            birth_date: string | null;
+            /**
+             * Birth Year
+             * @description In place of `birth_date`; counts as 1 July of it.
+             * @default null
+             */
+            birth_year: number | null;
+            /**
+             * Time Zone
+             * @description IANA time zone.
+             * @default null
+             * @example Europe/Berlin
+             */
+            time_zone: string | null;
+            /** User Id */
+            user_id: string | number;
+        };
+        /**
+         * PersonFields
+         * @description What can be said of a person; null is unknown.
+         */
+        PersonFields: {
+            /**
+             * Name
+             * @description Without control characters.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * Gender
+             * @default null
+             */
+            gender: ("female" | "male" | "other") | null;
+            /**
+             * Birth Date
+             * @description From 1900 on.
+             * @default null
+             */
+            birth_date: string | null;
+            /**
+             * Birth Year
+             * @description In place of `birth_date`; counts as 1 July of it.
+             * @default null
+             */
+            birth_year: number | null;
+            /**
+             * Time Zone
+             * @description IANA time zone.
+             * @default null
+             * @example Europe/Berlin
+             */
+            time_zone: string | null;
+        };
+        /**
+         * PrioritySetting
+         * @description A device's priority for a person from an instant on.
+         */
+        PrioritySetting: {
+            /**
+             * Priority
+             * @description The lower is believed first; null: the default.
+             */
+            priority: number | null;
+            /**
+             * Valid From
+             * @description A date, or a time in ISO 8601; UTC where no offset is written. By default since always.
+             * @default 1970-01-01T00:00:00Z
+             */
+            valid_from: string;
         };
         /**
          * Problem
@@ -1212,6 +1473,360 @@ export interface operations {
             };
         };
     };
+    create_user_v1_users_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPerson"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_user_v1_users__user_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_user_v1_users__user_id__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonFields"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description The person is new. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_user_v1_users__user_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedUser"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_user_v1_users__user_id__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonFields"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_devices_v1_users__user_id__devices_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_priority_v1_users__user_id__devices__device_id__priority_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PrioritySetting"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_priorities_v1_users__user_id__devices__device_id__priority_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedPriorities"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     write_lines_api_v2_write_post: {
         parameters: {
             query?: {
@@ -1397,6 +2012,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BatchAccepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    store_people_v1_admin_users_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredPeople"];
                 };
             };
             /** @description A problem (RFC 9457). */

@@ -19,6 +19,7 @@ from pulsebase.api.errors import ProblemError, shown_name
 from pulsebase.ingest import Candidates, Decoded
 from pulsebase.ingest.candidates import NOT_A_CONFIDENCE
 from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import parse_reading_time
@@ -75,6 +76,34 @@ def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], i
     _check_length(len(items))
     candidates, errors = parse_items(items)
     return candidates, errors, len(items)
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """A JSON object, with whatever fields it has.
+
+    Raises:
+        ProblemError: the body is no JSON.
+        RejectedError: it is no object.
+    """
+    found = _loads(body)
+    if not isinstance(found, dict):
+        raise RejectedError.of("body", "must be an object")
+    return found
+
+
+def identifier_in(fields: dict[str, Any], name: str) -> str:
+    """Take an id out of the fields of an object.
+
+    Raises:
+        RejectedError: it is missing, or no id.
+    """
+    if name not in fields:
+        raise RejectedError.of(name, "is required")
+    value = fields.pop(name)
+    problem = identifier_problem(value)
+    if problem is not None:
+        raise RejectedError.of(name, problem)
+    return str(value)
 
 
 def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidates, list[FieldError]]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from pulsebase import __version__
+from pulsebase.cli import people
+from pulsebase.cli.options import StoreUrl, settings_for
 from pulsebase.model.errors import PulsebaseError
-from pulsebase.settings import Settings, load_settings
 
 app = typer.Typer(
     name="pulsebase",
@@ -22,9 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(people.users)
+app.add_typer(people.devices)
 errors = Console(stderr=True)
 
-StoreUrl = Annotated[str | None, typer.Option("--store", help="The store's URL; PULSEBASE_STORE_URL by default.")]
 Host = Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1 by default.")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on; 8000 by default, 0 picks a free one.")]
 
@@ -38,17 +39,6 @@ def main() -> None:
     # Outside the handler, so that nothing the error has seen (connections of the engine) outlives the interpreter.
     errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(1)
-
-
-def settings_for(**overrides: Any) -> Settings:
-    """The settings in force, with the log set up after them."""
-    settings = load_settings(**overrides)
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    for chatty in ("httpx2", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    return settings
 
 
 @app.callback(invoke_without_command=True)

@@ -197,10 +197,19 @@ class Registry(Protocol):
     def put_user(self, user: User) -> None:
         """Create the person or replace what is known of them."""
 
+    def put_users(self, users: Sequence[User]) -> None:
+        """Create the people or replace what is known of them, all or none; of the same id the last one holds."""
+
     def put_priority(self, priority: DevicePriority) -> None:
         """Set a device's priority from an instant on; the same person, device and instant again replaces it.
 
         Every answer for that person changes with it, at once. Unknown people and devices come into being.
+        """
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        """Take every setting of a device's priority for a person back: the default holds at all times; how many went.
+
+        Every answer for that person changes with it, at once. A person or device that is not known stays so.
         """
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:

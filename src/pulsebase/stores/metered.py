@@ -40,9 +40,17 @@ class MeteredStore:
         """See `contract.Registry.put_user`."""
         self._inner.put_user(user)
 
+    def put_users(self, users: Sequence[User]) -> None:
+        """See `contract.Registry.put_users`."""
+        self._inner.put_users(users)
+
     def put_priority(self, priority: DevicePriority) -> None:
         """See `contract.Registry.put_priority`."""
         self._inner.put_priority(priority)
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        """See `contract.Registry.remove_priorities`."""
+        return self._inner.remove_priorities(user_id, device_id)
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """See `contract.Registry.put_summaries`."""

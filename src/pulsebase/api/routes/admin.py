@@ -11,10 +11,12 @@ import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.body import read_body
+from pulsebase.api.body import read_body, require_json
+from pulsebase.api.decode import decode_object
 from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import ARROW, JSON, stream_bytes
 from pulsebase.api.errors import ProblemError, field_errors
+from pulsebase.api.people import People
 from pulsebase.api.schemas import (
     BackupFolder,
     BackupResult,
@@ -23,6 +25,7 @@ from pulsebase.api.schemas import (
     NoParameters,
     OriginParameters,
     Statement,
+    StoredPeople,
 )
 from pulsebase.api.services import Services, came_by_socket
 from pulsebase.ingest import Candidates, validate
@@ -37,7 +40,7 @@ def _owner_only(request: Request) -> None:
         raise ProblemError("not-found", "there is no such route")
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, people: People) -> APIRouter:
     """Under `/v1/admin`; unknown to anybody who does not come by the socket."""
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(_owner_only)])
 
@@ -70,6 +73,16 @@ def router(services: Services) -> APIRouter:
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
         answer = await run_in_threadpool(_store_block, services, body, origin)
         return Response(msgspec.json.encode(answer), 202, media_type=JSON)
+
+    @routes.post("/users", response_model=StoredPeople)
+    async def store_people(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
+        """Create or replace the people of an import, all or none: `{"users": [{"user_id", …}, …]}` with the fields of
+        `POST /users`.
+        """
+        require_json(request)
+        body = decode_object(await read_body(request, _BLOCK_LIMIT_BYTES))
+        stored = await run_in_threadpool(people.put_all, body)
+        return Response(msgspec.json.encode({"stored": stored}), media_type=JSON)
 
     return routes
 

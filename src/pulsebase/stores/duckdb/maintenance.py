@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import duckdb
@@ -146,11 +147,20 @@ class Maintenance:
 
     def merge(self) -> None:
         """Bring everything that is staged now, and everything that is late, where it belongs."""
-        upto_seq = self._parts.stage.next_seq
-        while self.merge_staged() < upto_seq:
-            pass
+        self.merge_up_to(self._parts.stage.next_seq)
         while self.settle_late():
             pass
+
+    def merge_up_to(self, seq: int) -> None:
+        """Bring what is staged before this sequence number into the database."""
+        while self.merge_staged() < seq:
+            pass
+
+    def note_removed(self, user_no: int, rows_by_hour: Mapping[int, int], late_rows: int) -> None:
+        """A person and so many of their rows in `readings` are gone; so many rows are left in `late`."""
+        self.wanted_quarters.discard(user_no)
+        self.late_rows = late_rows
+        self._parts.hour_sizes.take(rows_by_hour)
 
     def settle(self) -> None:
         """Do all that there is to do for what is staged now."""

@@ -10,7 +10,7 @@ the end of the series and dear far from it. So rows for old hours wait in `late`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -21,6 +21,7 @@ from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import default_priority
+from pulsebase.stores.duckdb.database import relation
 from pulsebase.stores.duckdb.hours import (
     HOUR_BITS,
     QUARTER_US,
@@ -59,6 +60,11 @@ class HourSizes:
         """Note new rows by their hours."""
         for hour, count in zip(*np.unique(hours, return_counts=True), strict=True):
             self.rows[int(hour)] = self.rows.get(int(hour), 0) + int(count)
+
+    def take(self, rows: Mapping[int, int]) -> None:
+        """Note that so many rows of these hours are gone."""
+        for hour, count in rows.items():
+            self.rows[hour] = self.rows.get(hour, 0) - count
 
     def first_within(self, most_rows: int) -> int:
         """The earliest hour from which on at most so many rows are stored."""
@@ -126,7 +132,7 @@ class Merge:
         piece[0] = True
         taken = np.isin(codes, hours[piece])
         self._bring(rows.take(taken), hours[piece], known[piece])
-        with _relation(self.connection, "settled", _hour_table(hours[piece])):
+        with relation(self.connection, "settled", _hour_table(hours[piece])):
             self.connection.execute(
                 "DELETE FROM late USING settled "
                 f"WHERE late.user_no = settled.user_no AND late.t // {HOUR_US} = settled.hour"
@@ -153,7 +159,7 @@ class Merge:
 
     def _roll_up(self, rows: Rows, hours: I64, known: I64) -> None:
         """Replace every rollup of `hours`, of which `rows` are all the readings, in order of storage."""
-        with _relation(self.connection, "touched", _hour_table(hours)):
+        with relation(self.connection, "touched", _hour_table(hours)):
             if (known > 0).any():
                 for table in ("h1_dev", "h1"):
                     self.connection.execute(
@@ -191,7 +197,7 @@ class Merge:
 
     def _stored_rows(self, hours: I64) -> I64:
         """How many readings are stored for each of the hours."""
-        with _relation(self.connection, "touched", _hour_table(hours)):
+        with relation(self.connection, "touched", _hour_table(hours)):
             found = self.connection.execute(
                 "SELECT user_no, hour, sum(n_all)::BIGINT AS rows FROM h1_dev SEMI JOIN touched USING (user_no, hour) "
                 "GROUP BY user_no, hour"
@@ -205,7 +211,7 @@ class Merge:
     def _fetch(self, hours: I64) -> Rows:
         """The stored readings of these hours, all devices."""
         of_hour = hours & _HOUR_MASK
-        with _relation(self.connection, "old", _hour_table(hours)):
+        with relation(self.connection, "old", _hour_table(hours)):
             return _rows_of(
                 self.connection,
                 f"SELECT {_COLUMNS} FROM readings JOIN old USING (user_no) "
@@ -216,7 +222,7 @@ class Merge:
     def _delete(self, rows: Rows) -> None:
         if len(rows) == 0:
             return
-        with _relation(self.connection, "gone", _stored_table(rows)):
+        with relation(self.connection, "gone", _stored_table(rows)):
             self.connection.execute(
                 "DELETE FROM stored USING gone WHERE stored.user_no = gone.user_no AND stored.second = gone.second "
                 "AND stored.microsecond = gone.microsecond AND stored.device_no = gone.device_no "
@@ -234,7 +240,7 @@ class Merge:
     def _insert(self, table: str, rows: pa.Table) -> None:
         if rows.num_rows == 0:
             return
-        with _relation(self.connection, "incoming", rows):
+        with relation(self.connection, "incoming", rows):
             self.connection.execute(f"INSERT INTO {table} SELECT * FROM incoming")
 
 
@@ -275,23 +281,10 @@ def persist_names(
     """Bring numbers that only the journal knows to the database. The caller notes it after the commit."""
     if users:
         table = pa.table({"number": [number for number, _ in users], "text": [text for _, text in users]})
-        with _relation(connection, "new_users", table):
+        with relation(connection, "new_users", table):
             connection.execute("INSERT INTO users (user_no, user_id) SELECT number, text FROM new_users")
     for number, text in devices:
         connection.execute("INSERT INTO devices VALUES (?, ?, ?)", [number, text, default_priority(text)])
-
-
-class _relation:  # noqa: N801 reads as the verb it stands for
-    """A table in memory under a name that statements of this block may use."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
-        self._connection, self._name, self._table = connection, name, table
-
-    def __enter__(self) -> None:
-        self._connection.register(self._name, self._table)
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.unregister(self._name)
 
 
 def _rows_of(connection: duckdb.DuckDBPyConnection, statement: str, values: dict[str, int] | None = None) -> Rows:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from pulsebase.model.readings import Ids
 
 _NO_NUMBER = -1
+#: Stands in place of a text that was forgotten. No id is empty.
+FORGOTTEN = ""
 
 
 class Names:
@@ -24,7 +26,7 @@ class Names:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: list[str] = list(texts)
-        self._numbers: dict[str, int] = {text: number for number, text in enumerate(self._texts)}
+        self._numbers: dict[str, int] = {text: number for number, text in enumerate(self._texts) if text != FORGOTTEN}
         self._published = len(self._texts)
         #: The list of texts of the last column that was numbered, and the number of each that is known.
         self._coded_texts: Sequence[str] = ()
@@ -78,7 +80,7 @@ class Names:
         for _, text in self.new():
             del self._numbers[text]
         del self._texts[self._published :]
-        self._coded_texts, self._number_of_code = (), np.empty(0, np.int32)
+        self._forget_codes()
 
     def restore(self, number: int, text: str) -> None:
         """Take back a number that the journal kept. Numbers arrive in order; one that is known already is left
@@ -88,9 +90,20 @@ class Names:
             raise ValueError(f"number {number} was given twice")
         self.publish()
 
+    def forget(self, number: int) -> None:
+        """Part a published number from its text. The number is never given again; the text, should it come again, gets
+        a new one.
+        """
+        del self._numbers[self._texts[number]]
+        self._texts[number] = FORGOTTEN
+        self._forget_codes()
+
     def text(self, number: int) -> str:
-        """The text of a number."""
+        """The text of a number; `FORGOTTEN` if it was parted from it."""
         return self._texts[number]
+
+    def _forget_codes(self) -> None:
+        self._coded_texts, self._number_of_code = (), np.empty(0, np.int32)
 
     def unpersisted(self) -> list[tuple[int, str]]:
         """The published numbers that the database does not know yet, with their texts."""

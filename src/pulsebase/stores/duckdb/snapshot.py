@@ -21,7 +21,7 @@ from pulsebase.model.rollups import (
     merged,
     winning_rows,
 )
-from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, SECOND_US, TimeRange
+from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.stores.duckdb.database import one_row
 from pulsebase.stores.duckdb.names import Names
 from pulsebase.stores.duckdb.resolve_sql import IN_RANGE
@@ -151,30 +151,6 @@ class PersonSnapshot:
         """The starts of the buckets in the interval that hold unmerged rows, whatever the device."""
         times_us = self.staged.t
         return np.unique(floors(times_us[(times_us >= interval.start_us) & (times_us < interval.end_us)], step_us))
-
-    def extent(self, selection: Selection) -> tuple[int, int | None, int | None]:
-        """How many readings are stored (all, counted or not), and the times of the first and the last."""
-        dirty = self.dirty(TimeRange(0, MAX_US), HOUR_US)
-        statement = (
-            "SELECT coalesce(sum(n_all), 0)::BIGINT, min(first_t), max(last_t) FROM h1_dev WHERE user_no = $user"
-        )
-        values: dict[str, object] = {"user": self.user_no}
-        if selection.device_no is not None:
-            statement += " AND device_no = $device"
-            values["device"] = selection.device_no
-        if len(dirty) == 0:
-            count, first_us, last_us = one_row(self.connection, statement, values) or (0, None, None)
-            return count, first_us, last_us
-        statement += " AND hour NOT IN (SELECT unnest($hours))"
-        values["hours"] = (dirty // HOUR_US).tolist()
-        count, first_us, last_us = one_row(self.connection, statement, values) or (0, None, None)
-        fresh = self.rows(TimeRange(int(dirty[0]), int(dirty[-1]) + HOUR_US), selection, dirty).t
-        if len(fresh) == 0:
-            return count, first_us, last_us
-        ends = [int(fresh[0]), int(fresh[-1])]
-        firsts = [at for at in (first_us, ends[0]) if at is not None]
-        lasts = [at for at in (last_us, ends[1]) if at is not None]
-        return count + len(fresh), min(firsts), max(lasts)
 
     def _chosen_by_pieces(self, interval: TimeRange, selection: Selection) -> Iterator[Rows]:
         """The counted readings of the selection, a chunk of seven days at a time so that memory stays bounded."""

@@ -24,7 +24,7 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import MAX_US, TimeRange
-from pulsebase.model.users import DevicePriority, User, UserOverview
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
@@ -34,7 +34,7 @@ from pulsebase.stores.contract import (
     CheckReport,
     SeriesQuery,
 )
-from pulsebase.stores.duckdb import check, people
+from pulsebase.stores.duckdb import check, people, removal
 from pulsebase.stores.duckdb.backup import copy_store
 from pulsebase.stores.duckdb.database import Database, one_row, read_state
 from pulsebase.stores.duckdb.journal import Frame, Journal
@@ -42,6 +42,7 @@ from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.maintenance import DuckdbOptions, Maintenance, Parts
 from pulsebase.stores.duckdb.merge import HourSizes, persist_names, resolve_contested
 from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.overviews import Extent, OverviewSnapshot
 from pulsebase.stores.duckdb.priorities import Priorities
 from pulsebase.stores.duckdb.select import check_statement, select
 from pulsebase.stores.duckdb.series import answer
@@ -95,6 +96,8 @@ class DuckdbStore:
             tombstones = replace(rows, v=np.full_like(rows.v, TOMBSTONE))
             self._maintenance.wait_for_room()
             with self._naming:
+                if self._users.find(user_id) != user_no:
+                    return 0  # removed meanwhile, and all their readings with them
                 self._append(tombstones)
         return len(rows)
 
@@ -129,10 +132,15 @@ class DuckdbStore:
 
     def put_user(self, user: User) -> None:
         """See `contract.Registry.put_user`."""
+        self.put_users([user])
+
+    def put_users(self, users: Sequence[User]) -> None:
+        """See `contract.Registry.put_users`."""
         with self._database_writes:
-            self._name([user.user_id], [])
+            self._name([user.user_id for user in users], [])
+            last = {user.user_id: user for user in users}
             with self._database.writing() as connection:
-                people.put_user(connection, self._users.number(user.user_id), user)
+                people.put_users(connection, [(self._users.number(user_id), user) for user_id, user in last.items()])
             self._maintenance.checkpoint()
 
     def put_priority(self, priority: DevicePriority) -> None:
@@ -145,6 +153,19 @@ class DuckdbStore:
                 resolve_contested(connection, user_no, device_no)
             self._maintenance.checkpoint()
 
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        """See `contract.Registry.remove_priorities`."""
+        with self._database_writes:
+            user_no, device_no = self._users.find(user_id), self._devices.find(device_id)
+            if user_no is None or device_no is None:
+                return 0
+            with self._database.writing() as connection:
+                removed = people.remove_priorities(connection, user_no, device_no)
+                if removed:
+                    resolve_contested(connection, user_no, device_no)
+            self._maintenance.checkpoint()
+            return removed
+
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """See `contract.Registry.put_summaries`."""
         with self._database_writes:
@@ -152,6 +173,18 @@ class DuckdbStore:
             with self._database.writing() as connection:
                 people.put_summaries(connection, [(self._users.number(each.user_id), each) for each in summaries])
             self._maintenance.checkpoint()
+
+    def remove_user(self, user_id: str) -> int:
+        """See `contract.Registry.remove_user`."""
+        with self._database_writes:
+            if self._users.find(user_id) is None:
+                return 0
+            self._maintenance.merge_up_to(self._stage.next_seq)
+            with self._naming:  # no commit meanwhile; what came during that merge is little
+                self._maintenance.merge_up_to(self._stage.next_seq)
+                readings = self._remove_merged(user_id)
+            self._maintenance.checkpoint()  # lets go of the journal too
+            return readings
 
     # --- Reader: called by any thread -------------------------------------------------------------------------------
 
@@ -169,27 +202,27 @@ class DuckdbStore:
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
-        if self._users.find(user_id) is None:
+        user_no = self._users.find(user_id)
+        if user_no is None:
             return None
         with self._database.reading() as connection:
-            return people.get_user(connection, user_id) or User(user_id)
+            stored = people.get_user(connection, user_no) or User(user_id)
+        return stored if stored.user_id == user_id else None  # removed meanwhile
 
     def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
         """See `contract.Reader.users`."""
-        new = [
-            User(user_id)
-            for _, user_id in self._users.unpersisted()
-            if user_id > (after or "") and text.lower() in user_id.lower()
-        ]
-        with self._database.reading() as connection:
-            found = {user.user_id: user for user in new}
-            found |= {user.user_id: user for user in people.find_users(connection, text, limit, after)}
-        return [self._overview(found[user_id]) for user_id in sorted(found)[:limit]]
+        with self._overviews() as snapshot:
+            return snapshot.page(text, limit, after)
 
     def overview(self, user_id: str) -> UserOverview | None:
         """See `contract.Reader.overview`."""
-        user = self.user(user_id)
-        return self._overview(user) if user else None
+        with self._overviews() as snapshot:
+            return snapshot.person(user_id)
+
+    def devices(self, user_id: str) -> list[DeviceOverview]:
+        """See `contract.Reader.devices`."""
+        with self._overviews() as snapshot:
+            return snapshot.devices_of(user_id)
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         """See `contract.Reader.summaries`."""
@@ -202,21 +235,23 @@ class DuckdbStore:
     def priorities(self, user_id: str) -> list[DevicePriority]:
         """See `contract.Reader.priorities`."""
         user_no = self._users.find(user_id)
+        if user_no is None:
+            return []
         with self._database.reading() as connection:
-            entries = people.all_priorities(connection)
+            entries = people.get_priorities(connection, user_no)
         found = [
             DevicePriority(user_id, self._devices.text(device_no), priority, valid_from)
-            for number, device_no, valid_from, priority in entries
-            if number == user_no
+            for device_no, valid_from, priority in entries
         ]
         return sorted(found, key=lambda entry: (entry.device_id, entry.valid_from_us))
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         """See `contract.Reader.last_time_us`."""
-        user_no, selection = self._users.find(user_id), self._selection(device_id, include_all=True)
-        if user_no is None or selection is None:
+        user_no, device_no = self._users.find(user_id), self._devices.find(device_id)
+        if user_no is None or device_no is None:
             return None
-        return self._extent(user_no, selection)[2]
+        with self._overviews() as snapshot:
+            return snapshot.extents([user_no]).get((user_no, device_no), Extent()).last_us
 
     # --- Store ------------------------------------------------------------------------------------------------------
 
@@ -330,14 +365,34 @@ class DuckdbStore:
 
     def _name(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> None:
         """Make these people and devices known, durably. The caller holds the right to write the database."""
-        with self._naming, self._given_names(), self._database.writing() as connection:
-            for user_id in user_ids:
-                self._users.number(user_id)
-            for device_id in device_ids:
-                self._devices.number(device_id)
-            new_users, new_devices = self._users.new(), self._devices.new()
-            persist_names(connection, self._users.unpersisted() + new_users, self._devices.unpersisted() + new_devices)
-        self._users.persisted, self._devices.persisted = len(self._users), len(self._devices)
+        with self._naming:
+            with self._given_names(), self._database.writing() as connection:
+                for user_id in user_ids:
+                    self._users.number(user_id)
+                for device_id in device_ids:
+                    self._devices.number(device_id)
+                new_users, new_devices = self._users.new(), self._devices.new()
+                persist_names(
+                    connection, self._users.unpersisted() + new_users, self._devices.unpersisted() + new_devices
+                )
+            # Before anybody else gives a number, which the database would not know.
+            self._users.persisted, self._devices.persisted = len(self._users), len(self._devices)
+
+    def _remove_merged(self, user_id: str) -> int:
+        """Remove a person while everything is merged and nothing can be committed."""
+        user_no = self._users.find(user_id)
+        if user_no is None:
+            return 0
+        with self._overviews() as snapshot:
+            readings = sum(extent.readings for extent in snapshot.extents([user_no]).values())
+        # The files of before have the person's readings, and go with the checkpoint; the one in use never would.
+        self._journal.rotate(self._stage.next_seq)
+        with self._database.writing() as connection:
+            hours = removal.rows_by_hour(connection, user_no)
+            late_rows = removal.remove_rows(connection, user_no)
+        self._users.forget(user_no)
+        self._maintenance.note_removed(user_no, hours, late_rows)
+        return readings
 
     @contextlib.contextmanager
     def _given_names(self) -> Iterator[None]:
@@ -375,23 +430,19 @@ class DuckdbStore:
         device_no = self._devices.find(device_id)
         return None if device_no is None else Selection(device_no, include_all)
 
-    def _overview(self, user: User) -> UserOverview:
-        user_no = self._users.find(user.user_id)
-        if user_no is None:
-            return UserOverview(user, 0, None, None)
-        return UserOverview(user, *self._extent(user_no, Selection(include_all=True)))
-
-    def _extent(self, user_no: int, selection: Selection) -> tuple[int, int | None, int | None]:
-        """How many readings are stored, and the first and last time."""
-        with self._person(user_no, None) as snapshot:
-            return snapshot.extent(selection)
+    @contextlib.contextmanager
+    def _overviews(self) -> Iterator[OverviewSnapshot]:
+        stage = self._stage.snapshot()  # before the database's snapshot, see above
+        with self._database.reading() as connection:
+            yield OverviewSnapshot(connection, stage, self._users, self._devices)
 
     def _stored_of(self, user_no: int) -> pa.Table:
+        user_id = self._users.text(user_no)  # which is gone afterwards, should the person be removed meanwhile
         with self._person(user_no, None) as snapshot:
             rows = snapshot.rows(_ALL_TIME, Selection(include_all=True))
         devices = pa.array([self._devices.text(int(number)) for number in rows.device_no], pa.string())
         confidence = pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE)
-        users = pa.array([self._users.text(user_no)] * len(rows), pa.string())
+        users = pa.array([user_id] * len(rows), pa.string())
         columns = [users, devices, pa.array(rows.t), pa.array(rows.v), confidence, pa.array(rows.origin)]
         return pa.table(columns, schema=STORED_SCHEMA)
 
