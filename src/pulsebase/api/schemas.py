@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from pulsebase.model.errors import RejectedError
 from pulsebase.model.identifiers import ID_PATTERN, identifier_problem
 from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.timerange import zone_named
 
 
 def _lost_plus(value: object) -> object:
     """A space in a query stands where an unescaped `+` was meant; no id and no zone has a space."""
     return value.replace(" ", "+") if isinstance(value, str) else value
+
+
+def _known_zone(value: str) -> str:
+    try:
+        zone_named(value)
+    except RejectedError as error:
+        raise ValueError(error.errors[0].reason) from None
+    return value
 
 
 def _checked_id(value: str) -> str:
@@ -319,6 +330,32 @@ class Statement(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     statement: str = Field(min_length=1, max_length=100_000, description="One statement that only reads.")
+
+
+class Person(BaseModel):
+    """A person as a store knows people."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Identifier
+    name: str | None = Field(None, max_length=256)
+    gender: str | None = Field(None, max_length=64)
+    birth_date: date | None = None
+    time_zone: Annotated[str, AfterValidator(_known_zone)] | None = None
+
+
+class People(BaseModel):
+    """`POST /admin/users`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    users: list[Person] = Field(max_length=10_000)
+
+
+class Written(BaseModel):
+    """How many were written."""
+
+    written: int
 
 
 class Information(BaseModel):

@@ -197,6 +197,9 @@ class Registry(Protocol):
     def put_user(self, user: User) -> None:
         """Create the person or replace what is known of them."""
 
+    def put_users(self, users: Sequence[User]) -> None:
+        """`put_user` for each, in one commit."""
+
     def put_priority(self, priority: DevicePriority) -> None:
         """Set a device's priority from an instant on; the same person, device and instant again replaces it.
 

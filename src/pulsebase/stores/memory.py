@@ -94,6 +94,11 @@ class MemoryStore(Store):
         with self._lock:
             self._users[user.user_id] = user
 
+    def put_users(self, users: Sequence[User]) -> None:
+        with self._lock:
+            for user in users:
+                self.put_user(user)
+
     def put_priority(self, priority: DevicePriority) -> None:
         with self._lock:
             self._users.setdefault(priority.user_id, User(priority.user_id))

@@ -40,6 +40,10 @@ class MeteredStore:
         """See `contract.Registry.put_user`."""
         self._inner.put_user(user)
 
+    def put_users(self, users: Sequence[User]) -> None:
+        """See `contract.Registry.put_users`."""
+        self._inner.put_users(users)
+
     def put_priority(self, priority: DevicePriority) -> None:
         """See `contract.Registry.put_priority`."""
         self._inner.put_priority(priority)

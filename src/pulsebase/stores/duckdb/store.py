@@ -186,10 +186,15 @@ class DuckdbStore:
 
     def put_user(self, user: User) -> None:
         """See `contract.Registry.put_user`."""
+        self.put_users([user])
+
+    def put_users(self, users: Sequence[User]) -> None:
+        """See `contract.Registry.put_users`."""
         with self._database_writes:
-            self._name([user.user_id], [])
+            self._name([user.user_id for user in users], [])
             with self._database.writing() as connection:
-                people.put_user(connection, self._users.number(user.user_id), user)
+                for user in users:
+                    people.put_user(connection, self._users.number(user.user_id), user)
             self._checkpoint()
 
     def put_priority(self, priority: DevicePriority) -> None:
@@ -285,6 +290,10 @@ class DuckdbStore:
         self.merge()
         with self._database.reading() as connection:
             return check.check(connection)
+
+    def settle(self) -> None:
+        """See `contract.Store.settle`."""
+        self.merge()
 
     def ping(self) -> None:
         """See `contract.Store.ping`."""
