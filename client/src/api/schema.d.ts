@@ -277,6 +277,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Store Users
+         * @description Create people, or replace what is known of them. All of them are one commit.
+         */
+        post: operations["store_users_v1_admin_users_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Settle
+         * @description Bring what the store does in the background with the readings stored so far to its end.
+         */
+        post: operations["settle_v1_admin_settle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/readings": {
         parameters: {
             query?: never;
@@ -288,9 +328,8 @@ export interface paths {
         put?: never;
         /**
          * Store Readings
-         * @description Store one block of an import: an Arrow stream of `user_id`, `device_id`, `time_us`, `value`, `confidence`
-         *     (-1 for
-         *     none) and `position`, the place that refusals name. The whole block is one commit.
+         * @description Store one block of an import: an Arrow stream of `user_id` and `device_id` (in dictionaries), `time_us`,
+         *     `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit.
          */
         post: operations["store_readings_v1_admin_readings_post"];
         delete?: never;
@@ -464,6 +503,33 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * People
+         * @description `POST /admin/users`.
+         */
+        People: {
+            /** Users */
+            users: components["schemas"]["Person"][];
+        };
+        /**
+         * Person
+         * @description A person as a store knows people.
+         */
+        Person: {
+            /**
+             * User Id
+             * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+             */
+            user_id: string;
+            /** Name */
+            name?: string | null;
+            /** Gender */
+            gender?: string | null;
+            /** Birth Date */
+            birth_date?: string | null;
+            /** Time Zone */
+            time_zone?: string | null;
+        };
+        /**
          * PersonColumns
          * @description One person's part of a shared answer.
          */
@@ -595,6 +661,14 @@ export interface components {
             data: components["schemas"]["UserEntry"][];
             /** Next Cursor */
             next_cursor: string | null;
+        };
+        /**
+         * Written
+         * @description How many were written.
+         */
+        Written: {
+            /** Written */
+            written: number;
         };
         /**
          * HeartRateZone
@@ -1357,6 +1431,84 @@ export interface operations {
                 content: {
                     "application/vnd.apache.arrow.stream": unknown;
                 };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    store_users_v1_admin_users_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["People"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Written"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settle_v1_admin_settle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A problem (RFC 9457). */
             "4XX": {
