@@ -145,6 +145,7 @@ class Pulsebase:
             "min_avg_heart_rate": question.min_average,
             "start": iso(question.start_s),
             "end": iso(question.end_s),
+            "limit": 1_000,  # everybody on one page, as the others answer
         }
         return get(f"/v1/cohorts/heart-rate?{urlencode(parameters, doseq=True)}")
 
