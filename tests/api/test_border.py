@@ -217,7 +217,7 @@ def test_more_names_can_be_allowed(installed: Callable[..., Api]) -> None:
 
 
 def test_what_is_the_owners_is_not_there_for_others(api: Api) -> None:
-    for path in ("/v1/admin/check", "/v1/admin/readings?kind=import&name=x"):
+    for path in ("/v1/admin/check", "/v1/admin/readings?kind=import&name=x", "/v1/admin/settle"):
         assert_problem(api.post(path), 404, "not-found")
 
 

@@ -905,6 +905,16 @@ class StoreLaws:
             assert store.overview("ann") == UserOverview(User("ann"), 1, TEN, TEN)
             assert store.overview("cid") == UserOverview(cid, 0, None, None)
 
+    def test_people_put_together_are_put_each(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 7000))
+        people = [User("bob", "Bob"), User("ann", "Ann", "female", date(1990, 1, 1), "Europe/Berlin")]
+        harness.store.put_users(people)
+        harness.store.put_users([])
+        harness.store.put_users([User("bob", "Robert"), User("bob", "Bob", "male")])
+        for store in states(harness):
+            assert [store.user(user_id) for user_id in ("ann", "bob")] == [people[1], User("bob", "Bob", "male")]
+            assert store.overview("ann") == UserOverview(people[1], 1, TEN, TEN)
+
     def test_a_person_put_again_is_replaced_and_keeps_the_readings(self, harness: Harness) -> None:
         write(harness.store, Reading(TEN, 7000))
         harness.store.put_user(User("ann", "Ann", "female", date(1990, 1, 1), "Europe/Berlin"))

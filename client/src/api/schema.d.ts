@@ -358,6 +358,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Settle
+         * @description Bring what the store does in the background with the readings stored so far to its end.
+         */
+        post: operations["settle_v1_admin_settle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/readings": {
         parameters: {
             query?: never;
@@ -369,9 +389,8 @@ export interface paths {
         put?: never;
         /**
          * Store Readings
-         * @description Store one block of an import: an Arrow stream of `user_id`, `device_id`, `time_us`, `value`, `confidence`
-         *     (-1 for
-         *     none) and `position`, the place that refusals name. The whole block is one commit.
+         * @description Store one block of an import: an Arrow stream of `user_id` and `device_id` (in dictionaries), `time_us`,
+         *     `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit.
          */
         post: operations["store_readings_v1_admin_readings_post"];
         delete?: never;
@@ -1972,6 +1991,42 @@ export interface operations {
                 content: {
                     "application/vnd.apache.arrow.stream": unknown;
                 };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settle_v1_admin_settle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A problem (RFC 9457). */
             "4XX": {
