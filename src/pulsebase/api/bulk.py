@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pulsebase.api.arrowstream import BoundedMessages
 from pulsebase.api.decode import ReadingIn, columns_of, parse_items
 from pulsebase.api.errors import ProblemError, shown_name
 from pulsebase.api.streaming import BodyStream
@@ -29,7 +30,7 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids
 BLOCK_READINGS = 100_000
 _TEXT_BYTES = 4 << 20
 _LINE_BYTES = 1 << 20
-#: The largest record batch of an Arrow stream, which has to be in memory whole.
+#: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
 _RECORD_BATCH_BYTES = 256 << 20
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 #: Plain numbers alone: Python would also read `7_5` and the digits of other scripts.
@@ -69,40 +70,13 @@ def blocks_of(body: BodyStream, media_type: str) -> Iterator[Block]:
 
 def _arrow(body: BodyStream) -> Iterator[Block]:
     try:
-        stream = pa.ipc.open_stream(pa.PythonFile(_BoundedReads(body), mode="r"))
+        stream = pa.ipc.open_stream(pa.PythonFile(BoundedMessages(body, _RECORD_BATCH_BYTES), mode="r"))
         _check_columns(stream.schema.names)
         yield from _of_batches(iter(stream))
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
     if body.read(1):
         raise ProblemError("malformed-body", "more follows behind the end of the Arrow stream")
-
-
-class _BoundedReads:
-    """A body for Arrow, which asks for a record batch at once."""
-
-    def __init__(self, body: BodyStream) -> None:
-        self._body = body
-        self.closed = False
-
-    def read(self, size: int) -> bytes:
-        """As the body's.
-
-        Raises:
-            ProblemError: more is asked for than a record batch may hold.
-        """
-        if size > _RECORD_BATCH_BYTES:
-            detail = f"a record batch is larger than {_RECORD_BATCH_BYTES} bytes; write smaller ones"
-            raise ProblemError("body-too-large", detail)
-        return self._body.read(size)
-
-    def readable(self) -> bool:
-        """For Arrow, which asks."""
-        return True
-
-    def close(self) -> None:
-        """For Arrow, which closes what it has read."""
-        self.closed = True
 
 
 def _parquet(body: BodyStream) -> Iterator[Block]:

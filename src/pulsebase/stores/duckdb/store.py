@@ -37,7 +37,7 @@ from pulsebase.stores.contract import (
 from pulsebase.stores.duckdb import check, people, removal
 from pulsebase.stores.duckdb.backup import copy_store
 from pulsebase.stores.duckdb.database import Database, one_row, read_state
-from pulsebase.stores.duckdb.journal import Frame, Journal
+from pulsebase.stores.duckdb.journal import Journal
 from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.maintenance import DuckdbOptions, Maintenance, Parts
 from pulsebase.stores.duckdb.merge import HourSizes, persist_names, resolve_contested
@@ -356,7 +356,7 @@ class DuckdbStore:
         """Make rows durable, then visible. The caller holds `_naming`, which keeps the journal from being cleared."""
         if len(rows) == 0:
             return
-        self._journal.append(Frame.of(self._stage.next_seq, self._users.new(), self._devices.new(), rows))
+        self._journal.append(self._stage.next_seq, self._users.new(), self._devices.new(), rows)
         # Names before rows: a merge that takes the rows must find their names.
         self._users.publish()
         self._devices.publish()
