@@ -16,13 +16,13 @@ from pulsebase.api.doors import Doors
 from pulsebase.api.errors import shown_name
 from pulsebase.api.guard import Guard, Shortcut
 from pulsebase.api.page import mount_page
-from pulsebase.api.routes import admin, bulk, readings, series, service, users
+from pulsebase.api.routes import admin, bulk, cohorts, readings, series, service, users
 from pulsebase.api.schemas import Problem
 from pulsebase.api.services import Services
 from pulsebase.model.errors import RejectedError
 
 Application = FastAPI
-_REPEATABLE = frozenset({"user_ids"})
+_REPEATABLE = frozenset({"user_ids", "gender"})
 PAGE_FOLDER = Path(__file__).parent / "page"
 
 
@@ -38,7 +38,13 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     app.include_router(service.router(services))
     doors = Doors(services)
-    routers = (readings.router(services, doors), bulk.router(services), series.router(services), users.router(services))
+    routers = (
+        readings.router(services, doors),
+        bulk.router(services),
+        series.router(services),
+        users.router(services),
+        cohorts.router(services),
+    )
     for router in routers:
         app.include_router(router, prefix="/v1")
         # The same at the root, for callers of the older paths.

@@ -11,6 +11,8 @@ from types import MappingProxyType
 UNKNOWN_PRIORITY = 999
 #: The priorities that hold for everybody who did not set their own (specification: medical grade, consumer wearable).
 DEFAULT_PRIORITIES: Mapping[str, int] = MappingProxyType({"device_a": 1, "device_b": 2})
+#: The genders a person can have on record.
+GENDERS = ("female", "male", "other")
 
 
 def default_priority(device_id: str) -> int:

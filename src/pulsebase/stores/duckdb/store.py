@@ -33,12 +33,14 @@ from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
     STORED_SCHEMA,
+    TOTALS_SCHEMA,
     BackupReport,
     Cancellation,
     CheckReport,
     SeriesQuery,
+    TotalsQuery,
 )
-from pulsebase.stores.duckdb import check, people
+from pulsebase.stores.duckdb import check, people, totals
 from pulsebase.stores.duckdb.backup import copy_store
 from pulsebase.stores.duckdb.database import Database, State, one_row, read_state
 from pulsebase.stores.duckdb.hours import Believers
@@ -51,6 +53,8 @@ from pulsebase.stores.duckdb.select import check_statement, select
 from pulsebase.stores.duckdb.series import answer
 from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
 from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage
+from pulsebase.stores.duckdb.totals import PeopleSnapshot
+from pulsebase.stores.duckdb.unmerged import KnownChanges
 from pulsebase.stores.duckdb.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -127,6 +131,7 @@ class DuckdbStore:
         self._scattered = 0
         self._origins: dict[tuple[str, str], int] = {}
         self._wanted_quarters: set[int] = set()
+        self._known_changes = KnownChanges()
         self._merges = 0
         self._merge_failures = 0
         self._merge_seconds = 0.0
@@ -219,6 +224,20 @@ class DuckdbStore:
             return (RAW_SCHEMA if query.resolution is Resolution.RAW else BUCKET_SCHEMA).empty_table()
         with self._person(user_no, query.timeout_s, query.cancellation) as snapshot:
             return answer(snapshot, query, selection)
+
+    def totals(self, query: TotalsQuery) -> pa.Table:
+        """See `contract.Reader.totals`."""
+        if query.range.length_us <= 0:
+            return TOTALS_SCHEMA.empty_table()
+        stage = self._stage.snapshot()  # before the database's snapshot, see above
+        with (
+            self._database.reading() as connection,
+            self._watchdog.limit(connection, query.timeout_s, query.cancellation) as deadline,
+        ):
+            state = read_state(connection)
+            believers = Believers(self._devices.text, self._priorities_at(connection, state.epoch).of_user)
+            snapshot = PeopleSnapshot(connection, deadline, state, stage, believers, self._users, self._known_changes)
+            return totals.answer(snapshot, query)
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
