@@ -30,7 +30,7 @@ class Library:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def query_users(  # noqa: PLR0917 in the order in which the question is put
+    def query_users(
         self,
         min_age: int | None,
         gender: str | Sequence[str] | None,

@@ -116,13 +116,11 @@ class CohortParameters(_Parameters):
     min_avg_heart_rate: Annotated[str, _written_number(MAX_AVERAGE)] = Field(
         description="bpm; the average has to be above it."
     )
-    min_age: int | None = Field(
-        None,
-        description="Full years that a person has to be older than on the first day.",
-        json_schema_extra={"minimum": 0, "maximum": MAX_AGE},
+    min_age: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_AGE})] | None = Field(
+        None, description="Full years that a person has to be older than on the first day."
     )
-    gender: list[str] | None = Field(
-        None, description="Repeat for several.", json_schema_extra={"items": {"type": "string", "enum": list(GENDERS)}}
+    gender: list[Annotated[str, WithJsonSchema({"type": "string", "enum": list(GENDERS)})]] | None = Field(
+        None, description="Repeat for several."
     )
     min_coverage: Annotated[str, _written_number(1)] | None = Field(
         None, description="The least share of the period's minutes that has to hold a counted reading."
