@@ -81,6 +81,18 @@ class DirtyHours:
         last = np.append(first, len(codes))[1:] - 1
         return cls(codes[first], unmerged.seq[order[first]], unmerged.seq[order[last]])
 
+    def take(self, index: npt.NDArray[np.intp]) -> DirtyHours:
+        """The hours at these places."""
+        return DirtyHours(self.codes[index], self.first_seq[index], self.last_seq[index])
+
+    def followed_by(self, other: DirtyHours) -> DirtyHours:
+        """These hours and then the others."""
+        return DirtyHours(
+            np.concatenate([self.codes, other.codes]),
+            np.concatenate([self.first_seq, other.first_seq]),
+            np.concatenate([self.last_seq, other.last_seq]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -98,6 +110,14 @@ class Changes:
     def take(self, index: npt.NDArray[np.intp]) -> Changes:
         """Those of the hours at these places."""
         return Changes(self.count[index], self.sum[index], self.minutes[index])
+
+    def followed_by(self, other: Changes) -> Changes:
+        """These and then the others."""
+        return Changes(
+            np.concatenate([self.count, other.count]),
+            np.concatenate([self.sum, other.sum]),
+            np.concatenate([self.minutes, other.minutes]),
+        )
 
     def put(self, index: npt.NDArray[np.intp], other: Changes) -> None:
         """Replace those of the hours at these places."""
@@ -136,25 +156,15 @@ class KnownChanges:
         return same, found
 
     def keep(self, hours: DirtyHours, changes_of: Changes, epoch: int) -> None:
-        """Remember the changes of these hours; those of other hours too, as long as they are not too many."""
+        """Remember the changes of these hours, and those of others as long as they are not too many."""
         with self._lock:
             if epoch < self._epoch:
                 return
             if epoch == self._epoch:
                 others = np.flatnonzero(~np.isin(self._hours.codes, hours.codes))
-                others = others[: max(0, _MOST_REMEMBERED - len(hours.codes))]
-                kept, values = self._hours, self._changes.take(others)
-                hours = DirtyHours(
-                    np.concatenate([hours.codes, kept.codes[others]]),
-                    np.concatenate([hours.first_seq, kept.first_seq[others]]),
-                    np.concatenate([hours.last_seq, kept.last_seq[others]]),
+                hours, changes_of = (
+                    hours.followed_by(self._hours.take(others)),
+                    changes_of.followed_by(self._changes.take(others)),
                 )
-                changes_of = Changes(
-                    np.concatenate([changes_of.count, values.count]),
-                    np.concatenate([changes_of.sum, values.sum]),
-                    np.concatenate([changes_of.minutes, values.minutes]),
-                )
-            order = np.argsort(hours.codes)
-            self._epoch = epoch
-            self._hours = DirtyHours(hours.codes[order], hours.first_seq[order], hours.last_seq[order])
-            self._changes = changes_of.take(order)
+            order = np.argsort(hours.codes[:_MOST_REMEMBERED])
+            self._epoch, self._hours, self._changes = epoch, hours.take(order), changes_of.take(order)
