@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import doctest
 import json
 import os
 import re
@@ -294,6 +296,17 @@ def test_the_commands_of_a_document_give_the_output_shown(path: Path, tmp_path: 
         for command, shown in examples(path):
             output = place.run(command)
             assert agrees(shown, output), f"{command}\n--- shown\n{shown}\n--- given\n{output}"
+    hold_session(path, tmp_path)  # with the server stopped: a program opens the store by itself
+
+
+def hold_session(path: Path, folder: Path) -> None:
+    """Run the `pycon` blocks of a document as one Python session, on what its commands left behind."""
+    text = "\n".join(re.findall(r"```pycon\n(.*?)```", path.read_text(), re.DOTALL))
+    session = doctest.DocTestParser().get_doctest(text, {}, name_of(path), str(path), 0)
+    said: list[str] = []
+    with contextlib.chdir(folder):
+        results = doctest.DocTestRunner(verbose=False).run(session, out=said.append)
+    assert results.failed == 0, "".join(said)
 
 
 def test_every_v1_route_also_answers_without_v1(api: Api, tmp_path: Path) -> None:

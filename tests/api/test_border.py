@@ -21,6 +21,7 @@ from pulsebase.api.services import Services
 from pulsebase.ingest import IngestLimits, Ingestor
 from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
+from pulsebase.query.cohorts import CohortService
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.stores.memory import MemoryStore
@@ -265,6 +266,7 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
         parts.ingestor,
         parts.services.rules,
         SeriesService(parts.store, QueryLimits(timeout_s=1e-6)),
+        CohortService(parts.store, QueryLimits(timeout_s=1e-6)),
         parts.services.push_origin,
         parts.services.options,
     )
@@ -314,7 +316,8 @@ def held(api: Api) -> Iterator[tuple[HeldStore, httpx.Client]]:
     ingestor = Ingestor(store, IngestLimits(queue_readings=2, commit_readings=1))
     parts: Parts = api.parts
     series = SeriesService(store, QueryLimits())
-    services = Services(store, ingestor, parts.services.rules, series, 1, parts.services.options)
+    cohorts = CohortService(store, QueryLimits())
+    services = Services(store, ingestor, parts.services.rules, series, cohorts, 1, parts.services.options)
     yield store, _client(services)
     store.gate.set()
     ingestor.close()

@@ -276,6 +276,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/cohorts/heart-rate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Heart Rate Cohort
+         * @description People by age, gender and average heart rate over a period, the highest average first.
+         */
+        get: operations["heart_rate_cohort_v1_cohorts_heart_rate_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/heart-rate/top-hours": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Top Hours
+         * @description A person's highest distinct averages of UTC hours, highest first.
+         */
+        get: operations["top_hours_v1_users__user_id__heart_rate_top_hours_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/write": {
         parameters: {
             query?: never;
@@ -490,6 +530,18 @@ export interface components {
             problems: string[];
         };
         /**
+         * Cohort
+         * @description A page of a cohort, the highest average first; `count` is how many there are in all.
+         */
+        Cohort: {
+            /** Data */
+            data: string[] | components["schemas"]["MemberFigures"][];
+            /** Count */
+            count: number;
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
          * Deleted
          * @description How many readings went.
          */
@@ -567,6 +619,22 @@ export interface components {
             links: {
                 [key: string]: string;
             };
+        };
+        /**
+         * MemberFigures
+         * @description Someone of a cohort; `coverage` is the share of the period's minutes with a counted reading.
+         */
+        MemberFigures: {
+            /** User Id */
+            user_id: string;
+            /** Avg */
+            avg: number;
+            /** Count */
+            count: number;
+            /** Minutes */
+            minutes: number;
+            /** Coverage */
+            coverage: number;
         };
         /**
          * MinuteReading
@@ -752,6 +820,28 @@ export interface components {
             heart_rate_zones: components["schemas"]["ZoneMinutes"][][];
             /** Custom Heart Rate Zones */
             custom_heart_rate_zones: components["schemas"]["ZoneMinutes"][][];
+        };
+        /**
+         * TopHourFigures
+         * @description One of the highest averages, and the first hour that has it.
+         */
+        TopHourFigures: {
+            /** Hour */
+            hour: string;
+            /** Avg */
+            avg: number;
+            /** Count */
+            count: number;
+        };
+        /**
+         * TopHours
+         * @description A person's highest distinct averages of UTC hours, highest first.
+         */
+        TopHours: {
+            /** User Id */
+            user_id: string;
+            /** Data */
+            data: number[] | components["schemas"]["TopHourFigures"][];
         };
         /**
          * User
@@ -1824,6 +1914,116 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RemovedPriorities"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    heart_rate_cohort_v1_cohorts_heart_rate_get: {
+        parameters: {
+            query: {
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end: string;
+                /** @description bpm; the average has to be above it. */
+                min_avg_heart_rate: number;
+                /** @description Full years that a person has to be older than on the first day. */
+                min_age?: number | null;
+                /** @description Repeat for several. */
+                gender?: ("female" | "male" | "other")[] | null;
+                /** @description The least share of the period's minutes that has to hold a counted reading. */
+                min_coverage?: number | null;
+                /** @description `averages`: figures beside the ids. */
+                include?: "averages" | null;
+                /** @description How many people a page has. */
+                limit?: number;
+                cursor?: string | null;
+                /** @description IANA time zone of bare dates, local times and days. */
+                tz?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cohort"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    top_hours_v1_users__user_id__heart_rate_top_hours_get: {
+        parameters: {
+            query: {
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end: string;
+                /** @description How many averages. */
+                limit?: number;
+                /** @description `hours`: the first hour of each average. */
+                include?: "hours" | null;
+                /** @description IANA time zone of bare dates, local times and days. */
+                tz?: string;
+            };
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopHours"];
                 };
             };
             /** @description A problem (RFC 9457). */

@@ -17,13 +17,13 @@ from pulsebase.api.errors import shown_name
 from pulsebase.api.guard import Guard, Shortcut
 from pulsebase.api.page import mount_page
 from pulsebase.api.people import People
-from pulsebase.api.routes import admin, bulk, devices, readings, series, service, users
+from pulsebase.api.routes import admin, bulk, cohorts, devices, readings, series, service, users
 from pulsebase.api.schemas import Problem
 from pulsebase.api.services import Services
 from pulsebase.model.errors import RejectedError
 
 Application = FastAPI
-_REPEATABLE = frozenset({"user_ids"})
+_REPEATABLE = frozenset({"user_ids", "gender"})
 PAGE_FOLDER = Path(__file__).parent / "page"
 
 
@@ -46,6 +46,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         series.router(services),
         users.router(services, people),
         devices.router(services, people),
+        cohorts.router(services),
     )
     for router in routers:
         app.include_router(router, prefix="/v1")

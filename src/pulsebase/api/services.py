@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.types import Scope
 
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.query.cohorts import CohortService
 from pulsebase.query.series import SeriesService
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Services:
     ingestor: Ingestor
     rules: ReadingRules
     series: SeriesService
+    cohorts: CohortService
     push_origin: int
     options: BorderOptions
     embedded: Embedded | None = None

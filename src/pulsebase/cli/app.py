@@ -117,6 +117,54 @@ def query(  # noqa: PLR0917 an option each
 
 
 @app.command()
+def cohort(  # noqa: PLR0917 an option each
+    start: Annotated[str, typer.Argument(help="A date or a time.")],
+    end: Annotated[str, typer.Argument(help="A date (its day included) or a time (itself not included).")],
+    min_avg_heart_rate: Annotated[str, typer.Option(help="The average has to be above it, bpm.")],
+    min_age: Annotated[int | None, typer.Option(help="Older than so many full years on the first day.")] = None,
+    gender: Annotated[list[str] | None, typer.Option(help="female, male or other; repeat for several.")] = None,
+    min_coverage: Annotated[
+        str | None, typer.Option(help="The least share of the minutes with a counted reading, 0 to 1.")
+    ] = None,
+    tz: Annotated[str, typer.Option(help="The IANA zone of dates and local times.")] = "UTC",
+    limit: Annotated[int, typer.Option(help="Show so many people, at most 1000.")] = 100,
+    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    store: StoreUrl = None,
+) -> None:
+    """Find people by age, gender and average heart rate over a period, the highest average first."""
+    from pulsebase.cli.cohorts import run_cohort
+
+    parameters = {
+        "start": start,
+        "end": end,
+        "min_avg_heart_rate": min_avg_heart_rate,
+        "min_age": min_age,
+        "gender": gender or None,
+        "min_coverage": min_coverage,
+        "tz": tz,
+        "limit": limit,
+    }
+    run_cohort(settings_for(store_url=store), parameters, form)
+
+
+@app.command()
+def top_hours(  # noqa: PLR0917 an option each
+    user_id: Annotated[str, typer.Argument(help="The person.")],
+    start: Annotated[str, typer.Argument(help="A date or a time.")],
+    end: Annotated[str, typer.Argument(help="A date (its day included) or a time (itself not included).")],
+    limit: Annotated[int, typer.Option(help="So many averages, at most 1000.")] = 10,
+    tz: Annotated[str, typer.Option(help="The IANA zone of dates and local times.")] = "UTC",
+    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    store: StoreUrl = None,
+) -> None:
+    """Show a person's highest distinct averages of UTC hours, each with the first hour that has it."""
+    from pulsebase.cli.cohorts import run_top_hours
+
+    parameters = {"start": start, "end": end, "limit": limit, "tz": tz}
+    run_top_hours(settings_for(store_url=store), user_id, parameters, form)
+
+
+@app.command()
 def simulate(  # noqa: PLR0917 an option each
     url: Annotated[str, typer.Option(help="The running server.")] = "http://127.0.0.1:8000",
     users: Annotated[int, typer.Option(min=1, help="How many people.")] = 10,

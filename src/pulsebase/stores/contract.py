@@ -121,6 +121,7 @@ class SeriesQuery:
         limit: at most this many rows; one more row than that raises `TooManyRowsError`.
         cancellation: stops the query when it is taken back, with `QueryCancelledError`.
         timeout_s: the time after which the query is cancelled; None for no limit.
+        kind: what the question is called where questions are timed; it changes no answer.
     """
 
     user_id: str
@@ -132,6 +133,7 @@ class SeriesQuery:
     limit: int | None = None
     timeout_s: float | None = None
     cancellation: Cancellation | None = None
+    kind: str = "series"
 
 
 @dataclass(frozen=True, slots=True)

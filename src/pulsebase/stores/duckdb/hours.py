@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pulsebase.model.rollups import (
+    I32,
     I64,
     Buckets,
     DeviceRanks,
@@ -19,13 +20,14 @@ from pulsebase.model.rollups import (
     buckets_of_readings,
     winning_rows,
 )
-from pulsebase.model.timerange import HOUR_US, MINUTE_US
+from pulsebase.model.timerange import HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.duckdb.ordering import by_time, changes
 from pulsebase.stores.duckdb.stage import Rows
 
 QUARTER_US = 15 * MINUTE_US
 #: Bits of an hour since 1970 in `hour_codes`: enough until the year 9999 is over.
 HOUR_BITS = 27
+HOUR_MASK = (1 << HOUR_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,23 @@ def hour_codes(user_no: npt.NDArray[np.int32], hour: npt.NDArray[np.signedintege
     codes = user_no.astype(np.int64) << HOUR_BITS
     codes |= hour
     return codes
+
+
+def hours_of_codes(codes: I64) -> tuple[I32, I32]:
+    """The people and the hours since 1970 of `hour_codes`."""
+    return (codes >> HOUR_BITS).astype(np.int32), (codes & HOUR_MASK).astype(np.int32)
+
+
+def cut_at_hours(interval: TimeRange) -> tuple[TimeRange, list[TimeRange]]:
+    """The whole UTC hours inside the interval, and the pieces of hours that it cuts at its ends.
+
+    Where there is no whole hour, the first has no length, or less.
+    """
+    whole = TimeRange(-(-interval.start_us // HOUR_US) * HOUR_US, interval.end_us // HOUR_US * HOUR_US)
+    if whole.length_us < 0:
+        return whole, [interval]
+    pieces = [TimeRange(interval.start_us, whole.start_us), TimeRange(whole.end_us, interval.end_us)]
+    return whole, [piece for piece in pieces if piece.length_us > 0]
 
 
 def _columns(buckets: Buckets) -> dict[str, object]:

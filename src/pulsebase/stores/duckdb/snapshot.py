@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from pulsebase.model.rollups import (
 )
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.stores.duckdb.database import one_row
+from pulsebase.stores.duckdb.hours import cut_at_hours
 from pulsebase.stores.duckdb.names import Names
 from pulsebase.stores.duckdb.resolve_sql import IN_RANGE
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
@@ -31,6 +32,8 @@ from pulsebase.stores.duckdb.watchdog import Deadline
 CHUNK_US = 7 * DAY_US
 
 QUARTER_US = 15 * MINUTE_US
+#: Hours that lie further apart are looked for one by one: what is stored between them would be read for nothing.
+_GAP_US = 30 * DAY_US
 
 #: Gives each time the start of its bucket.
 StartsOf = Callable[[I64], I64]
@@ -116,7 +119,7 @@ class PersonSnapshot:
         return Buckets.concatenated(parts), np.concatenate(devices)
 
     def hours(self, interval: TimeRange, selection: Selection) -> Buckets:
-        """Whole hours: kept ones where nothing is unmerged, the rest from raw."""
+        """Hours: kept ones where nothing is unmerged and the interval cuts nothing, the rest from raw."""
         if selection.include_all:
             return self.buckets_from_raw(interval, selection, lambda times_us: floors(times_us, HOUR_US))
         statement = f"SELECT hour * {HOUR_US} AS start_us, n, sum, min, max, minutes FROM "
@@ -127,7 +130,8 @@ class PersonSnapshot:
         else:
             condition += " AND device_no = $device AND n > 0"
             kept = self._buckets(statement + "h1_dev" + condition, values | {"device": selection.device_no})
-        return self._with_dirty_hours(kept, interval, selection, HOUR_US)
+        cuts = [piece.start_us // HOUR_US * HOUR_US for piece in cut_at_hours(interval)[1]]
+        return self._with_dirty_hours(kept, interval, selection, HOUR_US, cuts)
 
     def quarters(self, interval: TimeRange, selection: Selection) -> Buckets:
         """Whole quarters of an hour: kept ones for people for whom they were asked before, else from raw."""
@@ -167,12 +171,16 @@ class PersonSnapshot:
             self.want_quarters(self.user_no)
         return found is not None
 
-    def _with_dirty_hours(self, kept: Buckets, interval: TimeRange, selection: Selection, step_us: int) -> Buckets:
-        """The kept buckets, but those of hours with unmerged rows computed from raw."""
-        dirty = self.dirty(interval.widened(HOUR_US), HOUR_US)
+    def _with_dirty_hours(
+        self, kept: Buckets, interval: TimeRange, selection: Selection, step_us: int, cuts: Sequence[int] = ()
+    ) -> Buckets:
+        """The kept buckets, but those of hours with unmerged rows, and those of the hours `cuts`, computed from raw."""
+        dirty = np.union1d(self.dirty(interval.widened(HOUR_US), HOUR_US), np.array(cuts, np.int64))
         if len(dirty) == 0:
             return kept
-        rows = self.rows(TimeRange(int(dirty[0]), int(dirty[-1]) + HOUR_US), selection, dirty)
+        near = np.split(dirty, np.flatnonzero(np.diff(dirty) > _GAP_US) + 1)
+        found = [self.rows(TimeRange(int(part[0]), int(part[-1]) + HOUR_US), selection, part) for part in near]
+        rows = Rows.concatenated(found)
         rows = rows.take(self._chosen(rows, selection))
         rows = rows.take((rows.t >= interval.start_us) & (rows.t < interval.end_us))
         fresh = buckets_of_readings(rows.t, rows.v, floors(rows.t, step_us))

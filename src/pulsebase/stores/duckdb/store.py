@@ -29,14 +29,17 @@ from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
     STORED_SCHEMA,
+    TOTALS_SCHEMA,
     BackupReport,
     Cancellation,
     CheckReport,
     SeriesQuery,
+    TotalsQuery,
 )
-from pulsebase.stores.duckdb import check, people, removal
+from pulsebase.stores.duckdb import check, people, removal, totals
 from pulsebase.stores.duckdb.backup import copy_store
 from pulsebase.stores.duckdb.database import Database, one_row, read_state
+from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Journal
 from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.maintenance import DuckdbOptions, Maintenance, Parts
@@ -48,6 +51,8 @@ from pulsebase.stores.duckdb.select import check_statement, select
 from pulsebase.stores.duckdb.series import answer
 from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
 from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage
+from pulsebase.stores.duckdb.totals import PeopleSnapshot
+from pulsebase.stores.duckdb.unmerged import KnownChanges
 from pulsebase.stores.duckdb.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -75,6 +80,7 @@ class DuckdbStore:
             undo.pop_all()
         self._watchdog = Watchdog()
         self._origins: dict[tuple[str, str], int] = {}
+        self._known_changes = KnownChanges()
         self._maintenance.start()
 
     # --- Writer: called by one thread -------------------------------------------------------------------------------
@@ -199,6 +205,20 @@ class DuckdbStore:
     def knows(self, user_id: str) -> bool:
         """See `contract.Reader.knows`."""
         return self._users.find(user_id) is not None
+
+    def totals(self, query: TotalsQuery) -> pa.Table:
+        """See `contract.Reader.totals`."""
+        if query.range.length_us <= 0:
+            return TOTALS_SCHEMA.empty_table()
+        stage = self._stage.snapshot()  # before the database's snapshot, see above
+        with (
+            self._database.reading() as connection,
+            self._watchdog.limit(connection, query.timeout_s, query.cancellation) as deadline,
+        ):
+            state = read_state(connection)
+            believers = Believers(self._devices.text, self._priorities.at(connection, state.epoch))
+            snapshot = PeopleSnapshot(connection, deadline, state, stage, believers, self._users, self._known_changes)
+            return totals.answer(snapshot, query)
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
