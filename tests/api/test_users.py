@@ -101,7 +101,7 @@ def test_a_person_is_created_shown_replaced_changed_and_removed(any_api: Api) ->
     removed = any_api.delete("/v1/users/ann")
     assert (removed.status_code, removed.json()) == (200, {"deleted_readings": 2})
     for method in ("GET", "DELETE", "PATCH"):
-        body: dict[str, str] | None = {} if method == "PATCH" else None
+        body: dict[str, Any] | None = {} if method == "PATCH" else None
         assert_problem(any_api.request(method, "/v1/users/ann", json=body), 404, "not-found")
     assert any_api.get("/v1/users").json()["data"] == []
     any_api.store(reading())

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
+import pytest
+
+from pulsebase.cli.session import session
+from pulsebase.settings import Settings
 from tests.cli.files import US_ROWS
 from tests.support.process import PULSEBASE, Place
 
@@ -134,3 +139,26 @@ def test_a_removed_person_is_gone_from_series_and_sql(stocked: Place) -> None:
     statement = "SELECT count(*) AS n FROM activities_heart_intraday WHERE user_id = 'gone'"
     assert json.loads(said(stocked, "sql", statement, "--format", "json")) == {"n": 0}
     assert "sound" in said(stocked, "check")
+
+
+@pytest.mark.parametrize(
+    ("body", "at_fault"),
+    [
+        ({"users": [{"user_id": "new"}, {"user_id": "a b"}, {"gender": "cat"}, 5]}, [(1, "user_id"), (2, "user_id")]),
+        ({"users": [{"user_id": "new", "age": 30}, {"user_id": "b", "name": ""}]}, [(0, "age"), (1, "name")]),
+        ({"users": []}, [(None, "users")]),
+        ({"users": {}}, [(None, "users")]),
+        ({"people": []}, [(None, "people")]),
+        ([], [(None, "body")]),
+    ],
+    ids=str,
+)
+def test_the_server_checks_people_of_an_import_itself(
+    tmp_path: Path, body: object, at_fault: list[tuple[int | None, str]]
+) -> None:
+    with session(Settings(_env_file=None, store_url=f"duckdb:///{tmp_path}/store.duckdb")) as client:
+        answer = client.post("/v1/admin/users", json=body)
+        assert answer.status_code == 400
+        found = [(error.get("index"), error["field"]) for error in answer.json()["errors"]]
+        assert found[: len(at_fault)] == at_fault
+        assert client.get("/v1/users").json()["data"] == []
