@@ -74,7 +74,7 @@ def test_what_cannot_be_made_is_refused_by_the_options_name_and_makes_no_store(t
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     for options, name in (
         (("--start", "yesterday"), "--start: must be a date"),
-        (("--start", "1969-12-31"), "--start: must be after 1970-01-01"),
+        (("--start", "1989-12-31"), "--start: must be 1990-01-01 or later"),
         (("--start", str(yesterday)), "--readings: "),
         (("--users", "1", "--readings", "60000000"), "--readings: "),
         (("--users", "1", "--readings", str(10**12)), "--readings: "),

@@ -27,6 +27,8 @@ console = Console()
 _BLOCK_READINGS = 500_000
 #: People of one request.
 _USERS_AT_ONCE = 1_000
+#: Who is ninety then was born in 1900, the first year people are said to be born in.
+_EARLIEST_START = date(1990, 1, 1)
 
 
 def fixture_spec(users: int, readings: int, seed: int, start: str | None) -> FixtureSpec:
@@ -41,8 +43,8 @@ def fixture_spec(users: int, readings: int, seed: int, start: str | None) -> Fix
             spec = FixtureSpec(users, readings, seed, date.fromisoformat(start))
         except ValueError:
             raise RejectedError.of("--start", "must be a date such as 2025-01-01") from None
-    if spec.first_day < date(1970, 1, 2):
-        raise RejectedError.of("--start", "must be after 1970-01-01, so that the day began after it in every zone")
+    if spec.first_day < _EARLIEST_START:
+        raise RejectedError.of("--start", f"must be {_EARLIEST_START} or later; people are born ninety years before it")
     try:
         reaches_on = spec.end_day > datetime.now(UTC).date()
     except OverflowError:

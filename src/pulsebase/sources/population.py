@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pulsebase.model.users import User
 
-#: How old people are on the first day, in years: from, up to. The oldest is still in their last year of it a year on.
+#: How old people are on the first day, in years: the youngest, and what nobody has reached yet.
 AGES = (18, 90)
 GENDER_SHARES = {"female": 0.49, "male": 0.49, "other": 0.02}
 #: Both hemispheres, zones that change their clocks and zones that do not, and offsets of half and quarter hours.
