@@ -24,7 +24,7 @@ from pulsebase.stores.duckdb.merge import HourSizes, Merge, MergeBounds, persist
 from pulsebase.stores.duckdb.names import Names
 from pulsebase.stores.duckdb.priorities import Priorities
 from pulsebase.stores.duckdb.resolve_sql import RESOLVED_QUARTERS
-from pulsebase.stores.duckdb.stage import Rows, Stage
+from pulsebase.stores.duckdb.stage import Stage
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class Maintenance:
                     return upto_seq
                 new_users, new_devices = users.unpersisted(), devices.unpersisted()
                 persist_names(connection, new_users, new_devices)
-                done = self._merge_in(connection, state).staged(Rows.concatenated(parts), state.merged_seq)
+                done = self._merge_in(connection, state).staged(parts, state.merged_seq)
                 connection.execute("UPDATE state SET merged_seq = ?, late_rows = ?", [upto_seq, done.late_rows])
             users.persisted += len(new_users)
             devices.persisted += len(new_devices)

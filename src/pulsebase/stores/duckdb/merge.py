@@ -24,24 +24,32 @@ from pulsebase.model.users import default_priority
 from pulsebase.stores.duckdb.database import relation
 from pulsebase.stores.duckdb.hours import (
     HOUR_BITS,
-    QUARTER_US,
+    HOUR_MASK,
+    MINUTES_PER_HOUR,
+    MINUTES_PER_QUARTER,
     Believers,
+    Minutes,
     bucket_rows,
     device_hours,
     hour_codes,
+    minutes_of,
     resolved,
 )
-from pulsebase.stores.duckdb.ordering import order_of
+from pulsebase.stores.duckdb.ordering import distinct, in_pieces, order_of
 from pulsebase.stores.duckdb.resolve_sql import DAYS, IN_RANGE, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 
 _COLUMNS = ", ".join(DTYPES)
-_HOUR_MASK = (1 << HOUR_BITS) - 1
+_NO_ROWS = Rows.concatenated([])
 
 
 _FORGET_QUARTERS = (
     "DELETE FROM q15 USING touched WHERE q15.user_no = touched.user_no AND q15.quarter // 4 = touched.hour"
 )
+
+
+#: Hours further apart than this, a century, are counted by sorting them.
+_MOST_COUNTERS = 1 << 20
 
 
 @dataclass(slots=True)
@@ -58,8 +66,17 @@ class HourSizes:
 
     def add(self, hours: I64) -> None:
         """Note new rows by their hours."""
-        for hour, count in zip(*np.unique(hours, return_counts=True), strict=True):
-            self.rows[int(hour)] = self.rows.get(int(hour), 0) + int(count)
+        if len(hours) == 0:
+            return
+        start = int(hours.min())
+        if int(hours.max()) - start < _MOST_COUNTERS:
+            counts = np.bincount(hours - start)
+            places = np.flatnonzero(counts)
+            counts = counts[places]
+        else:
+            places, counts = np.unique(hours - start, return_counts=True)
+        for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+            self.rows[start + place] = self.rows.get(start + place, 0) + count
 
     def take(self, rows: Mapping[int, int]) -> None:
         """Note that so many rows of these hours are gone."""
@@ -108,30 +125,28 @@ class Merge:
     sizes: HourSizes
     bounds: MergeBounds
 
-    def staged(self, rows: Rows, first_seq: int) -> Merged:
+    def staged(self, parts: Sequence[Rows], first_seq: int) -> Merged:
         """Take staged rows, in the order of their arrival, into `readings` or, where that is dear, into `late`."""
-        codes = _hour_codes(rows)
-        hours = np.unique(codes)
+        hours = np.unique(np.concatenate([distinct(_hour_codes(part)) for part in parts]))
         known = self._stored_rows(hours)
         waits = self._waits(hours, known)
         if waits.any():
-            mask = np.isin(codes, hours[waits])
-            self._keep_late(rows, mask, first_seq)
-            rows, hours, known = rows.take(~mask), hours[~waits], known[~waits]
-        self._bring(rows, hours, known)
-        return Merged(len(rows), self._late_rows())
+            parts = self._without_late(parts, hours[waits], first_seq)
+            hours, known = hours[~waits], known[~waits]
+        self._bring(parts, hours, known)
+        return Merged(sum(map(len, parts)), self._late_rows())
 
     def late(self) -> Merged:
         """Bring late rows where they belong, a stretch of hours with a bounded number of stored rows."""
         rows = _rows_of(self.connection, "SELECT * EXCLUDE (seq) FROM late ORDER BY seq")
         codes = _hour_codes(rows)
-        hours = np.unique(codes)
-        hours = hours[np.argsort(hours & _HOUR_MASK, kind="stable")]  # hours of a day lie together in `readings`
+        hours = distinct(codes)
+        hours = hours[np.argsort(hours & HOUR_MASK, kind="stable")]  # hours of a day lie together in `readings`
         known = self._stored_rows(hours)
         piece = np.cumsum(known) <= self.bounds.fetch_rows
         piece[0] = True
         taken = np.isin(codes, hours[piece])
-        self._bring(rows.take(taken), hours[piece], known[piece])
+        self._bring([rows.take(taken)], hours[piece], known[piece])
         with relation(self.connection, "settled", _hour_table(hours[piece])):
             self.connection.execute(
                 "DELETE FROM late USING settled "
@@ -139,26 +154,28 @@ class Merge:
             )
         return Merged(int(taken.sum()), self._late_rows())
 
-    def _bring(self, rows: Rows, hours: I64, known: I64) -> None:
+    def _bring(self, arrived: Sequence[Rows], hours: I64, known: I64) -> None:
         """Bring rows, in the order of their arrival, into `readings` and compute the rollups of their hours."""
-        if len(rows) == 0:
-            return
         old_hours = hours[known > 0]
-        stored = self._fetch(old_hours) if len(old_hours) else rows.take(slice(0, 0))
-        together = Rows.concatenated([stored, rows]) if len(stored) else rows
-        order = order_of(together)
-        if len(stored):
-            self._delete(stored.take(order.replaced[order.replaced < len(stored)]))
-            new = _alive(together.take(order.kept[order.kept >= len(stored)]))
-        complete = _alive(together.take(order.kept))
-        if not len(stored):
-            new = complete
-        self._insert("stored", _stored_table(new))
-        self.sizes.add(new.t // HOUR_US)
-        self._roll_up(complete, hours, known)
+        stored = self._fetch(old_hours) if len(old_hours) else _NO_ROWS
+        minutes, device_rollups, fresh, replaced = [], [], [], []
+        for stored_count, rows in in_pieces(stored, arrived):
+            order = order_of(rows)
+            complete = rows.take(order.kept)
+            new = complete.take(order.kept >= stored_count) if stored_count else complete
+            replaced.append(rows.take(order.replaced[order.replaced < stored_count]))
+            fresh.append(_stored_table(_alive(new)))
+            self.sizes.add(new.t // HOUR_US)
+            complete = _alive(complete)
+            minutes.append(minutes_of(complete))
+            device_rollups.append(device_hours(complete, minutes[-1]))
+        if minutes:
+            self._delete(Rows.concatenated(replaced))
+            self._insert("stored", pa.concat_tables(fresh).combine_chunks())
+            self._roll_up(Minutes.concatenated(minutes), pa.concat_tables(device_rollups), hours, known)
 
-    def _roll_up(self, rows: Rows, hours: I64, known: I64) -> None:
-        """Replace every rollup of `hours`, of which `rows` are all the readings, in order of storage."""
+    def _roll_up(self, minutes: Minutes, device_rollup: pa.Table, hours: I64, known: I64) -> None:
+        """Replace every rollup of `hours`, of which these are all the readings, in the order of storage."""
         with relation(self.connection, "touched", _hour_table(hours)):
             if (known > 0).any():
                 for table in ("h1_dev", "h1"):
@@ -166,24 +183,23 @@ class Merge:
                         f"DELETE FROM {table} USING touched "
                         f"WHERE {table}.user_no = touched.user_no AND {table}.hour = touched.hour"
                     )
-            device_rollup = device_hours(rows)
-            believed = resolved(rows, device_rollup, self.believers)
+            believed = resolved(minutes, device_rollup, self.believers)
             self._insert("h1_dev", device_rollup)
-            self._insert("h1", bucket_rows(believed, HOUR_US, "hour"))
+            self._insert("h1", bucket_rows(believed, MINUTES_PER_HOUR, "hour"))
             self._roll_up_quarters(believed)
             roll_up_days(self.connection)
 
-    def _roll_up_quarters(self, believed: Rows) -> None:
+    def _roll_up_quarters(self, believed: Minutes) -> None:
         people = [number for (number,) in self.connection.execute("SELECT user_no FROM q15_users").fetchall()]
         if not people:
             return
         self.connection.execute(_FORGET_QUARTERS)
         theirs = believed.take(np.isin(believed.user_no, np.array(people, np.int32)))
-        self._insert("q15", bucket_rows(theirs, QUARTER_US, "quarter"))
+        self._insert("q15", bucket_rows(theirs, MINUTES_PER_QUARTER, "quarter"))
 
     def _waits(self, hours: I64, known: I64) -> Mask:
         """Which of the touched hours are too dear to search for now."""
-        of_hour = hours & _HOUR_MASK
+        of_hour = hours & HOUR_MASK
         waits = (known > 0) & (of_hour < self.sizes.first_within(self.bounds.search_rows))
         newest_first = np.argsort(-of_hour, kind="stable")
         too_many = np.zeros(len(hours), np.bool_)
@@ -210,7 +226,7 @@ class Merge:
 
     def _fetch(self, hours: I64) -> Rows:
         """The stored readings of these hours, all devices."""
-        of_hour = hours & _HOUR_MASK
+        of_hour = hours & HOUR_MASK
         with relation(self.connection, "old", _hour_table(hours)):
             return _rows_of(
                 self.connection,
@@ -230,9 +246,22 @@ class Merge:
                 {"first": int(rows.t.min()) // SECOND_US, "last": int(rows.t.max()) // SECOND_US},
             )
 
-    def _keep_late(self, rows: Rows, mask: Mask, first_seq: int) -> None:
-        seq = np.arange(first_seq, first_seq + len(rows), dtype=np.int64)[mask]
-        self._insert("late", _table(rows.take(mask)).add_column(0, "seq", pa.array(seq)))
+    def _without_late(self, parts: Sequence[Rows], late_hours: I64, first_seq: int) -> list[Rows]:
+        """The rows but those of these hours, which go into `late`."""
+        end_us = (int((late_hours & HOUR_MASK).max()) + 1) * HOUR_US
+        left = []
+        for part in parts:
+            old = np.flatnonzero(part.t < end_us)  # which spares looking at most rows
+            late = old[np.isin(_hour_codes(part.take(old)), late_hours)]
+            if len(late):
+                self._insert("late", _table(part.take(late)).add_column(0, "seq", pa.array(first_seq + late)))
+                is_left = np.ones(len(part), np.bool_)
+                is_left[late] = False
+                left.append(part.take(is_left))
+            else:
+                left.append(part)
+            first_seq += len(part)
+        return left
 
     def _late_rows(self) -> int:
         return int(self.connection.execute("SELECT count(*) FROM late").fetchall()[0][0])
@@ -322,5 +351,5 @@ def _hour_codes(rows: Rows) -> I64:
 
 
 def _hour_table(hours: I64) -> pa.Table:
-    columns = {"user_no": (hours >> HOUR_BITS).astype(np.int32), "hour": (hours & _HOUR_MASK).astype(np.int32)}
+    columns = {"user_no": (hours >> HOUR_BITS).astype(np.int32), "hour": (hours & HOUR_MASK).astype(np.int32)}
     return pa.table(columns)

@@ -13,18 +13,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pulsebase.model.rollups import I64
+from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.duckdb.database import State, one_row
 from pulsebase.stores.duckdb.hours import (
     HOUR_MASK,
+    MINUTES_PER_HOUR,
     Believers,
+    Minutes,
     bucket_rows,
     cut_at_hours,
     device_hours,
     hour_codes,
     hours_of_codes,
+    minutes_of,
     resolved,
 )
 from pulsebase.stores.duckdb.names import Names
@@ -176,7 +179,8 @@ def _work_out(
         stored = _stored_of_hours(snapshot, has_stored) if len(has_stored) else new.take(slice(0, 0))
         change = Changes.none(len(of_piece))
         for rows, sign in ((stored, -1), (Rows.concatenated([stored, new]), 1)):
-            found = bucket_rows(_believed(rows, snapshot.believers), HOUR_US, "hour")
+            complete = _complete(rows)
+            found = bucket_rows(_believed(complete, snapshot.believers), MINUTES_PER_HOUR, "hour")
             place = np.searchsorted(of_piece, hour_codes(found["user_no"].to_numpy(), found["hour"].to_numpy()))
             for column, name in ((change.count, "n"), (change.sum, "sum"), (change.minutes, "minutes")):
                 column[place] += sign * found[name].to_numpy().astype(np.int64)
@@ -186,18 +190,35 @@ def _work_out(
 def _of_readings(snapshot: PeopleSnapshot, unmerged: Unmerged, piece: TimeRange) -> Figures:
     """What the readings in a piece of an hour come to, by person."""
     minutes = piece.widened(MINUTE_US)
-    rows = Rows.concatenated([_stored(snapshot, minutes), unmerged.inside(minutes)])
-    rows = _believed(rows, snapshot.believers)
-    rows = rows.take((rows.t >= piece.start_us) & (rows.t < piece.end_us))
-    found = bucket_rows(rows, HOUR_US, "hour")
+    rows = _complete(Rows.concatenated([_stored(snapshot, minutes), unmerged.inside(minutes)]))
+    inside = (rows.t >= piece.start_us) & (rows.t < piece.end_us)
+    # The whole minute decides who wins it; of its readings, those inside the piece count.
+    chosen = rows.take(_of_winners(rows, snapshot.believers) & inside)
+    found = bucket_rows(minutes_of(chosen), MINUTES_PER_HOUR, "hour")
     return {name: found[name].to_numpy() for name in ("user_no", "n", "sum", "minutes")}
 
 
-def _believed(rows: Rows, believers: Believers) -> Rows:
-    """The counted readings of the minutes' winners, of whole minutes of rows in the order of their arrival."""
+def _complete(rows: Rows) -> Rows:
+    """What is left of rows in the order of their arrival, in the order of storage."""
     complete = rows.take(order_of(rows).kept)
-    complete = complete.take(complete.v != TOMBSTONE)
-    return resolved(complete, device_hours(complete), believers)
+    return complete.take(complete.v != TOMBSTONE)
+
+
+def _believed(complete: Rows, believers: Believers) -> Minutes:
+    """The minutes' winners, of whole minutes of rows in the order of storage."""
+    minutes = minutes_of(complete)
+    return resolved(minutes, device_hours(complete, minutes), believers)
+
+
+def _of_winners(complete: Rows, believers: Believers) -> Mask:
+    """Which of the counted readings are of their minute's winner; says nothing of those that do not count."""
+    minutes = minutes_of(complete)
+    if len(minutes) == 0:
+        return np.zeros(len(complete), np.bool_)
+    wins = np.isin(minutes.row, resolved(minutes, device_hours(complete, minutes), believers).row)
+    minute_of_row = np.searchsorted(minutes.row, np.arange(len(complete)), side="right") - 1
+    found: Mask = wins[np.maximum(minute_of_row, 0)]
+    return found
 
 
 def _minutes_of(snapshot: PeopleSnapshot, cut: TimeRange) -> Iterator[TimeRange]:
