@@ -216,6 +216,8 @@ def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:
 
 def _scaled(ticks: _Integers, factor: int) -> _Integers:
     """Coarser ticks in microseconds; those beyond the numbers stay beyond what is accepted."""
+    if factor == 1:
+        return ticks
     most = (1 << 62) // factor
     return np.clip(ticks, -most, most) * factor
 
@@ -235,6 +237,10 @@ def _confidences(batch: pa.RecordBatch) -> npt.NDArray[np.int8]:
         return np.full(batch.num_rows, NO_CONFIDENCE, np.int8)
     if not pa.types.is_integer(column.type):
         raise RejectedError.of("confidence", "must be a column of integers")
+    stated_range = pc.min_max(column).as_py()
+    if stated_range["min"] is None or (stated_range["min"] >= 0 and stated_range["max"] <= 3):
+        codes: npt.NDArray[np.int8] = column.cast(pa.int8()).fill_null(NO_CONFIDENCE).to_numpy()
+        return codes
     wide = column.cast(pa.int64(), safe=False).fill_null(NO_CONFIDENCE).to_numpy()
     stated = column.is_valid().to_numpy(zero_copy_only=False)
     return np.where(stated & ((wide < 0) | (wide > 3)), NOT_A_CONFIDENCE, wide).astype(np.int8)

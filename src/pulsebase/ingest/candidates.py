@@ -37,7 +37,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Columns of equal length as they come from JSON, at most one request's; row i is at place `first_position` + i.
+    """Columns of equal length as they come from JSON, whose row i is at place `first_position` + i.
 
     `users` and `devices` are in the codes of `known_ids`, `times` ISO 8601 texts, a line each. That far a request is
     read on its own, while what was decoded is in the processor's cache. The rest is done for all requests that wait
@@ -82,8 +82,9 @@ class Decoded:
         )
 
     def goes_with(self, other: Decoded) -> bool:
-        """Whether both can be `joined`: ids are in the codes of one table."""
-        return self.users.texts is other.users.texts and self.devices.texts is other.devices.texts
+        """Whether both can be `joined`: both are whole requests, with ids in the codes of one table."""
+        whole = self.first_position == other.first_position == 0
+        return whole and self.users.texts is other.users.texts and self.devices.texts is other.devices.texts
 
     @classmethod
     def joined(cls, parts: Sequence[Decoded]) -> Decoded:

@@ -257,16 +257,10 @@ def _judged(run: Sequence[_Offer]) -> tuple[ReadingBatch | None, list[Outcome]]:
     readings = Decoded.joined(parts) if parts else run[0].readings
     verdict = validate(readings, run[0].rules, run[0].origin)
     if len(run) == 1:
-        return verdict.accepted, [Outcome(len(readings) - len(verdict.errors), verdict.errors)]
-    outcomes, left, end = [], deque(verdict.errors), 0
-    for part in parts:
-        start, end = end, end + len(part)
-        errors = []
-        while left and (left[0].index or 0) < end:
-            error = left.popleft()
-            errors.append(FieldError(error.field, error.reason, (error.index or 0) - start))
-        outcomes.append(Outcome(len(part) - len(errors), errors))
-    return verdict.accepted, outcomes
+        return verdict.accepted, [Outcome(len(readings) - len(verdict.refusals), verdict.errors)]
+    lengths = [len(part) for part in parts]
+    errors = verdict.refusals.errors_by_part(lengths)
+    return verdict.accepted, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
 
 
 def _future() -> Future[Any]:

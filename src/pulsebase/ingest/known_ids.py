@@ -31,7 +31,7 @@ class KnownIds:
             self._table = _Table()
         table = self._table
         if isinstance(ids, Ids):
-            return Ids(_looked_up(table, ids.texts)[ids.codes], table.texts)
+            return Ids(_looked_up(table, ids.texts).take(ids.codes), table.texts)
         return Ids(_looked_up(table, ids), table.texts)
 
 

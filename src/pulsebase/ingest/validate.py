@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.ingest.known_ids import NO_ID, known_ids
+from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.times import read_lines
 from pulsebase.model.errors import FieldError
 from pulsebase.model.identifiers import ID_RULE
@@ -43,10 +44,15 @@ class ReadingRules:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be stored (None if nothing), and why the rest may not: one error a refused row, by position."""
+    """What may be stored (None if nothing), and why the rest may not."""
 
     accepted: ReadingBatch | None
-    errors: list[FieldError]
+    refusals: Refusals
+
+    @property
+    def errors(self) -> list[FieldError]:
+        """One error a refused row, by position."""
+        return self.refusals.errors()
 
 
 def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Verdict:
@@ -56,12 +62,12 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
     if isinstance(readings, Decoded):
         users, devices = readings.users, readings.devices
         times_us, unread = read_lines(readings.times, len(readings))
-        refusals = _Refusals(len(readings), readings.first_position)
+        refusals = Refusals(len(readings), readings.first_position)
         refusals.add_unread(unread)
     else:
         users, devices = known_ids.codes(readings.user_ids), known_ids.codes(readings.device_ids)
         times_us = readings.times_us
-        refusals = _Refusals(len(readings), 0 if readings.positions is None else readings.positions)
+        refusals = Refusals(len(readings), 0 if readings.positions is None else readings.positions)
     values, confidences = readings.values, readings.confidences
     for ids, name in ((devices, "device_id"), (users, "user_id")):
         if ids.codes.min(initial=0) < 0:
@@ -78,56 +84,23 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
     if confidences.min(initial=0) < NO_CONFIDENCE or confidences.max(initial=0) > 3:
         stated = (confidences < NO_CONFIDENCE) | (confidences > 3)
         refusals.add(stated, "confidence", "must be 0, 1, 2 or 3")
-    if refusals.errors:
+    if len(refusals):
         rows = refusals.left()
         if len(rows) == 0:
-            return Verdict(None, _by_position(refusals.errors))
+            return Verdict(None, refusals)
         users, devices = users.take(rows), devices.take(rows)
         times_us, values, confidences = times_us[rows], values[rows], confidences[rows]
     batch = ReadingBatch(users, devices, times_us, stored_values(values, rules.metric.scale), confidences, origin)
-    return Verdict(batch if len(batch) else None, _by_position(refusals.errors))
+    return Verdict(batch if len(batch) else None, refusals)
 
 
 def stored_values(values: npt.NDArray[np.float64], scale: int) -> npt.NDArray[np.int16]:
-    """Values in stored units, rounded half to even as decimals.
+    """Values in stored units, rounded half to even as decimals. They have to be in the bounds of what is accepted.
 
     The product of a double and the scale can miss a decimal tie by an ulp (`57.005 * 100`), so it is first rounded to
     six decimals, which puts every value of up to six decimals back on its tie.
     """
+    whole = values.astype(np.int16)
+    if (whole == values).all():
+        return whole * np.int16(scale)
     return np.rint(np.round(values * scale, 6)).astype(np.int16)
-
-
-class _Refusals:
-    """The rows that are refused so far, each once, and why."""
-
-    def __init__(self, rows: int, positions: int | npt.NDArray[np.int64]) -> None:
-        """`positions` are those of the rows, or of the first one."""
-        self._positions = positions
-        self._refused: _Mask = np.zeros(rows, np.bool_)
-        self.errors: list[FieldError] = []
-
-    def add(self, faulty: _Mask, name: str, reason: str) -> None:
-        """Refuse the rows of the mask that are not refused yet."""
-        rows = np.flatnonzero(faulty & ~self._refused)
-        self.errors += [FieldError(name, reason, position) for position in self._positions_of(rows).tolist()]
-        self._refused |= faulty
-
-    def add_unread(self, unread: Sequence[tuple[int, str]]) -> None:
-        """Refuse rows whose times cannot be read, each with its reason."""
-        rows = np.array([row for row, _ in unread], np.intp)
-        positions = self._positions_of(rows).tolist()
-        self.errors += [
-            FieldError("timestamp", reason, position) for (_, reason), position in zip(unread, positions, strict=True)
-        ]
-        self._refused[rows] = True
-
-    def left(self) -> npt.NDArray[np.intp]:
-        """The places of the other rows."""
-        return np.flatnonzero(~self._refused)
-
-    def _positions_of(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-        return rows + self._positions if isinstance(self._positions, int) else self._positions[rows]
-
-
-def _by_position(errors: list[FieldError]) -> list[FieldError]:
-    return sorted(errors, key=lambda error: error.index or 0)

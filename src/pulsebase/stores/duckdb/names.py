@@ -60,11 +60,11 @@ class Names:
         grown = len(ids.texts) - len(self._number_of_code)
         if grown > 0:
             self._number_of_code = np.append(self._number_of_code, np.full(grown, _NO_NUMBER, np.int32))
-        numbers = self._number_of_code[ids.codes]
+        numbers = self._number_of_code.take(ids.codes)
         if numbers.min(initial=0) == _NO_NUMBER:
             for code in np.unique(ids.codes[numbers == _NO_NUMBER]).tolist():
                 self._number_of_code[code] = self.number(ids.texts[code])
-            numbers = self._number_of_code[ids.codes]
+            numbers = self._number_of_code.take(ids.codes)
         return numbers
 
     def new(self) -> list[tuple[int, str]]:
