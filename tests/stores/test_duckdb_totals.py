@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pulsebase.model.errors import QueryCancelledError
@@ -88,6 +89,28 @@ def test_what_was_worked_out_is_not_looked_for_again_until_it_changes(
     store.put_priority(DevicePriority("ann", "device_b", 0))
     totals(store, CUT)
     assert sum(searched) > 20  # another person to believe: all of them again
+
+
+def test_changes_are_known_for_the_very_same_unmerged_rows_and_priorities_alone() -> None:
+    """A merge of a part takes an hour's first rows: the last one is the same then, and the change is not."""
+    known = unmerged.KnownChanges()
+    numbers = [np.array([number], np.int64) for number in range(10)]
+    known.keep(unmerged.DirtyHours(*numbers[7:10]), unmerged.Changes(*numbers[1:4]), epoch=5)
+    for code, first_seq, last_seq, epoch, expected in (
+        (7, 8, 9, 5, True),
+        (6, 8, 9, 5, False),
+        (7, 7, 9, 5, False),
+        (7, 9, 9, 5, False),
+        (7, 8, 8, 5, False),
+        (7, 8, 9, 4, False),
+        (7, 8, 9, 6, False),
+    ):
+        hours = unmerged.DirtyHours(numbers[code], numbers[first_seq], numbers[last_seq])
+        same, changes = known.find(hours, epoch)
+        assert same.tolist() == [expected]
+        assert [changes.count[0], changes.sum[0], changes.minutes[0]] == ([1, 2, 3] if expected else [0, 0, 0])
+    known.keep(unmerged.DirtyHours(*numbers[7:10]), unmerged.Changes.none(1), epoch=4)  # an older question's answer
+    assert known.find(unmerged.DirtyHours(*numbers[7:10]), 5)[1].count.tolist() == [1]
 
 
 def test_no_more_is_remembered_than_fits(store: DuckdbStore, monkeypatch: pytest.MonkeyPatch) -> None:

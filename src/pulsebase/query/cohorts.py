@@ -11,14 +11,16 @@ from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, UnknownUserError
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import Resolution
+from pulsebase.model.rollups import averages
 from pulsebase.model.timerange import MINUTE_US, TimeRange, from_us
 from pulsebase.model.users import GENDERS
-from pulsebase.query.plan import QueryLimits, asked_period
+from pulsebase.query.plan import AskedPeriod, QueryLimits, asked_period
 from pulsebase.stores.contract import Cancellation, Reader, SeriesQuery, TotalsQuery
 
 #: A number as it was written. Text is kept exact; a float stands for its shortest decimal, which is what was written.
@@ -114,13 +116,7 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
         RejectedError: names the field that is wrong.
         QueryTimeoutError: longer than `timeout_s`.
     """
-    period = asked_period(
-        _typed(question.date_from, question.start_field),
-        _typed(question.date_to, question.end_field),
-        question.tz,
-        start_field=question.start_field,
-        end_field=question.end_field,
-    )
+    period = _period(question)
     threshold = exact_number(question.min_avg_heart_rate, "min_avg_heart_rate", MAX_AVERAGE)
     coverage = 0 if question.min_coverage is None else exact_number(question.min_coverage, "min_coverage", 1)
     first_day = from_us(period.range.start_us).astimezone(period.zone).date()
@@ -157,13 +153,7 @@ def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | Non
     if problem is not None:
         raise RejectedError.of("user_id", problem)
     _check_whole("limit", question.limit, 1, MAX_TOP_HOURS)
-    period = asked_period(
-        _typed(question.date_from, question.start_field),
-        _typed(question.date_to, question.end_field),
-        question.tz,
-        start_field=question.start_field,
-        end_field=question.end_field,
-    )
+    period = _period(question)
     if reader.user(question.user_id) is None:
         raise UnknownUserError(question.user_id)
     table = reader.series(
@@ -176,20 +166,20 @@ def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | Non
             kind="top_hours",
         )
     )
-    sums, counts = table["sum"].to_numpy(), table["count"].to_numpy()
-    common = np.gcd(sums, counts)
-    # Equal averages are equal fractions in lowest terms; the first place of each is its earliest hour.
-    _, first = np.unique(np.stack([sums // common, counts // common]), axis=1, return_index=True)
-    averages = sums[first] / (counts[first] * HEART_RATE.scale)
-    if len(first) > question.limit:
-        least = np.partition(averages, -question.limit)[-question.limit]
-        first = first[averages >= least]
-    places = sorted(first.tolist(), key=lambda place: Fraction(int(sums[place]), int(counts[place])), reverse=True)
-    hours = table["time_us"].to_pylist()
-    return [
-        TopHour(hours[place], int(sums[place]) / (int(counts[place]) * HEART_RATE.scale), int(counts[place]))
-        for place in places[: question.limit]
-    ]
+    return _highest_distinct(table, question.limit)
+
+
+def _highest_distinct(table: pa.Table, limit: int) -> list[TopHour]:
+    """The `limit` highest averages of buckets in order of time, each once, with the first bucket that has it."""
+    starts_us, sums, counts = (table[name].to_numpy() for name in ("time_us", "sum", "count"))
+    averages_of = averages(sums, counts)
+    # Different doubles are of different averages, in the same order: the highest averages have the highest doubles.
+    least = np.unique(averages_of)[-limit:][:1]
+    firsts: dict[Fraction, int] = {}
+    for place in np.flatnonzero(averages_of >= least).tolist():
+        firsts.setdefault(Fraction(int(sums[place]), int(counts[place])), place)
+    highest = [firsts[average] for average in sorted(firsts, reverse=True)[:limit]]
+    return [TopHour(int(starts_us[place]), float(averages_of[place]), int(counts[place])) for place in highest]
 
 
 def page_after(members: Sequence[CohortMember], cursor: str | None) -> Sequence[CohortMember]:
@@ -299,6 +289,16 @@ def born_by(min_age: int, on: date) -> date:
 def touched_minutes(period: TimeRange) -> int:
     """How many UTC minutes the period touches, the cut ones at its ends included: what coverage is a share of."""
     return period.widened(MINUTE_US).length_us // MINUTE_US
+
+
+def _period(question: CohortQuestion | TopHoursQuestion) -> AskedPeriod:
+    return asked_period(
+        _typed(question.date_from, question.start_field),
+        _typed(question.date_to, question.end_field),
+        question.tz,
+        start_field=question.start_field,
+        end_field=question.end_field,
+    )
 
 
 def _known_genders(genders: Collection[str] | None) -> frozenset[str] | None:
