@@ -14,7 +14,7 @@ START_US = 19_000 * DAY_US - 30 * SECOND_US  # across midnight
 
 
 def arrived(seed: int, count: int, *, people: int = 5, far: int = 0) -> Rows:
-    """Rows mostly in order of time, some late, some again, `far` of them far away; `origin` numbers them."""
+    """Rows mostly in order of time, some late or again, `far` of them days away; `origin` numbers them."""
     rng = np.random.default_rng(seed)
     times_us = START_US + np.arange(count) // 4 * SECOND_US
     late = rng.random(count) < 0.2

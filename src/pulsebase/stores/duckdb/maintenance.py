@@ -17,6 +17,7 @@ import duckdb
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US
+from pulsebase.stores.duckdb.compaction import Compaction
 from pulsebase.stores.duckdb.database import Database, State, read_state
 from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Journal
@@ -99,6 +100,8 @@ class Maintenance:
         self.merge_seconds = 0.0
         #: The people for whom quarters of an hour are to be kept from the next round on.
         self.wanted_quarters: set[int] = set()
+        self._compaction = Compaction(parts.hour_sizes)
+        self._compacting = threading.Lock()  # taken before the right to write the database
         self._newest_us = 0
         self._scattered = 0
         self._wake = threading.Event()
@@ -166,6 +169,8 @@ class Maintenance:
         """Do all that there is to do for what is staged now."""
         self.merge()
         self.build_quarters()
+        while self.compact():
+            pass
         self.checkpoint()
         self.trim_journal()
 
@@ -209,6 +214,19 @@ class Maintenance:
             self.late_rows = done.late_rows
             self._count_merge(started)
             return True
+
+    def compact(self) -> bool:
+        """Look for rows that are scattered, or bring a piece of them together; whether there may be more to do."""
+        with self._compacting:
+            with self._parts.database.reading() as connection:
+                more = self._compaction.find(connection)
+            if self._compaction.found:
+                with self._parts.database_writes:
+                    with self._parts.database.writing() as connection:
+                        self._compaction.rewrite(connection)
+                    self._compaction.done()
+                    self.checkpoint()  # so that the next piece takes the room of this one
+            return more
 
     def build_quarters(self) -> None:
         """Keep quarters of an hour for the people for whom they were asked."""
@@ -269,8 +287,15 @@ class Maintenance:
         while not self._stopping and (self.late_rows >= self._options.late_readings or idle) and self.settle_late():
             idle = idle and len(self._parts.stage) < _IDLE_ROWS
         self.build_quarters()
+        if before < self._options.merge_readings:
+            self._compact(idle=idle)
         if idle and self._parts.journal.size_bytes() > _SMALL_JOURNAL_BYTES:
             self.trim_journal()
+
+    def _compact(self, *, idle: bool) -> None:
+        """One piece while much comes in, all there is to do while little does."""
+        while not self._stopping and self.compact() and idle:
+            idle = len(self._parts.stage) < _IDLE_ROWS
 
     def _has_room(self) -> bool:
         return len(self._parts.stage) < self._options.most_unmerged
