@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pulsebase.model.errors import RejectedError, UnknownUserError
@@ -34,6 +34,7 @@ from pulsebase.query.cohorts import (
     query_users,
     top_hours,
 )
+from pulsebase.query.plan import asked_period
 from pulsebase.stores.contract import BUCKET_SCHEMA, TOTALS_SCHEMA, SeriesQuery, TotalsQuery
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.memory import MemoryStore
@@ -195,6 +196,16 @@ def many(max_examples: int) -> settings:
     return settings(max_examples=max_examples, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+def _is_period(question: CohortQuestion) -> bool:
+    try:
+        asked_period(
+            str(question.date_from), str(question.date_to), question.tz, start_field="date_from", end_field="date_to"
+        )
+    except RejectedError:
+        return False  # the end is read in the zone, the start may come with an offset
+    return True
+
+
 each_store = pytest.mark.parametrize(
     ("opened", "examples"), [(in_memory, 120), (embedded, 25)], ids=["memory", "duckdb"]
 )
@@ -228,6 +239,7 @@ def test_both_questions_agree_with_a_recomputation(opened: Callable[[], Any], ex
         question: CohortQuestion,
         limit: int,
     ) -> None:
+        assume(_is_period(question))
         kept = Kept([*first, *late], ranked, known)
         with opened() as store:
             for person in known:
