@@ -80,11 +80,11 @@ class OverviewSnapshot:
         if user_no is None:
             return None
         stored = people.get_user(self.connection, user_no)
-        extent = _of_people(self.extents([user_no])).get(user_no, Extent())
-        if stored is None and extent.readings == 0:
+        if stored is None and user_no not in dict(self._not_in_database()):
             return None  # of a commit that came after this state
         if stored is not None and stored.user_id == FORGOTTEN:
             return None
+        extent = _of_people(self.extents([user_no])).get(user_no, Extent())
         return _overview(stored or User(user_id), extent)
 
     def devices_of(self, user_id: str) -> list[DeviceOverview]:
