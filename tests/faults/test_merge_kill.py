@@ -46,9 +46,18 @@ def truth_of(script: Script) -> list[list[Any]]:
             11,
             ["DELETE FROM late", "DELETE FROM d1", "INSERT INTO d1", "INSERT OR REPLACE INTO priorities", "CHECKPOINT"],
         ),
-        (11, 16, ["write", "the second half of write", "fdatasync", "Path.unlink", "Journal.rotate", "the end"]),
+        (11, 14, ["write", "the second half of write", "fdatasync", "Journal.rotate", "the end"]),
+        (14, 15, ["CREATE OR REPLACE TEMP TABLE moved", "DELETE FROM stored", "INSERT INTO h1_dev", "Path.unlink"]),
+        (15, 17, ["CHECKPOINT", "the end"]),
     ],
-    ids=["written and merged", "merged behind late rows", "settled and decided again", "checkpointed and closed"],
+    ids=[
+        "written and merged",
+        "merged behind late rows",
+        "settled and decided again",
+        "written after",
+        "brought together",
+        "checkpointed and closed",
+    ],
 )
 def test_a_kill_at_any_step_loses_nothing_and_leaves_nothing_by_halves(
     truth: list[list[Any]], tmp_path: Path, begun: int, end: int, must_be_met: list[str]

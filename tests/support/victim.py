@@ -20,7 +20,7 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.contract import Store
-from pulsebase.stores.duckdb import database, journal
+from pulsebase.stores.duckdb import compaction, database, journal
 from pulsebase.stores.duckdb.merge import MergeBounds
 from pulsebase.stores.duckdb.stage import Stage
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
@@ -95,9 +95,18 @@ def ops() -> list[Op]:
         Op("written after", lambda store: write(store, *run_of("bob", "strap", BASE_US + 2 * HOUR_US, 5, 12_000))),
         Op("deleted again", lambda store: store.delete("eve", DAYS)),
         Op("last merge", work=lambda store: store.merge()),
+        Op("settle all", work=_settle),
         Op("checkpoint", work=lambda store: store._maintenance.checkpoint()),
         Op("close", work=lambda store: store.close()),
     ]
+
+
+def _settle(store: DuckdbStore) -> None:
+    """Also bring together what lies in more than a few places, of a size that there are few of."""
+    sizes = {"_ROW_GROUP_ROWS": 16, "_PIECE_ROWS": 100, "_SMALL_ROWS": 20, "_WINDOW_ROWS": 200, "_SCATTERED": 1}
+    for name, size in sizes.items():
+        setattr(compaction, name, size)
+    store.settle()
 
 
 def answers(store: Store) -> list[Any]:
