@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import file_cases, ingest_cases, series_cases
+from benchmarks import cohort_cases, file_cases, ingest_cases, series_cases
 from benchmarks.bench import Bench, Figures, SkippedError, bench
 from benchmarks.machine import facts
 from benchmarks.peers import PEERS
@@ -30,9 +30,13 @@ CASES: dict[str, Case] = {
     "growth": series_cases.growth,
     "disk": ingest_cases.disk,
     "files": file_cases.files,
+    "fixtures": cohort_cases.fixtures,
+    "cohort_ragged": cohort_cases.cohort_ragged,
+    "cohort_aligned": cohort_cases.cohort_aligned,
+    "top_hours": cohort_cases.top_hours,
 }
 #: What peers take part in too; the others are about us alone.
-PEER_CASES = frozenset({"json_batches", "bulk", "singles", "series_idle", "disk"})
+PEER_CASES = CASES.keys() - {"series_under_load", "growth"}
 
 _ALL: tuple[System, ...] = (Pulsebase(), *PEERS)
 SYSTEMS = {system.name: system for system in _ALL}
@@ -100,5 +104,9 @@ def summary(figures: Figures) -> str:
         for name, part in figures.items()
         if isinstance(part, dict) and "processor_s_per_million" in part
     }
+    for name in ("standard", "large"):
+        if name in figures:
+            part = figures[name]
+            shown[name] = part["latency_ms"]["all"] if "latency_ms" in part else f"{part['seconds']} s"
     shown |= {name: part["bytes_per_reading"] for name, part in figures.items() if name.startswith("at_")}
     return ", ".join(f"{name} {value}" for name, value in shown.items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import doctest
 import json
 import os
 import re
@@ -79,13 +81,16 @@ def api() -> Api:
 
 
 def commands() -> dict[str, Command]:
-    """Commands by name; those of a group by both names."""
-    group: Any = typer.main.get_command(command_line)
-    found: dict[str, Command] = {}
-    for name, command in dict(group.commands).items():
-        inside = getattr(command, "commands", None)
-        found |= {name: command} if inside is None else {f"{name} {each}": part for each, part in inside.items()}
-    return found
+    """Every command by what is typed: `serve`, `users list`."""
+    return dict(commands_of(typer.main.get_command(command_line)))
+
+
+def commands_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Command]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
 
 
 def setting_names() -> set[str]:
@@ -145,8 +150,10 @@ def test_every_parameter_is_documented(api: Api) -> None:
 
 def test_every_command_is_documented_with_its_options() -> None:
     sections = (REFERENCE / "cli.md").read_text().split("\n## pulsebase ")[1:]
-    documented = {re.match(r"[a-z ]*[a-z]", section)[0]: section for section in sections}  # type: ignore[index]
     known = commands()
+    titles = {section: section.splitlines()[0] for section in sections}
+    # A title is a command and what it takes: USER_ID, FILE...
+    documented = {re.split(r" (?=[A-Z\[])", title)[0]: section for section, title in titles.items()}
     assert documented.keys() == known.keys()
     for name, command in known.items():
         options = {option for each in command.params for option in each.opts if option.startswith("--")}
@@ -209,9 +216,10 @@ def test_a_document_names_commands_that_exist(path: Path) -> None:
 
 @each_document
 def test_a_document_names_routes_that_exist(path: Path, api: Api) -> None:
-    paths = {route.split()[1] for route in api.routes}
-    prefixes = {"/v1", "/v1/admin"}
-    assert {found.rstrip("/") for found in re.findall(r"(?<!\w)/v1[\w/-]*", path.read_text())} <= paths | prefixes
+    paths = {route.split()[1] for route in api.routes} | {"/v1", "/v1/admin"}
+    templates = [re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))) for template in paths]
+    named = {found.rstrip("/") for found in re.findall(r"(?<!\w)/v1[\w/{}-]*", path.read_text())}
+    assert {name for name in named if not any(template.fullmatch(name) for template in templates)} == set()
 
 
 # --- what a document shows was run ---------------------------------------------------------------------------------
@@ -288,6 +296,17 @@ def test_the_commands_of_a_document_give_the_output_shown(path: Path, tmp_path: 
         for command, shown in examples(path):
             output = place.run(command)
             assert agrees(shown, output), f"{command}\n--- shown\n{shown}\n--- given\n{output}"
+    hold_session(path, tmp_path)  # with the server stopped: a program opens the store by itself
+
+
+def hold_session(path: Path, folder: Path) -> None:
+    """Run the `pycon` blocks of a document as one Python session, on what its commands left behind."""
+    text = "\n".join(re.findall(r"```pycon\n(.*?)```", path.read_text(), re.DOTALL))
+    session = doctest.DocTestParser().get_doctest(text, {}, name_of(path), str(path), 0)
+    said: list[str] = []
+    with contextlib.chdir(folder):
+        results = doctest.DocTestRunner(verbose=False).run(session, out=said.append)
+    assert results.failed == 0, "".join(said)
 
 
 def test_every_v1_route_also_answers_without_v1(api: Api, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pulsebase.ingest import Candidates, ReadingRules, validate
-from pulsebase.ingest.validate import NO_CONFIDENCE, stored_values
+from pulsebase.ingest import Candidates, Decoded, ReadingRules, validate
+from pulsebase.ingest.validate import readable, stored_values
+from pulsebase.model.readings import NO_CONFIDENCE
 
 NOW_US = 1_700_000_000_000_000
 RULES = ReadingRules(now_us=lambda: NOW_US)
@@ -82,3 +83,19 @@ def test_what_is_left_is_a_batch_in_the_order_of_the_request() -> None:
 
 def test_nothing_good_is_no_batch() -> None:
     assert validate(candidates(values=[1.0]), RULES, 1).accepted is None
+
+
+def test_decoded_rows_made_readable_first_have_the_same_verdict() -> None:
+    users: list[str | int] = ["ann", "no id", "bob", 7, "ann", "ann"]
+    devices = ["watch", "watch", "", "watch", "strap", "watch"]
+    times = ["2023-01-01T00:00:00Z", "2023-01-01T00:00:00Z", "nonsense", "2023-01-01", "2023-01-01T00:00:00Z", "never"]
+    decoded = Decoded.of(users, devices, times, [60.0, 61.0, 62.0, 63.0, 500.0, 65.0], [None, 1, 2, 3, 0, 9], 100)
+    at_once = validate(decoded, RULES, 1)
+    rows, unread = readable(decoded)
+    assert [error.index for error in unread] == [101, 102, 103, 105]
+    verdict = validate(rows, RULES, 1)
+    assert sorted([*unread, *verdict.errors], key=lambda error: error.index or 0) == at_once.errors
+    assert at_once.accepted is not None
+    assert verdict.accepted is not None
+    assert verdict.accepted.table.equals(at_once.accepted.table)
+    assert list(verdict.accepted.users) == ["ann"]

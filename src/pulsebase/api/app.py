@@ -15,13 +15,25 @@ from pulsebase.api import errors
 from pulsebase.api.doors import Doors
 from pulsebase.api.guard import Guard, Shortcut
 from pulsebase.api.page import mount_page
-from pulsebase.api.routes import admin, bulk, exports, imports, readings, series, service, users
+from pulsebase.api.people import People
+from pulsebase.api.routes import (
+    admin,
+    bulk,
+    cohorts,
+    devices,
+    exports,
+    imports,
+    readings,
+    series,
+    service,
+    users,
+)
 from pulsebase.api.schemas import Problem
 from pulsebase.api.services import Services
 from pulsebase.model.errors import RejectedError, shown_name
 
 Application = FastAPI
-_REPEATABLE = frozenset({"user_ids"})
+_REPEATABLE = frozenset({"user_ids", "gender"})
 PAGE_FOLDER = Path(__file__).parent / "page"
 
 
@@ -37,11 +49,14 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     app.include_router(service.router(services))
     doors = Doors(services)
+    people = People(services.store)
     routers = (
         readings.router(services, doors),
         bulk.router(services),
         series.router(services),
-        users.router(services),
+        users.router(services, people),
+        devices.router(services, people),
+        cohorts.router(services),
         imports.router(services),
         exports.router(services),
     )
@@ -50,7 +65,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         # The same at the root, for callers of the older paths.
         app.include_router(router, include_in_schema=False)
     app.include_router(bulk.line_protocol_router(services))
-    app.include_router(admin.router(services), prefix="/v1")
+    app.include_router(admin.router(services, people), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -74,7 +89,8 @@ async def _refuse_repeated_parameters(request: Request) -> None:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        wanted = [(model, "validation") for model in readings.BODY_SCHEMAS] + [(Problem, "serialization")]
+        bodies = (*readings.BODY_SCHEMAS, *users.BODY_SCHEMAS, *devices.BODY_SCHEMAS)
+        wanted = [(model, "validation") for model in bodies] + [(Problem, "serialization")]
         _, definitions = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
         document["components"]["schemas"] |= definitions["$defs"]
         _answer_problems(document)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pulsebase.api.arrowstream import BoundedMessages
 from pulsebase.api.errors import ProblemError
 from pulsebase.api.streaming import BodyStream
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
@@ -17,7 +18,7 @@ from pulsebase.model.errors import StoreUnavailableError
 
 #: The bytes of a Parquet body that are handed on at a time.
 _PIECE_BYTES = 4 << 20
-#: The largest record batch of an Arrow stream, which has to be in memory whole.
+#: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
 _RECORD_BATCH_BYTES = 256 << 20
 
 
@@ -41,40 +42,13 @@ def blocks_of(body: BodyStream, media_type: str) -> Iterator[Block]:
 
 def _arrow(body: BodyStream) -> Iterator[Block]:
     try:
-        stream = pa.ipc.open_stream(pa.PythonFile(_BoundedReads(body), mode="r"))
+        stream = pa.ipc.open_stream(pa.PythonFile(BoundedMessages(body, _RECORD_BATCH_BYTES), mode="r"))
         check_columns(stream.schema.names)
         yield from blocks_of_batches(iter(stream))
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
     if body.read(1):
         raise ProblemError("malformed-body", "more follows behind the end of the Arrow stream")
-
-
-class _BoundedReads:
-    """A body for Arrow, which asks for a record batch at once."""
-
-    def __init__(self, body: BodyStream) -> None:
-        self._body = body
-        self.closed = False
-
-    def read(self, size: int) -> bytes:
-        """As the body's.
-
-        Raises:
-            ProblemError: more is asked for than a record batch may hold.
-        """
-        if size > _RECORD_BATCH_BYTES:
-            detail = f"a record batch is larger than {_RECORD_BATCH_BYTES} bytes; write smaller ones"
-            raise ProblemError("body-too-large", detail)
-        return self._body.read(size)
-
-    def readable(self) -> bool:
-        """For Arrow, which asks."""
-        return True
-
-    def close(self) -> None:
-        """For Arrow, which closes what it has read."""
-        self.closed = True
 
 
 def _parquet(body: BodyStream) -> Iterator[Block]:

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from pulsebase.api.errors import ProblemError
+from pulsebase.ingest import Candidates, Decoded
 from pulsebase.ingest.items import Parsed, ReadingIn, columns_of, parse_item, parse_items
-from pulsebase.ingest.validate import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, shown_name
+from pulsebase.model.identifiers import identifier_problem
 
 MAX_BATCH = 1_000
 
@@ -42,7 +43,7 @@ def decode_single(body: bytes) -> Parsed:
     return parsed
 
 
-def decode_batch(body: bytes) -> tuple[Candidates, list[FieldError], int]:
+def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], int]:
     """Up to `MAX_BATCH` readings: those that could be read, the refusals of those that could not, and how many came.
 
     Raises:
@@ -59,6 +60,34 @@ def decode_batch(body: bytes) -> tuple[Candidates, list[FieldError], int]:
     _check_length(len(items))
     candidates, errors = parse_items(items)
     return candidates, errors, len(items)
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """A JSON object, with whatever fields it has.
+
+    Raises:
+        ProblemError: the body is no JSON.
+        RejectedError: it is no object.
+    """
+    found = _loads(body)
+    if not isinstance(found, dict):
+        raise RejectedError.of("body", "must be an object")
+    return found
+
+
+def identifier_in(fields: dict[str, Any], name: str) -> str:
+    """Take an id out of the fields of an object.
+
+    Raises:
+        RejectedError: it is missing, or no id.
+    """
+    if name not in fields:
+        raise RejectedError.of(name, "is required")
+    value = fields.pop(name)
+    problem = identifier_problem(value)
+    if problem is not None:
+        raise RejectedError.of(name, problem)
+    return str(value)
 
 
 def _check_length(count: int) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
 from pulsebase.ingest.items import Parsed, columns_of_parsed
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
 from pulsebase.model.errors import FieldError
+from pulsebase.model.readings import NO_CONFIDENCE
 
 MEASUREMENT = "heart_rate"
 #: The device of lines that name none.
@@ -82,7 +83,7 @@ def _point(number: int, line: str, precision: str, now_us: int) -> Parsed:
     confidence = NO_CONFIDENCE
     if "confidence" in fields:
         stated = _number("confidence", fields["confidence"])
-        confidence = int(stated) if stated in (0, 1, 2, 3) else 100
+        confidence = int(stated) if stated in (0, 1, 2, 3) else NOT_A_CONFIDENCE
     time_us = now_us if match["time"] is None else int(match["time"]) * _NS_OF[precision] // 1_000
     bounded = max(-1, min(time_us, 1 << 62))  # refused as lying before 1970, or in the future
     return number, tags["user_id"], tags.get("device_id", DEVICE_ID), bounded, _number("bpm", fields["bpm"]), confidence

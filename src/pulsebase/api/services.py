@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.query.cohorts import CohortService
 from pulsebase.query.series import SeriesService
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Services:
     ingestor: Ingestor
     rules: ReadingRules
     series: SeriesService
+    cohorts: CohortService
     push_origin: int
     imports: ImportJobs
     options: BorderOptions

@@ -12,19 +12,18 @@ from typing import Any, TextIO
 
 import httpx2 as httpx
 import msgspec
-import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from pulsebase.api.encode import stream_bytes
+from pulsebase.cli.blocks import store_block
 from pulsebase.cli.session import answer_of, session
 from pulsebase.etl.extract.packed import paths_in
 from pulsebase.etl.extract.parts import FileOwner
-from pulsebase.etl.import_jobs import IMPORT_KIND, origin_name
+from pulsebase.etl.import_jobs import origin_name
 from pulsebase.etl.importer import FileResult, Importer, Watcher
-from pulsebase.ingest.validate import Candidates
+from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.summaries import DailySummary
@@ -96,8 +95,7 @@ class _HttpSink:
         self.number: int | None = None
 
     def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
-        parameters = {"kind": IMPORT_KIND, "name": self._name}
-        answer = answer_of(self._client.post("/v1/admin/readings", params=parameters, content=_arrow(rows)))
+        answer = store_block(self._client, self._name, rows)
         self.number = answer["import_id"]
         errors = [FieldError(entry["field"], entry["reason"], entry["index"]) for entry in answer["errors"]]
         return answer["accepted"], errors
@@ -197,24 +195,6 @@ def _rejects_file(path: Path | None) -> Iterator[TextIO | None]:
         raise StopError(f"--rejects: {path}: {error.strerror}") from error
     with file:
         yield file
-
-
-def _arrow(rows: Candidates) -> bytes:
-    table = pa.table(
-        {
-            "user_id": _dictionary(rows.user_ids),
-            "device_id": _dictionary(rows.device_ids),
-            "time_us": rows.times_us,
-            "value": rows.values,
-            "confidence": rows.confidences,
-            "position": rows.positions,
-        }
-    )
-    return stream_bytes(table)
-
-
-def _dictionary(ids: Sequence[str] | pa.DictionaryArray) -> pa.DictionaryArray:
-    return ids if isinstance(ids, pa.DictionaryArray) else pa.array(ids, pa.string()).dictionary_encode()
 
 
 def _say_red(out: Console, text: str) -> None:

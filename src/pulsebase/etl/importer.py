@@ -11,7 +11,7 @@ from pulsebase.etl.extract.kinds import Kind, kind_of, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
 from pulsebase.etl.extract.parts import FileOwner, Part, SummaryBlock
 from pulsebase.ingest.blocks import MalformedError
-from pulsebase.ingest.validate import Candidates
+from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.summaries import DailySummary
 

@@ -133,7 +133,7 @@ class ImportSink:
             self._write(verdict.accepted)
             written = len(verdict.accepted)
         telemetry.INGEST_ACCEPTED.labels(source=_IMPORT).inc(written)
-        for name, count in Counter(error.field for error in verdict.errors).items():
+        for name, count in verdict.refusals.by_field().items():
             telemetry.INGEST_REJECTED.labels(source=_IMPORT, field=name).inc(count)
         return written, verdict.errors
 

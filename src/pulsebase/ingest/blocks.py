@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pulsebase.ingest.validate import Candidates
+from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, PulsebaseError
 from pulsebase.model.metrics import HEART_RATE
 

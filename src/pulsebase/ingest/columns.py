@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, REQUIRED, Block
-from pulsebase.ingest.items import times_us
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
+from pulsebase.ingest.times import read_times
 from pulsebase.model.errors import FieldError, RejectedError, shown_name
 from pulsebase.model.metrics import HEART_RATE
-from pulsebase.model.timerange import parse_reading_time
+from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
@@ -79,26 +79,19 @@ def check_columns(names: Sequence[str]) -> None:
         raise RejectedError(errors)
 
 
-def _ids(column: pa.Array, name: str) -> pa.DictionaryArray:
+def _ids(column: pa.Array, name: str) -> Ids:
+    """A column without nulls."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_integer(kind):
-        column = column.cast(kind).cast(pa.string())
-    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+    if not (pa.types.is_integer(kind) or _is_text(kind)):
         raise RejectedError.of(name, "must be a column of texts or integers")
-    if pa.types.is_dictionary(column.type):
-        return _used(column.cast(pa.dictionary(pa.int32(), pa.string())))
-    return column.cast(pa.string()).dictionary_encode()
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    texts = column.dictionary.cast(pa.string()).to_pylist()
+    return Ids(column.indices.to_numpy(zero_copy_only=False), texts)
 
 
-def _used(ids: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The same without the texts that no row has: whoever is only in the dictionary sent nothing."""
-    codes = ids.indices.to_numpy(zero_copy_only=False)
-    used = np.zeros(len(ids.dictionary), np.bool_)
-    used[codes] = True
-    if used.all():
-        return ids
-    moved = (np.cumsum(used) - 1).astype(np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(moved[codes]), ids.dictionary.filter(pa.array(used)))
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:
@@ -107,29 +100,17 @@ def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:
     if pa.types.is_timestamp(kind):
         ticks = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         return (ticks // 1_000 if kind.unit == "ns" else _scaled(ticks, _US_OF[kind.unit])), []
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+    if not _is_text(kind):
         raise RejectedError.of("timestamp", "must be a column of timestamps or of ISO 8601 texts")
-    texts = column.fill_null("").to_pylist()
-    try:
-        return times_us(texts), []
-    except (ValueError, OverflowError):
-        return _times_one_by_one(texts)
+    return read_times(column.fill_null("").to_pylist())
 
 
 def _scaled(ticks: _Integers, factor: int) -> _Integers:
     """Coarser ticks in microseconds; those beyond the numbers stay beyond what is accepted."""
+    if factor == 1:
+        return ticks
     most = (1 << 62) // factor
     return np.clip(ticks, -most, most) * factor
-
-
-def _times_one_by_one(texts: Sequence[str]) -> tuple[_Integers, list[tuple[int, str]]]:
-    times, unread = np.zeros(len(texts), np.int64), []
-    for row, text in enumerate(texts):
-        try:
-            times[row] = parse_reading_time(text)
-        except (ValueError, OverflowError) as error:
-            unread.append((row, str(error)))
-    return times, unread
 
 
 def _numbers(column: pa.Array) -> _Floats:
@@ -147,6 +128,10 @@ def _confidences(batch: pa.RecordBatch) -> npt.NDArray[np.int8]:
         return np.full(batch.num_rows, NO_CONFIDENCE, np.int8)
     if not pa.types.is_integer(column.type):
         raise RejectedError.of("confidence", "must be a column of integers")
+    stated_range = pc.min_max(column).as_py()
+    if stated_range["min"] is None or (stated_range["min"] >= 0 and stated_range["max"] <= 3):
+        codes: npt.NDArray[np.int8] = column.cast(pa.int8()).fill_null(NO_CONFIDENCE).to_numpy()
+        return codes
     wide = column.cast(pa.int64(), safe=False).fill_null(NO_CONFIDENCE).to_numpy()
     stated = column.is_valid().to_numpy(zero_copy_only=False)
-    return np.where(stated & ((wide < 0) | (wide > 3)), 100, wide).astype(np.int8)
+    return np.where(stated & ((wide < 0) | (wide > 3)), NOT_A_CONFIDENCE, wide).astype(np.int8)

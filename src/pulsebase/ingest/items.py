@@ -1,7 +1,7 @@
 """Readings that came as JSON objects, as columns of candidates.
 
-Where all objects fit, columns are made at once; `parse_items` goes through them one by one, so that a bad one is
-refused by name and the rest is kept.
+Where all objects fit, columns are made at once (`columns_of`); `parse_items` goes through them one by one, so that a
+bad one is refused by name and the rest is kept.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates, Decoded
 from pulsebase.model.errors import FieldError, shown_name
 from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import parse_reading_time
 
 
@@ -46,18 +46,19 @@ def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidat
 Parsed = tuple[int, str, str, int, float, int]
 
 
-def columns_of(readings: Sequence[ReadingIn]) -> Candidates:
+def columns_of(readings: Sequence[ReadingIn], first_position: int = 0) -> Decoded:
     """Decoded readings as columns.
 
     Raises:
-        ValueError: one of the times is none.
+        ValueError: they have to be looked at one by one.
     """
-    return Candidates(
-        _id_texts([reading.user_id for reading in readings]),
-        _id_texts([reading.device_id for reading in readings]),
-        times_us([reading.timestamp for reading in readings]),
-        np.array([reading.heart_rate for reading in readings], np.float64),
-        confidence_codes([reading.confidence for reading in readings]),
+    return Decoded.of(
+        [reading.user_id for reading in readings],
+        [reading.device_id for reading in readings],
+        [reading.timestamp for reading in readings],
+        [reading.heart_rate for reading in readings],
+        [reading.confidence for reading in readings],
+        first_position,
     )
 
 
@@ -75,55 +76,11 @@ def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
     )
 
 
-def times_us(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Microseconds since 1970 of ISO 8601 times; whole columns of `2024-01-15T10:00:00Z` are read at once.
-
-    Raises:
-        ValueError: one of the texts is no time.
-    """
-    fast = _times_of_one_form(texts)
-    return fast if fast is not None else np.array([parse_reading_time(text) for text in texts], np.int64)
-
-
-_FORM = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
-_DIGITS = ord("0") == _FORM
-
-
-def _times_of_one_form(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """The column if every text has the form `2024-01-15T10:00:00Z` and names a time that exists, else None."""
-    if set(map(len, texts)) != {len(_FORM)}:
-        return None
-    try:
-        raw = "".join(texts).encode("ascii")
-    except UnicodeEncodeError:
-        return None
-    letters = np.frombuffer(raw, np.uint8).reshape(len(texts), len(_FORM))
-    digits = letters - np.uint8(ord("0"))
-    if not (np.where(_DIGITS, digits <= 9, letters == _FORM)).all():
-        return None
-    naive = letters[:, :19].tobytes()
-    try:
-        times = np.frombuffer(naive, "S19").astype("datetime64[s]").astype(np.int64) * 1_000_000
-    except ValueError:
-        return None
-    return times if (times >= 0).all() else None  # NumPy knows a year 0, which the rest of the world does not
-
-
-def _id_texts(ids: list[str | int]) -> list[str]:
-    return ids if set(map(type, ids)) == {str} else list(map(str, ids))  # type: ignore[return-value]
-
-
-def confidence_codes(values: Sequence[int | None]) -> npt.NDArray[np.int8]:
-    """Confidences as columns keep them: -1 for none; what is no confidence becomes a number that validation refuses."""
-    codes = {value: _confidence_code(value) for value in set(values)}
-    return np.fromiter(map(codes.__getitem__, values), np.int8, len(values))
-
-
 def _confidence_code(value: int | None) -> int:
     """-1 for none; anything that is no confidence becomes a number that validation refuses."""
     if value is None:
         return NO_CONFIDENCE
-    return value if 0 <= value <= 3 else 100
+    return value if 0 <= value <= 3 else NOT_A_CONFIDENCE
 
 
 class _FaultError(Exception):

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
 from pulsebase.ingest.columns import check_columns
 from pulsebase.ingest.items import ReadingIn, columns_of, parse_items
-from pulsebase.ingest.validate import Candidates
+from pulsebase.ingest.validate import readable
 from pulsebase.model.metrics import HEART_RATE
 
 #: Bytes read at a time.
@@ -41,8 +40,8 @@ def ndjson_blocks(body: Readable) -> Iterator[Block]:
     for text in _line_pieces(body):
         try:
             readings = decoder.decode_lines(text)
-            candidates = columns_of(readings)
-            yield _positioned(Block(candidates, [], len(readings)), position)
+            candidates, errors = readable(columns_of(readings, position))
+            yield Block(candidates, errors, len(readings))
             position += len(readings)
         except (msgspec.DecodeError, ValueError, OverflowError):
             items = [_json_line(line) for line in text.split(b"\n") if line.strip()]
@@ -73,13 +72,6 @@ def csv_blocks(body: Readable) -> Iterator[Block]:
         position += len(items)
     if names is None:
         raise MalformedError("the body is empty; the first line names the columns")
-
-
-def _positioned(block: Block, position: int) -> Block:
-    rows = block.candidates
-    positions = np.arange(position, position + len(rows))
-    moved = Candidates(rows.user_ids, rows.device_ids, rows.times_us, rows.values, rows.confidences, positions)
-    return Block(moved, block.errors, block.total)
 
 
 def _line_pieces(body: Readable) -> Iterator[bytes]:

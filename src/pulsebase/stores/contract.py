@@ -125,6 +125,7 @@ class SeriesQuery:
         limit: at most this many rows; one more row than that raises `TooManyRowsError`.
         cancellation: stops the query when it is taken back, with `QueryCancelledError`.
         timeout_s: the time after which the query is cancelled; None for no limit.
+        kind: what the question is called where questions are timed; it changes no answer.
     """
 
     user_id: str
@@ -136,6 +137,7 @@ class SeriesQuery:
     limit: int | None = None
     timeout_s: float | None = None
     cancellation: Cancellation | None = None
+    kind: str = "series"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +225,19 @@ class Registry(Protocol):
     def put_user(self, user: User) -> None:
         """Create the person or replace what is known of them."""
 
+    def put_users(self, users: Sequence[User]) -> None:
+        """Create the people or replace what is known of them, all or none; of the same id the last one holds."""
+
     def put_priority(self, priority: DevicePriority) -> None:
         """Set a device's priority from an instant on; the same person, device and instant again replaces it.
 
         Every answer for that person changes with it, at once. Unknown people and devices come into being.
+        """
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        """Take every setting of a device's priority for a person back: the default holds at all times; how many went.
+
+        Every answer for that person changes with it, at once. A person or device that is not known stays so.
         """
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
@@ -266,6 +277,9 @@ class Reader(Protocol):
             QueryCancelledError: the query was taken back.
         """
 
+    def knows(self, user_id: str) -> bool:
+        """Whether somebody has this id. Every question begins with it, so it is quick."""
+
     def user(self, user_id: str) -> User | None:
         """The person, or None if nobody of that id is known."""
 
@@ -296,7 +310,7 @@ class Reader(Protocol):
         Batches have `READING_SCHEMA` and at most `EXPORT_BATCH_READINGS` rows, each of one UTC day; days ascend. Of a
         day a person's readings lie together, and those of each device by time. Memory does not grow with the number of
         readings. All batches are of one state, that of the moment the first is asked for, which the store holds until
-        the iterator ends or is closed.
+        the iterator ends or is closed; but who is removed meanwhile is left out of what follows.
         """
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:

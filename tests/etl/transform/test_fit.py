@@ -47,7 +47,7 @@ def read(data: bytes, device_id: str | None = None) -> tuple[list[tuple[int, flo
 def device_of(data: bytes) -> set[str]:
     found: set[str] = set()
     for block in heart_rates(data, "ann", None):
-        found |= set(block.candidates.device_ids.to_pylist())  # type: ignore[union-attr]
+        found |= set(block.candidates.device_ids)
     return found
 
 

@@ -12,9 +12,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from pulsebase.api.body import read_body
+from pulsebase.api.body import read_body, require_json
+from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import ARROW, JSON, arrow_stream, stream_bytes
 from pulsebase.api.errors import ProblemError, field_errors
+from pulsebase.api.people import People
 from pulsebase.api.schemas import (
     Accepted,
     BackupFolder,
@@ -25,11 +27,13 @@ from pulsebase.api.schemas import (
     NoParameters,
     OriginParameters,
     Statement,
+    StoredPeople,
 )
 from pulsebase.api.services import Services, came_by_socket
 from pulsebase.etl.load import ImportSink, put_together
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import RejectedError
+from pulsebase.model.readings import Ids
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import LAST_END_US, MAX_US, TimeRange, format_us, parse_range, zone_named
 from pulsebase.stores.contract import Embedded
@@ -42,7 +46,7 @@ def _owner_only(request: Request) -> None:
         raise ProblemError("not-found", "there is no such route")
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, people: People) -> APIRouter:
     """Under `/v1/admin`; unknown to anybody who does not come by the socket."""
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(_owner_only)])
 
@@ -66,11 +70,16 @@ def router(services: Services) -> APIRouter:
         table = _embedded(services).select(question.statement, limits.max_rows, limits.timeout_s)
         return Response(stream_bytes(table), media_type=ARROW)
 
+    @routes.post("/settle", status_code=204, response_model=None)
+    def settle(_: Annotated[NoParameters, Query()]) -> Response:
+        """Bring what the store does in the background with the readings stored so far to its end."""
+        services.store.settle()
+        return Response(status_code=204)
+
     @routes.post("/readings", status_code=202, response_model=BlockStored)
     async def store_readings(request: Request, origin: Annotated[OriginParameters, Query()]) -> Response:
-        """Store one block of an import: an Arrow stream of `user_id`, `device_id`, `time_us`, `value`, `confidence`
-        (-1 for
-        none) and `position`, the place that refusals name. The whole block is one commit.
+        """Store one block of an import: an Arrow stream of `user_id` and `device_id` (in dictionaries), `time_us`,
+        `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit.
         """
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
         answer = await run_in_threadpool(_store_block, services, body, origin)
@@ -96,6 +105,16 @@ def router(services: Services) -> APIRouter:
             services.series.require(user_id)
         batches = services.store.export(_export_range(asked), asked.user_ids)
         return StreamingResponse(arrow_stream(batches), media_type=ARROW)
+
+    @routes.post("/users", response_model=StoredPeople)
+    async def store_people(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
+        """Create or replace the people of an import, all or none: `{"users": [{"user_id", …}, …]}` with the fields of
+        `POST /users`.
+        """
+        require_json(request)
+        body = decode_object(await read_body(request, _BLOCK_LIMIT_BYTES))
+        stored = await run_in_threadpool(people.put_all, body)
+        return Response(msgspec.json.encode({"stored": stored}), media_type=JSON)
 
     return routes
 
@@ -124,20 +143,14 @@ def _store_block(services: Services, body: bytes, origin: OriginParameters) -> d
     return {"status": "accepted"} | counts | {"errors": field_errors(errors), "import_id": number}
 
 
-def _one_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    if not pa.types.is_dictionary(column.type):
-        raise TypeError
-    return column.cast(pa.dictionary(pa.int32(), pa.string())).unify_dictionaries().combine_chunks()
-
-
 def _candidates(body: bytes) -> Candidates:
     try:
         table = pa.ipc.open_stream(body).read_all()
         if any(column.null_count for column in table.columns):
             raise ValueError
         return Candidates(
-            _one_dictionary(table["user_id"]),
-            _one_dictionary(table["device_id"]),
+            _ids(table["user_id"]),
+            _ids(table["device_id"]),
             table["time_us"].to_numpy().astype(np.int64),
             table["value"].to_numpy().astype(np.float64),
             table["confidence"].to_numpy().astype(np.int8),
@@ -145,3 +158,13 @@ def _candidates(body: bytes) -> Candidates:
         )
     except (pa.ArrowException, KeyError, ValueError, TypeError):
         raise ProblemError("malformed-body", "the body is not an Arrow stream of readings") from None
+
+
+def _ids(column: pa.ChunkedArray) -> Ids:
+    """The ids of a body with one list of texts."""
+    if not pa.types.is_dictionary(column.type):
+        raise TypeError
+    ids = column.unify_dictionaries().combine_chunks().cast(pa.dictionary(pa.int32(), pa.string()))
+    if ids.dictionary.null_count:
+        raise ValueError
+    return Ids(ids.indices.to_numpy(), ids.dictionary.to_pylist())

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from pulsebase.api.encode import Pieces
-from pulsebase.api.schemas import Identifier, NoParameters
+from pulsebase.api.schemas import NoParameters, PathIdentifier
 from pulsebase.api.services import Services
 from pulsebase.model.timerange import MAX_US, TimeRange, format_us
 from pulsebase.model.users import DevicePriority
@@ -32,7 +32,9 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["people"])
 
     @routes.get("/users/{user_id}/export", response_model=None, response_class=Response, responses=_ANSWER)
-    def export_person(user_id: Annotated[Identifier, Path()], _: Annotated[NoParameters, Query()]) -> StreamingResponse:
+    def export_person(
+        user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]
+    ) -> StreamingResponse:
         """Everything of one person as a zip: `readings.ndjson`, which `pulsebase import` reads, `profile.json`,
         `priorities.json` and `summaries.json`.
         """

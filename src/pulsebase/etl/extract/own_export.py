@@ -15,6 +15,7 @@ from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
 from pulsebase.ingest.columns import blocks_of_batches, check_columns
 from pulsebase.ingest.lines import csv_blocks, ndjson_blocks
 from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.readings import Ids
 
 _PIECE_BYTES = 4 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -73,6 +74,6 @@ def _counted_from_one(blocks: Iterator[Block], owner: FileOwner) -> Iterator[Blo
         positions = np.arange(len(rows)) if rows.positions is None else rows.positions
         rows = replace(rows, positions=positions + 1)
         if owner.device_id is not None:
-            rows = replace(rows, device_ids=[owner.device_id] * len(rows))
+            rows = replace(rows, device_ids=Ids.repeated(owner.device_id, len(rows)))
         errors = [replace(error, index=None if error.index is None else error.index + 1) for error in block.errors]
         yield Block(rows, errors, block.total)

@@ -13,12 +13,12 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from pulsebase.etl.transform.civil import Ints, Mask, clock_us, letters_of, number
 from pulsebase.ingest.blocks import Block
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
+from pulsebase.model.readings import NO_CONFIDENCE, Ids
 from pulsebase.model.timerange import SECOND_US
 
 RECORD_TYPE = "HKQuantityTypeIdentifierHeartRate"
@@ -63,8 +63,8 @@ def heart_rates(records: Records, first: int, user_id: str, device_id: str | Non
             errors += [FieldError(name, reason, int(place)) for place in places[mask]]
         errors.sort(key=lambda error: error.index or 0)
     count = int(good.sum())
-    users = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([user_id], pa.string()))
-    devices = _devices(records.sources, device_id).filter(pa.array(good))
+    users = Ids.repeated(user_id, count)
+    devices = _devices(records.sources, device_id).take(np.flatnonzero(good))
     confidences = np.full(count, NO_CONFIDENCE, np.int8)
     rows = Candidates(users, devices, times_us[good], values[good], confidences, places[good])
     return Block(rows, errors, len(records))
@@ -76,11 +76,8 @@ def device_of(source: str) -> str:
     return _NO_ID.sub("-", source).strip("-")[:_LONGEST_ID] or DEVICE_ID
 
 
-def _devices(sources: Sequence[str], device_id: str | None) -> pa.DictionaryArray:
-    codes: dict[str, int] = {}
-    ids = [device_id] * len(sources) if device_id else list(map(device_of, sources))
-    indices = [codes.setdefault(each, len(codes)) for each in ids]
-    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(list(codes), pa.string()))
+def _devices(sources: Sequence[str], device_id: str | None) -> Ids:
+    return Ids.repeated(device_id, len(sources)) if device_id else Ids.of(list(map(device_of, sources)))
 
 
 def _times(texts: Sequence[str]) -> tuple[Ints, Mask]:

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
+from pulsebase.model.readings import NO_CONFIDENCE, Ids
 from pulsebase.model.timerange import SECOND_US
 
 #: 1989-12-31T00:00:00Z, from which FIT counts seconds.
@@ -69,14 +69,9 @@ class _Found:
         """What was found as a block, and begin anew. Times that are not of any clock are refused."""
         errors = [FieldError("timestamp", "counts from when the device was switched on", at) for at in self.relative]
         count = len(self.times_s)
-        ids = [user_id, device_id or self.device_id]
-        users, devices = (
-            pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text], pa.string()))
-            for text in ids
-        )
         rows = Candidates(
-            users,
-            devices,
+            Ids.repeated(user_id, count),
+            Ids.repeated(device_id or self.device_id, count),
             (np.array(self.times_s, np.int64) + EPOCH_S) * SECOND_US,
             np.array(self.bpm, np.float64),
             np.full(count, NO_CONFIDENCE, np.int8),

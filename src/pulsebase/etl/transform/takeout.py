@@ -14,13 +14,12 @@ from typing import TypeVar
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from pulsebase.etl.transform.civil import Ints, Mask, clock_us, letters_of, number
 from pulsebase.ingest.blocks import Block
-from pulsebase.ingest.items import confidence_codes
-from pulsebase.ingest.validate import Candidates
+from pulsebase.ingest.candidates import Candidates, confidence_codes
 from pulsebase.model.errors import FieldError
+from pulsebase.model.readings import Ids
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 
 #: Names the vendor's own values beside ours and other people's.
@@ -84,7 +83,7 @@ def heart_rates(text: bytes, first: int, user_id: str, device_id: str) -> Block:
     if not good.all():
         errors += [FieldError("timestamp", "is not a time such as 05/01/20 14:00:03", int(at)) for at in places[~good]]
         times_us, bpm, confidences, places = times_us[good], bpm[good], confidences[good], places[good]
-    ids = repeated(user_id, len(places)), repeated(device_id, len(places))
+    ids = Ids.repeated(user_id, len(places)), Ids.repeated(device_id, len(places))
     total = len(places) + len(errors)
     return Block(Candidates(*ids, times_us, bpm, confidences, places), errors, total)
 
@@ -159,11 +158,6 @@ def _day(text: str) -> date | None:
 
 def _zone(name: str, minutes: float) -> HeartRateZone:
     return HeartRateZone(name, None, None, round(minutes))
-
-
-def repeated(text: str, count: int) -> pa.DictionaryArray:
-    """A column of the same text."""
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text], pa.string()))
 
 
 def _none() -> Candidates:

@@ -13,17 +13,20 @@ import pyarrow as pa
 
 from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.rollups import I64
-from pulsebase.model.timerange import DAY_US, TimeRange
+from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS, Origin
-from pulsebase.stores.duckdb.database import read_state
-from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.database import read_state, relation
+from pulsebase.stores.duckdb.names import FORGOTTEN, Names
 from pulsebase.stores.duckdb.ordering import changes, order_of
+from pulsebase.stores.duckdb.resolve_sql import IN_RANGE
 from pulsebase.stores.duckdb.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows, StageSnapshot
 
 #: Readings brought into memory at a time, at some 25 bytes each, several times over. A day of one person is not cut.
 _PIECE_ROWS = 1 << 20
 _HOURS_OF_DAY = 24
-_SAME_KEY = "u.user_no = r.user_no AND u.device_no = r.device_no AND u.t = r.t"
+#: By `second` the engine skips what lies outside of the unmerged rows' time.
+_SAME_KEY = "u.user_no = r.user_no AND u.device_no = r.device_no AND u.second = r.second AND u.t = r.t"
+_COLUMNS = ", ".join(DTYPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,19 @@ class WholeSnapshot:
             asked = np.array(sorted(set(found)), np.int32)
         for piece in self._pieces(interval, asked):
             rows = self._rows(piece, asked)
-            batch = self._batch(rows)
             ends = np.append(changes(rows.t // DAY_US), len(rows)).tolist()
             for start, end in pairwise(ends):
                 for first in range(start, end, EXPORT_BATCH_READINGS):
-                    yield batch.slice(first, min(EXPORT_BATCH_READINGS, end - first))
+                    batch = self._batch(rows.take(slice(first, min(first + EXPORT_BATCH_READINGS, end))))
+                    if batch.num_rows:
+                        yield batch
 
     def of_origin(self, origin: int, most: int) -> Rows:
         """Readings that are stored under this number, `most` at most."""
         fresh = self.unmerged.take((self.unmerged.origin == origin) & (self.unmerged.v != TOMBSTONE))
-        statement = "SELECT * FROM readings AS r WHERE origin = $origin"
+        statement = f"SELECT {_COLUMNS} FROM readings AS r WHERE origin = $origin"
         values = {"origin": origin, "most": most - min(len(fresh), most)}
-        with _Registered(self.connection, self.unmerged):
+        with relation(self.connection, "unmerged", _keys(self.unmerged)):
             if len(self.unmerged):
                 statement += f" AND NOT EXISTS (SELECT 1 FROM unmerged AS u WHERE {_SAME_KEY})"
             stored = Rows(**self.connection.execute(statement + " LIMIT $most", values).fetchnumpy())
@@ -83,7 +87,7 @@ class WholeSnapshot:
         """See `contract.Reader.origins`."""
         counts = self._counts("SELECT origin, count(*) FROM readings GROUP BY origin")
         if len(self.unmerged):
-            with _Registered(self.connection, self.unmerged):
+            with relation(self.connection, "unmerged", _keys(self.unmerged)):
                 gone = self._counts(
                     f"SELECT r.origin, count(*) FROM readings AS r JOIN unmerged AS u ON {_SAME_KEY} GROUP BY r.origin"
                 )
@@ -150,9 +154,7 @@ class WholeSnapshot:
 
     def _rows(self, piece: _Piece, asked: npt.NDArray[np.int32] | None) -> Rows:
         """The readings of a piece, in order of storage."""
-        statement = (
-            "SELECT * FROM readings WHERE t >= $start AND t < $end AND user_no BETWEEN $first_user AND $last_user"
-        )
+        statement = f"SELECT {_COLUMNS} FROM readings WHERE {IN_RANGE} AND user_no BETWEEN $first_user AND $last_user"
         values: dict[str, object] = {
             "start": piece.start_us,
             "end": piece.end_us,
@@ -176,9 +178,14 @@ class WholeSnapshot:
         return rows.take(rows.v != TOMBSTONE) if len(fresh) else rows
 
     def _batch(self, rows: Rows) -> pa.RecordBatch:
+        """The rows but those of people who were removed since this state."""
+        codes, texts = _texts(rows.user_no, self.users)
+        if FORGOTTEN in texts:
+            known = np.array([text != FORGOTTEN for text in texts], np.bool_)[codes]
+            codes, rows = codes[known], rows.take(known)
         columns = [
-            _texts(rows.user_no, self.users),
-            _texts(rows.device_no, self.devices),
+            _dictionary(codes, texts),
+            _dictionary(*_texts(rows.device_no, self.devices)),
             pa.array(rows.t).cast(READING_SCHEMA.field("time").type),
             pa.array(rows.v),
             pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE),
@@ -186,18 +193,8 @@ class WholeSnapshot:
         return pa.record_batch(columns, schema=READING_SCHEMA)
 
 
-class _Registered:
-    """The keys of unmerged rows as the relation `unmerged` of a connection, during a block."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
-        self._connection = connection
-        self._table = pa.table({name: getattr(rows, name) for name in DTYPES})
-
-    def __enter__(self) -> None:
-        self._connection.register("unmerged", self._table)
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.unregister("unmerged")
+def _dictionary(codes: npt.NDArray[np.int32], texts: Sequence[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))
 
 
 def _cut(interval: TimeRange, first_day: int, end_day: int) -> _Piece:
@@ -208,10 +205,14 @@ def _is_asked(rows: Rows, asked: npt.NDArray[np.int32] | None) -> npt.NDArray[np
     return np.ones(len(rows), np.bool_) if asked is None else np.isin(rows.user_no, asked)
 
 
-def _texts(numbers: npt.NDArray[np.int32], names: Names) -> pa.DictionaryArray:
-    """Numbers as the texts they stand for, each of those that occur once in the dictionary."""
+def _keys(rows: Rows) -> pa.Table:
+    columns = {"user_no": rows.user_no, "device_no": rows.device_no, "t": rows.t, "second": rows.t // SECOND_US}
+    return pa.table(columns)
+
+
+def _texts(numbers: npt.NDArray[np.int32], names: Names) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Numbers as codes of the texts they stand for, each of those that occur once in the list."""
     present = np.flatnonzero(np.bincount(numbers)) if len(numbers) else np.empty(0, np.int64)
     codes = np.zeros(int(present[-1]) + 1 if len(present) else 0, np.int32)
     codes[present] = np.arange(len(present), dtype=np.int32)
-    texts = pa.array([names.text(int(number)) for number in present], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(codes[numbers]), texts)
+    return codes[numbers], [names.text(number) for number in present.tolist()]
