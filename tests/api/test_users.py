@@ -9,7 +9,8 @@ from typing import Any, get_args
 import httpx2 as httpx
 import pytest
 
-from pulsebase.api import schemas
+from pulsebase.api.schemas.common import Gender
+from pulsebase.api.schemas.people import PersonFields
 from pulsebase.model.users import GENDERS, PERSON_FIELDS, User
 from tests.api.conftest import Api, reading
 from tests.api.test_border import assert_problem
@@ -220,8 +221,8 @@ def test_parameters_are_refused_by_name(api: Api) -> None:
 
 
 def test_the_document_shows_the_fields_that_are_read() -> None:
-    assert tuple(schemas.PersonFields.model_fields) == PERSON_FIELDS
-    assert get_args(schemas.Gender) == GENDERS
+    assert tuple(PersonFields.model_fields) == PERSON_FIELDS
+    assert get_args(Gender) == GENDERS
 
 
 # --- devices -----------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from pulsebase.api.routes import (
     service,
     users,
 )
-from pulsebase.api.schemas import Problem
+from pulsebase.api.schemas.service import Problem
 from pulsebase.api.services import Services
 from pulsebase.model.errors import RejectedError, shown_name
 

@@ -17,18 +17,17 @@ from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import ARROW, JSON, arrow_stream, stream_bytes
 from pulsebase.api.errors import ProblemError, field_errors
 from pulsebase.api.people import People
-from pulsebase.api.schemas import (
-    Accepted,
+from pulsebase.api.schemas.admin import (
     BackupFolder,
     BackupResult,
     BlockStored,
     CheckResult,
     ExportParameters,
-    NoParameters,
     OriginParameters,
     Statement,
     StoredPeople,
 )
+from pulsebase.api.schemas.common import Accepted, NoParameters
 from pulsebase.api.services import Services, came_by_socket
 from pulsebase.etl.load import ImportSink, put_together
 from pulsebase.ingest import Candidates

@@ -20,7 +20,8 @@ from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors
 from pulsebase.api.lineprotocol import parse_lines
-from pulsebase.api.schemas import BatchAccepted, LineProtocolParameters, NoParameters
+from pulsebase.api.schemas.common import NoParameters
+from pulsebase.api.schemas.readings import BatchAccepted, LineProtocolParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.ingest import validate

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from pulsebase.api.cancel import while_connected
 from pulsebase.api.encode import JSON
-from pulsebase.api.schemas import Cohort, CohortParameters, Identifier, TopHours, TopHoursParameters
+from pulsebase.api.schemas.cohorts import Cohort, CohortParameters, TopHours, TopHoursParameters
+from pulsebase.api.schemas.common import Identifier
 from pulsebase.api.services import Services
 from pulsebase.model.timerange import format_us
 from pulsebase.query.cohorts import (

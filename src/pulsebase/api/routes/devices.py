@@ -12,15 +12,8 @@ from pulsebase.api.body import read_body, require_json
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import JSON, shown_time
 from pulsebase.api.people import Device, People
-from pulsebase.api.schemas import (
-    DeviceEntry,
-    DeviceList,
-    NoParameters,
-    PathIdentifier,
-    PrioritySetting,
-    RemovedPriorities,
-    body_of,
-)
+from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
+from pulsebase.api.schemas.people import DeviceEntry, DeviceList, PrioritySetting, RemovedPriorities
 from pulsebase.api.services import Services
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.timerange import format_us

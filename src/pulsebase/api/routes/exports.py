@@ -15,7 +15,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from pulsebase.api.encode import Pieces
-from pulsebase.api.schemas import NoParameters, PathIdentifier
+from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.api.services import Services
 from pulsebase.model.timerange import MAX_US, TimeRange, format_us
 from pulsebase.model.users import DevicePriority

@@ -13,7 +13,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError
-from pulsebase.api.schemas import Deleted, ImportDetail, ImportList, ImportParameters, ImportsParameters, NoParameters
+from pulsebase.api.schemas.common import Deleted, NoParameters
+from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParameters, ImportsParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.etl.extract.parts import FileOwner

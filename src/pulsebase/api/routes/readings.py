@@ -13,18 +13,10 @@ from pulsebase import telemetry
 from pulsebase.api.doors import Doors
 from pulsebase.api.encode import JSON, said_in_headers, timestamps
 from pulsebase.api.errors import ProblemError
-from pulsebase.api.schemas import (
-    Accepted,
-    BatchAccepted,
-    Deleted,
-    DeleteParameters,
-    HeartRate,
-    HeartRateParameters,
-    NoParameters,
-    body_of,
-)
-from pulsebase.api.schemas import Reading as ReadingSchema
-from pulsebase.api.schemas import ReadingBatch as ReadingBatchSchema
+from pulsebase.api.schemas.common import Accepted, Deleted, NoParameters, body_of
+from pulsebase.api.schemas.readings import BatchAccepted, DeleteParameters, HeartRate, HeartRateParameters
+from pulsebase.api.schemas.readings import Reading as ReadingSchema
+from pulsebase.api.schemas.readings import ReadingBatch as ReadingBatchSchema
 from pulsebase.api.services import Services
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import parse_range, zone_named

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pulsebase.api.cancel import while_connected
 from pulsebase.api.encode import ARROW, CSV, JSON, column_names, frame_of, json_columns, negotiated, respond, tagged
 from pulsebase.api.errors import ProblemError
-from pulsebase.api.schemas import MultiSeries, MultiSeriesParameters, Series, SeriesParameters
+from pulsebase.api.schemas.series import MultiSeries, MultiSeriesParameters, Series, SeriesParameters
 from pulsebase.api.services import Services
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import Resolution

@@ -11,7 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from pulsebase import __version__, telemetry
 from pulsebase.api.encode import JSON
-from pulsebase.api.schemas import Health, Information, NoParameters
+from pulsebase.api.schemas.common import NoParameters
+from pulsebase.api.schemas.service import Health, Information
 from pulsebase.api.services import Services
 
 logger = logging.getLogger(__name__)

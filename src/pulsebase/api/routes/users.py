@@ -14,17 +14,8 @@ from pulsebase.api.body import read_body, require_json
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import JSON, shown_time
 from pulsebase.api.people import People
-from pulsebase.api.schemas import (
-    NewPerson,
-    NoParameters,
-    PathIdentifier,
-    PersonFields,
-    RemovedUser,
-    UserEntry,
-    UserList,
-    UsersParameters,
-    body_of,
-)
+from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
+from pulsebase.api.schemas.people import NewPerson, PersonFields, RemovedUser, UserEntry, UserList, UsersParameters
 from pulsebase.api.services import Services
 from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.users import UserOverview

@@ -1,0 +1,69 @@
+"""What the owner's socket takes and answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pulsebase.api.schemas.common import Identifier, Parameters, When
+from pulsebase.api.schemas.readings import BatchAccepted
+
+
+class ExportParameters(Parameters):
+    """`GET /admin/export`."""
+
+    start: When | None = Field(None, description="From the first reading on if left out.")
+    end: When | None = Field(None, description="Up to the last reading if left out.")
+    user_ids: list[Identifier] | None = Field(None, description="Repeat for several people; everybody if left out.")
+
+
+class OriginParameters(Parameters):
+    """`POST /admin/readings`: what brought the readings."""
+
+    kind: Literal["import"]
+    name: str = Field(min_length=1, max_length=256)
+
+
+class StoredPeople(BaseModel):
+    """How many people were stored."""
+
+    stored: int
+
+
+class CheckResult(BaseModel):
+    """What a check of the store compared, and each difference in words."""
+
+    readings: int
+    rollup_rows: int
+    problems: list[str]
+
+
+class BlockStored(BatchAccepted):
+    """One block of an import is durable and visible; `import_id` is the import's."""
+
+    import_id: int
+
+
+class BackupFolder(BaseModel):
+    """`POST /admin/backup`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str = Field(min_length=1, max_length=4096, description="An absolute path; new, or an empty folder.")
+
+
+class BackupResult(BaseModel):
+    """A finished copy."""
+
+    folder: str
+    database: str
+    size_bytes: int
+
+
+class Statement(BaseModel):
+    """`POST /admin/sql`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    statement: str = Field(min_length=1, max_length=100_000, description="One statement that only reads.")

@@ -1,0 +1,82 @@
+"""Cohorts and top hours."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+
+from pulsebase.api.schemas.common import Parameters, When, Zone, _lost_plus
+from pulsebase.model.users import GENDERS
+from pulsebase.query.cohorts import MAX_AGE, MAX_AVERAGE, MAX_TOP_HOURS
+
+
+def _written_number(highest: int) -> object:
+    """A number whose text goes on as it was written: a double would not hold every decimal."""
+    return WithJsonSchema({"type": "number", "minimum": 0, "maximum": highest})
+
+
+class CohortParameters(Parameters):
+    """`GET /cohorts/heart-rate`."""
+
+    start: When
+    end: When
+    min_avg_heart_rate: Annotated[str, _written_number(MAX_AVERAGE)] = Field(
+        description="bpm; the average has to be above it."
+    )
+    min_age: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_AGE})] | None = Field(
+        None, description="Full years that a person has to be older than on the first day."
+    )
+    gender: list[Annotated[str, WithJsonSchema({"type": "string", "enum": list(GENDERS)})]] | None = Field(
+        None, description="Repeat for several."
+    )
+    min_coverage: Annotated[str, _written_number(1)] | None = Field(
+        None, description="The least share of the period's minutes that has to hold a counted reading."
+    )
+    include: Literal["averages"] | None = Field(None, description="`averages`: figures beside the ids.")
+    limit: int = Field(100, ge=1, le=1000, description="How many people a page has.")
+    cursor: Annotated[str, BeforeValidator(_lost_plus)] | None = Field(None, max_length=256)
+    tz: Zone = "UTC"
+
+
+class TopHoursParameters(Parameters):
+    """`GET /users/{user_id}/heart-rate/top-hours`."""
+
+    start: When
+    end: When
+    limit: int = Field(10, ge=1, le=MAX_TOP_HOURS, description="How many averages.")
+    include: Literal["hours"] | None = Field(None, description="`hours`: the first hour of each average.")
+    tz: Zone = "UTC"
+
+
+class MemberFigures(BaseModel):
+    """Someone of a cohort; `coverage` is the share of the period's minutes with a counted reading."""
+
+    user_id: str
+    avg: float
+    count: int
+    minutes: int
+    coverage: float
+
+
+class Cohort(BaseModel):
+    """A page of a cohort, the highest average first; `count` is how many there are in all."""
+
+    data: list[str] | list[MemberFigures]
+    count: int
+    next_cursor: str | None
+
+
+class TopHourFigures(BaseModel):
+    """One of the highest averages, and the first hour that has it."""
+
+    hour: str
+    avg: float
+    count: int
+
+
+class TopHours(BaseModel):
+    """A person's highest distinct averages of UTC hours, highest first."""
+
+    user_id: str
+    data: list[float] | list[TopHourFigures]

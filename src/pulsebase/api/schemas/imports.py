@@ -1,0 +1,92 @@
+"""Imports of files."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pulsebase.api.schemas.common import Identifier, Parameters, Zone
+
+
+class ImportsParameters(Parameters):
+    """`GET /imports`."""
+
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: int | None = Field(None, ge=1, description="`next_cursor` of the page before.")
+
+
+class ImportParameters(Parameters):
+    """`POST /imports`."""
+
+    name: str = Field(
+        min_length=1, max_length=128, description="What the import is called in lists: the file's name, say."
+    )
+    user_id: Identifier | None = Field(None, description="Whose readings files bring that name nobody.")
+    device_id: Identifier | None = Field(None, description="The device to store everything under.")
+    tz: Zone = "UTC"
+
+
+class ImportEntry(BaseModel):
+    """An import, and how many of its readings are stored now.
+
+    `status` is `past` for one that this server process did not run: a command's, or one from before its start.
+    """
+
+    model_config = ConfigDict(title="Import")
+
+    id: int
+    name: str
+    received_at: str
+    readings: int
+    status: Literal["waiting", "running", "done", "failed", "past"]
+
+
+class ImportedFile(BaseModel):
+    """What became of one file. `problem` says why it was not read, or not to its end."""
+
+    name: str
+    kind: str | None
+    read: int
+    written: int
+    rejected: int
+    days: int
+    problem: str | None
+
+
+class RefusedRecord(BaseModel):
+    """Why a record of a file was refused; `index` is its place, counted from 1 in what `counts` says."""
+
+    file: str
+    counts: str
+    index: int | None
+    field: str
+    reason: str
+
+
+class ImportCourse(BaseModel):
+    """How an import went. Counts are of all files; `files` and `errors` are the first ones."""
+
+    size_bytes: int
+    read_bytes: int
+    file_count: int
+    files: list[ImportedFile]
+    read: int
+    written: int
+    rejected: int
+    days: int
+    errors: list[RefusedRecord]
+    failure: str | None
+
+
+class ImportDetail(ImportEntry):
+    """An import, and how it went if this server process ran it."""
+
+    course: ImportCourse | None
+
+
+class ImportList(BaseModel):
+    """A page of imports, the newest first."""
+
+    data: list[ImportEntry]
+    next_cursor: int | None

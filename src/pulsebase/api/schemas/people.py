@@ -1,0 +1,109 @@
+"""People and their devices."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pulsebase.api.schemas.common import Gender, Identifier, Parameters
+from pulsebase.model.users import MAX_PRIORITY
+
+
+class UsersParameters(Parameters):
+    """`GET /users`."""
+
+    query: str = Field("", max_length=128, description="Part of an id or a name; case is ignored.")
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: Identifier | None = None
+
+
+class PersonFields(BaseModel):
+    """What can be said of a person; null is unknown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(None, min_length=1, max_length=256, description="Without control characters.")
+    gender: Gender | None = None
+    birth_date: date | None = Field(None, description="From 1900 on.")
+    birth_year: int | None = Field(None, ge=1900, description="In place of `birth_date`; counts as 1 July of it.")
+    time_zone: str | None = Field(None, description="IANA time zone.", examples=["Europe/Berlin"])
+
+
+class NewPerson(PersonFields):
+    """A person who is not known yet."""
+
+    user_id: Identifier | int
+
+
+class PrioritySetting(BaseModel):
+    """A device's priority for a person from an instant on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: int | None = Field(ge=0, le=MAX_PRIORITY, description="The lower is believed first; null: the default.")
+    valid_from: str = Field(
+        "1970-01-01T00:00:00Z",
+        description="A date, or a time in ISO 8601; UTC where no offset is written. By default since always.",
+    )
+
+
+class UserEntry(BaseModel):
+    """A person and what is stored of them."""
+
+    model_config = ConfigDict(title="User")
+
+    user_id: str
+    name: str | None
+    gender: str | None
+    birth_date: str | None
+    time_zone: str | None
+    readings: int
+    first_reading: str | None
+    last_reading: str | None
+
+
+class UserList(BaseModel):
+    """A page of people."""
+
+    data: list[UserEntry]
+    next_cursor: str | None
+
+
+class RemovedUser(BaseModel):
+    """A person who was removed, by the number of their readings."""
+
+    deleted_readings: int
+
+
+class PriorityEntry(BaseModel):
+    """A priority and the instant from which on it holds; null is the default."""
+
+    valid_from: str
+    priority: int | None
+
+
+class DeviceEntry(BaseModel):
+    """A person's device: what is stored of it, the priority that holds now, and the person's own settings by time."""
+
+    model_config = ConfigDict(title="Device")
+
+    device_id: str
+    readings: int
+    first_reading: str | None
+    last_reading: str | None
+    priority: int
+    priorities: list[PriorityEntry]
+
+
+class DeviceList(BaseModel):
+    """A person's devices."""
+
+    user_id: str
+    data: list[DeviceEntry]
+
+
+class RemovedPriorities(BaseModel):
+    """How many settings of a device's priority were taken back."""
+
+    removed_entries: int

@@ -1,0 +1,92 @@
+"""Readings as they come in and go out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pulsebase.api.schemas.common import Accepted, Identifier, Parameters, When
+from pulsebase.model.metrics import HEART_RATE
+
+
+class HeartRateParameters(Parameters):
+    """`GET /metrics/heart-rate`."""
+
+    user_id: Identifier
+    start: When
+    end: When
+    device_id: Identifier | None = None
+
+
+class DeleteParameters(Parameters):
+    """`DELETE /metrics/heart-rate`."""
+
+    user_id: Identifier
+    start: When
+    end: When
+    device_id: Identifier | None = None
+
+
+class LineProtocolParameters(Parameters):
+    """`POST /api/v2/write`. Clients of that API name a place; there is one here, so those names are read and not
+    used.
+    """
+
+    precision: Literal["ns", "us", "ms", "s"] = "ns"
+    bucket: str | None = Field(None, max_length=256, description="Accepted, since clients always send it; not used.")
+    org: str | None = Field(None, max_length=256, description="Accepted, since clients always send it; not used.")
+    orgID: str | None = Field(None, max_length=256, description="As `org`.")  # noqa: N815 the protocol's name
+
+
+class Reading(BaseModel):
+    """A reading as a device sends it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device_id: Identifier | int
+    user_id: Identifier | int
+    timestamp: str = Field(description="ISO 8601; UTC where no offset is written.", examples=["2024-01-15T10:00:00Z"])
+    heart_rate: float = Field(ge=HEART_RATE.low, le=HEART_RATE.high, description="bpm; kept to two decimals.")
+    confidence: int | None = Field(None, ge=0, le=3, description="0 is off-wrist: kept, but never counted.")
+
+
+class ReadingBatch(BaseModel):
+    """A batch as a device sends it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    readings: list[Reading] = Field(min_length=1, max_length=1000)
+
+
+class RefusedReading(BaseModel):
+    """Why a reading of a batch was refused."""
+
+    index: int
+    field: str
+    reason: str
+
+
+class BatchAccepted(Accepted):
+    """The accepted readings of a batch are durable and visible."""
+
+    accepted: int
+    rejected: int
+    total: int
+    errors: list[RefusedReading]
+
+
+class MinuteReading(BaseModel):
+    """The average of a minute, and the device it is of."""
+
+    timestamp: str
+    heart_rate: float
+    device_id: str
+
+
+class HeartRate(BaseModel):
+    """A person's minutes."""
+
+    user_id: str
+    data: list[MinuteReading]
+    count: int

@@ -1,0 +1,121 @@
+"""Questions for series, and their answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pulsebase.api.schemas.common import Identifier, Parameters, When, Zone
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.zones import ZoneRule
+
+Interval = Literal["auto", "raw", "1s", "1m", "15m", "1h", "1d"]
+MetricName = Literal["activities_heart_intraday", "activities_heart_summary"]
+
+
+class _SeriesParameters(Parameters):
+    start_date: When
+    end_date: When
+    metric: MetricName = HEART_RATE.table  # type: ignore[assignment]
+    interval: Interval = Field("auto", description="`auto` picks by the length of the range as typed.")
+    max_points: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Instead of `interval`: the finest rung that stays within so many points.",
+    )
+    device_id: Identifier | None = Field(None, description="This device alone.")
+    include: Literal["all"] | None = Field(None, description="`all`: the readings of every device, unresolved.")
+    zones: ZoneRule | None = Field(
+        None,
+        description="With daily summaries: also the minutes in zones worked out from the readings, bounded by 50, 70 "
+        "and 85 % of 220 − age, or of the reserve above the day's resting heart rate.",
+    )
+    tz: Zone = "UTC"
+
+
+class SeriesParameters(_SeriesParameters):
+    """`GET /timeseries`."""
+
+    user_id: Identifier
+
+
+class MultiSeriesParameters(_SeriesParameters):
+    """`GET /multi-user/timeseries`."""
+
+    user_ids: list[Identifier] | None = Field(
+        None, description="Repeat for several people; by default the first `limit`."
+    )
+    limit: int = Field(20, ge=1, le=100, description="How many people a page has where `user_ids` is not given.")
+    cursor: Identifier | None = None
+
+
+class SeriesColumns(BaseModel):
+    """Columns of equal length. Buckets have `avg` to `minutes`; raw has `value`, `device_id`, `confidence`."""
+
+    timestamp: list[str]
+    avg: list[float] | None = None
+    min: list[float] | None = None
+    max: list[float] | None = None
+    count: list[int] | None = None
+    minutes: list[int] | None = None
+    value: list[float] | None = None
+    device_id: list[str] | None = None
+    confidence: list[int | None] | None = None
+
+
+class ZoneMinutes(BaseModel):
+    """Minutes in a heart-rate zone."""
+
+    model_config = ConfigDict(title="HeartRateZone")
+
+    name: str
+    min: int | None
+    max: int | None
+    minutes: int | None
+    caloriesOut: float | None  # noqa: N815 the name that sources and stored exports use
+
+
+class SummaryColumns(BaseModel):
+    """Columns of equal length, one entry a day and method."""
+
+    date: list[str]
+    resting_heart_rate: list[float | None]
+    resting_heart_rate_method: list[str | None]
+    heart_rate_zones: list[list[ZoneMinutes]]
+    custom_heart_rate_zones: list[list[ZoneMinutes]]
+
+
+class _Frame(BaseModel):
+    metric: MetricName
+    unit: str
+    interval: Literal["raw", "1s", "1m", "15m", "1h", "1d"]
+    table: str
+    tz: str
+    start: str
+    end: str
+
+
+class Series(_Frame):
+    """One person's series and what it stands for."""
+
+    user_id: str
+    count: int
+    columns: SeriesColumns | SummaryColumns
+
+
+class PersonColumns(BaseModel):
+    """One person's part of a shared answer."""
+
+    user_id: str
+    count: int
+    columns: SeriesColumns | SummaryColumns
+
+
+class MultiSeries(_Frame):
+    """Several people's series at one rung."""
+
+    series: list[PersonColumns]
+    missing: list[str]
+    next_cursor: str | None
