@@ -48,7 +48,7 @@ def script() -> list[Op]:
 @pytest.mark.parametrize(
     ("begun", "end", "must_be_met"),
     [
-        (7, 8, ["DELETE FROM readings", "DELETE FROM late", "UPDATE users", "COMMIT", "CHECKPOINT", "Path.unlink"]),
+        (7, 8, ["DELETE FROM stored", "DELETE FROM late", "UPDATE users", "COMMIT", "CHECKPOINT", "Path.unlink"]),
         (8, 14, ["UPDATE users", "INSERT INTO users", "COMMIT", "Journal.rotate", "the end"]),
     ],
     ids=["removed", "come again and removed again"],
