@@ -16,7 +16,7 @@ from pulsebase.api.doors import Doors
 from pulsebase.api.errors import shown_name
 from pulsebase.api.guard import Guard, Shortcut
 from pulsebase.api.page import mount_page
-from pulsebase.api.routes import admin, bulk, readings, series, service, users
+from pulsebase.api.routes import admin, bulk, readings, series, service, sources, users
 from pulsebase.api.schemas import Problem
 from pulsebase.api.services import Services
 from pulsebase.model.errors import RejectedError
@@ -38,13 +38,20 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     app.include_router(service.router(services))
     doors = Doors(services)
-    routers = (readings.router(services, doors), bulk.router(services), series.router(services), users.router(services))
+    routers = (
+        readings.router(services, doors),
+        bulk.router(services),
+        series.router(services),
+        users.router(services),
+        sources.router(services),
+    )
     for router in routers:
         app.include_router(router, prefix="/v1")
         # The same at the root, for callers of the older paths.
         app.include_router(router, include_in_schema=False)
     app.include_router(bulk.line_protocol_router(services))
     app.include_router(admin.router(services), prefix="/v1")
+    app.include_router(sources.admin_router(services), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

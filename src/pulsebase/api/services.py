@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from pulsebase.etl.connections import Connections
+from pulsebase.etl.sync import Synchronizer
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.query.series import SeriesService
 
@@ -22,6 +24,7 @@ class BorderOptions:
         body_limit_bytes: the largest request body, as sent and as unpacked.
         bulk_limit_bytes: the largest body of the bulk route, which is never held whole, as unpacked.
         allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
+        public_url: the address browsers reach the server at; None: the one they used.
         check_host: whether `Host` and `Origin` are checked at all; off only behind a proxy that does it.
     """
 
@@ -29,6 +32,7 @@ class BorderOptions:
     bulk_limit_bytes: int = 8 << 30
     allowed_hosts: tuple[str, ...] = field(default=())
     check_host: bool = True
+    public_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Services:
     series: SeriesService
     push_origin: int
     options: BorderOptions
+    connections: Connections
+    sync: Synchronizer
     embedded: Embedded | None = None
 
 

@@ -47,6 +47,7 @@ def router(services: Services) -> APIRouter:
     def metrics(_: Annotated[NoParameters, Query()]) -> Response:
         """Metrics in the Prometheus text format."""
         services.store.statistics()  # brings the store's gauges up to date
+        services.sync.measure()
         return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     return routes
