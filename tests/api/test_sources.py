@@ -74,8 +74,6 @@ def test_a_state_is_good_once_for_a_while_and_for_its_source(api: Api, cloud: Si
     assert again.status_code == 400
     reason = "is unknown, was used before, or is too old; begin again"
     assert again.json()["errors"] == [{"field": "state", "reason": reason}]
-        {"field": "state", "reason": "is unknown, was used before, or is too old; begin again"}
-    ]
     late = consent(str(begin(api)), "user1")
     cloud.clock.advance(601_000_000)
     assert come_back(api, late).json()["errors"][0]["field"] == "state"

@@ -101,8 +101,10 @@ def test_of_many_who_renew_at_once_one_does(cloud: SimulatedCloud, tmp_path: Pat
     for thread in threads:
         thread.start()
     found += [queue.get(timeout=60) for _ in processes]
-    for worker in (*threads, *processes):
-        worker.join(60)
+    for thread in threads:
+        thread.join(60)
+    for process in processes:
+        process.join(60)
     assert len(found) == 8
     assert len(set(found)) == 1
 

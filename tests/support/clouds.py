@@ -104,14 +104,16 @@ class Installation:
 
     def bring_all(self, user_id: str, rounds: int = 40) -> int:
         """Rounds until one goes through, the clock moved to when each is due; how many it took."""
+        problem: str | None = None
         for number in range(1, rounds + 1):
             if all(report.outcome == "done" for report in self.bring(user_id)):
                 return number
             connection = self.sync.state.connection(user_id, self.cloud.source)
             assert connection is not None
             assert connection.due_us is not None, connection.problem
+            problem = connection.problem
             self.cloud.clock.set(max(self.cloud.clock.now_us(), connection.due_us))
-        raise AssertionError(f"not through after {rounds} rounds: {connection.problem}")
+        raise AssertionError(f"not through after {rounds} rounds: {problem}")
 
     def stored(self, user_id: str) -> list[Row]:
         """What the store holds of the source's device."""

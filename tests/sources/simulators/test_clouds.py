@@ -207,7 +207,8 @@ def test_data_points_come_in_pages_to_the_end(browser: Browser) -> None:
     field = "heart_rate.sample_time.physical_time"
     where = f'{field} >= "2025-06-11T00:00:00Z" AND {field} < "2025-06-12T00:00:00Z"'
     points: list[Any] = []
-    sizes, token = [], {}
+    sizes: list[int] = []
+    token: dict[str, str] = {}
     while True:
         page = browser.get(f"{POINTS}/heart-rate/dataPoints", filter=where, pageSize="4000", **token).json()
         points += page["dataPoints"]

@@ -1,0 +1,164 @@
+"""Simulators, connecting and ingestion as real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from tests.support.clouds import consent
+from tests.support.process import PULSEBASE, Place, serving, wait_until
+
+NOW = "2025-06-12T15:20:00Z"
+
+
+@contextlib.contextmanager
+def running(place: Place, *arguments: str, says: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A command in the foreground, once it said something; and what that was."""
+    log = place.folder / f"{arguments[0]}.out"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [PULSEBASE, *arguments], cwd=place.folder, env=place.environment, stdout=out, stderr=out
+        )
+    try:
+        wait_until(lambda: re.search(says, log.read_text()) or process.poll() is not None, says, 60)
+        found = re.search(says, log.read_text())
+        assert found, log.read_text()
+        yield process, found[0]
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, log.read_text()
+
+
+@pytest.fixture(params=["fitbit", "google"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def cloud(place: Place, kind: str) -> Iterator[str]:
+    """A simulated cloud; the place's settings name it."""
+    with running(place, f"{kind}-sim", "--port", "0", "--now", NOW, says=r"http://127\.0\.0\.1:\d+") as (_, url):
+        place.environment |= {
+            "PULSEBASE_FITBIT_URL": url,
+            "PULSEBASE_GOOGLE_URL": url,
+            "PULSEBASE_GOOGLE_AUTH_URL": f"{url}/o/oauth2/v2/auth",
+            "PULSEBASE_GOOGLE_TOKEN_URL": f"{url}/token",
+            "PULSEBASE_GOOGLE_CLIENT_ID": "tests",
+            "START_DATE": "2025-06-12",
+            "END_DATE": "2025-06-12",
+        }
+        yield url
+
+
+def connect(place: Place, kind: str, user_id: str) -> str:
+    """Connect somebody as user1 of the cloud; what the command printed."""
+    log = place.folder / "connect.out"
+    arguments = ["connect", kind, "--user", user_id, "--no-browser", "--port", "0"]
+    with log.open("wb") as out:
+        command = subprocess.Popen(
+            [PULSEBASE, *arguments], cwd=place.folder, env=place.environment, stdout=out, stderr=out
+        )
+    wait_until(lambda: "code_challenge=" in log.read_text() or command.poll() is not None, "the address", 60)
+    found = re.search(r"^http\S+", log.read_text(), re.MULTILINE)
+    assert found, log.read_text()
+    back = httpx.URL(found[0]).params["redirect_uri"]
+    came = consent(found[0], "user1")
+    assert httpx.get(f"{back}-not", trust_env=False).status_code == 404
+    assert "Thank you" in httpx.get(back, params=came, trust_env=False).text
+    assert command.wait(60) == 0, log.read_text()
+    return log.read_text()
+
+
+@pytest.mark.parametrize("up", ["server down", "server up"])
+def test_connect_ingest_and_status(place: Place, cloud: str, kind: str, up: str) -> None:
+    with contextlib.ExitStack() as opened:
+        if up == "server up":
+            opened.enter_context(serving(place, PULSEBASE_INGEST_IN_SERVER="false"))
+        assert f"ann is connected to {kind}." in connect(place, kind, "ann")
+        first = place.run("ingest", "--once")
+        assert first.returncode == 0, first
+        assert re.search(rf"^ann {kind} heart_rate: done, [\d,]+ read, [\d,]+ written, 0 unchanged", first.stdout)
+        second = place.run("ingest", "--once", "--user", "ann")
+        assert " 0 written" in second.stdout
+        status = place.run("etl", "status", COLUMNS="300").stdout
+        assert re.search(rf"ann\W+{kind}\W+ok\W", status)
+        assert "heart_rate_summary" in status
+        counted = place.run("query", "ann", "2025-06-12", "2025-06-12", "--format", "csv").stdout
+        assert len(counted.splitlines()) > 8
+
+
+def test_the_server_keeps_the_schedule(place: Place, cloud: str, kind: str) -> None:
+    connect(place, kind, "ann")
+    with serving(place) as server:
+        wait_until(lambda: len(server.client.get("/v1/etl/runs").json()["data"]) >= 2, "the first run")
+        people = server.client.get("/v1/users/ann/sources").json()["data"]
+        wait_until(lambda: server.client.get("/v1/users/ann/sources").json()["data"][0]["state"] == "ok", "ok")
+        assert people[0]["source"] == kind
+        assert (server.stop(), server.errors) == (0, "")
+
+
+@pytest.mark.parametrize("kind", ["fitbit"])
+def test_ingestion_as_a_service_of_its_own(place: Place, cloud: str, kind: str) -> None:
+    connect(place, kind, "ann")
+    with running(place, "ingest", says="Connections are brought"):
+        wait_until(lambda: "heart_rate_summary" in place.run("etl", "status", COLUMNS="300").stdout, "a run")
+
+
+def test_a_seed_makes_a_synthetic_person(place: Place) -> None:
+    yesterday = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 2 * 86_400))
+    settings = {"USER_ID": "user1", "DATA_SEED": "23", "START_DATE": yesterday, "BATCH_SIZE": "5000"}
+    done = place.run("ingest", "--once", **settings)
+    assert done.returncode == 0, done
+    assert "limit lifted" in done.stdout
+    assert re.search(r"^user1 fitbit heart_rate: done", done.stdout, re.MULTILINE)
+    assert "Nobody is connected" in place.run("ingest", "--once").stdout  # the simulated cloud is gone, and said so
+    assert "PULSEBASE_DATA_SEED: needs PULSEBASE_USER_ID" in place.refusal("ingest", DATA_SEED="23")
+
+
+def test_a_simulator_shows_its_faults_and_its_limit(place: Place) -> None:
+    arguments = ("fitbit-sim", "--port", "0", "--limit", "0", "--fault", "late_sync=0.5", "--seed", "3")
+    with running(place, *arguments, says=r"http://127\.0\.0\.1:\d+") as (_, url):
+        faults = httpx.get(f"{url}/control/faults", trust_env=False).json()
+        assert faults["late_sync"]["share"] == 0.5
+    assert "limit of requests is lifted" in (place.folder / "fitbit-sim.out").read_text()
+    assert "must be one of" in place.refusal("google-sim", "--fault", "earthquake")
+    assert "--now" in place.refusal("google-sim", "--now", "noon")
+
+
+def test_wrong_settings_are_named(place: Place) -> None:
+    for name, value, said in (
+        ("PULSEBASE_INGEST_SCHEDULE", "at two", "PULSEBASE_INGEST_SCHEDULE: is no cron expression"),
+        ("PULSEBASE_TOKEN_KEY", "hunter2", "PULSEBASE_TOKEN_KEY: must be 32 bytes"),
+        ("PULSEBASE_FITBIT_URL", "http://health.example", "PULSEBASE_FITBIT_URL: must be an https address"),
+        ("END_DATE", "june", "PULSEBASE_END_DATE: "),
+        ("USER_ID", "an n", "PULSEBASE_USER_ID: must be 1–128"),
+    ):
+        line = place.refusal("ingest", "--once", **{name: value})
+        assert said in line
+        assert "hunter2" not in line
+    both = {"START_DATE": "2025-02-01", "END_DATE": "2025-01-31"}
+    assert "PULSEBASE_END_DATE: must not be before" in place.refusal("ingest", "--once", **both)
+
+
+def test_the_demos_cloud_ends_with_it(place: Place) -> None:
+    with serving(place, "--days", "1", command="demo") as server:
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        assert children
+        server.kill()
+    wait_until(lambda: not any(alive(int(child)) for child in children), "the end of the simulated cloud")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "multiprocessing" in Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
