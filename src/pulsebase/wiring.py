@@ -124,8 +124,8 @@ def synthetic_people(parts: Parts, people: Sequence[SyntheticPerson]) -> Iterato
         yield
     finally:
         for person in people:
-            for connection in connections.of(person.user_id):
-                connections.disconnect(person.user_id, connection.source)
+            for source in ("fitbit", "synthetic"):
+                connections.disconnect(person.user_id, source)
 
 
 @contextlib.contextmanager

@@ -79,6 +79,15 @@ def test_a_state_is_good_once_for_a_while_and_for_its_source(api: Api, cloud: Si
     assert come_back(api, late).json()["errors"][0]["field"] == "state"
 
 
+def test_consents_under_way_are_limited(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulsebase.etl.connections.CONSENTS_LIMIT", 2)
+    urls = [begin(api) for _ in range(2)]
+    answer = api.get("/v1/sources/fitbit/authorize", params={"user_id": "ann"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "600")
+    assert come_back(api, consent(str(urls[0]), "user1")).status_code == 200
+    begin(api)
+
+
 def test_the_person_is_the_one_who_began(api: Api) -> None:
     ann, bob = begin(api, "ann"), begin(api, "bob")
     assert come_back(api, consent(str(bob), "user2")).status_code == 200

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pulsebase.etl.state import Connection, SyncState
-from pulsebase.model.errors import PulsebaseError, RejectedError, SourceUnavailableError
+from pulsebase.model.errors import PulsebaseError, RejectedError, RetryLaterError, SourceUnavailableError
 from pulsebase.model.timerange import MINUTE_US, SECOND_US, zone_named
 from pulsebase.model.users import User
 from pulsebase.sources.cloud import Account
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 #: How long a person may take to say yes.
 CONSENT_US = 10 * MINUTE_US
+#: Consents that may be under way at once: anybody who reaches the server can begin one.
+CONSENTS_LIMIT = 1_000
 
 
 class Cloud(Protocol):
@@ -82,11 +84,14 @@ class Connections:
 
         Raises:
             RejectedError: there is no such source, or it is not configured.
+            RetryLaterError: too many people are at it.
         """
         oauth = self._cloud(source).oauth
         state, verifier = secrets.token_urlsafe(32), oauth.new_verifier()
         expires_us = self._now_us() + CONSENT_US
         self._pending.remove_older((self._now_us() - CONSENT_US) / SECOND_US)
+        if len(self._pending) >= CONSENTS_LIMIT:
+            raise RetryLaterError("too many consents are under way", CONSENT_US // SECOND_US)
         self._pending.replace(json.dumps([user_id, verifier, redirect_uri, expires_us]).encode(), source, state)
         return Begun(oauth.authorization_url(state, verifier, redirect_uri), state)
 

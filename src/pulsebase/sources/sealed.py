@@ -102,6 +102,9 @@ class SealedFolder:
         self._path(names).unlink(missing_ok=True)
         _flush_folder(self._folder)
 
+    def __len__(self) -> int:
+        return sum(1 for _ in self._folder.iterdir())
+
     def remove_older(self, than_s: float) -> None:
         """Forget what was kept before that time (seconds since 1970, by the files' clock)."""
         for path in self._folder.iterdir():

@@ -65,6 +65,11 @@ class Faults:
             if fault is not None:
                 self._on[name] = fault
 
+    def any_on(self) -> bool:
+        """Whether anything may go wrong."""
+        with self._lock:
+            return bool(self._on)
+
     def is_on(self, name: str) -> bool:
         """Whether the fault may hit anything."""
         with self._lock:
