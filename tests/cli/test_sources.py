@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,7 +14,10 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from tests.support.clouds import consent
+from pulsebase.model.timerange import TimeRange, format_us
+from pulsebase.sources.synthetic import DEMO_PEOPLE
+from tests.stores.harness import at
+from tests.support.clouds import consent, recorded
 from tests.support.process import PULSEBASE, Place, serving, wait_until
 
 NOW = "2025-06-12T15:20:00Z"
@@ -122,6 +126,40 @@ def test_a_seed_makes_a_synthetic_person(place: Place) -> None:
     assert re.search(r"^user1 fitbit heart_rate: done", done.stdout, re.MULTILINE)
     assert "Nobody is connected" in place.run("ingest", "--once").stdout  # the simulated cloud is gone, and said so
     assert "PULSEBASE_DATA_SEED: needs PULSEBASE_USER_ID" in place.refusal("ingest", DATA_SEED="23")
+
+
+@pytest.mark.parametrize("kind", ["fitbit"])
+def test_ingestion_that_is_killed_again_and_again_ends_without_a_gap(place: Place, cloud: str, kind: str) -> None:
+    connect(place, kind, "ann")
+    place.environment |= {"START_DATE": "2025-06-03", "BATCH_SIZE": "1000", "PULSEBASE_MAX_ROWS": "10000000"}
+    for _ in range(3):
+        killed_after_a_checkpoint(place)
+    assert position(place) is not None  # it was in the middle
+    done = place.run("ingest", "--once")
+    assert done.returncode == 0, done
+    raw = place.run("query", "ann", "2025-06-03", "2025-06-12", "--interval", "raw", "--format", "csv").stdout
+    times = [line.split(",")[1].strip('"') for line in raw.splitlines()[1:]]
+    span = TimeRange(at("2025-06-03T00:00:00"), at("2025-06-12T15:20:00"))
+    assert times == [format_us(time_us) for time_us, _ in recorded(DEMO_PEOPLE[0], span)]
+    assert "The store is sound." in place.run("check").stdout
+
+
+def killed_after_a_checkpoint(place: Place) -> None:
+    before = position(place)
+    arguments = [PULSEBASE, "ingest", "--once"]
+    command = subprocess.Popen(arguments, cwd=place.folder, env=place.environment, stdout=subprocess.DEVNULL)
+    wait_until(lambda: position(place) != before or command.poll() is not None, "a checkpoint", 60)
+    command.kill()
+    command.wait()
+
+
+def position(place: Place) -> int | None:
+    """How far the pass that is under way has come."""
+    with contextlib.closing(
+        sqlite3.connect(place.folder / "store.duckdb.sources" / "state.sqlite", timeout=30)
+    ) as file:
+        found: int | None = file.execute("SELECT max(position_us) FROM checkpoints").fetchone()[0]
+        return found
 
 
 def test_a_simulator_shows_its_faults_and_its_limit(place: Place) -> None:
