@@ -6,8 +6,8 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,20 @@ class Bench:
     sizes: Sizes
     folder: Path
     bodies: Path
+    closing: contextlib.ExitStack
+    _kept: dict[tuple[str, Hashable], Running] = field(default_factory=dict)
+
+    def kept(self, system: System, what: Hashable, fill: Callable[[Running], None]) -> Running:
+        """A started system that several cases share until the end of the run, filled the first time it is asked for.
+
+        It costs hours to fill some, and an idle server costs the others next to nothing.
+        """
+        key = (system.name, what)
+        if key not in self._kept:
+            running = self.closing.enter_context(self.started(system))
+            fill(running)
+            self._kept[key] = running
+        return self._kept[key]
 
     @contextlib.contextmanager
     def started(self, system: System) -> Iterator[Running]:
@@ -108,7 +122,7 @@ def bench(sizes: Sizes, folder: Path | None) -> Iterator[Bench]:
         memory = Path("/dev/shm")
         roomy = memory.is_dir() and shutil.disk_usage(memory).free > 8 << 30
         bodies = closing.enter_context(tempfile.TemporaryDirectory(prefix="bodies-", dir=memory if roomy else base))
-        yield Bench(sizes, base, Path(bodies))
+        yield Bench(sizes, base, Path(bodies), closing)
 
 
 def lane_figures(result: LaneResult) -> Figures:

@@ -131,6 +131,37 @@ def _disk(result: Result) -> str:
     return _section(f"Disk, {_number(result['sizes']['disk_readings'])} readings each", head, rows)
 
 
+def _fixtures(result: Result) -> str:
+    rows = []
+    for name, figures in result["systems"].items():
+        for part in _by_size(figures):
+            keys = ("people", "readings", "seconds", "readings_per_s", "cpu_s", "peak_memory_mib", "bytes_per_reading")
+            rows.append([name, *(_number(part[key]) for key in keys)])
+        if _missing(figures):
+            rows.append([name, _missing(figures)])
+    head = ["", "people", "readings", "seconds", "readings/s", "processor s", "memory MiB", "bytes a reading"]
+    return _section("A population, until all of it is merged", head, rows)
+
+
+def _population(title: str, kinds: dict[str, str]) -> Callable[[Result], str]:
+    def section(result: Result) -> str:
+        rows = []
+        for name, figures in result["systems"].items():
+            for part in _by_size(figures):
+                latency = part["latency_ms"]
+                cells = [f"{_number(latency[kind]['p50'])} / {_number(latency[kind]['p95'])}" for kind in kinds]
+                rows.append([name, _number(part["people"]), _number(part["stored_readings"]), *cells])
+            if _missing(figures):
+                rows.append([name, _missing(figures)])
+        return _section(title, ["p50 / p95 ms", "people", "readings", *kinds.values()], rows)
+
+    return section
+
+
+def _by_size(figures: Result) -> list[Result]:
+    return [figures[name] for name in ("standard", "large") if name in figures]
+
+
 _SECTIONS: dict[str, Callable[[Result], str]] = {
     "json_batches": _ingest("JSON batches of 1,000 over 16 connections"),
     "bulk": _ingest("Bulk"),
@@ -139,6 +170,21 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
     "series_under_load": _under_load,
     "growth": _growth,
     "disk": _disk,
+    "fixtures": _fixtures,
+    "cohort_ragged": _population(
+        "Averages of many people, ends on any second, right after 20,000 late readings",
+        {"everybody": "everybody", "men": "men over 24"},
+    ),
+    "cohort_aligned": _population(
+        "Averages of many people, all merged",
+        {
+            "days_everybody": "everybody, whole days",
+            "days_men": "men over 24, whole days",
+            "hours_everybody": "everybody, whole hours",
+            "hours_men": "men over 24, whole hours",
+        },
+    ),
+    "top_hours": _population("One person's highest hours, up to a year", {"top_hours": "top hours"}),
 }
 
 

@@ -18,13 +18,16 @@ from msgspec import Struct
 
 from benchmarks.encode import arrow_stream, json_readings, pieces
 from benchmarks.history import Question
+from benchmarks.population import CohortQuestion, TopHoursQuestion
 from benchmarks.processes import fetch, free_port, started
 from benchmarks.requests import Sent, get, post
 from benchmarks.sizes import Sizes
-from benchmarks.system import Door
+from benchmarks.system import Door, Running
 from benchmarks.workloads import Readings, user_id
+from pulsebase.sources.fixtures import FixtureSpec
 
 PATH = "/v1/metrics/heart-rate"
+_PROGRAM = (sys.executable, "-c", "from pulsebase.cli import main; main()")
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
 
@@ -95,11 +98,8 @@ class Pulsebase:
         data = folder / "data"
         data.mkdir()
         port = free_port()
-        # Settings of whoever runs this must not leak in: what is measured is the defaults.
-        env = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
-        env["PULSEBASE_STORE_URL"] = f"duckdb:///{data / 'pulsebase.duckdb'}"
-        command = [sys.executable, "-c", "from pulsebase.cli import main; main()", "serve", "--port", str(port)]
-        with started(command, port, folder=folder, ready_path="/health", env=env) as process:
+        command = [*_PROGRAM, "serve", "--port", str(port)]
+        with started(command, port, folder=folder, ready_path="/health", env=self.env(data)) as process:
             yield RunningPulsebase(port, data, process)
 
     def requests(self, door: Door, parts: Iterator[Readings], sizes: Sizes) -> Iterator[Sent]:
@@ -121,6 +121,37 @@ class Pulsebase:
         if question.kind == "day_1000_points":
             parameters["max_points"] = "1000"
         return get(f"/v1/timeseries?{urlencode(parameters)}")
+
+    def env(self, data: Path) -> dict[str, str]:
+        """Settings of whoever runs this must not leak in: what is measured is the defaults."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
+        return env | {"PULSEBASE_STORE_URL": f"duckdb:///{data / 'pulsebase.duckdb'}"}
+
+    def fixtures_command(self, spec: FixtureSpec) -> list[str]:
+        sizes = ["--users", str(spec.users), "--readings", str(spec.readings), "--seed", str(spec.seed)]
+        return [*_PROGRAM, "fixtures", *sizes, "--start", str(spec.first_day)]
+
+    def populate(self, running: Running, spec: FixtureSpec) -> None:
+        command, env = self.fixtures_command(spec), self.env(running.data)
+        subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
+
+    def late(self, body: bytes) -> bytes:
+        return post(f"{PATH}/bulk", body, ARROW)
+
+    def ask_cohort(self, question: CohortQuestion) -> bytes:
+        parameters = {
+            "min_age": question.min_age,
+            "gender": question.genders,
+            "min_avg_heart_rate": question.min_average,
+            "start": iso(question.start_s),
+            "end": iso(question.end_s),
+            "limit": 1_000,  # everybody on one page, as the others answer
+        }
+        return get(f"/v1/cohorts/heart-rate?{urlencode(parameters, doseq=True)}")
+
+    def ask_top_hours(self, question: TopHoursQuestion) -> bytes:
+        window = {"start": iso(question.start_s), "end": iso(question.end_s)}
+        return get(f"/v1/users/{question.person}/heart-rate/top-hours?{urlencode(window)}")
 
 
 def iso(time_s: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ingest_cases, series_cases
+from benchmarks import cohort_cases, ingest_cases, series_cases
 from benchmarks.bench import Bench, Figures, SkippedError, bench
 from benchmarks.machine import facts
 from benchmarks.peers import PEERS
@@ -29,9 +29,13 @@ CASES: dict[str, Case] = {
     "series_under_load": series_cases.series_under_load,
     "growth": series_cases.growth,
     "disk": ingest_cases.disk,
+    "fixtures": cohort_cases.fixtures,
+    "cohort_ragged": cohort_cases.cohort_ragged,
+    "cohort_aligned": cohort_cases.cohort_aligned,
+    "top_hours": cohort_cases.top_hours,
 }
 #: What peers take part in too; the others are about us alone.
-PEER_CASES = frozenset({"json_batches", "bulk", "singles", "series_idle", "disk"})
+PEER_CASES = CASES.keys() - {"series_under_load", "growth"}
 
 _ALL: tuple[System, ...] = (Pulsebase(), *PEERS)
 SYSTEMS = {system.name: system for system in _ALL}
@@ -94,5 +98,9 @@ def summary(figures: Figures) -> str:
     }
     if "latency_ms" in figures:
         shown |= {"latency_ms": figures["latency_ms"].get("all")}
+    for name in ("standard", "large"):
+        if name in figures:
+            part = figures[name]
+            shown[name] = part["latency_ms"]["all"] if "latency_ms" in part else f"{part['seconds']} s"
     shown |= {name: part["bytes_per_reading"] for name, part in figures.items() if name.startswith("at_")}
     return ", ".join(f"{name} {value}" for name, value in shown.items())

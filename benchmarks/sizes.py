@@ -35,6 +35,15 @@ class Sizes:
     late_readings: int = 20_000
     late_every_s: float = 10
 
+    #: The population that is asked about, and a second, larger one: 60 million readings of 1,000 people, say.
+    readings: int = 2_500_000
+    readings_people: int = 100
+    large_readings: int = 0
+    large_people: int = 1_000
+    #: How often each kind of question about many people is asked, and how many questions about one person's hours.
+    cohort_rounds: int = 20
+    top_hours_questions: int = 1_000
+
     disk_readings: int = 3_000_000
     #: Longest wait for everything to be merged, before a mix and before bytes are counted.
     merge_wait_s: float = 900
@@ -58,6 +67,12 @@ SHORT = Sizes(
     grown_to_readings=120_000,
     stream_readings_per_s=2_000,
     late_readings=200,
+    readings=20_000,
+    readings_people=20,
+    large_readings=30_000,
+    large_people=25,
+    cohort_rounds=2,
+    top_hours_questions=10,
     late_every_s=0.25,
     disk_readings=10_000,
     merge_wait_s=15,

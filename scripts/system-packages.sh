@@ -6,7 +6,8 @@ set -eu
 needed='chromium chromium
 curl curl
 strace strace
-libeatmydata1 libeatmydata.so'
+libeatmydata1 libeatmydata.so
+prometheus promtool'
 
 is_there() {
     case $1 in

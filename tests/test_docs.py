@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import doctest
 import json
 import os
 import re
@@ -17,7 +19,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from click import Command, Group
+from click import Command
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 from starlette.routing import Route
@@ -79,9 +81,16 @@ def api() -> Api:
 
 
 def commands() -> dict[str, Command]:
-    group: Any = typer.main.get_command(command_line)
-    found: Group = group
-    return dict(found.commands)
+    """Every command by what is typed: `serve`, `users list`."""
+    return dict(commands_of(typer.main.get_command(command_line)))
+
+
+def commands_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Command]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
 
 
 def setting_names() -> set[str]:
@@ -141,8 +150,10 @@ def test_every_parameter_is_documented(api: Api) -> None:
 
 def test_every_command_is_documented_with_its_options() -> None:
     sections = (REFERENCE / "cli.md").read_text().split("\n## pulsebase ")[1:]
-    documented = {section.split()[0]: section for section in sections}
     known = commands()
+    titles = {section: section.splitlines()[0] for section in sections}
+    # A title is a command and what it takes: USER_ID, FILE...
+    documented = {re.split(r" (?=[A-Z\[])", title)[0]: section for section, title in titles.items()}
     assert documented.keys() == known.keys()
     for name, command in known.items():
         parts = [command, *getattr(command, "commands", {}).values()]  # a group is documented with its commands
@@ -198,7 +209,7 @@ def test_a_document_names_commands_that_exist(path: Path) -> None:
     blocks = re.findall(r"```(?:sh|console)\n(.*?)```", path.read_text(), re.DOTALL)
     text = "\n".join([*blocks, *re.findall(r"`(pulsebase [^`]+)`", path.read_text())])
     named = set(re.findall(r"(?<![\w/.])pulsebase ([a-z][\w-]*)", text))
-    assert named <= commands().keys()
+    assert named <= {name.split()[0] for name in commands()}
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     asked = re.findall(r"`make ([a-z]+)", path.read_text()) + re.findall(r"^make ([a-z]+)", text, re.MULTILINE)
     assert set(asked) <= targets
@@ -206,10 +217,10 @@ def test_a_document_names_commands_that_exist(path: Path) -> None:
 
 @each_document
 def test_a_document_names_routes_that_exist(path: Path, api: Api) -> None:
-    paths = {route.split()[1] for route in api.routes}
-    prefixes = {"/v1", "/v1/admin"}
-    found = {name.rstrip("/") for name in re.findall(r"(?<!\w)/v1[\w/{}-]*", path.read_text())}
-    assert found <= paths | prefixes | {"/v1/sources/fitbit/authorize", "/v1/sources/fitbit/callback"}
+    paths = {route.split()[1] for route in api.routes} | {"/v1", "/v1/admin"}
+    templates = [re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))) for template in paths]
+    named = {found.rstrip("/") for found in re.findall(r"(?<!\w)/v1[\w/{}-]*", path.read_text())}
+    assert {name for name in named if not any(template.fullmatch(name) for template in templates)} == set()
 
 
 # --- what a document shows was run ---------------------------------------------------------------------------------
@@ -286,6 +297,17 @@ def test_the_commands_of_a_document_give_the_output_shown(path: Path, tmp_path: 
         for command, shown in examples(path):
             output = place.run(command)
             assert agrees(shown, output), f"{command}\n--- shown\n{shown}\n--- given\n{output}"
+    hold_session(path, tmp_path)  # with the server stopped: a program opens the store by itself
+
+
+def hold_session(path: Path, folder: Path) -> None:
+    """Run the `pycon` blocks of a document as one Python session, on what its commands left behind."""
+    text = "\n".join(re.findall(r"```pycon\n(.*?)```", path.read_text(), re.DOTALL))
+    session = doctest.DocTestParser().get_doctest(text, {}, name_of(path), str(path), 0)
+    said: list[str] = []
+    with contextlib.chdir(folder):
+        results = doctest.DocTestRunner(verbose=False).run(session, out=said.append)
+    assert results.failed == 0, "".join(said)
 
 
 def test_every_v1_route_also_answers_without_v1(api: Api, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
@@ -13,11 +14,17 @@ from benchmarks.encode import arrow_stream
 from benchmarks.history import Question
 from benchmarks.peers.running import RunningPeer
 from benchmarks.peers.specification import app_started
+from benchmarks.population import CohortQuestion, TopHoursQuestion
+from benchmarks.processes import fetch
 from benchmarks.pulsebase_system import ARROW, json_batches, json_singles
 from benchmarks.requests import Sent, get, post
 from benchmarks.sizes import Sizes
-from benchmarks.system import Door
+from benchmarks.system import Door, Running
 from benchmarks.workloads import Readings
+from pulsebase.sources.fixtures import FixtureSpec
+
+#: The longest a population may take.
+_FILL_S = 7_200
 
 
 class Postgres:
@@ -59,3 +66,26 @@ class Postgres:
             "step": question.step_s,
         }
         return get(f"/series?{urlencode(window)}")
+
+    def populate(self, running: Running, spec: FixtureSpec) -> None:
+        sizes = urlencode({"people": spec.users, "readings": spec.readings, "seed": spec.seed})
+        status, answer = fetch(running.port, f"/population?{sizes}", method="POST", body=b"", timeout_s=_FILL_S)
+        if status != HTTPStatus.OK:
+            raise RuntimeError(f"filling failed: {answer[:300]!r}")
+
+    def late(self, body: bytes) -> bytes:
+        return post("/bulk", body, ARROW)
+
+    def ask_cohort(self, question: CohortQuestion) -> bytes:
+        parameters = {
+            "min_age": question.min_age,
+            "gender": question.genders,
+            "min_average": question.min_average,
+            "start": question.start_s,
+            "end": question.end_s,
+        }
+        return get(f"/cohort?{urlencode(parameters, doseq=True)}")
+
+    def ask_top_hours(self, question: TopHoursQuestion) -> bytes:
+        window = {"user": question.person, "start": question.start_s, "end": question.end_s}
+        return get(f"/top-hours?{urlencode(window)}")

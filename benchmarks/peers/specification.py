@@ -79,7 +79,8 @@ def app_started(module: str, folder: Path, sizes: Sizes, doors: Mapping[Door, st
     """A peer that is an application of ours over somebody else's engine, served as we serve Pulsebase."""
     data, port = folder / "data", free_port()
     data.mkdir()
-    env = os.environ | {"DATA": str(data), "PEOPLE": str(sizes.people), "PYTHONPATH": str(ROOT)}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"DATA": str(data), "PEOPLE": str(sizes.people), "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "uvicorn", f"benchmarks.peers.{module}:app", "--port", str(port)]
     command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
     with started(command, port, folder=folder, ready_path="/health", env=env) as process:

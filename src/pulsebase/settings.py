@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     max_rows: int = Field(1_000_000, ge=1, description="Most rows of one answer.")
     max_people: int = Field(100, ge=1, le=100, description="Most people in one answer.")
     query_timeout_s: float = Field(30, gt=0, le=3600, description="Longest time one query may take, seconds.")
+    slow_query_ms: float = Field(
+        1000, ge=0, le=3_600_000, description="A question to the store that takes so long is logged; 0 logs none."
+    )
     memory_limit: str = Field(
         "1GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB|KB|MB|GB|TB)$", description="Memory of the storage engine."
     )

@@ -18,6 +18,7 @@ from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import StopError
 from pulsebase.model.timerange import SECOND_US
+from pulsebase.query.cohorts import CohortService
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.settings import Settings
@@ -66,13 +67,14 @@ def build(
     """
     with contextlib.ExitStack() as closing:
         opened = _opened(settings)
-        store = MeteredStore(opened)
+        store = MeteredStore(opened, settings.slow_query_ms)
         embedded = opened if isinstance(opened, DuckdbStore) else None
         closing.callback(store.close)
         limits = IngestLimits(settings.queue_readings, settings.commit_readings)
         ingestor = Ingestor(store, limits)
         closing.callback(ingestor.close)
-        series = SeriesService(store, QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s))
+        query_limits = QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s)
+        series = SeriesService(store, query_limits)
         closing.callback(series.close)
         rules = _rules(settings, now_us)
         syncing = build_sources(settings, closing, store, ingestor, rules, synthetic=synthetic, now_us=now_us)
@@ -81,6 +83,7 @@ def build(
             ingestor=ingestor,
             rules=rules,
             series=series,
+            cohorts=CohortService(store, query_limits),
             push_origin=ingestor.register_origin("push", "http"),
             options=_border(settings),
             connections=syncing.connections,

@@ -63,7 +63,14 @@ def build_sources(
     sealed, pending = SealedFolder(folder / "tokens", key), SealedFolder(folder / "pending", key)
     tokens = Tokens(sealed, locks, {name: cloud.oauth for name, cloud in clouds.items()}, now_us)
     connections = Connections(
-        clouds, missing=missing, tokens=tokens, pending=pending, state=state, people=(store, store), now_us=now_us
+        clouds,
+        missing=missing,
+        tokens=tokens,
+        pending=pending,
+        state=state,
+        locks=locks,
+        people=(store, store),
+        now_us=now_us,
     )
     closing.callback(connections.close)
     load = loaders(ingestor, store, store, rules, upsert=settings.upsert_mode)

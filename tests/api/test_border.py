@@ -21,6 +21,7 @@ from pulsebase.api.services import Services
 from pulsebase.ingest import IngestLimits, Ingestor
 from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
+from pulsebase.query.cohorts import CohortService
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.stores.memory import MemoryStore
@@ -217,7 +218,7 @@ def test_more_names_can_be_allowed(installed: Callable[..., Api]) -> None:
 
 
 def test_what_is_the_owners_is_not_there_for_others(api: Api) -> None:
-    for path in ("/v1/admin/check", "/v1/admin/readings?kind=import&name=x"):
+    for path in ("/v1/admin/check", "/v1/admin/readings?kind=import&name=x", "/v1/admin/settle"):
         assert_problem(api.post(path), 404, "not-found")
 
 
@@ -265,6 +266,7 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
         parts.ingestor,
         parts.services.rules,
         SeriesService(parts.store, QueryLimits(timeout_s=1e-6)),
+        CohortService(parts.store, QueryLimits(timeout_s=1e-6)),
         parts.services.push_origin,
         parts.services.options,
         parts.services.connections,
@@ -317,7 +319,8 @@ def held(api: Api) -> Iterator[tuple[HeldStore, httpx.Client]]:
     parts: Parts = api.parts
     series = SeriesService(store, QueryLimits())
     asked = parts.services
-    services = Services(store, ingestor, asked.rules, series, 1, asked.options, asked.connections, asked.sync)
+    cohorts = CohortService(store, QueryLimits())
+    services = Services(store, ingestor, asked.rules, series, cohorts, 1, asked.options, asked.connections, asked.sync)
     yield store, _client(services)
     store.gate.set()
     ingestor.close()

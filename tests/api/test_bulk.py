@@ -409,6 +409,38 @@ def test_a_line_or_a_record_batch_without_end_is_refused(api: Api, monkeypatch: 
     assert (answer.status_code, answer.json()["accepted"]) == (413, 1000)
 
 
+@pytest.mark.parametrize("packing", ["lz4", "zstd"])
+def test_packed_columns_are_read_and_bounded_as_unpacked(
+    any_api: Api, monkeypatch: pytest.MonkeyPatch, packing: str
+) -> None:
+    def packed(found: pa.Table) -> bytes:
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, found.schema, options=pa.ipc.IpcWriteOptions(compression=packing)) as writer:
+            writer.write(found)
+        return sink.getvalue()
+
+    ids = pa.array([f"user{number % 7}" for number in range(1000)]).dictionary_encode()
+    assert counts(send(any_api, packed(table(1000, user_id=ids)))) == (202, 1000, 0, 1000)
+    monkeypatch.setattr("pulsebase.api.bulk._RECORD_BATCH_BYTES", 100_000)
+    alike = table(10_000, timestamp=pa.array([START_S] * 10_000, pa.timestamp("s")), heart_rate=[60] * 10_000)
+    long = table(1, device_id=pa.array(["a" * 200_000]).dictionary_encode())
+    for found in (alike, long):
+        assert len(packed(found)) < 100_000
+        answer = send(any_api, packed(found))
+        assert (answer.status_code, answer.json()["type"]) == (413, "urn:pulsebase:problem:body-too-large")
+
+
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_no_bytes_of_an_arrow_stream_are_a_fault_of_the_server(api: Api, data: st.DataObject) -> None:
+    body = bytearray(arrow_of(table(3, user_id=pa.array(["ann", "bob", "ann"]).dictionary_encode())))
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    assert send(api, bytes(body[: data.draw(st.integers(0, len(body)))])).status_code in (202, 400, 413)
+
+
 def test_a_little_zstd_that_stands_for_very_much_is_unpacked_piece_by_piece(installed: Callable[..., Api]) -> None:
     api = installed(bulk_limit_bytes=1 << 20)
     answer = send(api, zstandard.compress(bytes(1 << 28), 19), NDJSON, **{"Content-Encoding": "zstd"})

@@ -1,7 +1,7 @@
 """The fast and the slow way through a body come to the same."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import given, settings
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pulsebase.api.decode import columns_of_parsed, decode_batch, decode_single
 from pulsebase.api.errors import ProblemError
-from pulsebase.ingest import Candidates, ReadingRules, validate
+from pulsebase.ingest import Candidates, Decoded, ReadingRules, validate
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.timerange import to_us
 
@@ -63,7 +63,7 @@ ITEMS = st.one_of(
 )
 
 
-def _judged(candidates: Candidates, errors: list[FieldError]) -> tuple[list[Row], list[FieldError]]:
+def _judged(candidates: Candidates | Decoded, errors: list[FieldError]) -> tuple[list[Row], list[FieldError]]:
     verdict = validate(candidates, RULES, 1)
     rows = [] if verdict.accepted is None else [tuple(row.values()) for row in verdict.accepted.table.to_pylist()]
     return rows, sorted([*errors, *verdict.errors], key=lambda error: error.index or 0)
@@ -91,16 +91,6 @@ def test_a_batch_is_judged_as_each_of_its_readings_would_be_alone(items: list[An
         assert len(kept) + len(refused) == 1
     assert rows == expected_rows
     assert refusals == expected_refusals
-
-
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.lists(st.datetimes(datetime(1970, 1, 1), NOW.replace(tzinfo=None)), min_size=1, max_size=20))
-def test_times_of_one_form_come_out_as_one_by_one(times: list[datetime]) -> None:
-    times = [at.replace(microsecond=0) for at in times]
-    items = [{"device_id": "d", "user_id": "u", "timestamp": f"{at.isoformat()}Z", "heart_rate": 60} for at in times]
-    candidates, _, _ = decode_batch(json.dumps({"readings": items}).encode())
-    microsecond = timedelta(microseconds=1)
-    assert candidates.times_us.tolist() == [(at - datetime(1970, 1, 1)) // microsecond for at in times]
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

@@ -1,52 +1,15 @@
-"""People, and what the server says of itself."""
+"""What the server says of itself."""
+
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from pulsebase import __version__
-from pulsebase.model.users import User
-from tests.api.conftest import Api, reading
-
-
-@pytest.mark.parametrize("prefix", ["/v1", ""], ids=["v1", "root"])
-def test_people_are_listed_with_what_is_stored_of_them(any_api: Api, prefix: str) -> None:
-    assert any_api.get(f"{prefix}/users").json() == {"data": [], "next_cursor": None}
-    any_api.store(reading(), reading("2024-01-15T10:00:01.5Z", confidence=0), reading(user_id="Zoe"))
-    any_api.parts.store.put_user(User("bob", "Robert"))
-    assert any_api.get(f"{prefix}/users").json() == {
-        "data": [
-            {
-                "user_id": "Zoe",
-                "name": None,
-                "readings": 1,
-                "first_reading": "2024-01-15T10:00:00Z",
-                "last_reading": "2024-01-15T10:00:00Z",
-            },
-            {
-                "user_id": "ann",
-                "name": None,
-                "readings": 2,
-                "first_reading": "2024-01-15T10:00:00Z",
-                "last_reading": "2024-01-15T10:00:01.5Z",
-            },
-            {"user_id": "bob", "name": "Robert", "readings": 0, "first_reading": None, "last_reading": None},
-        ],
-        "next_cursor": None,
-    }
-
-
-def test_people_come_in_pages_and_can_be_searched(any_api: Api) -> None:
-    any_api.store(*[reading(user_id=f"{name}{place}") for name in ("Ann", "bob") for place in range(3)])
-    found: list[str] = []
-    url = "/v1/users?limit=2"
-    while True:
-        page = any_api.get(url).json()
-        found += [entry["user_id"] for entry in page["data"]]
-        if page["next_cursor"] is None:
-            break
-        url = f"/v1/users?limit=2&cursor={page['next_cursor']}"
-    assert found == ["Ann0", "Ann1", "Ann2", "bob0", "bob1", "bob2"]
-    for query, count in (("aNN", 3), ("0", 2), ("%", 0), ("_", 0), ("'", 0), ("\x00", 0), ("😀", 0), ("", 6)):
-        assert len(any_api.get("/v1/users", params={"query": query}).json()["data"]) == count
+from pulsebase.etl import Scheduler
+from pulsebase.etl.schedule import EverySchedule
+from pulsebase.etl.state import Connection
+from tests.api.conftest import Api
+from tests.support.process import wait_until
 
 
 def test_the_server_introduces_itself(api: Api) -> None:
@@ -66,6 +29,24 @@ def test_a_healthy_server_says_so(any_api: Api) -> None:
     }
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_schedule_that_nobody_keeps_any_more_is_said(api: Api) -> None:
+    class Fatal(EverySchedule):
+        def next_us(self, after_us: int, zone: ZoneInfo) -> int:
+            raise SystemExit  # the one way out of the thread
+
+    sync = api.parts.services.sync
+    with Scheduler(sync, EverySchedule(3_600)):
+        assert api.get("/health").json()["checks"] == {"store": "ok", "ingest": "ok", "schedule": "ok"}
+    assert "schedule" not in api.get("/health").json()["checks"]
+    sync.state.connect("ann", "fitbit", None, 1)
+    sync.state.update(Connection("ann", "fitbit", None, 1, succeeded_us=2))
+    with Scheduler(sync, Fatal(3_600)):
+        wait_until(lambda: api.get("/health").status_code == 503, "unhealthy")
+        body = api.get("/health").json()
+    assert (body["status"], body["checks"]) == ("unhealthy", {"store": "ok", "ingest": "ok", "schedule": "stopped"})
+
+
 def test_the_documents_are_there(api: Api) -> None:
     for path in ("/docs", "/redoc"):
         answer = api.get(path)
@@ -83,7 +64,10 @@ def test_the_document_shows_each_route_once_under_v1(api: Api) -> None:
         "/v1/metrics/heart-rate/batch": ["post"],
         "/v1/timeseries": ["get"],
         "/v1/multi-user/timeseries": ["get"],
-        "/v1/users": ["get"],
+        "/v1/users": ["get", "post"],
+        "/v1/users/{user_id}": ["delete", "get", "patch", "put"],
+        "/v1/users/{user_id}/devices": ["get"],
+        "/v1/users/{user_id}/devices/{device_id}/priority": ["delete", "put"],
     }
     assert shown | expected == shown
     assert all(path.startswith(("/v1/", "/api/v2/")) for path in shown.keys() - {"/", "/health", "/metrics"})

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
+from pulsebase.etl.load import HeartRateLoader, LoadResult
+from pulsebase.etl.state import Checkpoint
+from pulsebase.model.errors import ReconnectError
 from pulsebase.model.timerange import DAY_US, HOUR_US
 from pulsebase.settings import Settings
 from pulsebase.wiring import build
 from tests.api.conftest import Api
 from tests.support.clouds import FIRST_DAY, NOW_US, SimulatedCloud, consent, simulated
+from tests.support.process import wait_until
 
 
 @pytest.fixture
@@ -174,6 +181,91 @@ def test_a_cloud_that_is_gone_does_not_keep_anybody_connected(api: Api, cloud: S
     connect(api)
     cloud.fault("token_error", 1.0)
     assert api.delete("/v1/users/ann/sources/fitbit").status_code == 200
+
+
+def assert_forgotten(api: Api, cloud: SimulatedCloud) -> None:
+    sync = api.parts.services.sync
+    assert api.get("/v1/users/ann").status_code == 404
+    assert sync.state.connections() == []
+    assert sync.state.checkpoint("ann", "fitbit", "heart_rate") == Checkpoint()
+    assert api.get("/v1/etl/runs").json()["data"] == []
+    assert vars(cloud.authorization)["_refresh"] == {}
+    assert sync.run("ann", "fitbit") == []
+    with pytest.raises(ReconnectError):
+        api.parts.services.connections.client_of("fitbit", "ann").days(date(2025, 6, 11), date(2025, 6, 11))
+
+
+def test_a_person_who_is_removed_is_forgotten_and_may_begin_anew(api: Api, cloud: SimulatedCloud) -> None:
+    connect(api)
+    first = api.parts.services.sync.run("ann", "fitbit")[0]
+    assert api.delete("/v1/users/ann").json() == {"deleted_readings": first.written}
+    assert_forgotten(api, cloud)
+    assert api.delete("/v1/users/ann").status_code == 404
+    connect(api)
+    assert api.parts.services.sync.run("ann", "fitbit")[0].written == first.written
+
+
+@pytest.mark.parametrize(
+    "at", ["pulsebase.sources.tokens.Tokens.remove", "pulsebase.stores.metered.MeteredStore.remove_user"]
+)
+def test_a_crash_while_a_person_is_removed_brings_nothing_back(
+    api: Api, cloud: SimulatedCloud, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    connect(api)
+    sync = api.parts.services.sync
+    sync.run("ann", "fitbit")
+    monkeypatch.setattr(at, crash)
+    assert api.delete("/v1/users/ann").status_code == 500
+    monkeypatch.undo()
+    cloud.clock.advance(HOUR_US)
+    assert sync.connections() == []
+    assert sync.run("ann", "fitbit") == []
+    assert api.delete("/v1/users/ann").json()["deleted_readings"] > 0  # again, and all of it goes
+    assert_forgotten(api, cloud)
+
+
+def test_a_run_under_way_brings_nobody_back(cloud: SimulatedCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"store_url": "memory://", "start_date": FIRST_DAY, "batch_size": 1}
+    chosen = Settings(_env_file=None, **settings | cloud.settings())
+    with build(chosen, now_us=cloud.clock.now_us) as parts, ThreadPoolExecutor(1) as pool:
+        api = Api(parts)
+        connect(api)
+        load, loading = HeartRateLoader.load, threading.Event()
+
+        def held_up(self: HeartRateLoader, *arguments: Any) -> LoadResult:
+            loading.set()
+            wait_until(lambda: not parts.services.connections.of("ann"), "the removal began")
+            return load(self, *arguments)
+
+        monkeypatch.setattr(HeartRateLoader, "load", held_up)
+        running = pool.submit(parts.services.sync.run, "ann", "fitbit")
+        assert loading.wait(30)
+        deleted = api.delete("/v1/users/ann").json()["deleted_readings"]
+        (report,) = running.result()
+        assert report.written == deleted > 0  # what was on its way was waited for, and went too
+        assert report.error == "there is no connection; connect first"
+        assert_forgotten(api, cloud)
+
+
+def test_nobody_is_connected_while_they_are_removed(api: Api, cloud: SimulatedCloud) -> None:
+    came = consent(str(begin(api)), "user1")
+    with ThreadPoolExecutor(1) as pool:
+        with api.parts.services.connections.forgotten("ann"):
+            coming = pool.submit(come_back, api, came)
+            wait_until(lambda: vars(cloud.authorization)["_refresh"], "the tokens came")
+            assert api.parts.services.sync.state.connections() == []
+        assert coming.result().status_code == 200
+    assert len(api.parts.services.sync.state.connections()) == 1
+
+
+def test_connections_without_their_person_can_be_removed(api: Api) -> None:
+    api.parts.services.sync.state.connect("ghost", "fitbit", None, 1)
+    assert api.delete("/v1/users/ghost").json() == {"deleted_readings": 0}
+    assert api.parts.services.sync.state.connections() == []
+    assert api.delete("/v1/users/ghost").status_code == 404
 
 
 def test_the_owners_routes_are_nobody_elses(api: Api) -> None:

@@ -67,10 +67,36 @@ def test_growth_and_disk_are_measured(ours: Path) -> None:
 
 
 @pytest.mark.xdist_group("benchmarks")
+def test_a_population_is_stored_at_both_sizes(ours: Path) -> None:
+    figures = figures_of(ours, "fixtures", "pulsebase")
+    assert [figures[size]["readings"] for size in ("standard", "large")] == [SHORT.readings, SHORT.large_readings]
+    assert all(figures[size]["bytes_per_reading"] > 0 for size in ("standard", "large"))
+
+
+@pytest.mark.xdist_group("benchmarks")
+@pytest.mark.parametrize(
+    ("case", "kinds"),
+    [
+        ("cohort_ragged", {"late", "everybody", "men"}),
+        ("cohort_aligned", {"days_everybody", "days_men", "hours_everybody", "hours_men"}),
+        ("top_hours", {"top_hours"}),
+    ],
+)
+def test_a_population_is_asked_about(ours: Path, case: str, kinds: set[str]) -> None:
+    figures = figures_of(ours, case, "pulsebase")
+    for size in ("standard", "large"):
+        assert figures[size]["latency_ms"].keys() == {"all", *kinds}
+        assert figures[size]["errors"] == []
+        assert (figures[size]["found"] > 0) == case.startswith("cohort")
+    assert (figures["standard"]["late_readings"] > 0) == (case == "cohort_ragged")
+
+
+@pytest.mark.xdist_group("benchmarks")
 def test_a_page_can_be_made_of_the_results(ours: Path) -> None:
     page = with_table(f"before\n{BEGIN}\nold\n{END}\nafter", ours)
     assert "old" not in page
     assert all(page.count(f"### {title}") == 1 for title in ("Bulk", "Growth", "Disk", "Memory", "Machine"))
+    assert all(page.count(f"### {title}") == 1 for title in ("A population", "One person's highest hours"))
 
 
 @pytest.mark.xdist_group("benchmarks")

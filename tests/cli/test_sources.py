@@ -98,6 +98,22 @@ def test_connect_ingest_and_status(place: Place, cloud: str, kind: str, up: str)
         assert "heart_rate_summary" in status
         counted = place.run("query", "ann", "2025-06-12", "2025-06-12", "--format", "csv").stdout
         assert len(counted.splitlines()) > 8
+        removed = place.run("users", "remove", "ann", "--yes")
+        assert removed.returncode == 0, removed
+        assert "Nobody is connected" in place.run("ingest", "--once").stdout
+
+
+@pytest.mark.parametrize("kind", ["fitbit"])
+@pytest.mark.parametrize("up", ["server down", "server up"])
+def test_disconnect(place: Place, cloud: str, kind: str, up: str) -> None:
+    with contextlib.ExitStack() as opened:
+        if up == "server up":
+            opened.enter_context(serving(place, PULSEBASE_INGEST_IN_SERVER="false"))
+        connect(place, kind, "ann")
+        said = place.run("disconnect", kind, "--user", "ann").stdout
+        assert said == "ann is not connected to fitbit any more; readings stay.\n"
+        assert "is not connected" in place.refusal("disconnect", kind, "--user", "ann")
+        assert "Nobody is connected" in place.run("ingest", "--once").stdout
 
 
 def test_the_server_keeps_the_schedule(place: Place, cloud: str, kind: str) -> None:

@@ -40,8 +40,8 @@ each_source = pytest.mark.parametrize("source", SOURCES)
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The embedded store, or the one that the test names."""
-    return store_url(getattr(request, "param", "duckdb"), tmp_path)
+    """A store in memory, or the one that the test names."""
+    return store_url(getattr(request, "param", "memory"), tmp_path)
 
 
 each_store = pytest.mark.parametrize("url", ["memory", "duckdb"], indirect=True)

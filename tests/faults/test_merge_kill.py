@@ -13,7 +13,7 @@ import pytest
 
 from pulsebase.stores.duckdb.store import DuckdbStore
 from pulsebase.stores.memory import MemoryStore
-from tests.support.victim import OPTIONS, answers, begin, killed_before, ops, prepared
+from tests.support.victim import OPTIONS, Script, answers, begin, killed_before, ops, prepared
 
 #: More steps than there can be: the loop ends when a process got through.
 MOST_STEPS = 1000
@@ -22,10 +22,14 @@ MOST_STEPS = 1000
 @pytest.fixture(scope="module")
 def truth() -> list[list[Any]]:
     """What must be answered after none, one, two … of the operations."""
+    return truth_of(ops)
+
+
+def truth_of(script: Script) -> list[list[Any]]:
     oracle = MemoryStore()
     begin(oracle)
     states = [answers(oracle)]
-    for op in ops():
+    for op in script():
         if op.change:
             op.change(oracle)
         states.append(answers(oracle))
@@ -35,16 +39,25 @@ def truth() -> list[list[Any]]:
 @pytest.mark.parametrize(
     ("begun", "end", "must_be_met"),
     [
-        (0, 5, ["INSERT INTO users", "INSERT INTO readings", "DELETE FROM readings", "INSERT INTO late", "COMMIT"]),
+        (0, 5, ["INSERT INTO users", "INSERT INTO stored", "DELETE FROM stored", "INSERT INTO late", "COMMIT"]),
         (5, 9, ["INSERT INTO q15 ", "INSERT INTO late", "UPDATE state", "Stage.append", "Stage.drop_before"]),
         (
             9,
             11,
             ["DELETE FROM late", "DELETE FROM d1", "INSERT INTO d1", "INSERT OR REPLACE INTO priorities", "CHECKPOINT"],
         ),
-        (11, 16, ["write", "the second half of write", "fdatasync", "Path.unlink", "Journal.rotate", "the end"]),
+        (11, 14, ["write", "the second half of write", "fdatasync", "Journal.rotate", "the end"]),
+        (14, 15, ["CREATE OR REPLACE TEMP TABLE moved", "DELETE FROM stored", "INSERT INTO h1_dev", "Path.unlink"]),
+        (15, 17, ["CHECKPOINT", "the end"]),
     ],
-    ids=["written and merged", "merged behind late rows", "settled and decided again", "checkpointed and closed"],
+    ids=[
+        "written and merged",
+        "merged behind late rows",
+        "settled and decided again",
+        "written after",
+        "brought together",
+        "checkpointed and closed",
+    ],
 )
 def test_a_kill_at_any_step_loses_nothing_and_leaves_nothing_by_halves(
     truth: list[list[Any]], tmp_path: Path, begun: int, end: int, must_be_met: list[str]
@@ -64,9 +77,9 @@ def test_a_kill_while_a_killed_store_is_opened_again_loses_nothing(truth: list[l
     assert "ftruncate" in met  # of the half commit
 
 
-def every_kill(folder: Path, truth: list[list[Any]], begun: int, end: int) -> Iterator[str]:
+def every_kill(folder: Path, truth: list[list[Any]], begun: int, end: int, script: Script = ops) -> Iterator[str]:
     """Kill one process a step, two at a time, until one gets through; where each was killed."""
-    kill = partial(kill_and_look, folder, truth, begun, end)
+    kill = partial(kill_and_look, folder, truth, script, (begun, end))
     with ThreadPoolExecutor(2) as pool:
         for step in range(0, MOST_STEPS, 2):
             for killed, where in pool.map(kill, (step, step + 1)):
@@ -76,14 +89,16 @@ def every_kill(folder: Path, truth: list[list[Any]], begun: int, end: int) -> It
     raise AssertionError("no process ever got through")
 
 
-def kill_and_look(folder: Path, truth: list[list[Any]], begun: int, end: int, step: int) -> tuple[bool, str]:
+def kill_and_look(
+    folder: Path, truth: list[list[Any]], script: Script, part: tuple[int, int], step: int
+) -> tuple[bool, str]:
     """Whether the process was killed, and where; the store it leaves is as it must be."""
     mine = folder / str(step)
     shutil.copytree(folder / "template", mine)
     path = mine / "store.duckdb"
-    killed, done, where = killed_before(step, path, begun, end)
+    killed, done, where = killed_before(step, path, *part, script)
     # What was not acknowledged happened or did not.
-    look(path, truth[begun + done : begun + done + 2], f"step {step}, {where}")
+    look(path, truth[part[0] + done : part[0] + done + 2], f"step {step}, {where}")
     shutil.rmtree(mine)
     return killed, where
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pulsebase.ingest import Candidates, ReadingRules, validate
-from pulsebase.ingest.validate import NO_CONFIDENCE, stored_values
+from pulsebase.ingest.validate import stored_values
+from pulsebase.model.readings import NO_CONFIDENCE
 
 NOW_US = 1_700_000_000_000_000
 RULES = ReadingRules(now_us=lambda: NOW_US)

@@ -13,6 +13,7 @@ from pulsebase.model.timerange import (
     DAY_US,
     HOUR_US,
     LAST_END_US,
+    MAX_US,
     MINUTE_US,
     TimeRange,
     format_us,
@@ -120,6 +121,13 @@ def test_widening_gives_the_smallest_range_of_whole_steps(start_us: int, length_
     assert 0 <= narrow.start_us - wide.start_us < step_us
     assert 0 <= wide.end_us - narrow.end_us < step_us
     assert narrow.widened(0) == narrow
+
+
+@bounded(max_examples=300)
+@given(st.integers(0, MAX_US - DAY_US), st.integers(1, 40 * DAY_US))
+def test_days_of_utc_are_found_without_asking_a_calendar(start_us: int, length_us: int) -> None:
+    found = TimeRange(start_us, min(start_us + length_us, MAX_US))
+    assert local_day_starts(found, ZoneInfo("UTC")) == local_day_starts(found, ZoneInfo("Etc/UTC"))
 
 
 def days(zone: str, first: str, last: str) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypedDict, Unpack
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import TimeRange, local_day_starts, to_us
-from pulsebase.stores.contract import SeriesQuery, Store
+from pulsebase.stores.contract import SeriesQuery, Store, TotalsQuery
 
 #: user_id, device_id, time_us, value, confidence, origin: the columns of `STORED_SCHEMA`.
 StoredRow = tuple[str, str, int, int, int | None, int]
@@ -101,6 +101,28 @@ def ask(store: Store, rung: Resolution, asked: TimeRange, **choices: Unpack[Choi
             timeout_s=600,
         )
     )
+
+
+def ask_hours(store: Store, asked: TimeRange, **choices: Unpack[Choices]) -> pa.Table:
+    """The hours over the range as it is, which may cut the first and the last."""
+    return store.series(
+        SeriesQuery(
+            user_id=choices.get("user_id", "ann"),
+            range=asked,
+            resolution=Resolution.HOUR,
+            device_id=choices.get("device_id"),
+            include_all=choices.get("include_all", False),
+            timeout_s=600,
+        )
+    )
+
+
+def totals(
+    store: Store, asked: TimeRange, genders: Collection[str] | None = None, born_by: date | None = None
+) -> list[tuple[Any, ...]]:
+    """(user_id, count, sum, minutes) of everybody asked for who has a counted reading in the range."""
+    wanted = None if genders is None else frozenset(genders)
+    return rows_of(store.totals(TotalsQuery(asked, wanted, born_by, timeout_s=600)))
 
 
 def rows_of(table: pa.Table) -> list[tuple[Any, ...]]:

@@ -32,9 +32,17 @@ from pulsebase.model.timerange import (
     format_us,
     local_day_starts,
 )
-from pulsebase.model.users import DevicePriority, User, UserOverview
-from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, STORED_SCHEMA, SeriesQuery, Store
-from tests.stores.harness import Choices, Harness, Reading, ask, at, batch_of, rows_of, span, write
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.stores.contract import (
+    BUCKET_SCHEMA,
+    RAW_SCHEMA,
+    STORED_SCHEMA,
+    TOTALS_SCHEMA,
+    SeriesQuery,
+    Store,
+    TotalsQuery,
+)
+from tests.stores.harness import Choices, Harness, Reading, ask, ask_hours, at, batch_of, rows_of, span, totals, write
 
 RAW, SECOND, MINUTE, QUARTER, HOUR, DAY = Resolution
 BUCKETED = [SECOND, MINUTE, QUARTER, HOUR, DAY]
@@ -651,6 +659,34 @@ class StoreLaws:
             assert store.priorities("ann") == entries
             assert store.priorities("nobody") == []
 
+    @settled_or_not
+    def test_priorities_taken_back_leave_the_default_at_all_times(self, harness: Harness, settled: bool) -> None:
+        for hour in range(2):
+            time_us = TEN + hour * HOUR_US
+            write(harness.store, Reading(time_us, 7000 + hour), Reading(time_us, 9000 + hour, "device_b"))
+        if settled:
+            harness.settle()
+        for valid_from_us, priority in ((0, 0), (TEN + HOUR_US, None), (TEN + HOUR_US + 1, 5)):
+            harness.store.put_priority(DevicePriority("ann", "device_b", priority, valid_from_us))
+        kept = [DevicePriority("ann", "device_a", 1, TEN), DevicePriority("bob", "device_b", 3)]
+        for entry in kept:
+            harness.store.put_priority(entry)
+        assert day_figures(harness.store) == (2, 16001, 7001, 9000, 2)
+        assert harness.store.remove_priorities("ann", "device_b") == 3
+        for store in states(harness):
+            assert raw(store) == [(0, 7000, "device_a"), (HOUR_US, 7001, "device_a")]
+            assert day_figures(store) == (2, 14001, 7000, 7001, 2)
+            assert [*store.priorities("ann"), *store.priorities("bob")] == kept
+
+    def test_taking_back_what_was_never_set_changes_nothing(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 7000))
+        assert harness.store.remove_priorities("ann", "device_a") == 0
+        assert harness.store.remove_priorities("ann", "no_such_device") == 0
+        assert harness.store.remove_priorities("nobody", "device_a") == 0
+        for store in states(harness):
+            assert store.user("nobody") is None
+            assert [device.device_id for device in store.devices("ann")] == ["device_a"]
+
     def test_a_priority_outlives_the_readings_and_makes_a_person_known(self, harness: Harness) -> None:
         harness.store.put_priority(DevicePriority("ann", "device_b", 0))
         assert harness.store.user("ann") == User("ann")
@@ -800,6 +836,127 @@ class StoreLaws:
                 (starts[1], 1, 7030, 7030, 7030, 1, None),
             ]
 
+    # --- totals of people, and hours that the range cuts -----------------------------------------------------------
+
+    @settled_or_not
+    def test_totals_are_of_the_minutes_winners_inside_the_exact_range(self, harness: Harness, settled: bool) -> None:
+        """The winner of the first minute is known before the range cuts its reading off."""
+        first = [
+            Reading(TEN, 7000, "device_a"),
+            Reading(TEN + 30 * SECOND_US, 9000, "device_b"),
+            Reading(TEN + MINUTE_US, 8000, "device_b", 0),
+            Reading(TEN + MINUTE_US + 1, 8001, "strap"),
+            Reading(TEN + 25 * HOUR_US, 6000, "device_b"),
+            Reading(TEN + 3 * 24 * HOUR_US, 6500),
+            Reading(TEN + 3 * 24 * HOUR_US + 1, 6600),
+        ]
+        write(harness.store, *first)
+        if settled:
+            harness.settle()
+        write(harness.store, Reading(TEN + HOUR_US // 2, 7100), Reading(TEN + 25 * HOUR_US, 6100, "device_b"))
+        cut = TimeRange(TEN + 1, TEN + 3 * 24 * HOUR_US + 1)
+        for store in states(harness):
+            assert totals(store, cut) == [("ann", 4, 8001 + 7100 + 6100 + 6500, 4)]
+            assert totals(store, TimeRange(TEN + 1, TEN + MINUTE_US)) == []
+            assert totals(store, TimeRange(TEN, TEN + 1)) == [("ann", 1, 7000, 1)]
+
+    def test_totals_equal_a_recomputation_from_raw(self, harness: Harness) -> None:
+        """Over ranges cut anywhere, with late, corrected and deleted readings, before and after background work."""
+        days = span("2024-01-10", "2024-01-20")
+        dice = random.Random(21)
+        for seed, user_id in enumerate(("ann", "Bob", "a-9")):
+            write(harness.store, *(each._replace(user_id=user_id) for each in scattered(seed, 200, days)))
+        harness.settle()
+        write(harness.store, *scattered(8, 100, days))
+        harness.store.delete("Bob", span("2024-01-12T03:30:00", "2024-01-13T05:45:30"))
+        harness.store.put_priority(DevicePriority("a-9", "strap", 0, at("2024-01-15T10:30:00")))
+        for store in states(harness):
+            for _ in range(12):
+                start_us, end_us = sorted(dice.sample(range(days.start_us, days.end_us, HOUR_US // 8), 2))
+                cut = TimeRange(start_us + dice.choice([0, 0, 1, -1]), end_us + dice.choice([0, 0, 1, -1]))
+                expected = []
+                for user_id in ("Bob", "a-9", "ann"):
+                    rows = [row for row in rows_of(ask(store, RAW, cut, user_id=user_id)) if row[3] != 0]
+                    minutes = {row[0] // MINUTE_US for row in rows}
+                    if rows:
+                        expected.append((user_id, len(rows), sum(row[1] for row in rows), len(minutes)))
+                assert totals(store, cut) == expected, cut
+
+    def test_totals_asked_again_follow_every_change(self, harness: Harness) -> None:
+        """What a store remembers of an answer never outlives a write, a correction, a deletion or a priority."""
+        store = harness.store
+        write(store, Reading(TEN, 7000), Reading(TEN + SECOND_US, 7100, "device_b"))
+        harness.settle()
+        write(store, Reading(TEN + 2 * SECOND_US, 7200))
+        assert totals(store, THAT_DAY) == [("ann", 2, 14200, 1)]
+        write(store, Reading(TEN + 2 * SECOND_US, 7300))
+        assert totals(store, THAT_DAY) == [("ann", 2, 14300, 1)]
+        store.put_priority(DevicePriority("ann", "device_b", 0))
+        assert totals(store, THAT_DAY) == [("ann", 1, 7100, 1)]
+        store.delete("ann", THAT_DAY, "device_b")
+        assert totals(store, THAT_DAY) == [("ann", 2, 14300, 1)]
+        harness.settle()
+        assert totals(store, THAT_DAY) == [("ann", 2, 14300, 1)]
+        write(store, Reading(TEN + MINUTE_US, 7400))
+        assert totals(store, THAT_DAY) == [("ann", 3, 21700, 2)]
+        store.delete("ann", THAT_DAY)
+        assert totals(store, THAT_DAY) == []
+
+    def test_totals_are_of_the_people_asked_for(self, harness: Harness) -> None:
+        people = [
+            User("ann", gender="female", birth_date=date(1992, 2, 29)),
+            User("Bob", gender="male", birth_date=date(1992, 3, 1)),
+            User("cy", gender="other"),
+            User("dee", birth_date=date(1950, 1, 1)),
+        ]
+        for person in people:
+            harness.store.put_user(person)
+        ids = ["Bob", "ann", "cy", "dee", "eve"]
+        write(harness.store, *(Reading(TEN, 7000 + n, user_id=user_id) for n, user_id in enumerate(ids)))
+        harness.store.put_user(User("fay", gender="female"))
+
+        def found(store: Store, genders: list[str] | None, born_by: date | None) -> list[str]:
+            return [row[0] for row in totals(store, THAT_DAY, genders, born_by)]
+
+        for store in states(harness):
+            assert found(store, None, None) == ids
+            assert found(store, ["female"], None) == ["ann"]
+            assert found(store, ["other", "male"], None) == ["Bob", "cy"]
+            assert found(store, [], None) == []
+            assert found(store, None, date(1992, 2, 29)) == ["ann", "dee"]
+            assert found(store, None, date(1992, 2, 28)) == ["dee"]
+            assert found(store, ["male"], date(1992, 3, 1)) == ["Bob"]
+
+    def test_totals_of_nothing_have_the_full_schema(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 7000, confidence=0))
+        for store in states(harness):
+            for asked in (THAT_DAY, TimeRange(TEN, TEN), span("1980-01-01", "1980-01-01T00:30:00")):
+                answer = store.totals(TotalsQuery(asked))
+                assert (answer.schema, answer.num_rows) == (TOTALS_SCHEMA, 0)
+
+    @settled_or_not
+    @pytest.mark.parametrize("choices", [{}, {"device_id": "device_b"}, {"include_all": True}], ids=str)
+    def test_an_hour_that_the_range_cuts_counts_what_is_inside(
+        self, harness: Harness, settled: bool, choices: Choices
+    ) -> None:
+        days = span("2024-01-15T08:00:00", "2024-01-15T14:00:00")
+        write(harness.store, *scattered(31, 150, days))
+        if settled:
+            harness.settle()
+            write(harness.store, *scattered(32, 20, days))
+        cuts = [(1, 1), (90, 31), (-1, HOUR_US + 1), (MINUTE_US // 2, -MINUTE_US // 2), (HOUR_US // 4, -5 * HOUR_US)]
+        cuts += [(HOUR_US // 4, -HOUR_US * 11 // 2), (HOUR_US // 2, -HOUR_US * 9 // 2)]
+        for store in states(harness):
+            for after_us, before_us in cuts:
+                cut = TimeRange(days.start_us + after_us, days.end_us + before_us)
+                groups: dict[int, list[tuple[int, int, str]]] = {}
+                for time_us, value, device_id, confidence in rows_of(ask(store, RAW, cut, **choices)):
+                    if confidence != 0:
+                        start_us = time_us // HOUR_US * HOUR_US
+                        groups.setdefault(start_us, []).append((time_us, value, device_id))
+                expected = [_bucket(start_us, rows, False) for start_us, rows in sorted(groups.items())]
+                assert rows_of(ask_hours(store, cut, **choices)) == expected, cut
+
     # --- 9: nothing there, the schema, the limit ---------------------------------------------------------------------
 
     @every_rung
@@ -873,8 +1030,19 @@ class StoreLaws:
             assert store.user("ann") == User("ann")
             assert store.user("bob") == User("bob")
             assert store.user("cid") == cid
+            assert [store.knows(user_id) for user_id in ("ann", "bob", "cid", "dan")] == [True, True, True, False]
             assert store.overview("ann") == UserOverview(User("ann"), 1, TEN, TEN)
             assert store.overview("cid") == UserOverview(cid, 0, None, None)
+
+    def test_people_put_together_are_put_each(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 7000))
+        people = [User("bob", "Bob"), User("ann", "Ann", "female", date(1990, 1, 1), "Europe/Berlin")]
+        harness.store.put_users(people)
+        harness.store.put_users([])
+        harness.store.put_users([User("bob", "Robert"), User("bob", "Bob", "male")])
+        for store in states(harness):
+            assert [store.user(user_id) for user_id in ("ann", "bob")] == [people[1], User("bob", "Bob", "male")]
+            assert store.overview("ann") == UserOverview(people[1], 1, TEN, TEN)
 
     def test_a_person_put_again_is_replaced_and_keeps_the_readings(self, harness: Harness) -> None:
         write(harness.store, Reading(TEN, 7000))
@@ -884,6 +1052,158 @@ class StoreLaws:
         for store in states(harness):
             assert store.user("ann") == User("ann", "Anna")
             assert store.overview("ann") == UserOverview(User("ann", "Anna"), 2, TEN, TEN + 1)
+
+    def test_people_put_together_are_kept_together(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 7000))
+        people = [User("ann", "Ann", "female", date(1990, 1, 1), "UTC"), User("bob"), User("cid", "Cid"), User("cid")]
+        harness.store.put_users(people)
+        harness.store.put_users([])
+        for store in states(harness):
+            assert [each.user for each in store.users("", 10, None)] == [people[0], people[1], people[3]]
+            assert store.overview("ann") == UserOverview(people[0], 1, TEN, TEN)
+
+    @settled_or_not
+    def test_devices_are_those_with_readings_or_priorities(self, harness: Harness, settled: bool) -> None:
+        write(
+            harness.store,
+            Reading(TEN, 7000, "strap"),
+            Reading(TEN + 5, 7000, "strap"),
+            Reading(TEN + 5 * HOUR_US, 7000, "Zed", 0),
+            Reading(TEN, 7000, "gone"),
+            Reading(TEN, 7000, "hers", user_id="bob"),
+        )
+        if settled:
+            harness.settle()
+        write(harness.store, Reading(TEN + 5, 7100, "strap"), Reading(TEN + 9, 7000, "strap"), Reading(TEN, 7000))
+        harness.store.delete("ann", TimeRange(TEN, TEN + 1), "gone")
+        harness.store.put_priority(DevicePriority("ann", "ranked", 4))
+        harness.store.put_priority(DevicePriority("ann", "Zed", 4))
+        for store in states(harness):
+            assert store.devices("ann") == [
+                DeviceOverview("Zed", 1, TEN + 5 * HOUR_US, TEN + 5 * HOUR_US),
+                DeviceOverview("device_a", 1, TEN, TEN),
+                DeviceOverview("ranked", 0, None, None),
+                DeviceOverview("strap", 3, TEN, TEN + 9),
+            ]
+            assert store.devices("bob") == [DeviceOverview("hers", 1, TEN, TEN)]
+            assert store.devices("nobody") == []
+
+    def test_a_page_of_people_counts_each_ones_readings(self, harness: Harness) -> None:
+        """Some merged, some not, some of both: one answer."""
+        for n, user_id in enumerate(("ann", "bob", "cid", "dan")):
+            write(harness.store, *(Reading(TEN + at_us, 7000, user_id=user_id) for at_us in range(n)))
+        harness.settle()
+        for user_id in ("bob", "dan", "eve"):
+            write(harness.store, Reading(TEN, 7100, user_id=user_id), Reading(TEN + DAY_US, 7000, user_id=user_id))
+        harness.store.delete("dan", TimeRange(TEN + 1, TEN + 2))
+        harness.store.put_user(User("fay"))
+        expected = [
+            ("bob", 2, TEN, TEN + DAY_US),
+            ("cid", 2, TEN, TEN + 1),
+            ("dan", 3, TEN, TEN + DAY_US),
+            ("eve", 2, TEN, TEN + DAY_US),
+            ("fay", 0, None, None),
+        ]
+        for store in states(harness):
+            listed = store.users("", 9, None)
+            assert [(each.user.user_id, each.readings, each.first_us, each.last_us) for each in listed] == expected
+            assert [store.overview(user_id) for user_id, *_ in expected] == listed
+
+    @settled_or_not
+    def test_a_removed_person_is_gone_with_all_there_was_of_them(self, harness: Harness, settled: bool) -> None:
+        for user_id in ("ann", "bob"):
+            harness.store.put_user(User(user_id, "Somebody", "other", date(1980, 2, 29), "UTC"))
+            harness.store.put_summaries([DailySummary(user_id, date(2024, 1, 15), 55.0, "vendor")])
+            harness.store.put_priority(DevicePriority(user_id, "device_b", 0))
+            write(harness.store, Reading(TEN, 7000, user_id=user_id), Reading(TEN, 9000, "device_b", user_id=user_id))
+        ask(harness.store, QUARTER, THAT_DAY)
+        if settled:
+            harness.settle()
+        # Of these one is written again, one never counts, one is deleted.
+        write(harness.store, Reading(TEN, 7100), Reading(TEN + 1, 7000, "strap", 0), Reading(TEN + 2, 7000))
+        harness.store.delete("ann", TimeRange(TEN + 2, TEN + 3))
+        before = [harness.store.overview("bob"), harness.store.devices("bob"), harness.store.priorities("bob")]
+        assert harness.store.remove_user("ann") == 3
+        assert harness.store.remove_user("ann") == 0
+        for store in states(harness):
+            assert store.user("ann") is None
+            assert store.overview("ann") is None
+            assert store.devices("ann") == []
+            assert store.priorities("ann") == []
+            assert store.summaries("ann", date.min, date.max) == []
+            assert store.last_time_us("ann", "device_a") is None
+            for rung in Resolution:
+                assert ask(store, rung, THAT_DAY, include_all=True).num_rows == 0
+                assert ask(store, rung, THAT_DAY).num_rows == 0
+            assert {row[0] for row in harness.back_door()} == {"bob"}
+            assert [each.user.user_id for each in store.users("", 10, None)] == ["bob"]
+            assert store.users("", 10, "") == store.users("", 10, None)
+            assert store.stored().num_rows == 2
+            assert [store.overview("bob"), store.devices("bob"), store.priorities("bob")] == before
+            assert len(store.summaries("bob", date.min, date.max)) == 1
+            assert raw(store, user_id="bob") == [(0, 9000, "device_b")]
+            report = store.check()
+            assert (report.problems, report.readings) == ((), 2)
+
+    @settled_or_not
+    def test_after_a_removal_the_same_id_is_somebody_new(self, harness: Harness, settled: bool) -> None:
+        harness.store.put_user(User("ann", "Ann"))
+        harness.store.put_priority(DevicePriority("ann", "device_b", 0))
+        write(harness.store, Reading(TEN, 7000), Reading(TEN, 9000, "device_b"))
+        if settled:
+            harness.settle()
+        for round_no in range(3):
+            assert harness.store.remove_user("ann") == 2
+            write(harness.store, Reading(TEN + 1, 7001 + round_no), Reading(TEN + 1, 9001, "device_b"))
+            if settled:
+                harness.settle()
+        for store in states(harness):
+            assert store.user("ann") == User("ann")
+            assert store.overview("ann") == UserOverview(User("ann"), 2, TEN + 1, TEN + 1)
+            assert store.priorities("ann") == []
+            assert raw(store) == [(1, 7003, "device_a")]
+            assert day_figures(store) == (1, 7003, 7003, 7003, 1)
+            assert len(harness.back_door()) == 2
+
+    def test_a_person_without_readings_can_be_removed_and_put_again(self, harness: Harness) -> None:
+        harness.store.put_user(User("ann", "Ann"))
+        assert harness.store.remove_user("ann") == 0
+        assert harness.store.user("ann") is None
+        harness.store.put_user(User("ann", "Anna"))
+        for store in states(harness):
+            assert [each.user for each in store.users("a", 10, None)] == [User("ann", "Anna")]
+
+    def test_removing_nobody_removes_nothing(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 7000))
+        assert harness.store.remove_user("nobody") == 0
+        for store in states(harness):
+            assert store.user("nobody") is None
+            assert day_figures(store) == (1, 7000, 7000, 7000, 1)
+
+    def test_a_commit_during_a_removal_is_before_or_after_it(self, harness: Harness) -> None:
+        """Never half before: what the removals counted and what is left are whole commits, and all of them."""
+        store = harness.store
+        written, size = 60, 40
+        begun = threading.Event()
+
+        def write_all() -> None:
+            for n in range(written):
+                write(store, *(Reading(TEN + n * SECOND_US + part, 7000) for part in range(size)))
+                begun.set()
+
+        removed = []
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(write_all)
+            begun.wait(60)
+            while not writing.done():
+                removed.append(store.remove_user("ann"))
+            writing.result()
+        left = store.overview("ann")
+        kept = left.readings if left else 0
+        assert [count % size for count in (*removed, kept)] == [0] * (len(removed) + 1)
+        assert sum(removed) + kept == written * size
+        for again in states(harness):
+            assert len(harness.back_door()) == again.stored().num_rows == kept
 
     @settled_or_not
     def test_an_overview_counts_every_stored_reading(self, harness: Harness, settled: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -16,15 +17,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US, TimeRange
-from pulsebase.model.users import DevicePriority, User
+from pulsebase.model.users import GENDERS, DevicePriority, User
 from pulsebase.stores.contract import Store
 from pulsebase.stores.memory import MemoryStore
-from tests.stores.harness import Harness, Reading, ask, at, batch_of, rows_of
+from tests.stores.harness import Harness, Reading, ask, ask_hours, at, batch_of, rows_of, totals
 
 PEOPLE = ["ann", "Bob", "a-9"]
 DEVICES = ["device_a", "device_b", "strap", "Strap"]
 ORIGINS = [("push", "watch"), ("sync", "cloud"), ("import", "file")]
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/Santiago", "Australia/Lord_Howe"]
+
+BIRTH_DATES = [date(1990, 2, 28), date(1992, 2, 29), date(1992, 3, 1)]
 
 # Few hours around days on which clocks change, and the edges of everything in them, so that histories collide.
 _HOURS = [at(f"2024-{hour}") for hour in ("03-30T22:00", "03-30T23:00", "03-31T00:00", "03-31T01:00", "03-31T22:00")]
@@ -146,10 +149,25 @@ class StoreMachine(RuleBasedStateMachine):
         for store in self.both:
             store.put_priority(DevicePriority(user_id, device_id, priority, valid_from_us))
 
-    @rule(user_id=people, name=st.sampled_from([None, "Ann", "Bob 100%"]))
-    def put_user(self, user_id: str, name: str | None) -> None:
+    @rule(user_id=people, device_id=st.sampled_from(DEVICES))
+    def remove_priorities(self, user_id: str, device_id: str) -> None:
+        gone, expected = (store.remove_priorities(user_id, device_id) for store in self.both)
+        assert gone == expected
+
+    @rule(user_id=st.sampled_from(PEOPLE))
+    def remove_user(self, user_id: str) -> None:
+        gone, expected = (store.remove_user(user_id) for store in self.both)
+        assert gone == expected
+
+    @rule(
+        user_id=people,
+        name=st.sampled_from([None, "Ann", "Bob 100%"]),
+        gender=st.sampled_from([None, *GENDERS]),
+        birth_date=st.sampled_from([None, *BIRTH_DATES]),
+    )
+    def put_user(self, user_id: str, name: str | None, gender: str | None, birth_date: date | None) -> None:
         for store in self.both:
-            store.put_user(User(user_id, name))
+            store.put_user(User(user_id, name, gender, birth_date))
 
     @rule()
     def settle(self) -> None:
@@ -168,6 +186,23 @@ class StoreMachine(RuleBasedStateMachine):
         device_id = data.draw(st.sampled_from(DEVICES))
         for one_device, include_all in (None, False), (None, True), (device_id, False), (device_id, True):
             self._compare(user_id, asked, one_device, include_all, zone)
+            answer, expected = (
+                ask_hours(store, asked, user_id=user_id, device_id=one_device, include_all=include_all)
+                for store in self.both
+            )
+            _assert_equal(answer, expected, f"cut hours {asked} {one_device=} {include_all=}")
+
+    @rule(
+        data=st.data(),
+        length_us=lengths_us,
+        genders=st.one_of(st.none(), st.sets(st.sampled_from(GENDERS))),
+        born_by=st.sampled_from([None, *BIRTH_DATES]),
+    )
+    def ask_totals(self, data: st.DataObject, length_us: int, genders: set[str] | None, born_by: date | None) -> None:
+        """What everybody's readings come to over a range, and over all there is."""
+        for asked in (self._range(data, length_us), EVERYTHING):
+            answer, expected = (totals(store, asked, genders, born_by) for store in self.both)
+            assert answer == expected, f"{asked} {genders=} {born_by=}"
 
     @rule(
         text=st.sampled_from(["", "a", "B", "0%", "_"]),
@@ -215,6 +250,8 @@ class StoreMachine(RuleBasedStateMachine):
                 self._compare(PEOPLE[0], EVERYTHING, device_id, False, "UTC")
             self._compare(PEOPLE[0], EVERYTHING, None, True, "UTC")
             self._compare(PEOPLE[0], EVERYTHING, None, False, "Europe/Berlin")
+            answer, expected = (totals(store, EVERYTHING) for store in self.both)
+            assert answer == expected
             for user_id in PEOPLE:
                 self._compare(user_id, EVERYTHING, None, False, "UTC")
                 self._compare_people(user_id)
@@ -228,6 +265,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert store.user(user_id) == oracle.user(user_id)
         assert store.overview(user_id) == oracle.overview(user_id)
         assert store.priorities(user_id) == oracle.priorities(user_id)
+        assert store.devices(user_id) == oracle.devices(user_id)
         assert store.users("", 10, None) == oracle.users("", 10, None)
         for device_id in DEVICES:
             assert store.last_time_us(user_id, device_id) == oracle.last_time_us(user_id, device_id)

@@ -89,7 +89,7 @@ class LateHarness(DuckdbHarness):
     options = replace(BY_HAND, bounds=MergeBounds(search_rows=0, fetch_rows=0))
 
     def settle(self) -> None:
-        self.store._merge_staged()
+        self.store._maintenance.merge_staged()
 
 
 class TestDuckdbStoreWithLateRows(StoreLaws, harness=LateHarness):

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pulsebase.ingest import Candidates, ReadingRules, validate
 from pulsebase.ingest.committer import Ingestor
-from pulsebase.ingest.validate import Candidates, ReadingRules, validate
 from pulsebase.model.errors import QueryTimeoutError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, MINUTE_US, SECOND_US, TimeRange

@@ -14,8 +14,9 @@ import pytest
 
 from pulsebase.model.timerange import HOUR_US, TimeRange
 from pulsebase.model.users import DevicePriority, User
-from pulsebase.stores.duckdb import store as store_module
+from pulsebase.stores.duckdb import maintenance
 from pulsebase.stores.duckdb.journal import Journal
+from pulsebase.stores.duckdb.maintenance import Maintenance
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import at, write
 from tests.support.victim import run_of
@@ -41,7 +42,7 @@ def test_people_and_priorities_change_while_a_long_question_runs(store: DuckdbSt
         store.put_priority(DevicePriority("ann", "device_b", 0, 0))
         assert store.user("ann") == User("ann", "Ann")
         assert store._database.size_of_log() > 0
-    store._checkpoint()
+    store._maintenance.checkpoint()
     assert store._database.size_of_log() == 0
     assert store.check().problems == ()
 
@@ -69,32 +70,31 @@ def test_a_checkpoint_waits_for_a_short_question(store: DuckdbStore) -> None:
 def test_a_write_that_waits_for_room_and_a_new_person_do_not_wait_for_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "_ROOM_WAIT_S", 1.0)
-    waits, wait_for_room = threading.Event(), DuckdbStore._wait_for_room
+    monkeypatch.setattr(maintenance, "_ROOM_WAIT_S", 1.0)
+    waits, wait_for_room = threading.Event(), Maintenance.wait_for_room
 
-    def noted(store: DuckdbStore) -> None:
-        if len(store._stage) >= 50:
+    def noted(of_full_store: Maintenance) -> None:
+        if len(full_store._stage) >= 50:
             waits.set()
-        wait_for_room(store)
+        wait_for_room(of_full_store)
 
-    monkeypatch.setattr(DuckdbStore, "_wait_for_room", noted)
-    store = DuckdbStore(tmp_path / "store.duckdb", replace(BY_HAND, most_unmerged=50))
+    monkeypatch.setattr(Maintenance, "wait_for_room", noted)
+    full_store = DuckdbStore(tmp_path / "store.duckdb", replace(BY_HAND, most_unmerged=50))
     try:
         with ThreadPoolExecutor(1) as pool:
-            with store._database_writes:  # as a change of the registry holds it
-                write(store, *run_of("ann", "device_a", TEN, 50, 6000))
-                waiting = pool.submit(write, store, *run_of("ann", "device_a", TEN, 50, 7000))
+            with full_store._database_writes:  # as a change of the registry holds it
+                write(full_store, *run_of("ann", "device_a", TEN, 50, 6000))
+                waiting = pool.submit(write, full_store, *run_of("ann", "device_a", TEN, 50, 7000))
                 assert waits.wait(30)
-                store.put_user(User("bob", "Bob"))
+                full_store.put_user(User("bob", "Bob"))
             waiting.result()  # a merge made room
     finally:
-        store.close()
+        full_store.close()
 
 
 def test_a_deletion_while_the_journal_is_let_go_of_is_durable(
     store: DuckdbStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "_SMALL_JOURNAL_BYTES", 0)
     write(store, *run_of("ann", "device_a", TEN, 50, 6000))
     store.merge()
     clear = Journal.clear
@@ -107,7 +107,7 @@ def test_a_deletion_while_the_journal_is_let_go_of_is_durable(
             clear(journal)
 
         monkeypatch.setattr(Journal, "clear", slow_clear)
-        store._trim_journal()
+        store._maintenance.trim_journal()
         assert [deletion.result() for deletion in deletions] == [30]
     shutil.copytree(tmp_path, tmp_path.with_name("killed"), ignore=shutil.ignore_patterns("*.lock"))
     killed = DuckdbStore(tmp_path.with_name("killed") / "store.duckdb", BY_HAND)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.duckdb import database
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, at, write
@@ -25,6 +27,40 @@ def path(tmp_path: Path) -> Path:
     write(store, READING._replace(time_us=READING.time_us + 1))
     store.close()
     return path
+
+
+def test_a_file_of_the_first_schema_is_brought_forward_with_every_reading(tmp_path: Path) -> None:
+    """Times with microseconds, values with hundredths."""
+    path = tmp_path / "old.duckdb"
+    hour = READING.time_us // HOUR_US
+    times_us = [READING.time_us, READING.time_us + 1, READING.time_us + 1_999_999]
+    with duckdb.connect(str(path)) as old:
+        old.execute(dict(database.migrations())[1])
+        old.execute("INSERT INTO meta VALUES ('schema_version', '1'), ('instance_id', 'old')")
+        old.execute("INSERT INTO users (user_no, user_id) VALUES (0, 'ann')")
+        old.execute("INSERT INTO devices VALUES (0, 'device_a', 1)")
+        old.execute("INSERT INTO origins VALUES (1, 'test', 'laws', 0)")
+        for time_us, value in zip(times_us, (7200, 7201, 9999), strict=True):
+            old.execute("INSERT INTO readings VALUES (0, 0, ?, ?, -1, 1)", [time_us, value])
+        counts = "3, 24400, 7200, 9999, 1"
+        old.execute(f"INSERT INTO h1_dev VALUES (0, 0, {hour}, {counts}, 3, {times_us[0]}, {times_us[-1]})")
+        old.execute(f"INSERT INTO h1 VALUES (0, {hour}, {counts})")
+        old.execute(f"INSERT INTO d1 VALUES (0, {hour // 24}, {counts})")
+    store = DuckdbStore(path, OPTIONS)
+    try:
+        assert store.check().problems == ()
+        found = store.stored().to_pydict()
+        assert found["time_us"] == times_us
+        assert found["value"] == [7200, 7201, 9999]
+        said = store.select("SELECT timestamp, value FROM activities_heart_intraday ORDER BY timestamp", 10, None)
+        assert said["value"].to_pylist() == [72.0, 72.01, 99.99]
+        assert said["timestamp"].to_pylist()[0] == datetime(2024, 1, 15, 10)
+        write(store, READING._replace(value=5000))  # in place of the first one
+        store.settle()
+        assert store.stored()["value"].to_pylist() == [5000, 7201, 9999]
+        assert store.check().problems == ()
+    finally:
+        store.close()
 
 
 def with_migration(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:

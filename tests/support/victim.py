@@ -20,7 +20,7 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.contract import Store
-from pulsebase.stores.duckdb import database, journal
+from pulsebase.stores.duckdb import compaction, database, journal
 from pulsebase.stores.duckdb.merge import MergeBounds
 from pulsebase.stores.duckdb.stage import Stage
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
@@ -85,25 +85,34 @@ def ops() -> list[Op]:
         Op("corrected, duplicated and late", lambda store: write(store, *corrected, *corrected, *uncounted, *late)),
         Op("deleted", lambda store: store.delete("ann", half_hour)),
         Op("deleted of an old hour", lambda store: store.delete("bob", old_hour, "device_b")),
-        Op("merge", work=lambda store: store._merge_staged()),
+        Op("merge", work=lambda store: store._maintenance.merge_staged()),
         Op("late again", lambda store: write(store, *overtaking)),
         Op("asked for quarters", work=lambda store: ask(store, Resolution.QUARTER, DAYS)),
-        Op("quarters", work=lambda store: store._build_quarters()),
-        Op("merge behind late rows", work=lambda store: store._merge_staged()),
+        Op("quarters", work=lambda store: store._maintenance.build_quarters()),
+        Op("merge behind late rows", work=lambda store: store._maintenance.merge_staged()),
         Op("settle", work=lambda store: store.merge()),
         Op("priority", lambda store: store.put_priority(first)),
         Op("written after", lambda store: write(store, *run_of("bob", "strap", BASE_US + 2 * HOUR_US, 5, 12_000))),
         Op("deleted again", lambda store: store.delete("eve", DAYS)),
         Op("last merge", work=lambda store: store.merge()),
-        Op("checkpoint", work=lambda store: store._checkpoint()),
+        Op("settle all", work=_settle),
+        Op("checkpoint", work=lambda store: store._maintenance.checkpoint()),
         Op("close", work=lambda store: store.close()),
     ]
+
+
+def _settle(store: DuckdbStore) -> None:
+    """Also bring together what lies in more than a few places, of a size that there are few of."""
+    sizes = {"_ROW_GROUP_ROWS": 16, "_PIECE_ROWS": 100, "_SMALL_ROWS": 20, "_WINDOW_ROWS": 200, "_SCATTERED": 1}
+    for name, size in sizes.items():
+        setattr(compaction, name, size)
+    store.settle()
 
 
 def answers(store: Store) -> list[Any]:
     """What a store says about everything there is."""
     inside = TimeRange(BASE_US + 51 * HOUR_US + 7 * MINUTE_US, BASE_US + 52 * HOUR_US + 11 * MINUTE_US)
-    said: list[Any] = [store.stored(), store.users("", 10, None), store.priorities("ann")]
+    said: list[Any] = [store.stored(), store.users("", 10, None), store.priorities("ann"), store.devices("ann")]
     said += [ask(store, rung, DAYS) for rung in Resolution]
     said += [
         ask(store, rung, DAYS, user_id=user_id) for rung in (Resolution.HOUR, Resolution.DAY) for user_id in OTHERS
@@ -113,13 +122,16 @@ def answers(store: Store) -> list[Any]:
     return said
 
 
-def killed_before(step: int, path: Path, begun: int, end: int) -> tuple[bool, int, str]:
+Script = Callable[[], list[Op]]
+
+
+def killed_before(step: int, path: Path, begun: int, end: int, script: Script = ops) -> tuple[bool, int, str]:
     """Let a process open the store, do the operations `begun` to `end`, and be killed before this step.
 
     Whether it was killed (it had that many steps), how many operations it finished, and what the step was.
     """
     log = path.with_name("log")
-    process = _CONTEXT.Process(target=_work, args=(step, path, log, begun, end))
+    process = _CONTEXT.Process(target=_work, args=(step, path, log, script, slice(begun, end)))
     process.start()
     process.join(120)
     code = process.exitcode
@@ -207,7 +219,7 @@ class _SteppingConnection:
         return getattr(self._connection, name)
 
 
-def _work(step: int, path: Path, log: Path, begun: int, end: int) -> None:
+def _work(step: int, path: Path, log: Path, script: Script, part: slice) -> None:
     steps = _Steps(step, log)
     connect: Any = database._connect
     database._connect = lambda *arguments: _SteppingConnection(connect(*arguments), steps)  # type: ignore[assignment]
@@ -222,7 +234,7 @@ def _work(step: int, path: Path, log: Path, begun: int, end: int) -> None:
         for name in names:
             steps.before(owner, name)
     store = DuckdbStore(path, OPTIONS)
-    for op in ops()[begun:end]:
+    for op in script()[part]:
         op.on(store)
         steps.note(f"done {op.name}")
     steps.at("the end")

@@ -188,6 +188,127 @@ export interface paths {
          */
         get: operations["list_users_v1_users_get"];
         put?: never;
+        /**
+         * Create User
+         * @description Make a person known. One who is known already is 409.
+         */
+        post: operations["create_user_v1_users_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show User
+         * @description One person and what is stored of them.
+         */
+        get: operations["show_user_v1_users__user_id__get"];
+        /**
+         * Put User
+         * @description Create the person, or replace all that is said of them; readings stay.
+         */
+        put: operations["put_user_v1_users__user_id__put"];
+        post?: never;
+        /**
+         * Remove User
+         * @description Remove the person with their connections, readings, priorities and summaries.
+         */
+        delete: operations["remove_user_v1_users__user_id__delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change User
+         * @description Change the fields given, and no other; null clears one.
+         */
+        patch: operations["change_user_v1_users__user_id__patch"];
+        trace?: never;
+    };
+    "/v1/users/{user_id}/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Devices
+         * @description The devices the person has readings of, or priorities for.
+         */
+        get: operations["list_devices_v1_users__user_id__devices_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/devices/{device_id}/priority": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Priority
+         * @description Set the device's priority for this person from an instant on, until the next setting. Every answer for the
+         *     person follows it at once.
+         */
+        put: operations["set_priority_v1_users__user_id__devices__device_id__priority_put"];
+        post?: never;
+        /**
+         * Remove Priorities
+         * @description Take the person's own settings for the device back, all of them: the default holds at all times.
+         */
+        delete: operations["remove_priorities_v1_users__user_id__devices__device_id__priority_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/cohorts/heart-rate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Heart Rate Cohort
+         * @description People by age, gender and average heart rate over a period, the highest average first.
+         */
+        get: operations["heart_rate_cohort_v1_cohorts_heart_rate_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/heart-rate/top-hours": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Top Hours
+         * @description A person's highest distinct averages of UTC hours, highest first.
+         */
+        get: operations["top_hours_v1_users__user_id__heart_rate_top_hours_get"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -377,6 +498,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Settle
+         * @description Bring what the store does in the background with the readings stored so far to its end.
+         */
+        post: operations["settle_v1_admin_settle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/readings": {
         parameters: {
             query?: never;
@@ -388,11 +529,31 @@ export interface paths {
         put?: never;
         /**
          * Store Readings
-         * @description Store one block of an import: an Arrow stream of `user_id`, `device_id`, `time_us`, `value`, `confidence`
-         *     (-1 for
-         *     none) and `position`, the place that refusals name. The whole block is one commit.
+         * @description Store one block of an import: an Arrow stream of `user_id` and `device_id` (in dictionaries), `time_us`,
+         *     `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit.
          */
         post: operations["store_readings_v1_admin_readings_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Store People
+         * @description Create or replace the people of an import, all or none: `{"users": [{"user_id", …}, …]}` with the fields of
+         *     `POST /users`.
+         */
+        post: operations["store_people_v1_admin_users_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -575,6 +736,18 @@ export interface components {
             problems: string[];
         };
         /**
+         * Cohort
+         * @description A page of a cohort, the highest average first; `count` is how many there are in all.
+         */
+        Cohort: {
+            /** Data */
+            data: string[] | components["schemas"]["MemberFigures"][];
+            /** Count */
+            count: number;
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
          * Connection
          * @description A connection and how it is. `problem` says what is wrong and what a person can do.
          */
@@ -618,6 +791,34 @@ export interface components {
         Deleted: {
             /** Deleted */
             deleted: number;
+        };
+        /**
+         * Device
+         * @description A person's device: what is stored of it, the priority that holds now, and the person's own settings by time.
+         */
+        DeviceEntry: {
+            /** Device Id */
+            device_id: string;
+            /** Readings */
+            readings: number;
+            /** First Reading */
+            first_reading: string | null;
+            /** Last Reading */
+            last_reading: string | null;
+            /** Priority */
+            priority: number;
+            /** Priorities */
+            priorities: components["schemas"]["PriorityEntry"][];
+        };
+        /**
+         * DeviceList
+         * @description A person's devices.
+         */
+        DeviceList: {
+            /** User Id */
+            user_id: string;
+            /** Data */
+            data: components["schemas"]["DeviceEntry"][];
         };
         /**
          * Disconnected
@@ -686,6 +887,22 @@ export interface components {
             };
         };
         /**
+         * MemberFigures
+         * @description Someone of a cohort; `coverage` is the share of the period's minutes with a counted reading.
+         */
+        MemberFigures: {
+            /** User Id */
+            user_id: string;
+            /** Avg */
+            avg: number;
+            /** Count */
+            count: number;
+            /** Minutes */
+            minutes: number;
+            /** Coverage */
+            coverage: number;
+        };
+        /**
          * MinuteReading
          * @description The average of a minute, and the device it is of.
          */
@@ -742,6 +959,16 @@ export interface components {
             columns: components["schemas"]["SeriesColumns"] | components["schemas"]["SummaryColumns"];
         };
         /**
+         * PriorityEntry
+         * @description A priority and the instant from which on it holds; null is the default.
+         */
+        PriorityEntry: {
+            /** Valid From */
+            valid_from: string;
+            /** Priority */
+            priority: number | null;
+        };
+        /**
          * RefusedReading
          * @description Why a reading of a batch was refused.
          */
@@ -752,6 +979,22 @@ export interface components {
             field: string;
             /** Reason */
             reason: string;
+        };
+        /**
+         * RemovedPriorities
+         * @description How many settings of a device's priority were taken back.
+         */
+        RemovedPriorities: {
+            /** Removed Entries */
+            removed_entries: number;
+        };
+        /**
+         * RemovedUser
+         * @description A person who was removed, by the number of their readings.
+         */
+        RemovedUser: {
+            /** Deleted Readings */
+            deleted_readings: number;
         };
         /**
          * Run
@@ -878,6 +1121,14 @@ export interface components {
             statement: string;
         };
         /**
+         * StoredPeople
+         * @description How many people were stored.
+         */
+        StoredPeople: {
+            /** Stored */
+            stored: number;
+        };
+        /**
          * SummaryColumns
          * @description Columns of equal length, one entry a day and method.
          */
@@ -894,6 +1145,28 @@ export interface components {
             custom_heart_rate_zones: components["schemas"]["ZoneMinutes"][][];
         };
         /**
+         * TopHourFigures
+         * @description One of the highest averages, and the first hour that has it.
+         */
+        TopHourFigures: {
+            /** Hour */
+            hour: string;
+            /** Avg */
+            avg: number;
+            /** Count */
+            count: number;
+        };
+        /**
+         * TopHours
+         * @description A person's highest distinct averages of UTC hours, highest first.
+         */
+        TopHours: {
+            /** User Id */
+            user_id: string;
+            /** Data */
+            data: number[] | components["schemas"]["TopHourFigures"][];
+        };
+        /**
          * User
          * @description A person and what is stored of them.
          */
@@ -902,6 +1175,12 @@ export interface components {
             user_id: string;
             /** Name */
             name: string | null;
+            /** Gender */
+            gender: string | null;
+            /** Birth Date */
+            birth_date: string | null;
+            /** Time Zone */
+            time_zone: string | null;
             /** Readings */
             readings: number;
             /** First Reading */
@@ -934,6 +1213,97 @@ export interface components {
             minutes: number | null;
             /** Caloriesout */
             caloriesOut: number | null;
+        };
+        /**
+         * NewPerson
+         * @description A person who is not known yet.
+         */
+        NewPerson: {
+            /**
+             * Name
+             * @description Without control characters.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * Gender
+             * @default null
+             */
+            gender: ("female" | "male" | "other") | null;
+            /**
+             * Birth Date
+             * @description From 1900 on.
+             * @default null
+             */
+            birth_date: string | null;
+            /**
+             * Birth Year
+             * @description In place of `birth_date`; counts as 1 July of it.
+             * @default null
+             */
+            birth_year: number | null;
+            /**
+             * Time Zone
+             * @description IANA time zone.
+             * @default null
+             * @example Europe/Berlin
+             */
+            time_zone: string | null;
+            /** User Id */
+            user_id: string | number;
+        };
+        /**
+         * PersonFields
+         * @description What can be said of a person; null is unknown.
+         */
+        PersonFields: {
+            /**
+             * Name
+             * @description Without control characters.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * Gender
+             * @default null
+             */
+            gender: ("female" | "male" | "other") | null;
+            /**
+             * Birth Date
+             * @description From 1900 on.
+             * @default null
+             */
+            birth_date: string | null;
+            /**
+             * Birth Year
+             * @description In place of `birth_date`; counts as 1 July of it.
+             * @default null
+             */
+            birth_year: number | null;
+            /**
+             * Time Zone
+             * @description IANA time zone.
+             * @default null
+             * @example Europe/Berlin
+             */
+            time_zone: string | null;
+        };
+        /**
+         * PrioritySetting
+         * @description A device's priority for a person from an instant on.
+         */
+        PrioritySetting: {
+            /**
+             * Priority
+             * @description The lower is believed first; null: the default.
+             */
+            priority: number | null;
+            /**
+             * Valid From
+             * @description A date, or a time in ISO 8601; UTC where no offset is written. By default since always.
+             * @default 1970-01-01T00:00:00Z
+             */
+            valid_from: string;
         };
         /**
          * Problem
@@ -1535,6 +1905,470 @@ export interface operations {
             };
         };
     };
+    create_user_v1_users_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPerson"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_user_v1_users__user_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_user_v1_users__user_id__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonFields"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description The person is new. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_user_v1_users__user_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedUser"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_user_v1_users__user_id__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonFields"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_devices_v1_users__user_id__devices_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_priority_v1_users__user_id__devices__device_id__priority_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PrioritySetting"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_priorities_v1_users__user_id__devices__device_id__priority_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedPriorities"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    heart_rate_cohort_v1_cohorts_heart_rate_get: {
+        parameters: {
+            query: {
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end: string;
+                /** @description bpm; the average has to be above it. */
+                min_avg_heart_rate: number;
+                /** @description Full years that a person has to be older than on the first day. */
+                min_age?: number | null;
+                /** @description Repeat for several. */
+                gender?: ("female" | "male" | "other")[] | null;
+                /** @description The least share of the period's minutes that has to hold a counted reading. */
+                min_coverage?: number | null;
+                /** @description `averages`: figures beside the ids. */
+                include?: "averages" | null;
+                /** @description How many people a page has. */
+                limit?: number;
+                cursor?: string | null;
+                /** @description IANA time zone of bare dates, local times and days. */
+                tz?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cohort"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    top_hours_v1_users__user_id__heart_rate_top_hours_get: {
+        parameters: {
+            query: {
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end: string;
+                /** @description How many averages. */
+                limit?: number;
+                /** @description `hours`: the first hour of each average. */
+                include?: "hours" | null;
+                /** @description IANA time zone of bare dates, local times and days. */
+                tz?: string;
+            };
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopHours"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     authorize_v1_sources__source__authorize_get: {
         parameters: {
             query: {
@@ -1913,6 +2747,42 @@ export interface operations {
             };
         };
     };
+    settle_v1_admin_settle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     store_readings_v1_admin_readings_post: {
         parameters: {
             query: {
@@ -1932,6 +2802,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BatchAccepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    store_people_v1_admin_users_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredPeople"];
                 };
             };
             /** @description A problem (RFC 9457). */

@@ -16,13 +16,14 @@ from pulsebase.api.doors import Doors
 from pulsebase.api.errors import shown_name
 from pulsebase.api.guard import Guard, Shortcut
 from pulsebase.api.page import mount_page
-from pulsebase.api.routes import admin, bulk, readings, series, service, sources, users
+from pulsebase.api.people import People
+from pulsebase.api.routes import admin, bulk, cohorts, devices, readings, series, service, sources, users
 from pulsebase.api.schemas import Problem
 from pulsebase.api.services import Services
 from pulsebase.model.errors import RejectedError
 
 Application = FastAPI
-_REPEATABLE = frozenset({"user_ids"})
+_REPEATABLE = frozenset({"user_ids", "gender"})
 PAGE_FOLDER = Path(__file__).parent / "page"
 
 
@@ -38,11 +39,14 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     app.include_router(service.router(services))
     doors = Doors(services)
+    people = People(services.store, services.connections)
     routers = (
         readings.router(services, doors),
         bulk.router(services),
         series.router(services),
-        users.router(services),
+        users.router(services, people),
+        devices.router(services, people),
+        cohorts.router(services),
         sources.router(services),
     )
     for router in routers:
@@ -50,7 +54,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         # The same at the root, for callers of the older paths.
         app.include_router(router, include_in_schema=False)
     app.include_router(bulk.line_protocol_router(services))
-    app.include_router(admin.router(services), prefix="/v1")
+    app.include_router(admin.router(services, people), prefix="/v1")
     app.include_router(sources.admin_router(services), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)
@@ -75,7 +79,8 @@ async def _refuse_repeated_parameters(request: Request) -> None:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        wanted = [(model, "validation") for model in readings.BODY_SCHEMAS] + [(Problem, "serialization")]
+        bodies = (*readings.BODY_SCHEMAS, *users.BODY_SCHEMAS, *devices.BODY_SCHEMAS)
+        wanted = [(model, "validation") for model in bodies] + [(Problem, "serialization")]
         _, definitions = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
         document["components"]["schemas"] |= definitions["$defs"]
         _answer_problems(document)

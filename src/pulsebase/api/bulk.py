@@ -16,19 +16,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pulsebase.api.decode import ReadingIn, columns_of, parse_items, times_us
+from pulsebase.api.arrowstream import BoundedMessages
+from pulsebase.api.decode import ReadingIn, columns_of, parse_items
 from pulsebase.api.errors import ProblemError, shown_name
 from pulsebase.api.streaming import BodyStream
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates, Decoded
+from pulsebase.ingest.times import read_times
 from pulsebase.model.errors import FieldError, RejectedError, StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
-from pulsebase.model.timerange import parse_reading_time
+from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
 #: Readings of one block, which is one commit.
 BLOCK_READINGS = 100_000
 _TEXT_BYTES = 4 << 20
 _LINE_BYTES = 1 << 20
-#: The largest record batch of an Arrow stream, which has to be in memory whole.
+#: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
 _RECORD_BATCH_BYTES = 256 << 20
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 #: Plain numbers alone: Python would also read `7_5` and the digits of other scripts.
@@ -46,7 +48,7 @@ COLUMNS = (*_REQUIRED, "confidence")
 class Block:
     """Some readings of a bulk body: what could be read, by position in the body, and what could not."""
 
-    candidates: Candidates
+    candidates: Candidates | Decoded
     errors: list[FieldError]
     total: int
 
@@ -68,40 +70,13 @@ def blocks_of(body: BodyStream, media_type: str) -> Iterator[Block]:
 
 def _arrow(body: BodyStream) -> Iterator[Block]:
     try:
-        stream = pa.ipc.open_stream(pa.PythonFile(_BoundedReads(body), mode="r"))
+        stream = pa.ipc.open_stream(pa.PythonFile(BoundedMessages(body, _RECORD_BATCH_BYTES), mode="r"))
         _check_columns(stream.schema.names)
         yield from _of_batches(iter(stream))
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
     if body.read(1):
         raise ProblemError("malformed-body", "more follows behind the end of the Arrow stream")
-
-
-class _BoundedReads:
-    """A body for Arrow, which asks for a record batch at once."""
-
-    def __init__(self, body: BodyStream) -> None:
-        self._body = body
-        self.closed = False
-
-    def read(self, size: int) -> bytes:
-        """As the body's.
-
-        Raises:
-            ProblemError: more is asked for than a record batch may hold.
-        """
-        if size > _RECORD_BATCH_BYTES:
-            detail = f"a record batch is larger than {_RECORD_BATCH_BYTES} bytes; write smaller ones"
-            raise ProblemError("body-too-large", detail)
-        return self._body.read(size)
-
-    def readable(self) -> bool:
-        """For Arrow, which asks."""
-        return True
-
-    def close(self) -> None:
-        """For Arrow, which closes what it has read."""
-        self.closed = True
 
 
 def _parquet(body: BodyStream) -> Iterator[Block]:
@@ -127,8 +102,7 @@ def _ndjson(body: BodyStream) -> Iterator[Block]:
     for text in _line_pieces(body):
         try:
             readings = decoder.decode_lines(text)
-            candidates = columns_of(readings)
-            yield _positioned(Block(candidates, [], len(readings)), position)
+            yield Block(columns_of(readings, position), [], len(readings))
             position += len(readings)
         except (msgspec.DecodeError, ValueError, OverflowError):
             items = [_json_line(line) for line in text.split(b"\n") if line.strip()]
@@ -214,26 +188,19 @@ def _check_columns(names: Sequence[str]) -> None:
         raise RejectedError(errors)
 
 
-def _ids(column: pa.Array, name: str) -> pa.DictionaryArray:
+def _ids(column: pa.Array, name: str) -> Ids:
+    """A column without nulls."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_integer(kind):
-        column = column.cast(kind).cast(pa.string())
-    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+    if not (pa.types.is_integer(kind) or _is_text(kind)):
         raise RejectedError.of(name, "must be a column of texts or integers")
-    if pa.types.is_dictionary(column.type):
-        return _used(column.cast(pa.dictionary(pa.int32(), pa.string())))
-    return column.cast(pa.string()).dictionary_encode()
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    texts = column.dictionary.cast(pa.string()).to_pylist()
+    return Ids(column.indices.to_numpy(zero_copy_only=False), texts)
 
 
-def _used(ids: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The same without the texts that no row has: whoever is only in the dictionary sent nothing."""
-    codes = ids.indices.to_numpy(zero_copy_only=False)
-    used = np.zeros(len(ids.dictionary), np.bool_)
-    used[codes] = True
-    if used.all():
-        return ids
-    moved = (np.cumsum(used) - 1).astype(np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(moved[codes]), ids.dictionary.filter(pa.array(used)))
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:
@@ -242,29 +209,17 @@ def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:
     if pa.types.is_timestamp(kind):
         ticks = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         return (ticks // 1_000 if kind.unit == "ns" else _scaled(ticks, _US_OF[kind.unit])), []
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+    if not _is_text(kind):
         raise RejectedError.of("timestamp", "must be a column of timestamps or of ISO 8601 texts")
-    texts = column.fill_null("").to_pylist()
-    try:
-        return times_us(texts), []
-    except (ValueError, OverflowError):
-        return _times_one_by_one(texts)
+    return read_times(column.fill_null("").to_pylist())
 
 
 def _scaled(ticks: _Integers, factor: int) -> _Integers:
     """Coarser ticks in microseconds; those beyond the numbers stay beyond what is accepted."""
+    if factor == 1:
+        return ticks
     most = (1 << 62) // factor
     return np.clip(ticks, -most, most) * factor
-
-
-def _times_one_by_one(texts: Sequence[str]) -> tuple[_Integers, list[tuple[int, str]]]:
-    times, unread = np.zeros(len(texts), np.int64), []
-    for row, text in enumerate(texts):
-        try:
-            times[row] = parse_reading_time(text)
-        except (ValueError, OverflowError) as error:
-            unread.append((row, str(error)))
-    return times, unread
 
 
 def _numbers(column: pa.Array) -> _Floats:
@@ -282,16 +237,13 @@ def _confidences(batch: pa.RecordBatch) -> npt.NDArray[np.int8]:
         return np.full(batch.num_rows, NO_CONFIDENCE, np.int8)
     if not pa.types.is_integer(column.type):
         raise RejectedError.of("confidence", "must be a column of integers")
+    stated_range = pc.min_max(column).as_py()
+    if stated_range["min"] is None or (stated_range["min"] >= 0 and stated_range["max"] <= 3):
+        codes: npt.NDArray[np.int8] = column.cast(pa.int8()).fill_null(NO_CONFIDENCE).to_numpy()
+        return codes
     wide = column.cast(pa.int64(), safe=False).fill_null(NO_CONFIDENCE).to_numpy()
     stated = column.is_valid().to_numpy(zero_copy_only=False)
-    return np.where(stated & ((wide < 0) | (wide > 3)), 100, wide).astype(np.int8)
-
-
-def _positioned(block: Block, position: int) -> Block:
-    rows = block.candidates
-    positions = np.arange(position, position + len(rows))
-    moved = Candidates(rows.user_ids, rows.device_ids, rows.times_us, rows.values, rows.confidences, positions)
-    return Block(moved, block.errors, block.total)
+    return np.where(stated & ((wide < 0) | (wide > 3)), NOT_A_CONFIDENCE, wide).astype(np.int8)
 
 
 def _line_pieces(body: BodyStream) -> Iterator[bytes]:

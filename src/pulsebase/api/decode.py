@@ -14,12 +14,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from pulsebase.api.errors import ProblemError, shown_name
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest import Candidates, Decoded
+from pulsebase.ingest.candidates import NOT_A_CONFIDENCE
 from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import parse_reading_time
 
 MAX_BATCH = 1_000
@@ -57,7 +59,7 @@ def decode_single(body: bytes) -> Parsed:
     return parsed
 
 
-def decode_batch(body: bytes) -> tuple[Candidates, list[FieldError], int]:
+def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], int]:
     """Up to `MAX_BATCH` readings: those that could be read, the refusals of those that could not, and how many came.
 
     Raises:
@@ -76,6 +78,34 @@ def decode_batch(body: bytes) -> tuple[Candidates, list[FieldError], int]:
     return candidates, errors, len(items)
 
 
+def decode_object(body: bytes) -> dict[str, Any]:
+    """A JSON object, with whatever fields it has.
+
+    Raises:
+        ProblemError: the body is no JSON.
+        RejectedError: it is no object.
+    """
+    found = _loads(body)
+    if not isinstance(found, dict):
+        raise RejectedError.of("body", "must be an object")
+    return found
+
+
+def identifier_in(fields: dict[str, Any], name: str) -> str:
+    """Take an id out of the fields of an object.
+
+    Raises:
+        RejectedError: it is missing, or no id.
+    """
+    if name not in fields:
+        raise RejectedError.of(name, "is required")
+    value = fields.pop(name)
+    problem = identifier_problem(value)
+    if problem is not None:
+        raise RejectedError.of(name, problem)
+    return str(value)
+
+
 def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidates, list[FieldError]]:
     """Readings as decoded JSON values: those that could be read, by position, and why the others could not."""
     parsed, errors = [], []
@@ -92,18 +122,19 @@ def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidat
 Parsed = tuple[int, str, str, int, float, int]
 
 
-def columns_of(readings: Sequence[ReadingIn]) -> Candidates:
+def columns_of(readings: Sequence[ReadingIn], first_position: int = 0) -> Decoded:
     """Decoded readings as columns.
 
     Raises:
-        ValueError: one of the times is none.
+        ValueError: they have to be looked at one by one.
     """
-    return Candidates(
-        _id_texts([reading.user_id for reading in readings]),
-        _id_texts([reading.device_id for reading in readings]),
-        times_us([reading.timestamp for reading in readings]),
-        np.array([reading.heart_rate for reading in readings], np.float64),
-        _confidences([reading.confidence for reading in readings]),
+    return Decoded.of(
+        [reading.user_id for reading in readings],
+        [reading.device_id for reading in readings],
+        [reading.timestamp for reading in readings],
+        [reading.heart_rate for reading in readings],
+        [reading.confidence for reading in readings],
+        first_position,
     )
 
 
@@ -121,54 +152,11 @@ def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
     )
 
 
-def times_us(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Microseconds since 1970 of ISO 8601 times; whole columns of `2024-01-15T10:00:00Z` are read at once.
-
-    Raises:
-        ValueError: one of the texts is no time.
-    """
-    fast = _times_of_one_form(texts)
-    return fast if fast is not None else np.array([parse_reading_time(text) for text in texts], np.int64)
-
-
-_FORM = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
-_DIGITS = ord("0") == _FORM
-
-
-def _times_of_one_form(texts: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """The column if every text has the form `2024-01-15T10:00:00Z` and names a time that exists, else None."""
-    if set(map(len, texts)) != {len(_FORM)}:
-        return None
-    try:
-        raw = "".join(texts).encode("ascii")
-    except UnicodeEncodeError:
-        return None
-    letters = np.frombuffer(raw, np.uint8).reshape(len(texts), len(_FORM))
-    digits = letters - np.uint8(ord("0"))
-    if not (np.where(_DIGITS, digits <= 9, letters == _FORM)).all():
-        return None
-    naive = letters[:, :19].tobytes()
-    try:
-        times = np.frombuffer(naive, "S19").astype("datetime64[s]").astype(np.int64) * 1_000_000
-    except ValueError:
-        return None
-    return times if (times >= 0).all() else None  # NumPy knows a year 0, which the rest of the world does not
-
-
-def _id_texts(ids: list[str | int]) -> list[str]:
-    return ids if set(map(type, ids)) == {str} else list(map(str, ids))  # type: ignore[return-value]
-
-
-def _confidences(values: list[int | None]) -> npt.NDArray[np.int8]:
-    codes = {value: _confidence_code(value) for value in set(values)}
-    return np.fromiter(map(codes.__getitem__, values), np.int8, len(values))
-
-
 def _confidence_code(value: int | None) -> int:
     """-1 for none; anything that is no confidence becomes a number that validation refuses."""
     if value is None:
         return NO_CONFIDENCE
-    return value if 0 <= value <= 3 else 100
+    return value if 0 <= value <= 3 else NOT_A_CONFIDENCE
 
 
 def _check_length(count: int) -> None:

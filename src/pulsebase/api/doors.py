@@ -66,11 +66,10 @@ class Doors:
         candidates, errors, total = decode_batch(await read_body(request, self._limit_bytes))
         accepted = 0
         if len(candidates):
-            verdict = validate(candidates, services.rules, services.push_origin)
-            errors = sorted([*errors, *verdict.errors], key=lambda error: error.index or 0)
-            if verdict.accepted is not None:
-                await asyncio.wrap_future(services.ingestor.submit(verdict.accepted))
-                accepted = len(verdict.accepted)
+            offered = services.ingestor.offer(candidates, services.rules, services.push_origin)
+            outcome = await asyncio.wrap_future(offered)
+            errors = sorted([*errors, *outcome.errors], key=lambda error: error.index or 0)
+            accepted = outcome.accepted
         count_readings(_SOURCE, accepted, errors)
         counts: dict[str, Any] = {"accepted": accepted, "rejected": total - accepted, "total": total}
         if accepted == 0:

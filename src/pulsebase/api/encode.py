@@ -66,6 +66,11 @@ def timestamps(times_us: pa.Array) -> list[str]:
     return texts
 
 
+def shown_time(at_us: int | None) -> str | None:
+    """`2024-01-15T10:00:00Z`, where there is a time."""
+    return None if at_us is None else format_us(at_us)
+
+
 def column_names(answer: SeriesAnswer) -> tuple[str, ...]:
     """The columns that the answer shows."""
     return _RAW_COLUMNS if answer.plan.resolution is Resolution.RAW else _BUCKET_COLUMNS

@@ -36,6 +36,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "not-found": (404, "No such route, or nobody of that id is known, or nothing was found."),
     "method-not-allowed": (405, "The route does not know this method."),
     "not-acceptable": (406, "The route cannot answer in any of the media types of Accept."),
+    "already-known": (409, "Somebody of that id is known already."),
     "body-too-large": (413, "The body is larger than the limit, as sent or as unpacked."),
     "unsupported-media-type": (415, "The body's type or encoding is not one the route reads."),
     "query-timeout": (422, "The query ran into the time limit and was cancelled."),

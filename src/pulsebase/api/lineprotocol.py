@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pulsebase.api.decode import Parsed, columns_of_parsed
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
+from pulsebase.model.readings import NO_CONFIDENCE
 
 MEASUREMENT = "heart_rate"
 #: The device of lines that name none.

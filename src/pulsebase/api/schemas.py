@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from pulsebase.model.identifiers import ID_PATTERN, identifier_problem
 from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.users import GENDERS, MAX_PRIORITY
+from pulsebase.query.cohorts import MAX_AGE, MAX_AVERAGE, MAX_TOP_HOURS
 
 
 def _lost_plus(value: object) -> object:
@@ -28,6 +31,12 @@ Identifier = Annotated[
     AfterValidator(_checked_id),
     Field(description="1–128 of `A–Z a–z 0–9 . _ : @ + -`", json_schema_extra={"pattern": ID_PATTERN}),
 ]
+#: In a path a space is no `+`.
+PathIdentifier = Annotated[
+    str,
+    AfterValidator(_checked_id),
+    Field(description="1–128 of `A–Z a–z 0–9 . _ : @ + -`", json_schema_extra={"pattern": ID_PATTERN}),
+]
 Zone = Annotated[
     str, BeforeValidator(_lost_plus), Field(description="IANA time zone of bare dates, local times and days.")
 ]
@@ -40,7 +49,14 @@ When = Annotated[
     ),
 ]
 Interval = Literal["auto", "raw", "1s", "1m", "15m", "1h", "1d"]
+Gender = Literal["female", "male", "other"]
 MetricName = Literal["activities_heart_intraday", "activities_heart_summary"]
+
+
+def body_of(schema: str) -> dict[str, Any]:
+    """What a route says of its body in the OpenAPI document where it decodes it itself: JSON of this schema."""
+    reference = {"$ref": f"#/components/schemas/{schema}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
 
 
 class _Parameters(BaseModel):
@@ -99,6 +115,44 @@ class MultiSeriesParameters(_SeriesParameters):
     )
     limit: int = Field(20, ge=1, le=100, description="How many people a page has where `user_ids` is not given.")
     cursor: Identifier | None = None
+
+
+def _written_number(highest: int) -> object:
+    """A number whose text goes on as it was written: a double would not hold every decimal."""
+    return WithJsonSchema({"type": "number", "minimum": 0, "maximum": highest})
+
+
+class CohortParameters(_Parameters):
+    """`GET /cohorts/heart-rate`."""
+
+    start: When
+    end: When
+    min_avg_heart_rate: Annotated[str, _written_number(MAX_AVERAGE)] = Field(
+        description="bpm; the average has to be above it."
+    )
+    min_age: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_AGE})] | None = Field(
+        None, description="Full years that a person has to be older than on the first day."
+    )
+    gender: list[Annotated[str, WithJsonSchema({"type": "string", "enum": list(GENDERS)})]] | None = Field(
+        None, description="Repeat for several."
+    )
+    min_coverage: Annotated[str, _written_number(1)] | None = Field(
+        None, description="The least share of the period's minutes that has to hold a counted reading."
+    )
+    include: Literal["averages"] | None = Field(None, description="`averages`: figures beside the ids.")
+    limit: int = Field(100, ge=1, le=1000, description="How many people a page has.")
+    cursor: Annotated[str, BeforeValidator(_lost_plus)] | None = Field(None, max_length=256)
+    tz: Zone = "UTC"
+
+
+class TopHoursParameters(_Parameters):
+    """`GET /users/{user_id}/heart-rate/top-hours`."""
+
+    start: When
+    end: When
+    limit: int = Field(10, ge=1, le=MAX_TOP_HOURS, description="How many averages.")
+    include: Literal["hours"] | None = Field(None, description="`hours`: the first hour of each average.")
+    tz: Zone = "UTC"
 
 
 class UsersParameters(_Parameters):
@@ -262,6 +316,69 @@ class MultiSeries(_Frame):
     next_cursor: str | None
 
 
+class PersonFields(BaseModel):
+    """What can be said of a person; null is unknown."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(None, min_length=1, max_length=256, description="Without control characters.")
+    gender: Gender | None = None
+    birth_date: date | None = Field(None, description="From 1900 on.")
+    birth_year: int | None = Field(None, ge=1900, description="In place of `birth_date`; counts as 1 July of it.")
+    time_zone: str | None = Field(None, description="IANA time zone.", examples=["Europe/Berlin"])
+
+
+class NewPerson(PersonFields):
+    """A person who is not known yet."""
+
+    user_id: Identifier | int
+
+
+class PrioritySetting(BaseModel):
+    """A device's priority for a person from an instant on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: int | None = Field(ge=0, le=MAX_PRIORITY, description="The lower is believed first; null: the default.")
+    valid_from: str = Field(
+        "1970-01-01T00:00:00Z",
+        description="A date, or a time in ISO 8601; UTC where no offset is written. By default since always.",
+    )
+
+
+class MemberFigures(BaseModel):
+    """Someone of a cohort; `coverage` is the share of the period's minutes with a counted reading."""
+
+    user_id: str
+    avg: float
+    count: int
+    minutes: int
+    coverage: float
+
+
+class Cohort(BaseModel):
+    """A page of a cohort, the highest average first; `count` is how many there are in all."""
+
+    data: list[str] | list[MemberFigures]
+    count: int
+    next_cursor: str | None
+
+
+class TopHourFigures(BaseModel):
+    """One of the highest averages, and the first hour that has it."""
+
+    hour: str
+    avg: float
+    count: int
+
+
+class TopHours(BaseModel):
+    """A person's highest distinct averages of UTC hours, highest first."""
+
+    user_id: str
+    data: list[float] | list[TopHourFigures]
+
+
 class UserEntry(BaseModel):
     """A person and what is stored of them."""
 
@@ -269,6 +386,9 @@ class UserEntry(BaseModel):
 
     user_id: str
     name: str | None
+    gender: str | None
+    birth_date: str | None
+    time_zone: str | None
     readings: int
     first_reading: str | None
     last_reading: str | None
@@ -279,6 +399,51 @@ class UserList(BaseModel):
 
     data: list[UserEntry]
     next_cursor: str | None
+
+
+class RemovedUser(BaseModel):
+    """A person who was removed, by the number of their readings."""
+
+    deleted_readings: int
+
+
+class PriorityEntry(BaseModel):
+    """A priority and the instant from which on it holds; null is the default."""
+
+    valid_from: str
+    priority: int | None
+
+
+class DeviceEntry(BaseModel):
+    """A person's device: what is stored of it, the priority that holds now, and the person's own settings by time."""
+
+    model_config = ConfigDict(title="Device")
+
+    device_id: str
+    readings: int
+    first_reading: str | None
+    last_reading: str | None
+    priority: int
+    priorities: list[PriorityEntry]
+
+
+class DeviceList(BaseModel):
+    """A person's devices."""
+
+    user_id: str
+    data: list[DeviceEntry]
+
+
+class RemovedPriorities(BaseModel):
+    """How many settings of a device's priority were taken back."""
+
+    removed_entries: int
+
+
+class StoredPeople(BaseModel):
+    """How many people were stored."""
+
+    stored: int
 
 
 SourceName = Annotated[str, Field(min_length=1, max_length=32, description="`fitbit` or `google`.")]

@@ -10,6 +10,7 @@ from starlette.types import Scope
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.query.cohorts import CohortService
 from pulsebase.query.series import SeriesService
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Services:
     ingestor: Ingestor
     rules: ReadingRules
     series: SeriesService
+    cohorts: CohortService
     push_origin: int
     options: BorderOptions
     connections: Connections

@@ -35,7 +35,7 @@ class BodyStream:
         self._pieces: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(_PIECES)
         self._loop = asyncio.get_running_loop()
-        self._left = b""
+        self._left, self._at = b"", 0  # the last piece, and how much of it was read
         self._gathered: list[bytes] = []
         self._ended = False
         self._abandoned = False
@@ -90,7 +90,11 @@ class BodyStream:
             BrokenOffError: the body broke off.
             ProblemError: the body is too large.
         """
-        parts, have = [self._left], len(self._left)
+        have = len(self._left) - self._at
+        if 0 <= size <= have:  # small reads come by the thousand, and must not copy what they leave
+            self._at += size
+            return self._left[self._at - size : self._at]
+        parts = [memoryview(self._left)[self._at :]]
         while (size < 0 or have < size) and not self._ended:
             piece = self._pieces.get()
             if piece is None:
@@ -100,14 +104,12 @@ class BodyStream:
                 raise piece
             else:
                 self._loop.call_soon_threadsafe(self._room.release)
-                parts.append(piece)
+                parts.append(memoryview(piece))
                 have += len(piece)
-        joined = parts[0] if len(parts) == 1 else b"".join(parts)
-        if size < 0 or have <= size:
-            self._left = b""
-            return joined
-        self._left = joined[size:]
-        return joined[:size]
+                self._left = piece
+        self._at = len(self._left) - (max(have - size, 0) if size >= 0 else 0)
+        surplus = len(self._left) - self._at
+        return b"".join([*parts[:-1], parts[-1][: len(parts[-1]) - surplus]])
 
     def abandon(self) -> None:
         """The worker wants no more; what still comes is not read."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +11,9 @@ import typer
 from rich.console import Console
 
 from pulsebase import __version__
+from pulsebase.cli import people
+from pulsebase.cli.options import StoreUrl, settings_for
 from pulsebase.model.errors import PulsebaseError
-from pulsebase.settings import Settings, load_settings
 
 app = typer.Typer(
     name="pulsebase",
@@ -22,11 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(people.users)
+app.add_typer(people.devices)
 etl = typer.Typer(help="What the pipeline did.", no_args_is_help=True)
 app.add_typer(etl, name="etl")
 errors = Console(stderr=True)
 
-StoreUrl = Annotated[str | None, typer.Option("--store", help="The store's URL; PULSEBASE_STORE_URL by default.")]
 Host = Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1 by default.")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on; 8000 by default, 0 picks a free one.")]
 
@@ -40,17 +41,6 @@ def main() -> None:
     # Outside the handler, so that nothing the error has seen (connections of the engine) outlives the interpreter.
     errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(1)
-
-
-def settings_for(**overrides: Any) -> Settings:
-    """The settings in force, with the log set up after them."""
-    settings = load_settings(**overrides)
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    for chatty in ("httpx2", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    return settings
 
 
 @app.callback(invoke_without_command=True)
@@ -110,6 +100,18 @@ def connect(
     from pulsebase.cli.connect import run_connect
 
     run_connect(settings_for(store_url=store), source, user, port, browser=not no_browser)
+
+
+@app.command()
+def disconnect(
+    source: Annotated[str, typer.Argument(help="fitbit or google.")],
+    user: Annotated[str, typer.Option(help="The person.")],
+    store: StoreUrl = None,
+) -> None:
+    """Take a person's connection to a wearable cloud back; readings stay."""
+    from pulsebase.cli.connect import run_disconnect
+
+    run_disconnect(settings_for(store_url=store), source, user)
 
 
 @etl.command()
@@ -197,6 +199,54 @@ def query(  # noqa: PLR0917 an option each
 
 
 @app.command()
+def cohort(  # noqa: PLR0917 an option each
+    start: Annotated[str, typer.Argument(help="A date or a time.")],
+    end: Annotated[str, typer.Argument(help="A date (its day included) or a time (itself not included).")],
+    min_avg_heart_rate: Annotated[str, typer.Option(help="The average has to be above it, bpm.")],
+    min_age: Annotated[int | None, typer.Option(help="Older than so many full years on the first day.")] = None,
+    gender: Annotated[list[str] | None, typer.Option(help="female, male or other; repeat for several.")] = None,
+    min_coverage: Annotated[
+        str | None, typer.Option(help="The least share of the minutes with a counted reading, 0 to 1.")
+    ] = None,
+    tz: Annotated[str, typer.Option(help="The IANA zone of dates and local times.")] = "UTC",
+    limit: Annotated[int, typer.Option(help="Show so many people, at most 1000.")] = 100,
+    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    store: StoreUrl = None,
+) -> None:
+    """Find people by age, gender and average heart rate over a period, the highest average first."""
+    from pulsebase.cli.cohorts import run_cohort
+
+    parameters = {
+        "start": start,
+        "end": end,
+        "min_avg_heart_rate": min_avg_heart_rate,
+        "min_age": min_age,
+        "gender": gender or None,
+        "min_coverage": min_coverage,
+        "tz": tz,
+        "limit": limit,
+    }
+    run_cohort(settings_for(store_url=store), parameters, form)
+
+
+@app.command()
+def top_hours(  # noqa: PLR0917 an option each
+    user_id: Annotated[str, typer.Argument(help="The person.")],
+    start: Annotated[str, typer.Argument(help="A date or a time.")],
+    end: Annotated[str, typer.Argument(help="A date (its day included) or a time (itself not included).")],
+    limit: Annotated[int, typer.Option(help="So many averages, at most 1000.")] = 10,
+    tz: Annotated[str, typer.Option(help="The IANA zone of dates and local times.")] = "UTC",
+    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    store: StoreUrl = None,
+) -> None:
+    """Show a person's highest distinct averages of UTC hours, each with the first hour that has it."""
+    from pulsebase.cli.cohorts import run_top_hours
+
+    parameters = {"start": start, "end": end, "limit": limit, "tz": tz}
+    run_top_hours(settings_for(store_url=store), user_id, parameters, form)
+
+
+@app.command()
 def simulate(  # noqa: PLR0917 an option each
     url: Annotated[str, typer.Option(help="The running server.")] = "http://127.0.0.1:8000",
     users: Annotated[int, typer.Option(min=1, help="How many people.")] = 10,
@@ -219,6 +269,20 @@ def simulate(  # noqa: PLR0917 an option each
         users=users, devices=devices, rate=rate, total=total, duration_s=duration, concurrency=concurrency, seed=seed
     )
     asyncio.run(run_simulation(url, spec))
+
+
+@app.command()
+def fixtures(
+    users: Annotated[int, typer.Option(min=1, help="How many people.")] = 1_000,
+    readings: Annotated[int, typer.Option(min=1, help="How many readings, exactly.")] = 60_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same options make the same readings.")] = 1,
+    start: Annotated[str | None, typer.Option(help="The first civil day; 2025-01-01 by default.")] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Fill the store with made-up people and readings every ten minutes, for questions about many people."""
+    from pulsebase.cli.fixtures import fixture_spec, run_fixtures
+
+    run_fixtures(settings_for(store_url=store), fixture_spec(users, readings, seed, start))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`connect`: a person's consent, caught by a listener of the command."""
+"""`connect` and `disconnect`: a person's consent, caught by a listener of the command, and taken back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import http.server
 import webbrowser
 from time import monotonic
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from rich.console import Console
 
 from pulsebase.cli.session import answer_of, session
+from pulsebase.cli.users import path_of
 from pulsebase.etl.connections import CONSENT_US
 from pulsebase.model.errors import StopError
 from pulsebase.model.timerange import SECOND_US
@@ -38,6 +39,17 @@ def run_connect(settings: Settings, source: str, user_id: str, port: int, *, bro
         came = listener.wait(begun["state"])
         made = answer_of(client.post(f"/v1/admin/sources/{source}/callback", json=came))
     _say(f"{made['user_id']} is connected to {made['source']}.")
+
+
+def run_disconnect(settings: Settings, source: str, user_id: str) -> None:
+    """Take the connection back.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    with session(settings) as client:
+        answer_of(client.delete(f"{path_of(user_id)}/sources/{quote(source, safe='')}"))
+    _say(f"{user_id} is not connected to {source} any more; readings stay.")
 
 
 class _Listener(http.server.HTTPServer):

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2 as httpx
-import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pulsebase.api.encode import stream_bytes
-from pulsebase.cli.session import answer_of, session
+from pulsebase.cli.blocks import store_block
+from pulsebase.cli.session import session
 from pulsebase.etl.extract.research_csv import Block, read_research_csv
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.identifiers import identifier_problem
@@ -90,26 +89,10 @@ def _send(client: httpx.Client, name: str, block: Block, count: ImportCount) -> 
     count.read += rows + len(block.errors)
     if rows == 0:
         return
-    response = client.post("/v1/admin/readings", params={"kind": "import", "name": name}, content=_arrow(block))
-    answer = answer_of(response)
+    answer = store_block(client, name, block.candidates)
     count.written += answer["accepted"]
     for entry in answer["errors"]:
         count.reject(entry["index"], entry["field"], entry["reason"])
-
-
-def _arrow(block: Block) -> bytes:
-    rows = block.candidates
-    table = pa.table(
-        {
-            "user_id": pa.array(rows.user_ids, pa.string()).dictionary_encode(),
-            "device_id": pa.array(rows.device_ids, pa.string()).dictionary_encode(),
-            "time_us": rows.times_us,
-            "value": rows.values,
-            "confidence": rows.confidences,
-            "position": rows.positions,
-        }
-    )
-    return stream_bytes(table)
 
 
 def _report(out: Console, path: Path, count: ImportCount) -> None:

@@ -77,13 +77,13 @@ def listening(parts: Parts, *more: Any) -> Iterator[tuple[Any, str]]:
 
 
 def answer_of(response: httpx.Response) -> Any:
-    """The JSON of a good answer.
+    """The JSON of a good answer; None where it has no body.
 
     Raises:
         RefusedError: the answer is a problem.
     """
     if response.is_success:
-        return response.json()
+        return response.json() if response.content else None
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pulsebase.etl.state import Connection, SyncState
+from pulsebase.etl.sync import RUN_LOCK
 from pulsebase.model.errors import PulsebaseError, RejectedError, RetryLaterError, SourceUnavailableError
 from pulsebase.model.timerange import MINUTE_US, SECOND_US, zone_named
 from pulsebase.model.users import User
 from pulsebase.sources.cloud import Account
+from pulsebase.sources.locks import FolderLocks
 from pulsebase.sources.oauth import OAuthClient
 from pulsebase.sources.sealed import SealedFolder
 from pulsebase.sources.tokens import Tokens
@@ -21,6 +24,8 @@ from pulsebase.stores.contract import Reader, Registry
 
 logger = logging.getLogger(__name__)
 
+#: Whoever connects a person, or forgets them, holds it.
+_CONNECT_LOCK = "connect"
 #: How long a person may take to say yes.
 CONSENT_US = 10 * MINUTE_US
 #: Consents that may be under way at once: anybody who reaches the server can begin one.
@@ -64,11 +69,12 @@ class Connections:
         tokens: Tokens,
         pending: SealedFolder,
         state: SyncState,
+        locks: FolderLocks,
         people: tuple[Reader, Registry],
         now_us: Callable[[], int],
     ) -> None:
         self._clouds, self._missing, self._tokens, self._pending = clouds, missing, tokens, pending
-        self._state, self._now_us = state, now_us
+        self._state, self._locks, self._now_us = state, locks, now_us
         self._reader, self._registry = people
         self._clients: dict[tuple[str, str], Any] = {}
 
@@ -112,12 +118,13 @@ class Connections:
         if error is not None or not code:
             raise RejectedError.of("code", "did not come: the source or the person said no")
         pair = cloud.oauth.exchange(code, verifier, redirect_uri)
-        self._tokens.keep(user_id, source, pair)
-        self._clients.pop((source, user_id), None)
-        account = self._described(cloud, source, user_id)
-        self._note_person(user_id, account.time_zone)
-        self._state.connect(user_id, source, pair.account or account.account, self._now_us())
-        connection = self._state.connection(user_id, source)
+        with self._locks.held(_CONNECT_LOCK, user_id):
+            self._tokens.keep(user_id, source, pair)
+            self._clients.pop((source, user_id), None)
+            account = self._described(cloud, source, user_id)
+            self._note_person(user_id, account.time_zone)
+            self._state.connect(user_id, source, pair.account or account.account, self._now_us())
+            connection = self._state.connection(user_id, source)
         assert connection is not None
         return connection
 
@@ -134,11 +141,23 @@ class Connections:
                 logger.warning("the tokens of a connection to %s are forgotten; it could not be told so", source)
         return connection is not None or pair is not None
 
-    def forget(self, user_id: str) -> None:
-        """Disconnect the person everywhere, and forget checkpoints and records of runs."""
-        for connection in self._state.connections(user_id):
-            self.disconnect(user_id, connection.source)
-        self._state.forget(user_id)
+    @contextlib.contextmanager
+    def forgotten(self, user_id: str) -> Iterator[None]:
+        """Disconnect the person everywhere and forget tokens, checkpoints and records of runs; then, during the block,
+        nothing is brought for them and nobody connects them.
+
+        A run under way ends at its next question, for want of tokens, and is waited for. Doing it again finishes what a
+        crash left undone.
+        """
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._locks.held(_CONNECT_LOCK, user_id))
+            sources = sorted({*self._clouds, *self._missing, *(each.source for each in self.of(user_id))})
+            for source in sources:
+                self.disconnect(user_id, source)
+            for source in sources:
+                held.enter_context(self._locks.held(RUN_LOCK, user_id, source))
+            self._state.forget(user_id)  # a run that just ended has noted how it went
+            yield
 
     def of(self, user_id: str) -> Sequence[Connection]:
         """The person's connections."""

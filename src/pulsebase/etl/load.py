@@ -12,13 +12,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pulsebase import telemetry
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules, validate
-from pulsebase.ingest.validate import NO_CONFIDENCE
-from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.readings import NO_CONFIDENCE, ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange, to_us
@@ -86,7 +83,7 @@ class HeartRateLoader(Loader[Candidates]):
             if len(changed):
                 self._ingestor.write(changed)
             written, unchanged = len(changed), len(verdict.accepted) - len(changed)
-            last_us = pc.max(verdict.accepted.table["time"]).cast(pa.int64()).as_py()
+            last_us = int(verdict.accepted.times_us.max())
         telemetry.INGEST_ACCEPTED.labels(source=source).inc(written)
         for name, count in Counter(error.field for error in verdict.errors).items():
             telemetry.INGEST_REJECTED.labels(source=source, field=name).inc(count)
@@ -95,20 +92,17 @@ class HeartRateLoader(Loader[Candidates]):
 
     def _changed(self, user_id: str, batch: ReadingBatch) -> ReadingBatch:
         """The readings that the store does not have, or has otherwise; of a time that comes twice the last one."""
-        table = batch.table
-        times = table["time"].cast(pa.int64()).to_numpy()
-        keep = np.zeros(len(table), np.bool_)
-        for device_id in pc.unique(table["device_id"]).to_pylist():
-            places = np.flatnonzero(pc.equal(table["device_id"], device_id).to_numpy(zero_copy_only=False))
-            unique, from_behind = np.unique(times[places][::-1], return_index=True)
+        keep = np.zeros(len(batch), np.bool_)
+        for code in np.unique(batch.devices.codes).tolist():
+            places = np.flatnonzero(batch.devices.codes == code)
+            _, from_behind = np.unique(batch.times_us[places][::-1], return_index=True)
             places = places[::-1][from_behind]
-            keep[places[self._is_new(user_id, device_id, unique, table.take(places))]] = True
-        return batch if keep.all() else ReadingBatch(table.filter(pa.array(keep)), batch.origin)
+            keep[places[self._is_new(user_id, batch.devices.texts[code], batch.take(places))]] = True
+        return batch if keep.all() else batch.take(np.flatnonzero(keep))
 
-    def _is_new(
-        self, user_id: str, device_id: str, times: npt.NDArray[np.int64], rows: pa.Table
-    ) -> npt.NDArray[np.bool_]:
-        last_us = self._reader.last_time_us(user_id, device_id)
+    def _is_new(self, user_id: str, device_id: str, rows: ReadingBatch) -> npt.NDArray[np.bool_]:
+        """Which of one device's rows, by time, are."""
+        times, last_us = rows.times_us, self._reader.last_time_us(user_id, device_id)
         if last_us is None or last_us < times[0]:
             return np.ones(len(times), np.bool_)
         span = TimeRange(int(times[0]), int(times[-1]) + 1)
@@ -120,12 +114,9 @@ class HeartRateLoader(Loader[Candidates]):
         there = stored["time_us"].to_numpy()[place] == times
         if not self._upsert:
             return np.asarray(~there, np.bool_)
-        same = [_numbers(stored[name])[place] == _numbers(rows[name]) for name in ("value", "confidence")]
-        return np.asarray(~(there & same[0] & same[1]), np.bool_)
-
-
-def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.int16]:
-    return np.asarray(pc.fill_null(column.cast(pa.int16()), NO_CONFIDENCE).to_numpy(), np.int16)
+        confidences = stored["confidence"].fill_null(NO_CONFIDENCE).to_numpy()
+        same = (stored["value"].to_numpy()[place] == rows.values) & (confidences[place] == rows.confidences)
+        return np.asarray(~(there & same), np.bool_)
 
 
 class SummaryLoader(Loader[Sequence[DailySummary]]):

@@ -41,6 +41,7 @@ class Scheduler:
     def start(self) -> None:
         """Begin, with those who are due at once."""
         self._thread.start()
+        self._sync.schedule = self._thread
 
     def close(self) -> None:
         """Stop after the loads that run, if any, and wait for them. Twice is once."""
@@ -48,6 +49,7 @@ class Scheduler:
         self._look.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._sync.schedule = None
 
     def __enter__(self) -> Scheduler:
         self.start()

@@ -19,6 +19,8 @@ from pulsebase.sources.locks import FolderLocks
 
 logger = logging.getLogger(__name__)
 
+#: The lock of a person's runs from a source: this, the person, the source.
+RUN_LOCK = "run"
 #: How far back a first run goes where no start date is set.
 FIRST_DAYS = 365
 #: How long to stay away after a fault, doubling with each in a row; and after refusals, which last.
@@ -43,6 +45,7 @@ class Synchronizer:
     """Runs the pipelines of the sources for connected people, each person and source once at a time on this machine.
 
     What a run came to, and what is wrong with a connection, is noted; somebody else's trouble is nobody's delay.
+    `schedule` is the thread that runs them when they are due, while there is one here.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Synchronizer:
     ) -> None:
         self._pipelines, self.state, self._locks = pipelines, state, locks
         self.zone_of, self.now_us, self._options = zone_of, now_us, options or SyncOptions()
+        self.schedule: threading.Thread | None = None
 
     def connections(self) -> Sequence[Connection]:
         """The connections that are run here."""
@@ -66,7 +70,7 @@ class Synchronizer:
     def run(self, user_id: str, source: str, stop: threading.Event | None = None) -> Sequence[RunReport]:
         """Bring everything of one person from one source; no report if somebody else is at it."""
         stop = stop or threading.Event()
-        with self._locks.held_if_free("run", user_id, source) as mine:
+        with self._locks.held_if_free(RUN_LOCK, user_id, source) as mine:
             connection = self.state.connection(user_id, source)
             if not mine or connection is None:
                 return []

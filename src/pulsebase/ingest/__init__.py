@@ -1,6 +1,7 @@
-"""The single write path: validate → bounded queue → group commit → acknowledge."""
+"""The single write path: bounded queue → validate → group commit → acknowledge."""
 
-from pulsebase.ingest.committer import IngestLimits, Ingestor
-from pulsebase.ingest.validate import Candidates, ReadingRules, Verdict, validate
+from pulsebase.ingest.candidates import Candidates, Decoded
+from pulsebase.ingest.committer import IngestLimits, Ingestor, Outcome
+from pulsebase.ingest.validate import ReadingRules, Verdict, validate
 
-__all__ = ["Candidates", "IngestLimits", "Ingestor", "ReadingRules", "Verdict", "validate"]
+__all__ = ["Candidates", "Decoded", "IngestLimits", "Ingestor", "Outcome", "ReadingRules", "Verdict", "validate"]

@@ -7,14 +7,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 from pulsebase import telemetry
-from pulsebase.model.errors import PulsebaseError, QueueFullError, StoreUnavailableError
+from pulsebase.ingest.candidates import Candidates, Decoded
+from pulsebase.ingest.validate import ReadingRules, validate
+from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.contract import Writer
@@ -32,10 +34,34 @@ class IngestLimits:
     commit_readings: int = 500_000
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of offered readings: how many are stored now, and why the others are not, by position."""
+
+    accepted: int
+    errors: list[FieldError]
+
+
 @dataclass(slots=True)
 class _Write:
-    batch: ReadingBatch
+    readings: ReadingBatch
     done: Future[None]
+
+
+@dataclass(slots=True)
+class _Offer:
+    """Readings that are checked in the commit thread, together with what else waits there."""
+
+    readings: Candidates | Decoded
+    rules: ReadingRules
+    origin: int
+    done: Future[Outcome]
+
+    def goes_with(self, other: _Offer) -> bool:
+        """Whether both can be checked as one."""
+        mine, theirs = self.readings, other.readings
+        joinable = isinstance(mine, Decoded) and isinstance(theirs, Decoded) and mine.goes_with(theirs)
+        return joinable and self.rules is other.rules and self.origin == other.origin
 
 
 @dataclass(slots=True)
@@ -57,7 +83,7 @@ class Ingestor:
     def __init__(self, writer: Writer, limits: IngestLimits | None = None) -> None:
         self._writer = writer
         self._limits = limits or IngestLimits()
-        self._queue: deque[_Write | _Command] = deque()
+        self._queue: deque[_Write | _Offer | _Command] = deque()
         self._queued_readings = 0
         self._closing = False
         self._changed = threading.Condition()
@@ -72,13 +98,19 @@ class Ingestor:
             StoreUnavailableError: the ingestor is closing.
         """
         done: Future[None] = _future()
-        with self._changed:
-            self._refuse_when_closing()
-            self._refuse_when_full(len(batch))
-            self._queue.append(_Write(batch, done))
-            self._queued_readings += len(batch)
-            telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
-            self._changed.notify()
+        self._queue_up(_Write(batch, done))
+        return done
+
+    def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
+        """Queue readings that nobody checked yet; the good ones among them are kept, as by `submit`.
+
+        What waits for the same commit is checked together, which costs a fraction of checking each request alone.
+
+        Raises:
+            QueueFullError, StoreUnavailableError: as `submit`.
+        """
+        done: Future[Outcome] = _future()
+        self._queue_up(_Offer(readings, rules, origin, done))
         return done
 
     def write(self, batch: ReadingBatch) -> None:
@@ -109,6 +141,15 @@ class Ingestor:
             self._closing = True
             self._changed.notify()
         self._thread.join()
+
+    def _queue_up(self, item: _Write | _Offer) -> None:
+        with self._changed:
+            self._refuse_when_closing()
+            self._refuse_when_full(len(item.readings))
+            self._queue.append(item)
+            self._queued_readings += len(item.readings)
+            telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
+            self._changed.notify()
 
     def _command(self, run: Callable[[], int]) -> Future[int]:
         done: Future[int] = _future()
@@ -143,45 +184,83 @@ class Ingestor:
             else:
                 self._commit(turn)
 
-    def _next_turn(self) -> list[_Write] | _Command:
+    def _next_turn(self) -> list[_Write | _Offer] | _Command:
         """The next command alone, or as many writes as one commit takes. Called under the lock."""
         first = self._queue[0]
         if isinstance(first, _Command):
             self._queue.popleft()
             self._queued_readings -= 1
             return first
-        turn: list[_Write] = []
+        turn: list[_Write | _Offer] = []
         size = 0
         while self._queue:
             item = self._queue[0]
-            if isinstance(item, _Command) or (turn and size + len(item.batch) > self._limits.commit_readings):
+            if isinstance(item, _Command) or (turn and size + len(item.readings) > self._limits.commit_readings):
                 break
             self._queue.popleft()
             turn.append(item)
-            size += len(item.batch)
+            size += len(item.readings)
         return turn
 
-    def _commit(self, turn: Sequence[_Write]) -> None:
+    def _commit(self, turn: Sequence[_Write | _Offer]) -> None:
         started = perf_counter()
-        size = sum(len(item.batch) for item in turn)
+        batches: list[ReadingBatch] = []
+        outcomes: list[Outcome | None] = []
         failure: BaseException | None = None
         try:
-            self._writer.write([item.batch for item in turn])
+            for run in _runs(turn):
+                if isinstance(run, _Write):
+                    batches.append(run.readings)
+                    outcomes.append(None)
+                else:
+                    batch, found = _judged(run)
+                    batches += [batch] if batch else []
+                    outcomes += found
+            if batches:
+                self._writer.write(batches)
         except Exception as error:
             if not isinstance(error, PulsebaseError):
                 logger.exception("a commit failed")
             telemetry.INGEST_COMMIT_FAILURES.inc()
             failure = error
         telemetry.INGEST_COMMIT_SECONDS.observe(perf_counter() - started)
-        telemetry.INGEST_COMMIT_READINGS.observe(size)
+        telemetry.INGEST_COMMIT_READINGS.observe(sum(map(len, batches)))
         with self._changed:
-            self._queued_readings -= size
+            self._queued_readings -= sum(len(item.readings) for item in turn)
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
-        for item in turn:
-            if failure is None:
-                item.done.set_result(None)
+        for place, item in enumerate(turn):
+            outcome = outcomes[place] if place < len(outcomes) else None
+            if failure is None or (outcome and outcome.accepted == 0):  # no disk has a say in what is refused
+                item.done.set_result(outcome)  # type: ignore[arg-type] # None for writes, an outcome for offers
             else:
                 item.done.set_exception(failure)
+
+
+def _runs(turn: Sequence[_Write | _Offer]) -> Iterator[_Write | list[_Offer]]:
+    """The turn in its order, with neighbours that can be checked together as one."""
+    run: list[_Offer] = []
+    for item in turn:
+        if run and not (isinstance(item, _Offer) and item.goes_with(run[0])):
+            yield run
+            run = []
+        if isinstance(item, _Offer):
+            run.append(item)
+        else:
+            yield item
+    if run:
+        yield run
+
+
+def _judged(run: Sequence[_Offer]) -> tuple[ReadingBatch | None, list[Outcome]]:
+    """What of a run may be stored, as one batch, and the outcome of each offer once that is stored."""
+    parts = [offer.readings for offer in run if isinstance(offer.readings, Decoded)]
+    readings = Decoded.joined(parts) if parts else run[0].readings
+    verdict = validate(readings, run[0].rules, run[0].origin)
+    if len(run) == 1:
+        return verdict.accepted, [Outcome(len(readings) - len(verdict.refusals), verdict.errors)]
+    lengths = [len(part) for part in parts]
+    errors = verdict.refusals.errors_by_part(lengths)
+    return verdict.accepted, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
 
 
 def _future() -> Future[Any]:

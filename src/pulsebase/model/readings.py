@@ -1,14 +1,14 @@
-"""`ReadingBatch`: an Arrow table proven to match the schema. The only data-plane type."""
+"""`ReadingBatch`: readings that were checked, as columns. The only data-plane type."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 #: `value` is in hundredths of the metric's unit; `confidence` is 0–3 or null; `time` is UTC.
 READING_SCHEMA = pa.schema(
@@ -20,30 +20,95 @@ READING_SCHEMA = pa.schema(
         pa.field("confidence", pa.int8(), nullable=True),
     ]
 )
+#: In columns of confidences: none given.
+NO_CONFIDENCE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Ids(Sequence[str]):
+    """A column of ids: row i has the id `texts[codes[i]]`.
+
+    Columns of many batches may share one list of texts, which may grow, but never changes otherwise; a column then has
+    but some of them.
+    """
+
+    codes: npt.NDArray[np.int32]
+    texts: Sequence[str]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Ids:
+        """A column with a list of its own."""
+        codes = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+        return cls(np.fromiter(map(codes.__getitem__, texts), np.int32, len(texts)), list(codes))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> Ids: ...
+
+    def __getitem__(self, row: int | slice) -> str | Ids:
+        return Ids(self.codes[row], self.texts) if isinstance(row, slice) else self.texts[self.codes[row]]
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.texts.__getitem__, self.codes.tolist())
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Ids:
+        """The rows at these places."""
+        return Ids(self.codes[rows], self.texts)
+
+    def as_arrow(self) -> pa.DictionaryArray:
+        """The same as Arrow has it, with the texts that some row has."""
+        used, codes = np.unique(self.codes, return_inverse=True)
+        texts = pa.array([self.texts[code] for code in used.tolist()], pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), texts)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingBatch:
     """Readings that were checked and may be written, and where they came from.
 
-    `table` has `READING_SCHEMA`, one chunk a column. Later rows win over earlier ones of the same identity. `origin`
-    is the number a store gave for the stream, sync or import (`Writer.register_origin`).
+    Columns of equal length: `times_us` are microseconds since 1970, `values` hundredths of the metric's unit,
+    `confidences` 0–3 or `NO_CONFIDENCE`. Later rows win over earlier ones of the same identity. `origin` is the number
+    a store gave for the stream, sync or import (`Writer.register_origin`).
     """
 
-    table: pa.Table
+    users: Ids
+    devices: Ids
+    times_us: npt.NDArray[np.int64]
+    values: npt.NDArray[np.int16]
+    confidences: npt.NDArray[np.int8]
     origin: int
 
     def __post_init__(self) -> None:
-        if not self.table.schema.equals(READING_SCHEMA):
-            raise TypeError(f"not the schema of readings: {self.table.schema.names}")
-        for field in READING_SCHEMA:
-            if not field.nullable and self.table[field.name].null_count:
-                raise TypeError(f"{field.name} must not hold nulls")
-        if any(column.num_chunks > 1 for column in self.table.columns):
-            object.__setattr__(self, "table", self.table.unify_dictionaries().combine_chunks())
+        columns = (self.users.codes, self.devices.codes, self.times_us, self.values, self.confidences)
+        if [column.dtype for column in columns] != _DTYPES or len({len(column) for column in columns}) != 1:
+            raise TypeError("not the columns of readings")
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return len(self.times_us)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> ReadingBatch:
+        """The rows at these places."""
+        return ReadingBatch(
+            self.users.take(rows),
+            self.devices.take(rows),
+            self.times_us[rows],
+            self.values[rows],
+            self.confidences[rows],
+            self.origin,
+        )
+
+    @property
+    def table(self) -> pa.Table:
+        """The batch as an Arrow table of `READING_SCHEMA`."""
+        times = pa.array(self.times_us).cast(READING_SCHEMA.field("time").type)
+        confidences = pa.array(self.confidences, mask=self.confidences == NO_CONFIDENCE)
+        columns = [self.users.as_arrow(), self.devices.as_arrow(), times, pa.array(self.values), confidences]
+        return pa.table(columns, schema=READING_SCHEMA)
 
     @classmethod
     def of_columns(  # noqa: PLR0917 a column each
@@ -56,21 +121,15 @@ class ReadingBatch:
         origin: int,
     ) -> ReadingBatch:
         """A batch of columns of equal length: times in microseconds since 1970, values in hundredths of a unit."""
-        count = len(user_ids)
+        stated = [None] * len(user_ids) if confidences is None else confidences
         return cls(
-            pa.table(
-                [
-                    pa.array(user_ids, pa.string()).dictionary_encode(),
-                    pa.array(device_ids, pa.string()).dictionary_encode(),
-                    pa.array(np.asarray(times_us, np.int64)).cast(READING_SCHEMA.field("time").type),
-                    pa.array(np.asarray(values, np.int16)),
-                    pa.nulls(count, pa.int8()) if confidences is None else pa.array(confidences, pa.int8()),
-                ],
-                schema=READING_SCHEMA,
-            ),
+            Ids.of(user_ids),
+            Ids.of(device_ids),
+            np.asarray(times_us, np.int64),
+            np.asarray(values, np.int16),
+            np.array([NO_CONFIDENCE if each is None else each for each in stated], np.int8),
             origin,
         )
 
-    def user_ids(self) -> set[str]:
-        """The people whose readings are in the batch."""
-        return set(pc.unique(self.table["user_id"]).to_pylist())
+
+_DTYPES = [np.dtype(kind) for kind in (np.int32, np.int32, np.int64, np.int16, np.int8)]

@@ -142,10 +142,25 @@ def parse_reading_time(text: str) -> int:
     return to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
+def parse_instant(text: str, field: str) -> int:
+    """Microseconds since 1970 of a date (its midnight) or a time, in UTC where no offset is written.
+
+    Raises:
+        RejectedError: the text is neither, or lies before 1970 or after 2199; names `field`.
+    """
+    at_us = _parse(text, ZoneInfo("UTC"), field).at_us
+    if at_us >= LAST_END_US:
+        raise RejectedError.of(field, "is after the year 2199")
+    return at_us
+
+
 def local_day_starts(asked: TimeRange, zone: ZoneInfo) -> list[int]:
     """The starts, in microseconds, of the civil days of `zone` that touch `asked`, and as the last entry the end of the
     last one. Days have 23, 24 or 25 hours where clocks change; a day that a zone skipped altogether is left out.
     """
+    if zone.key == "UTC":
+        last_us = min(-(-asked.end_us // DAY_US) * DAY_US, MAX_US // DAY_US * DAY_US)
+        return list(range(asked.start_us // DAY_US * DAY_US, last_us + 1, DAY_US))
     day = from_us(asked.start_us).astimezone(zone).date()
     starts = [_at_us(datetime.combine(day, time()), zone)]
     while starts[-1] < asked.end_us and day < date.max:

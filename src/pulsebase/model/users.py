@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
+from typing import Any
+
+from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.timerange import zone_named
 
 #: The priority of a device nobody ranked (specification: lowest).
 UNKNOWN_PRIORITY = 999
 #: The priorities that hold for everybody who did not set their own (specification: medical grade, consumer wearable).
 DEFAULT_PRIORITIES: Mapping[str, int] = MappingProxyType({"device_a": 1, "device_b": 2})
+#: The genders a person can have on record.
+GENDERS = ("female", "male", "other")
+#: The largest priority number a device can be given.
+MAX_PRIORITY = 1_000_000
+#: What can be said of a person besides their id. Of `birth_date` and `birth_year` one at a time.
+PERSON_FIELDS = ("name", "gender", "birth_date", "birth_year", "time_zone")
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_MOST_NAME_CHARACTERS = 256
+_FIRST_BIRTH_YEAR = 1900
+_MOST_AGE_YEARS = 150
+#: Unicode categories no name may hold: control characters, and halves of characters, which no text can carry.
+_NOT_IN_NAMES = ("Cc", "Cs")
 
 
 def default_priority(device_id: str) -> int:
@@ -64,3 +83,130 @@ class DevicePriority:
     device_id: str
     priority: int | None
     valid_from_us: int = 0
+
+
+def priority_at(history: Sequence[DevicePriority], device_id: str, at_us: int) -> int:
+    """The priority of a device at an instant, of the person whose entries these are."""
+    held = [entry for entry in history if entry.device_id == device_id and entry.valid_from_us <= at_us]
+    own = max(held, key=lambda entry: entry.valid_from_us).priority if held else None
+    return default_priority(device_id) if own is None else own
+
+
+def checked_person(fields: Mapping[str, object], today: date, age_on: date | None = None) -> dict[str, Any]:
+    """What is said of a person (`PERSON_FIELDS`), as the attributes of `User` that it sets; None clears one.
+
+    A birth year counts as 1 July of it. Where `age_on` is given, `age` may stand for the birth year: their age in
+    whole years on that day, had they been born on a 1 July.
+
+    Raises:
+        RejectedError: names every field at fault.
+    """
+    known = PERSON_FIELDS if age_on is None else (*PERSON_FIELDS, "age")
+    errors = [FieldError(name, "is not a known field") for name in fields if name not in known]
+    changes: dict[str, Any] = {}
+
+    def take(name: str, attribute: str, check: Callable[[Any], Any]) -> None:
+        if name not in fields:
+            return
+        try:
+            value = None if fields[name] is None else check(fields[name])
+        except RejectedError as error:
+            errors.extend(error.errors)
+            return
+        changes[attribute] = changes.get(attribute) if value is None else value
+
+    take("name", "name", _name)
+    take("gender", "gender", _gender)
+    take("time_zone", "time_zone", lambda value: zone_named(_text(value, "time_zone"), "time_zone").key)
+    births = [name for name in ("birth_date", "birth_year", "age") if fields.get(name) is not None and name in known]
+    if len(births) > 1:
+        errors.append(FieldError(births[1], f"cannot stand beside {births[0]}; give one of them"))
+    else:
+        take("birth_date", "birth_date", lambda value: _birth_date(value, today))
+        take("birth_year", "birth_date", lambda value: _birth_year(value, today))
+        if age_on is not None:
+            take("age", "birth_date", lambda value: _birth_date_by_age(value, age_on, today))
+    if errors:
+        raise RejectedError(errors)
+    return changes
+
+
+def checked_priority(value: object) -> int | None:
+    """A priority number as given, or None where it is taken back.
+
+    Raises:
+        RejectedError: it is neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_PRIORITY:
+        raise RejectedError.of("priority", f"must be an integer from 0 to {MAX_PRIORITY}, or null")
+    return value
+
+
+def _text(value: object, field: str) -> str:
+    if not isinstance(value, str):
+        raise RejectedError.of(field, "must be a text")
+    return value
+
+
+def _name(value: object) -> str:
+    name = _text(value, "name")
+    if not 1 <= len(name) <= _MOST_NAME_CHARACTERS or not name.strip():
+        raise RejectedError.of("name", f"must have 1–{_MOST_NAME_CHARACTERS} characters, not blanks alone")
+    if any(unicodedata.category(character) in _NOT_IN_NAMES for character in name):
+        raise RejectedError.of("name", "holds a control character, or one that is none")
+    return name
+
+
+def _gender(value: object) -> str:
+    if value not in GENDERS:
+        raise RejectedError.of("gender", f"must be one of {', '.join(GENDERS)}")
+    return str(value)
+
+
+def _birth_date(value: object, today: date) -> date:
+    text = _text(value, "birth_date")
+    if _DATE.fullmatch(text) is None:
+        raise RejectedError.of("birth_date", "must be a date such as 1980-02-29")
+    try:
+        born = date.fromisoformat(text)
+    except ValueError:
+        raise RejectedError.of("birth_date", "is not a date that exists") from None
+    return _bounded(born, "birth_date", today)
+
+
+def _birth_year(value: object, today: date) -> date:
+    year = _whole_number(value, "birth_year")
+    if year > today.year:
+        raise RejectedError.of("birth_year", "is in the future")
+    return _midyear(year, "birth_year", today)
+
+
+def _birth_date_by_age(value: object, on: date, today: date) -> date:
+    age = _whole_number(value, "age")
+    if not 0 <= age <= _MOST_AGE_YEARS:
+        raise RejectedError.of("age", f"must be 0–{_MOST_AGE_YEARS} years")
+    return _midyear(on.year - age - ((on.month, on.day) < (7, 1)), "age", today)
+
+
+def _whole_number(value: object, field: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RejectedError.of(field, "must be an integer")
+    return value
+
+
+def _midyear(year: int, field: str, today: date) -> date:
+    if year < _FIRST_BIRTH_YEAR:
+        raise RejectedError.of(field, f"is before {_FIRST_BIRTH_YEAR}")
+    return _bounded(date(year, 7, 1), field, today)
+
+
+def _bounded(born: date, field: str, today: date) -> date:
+    if born.year < _FIRST_BIRTH_YEAR:
+        raise RejectedError.of(field, f"is before {_FIRST_BIRTH_YEAR}")
+    if born > today:
+        is_exact = field == "birth_date"
+        reason = "is in the future" if is_exact else "counts as 1 July, which is to come; give a birth_date"
+        raise RejectedError.of(field, reason)
+    return born

@@ -38,6 +38,19 @@ class QueryLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedPeriod:
+    """A range as typed, and the zone it was read in."""
+
+    asked: AskedRange
+    zone: ZoneInfo
+
+    @property
+    def range(self) -> TimeRange:
+        """The exact range."""
+        return self.asked.range
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesPlan:
     """What will be asked of the store, the same for every person of the question."""
 
@@ -74,16 +87,26 @@ class SeriesPlan:
         return None if rung is None else _at(self.question, self.asked, self.zone, rung)
 
 
+def asked_period(start: str, end: str, tz: str, *, start_field: str, end_field: str) -> AskedPeriod:
+    """Read a period as typed.
+
+    Raises:
+        RejectedError: names the field that is wrong.
+    """
+    zone = zone_named(tz)
+    return AskedPeriod(parse_range(start, end, zone, start_field=start_field, end_field=end_field), zone)
+
+
 def plan_series(question: SeriesQuestion) -> SeriesPlan:
     """Pick the rung and widen the range.
 
     Raises:
         RejectedError: names the field that is wrong.
     """
-    zone = zone_named(question.tz)
-    asked = parse_range(
-        question.start, question.end, zone, start_field=question.start_field, end_field=question.end_field
+    period = asked_period(
+        question.start, question.end, question.tz, start_field=question.start_field, end_field=question.end_field
     )
+    asked, zone = period.asked, period.zone
     if question.interval is not None and question.max_points is not None:
         raise RejectedError.of("max_points", "goes with interval=auto only")
     rung = question.interval

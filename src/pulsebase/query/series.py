@@ -76,7 +76,7 @@ class SeriesService:
             RejectedError: the question is wrong, or its answer too long.
         """
         plan = plan_series(question)
-        if self._reader.user(user_id) is None:
+        if not self._reader.knows(user_id):
             raise UnknownUserError(user_id)
         return self._answer(plan, [user_id], (), None)
 
@@ -114,7 +114,7 @@ class SeriesService:
 
     def require(self, user_id: str) -> None:
         """Raises `UnknownUserError` if nobody of that id is known."""
-        if self._reader.user(user_id) is None:
+        if not self._reader.knows(user_id):
             raise UnknownUserError(user_id)
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ class SeriesService:
         asked = list(dict.fromkeys(user_ids))
         if len(asked) > self._limits.max_people:
             raise RejectedError.of("user_ids", f"at most {self._limits.max_people} people at a time")
-        known = [user_id for user_id in asked if self._reader.user(user_id) is not None]
+        known = [user_id for user_id in asked if self._reader.knows(user_id)]
         return known, tuple(user_id for user_id in asked if user_id not in set(known)), None
 
     def _answer(

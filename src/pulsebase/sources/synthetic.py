@@ -34,12 +34,17 @@ _STEPS_S = np.arange(STEP_S[0], STEP_S[1] + 1, dtype=np.float64)
 #: An off-wrist band reports exactly this, with confidence 0, until it notices.
 PLACEHOLDER_BPM = 70
 _NO_CONFIDENCE = -1
-_LOW_BPM, _HIGH_BPM = 30, 220
+#: What a device reports at the least and at the most.
+LOW_BPM, HIGH_BPM = 30, 220
 
 _DAY_S = 86_400
 _GRID_S = 10  # the curve of the heart is worked out on this grid and read between its points
-_AWAKE_RISE_BPM = 13.0
-_CIRCADIAN_BPM = 3.5  # half the swing; highest at 17:00
+#: By how much the heart of somebody awake and still beats faster than at rest.
+AWAKE_RISE_BPM = 13.0
+#: Half the swing of the body clock, and the hour at which it is highest.
+CIRCADIAN_BPM, CIRCADIAN_PEAK_H = 3.5, 17
+#: (bpm, days): the waves in which a resting heart rate drifts, as fitness and season bring it.
+SLOW_DRIFT = ((2.4, 63), (1.3, 23))
 _REM_CYCLE_S = 5_400
 _DOZE_S = 240.0
 #: (standard deviation in bpm, spacing of its knots in seconds): together a noise that remembers.
@@ -240,7 +245,9 @@ class _Body:
         """The resting level: a drift over weeks that fitness and season bring, and how each day feels."""
         phases = np.random.default_rng(np.random.SeedSequence([self.person.seed])).uniform(0, 2 * np.pi, 2)
         days = self.day.toordinal() + self.grid / _DAY_S
-        drift = 2.4 * np.sin(2 * np.pi * days / 63 + phases[0]) + 1.3 * np.sin(2 * np.pi * days / 23 + phases[1])
+        drift = np.zeros_like(self.grid)
+        for (bpm, period), phase in zip(SLOW_DRIFT, phases, strict=True):
+            drift += bpm * np.sin(2 * np.pi * days / period + phase)
         moods = [_plan(self.person, self.day + timedelta(days=n)).mood_bpm for n in (-1, 0, 1)]
         noon = self.length_s / 2
         feeling = np.interp(self.grid, [noon - _DAY_S, noon, noon + _DAY_S], moods)
@@ -249,8 +256,8 @@ class _Body:
     def _rhythm(self) -> Floats:
         # The body clock runs on through a change of clocks: a day of 23 or 25 hours is one turn all the same.
         turn = self.grid / self.length_s
-        circadian = _CIRCADIAN_BPM * np.cos(2 * np.pi * (turn - 17 / 24))
-        return np.asarray(circadian + _AWAKE_RISE_BPM * (1 - self.asleep), np.float64)
+        circadian = CIRCADIAN_BPM * np.cos(2 * np.pi * (turn - CIRCADIAN_PEAK_H / 24))
+        return np.asarray(circadian + AWAKE_RISE_BPM * (1 - self.asleep), np.float64)
 
     def _dreams(self) -> Floats:
         """REM lifts the heart rate towards the end of each sleep cycle, more as the night goes on."""
@@ -319,7 +326,7 @@ def _wristband_samples(body: _Body) -> Samples:
     off_wrist, other_gaps = _off_wrist(body, rng), _dropouts(body, rng)
     times_s = _sample_times(rng, body.length_s, _merged(off_wrist + other_gaps, body.length_s))
     bpm = np.interp(times_s, body.grid, body.curve) + rng.normal(0, 0.7, len(times_s))
-    bpm = np.clip(np.rint(bpm), _LOW_BPM, _HIGH_BPM)
+    bpm = np.clip(np.rint(bpm), LOW_BPM, HIGH_BPM)
     confidences = _confidences(body, rng, times_s)
     for start, _ in off_wrist:
         unnoticed = slice(*np.searchsorted(times_s, [start - rng.uniform(40, 180), start]))
@@ -333,7 +340,7 @@ def _strap_samples(body: _Body, session: _Session) -> Samples:
     start = body.at(session.start_h)
     times_s = np.arange(int(start) - 180, int(start + session.minutes * 60) + 480, dtype=np.int64)
     bpm = np.interp(times_s, body.grid, body.curve) + rng.normal(0, 0.4, len(times_s))
-    bpm = np.clip(np.rint(bpm), _LOW_BPM, _HIGH_BPM)
+    bpm = np.clip(np.rint(bpm), LOW_BPM, HIGH_BPM)
     none = np.full(len(times_s), _NO_CONFIDENCE, np.int8)
     return _frozen(CHEST_STRAP, body.start_us + times_s * SECOND_US, bpm, none)
 

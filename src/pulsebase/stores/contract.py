@@ -121,6 +121,7 @@ class SeriesQuery:
         limit: at most this many rows; one more row than that raises `TooManyRowsError`.
         cancellation: stops the query when it is taken back, with `QueryCancelledError`.
         timeout_s: the time after which the query is cancelled; None for no limit.
+        kind: what the question is called where questions are timed; it changes no answer.
     """
 
     user_id: str
@@ -132,6 +133,7 @@ class SeriesQuery:
     limit: int | None = None
     timeout_s: float | None = None
     cancellation: Cancellation | None = None
+    kind: str = "series"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +199,19 @@ class Registry(Protocol):
     def put_user(self, user: User) -> None:
         """Create the person or replace what is known of them."""
 
+    def put_users(self, users: Sequence[User]) -> None:
+        """Create the people or replace what is known of them, all or none; of the same id the last one holds."""
+
     def put_priority(self, priority: DevicePriority) -> None:
         """Set a device's priority from an instant on; the same person, device and instant again replaces it.
 
         Every answer for that person changes with it, at once. Unknown people and devices come into being.
+        """
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        """Take every setting of a device's priority for a person back: the default holds at all times; how many went.
+
+        Every answer for that person changes with it, at once. A person or device that is not known stays so.
         """
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
@@ -239,6 +250,9 @@ class Reader(Protocol):
             QueryTimeoutError: longer than `timeout_s`.
             QueryCancelledError: the query was taken back.
         """
+
+    def knows(self, user_id: str) -> bool:
+        """Whether somebody has this id. Every question begins with it, so it is quick."""
 
     def user(self, user_id: str) -> User | None:
         """The person, or None if nobody of that id is known."""

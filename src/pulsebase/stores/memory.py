@@ -94,11 +94,24 @@ class MemoryStore(Store):
         with self._lock:
             self._users[user.user_id] = user
 
+    def put_users(self, users: Sequence[User]) -> None:
+        with self._lock:
+            for user in users:
+                self._users[user.user_id] = user
+
     def put_priority(self, priority: DevicePriority) -> None:
         with self._lock:
             self._users.setdefault(priority.user_id, User(priority.user_id))
             kept = self._priorities.setdefault(priority.user_id, {})
             kept[priority.device_id, priority.valid_from_us] = priority
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        with self._lock:
+            kept = self._priorities.get(user_id, {})
+            doomed = [key for key in kept if key[0] == device_id]
+            for key in doomed:
+                del kept[key]
+            return len(doomed)
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         with self._lock:
@@ -138,6 +151,10 @@ class MemoryStore(Store):
         return pa.Table.from_pylist(
             [_totals_row(user_id, readings) for user_id, readings in rows if readings], schema=TOTALS_SCHEMA
         )
+
+    def knows(self, user_id: str) -> bool:
+        with self._lock:
+            return user_id in self._users
 
     def user(self, user_id: str) -> User | None:
         with self._lock:

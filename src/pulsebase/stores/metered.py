@@ -1,11 +1,12 @@
-"""Any store, with its questions timed and counted. The only metric code of the stores."""
+"""Any store, with its questions timed and counted, and slow ones logged. The only metric code of the stores."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Sequence
 from datetime import date
 from time import perf_counter
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -13,16 +14,24 @@ from pulsebase import telemetry
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import TimeRange
+from pulsebase.model.timerange import SECOND_US, TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import CheckReport, SeriesQuery, Store, TotalsQuery
 
+logger = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
+
 
 class MeteredStore:
-    """Passes every call to the store it wraps."""
+    """Passes every call to the store it wraps.
 
-    def __init__(self, inner: Store) -> None:
+    A question that takes `slow_query_ms` milliseconds or more is logged, never whom it is about; 0 logs none.
+    """
+
+    def __init__(self, inner: Store, slow_query_ms: float = 0) -> None:
         self._inner = inner
+        self._slow_s = slow_query_ms / 1000 or float("inf")
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write`."""
@@ -40,9 +49,17 @@ class MeteredStore:
         """See `contract.Registry.put_user`."""
         self._inner.put_user(user)
 
+    def put_users(self, users: Sequence[User]) -> None:
+        """See `contract.Registry.put_users`."""
+        self._inner.put_users(users)
+
     def put_priority(self, priority: DevicePriority) -> None:
         """See `contract.Registry.put_priority`."""
         self._inner.put_priority(priority)
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        """See `contract.Registry.remove_priorities`."""
+        return self._inner.remove_priorities(user_id, device_id)
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """See `contract.Registry.put_summaries`."""
@@ -54,48 +71,44 @@ class MeteredStore:
 
     def series(self, query: SeriesQuery) -> pa.Table:
         """See `contract.Reader.series`."""
-        with _timed("series", query.resolution.value):
-            return self._inner.series(query)
+        rung, length_us = query.resolution.value, query.range.length_us
+        return self._timed(query.kind, lambda: self._inner.series(query), rung, length_us)
 
     def totals(self, query: TotalsQuery) -> pa.Table:
         """See `contract.Reader.totals`."""
-        with _timed("totals"):
-            return self._inner.totals(query)
+        return self._timed("totals", lambda: self._inner.totals(query), length_us=query.range.length_us)
+
+    def knows(self, user_id: str) -> bool:
+        """See `contract.Reader.knows`."""
+        return self._inner.knows(user_id)
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
-        with _timed("user"):
-            return self._inner.user(user_id)
+        return self._timed("user", lambda: self._inner.user(user_id))
 
     def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
         """See `contract.Reader.users`."""
-        with _timed("users"):
-            return self._inner.users(text, limit, after)
+        return self._timed("users", lambda: self._inner.users(text, limit, after))
 
     def overview(self, user_id: str) -> UserOverview | None:
         """See `contract.Reader.overview`."""
-        with _timed("overview"):
-            return self._inner.overview(user_id)
+        return self._timed("overview", lambda: self._inner.overview(user_id))
 
     def devices(self, user_id: str) -> list[DeviceOverview]:
         """See `contract.Reader.devices`."""
-        with _timed("devices"):
-            return self._inner.devices(user_id)
+        return self._timed("devices", lambda: self._inner.devices(user_id))
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         """See `contract.Reader.summaries`."""
-        with _timed("summaries"):
-            return self._inner.summaries(user_id, first, last)
+        return self._timed("summaries", lambda: self._inner.summaries(user_id, first, last))
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         """See `contract.Reader.priorities`."""
-        with _timed("priorities"):
-            return self._inner.priorities(user_id)
+        return self._timed("priorities", lambda: self._inner.priorities(user_id))
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         """See `contract.Reader.last_time_us`."""
-        with _timed("last_time"):
-            return self._inner.last_time_us(user_id, device_id)
+        return self._timed("last_time", lambda: self._inner.last_time_us(user_id, device_id))
 
     def stored(self) -> pa.Table:
         """See `contract.Store.stored`."""
@@ -124,15 +137,25 @@ class MeteredStore:
         """See `contract.Store.close`."""
         self._inner.close()
 
+    def _timed(self, kind: str, ask: Callable[[], _Answer], rung: str = "", length_us: int | None = None) -> _Answer:
+        started = perf_counter()
+        outcome, rows = "answered", None
+        try:
+            answer = ask()
+            rows = len(answer) if isinstance(answer, (pa.Table, list)) else None
+            return answer
+        except Exception as error:
+            outcome = "rejected" if isinstance(error, RejectedError) else type(error).__name__
+            telemetry.STORE_QUERY_FAILURES.labels(kind, outcome).inc()
+            raise
+        finally:
+            elapsed_s = perf_counter() - started
+            telemetry.STORE_QUERY_SECONDS.labels(kind, rung).observe(elapsed_s)
+            if elapsed_s >= self._slow_s:
+                period_s = None if length_us is None else length_us // SECOND_US
+                _log_slow(kind=kind, rung=rung or None, period_s=period_s, rows=rows, outcome=outcome, s=elapsed_s)
 
-@contextlib.contextmanager
-def _timed(kind: str, rung: str = "") -> Iterator[None]:
-    started = perf_counter()
-    try:
-        yield
-    except Exception as error:
-        outcome = "rejected" if isinstance(error, RejectedError) else type(error).__name__
-        telemetry.STORE_QUERY_FAILURES.labels(kind, outcome).inc()
-        raise
-    finally:
-        telemetry.STORE_QUERY_SECONDS.labels(kind, rung).observe(perf_counter() - started)
+
+def _log_slow(s: float, **said: str | int | None) -> None:
+    known = [f"{name}={value}" for name, value in said.items() if value is not None]
+    logger.warning("slow query: %s elapsed_ms=%.0f", " ".join(known), s * 1000)

@@ -11,10 +11,12 @@ import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.body import read_body
+from pulsebase.api.body import read_body, require_json
+from pulsebase.api.decode import decode_object
 from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import ARROW, JSON, stream_bytes
 from pulsebase.api.errors import ProblemError, field_errors
+from pulsebase.api.people import People
 from pulsebase.api.schemas import (
     BackupFolder,
     BackupResult,
@@ -23,10 +25,12 @@ from pulsebase.api.schemas import (
     NoParameters,
     OriginParameters,
     Statement,
+    StoredPeople,
 )
 from pulsebase.api.services import Services, came_by_socket
 from pulsebase.ingest import Candidates, validate
 from pulsebase.model.errors import RejectedError
+from pulsebase.model.readings import Ids
 from pulsebase.stores.contract import Embedded
 
 _BLOCK_LIMIT_BYTES = 256 << 20
@@ -38,7 +42,7 @@ def owner_only(request: Request) -> None:
         raise ProblemError("not-found", "there is no such route")
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, people: People) -> APIRouter:
     """Under `/v1/admin`; unknown to anybody who does not come by the socket."""
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
 
@@ -62,15 +66,30 @@ def router(services: Services) -> APIRouter:
         table = _embedded(services).select(question.statement, limits.max_rows, limits.timeout_s)
         return Response(stream_bytes(table), media_type=ARROW)
 
+    @routes.post("/settle", status_code=204, response_model=None)
+    def settle(_: Annotated[NoParameters, Query()]) -> Response:
+        """Bring what the store does in the background with the readings stored so far to its end."""
+        services.store.settle()
+        return Response(status_code=204)
+
     @routes.post("/readings", status_code=202, response_model=BatchAccepted)
     async def store_readings(request: Request, origin: Annotated[OriginParameters, Query()]) -> Response:
-        """Store one block of an import: an Arrow stream of `user_id`, `device_id`, `time_us`, `value`, `confidence`
-        (-1 for
-        none) and `position`, the place that refusals name. The whole block is one commit.
+        """Store one block of an import: an Arrow stream of `user_id` and `device_id` (in dictionaries), `time_us`,
+        `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit.
         """
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
         answer = await run_in_threadpool(_store_block, services, body, origin)
         return Response(msgspec.json.encode(answer), 202, media_type=JSON)
+
+    @routes.post("/users", response_model=StoredPeople)
+    async def store_people(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
+        """Create or replace the people of an import, all or none: `{"users": [{"user_id", …}, …]}` with the fields of
+        `POST /users`.
+        """
+        require_json(request)
+        body = decode_object(await read_body(request, _BLOCK_LIMIT_BYTES))
+        stored = await run_in_threadpool(people.put_all, body)
+        return Response(msgspec.json.encode({"stored": stored}), media_type=JSON)
 
     return routes
 
@@ -100,8 +119,8 @@ def _candidates(body: bytes) -> Candidates:
         if any(column.null_count for column in table.columns):
             raise ValueError
         return Candidates(
-            table["user_id"].to_pylist(),
-            table["device_id"].to_pylist(),
+            _ids(table["user_id"]),
+            _ids(table["device_id"]),
             table["time_us"].to_numpy().astype(np.int64),
             table["value"].to_numpy().astype(np.float64),
             table["confidence"].to_numpy().astype(np.int8),
@@ -109,3 +128,13 @@ def _candidates(body: bytes) -> Candidates:
         )
     except (pa.ArrowException, KeyError, ValueError, TypeError):
         raise ProblemError("malformed-body", "the body is not an Arrow stream of readings") from None
+
+
+def _ids(column: pa.ChunkedArray) -> Ids:
+    """The ids of a body with one list of texts."""
+    if not pa.types.is_dictionary(column.type):
+        raise TypeError
+    ids = column.unify_dictionaries().combine_chunks().cast(pa.dictionary(pa.int32(), pa.string()))
+    if ids.dictionary.null_count:
+        raise ValueError
+    return Ids(ids.indices.to_numpy(), ids.dictionary.to_pylist())

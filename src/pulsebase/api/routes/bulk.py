@@ -24,6 +24,7 @@ from pulsebase.api.schemas import BatchAccepted, LineProtocolParameters, NoParam
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.ingest import validate
+from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, RejectedError, RetryLaterError
 
@@ -48,12 +49,13 @@ class _Count:
     errors: list[FieldError] = field(default_factory=list)
     open: deque[tuple[Future[None], int]] = field(default_factory=deque)
 
-    def refuse(self, errors: list[FieldError]) -> None:
-        """Count refusals; those of a block at once, so that the first ones by position are kept."""
-        self.rejected.update(error.field for error in errors)
+    def refuse(self, unread: list[FieldError], refusals: Refusals) -> None:
+        """Count what of a block could not be read and what was refused; the first ones by position are named."""
+        self.rejected.update(error.field for error in unread)
+        self.rejected.update(refusals.by_field())
         room = SHOWN_ERRORS - len(self.errors)
         if room > 0:
-            self.errors += sorted(errors, key=lambda error: error.index or 0)[:room]
+            self.errors += sorted([*unread, *refusals.errors(room)], key=lambda error: error.index or 0)[:room]
 
     def settle(self, most_open: int) -> None:
         """Wait until at most so many blocks have no commit yet."""
@@ -161,11 +163,8 @@ def _meter(count: _Count) -> None:
 
 def _submit(services: Services, block: Block, count: _Count) -> None:
     count.total += block.total
-    if len(block.candidates) == 0:
-        count.refuse(block.errors)
-        return
     verdict = validate(block.candidates, services.rules, services.push_origin)
-    count.refuse([*block.errors, *verdict.errors])
+    count.refuse(block.errors, verdict.refusals)
     if verdict.accepted is None:
         return
     count.settle(_OPEN_BLOCKS - 1)

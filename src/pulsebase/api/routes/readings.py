@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -21,6 +21,7 @@ from pulsebase.api.schemas import (
     HeartRate,
     HeartRateParameters,
     NoParameters,
+    body_of,
 )
 from pulsebase.api.schemas import Reading as ReadingSchema
 from pulsebase.api.schemas import ReadingBatch as ReadingBatchSchema
@@ -28,12 +29,6 @@ from pulsebase.api.services import Services
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import parse_range, zone_named
 from pulsebase.query.plan import SeriesQuestion
-
-
-def _body_of(schema: str) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{schema}"}
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": reference}}}}
-
 
 #: Schemas of bodies that msgspec decodes; the OpenAPI document shows them all the same.
 BODY_SCHEMAS = (ReadingSchema, ReadingBatchSchema)
@@ -43,7 +38,7 @@ def router(services: Services, doors: Doors) -> APIRouter:
     """The routes under `/metrics/heart-rate`."""
     routes = APIRouter(tags=["readings"])
 
-    @routes.post("/metrics/heart-rate", status_code=202, response_model=Accepted, openapi_extra=_body_of("Reading"))
+    @routes.post("/metrics/heart-rate", status_code=202, response_model=Accepted, openapi_extra=body_of("Reading"))
     async def ingest_reading(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Store one reading. The answer comes once it is on the disk and visible to queries."""
         return await doors.single(request)
@@ -52,7 +47,7 @@ def router(services: Services, doors: Doors) -> APIRouter:
         "/metrics/heart-rate/batch",
         status_code=202,
         response_model=BatchAccepted,
-        openapi_extra=_body_of("ReadingBatch"),
+        openapi_extra=body_of("ReadingBatch"),
     )
     async def ingest_batch(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Store up to 1,000 readings. Bad ones are refused one by one; the answer comes once the rest is on the

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.encode import JSON
-from pulsebase.api.schemas import UserList, UsersParameters
+from pulsebase import telemetry
+from pulsebase.api.body import read_body, require_json
+from pulsebase.api.decode import decode_object
+from pulsebase.api.encode import JSON, shown_time
+from pulsebase.api.people import People
+from pulsebase.api.schemas import (
+    NewPerson,
+    NoParameters,
+    PathIdentifier,
+    PersonFields,
+    RemovedUser,
+    UserEntry,
+    UserList,
+    UsersParameters,
+    body_of,
+)
 from pulsebase.api.services import Services
-from pulsebase.model.timerange import format_us
+from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.users import UserOverview
 
+#: Schemas of bodies that are decoded here; the OpenAPI document shows them all the same.
+BODY_SCHEMAS = (PersonFields, NewPerson)
 
-def router(services: Services) -> APIRouter:
+UserId = Annotated[PathIdentifier, Path()]
+Nothing = Annotated[NoParameters, Query()]
+AnswerT = TypeVar("AnswerT")
+
+
+def router(services: Services, people: People) -> APIRouter:
     """`/users`."""
     routes = APIRouter(tags=["people"])
+
+    async def changed(request: Request, change: Callable[[dict[str, Any]], AnswerT]) -> AnswerT:
+        require_json(request)
+        fields = decode_object(await read_body(request, services.options.body_limit_bytes))
+        return await run_in_threadpool(change, fields)
 
     @routes.get("/users", response_model=UserList)
     def list_users(parameters: Annotated[UsersParameters, Query()]) -> Response:
@@ -27,14 +55,58 @@ def router(services: Services) -> APIRouter:
         body = {"data": [_entry(overview) for overview in page], "next_cursor": next_cursor}
         return Response(msgspec.json.encode(body), media_type=JSON)
 
+    @routes.post("/users", status_code=201, response_model=UserEntry, openapi_extra=body_of("NewPerson"))
+    async def create_user(request: Request, _: Nothing) -> Response:
+        """Make a person known. One who is known already is 409."""
+        return _answer(await changed(request, people.create), 201)
+
+    @routes.get("/users/{user_id}", response_model=UserEntry)
+    def show_user(user_id: UserId, _: Nothing) -> Response:
+        """One person and what is stored of them."""
+        overview = services.store.overview(user_id)
+        if overview is None:
+            raise UnknownUserError
+        return _answer(overview)
+
+    @routes.put(
+        "/users/{user_id}",
+        response_model=UserEntry,
+        responses={201: {"model": UserEntry, "description": "The person is new."}},
+        openapi_extra=body_of("PersonFields"),
+    )
+    async def put_user(request: Request, user_id: UserId, _: Nothing) -> Response:
+        """Create the person, or replace all that is said of them; readings stay."""
+        overview, is_new = await changed(request, lambda fields: people.put(user_id, fields))
+        return _answer(overview, 201 if is_new else 200)
+
+    @routes.patch("/users/{user_id}", response_model=UserEntry, openapi_extra=body_of("PersonFields"))
+    async def change_user(request: Request, user_id: UserId, _: Nothing) -> Response:
+        """Change the fields given, and no other; null clears one."""
+        return _answer(await changed(request, lambda fields: people.change(user_id, fields)))
+
+    @routes.delete("/users/{user_id}", response_model=RemovedUser)
+    def remove_user(user_id: UserId, _: Nothing) -> Response:
+        """Remove the person with their connections, readings, priorities and summaries."""
+        deleted = people.remove(user_id)
+        telemetry.INGEST_DELETED.inc(deleted)
+        return Response(msgspec.json.encode({"deleted_readings": deleted}), media_type=JSON)
+
     return routes
 
 
+def _answer(overview: UserOverview, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(_entry(overview)), status, media_type=JSON)
+
+
 def _entry(overview: UserOverview) -> dict[str, Any]:
+    user = overview.user
     return {
-        "user_id": overview.user.user_id,
-        "name": overview.user.name,
+        "user_id": user.user_id,
+        "name": user.name,
+        "gender": user.gender,
+        "birth_date": None if user.birth_date is None else user.birth_date.isoformat(),
+        "time_zone": user.time_zone,
         "readings": overview.readings,
-        "first_reading": None if overview.first_us is None else format_us(overview.first_us),
-        "last_reading": None if overview.last_us is None else format_us(overview.last_us),
+        "first_reading": shown_time(overview.first_us),
+        "last_reading": shown_time(overview.last_us),
     }

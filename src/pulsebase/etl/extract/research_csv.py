@@ -9,7 +9,7 @@ from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 from pulsebase.etl.transform.research_csv import TextBlock, header_problem, parse_block
-from pulsebase.ingest.validate import Candidates
+from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
 
 #: The device of readings whose file names none.

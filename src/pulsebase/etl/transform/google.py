@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.transform.base import Transformer
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import UnreadableAnswerError
+from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import MINUTE_US, SECOND_US, from_us, parse_reading_time
 from pulsebase.sources.google_shapes import DataPoint

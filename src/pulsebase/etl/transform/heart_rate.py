@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.transform.base import Transformer
-from pulsebase.ingest.validate import Candidates
+from pulsebase.ingest.candidates import Candidates
 
 
 @dataclass(frozen=True, slots=True)

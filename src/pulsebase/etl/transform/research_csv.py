@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from pulsebase.ingest.validate import NO_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.readings import NO_CONFIDENCE, Ids
 from pulsebase.model.timerange import DAY_US, EPOCH, MINUTE_US, SECOND_US
 
 HEADER = ("id", "time", "value")
@@ -142,13 +142,12 @@ def _column(buffer: Bytes, starts: Ints, ends: Ints, width: int) -> Bytes:
     return np.stack(columns, axis=1)
 
 
-def _ids(column: Bytes) -> pa.Array:
-    """The ids as an Arrow array; ids come in runs, so each run is decoded once."""
-    if not len(column):
-        return pa.array([], pa.string())
-    begins = np.concatenate([[True], (column[1:] != column[:-1]).any(axis=1)])
+def _ids(column: Bytes) -> Ids:
+    """The ids; they come in runs, so each run is decoded once."""
+    begins = np.ones(len(column), np.bool_)
+    begins[1:] = (column[1:] != column[:-1]).any(axis=1)
     names = [row.tobytes().rstrip(b"\0").decode("utf-8", "replace") for row in column[begins]]
-    return pa.array(names, pa.string()).take(pa.array(np.cumsum(begins) - 1))
+    return Ids((np.cumsum(begins) - 1).astype(np.int32), names)
 
 
 # --- values --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -31,6 +32,8 @@ _PAGE_POINTS, _DEFAULT_PAGE_POINTS = 10_000, 1_440
 _FILTER = re.compile(r'([\w.]+) >= "([^"]*)" AND \1 < "([^"]*)"')
 _ZONE_TYPES = ("LIGHT", "MODERATE", "VIGOROUS", "PEAK")
 Points = Sequence[dict[str, Any]]
+#: The points on a page of what the filter lets through, and how many that are on all pages.
+PointsOf = Callable[[SyntheticPerson, str, str, slice], tuple[Points, int]]
 
 
 def google_app(world: World, minute_limit: int = MINUTE_LIMIT) -> Starlette:
@@ -53,11 +56,11 @@ def google_app(world: World, minute_limit: int = MINUTE_LIMIT) -> Starlette:
 class _Api:
     def __init__(self, world: World) -> None:
         self._world = world
-        self._types: dict[str, tuple[str, Callable[[SyntheticPerson, str, str], Points]]] = {
+        self._types: dict[str, tuple[str, PointsOf]] = {
             "heart-rate": ("heart_rate.sample_time.physical_time", self._heart_rate),
-            "daily-resting-heart-rate": ("daily_resting_heart_rate.date", self._resting),
-            "daily-heart-rate-zones": ("daily_heart_rate_zones.date", self._zones),
-            "time-in-heart-rate-zone": ("time_in_heart_rate_zone.interval.start_time", self._time_in_zones),
+            "daily-resting-heart-rate": ("daily_resting_heart_rate.date", _paged(self._resting)),
+            "daily-heart-rate-zones": ("daily_heart_rate_zones.date", _paged(self._zones)),
+            "time-in-heart-rate-zone": ("time_in_heart_rate_zone.interval.start_time", _paged(self._time_in_zones)),
         }
 
     def identity(self, request: Request, person: SyntheticPerson) -> Response:
@@ -81,26 +84,30 @@ class _Api:
             raise RejectedError.of("filter", f'must be {field} >= "…" AND {field} < "…"')
         size = min(_PAGE_POINTS, max(1, int(asked.get("pageSize", _DEFAULT_PAGE_POINTS))))
         first = _place(asked.get("pageToken"), asked["filter"])
-        points = points_of(person, found[2], found[3])
-        body: dict[str, Any] = {"dataPoints": points[first : first + size]}
-        if first + size < len(points):
+        page, count = points_of(person, found[2], found[3], slice(first, first + size))
+        body: dict[str, Any] = {"dataPoints": page}
+        if first + size < count:
             body["nextPageToken"] = _token(first + size, asked["filter"])
         return Response(msgspec.json.encode(body), media_type="application/json")
 
-    def _heart_rate(self, person: SyntheticPerson, start: str, end: str) -> Points:
+    def _heart_rate(self, person: SyntheticPerson, start: str, end: str, page: slice) -> tuple[Points, int]:
         samples = self._world.readings(person, TimeRange(_instant(start), _instant(end)))
         zone = ZoneInfo(person.time_zone)
         source = {"platform": "FITBIT", "device": {"displayName": "Simulated wristband"}}
         offsets: dict[int, str] = {}
         points = []
-        for at_us, bpm in zip(samples.times_us.tolist(), samples.bpm.astype(int).tolist(), strict=True):
+        times_us = samples.times_us[page]
+        # Wristbands record whole seconds.
+        times = np.datetime_as_string(times_us.astype("datetime64[us]"), unit="s", timezone="UTC")
+        rows = zip(times_us.tolist(), times.tolist(), samples.bpm[page].astype(int).tolist(), strict=True)
+        for at_us, text, bpm in rows:
             quarter = at_us // 900_000_000
             if quarter not in offsets:
                 offsets[quarter] = _offset(at_us, zone)
-            time = {"physicalTime": format_us(at_us), "utcOffset": offsets[quarter]}
+            time = {"physicalTime": text, "utcOffset": offsets[quarter]}
             heart_rate = {"beatsPerMinute": str(bpm), "sampleTime": time, "metadata": {"motionContext": "SEDENTARY"}}
             points.append({"heartRate": heart_rate, "dataSource": source})
-        return points
+        return points, len(samples)
 
     def _resting(self, person: SyntheticPerson, start: str, end: str) -> Points:
         days = [self._world.day(person, day) for day in _days(start, end)]
@@ -145,6 +152,14 @@ class _Api:
                     kind = _ZONE_TYPES[place]
                     points.append({"timeInHeartRateZone": {"interval": interval, "heartRateZoneType": kind}})
         return points
+
+
+def _paged(all_points: Callable[[SyntheticPerson, str, str], Points]) -> PointsOf:
+    def points_of(person: SyntheticPerson, start: str, end: str, page: slice) -> tuple[Points, int]:
+        points = all_points(person, start, end)
+        return points[page], len(points)
+
+    return points_of
 
 
 def _instant(text: str) -> int:

@@ -6,6 +6,7 @@ import duckdb
 
 from pulsebase.stores.contract import CheckReport
 from pulsebase.stores.duckdb.database import one_row
+from pulsebase.stores.duckdb.names import FORGOTTEN
 from pulsebase.stores.duckdb.resolve_sql import DAYS, DEVICE_HOURS, RESOLVED_HOURS, RESOLVED_QUARTERS
 
 _RECOMPUTED = {
@@ -36,6 +37,9 @@ def check(connection: duckdb.DuckDBPyConnection) -> CheckReport:
         lost = _count(connection, f"SELECT 1 FROM h1_dev ANTI JOIN {table} USING ({column})")
         if lost:
             problems.append(f"{table}: {lost} hours belong to a number that has no row")
+    ghosts = _count(connection, f"SELECT 1 FROM h1_dev JOIN users USING (user_no) WHERE user_id = '{FORGOTTEN}'")
+    if ghosts:
+        problems.append(f"users: {ghosts} hours belong to somebody who was removed")
     return CheckReport(_count(connection, "SELECT 1 FROM readings"), rollup_rows, tuple(problems))
 
 

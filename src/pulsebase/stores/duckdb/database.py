@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from pulsebase.model.errors import (
     PulsebaseError,
@@ -53,6 +54,16 @@ def one_row(connection: duckdb.DuckDBPyConnection, statement: str, values: objec
     """The first row of a short answer, read to its end: a result left unfinished blocks its connection."""
     rows: list[tuple[Any, ...]] = connection.execute(statement, values).fetchall()
     return rows[0] if rows else None
+
+
+@contextlib.contextmanager
+def relation(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
+    """A table in memory under a name that statements of the block may use."""
+    connection.register(name, table)
+    try:
+        yield
+    finally:
+        connection.unregister(name)
 
 
 class State(NamedTuple):

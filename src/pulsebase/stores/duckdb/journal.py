@@ -32,22 +32,20 @@ logger = logging.getLogger(__name__)
 _MAGIC = b"PBJ1"
 _HEADER = struct.Struct("<4sII")
 _CHECKED_HEADER = struct.Struct("<4sIII")
+#: MessagePack: an array of four, one of six, and the mark and length before so many bytes.
+_FOUR, _SIX = b"\x94", b"\x96"
+_BYTES, _BYTES_MARK = struct.Struct(">BI"), 0xC6
 #: A new file starts beyond this size, so that merged ones can go.
 _FILE_BYTES = 16 << 20
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):
-    """One group commit: its rows as packed columns, and the numbers that people and devices got with it."""
+    """One group commit, read back: its rows as packed columns, and the numbers that people and devices got with it."""
 
     first_seq: int
     users: list[tuple[int, str]]
     devices: list[tuple[int, str]]
     columns: list[bytes]
-
-    @classmethod
-    def of(cls, first_seq: int, users: list[tuple[int, str]], devices: list[tuple[int, str]], rows: Rows) -> Frame:
-        """Pack rows."""
-        return cls(first_seq, users, devices, [getattr(rows, name).tobytes() for name in DTYPES])
 
     def rows(self) -> Rows:
         """Unpack the rows."""
@@ -89,7 +87,7 @@ class Journal:
                 expected = end
                 yield frame
 
-    def append(self, frame: Frame) -> None:
+    def append(self, first_seq: int, users: list[tuple[int, str]], devices: list[tuple[int, str]], rows: Rows) -> None:
         """Write a frame and return once it is on the disk.
 
         Raises:
@@ -98,11 +96,9 @@ class Journal:
         """
         if self._broken:
             raise StopError("the journal's disk failed; restart the server once the disk is sound")
-        payload = self._encoder.encode(frame)
-        header = _HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload))
-        record = b"".join((header, zlib.crc32(header).to_bytes(4, "little"), payload))
+        record = self._record(first_seq, users, devices, rows)
         if self._file is None or self._size >= _FILE_BYTES:
-            self.rotate(frame.first_seq)
+            self.rotate(first_seq)
         try:
             self._write(record)
         except OSError as error:
@@ -157,6 +153,21 @@ class Journal:
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("*.journal"))
+
+    def _record(
+        self, first_seq: int, users: list[tuple[int, str]], devices: list[tuple[int, str]], rows: Rows
+    ) -> bytes:
+        """The bytes of a frame. Columns are copied once, into the place from which they are written."""
+        head = self._encoder.encode((first_seq, users, devices))
+        payload: list[bytes | memoryview] = [_FOUR + head[len(_FOUR) :] + _SIX]
+        for name in DTYPES:
+            column = np.ascontiguousarray(getattr(rows, name)).view(np.uint8).data
+            payload += [_BYTES.pack(_BYTES_MARK, len(column)), column]
+        checksum = 0
+        for part in payload:
+            checksum = zlib.crc32(part, checksum)
+        header = _HEADER.pack(_MAGIC, sum(map(len, payload)), checksum)
+        return b"".join((header, zlib.crc32(header).to_bytes(4, "little"), *payload))
 
     def _write(self, record: bytes) -> None:
         assert self._file is not None

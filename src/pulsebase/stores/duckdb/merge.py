@@ -10,35 +10,46 @@ the end of the series and dear far from it. So rows for old hours wait in `late`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.rollups import I64, Mask
-from pulsebase.model.timerange import HOUR_US
+from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import default_priority
+from pulsebase.stores.duckdb.database import relation
 from pulsebase.stores.duckdb.hours import (
     HOUR_BITS,
-    QUARTER_US,
+    HOUR_MASK,
+    MINUTES_PER_HOUR,
+    MINUTES_PER_QUARTER,
     Believers,
+    Minutes,
     bucket_rows,
     device_hours,
     hour_codes,
+    minutes_of,
     resolved,
 )
-from pulsebase.stores.duckdb.ordering import order_of
-from pulsebase.stores.duckdb.resolve_sql import DAYS, RESOLVED_HOURS, RESOLVED_QUARTERS
+from pulsebase.stores.duckdb.ordering import distinct, in_pieces, order_of
+from pulsebase.stores.duckdb.resolve_sql import DAYS, IN_RANGE, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 
-_HOUR_MASK = (1 << HOUR_BITS) - 1
+_COLUMNS = ", ".join(DTYPES)
+_NO_ROWS = Rows.concatenated([])
 
 
 _FORGET_QUARTERS = (
     "DELETE FROM q15 USING touched WHERE q15.user_no = touched.user_no AND q15.quarter // 4 = touched.hour"
 )
+
+
+#: Hours further apart than this, a century, are counted by sorting them.
+_MOST_COUNTERS = 1 << 20
 
 
 @dataclass(slots=True)
@@ -55,8 +66,22 @@ class HourSizes:
 
     def add(self, hours: I64) -> None:
         """Note new rows by their hours."""
-        for hour, count in zip(*np.unique(hours, return_counts=True), strict=True):
-            self.rows[int(hour)] = self.rows.get(int(hour), 0) + int(count)
+        if len(hours) == 0:
+            return
+        start = int(hours.min())
+        if int(hours.max()) - start < _MOST_COUNTERS:
+            counts = np.bincount(hours - start)
+            places = np.flatnonzero(counts)
+            counts = counts[places]
+        else:
+            places, counts = np.unique(hours - start, return_counts=True)
+        for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+            self.rows[start + place] = self.rows.get(start + place, 0) + count
+
+    def take(self, rows: Mapping[int, int]) -> None:
+        """Note that so many rows of these hours are gone."""
+        for hour, count in rows.items():
+            self.rows[hour] = self.rows.get(hour, 0) - count
 
     def first_within(self, most_rows: int) -> int:
         """The earliest hour from which on at most so many rows are stored."""
@@ -100,82 +125,81 @@ class Merge:
     sizes: HourSizes
     bounds: MergeBounds
 
-    def staged(self, rows: Rows, first_seq: int) -> Merged:
+    def staged(self, parts: Sequence[Rows], first_seq: int) -> Merged:
         """Take staged rows, in the order of their arrival, into `readings` or, where that is dear, into `late`."""
-        codes = _hour_codes(rows)
-        hours = np.unique(codes)
+        hours = np.unique(np.concatenate([distinct(_hour_codes(part)) for part in parts]))
         known = self._stored_rows(hours)
         waits = self._waits(hours, known)
         if waits.any():
-            mask = np.isin(codes, hours[waits])
-            self._keep_late(rows, mask, first_seq)
-            rows, hours, known = rows.take(~mask), hours[~waits], known[~waits]
-        self._bring(rows, hours, known)
-        return Merged(len(rows), self._late_rows())
+            parts = self._without_late(parts, hours[waits], first_seq)
+            hours, known = hours[~waits], known[~waits]
+        self._bring(parts, hours, known)
+        return Merged(sum(map(len, parts)), self._late_rows())
 
     def late(self) -> Merged:
         """Bring late rows where they belong, a stretch of hours with a bounded number of stored rows."""
         rows = _rows_of(self.connection, "SELECT * EXCLUDE (seq) FROM late ORDER BY seq")
         codes = _hour_codes(rows)
-        hours = np.unique(codes)
-        hours = hours[np.argsort(hours & _HOUR_MASK, kind="stable")]  # hours of a day lie together in `readings`
+        hours = distinct(codes)
+        hours = hours[np.argsort(hours & HOUR_MASK, kind="stable")]  # hours of a day lie together in `readings`
         known = self._stored_rows(hours)
         piece = np.cumsum(known) <= self.bounds.fetch_rows
         piece[0] = True
         taken = np.isin(codes, hours[piece])
-        self._bring(rows.take(taken), hours[piece], known[piece])
-        with _relation(self.connection, "settled", _hour_table(hours[piece])):
+        self._bring([rows.take(taken)], hours[piece], known[piece])
+        with relation(self.connection, "settled", _hour_table(hours[piece])):
             self.connection.execute(
                 "DELETE FROM late USING settled "
                 f"WHERE late.user_no = settled.user_no AND late.t // {HOUR_US} = settled.hour"
             )
         return Merged(int(taken.sum()), self._late_rows())
 
-    def _bring(self, rows: Rows, hours: I64, known: I64) -> None:
+    def _bring(self, arrived: Sequence[Rows], hours: I64, known: I64) -> None:
         """Bring rows, in the order of their arrival, into `readings` and compute the rollups of their hours."""
-        if len(rows) == 0:
-            return
         old_hours = hours[known > 0]
-        stored = self._fetch(old_hours) if len(old_hours) else rows.take(slice(0, 0))
-        together = Rows.concatenated([stored, rows]) if len(stored) else rows
-        order = order_of(together)
-        if len(stored):
-            self._delete(stored.take(order.replaced[order.replaced < len(stored)]))
-            new = _alive(together.take(order.kept[order.kept >= len(stored)]))
-        complete = _alive(together.take(order.kept))
-        if not len(stored):
-            new = complete
-        self._insert("readings", _table(new))
-        self.sizes.add(new.t // HOUR_US)
-        self._roll_up(complete, hours, known)
+        stored = self._fetch(old_hours) if len(old_hours) else _NO_ROWS
+        minutes, device_rollups, fresh, replaced = [], [], [], []
+        for stored_count, rows in in_pieces(stored, arrived):
+            order = order_of(rows)
+            complete = rows.take(order.kept)
+            new = complete.take(order.kept >= stored_count) if stored_count else complete
+            replaced.append(rows.take(order.replaced[order.replaced < stored_count]))
+            fresh.append(_stored_table(_alive(new)))
+            self.sizes.add(new.t // HOUR_US)
+            complete = _alive(complete)
+            minutes.append(minutes_of(complete))
+            device_rollups.append(device_hours(complete, minutes[-1]))
+        if minutes:
+            self._delete(Rows.concatenated(replaced))
+            self._insert("stored", pa.concat_tables(fresh).combine_chunks())
+            self._roll_up(Minutes.concatenated(minutes), pa.concat_tables(device_rollups), hours, known)
 
-    def _roll_up(self, rows: Rows, hours: I64, known: I64) -> None:
-        """Replace every rollup of `hours`, of which `rows` are all the readings, in order of storage."""
-        with _relation(self.connection, "touched", _hour_table(hours)):
+    def _roll_up(self, minutes: Minutes, device_rollup: pa.Table, hours: I64, known: I64) -> None:
+        """Replace every rollup of `hours`, of which these are all the readings, in the order of storage."""
+        with relation(self.connection, "touched", _hour_table(hours)):
             if (known > 0).any():
                 for table in ("h1_dev", "h1"):
                     self.connection.execute(
                         f"DELETE FROM {table} USING touched "
                         f"WHERE {table}.user_no = touched.user_no AND {table}.hour = touched.hour"
                     )
-            device_rollup = device_hours(rows)
-            believed = resolved(rows, device_rollup, self.believers)
+            believed = resolved(minutes, device_rollup, self.believers)
             self._insert("h1_dev", device_rollup)
-            self._insert("h1", bucket_rows(believed, HOUR_US, "hour"))
+            self._insert("h1", bucket_rows(believed, MINUTES_PER_HOUR, "hour"))
             self._roll_up_quarters(believed)
             roll_up_days(self.connection)
 
-    def _roll_up_quarters(self, believed: Rows) -> None:
+    def _roll_up_quarters(self, believed: Minutes) -> None:
         people = [number for (number,) in self.connection.execute("SELECT user_no FROM q15_users").fetchall()]
         if not people:
             return
         self.connection.execute(_FORGET_QUARTERS)
         theirs = believed.take(np.isin(believed.user_no, np.array(people, np.int32)))
-        self._insert("q15", bucket_rows(theirs, QUARTER_US, "quarter"))
+        self._insert("q15", bucket_rows(theirs, MINUTES_PER_QUARTER, "quarter"))
 
     def _waits(self, hours: I64, known: I64) -> Mask:
         """Which of the touched hours are too dear to search for now."""
-        of_hour = hours & _HOUR_MASK
+        of_hour = hours & HOUR_MASK
         waits = (known > 0) & (of_hour < self.sizes.first_within(self.bounds.search_rows))
         newest_first = np.argsort(-of_hour, kind="stable")
         too_many = np.zeros(len(hours), np.bool_)
@@ -189,7 +213,7 @@ class Merge:
 
     def _stored_rows(self, hours: I64) -> I64:
         """How many readings are stored for each of the hours."""
-        with _relation(self.connection, "touched", _hour_table(hours)):
+        with relation(self.connection, "touched", _hour_table(hours)):
             found = self.connection.execute(
                 "SELECT user_no, hour, sum(n_all)::BIGINT AS rows FROM h1_dev SEMI JOIN touched USING (user_no, hour) "
                 "GROUP BY user_no, hour"
@@ -202,28 +226,42 @@ class Merge:
 
     def _fetch(self, hours: I64) -> Rows:
         """The stored readings of these hours, all devices."""
-        of_hour = hours & _HOUR_MASK
-        with _relation(self.connection, "old", _hour_table(hours)):
+        of_hour = hours & HOUR_MASK
+        with relation(self.connection, "old", _hour_table(hours)):
             return _rows_of(
                 self.connection,
-                "SELECT r.* FROM readings AS r JOIN old ON r.user_no = old.user_no "
-                f"AND r.t // {HOUR_US} = old.hour WHERE r.t >= $start AND r.t < $end",
+                f"SELECT {_COLUMNS} FROM readings JOIN old USING (user_no) "
+                f"WHERE second // {HOUR_US // SECOND_US} = hour AND {IN_RANGE}",
                 {"start": int(of_hour.min()) * HOUR_US, "end": (int(of_hour.max()) + 1) * HOUR_US},
             )
 
     def _delete(self, rows: Rows) -> None:
         if len(rows) == 0:
             return
-        with _relation(self.connection, "gone", _table(rows)):
+        with relation(self.connection, "gone", _stored_table(rows)):
             self.connection.execute(
-                "DELETE FROM readings USING gone WHERE readings.user_no = gone.user_no AND readings.t = gone.t "
-                "AND readings.device_no = gone.device_no AND readings.t BETWEEN $first AND $last",
-                {"first": int(rows.t.min()), "last": int(rows.t.max())},
+                "DELETE FROM stored USING gone WHERE stored.user_no = gone.user_no AND stored.second = gone.second "
+                "AND stored.microsecond = gone.microsecond AND stored.device_no = gone.device_no "
+                "AND stored.second BETWEEN $first AND $last",
+                {"first": int(rows.t.min()) // SECOND_US, "last": int(rows.t.max()) // SECOND_US},
             )
 
-    def _keep_late(self, rows: Rows, mask: Mask, first_seq: int) -> None:
-        seq = np.arange(first_seq, first_seq + len(rows), dtype=np.int64)[mask]
-        self._insert("late", _table(rows.take(mask)).add_column(0, "seq", pa.array(seq)))
+    def _without_late(self, parts: Sequence[Rows], late_hours: I64, first_seq: int) -> list[Rows]:
+        """The rows but those of these hours, which go into `late`."""
+        end_us = (int((late_hours & HOUR_MASK).max()) + 1) * HOUR_US
+        left = []
+        for part in parts:
+            old = np.flatnonzero(part.t < end_us)  # which spares looking at most rows
+            late = old[np.isin(_hour_codes(part.take(old)), late_hours)]
+            if len(late):
+                self._insert("late", _table(part.take(late)).add_column(0, "seq", pa.array(first_seq + late)))
+                is_left = np.ones(len(part), np.bool_)
+                is_left[late] = False
+                left.append(part.take(is_left))
+            else:
+                left.append(part)
+            first_seq += len(part)
+        return left
 
     def _late_rows(self) -> int:
         return int(self.connection.execute("SELECT count(*) FROM late").fetchall()[0][0])
@@ -231,7 +269,7 @@ class Merge:
     def _insert(self, table: str, rows: pa.Table) -> None:
         if rows.num_rows == 0:
             return
-        with _relation(self.connection, "incoming", rows):
+        with relation(self.connection, "incoming", rows):
             self.connection.execute(f"INSERT INTO {table} SELECT * FROM incoming")
 
 
@@ -272,23 +310,10 @@ def persist_names(
     """Bring numbers that only the journal knows to the database. The caller notes it after the commit."""
     if users:
         table = pa.table({"number": [number for number, _ in users], "text": [text for _, text in users]})
-        with _relation(connection, "new_users", table):
+        with relation(connection, "new_users", table):
             connection.execute("INSERT INTO users (user_no, user_id) SELECT number, text FROM new_users")
     for number, text in devices:
         connection.execute("INSERT INTO devices VALUES (?, ?, ?)", [number, text, default_priority(text)])
-
-
-class _relation:  # noqa: N801 reads as the verb it stands for
-    """A table in memory under a name that statements of this block may use."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
-        self._connection, self._name, self._table = connection, name, table
-
-    def __enter__(self) -> None:
-        self._connection.register(self._name, self._table)
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.unregister(self._name)
 
 
 def _rows_of(connection: duckdb.DuckDBPyConnection, statement: str, values: dict[str, int] | None = None) -> Rows:
@@ -304,10 +329,27 @@ def _table(rows: Rows) -> pa.Table:
     return pa.table({name: getattr(rows, name) for name in DTYPES})
 
 
+def _stored_table(rows: Rows) -> pa.Table:
+    """Rows as the table `stored` keeps them."""
+    second = rows.t // SECOND_US
+    beats = rows.v // HEART_RATE.scale
+    columns = {
+        "user_no": rows.user_no,
+        "device_no": rows.device_no,
+        "second": second,
+        "microsecond": (rows.t - second * SECOND_US).astype(np.int32),
+        "beats": beats,
+        "hundredths": (rows.v - beats * HEART_RATE.scale).astype(np.int8),
+        "confidence": rows.confidence,
+        "origin": rows.origin,
+    }
+    return pa.table(columns)
+
+
 def _hour_codes(rows: Rows) -> I64:
     return hour_codes(rows.user_no, rows.t // HOUR_US)
 
 
 def _hour_table(hours: I64) -> pa.Table:
-    columns = {"user_no": (hours >> HOUR_BITS).astype(np.int32), "hour": (hours & _HOUR_MASK).astype(np.int32)}
+    columns = {"user_no": (hours >> HOUR_BITS).astype(np.int32), "hour": (hours & HOUR_MASK).astype(np.int32)}
     return pa.table(columns)

@@ -6,6 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.readings import Ids
+
+_NO_NUMBER = -1
+#: Stands in place of a text that was forgotten. No id is empty.
+FORGOTTEN = ""
+
 
 class Names:
     """Texts and their numbers, both ways; numbers start at 0 and are dense.
@@ -17,8 +26,11 @@ class Names:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: list[str] = list(texts)
-        self._numbers: dict[str, int] = {text: number for number, text in enumerate(self._texts)}
+        self._numbers: dict[str, int] = {text: number for number, text in enumerate(self._texts) if text != FORGOTTEN}
         self._published = len(self._texts)
+        #: The list of texts of the last column that was numbered, and the number of each that is known.
+        self._coded_texts: Sequence[str] = ()
+        self._number_of_code = np.empty(0, np.int32)
         #: How many of the first numbers the database already knows.
         self.persisted = self._published
 
@@ -39,12 +51,21 @@ class Names:
             self._numbers[text] = number
         return number
 
-    def numbers(self, texts: Sequence[str]) -> list[int]:
-        """The numbers of texts; new ones for new texts."""
-        numbers = list(map(self._numbers.get, texts))
-        if None in numbers:
-            return [self.number(text) for text in texts]
-        return numbers  # type: ignore[return-value]
+    def numbers(self, ids: Ids) -> npt.NDArray[np.int32]:
+        """The numbers of a column of ids; new ones for new texts. Columns that share a list of texts one after the
+        other cost no look-up by text.
+        """
+        if ids.texts is not self._coded_texts:
+            self._coded_texts, self._number_of_code = ids.texts, np.empty(0, np.int32)
+        grown = len(ids.texts) - len(self._number_of_code)
+        if grown > 0:
+            self._number_of_code = np.append(self._number_of_code, np.full(grown, _NO_NUMBER, np.int32))
+        numbers = self._number_of_code.take(ids.codes)
+        if numbers.min(initial=0) == _NO_NUMBER:
+            for code in np.unique(ids.codes[numbers == _NO_NUMBER]).tolist():
+                self._number_of_code[code] = self.number(ids.texts[code])
+            numbers = self._number_of_code.take(ids.codes)
+        return numbers
 
     def new(self) -> list[tuple[int, str]]:
         """The numbers that were given since the last publication, with their texts."""
@@ -59,6 +80,7 @@ class Names:
         for _, text in self.new():
             del self._numbers[text]
         del self._texts[self._published :]
+        self._forget_codes()
 
     def restore(self, number: int, text: str) -> None:
         """Take back a number that the journal kept. Numbers arrive in order; one that is known already is left
@@ -68,9 +90,20 @@ class Names:
             raise ValueError(f"number {number} was given twice")
         self.publish()
 
+    def forget(self, number: int) -> None:
+        """Part a published number from its text. The number is never given again; the text, should it come again, gets
+        a new one.
+        """
+        del self._numbers[self._texts[number]]
+        self._texts[number] = FORGOTTEN
+        self._forget_codes()
+
     def text(self, number: int) -> str:
-        """The text of a number."""
+        """The text of a number; `FORGOTTEN` if it was parted from it."""
         return self._texts[number]
+
+    def _forget_codes(self) -> None:
+        self._coded_texts, self._number_of_code = (), np.empty(0, np.int32)
 
     def unpersisted(self) -> list[tuple[int, str]]:
         """The published numbers that the database does not know yet, with their texts."""

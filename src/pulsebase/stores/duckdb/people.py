@@ -8,34 +8,53 @@ from datetime import date
 
 import duckdb
 import msgspec
+import pyarrow as pa
 
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.users import DevicePriority, User
-from pulsebase.stores.duckdb.database import one_row
+from pulsebase.stores.duckdb.database import one_row, relation
+from pulsebase.stores.duckdb.names import FORGOTTEN
 
+#: The columns of the table `users`.
+_USERS = pa.schema(
+    {
+        "user_no": pa.int32(),
+        "user_id": pa.string(),
+        "name": pa.string(),
+        "gender": pa.string(),
+        "birth_date": pa.date32(),
+        "time_zone": pa.string(),
+    }
+)
 _USER = "user_id, name, gender, birth_date, time_zone"
 
 
-def put_user(connection: duckdb.DuckDBPyConnection, user_no: int, user: User) -> None:
-    """Insert or replace a person."""
-    connection.execute("INSERT OR REPLACE INTO users VALUES (?, ?, ?, ?, ?, ?)", [user_no, *asdict(user).values()])
+def put_users(connection: duckdb.DuckDBPyConnection, people: Sequence[tuple[int, User]]) -> None:
+    """Insert or replace people, each with their number."""
+    rows = [{"user_no": user_no} | asdict(user) for user_no, user in people]
+    with relation(connection, "incoming", pa.Table.from_pylist(rows, schema=_USERS)):
+        connection.execute("INSERT OR REPLACE INTO users SELECT * FROM incoming")
 
 
-def get_user(connection: duckdb.DuckDBPyConnection, user_id: str) -> User | None:
-    """The person's row, if a merge or `put_user` made one."""
-    row = one_row(connection, f"SELECT {_USER} FROM users WHERE user_id = ?", [user_id])
+def get_user(connection: duckdb.DuckDBPyConnection, user_no: int) -> User | None:
+    """The row of that number, if a merge or `put_users` made one; of a person who was removed the id is
+    `FORGOTTEN`.
+    """
+    row = one_row(connection, f"SELECT {_USER} FROM users WHERE user_no = ?", [user_no])
     return User(*row) if row else None
 
 
-def find_users(connection: duckdb.DuckDBPyConnection, text: str, limit: int, after: str | None) -> list[User]:
-    """People by id whose id or name holds the text."""
+def find_users(
+    connection: duckdb.DuckDBPyConnection, text: str, limit: int, after: str | None
+) -> list[tuple[int, User]]:
+    """People by id whose id or name holds the text, with their numbers. Who was removed has no id, so none after ''."""
     rows = connection.execute(
-        f"SELECT {_USER} FROM users WHERE user_id > $after "
+        f"SELECT user_no, {_USER} FROM users WHERE user_id > $after "
         "AND (contains(lower(user_id), $text) OR contains(lower(coalesce(name, '')), $text)) "
         "ORDER BY user_id LIMIT $limit",
-        {"after": after or "", "text": text.lower(), "limit": limit},
+        {"after": after or FORGOTTEN, "text": text.lower(), "limit": limit},
     ).fetchall()
-    return [User(*row) for row in rows]
+    return [(user_no, User(*row)) for user_no, *row in rows]
 
 
 def put_priority(connection: duckdb.DuckDBPyConnection, user_no: int, device_no: int, entry: DevicePriority) -> None:
@@ -45,6 +64,27 @@ def put_priority(connection: duckdb.DuckDBPyConnection, user_no: int, device_no:
         [user_no, device_no, entry.valid_from_us, entry.priority],
     )
     connection.execute("UPDATE state SET epoch = epoch + 1")
+
+
+def remove_priorities(connection: duckdb.DuckDBPyConnection, user_no: int, device_no: int) -> int:
+    """Delete a device's entries, and tell readers if there were any; how many there were."""
+    row = one_row(
+        connection,
+        "SELECT count(*) FROM priorities WHERE user_no = $user AND device_no = $device",
+        {"user": user_no, "device": device_no},
+    )
+    count = int(row[0]) if row else 0
+    if count:
+        connection.execute("DELETE FROM priorities WHERE user_no = ? AND device_no = ?", [user_no, device_no])
+        connection.execute("UPDATE state SET epoch = epoch + 1")
+    return count
+
+
+def get_priorities(connection: duckdb.DuckDBPyConnection, user_no: int) -> list[tuple[int, int, int | None]]:
+    """(device_no, valid_from, priority) of a person."""
+    return connection.execute(
+        "SELECT device_no, valid_from, priority FROM priorities WHERE user_no = ?", [user_no]
+    ).fetchall()
 
 
 def all_priorities(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int, int, int | None]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: Keeps readings of [$start, $end) in microseconds. By `second` the engine skips what lies outside.
+IN_RANGE = "second >= $start // 1000000 AND second <= ($end - 1) // 1000000 AND t >= $start AND t < $end"
+
 #: The rollup of each device and hour. `{source}` is any relation with the columns of `readings`.
 DEVICE_HOURS = """
 SELECT user_no, device_no, (t // 3600000000)::INTEGER AS hour,
@@ -20,10 +23,10 @@ device AS (SELECT * FROM h1_dev SEMI JOIN asked USING (user_no, hour) WHERE n > 
 contested AS (SELECT user_no, hour FROM device GROUP BY ALL HAVING count(*) > 1),
 counted AS (
     SELECT r.user_no, r.device_no, contested.hour, r.t, r.t // 60000000 AS minute, r.v
-    FROM readings AS r JOIN contested ON r.user_no = contested.user_no AND r.t // 3600000000 = contested.hour
+    FROM readings AS r JOIN contested ON r.user_no = contested.user_no AND r.second // 3600 = contested.hour
     WHERE r.confidence <> 0
-      AND r.t >= (SELECT min(hour) FROM contested)::BIGINT * 3600000000
-      AND r.t < (SELECT max(hour) + 1 FROM contested)::BIGINT * 3600000000
+      AND r.second >= (SELECT min(hour) FROM contested)::BIGINT * 3600
+      AND r.second < (SELECT max(hour) + 1 FROM contested)::BIGINT * 3600
 ),
 present AS (SELECT DISTINCT user_no, minute, device_no FROM counted),
 winners AS (
@@ -57,7 +60,7 @@ RESOLVED_QUARTERS = (
 sole AS (
     SELECT r.user_no, r.t, r.t // 60000000 AS minute, r.v
     FROM readings AS r JOIN (SELECT user_no, hour FROM device ANTI JOIN contested USING (user_no, hour)) AS single
-      ON r.user_no = single.user_no AND r.t // 3600000000 = single.hour
+      ON r.user_no = single.user_no AND r.second // 3600 = single.hour
     WHERE r.confidence <> 0
 )
 SELECT user_no, (t // 900000000)::INTEGER AS quarter, count(*)::INTEGER AS n, sum(v)::BIGINT AS sum,

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pulsebase.model.errors import TooManyRowsError
 from pulsebase.model.resolution import Resolution
-from pulsebase.model.rollups import Buckets, days_of, floors, merged
+from pulsebase.model.rollups import I32, Buckets, days_of, floors, merged
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, SeriesQuery
 from pulsebase.stores.duckdb.names import Names
@@ -25,12 +25,13 @@ def answer(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection) -
         rows = snapshot.shown(query.range, selection)
         _refuse_too_many(len(rows), query)
         return raw_table(rows, snapshot.devices)
-    buckets = _buckets(snapshot, query, selection)
+    if query.resolution.step_us <= MINUTE_US and not selection.include_all:
+        buckets, device_no = snapshot.short_buckets(query.range, selection, query.resolution.step_us)
+        device_ids = _texts(device_no, snapshot.devices)
+    else:
+        buckets = _buckets(snapshot, query, selection)
+        device_ids = pa.nulls(len(buckets), pa.string())
     _refuse_too_many(len(buckets), query)
-    names_device = query.resolution.step_us <= MINUTE_US and not selection.include_all
-    device_ids = (
-        _bucket_devices(snapshot, query, selection, buckets) if names_device else pa.nulls(len(buckets), pa.string())
-    )
     return bucket_table(buckets, device_ids)
 
 
@@ -41,7 +42,7 @@ def raw_table(rows: Rows, devices: Names) -> pa.Table:
         places = np.argsort(np.argsort([devices.text(int(number)) for number in present]))
         rows = rows.take(np.lexsort((places[codes], rows.t)))
     confidence = pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE)
-    columns = [pa.array(rows.t), pa.array(rows.v), _texts(rows, devices), confidence]
+    columns = [pa.array(rows.t), pa.array(rows.v), _texts(rows.device_no, devices), confidence]
     return pa.table(columns, schema=RAW_SCHEMA)
 
 
@@ -87,19 +88,8 @@ def _utc_days(snapshot: PersonSnapshot, interval: TimeRange) -> Buckets:
     return Buckets.concatenated([kept.where(~np.isin(kept.start_us, dirty)), recomputed])
 
 
-def _bucket_devices(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection, buckets: Buckets) -> pa.Array:
-    """The one device of each bucket of a minute or less."""
-    if selection.device_no is not None:
-        return pa.array([snapshot.devices.text(selection.device_no)] * len(buckets), pa.string())
-    if len(buckets) == 0:
-        return pa.nulls(0, pa.string())
-    rows = snapshot.shown(query.range, selection)
-    place = np.searchsorted(rows.t, buckets.start_us)
-    return _texts(rows.take(place), snapshot.devices)
-
-
-def _texts(rows: Rows, devices: Names) -> pa.Array:
-    present, codes = np.unique(rows.device_no, return_inverse=True)
+def _texts(device_no: I32, devices: Names) -> pa.Array:
+    present, codes = np.unique(device_no, return_inverse=True)
     texts = pa.array([devices.text(int(number)) for number in present], pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), texts).cast(pa.string())
 

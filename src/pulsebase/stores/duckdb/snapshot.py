@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 
 from pulsebase.model.rollups import (
+    I32,
     I64,
     Buckets,
     DeviceRanks,
@@ -19,25 +21,24 @@ from pulsebase.model.rollups import (
     merged,
     winning_rows,
 )
-from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRange
+from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.stores.duckdb.database import one_row
+from pulsebase.stores.duckdb.hours import cut_at_hours
 from pulsebase.stores.duckdb.names import Names
-from pulsebase.stores.duckdb.stage import TOMBSTONE, Rows
+from pulsebase.stores.duckdb.resolve_sql import IN_RANGE
+from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.watchdog import Deadline
 
 CHUNK_US = 7 * DAY_US
 
 QUARTER_US = 15 * MINUTE_US
+#: Hours that lie further apart are looked for one by one: what is stored between them would be read for nothing.
+_GAP_US = 30 * DAY_US
 
 #: Gives each time the start of its bucket.
 StartsOf = Callable[[I64], I64]
 
-_READINGS = """
-SELECT user_no, device_no, t, v, confidence, origin FROM readings
-WHERE user_no = $user AND t >= $start AND t < $end
-"""
-
-
+_READINGS = f"SELECT {', '.join(DTYPES)} FROM readings WHERE user_no = $user AND {IN_RANGE}"
 _LATE = "SELECT * EXCLUDE (seq) FROM late WHERE user_no = ? ORDER BY seq"
 
 
@@ -78,19 +79,13 @@ class PersonSnapshot:
         given.
         """
         self.deadline.check()
-        statement, values = (
-            _READINGS,
-            {
-                "user": self.user_no,
-                "start": interval.start_us,
-                "end": interval.end_us,
-            },
-        )
+        statement = _READINGS
+        values: dict[str, Any] = {"user": self.user_no, "start": interval.start_us, "end": interval.end_us}
         if selection.device_no is not None:
             statement += " AND device_no = $device"
             values["device"] = selection.device_no
         if hours is not None:
-            statement += f" AND t // {HOUR_US} IN (SELECT unnest($hours))"
+            statement += f" AND second // {HOUR_US // SECOND_US} IN (SELECT unnest($hours))"
             values["hours"] = (hours // HOUR_US).tolist()
         stored = Rows(**self.connection.execute(statement, values).fetchnumpy())
         staged = self._staged_in(interval, selection)
@@ -110,17 +105,21 @@ class PersonSnapshot:
         return rows.take((rows.t >= interval.start_us) & (rows.t < interval.end_us))
 
     def buckets_from_raw(self, interval: TimeRange, selection: Selection, starts: StartsOf) -> Buckets:
-        """Buckets computed from raw readings, a chunk of seven days at a time so that memory stays bounded."""
-        parts = []
-        for piece in _pieces(interval):
-            rows = self.rows(piece.widened(MINUTE_US), selection)
-            rows = rows.take(self._chosen(rows, selection))
-            rows = rows.take((rows.t >= piece.start_us) & (rows.t < piece.end_us))
-            parts.append(buckets_of_readings(rows.t, rows.v, starts(rows.t)))
-        return _joined([part for part in parts if len(part)])
+        """Buckets computed from raw readings."""
+        pieces = self._chosen_by_pieces(interval, selection)
+        return _joined([buckets_of_readings(rows.t, rows.v, starts(rows.t)) for rows in pieces])
+
+    def short_buckets(self, interval: TimeRange, selection: Selection, step_us: int) -> tuple[Buckets, I32]:
+        """Buckets of a minute or less, and the number of the one device whose readings each holds."""
+        parts, devices = [Buckets.concatenated([])], [np.empty(0, np.int32)]
+        for rows in self._chosen_by_pieces(interval, selection):
+            part = buckets_of_readings(rows.t, rows.v, floors(rows.t, step_us))
+            parts.append(part)
+            devices.append(rows.device_no[np.searchsorted(rows.t, part.start_us)])
+        return Buckets.concatenated(parts), np.concatenate(devices)
 
     def hours(self, interval: TimeRange, selection: Selection) -> Buckets:
-        """Whole hours: kept ones where nothing is unmerged, the rest from raw."""
+        """Hours: kept ones where nothing is unmerged and the interval cuts nothing, the rest from raw."""
         if selection.include_all:
             return self.buckets_from_raw(interval, selection, lambda times_us: floors(times_us, HOUR_US))
         statement = f"SELECT hour * {HOUR_US} AS start_us, n, sum, min, max, minutes FROM "
@@ -131,7 +130,8 @@ class PersonSnapshot:
         else:
             condition += " AND device_no = $device AND n > 0"
             kept = self._buckets(statement + "h1_dev" + condition, values | {"device": selection.device_no})
-        return self._with_dirty_hours(kept, interval, selection, HOUR_US)
+        cuts = [piece.start_us // HOUR_US * HOUR_US for piece in cut_at_hours(interval)[1]]
+        return self._with_dirty_hours(kept, interval, selection, HOUR_US, cuts)
 
     def quarters(self, interval: TimeRange, selection: Selection) -> Buckets:
         """Whole quarters of an hour: kept ones for people for whom they were asked before, else from raw."""
@@ -156,29 +156,14 @@ class PersonSnapshot:
         times_us = self.staged.t
         return np.unique(floors(times_us[(times_us >= interval.start_us) & (times_us < interval.end_us)], step_us))
 
-    def extent(self, selection: Selection) -> tuple[int, int | None, int | None]:
-        """How many readings are stored (all, counted or not), and the times of the first and the last."""
-        dirty = self.dirty(TimeRange(0, MAX_US), HOUR_US)
-        statement = (
-            "SELECT coalesce(sum(n_all), 0)::BIGINT, min(first_t), max(last_t) FROM h1_dev WHERE user_no = $user"
-        )
-        values: dict[str, object] = {"user": self.user_no}
-        if selection.device_no is not None:
-            statement += " AND device_no = $device"
-            values["device"] = selection.device_no
-        if len(dirty) == 0:
-            count, first_us, last_us = one_row(self.connection, statement, values) or (0, None, None)
-            return count, first_us, last_us
-        statement += " AND hour NOT IN (SELECT unnest($hours))"
-        values["hours"] = (dirty // HOUR_US).tolist()
-        count, first_us, last_us = one_row(self.connection, statement, values) or (0, None, None)
-        fresh = self.rows(TimeRange(int(dirty[0]), int(dirty[-1]) + HOUR_US), selection, dirty).t
-        if len(fresh) == 0:
-            return count, first_us, last_us
-        ends = [int(fresh[0]), int(fresh[-1])]
-        firsts = [at for at in (first_us, ends[0]) if at is not None]
-        lasts = [at for at in (last_us, ends[1]) if at is not None]
-        return count + len(fresh), min(firsts), max(lasts)
+    def _chosen_by_pieces(self, interval: TimeRange, selection: Selection) -> Iterator[Rows]:
+        """The counted readings of the selection, a chunk of seven days at a time so that memory stays bounded."""
+        for piece in _pieces(interval):
+            rows = self.rows(piece.widened(MINUTE_US), selection)
+            rows = rows.take(self._chosen(rows, selection))
+            rows = rows.take((rows.t >= piece.start_us) & (rows.t < piece.end_us))
+            if len(rows):
+                yield rows
 
     def _keeps_quarters(self) -> bool:
         found = one_row(self.connection, "SELECT 1 FROM q15_users WHERE user_no = ?", [self.user_no])
@@ -186,12 +171,16 @@ class PersonSnapshot:
             self.want_quarters(self.user_no)
         return found is not None
 
-    def _with_dirty_hours(self, kept: Buckets, interval: TimeRange, selection: Selection, step_us: int) -> Buckets:
-        """The kept buckets, but those of hours with unmerged rows computed from raw."""
-        dirty = self.dirty(interval.widened(HOUR_US), HOUR_US)
+    def _with_dirty_hours(
+        self, kept: Buckets, interval: TimeRange, selection: Selection, step_us: int, cuts: Sequence[int] = ()
+    ) -> Buckets:
+        """The kept buckets, but those of hours with unmerged rows, and those of the hours `cuts`, computed from raw."""
+        dirty = np.union1d(self.dirty(interval.widened(HOUR_US), HOUR_US), np.array(cuts, np.int64))
         if len(dirty) == 0:
             return kept
-        rows = self.rows(TimeRange(int(dirty[0]), int(dirty[-1]) + HOUR_US), selection, dirty)
+        near = np.split(dirty, np.flatnonzero(np.diff(dirty) > _GAP_US) + 1)
+        found = [self.rows(TimeRange(int(part[0]), int(part[-1]) + HOUR_US), selection, part) for part in near]
+        rows = Rows.concatenated(found)
         rows = rows.take(self._chosen(rows, selection))
         rows = rows.take((rows.t >= interval.start_us) & (rows.t < interval.end_us))
         fresh = buckets_of_readings(rows.t, rows.v, floors(rows.t, step_us))

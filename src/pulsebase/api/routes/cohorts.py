@@ -1,0 +1,92 @@
+"""Questions about many people, and about a person's highest hours."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from pulsebase.api.cancel import while_connected
+from pulsebase.api.encode import JSON
+from pulsebase.api.schemas import Cohort, CohortParameters, Identifier, TopHours, TopHoursParameters
+from pulsebase.api.services import Services
+from pulsebase.model.timerange import format_us
+from pulsebase.query.cohorts import (
+    CohortMember,
+    CohortQuestion,
+    TopHour,
+    TopHoursQuestion,
+    cursor_of,
+    page_after,
+)
+from pulsebase.stores.contract import Cancellation
+
+
+def router(services: Services) -> APIRouter:
+    """`/cohorts/heart-rate` and `/users/{user_id}/heart-rate/top-hours`."""
+    routes = APIRouter(tags=["cohorts"])
+
+    @routes.get("/cohorts/heart-rate", response_model=Cohort)
+    async def heart_rate_cohort(request: Request, parameters: Annotated[CohortParameters, Query()]) -> Response:
+        """People by age, gender and average heart rate over a period, the highest average first."""
+        return await while_connected(request, lambda cancellation: cohort(parameters, cancellation))
+
+    @routes.get("/users/{user_id}/heart-rate/top-hours", response_model=TopHours)
+    async def top_hours(
+        request: Request, user_id: Annotated[Identifier, Path()], parameters: Annotated[TopHoursParameters, Query()]
+    ) -> Response:
+        """A person's highest distinct averages of UTC hours, highest first."""
+        return await while_connected(request, lambda cancellation: top(user_id, parameters, cancellation))
+
+    def cohort(parameters: CohortParameters, cancellation: Cancellation) -> Response:
+        question = CohortQuestion(
+            parameters.start,
+            parameters.end,
+            parameters.min_avg_heart_rate,
+            parameters.min_age,
+            parameters.gender,
+            parameters.min_coverage,
+            parameters.tz,
+            start_field="start",
+            end_field="end",
+            cancellation=cancellation,
+        )
+        members = services.cohorts.cohort(question)
+        left = page_after(members, parameters.cursor)
+        page = left[: parameters.limit]
+        shown = [_member(member) if parameters.include else member.user_id for member in page]
+        next_cursor = cursor_of(page[-1]) if len(left) > len(page) else None
+        body = {"data": shown, "count": len(members), "next_cursor": next_cursor}
+        return Response(msgspec.json.encode(body), media_type=JSON)
+
+    def top(user_id: str, parameters: TopHoursParameters, cancellation: Cancellation) -> Response:
+        question = TopHoursQuestion(
+            user_id,
+            parameters.start,
+            parameters.end,
+            parameters.limit,
+            parameters.tz,
+            start_field="start",
+            end_field="end",
+            cancellation=cancellation,
+        )
+        hours = services.cohorts.top_hours(question)
+        shown = [_hour(hour) if parameters.include else hour.average for hour in hours]
+        return Response(msgspec.json.encode({"user_id": user_id, "data": shown}), media_type=JSON)
+
+    return routes
+
+
+def _member(member: CohortMember) -> dict[str, Any]:
+    return {
+        "user_id": member.user_id,
+        "avg": member.average,
+        "count": member.count,
+        "minutes": member.minutes,
+        "coverage": member.coverage,
+    }
+
+
+def _hour(hour: TopHour) -> dict[str, Any]:
+    return {"hour": format_us(hour.hour_us), "avg": hour.average, "count": hour.count}

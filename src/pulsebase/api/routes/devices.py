@@ -1,0 +1,76 @@
+"""A person's devices, and which of them is believed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from pulsebase.api.body import read_body, require_json
+from pulsebase.api.decode import decode_object
+from pulsebase.api.encode import JSON, shown_time
+from pulsebase.api.people import Device, People
+from pulsebase.api.schemas import (
+    DeviceEntry,
+    DeviceList,
+    NoParameters,
+    PathIdentifier,
+    PrioritySetting,
+    RemovedPriorities,
+    body_of,
+)
+from pulsebase.api.services import Services
+from pulsebase.ingest.validate import wall_clock_us
+from pulsebase.model.timerange import format_us
+from pulsebase.model.users import priority_at
+
+#: Schemas of bodies that are decoded here; the OpenAPI document shows them all the same.
+BODY_SCHEMAS = (PrioritySetting,)
+
+Id = Annotated[PathIdentifier, Path()]
+Nothing = Annotated[NoParameters, Query()]
+
+
+def router(services: Services, people: People) -> APIRouter:
+    """`/users/{user_id}/devices`."""
+    routes = APIRouter(prefix="/users/{user_id}/devices", tags=["people"])
+
+    @routes.get("", response_model=DeviceList)
+    def list_devices(user_id: Id, _: Nothing) -> Response:
+        """The devices the person has readings of, or priorities for."""
+        body = {"user_id": user_id, "data": list(map(_entry, people.devices(user_id)))}
+        return Response(msgspec.json.encode(body), media_type=JSON)
+
+    @routes.put("/{device_id}/priority", response_model=DeviceEntry, openapi_extra=body_of("PrioritySetting"))
+    async def set_priority(request: Request, user_id: Id, device_id: Id, _: Nothing) -> Response:
+        """Set the device's priority for this person from an instant on, until the next setting. Every answer for the
+        person follows it at once.
+        """
+        require_json(request)
+        fields = decode_object(await read_body(request, services.options.body_limit_bytes))
+        device = await run_in_threadpool(people.set_priority, user_id, device_id, fields)
+        return Response(msgspec.json.encode(_entry(device)), media_type=JSON)
+
+    @routes.delete("/{device_id}/priority", response_model=RemovedPriorities)
+    def remove_priorities(user_id: Id, device_id: Id, _: Nothing) -> Response:
+        """Take the person's own settings for the device back, all of them: the default holds at all times."""
+        removed = people.remove_priorities(user_id, device_id)
+        return Response(msgspec.json.encode({"removed_entries": removed}), media_type=JSON)
+
+    return routes
+
+
+def _entry(device: Device) -> dict[str, Any]:
+    stored = device.stored
+    return {
+        "device_id": stored.device_id,
+        "readings": stored.readings,
+        "first_reading": shown_time(stored.first_us),
+        "last_reading": shown_time(stored.last_us),
+        "priority": priority_at(device.history, stored.device_id, wall_clock_us()),
+        "priorities": [
+            {"valid_from": format_us(entry.valid_from_us), "priority": entry.priority} for entry in device.history
+        ],
+    }

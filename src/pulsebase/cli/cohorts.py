@@ -1,0 +1,71 @@
+"""`cohort` and `top-hours`: questions about many people, and about a person's highest hours."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.table import Table
+
+from pulsebase.cli.session import answer_of, session
+from pulsebase.model.errors import RejectedError
+from pulsebase.model.identifiers import identifier_problem
+from pulsebase.settings import Settings
+
+console = Console()
+
+
+def run_cohort(settings: Settings, parameters: dict[str, Any], form: str) -> None:
+    """Ask for a cohort and show its first page.
+
+    Raises:
+        RejectedError: the form is unknown.
+        RefusedError: the server refused the question.
+    """
+    answer = _answer(settings, "/v1/cohorts/heart-rate", parameters | {"include": "averages"}, form)
+    if form == "json":
+        _write(answer)
+        return
+    shown = [member | {"coverage": f"{member['coverage']:.2%}"} for member in answer["data"]]
+    _show(shown, ("user_id", "avg", "count", "minutes", "coverage"))
+    people = f"{answer['count']:,} people"
+    console.print(people if len(answer["data"]) == answer["count"] else f"{people}, the first {len(answer['data']):,}")
+
+
+def run_top_hours(settings: Settings, user_id: str, parameters: dict[str, Any], form: str) -> None:
+    """Ask for a person's highest hours and show them.
+
+    Raises:
+        RejectedError: the form is unknown, or the id is none.
+        RefusedError: the server refused the question.
+    """
+    problem = identifier_problem(user_id)
+    if problem is not None:
+        raise RejectedError.of("user_id", problem)
+    path = f"/v1/users/{quote(user_id, safe='')}/heart-rate/top-hours"
+    answer = _answer(settings, path, parameters | {"include": "hours"}, form)
+    if form == "json":
+        _write(answer)
+    else:
+        _show(answer["data"], ("hour", "avg", "count"))
+
+
+def _answer(settings: Settings, path: str, parameters: dict[str, Any], form: str) -> Any:
+    if form not in ("table", "json"):
+        raise RejectedError.of("--format", "must be table or json")
+    with session(settings) as client:
+        return answer_of(client.get(path, params={name: each for name, each in parameters.items() if each is not None}))
+
+
+def _write(answer: Any) -> None:
+    sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
+
+
+def _show(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in columns))
+    console.print(table)

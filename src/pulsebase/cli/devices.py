@@ -1,0 +1,61 @@
+"""`devices`: a person's devices, and which of them is believed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from pulsebase.cli.session import answer_of, session
+from pulsebase.cli.users import path_of
+from pulsebase.model.errors import RejectedError
+from pulsebase.model.identifiers import identifier_problem
+from pulsebase.settings import Settings
+
+console = Console()
+
+
+def run_list(settings: Settings, user_id: str) -> None:
+    """Show a person's devices."""
+    with session(settings) as client:
+        answer = answer_of(client.get(f"{path_of(user_id)}/devices"))
+    _show(answer["data"])
+
+
+def run_priority(settings: Settings, user_id: str, device_id: str, priority: int | None, since: str | None) -> None:
+    """Set a priority, or the default again, and show the device."""
+    setting = {"priority": priority} | ({} if since is None else {"valid_from": since})
+    with session(settings) as client:
+        _show([answer_of(client.put(_priority_path(user_id, device_id), json=setting))])
+
+
+def run_reset(settings: Settings, user_id: str, device_id: str) -> None:
+    """Take every setting back."""
+    with session(settings) as client:
+        removed = answer_of(client.delete(_priority_path(user_id, device_id)))["removed_entries"]
+    text = f"{removed} settings taken back; the default holds at all times."
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _priority_path(user_id: str, device_id: str) -> str:
+    problem = identifier_problem(device_id)
+    if problem is not None:
+        raise RejectedError.of("DEVICE_ID", problem)
+    return f"{path_of(user_id)}/devices/{device_id}/priority"
+
+
+def _show(devices: list[dict[str, Any]]) -> None:
+    shown = Table(
+        "device", Column("readings", justify="right"), "first", "last", Column("priority", justify="right"), "settings"
+    )
+    for device in devices:
+        settings = [
+            f"{'default' if entry['priority'] is None else entry['priority']} from {entry['valid_from']}"
+            for entry in device["priorities"]
+        ]
+        texts = [device["device_id"], f"{device['readings']:,}", device["first_reading"], device["last_reading"]]
+        texts += [str(device["priority"]), "\n".join(settings)]
+        shown.add_row(*(Text(text or "") for text in texts))
+    console.print(shown)

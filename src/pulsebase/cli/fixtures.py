@@ -1,0 +1,108 @@
+"""`fixtures`: a population of made-up people into the store, with a progress bar, its rate and the time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+
+import httpx2 as httpx
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from pulsebase.cli.blocks import store_block
+from pulsebase.cli.session import answer_of, session
+from pulsebase.ingest import Candidates
+from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.model.readings import Ids
+from pulsebase.model.users import User
+from pulsebase.settings import Settings
+from pulsebase.sources.fixtures import DEVICES, FixtureReadings, FixtureSpec, fixture_readings, fixture_users
+
+console = Console()
+#: Readings of one commit. What is stored does not depend on it.
+_BLOCK_READINGS = 500_000
+#: People of one request.
+_USERS_AT_ONCE = 1_000
+#: Who is ninety then was born in 1900, the first year people are said to be born in.
+_EARLIEST_START = date(1990, 1, 1)
+
+
+def fixture_spec(users: int, readings: int, seed: int, start: str | None) -> FixtureSpec:
+    """What the options ask for.
+
+    Raises:
+        RejectedError: the start is no date, or the readings would reach into the future.
+    """
+    spec = FixtureSpec(users, readings, seed)
+    if start is not None:
+        try:
+            spec = FixtureSpec(users, readings, seed, date.fromisoformat(start))
+        except ValueError:
+            raise RejectedError.of("--start", "must be a date such as 2025-01-01") from None
+    if spec.first_day < _EARLIEST_START:
+        raise RejectedError.of("--start", f"must be {_EARLIEST_START} or later; people are born ninety years before it")
+    try:
+        reaches_on = spec.end_day > datetime.now(UTC).date()
+    except OverflowError:
+        reaches_on = True
+    if reaches_on:
+        raise RejectedError.of("--readings", "so many of so few people would reach into the future; see --start")
+    return spec
+
+
+def run_fixtures(settings: Settings, spec: FixtureSpec) -> None:
+    """Store the people and their readings and bring every merge to its end."""
+    started = time.monotonic()
+    users = fixture_users(spec)
+    ids = [user.user_id for user in users]
+    with session(settings) as client, _progress() as progress:
+        _store_users(client, users)
+        task = progress.add_task("readings", total=spec.readings)
+        for readings in fixture_readings(spec, _BLOCK_READINGS):
+            answer = store_block(client, f"fixtures, seed {spec.seed}", _candidates(readings, ids))
+            if answer["rejected"]:
+                error = answer["errors"][0]
+                raise StopError(f"the store's own bounds refuse a made-up reading: {error['field']} {error['reason']}")
+            progress.advance(task, len(readings))
+        progress.update(task, description="merging ")
+        answer_of(client.post("/v1/admin/settle"))
+    seconds = time.monotonic() - started
+    text = f"{spec.users:,} people and {spec.readings:,} readings stored and merged in {seconds:.1f} s"
+    console.print(f"{text}, {spec.readings / seconds:,.0f} readings/s", highlight=False)
+
+
+def _store_users(client: httpx.Client, users: list[User]) -> None:
+    for first in range(0, len(users), _USERS_AT_ONCE):
+        people = [asdict(user) | {"birth_date": str(user.birth_date)} for user in users[first : first + _USERS_AT_ONCE]]
+        answer_of(client.post("/v1/admin/users", json={"users": people}))
+
+
+def _candidates(readings: FixtureReadings, ids: Sequence[str]) -> Candidates:
+    return Candidates(
+        Ids((readings.people - 1).astype(np.int32), ids),
+        Ids(readings.devices.astype(np.int32), DEVICES),
+        readings.times_us,
+        readings.bpm.astype(np.float64),
+        readings.confidences,
+        np.arange(len(readings)),
+    )
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.completed / task.elapsed if task.elapsed else 0:,.0f}/s")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=console,
+    )

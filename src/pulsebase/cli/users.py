@@ -1,0 +1,135 @@
+"""`users`: who is known, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from pulsebase.cli.session import answer_of, session
+from pulsebase.etl.extract.people_csv import read_people_csv
+from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.model.identifiers import identifier_problem
+from pulsebase.settings import Settings
+
+console = Console()
+_PAGE = 1000
+_SHOWN_ERRORS = 100
+
+
+def run_list(settings: Settings, text: str, limit: int) -> None:
+    """Show people, page after page."""
+    shown = Table("id", "name", "gender", "born", "time zone", Column("readings", justify="right"), "first", "last")
+    count, cursor = 0, None
+    with session(settings) as client:
+        while count < limit:
+            asked = {"query": text, "limit": str(min(_PAGE, limit - count))} | ({"cursor": cursor} if cursor else {})
+            page = answer_of(client.get("/v1/users", params=asked))
+            for person in page["data"]:
+                shown.add_row(*_cells(person))
+            count += len(page["data"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+    console.print(shown)
+    _say(f"{count:,} people" + (", and more: see --limit" if cursor else ""))
+
+
+def run_show(settings: Settings, user_id: str) -> None:
+    """Show one person."""
+    with session(settings) as client:
+        _show(answer_of(client.get(path_of(user_id))))
+
+
+def run_add(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
+    """Make a person known and show them."""
+    path_of(user_id)
+    with session(settings) as client:
+        _show(answer_of(client.post("/v1/users", json={"user_id": user_id} | fields)))
+
+
+def run_set(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
+    """Change what is said of a person and show them."""
+    if not fields:
+        raise RejectedError.of("USER_ID", "says who; an option has to say what is to change")
+    with session(settings) as client:
+        _show(answer_of(client.patch(path_of(user_id), json=fields)))
+
+
+def run_remove(settings: Settings, user_id: str, *, asking: bool) -> bool:
+    """Remove a person, once that was confirmed; whether they were removed."""
+    path = path_of(user_id)
+    with session(settings) as client:
+        if asking:
+            readings = answer_of(client.get(path))["readings"]
+            if not typer.confirm(f"Remove {user_id} and their {readings:,} readings for good?"):
+                return False
+        removed = answer_of(client.delete(path))
+    _say(f"{user_id} removed, with {removed['deleted_readings']:,} readings.")
+    return True
+
+
+def run_import(settings: Settings, path: Path, today: date, age_on: str | None) -> bool:
+    """Store the people of a file; whether every line of it was good."""
+    try:
+        reference = today if age_on is None else date.fromisoformat(age_on)
+    except ValueError:
+        raise RejectedError.of("--age-on", "must be a date such as 2024-01-15") from None
+    try:
+        people = read_people_csv(path, today, reference)
+    except OSError as error:
+        raise StopError(f"{path}: {error.strerror}") from error
+    except RejectedError as error:
+        for each in error.errors[:_SHOWN_ERRORS]:
+            _say(f"{path.name}: line {each.index}: {each.field}: {each.reason}", style="red")
+        more = len(error.errors) - _SHOWN_ERRORS
+        _say(f"{path.name}: nothing was stored" + (f"; {more:,} more faults" if more > 0 else ""), style="red")
+        return False
+    with session(settings) as client:
+        stored = _stored(client, [asdict(user) for user in people])
+    _say(f"{path.name}: {stored:,} people stored")
+    return True
+
+
+def path_of(user_id: str) -> str:
+    """Where the person is.
+
+    Raises:
+        RejectedError: no id looks like that.
+    """
+    problem = identifier_problem(user_id)
+    if problem is not None:
+        raise RejectedError.of("USER_ID", problem)
+    return f"/v1/users/{user_id}"
+
+
+def _stored(client: httpx.Client, people: list[dict[str, Any]]) -> int:
+    body = msgspec.json.encode({"users": people})
+    response = client.post("/v1/admin/users", content=body, headers={"Content-Type": "application/json"})
+    return int(answer_of(response)["stored"])
+
+
+def _show(person: dict[str, Any]) -> None:
+    shown = Table(show_header=False)
+    names = ("id", "name", "gender", "born", "time zone", "readings", "first reading", "last reading")
+    for name, cell in zip(names, _cells(person), strict=True):
+        shown.add_row(name, cell)
+    console.print(shown)
+
+
+def _cells(person: dict[str, Any]) -> list[Text]:
+    texts = [person[name] or "" for name in ("user_id", "name", "gender", "birth_date", "time_zone")]
+    texts += [f"{person['readings']:,}", person["first_reading"] or "", person["last_reading"] or ""]
+    return [Text(text) for text in texts]
+
+
+def _say(text: str, style: str | None = None) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,65 @@
+"""Ids that were checked once and are numbered from then on, so that a reading costs one look-up an id on its whole way
+into a store.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.identifiers import text_problem
+from pulsebase.model.readings import Ids
+
+NO_ID = -1
+#: Beyond so many entries a new table is begun, so that ids that come once do not fill the memory.
+_MOST_ENTRIES = 1 << 20
+
+
+class KnownIds:
+    """A table of the ids of people and devices; any thread may ask it."""
+
+    def __init__(self, most_entries: int = _MOST_ENTRIES) -> None:
+        self._most_entries = most_entries
+        self._table = _Table()
+
+    def codes(self, ids: Sequence[str | int]) -> Ids:
+        """The column in the codes of the table, `NO_ID` for what is no id. Integers count as their decimal texts."""
+        if len(self._table) >= self._most_entries:
+            self._table = _Table()
+        table = self._table
+        if isinstance(ids, Ids):
+            return Ids(_looked_up(table, ids.texts).take(ids.codes), table.texts)
+        return Ids(_looked_up(table, ids), table.texts)
+
+
+class _Table(dict[str | int, int]):
+    """Code by id. Asking for an id that is not there checks and adds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._adding = threading.Lock()
+
+    def __missing__(self, asked: str | int) -> int:
+        text = str(asked)
+        if text_problem(text) is not None:
+            return NO_ID
+        with self._adding:
+            code = self.get(text)
+            if code is None:
+                code = len(self.texts)
+                self.texts.append(text)
+                self[text] = code
+            self[asked] = code
+            return code
+
+
+def _looked_up(table: _Table, ids: Sequence[str | int]) -> npt.NDArray[np.int32]:
+    return np.fromiter(map(table.__getitem__, ids), np.int32, len(ids))
+
+
+#: The table of the process: what comes by whichever door can go into one commit.
+known_ids = KnownIds()

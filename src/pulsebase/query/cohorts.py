@@ -1,0 +1,327 @@
+"""Questions about many people, and about a person's highest hours. Compared exactly: whole numbers, never doubles."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+
+from pulsebase.model.errors import RejectedError, UnknownUserError
+from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.rollups import averages
+from pulsebase.model.timerange import MINUTE_US, TimeRange, from_us
+from pulsebase.model.users import GENDERS
+from pulsebase.query.plan import AskedPeriod, QueryLimits, asked_period
+from pulsebase.stores.contract import Cancellation, Reader, SeriesQuery, TotalsQuery
+
+#: A number as it was written. Text is kept exact; a float stands for its shortest decimal, which is what was written.
+Number = int | float | Decimal | Fraction | str
+#: A point in time or a day as it was written. What has no zone is read in the question's, UTC unless it says so.
+Moment = str | date | datetime
+
+#: Highest threshold and age that can be asked for: far above any, so that a slip (cents, days) is told.
+MAX_AVERAGE = 1000
+MAX_AGE = 150
+MAX_TOP_HOURS = 1000
+
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_DECIMAL_LENGTH = 64
+_CURSOR = re.compile(r"(\d{1,19})/(\d{1,19})/([A-Za-z0-9._:@+-]{1,128})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class CohortQuestion:
+    """Whose average over a period is high?
+
+    Attributes:
+        date_from, date_to: the period; a bare end date includes its day. It is not widened.
+        min_avg_heart_rate: the average has to be above it, in bpm.
+        min_age: full years that a person has to be older than on the day the period starts; None for any age.
+        genders: any of these; None for anybody.
+        min_coverage: the least share of the period's minutes that has to hold a counted reading, 0 to 1.
+        tz: the zone of dates, local times and the day the period starts.
+    """
+
+    date_from: Moment
+    date_to: Moment
+    min_avg_heart_rate: Number
+    min_age: int | None = None
+    genders: Collection[str] | None = None
+    min_coverage: Number | None = None
+    tz: str = "UTC"
+    start_field: str = "date_from"
+    end_field: str = "date_to"
+    cancellation: Cancellation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CohortMember:
+    """Someone whose average is high enough. `sum` in hundredths; `coverage` is the share of the period's minutes that
+    hold a counted reading.
+    """
+
+    user_id: str
+    count: int
+    sum: int
+    minutes: int
+    coverage: float
+
+    @property
+    def exact_average(self) -> Fraction:
+        """The mean by readings in the metric's unit."""
+        return Fraction(self.sum, HEART_RATE.scale * self.count)
+
+    @property
+    def average(self) -> float:
+        """The double nearest to the mean."""
+        return self.sum / (HEART_RATE.scale * self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class TopHoursQuestion:
+    """A person's highest averages of UTC hours; an hour that the period cuts counts its readings inside."""
+
+    user_id: str
+    date_from: Moment
+    date_to: Moment
+    limit: int = 10
+    tz: str = "UTC"
+    start_field: str = "date_from"
+    end_field: str = "date_to"
+    cancellation: Cancellation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopHour:
+    """One of the highest averages, and the first hour that has it, in microseconds UTC."""
+
+    hour_us: int
+    average: float
+    count: int
+
+
+def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = None) -> list[CohortMember]:
+    """Everybody who answers the question, the highest average first, equal ones by id (bytes).
+
+    Raises:
+        RejectedError: names the field that is wrong.
+        QueryTimeoutError: longer than `timeout_s`.
+    """
+    period = _period(question)
+    threshold = exact_number(question.min_avg_heart_rate, "min_avg_heart_rate", MAX_AVERAGE)
+    coverage = 0 if question.min_coverage is None else exact_number(question.min_coverage, "min_coverage", 1)
+    first_day = from_us(period.range.start_us).astimezone(period.zone).date()
+    table = reader.totals(
+        TotalsQuery(
+            period.range,
+            genders=_known_genders(question.genders),
+            born_by=None if question.min_age is None else born_by(question.min_age, first_day),
+            timeout_s=timeout_s,
+            cancellation=question.cancellation,
+        )
+    )
+    minutes_asked = touched_minutes(period.range)
+    members = (
+        CohortMember(user_id, count, total, minutes, minutes / minutes_asked)
+        for user_id, count, total, minutes in zip(*(column.to_pylist() for column in table.columns), strict=True)
+    )
+    least_minutes = coverage * minutes_asked
+    found = [member for member in members if _above(member, threshold) and member.minutes >= least_minutes]
+    # Rounding keeps order, so the double decides and the fraction only where doubles are equal. Ids are in order.
+    found.sort(key=lambda member: (member.average, member.exact_average), reverse=True)
+    return found
+
+
+def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | None = None) -> list[TopHour]:
+    """The highest distinct averages, highest first, each with the first hour that has it.
+
+    Raises:
+        RejectedError: names the field that is wrong.
+        UnknownUserError: nobody of that id is known.
+        QueryTimeoutError: longer than `timeout_s`.
+    """
+    problem = identifier_problem(question.user_id)
+    if problem is not None:
+        raise RejectedError.of("user_id", problem)
+    _check_whole("limit", question.limit, 1, MAX_TOP_HOURS)
+    period = _period(question)
+    if reader.user(question.user_id) is None:
+        raise UnknownUserError(question.user_id)
+    table = reader.series(
+        SeriesQuery(
+            question.user_id,
+            period.range,
+            Resolution.HOUR,
+            timeout_s=timeout_s,
+            cancellation=question.cancellation,
+            kind="top_hours",
+        )
+    )
+    return _highest_distinct(table, question.limit)
+
+
+def _highest_distinct(table: pa.Table, limit: int) -> list[TopHour]:
+    """The `limit` highest averages of buckets in order of time, each once, with the first bucket that has it."""
+    starts_us, sums, counts = (table[name].to_numpy() for name in ("time_us", "sum", "count"))
+    averages_of = averages(sums, counts)
+    # Different doubles are of different averages, in the same order: the highest averages have the highest doubles.
+    least = np.unique(averages_of)[-limit:][:1]
+    firsts: dict[Fraction, int] = {}
+    for place in np.flatnonzero(averages_of >= least).tolist():
+        firsts.setdefault(Fraction(int(sums[place]), int(counts[place])), place)
+    highest = [firsts[average] for average in sorted(firsts, reverse=True)[:limit]]
+    return [TopHour(int(starts_us[place]), float(averages_of[place]), int(counts[place])) for place in highest]
+
+
+def page_after(members: Sequence[CohortMember], cursor: str | None) -> Sequence[CohortMember]:
+    """The members that come after the one whose `cursor_of` this is, whether that one is still among them or not.
+
+    Raises:
+        RejectedError: no answer gave such a cursor.
+    """
+    if cursor is None:
+        return members
+    found = _CURSOR.fullmatch(cursor)
+    if found is None or int(found[2]) == 0:
+        raise RejectedError.of("cursor", "must be the next_cursor of an answer")
+    last = -Fraction(int(found[1]), int(found[2])), found[3]
+    return members[bisect_right(members, last, key=lambda member: (-member.exact_average, member.user_id)) :]
+
+
+def cursor_of(member: CohortMember) -> str:
+    """What leads on from a page that ends with this member: their average, in lowest terms, and their id."""
+    return f"{member.exact_average.numerator}/{member.exact_average.denominator}/{member.user_id}"
+
+
+class CohortService:
+    """Answers questions about many people within the limits."""
+
+    def __init__(self, reader: Reader, limits: QueryLimits) -> None:
+        self._reader = reader
+        self._limits = limits
+
+    def cohort(self, question: CohortQuestion) -> list[CohortMember]:
+        """See `cohort`."""
+        return cohort(self._reader, question, self._limits.timeout_s)
+
+    def top_hours(self, question: TopHoursQuestion) -> list[TopHour]:
+        """See `top_hours`."""
+        return top_hours(self._reader, question, self._limits.timeout_s)
+
+
+def query_users(  # noqa: PLR0917 in the order in which the question is put
+    store: Reader,
+    min_age: int | None,
+    gender: str | Sequence[str] | None,
+    min_avg_heart_rate: Number,
+    date_from: Moment,
+    date_to: Moment,
+    *,
+    min_coverage: Number | None = None,
+    tz: str = "UTC",
+) -> list[str]:
+    """The ids of the people whose average over the period is above `min_avg_heart_rate`, the highest first.
+
+    `min_age` and `gender` leave out those who are not older on the first day, or of another gender, or of whom it is
+    not known; None asks neither. See `CohortQuestion`.
+
+    Raises:
+        RejectedError: names the argument that is wrong.
+    """
+    genders = [gender] if isinstance(gender, str) else gender
+    question = CohortQuestion(date_from, date_to, min_avg_heart_rate, min_age, genders, min_coverage, tz)
+    return [member.user_id for member in cohort(store, question)]
+
+
+def query_top(
+    store: Reader, user_id: str | int, date_from: Moment, date_to: Moment, limit: int = 10, *, tz: str = "UTC"
+) -> list[float]:
+    """A person's `limit` highest distinct averages of UTC hours, highest first; see `TopHoursQuestion`.
+
+    Raises:
+        RejectedError: names the argument that is wrong.
+        UnknownUserError: nobody of that id is known.
+    """
+    question = TopHoursQuestion(user_id if isinstance(user_id, str) else str(user_id), date_from, date_to, limit, tz)
+    return [hour.average for hour in top_hours(store, question)]
+
+
+def exact_number(value: Number, field: str, highest: int) -> Fraction:
+    """The number that was written, from 0 to `highest`.
+
+    Raises:
+        RejectedError: it is none, or out of that range; names `field`.
+    """
+    written = str(value).strip()
+    if not isinstance(value, Fraction) and (len(written) > _DECIMAL_LENGTH or not _DECIMAL.fullmatch(written)):
+        raise RejectedError.of(field, "must be a number such as 60 or 59.5")
+    number = value if isinstance(value, Fraction) else Fraction(written)
+    if not 0 <= number <= highest:
+        raise RejectedError.of(field, f"must be from 0 to {highest}")
+    return number
+
+
+def born_by(min_age: int, on: date) -> date:
+    """The last birth date of those who are older than `min_age` full years on a day.
+
+    Who was born on 29 February turns a year older on 1 March where there is no 29 February.
+
+    Raises:
+        RejectedError: the age is none.
+    """
+    _check_whole("min_age", min_age, 0, MAX_AGE)
+    year = on.year - min_age - 1
+    try:
+        return on.replace(year=year)
+    except ValueError:  # 29 February in a year without one: those of 28 February were born by then
+        return date(year, 2, 28)
+
+
+def touched_minutes(period: TimeRange) -> int:
+    """How many UTC minutes the period touches, the cut ones at its ends included: what coverage is a share of."""
+    return period.widened(MINUTE_US).length_us // MINUTE_US
+
+
+def _period(question: CohortQuestion | TopHoursQuestion) -> AskedPeriod:
+    return asked_period(
+        _typed(question.date_from, question.start_field),
+        _typed(question.date_to, question.end_field),
+        question.tz,
+        start_field=question.start_field,
+        end_field=question.end_field,
+    )
+
+
+def _known_genders(genders: Collection[str] | None) -> frozenset[str] | None:
+    if genders is None:
+        return None
+    if not genders or any(gender not in GENDERS for gender in genders):
+        raise RejectedError.of("gender", f"must be {', '.join(GENDERS[:-1])} or {GENDERS[-1]}")
+    return frozenset(genders)
+
+
+def _check_whole(field: str, value: object, lowest: int, highest: int) -> None:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not lowest <= value.__index__() <= highest:
+        raise RejectedError.of(field, f"must be a whole number from {lowest} to {highest}")
+
+
+def _above(member: CohortMember, threshold: Fraction) -> bool:
+    return member.sum * threshold.denominator > threshold.numerator * HEART_RATE.scale * member.count
+
+
+def _typed(moment: Moment, field: str) -> str:
+    """A moment as it would be typed."""
+    if isinstance(moment, str):
+        return moment
+    if isinstance(moment, date):  # a datetime is one too
+        return moment.isoformat()
+    raise RejectedError.of(field, "must be a date, a datetime or a text such as 2024-01-15T10:00:00Z")

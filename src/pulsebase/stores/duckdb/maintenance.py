@@ -1,0 +1,312 @@
+"""What an open store does beside answering and committing: merges, late rows, quarters, checkpoints, the journal's end.
+
+One thread does all of it, at intervals or when it is woken. Everything here can also be done at once, by whoever asks:
+the right to write the database makes the callers take turns.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import duckdb
+
+from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.rollups import I64
+from pulsebase.model.timerange import HOUR_US
+from pulsebase.stores.duckdb.compaction import Compaction
+from pulsebase.stores.duckdb.database import Database, State, read_state
+from pulsebase.stores.duckdb.hours import Believers
+from pulsebase.stores.duckdb.journal import Journal
+from pulsebase.stores.duckdb.merge import HourSizes, Merge, MergeBounds, persist_names
+from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.priorities import Priorities
+from pulsebase.stores.duckdb.resolve_sql import RESOLVED_QUARTERS
+from pulsebase.stores.duckdb.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+#: Little comes in when no more than this is staged between two merges.
+_IDLE_ROWS = 20_000
+#: The most rows of one merge, which holds them in memory several times over.
+_MERGE_ROWS = 2_500_000
+_ROOM_WAIT_S = 20.0
+#: A journal below this size is left alone when there is nothing else to do.
+_SMALL_JOURNAL_BYTES = 1 << 20
+_PAUSE_AFTER_FAILURE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DuckdbOptions:
+    """What an owner may tune.
+
+    Attributes:
+        memory_limit: the engine's, in DuckDB's notation.
+        threads: the engine's.
+        merge_readings: a merge starts once this many readings wait …
+        merge_scattered: … or this many that lie more than an hour behind the newest, since each may touch an hour that
+            queries then have to compute from raw …
+        merge_interval_s: … or the oldest has waited this long.
+        most_unmerged: beyond so many unmerged readings writes wait for a merge.
+        late_readings: readings for hours settled long ago are brought there once so many of them wait, or when little
+            else comes in.
+        bounds: of one merge.
+        checkpoint_bytes: the engine's write-ahead log is brought into the file once it or the journal is larger.
+    """
+
+    memory_limit: str = "1GiB"
+    threads: int = 2
+    merge_readings: int = 2_000_000
+    merge_scattered: int = 20_000
+    merge_interval_s: float = 20.0
+    most_unmerged: int = 8_000_000
+    checkpoint_bytes: int = 32 << 20
+    late_readings: int = 500_000
+    bounds: MergeBounds = field(default_factory=MergeBounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the store is made of, shared with whoever keeps it in order.
+
+    `database_writes` is the right to write the database; `naming` keeps the journal and the numbers of people and
+    devices still. Who needs both takes the first one first.
+    """
+
+    database: Database
+    journal: Journal
+    stage: Stage
+    users: Names
+    devices: Names
+    priorities: Priorities
+    hour_sizes: HourSizes
+    database_writes: threading.RLock = field(default_factory=threading.RLock)
+    naming: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Maintenance:
+    """Keeps a store in order, from `start` to `stop`."""
+
+    def __init__(self, parts: Parts, late_rows: int, options: DuckdbOptions) -> None:
+        self._parts = parts
+        self._options = options
+        #: How many rows wait in `late`.
+        self.late_rows = late_rows
+        self.merges = 0
+        self.merge_failures = 0
+        self.merge_seconds = 0.0
+        #: The people for whom quarters of an hour are to be kept from the next round on.
+        self.wanted_quarters: set[int] = set()
+        self._compaction = Compaction(parts.hour_sizes)
+        self._compacting = threading.Lock()  # taken before the right to write the database
+        self._newest_us = 0
+        self._scattered = 0
+        self._wake = threading.Event()
+        self._stopping = False
+        self._merged = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="pulsebase-merge", daemon=True)
+
+    def start(self) -> None:
+        """Begin to do it in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, once it has finished the transaction it is at."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    # --- Asked by whoever commits -----------------------------------------------------------------------------------
+
+    def note(self, times_us: I64) -> None:
+        """Judge by what was staged just now whether a merge is due."""
+        self._newest_us = max(self._newest_us, int(times_us.max()))
+        self._scattered += int((times_us < self._newest_us - HOUR_US).sum())
+        waiting = len(self._parts.stage)
+        if waiting >= self._options.merge_readings or self._scattered >= self._options.merge_scattered:
+            self._wake.set()
+
+    def wait_for_room(self) -> None:
+        """Hold writes back while merges are far behind.
+
+        Raises:
+            StoreUnavailableError: they do not catch up.
+        """
+        if self._has_room():
+            return
+        with self._merged:
+            self._wake.set()
+            if not self._merged.wait_for(self._has_room, _ROOM_WAIT_S):
+                raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
+
+    # --- What there is to do ----------------------------------------------------------------------------------------
+
+    def merge(self) -> None:
+        """Bring everything that is staged now, and everything that is late, where it belongs."""
+        self.merge_up_to(self._parts.stage.next_seq)
+        while self.settle_late():
+            pass
+
+    def merge_up_to(self, seq: int) -> None:
+        """Bring what is staged before this sequence number into the database."""
+        while self.merge_staged() < seq:
+            pass
+
+    def note_removed(self, user_no: int, rows_by_hour: Mapping[int, int], late_rows: int) -> None:
+        """A person and so many of their rows in `readings` are gone; so many rows are left in `late`."""
+        self.wanted_quarters.discard(user_no)
+        self.late_rows = late_rows
+        self._parts.hour_sizes.take(rows_by_hour)
+
+    def settle(self) -> None:
+        """Do all that there is to do for what is staged now."""
+        self.merge()
+        self.build_quarters()
+        while self.compact():
+            pass
+        self.checkpoint()
+        self.trim_journal()
+
+    def merge_staged(self) -> int:
+        """Bring what is staged, but no more than one merge takes, into the database, in one transaction.
+
+        Returns the sequence number up to which everything is merged.
+        """
+        users, devices, stage = self._parts.users, self._parts.devices, self._parts.stage
+        with self._parts.database_writes:
+            staged = stage.snapshot()
+            started = time.perf_counter()
+            with self._parts.database.writing() as connection:
+                state = read_state(connection)
+                parts = staged.between(state.merged_seq, state.merged_seq + _MERGE_ROWS)
+                upto_seq = state.merged_seq + sum(len(part) for part in parts)
+                if upto_seq == state.merged_seq:
+                    return upto_seq
+                new_users, new_devices = users.unpersisted(), devices.unpersisted()
+                persist_names(connection, new_users, new_devices)
+                done = self._merge_in(connection, state).staged(parts, state.merged_seq)
+                connection.execute("UPDATE state SET merged_seq = ?, late_rows = ?", [upto_seq, done.late_rows])
+            users.persisted += len(new_users)
+            devices.persisted += len(new_devices)
+            self.late_rows = done.late_rows
+            with self._merged:
+                stage.drop_before(upto_seq)
+                self._merged.notify_all()
+            self._count_merge(started)
+            return upto_seq
+
+    def settle_late(self) -> bool:
+        """Bring a piece of the late rows where it belongs; whether there was one."""
+        with self._parts.database_writes:
+            if self.late_rows == 0:
+                return False
+            started = time.perf_counter()
+            with self._parts.database.writing() as connection:
+                done = self._merge_in(connection, read_state(connection)).late()
+                connection.execute("UPDATE state SET late_rows = ?", [done.late_rows])
+            self.late_rows = done.late_rows
+            self._count_merge(started)
+            return True
+
+    def compact(self) -> bool:
+        """Look for rows that are scattered, or bring a piece of them together; whether there may be more to do."""
+        with self._compacting:
+            with self._parts.database.reading() as connection:
+                more = self._compaction.find(connection)
+            if self._compaction.found:
+                with self._parts.database_writes:
+                    with self._parts.database.writing() as connection:
+                        self._compaction.rewrite(connection)
+                    self._compaction.done()
+                    self.checkpoint()  # so that the next piece takes the room of this one
+            return more
+
+    def build_quarters(self) -> None:
+        """Keep quarters of an hour for the people for whom they were asked."""
+        while self.wanted_quarters:
+            user_no = self.wanted_quarters.pop()
+            with self._parts.database_writes, self._parts.database.writing() as connection:
+                connection.execute("INSERT OR IGNORE INTO q15_users VALUES (?)", [user_no])
+                connection.execute("DELETE FROM q15 WHERE user_no = ?", [user_no])
+                hours = f"SELECT DISTINCT user_no, hour FROM h1_dev WHERE user_no = {user_no}"
+                connection.execute("INSERT INTO q15 " + RESOLVED_QUARTERS.format(hours=hours))
+
+    def checkpoint(self) -> None:
+        """Bring the engine's log into the file, and let go of the journal that this makes superfluous.
+
+        Not before: should the engine's log come to harm, which it does not always notice, the journal still has the
+        readings.
+        """
+        database = self._parts.database
+        with self._parts.database_writes:
+            with database.reading() as connection:
+                merged_seq = read_state(connection).merged_seq
+            database.checkpoint()
+            if database.size_of_log() == 0:
+                self._parts.journal.drop_before(merged_seq)
+
+    def trim_journal(self) -> None:
+        """Let go of the whole journal if nothing in it is needed."""
+        stage, journal, database = self._parts.stage, self._parts.journal, self._parts.database
+        if len(stage):
+            return
+        self.checkpoint()
+        with self._parts.naming:  # no commit meanwhile
+            if len(stage) == 0 and database.size_of_log() == 0:
+                journal.clear()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(self._options.merge_interval_s)
+            self._wake.clear()
+            if self._stopping:
+                return
+            try:
+                self._round()
+            except Exception:
+                self.merge_failures += 1
+                logger.exception("a merge failed and will be tried again")
+                time.sleep(_PAUSE_AFTER_FAILURE_S)
+
+    def _round(self) -> None:
+        before = len(self._parts.stage)
+        self._scattered = 0
+        self.merge_staged()
+        while len(self._parts.stage) >= self._options.merge_readings and not self._stopping:
+            self.merge_staged()
+        idle = before < _IDLE_ROWS
+        while not self._stopping and (self.late_rows >= self._options.late_readings or idle) and self.settle_late():
+            idle = idle and len(self._parts.stage) < _IDLE_ROWS
+        self.build_quarters()
+        if before < self._options.merge_readings:
+            self._compact(idle=idle)
+        if idle and self._parts.journal.size_bytes() > _SMALL_JOURNAL_BYTES:
+            self.trim_journal()
+
+    def _compact(self, *, idle: bool) -> None:
+        """One piece while much comes in, all there is to do while little does."""
+        while not self._stopping and self.compact() and idle:
+            idle = len(self._parts.stage) < _IDLE_ROWS
+
+    def _has_room(self) -> bool:
+        return len(self._parts.stage) < self._options.most_unmerged
+
+    def _merge_in(self, connection: duckdb.DuckDBPyConnection, state: State) -> Merge:
+        histories = self._parts.priorities.at(connection, state.epoch)
+        believers = Believers(self._parts.devices.text, histories)
+        return Merge(connection, believers, self._parts.hour_sizes, self._options.bounds)
+
+    def _count_merge(self, started: float) -> None:
+        self.merges += 1
+        self.merge_seconds += time.perf_counter() - started
+        if max(self._parts.database.size_of_log(), self._parts.journal.size_bytes()) > self._options.checkpoint_bytes:
+            self.checkpoint()

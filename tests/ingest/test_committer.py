@@ -1,0 +1,148 @@
+"""Offers that wait together are checked together, and each gets its own outcome."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+
+from pulsebase.ingest import Candidates, Decoded, Ingestor, Outcome, ReadingRules
+from pulsebase.model.errors import FieldError, StoreUnavailableError
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.stores.memory import MemoryStore
+
+RULES = ReadingRules(now_us=lambda: 1_700_000_000_000_000)
+#: Another object with the same bounds: what is offered under it is checked apart.
+OTHER_RULES = ReadingRules(now_us=RULES.now_us)
+
+
+class HeldStore(MemoryStore):
+    """Holds each commit until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+        self.begun = threading.Event()
+        self.commits: list[list[int]] = []
+        self.full = False
+
+    def write(self, batches: Sequence[ReadingBatch]) -> None:
+        self.begun.set()
+        assert self.go_on.wait(30)
+        if self.full:
+            raise StoreUnavailableError("the disk is full")
+        self.commits.append([len(batch) for batch in batches])
+        super().write(batches)
+
+
+@pytest.fixture
+def store() -> HeldStore:
+    return HeldStore()
+
+
+@pytest.fixture
+def ingestor(store: HeldStore) -> Iterator[Ingestor]:
+    ingestor = Ingestor(store)
+    yield ingestor
+    store.go_on.set()
+    ingestor.close()
+
+
+def decoded(*values: float, times: Sequence[str] = (), user: str | int = "ann", first_position: int = 0) -> Decoded:
+    times = times or [f"2023-01-01T00:00:{second:02}Z" for second in range(len(values))]
+    none = [None] * len(values)
+    return Decoded.of([user] * len(values), ["strap"] * len(values), times, values, none, first_position)
+
+
+def columns(*values: float, positions: Sequence[int]) -> Candidates:
+    count = len(values)
+    times_us = np.arange(count, dtype=np.int64)
+    none = np.full(count, -1, np.int8)
+    return Candidates(["ann"] * count, ["clip"] * count, times_us, np.array(values), none, np.array(positions))
+
+
+def held(store: HeldStore, ingestor: Ingestor) -> None:
+    """From here on what is offered waits together."""
+    ingestor.offer(decoded(60.0, user="first"), RULES, 1)
+    assert store.begun.wait(30)
+
+
+def told(futures: Sequence[Future[Outcome]]) -> list[tuple[int, list[tuple[int | None, str]]]]:
+    outcomes = [future.result(30) for future in futures]
+    return [(each.accepted, [(error.index, error.field) for error in each.errors]) for each in outcomes]
+
+
+def stored(store: HeldStore) -> list[tuple[str, str, int, int]]:
+    rows = store.stored().to_pylist()
+    return [
+        (row["user_id"], row["device_id"], row["value"], row["origin"]) for row in rows if row["user_id"] != "first"
+    ]
+
+
+def test_each_offer_is_told_of_its_own_readings_by_their_own_places(store: HeldStore, ingestor: Ingestor) -> None:
+    held(store, ingestor)
+    futures = [
+        ingestor.offer(decoded(60.0, 1.0, 61.0), RULES, 1),
+        ingestor.offer(decoded(1.0, 2.0), RULES, 1),
+        ingestor.offer(decoded(62.0, 63.0, times=["soon", "2023-01-02T00:00:00Z"]), RULES, 1),
+        ingestor.offer(decoded(64.0, user="no id"), RULES, 1),
+        ingestor.offer(decoded(65.0, 3.0, user=7, times=["2023-01-01T00:00:00.5Z", "2023-01-01T00:00:01Z"]), RULES, 1),
+    ]
+    store.go_on.set()
+    assert told(futures) == [
+        (2, [(1, "heart_rate")]),
+        (0, [(0, "heart_rate"), (1, "heart_rate")]),
+        (1, [(0, "timestamp")]),
+        (0, [(0, "user_id")]),
+        (1, [(1, "heart_rate")]),
+    ]
+    assert store.commits == [[1], [4]]
+    assert [row[2] for row in stored(store)] == [6500, 6000, 6100, 6300]
+
+
+def test_what_cannot_be_checked_together_keeps_its_place_in_the_same_commit(
+    store: HeldStore, ingestor: Ingestor
+) -> None:
+    held(store, ingestor)
+    written = ingestor.submit(ReadingBatch.of_columns(["ann"], ["strap"], [1_672_531_200_000_000], [6200], None, 5))
+    futures = [
+        ingestor.offer(decoded(60.0), RULES, 1),
+        ingestor.offer(decoded(61.0), RULES, 2),
+        ingestor.offer(columns(1.0, 70.0, positions=[3, 9]), RULES, 2),
+        ingestor.offer(decoded(63.0, 64.0), OTHER_RULES, 3),
+        ingestor.offer(decoded(65.0, 1.0), OTHER_RULES, 3),
+    ]
+    store.go_on.set()
+    assert told(futures) == [
+        (1, []),
+        (1, []),
+        (1, [(3, "heart_rate")]),
+        (2, []),
+        (1, [(1, "heart_rate")]),
+    ]
+    assert written.result(30) is None
+    assert store.commits == [[1], [1, 1, 1, 1, 3]]
+    # The last of each time wins: of five the one that was offered last.
+    assert stored(store) == [("ann", "clip", 7000, 2), ("ann", "strap", 6500, 3), ("ann", "strap", 6400, 3)]
+
+
+def test_places_go_on_from_where_a_piece_of_a_body_began(store: HeldStore, ingestor: Ingestor) -> None:
+    store.go_on.set()
+    outcome = ingestor.offer(decoded(1.0, 60.0, times=["2023-01-01T00:00:00Z", "soon"], first_position=10), RULES, 1)
+    assert told([outcome]) == [(0, [(10, "heart_rate"), (11, "timestamp")])]
+
+
+def test_a_commit_that_fails_fails_what_was_to_be_stored_and_refusals_stay_refusals(
+    store: HeldStore, ingestor: Ingestor
+) -> None:
+    held(store, ingestor)
+    good, bad = ingestor.offer(decoded(60.0, 1.0), RULES, 1), ingestor.offer(decoded(1.0), RULES, 1)
+    store.full = True
+    store.go_on.set()
+    with pytest.raises(StoreUnavailableError):
+        good.result(30)
+    assert bad.result(30) == Outcome(0, [FieldError("heart_rate", "out of range 30–220", 0)])
+    assert stored(store) == []
