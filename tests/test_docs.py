@@ -156,7 +156,8 @@ def test_every_command_is_documented_with_its_options() -> None:
     documented = {re.split(r" (?=[A-Z\[])", title)[0]: section for section, title in titles.items()}
     assert documented.keys() == known.keys()
     for name, command in known.items():
-        options = {option for each in command.params for option in each.opts if option.startswith("--")}
+        parts = [command, *getattr(command, "commands", {}).values()]  # a group is documented with its commands
+        options = {option for part in parts for each in part.params for option in each.opts if option.startswith("--")}
         cells = {cell for row in re.findall(r"^\| (`--.*?) \|", documented[name], re.MULTILINE) for cell in coded(row)}
         assert cells == options, name
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
 from dotenv.parser import parse_stream
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableValueError
 
 from pulsebase.model.errors import SettingsError
+from pulsebase.model.identifiers import text_problem
 from pulsebase.model.metrics import HEART_RATE
 
 
@@ -20,10 +22,17 @@ def _default_store_url() -> str:
     return f"duckdb:///{Path(platformdirs.user_data_dir('pulsebase')) / 'pulsebase.duckdb'}"
 
 
+def _from_specification(name: str, default: Any, **rules: Any) -> Any:
+    """A setting that is also read under its plain name, as the specification of the ingestion service has it."""
+    return Field(default, validation_alias=AliasChoices(f"PULSEBASE_{name}", name), **rules)
+
+
 class Settings(BaseSettings):
     """Read from the environment (`PULSEBASE_…`) and from `.env` in the working directory; the environment wins."""
 
-    model_config = SettingsConfigDict(env_prefix="PULSEBASE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PULSEBASE_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
 
     store_url: str = Field(
         default_factory=_default_store_url,
@@ -79,6 +88,66 @@ class Settings(BaseSettings):
     merge_interval_s: float = Field(
         20, gt=0, le=3600, description="Longest time new readings wait for a merge, seconds."
     )
+    sources_folder: Path | None = Field(
+        None,
+        description="Where connections, tokens, checkpoints and records of runs are kept; by default beside the store, "
+        "in memory with it.",
+    )
+    token_key: SecretStr | None = Field(
+        None, description="The key that seals tokens: 32 bytes in URL-safe Base64. By default a file made beside them."
+    )
+    public_url: str | None = Field(
+        None,
+        description="The address people's browsers reach the server at, for coming back from a source's consent page. "
+        "By default the one they used.",
+    )
+    fitbit_url: str = Field(
+        "http://127.0.0.1:8100",
+        description="Where the Fitbit-shaped service is. The default is where `pulsebase fitbit-sim` listens.",
+    )
+    fitbit_client_id: str = Field("pulsebase", min_length=1, description="Who we are to it.")
+    fitbit_client_secret: SecretStr | None = Field(None, description="Our secret there, if it gave one.")
+    google_url: str = Field("https://health.googleapis.com", description="Where the Google Health API is.")
+    google_auth_url: str = Field(
+        "https://accounts.google.com/o/oauth2/v2/auth", description="Where people consent to it."
+    )
+    google_token_url: str = Field(
+        "https://oauth2.googleapis.com/token", description="Where it gives tokens; revocation is beside it."
+    )
+    google_client_id: str | None = Field(None, description="Who we are to it; without this it is not offered.")
+    google_client_secret: SecretStr | None = Field(None, description="Our secret there.")
+    ingest_schedule: str = Field(
+        "0 2 * * *", description="When each connection is brought: a cron expression in the person's time zone."
+    )
+    ingest_in_server: bool = Field(True, description="Whether `pulsebase serve` keeps the schedule.")
+    lookback_s: int = Field(
+        86_400,
+        ge=0,
+        le=30 * 86_400,
+        description="How far behind the last stored reading a run asks again, for what synced late, seconds.",
+    )
+    user_id: str | None = _from_specification("USER_ID", None, description="Only this person is brought.")
+    data_seed: int | None = _from_specification(
+        "DATA_SEED",
+        None,
+        ge=0,
+        description="Makes that person a synthetic one of this seed, behind a simulated service.",
+    )
+    start_date: date | None = _from_specification(
+        "START_DATE", None, description="The first day brought, in the person's zone; by default 365 days back."
+    )
+    end_date: date | None = _from_specification(
+        "END_DATE", None, description="The last day brought, included; by default up to now."
+    )
+    batch_size: int = _from_specification(
+        "BATCH_SIZE", 100_000, ge=1, le=10_000_000, description="Rows that are gathered before they are stored."
+    )
+    upsert_mode: bool = _from_specification(
+        "UPSERT_MODE", True, description="Whether what is stored already is replaced by what a source says of it now."
+    )
+    delta_mode: bool = _from_specification(
+        "DELTA_MODE", True, description="Whether a run goes on from the last one; otherwise it reads everything again."
+    )
     demo_days: int = Field(365, ge=1, le=3650, description="How far back `pulsebase demo` makes up readings, days.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log lines shown.")
 
@@ -93,7 +162,8 @@ def load_settings(**overrides: object) -> Settings:
     try:
         settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [f"PULSEBASE_{str(entry['loc'][0]).upper()}: {entry['msg']}" for entry in error.errors()]
+        names = [str(entry["loc"][0]).upper().removeprefix("PULSEBASE_") for entry in error.errors()]
+        lines = [f"PULSEBASE_{name}: {entry['msg']}" for name, entry in zip(names, error.errors(), strict=True)]
         raise SettingsError("; ".join(lines)) from None
     except UnreadableValueError as error:  # a value that is no JSON where a list is meant
         name = re.search(r'field "(\w+)"', str(error))
@@ -101,6 +171,12 @@ def load_settings(**overrides: object) -> Settings:
     _check_store_url(settings.store_url)
     if settings.min_heart_rate >= settings.max_heart_rate:
         raise SettingsError("PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE")
+    if settings.start_date and settings.end_date and settings.end_date < settings.start_date:
+        raise SettingsError("PULSEBASE_END_DATE: must not be before PULSEBASE_START_DATE")
+    if settings.user_id is not None and (problem := text_problem(settings.user_id)):
+        raise SettingsError(f"PULSEBASE_USER_ID: {problem}")
+    if settings.data_seed is not None and settings.user_id is None:
+        raise SettingsError("PULSEBASE_DATA_SEED: needs PULSEBASE_USER_ID, whose seed it is")
     return settings
 
 

@@ -76,4 +76,33 @@ STORE_STATISTICS = {
     ),
     "merge_seconds": Gauge("pulsebase_store_merge_seconds", "Time spent in merges since the start.", registry=REGISTRY),
 }
+#: A first sync of years takes hours where a source limits requests.
+_LONG_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3_600, 14_400)
+
+ETL_RUN_SECONDS = Histogram(
+    "pulsebase_etl_run_seconds",
+    "Time of one run of the pipeline.",
+    ["source", "data_set"],
+    buckets=_LONG_SECONDS,
+    registry=REGISTRY,
+)
+ETL_ROWS = Counter(
+    "pulsebase_etl_rows",
+    "Rows that runs read, and what became of them: written, unchanged, rejected.",
+    ["source", "data_set", "result"],
+    registry=REGISTRY,
+)
+#: Set whenever the metrics are read.
+ETL_CONNECTIONS = Gauge(
+    "pulsebase_etl_connections", "Connections to sources, by how they are.", ["source", "state"], registry=REGISTRY
+)
+ETL_FRESHNESS_SECONDS = Gauge(
+    "pulsebase_etl_freshness_seconds",
+    "Age of the last reading that a source brought, of the connection that lags most.",
+    ["source"],
+    registry=REGISTRY,
+)
+SOURCE_REQUESTS = Counter(
+    "pulsebase_source_requests", "Questions sent to sources, by answer.", ["source", "outcome"], registry=REGISTRY
+)
 ETL_RUNS = Counter("pulsebase_etl_runs", "Runs of the pipeline.", ["source", "data_set", "outcome"], registry=REGISTRY)

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import httpx2 as httpx
 
 from pulsebase.api.app import Application, create_app
 from pulsebase.api.services import BorderOptions, Services
-from pulsebase.etl import Pipeline, Scheduler, extractors, loaders, transformers
+from pulsebase.etl import Scheduler
 from pulsebase.etl.import_jobs import ImportJobs
+from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import StopError
-from pulsebase.model.timerange import DAY_US, SECOND_US
+from pulsebase.model.timerange import SECOND_US
 from pulsebase.query.cohorts import CohortService
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.settings import Settings
-from pulsebase.sources.synthetic import DEMO_PEOPLE
+from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
 from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.metered import MeteredStore
 from pulsebase.stores.open import open_store
+from pulsebase.wiring_sources import build_sources
+
+#: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
+_DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +53,15 @@ class Parts:
 
 
 @contextlib.contextmanager
-def build(settings: Settings) -> Iterator[Parts]:
+def build(
+    settings: Settings,
+    *,
+    synthetic: Sequence[SyntheticPerson] = (),
+    now_us: Callable[[], int] = wall_clock_us,
+) -> Iterator[Parts]:
     """Open the store and put the parts together; at the end drain the queue and close the store.
+
+    `synthetic` people's chest straps are a source too.
 
     Raises:
         StopError: the store cannot be opened.
@@ -62,7 +77,8 @@ def build(settings: Settings) -> Iterator[Parts]:
         query_limits = QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s)
         series = SeriesService(store, query_limits)
         closing.callback(series.close)
-        rules = _rules(settings)
+        rules = _rules(settings, now_us)
+        syncing = build_sources(settings, closing, store, ingestor, rules, synthetic=synthetic, now_us=now_us)
         imports = ImportJobs(ingestor, store, rules, settings.import_limit_bytes)
         closing.callback(imports.close)
         services = Services(
@@ -74,25 +90,66 @@ def build(settings: Settings) -> Iterator[Parts]:
             imports=imports,
             push_origin=ingestor.register_origin("push", "http"),
             options=_border(settings),
+            connections=syncing.connections,
+            sync=syncing.sync,
             embedded=embedded,
         )
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
 
 
 @contextlib.contextmanager
+def scheduled(parts: Parts) -> Iterator[Scheduler]:
+    """Everybody's connections, brought when they are due."""
+    with Scheduler(parts.services.sync, CronSchedule(parts.settings.ingest_schedule)) as scheduler:
+        yield scheduler
+
+
+@contextlib.contextmanager
+def simulated_fitbit(settings: Settings, people: Sequence[SyntheticPerson]) -> Iterator[Settings]:
+    """A simulated Fitbit-shaped cloud of these people, its hourly limit lifted; the settings that name it."""
+    from pulsebase.sources.simulators.process import unlimited_fitbit
+
+    with unlimited_fitbit(people) as url:
+        yield settings.model_copy(update={"fitbit_url": url, "fitbit_client_id": "demo", "fitbit_client_secret": None})
+
+
+@contextlib.contextmanager
+def synthetic_people(parts: Parts, people: Sequence[SyntheticPerson]) -> Iterator[None]:
+    """The people, connected to their simulated service the way anybody is, and disconnected at the end."""
+    connections = parts.services.connections
+    state = parts.services.sync.state
+    for person in people:
+        parts.store.put_user(person.as_user())
+        begun = connections.begin(person.user_id, "fitbit", "http://127.0.0.1/back")
+        consent = httpx.URL(begun.url).copy_merge_params({"person": person.user_id})
+        said_yes = httpx.get(consent, follow_redirects=False, trust_env=False)
+        code = httpx.URL(said_yes.headers["location"]).params["code"]
+        connections.finish("fitbit", begun.state, code, None)
+        if person.chest_strap:
+            state.connect(person.user_id, "synthetic", None, wall_clock_us())
+    try:
+        yield
+    finally:
+        for person in people:
+            for source in ("fitbit", "synthetic"):
+                connections.disconnect(person.user_id, source)
+
+
+@contextlib.contextmanager
 def demo(parts: Parts) -> Iterator[Scheduler]:
     """The two synthetic people, brought up to now and kept there."""
-    for person in DEMO_PEOPLE:
-        parts.store.put_user(person.as_user())
-    start_us = (wall_clock_us() // DAY_US - parts.settings.demo_days) * DAY_US
-    pipeline = Pipeline(
-        extractors(DEMO_PEOPLE),
-        transformers(),
-        loaders(parts.ingestor, parts.store, parts.store, parts.services.rules),
-        start_us=start_us,
-    )
-    with Scheduler(pipeline, [person.user_id for person in DEMO_PEOPLE]) as scheduler:
+    with (
+        synthetic_people(parts, DEMO_PEOPLE),
+        Scheduler(parts.services.sync, EverySchedule(_DEMO_EVERY_S)) as scheduler,
+    ):
         yield scheduler
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """The settings, with the demo's days, and nothing that narrows or widens them."""
+    first_day = (datetime.now(UTC) - timedelta(days=settings.demo_days)).date()
+    only = {"user_id": None, "start_date": first_day, "end_date": None, "lookback_s": _DEMO_LOOKBACK_S}
+    return settings.model_copy(update=only)
 
 
 def is_loopback(host: str) -> bool:
@@ -111,8 +168,9 @@ def _opened(settings: Settings) -> Store:
         raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error
 
 
-def _rules(settings: Settings) -> ReadingRules:
-    return ReadingRules(settings.min_heart_rate, settings.max_heart_rate, settings.future_tolerance_s * SECOND_US)
+def _rules(settings: Settings, now_us: Callable[[], int]) -> ReadingRules:
+    tolerance_us = settings.future_tolerance_s * SECOND_US
+    return ReadingRules(settings.min_heart_rate, settings.max_heart_rate, tolerance_us, now_us)
 
 
 def _border(settings: Settings) -> BorderOptions:
@@ -122,6 +180,7 @@ def _border(settings: Settings) -> BorderOptions:
         settings.import_limit_bytes,
         settings.allowed_hosts,
         check_host=is_loopback(settings.host),
+        public_url=settings.public_url,
     )
 
 

@@ -270,6 +270,8 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
         parts.services.push_origin,
         parts.services.imports,
         parts.services.options,
+        parts.services.connections,
+        parts.services.sync,
     )
     api = _client(hurried)
     body = assert_problem(api.get(f"{SERIES}&interval=raw"), 422, "query-timeout")
@@ -317,9 +319,19 @@ def held(api: Api) -> Iterator[tuple[HeldStore, httpx.Client]]:
     ingestor = Ingestor(store, IngestLimits(queue_readings=2, commit_readings=1))
     parts: Parts = api.parts
     series = SeriesService(store, QueryLimits())
+    asked = parts.services
     cohorts = CohortService(store, QueryLimits())
     services = Services(
-        store, ingestor, parts.services.rules, series, cohorts, 1, parts.services.imports, parts.services.options
+        store,
+        ingestor,
+        asked.rules,
+        series,
+        cohorts,
+        1,
+        asked.imports,
+        asked.options,
+        asked.connections,
+        asked.sync,
     )
     yield store, _client(services)
     store.gate.set()

@@ -1,7 +1,15 @@
 """What the server says of itself."""
 
+from zoneinfo import ZoneInfo
+
+import pytest
+
 from pulsebase import __version__
+from pulsebase.etl import Scheduler
+from pulsebase.etl.schedule import EverySchedule
+from pulsebase.etl.state import Connection
 from tests.api.conftest import Api
+from tests.support.process import wait_until
 
 
 def test_the_server_introduces_itself(api: Api) -> None:
@@ -19,6 +27,24 @@ def test_a_healthy_server_says_so(any_api: Api) -> None:
         "service": "heart-rate-metrics",
         "checks": {"store": "ok", "ingest": "ok"},
     }
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_schedule_that_nobody_keeps_any_more_is_said(api: Api) -> None:
+    class Fatal(EverySchedule):
+        def next_us(self, after_us: int, zone: ZoneInfo) -> int:
+            raise SystemExit  # the one way out of the thread
+
+    sync = api.parts.services.sync
+    with Scheduler(sync, EverySchedule(3_600)):
+        assert api.get("/health").json()["checks"] == {"store": "ok", "ingest": "ok", "schedule": "ok"}
+    assert "schedule" not in api.get("/health").json()["checks"]
+    sync.state.connect("ann", "fitbit", None, 1)
+    sync.state.update(Connection("ann", "fitbit", None, 1, succeeded_us=2))
+    with Scheduler(sync, Fatal(3_600)):
+        wait_until(lambda: api.get("/health").status_code == 503, "unhealthy")
+        body = api.get("/health").json()
+    assert (body["status"], body["checks"]) == ("unhealthy", {"store": "ok", "ingest": "ok", "schedule": "stopped"})
 
 
 def test_the_documents_are_there(api: Api) -> None:

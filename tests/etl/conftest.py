@@ -1,16 +1,25 @@
-from collections.abc import Iterator
-from dataclasses import dataclass
+"""A pipeline over a memory store, a made-up source, and a clock of its own."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from pulsebase.etl import Pipeline, extractors, loaders, transformers
+from pulsebase.etl import HEART_RATE, Pipeline
+from pulsebase.etl.extract.base import Extractor
+from pulsebase.etl.load import HeartRateLoader
+from pulsebase.etl.state import RunReport, SqliteSyncState
+from pulsebase.etl.transform.heart_rate import DevicePage, HeartRateTransformer
 from pulsebase.ingest import Ingestor, ReadingRules
-from pulsebase.model.timerange import HOUR_US, TimeRange
-from pulsebase.sources.synthetic import DEMO_PEOPLE, samples_between
+from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
 from pulsebase.stores.memory import MemoryStore
+from tests.stores.harness import at
 
-#: 2025-03-28T22:00Z: a day and a bit before the clocks of one of the two people change.
-START_US = 1_743_199_200_000_000
+START_US = at("2025-03-01T00:00:00")
 
 
 @dataclass
@@ -22,47 +31,76 @@ class Clock:
 
 
 @dataclass
-class World:
-    """A pipeline over a memory store, with a clock of its own."""
+class Cloud:
+    """What a made-up source holds, by time, and what it was asked. An error comes at the first question in its day."""
 
+    readings: dict[int, float] = field(default_factory=dict)
+    asked: list[TimeRange] = field(default_factory=list)
+    errors: dict[int, Exception] = field(default_factory=dict)
+
+    def put(self, start_us: int, count: int, bpm: float = 60.0, step_us: int = HOUR_US) -> None:
+        self.readings |= {start_us + place * step_us: bpm + place % 5 for place in range(count)}
+
+
+class CloudExtractor(Extractor[DevicePage]):
+    source = "made-up"
+    device_id = "band"
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def extract(self, user_id: str, interval: TimeRange) -> Iterator[DevicePage]:
+        self._cloud.asked.append(interval)
+        error = self._cloud.errors.pop(interval.start_us // DAY_US, None)
+        if error is not None:
+            raise error
+        times = sorted(at for at in self._cloud.readings if interval.start_us <= at < interval.end_us)
+        bpm = [self._cloud.readings[at] for at in times]
+        none = np.full(len(times), -1, np.int8)
+        yield DevicePage(user_id, self.device_id, np.array(times, np.int64), np.array(bpm, np.float64), none)
+
+
+@dataclass
+class World:
     store: MemoryStore
     ingestor: Ingestor
+    state: SqliteSyncState
     clock: Clock
+    cloud: Cloud
 
-    def pipeline(self, start_us: int = START_US, batch_rows: int = 5_000) -> Pipeline:
-        rules = ReadingRules(now_us=self.clock.now_us)
+    def pipeline(self, *, batch_rows: int = 24, delta: bool = True, upsert: bool = True) -> Pipeline:
+        loader = HeartRateLoader(self.ingestor, self.store, ReadingRules(now_us=self.clock.now_us), upsert=upsert)
         return Pipeline(
-            extractors(DEMO_PEOPLE),
-            transformers(),
-            loaders(self.ingestor, self.store, self.store, rules),
-            start_us=start_us,
+            CloudExtractor.source,
+            {HEART_RATE: CloudExtractor(self.cloud)},
+            {HEART_RATE: HeartRateTransformer()},
+            {HEART_RATE: loader},
+            self.state,
             batch_rows=batch_rows,
-            now_us=self.clock.now_us,
+            delta=delta,
         )
 
-    def stored(self) -> list[tuple[str, str, int, int, int | None]]:
+    def run(self, pipeline: Pipeline | None = None, lookback_us: int = DAY_US) -> RunReport:
+        """One run from `START_US` to now; `cloud.asked` then holds its questions alone."""
+        self.cloud.asked.clear()
+        within = TimeRange(START_US, self.clock.at_us)
+        return (pipeline or self.pipeline()).run("ann", HEART_RATE, within, lookback_us=lookback_us).report
+
+    def stored(self) -> dict[int, float]:
         columns = self.store.stored().to_pydict()
-        names = ("user_id", "device_id", "time_us", "value", "confidence")
-        return list(zip(*(columns[name] for name in names), strict=True))
+        return {time_us: value / 100 for time_us, value in zip(columns["time_us"], columns["value"], strict=True)}
 
-
-def recorded(user_id: str, start_us: int, end_us: int) -> list[tuple[str, str, int, int, int | None]]:
-    """What the synthetic person's devices hold, as the store should hold it."""
-    person = next(person for person in DEMO_PEOPLE if person.user_id == user_id)
-    rows = [
-        (user_id, piece.device_id, time_us, round(bpm * 100), None if confidence < 0 else confidence)
-        for piece in samples_between(person, TimeRange(start_us, end_us))
-        for time_us, bpm, confidence in zip(
-            piece.times_us.tolist(), piece.bpm.tolist(), piece.confidences.tolist(), strict=True
-        )
-    ]
-    return sorted(rows, key=lambda row: row[:3])
+    def asked_days(self) -> list[int]:
+        """The days asked for, counted from the start."""
+        return [(part.start_us - START_US) // DAY_US for part in self.cloud.asked]
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[World]:
     store = MemoryStore()
     ingestor = Ingestor(store)
-    yield World(store, ingestor, Clock(START_US + 30 * HOUR_US))
+    state = SqliteSyncState(tmp_path / "state.sqlite")
+    yield World(store, ingestor, state, Clock(START_US + 4 * DAY_US), Cloud())
+    state.close()
     ingestor.close()
     store.close()

@@ -1,86 +1,119 @@
 import threading
-from datetime import date
+from typing import Any
 
 import pytest
 
 from pulsebase import telemetry
-from pulsebase.etl import HEART_RATE, HEART_RATE_SUMMARY, Progress
-from pulsebase.etl.load import HeartRateLoader
+from pulsebase.etl import HEART_RATE
 from pulsebase.etl.pipeline import slices
-from pulsebase.etl.transform.heart_rate_summary import RESTING_METHOD
-from pulsebase.model.errors import PulsebaseError, QueueFullError, StoreUnavailableError, UnknownUserError
+from pulsebase.etl.state import Checkpoint
+from pulsebase.model.errors import (
+    PulsebaseError,
+    QueueFullError,
+    SourceUnavailableError,
+    StoreUnavailableError,
+    UnreadableAnswerError,
+)
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
-from tests.etl.conftest import START_US, World, recorded
+from tests.etl.conftest import START_US, World
 
 
 def counted(name: str, **labels: str) -> float:
-    return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
+    return telemetry.REGISTRY.get_sample_value(name, {"source": "made-up", "data_set": HEART_RATE} | labels) or 0.0
 
 
-def test_a_run_brings_everything_up_to_now(world: World) -> None:
-    before = counted("pulsebase_etl_runs_total", source="synthetic", data_set=HEART_RATE, outcome="done")
-    accepted = counted("pulsebase_ingest_readings_accepted_total", source="synthetic")
-    report = world.pipeline().run("user1", HEART_RATE)
-    assert world.stored() == recorded("user1", START_US, world.clock.at_us)
-    assert (report.source, report.data_set, report.user_id, report.outcome) == (
-        "synthetic",
-        HEART_RATE,
-        "user1",
-        "done",
-    )
-    assert report.read == report.written == len(world.stored())
-    assert (report.rejected, report.reasons) == (0, {})
-    assert report.started_us == world.clock.at_us
-    assert report.duration_s > 0
-    assert counted("pulsebase_etl_runs_total", source="synthetic", data_set=HEART_RATE, outcome="done") == before + 1
-    assert counted("pulsebase_ingest_readings_accepted_total", source="synthetic") == accepted + report.written
+def checkpoint(world: World) -> Checkpoint:
+    return world.state.checkpoint("ann", "made-up", HEART_RATE)
 
 
-def test_a_second_run_changes_nothing(world: World) -> None:
-    pipeline = world.pipeline()
-    first = pipeline.run("user1", HEART_RATE)
-    stored = world.store.stored()
-    second = pipeline.run("user1", HEART_RATE)
-    assert world.store.stored().equals(stored)
-    assert 0 < second.read < first.read  # no more than the look-back
+def test_a_run_brings_everything_and_is_counted(world: World) -> None:
+    world.cloud.put(START_US, 96)
+    done = counted("pulsebase_etl_runs_total", outcome="done")
+    written = counted("pulsebase_etl_rows_total", result="written")
+    report = world.run()
+    assert world.stored() == world.cloud.readings
+    assert (report.outcome, report.read, report.written, report.unchanged, report.rejected) == ("done", 96, 96, 0, 0)
+    assert checkpoint(world) == Checkpoint(max(world.cloud.readings))
+    assert counted("pulsebase_etl_runs_total", outcome="done") == done + 1
+    assert counted("pulsebase_etl_rows_total", result="written") == written + 96
+    assert counted("pulsebase_etl_run_seconds_count") > 0
 
 
-def test_a_later_run_adds_what_came_since(world: World) -> None:
-    pipeline = world.pipeline()
-    first = pipeline.run("user1", HEART_RATE)
-    for step_us in (10_000_000, 7 * MINUTE_US, 5 * HOUR_US):
-        world.clock.at_us += step_us
-        report = pipeline.run("user1", HEART_RATE, lookback_us=0)
-        assert report.read < first.read / 2
-    assert world.stored() == recorded("user1", START_US, world.clock.at_us)
+def test_a_second_run_asks_for_the_look_back_and_writes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.cloud.put(START_US, 96)
+    world.run()
+    monkeypatch.setattr(world.ingestor, "write", lambda _: pytest.fail("written again"))
+    report = world.run()
+    assert (report.read, report.written, report.unchanged) == (25, 0, 25)
+    assert world.run(lookback_us=0).read == 1
 
 
-def test_the_look_back_brings_what_was_lost_behind_the_last_time(world: World) -> None:
-    pipeline = world.pipeline()
-    pipeline.run("user1", HEART_RATE)
-    lost = TimeRange(world.clock.at_us - 5 * HOUR_US, world.clock.at_us - 4 * HOUR_US)
-    assert world.ingestor.submit_delete("user1", lost).result() > 0
-    pipeline.run("user1", HEART_RATE, lookback_us=0)
-    assert world.stored() != recorded("user1", START_US, world.clock.at_us)
-    pipeline.run("user1", HEART_RATE)
-    assert world.stored() == recorded("user1", START_US, world.clock.at_us)
+def test_what_came_late_or_changed_within_the_look_back_is_brought(world: World) -> None:
+    world.cloud.put(START_US, 96)
+    late = [world.cloud.readings.popitem() for _ in range(3)][1:]
+    world.run()
+    world.cloud.readings |= dict(late)
+    world.cloud.readings[START_US + 80 * HOUR_US] = 99
+    report = world.run()
+    assert report.written == 3
+    assert world.stored() == world.cloud.readings
+
+
+def test_without_upsert_what_is_stored_stays(world: World) -> None:
+    world.cloud.put(START_US, 96)
+    world.run()
+    world.cloud.readings[START_US + 90 * HOUR_US] = 99
+    world.cloud.readings[START_US + 90 * HOUR_US + MINUTE_US] = 98
+    report = world.run(world.pipeline(upsert=False))
+    assert report.written == 1
+    assert world.stored()[START_US + 90 * HOUR_US] == 60
+    assert world.stored()[START_US + 90 * HOUR_US + MINUTE_US] == 98
+    world.run()
+    assert world.stored() == world.cloud.readings
 
 
 def test_without_delta_everything_is_read_again(world: World) -> None:
-    pipeline = world.pipeline()
-    first = pipeline.run("user2", HEART_RATE)
-    world.ingestor.submit_delete("user2", TimeRange(START_US, START_US + HOUR_US)).result()
-    assert pipeline.run("user2", HEART_RATE, delta=False).read == first.read
-    assert world.stored() == recorded("user2", START_US, world.clock.at_us)
+    world.cloud.put(START_US, 96)
+    world.run()
+    world.cloud.readings[START_US] = 88
+    assert world.run().written == 0
+    report = world.run(world.pipeline(delta=False))
+    assert (report.read, report.written) == (96, 1)
+    assert world.stored() == world.cloud.readings
 
 
-@pytest.mark.parametrize("commits_before_the_crash", [0, 1, 2])
-def test_a_crash_in_the_middle_leaves_neither_a_gap_nor_a_double(
-    world: World, monkeypatch: pytest.MonkeyPatch, commits_before_the_crash: int
+def test_the_batch_size_decides_how_much_is_stored_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.cloud.put(START_US, 96)
+    write, sizes = world.ingestor.write, []
+
+    def noting(batch: ReadingBatch) -> None:
+        sizes.append(len(batch))
+        write(batch)
+
+    monkeypatch.setattr(world.ingestor, "write", noting)
+    world.run(world.pipeline(batch_rows=48))
+    assert sizes == [48, 48]
+
+
+def test_of_a_time_that_comes_twice_the_last_value_is_kept_and_then_unchanged(world: World) -> None:
+    world.cloud.put(START_US, 2, step_us=0)
+    pipeline: Any = world.pipeline()
+    extractor = pipeline._extractors[HEART_RATE]
+    page = next(extractor.extract("ann", TimeRange(START_US, START_US + DAY_US)))
+    twice = [page, type(page)(page.user_id, page.device_id, page.times_us, page.bpm + 5, page.confidences)]
+    extractor.extract = lambda _, part: twice if part.start_us == START_US else []
+    assert world.run(pipeline).written == 1
+    assert world.stored() == {START_US: page.bpm[0] + 5}
+    assert world.run(pipeline).written == 0
+
+
+@pytest.mark.parametrize("commits", [0, 1, 2, 3])
+def test_a_store_that_fails_in_the_middle_leaves_neither_a_gap_nor_a_double(
+    world: World, monkeypatch: pytest.MonkeyPatch, commits: int
 ) -> None:
-    world.clock.at_us = START_US + 3 * DAY_US
-    write, left = world.store.write, iter([True] * commits_before_the_crash + [False])
+    world.cloud.put(START_US, 96)
+    write, left = world.store.write, iter([True] * commits + [False])
 
     def failing_write(batches: list[ReadingBatch]) -> None:
         if not next(left):
@@ -88,21 +121,88 @@ def test_a_crash_in_the_middle_leaves_neither_a_gap_nor_a_double(
         write(batches)
 
     monkeypatch.setattr(world.store, "write", failing_write)
-    failed = counted("pulsebase_etl_runs_total", source="synthetic", data_set=HEART_RATE, outcome="failed")
-    with pytest.raises(PulsebaseError, match="fell out"):
-        world.pipeline().run("user1", HEART_RATE)
-    assert counted("pulsebase_etl_runs_total", source="synthetic", data_set=HEART_RATE, outcome="failed") == failed + 1
-    last_us = world.store.last_time_us("user1", "fitbit")
-    assert (last_us is None) == (commits_before_the_crash == 0)
-    if last_us is not None:
-        assert world.stored() == recorded("user1", START_US, (last_us // DAY_US + 1) * DAY_US)
+    report = world.run()
+    assert (report.outcome, report.error, report.written) == ("failed", "the disk fell out", commits * 24)
+    monkeypatch.undo()
+    report = world.run()
+    assert report.written == (4 - commits) * 24
+    assert world.stored() == world.cloud.readings
 
-    monkeypatch.setattr(world.store, "write", write)
-    world.pipeline().run("user1", HEART_RATE)
-    assert world.stored() == recorded("user1", START_US, world.clock.at_us)
+
+def test_what_came_before_an_error_of_the_source_is_stored(world: World) -> None:
+    world.cloud.put(START_US, 96)
+    world.cloud.errors[START_US // DAY_US + 2] = SourceUnavailableError("busy", 60)
+    report = world.run(world.pipeline(batch_rows=1_000))
+    assert (report.outcome, report.error, report.written) == ("postponed", "busy", 48)
+    assert checkpoint(world) == Checkpoint(START_US + 47 * HOUR_US, START_US + 2 * DAY_US)
+    assert world.run().written == 48
+    assert world.asked_days() == [1, 2, 3]
+
+
+def test_a_long_empty_past_is_not_asked_for_again_after_a_break(world: World) -> None:
+    world.clock.at_us = START_US + 100 * DAY_US
+    world.cloud.put(START_US + 99 * DAY_US, 5)
+    world.cloud.errors[START_US // DAY_US + 50] = SourceUnavailableError("busy", 60)
+    assert world.run().outcome == "postponed"
+    world.run()
+    assert world.asked_days()[0] == 49
+    assert world.stored() == world.cloud.readings
+
+
+def test_days_that_synced_while_they_were_asked_for_are_not_lost(world: World) -> None:
+    """A band that was away for days syncs in the middle of a run: the run has passed those days by then."""
+    world.cloud.put(START_US, 10)
+    world.clock.at_us = START_US + 8 * DAY_US
+    pipeline: Any = world.pipeline()
+    extractor = pipeline._extractors[HEART_RATE]
+    extract = extractor.extract
+
+    def syncing(user_id: str, part: TimeRange) -> Any:
+        if part.start_us == START_US + 6 * DAY_US:
+            world.cloud.put(START_US + 10 * HOUR_US, 170)
+        return extract(user_id, part)
+
+    extractor.extract = syncing
+    world.run(pipeline)
+    world.run()
+    assert world.stored() == world.cloud.readings
+
+
+@pytest.mark.parametrize("breaks_on", range(1, 8))
+def test_days_that_synced_between_a_break_and_the_next_run_are_not_lost(world: World, breaks_on: int) -> None:
+    world.cloud.put(START_US, 10)
+    world.clock.at_us = START_US + 8 * DAY_US
+    world.cloud.errors[START_US // DAY_US + breaks_on] = SourceUnavailableError("busy", 60)
+    assert world.run().outcome == "postponed"
+    world.cloud.put(START_US + 10 * HOUR_US, 170)
+    assert world.run().outcome == "done"
+    assert world.stored() == world.cloud.readings
+
+
+def test_a_slice_that_cannot_be_read_is_asked_for_again_and_holds_up_no_other(world: World) -> None:
+    world.cloud.put(START_US, 96)
+    world.cloud.errors[START_US // DAY_US + 1] = UnreadableAnswerError.of("time", "must be HH:mm:ss")
+    report = world.run()
+    assert (report.outcome, report.written, report.rejected) == ("failed", 72, 1)
+    assert report.reasons == {"time: must be HH:mm:ss": 1}
+    assert world.run().written == 24
+    assert world.stored() == world.cloud.readings
+    assert world.run().read == 25
+
+
+def test_an_older_copy_of_the_store_is_filled_up_again(world: World) -> None:
+    world.cloud.put(START_US, 96)
+    world.run()
+    world.store.delete("ann", TimeRange(START_US + 30 * HOUR_US, START_US + 96 * HOUR_US))
+    world.run()
+    assert world.stored() == world.cloud.readings
+    world.store.delete("ann", TimeRange(0, START_US + 96 * HOUR_US))
+    world.run()
+    assert world.stored() == world.cloud.readings
 
 
 def test_a_full_queue_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.cloud.put(START_US, 96)
     write, busy = world.ingestor.write, iter([True, True, False, False, False, False])
 
     def sometimes_full(batch: ReadingBatch) -> None:
@@ -111,101 +211,58 @@ def test_a_full_queue_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatc
         write(batch)
 
     monkeypatch.setattr(world.ingestor, "write", sometimes_full)
-    world.pipeline().run("user1", HEART_RATE)
-    assert world.stored() == recorded("user1", START_US, world.clock.at_us)
+    assert world.run().outcome == "done"
+    assert world.stored() == world.cloud.readings
 
 
-def test_a_store_that_stays_away_fails_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_stays_away_postpones_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(batch: ReadingBatch) -> None:
         raise StoreUnavailableError("disk full", retry_after_s=0)
 
+    world.cloud.put(START_US, 96)
     monkeypatch.setattr(world.ingestor, "write", refuse)
-    with pytest.raises(StoreUnavailableError):
-        world.pipeline().run("user1", HEART_RATE)
+    report = world.run()
+    assert (report.outcome, report.error) == ("postponed", "disk full")
+    assert checkpoint(world) == Checkpoint()
 
 
-def test_a_stop_ends_the_run_and_the_next_one_goes_on(world: World) -> None:
-    world.clock.at_us = START_US + 3 * DAY_US
-    stop = threading.Event()
-    seen: list[Progress] = []
+def test_a_stop_ends_the_run_and_the_next_one_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.cloud.put(START_US, 96)
+    stop, write = threading.Event(), world.ingestor.write
 
-    def stop_at_once(progress: Progress) -> None:
-        seen.append(progress)
+    def stopping_write(batch: ReadingBatch) -> None:
+        write(batch)
         stop.set()
 
-    pipeline = world.pipeline()
-    report = pipeline.run("user1", HEART_RATE, stop=stop, on_progress=stop_at_once)
-    assert report.outcome == "stopped"
-    assert [progress.written for progress in seen] == [report.written]
-    assert seen[0].interval.start_us < seen[0].at_us < seen[0].interval.end_us
-    pipeline.run("user1", HEART_RATE)
-    assert world.stored() == recorded("user1", START_US, world.clock.at_us)
+    monkeypatch.setattr(world.ingestor, "write", stopping_write)
+    within = TimeRange(START_US, world.clock.at_us)
+    report = world.pipeline().run("ann", HEART_RATE, within, lookback_us=DAY_US, stop=stop).report
+    assert (report.outcome, report.written) == ("stopped", 24)
+    monkeypatch.undo()
+    world.run()
+    assert world.stored() == world.cloud.readings
+
+
+def test_a_fault_of_the_program_is_told_by_its_name_alone(world: World) -> None:
+    world.cloud.errors[START_US // DAY_US] = KeyError("secret")
+    report = world.run()
+    assert (report.outcome, report.error) == ("failed", "a fault of the program: KeyError")
 
 
 def test_refused_readings_are_counted_with_their_reason_and_sink_nothing(world: World) -> None:
-    pipeline = world.pipeline()
-    world.clock.at_us -= HOUR_US
-    ahead_us = world.clock.at_us + HOUR_US
-    pipeline._now_us = lambda: ahead_us
-    report = pipeline.run("user2", HEART_RATE)
-    assert report.rejected > 0
-    assert report.reasons == {"timestamp: is more than 10 minutes in the future": report.rejected}
-    assert report.written + report.rejected == report.read
+    world.cloud.put(START_US, 96)
+    world.cloud.readings[START_US + MINUTE_US] = 255
+    report = world.run()
+    assert (report.written, report.rejected) == (96, 1)
+    assert report.reasons == {"heart_rate: out of range 30–220": 1}
 
 
-def test_readings_keep_an_origin_of_their_person_and_source(world: World) -> None:
-    pipeline = world.pipeline()
-    pipeline.run("user1", HEART_RATE)
-    pipeline.run("user2", HEART_RATE)
-    origins = world.store.stored().group_by("user_id").aggregate([("origin", "distinct")]).to_pylist()
-    found = {row["user_id"]: row["origin_distinct"] for row in origins}
-    assert found["user1"] != found["user2"]
-    assert found["user1"] == [world.store.register_origin("sync", "synthetic/user1")]
-
-
-def test_an_unknown_person_is_refused(world: World) -> None:
-    with pytest.raises(UnknownUserError):
-        world.pipeline().run("nobody", HEART_RATE)
-
-
-def test_summaries_come_once_a_day_is_over(world: World) -> None:
-    world.clock.at_us = START_US + 3 * DAY_US  # 2025-03-31T22:00Z, which is midnight in Berlin
-    pipeline = world.pipeline()
-    assert pipeline.run("user1", HEART_RATE_SUMMARY).written == 4
-    assert pipeline.run("user2", HEART_RATE_SUMMARY).written == 3
-    days = world.store.summaries("user1", date.min, date.max)
-    assert [day.day for day in days] == [date(2025, 3, number) for number in (28, 29, 30, 31)]
-    theirs = world.store.summaries("user2", date.min, date.max)
-    assert [day.day for day in theirs] == [date(2025, 3, number) for number in (28, 29, 30)]
-    for day in days:
-        assert day.resting_heart_rate is not None
-        assert 45 < day.resting_heart_rate < 65
-        assert day.resting_heart_rate_method == RESTING_METHOD
-        assert [zone.name for zone in day.zones] == ["Out of Range", "Fat Burn", "Cardio", "Peak"]
-        assert 1_200 < sum(zone.minutes or 0 for zone in day.zones) <= 1_440
-
-
-def test_a_second_run_writes_no_summary_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.clock.at_us = START_US + 3 * DAY_US
-    pipeline = world.pipeline()
-    pipeline.run("user1", HEART_RATE_SUMMARY)
-    monkeypatch.setattr(world.store, "put_summaries", lambda _: pytest.fail("written again"))
-    assert pipeline.run("user1", HEART_RATE_SUMMARY).written == 0
-    monkeypatch.undo()
-    world.clock.at_us += DAY_US
-    assert pipeline.run("user1", HEART_RATE_SUMMARY, lookback_us=0).written == 1
-
-
-def test_slices_are_utc_days() -> None:
+def test_slices_are_utc_days_or_several(world: World) -> None:
     whole = TimeRange(DAY_US // 2, 3 * DAY_US)
     assert list(slices(whole)) == [
         TimeRange(DAY_US // 2, DAY_US),
         TimeRange(DAY_US, 2 * DAY_US),
         TimeRange(2 * DAY_US, 3 * DAY_US),
     ]
+    assert list(slices(whole, 2 * DAY_US)) == [TimeRange(DAY_US // 2, 2 * DAY_US), TimeRange(2 * DAY_US, 3 * DAY_US)]
     assert list(slices(TimeRange(5, 5))) == []
-
-
-def test_the_loader_resumes_where_the_store_stands(world: World) -> None:
-    loader = HeartRateLoader(world.ingestor, world.store, rules=None)  # type: ignore[arg-type] # asked, not loaded
-    assert loader.resume_us("user1", "fitbit") is None

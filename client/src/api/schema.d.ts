@@ -219,7 +219,7 @@ export interface paths {
         post?: never;
         /**
          * Remove User
-         * @description Remove the person with their readings, priorities and summaries.
+         * @description Remove the person with their connections, readings, priorities and summaries.
          */
         delete: operations["remove_user_v1_users__user_id__delete"];
         options?: never;
@@ -379,6 +379,106 @@ export interface paths {
          *     `priorities.json` and `summaries.json`.
          */
         get: operations["export_person_v1_users__user_id__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sources/{source}/authorize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Authorize
+         * @description Lead the person's browser to the source, where they say yes; it comes back to `callback`.
+         */
+        get: operations["authorize_v1_sources__source__authorize_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sources/{source}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Callback
+         * @description Where the source sends the browser back to. Parameters that sources add of their own are not read.
+         */
+        get: operations["callback_v1_sources__source__callback_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * User Sources
+         * @description What the person is connected to, when it last brought data, and what is wrong.
+         */
+        get: operations["user_sources_v1_users__user_id__sources_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/sources/{source}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Disconnect
+         * @description Disconnect: tokens are revoked and forgotten; readings stay.
+         */
+        delete: operations["disconnect_v1_users__user_id__sources__source__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/etl/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Runs
+         * @description Runs of the pipeline, the newest first, a page at a time.
+         */
+        get: operations["runs_v1_etl_runs_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -572,6 +672,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All Sources
+         * @description Everybody's connections.
+         */
+        get: operations["all_sources_v1_admin_sources_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/sources/{source}/authorize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin
+         * @description Where the person says yes; the browser then comes back to a listener of the command.
+         */
+        post: operations["begin_v1_admin_sources__source__authorize_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/sources/{source}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Finish
+         * @description What came back to the command's listener.
+         */
+        post: operations["finish_v1_admin_sources__source__callback_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/etl/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run Now
+         * @description Bring every connection now, or those of one person or source, due or not. The runs are in the answer.
+         */
+        post: operations["run_now_v1_admin_etl_runs_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -630,6 +810,32 @@ export interface components {
             errors: components["schemas"]["RefusedReading"][];
         };
         /**
+         * BeginConnection
+         * @description `POST /admin/sources/{source}/authorize`.
+         */
+        BeginConnection: {
+            /**
+             * User Id
+             * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+             */
+            user_id: string;
+            /**
+             * Redirect Uri
+             * @description The command's listener.
+             */
+            redirect_uri: string;
+        };
+        /**
+         * Begun
+         * @description Where the person says yes, and the state that comes back.
+         */
+        Begun: {
+            /** Url */
+            url: string;
+            /** State */
+            state: string;
+        };
+        /**
          * BlockStored
          * @description One block of an import is durable and visible; `import_id` is the import's.
          */
@@ -675,6 +881,43 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * Connection
+         * @description A connection and how it is. `problem` says what is wrong and what a person can do.
+         */
+        ConnectionEntry: {
+            /** User Id */
+            user_id: string;
+            /** Source */
+            source: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "new" | "ok" | "waiting" | "needs-person";
+            /** Account */
+            account: string | null;
+            /** Connected */
+            connected: string;
+            /** Last Reading */
+            last_reading: string | null;
+            /** Last Run */
+            last_run: string | null;
+            /** Next Try */
+            next_try: string | null;
+            /** Problem */
+            problem: string | null;
+        };
+        /**
+         * ConnectionList
+         * @description Connections by person and source.
+         */
+        ConnectionList: {
+            /** Data */
+            data: components["schemas"]["ConnectionEntry"][];
+            /** Next Cursor */
+            next_cursor?: null;
+        };
+        /**
          * Deleted
          * @description How many readings went.
          */
@@ -709,6 +952,29 @@ export interface components {
             user_id: string;
             /** Data */
             data: components["schemas"]["DeviceEntry"][];
+        };
+        /**
+         * Disconnected
+         * @description The connection is gone.
+         */
+        Disconnected: {
+            /**
+             * Disconnected
+             * @constant
+             */
+            disconnected: true;
+        };
+        /**
+         * FinishConnection
+         * @description `POST /admin/sources/{source}/callback`.
+         */
+        FinishConnection: {
+            /** State */
+            state: string;
+            /** Code */
+            code?: string | null;
+            /** Error */
+            error?: string | null;
         };
         /**
          * Health
@@ -975,6 +1241,63 @@ export interface components {
         RemovedUser: {
             /** Deleted Readings */
             deleted_readings: number;
+        };
+        /**
+         * Run
+         * @description A run of the pipeline: `read` rows came, of which so many were written, unchanged or rejected.
+         */
+        RunEntry: {
+            /** Id */
+            id: number | null;
+            /** User Id */
+            user_id: string;
+            /** Source */
+            source: string;
+            /** Data Set */
+            data_set: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "done" | "stopped" | "postponed" | "failed";
+            /** Started */
+            started: string;
+            /** Duration S */
+            duration_s: number;
+            /** Read */
+            read: number;
+            /** Written */
+            written: number;
+            /** Unchanged */
+            unchanged: number;
+            /** Rejected */
+            rejected: number;
+            /** Reasons */
+            reasons: {
+                [key: string]: number;
+            };
+            /** Error */
+            error: string | null;
+        };
+        /**
+         * RunList
+         * @description A page of runs.
+         */
+        RunList: {
+            /** Data */
+            data: components["schemas"]["RunEntry"][];
+            /** Next Cursor */
+            next_cursor: number | null;
+        };
+        /**
+         * RunNow
+         * @description `POST /admin/etl/runs`: everybody, or this person or source alone.
+         */
+        RunNow: {
+            /** User Id */
+            user_id?: string | null;
+            /** Source */
+            source?: string | null;
         };
         /**
          * Series
@@ -2510,6 +2833,218 @@ export interface operations {
             };
         };
     };
+    authorize_v1_sources__source__authorize_get: {
+        parameters: {
+            query: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            header?: never;
+            path: {
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    callback_v1_sources__source__callback_get: {
+        parameters: {
+            query: {
+                state: string;
+                code?: string | null;
+                /** @description Why the source or the person said no. */
+                error?: string | null;
+            };
+            header?: never;
+            path: {
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_sources_v1_users__user_id__sources_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    disconnect_v1_users__user_id__sources__source__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disconnected"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_v1_etl_runs_get: {
+        parameters: {
+            query?: {
+                user_id?: string | null;
+                source?: string | null;
+                limit?: number;
+                cursor?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     write_lines_api_v2_write_post: {
         parameters: {
             query?: {
@@ -2852,6 +3387,174 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StoredPeople"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    all_sources_v1_admin_sources_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_v1_admin_sources__source__authorize_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BeginConnection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Begun"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    finish_v1_admin_sources__source__callback_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FinishConnection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    run_now_v1_admin_etl_runs_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunNow"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunList"];
                 };
             };
             /** @description A problem (RFC 9457). */

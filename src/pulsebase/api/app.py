@@ -26,6 +26,7 @@ from pulsebase.api.routes import (
     readings,
     series,
     service,
+    sources,
     users,
 )
 from pulsebase.api.schemas.service import Problem
@@ -49,7 +50,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     app.include_router(service.router(services))
     doors = Doors(services)
-    people = People(services.store)
+    people = People(services.store, services.connections)
     routers = (
         readings.router(services, doors),
         bulk.router(services),
@@ -59,6 +60,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         cohorts.router(services),
         imports.router(services),
         exports.router(services),
+        sources.router(services),
     )
     for router in routers:
         app.include_router(router, prefix="/v1")
@@ -66,6 +68,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         app.include_router(router, include_in_schema=False)
     app.include_router(bulk.line_protocol_router(services))
     app.include_router(admin.router(services, people), prefix="/v1")
+    app.include_router(sources.admin_router(services), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from pulsebase.model.errors import StopError
 
@@ -92,7 +92,7 @@ def settled_interpreter() -> Iterator[None]:
         sys.setswitchinterval(interval_s)
 
 
-def make_server(app: FastAPI) -> uvicorn.Server:
+def make_server(app: ASGIApp) -> uvicorn.Server:
     """A server that logs nothing by itself and ends open requests gracefully."""
     config = uvicorn.Config(
         app,
@@ -109,7 +109,7 @@ def make_server(app: FastAPI) -> uvicorn.Server:
 
 
 @contextlib.contextmanager
-def serving(app: FastAPI, listeners: list[socket.socket]) -> Iterator[uvicorn.Server]:
+def serving(app: ASGIApp, listeners: list[socket.socket]) -> Iterator[uvicorn.Server]:
     """Serve from a thread of its own while the block runs; open requests are answered before it ends."""
     server = make_server(app)
     thread = threading.Thread(target=server.run, args=(listeners,), name="pulsebase-http", daemon=True)

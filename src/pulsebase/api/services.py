@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
+from pulsebase.etl.sync import Synchronizer
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.query.cohorts import CohortService
 from pulsebase.query.series import SeriesService
@@ -25,6 +27,7 @@ class BorderOptions:
         bulk_limit_bytes: the largest body of the bulk route, which is never held whole, as unpacked.
         import_limit_bytes: the largest upload of an import, as sent.
         allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
+        public_url: the address browsers reach the server at; None: the one they used.
         check_host: whether `Host` and `Origin` are checked at all; off only behind a proxy that does it.
     """
 
@@ -33,6 +36,7 @@ class BorderOptions:
     import_limit_bytes: int = 16 << 30
     allowed_hosts: tuple[str, ...] = field(default=())
     check_host: bool = True
+    public_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Services:
     push_origin: int
     imports: ImportJobs
     options: BorderOptions
+    connections: Connections
+    sync: Synchronizer
     embedded: Embedded | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 app.add_typer(people.users)
 app.add_typer(people.devices)
+etl = typer.Typer(help="What the pipeline did.", no_args_is_help=True)
+app.add_typer(etl, name="etl")
 errors = Console(stderr=True)
 
 Host = Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1 by default.")]
@@ -71,6 +73,86 @@ def demo(
     from pulsebase.cli.serve import run_server
 
     run_server(settings_for(host=host, port=port, store_url=store, demo_days=days), with_demo=True)
+
+
+@app.command()
+def ingest(
+    once: Annotated[bool, typer.Option("--once", help="Bring everything now and end, due or not.")] = False,
+    user: Annotated[str | None, typer.Option(help="This person alone; PULSEBASE_USER_ID by default.")] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Bring what connected sources have, on schedule or once."""
+    from pulsebase.cli.ingest import run_ingest
+
+    if not run_ingest(settings_for(store_url=store, user_id=user), once=once):
+        raise typer.Exit(1)
+
+
+@app.command()
+def connect(
+    source: Annotated[str, typer.Argument(help="fitbit or google.")],
+    user: Annotated[str, typer.Option(help="The person, by the id their readings are kept under.")],
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")] = False,
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1 that the source sends the browser back to.")] = 8017,
+    store: StoreUrl = None,
+) -> None:
+    """Connect a person to a wearable cloud: they say yes in their browser."""
+    from pulsebase.cli.connect import run_connect
+
+    run_connect(settings_for(store_url=store), source, user, port, browser=not no_browser)
+
+
+@app.command()
+def disconnect(
+    source: Annotated[str, typer.Argument(help="fitbit or google.")],
+    user: Annotated[str, typer.Option(help="The person.")],
+    store: StoreUrl = None,
+) -> None:
+    """Take a person's connection to a wearable cloud back; readings stay."""
+    from pulsebase.cli.connect import run_disconnect
+
+    run_disconnect(settings_for(store_url=store), source, user)
+
+
+@etl.command()
+def status(store: StoreUrl = None) -> None:
+    """Show every connection and how it is, and the last runs."""
+    from pulsebase.cli.ingest import run_status
+
+    run_status(settings_for(store_url=store))
+
+
+@app.command("fitbit-sim")
+def fitbit_sim(  # noqa: PLR0917 an option each
+    host: Host = None,
+    port: Annotated[int, typer.Option(help="The port; 0 picks a free one.")] = 8100,
+    seed: Annotated[int, typer.Option(help="The same seed has the same faults.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=0, help="Requests an hour and person; 0 lifts the limit.")] = None,
+    now: Annotated[str | None, typer.Option(help="A clock that stands still at this time until it is moved.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="NAME=SHARE@FROM/UNTIL; may be repeated.")] = None,
+) -> None:
+    """Simulate a Fitbit-shaped cloud with the two synthetic people."""
+    _simulate_cloud("fitbit", host, port=port, seed=seed, limit=limit, now=now, faults=fault or ())
+
+
+@app.command("google-sim")
+def google_sim(  # noqa: PLR0917 an option each
+    host: Host = None,
+    port: Annotated[int, typer.Option(help="The port; 0 picks a free one.")] = 8101,
+    seed: Annotated[int, typer.Option(help="The same seed has the same faults.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=0, help="Requests a minute and person; 0 lifts the limit.")] = None,
+    now: Annotated[str | None, typer.Option(help="A clock that stands still at this time until it is moved.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="NAME=SHARE@FROM/UNTIL; may be repeated.")] = None,
+) -> None:
+    """Simulate the Google Health API v4 with the two synthetic people."""
+    _simulate_cloud("google", host, port=port, seed=seed, limit=limit, now=now, faults=fault or ())
+
+
+def _simulate_cloud(kind: str, host: str | None, **options: Any) -> None:
+    from pulsebase.cli.simulators import SimulatorOptions, run_simulator
+
+    settings_for()
+    run_simulator(kind, SimulatorOptions(host=host or "127.0.0.1", **options))
 
 
 @app.command("import")

@@ -91,7 +91,7 @@ def remove_user(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     store: StoreUrl = None,
 ) -> None:
-    """Remove a person with their readings, priorities and summaries."""
+    """Remove a person with their connections, readings, priorities and summaries."""
     from pulsebase.cli.users import run_remove
 
     if not run_remove(settings_for(store_url=store), user_id, asking=not yes):

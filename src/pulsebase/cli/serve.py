@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 
 from rich.console import Console
@@ -13,7 +14,8 @@ from pulsebase.api.server import bound_socket, settled_interpreter
 from pulsebase.cli.session import listening
 from pulsebase.etl import Scheduler
 from pulsebase.settings import Settings
-from pulsebase.wiring import build, demo, is_loopback
+from pulsebase.sources.synthetic import DEMO_PEOPLE
+from pulsebase.wiring import build, demo, demo_settings, is_loopback, scheduled, simulated_fitbit
 
 console = Console()
 
@@ -26,7 +28,13 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
     """
     stopped = threading.Event()
     listener = bound_socket(settings.host, settings.port)
-    with contextlib.closing(listener), _stopping(stopped), build(settings) as parts, listening(parts, listener):
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(contextlib.closing(listener))
+        opened.enter_context(stopping(stopped))
+        if with_demo:
+            settings = opened.enter_context(simulated_fitbit(demo_settings(settings), DEMO_PEOPLE))
+        parts = opened.enter_context(build(settings, synthetic=DEMO_PEOPLE if with_demo else ()))
+        opened.enter_context(listening(parts, listener))
         host, port = listener.getsockname()[:2]
         _say(f"Pulsebase is at http://{_in_url(host)}:{port}/app/  (API: /docs, stop: Ctrl+C)")
         if not is_loopback(settings.host):
@@ -35,12 +43,14 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
             if with_demo:
                 scheduler = running.enter_context(demo(parts))
                 threading.Thread(target=_announce, args=(scheduler, stopped), daemon=True).start()
+            elif settings.ingest_in_server:
+                running.enter_context(scheduled(parts))
             stopped.wait()
             _say("Stopping …")
 
 
 def _announce(scheduler: Scheduler, stopped: threading.Event) -> None:
-    _say("Bringing two synthetic people up to now …")
+    _say("Bringing two synthetic people up to now, from a simulated Fitbit cloud with its hourly limit lifted …")
     while not stopped.is_set():
         if scheduler.wait_caught_up(0.5):
             _say("Their readings are complete and go on.")
@@ -48,7 +58,9 @@ def _announce(scheduler: Scheduler, stopped: threading.Event) -> None:
 
 
 @contextlib.contextmanager
-def _stopping(stopped: threading.Event):  # type: ignore[no-untyped-def]
+def stopping(stopped: threading.Event) -> Iterator[None]:
+    """Set the event on SIGINT and SIGTERM during the block."""
+
     def on_signal(number: int, frame: FrameType | None) -> None:
         del number, frame
         stopped.set()

@@ -38,7 +38,7 @@ def session(settings: Settings) -> Iterator[httpx.Client]:
             command runs.
     """
     with contextlib.ExitStack() as opened:
-        client = opened.enter_context(_client(_socket_of(settings, opened)))
+        client = opened.enter_context(client_at(_socket_of(settings, opened)))
         try:
             yield client
         except httpx.TransportError as error:
@@ -96,6 +96,7 @@ def _holder(settings: Settings) -> Holder | None:
     return None if path is None else holder_of(path.absolute())
 
 
-def _client(socket_path: str) -> httpx.Client:
+def client_at(socket_path: str) -> httpx.Client:
+    """A client of whoever listens on this socket."""
     transport = httpx.HTTPTransport(uds=socket_path)
     return httpx.Client(transport=transport, base_url="http://localhost", timeout=_TIMEOUT_S)

@@ -1,14 +1,14 @@
 """Extract → transform → load: how readings come in from sources that are asked, instead of devices that push."""
 
-from pulsebase.etl.pipeline import Pipeline, Progress, RunReport
+from pulsebase.etl.pipeline import Pipeline
 from pulsebase.etl.registry import HEART_RATE, HEART_RATE_SUMMARY, extractors, loaders, transformers
 from pulsebase.etl.scheduler import Scheduler
+from pulsebase.etl.state import RunReport
 
 __all__ = [
     "HEART_RATE",
     "HEART_RATE_SUMMARY",
     "Pipeline",
-    "Progress",
     "RunReport",
     "Scheduler",
     "extractors",

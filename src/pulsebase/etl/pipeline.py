@@ -1,92 +1,106 @@
-"""The pipeline: extract → transform → load for one person and data set, from where the store stands up to now."""
+"""The pipeline: extract → transform → load for one person and data set, from where the last run stands up to now."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 from pulsebase import telemetry
 from pulsebase.etl.extract.base import Extractor
 from pulsebase.etl.load import Loader, LoadResult
+from pulsebase.etl.state import Checkpoint, Outcome, RunReport, SyncState
 from pulsebase.etl.transform.base import Transformer
-from pulsebase.ingest.validate import wall_clock_us
-from pulsebase.model.errors import RetryLaterError
+from pulsebase.model.errors import PulsebaseError, RejectedError, RetryLaterError
 from pulsebase.model.timerange import DAY_US, TimeRange, format_us
 
 logger = logging.getLogger(__name__)
 
-#: Rows that are gathered before they are loaded: large enough that a first fill of years is bound by the store alone.
-BATCH_ROWS = 100_000
 #: How often a load that the store cannot take now is tried before the run gives up.
 LOAD_ATTEMPTS = 5
+#: After so many slices that cannot be read, it is the source, and not the slices.
+UNREADABLE_SLICES = 3
+#: Devices sync days to weeks late. So a recent slice without a row may be one that was asked for too early.
+RECENT_US = 30 * DAY_US
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is: the interval it reads, up to where it is stored, and the rows written."""
+class RunResult:
+    """A run's record, and the error that ended it, if one did."""
 
-    data_set: str
-    user_id: str
-    interval: TimeRange
-    at_us: int
-    written: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """One run. `reasons` counts the refusals (`field: reason`); `started_us` is in microseconds UTC."""
-
-    source: str
-    data_set: str
-    user_id: str
-    outcome: Literal["done", "stopped"]
-    read: int
-    written: int
-    rejected: int
-    reasons: Mapping[str, int]
-    started_us: int
-    duration_s: float
+    report: RunReport
+    failure: Exception | None
 
 
 @dataclass(slots=True)
-class _Tally:
+class _Run:
+    """A run under way."""
+
+    user_id: str
+    data_set: str
+    stop: threading.Event
+    checkpoint: Checkpoint
+    recent_us: int
+    #: What came and is not loaded yet, how many rows, and the end of the last whole slice of it.
+    gathered: list[Any] = field(default_factory=list)
+    rows: int = 0
+    reached_us: int | None = None
+    #: Recent slices without a row, and those of them that others with rows followed: a sync may have come in between.
+    empty: list[TimeRange] = field(default_factory=list)
+    again: list[TimeRange] = field(default_factory=list)
+    latest: TimeRange | None = None
+    #: Where the first slice begins that could not be read, and what was wrong.
+    unreadable_us: int | None = None
+    unreadable: list[RejectedError] = field(default_factory=list)
     read: int = 0
     written: int = 0
+    unchanged: int = 0
     rejected: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def add(self, rows: int, result: LoadResult) -> None:
-        self.read += rows
+    def add(self, result: LoadResult) -> None:
+        self.read += self.rows
         self.written += result.written
+        self.unchanged += result.unchanged
         self.rejected += result.rejected
         self.reasons.update(result.reasons)
 
+    def position_us(self) -> int | None:
+        """Everything before it was asked for and stored, and need not be asked for again."""
+        if self.unreadable_us is not None:
+            return self.unreadable_us
+        doubtful = (*self.again, *self.empty)
+        return min(part.start_us for part in doubtful) if doubtful else self.reached_us
+
 
 class Pipeline:
-    """Runs the parts of the registry. A run may be repeated or broken off at any time.
+    """Brings one source's data sets, with the parts of the registry. A run may be repeated or broken off at any time.
 
-    It resumes at the last stored time less a look-back, since sources learn of readings late, and reads on in slices of
-    a UTC day. Slices are loaded in their order, each load after the one before it is durable, so that the last stored
-    time never lies behind a gap; what was stored before is written again and thereby unchanged.
+    A run resumes at the last stored time less a look-back, since sources learn of readings late, and goes on in slices
+    of UTC days. Slices that were empty when others after them were not are asked for twice. The checkpoint is written
+    after what it speaks of is durable, so a crash in between means that a slice is asked for again, and found
+    unchanged. It never speaks for more than the store holds: after a restore of an older copy, or a deletion, the run
+    begins where the store ends.
     """
 
     def __init__(
         self,
+        source: str,
         extractors: Mapping[str, Extractor[Any]],
         transformers: Mapping[str, Transformer[Any, Any]],
         loaders: Mapping[str, Loader[Any]],
+        state: SyncState,
         *,
-        start_us: int,
-        batch_rows: int = BATCH_ROWS,
-        now_us: Callable[[], int] = wall_clock_us,
+        batch_rows: int,
+        delta: bool = True,
     ) -> None:
+        self.source = source
         self._extractors, self._transformers, self._loaders = extractors, transformers, loaders
-        self._start_us, self._batch_rows, self._now_us = start_us, batch_rows, now_us
+        self._state, self._batch_rows, self._delta = state, batch_rows, delta
 
     @property
     def data_sets(self) -> tuple[str, ...]:
@@ -94,99 +108,154 @@ class Pipeline:
         return tuple(self._extractors)
 
     def run(
-        self,
-        user_id: str,
-        data_set: str,
-        *,
-        lookback_us: int = DAY_US,
-        delta: bool = True,
-        stop: threading.Event | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> RunReport:
-        """Bring one person's data set up to now. `delta=False` reads everything from the start again.
+        self, user_id: str, data_set: str, within: TimeRange, *, lookback_us: int, stop: threading.Event | None = None
+    ) -> RunResult:
+        """Bring one person's data set up to the end of `within`; at the first time from its start.
 
-        Raises:
-            PulsebaseError: the source or the store failed; what was loaded stays, and the next run resumes there.
+        Whatever ends the run early, what was loaded stays, and the next run goes on from there.
         """
-        started_us, started = self._now_us(), perf_counter()
-        source = self._extractors[data_set].source
-        stop = stop or threading.Event()
+        started = perf_counter()
+        checkpoint = self._state.checkpoint(user_id, self.source, data_set)
+        run = _Run(user_id, data_set, stop or threading.Event(), checkpoint, within.end_us - RECENT_US)
+        failure: Exception | None = None
         try:
-            interval = self._interval(user_id, data_set, lookback_us, delta)
-            tally = self._run(user_id, data_set, interval, stop, on_progress)
-        except Exception:
-            telemetry.ETL_RUNS.labels(source=source, data_set=data_set, outcome="failed").inc()
-            raise
-        outcome: Literal["done", "stopped"] = "stopped" if stop.is_set() else "done"
-        telemetry.ETL_RUNS.labels(source=source, data_set=data_set, outcome=outcome).inc()
-        return RunReport(
-            source,
-            data_set,
-            user_id,
-            outcome,
-            tally.read,
-            tally.written,
-            tally.rejected,
-            dict(tally.reasons),
-            started_us,
-            perf_counter() - started,
-        )
+            start_us = self._start_us(run, within, lookback_us)
+            self._bring(run, TimeRange(start_us, max(start_us, within.end_us)))
+        except Exception as error:
+            failure = error
+        if failure is None and run.unreadable:
+            failure = run.unreadable[0]
+        report = self._report(run, within.end_us, perf_counter() - started, failure)
+        return RunResult(report, failure)
 
-    def _interval(self, user_id: str, data_set: str, lookback_us: int, delta: bool) -> TimeRange:
-        start_us, now_us = self._start_us, self._now_us()
-        if delta:
-            last_us = self._loaders[data_set].resume_us(user_id, self._extractors[data_set].device_id)
-            if last_us is not None:
-                start_us = max(start_us, last_us - lookback_us)
-        return TimeRange(start_us, max(start_us, now_us))
+    def _start_us(self, run: _Run, within: TimeRange, lookback_us: int) -> int:
+        if not self._delta:
+            return within.start_us
+        checkpoint = run.checkpoint
+        resume_us = checkpoint.last_us if checkpoint.position_us is None else checkpoint.position_us
+        if resume_us is not None and checkpoint.last_us is not None:
+            loader, device_id = self._loaders[run.data_set], self._extractors[run.data_set].device_id
+            stored_us = loader.stored_us(self.source, run.user_id, device_id)
+            if stored_us is None or stored_us < checkpoint.last_us:
+                resume_us = stored_us
+        return within.start_us if resume_us is None else max(within.start_us, resume_us - lookback_us)
 
-    def _run(
-        self,
-        user_id: str,
-        data_set: str,
-        interval: TimeRange,
-        stop: threading.Event,
-        on_progress: Callable[[Progress], None] | None,
-    ) -> _Tally:
-        extractor, transformer = self._extractors[data_set], self._transformers[data_set]
-        tally = _Tally()
-        gathered: list[Any] = []
-        rows = 0
-        for part in slices(interval):
-            if stop.is_set():  # what is gathered and not loaded yet is read again by the next run
-                return tally
-            for page in extractor.extract(user_id, part):
-                gathered.append(transformer.transform(page))
-                rows += len(gathered[-1])
-            if rows and (rows >= self._batch_rows or part.end_us == interval.end_us):
-                result = self._load(user_id, data_set, gathered, stop)
-                if result is None:
-                    return tally
-                tally.add(rows, result)
-                gathered, rows = [], 0
-                if on_progress is not None:
-                    on_progress(Progress(data_set, user_id, interval, part.end_us, tally.written))
-        logger.debug("%s of %s is stored up to %s", data_set, extractor.source, format_us(interval.end_us))
-        return tally
+    def _bring(self, run: _Run, interval: TimeRange) -> None:
+        extractor = self._extractors[run.data_set]
+        for part in slices(interval, extractor.slice_days * DAY_US):
+            if run.stop.is_set():
+                break
+            try:
+                self._gather(run, part)
+            except PulsebaseError:
+                self._load(run)  # what came before the error need not be asked for again
+                raise
+            if run.rows >= self._batch_rows or not run.rows:
+                self._load(run)
+        else:
+            self._look_again(run)
+            self._load(run)
+            if run.unreadable_us is None and not run.stop.is_set():
+                self._save(run, replace(run.checkpoint, position_us=None))
+                logger.debug("%s of %s was brought up to %s", run.data_set, self.source, format_us(interval.end_us))
 
-    def _load(self, user_id: str, data_set: str, rows: list[Any], stop: threading.Event) -> LoadResult | None:
+    def _look_again(self, run: _Run) -> None:
+        for part in tuple(run.again):
+            if not run.stop.is_set():
+                self._gather(run, part)
+        run.again, run.empty = [], []
+
+    def _gather(self, run: _Run, part: TimeRange) -> None:
+        """Ask for a slice; it is gathered whole or not at all."""
+        transformer = self._transformers[run.data_set]
+        try:
+            pages = [transformer.transform(page) for page in self._extractors[run.data_set].extract(run.user_id, part)]
+        except RejectedError as error:
+            run.unreadable.append(error)
+            run.rejected += 1
+            run.reasons[str(error)] += 1
+            if run.unreadable_us is None:
+                run.unreadable_us = part.start_us
+            if len(run.unreadable) >= UNREADABLE_SLICES:
+                raise
+            return
+        rows = sum(map(len, pages))
+        if rows:
+            run.again, run.empty = run.again + run.empty, []
+            run.latest = part
+        elif part.end_us > run.recent_us:
+            # The slice before the first empty one is where the device may have stopped syncing, in its middle.
+            run.empty += [run.latest, part] if run.latest and not run.empty else [part]
+        run.gathered += pages
+        run.rows += rows
+        run.reached_us = max(part.end_us, run.reached_us or 0)
+
+    def _load(self, run: _Run) -> None:
+        """Load what is gathered, then say so in the checkpoint."""
+        last_us = run.checkpoint.last_us
+        if run.rows:
+            result = self._loaded(run)
+            if result is None:
+                return
+            run.add(result)
+            last_us = max((at_us for at_us in (last_us, result.last_us) if at_us is not None), default=None)
+        run.gathered, run.rows = [], 0
+        position_us = run.position_us()
+        if position_us is not None:
+            self._save(run, Checkpoint(last_us, position_us))
+
+    def _loaded(self, run: _Run) -> LoadResult | None:
         """Load, patiently where the store asks for patience. None if it was stopped while waiting."""
-        source = self._extractors[data_set].source
         for attempt in range(1, LOAD_ATTEMPTS + 1):
             try:
-                return self._loaders[data_set].load(source, user_id, rows)
+                return self._loaders[run.data_set].load(self.source, run.user_id, run.gathered)
             except RetryLaterError as error:
                 if attempt == LOAD_ATTEMPTS:
                     raise
-                if stop.wait(error.retry_after_s):
+                if run.stop.wait(error.retry_after_s):
                     return None
         raise AssertionError("unreachable")
 
+    def _save(self, run: _Run, checkpoint: Checkpoint) -> None:
+        if checkpoint != run.checkpoint:
+            self._state.save_checkpoint(run.user_id, self.source, run.data_set, checkpoint)
+            run.checkpoint = checkpoint
 
-def slices(interval: TimeRange) -> Iterator[TimeRange]:
-    """The interval cut at every UTC midnight."""
+    def _report(self, run: _Run, now_us: int, duration_s: float, failure: Exception | None) -> RunReport:
+        outcome: Outcome = "stopped" if run.stop.is_set() else "done"
+        if failure is not None:
+            outcome = "postponed" if isinstance(failure, RetryLaterError) else "failed"
+        labels = {"source": self.source, "data_set": run.data_set}
+        telemetry.ETL_RUNS.labels(**labels, outcome=outcome).inc()
+        telemetry.ETL_RUN_SECONDS.labels(**labels).observe(duration_s)
+        for result, count in (("written", run.written), ("unchanged", run.unchanged), ("rejected", run.rejected)):
+            telemetry.ETL_ROWS.labels(**labels, result=result).inc(count)
+        return RunReport(
+            self.source,
+            run.data_set,
+            run.user_id,
+            outcome,
+            run.read,
+            run.written,
+            run.unchanged,
+            run.rejected,
+            dict(run.reasons),
+            now_us,
+            duration_s,
+            None if failure is None else _in_words(failure),
+        )
+
+
+def _in_words(failure: Exception) -> str:
+    """Our own errors speak for themselves, and hold no secret; others may hold anything, so the log alone has them."""
+    return str(failure) if isinstance(failure, PulsebaseError) else f"a fault of the program: {type(failure).__name__}"
+
+
+def slices(interval: TimeRange, step_us: int = DAY_US) -> Iterator[TimeRange]:
+    """The interval cut at whole steps, counted from the UTC midnight before its start."""
     start_us = interval.start_us
+    first_us = start_us // DAY_US * DAY_US
     while start_us < interval.end_us:
-        end_us = min(interval.end_us, (start_us // DAY_US + 1) * DAY_US)
+        end_us = min(interval.end_us, first_us + ((start_us - first_us) // step_us + 1) * step_us)
         yield TimeRange(start_us, end_us)
         start_us = end_us

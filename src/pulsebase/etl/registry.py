@@ -1,45 +1,58 @@
-"""What the pipeline is put together from: three maps, one entry a data set."""
+"""What the pipeline is put together from: three maps, keyed by data set, then source."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pulsebase.etl.extract.base import Extractor
-from pulsebase.etl.extract.synthetic import SyntheticHeartRateExtractor, SyntheticSummaryExtractor
+from pulsebase.etl.extract.fitbit import FitbitHeartRateExtractor, FitbitSummaryExtractor
+from pulsebase.etl.extract.google import GoogleHeartRateExtractor, GoogleSummaryExtractor
+from pulsebase.etl.extract.synthetic import SyntheticStrapExtractor
 from pulsebase.etl.load import HeartRateLoader, Loader, SummaryLoader
 from pulsebase.etl.transform.base import Transformer
+from pulsebase.etl.transform.fitbit import FitbitHeartRateTransformer, FitbitSummaryTransformer
+from pulsebase.etl.transform.google import GoogleHeartRateTransformer, GoogleSummaryTransformer
 from pulsebase.etl.transform.heart_rate import HeartRateTransformer
-from pulsebase.etl.transform.heart_rate_summary import SummaryTransformer
 from pulsebase.ingest import Ingestor, ReadingRules
-from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.stores.contract import Reader, Registry
 
 HEART_RATE = "heart_rate"
 HEART_RATE_SUMMARY = "heart_rate_summary"
 
+#: Ask the source; each page is what it said about a stretch of time. Each is made of what it asks: the clients of
+#: people, or the synthetic people themselves.
+extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
+    HEART_RATE: {
+        "fitbit": FitbitHeartRateExtractor,
+        "google": GoogleHeartRateExtractor,
+        "synthetic": SyntheticStrapExtractor,
+    },
+    HEART_RATE_SUMMARY: {
+        "fitbit": FitbitSummaryExtractor,
+        "google": GoogleSummaryExtractor,
+    },
+}
 
-def extractors(people: Sequence[SyntheticPerson]) -> Mapping[str, Extractor[Any]]:
-    """Ask the source; each page is what it said about a stretch of time."""
-    return {
-        HEART_RATE: SyntheticHeartRateExtractor(people),
-        HEART_RATE_SUMMARY: SyntheticSummaryExtractor(people),
-    }
-
-
-def transformers() -> Mapping[str, Transformer[Any, Any]]:
-    """Turn a page into rows of ours; pure."""
-    return {
-        HEART_RATE: HeartRateTransformer(),
-        HEART_RATE_SUMMARY: SummaryTransformer(),
-    }
+#: Turn a page into rows of ours; pure.
+transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
+    HEART_RATE: {
+        "fitbit": FitbitHeartRateTransformer(),
+        "google": GoogleHeartRateTransformer(),
+        "synthetic": HeartRateTransformer(),
+    },
+    HEART_RATE_SUMMARY: {
+        "fitbit": FitbitSummaryTransformer(),
+        "google": GoogleSummaryTransformer(),
+    },
+}
 
 
 def loaders(
-    ingestor: Ingestor, reader: Reader, registry: Registry, rules: ReadingRules | None = None
+    ingestor: Ingestor, reader: Reader, registry: Registry, rules: ReadingRules | None = None, *, upsert: bool = True
 ) -> Mapping[str, Loader[Any]]:
-    """Check and store the rows, and say up to where they are stored."""
+    """Check and store the rows, whatever source they are of."""
     return {
-        HEART_RATE: HeartRateLoader(ingestor, reader, rules or ReadingRules()),
-        HEART_RATE_SUMMARY: SummaryLoader(registry, reader),
+        HEART_RATE: HeartRateLoader(ingestor, reader, rules or ReadingRules(), upsert=upsert),
+        HEART_RATE_SUMMARY: SummaryLoader(registry, reader, upsert=upsert),
     }

@@ -1,57 +1,55 @@
-"""Runs the pipeline again and again, so that what is stored keeps up with now."""
+"""Runs everybody's synchronisation when it is due."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from time import monotonic
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-from pulsebase.etl.pipeline import Pipeline, Progress, RunReport
-from pulsebase.model.errors import PulsebaseError
-from pulsebase.model.timerange import DAY_US
+from pulsebase.etl.schedule import Schedule
+from pulsebase.etl.state import Connection, RunReport
+from pulsebase.etl.sync import Synchronizer
+from pulsebase.model.timerange import SECOND_US
 
 logger = logging.getLogger(__name__)
 
+#: People and sources that are brought at the same time.
+WORKERS = 4
+#: New connections and moved clocks are noticed within this.
+_LOOK_S = 1.0
+
 
 class Scheduler:
-    """One thread that runs every data set of every person every `every_s` seconds.
+    """One thread that looks who is due, and a few that do the work.
 
-    Every `lookback_every_s` seconds, the first time included, a run looks back `lookback_us` for what the source
-    learned late; those between resume at the last stored time, so that the live end does not rewrite a day each time.
-    A run that fails is logged and tried again the next time, and keeps nobody else's from running.
+    Who was never brought is due at once; later the schedule decides, from the beginning of the last run that went
+    through: a run that was missed while nothing ran here is due at once, and once. A source that asked for patience, or
+    failed, is due when its time is over. Whoever needs to connect again is not due at all.
     """
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        user_ids: Sequence[str],
-        *,
-        every_s: float = 10.0,
-        lookback_us: int = DAY_US,
-        lookback_every_s: float = 3_600.0,
-        on_progress: Callable[[Progress], None] | None = None,
-        on_report: Callable[[RunReport], None] | None = None,
-    ) -> None:
-        self._pipeline, self._user_ids = pipeline, tuple(user_ids)
-        self._every_s, self._lookback_us, self._lookback_every_s = every_s, lookback_us, lookback_every_s
-        self._on_progress, self._on_report = on_progress, on_report
-        self._looked_back: dict[tuple[str, str], float] = {}
-        self._last: dict[tuple[str, str], RunReport] = {}
-        self._stop = threading.Event()
-        self._caught_up = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulsebase-etl", daemon=True)
+    def __init__(self, sync: Synchronizer, schedule: Schedule) -> None:
+        self._sync, self._schedule = sync, schedule
+        self._stop, self._caught_up, self._look = threading.Event(), threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._running: set[tuple[str, str]] = set()
+        self._done: set[tuple[str, str]] = set()
+        self._next: dict[tuple[str, str], tuple[int, int]] = {}
+        self._thread = threading.Thread(target=self._run, name="pulsebase-schedule", daemon=True)
 
     def start(self) -> None:
-        """Begin, with a first round at once."""
+        """Begin, with those who are due at once."""
         self._thread.start()
+        self._sync.schedule = self._thread
 
     def close(self) -> None:
-        """Stop after the load that runs, if any, and wait for it. Twice is once."""
+        """Stop after the loads that run, if any, and wait for them. Twice is once."""
         self._stop.set()
+        self._look.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._sync.schedule = None
 
     def __enter__(self) -> Scheduler:
         self.start()
@@ -63,46 +61,66 @@ class Scheduler:
         self.close()
 
     def wait_caught_up(self, timeout_s: float | None = None) -> bool:
-        """Wait until a first round has gone through without a failure; False if that took longer."""
+        """Wait until everybody has been brought once since the start; False if that took longer."""
         return self._caught_up.wait(timeout_s)
 
-    def last_reports(self) -> list[RunReport]:
-        """The last finished run of each person and data set."""
-        return list(self._last.copy().values())
+    def due_us(self, connection: Connection) -> int | None:
+        """When the connection is due; None for not before the person connects again."""
+        if connection.needs_person:
+            return None
+        if connection.due_us is not None:
+            return connection.due_us
+        if connection.succeeded_us is None:
+            return connection.connected_us
+        key = (connection.user_id, connection.source)
+        after_us, due_us = self._next.get(key, (None, 0))
+        if after_us != connection.succeeded_us:  # the zone is looked up once a run, not at every look
+            due_us = self._schedule.next_us(connection.succeeded_us, self._sync.zone_of(connection.user_id))
+            self._next[key] = connection.succeeded_us, due_us
+        return due_us
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            began = monotonic()
-            # No short-circuit: one person's failure keeps nobody else's data from coming.
-            done = [self._run_one(user, data_set) for user in self._user_ids for data_set in self._pipeline.data_sets]
-            if all(done):
-                self._caught_up.set()
-            self._stop.wait(max(0.0, self._every_s - (monotonic() - began)))
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="pulsebase-etl") as workers:
+            while not self._stop.is_set():
+                self._look.clear()
+                wait_s = _LOOK_S
+                try:
+                    wait_s = self._start_due(workers)
+                except Exception:  # whatever it is, everybody's next day depends on this thread
+                    logger.exception("looking who is due failed")
+                self._look.wait(wait_s)
 
-    def _run_one(self, user_id: str, data_set: str) -> bool:
-        if self._stop.is_set():
-            return False
-        key, now = (user_id, data_set), monotonic()
-        looks_back = now - self._looked_back.get(key, float("-inf")) >= self._lookback_every_s
+    def _start_due(self, workers: ThreadPoolExecutor) -> float:
+        """Start who is due; the seconds until somebody else is, or until it is time to look again."""
+        now_us, wait_us = self._sync.now_us(), int(_LOOK_S * SECOND_US)
+        due = {(each.user_id, each.source): self.due_us(each) for each in self._sync.connections()}
+        waiting = sorted((due_us, key) for key, due_us in due.items() if due_us is not None)
+        for due_us, key in waiting:  # who has waited longest is first
+            with self._lock:
+                if key in self._running or len(self._running) >= WORKERS:
+                    continue
+                if due_us > now_us:
+                    wait_us = min(wait_us, due_us - now_us)
+                    break
+                self._running.add(key)
+            workers.submit(self._bring, *key)
+        with self._lock:
+            if due.keys() <= self._done:
+                self._caught_up.set()
+        return wait_us / SECOND_US
+
+    def _bring(self, user_id: str, source: str) -> None:
+        reports: Sequence[RunReport] = ()
         try:
-            report = self._pipeline.run(
-                user_id,
-                data_set,
-                lookback_us=self._lookback_us if looks_back else 0,
-                stop=self._stop,
-                on_progress=self._on_progress,
-            )
-        except PulsebaseError as error:
-            logger.warning("a run of %s failed and will be tried again: %s", data_set, error)
-            return False
+            reports = self._sync.run(user_id, source, self._stop)
+            if reports and all(report.outcome == "done" for report in reports):
+                with self._lock:
+                    self._done.add((user_id, source))
         except Exception:
-            logger.exception("a run of %s failed and will be tried again", data_set)
-            return False
-        if report.outcome == "stopped":
-            return False
-        if looks_back:
-            self._looked_back[key] = now
-        self._last[key] = report
-        if self._on_report is not None:
-            self._on_report(report)
-        return True
+            logger.exception("a run of %s failed and will be tried again", source)
+        finally:
+            if not reports:  # nothing was noted, so it is due still: another process has it, or the state failed
+                self._stop.wait(_LOOK_S)
+            with self._lock:
+                self._running.discard((user_id, source))
+            self._look.set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,14 @@ class StoreUnavailableError(RetryLaterError):
     """The store cannot take the request now (disk full, shutting down); nothing of it was accepted."""
 
 
+class SourceUnavailableError(RetryLaterError):
+    """A source of readings cannot answer now: its limit is reached, it fails, or nothing answers there."""
+
+
+class SourceForbiddenError(SourceUnavailableError):
+    """A source says that we may not, which may be a mistake of its own or last; asked again after longer and longer."""
+
+
 # --- reject: the request itself must change ------------------------------------------------------------------------
 
 
@@ -57,13 +66,17 @@ class RejectedError(PulsebaseError):
         self.errors = tuple(errors)
 
     @classmethod
-    def of(cls, field: str, reason: str) -> RejectedError:
+    def of(cls, field: str, reason: str) -> Self:
         """A rejection that names one field."""
         return cls([FieldError(field, reason)])
 
 
 class TooManyRowsError(RejectedError):
     """The answer would be longer than the row limit."""
+
+
+class UnreadableAnswerError(RejectedError):
+    """A source's answer is not what its documentation says; nothing of that answer was kept."""
 
 
 class QueryTimeoutError(PulsebaseError):
@@ -87,6 +100,10 @@ class StopError(PulsebaseError):
 
 class SettingsError(StopError):
     """A setting is wrong."""
+
+
+class ReconnectError(StopError):
+    """A source does not know us any more, or did not give what is needed: the person has to connect again."""
 
 
 class StoreLockedError(StopError):

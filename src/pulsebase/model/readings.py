@@ -96,6 +96,17 @@ class ReadingBatch:
     def __len__(self) -> int:
         return len(self.times_us)
 
+    def take(self, rows: npt.NDArray[np.intp]) -> ReadingBatch:
+        """The rows at these places."""
+        return ReadingBatch(
+            self.users.take(rows),
+            self.devices.take(rows),
+            self.times_us[rows],
+            self.values[rows],
+            self.confidences[rows],
+            self.origin,
+        )
+
     @property
     def table(self) -> pa.Table:
         """The batch as an Arrow table of `READING_SCHEMA`."""

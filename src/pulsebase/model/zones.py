@@ -36,14 +36,17 @@ def fitbit_zones(max_heart_rate: int, resting_heart_rate: float = 0) -> tuple[He
     return tuple(HeartRateZone(name, low, high) for (name, _), low, high in zip(_ZONES, starts, ends, strict=True))
 
 
-def zone_minutes(means: npt.NDArray[np.float64], zones: Sequence[HeartRateZone]) -> tuple[HeartRateZone, ...]:
-    """The zones with their minutes, as Fitbit counts them: the mean of each minute, rounded half up, then classified.
+def zone_of(means: npt.NDArray[np.float64], zones: Sequence[HeartRateZone]) -> npt.NDArray[np.intp]:
+    """The place of each minute's zone, as Fitbit counts them: the mean of the minute, rounded half up, then classified.
 
     Confidence 0 was left out of `means`. The lowest and highest zone take what lies beyond them too.
     """
-    rounded = np.floor(means + 0.5)
-    places = np.searchsorted([zone.min_bpm or 0 for zone in zones[1:]], rounded, side="right")
-    counts = np.bincount(places, minlength=len(zones))
+    return np.searchsorted([zone.min_bpm or 0 for zone in zones[1:]], np.floor(means + 0.5), side="right")
+
+
+def zone_minutes(means: npt.NDArray[np.float64], zones: Sequence[HeartRateZone]) -> tuple[HeartRateZone, ...]:
+    """The zones with their minutes, see `zone_of`."""
+    counts = np.bincount(zone_of(means, zones), minlength=len(zones))
     return tuple(
         HeartRateZone(zone.name, zone.min_bpm, zone.max_bpm, int(count))
         for zone, count in zip(zones, counts, strict=True)

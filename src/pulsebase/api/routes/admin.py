@@ -40,14 +40,15 @@ from pulsebase.stores.contract import Embedded
 _BLOCK_LIMIT_BYTES = 256 << 20
 
 
-def _owner_only(request: Request) -> None:
+def owner_only(request: Request) -> None:
+    """Let nobody in but the owner, who comes by the socket."""
     if not came_by_socket(request.scope):
         raise ProblemError("not-found", "there is no such route")
 
 
 def router(services: Services, people: People) -> APIRouter:
     """Under `/v1/admin`; unknown to anybody who does not come by the socket."""
-    routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(_owner_only)])
+    routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
 
     @routes.post("/check", response_model=CheckResult)
     def check(_: Annotated[NoParameters, Query()]) -> Response:

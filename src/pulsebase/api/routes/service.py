@@ -40,6 +40,8 @@ def router(services: Services) -> APIRouter:
     def health(_: Annotated[NoParameters, Query()]) -> Response:
         """200 when every part works, else 503; `checks` says which does not."""
         checks = {"store": _store_state(services), "ingest": "ok" if services.ingestor.alive else "stopped"}
+        if services.sync.schedule is not None:
+            checks["schedule"] = "ok" if services.sync.schedule.is_alive() else "stopped"
         healthy = all(state == "ok" for state in checks.values())
         body = {"status": "healthy" if healthy else "unhealthy", "service": SERVICE_NAME, "checks": checks}
         return Response(msgspec.json.encode(body), 200 if healthy else 503, media_type=JSON)
@@ -48,6 +50,7 @@ def router(services: Services) -> APIRouter:
     def metrics(_: Annotated[NoParameters, Query()]) -> Response:
         """Metrics in the Prometheus text format."""
         services.store.statistics()  # brings the store's gauges up to date
+        services.sync.measure()
         return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     return routes

@@ -77,7 +77,7 @@ def router(services: Services, people: People) -> APIRouter:
 
     @routes.delete("/users/{user_id}", response_model=RemovedUser)
     def remove_user(user_id: UserId, _: Nothing) -> Response:
-        """Remove the person with their readings, priorities and summaries."""
+        """Remove the person with their connections, readings, priorities and summaries."""
         deleted = people.remove(user_id)
         telemetry.INGEST_DELETED.inc(deleted)
         return Response(msgspec.json.encode({"deleted_readings": deleted}), media_type=JSON)

@@ -1,0 +1,127 @@
+"""Sources, connections and runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pulsebase.api.schemas.common import Identifier, Parameters
+
+SourceName = Annotated[str, Field(min_length=1, max_length=32, description="`fitbit` or `google`.")]
+
+
+class AuthorizeParameters(Parameters):
+    """`GET /sources/{source}/authorize`."""
+
+    user_id: Identifier
+
+
+class CallbackParameters(BaseModel):
+    """`GET /sources/{source}/callback`. Sources add parameters of their own, so unknown ones are let through."""
+
+    state: str = Field(max_length=256)
+    code: str | None = Field(None, max_length=4096)
+    error: str | None = Field(None, max_length=256, description="Why the source or the person said no.")
+
+
+class RunsParameters(Parameters):
+    """`GET /etl/runs`."""
+
+    user_id: Identifier | None = None
+    source: SourceName | None = None
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: int | None = Field(None, ge=1)
+
+
+class BeginConnection(BaseModel):
+    """`POST /admin/sources/{source}/authorize`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Identifier
+    redirect_uri: str = Field(
+        max_length=256, pattern=r"^http://127\.0\.0\.1:\d+/", description="The command's listener."
+    )
+
+
+class Begun(BaseModel):
+    """Where the person says yes, and the state that comes back."""
+
+    url: str
+    state: str
+
+
+class FinishConnection(BaseModel):
+    """`POST /admin/sources/{source}/callback`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: str = Field(max_length=256)
+    code: str | None = Field(None, max_length=4096)
+    error: str | None = Field(None, max_length=256)
+
+
+class RunNow(BaseModel):
+    """`POST /admin/etl/runs`: everybody, or this person or source alone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Identifier | None = None
+    source: SourceName | None = None
+
+
+class ConnectionEntry(BaseModel):
+    """A connection and how it is. `problem` says what is wrong and what a person can do."""
+
+    model_config = ConfigDict(title="Connection")
+
+    user_id: str
+    source: str
+    state: Literal["new", "ok", "waiting", "needs-person"]
+    account: str | None
+    connected: str
+    last_reading: str | None
+    last_run: str | None
+    next_try: str | None
+    problem: str | None
+
+
+class ConnectionList(BaseModel):
+    """Connections by person and source."""
+
+    data: list[ConnectionEntry]
+    next_cursor: None = None
+
+
+class Disconnected(BaseModel):
+    """The connection is gone."""
+
+    disconnected: Literal[True]
+
+
+class RunEntry(BaseModel):
+    """A run of the pipeline: `read` rows came, of which so many were written, unchanged or rejected."""
+
+    model_config = ConfigDict(title="Run")
+
+    id: int | None
+    user_id: str
+    source: str
+    data_set: str
+    outcome: Literal["done", "stopped", "postponed", "failed"]
+    started: str
+    duration_s: float
+    read: int
+    written: int
+    unchanged: int
+    rejected: int
+    reasons: dict[str, int]
+    error: str | None
+
+
+class RunList(BaseModel):
+    """A page of runs."""
+
+    data: list[RunEntry]
+    next_cursor: int | None

@@ -1,0 +1,198 @@
+"""Connecting people to sources, and taking the connection back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from pulsebase.etl.state import Connection, SyncState
+from pulsebase.etl.sync import RUN_LOCK
+from pulsebase.model.errors import PulsebaseError, RejectedError, RetryLaterError, SourceUnavailableError
+from pulsebase.model.timerange import MINUTE_US, SECOND_US, zone_named
+from pulsebase.model.users import User
+from pulsebase.sources.cloud import Account
+from pulsebase.sources.locks import FolderLocks
+from pulsebase.sources.oauth import OAuthClient
+from pulsebase.sources.sealed import SealedFolder
+from pulsebase.sources.tokens import Tokens
+from pulsebase.stores.contract import Reader, Registry
+
+logger = logging.getLogger(__name__)
+
+#: Whoever connects a person, or forgets them, holds it.
+_CONNECT_LOCK = "connect"
+#: How long a person may take to say yes.
+CONSENT_US = 10 * MINUTE_US
+#: Consents that may be under way at once: anybody who reaches the server can begin one.
+CONSENTS_LIMIT = 1_000
+
+
+class Cloud(Protocol):
+    """A source that people connect to."""
+
+    oauth: OAuthClient
+
+    def client(self, user_id: str, tokens: Tokens) -> Any:
+        """A client for one person, with limits of its own."""
+
+    def describe(self, client: Any) -> Account:
+        """Who the person's tokens speak for."""
+
+    def close(self) -> None:
+        """Let go of the connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An authorization that waits for its person: where they say yes, and the state that comes back."""
+
+    url: str
+    state: str
+
+
+class Connections:
+    """The connections of everybody to the clouds, and the clients that use them.
+
+    `missing` says why a source is not configured, by its name.
+    """
+
+    def __init__(
+        self,
+        clouds: Mapping[str, Cloud],
+        *,
+        missing: Mapping[str, str],
+        tokens: Tokens,
+        pending: SealedFolder,
+        state: SyncState,
+        locks: FolderLocks,
+        people: tuple[Reader, Registry],
+        now_us: Callable[[], int],
+    ) -> None:
+        self._clouds, self._missing, self._tokens, self._pending = clouds, missing, tokens, pending
+        self._state, self._locks, self._now_us = state, locks, now_us
+        self._reader, self._registry = people
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def client_of(self, source: str, user_id: str) -> Any:
+        """The person's client, the same one each time, so that it knows what is left of the limits."""
+        key = (source, user_id)
+        if key not in self._clients:
+            self._clients[key] = self._clouds[source].client(user_id, self._tokens)
+        return self._clients[key]
+
+    def begin(self, user_id: str, source: str, redirect_uri: str) -> Begun:
+        """Where the person says yes. The state in it is good once, for a while, for this person alone.
+
+        Raises:
+            RejectedError: there is no such source, or it is not configured.
+            RetryLaterError: too many people are at it.
+        """
+        oauth = self._cloud(source).oauth
+        state, verifier = secrets.token_urlsafe(32), oauth.new_verifier()
+        expires_us = self._now_us() + CONSENT_US
+        self._pending.remove_older((self._now_us() - CONSENT_US) / SECOND_US)
+        if len(self._pending) >= CONSENTS_LIMIT:
+            raise RetryLaterError("too many consents are under way", CONSENT_US // SECOND_US)
+        self._pending.replace(json.dumps([user_id, verifier, redirect_uri, expires_us]).encode(), source, state)
+        return Begun(oauth.authorization_url(state, verifier, redirect_uri), state)
+
+    def finish(self, source: str, state: str, code: str | None, error: str | None) -> Connection:
+        """Make the connection with what came back from the source. The person comes into being if they were not known.
+
+        Raises:
+            RejectedError: the state is unknown, used or expired; the person said no; or the source refuses the code.
+            SourceUnavailableError: the source cannot answer now; the person has to begin again.
+        """
+        cloud = self._cloud(source)
+        kept = self._pending.take(source, state)
+        if kept is None:
+            raise RejectedError.of("state", "is unknown, was used before, or is too old; begin again")
+        user_id, verifier, redirect_uri, expires_us = json.loads(kept)
+        if expires_us <= self._now_us():
+            raise RejectedError.of("state", "is too old; begin again")
+        if error is not None or not code:
+            raise RejectedError.of("code", "did not come: the source or the person said no")
+        pair = cloud.oauth.exchange(code, verifier, redirect_uri)
+        with self._locks.held(_CONNECT_LOCK, user_id):
+            self._tokens.keep(user_id, source, pair)
+            self._clients.pop((source, user_id), None)
+            account = self._described(cloud, source, user_id)
+            self._note_person(user_id, account.time_zone)
+            self._state.connect(user_id, source, pair.account or account.account, self._now_us())
+            connection = self._state.connection(user_id, source)
+        assert connection is not None
+        return connection
+
+    def disconnect(self, user_id: str, source: str) -> bool:
+        """Revoke the tokens as far as the source can be reached, and forget them; whether there was a connection."""
+        connection = self._state.connection(user_id, source)
+        self._state.disconnect(user_id, source)
+        self._clients.pop((source, user_id), None)
+        pair = self._tokens.remove(user_id, source)
+        if pair is not None and source in self._clouds:
+            try:
+                self._clouds[source].oauth.revoke(pair)
+            except PulsebaseError:
+                logger.warning("the tokens of a connection to %s are forgotten; it could not be told so", source)
+        return connection is not None or pair is not None
+
+    @contextlib.contextmanager
+    def forgotten(self, user_id: str) -> Iterator[None]:
+        """Disconnect the person everywhere and forget tokens, checkpoints and records of runs; then, during the block,
+        nothing is brought for them and nobody connects them.
+
+        A run under way ends at its next question, for want of tokens, and is waited for. Doing it again finishes what a
+        crash left undone.
+        """
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._locks.held(_CONNECT_LOCK, user_id))
+            sources = sorted({*self._clouds, *self._missing, *(each.source for each in self.of(user_id))})
+            for source in sources:
+                self.disconnect(user_id, source)
+            for source in sources:
+                held.enter_context(self._locks.held(RUN_LOCK, user_id, source))
+            self._state.forget(user_id)  # a run that just ended has noted how it went
+            yield
+
+    def of(self, user_id: str) -> Sequence[Connection]:
+        """The person's connections."""
+        return self._state.connections(user_id)
+
+    def close(self) -> None:
+        """Let go of the clouds."""
+        for cloud in self._clouds.values():
+            cloud.close()
+
+    def _cloud(self, source: str) -> Cloud:
+        if source in self._clouds:
+            return self._clouds[source]
+        if source in self._missing:
+            raise RejectedError.of("source", f"is not configured: {self._missing[source]}")
+        raise RejectedError.of("source", f"must be {' or '.join(sorted({*self._clouds, *self._missing}))}")
+
+    def _described(self, cloud: Cloud, source: str, user_id: str) -> Account:
+        """Who it is. Tokens that are good are not given up because the source is busy now."""
+        try:
+            return cloud.describe(self.client_of(source, user_id))
+        except SourceUnavailableError as error:
+            logger.warning("%s did not say who was connected: %s", source, error)
+            return Account()
+
+    def _note_person(self, user_id: str, time_zone: str | None) -> None:
+        """The person exists from now on; a zone they set themselves stays."""
+        known = self._reader.user(user_id)
+        zone = time_zone
+        if zone is not None:
+            try:
+                zone_named(zone)
+            except RejectedError:
+                zone = None
+        if known is None:
+            self._registry.put_user(User(user_id, time_zone=zone))
+        elif known.time_zone is None and zone is not None:
+            self._registry.put_user(replace(known, time_zone=zone))

@@ -1,0 +1,296 @@
+"""What synchronisation remembers between runs: connections and how they are, checkpoints, records of runs.
+
+It is kept apart from readings: whichever store is used, and however many processes share it, these few rows need the
+same small promises, which `SyncState` states. Tokens are not here, see `sources.tokens`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pulsebase.model.errors import StopError
+
+#: Records of runs that are kept; the oldest go.
+RUNS_KEPT = 20_000
+_VERSION = 1
+_BUSY_S = 30.0
+
+Outcome = Literal["done", "stopped", "postponed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A person's connection to a source, and how it is. Times in microseconds UTC.
+
+    Attributes:
+        account: the source's own id of the person, where it says one.
+        tried_us: when the last run began.
+        succeeded_us: when the last run that went through began.
+        due_us: not before this: the source asked for patience, or faults made us back off.
+        failures: runs in a row that failed.
+        problem: what is wrong, in words a person can act on.
+        needs_person: nothing is tried until the person connects again.
+    """
+
+    user_id: str
+    source: str
+    account: str | None
+    connected_us: int
+    tried_us: int | None = None
+    succeeded_us: int | None = None
+    due_us: int | None = None
+    failures: int = 0
+    problem: str | None = None
+    needs_person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a person's data set was brought from a source. Times in microseconds UTC.
+
+    Attributes:
+        last_us: the time of the last row that was stored.
+        position_us: while a pass over a long range is under way: everything before it was asked for and stored.
+    """
+
+    last_us: int | None = None
+    position_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run. `reasons` counts the refusals (`field: reason`); `started_us` is in microseconds UTC.
+
+    `read` is what came, `written` what was new or changed, `unchanged` what the store had already. `error` says why a
+    run was postponed or failed.
+    """
+
+    source: str
+    data_set: str
+    user_id: str
+    outcome: Outcome
+    read: int
+    written: int
+    unchanged: int
+    rejected: int
+    reasons: Mapping[str, int]
+    started_us: int
+    duration_s: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A kept run and its number; later runs have higher ones."""
+
+    number: int
+    run: RunReport
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs are asked for: those with a number below `before`, the newest first."""
+
+    user_id: str | None = None
+    source: str | None = None
+    before: int | None = None
+    limit: int = 100
+
+
+class SyncState(Protocol):
+    """Every method may be called from any thread; what it changed is on the disk when it returns."""
+
+    def connections(self, user_id: str | None = None) -> Sequence[Connection]:
+        """Everybody's connections, or one person's, by person and source."""
+
+    def connection(self, user_id: str, source: str) -> Connection | None:
+        """A person's connection to a source, or None."""
+
+    def connect(self, user_id: str, source: str, account: str | None, now_us: int) -> None:
+        """Make the connection, or renew it. Checkpoints of another account are forgotten."""
+
+    def update(self, connection: Connection) -> None:
+        """Note how the connection is; one that is gone meanwhile stays gone."""
+
+    def disconnect(self, user_id: str, source: str) -> None:
+        """Remove the connection. Its checkpoints stay, for the same account to go on."""
+
+    def forget(self, user_id: str) -> None:
+        """Remove all that is known of the person, records of runs included."""
+
+    def checkpoint(self, user_id: str, source: str, data_set: str) -> Checkpoint:
+        """The data set's checkpoint; an empty one if there is none."""
+
+    def save_checkpoint(self, user_id: str, source: str, data_set: str, checkpoint: Checkpoint) -> None:
+        """Keep the checkpoint in place of the one before."""
+
+    def add_run(self, run: RunReport) -> None:
+        """Keep the record of a run."""
+
+    def runs(self, wanted: RunFilter) -> Sequence[RunRecord]:
+        """Records of runs, the newest first."""
+
+    def close(self) -> None:
+        """Let go of every file."""
+
+
+_SCHEMA = """
+CREATE TABLE connections (
+    user_id TEXT NOT NULL, source TEXT NOT NULL, account TEXT, connected_us INTEGER NOT NULL, tried_us INTEGER,
+    succeeded_us INTEGER, due_us INTEGER, failures INTEGER NOT NULL, problem TEXT, needs_person INTEGER NOT NULL,
+    PRIMARY KEY (user_id, source)
+) WITHOUT ROWID;
+CREATE TABLE checkpoints (
+    user_id TEXT NOT NULL, source TEXT NOT NULL, data_set TEXT NOT NULL, account TEXT, last_us INTEGER,
+    position_us INTEGER, PRIMARY KEY (user_id, source, data_set)
+) WITHOUT ROWID;
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, data_set TEXT NOT NULL, user_id TEXT NOT NULL,
+    outcome TEXT NOT NULL, read INTEGER NOT NULL, written INTEGER NOT NULL, unchanged INTEGER NOT NULL,
+    rejected INTEGER NOT NULL, reasons TEXT NOT NULL, started_us INTEGER NOT NULL, duration_s REAL NOT NULL, error TEXT
+);
+CREATE INDEX runs_of_people ON runs (user_id, number);
+"""
+_RUN = "source, data_set, user_id, outcome, read, written, unchanged, rejected, reasons, started_us, duration_s, error"
+_CONNECTION = "user_id, source, account, connected_us, tried_us, succeeded_us, due_us, failures, problem, needs_person"
+
+
+@dataclass(slots=True)
+class SqliteSyncState:
+    """The state in a SQLite file, which processes of one machine may share. Every change is flushed."""
+
+    path: Path
+    _connection: sqlite3.Connection = field(init=False)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # it names people
+            self._connection = sqlite3.connect(
+                self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._migrate()
+        except (OSError, sqlite3.Error) as error:
+            raise StopError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
+
+    def connections(self, user_id: str | None = None) -> Sequence[Connection]:
+        where, values = ("WHERE user_id = ?", (user_id,)) if user_id is not None else ("", ())
+        rows = self._rows(f"SELECT {_CONNECTION} FROM connections {where} ORDER BY user_id, source", *values)
+        names = _CONNECTION.split(", ")
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        return [Connection(**each | {"needs_person": bool(each["needs_person"])}) for each in found]
+
+    def connection(self, user_id: str, source: str) -> Connection | None:
+        found = [each for each in self.connections(user_id) if each.source == source]
+        return found[0] if found else None
+
+    def connect(self, user_id: str, source: str, account: str | None, now_us: int) -> None:
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "DELETE FROM checkpoints WHERE user_id = ? AND source = ? AND account IS NOT ?",
+                (user_id, source, account),
+            )
+            self._connection.execute(
+                f"INSERT OR REPLACE INTO connections ({_CONNECTION}) VALUES (?, ?, ?, ?, NULL, NULL, NULL, 0, NULL, 0)",
+                (user_id, source, account, now_us),
+            )
+
+    def update(self, connection: Connection) -> None:
+        self._change(
+            "UPDATE connections SET tried_us = ?, succeeded_us = ?, due_us = ?, failures = ?, problem = ?, "
+            "needs_person = ? WHERE user_id = ? AND source = ? AND connected_us = ?",
+            connection.tried_us,
+            connection.succeeded_us,
+            connection.due_us,
+            connection.failures,
+            connection.problem,
+            connection.needs_person,
+            connection.user_id,
+            connection.source,
+            connection.connected_us,  # a run that began before the person connected anew says nothing of that
+        )
+
+    def disconnect(self, user_id: str, source: str) -> None:
+        self._change("DELETE FROM connections WHERE user_id = ? AND source = ?", user_id, source)
+
+    def forget(self, user_id: str) -> None:
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for table in ("connections", "checkpoints", "runs"):
+                self._connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,))
+
+    def checkpoint(self, user_id: str, source: str, data_set: str) -> Checkpoint:
+        rows = self._rows(
+            "SELECT last_us, position_us FROM checkpoints WHERE user_id = ? AND source = ? AND data_set = ?",
+            user_id,
+            source,
+            data_set,
+        )
+        return Checkpoint(*rows[0]) if rows else Checkpoint()
+
+    def save_checkpoint(self, user_id: str, source: str, data_set: str, checkpoint: Checkpoint) -> None:
+        self._change(
+            "INSERT OR REPLACE INTO checkpoints (user_id, source, data_set, account, last_us, position_us) VALUES "
+            "(?1, ?2, ?3, (SELECT account FROM connections WHERE user_id = ?1 AND source = ?2), ?4, ?5)",
+            user_id,
+            source,
+            data_set,
+            checkpoint.last_us,
+            checkpoint.position_us,
+        )
+
+    def add_run(self, run: RunReport) -> None:
+        values = [getattr(run, name) for name in _RUN.split(", ")]
+        values[8] = json.dumps(dict(run.reasons), ensure_ascii=False)
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(f"INSERT INTO runs ({_RUN}) VALUES ({', '.join('?' * len(values))})", values)
+            self._connection.execute(
+                "DELETE FROM runs WHERE number <= (SELECT max(number) FROM runs) - ?", (RUNS_KEPT,)
+            )
+
+    def runs(self, wanted: RunFilter) -> Sequence[RunRecord]:
+        rows = self._rows(
+            f"SELECT number, {_RUN} FROM runs WHERE (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR source = ?2) "
+            "AND (?3 IS NULL OR number < ?3) ORDER BY number DESC LIMIT ?4",
+            wanted.user_id,
+            wanted.source,
+            wanted.before,
+            wanted.limit,
+        )
+        names = _RUN.split(", ")
+        found = [(number, dict(zip(names, values, strict=True))) for number, *values in rows]
+        return [RunRecord(number, RunReport(**run | {"reasons": json.loads(run["reasons"])})) for number, run in found]
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()
+
+    def _change(self, statement: str, *values: Any) -> None:
+        with self._lock:
+            self._connection.execute(statement, values)
+
+    def _migrate(self) -> None:
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")  # two processes may open a new file at once
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise StopError(f"{self.path} was written by a newer version of the program")
+            if version < _VERSION:
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {_VERSION}")

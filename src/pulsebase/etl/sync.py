@@ -1,0 +1,165 @@
+"""Synchronisation: one person and source at a time, with everything about it noted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from pulsebase import telemetry
+from pulsebase.etl.pipeline import Pipeline, RunResult
+from pulsebase.etl.registry import HEART_RATE
+from pulsebase.etl.state import Connection, RunReport, SyncState
+from pulsebase.model.errors import PulsebaseError, ReconnectError, RetryLaterError, SourceForbiddenError, StopError
+from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange, format_us, to_us
+from pulsebase.sources.locks import FolderLocks
+
+logger = logging.getLogger(__name__)
+
+#: The lock of a person's runs from a source: this, the person, the source.
+RUN_LOCK = "run"
+#: How far back a first run goes where no start date is set.
+FIRST_DAYS = 365
+#: How long to stay away after a fault, doubling with each in a row; and after refusals, which last.
+_FAULT_S = (300, 6 * 3_600)
+_FORBIDDEN_S = (3_600, 24 * 3_600)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """What is brought. Days are the person's civil days, both included; None: a year back, up to now.
+
+    `user_id`: this person alone.
+    """
+
+    first_day: date | None = None
+    last_day: date | None = None
+    lookback_us: int = DAY_US
+    user_id: str | None = None
+
+
+class Synchronizer:
+    """Runs the pipelines of the sources for connected people, each person and source once at a time on this machine.
+
+    What a run came to, and what is wrong with a connection, is noted; somebody else's trouble is nobody's delay.
+    `schedule` is the thread that runs them when they are due, while there is one here.
+    """
+
+    def __init__(
+        self,
+        pipelines: Mapping[str, Pipeline],
+        *,
+        state: SyncState,
+        locks: FolderLocks,
+        zone_of: Callable[[str], ZoneInfo],
+        now_us: Callable[[], int],
+        options: SyncOptions | None = None,
+    ) -> None:
+        self._pipelines, self.state, self._locks = pipelines, state, locks
+        self.zone_of, self.now_us, self._options = zone_of, now_us, options or SyncOptions()
+        self.schedule: threading.Thread | None = None
+
+    def connections(self) -> Sequence[Connection]:
+        """The connections that are run here."""
+        wanted = self.state.connections(self._options.user_id)
+        return [connection for connection in wanted if connection.source in self._pipelines]
+
+    def run(self, user_id: str, source: str, stop: threading.Event | None = None) -> Sequence[RunReport]:
+        """Bring everything of one person from one source; no report if somebody else is at it."""
+        stop = stop or threading.Event()
+        with self._locks.held_if_free(RUN_LOCK, user_id, source) as mine:
+            connection = self.state.connection(user_id, source)
+            if not mine or connection is None:
+                return []
+            tried_us = self.now_us()
+            within = self._within(user_id, tried_us)
+            results: list[RunResult] = []
+            for data_set in self._pipelines[source].data_sets:
+                result = self._run_one(connection, data_set, within, tried_us, stop)
+                results.append(result)
+                if stop.is_set() or isinstance(result.failure, RetryLaterError | StopError):
+                    break
+            if not stop.is_set():
+                self.state.update(self._judged(connection, tried_us, results))
+            return [result.report for result in results]
+
+    def _run_one(
+        self, connection: Connection, data_set: str, within: TimeRange, tried_us: int, stop: threading.Event
+    ) -> RunResult:
+        pipeline = self._pipelines[connection.source]
+        result = pipeline.run(connection.user_id, data_set, within, lookback_us=self._options.lookback_us, stop=stop)
+        result = RunResult(replace(result.report, started_us=tried_us), result.failure)
+        self.state.add_run(result.report)
+        if isinstance(result.failure, PulsebaseError):
+            logger.warning("a run of %s from %s ended early: %s", data_set, connection.source, result.failure)
+        elif result.failure is not None:
+            logger.error("a run of %s from %s failed", data_set, connection.source, exc_info=result.failure)
+        return result
+
+    def _judged(self, connection: Connection, tried_us: int, results: Sequence[RunResult]) -> Connection:
+        """How the connection is after a run."""
+        tried = replace(connection, tried_us=tried_us, due_us=None, problem=None, needs_person=False)
+        failed = next((result for result in results if result.failure is not None), None)
+        if failed is None:
+            return replace(tried, succeeded_us=tried_us, failures=0)
+        error, words, failures = failed.failure, failed.report.error, connection.failures + 1
+        if isinstance(error, ReconnectError):
+            return replace(tried, failures=failures, problem=words, needs_person=True)
+        wait_s = _backed_off(_FAULT_S, failures)
+        if isinstance(error, SourceForbiddenError):
+            # Once may be a slip; from the second time on it is meant.
+            wait_s = error.retry_after_s if failures == 1 else _backed_off(_FORBIDDEN_S, failures - 1)
+        elif isinstance(error, RetryLaterError):
+            wait_s, failures = error.retry_after_s, connection.failures
+        due_us = self.now_us() + wait_s * SECOND_US
+        problem = f"{words}; it is tried again at {format_us(due_us // SECOND_US * SECOND_US)}"
+        return replace(tried, failures=failures, problem=problem, due_us=due_us)
+
+    def _within(self, user_id: str, now_us: int) -> TimeRange:
+        zone, options = self.zone_of(user_id), self._options
+        start_us = (now_us // DAY_US - FIRST_DAYS) * DAY_US
+        if options.first_day is not None:
+            start_us = _midnight_us(options.first_day, zone)
+        end_us = now_us
+        if options.last_day is not None:
+            end_us = min(now_us, _midnight_us(options.last_day + timedelta(days=1), zone))
+        return TimeRange(start_us, max(start_us, end_us))
+
+    def last_us(self, connection: Connection) -> int | None:
+        """The time of the last reading that the connection brought; None before the first."""
+        return self.state.checkpoint(connection.user_id, connection.source, HEART_RATE).last_us
+
+    def measure(self) -> None:
+        """Bring the gauges up to date."""
+        telemetry.ETL_CONNECTIONS.clear()
+        telemetry.ETL_FRESHNESS_SECONDS.clear()
+        now_us = self.now_us()
+        ages: dict[str, float] = {}
+        for connection in self.connections():
+            telemetry.ETL_CONNECTIONS.labels(connection.source, state_of(connection)).inc()
+            last_us = self.last_us(connection)
+            if last_us is not None:
+                age_s = (now_us - last_us) / SECOND_US
+                ages[connection.source] = max(age_s, ages.get(connection.source, age_s))
+        for source, age_s in ages.items():
+            telemetry.ETL_FRESHNESS_SECONDS.labels(source).set(age_s)
+
+
+def state_of(connection: Connection) -> str:
+    """`ok`, `new` before the first run is through, `waiting` for its next try, or `needs-person`."""
+    if connection.needs_person:
+        return "needs-person"
+    if connection.problem is not None:
+        return "waiting"
+    return "ok" if connection.succeeded_us is not None else "new"
+
+
+def _backed_off(bounds_s: tuple[int, int], times: int) -> int:
+    return int(min(bounds_s[1], bounds_s[0] * 2 ** min(times - 1, 16)))
+
+
+def _midnight_us(day: date, zone: ZoneInfo) -> int:
+    return to_us(datetime.combine(day, time(), zone))

@@ -1,0 +1,137 @@
+"""From the pages of the Google Health API to readings and daily summaries."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.etl.transform.base import Transformer
+from pulsebase.ingest.candidates import Candidates
+from pulsebase.model.errors import UnreadableAnswerError
+from pulsebase.model.readings import NO_CONFIDENCE
+from pulsebase.model.summaries import DailySummary, HeartRateZone
+from pulsebase.model.timerange import MINUTE_US, SECOND_US, from_us, parse_reading_time
+from pulsebase.sources.google_shapes import DataPoint
+
+#: How a resting heart rate of this source is labelled: it is the vendor's.
+METHOD = "google"
+#: The service's zones, lowest first, and the names they have everywhere else here.
+ZONE_NAMES = {"LIGHT": "Out of Range", "MODERATE": "Fat Burn", "VIGOROUS": "Cardio", "PEAK": "Peak"}
+_OFFSET = re.compile(r"-?\d{1,6}s")
+
+
+@dataclass(frozen=True, slots=True)
+class PointsPage:
+    """A page of readings."""
+
+    user_id: str
+    device_id: str
+    points: Sequence[DataPoint]
+
+
+@dataclass(frozen=True, slots=True)
+class ZonesPage:
+    """What the source says of the civil days from `first` to `last`; the stretches may go beyond them."""
+
+    user_id: str
+    first: date
+    last: date
+    resting: Sequence[DataPoint]
+    zones: Sequence[DataPoint]
+    stretches: Sequence[DataPoint]
+
+
+class GoogleHeartRateTransformer(Transformer[PointsPage, Candidates]):
+    """The readings of a page. The source states no confidence."""
+
+    def transform(self, page: PointsPage) -> Candidates:
+        found = [point.heart_rate for point in page.points if point.heart_rate is not None]
+        with _readable("sampleTime"):
+            times_us = _instants([reading.sample_time.physical_time for reading in found])
+        with _readable("beatsPerMinute"):
+            values = np.fromiter((int(reading.beats_per_minute) for reading in found), np.float64, len(found))
+        return Candidates(
+            [page.user_id] * len(found),
+            [page.device_id] * len(found),
+            times_us,
+            values,
+            np.full(len(found), NO_CONFIDENCE, np.int8),
+        )
+
+
+class GoogleSummaryTransformer(Transformer[ZonesPage, Sequence[DailySummary]]):
+    """A summary a day that has a resting heart rate or time in a zone."""
+
+    def transform(self, page: ZonesPage) -> Sequence[DailySummary]:
+        with _readable("dailyRestingHeartRate"):
+            resting = {
+                point.daily_resting_heart_rate.date.as_date(): int(point.daily_resting_heart_rate.beats_per_minute)
+                for point in page.resting
+                if point.daily_resting_heart_rate is not None
+            }
+        minutes = _minutes(page.stretches)
+        zones = _zones(page.zones, minutes)
+        days = sorted(day for day in resting.keys() | minutes.keys() if page.first <= day <= page.last)
+        return [DailySummary(page.user_id, day, resting.get(day), METHOD, zones.get(day, ())) for day in days]
+
+
+def _minutes(stretches: Sequence[DataPoint]) -> dict[date, dict[str, int]]:
+    """Minutes a civil day and zone, rounded half up; a stretch belongs to the day it began on."""
+    spent: dict[date, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    with _readable("timeInHeartRateZone"):
+        for point in stretches:
+            stretch = point.time_in_heart_rate_zone
+            if stretch is not None:
+                interval = stretch.interval
+                start_us = parse_reading_time(interval.start_time)
+                if not _OFFSET.fullmatch(interval.start_utc_offset):
+                    raise ValueError
+                day = from_us(start_us + int(interval.start_utc_offset[:-1]) * SECOND_US).date()
+                spent[day][stretch.heart_rate_zone_type] += parse_reading_time(interval.end_time) - start_us
+    return {
+        day: {kind: (length_us + MINUTE_US // 2) // MINUTE_US for kind, length_us in kinds.items()}
+        for day, kinds in spent.items()
+    }
+
+
+def _zones(points: Sequence[DataPoint], minutes: dict[date, dict[str, int]]) -> dict[date, tuple[HeartRateZone, ...]]:
+    """The zones of each day, with the minutes of those days that have any."""
+    found = {}
+    with _readable("dailyHeartRateZones"):
+        for point in points:
+            if point.daily_heart_rate_zones is not None:
+                day = point.daily_heart_rate_zones.date.as_date()
+                spent = minutes.get(day)
+                found[day] = tuple(
+                    HeartRateZone(
+                        ZONE_NAMES.get(zone.heart_rate_zone_type, zone.heart_rate_zone_type),
+                        int(zone.min_beats_per_minute),
+                        int(zone.max_beats_per_minute),
+                        None if spent is None else spent.get(zone.heart_rate_zone_type, 0),
+                    )
+                    for zone in point.daily_heart_rate_zones.heart_rate_zones
+                )
+    return found
+
+
+def _instants(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Microseconds since 1970 of texts `…Z`, all at once; anything else raises `ValueError`."""
+    if not all(text.endswith("Z") for text in texts):
+        raise ValueError
+    return np.array([text[:-1] for text in texts], "datetime64[us]").astype(np.int64)
+
+
+@contextmanager
+def _readable(field: str) -> Iterator[None]:
+    """Name the field of what cannot be read in the block, and nothing of its content."""
+    try:
+        yield
+    except ValueError:
+        raise UnreadableAnswerError.of(field, "is not what the service documents") from None

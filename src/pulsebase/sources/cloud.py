@@ -1,0 +1,188 @@
+"""What the clients of all clouds share: asking with a token, keeping to limits, and sorting what goes wrong."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from typing import TypeVar
+
+import httpx2 as httpx
+import msgspec
+
+from pulsebase import telemetry
+from pulsebase.model.errors import (
+    ReconnectError,
+    RejectedError,
+    SourceForbiddenError,
+    SourceUnavailableError,
+    UnreadableAnswerError,
+)
+from pulsebase.model.timerange import MINUTE_US, SECOND_US
+from pulsebase.sources.tokens import Tokens
+
+AnswerT = TypeVar("AnswerT")
+
+#: A day of a person second by second is a third of a megabyte; nothing that is asked for comes near this.
+_ANSWER_LIMIT_BYTES = 64 << 20
+#: How often a request is sent again at once after a fault of the server or the line, and how long it waits, doubling.
+_ATTEMPTS, _FIRST_PAUSE_S = 3, 0.2
+#: How long to stay away where the source does not say.
+_UNTOLD_S = {429: 60, 403: 60, 500: 60}
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+
+def http_client(url: str) -> httpx.Client:
+    """A client for one cloud. It follows no redirect, since the token would go with it."""
+    host = httpx.URL(url).host
+    on_this_machine = host in ("localhost", "127.0.0.1", "::1")
+    trust_env = not on_this_machine
+    return httpx.Client(verify=_trusted(trust_env), timeout=_TIMEOUT, follow_redirects=False, trust_env=trust_env)
+
+
+@lru_cache(maxsize=2)
+def _trusted(trust_env: bool) -> ssl.SSLContext:
+    """The authorities that are trusted. Reading them takes tens of milliseconds, so all clouds share them."""
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a token speaks for: the source's own id, and the IANA zone, where the source says them."""
+
+    account: str | None = None
+    time_zone: str | None = None
+
+
+class Limits:
+    """What a source still lets one person's requests do. Other people have their own.
+
+    It goes by the source's headers: nothing is asked once they say that nothing is left. `per_minute` is for sources
+    that send none.
+    """
+
+    def __init__(self, now_us: Callable[[], int], per_minute: int | None = None) -> None:
+        self._now_us, self._per_minute = now_us, per_minute
+        self._closed_until_us = 0
+        self._sent_us: deque[int] = deque()
+
+    def before(self) -> None:
+        """Count a request that is about to be sent.
+
+        Raises:
+            SourceUnavailableError: it would be one too many; says when it would not.
+        """
+        now_us = self._now_us()
+        if self._per_minute is not None:
+            while self._sent_us and self._sent_us[0] <= now_us - MINUTE_US:
+                self._sent_us.popleft()
+            if len(self._sent_us) >= self._per_minute:
+                self._closed_until_us = max(self._closed_until_us, self._sent_us[0] + MINUTE_US)
+        if now_us < self._closed_until_us:
+            raise self._reached(now_us)
+        if self._per_minute is not None:
+            self._sent_us.append(now_us)
+
+    def after(self, answer: httpx.Response) -> None:
+        """Learn from an answer's headers.
+
+        Raises:
+            SourceUnavailableError: the source says it was one too many.
+        """
+        now_us = self._now_us()
+        reset_s = _seconds(answer.headers.get("fitbit-rate-limit-reset"))
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            wait_s = _seconds(answer.headers.get("retry-after")) or reset_s or _UNTOLD_S[429]
+            self._closed_until_us = now_us + wait_s * SECOND_US
+            raise self._reached(now_us)
+        if answer.headers.get("fitbit-rate-limit-remaining") == "0" and reset_s:
+            self._closed_until_us = now_us + reset_s * SECOND_US
+
+    def _reached(self, now_us: int) -> SourceUnavailableError:
+        wait_s = max(1, ceil((self._closed_until_us - now_us) / SECOND_US))
+        return SourceUnavailableError("the source's limit of requests is reached", wait_s)
+
+
+def _seconds(header: str | None) -> int | None:
+    return int(header) if header is not None and header.isdecimal() else None
+
+
+class CloudClient:
+    """Asks one cloud for one person."""
+
+    def __init__(
+        self, http: httpx.Client, base_url: str, tokens: Tokens, *, user_id: str, source: str, limits: Limits
+    ) -> None:
+        self._http, self._base_url = http, base_url.rstrip("/")
+        self._tokens, self._user_id, self._source, self._limits = tokens, user_id, source, limits
+        self._pause = threading.Event()  # never set: waits like `sleep`
+
+    def get(self, kind: type[AnswerT], path: str, parameters: Mapping[str, str] | None = None) -> AnswerT:
+        """The answer to a question, read as `kind`.
+
+        Raises:
+            SourceUnavailableError: ask again later; says when.
+            SourceForbiddenError: the same, with the source's refusal as the reason.
+            ReconnectError: the person has to connect again.
+            RejectedError: the source finds the question wrong, or its answer cannot be read.
+        """
+        token = self._tokens.access(self._user_id, self._source)
+        answer = self._ask(path, parameters, token)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            token = self._tokens.access(self._user_id, self._source, refused=token)
+            answer = self._ask(path, parameters, token)
+        self._judge(answer)
+        try:
+            return msgspec.json.decode(answer.content, type=kind)
+        except msgspec.DecodeError as error:  # names the field, and no value
+            raise UnreadableAnswerError.of(self._source, f"the answer cannot be read: {error}") from None
+
+    def _ask(self, path: str, parameters: Mapping[str, str] | None, token: str) -> httpx.Response:
+        """One question, sent again a few times where the line or the server fails."""
+        pause_s = _FIRST_PAUSE_S
+        for attempt in range(1, _ATTEMPTS + 1):
+            self._limits.before()
+            try:
+                answer = self._sent(path, parameters, token)
+            except httpx.HTTPError as error:
+                self._count("no answer")
+                failure = f"the source does not answer: {type(error).__name__}"
+            else:
+                self._count(str(answer.status_code))
+                self._limits.after(answer)
+                if answer.status_code < 500:
+                    return answer
+                failure = f"the source answered {answer.status_code}"
+            if attempt < _ATTEMPTS:
+                self._pause.wait(pause_s)
+                pause_s *= 2
+        raise SourceUnavailableError(failure, _UNTOLD_S[500])
+
+    def _sent(self, path: str, parameters: Mapping[str, str] | None, token: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        url = self._base_url + path
+        with self._http.stream("GET", url, params=dict(parameters or {}), headers=headers) as answer:
+            body = bytearray()
+            for part in answer.iter_bytes():
+                body += part
+                if len(body) > _ANSWER_LIMIT_BYTES:
+                    raise UnreadableAnswerError.of(self._source, "the answer is too large")
+        # Decoded already, so the headers that say how it was sent must not be read again.
+        kept = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        return httpx.Response(answer.status_code, headers=kept, content=bytes(body))
+
+    def _judge(self, answer: httpx.Response) -> None:
+        status = answer.status_code
+        if status == httpx.codes.UNAUTHORIZED:
+            raise ReconnectError("the source does not accept the tokens it gave; connect again")
+        if status == httpx.codes.FORBIDDEN:
+            raise SourceForbiddenError("the source says that this is not allowed (403)", _UNTOLD_S[403])
+        if status != httpx.codes.OK:
+            raise RejectedError.of(self._source, f"the source refused the question ({status})")
+
+    def _count(self, outcome: str) -> None:
+        telemetry.SOURCE_REQUESTS.labels(self._source, outcome).inc()

@@ -1,0 +1,83 @@
+"""A client of the Fitbit-shaped Web API: `GET /1/user/-/activities/heart/date/…`.
+
+The vendor's own service was switched off on 2 November 2026. The shape lives on in the simulator and wherever somebody
+serves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, time
+
+import httpx2 as httpx
+
+from pulsebase.model.errors import ReconnectError
+from pulsebase.sources.cloud import Account, CloudClient, Limits, http_client
+from pulsebase.sources.fitbit_shapes import Day, IntradayAnswer, Point, SummaryAnswer
+from pulsebase.sources.oauth import OAuthClient, Provider, require_safe
+from pulsebase.sources.tokens import Tokens
+
+SOURCE = "fitbit"
+#: The longest range of days that one question may have.
+SUMMARY_DAYS = 365
+_PATH = "/1/user/-/activities/heart/date"
+
+
+class FitbitClient:
+    """What one person's account says."""
+
+    def __init__(self, cloud: CloudClient) -> None:
+        self._cloud = cloud
+
+    def intraday(self, day: date, window: tuple[time, time] | None = None) -> Sequence[Point]:
+        """The readings of a UTC day as fine as there are, or of the whole minutes from one time to another.
+
+        Raises:
+            ReconnectError: the connection does not include second-level readings.
+        """
+        path = f"{_PATH}/{day}/1d/1sec"
+        if window is not None:
+            path += f"/time/{window[0]:%H:%M}/{window[1]:%H:%M}"
+        answer = self._cloud.get(IntradayAnswer, f"{path}.json", {"timezone": "UTC"})
+        if answer.intraday is None:
+            raise ReconnectError(
+                "the source gives no second-level readings to this connection; connect again and allow heart rate, "
+                "with an application that may see intraday data"
+            )
+        return answer.intraday.dataset
+
+    def days(self, first: date, last: date) -> Sequence[Day]:
+        """The civil days of the person from `first` to `last`, both included, at most `SUMMARY_DAYS`."""
+        return self._cloud.get(SummaryAnswer, f"{_PATH}/{first}/{last}.json").days
+
+
+class FitbitCloud:
+    """The Fitbit-shaped service at one address."""
+
+    def __init__(self, url: str, client_id: str, client_secret: str | None, now_us: Callable[[], int]) -> None:
+        require_safe(url, "PULSEBASE_FITBIT_URL")
+        self._url, self._now_us = url.rstrip("/"), now_us
+        self.http: httpx.Client = http_client(url)
+        provider = Provider(
+            f"{self._url}/oauth2/authorize",
+            f"{self._url}/oauth2/token",
+            f"{self._url}/oauth2/revoke",
+            client_id,
+            client_secret,
+            ("heartrate",),
+        )
+        self.oauth = OAuthClient(provider, self.http, now_us)
+
+    def client(self, user_id: str, tokens: Tokens) -> FitbitClient:
+        """A client for one person, with limits of its own."""
+        limits = Limits(self._now_us)
+        return FitbitClient(CloudClient(self.http, self._url, tokens, user_id=user_id, source=SOURCE, limits=limits))
+
+    def describe(self, client: FitbitClient) -> Account:
+        """Who the tokens speak for: the token answer has said all there is."""
+        del client
+        return Account()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.http.close()

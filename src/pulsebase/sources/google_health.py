@@ -1,0 +1,131 @@
+"""A client of the Google Health API v4: `GET /v4/users/me/dataTypes/{type}/dataPoints`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import date, timedelta
+
+import httpx2 as httpx
+
+from pulsebase.model.errors import RejectedError, SourceForbiddenError, UnreadableAnswerError
+from pulsebase.model.timerange import TimeRange, format_us
+from pulsebase.sources.cloud import Account, CloudClient, Limits, http_client
+from pulsebase.sources.google_shapes import DataPoint, DataPoints, Identity, UserSettings
+from pulsebase.sources.oauth import OAuthClient, Provider, require_safe
+from pulsebase.sources.tokens import Tokens
+
+SOURCE = "google"
+#: The largest page that the service gives.
+PAGE_POINTS = 10_000
+#: Requests a minute and person (the service's quota).
+REQUESTS_A_MINUTE = 300
+#: A year of seconds is 3,154 pages; a service that never comes to an end is broken.
+_PAGES_LIMIT = 10_000
+_SCOPE = "https://www.googleapis.com/auth/googlehealth."
+#: The readings and the resting heart rate; the time in zones; the time zone.
+_SCOPES = ("health_metrics_and_measurements.readonly", "activity_and_fitness.readonly", "settings.readonly")
+
+
+class GoogleHealthClient:
+    """What one person's account says."""
+
+    def __init__(self, cloud: CloudClient) -> None:
+        self._cloud = cloud
+
+    def heart_rate(self, interval: TimeRange) -> Iterator[Sequence[DataPoint]]:
+        """The readings of an interval, page by page."""
+        start, end = format_us(interval.start_us), format_us(interval.end_us)
+        return self._pages("heart-rate", _between("heart_rate.sample_time.physical_time", start, end))
+
+    def resting_heart_rates(self, first: date, last: date) -> Sequence[DataPoint]:
+        """The resting heart rate of each civil day from `first` to `last` that has one."""
+        return self._daily("daily-resting-heart-rate", "daily_resting_heart_rate", first, last)
+
+    def zones(self, first: date, last: date) -> Sequence[DataPoint]:
+        """The zones that held on each civil day from `first` to `last`."""
+        return self._daily("daily-heart-rate-zones", "daily_heart_rate_zones", first, last)
+
+    def time_in_zones(self, interval: TimeRange) -> Sequence[DataPoint]:
+        """The stretches of time in a zone that began in the interval. The service knows them by instants alone."""
+        start, end = format_us(interval.start_us), format_us(interval.end_us)
+        field = "time_in_heart_rate_zone.interval.start_time"
+        return [point for page in self._pages("time-in-heart-rate-zone", _between(field, start, end)) for point in page]
+
+    def describe(self) -> Account:
+        """Who the tokens speak for. What the person did not allow to be read is left out."""
+        account = time_zone = None
+        with suppress(SourceForbiddenError, RejectedError):
+            account = self._cloud.get(Identity, "/v4/users/me/identity").legacy_user_id
+        with suppress(SourceForbiddenError, RejectedError):
+            time_zone = self._cloud.get(UserSettings, "/v4/users/me/settings").time_zone
+        return Account(account, time_zone)
+
+    def _daily(self, data_type: str, field: str, first: date, last: date) -> Sequence[DataPoint]:
+        where = _between(f"{field}.date", str(first), str(last + timedelta(days=1)))
+        return [point for page in self._pages(data_type, where) for point in page]
+
+    def _pages(self, data_type: str, where: str) -> Iterator[Sequence[DataPoint]]:
+        """All pages to the end. A page may be empty and still have a next one."""
+        asked = {"filter": where, "pageSize": str(PAGE_POINTS)}
+        token = ""
+        for _ in range(_PAGES_LIMIT):
+            more = {"pageToken": token} if token else {}
+            page = self._cloud.get(DataPoints, f"/v4/users/me/dataTypes/{data_type}/dataPoints", asked | more)
+            if page.data_points:
+                yield page.data_points
+            if not page.next_page_token:
+                return
+            if page.next_page_token == token:
+                break
+            token = page.next_page_token
+        raise UnreadableAnswerError.of("nextPageToken", "the pages of the source do not come to an end")
+
+
+def _between(field: str, start: str, end: str) -> str:
+    return f'{field} >= "{start}" AND {field} < "{end}"'
+
+
+class GoogleHealthCloud:
+    """The service at its address, or a simulator at another."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        auth_url: str,
+        token_url: str,
+        client_id: str,
+        client_secret: str | None,
+        now_us: Callable[[], int],
+    ) -> None:
+        for address, name in ((url, "URL"), (auth_url, "AUTH_URL"), (token_url, "TOKEN_URL")):
+            require_safe(address, f"PULSEBASE_GOOGLE_{name}")
+        self._url, self._now_us = url, now_us
+        self.http: httpx.Client = http_client(url)
+        provider = Provider(
+            auth_url,
+            token_url,
+            str(httpx.URL(token_url).join("revoke")),
+            client_id,
+            client_secret,
+            tuple(_SCOPE + name for name in _SCOPES),
+            # Without these two the service gives a refresh token at the first consent only.
+            {"access_type": "offline", "prompt": "consent"},
+        )
+        self.oauth = OAuthClient(provider, self.http, now_us)
+
+    def client(self, user_id: str, tokens: Tokens) -> GoogleHealthClient:
+        """A client for one person, with limits of its own."""
+        limits = Limits(self._now_us, REQUESTS_A_MINUTE)
+        return GoogleHealthClient(
+            CloudClient(self.http, self._url, tokens, user_id=user_id, source=SOURCE, limits=limits)
+        )
+
+    def describe(self, client: GoogleHealthClient) -> Account:
+        """Who the tokens speak for."""
+        return client.describe()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.http.close()

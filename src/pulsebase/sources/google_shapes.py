@@ -1,0 +1,98 @@
+"""What the Google Health API v4 answers, as far as it is read. 64-bit integers come as texts, as in all its JSON."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+
+
+class SampleTime(msgspec.Struct, rename="camel"):
+    """An instant, and how far the person's clock was ahead of UTC (`7200s`)."""
+
+    physical_time: str
+    utc_offset: str = "0s"
+
+
+class HeartRate(msgspec.Struct, rename="camel"):
+    """A reading."""
+
+    beats_per_minute: str
+    sample_time: SampleTime
+
+
+class CivilDate(msgspec.Struct):
+    """A day as the person's calendar names it."""
+
+    year: int
+    month: int
+    day: int
+
+    def as_date(self) -> date:
+        """The day; `ValueError` if there is none such."""
+        return date(self.year, self.month, self.day)
+
+
+class DailyRestingHeartRate(msgspec.Struct, rename="camel"):
+    """A day's resting heart rate."""
+
+    date: CivilDate
+    beats_per_minute: str
+
+
+class ZoneBounds(msgspec.Struct, rename="camel"):
+    """The bounds of one zone on a day."""
+
+    heart_rate_zone_type: str
+    min_beats_per_minute: str
+    max_beats_per_minute: str
+
+
+class DailyHeartRateZones(msgspec.Struct, rename="camel"):
+    """The zones that held on a day."""
+
+    date: CivilDate
+    heart_rate_zones: list[ZoneBounds] = []
+
+
+class Interval(msgspec.Struct, rename="camel"):
+    """A stretch of time, and how far the person's clock was ahead of UTC at its start."""
+
+    start_time: str
+    end_time: str
+    start_utc_offset: str = "0s"
+
+
+class TimeInHeartRateZone(msgspec.Struct, rename="camel"):
+    """A stretch of time spent in one zone."""
+
+    interval: Interval
+    heart_rate_zone_type: str
+
+
+class DataPoint(msgspec.Struct, rename="camel"):
+    """A point of one of the data types that are read."""
+
+    heart_rate: HeartRate | None = None
+    daily_resting_heart_rate: DailyRestingHeartRate | None = None
+    daily_heart_rate_zones: DailyHeartRateZones | None = None
+    time_in_heart_rate_zone: TimeInHeartRateZone | None = None
+
+
+class DataPoints(msgspec.Struct, rename="camel"):
+    """A page of points, and the token of the next one if there is any."""
+
+    data_points: list[DataPoint] = []
+    next_page_token: str = ""
+
+
+class Identity(msgspec.Struct, rename="camel"):
+    """Whose account it is."""
+
+    legacy_user_id: str | None = None
+
+
+class UserSettings(msgspec.Struct, rename="camel"):
+    """What the person set in their account."""
+
+    time_zone: str | None = None

@@ -1,0 +1,51 @@
+"""Locks that threads and processes of one machine share: the kernel lets go of them when their holder dies."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def file_name(*names: str) -> str:
+    """A file name for something named by several texts, whatever they hold."""
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:40]
+
+
+class FolderLocks:
+    """Named locks, a file each in a folder. Two holders in one process exclude each other too."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+
+    @contextlib.contextmanager
+    def held(self, *names: str) -> Iterator[None]:
+        """Wait for the lock of these names and hold it during the block."""
+        file = self._open(names)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+    @contextlib.contextmanager
+    def held_if_free(self, *names: str) -> Iterator[bool]:
+        """Hold the lock during the block if nobody else does; says whether."""
+        file = self._open(names)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                mine = True
+            except BlockingIOError:
+                mine = False
+            yield mine
+        finally:
+            os.close(file)
+
+    def _open(self, names: tuple[str, ...]) -> int:
+        path = self._folder / f"{file_name(*names)}.lock"
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

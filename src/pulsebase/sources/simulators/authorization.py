@@ -1,0 +1,213 @@
+"""A simulated OAuth 2.0 authorization server: codes with PKCE S256, bearer tokens, refresh, revocation."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import itertools
+import secrets
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from pulsebase.model.timerange import MINUTE_US, SECOND_US
+from pulsebase.sources.simulators.world import World
+from pulsebase.sources.synthetic import SyntheticPerson
+
+_CODE_LIFE_US = 10 * MINUTE_US
+_BODY_LIMIT_BYTES = 64 << 10
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """How a vendor's tokens behave. Lives in seconds; `refresh_life_s` None: for ever."""
+
+    access_life_s: int
+    single_use_refresh: bool
+    refresh_life_s: int | None = None
+    says_account: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    client_id: str
+    redirect_uri: str
+    challenge: str
+    account: str
+    scope: str
+    expires_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    account: str
+    scope: str
+    number: int  # tokens of one consent share it
+    granted_us: int
+    expires_us: int
+
+
+class AuthorizationServer:
+    """The endpoints, and who a bearer token speaks for."""
+
+    def __init__(self, world: World, rules: TokenRules) -> None:
+        self._world, self._rules, self._lock = world, rules, threading.Lock()
+        self._numbers = itertools.count()
+        self._codes: dict[str, _Code] = {}
+        self._access: dict[str, _Grant] = {}
+        self._refresh: dict[str, _Grant] = {}
+
+    def person_of(self, request: Request) -> SyntheticPerson | None:
+        """Whose bearer token the request has; None where it has none that is good."""
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        now_us = self._world.clock.now_us()
+        with self._lock:
+            grant = self._access.get(token) if kind.lower() == "bearer" else None
+        if grant is None or grant.expires_us <= now_us or self._world.faults.hits("unauthorized", now_us, token):
+            return None
+        return self._world.people.get(grant.account)
+
+    async def authorize(self, request: Request) -> Response:
+        """Ask the person; `&person=…&answer=allow|deny` is how the page answers, and how a program may."""
+        asked = request.query_params
+        fault = _authorization_fault(asked)
+        if fault:
+            return HTMLResponse(f"<h1>This is no authorization request</h1><p>{html.escape(fault)}</p>", 400)
+        if asked.get("person") not in self._world.people:
+            return HTMLResponse(self._consent(request))
+        back = {"state": asked["state"]} if "state" in asked else {}
+        if asked.get("answer", "allow") != "allow":
+            return _redirect(asked["redirect_uri"], {"error": "access_denied"} | back)
+        code = secrets.token_urlsafe(24)
+        expires_us = self._world.clock.now_us() + _CODE_LIFE_US
+        with self._lock:
+            self._codes[code] = _Code(
+                asked["client_id"],
+                asked["redirect_uri"],
+                asked["code_challenge"],
+                asked["person"],
+                asked.get("scope", ""),
+                expires_us,
+            )
+        return _redirect(asked["redirect_uri"], {"code": code} | back)
+
+    async def token(self, request: Request) -> Response:
+        """Tokens for a code, or for a refresh token."""
+        now_us = self._world.clock.now_us()
+        if self._world.faults.hits("token_error", now_us, "token"):
+            return JSONResponse({"errors": [{"errorType": "system"}]}, 503)
+        form = await _form(request)
+        if form.get("grant_type") == "authorization_code":
+            return self._for_code(form, now_us)
+        if form.get("grant_type") == "refresh_token":
+            return self._for_refresh(form, now_us)
+        return _oauth_error("unsupported_grant_type")
+
+    async def revoke(self, request: Request) -> Response:
+        """Forget a token and every other one of the same grant."""
+        token = (await _form(request)).get("token", "")
+        with self._lock:
+            grant = self._refresh.get(token) or self._access.get(token)
+            if grant is not None:
+                for kept in (self._access, self._refresh):
+                    for other in [key for key, value in kept.items() if value.number == grant.number]:
+                        del kept[other]
+        return JSONResponse({})
+
+    def _for_code(self, form: Mapping[str, str], now_us: int) -> Response:
+        with self._lock:
+            code = self._codes.pop(form.get("code", ""), None)
+        if code is None or code.expires_us <= now_us:
+            return _oauth_error("invalid_grant")
+        if (form.get("client_id"), form.get("redirect_uri")) != (code.client_id, code.redirect_uri):
+            return _oauth_error("invalid_grant")
+        if _s256(form.get("code_verifier", "")) != code.challenge:
+            return _oauth_error("invalid_grant")
+        return self._issued(code.account, code.scope, next(self._numbers), now_us, True)
+
+    def _for_refresh(self, form: Mapping[str, str], now_us: int) -> Response:
+        token = form.get("refresh_token", "")
+        if self._world.faults.hits("refresh_refused", now_us, "refresh"):
+            return _oauth_error("invalid_grant")
+        with self._lock:
+            single_use = self._rules.single_use_refresh
+            grant = self._refresh.pop(token, None) if single_use else self._refresh.get(token)
+        if grant is None or grant.expires_us <= now_us:
+            return _oauth_error("invalid_grant")
+        return self._issued(grant.account, grant.scope, grant.number, grant.granted_us, single_use)
+
+    def _issued(self, account: str, scope: str, number: int, granted_us: int, with_refresh: bool) -> Response:
+        rules, now_us = self._rules, self._world.clock.now_us()
+        access, refresh = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        never = 1 << 62
+        with self._lock:
+            self._access[access] = _Grant(account, scope, number, granted_us, now_us + rules.access_life_s * SECOND_US)
+            if with_refresh:
+                ends = never if rules.refresh_life_s is None else granted_us + rules.refresh_life_s * SECOND_US
+                self._refresh[refresh] = _Grant(account, scope, number, granted_us, ends)
+        body: dict[str, object] = {
+            "access_token": access,
+            "token_type": "Bearer",
+            "expires_in": rules.access_life_s,
+            "scope": scope,
+        }
+        if with_refresh:
+            body["refresh_token"] = refresh
+        if rules.says_account:
+            body["user_id"] = account
+        return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+    def _consent(self, request: Request) -> str:
+        links = "".join(
+            f'<li>{html.escape(person.name)}: <a href="{_answer(request, person, "allow")}">allow</a>, '
+            f'<a href="{_answer(request, person, "deny")}">deny</a></li>'
+            for person in self._world.people.values()
+        )
+        return f"<!doctype html><title>Simulated consent</title><h1>Whose heart rate may be read?</h1><ul>{links}</ul>"
+
+
+def _answer(request: Request, person: SyntheticPerson, answer: str) -> str:
+    query = dict(request.query_params) | {"person": person.user_id, "answer": answer}
+    return html.escape(f"{request.url.path}?{urlencode(query)}")
+
+
+def _authorization_fault(asked: Mapping[str, str]) -> str:
+    for name in ("client_id", "redirect_uri", "code_challenge"):
+        if not asked.get(name):
+            return f"{name} is missing"
+    if asked.get("response_type") != "code":
+        return "response_type must be code"
+    if asked.get("code_challenge_method") != "S256":
+        return "code_challenge_method must be S256"
+    if urlsplit(asked["redirect_uri"]).scheme not in ("http", "https"):
+        return "redirect_uri must be an address"
+    return ""
+
+
+def _redirect(address: str, parameters: Mapping[str, str]) -> Response:
+    mark = "&" if urlsplit(address).query else "?"
+    return RedirectResponse(f"{address}{mark}{urlencode(parameters)}", 302)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _BODY_LIMIT_BYTES:
+            break
+    return {name: values[0] for name, values in parse_qs(body[:_BODY_LIMIT_BYTES].decode("ascii", "replace")).items()}
+
+
+def _s256(verifier: str) -> str:
+    """RFC 7636, 4.2."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def _oauth_error(name: str) -> Response:
+    return JSONResponse({"errors": [{"errorType": name, "message": name}], "error": name, "success": False}, 400)

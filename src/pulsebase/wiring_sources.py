@@ -1,0 +1,140 @@
+"""From settings to what brings readings from wearable clouds."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pulsebase.etl import Pipeline, extractors, loaders, transformers
+from pulsebase.etl.connections import Cloud, Connections
+from pulsebase.etl.schedule import CronSchedule
+from pulsebase.etl.state import SqliteSyncState
+from pulsebase.etl.sync import Synchronizer, SyncOptions
+from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.model.timerange import SECOND_US, zone_named
+from pulsebase.settings import Settings
+from pulsebase.sources.fitbit import FitbitCloud
+from pulsebase.sources.google_health import GoogleHealthCloud
+from pulsebase.sources.locks import FolderLocks
+from pulsebase.sources.sealed import SealedFolder, key_in, read_key
+from pulsebase.sources.synthetic import SyntheticPerson
+from pulsebase.sources.tokens import Tokens
+from pulsebase.stores.contract import Reader, Store
+from pulsebase.stores.open import parse_store_url
+
+
+@dataclass(frozen=True, slots=True)
+class Syncing:
+    """What brings readings, and who is connected."""
+
+    sync: Synchronizer
+    connections: Connections
+
+
+def build_sources(
+    settings: Settings,
+    closing: contextlib.ExitStack,
+    store: Store,
+    ingestor: Ingestor,
+    rules: ReadingRules,
+    *,
+    synthetic: Sequence[SyntheticPerson],
+    now_us: Callable[[], int],
+) -> Syncing:
+    """Put the parts together over the folder where they keep what they know.
+
+    Raises:
+        StopError: the folder cannot be used, or a setting is wrong.
+    """
+    CronSchedule(settings.ingest_schedule)  # a wrong one is said at the start, not at two in the night
+    folder = _folder(settings, closing)
+    state = SqliteSyncState(folder / "state.sqlite")
+    closing.callback(state.close)
+    locks = FolderLocks(folder / "locks")
+    key = read_key(settings.token_key.get_secret_value()) if settings.token_key else key_in(folder / "key")
+    clouds, missing = _clouds(settings, now_us)
+    sealed, pending = SealedFolder(folder / "tokens", key), SealedFolder(folder / "pending", key)
+    tokens = Tokens(sealed, locks, {name: cloud.oauth for name, cloud in clouds.items()}, now_us)
+    connections = Connections(
+        clouds,
+        missing=missing,
+        tokens=tokens,
+        pending=pending,
+        state=state,
+        locks=locks,
+        people=(store, store),
+        now_us=now_us,
+    )
+    closing.callback(connections.close)
+    load = loaders(ingestor, store, store, rules, upsert=settings.upsert_mode)
+    asked: dict[str, Any] = {name: partial(connections.client_of, name) for name in clouds}
+    if synthetic:
+        asked["synthetic"] = synthetic
+    pipelines = {
+        source: Pipeline(
+            source,
+            {data_set: kinds[source](whom) for data_set, kinds in extractors.items() if source in kinds},  # type: ignore[call-arg]
+            {data_set: kinds[source] for data_set, kinds in transformers.items() if source in kinds},
+            load,
+            state,
+            batch_rows=settings.batch_size,
+            delta=settings.delta_mode,
+        )
+        for source, whom in asked.items()
+    }
+    options = SyncOptions(settings.start_date, settings.end_date, settings.lookback_s * SECOND_US, settings.user_id)
+    zone_of = partial(_zone_of, store)
+    sync = Synchronizer(pipelines, state=state, locks=locks, zone_of=zone_of, now_us=now_us, options=options)
+    return Syncing(sync, connections)
+
+
+def _folder(settings: Settings, closing: contextlib.ExitStack) -> Path:
+    folder = settings.sources_folder
+    path = parse_store_url(settings.store_url).path
+    if folder is None and path is not None:
+        folder = path.with_name(path.name + ".sources")
+    if folder is None:
+        return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="pulsebase-")))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StopError(f"{folder}: {error.strerror}") from error
+    return folder
+
+
+def _clouds(settings: Settings, now_us: Callable[[], int]) -> tuple[Mapping[str, Cloud], Mapping[str, str]]:
+    """The configured sources, and why others are not."""
+
+    def secret(name: str) -> str | None:
+        value = getattr(settings, f"{name}_client_secret")
+        return None if value is None else str(value.get_secret_value())
+
+    clouds: dict[str, Cloud] = {
+        "fitbit": FitbitCloud(settings.fitbit_url, settings.fitbit_client_id, secret("fitbit"), now_us)
+    }
+    if settings.google_client_id is None:
+        return clouds, {"google": "set PULSEBASE_GOOGLE_CLIENT_ID"}
+    clouds["google"] = GoogleHealthCloud(
+        settings.google_url,
+        auth_url=settings.google_auth_url,
+        token_url=settings.google_token_url,
+        client_id=settings.google_client_id,
+        client_secret=secret("google"),
+        now_us=now_us,
+    )
+    return clouds, {}
+
+
+def _zone_of(reader: Reader, user_id: str) -> ZoneInfo:
+    user = reader.user(user_id)
+    try:
+        return zone_named(user.time_zone if user and user.time_zone else "UTC")
+    except RejectedError:  # a zone that this machine does not know
+        return ZoneInfo("UTC")

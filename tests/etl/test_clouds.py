@@ -1,0 +1,439 @@
+"""Each client against its simulated cloud over real HTTP, through every fault, to exactly what the cloud has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import httpx2 as httpx
+import pyarrow as pa
+import pytest
+
+from pulsebase.etl.state import SqliteSyncState
+from pulsebase.etl.sync import state_of
+from pulsebase.model.errors import ReconnectError, RejectedError
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
+from pulsebase.query.plan import SeriesQuestion
+from pulsebase.sources.synthetic import DEMO_PEOPLE, day_range
+from tests.stores.harness import at
+from tests.support.clouds import (
+    NOW_US,
+    SOURCES,
+    Installation,
+    SimulatedCloud,
+    consent,
+    installed,
+    recorded,
+    simulated,
+    store_url,
+)
+
+ADA, BEN = DEMO_PEOPLE
+#: Midnight in Berlin, where Ada lives, of the first day that is brought.
+START_US = at("2025-06-10T22:00:00")
+each_source = pytest.mark.parametrize("source", SOURCES)
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store in memory, or the one that the test names."""
+    return store_url(getattr(request, "param", "memory"), tmp_path)
+
+
+each_store = pytest.mark.parametrize("url", ["memory", "duckdb"], indirect=True)
+
+
+@pytest.fixture
+def cloud(source: str) -> Iterator[SimulatedCloud]:
+    with simulated(source) as running:
+        yield running
+
+
+@pytest.fixture
+def ada(cloud: SimulatedCloud, url: str) -> Iterator[Installation]:
+    """An installation that Ada is connected to."""
+    with installed(cloud, url) as there:
+        there.connect("user1")
+        yield there
+
+
+def assert_complete(there: Installation, start_us: int = START_US, *, room: bool = True) -> None:
+    """Move on until everything that syncs late is there, bring it, and compare; then, if the limit has room for it,
+    once more, which changes nothing.
+    """
+    now_us = there.cloud.clock.now_us()
+    there.cloud.clock.set(now_us + 21 * HOUR_US)
+    there.bring_all("user1")
+    assert there.stored("user1") == recorded(ADA, TimeRange(start_us, there.cloud.clock.now_us()))
+    if not room:
+        return
+    again = there.bring("user1")
+    assert [report.outcome for report in again] == ["done", "done"]
+    assert [report.written for report in again] == [0, 0]
+
+
+def assert_summaries(there: Installation) -> None:
+    """The vendor's resting heart rate and minutes are those of its own days."""
+    days = there.parts.store.summaries("user1", date(2025, 6, 10), date(2025, 6, 12))
+    assert [day.day.day for day in days] == [10, 11, 12]
+    for day in days:
+        said = there.cloud.world.day(ADA, day.day)
+        assert (day.resting_heart_rate, day.resting_heart_rate_method) == (said.resting, there.cloud.source)
+        assert [zone.minutes for zone in day.zones] == [spent.minutes for spent in said.zones]
+        assert [zone.name for zone in day.zones] == ["Out of Range", "Fat Burn", "Cardio", "Peak"]
+
+
+@each_store
+@each_source
+def test_everything_comes_once_and_is_found_unchanged(ada: Installation) -> None:
+    first = ada.bring("user1")
+    assert [(report.data_set, report.outcome, report.error) for report in first] == [
+        ("heart_rate", "done", None),
+        ("heart_rate_summary", "done", None),
+    ]
+    assert ada.stored("user1") == recorded(ADA, TimeRange(START_US, NOW_US))
+    assert first[0].read == first[0].written == len(ada.stored("user1"))
+    assert_summaries(ada)
+    second = ada.bring("user1")
+    assert [(report.written, report.unchanged) for report in second] == [(0, report.read) for report in second]
+    assert 0 < second[0].read < first[0].read  # no more than the look-back
+    assert_complete(ada)
+
+
+FAULTS: dict[str, dict[str, float | int]] = {
+    "server_error": {"share": 0.25},
+    "dropped": {"share": 0.25},
+    "garbled": {"following": 2},
+    "forbidden": {"following": 3},
+    "unauthorized": {"following": 1},
+    "late_sync": {"share": 0.4, "until_us": NOW_US},
+}
+
+
+@each_source
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_delays_and_loses_nothing(ada: Installation, fault: str) -> None:
+    ada.cloud.fault(fault, **FAULTS[fault])  # type: ignore[arg-type]
+    if fault == "late_sync":
+        ada.bring("user1")
+        assert len(ada.stored("user1")) < len(recorded(ADA, TimeRange(START_US, NOW_US)))
+        ada.cloud.clock.advance(2 * HOUR_US)
+    ada.bring_all("user1")
+    if fault != "late_sync":
+        ada.cloud.mend(fault)
+    assert_complete(ada)
+
+
+@each_source
+def test_a_fault_has_its_time(ada: Installation) -> None:
+    ada.cloud.fault("server_error", 1.0, until_us=NOW_US + 10 * MINUTE_US)
+    (failed,) = ada.bring("user1")
+    assert (failed.outcome, failed.read) == ("postponed", 0)
+    assert failed.error in ("the source answered 503", "the source answered 500")
+    assert ada.bring_all("user1") > 1
+    assert ada.cloud.clock.now_us() >= NOW_US + 10 * MINUTE_US
+    assert_complete(ada)
+
+
+@each_store
+@each_source
+def test_missing_fields_are_missing_and_no_more(ada: Installation) -> None:
+    for name in ("missing_resting", "missing_minutes"):
+        ada.cloud.fault(name, 1.0)
+    ada.bring_all("user1")
+    assert ada.parts.store.summaries("user1", date.min, date.max) == []
+    assert len(ada.stored("user1")) > 15_000
+    ada.cloud.mend("missing_minutes")
+    ada.cloud.fault("missing_calories", 1.0)
+    ada.cloud.clock.advance(HOUR_US)
+    ada.bring_all("user1")
+    (day,) = ada.parts.store.summaries("user1", date(2025, 6, 11), date(2025, 6, 11))
+    assert day.resting_heart_rate is None
+    assert all(zone.minutes is not None and zone.calories is None for zone in day.zones)
+    ada.cloud.mend("missing_resting")
+    ada.bring_all("user1")
+    (day,) = ada.parts.store.summaries("user1", date(2025, 6, 11), date(2025, 6, 11))
+    assert day.resting_heart_rate is not None  # in place of the day before, not beside it
+
+
+@each_store
+def test_the_hourly_limit_is_kept_and_waited_for(url: str) -> None:
+    with simulated("fitbit", limit=4) as cloud, installed(cloud, url, start_date="2025-06-09") as there:
+        there.connect("user1")
+        (first,) = there.bring("user1")
+        assert (first.outcome, first.error) == ("postponed", "the source's limit of requests is reached")
+        connection = there.sync.state.connection("user1", "fitbit")
+        assert connection is not None
+        assert connection.due_us == at("2025-06-12T16:00:00")
+        assert state_of(connection) == "waiting"
+        assert "it is tried again at 2025-06-12T16:00:00Z" in (connection.problem or "")
+        start_us = START_US - 2 * DAY_US
+        assert there.stored("user1") == recorded(ADA, TimeRange(start_us, at("2025-06-12T00:00:00")))
+        assert there.bring("user1")[0].read == 0  # asked too early, it does not even ask
+        assert there.bring_all("user1") > 1
+        assert_complete(there, start_us, room=False)
+        assert cloud.world.clock.now_us() > NOW_US
+        assert refusals(cloud) == 0  # the headers said so before the 429 did
+
+
+def refusals(cloud: SimulatedCloud) -> int:
+    return int(httpx.get(f"{cloud.url}/control/requests", trust_env=False).json().get("429", 0))
+
+
+def test_a_429_says_when_to_come_back(url: str) -> None:
+    with simulated("google", limit=5) as cloud, installed(cloud, url) as there:
+        there.connect("user1")  # which takes two
+        (report,) = there.bring("user1")
+        assert report.outcome == "postponed"
+        assert refusals(cloud) == 1
+        assert there.bring_all("user1") > 1
+        assert_complete(there, room=False)
+
+
+def test_one_persons_limit_is_nobody_elses(url: str) -> None:
+    with simulated("fitbit", limit=3) as cloud, installed(cloud, url) as there:
+        for person in (ADA, BEN):
+            there.connect(person.user_id)
+        assert there.bring("user1")[-1].outcome == "postponed"
+        assert [report.outcome for report in there.bring("user2")] == ["done", "done"]
+        start_us = at("2025-06-11T05:00:00")  # midnight in Chicago
+        assert there.stored("user2") == recorded(BEN, TimeRange(start_us, NOW_US))
+
+
+@each_source
+def test_access_tokens_are_renewed_as_they_expire(ada: Installation) -> None:
+    for _ in range(4):
+        ada.bring_all("user1")
+        ada.cloud.clock.advance(9 * HOUR_US)
+    ada.cloud.fault("token_error", following=1)
+    (report,) = ada.bring("user1")
+    assert (report.outcome, report.error) == ("postponed", "the source answered 503 when asked for tokens")
+    ada.bring_all("user1")
+    assert_complete(ada)
+
+
+@each_source
+def test_refused_tokens_wait_for_the_person_and_then_nothing_is_missing(ada: Installation) -> None:
+    ada.bring("user1")
+    ada.cloud.clock.advance(9 * HOUR_US)
+    ada.cloud.fault("refresh_refused", 1.0)
+    (report,) = ada.bring("user1")
+    assert (report.outcome, report.error) == (
+        "failed",
+        "the source does not accept the stored tokens any more; connect again",
+    )
+    connection = ada.sync.state.connection("user1", ada.cloud.source)
+    assert connection is not None
+    assert state_of(connection) == "needs-person"
+    ada.cloud.mend("refresh_refused")
+    ada.cloud.clock.advance(2 * DAY_US)
+    ada.connect("user1")
+    assert_complete(ada)
+
+
+def test_a_week_ends_the_refresh_tokens_of_an_application_in_testing(url: str) -> None:
+    with simulated("google") as cloud, installed(cloud, url) as there:
+        there.connect("user1")
+        for _ in range(3):
+            there.bring_all("user1")
+            cloud.clock.advance(2 * DAY_US)
+        cloud.clock.advance(DAY_US + MINUTE_US)
+        (report,) = there.bring("user1")
+        assert report.outcome == "failed"
+        there.connect("user1")
+        assert_complete(there)
+
+
+def test_a_connection_without_second_level_readings_says_what_to_do(url: str) -> None:
+    with simulated("fitbit") as cloud, installed(cloud, url) as there:
+        cloud.fault("no_intraday", 1.0)
+        there.connect("user1")
+        (report,) = there.bring("user1")
+        assert "may see intraday data" in (report.error or "")
+        connection = there.sync.state.connection("user1", "fitbit")
+        assert connection is not None
+        assert connection.needs_person
+        cloud.mend("no_intraday")
+        there.connect("user1")
+        assert_complete(there)
+
+
+@each_source
+def test_refusals_in_a_row_are_asked_again_ever_later(ada: Installation) -> None:
+    ada.cloud.fault("forbidden", 1.0)
+    waits = []
+    for _ in range(7):
+        ada.bring("user1")
+        connection = ada.sync.state.connection("user1", ada.cloud.source)
+        assert connection is not None
+        assert connection.due_us is not None
+        waits.append((connection.due_us - ada.cloud.clock.now_us()) // MINUTE_US)
+        ada.cloud.clock.set(connection.due_us)
+    assert waits == [1, 60, 120, 240, 480, 960, 1440]
+    ada.cloud.mend("forbidden")
+    ada.bring_all("user1")
+    assert_complete(ada)
+
+
+@each_source
+def test_an_answer_that_cannot_be_read_stops_at_its_slice_and_heals(ada: Installation) -> None:
+    ada.cloud.fault("garbled", following=1)
+    report = ada.bring("user1")[0]
+    assert report.outcome == "failed"
+    assert report.rejected == 1
+    assert report.error is not None
+    assert "cannot be read" in report.error
+    assert "garbled" not in report.error
+    assert ada.stored("user1")[0][0] > START_US + HOUR_US  # the slices behind it came all the same
+    assert_complete(ada)
+
+
+@each_source
+def test_a_cloud_that_speaks_nonsense_is_not_asked_a_thousand_times(ada: Installation) -> None:
+    ada.cloud.fault("garbled", 1.0)
+    reports = ada.bring("user1")
+    assert [report.rejected for report in reports] == [3, 1]
+    ada.cloud.mend("garbled")
+    assert_complete(ada)
+
+
+@pytest.mark.parametrize("crash_at", range(1, 5))
+def test_a_crash_between_storing_and_noting_it_leaves_no_gap(
+    url: str, crash_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with simulated("fitbit") as cloud, installed(cloud, url, batch_size=1) as there:
+        there.connect("user1")
+        save, calls = SqliteSyncState.save_checkpoint, iter(range(1, 100))
+
+        def crashing(self: SqliteSyncState, *arguments: object) -> None:
+            if next(calls) == crash_at:
+                raise RuntimeError("killed")
+            save(self, *arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(SqliteSyncState, "save_checkpoint", crashing)
+        assert there.bring("user1")[0].outcome == "failed"
+        monkeypatch.undo()
+        report = there.bring("user1")[0]
+        assert report.unchanged > 0  # what was stored and not noted is read again
+        assert_complete(there)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Australia/Melbourne", date(2025, 4, 6), 25),
+        ("Australia/Melbourne", date(2025, 10, 5), 23),
+        ("America/Chicago", date(2025, 3, 9), 23),
+        ("America/Chicago", date(2025, 11, 2), 25),
+    ],
+)
+@each_source
+def test_days_on_which_clocks_change_are_whole(source: str, zone: str, day: date, hours: int, url: str) -> None:
+    person = replace(ADA, user_id="mover", time_zone=zone)
+    span = day_range(person, day)
+    around = {"start_date": str(day), "end_date": str(day)}
+    with (
+        simulated(source, [person], now_us=span.end_us + DAY_US) as cloud,
+        installed(cloud, url, **around) as there,
+    ):
+        there.connect("mover")
+        there.bring_all("mover")
+        assert span.length_us == hours * HOUR_US
+        assert there.stored("mover") == recorded(person, span)  # that day, and nothing of the days beside it
+        question = SeriesQuestion(str(day), str(day), tz=zone, interval=Resolution.HOUR)
+        (series,) = there.parts.services.series.one("mover", question).series
+        starts = series.columns["timestamp"].cast(pa.int64()).to_pylist()
+        assert set(starts) <= set(range(span.start_us, span.end_us, HOUR_US))
+        assert len(starts) > hours - 5  # a band is off the wrist for a while
+        (summary,) = there.parts.store.summaries("mover", day, day)
+        assert summary.resting_heart_rate == cloud.world.day(person, day).resting
+
+
+@each_source
+def test_no_token_shows_anywhere(
+    source: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secrets: set[str] = set()
+    said: list[str] = []
+    caplog.set_level(logging.DEBUG)
+    with simulated(source) as cloud, installed(cloud, store_url("duckdb", tmp_path)) as there:
+
+        def note() -> None:
+            for token in vars(cloud.authorization)["_access"], vars(cloud.authorization)["_refresh"]:
+                secrets.update(token)
+
+        there.connect("user1")
+        note()
+        for fault in ("server_error", "dropped", "forbidden", "garbled", "unauthorized", "token_error"):
+            cloud.clock.advance(9 * HOUR_US)  # past the access token's life
+            cloud.fault(fault, following=1 if fault == "unauthorized" else 3)
+            there.bring("user1")
+            note()
+            cloud.mend(fault)
+            cloud.clock.advance(HOUR_US)
+        there.bring_all("user1")
+        note()
+        cloud.fault("refresh_refused", 1.0)
+        cloud.clock.advance(9 * HOUR_US)
+        there.bring("user1")
+        with pytest.raises(RejectedError) as refused:
+            there.connections.finish(source, "state", "code", None)
+        said += [str(refused.value), repr(there.connections.of("user1")), repr(there.last_runs(100))]
+        said.append(httpx.get(f"{cloud.url}/control/requests", trust_env=False).text)
+        files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+        there.connections.disconnect("user1", source)
+    output = capfd.readouterr()
+    said += [caplog.text, output.out, output.err]
+    assert len(secrets) > 4
+    assert "ended early" in caplog.text  # it was listened to
+    assert [token for token in secrets for text in said if token in text] == []
+    assert [token for token in secrets for data in files if token.encode() in data] == []
+
+
+@each_source
+def test_who_says_no_is_not_connected(source: str, url: str) -> None:
+    with simulated(source) as cloud, installed(cloud, url) as there:
+        begun = there.connections.begin("user1", source, "http://127.0.0.1:1/callback")
+        came = consent(begun.url, "user1", "deny")
+        assert came == {"error": "access_denied", "state": begun.state}
+        with pytest.raises(RejectedError, match="said no"):
+            there.connections.finish(source, came["state"], None, came["error"])
+        assert there.bring("user1") == []
+
+
+def test_a_new_person_has_the_zone_that_the_source_knows(url: str) -> None:
+    with simulated("google") as cloud, installed(cloud, url) as there:
+        there.connect("somebody", person="user2")
+        there.connect("user1", person="user2")
+        people = [there.parts.store.user(user_id) for user_id in ("somebody", "user1")]
+        assert [person and person.time_zone for person in people] == ["America/Chicago", "Europe/Berlin"]
+        assert [each.account for each in there.connections.of("somebody")] == ["user2"]
+
+
+@each_source
+def test_another_account_begins_from_the_start(ada: Installation) -> None:
+    ada.bring_all("user1")
+    ada.connect("user1", person="user2")
+    ada.bring_all("user1")
+    theirs = set(recorded(BEN, TimeRange(START_US, NOW_US)))
+    assert theirs <= set(ada.stored("user1"))
+
+
+@each_source
+def test_disconnecting_revokes_and_forgets(ada: Installation) -> None:
+    ada.bring_all("user1")
+    token = ada.parts.services.connections.client_of(ada.cloud.source, "user1")
+    assert ada.connections.disconnect("user1", ada.cloud.source)
+    assert not ada.connections.disconnect("user1", ada.cloud.source)
+    assert vars(ada.cloud.authorization)["_refresh"] == {}
+    assert ada.bring("user1") == []
+    with pytest.raises(ReconnectError):
+        token.describe() if ada.cloud.source == "google" else token.days(date(2025, 6, 9), date(2025, 6, 9))
+    ada.connect("user1")
+    report = ada.bring("user1")[0]
+    assert report.written == 0  # the same account goes on where it was
+    assert report.read < 15_000

@@ -1,0 +1,160 @@
+"""Simulated clouds on real sockets, an installation that asks them, and a clock that both go by."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pyarrow.compute as pc
+
+from pulsebase.api.server import serving
+from pulsebase.etl.state import RunFilter, RunReport
+from pulsebase.model.timerange import SECOND_US, TimeRange
+from pulsebase.model.users import User
+from pulsebase.settings import Settings
+from pulsebase.sources.simulators.authorization import AuthorizationServer
+from pulsebase.sources.simulators.faults import Fault
+from pulsebase.sources.simulators.fitbit import HOURLY_LIMIT, fitbit_app
+from pulsebase.sources.simulators.google import MINUTE_LIMIT, google_app
+from pulsebase.sources.simulators.world import SimulatorClock, World
+from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson, samples_between
+from pulsebase.wiring import Parts, build
+from tests.stores.harness import at
+
+SOURCES = ("fitbit", "google")
+#: When it is, and the first day that is brought.
+NOW_US = at("2025-06-12T15:20:00")
+FIRST_DAY = "2025-06-11"
+#: For clients of simulators, whose line is not encrypted: reading the authorities takes longer than the answer.
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+Row = tuple[int, int]  # time, value in hundredths
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedCloud:
+    """A cloud that runs."""
+
+    source: str
+    url: str
+    world: World
+    authorization: AuthorizationServer
+
+    @property
+    def clock(self) -> SimulatorClock:
+        return self.world.clock
+
+    def fault(self, name: str, share: float = 0.0, following: int = 0, **more: Any) -> None:
+        self.world.faults.set(name, Fault(share, following, **more))
+
+    def mend(self, name: str) -> None:
+        self.world.faults.set(name, None)
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """The settings of an installation that asks this cloud."""
+        if self.source == "fitbit":
+            return {"fitbit_url": self.url} | more
+        return {
+            "google_url": self.url,
+            "google_auth_url": f"{self.url}/o/oauth2/v2/auth",
+            "google_token_url": f"{self.url}/token",
+            "google_client_id": "tests",
+            "google_client_secret": "not a secret",
+        } | more
+
+
+@contextlib.contextmanager
+def simulated(
+    source: str, people: Sequence[SyntheticPerson] = DEMO_PEOPLE, *, now_us: int = NOW_US, limit: int | None = None
+) -> Iterator[SimulatedCloud]:
+    """A cloud on a free port, with a clock that stands still. `limit` None is the vendor's."""
+    world = World(people, SimulatorClock(now_us), seed=5)
+    if source == "fitbit":
+        app = fitbit_app(world, HOURLY_LIMIT if limit is None else limit)
+    else:
+        app = google_app(world, MINUTE_LIMIT if limit is None else limit)
+    with socket.create_server(("127.0.0.1", 0)) as listener, serving(app, [listener]):
+        yield SimulatedCloud(source, f"http://127.0.0.1:{listener.getsockname()[1]}", world, app.state.authorization)
+
+
+def consent(url: str, person: str, answer: str = "allow") -> dict[str, str]:
+    """What comes back from the consent page when this person answers."""
+    page = httpx.URL(url).copy_merge_params({"person": person, "answer": answer})
+    response = httpx.get(page, follow_redirects=False, trust_env=False, verify=NO_AUTHORITIES)
+    assert response.status_code == 302, response.text
+    return dict(httpx.URL(response.headers["location"]).params)
+
+
+class Installation:
+    """Everything but the network, that asks one cloud and goes by its clock."""
+
+    def __init__(self, parts: Parts, cloud: SimulatedCloud) -> None:
+        self.parts, self.cloud = parts, cloud
+        self.sync, self.connections = parts.services.sync, parts.services.connections
+
+    def connect(self, user_id: str, person: str | None = None) -> None:
+        begun = self.connections.begin(user_id, self.cloud.source, "http://127.0.0.1:1/callback")
+        came = consent(begun.url, person or user_id)
+        self.connections.finish(self.cloud.source, came["state"], came["code"], None)
+
+    def bring(self, user_id: str) -> list[RunReport]:
+        """One round."""
+        return list(self.sync.run(user_id, self.cloud.source))
+
+    def bring_all(self, user_id: str, rounds: int = 40) -> int:
+        """Rounds until one goes through, the clock moved to when each is due; how many it took."""
+        problem: str | None = None
+        for number in range(1, rounds + 1):
+            if all(report.outcome == "done" for report in self.bring(user_id)):
+                return number
+            connection = self.sync.state.connection(user_id, self.cloud.source)
+            assert connection is not None
+            assert connection.due_us is not None, connection.problem
+            problem = connection.problem
+            self.cloud.clock.set(max(self.cloud.clock.now_us(), connection.due_us))
+        raise AssertionError(f"not through after {rounds} rounds: {problem}")
+
+    def stored(self, user_id: str) -> list[Row]:
+        """What the store holds of the source's device."""
+        rows = self.parts.store.stored()
+        rows = rows.filter((pc.field("user_id") == user_id) & (pc.field("device_id") == self.cloud.source))
+        return list(zip(rows["time_us"].to_pylist(), rows["value"].to_pylist(), strict=True))
+
+    def last_runs(self, limit: int = 10) -> list[RunReport]:
+        return [record.run for record in self.sync.state.runs(RunFilter(limit=limit))]
+
+
+@contextlib.contextmanager
+def installed(cloud: SimulatedCloud, store_url: str = "memory://", **settings: Any) -> Iterator[Installation]:
+    """An installation of an empty store that knows the synthetic people's time zones."""
+    chosen = {"store_url": store_url, "start_date": FIRST_DAY} | cloud.settings(**settings)
+    with build(Settings(_env_file=None, **chosen), now_us=cloud.clock.now_us) as parts:
+        for person in cloud.world.people.values():
+            parts.store.put_user(User(person.user_id, time_zone=person.time_zone))
+        yield Installation(parts, cloud)
+
+
+def recorded(person: SyntheticPerson, interval: TimeRange) -> list[Row]:
+    """What a cloud holds of the person once everything is synced, by code of the tests."""
+    return sorted(
+        (time_us, round(bpm * 100))
+        for piece in samples_between(person, interval)
+        if piece.device_id == "fitbit"
+        for time_us, bpm, confidence in zip(
+            piece.times_us.tolist(), piece.bpm.tolist(), piece.confidences.tolist(), strict=True
+        )
+        if confidence != 0
+    )
+
+
+def store_url(kind: str, folder: Path) -> str:
+    return "memory://" if kind == "memory" else f"duckdb:///{folder / 'store.duckdb'}"
+
+
+def seconds(count: float) -> int:
+    return int(count * SECOND_US)
