@@ -34,7 +34,7 @@ test: $(DEV) $(PAGE) ## Everything a change has to pass (ARGS go to pytest)
 	@echo "Checking the client"
 	@cd client && $(NPM) run check && $(NPM) test
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 2 $(ARGS)
 
 check: $(DEV) ## Style, types and the direction of dependencies
 	@echo "Checking the Python code"
