@@ -145,7 +145,8 @@ def test_every_command_is_documented_with_its_options() -> None:
     known = commands()
     assert documented.keys() == known.keys()
     for name, command in known.items():
-        options = {option for each in command.params for option in each.opts if option.startswith("--")}
+        parts = [command, *getattr(command, "commands", {}).values()]
+        options = {name for part in parts for each in part.params for name in each.opts if name.startswith("--")}
         cells = {cell for row in re.findall(r"^\| (`--.*?) \|", documented[name], re.MULTILINE) for cell in coded(row)}
         assert cells == options, name
 

@@ -22,7 +22,8 @@ from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.metered import MeteredStore
-from pulsebase.stores.open import open_store
+from pulsebase.stores.open import open_store, parse_store_url
+from pulsebase.stores.timescale.options import Policies, PoolOptions, TimescaleOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,22 @@ def build(settings: Settings) -> Iterator[Parts]:
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
 
 
+def set_up_database(settings: Settings) -> list[int]:
+    """Make the tables of a server store, or bring them to the newest schema; the numbers of the steps this took.
+
+    Raises:
+        StopError: the store is none that is set up, or something is missing or in the way.
+    """
+    from pulsebase.stores.timescale.database import connect
+    from pulsebase.stores.timescale.migrate import set_up
+
+    address = parse_store_url(settings.store_url)
+    if address.conninfo is None:
+        raise StopError("PULSEBASE_STORE_URL names no server store (postgresql://…); other stores set themselves up")
+    with connect(address.conninfo) as connection:
+        return set_up(connection, Policies(settings.compress_after_days))
+
+
 @contextlib.contextmanager
 def demo(parts: Parts) -> Iterator[Scheduler]:
     """The two synthetic people, brought up to now and kept there."""
@@ -97,7 +114,7 @@ def is_loopback(host: str) -> bool:
 
 def _opened(settings: Settings) -> Store:
     try:
-        return open_store(settings.store_url, _duckdb_options(settings))
+        return open_store(settings.store_url, _duckdb_options(settings), _timescale_options(settings))
     except OSError as error:  # a folder that cannot be made, a file that cannot be read
         where = f" {error.filename}:" if error.filename else ""
         raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error
@@ -123,3 +140,8 @@ def _duckdb_options(settings: Settings) -> DuckdbOptions:
         merge_readings=settings.merge_readings,
         merge_interval_s=settings.merge_interval_s,
     )
+
+
+def _timescale_options(settings: Settings) -> TimescaleOptions:
+    pool = PoolOptions(settings.pool_size, settings.max_overflow, settings.pool_timeout_s, settings.pool_recycle_s)
+    return TimescaleOptions(pool, merge_interval_s=settings.merge_interval_s)

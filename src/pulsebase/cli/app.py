@@ -22,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+database = typer.Typer(name="db", help="Care for the database of a server store.", no_args_is_help=True)
+app.add_typer(database)
 errors = Console(stderr=True)
 
 StoreUrl = Annotated[str | None, typer.Option("--store", help="The store's URL; PULSEBASE_STORE_URL by default.")]
@@ -181,6 +183,14 @@ def sql(
     from pulsebase.cli.sql import run_sql
 
     run_sql(settings_for(store_url=store), statement, form)
+
+
+@database.command()
+def init(store: StoreUrl = None) -> None:
+    """Make the tables of a server store, or bring them to the newest schema. Doing it again changes nothing."""
+    from pulsebase.cli.db import run_init
+
+    run_init(settings_for(store_url=store))
 
 
 @app.command()
