@@ -72,6 +72,26 @@ def build(settings: Settings) -> Iterator[Parts]:
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
 
 
+@contextlib.contextmanager
+def both_stores(settings: Settings, source_url: str, target_url: str) -> Iterator[tuple[Store, Store]]:
+    """Two different stores, opened with the same settings; what is only in memory is none to copy.
+
+    Raises:
+        StopError: one of them cannot be opened, is in memory, or is the other one.
+    """
+    for url in (source_url, target_url):
+        if parse_store_url(url).scheme == "memory":
+            raise StopError("a store in memory has nothing that could be copied, and keeps nothing")
+    if parse_store_url(source_url) == parse_store_url(target_url):
+        raise StopError("the store to copy to is the one to copy from")
+    with contextlib.ExitStack() as closing:
+        source = _opened(settings, source_url)
+        closing.callback(source.close)
+        target = _opened(settings, target_url)
+        closing.callback(target.close)
+        yield source, target
+
+
 def set_up_database(settings: Settings) -> list[int]:
     """Make the tables of a server store, or bring them to the newest schema; the numbers of the steps this took.
 
@@ -112,9 +132,9 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _opened(settings: Settings) -> Store:
+def _opened(settings: Settings, url: str | None = None) -> Store:
     try:
-        return open_store(settings.store_url, _duckdb_options(settings), _timescale_options(settings))
+        return open_store(url or settings.store_url, _duckdb_options(settings), _timescale_options(settings))
     except OSError as error:  # a folder that cannot be made, a file that cannot be read
         where = f" {error.filename}:" if error.filename else ""
         raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error

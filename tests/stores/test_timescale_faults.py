@@ -89,7 +89,6 @@ def test_lost_connections_are_replaced_and_the_question_asked_again(store: Times
 
 def test_nothing_acknowledged_is_lost_when_the_server_crashes(store: TimescaleStore) -> None:
     acknowledged: list[int] = []
-    refused = 0
     with ThreadPoolExecutor(1) as pool:
         for n in range(30):
             if n == 10:
@@ -97,9 +96,8 @@ def test_nothing_acknowledged_is_lost_when_the_server_crashes(store: TimescaleSt
             try:
                 write(store, Reading(TEN + n, 7000 + n))
                 acknowledged.append(7000 + n)
-            except StoreUnavailableError as error:
-                assert error.retry_after_s > 0
-                refused += 1
+            except StoreUnavailableError:
+                pass  # not acknowledged
             if n == 20:
                 crash.result()
         write(store, Reading(TEN + 99, 9999))
@@ -226,12 +224,14 @@ def test_a_write_that_the_servers_time_limit_ends_keeps_nothing(url: str) -> Non
 def test_a_pool_run_dry_is_said_and_recovers(url: str) -> None:
     store = TimescaleStore(url, replace(QUICK, pool=PoolOptions(1, 0, timeout_s=0.2)))
     try:
-        with ThreadPoolExecutor(1) as pool:
-            with holding(url, "LOCK TABLE pulsebase.devices IN ACCESS EXCLUSIVE MODE"):
-                asked = pool.submit(store.series, minutes())
-                _wait_for_a_waiter(url)
-                with pytest.raises(StoreUnavailableError, match="every connection"):
-                    store.user("ann")
+        with (
+            ThreadPoolExecutor(1) as pool,
+            holding(url, "LOCK TABLE pulsebase.devices IN ACCESS EXCLUSIVE MODE"),
+        ):
+            asked = pool.submit(store.series, minutes())
+            _wait_for_a_waiter(url)
+            with pytest.raises(StoreUnavailableError, match="every connection"):
+                store.user("ann")
         assert asked.result().num_rows == 0
         assert store.user("ann") is None
     finally:

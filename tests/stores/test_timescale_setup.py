@@ -205,7 +205,7 @@ def test_a_server_that_cannot_be_reached_is_named_and_the_password_is_not(url: s
 
 
 @pytest.fixture
-def asked() -> Iterator[str]:
+def asked() -> str:
     """A database with two people of two devices, merged and refreshed."""
     url = empty_timescale()
     store = TimescaleStore(url, BY_HAND)

@@ -94,7 +94,7 @@ class PlainPostgres:
             self._server: Any = postgres_server.get_server(
                 tempfile.mkdtemp(prefix="pulsebase-postgres-"), cleanup_mode="delete"
             )
-        self._pg_ctl = _commands.pg_ctl
+        self._pg_ctl: Any = _commands.pg_ctl  # type: ignore[attr-defined]  # made while it is imported
         self.url: str = self._server.get_uri()
         execute(self.url, "ALTER SYSTEM SET fsync = off")  # processes crash in the tests, the machine does not
         self.control("reload")

@@ -185,6 +185,19 @@ def sql(
     run_sql(settings_for(store_url=store), statement, form)
 
 
+@app.command()
+def copy(
+    target: Annotated[str, typer.Option("--to", help="The URL of the store to copy to.")],
+    source: Annotated[str | None, typer.Option("--from", help="PULSEBASE_STORE_URL by default.")] = None,
+) -> None:
+    """Copy everything from one store into another and compare them. A copy that was broken off goes on."""
+    from pulsebase.cli.copy import run_copy
+
+    settings = settings_for()
+    if not run_copy(settings, source or settings.store_url, target):
+        raise typer.Exit(1)
+
+
 @database.command()
 def init(store: StoreUrl = None) -> None:
     """Make the tables of a server store, or bring them to the newest schema. Doing it again changes nothing."""

@@ -163,6 +163,15 @@ class CheckReport:
     problems: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A stream, sync or import that brought readings, and its number in one store."""
+
+    number: int
+    kind: str
+    name: str
+
+
 class Writer(Protocol):
     """The half of a store that ingestion needs."""
 
@@ -301,6 +310,12 @@ class Store(Writer, Registry, Reader, Protocol):
 
     def stored(self) -> pa.Table:
         """Every stored reading (`STORED_SCHEMA`), by person, device and time: for exports and the tests' back door."""
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """The person's rows of `stored` inside the interval: what is copied elsewhere piece by piece."""
+
+    def origins(self) -> list[Origin]:
+        """Every registered origin, by number."""
 
     def check(self) -> CheckReport:
         """Compare what is kept twice: every rollup with a recomputation from the raw readings."""

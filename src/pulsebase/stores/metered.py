@@ -15,7 +15,7 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
-from pulsebase.stores.contract import CheckReport, SeriesQuery, Store, TotalsQuery
+from pulsebase.stores.contract import CheckReport, Origin, SeriesQuery, Store, TotalsQuery
 
 
 class MeteredStore:
@@ -100,6 +100,14 @@ class MeteredStore:
     def stored(self) -> pa.Table:
         """See `contract.Store.stored`."""
         return self._inner.stored()
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """See `contract.Store.readings`."""
+        return self._inner.readings(user_id, interval)
+
+    def origins(self) -> list[Origin]:
+        """See `contract.Store.origins`."""
+        return self._inner.origins()
 
     def check(self) -> CheckReport:
         """See `contract.Store.check`."""

@@ -36,6 +36,7 @@ from pulsebase.stores.contract import (
     BackupReport,
     Cancellation,
     CheckReport,
+    Origin,
     SeriesQuery,
 )
 from pulsebase.stores.duckdb import check, people
@@ -275,10 +276,23 @@ class DuckdbStore:
 
     def stored(self) -> pa.Table:
         """See `contract.Store.stored`."""
-        parts = [self._stored_of(number) for number in range(len(self._users))]
+        parts = [self._stored_of(number, _ALL_TIME) for number in range(len(self._users))]
         return pa.concat_tables([STORED_SCHEMA.empty_table(), *parts]).sort_by(
             [("user_id", "ascending"), ("device_id", "ascending"), ("time_us", "ascending")]
         )
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """See `contract.Store.readings`."""
+        user_no = self._users.find(user_id)
+        if user_no is None:
+            return STORED_SCHEMA.empty_table()
+        return self._stored_of(user_no, interval).sort_by([("device_id", "ascending"), ("time_us", "ascending")])
+
+    def origins(self) -> list[Origin]:
+        """See `contract.Store.origins`."""
+        with self._database.reading() as connection:
+            found = connection.execute("SELECT origin, kind, name FROM origins ORDER BY origin").fetchall()
+        return [Origin(*row) for row in found]
 
     def check(self) -> CheckReport:
         """See `contract.Store.check`. Everything is merged first, so that the check covers every reading."""
@@ -575,9 +589,9 @@ class DuckdbStore:
         with self._person(user_no, None) as snapshot:
             return snapshot.extent(selection)
 
-    def _stored_of(self, user_no: int) -> pa.Table:
+    def _stored_of(self, user_no: int, interval: TimeRange) -> pa.Table:
         with self._person(user_no, None) as snapshot:
-            rows = snapshot.rows(_ALL_TIME, Selection(include_all=True))
+            rows = snapshot.rows(interval, Selection(include_all=True))
         devices = pa.array([self._devices.text(int(number)) for number in rows.device_no], pa.string())
         confidence = pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE)
         users = pa.array([self._users.text(user_no)] * len(rows), pa.string())

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import DAY_US, to_us
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.stores.contract import Origin
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.rollup_sql import bucket
@@ -214,6 +215,12 @@ def origin(connection: Connection, kind: str, name: str) -> int:
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def origins(connection: Connection) -> list[Origin]:
+    """Every origin, by number."""
+    rows = connection.execute("SELECT origin, kind, name FROM pulsebase.origins ORDER BY origin", binary=True)
+    return [Origin(*row) for row in rows.fetchall()]
 
 
 def _midnight(day: date) -> At:

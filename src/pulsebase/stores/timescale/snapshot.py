@@ -73,7 +73,7 @@ class Raw:
 
 
 class PersonSnapshot:
-    """What one transaction sees of a person. Raw answers and buckets computed from raw end one row after `limit`."""
+    """What one transaction sees of a person. Readings and buckets of at most a minute end one row after `limit`."""
 
     def __init__(self, connection: Connection, user_id: str, limit: int | None = None) -> None:
         self._connection = connection
@@ -190,7 +190,7 @@ class PersonSnapshot:
         buckets = buckets_of(chosen, start_at, condition=_INSIDE)
         statement = f"""
             WITH {relations}
-            SELECT start_at, n, sum, min, max, minutes FROM ({buckets}) AS b ORDER BY 1 {self._limit}"""
+            SELECT start_at, n, sum, min, max, minutes FROM ({buckets}) AS b ORDER BY 1"""
         widened = [span.widened(MINUTE_US) for span in spans]
         return _buckets(self._fetch(statement, _BUCKET, interval, selection, widened, days=days))
 

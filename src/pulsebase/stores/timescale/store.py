@@ -26,13 +26,13 @@ from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOver
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
-    STORED_SCHEMA,
     TOTALS_SCHEMA,
     CheckReport,
+    Origin,
     SeriesQuery,
     TotalsQuery,
 )
-from pulsebase.stores.timescale import check, edit, people, series, totals
+from pulsebase.stores.timescale import check, edit, export, people, series, totals
 from pulsebase.stores.timescale.aggregates import refresh
 from pulsebase.stores.timescale.database import Connection, Database, connect
 from pulsebase.stores.timescale.merge import Merged, lock_stage, merge_staged
@@ -179,9 +179,15 @@ class TimescaleStore:
 
     def stored(self) -> pa.Table:
         """See `contract.Store.stored`."""
-        rows = self._database.read(lambda connection: connection.execute(_STORED, binary=True).fetchall())
-        columns = list(zip(*rows, strict=True)) or [()] * len(STORED_SCHEMA)
-        return pa.table([list(column) for column in columns], schema=STORED_SCHEMA)
+        return self._database.read(export.everything)
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """See `contract.Store.readings`."""
+        return self._database.read(lambda connection: export.of_person(connection, user_id, interval))
+
+    def origins(self) -> list[Origin]:
+        """See `contract.Store.origins`."""
+        return self._database.read(people.origins)
 
     def check(self) -> CheckReport:
         """See `contract.Store.check`. Everything is merged first, so that the check covers every reading."""
@@ -300,20 +306,3 @@ def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float]:
 
 def _hull(one: TimeRange, other: TimeRange) -> TimeRange:
     return TimeRange(min(one.start_us, other.start_us), max(one.end_us, other.end_us))
-
-
-_STORED = """
-WITH staged AS (
-    SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, v, confidence, origin
-    FROM pulsebase.stage ORDER BY user_id, device_id, timestamp, seq DESC
-)
-SELECT * FROM (
-SELECT user_id, device_id, timestamp, v, confidence, origin FROM staged
-UNION ALL
-SELECT r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint, r.confidence, r.origin
-FROM public.activities_heart_intraday AS r
-WHERE NOT EXISTS (
-    SELECT FROM staged AS s WHERE s.user_id = r.user_id AND s.device_id = r.device_id AND s.timestamp = r.timestamp
-)) AS every
-ORDER BY user_id COLLATE "C", device_id COLLATE "C", timestamp
-"""
