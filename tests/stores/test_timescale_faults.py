@@ -305,6 +305,21 @@ def test_several_stores_write_and_merge_at_once(url: str) -> None:
             store.close()
 
 
+def test_a_stage_that_was_merged_is_left_tidy(url: str) -> None:
+    """By the store's own thread, with no help from the server's."""
+    execute(url, "ALTER TABLE pulsebase.stage SET (autovacuum_enabled = false)")
+    store = TimescaleStore(url, replace(QUICK, merge_readings=1))
+    try:
+        write(store, *(Reading(TEN + n * 1000, 7000) for n in range(25_000)))
+        with psycopg.connect(url, autocommit=True) as connection:
+            empty = "SELECT pg_relation_size('pulsebase.stage') = 0"
+            while connection.execute(empty).fetchone() != (True,):
+                pass
+        assert len(stored(store)) == 25_000
+    finally:
+        store.close()
+
+
 def test_the_order_of_commits_holds_between_processes(url: str) -> None:
     one, other = (TimescaleStore(url, QUICK) for _ in range(2))
     try:

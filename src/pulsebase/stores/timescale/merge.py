@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pulsebase.model.timerange import HOUR_US, TimeRange
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
-from pulsebase.stores.timescale.rollup_sql import DEVICE_HOURS, MERGED, WON, bucket, buckets_of, coarser
+from pulsebase.stores.timescale.rollup_sql import APART, DEVICE_HOURS, MERGED, WON, bucket, buckets_of, coarser
 
 #: Keys of the advisory locks, in a space of their own: "Puls".
 _LOCKS = 0x50756C73
@@ -110,6 +110,7 @@ def _fetch_touched(connection: Connection) -> None:
                 WHERE i.user_id = touched.user_id
                   AND i.timestamp >= touched.start_at AND i.timestamp < touched.start_at + INTERVAL '1 hour'
                   AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
+                {APART}
             ) AS r
             WHERE touched.start_at >= %(first)s AND touched.start_at < %(last)s
             """,

@@ -14,7 +14,7 @@ from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOver
 from pulsebase.stores.contract import Origin
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
-from pulsebase.stores.timescale.rollup_sql import bucket
+from pulsebase.stores.timescale.rollup_sql import APART, bucket
 
 _USER = "user_id, name, gender, birth_date, time_zone"
 
@@ -95,6 +95,7 @@ def extents(connection: Connection, user_ids: Sequence[str]) -> list[Extent]:
                 SELECT * FROM public.activities_heart_intraday AS i
                 WHERE i.user_id = dirty.user_id
                   AND i.timestamp >= dirty.start_at AND i.timestamp < dirty.start_at + INTERVAL '1 hour'
+                {APART}
             ) AS r
         ),
         found AS (

@@ -12,6 +12,10 @@ _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 #: A relation of readings: the merged ones, by the alias `r`.
 MERGED = "r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint AS v, r.confidence"
 
+#: Ends a lateral subquery that finds readings by person and hour: it is planned by itself, as a search in the index,
+#: rather than made a join that reads everything these people have.
+APART = "OFFSET 0"
+
 
 def bucket(step: str, column: str = "timestamp") -> str:
     """The start of the bucket in which the time lies; `step` is an interval of at most a day."""

@@ -17,7 +17,7 @@ from pulsebase.model.rollups import I32, I64, Buckets, floors, merged
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At, Types, fetch_columns
-from pulsebase.stores.timescale.rollup_sql import COUNTED, MERGED, WON, bucket, buckets_of
+from pulsebase.stores.timescale.rollup_sql import APART, COUNTED, MERGED, WON, bucket, buckets_of
 
 _BUCKET = {"start_at": "t", "n": "i8", "sum": "i8", "min": "i2", "max": "i2", "minutes": "i8"}
 _RAW = {"timestamp": "t", "v": "i2", "device": "i4", "confidence": "i2"}
@@ -32,6 +32,7 @@ SELECT {MERGED} FROM {_SPANS} CROSS JOIN LATERAL (
     SELECT * FROM public.activities_heart_intraday
     WHERE user_id = %(user)s AND timestamp >= span.since AND timestamp < span.until
       AND timestamp >= %(first)s AND timestamp < %(last)s{{of_device}}
+    {APART}
 ) AS r"""
 #: The same with the staged ones, each reading's last.
 _MERGED_AND_STAGED = f"""

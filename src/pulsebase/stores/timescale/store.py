@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 #: The most staged rows of one merge: about a second of the server's time.
 _MERGE_ROWS = 200_000
+#: Every question looks into the stage, and looks at the rows that left it until a vacuum has removed them.
+_TIDY_ROWS = 20_000
 _ROOM_WAIT_S = 20.0
 _REFRESH_INTERVAL_S = 60.0
 
@@ -61,6 +63,7 @@ class TimescaleStore:
         self._merges = 0
         self._merge_failures = 0
         self._merge_seconds = 0.0
+        self._untidy = 0
         self._stale: TimeRange | None = None
         self._refreshed_at = time.monotonic()
         self._wake = threading.Event()
@@ -256,8 +259,12 @@ class TimescaleStore:
                 self._stopping.wait(1.0)
 
     def _maintain_once(self) -> None:
-        while self._merge().rows and not self._stopping.is_set():
-            pass
+        while (done := self._merge().rows) and not self._stopping.is_set():
+            self._untidy += done
+        if self._untidy >= _TIDY_ROWS and not self._stopping.is_set():
+            self._untidy = 0
+            with self._database.outside() as connection:
+                connection.execute("VACUUM pulsebase.stage")
         if time.monotonic() - self._refreshed_at > _REFRESH_INTERVAL_S and not self._stopping.is_set():
             self._refresh()
 

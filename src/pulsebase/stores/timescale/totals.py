@@ -8,7 +8,7 @@ from pulsebase.model.timerange import DAY_US, HOUR_US
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
-from pulsebase.stores.timescale.rollup_sql import MERGED, WON, bucket
+from pulsebase.stores.timescale.rollup_sql import APART, MERGED, WON, bucket
 
 _TOTALS = f"""
 WITH asked AS (
@@ -35,6 +35,7 @@ rows AS (
         WHERE i.user_id = apart.user_id
           AND i.timestamp >= apart.start_at AND i.timestamp < apart.start_at + INTERVAL '1 hour'
           AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
+        {APART}
     ) AS r
     WHERE NOT EXISTS (
         SELECT FROM staged AS s
