@@ -6,14 +6,16 @@ import contextlib
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
+import psycopg
 from msgspec import Struct
 
 from benchmarks.encode import arrow_stream, json_readings, pieces
@@ -27,6 +29,11 @@ from benchmarks.workloads import Readings, user_id
 PATH = "/v1/metrics/heart-rate"
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
+
+
+#: The server of the case over TimescaleDB; its user may create databases.
+TIMESCALE_URL = "PULSEBASE_TEST_TIMESCALE_URL"
+_COMMAND = [sys.executable, "-c", "from pulsebase.cli import main; main()"]
 
 
 class _User(Struct):
@@ -94,13 +101,8 @@ class Pulsebase:
         del sizes
         data = folder / "data"
         data.mkdir()
-        port = free_port()
-        # Settings of whoever runs this must not leak in: what is measured is the defaults.
-        env = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
-        env["PULSEBASE_STORE_URL"] = f"duckdb:///{data / 'pulsebase.duckdb'}"
-        command = [sys.executable, "-c", "from pulsebase.cli import main; main()", "serve", "--port", str(port)]
-        with started(command, port, folder=folder, ready_path="/health", env=env) as process:
-            yield RunningPulsebase(port, data, process)
+        with _serving(folder, data, f"duckdb:///{data / 'pulsebase.duckdb'}") as running:
+            yield running
 
     def requests(self, door: Door, parts: Iterator[Readings], sizes: Sizes) -> Iterator[Sent]:
         if door is Door.BULK:
@@ -121,6 +123,44 @@ class Pulsebase:
         if question.kind == "day_1000_points":
             parameters["max_points"] = "1000"
         return get(f"/v1/timeseries?{urlencode(parameters)}")
+
+
+class PulsebaseTimescale(Pulsebase):
+    """The same over a TimescaleDB server that whoever runs this has named; nothing is known of its disk."""
+
+    name: ClassVar[str] = "pulsebase-timescale"
+    durable: ClassVar[str] = "committed by the database server and visible"
+    ceilings_per_s: ClassVar[Mapping[Door, int]] = {Door.BATCH: 200_000, Door.BULK: 1_000_000, Door.SINGLE: 6_000}
+
+    def absent(self) -> str | None:
+        return None if os.environ.get(TIMESCALE_URL) else f"no server is named in {TIMESCALE_URL}"
+
+    @contextlib.contextmanager
+    def start(self, folder: Path, sizes: Sizes) -> Iterator[RunningPulsebase]:
+        del sizes
+        data = folder / "data"
+        data.mkdir()
+        server, database = os.environ[TIMESCALE_URL], f"pulsebase_bench_{uuid.uuid4().hex[:12]}"
+        url = urlsplit(server)._replace(path=f"/{database}").geturl()
+        with psycopg.connect(server, autocommit=True) as owner:
+            owner.execute(f"CREATE DATABASE {database}")
+            try:
+                subprocess.run([*_COMMAND, "db", "init", "--store", url], check=True, stdout=subprocess.DEVNULL)
+                with _serving(folder, data, url) as running:
+                    yield running
+            finally:
+                owner.execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def _serving(folder: Path, data: Path, store_url: str) -> Iterator[RunningPulsebase]:
+    port = free_port()
+    # Settings of whoever runs this must not leak in: what is measured is the defaults.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
+    env["PULSEBASE_STORE_URL"] = store_url
+    command = [*_COMMAND, "serve", "--port", str(port)]
+    with started(command, port, folder=folder, ready_path="/health", env=env) as process:
+        yield RunningPulsebase(port, data, process)
 
 
 def iso(time_s: int) -> str:

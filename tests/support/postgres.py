@@ -44,25 +44,34 @@ def timescale_url() -> str:
     """A database on a server with TimescaleDB, whatever the last test left in it."""
     elsewhere = os.environ.get("PULSEBASE_TEST_TIMESCALE_URL")
     if not elsewhere:
-        return _start_timescale()
+        server = Timescale()
+        atexit.register(server.stop)
+        return server.url
     name = f"pulsebase_test_{uuid.uuid4().hex[:12]}"
     execute(elsewhere, f"CREATE DATABASE {name}")
     atexit.register(execute, elsewhere, f"DROP DATABASE {name} WITH (FORCE)")
     return urlsplit(elsewhere)._replace(path=f"/{name}").geturl()
 
 
-def _start_timescale() -> str:
-    """A new server, which ends with the test process."""
-    need_program("node")
-    need((_FOLDER / "node_modules").is_dir(), "TimescaleDB for tests: `make` installs it in tests/support/timescale")
-    server = subprocess.Popen(
-        ["node", "server.mjs"], cwd=_FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdout is not None
-    port = server.stdout.readline().strip()
-    assert port, "TimescaleDB for tests did not start"
-    atexit.register(server.communicate)  # closes its input, at which it ends
-    return f"postgresql://postgres:any@127.0.0.1:{port}/template1"
+class Timescale:
+    """A server with TimescaleDB in memory."""
+
+    def __init__(self) -> None:
+        need_program("node")
+        need(
+            (_FOLDER / "node_modules").is_dir(), "TimescaleDB for tests: `make` installs it in tests/support/timescale"
+        )
+        self._process = subprocess.Popen(
+            ["node", "server.mjs"], cwd=_FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        port = self._process.stdout.readline().strip()
+        assert port, "TimescaleDB for tests did not start"
+        self.url = f"postgresql://postgres:any@127.0.0.1:{port}/template1"
+
+    def stop(self) -> None:
+        """Close its input, at which it ends."""
+        self._process.communicate()
 
 
 def empty_timescale() -> str:
