@@ -11,8 +11,10 @@ from pulsebase.model.errors import SettingsError
 from pulsebase.settings import load_settings
 from pulsebase.stores.open import parse_store_url
 
-COMMON = ("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD")
-COMMON += ("POOL_SIZE", "MAX_OVERFLOW", "POOL_TIMEOUT", "POOL_RECYCLE")
+COMMON = (
+    *("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"),
+    *("POOL_SIZE", "MAX_OVERFLOW", "POOL_TIMEOUT", "POOL_RECYCLE"),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -264,6 +264,12 @@ def test_a_database_that_only_answers_questions_answers_them(store: TimescaleSto
         write(store, Reading(TEN + 1, 7100))
     assert store.series(minutes()).num_rows == 1
     store.ping()
+    # Another process may begin there, with the origins it knows.
+    other = TimescaleStore(url, QUICK)
+    try:
+        assert other.register_origin("test", "laws") == 1
+    finally:
+        other.close()
 
 
 def test_a_database_that_loses_its_tables_says_what_to_do(store: TimescaleStore, url: str) -> None:

@@ -137,7 +137,7 @@ class Database:
             with self._pool.connection() as connection:
                 yield connection
         except psycopg.Error as error:
-            raise _ours(error) from error
+            raise _ours(error) from None
 
     @contextlib.contextmanager
     def _transaction(self, begin: str, cancellation: Cancellation) -> Iterator[Connection]:
@@ -221,17 +221,19 @@ def _retried(once: Callable[[], T], check: Callable[[], None]) -> T:
         except errors.QueryCanceled:
             raise
         except psycopg.Error as error:
-            raise _ours(error) from error
+            raise _ours(error) from None
         time.sleep(_PAUSE_S * attempt)
     raise AssertionError("unreachable")
 
 
-def _ours(error: psycopg.Error) -> PulsebaseError | psycopg.Error:
-    """What the engine's error means to a caller; itself if it is a fault of ours."""
+def _ours(error: psycopg.Error) -> Exception:
+    """What the engine's error means to a caller; what is a fault of ours keeps its first line alone, since the others
+    may repeat rows.
+    """
     for kinds, ours in _MEANINGS:
         if isinstance(error, kinds):
-            return ours(first_line(error))
-    return error
+            return ours(first_line(error) if error.sqlstate else "it cannot be reached")
+    return RuntimeError(f"{type(error).__name__}: {first_line(error)}")
 
 
 _Kinds = type[psycopg.Error] | tuple[type[psycopg.Error], ...]

@@ -198,24 +198,23 @@ def get_summaries(connection: Connection, user_id: str, first: date, last: date)
     ]
 
 
-def origin(connection: Connection, kind: str, name: str) -> int:
-    """The number of an origin; a new one for a new origin. Nobody else may look for one meanwhile."""
+def find_origin(connection: Connection, kind: str, name: str) -> int | None:
+    """The number of an origin, if it has one."""
     row = connection.execute(
-        """
-        WITH known AS (SELECT origin FROM pulsebase.origins WHERE kind = %(kind)s AND name = %(name)s),
-        new AS (
-            INSERT INTO pulsebase.origins (origin, kind, name)
-            SELECT coalesce((SELECT max(origin) FROM pulsebase.origins), 0) + 1, %(kind)s, %(name)s
-            WHERE NOT EXISTS (SELECT FROM known)
-            RETURNING origin
-        )
-        SELECT origin FROM known UNION ALL SELECT origin FROM new
-        """,
-        {"kind": kind, "name": name},
-        binary=True,
+        "SELECT origin FROM pulsebase.origins WHERE kind = %s AND name = %s", [kind, name], binary=True
     ).fetchone()
-    assert row is not None
-    return int(row[0])
+    return None if row is None else int(row[0])
+
+
+def add_origin(connection: Connection, kind: str, name: str) -> int:
+    """The number of a new origin. Nobody else may add one meanwhile."""
+    ((number,),) = connection.execute(
+        "INSERT INTO pulsebase.origins (origin, kind, name) "
+        "SELECT coalesce(max(origin), 0) + 1, %s, %s FROM pulsebase.origins RETURNING origin",
+        [kind, name],
+        binary=True,
+    ).fetchall()
+    return int(number)
 
 
 def origins(connection: Connection) -> list[Origin]:

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
-import psycopg
 import pyarrow as pa
 
 from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
@@ -83,7 +82,8 @@ class TimescaleStore:
         rows = StageRows.of(pa.concat_tables(tables), np.concatenate(origins))
         self._wait_for_room()
         self._database.change(rows.write)
-        self._unmerged += len(rows)
+        with self._merged:
+            self._unmerged += len(rows)
         if self._unmerged >= self._options.merge_readings:
             self._wake.set()
 
@@ -97,7 +97,11 @@ class TimescaleStore:
         """See `contract.Writer.register_origin`."""
         known = self._origins.get((kind, name))
         if known is None:
-            known = self._origins[kind, name] = self._database.change(lambda c: _new_origin(c, kind, name))
+            # Looked for before it is made: a replica has it, and cannot make it.
+            known = self._database.read(lambda connection: people.find_origin(connection, kind, name))
+            if known is None:
+                known = self._database.change(lambda connection: _new_origin(connection, kind, name))
+            self._origins[kind, name] = known
         return known
 
     # --- Registry ---------------------------------------------------------------------------------------------------
@@ -253,9 +257,10 @@ class TimescaleStore:
                 return
             try:
                 self._maintain_once()
-            except (PulsebaseError, psycopg.Error):
+            except Exception as error:
                 self._merge_failures += 1
-                logger.exception("a merge failed and will be tried again")
+                # In one line: a traceback would repeat what the server says of rows.
+                logger.warning("a merge failed and will be tried again: %s", error)
                 self._stopping.wait(1.0)
 
     def _maintain_once(self) -> None:
@@ -293,8 +298,8 @@ class TimescaleStore:
 
 
 def _new_origin(connection: Connection, kind: str, name: str) -> int:
-    lock_stage(connection)
-    return people.origin(connection, kind, name)
+    lock_stage(connection)  # nobody else makes one meanwhile
+    return people.find_origin(connection, kind, name) or people.add_origin(connection, kind, name)
 
 
 def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float]:
