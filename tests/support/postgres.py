@@ -30,7 +30,8 @@ from tests.support.needs import need, need_program
 _FOLDER = Path(__file__).parent / "timescale"
 _ROWS_OF = """
 pulsebase.users, pulsebase.devices, pulsebase.priorities, pulsebase.origins, pulsebase.stage, pulsebase.h1_dev,
-pulsebase.q15, pulsebase.h1, pulsebase.d1, public.activities_heart_intraday, public.activities_heart_summary
+pulsebase.d1_dev, pulsebase.q15, pulsebase.h1, pulsebase.d1,
+public.activities_heart_intraday, public.activities_heart_summary
 """
 _OF_OURS = (
     "SCHEMA IF EXISTS pulsebase",

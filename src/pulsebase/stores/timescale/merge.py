@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from pulsebase.model.timerange import HOUR_US, TimeRange
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
-from pulsebase.stores.timescale.rollup_sql import APART, DEVICE_HOURS, MERGED, WON, bucket, buckets_of, coarser
+from pulsebase.stores.timescale.rollup_sql import (
+    APART,
+    DEVICE_HOURS,
+    MERGED,
+    WON,
+    bucket,
+    buckets_of,
+    coarser,
+    device_days,
+)
 
 #: Keys of the advisory locks, in a space of their own: "Puls".
 _LOCKS = 0x50756C73
@@ -85,6 +94,7 @@ def recompute(connection: Connection) -> None:
     """Compute every rollup of the touched hours again from the hypertable."""
     _fetch_touched(connection)
     _replace(connection, "h1_dev", "1 hour", f"WITH rows AS (SELECT * FROM fetched) {DEVICE_HOURS}")
+    _replace(connection, "d1_dev", "1 day", device_days(_touched("h1_dev", "1 day")))
     quarters = buckets_of("won", bucket("15 minutes"))
     _replace(connection, "q15", "1 hour", f"WITH rows AS (SELECT * FROM fetched), {WON} {quarters}")
     connection.execute("DROP TABLE fetched")

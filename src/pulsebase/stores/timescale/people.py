@@ -98,10 +98,19 @@ def extents(connection: Connection, user_ids: Sequence[str]) -> list[Extent]:
                 {APART}
             ) AS r
         ),
+        mixed AS (SELECT DISTINCT user_id, {bucket("1 day", "start_at")} AS start_at FROM dirty),
         found AS (
-            SELECT user_id, device_id, n_all, first_at, last_at FROM pulsebase.h1_dev AS h
+            SELECT user_id, device_id, n_all, first_at, last_at FROM pulsebase.d1_dev AS d
             WHERE user_id = ANY(%(users)s)
-              AND NOT EXISTS (SELECT FROM dirty WHERE dirty.user_id = h.user_id AND dirty.start_at = h.start_at)
+              AND NOT EXISTS (SELECT FROM mixed WHERE mixed.user_id = d.user_id AND mixed.start_at = d.start_at)
+            UNION ALL
+            SELECT h.user_id, h.device_id, h.n_all, h.first_at, h.last_at FROM mixed CROSS JOIN LATERAL (
+                SELECT * FROM pulsebase.h1_dev AS i
+                WHERE i.user_id = mixed.user_id
+                  AND i.start_at >= mixed.start_at AND i.start_at < mixed.start_at + INTERVAL '1 day'
+                {APART}
+            ) AS h
+            WHERE NOT EXISTS (SELECT FROM dirty WHERE dirty.user_id = h.user_id AND dirty.start_at = h.start_at)
             UNION ALL
             SELECT user_id, device_id, count(*), min(timestamp), max(timestamp) FROM fresh GROUP BY 1, 2
         )

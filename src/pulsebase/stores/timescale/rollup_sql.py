@@ -69,6 +69,14 @@ SELECT user_id, {bucket(step, "start_at")} AS start_at, sum(n)::bigint AS n, sum
 FROM {source} GROUP BY 1, 2"""
 
 
+def device_days(source: str) -> str:
+    """The rows of `d1_dev` from those of `h1_dev`."""
+    return f"""
+SELECT user_id, device_id, {bucket("1 day", "start_at")} AS start_at, sum(n_all)::bigint AS n_all,
+       min(first_at) AS first_at, max(last_at) AS last_at
+FROM {source} GROUP BY 1, 2, 3"""
+
+
 #: The rows of `h1_dev`. Follows the relation `rows`.
 DEVICE_HOURS = f"""
 SELECT user_id, device_id, start_at, sum(n)::bigint AS n, coalesce(sum(sum), 0)::bigint AS sum,

@@ -93,6 +93,17 @@ CREATE TABLE pulsebase.h1_dev (
     PRIMARY KEY (user_id, start_at, device_id)
 );
 
+-- What is stored of each device by UTC day, for overviews of many people over many years.
+CREATE TABLE pulsebase.d1_dev (
+    user_id text NOT NULL,
+    device_id text NOT NULL,
+    start_at timestamptz NOT NULL,
+    n_all bigint NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    PRIMARY KEY (user_id, start_at, device_id)
+);
+
 -- Devices resolved: quarters of an hour, hours, UTC days.
 CREATE TABLE pulsebase.q15 (
     user_id text NOT NULL,
