@@ -112,6 +112,7 @@ class PlainPostgres:
     def control(self, *arguments: str) -> None:
         """`pg_ctl` with these arguments: `-m immediate restart` is a crash and what follows it."""
         self._pg_ctl(["-w", *arguments], pgdata=self._server.pgdata, user=self._server.system_user)
+        self._server.ensure_postgres_running()  # which looks up the process that is to be stopped in the end
 
     def new_database(self) -> str:
         """The URL of a new database that is set up."""
