@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 #: Tests that share something dear (an engine, a browser, a measurement) run in one process, by the start of their file.
-TOGETHER = ("tests/benchmarks/", "tests/page/")
+TOGETHER = {
+    "benchmarks": ("tests/benchmarks/",),
+    "page": ("tests/page/",),
+    "timescale": (
+        "tests/stores/test_timescale",
+        "tests/stores/test_transfer.py",
+        "tests/api/test_same_answers.py",
+        "tests/api/test_server_store.py",
+    ),
+}
 #: These share what one of their files set up.
 TOGETHER_BY_FILE = ("tests/cli/",)
 
@@ -26,7 +35,7 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
 
 def group_of(nodeid: str) -> str:
     """What a test runs together with."""
-    for start in TOGETHER:
-        if nodeid.startswith(start):
-            return start
+    for group, starts in TOGETHER.items():
+        if nodeid.startswith(starts):
+            return group
     return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER_BY_FILE) else nodeid

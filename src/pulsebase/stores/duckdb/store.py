@@ -305,10 +305,17 @@ class DuckdbStore:
 
     def stored(self) -> pa.Table:
         """See `contract.Store.stored`."""
-        parts = [self._stored_of(number) for number in range(len(self._users))]
+        parts = [self._stored_of(number, _ALL_TIME) for number in range(len(self._users))]
         return pa.concat_tables([STORED_SCHEMA.empty_table(), *parts]).sort_by(
             [("user_id", "ascending"), ("device_id", "ascending"), ("time_us", "ascending")]
         )
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """See `contract.Store.readings`."""
+        user_no = self._users.find(user_id)
+        if user_no is None:
+            return STORED_SCHEMA.empty_table()
+        return self._stored_of(user_no, interval).sort_by([("device_id", "ascending"), ("time_us", "ascending")])
 
     def check(self) -> CheckReport:
         """See `contract.Store.check`. Everything is merged first, so that the check covers every reading."""
@@ -490,10 +497,10 @@ class DuckdbStore:
         with self._database.reading() as connection:
             yield OverviewSnapshot(connection, stage, self._users, self._devices)
 
-    def _stored_of(self, user_no: int) -> pa.Table:
+    def _stored_of(self, user_no: int, interval: TimeRange) -> pa.Table:
         user_id = self._users.text(user_no)  # which is gone afterwards, should the person be removed meanwhile
         with self._person(user_no, None) as snapshot:
-            rows = snapshot.rows(_ALL_TIME, Selection(include_all=True))
+            rows = snapshot.rows(interval, Selection(include_all=True))
         devices = pa.array([self._devices.text(int(number)) for number in rows.device_no], pa.string())
         confidence = pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE)
         users = pa.array([user_id] * len(rows), pa.string())
