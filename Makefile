@@ -35,7 +35,7 @@ test: $(DEV) $(PAGE) $(TIMESCALE) ## Everything a change has to pass (ARGS go to
 	@echo "Checking the client"
 	@cd client && $(NPM) run check && $(NPM) test
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest -n 2 $(ARGS)
+	@$(PY) -m pytest -n 3 $(ARGS)
 
 check: $(DEV) ## Style, types and the direction of dependencies
 	@echo "Checking the Python code"
