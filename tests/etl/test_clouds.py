@@ -301,6 +301,7 @@ def test_a_cloud_that_speaks_nonsense_is_not_asked_a_thousand_times(ada: Install
     assert_complete(ada)
 
 
+@each_store
 @pytest.mark.parametrize("crash_at", range(1, 5))
 def test_a_crash_between_storing_and_noting_it_leaves_no_gap(
     url: str, crash_at: int, monkeypatch: pytest.MonkeyPatch

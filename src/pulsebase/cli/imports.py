@@ -112,12 +112,12 @@ def _zones_asked(client: httpx.Client) -> Callable[[str], ZoneInfo]:
 class _HttpSink:
     """Stores what an import reads, over the owner's socket. See `importer.Sink`."""
 
-    def __init__(self, client: httpx.Client, name: str) -> None:
-        self._client, self._name = client, name
+    def __init__(self, client: httpx.Client, name: str, say: Callable[[str], None]) -> None:
+        self._client, self._name, self._say = client, name, say
         self.number: int | None = None
 
     def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
-        answer = store_block(self._client, self._name, rows)
+        answer = store_block(self._client, self._name, rows, self._say)
         self.number = answer["import_id"]
         errors = [FieldError(entry["field"], entry["reason"], entry["index"]) for entry in answer["errors"]]
         return answer["accepted"], errors
@@ -145,7 +145,7 @@ class _Run:
         self, path: Path, client: httpx.Client, progress: Progress, task: TaskID, rejects: TextIO | None
     ) -> None:
         self._path, self._progress, self._task, self._rejects = path, progress, task, rejects
-        self._sink = _HttpSink(client, origin_name(path.resolve().name[-100:]))
+        self._sink = _HttpSink(client, origin_name(path.resolve().name[-100:]), self._say)
         self._refusals = _Refusals()
 
     def import_all(self, owner: FileOwner, limit_bytes: int) -> bool:
@@ -154,12 +154,14 @@ class _Run:
             rejects=self._on_rejects, progress=lambda read: self._progress.update(self._task, completed=read)
         )
         sound = True
-        for result in Importer(self._sink, owner, limit_bytes, watcher).path(self._path):
-            self._report(result)
-            self._refusals = _Refusals()
-            sound &= result.problem is None
-        if self._sink.number is not None:
-            self._say(f"{self._path.name} is import {self._sink.number}")
+        try:
+            for result in Importer(self._sink, owner, limit_bytes, watcher).path(self._path):
+                self._report(result)
+                self._refusals = _Refusals()
+                sound &= result.problem is None
+        finally:  # also of one that is given up: what it stored can be undone
+            if self._sink.number is not None:
+                self._say(f"{self._path.name} is import {self._sink.number}")
         return sound
 
     def _on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:

@@ -176,17 +176,20 @@ def synced_by(origin: Origin) -> tuple[str, str]:
 class ImportSink:
     """What an import brings: readings under its origin, and days put together with what is stored of them.
 
-    See `importer.Sink`.
+    See `importer.Sink`. A store that takes nothing now is asked so many times.
     """
 
-    def __init__(self, ingestor: Ingestor, store: Store, rules: ReadingRules, origin: int) -> None:
+    def __init__(
+        self, ingestor: Ingestor, store: Store, rules: ReadingRules, origin: int, *, attempts: int = LOAD_ATTEMPTS
+    ) -> None:
         self._ingestor, self._store, self._rules, self._origin = ingestor, store, rules, origin
+        self._attempts = attempts
 
     def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
         """See `importer.Sink.readings`. While others fill the queue it waits, as their senders do.
 
         Raises:
-            RetryLaterError: nothing was kept; the store has been asked `LOAD_ATTEMPTS` times.
+            RetryLaterError: nothing was kept.
         """
         verdict = validate(rows, self._rules, self._origin)
         written = 0
@@ -203,7 +206,7 @@ class ImportSink:
         put_together(self._store, days)
 
     def _write(self, batch: ReadingBatch) -> None:
-        for _ in range(LOAD_ATTEMPTS - 1):
+        for _ in range(self._attempts - 1):
             try:
                 self._ingestor.write(batch)
             except RetryLaterError as error:

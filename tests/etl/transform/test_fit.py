@@ -6,7 +6,9 @@ import random
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 
+import numpy as np
 import pytest
 from garmin_fit_sdk import Decoder, Stream
 
@@ -140,8 +142,9 @@ def test_beats_that_a_strap_kept_are_read_at_their_own_times(first: int) -> None
     expected = [(500_000 + 700 * n * SECOND_US // 1_024, 60.0 + n) for n in range(17)]
     assert beats_of(data) == expected
     if first == 5_000:
-        theirs = Decoder(Stream.from_byte_array(bytearray(data))).read(merge_heart_rates=False)[0]["hr_mesgs"]
-        events = [theirs[0]["event_timestamp"], *theirs[1]["event_timestamp"], *theirs[2]["event_timestamp"]]
+        read = Decoder(Stream.from_byte_array(bytearray(data))).read(merge_heart_rates=False)
+        theirs: list[dict[str, Any]] = read[0]["hr_mesgs"]  # type: ignore[assignment]
+        events = [event for message in theirs for event in np.atleast_1d(message["event_timestamp"]).tolist()]
         assert [(event * 1_024 - first) / 700 for event in events] == pytest.approx(range(17))
 
 

@@ -26,11 +26,12 @@ _BLOCK_RECORDS = 20_000
 _DOCTYPE_BYTES = 1 << 20
 #: A tag of more than this, with all its attributes, is no record.
 _TAG_BYTES = 1 << 20
-#: Whole tags of what is of no use here, most of a file: taken out before the parser builds texts of all their
+#: Whole elements of what is of no use here, most of a file: taken out before the parser builds texts of all their
 #: attributes. No valid attribute holds `<`, so that such a tag begins nowhere but between elements (or in a comment,
-#: where it is of no use either), and line breaks stay.
+#: where it is of no use either). The tag of a record with others inside than these stays, and so does its end.
 _OF_NO_USE = re.compile(
-    rb'<Record type="(?!HKQuantityTypeIdentifier(?:Resting)?HeartRate")[^<>\n]*/>|<MetadataEntry [^<>\n]*/>'
+    rb'<Record type="(?!HKQuantityTypeIdentifier(?:Resting)?HeartRate")[^<>\n]*'
+    rb"(?:/>|(?<!/)>(?:\s*<MetadataEntry [^<>\n]*/>)*\s*</Record>)|<MetadataEntry [^<>\n]*/>"
 )
 
 
@@ -48,7 +49,7 @@ def apple_health(stream: Stream, owner: FileOwner) -> Iterator[Part]:
         try:
             piece = next(pieces, b"")
             ended = piece == b""
-            reader.feed(_OF_NO_USE.sub(b"", piece), ended)
+            reader.feed(_OF_NO_USE.sub(_line_breaks, piece), ended)
         except MalformedError as error:
             ended, damage = True, error
         if ended or len(reader.records) + len(reader.resting) >= _BLOCK_RECORDS:
@@ -103,6 +104,11 @@ class _Reader:
         elif kind == RESTING_TYPE:
             self._read += 1
             self.resting.add(self._read, given)
+
+
+def _line_breaks(match: re.Match[bytes]) -> bytes:
+    """Those of what is taken out, so that lines keep their numbers."""
+    return b"\n" * match[0].count(b"\n")
 
 
 def _refuse_entities(*_: object) -> None:
