@@ -47,7 +47,8 @@ def rows_in(place: Place) -> list[dict[str, object]]:
     """Everything stored where no server runs, but for what brought it."""
     store = open_store(f"duckdb:///{place.database}")
     try:
-        return store.stored().drop_columns(["origin"]).to_pylist()
+        found: list[dict[str, object]] = store.stored().drop_columns(["origin"]).to_pylist()
+        return found
     finally:
         store.close()
 
