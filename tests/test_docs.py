@@ -12,8 +12,9 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ class Place:
 
     def run(self, command: str) -> str:
         done = subprocess.run(
-            command.replace(ADDRESS, self.address),
+            command.replace(ADDRESS, self.address).replace("pulsebase connect", "pulsebase connect --port 0"),
             shell=True,
             cwd=self.folder,
             env=self.environment,
@@ -250,7 +251,7 @@ class Place:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Place]:
+def served(folder: Path, *, with_cloud: bool = False) -> Iterator[Place]:
     bin_folder = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")} | {
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
@@ -261,19 +262,34 @@ def served(folder: Path) -> Iterator[Place]:
         "NO_PROXY": "*",
         "no_proxy": "*",
     }
-    command = [str(bin_folder / "pulsebase"), "serve", "--port", "0"]
+    with ExitStack() as opened:
+        if with_cloud:
+            cloud = opened.enter_context(foreground("fitbit-sim", folder, environment, r"http://[\d.:]+"))
+            yesterday = datetime.now(UTC).date() - timedelta(days=1)
+            browser = "curl -sL -o consent.html %s&person=user1 &"  # somebody who chooses and agrees
+            environment |= {"PULSEBASE_FITBIT_URL": cloud, "START_DATE": str(yesterday), "BROWSER": browser}
+        server = opened.enter_context(foreground("serve", folder, environment, r"(?<=http://)[\d.:]+(?=/app/)"))
+        yield Place(folder, server, environment)
+
+
+@contextmanager
+def foreground(name: str, folder: Path, environment: dict[str, str], says: str) -> Iterator[str]:
+    """A command that runs until it is told to end, and what it says of where it is."""
+    command = [str(Path(sys.executable).parent / "pulsebase"), name, "--port", "0"]
     with (
-        (folder / "server.log").open("wb") as log,
-        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+        (folder / f"{name}.log").open("wb") as log,
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
     ):
         try:
-            assert server.stdout is not None
-            found = re.search(r"http://([\d.:]+)/app/", server.stdout.readline())
-            assert found, (folder / "server.log").read_text()
-            yield Place(folder, found[1], environment)
+            assert process.stdout is not None
+            found = re.search(says, process.stdout.readline())
+            assert found, (folder / f"{name}.log").read_text()
+            yield found[0]
         finally:
-            server.terminate()
-        assert server.wait(30) == 0
+            process.terminate()
+        assert process.wait(30) == 0
 
 
 def examples(path: Path) -> list[tuple[str, str]]:
@@ -294,8 +310,10 @@ def agrees(shown: str, output: str) -> bool:
 
 @pytest.mark.parametrize("path", WALKTHROUGHS, ids=name_of)
 def test_the_commands_of_a_document_give_the_output_shown(path: Path, tmp_path: Path) -> None:
-    with served(tmp_path) as place:
-        for command, shown in examples(path):
+    commands_shown = examples(path)
+    with_cloud = any(command.startswith("pulsebase connect") for command, _ in commands_shown)
+    with served(tmp_path, with_cloud=with_cloud) as place:
+        for command, shown in commands_shown:
             output = place.run(command)
             assert agrees(shown, output), f"{command}\n--- shown\n{shown}\n--- given\n{output}"
     hold_session(path, tmp_path)  # with the server stopped: a program opens the store by itself

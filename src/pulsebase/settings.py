@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         le=1 << 50,
         description="Largest import: an upload as sent, and what all files of one import come to as unpacked.",
     )
+    export_timeout_s: float = Field(
+        21_600,
+        gt=0,
+        le=604_800,
+        description="Longest time an export may take, seconds: meanwhile the store cannot let go of its log.",
+    )
     queue_readings: int = Field(
         1_000_000,
         ge=1,

@@ -215,6 +215,7 @@ def _border(settings: Settings) -> BorderOptions:
         settings.body_limit_bytes,
         settings.bulk_limit_bytes,
         settings.import_limit_bytes,
+        settings.export_timeout_s,
         settings.allowed_hosts,
         check_host=is_loopback(settings.host),
         public_url=settings.public_url,

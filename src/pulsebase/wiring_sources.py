@@ -17,8 +17,8 @@ from pulsebase.etl.schedule import CronSchedule
 from pulsebase.etl.state import SqliteSyncState
 from pulsebase.etl.sync import Synchronizer, SyncOptions
 from pulsebase.ingest import Ingestor, ReadingRules
-from pulsebase.model.errors import RejectedError, StopError
-from pulsebase.model.timerange import SECOND_US, zone_named
+from pulsebase.model.errors import StopError
+from pulsebase.model.timerange import SECOND_US, zone_or_utc
 from pulsebase.settings import Settings
 from pulsebase.sources.fitbit import FitbitCloud
 from pulsebase.sources.google_health import GoogleHealthCloud
@@ -134,7 +134,4 @@ def _clouds(settings: Settings, now_us: Callable[[], int]) -> tuple[Mapping[str,
 
 def _zone_of(reader: Reader, user_id: str) -> ZoneInfo:
     user = reader.user(user_id)
-    try:
-        return zone_named(user.time_zone if user and user.time_zone else "UTC")
-    except RejectedError:  # a zone that this machine does not know
-        return ZoneInfo("UTC")
+    return zone_or_utc(user.time_zone if user else None)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import date
 from typing import Any
 
+import pytest
+
+from pulsebase.api import held
+from pulsebase.api.held import HeldResponse
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.users import DevicePriority, User
 from tests.api.conftest import Api, reading
@@ -60,6 +65,28 @@ def test_a_person_without_readings_has_an_export_and_nobody_has_none(api: Api) -
         assert archive.read("readings.ndjson") == b""
     assert_problem(api.get("/v1/users/nobody/export"), 404, "not-found")
     assert_problem(api.get("/v1/users/n%21/export"), 400, "invalid-request")
+
+
+@pytest.mark.parametrize(("timeout_s", "stall_s"), [(0.01, 60.0), (60.0, 0.01)], ids=["too long", "nobody reads"])
+def test_an_export_that_takes_too_long_lets_go_of_the_store(
+    timeout_s: float, stall_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "STALL_S", stall_s)
+    ended: list[str] = []
+
+    def pieces() -> Generator[bytes, None, None]:
+        try:
+            yield from [b"one", b"two", b"three"]
+        finally:
+            ended.append("source")
+
+    async def send(message: dict[str, Any]) -> None:
+        if message.get("body") == b"two":
+            await asyncio.sleep(3_600)
+
+    response = HeldResponse(pieces(), timeout_s, media_type="text/plain")
+    asyncio.run(response.stream_response(send))  # type: ignore[arg-type]
+    assert ended == ["source"]
 
 
 def test_the_owners_export_is_not_on_the_network(api: Api) -> None:

@@ -113,6 +113,16 @@ def test_local_times_are_read_in_the_zone(api: Api) -> None:
     assert api.get(SERIES).json()["columns"]["timestamp"] == ["2024-01-15T16:00:00Z"]
 
 
+def test_local_times_are_read_in_each_persons_own_zone(api: Api) -> None:
+    api.put("/v1/users/ann", json={"time_zone": "Australia/Melbourne"})
+    lines = b"ann,2024-01-15 10:00:00,70\nbob,2024-01-15 10:00:00,71\n"
+    upload(api, b"Id,Time,Value\n" + lines, "day.csv")
+    assert api.parts.store.stored()["time_us"].to_pylist() == [
+        (TEN - 11 * 3600) * 1_000_000,
+        TEN * 1_000_000,
+    ]
+
+
 def test_imports_are_listed_newest_first_page_by_page(any_api: Api) -> None:
     any_api.store(reading(user_id="bob"))  # what devices push is no import
     numbers = [upload(any_api, zipped(FILES), name)["id"] for name in ("a.zip", "b.zip", "c.zip")]
@@ -122,7 +132,7 @@ def test_imports_are_listed_newest_first_page_by_page(any_api: Api) -> None:
     assert [each["readings"] for each in first["data"]] == [300, 0]
     second = any_api.get(f"/v1/imports?limit=2&cursor={first['next_cursor']}").json()
     assert ([each["id"] for each in second["data"]], second["next_cursor"]) == (numbers[:1], None)
-    assert second["data"][0].keys() == {"id", "name", "received_at", "readings", "status"}
+    assert second["data"][0].keys() == {"id", "kind", "name", "received_at", "readings", "status"}
 
 
 def test_an_import_is_undone_but_for_what_came_again(any_api: Api) -> None:

@@ -72,6 +72,25 @@ def test_connecting_over_the_browser(api: Api, cloud: SimulatedCloud) -> None:
     }
 
 
+def test_what_a_connection_brought_is_taken_back_and_comes_again(api: Api) -> None:
+    connect(api)
+    sync = api.parts.services.sync
+    brought = sync.run("ann", "fitbit")[0].written
+    (entry,) = api.get("/v1/imports").json()["data"]
+    assert (entry["kind"], entry["name"], entry["readings"]) == ("sync", "fitbit/ann", brought)
+    path = f"/v1/imports/{entry['id']}"
+    with sync.kept_out("ann", "fitbit"):
+        assert api.delete(path).status_code == 409
+    assert api.delete(path).json() == {"deleted": brought}
+    assert api.parts.store.stored().num_rows == 0
+    assert len(api.parts.store.summaries("ann", date.min, date.max)) > 0
+    assert sync.run("ann", "fitbit")[0].written == brought
+    api.delete("/v1/users/ann/sources/fitbit")
+    assert api.delete(path).json() == {"deleted": brought}
+    assert sync.run("ann", "fitbit") == []
+    assert api.get(path).json()["readings"] == 0
+
+
 def test_a_state_is_good_once_for_a_while_and_for_its_source(api: Api, cloud: SimulatedCloud) -> None:
     came = consent(str(begin(api)), "user1")
     assert come_back(api, came | {"state": "x" * 43}).status_code == 400

@@ -1,4 +1,4 @@
-"""A pipeline over a memory store, a made-up source, and a clock of its own."""
+"""A pipeline over a store, a made-up source, and a clock of its own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from pulsebase.etl.state import RunReport, SqliteSyncState
 from pulsebase.etl.transform.heart_rate import DevicePage, HeartRateTransformer
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
-from pulsebase.stores.memory import MemoryStore
+from pulsebase.stores.contract import Store
+from pulsebase.stores.open import open_store
 from tests.stores.harness import at
+from tests.support.clouds import store_url
 
 START_US = at("2025-03-01T00:00:00")
 
@@ -62,7 +64,7 @@ class CloudExtractor(Extractor[DevicePage]):
 
 @dataclass
 class World:
-    store: MemoryStore
+    store: Store
     ingestor: Ingestor
     state: SqliteSyncState
     clock: Clock
@@ -95,9 +97,9 @@ class World:
         return [(part.start_us - START_US) // DAY_US for part in self.cloud.asked]
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    store = MemoryStore()
+@pytest.fixture(params=["memory", "duckdb"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    store = open_store(store_url(request.param, tmp_path))
     ingestor = Ingestor(store)
     state = SqliteSyncState(tmp_path / "state.sqlite")
     yield World(store, ingestor, state, Clock(START_US + 4 * DAY_US), Cloud())

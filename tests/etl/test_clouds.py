@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import httpx2 as httpx
@@ -18,38 +19,57 @@ from pulsebase.model.errors import ReconnectError, RejectedError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.query.plan import SeriesQuestion
-from pulsebase.sources.synthetic import DEMO_PEOPLE, day_range
+from pulsebase.sources import cloud as clients
+from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson, day_range
 from tests.stores.harness import at
+from tests.support import clouds
 from tests.support.clouds import (
     NOW_US,
     SOURCES,
     Installation,
+    Row,
     SimulatedCloud,
     consent,
     installed,
-    recorded,
-    simulated,
     store_url,
 )
 
 ADA, BEN = DEMO_PEOPLE
+#: Days of some two thousand readings do for most faults; one test has all of them.
+EVERY_S = 5
+simulated = partial(clouds.simulated, every_s=EVERY_S)
 #: Midnight in Berlin, where Ada lives, of the first day that is brought.
 START_US = at("2025-06-10T22:00:00")
 each_source = pytest.mark.parametrize("source", SOURCES)
 
 
+def recorded(person: SyntheticPerson, interval: TimeRange, every_s: int = EVERY_S) -> list[Row]:
+    return clouds.recorded(person, interval, every_s)
+
+
 @pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store in memory, or the one that the test names."""
-    return store_url(getattr(request, "param", "memory"), tmp_path)
+    """The embedded store, or the one that the test names."""
+    return store_url(getattr(request, "param", "duckdb"), tmp_path)
 
 
 each_store = pytest.mark.parametrize("url", ["memory", "duckdb"], indirect=True)
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the tries of one request."""
+    monkeypatch.setattr(clients, "_FIRST_PAUSE_S", 0.001)
+
+
 @pytest.fixture
-def cloud(source: str) -> Iterator[SimulatedCloud]:
-    with simulated(source) as running:
+def every_s() -> int:
+    return EVERY_S
+
+
+@pytest.fixture
+def cloud(source: str, every_s: int) -> Iterator[SimulatedCloud]:
+    with simulated(source, every_s=every_s) as running:
         yield running
 
 
@@ -61,14 +81,16 @@ def ada(cloud: SimulatedCloud, url: str) -> Iterator[Installation]:
         yield there
 
 
-def assert_complete(there: Installation, start_us: int = START_US, *, room: bool = True) -> None:
+def assert_complete(
+    there: Installation, start_us: int = START_US, *, room: bool = True, every_s: int = EVERY_S
+) -> None:
     """Move on until everything that syncs late is there, bring it, and compare; then, if the limit has room for it,
     once more, which changes nothing.
     """
     now_us = there.cloud.clock.now_us()
     there.cloud.clock.set(now_us + 21 * HOUR_US)
     there.bring_all("user1")
-    assert there.stored("user1") == recorded(ADA, TimeRange(start_us, there.cloud.clock.now_us()))
+    assert there.stored("user1") == recorded(ADA, TimeRange(start_us, there.cloud.clock.now_us()), every_s)
     if not room:
         return
     again = there.bring("user1")
@@ -87,6 +109,7 @@ def assert_summaries(there: Installation) -> None:
         assert [zone.name for zone in day.zones] == ["Out of Range", "Fat Burn", "Cardio", "Peak"]
 
 
+@pytest.mark.parametrize("every_s", [1])
 @each_store
 @each_source
 def test_everything_comes_once_and_is_found_unchanged(ada: Installation) -> None:
@@ -95,13 +118,13 @@ def test_everything_comes_once_and_is_found_unchanged(ada: Installation) -> None
         ("heart_rate", "done", None),
         ("heart_rate_summary", "done", None),
     ]
-    assert ada.stored("user1") == recorded(ADA, TimeRange(START_US, NOW_US))
+    assert ada.stored("user1") == recorded(ADA, TimeRange(START_US, NOW_US), every_s=1)
     assert first[0].read == first[0].written == len(ada.stored("user1"))
     assert_summaries(ada)
     second = ada.bring("user1")
     assert [(report.written, report.unchanged) for report in second] == [(0, report.read) for report in second]
     assert 0 < second[0].read < first[0].read  # no more than the look-back
-    assert_complete(ada)
+    assert_complete(ada, every_s=1)
 
 
 FAULTS: dict[str, dict[str, float | int]] = {
@@ -139,14 +162,13 @@ def test_a_fault_has_its_time(ada: Installation) -> None:
     assert_complete(ada)
 
 
-@each_store
 @each_source
 def test_missing_fields_are_missing_and_no_more(ada: Installation) -> None:
     for name in ("missing_resting", "missing_minutes"):
         ada.cloud.fault(name, 1.0)
     ada.bring_all("user1")
     assert ada.parts.store.summaries("user1", date.min, date.max) == []
-    assert len(ada.stored("user1")) > 15_000
+    assert len(ada.stored("user1")) > 2_500
     ada.cloud.mend("missing_minutes")
     ada.cloud.fault("missing_calories", 1.0)
     ada.cloud.clock.advance(HOUR_US)
@@ -160,7 +182,6 @@ def test_missing_fields_are_missing_and_no_more(ada: Installation) -> None:
     assert day.resting_heart_rate is not None  # in place of the day before, not beside it
 
 
-@each_store
 def test_the_hourly_limit_is_kept_and_waited_for(url: str) -> None:
     with simulated("fitbit", limit=4) as cloud, installed(cloud, url, start_date="2025-06-09") as there:
         there.connect("user1")
@@ -185,13 +206,13 @@ def refusals(cloud: SimulatedCloud) -> int:
 
 
 def test_a_429_says_when_to_come_back(url: str) -> None:
-    with simulated("google", limit=5) as cloud, installed(cloud, url) as there:
+    with simulated("google", limit=5, every_s=1) as cloud, installed(cloud, url) as there:
         there.connect("user1")  # which takes two
         (report,) = there.bring("user1")
         assert report.outcome == "postponed"
         assert refusals(cloud) == 1
         assert there.bring_all("user1") > 1
-        assert_complete(there, room=False)
+        assert_complete(there, room=False, every_s=1)
 
 
 def test_one_persons_limit_is_nobody_elses(url: str) -> None:
@@ -436,4 +457,4 @@ def test_disconnecting_revokes_and_forgets(ada: Installation) -> None:
     ada.connect("user1")
     report = ada.bring("user1")[0]
     assert report.written == 0  # the same account goes on where it was
-    assert report.read < 15_000
+    assert report.read < 2_500

@@ -10,7 +10,7 @@ import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pulsebase.etl.extract import apple_health, fit, packed, takeout
-from pulsebase.etl.extract.parts import FileOwner
+from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.etl.load import ImportSink
 from pulsebase.ingest import Ingestor, ReadingRules
@@ -31,6 +31,7 @@ from tests.support.fit import activity
 from tests.support.health_files import (
     apple_export,
     apple_record,
+    apple_resting,
     at,
     takeout_heart_rate,
     takeout_record,
@@ -41,7 +42,7 @@ from tests.support.health_files import (
 
 TEN = at("2020-05-01T10:00:00")
 SAMPLES = [(TEN + 5 * n, 60 + n % 40, n % 4) for n in range(500)]
-ANN = FileOwner("ann", None, ZoneInfo("UTC"))
+ANN = FileOwner("ann", None, everybody_in(ZoneInfo("UTC")))
 
 
 class Desk:
@@ -115,8 +116,8 @@ def test_it_does_not_matter_where_a_file_is_cut_into_pieces(
     monkeypatch.setattr(apple_health, "_DOCTYPE_BYTES", 1000)
     monkeypatch.setattr(apple_health, "_BLOCK_RECORDS", 2)
     files = {
-        "a.json": takeout_heart_rate(SAMPLES, None),
-        "b.json": takeout_heart_rate(SAMPLES),
+        "a.json": takeout_heart_rate(SAMPLES[:100], None),
+        "b.json": takeout_heart_rate(SAMPLES[100:200]),
         "c.xml": apple_export(APPLE_DAY),
         "d.fit": activity([(TEN + n, 70) for n in range(50)]),
         "e.csv": b"Id,Time,Value\n" + b"bob,2020-05-01 10:00:00,70\n" * 50,
@@ -124,13 +125,13 @@ def test_it_does_not_matter_where_a_file_is_cut_into_pieces(
     for data in (zipped(files), zipped(files, streamed=True), zipped({n: gzip.compress(d) for n, d in files.items()})):
         results = desk.bring(data)
         assert [(each.written, each.rejected, each.problem) for each in results] == [
-            (500, 0, None),
-            (500, 0, None),
+            (100, 0, None),
+            (100, 0, None),
             (5, 0, None),
             (50, 0, None),
             (50, 0, None),
         ]
-    assert len(desk.rows) == 500 + 5 + 50 + 1
+    assert len(desk.rows) == 200 + 5 + 50 + 1
 
 
 def test_importing_again_stores_no_more(desk: Desk) -> None:
@@ -151,6 +152,45 @@ def test_the_day_on_which_clocks_fall_back_has_25_hours(desk: Desk) -> None:
     desk.bring_one(takeout_heart_rate(samples))
     assert desk.rows == of_ann("takeout", samples)
     assert format_us(desk.rows[-1][2] * SECOND_US) == "2020-11-02T05:50:00Z"
+
+
+@pytest.mark.parametrize("kind", ["Takeout", "Apple", "CSV", "FIT"])
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Australia/Melbourne", date(2025, 4, 6), 25),
+        ("Australia/Melbourne", date(2025, 10, 5), 23),
+        ("America/Chicago", date(2025, 3, 9), 23),
+        ("America/Chicago", date(2025, 11, 2), 25),
+    ],
+)
+def test_a_day_on_which_clocks_change_is_imported_whole(
+    desk: Desk, kind: str, zone: str, day: date, hours: int
+) -> None:
+    """A reading every ten minutes, written the way each kind tells times."""
+    lived_in = ZoneInfo(zone)
+    begin = int(datetime.combine(day, time(), lived_in).timestamp())
+    samples = [(begin + 600 * n, 60 + n % 100, 2) for n in range(hours * 6)]
+    clocks = [datetime.fromtimestamp(at_s, lived_in) for at_s, *_ in samples]
+    files = {
+        "Takeout": lambda: takeout_heart_rate(samples),
+        "Apple": lambda: apple_export(
+            apple_record(f"{clock:%Y-%m-%d %H:%M:%S %z}", str(bpm), source="w")
+            for clock, (_, bpm, _) in zip(clocks, samples, strict=True)
+        ),
+        "CSV": lambda: (
+            b"Id,Time,Value\n"
+            + "".join(
+                f"ann,{clock:%Y-%m-%d %H:%M:%S},{bpm}\n" for clock, (_, bpm, _) in zip(clocks, samples, strict=True)
+            ).encode()
+        ),
+        "FIT": lambda: activity([(at_s, bpm) for at_s, bpm, _ in samples]),
+    }
+    result = desk.bring_one(files[kind](), FileOwner("ann", "d", {"ann": lived_in}.__getitem__))
+    assert (result.read, result.rejected, result.problem) == (hours * 6, 0, None)
+    assert [(at_s, bpm) for _, _, at_s, bpm, _ in desk.rows] == [(at_s, bpm) for at_s, bpm, _ in samples]
+    last = (datetime.combine(day, time(), lived_in) + timedelta(days=1)).timestamp()
+    assert last - begin == hours * 3600
 
 
 @pytest.mark.parametrize("left_out", [1, 30, 100, 20_000])
@@ -262,8 +302,53 @@ def test_apple_records_are_stored_under_their_sources(desk: Desk, data: bytes) -
     assert sorted(desk.rows) == sorted(APPLE_ROWS)
 
 
+def test_apples_resting_heart_rate_is_of_the_day_it_was_on(desk: Desk) -> None:
+    """The day that the person had, whatever it was in UTC; of two records of a day the later counts."""
+    records = [
+        apple_resting("2018-05-01 00:00:00 +1000", "58"),
+        apple_record("2018-05-01 10:00:00 +1000", "72"),
+        apple_resting("2018-05-02 23:59:00 -0500", "57"),
+        apple_resting("2018-05-02 23:59:30 -0500", "56.5"),
+        apple_resting("2018-05-03 00:00:00 +1000", "0.9", unit="count/s"),
+        apple_resting("2018-05-04 00:00:00 +1000", "none"),
+    ]
+    result = desk.bring_one(apple_export(records))
+    assert (result.read, result.written, result.days, result.rejected, result.problem) == (6, 1, 2, 2, None)
+    assert desk.store.summaries("ann", date.min, date.max) == [
+        DailySummary("ann", date(2018, 5, 1), 58, "apple"),
+        DailySummary("ann", date(2018, 5, 2), 56.5, "apple"),
+    ]
+    assert [(place, name) for _, place, name in desk.refusals] == [(5, "unit"), (6, "value")]
+
+
+@pytest.mark.parametrize("cut_at", [b" sourceName", b" unit", b"/>", b">", b'="'])
+def test_records_of_no_use_are_passed_over_wherever_a_piece_ends(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, cut_at: bytes
+) -> None:
+    data = apple_export(APPLE_DAY)
+    others = data[data.index(b"<Record") :]
+    monkeypatch.setattr(apple_health, "_DOCTYPE_BYTES", len(data) - len(others) + others.index(cut_at) + 1)
+    assert desk.bring_one(data).written == 5
+    assert sorted(desk.rows) == sorted(APPLE_ROWS)
+
+
+def test_what_looks_like_a_record_inside_of_something_else_is_none(desk: Desk) -> None:
+    record = apple_record("2018-05-01 10:00:00 +0200", "99").replace("\n", "")
+    odd = [
+        f"<!-- {record} -->",
+        f'<Note><![CDATA[{record} <Record type="HKOther" a="/>"/>]]></Note>',
+        '<Record type="HKOther" unit="a>b" value="/>"/>',
+        '<Record type="HKOther" unit="1"><MetadataEntry key="a" value="&lt;"/></Record>',
+        "<Record unit='count/min' startDate='2018-05-01 10:00:00 +0200' value='72' sourceName='w' "
+        "type='HKQuantityTypeIdentifierHeartRate'/>",
+    ]
+    result = desk.bring_one(apple_export(odd))
+    assert (result.written, result.problem) == (1, None)
+    assert desk.rows == [("ann", "w", at("2018-05-01T08:00:00"), 72.0, None)]
+
+
 def test_an_apple_file_may_go_under_one_device(desk: Desk) -> None:
-    desk.bring_one(apple_export(APPLE_DAY[:2]), FileOwner("ann", "watch", ZoneInfo("UTC")))
+    desk.bring_one(apple_export(APPLE_DAY[:2]), FileOwner("ann", "watch", everybody_in(ZoneInfo("UTC"))))
     assert {device for _, device, *_ in desk.rows} == {"watch"}
 
 
@@ -484,7 +569,7 @@ def test_a_gzip_cut_short_gives_its_good_part(desk: Desk) -> None:
     ids=["Takeout", "Apple", "FIT"],
 )
 def test_a_file_that_names_nobody_needs_a_person(desk: Desk, data: bytes) -> None:
-    result = desk.bring_one(data, FileOwner(None, None, ZoneInfo("UTC")))
+    result = desk.bring_one(data, FileOwner(None, None, everybody_in(ZoneInfo("UTC"))))
     assert (result.written, result.problem) == (0, "does not say whose it is; name the person")
 
 

@@ -23,7 +23,7 @@ from pulsebase.sources.simulators.faults import Fault
 from pulsebase.sources.simulators.fitbit import HOURLY_LIMIT, fitbit_app
 from pulsebase.sources.simulators.google import MINUTE_LIMIT, google_app
 from pulsebase.sources.simulators.world import SimulatorClock, World
-from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson, samples_between
+from pulsebase.sources.synthetic import DEMO_PEOPLE, Samples, SyntheticPerson, samples_between
 from pulsebase.wiring import Parts, build
 from tests.stores.harness import at
 
@@ -68,12 +68,29 @@ class SimulatedCloud:
         } | more
 
 
+class SparseWorld(World):
+    """One whose wristbands record in seconds that are multiples of `every_s` alone: the same faults over small days."""
+
+    every_s = 1
+
+    def readings(self, person: SyntheticPerson, interval: TimeRange) -> Samples:
+        found = super().readings(person, interval)
+        keep = found.times_us // SECOND_US % self.every_s == 0
+        return Samples(found.device_id, found.times_us[keep], found.bpm[keep], found.confidences[keep])
+
+
 @contextlib.contextmanager
 def simulated(
-    source: str, people: Sequence[SyntheticPerson] = DEMO_PEOPLE, *, now_us: int = NOW_US, limit: int | None = None
+    source: str,
+    people: Sequence[SyntheticPerson] = DEMO_PEOPLE,
+    *,
+    now_us: int = NOW_US,
+    limit: int | None = None,
+    every_s: int = 1,
 ) -> Iterator[SimulatedCloud]:
     """A cloud on a free port, with a clock that stands still. `limit` None is the vendor's."""
-    world = World(people, SimulatorClock(now_us), seed=5)
+    world = SparseWorld(people, SimulatorClock(now_us), seed=5)
+    world.every_s = every_s
     if source == "fitbit":
         app = fitbit_app(world, HOURLY_LIMIT if limit is None else limit)
     else:
@@ -139,7 +156,7 @@ def installed(cloud: SimulatedCloud, store_url: str = "memory://", **settings: A
         yield Installation(parts, cloud)
 
 
-def recorded(person: SyntheticPerson, interval: TimeRange) -> list[Row]:
+def recorded(person: SyntheticPerson, interval: TimeRange, every_s: int = 1) -> list[Row]:
     """What a cloud holds of the person once everything is synced, by code of the tests."""
     return sorted(
         (time_us, round(bpm * 100))
@@ -148,7 +165,7 @@ def recorded(person: SyntheticPerson, interval: TimeRange) -> list[Row]:
         for time_us, bpm, confidence in zip(
             piece.times_us.tolist(), piece.bpm.tolist(), piece.confidences.tolist(), strict=True
         )
-        if confidence != 0
+        if confidence != 0 and time_us // SECOND_US % every_s == 0
     )
 
 

@@ -72,6 +72,13 @@ def apple_record(start: str, value: str, source: str = "Ann’s Apple Watch", un
     )
 
 
+def apple_resting(start: str, value: str, unit: str = "count/min") -> str:
+    return (
+        f' <Record type="HKQuantityTypeIdentifierRestingHeartRate" sourceName="Ann’s Apple Watch" sourceVersion="8" '
+        f'unit="{unit}" creationDate="{start}" startDate="{start}" endDate="{start}" value="{value}"/>\n'
+    )
+
+
 def apple_export(records: Iterable[str]) -> bytes:
     """`export.xml` with these records among others."""
     steps = (

@@ -325,7 +325,8 @@ export interface paths {
         };
         /**
          * List Imports
-         * @description Imports by file and by command, the newest first, and how many of their readings are stored now.
+         * @description Imports by file and by command, and what each connection to a source has brought, the newest first; and how
+         *     many of their readings are stored now.
          */
         get: operations["list_imports_v1_imports_get"];
         put?: never;
@@ -357,8 +358,8 @@ export interface paths {
         post?: never;
         /**
          * Undo Import
-         * @description Remove the readings of an import that are still stored. What they had replaced does not come back, and
-         *     daily summaries stay.
+         * @description Remove the readings of an import, or of a connection, that are still stored. What they had replaced does not
+         *     come back, and daily summaries stay. A source that is still connected brings its readings again.
          */
         delete: operations["undo_import_v1_imports__import_id__delete"];
         options?: never;
@@ -1038,6 +1039,11 @@ export interface components {
         ImportDetail: {
             /** Id */
             id: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "import" | "sync";
             /** Name */
             name: string;
             /** Received At */
@@ -1053,13 +1059,20 @@ export interface components {
         };
         /**
          * Import
-         * @description An import, and how many of its readings are stored now.
+         * @description An import of files, or everything that a connection to a source has brought (`sync`, named by source and
+         *     person), and how many of its readings are stored now.
          *
-         *     `status` is `past` for one that this server process did not run: a command's, or one from before its start.
+         *     `status` is `past` for one that this server process did not run: a command's, one from before its start, or a
+         *     connection's, whose runs are in `/v1/etl/runs`.
          */
         ImportEntry: {
             /** Id */
             id: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "import" | "sync";
             /** Name */
             name: string;
             /** Received At */
@@ -2670,8 +2683,8 @@ export interface operations {
                 user_id?: string | null;
                 /** @description The device to store everything under. */
                 device_id?: string | null;
-                /** @description IANA time zone of bare dates, local times and days. */
-                tz?: string;
+                /** @description IANA time zone of the local times in research CSV; each person's own by default, else UTC. */
+                tz?: string | null;
             };
             header?: never;
             path?: never;

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -144,7 +144,7 @@ def stream_bytes(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def arrow_stream(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+def arrow_stream(batches: Iterator[pa.RecordBatch]) -> Generator[bytes, None, None]:
     """Readings as an Arrow IPC stream, a batch at a time."""
     with contextlib.closing(batches):  # type: ignore[type-var]
         pieces = Pieces()

@@ -26,6 +26,7 @@ class BorderOptions:
         body_limit_bytes: the largest request body, as sent and as unpacked.
         bulk_limit_bytes: the largest body of the bulk route, which is never held whole, as unpacked.
         import_limit_bytes: the largest upload of an import, as sent.
+        export_timeout_s: how long an export may take, which holds a state of the store.
         allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
         public_url: the address browsers reach the server at; None: the one they used.
         check_host: whether `Host` and `Origin` are checked at all; off only behind a proxy that does it.
@@ -34,6 +35,7 @@ class BorderOptions:
     body_limit_bytes: int = 16 << 20
     bulk_limit_bytes: int = 8 << 30
     import_limit_bytes: int = 16 << 30
+    export_timeout_s: float = 21_600
     allowed_hosts: tuple[str, ...] = field(default=())
     check_host: bool = True
     public_url: str | None = None

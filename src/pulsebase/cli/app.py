@@ -162,7 +162,9 @@ def import_files(  # noqa: PLR0917 an option each
     paths: Annotated[list[Path], typer.Argument(help="Files, zip archives or folders.", metavar="PATH...")],
     user: Annotated[str | None, typer.Option(help="Whose readings files bring that name nobody.")] = None,
     device: Annotated[str | None, typer.Option(help="The device to store everything under.")] = None,
-    tz: Annotated[str, typer.Option(help="The IANA zone of the local times in research CSV.")] = "UTC",
+    tz: Annotated[
+        str | None, typer.Option(help="The IANA zone of the local times in research CSV; each person's own by default.")
+    ] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write every refusal to this file, an object a line.")] = None,
     store: StoreUrl = None,
 ) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from time import sleep
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep
 from typing import Any
 
 import httpx2 as httpx
@@ -11,29 +11,34 @@ import pyarrow as pa
 
 from pulsebase.api.encode import stream_bytes
 from pulsebase.cli.session import answer_of
-from pulsebase.etl.import_jobs import IMPORT_KIND
+from pulsebase.etl.load import IMPORT_KIND
 from pulsebase.ingest import Candidates
 from pulsebase.model.readings import Ids
 
-#: How often a block is sent again to a store that is busy merging what came before. It says how long to wait.
-_MOST_RETRIES = 30
+#: How long a block is sent again to a store that takes nothing: it merges what came before, or its disk is full.
+PATIENCE_S = 120.0
 
 
-def store_block(client: httpx.Client, name: str, rows: Candidates) -> Any:
+def store_block(client: httpx.Client, name: str, rows: Candidates, say: Callable[[str], None]) -> Any:
     """Store candidates in one commit, as brought by the import of that name; the counts and refusals that came back.
 
-    `rows.positions` are the places that refusals name.
+    `rows.positions` are the places that refusals name. `say` is told, once, why the store is waited for.
 
     Raises:
-        RefusedError: the block was refused, or the store takes nothing for minutes.
+        RefusedError: the block was refused, or the store took nothing for `PATIENCE_S`.
     """
     body = _arrow(rows)
-    for _ in range(_MOST_RETRIES):
+    give_up_at = monotonic() + PATIENCE_S
+    told = False
+    while True:
         response = client.post("/v1/admin/readings", params={"kind": IMPORT_KIND, "name": name}, content=body)
-        if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            break
-        sleep(float(response.headers.get("retry-after", 1)))
-    return answer_of(response)
+        wait_s = float(response.headers.get("retry-after", 1))
+        if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or monotonic() + wait_s > give_up_at:
+            return answer_of(response)
+        if not told:
+            say(f"The store is waited for: {response.json()['detail']}")
+            told = True
+        sleep(wait_s)
 
 
 def _arrow(rows: Candidates) -> bytes:

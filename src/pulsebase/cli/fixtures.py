@@ -63,7 +63,8 @@ def run_fixtures(settings: Settings, spec: FixtureSpec) -> None:
         _store_users(client, users)
         task = progress.add_task("readings", total=spec.readings)
         for readings in fixture_readings(spec, _BLOCK_READINGS):
-            answer = store_block(client, f"fixtures, seed {spec.seed}", _candidates(readings, ids))
+            rows = _candidates(readings, ids)
+            answer = store_block(client, f"fixtures, seed {spec.seed}", rows, progress.console.print)
             if answer["rejected"]:
                 error = answer["errors"][0]
                 raise StopError(f"the store's own bounds refuse a made-up reading: {error['field']} {error['reason']}")

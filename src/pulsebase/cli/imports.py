@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
+from zoneinfo import ZoneInfo
 
 import httpx2 as httpx
 import msgspec
@@ -19,19 +21,21 @@ from rich.text import Text
 
 from pulsebase.cli.blocks import store_block
 from pulsebase.cli.session import answer_of, session
+from pulsebase.cli.users import path_of
 from pulsebase.etl.extract.packed import paths_in
-from pulsebase.etl.extract.parts import FileOwner
+from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.import_jobs import origin_name
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import zone_named
+from pulsebase.model.timerange import zone_named, zone_or_utc
 from pulsebase.settings import Settings
 
 console = Console()
 _SHOWN_REJECTS = 10
+_REMEMBERED_ZONES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +44,29 @@ class ImportChoices:
 
     user: str | None
     device: str | None
-    tz: str
+    tz: str | None
     rejects: Path | None
 
-    def owner(self) -> FileOwner:
-        """Raises `RejectedError` for what is no id or no zone."""
+    def zone(self) -> ZoneInfo | None:
+        """The zone of everybody's local times, where one was typed.
+
+        Raises:
+            RejectedError: something was typed that is no id or no zone.
+        """
         for option, value in (("--user", self.user), ("--device", self.device)):
             problem = None if value is None else identifier_problem(value)
             if problem is not None:
                 raise RejectedError.of(option, problem)
-        return FileOwner(self.user, self.device, zone_named(self.tz, "--tz"))
+        return None if self.tz is None else zone_named(self.tz, "--tz")
 
 
 def run_imports(settings: Settings, paths: Sequence[Path], choices: ImportChoices) -> bool:
     """Import the paths one after the other; whether each file could be read to its end."""
-    owner = choices.owner()
+    zone = choices.zone()
     sizes = [_size(path) for path in paths]  # before the store is opened: a mistyped name makes none
     sound = True
     with _rejects_file(choices.rejects) as rejects, session(settings) as client, _progress() as progress:
+        owner = FileOwner(choices.user, choices.device, everybody_in(zone) if zone else _zones_asked(client))
         for path, size in zip(paths, sizes, strict=True):
             task = progress.add_task(path.name, total=size)
             run = _Run(path, client, progress, task, rejects)
@@ -73,9 +82,9 @@ def run_list(settings: Settings) -> None:
     """Show what imports have brought, the newest first."""
     with session(settings) as client:
         imports = list(_all_imports(client))
-    table = Table("id", "name", "readings", "status")
+    table = Table("id", "kind", "name", "readings", "status")
     for each in imports:
-        table.add_row(str(each["id"]), Text(each["name"]), f"{each['readings']:,}", each["status"])
+        table.add_row(str(each["id"]), each["kind"], Text(each["name"]), f"{each['readings']:,}", each["status"])
     console.print(table)
 
 
@@ -87,15 +96,28 @@ def run_undo(settings: Settings, number: int) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def _zones_asked(client: httpx.Client) -> Callable[[str], ZoneInfo]:
+    """Each person's own zone, asked for once; UTC for whoever has none or is not known."""
+
+    @lru_cache(maxsize=_REMEMBERED_ZONES)
+    def zone_of(user_id: str) -> ZoneInfo:
+        if identifier_problem(user_id) is not None:
+            return ZoneInfo("UTC")
+        response = client.get(path_of(user_id))
+        return zone_or_utc(answer_of(response)["time_zone"] if response.is_success else None)
+
+    return zone_of
+
+
 class _HttpSink:
     """Stores what an import reads, over the owner's socket. See `importer.Sink`."""
 
-    def __init__(self, client: httpx.Client, name: str) -> None:
-        self._client, self._name = client, name
+    def __init__(self, client: httpx.Client, name: str, say: Callable[[str], None]) -> None:
+        self._client, self._name, self._say = client, name, say
         self.number: int | None = None
 
     def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
-        answer = store_block(self._client, self._name, rows)
+        answer = store_block(self._client, self._name, rows, self._say)
         self.number = answer["import_id"]
         errors = [FieldError(entry["field"], entry["reason"], entry["index"]) for entry in answer["errors"]]
         return answer["accepted"], errors
@@ -123,7 +145,7 @@ class _Run:
         self, path: Path, client: httpx.Client, progress: Progress, task: TaskID, rejects: TextIO | None
     ) -> None:
         self._path, self._progress, self._task, self._rejects = path, progress, task, rejects
-        self._sink = _HttpSink(client, origin_name(path.resolve().name[-100:]))
+        self._sink = _HttpSink(client, origin_name(path.resolve().name[-100:]), self._say)
         self._refusals = _Refusals()
 
     def import_all(self, owner: FileOwner, limit_bytes: int) -> bool:
@@ -132,12 +154,14 @@ class _Run:
             rejects=self._on_rejects, progress=lambda read: self._progress.update(self._task, completed=read)
         )
         sound = True
-        for result in Importer(self._sink, owner, limit_bytes, watcher).path(self._path):
-            self._report(result)
-            self._refusals = _Refusals()
-            sound &= result.problem is None
-        if self._sink.number is not None:
-            self._say(f"{self._path.name} is import {self._sink.number}")
+        try:
+            for result in Importer(self._sink, owner, limit_bytes, watcher).path(self._path):
+                self._report(result)
+                self._refusals = _Refusals()
+                sound &= result.problem is None
+        finally:  # also of one that is given up: what it stored can be undone
+            if self._sink.number is not None:
+                self._say(f"{self._path.name} is import {self._sink.number}")
         return sound
 
     def _on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:

@@ -13,15 +13,13 @@ from typing import BinaryIO, Literal
 
 from pulsebase.etl.extract.parts import FileOwner
 from pulsebase.etl.importer import FileResult, Importer, Watcher
-from pulsebase.etl.load import ImportSink
+from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError
 from pulsebase.stores.contract import Store
 
 logger = logging.getLogger(__name__)
 
-#: The kind under which origins of imports are registered.
-IMPORT_KIND = "import"
 #: Uploads that wait while one is read; each lies in the temporary folder.
 MOST_WAITING = 3
 #: Ended imports whose course is remembered, and what is remembered of each.

@@ -21,7 +21,7 @@ from pulsebase.model.readings import NO_CONFIDENCE, ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange, to_us
-from pulsebase.stores.contract import Reader, Registry, SeriesQuery, Store
+from pulsebase.stores.contract import Origin, Reader, Registry, SeriesQuery, Store
 
 RowsT = TypeVar("RowsT")
 
@@ -29,7 +29,8 @@ RowsT = TypeVar("RowsT")
 LOAD_ATTEMPTS = 5
 #: A server that stops waits no longer than this for an import that waits.
 _LONGEST_WAIT_S = 5
-_IMPORT = "import"
+#: The kinds under which origins of files and of connections are registered.
+IMPORT_KIND, SYNC_KIND = "import", "sync"
 
 #: The zone furthest ahead of UTC, where a civil day begins first.
 _FIRST_ZONE = timezone(timedelta(hours=14))
@@ -82,7 +83,7 @@ class HeartRateLoader(Loader[Candidates]):
     def load(self, source: str, user_id: str, rows: Sequence[Candidates]) -> LoadResult:
         key = (source, user_id)
         if key not in self._origins:
-            self._origins[key] = self._ingestor.register_origin("sync", f"{source}/{user_id}")
+            self._origins[key] = self._ingestor.register_origin(SYNC_KIND, f"{source}/{user_id}")
         verdict = validate(joined(rows), self._rules, self._origins[key])
         written = unchanged = 0
         last_us = None
@@ -166,29 +167,38 @@ def _began_us(day: date) -> int:
     return to_us(datetime.combine(day, time(), _FIRST_ZONE))
 
 
+def synced_by(origin: Origin) -> tuple[str, str]:
+    """The source and the person of an origin of `SYNC_KIND`."""
+    source, _, user_id = origin.name.partition("/")
+    return source, user_id
+
+
 class ImportSink:
     """What an import brings: readings under its origin, and days put together with what is stored of them.
 
-    See `importer.Sink`.
+    See `importer.Sink`. A store that takes nothing now is asked so many times.
     """
 
-    def __init__(self, ingestor: Ingestor, store: Store, rules: ReadingRules, origin: int) -> None:
+    def __init__(
+        self, ingestor: Ingestor, store: Store, rules: ReadingRules, origin: int, *, attempts: int = LOAD_ATTEMPTS
+    ) -> None:
         self._ingestor, self._store, self._rules, self._origin = ingestor, store, rules, origin
+        self._attempts = attempts
 
     def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
         """See `importer.Sink.readings`. While others fill the queue it waits, as their senders do.
 
         Raises:
-            RetryLaterError: nothing was kept; the store has been asked `LOAD_ATTEMPTS` times.
+            RetryLaterError: nothing was kept.
         """
         verdict = validate(rows, self._rules, self._origin)
         written = 0
         if verdict.accepted is not None:
             self._write(verdict.accepted)
             written = len(verdict.accepted)
-        telemetry.INGEST_ACCEPTED.labels(source=_IMPORT).inc(written)
+        telemetry.INGEST_ACCEPTED.labels(source=IMPORT_KIND).inc(written)
         for name, count in verdict.refusals.by_field().items():
-            telemetry.INGEST_REJECTED.labels(source=_IMPORT, field=name).inc(count)
+            telemetry.INGEST_REJECTED.labels(source=IMPORT_KIND, field=name).inc(count)
         return written, verdict.errors
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
@@ -196,7 +206,7 @@ class ImportSink:
         put_together(self._store, days)
 
     def _write(self, batch: ReadingBatch) -> None:
-        for _ in range(LOAD_ATTEMPTS - 1):
+        for _ in range(self._attempts - 1):
             try:
                 self._ingestor.write(batch)
             except RetryLaterError as error:

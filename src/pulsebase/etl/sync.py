@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -85,6 +86,12 @@ class Synchronizer:
             if not stop.is_set():
                 self.state.update(self._judged(connection, tried_us, results))
             return [result.report for result in results]
+
+    @contextlib.contextmanager
+    def kept_out(self, user_id: str, source: str) -> Iterator[bool]:
+        """During the block nothing is brought for the person from the source; False if a run is under way."""
+        with self._locks.held_if_free(RUN_LOCK, user_id, source) as mine:
+            yield mine
 
     def _run_one(
         self, connection: Connection, data_set: str, within: TimeRange, tried_us: int, stop: threading.Event

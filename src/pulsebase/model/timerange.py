@@ -111,6 +111,11 @@ def zone_named(name: str, field: str = "tz") -> ZoneInfo:
     return ZoneInfo(name)
 
 
+def zone_or_utc(name: str | None) -> ZoneInfo:
+    """The zone that somebody is said to live in; UTC where nothing is said, or this machine does not know it."""
+    return ZoneInfo(name) if name in _zone_names() else ZoneInfo("UTC")
+
+
 def parse_range(start: str, end: str, zone: ZoneInfo, *, start_field: str, end_field: str) -> AskedRange:
     """Read a range as typed: dates or times, local ones in `zone`; a bare end date means through the end of that day.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -164,15 +164,13 @@ class TotalsQuery:
 class Origin:
     """What brought readings: a push stream, a sync, an import.
 
-    `number` is what readings are kept under, `received_us` when it was registered, in microseconds UTC, and `readings`
-    how many are stored under it now: one that came again from elsewhere is no longer among them.
+    `number` is what readings are kept under, `received_us` when it was registered, in microseconds UTC.
     """
 
     number: int
     kind: str
     name: str
     received_us: int
-    readings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +299,13 @@ class Reader(Protocol):
     def priorities(self, user_id: str) -> list[DevicePriority]:
         """The person's own priorities, by device, then time."""
 
-    def origins(self, kind: str | None = None) -> list[Origin]:
-        """Everything that ever brought readings, or what is of this kind, by number, with what is stored of it now."""
+    def origins(self) -> list[Origin]:
+        """Everything that ever brought readings, by number."""
+
+    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        """How many readings are stored under each of these numbers now: one that came again from elsewhere is no longer
+        among them. It may take a look at every stored reading.
+        """
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Every stored reading inside the interval, counted or not, of these people or of everybody.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -207,14 +207,16 @@ class MemoryStore(Store):
             found = list(self._priorities.get(user_id, {}).values())
         return sorted(found, key=lambda entry: (entry.device_id.encode(), entry.valid_from_us))
 
-    def origins(self, kind: str | None = None) -> list[Origin]:
+    def origins(self) -> list[Origin]:
+        with self._lock:
+            return [
+                Origin(number, kind, name, received_us) for (kind, name), (number, received_us) in self._origins.items()
+            ]
+
+    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
         with self._lock:
             counts = Counter(reading.origin for kept in self._readings.values() for reading in kept.values())
-            found = [
-                Origin(number, its_kind, name, received_us, counts[number])
-                for (its_kind, name), (number, received_us) in self._origins.items()
-            ]
-        return [origin for origin in found if kind in (None, origin.kind)]
+        return {number: counts[number] for number in numbers}
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from time import perf_counter
 from typing import TypeVar
@@ -110,9 +110,13 @@ class MeteredStore:
         """See `contract.Reader.priorities`."""
         return self._timed("priorities", lambda: self._inner.priorities(user_id))
 
-    def origins(self, kind: str | None = None) -> list[Origin]:
+    def origins(self) -> list[Origin]:
         """See `contract.Reader.origins`."""
-        return self._timed("origins", lambda: self._inner.origins(kind))
+        return self._timed("origins", self._inner.origins)
+
+    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        """See `contract.Reader.origin_readings`."""
+        return self._timed("origin_readings", lambda: self._inner.origin_readings(numbers))
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`. Not timed: it takes as long as whoever reads it."""

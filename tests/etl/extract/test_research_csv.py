@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pulsebase.etl.extract.parts import FileOwner
+from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.extract.research_csv import BLOCK_BYTES, DEVICE_ID, LINE_BYTES, research_csv
 from pulsebase.ingest import ReadingRules, validate
 from pulsebase.ingest.blocks import Block
@@ -13,7 +13,7 @@ from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import format_us
 
 UTC = ZoneInfo("UTC")
-NOBODY = FileOwner(None, None, UTC)
+NOBODY = FileOwner(None, None, everybody_in(UTC))
 HEADER = b"Id,Time,Value\n"
 GOOD = b"7,2016-04-12 07:21:00,70\n7,2016-04-12 07:21:05,71\n8,4/12/2016 7:21:10 AM,72\n"
 
@@ -128,7 +128,7 @@ def test_a_header_alone_is_an_empty_file(path: Path) -> None:
 
 def test_the_device_is_the_one_asked_for(path: Path) -> None:
     path.write_bytes(HEADER + GOOD)
-    (block,) = blocks(path, FileOwner(None, "band", UTC))
+    (block,) = blocks(path, FileOwner(None, "band", everybody_in(UTC)))
     assert set(block.candidates.device_ids) == {"band"}
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 import struct
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
 
+import numpy as np
 import pytest
 from garmin_fit_sdk import Decoder, Stream
 
 from pulsebase.etl.transform.fit import checksum, heart_rates
-from pulsebase.ingest.blocks import MalformedError
+from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US
 from tests.support import fit
 from tests.support.fit import (
@@ -36,7 +40,7 @@ def read(data: bytes, device_id: str | None = None) -> tuple[list[tuple[int, flo
     """(seconds after ten o'clock, bpm) of every reading, and what is wrong with the file."""
     rows: list[tuple[int, float]] = []
     try:
-        for block in heart_rates(data, "ann", device_id):
+        for block in blocks_of(data, device_id):
             times_s = block.candidates.times_us // SECOND_US - TEN
             rows += zip(times_s.tolist(), block.candidates.values.tolist(), strict=True)
     except MalformedError as error:
@@ -44,9 +48,13 @@ def read(data: bytes, device_id: str | None = None) -> tuple[list[tuple[int, flo
     return rows, None
 
 
+def blocks_of(data: bytes, device_id: str | None = None) -> Iterator[Block]:
+    return (found for found in heart_rates(data, "ann", device_id) if isinstance(found, Block))
+
+
 def device_of(data: bytes) -> set[str]:
     found: set[str] = set()
-    for block in heart_rates(data, "ann", None):
+    for block in blocks_of(data):
         found |= set(block.candidates.device_ids)
     return found
 
@@ -57,12 +65,12 @@ def test_records_are_read_and_what_was_not_measured_left_out() -> None:
 
 
 def test_the_epoch_is_the_protocols() -> None:
-    (block, *_) = heart_rates(activity([(EPOCH_S + 0x10000000, 70)]), "ann", None)
+    (block, *_) = blocks_of(activity([(EPOCH_S + 0x10000000, 70)]))
     assert block.candidates.times_us.tolist() == [(631_065_600 + 0x10000000) * SECOND_US]
 
 
 def test_times_since_the_device_was_switched_on_are_refused() -> None:
-    blocks = list(heart_rates(activity([(EPOCH_S + 0x0FFFFFFF, 70), (TEN, 71)]), "ann", None))
+    blocks = list(blocks_of(activity([(EPOCH_S + 0x0FFFFFFF, 70), (TEN, 71)])))
     assert sum(len(block.candidates) for block in blocks) == 1
     assert [(error.field, error.index) for block in blocks for error in block.errors] == [("timestamp", 4)]
     assert sum(block.total for block in blocks) == 2
@@ -102,6 +110,74 @@ def test_compressed_headers_tell_five_bits_of_time() -> None:
     )
     times = [0, 1, 3, 3, 34]
     assert read(data) == ([(seconds + at_s, 70.0 + n) for n, at_s in enumerate(times)], None)
+
+
+#: Of `hr`: the time in full with its fraction, then a beat; and eight beats in 12 bits each.
+ANCHOR = definition(3, 132, [TIMESTAMP, (0, 2, 0x84), (6, 1, 0x02), (9, 4, 0x86)])
+PACKED = definition(4, 132, [(6, 8, 0x02), (10, 12, 0x0D)])
+
+
+def anchor(at_s: int, fraction: int, bpm: int, event: int) -> bytes:
+    return struct.pack("<BIHBI", 3, at_s - EPOCH_S, fraction, bpm, event)
+
+
+def packed(beats: Sequence[tuple[int, int]]) -> bytes:
+    """(time in 1/1024 s, bpm) of eight beats."""
+    bits = sum((event & 0xFFF) << 12 * place for place, (event, _) in enumerate(beats))
+    return bytes([4, *(bpm for _, bpm in beats)]) + bits.to_bytes(12, "little")
+
+
+def beats_of(data: bytes) -> list[tuple[int, float]]:
+    """(microseconds after ten o'clock, bpm)"""
+    (block,) = blocks_of(data)
+    return list(zip((block.candidates.times_us - TEN * SECOND_US).tolist(), block.candidates.values, strict=True))
+
+
+@pytest.mark.parametrize("first", [5_000, 4_090, 0xFFFFFF00])
+def test_beats_that_a_strap_kept_are_read_at_their_own_times(first: int) -> None:
+    """Against Garmin's library, which unrolls the 12 bits; where the strap's clock goes round it gives up."""
+    steps = [(first + 700 * n, 60 + n) for n in range(1, 17)]
+    messages = [anchor(TEN, 16_384, 60, first), PACKED, packed(steps[:8]), packed(steps[8:])]
+    data = fit_file([file_id(), ANCHOR, *messages])
+    expected = [(500_000 + 700 * n * SECOND_US // 1_024, 60.0 + n) for n in range(17)]
+    assert beats_of(data) == expected
+    if first == 5_000:
+        read = Decoder(Stream.from_byte_array(bytearray(data))).read(merge_heart_rates=False)
+        theirs: list[dict[str, Any]] = read[0]["hr_mesgs"]  # type: ignore[assignment]
+        events = [event for message in theirs for event in np.atleast_1d(message["event_timestamp"]).tolist()]
+        assert [(event * 1_024 - first) / 700 for event in events] == pytest.approx(range(17))
+
+
+def test_beats_may_tell_their_times_in_full_and_some_were_not_measured() -> None:
+    full = definition(5, 132, [(6, 3, 0x02), (9, 12, 0x86)])
+    beats = struct.pack("<BBBBIII", 5, 61, 255, 63, 3_048, 4_072, 5_096)
+    again = anchor(TEN + 60, 0xFFFF, 70, 1_000)  # another clock: the strap was taken off
+    assert beats_of(fit_file([ANCHOR, anchor(TEN, 0xFFFF, 60, 2_024), full, beats, again])) == [
+        (0, 60.0),
+        (1_000_000, 61.0),
+        (3_000_000, 63.0),
+        (60_000_000, 70.0),
+    ]
+
+
+def test_beats_before_any_time_are_refused() -> None:
+    blocks = list(blocks_of(fit_file([PACKED, packed([(n, 60) for n in range(8)]), ANCHOR, anchor(TEN, 0, 61, 8)])))
+    assert [(error.field, error.index) for block in blocks for error in block.errors] == [("event_timestamp", 2)] * 8
+    assert [value for block in blocks for value in block.candidates.values] == [61.0]
+
+
+def test_the_watchs_resting_heart_rate_is_of_its_own_day() -> None:
+    info, resting = definition(1, 103, [TIMESTAMP, (0, 4, 0x86)]), definition(2, 211, [TIMESTAMP, (0, 1, 2), (1, 1, 2)])
+    late = int(datetime(2024, 1, 15, 20, tzinfo=UTC).timestamp()) - EPOCH_S
+
+    def days(*bpm: int, east_s: int) -> list[DailySummary]:
+        messages = [struct.pack("<BIBB", 2, late, 50, each) for each in bpm]
+        data = fit_file([info, struct.pack("<BII", 1, late, late + east_s), resting, *messages])
+        return [day for found in heart_rates(data, "ann", None) if not isinstance(found, Block) for day in found]
+
+    assert days(52, 255, east_s=11 * 3600) == [DailySummary("ann", date(2024, 1, 16), 52, "garmin")]
+    assert days(52, east_s=-6 * 3600) == [DailySummary("ann", date(2024, 1, 15), 52, "garmin")]
+    assert days(255, 0, east_s=0) == []
 
 
 def test_big_endian_messages_and_developer_fields_are_read() -> None:
@@ -149,7 +225,9 @@ def test_a_changed_byte_is_noticed() -> None:
 
 
 def test_no_damage_brings_more_than_a_message() -> None:
-    data = activity([(TEN + n, 70) for n in range(50)])
+    beats = [ANCHOR, anchor(TEN, 0, 60, 9), PACKED, *(packed([(n, 60)] * 8) for n in range(5))]
+    daily = [definition(2, 211, [TIMESTAMP, (1, 1, 2)]), struct.pack("<BIB", 2, TEN - EPOCH_S, 50)]
+    data = fit_file([*beats, *daily, LAYOUT, *(record(TEN + n, 70) for n in range(50))])
     dice = random.Random(3)
     for _ in range(400):
         damaged = bytearray(data)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulsebase.etl.transform.research_csv import ParsedBlock, TextBlock, parse_block
+from pulsebase.etl.extract.parts import everybody_in
+from pulsebase.etl.transform.research_csv import LocalClocks, ParsedBlock, TextBlock, parse_block
 from pulsebase.model.timerange import MAX_US, from_us, to_us
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -14,7 +15,7 @@ ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "America/Sao_Paulo", "Austr
 
 def parsed(*lines: str | bytes, zone: str = "UTC") -> ParsedBlock:
     data = b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines)
-    return parse_block(TextBlock(data, 2), ZoneInfo(zone), "csv")
+    return parse_block(TextBlock(data, 2), LocalClocks(everybody_in(ZoneInfo(zone))), "csv")
 
 
 def times(*texts: str, zone: str = "UTC") -> list[str]:
@@ -48,8 +49,45 @@ def test_local_times_are_read_in_the_zone() -> None:
     ]
 
 
-def test_of_two_instants_the_first_is_taken_where_clocks_fall_back() -> None:
+def test_where_clocks_fall_back_times_are_of_the_first_hour_until_they_step_back() -> None:
     # Berlin, 2016-10-30: 03:00 summer time becomes 02:00.
+    assert times(
+        "2016-10-30 02:00:00",
+        "2016-10-30 02:50:00",
+        "2016-10-30 02:49:00",  # disorder
+        "2016-10-30 02:59:59",
+        "2016-10-30 02:00:00",
+        "2016-10-30 02:59:59",
+        "2016-10-30 02:10:00",
+        "2016-10-30 03:00:00",
+        zone="Europe/Berlin",
+    ) == [
+        "2016-10-30T00:00:00",
+        "2016-10-30T00:50:00",
+        "2016-10-30T00:49:00",
+        "2016-10-30T00:59:59",
+        "2016-10-30T01:00:00",
+        "2016-10-30T01:59:59",
+        "2016-10-30T01:10:00",
+        "2016-10-30T02:00:00",
+    ]
+
+
+def test_each_persons_clock_falls_back_on_its_own_also_between_two_blocks() -> None:
+    zones = {"1": ZoneInfo("Europe/Berlin"), "2": ZoneInfo("America/Chicago"), "3": ZoneInfo("Europe/Berlin")}
+    clocks = LocalClocks(zones.__getitem__)
+    blocks = [
+        ["1,2016-10-30 02:59:00,1", "2,2016-11-06 01:50:00,2", "3,2016-10-30 02:50:00,3"],
+        ["1,2016-10-30 02:01:00,4", "2,2016-11-06 01:10:00,5", "3,2016-10-30 02:55:00,6", "1,2017-10-29 02:00:00,7"],
+    ]
+    found = []
+    for lines in blocks:
+        block = parse_block(TextBlock("".join(f"{line}\n" for line in lines).encode(), 2), clocks, "csv").candidates
+        found += [f"{from_us(at_us):%d %H:%M}" for at_us in block.times_us.tolist()]
+    assert found == ["30 00:59", "06 06:50", "30 00:50", "30 01:01", "06 07:10", "30 00:55", "29 00:00"]
+
+
+def test_a_time_alone_that_comes_twice_is_the_first() -> None:
     assert times("2016-10-30 01:59:59", "2016-10-30 02:30:00", "2016-10-30 03:00:00", zone="Europe/Berlin") == [
         "2016-10-29T23:59:59",
         "2016-10-30T00:30:00",

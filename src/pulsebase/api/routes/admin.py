@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
 
 from pulsebase.api.body import read_body, require_json
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import ARROW, JSON, arrow_stream, stream_bytes
 from pulsebase.api.errors import ProblemError, field_errors
+from pulsebase.api.held import HeldResponse
 from pulsebase.api.people import People
 from pulsebase.api.schemas.admin import (
     BackupFolder,
@@ -97,14 +97,14 @@ def router(services: Services, people: People) -> APIRouter:
         return Response(msgspec.json.encode({"status": "accepted"}), 202, media_type=JSON)
 
     @routes.get("/export", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
-    def export(asked: Annotated[ExportParameters, Query()]) -> StreamingResponse:
+    def export(asked: Annotated[ExportParameters, Query()]) -> HeldResponse:
         """Every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value` (in
         hundredths of a bpm) and `confidence`; by UTC day, of one state of the store.
         """
         for user_id in asked.user_ids or ():
             services.series.require(user_id)
         batches = services.store.export(_export_range(asked), asked.user_ids)
-        return StreamingResponse(arrow_stream(batches), media_type=ARROW)
+        return HeldResponse(arrow_stream(batches), services.options.export_timeout_s, media_type=ARROW)
 
     @routes.post("/users", response_model=StoredPeople)
     async def store_people(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
@@ -137,7 +137,7 @@ def _embedded(services: Services) -> Embedded:
 def _store_block(services: Services, body: bytes, origin: OriginParameters) -> dict[str, Any]:
     candidates = _candidates(body)
     number = services.ingestor.register_origin(origin.kind, origin.name)
-    sink = ImportSink(services.ingestor, services.store, services.rules, number)
+    sink = ImportSink(services.ingestor, services.store, services.rules, number, attempts=1)  # who sends blocks waits
     accepted, errors = sink.readings(candidates)
     counts = {"accepted": accepted, "rejected": len(errors), "total": len(candidates)}
     return {"status": "accepted"} | counts | {"errors": field_errors(errors), "import_id": number}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any
@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Response
-from fastapi.responses import StreamingResponse
 
 from pulsebase.api.encode import Pieces
+from pulsebase.api.held import HeldResponse
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.api.services import Services
 from pulsebase.model.timerange import MAX_US, TimeRange, format_us
@@ -32,9 +32,7 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["people"])
 
     @routes.get("/users/{user_id}/export", response_model=None, response_class=Response, responses=_ANSWER)
-    def export_person(
-        user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]
-    ) -> StreamingResponse:
+    def export_person(user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]) -> HeldResponse:
         """Everything of one person as a zip: `readings.ndjson`, which `pulsebase import` reads, `profile.json`,
         `priorities.json` and `summaries.json`.
         """
@@ -46,7 +44,8 @@ def router(services: Services) -> APIRouter:
         }
         batches = services.store.export(TimeRange(0, MAX_US), [user_id])
         headers = {"Content-Disposition": 'attachment; filename="pulsebase-export.zip"'}
-        return StreamingResponse(_archive(texts, batches), headers=headers, media_type=_ZIP)
+        timeout_s = services.options.export_timeout_s
+        return HeldResponse(_archive(texts, batches), timeout_s, headers=headers, media_type=_ZIP)
 
     return routes
 
@@ -56,7 +55,7 @@ def _priority(entry: DevicePriority) -> dict[str, Any]:
     return fields | {"valid_from": format_us(fields.pop("valid_from_us"))}
 
 
-def _archive(texts: dict[str, Any], batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+def _archive(texts: dict[str, Any], batches: Iterator[pa.RecordBatch]) -> Generator[bytes, None, None]:
     with contextlib.closing(batches):  # type: ignore[type-var]
         pieces = Pieces()
         with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED, compresslevel=_PACKING) as archive:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Annotated, Any, BinaryIO
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -17,8 +21,9 @@ from pulsebase.api.schemas.common import Deleted, NoParameters
 from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParameters, ImportsParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
-from pulsebase.etl.extract.parts import FileOwner
-from pulsebase.etl.import_jobs import IMPORT_KIND, ImportReport
+from pulsebase.etl.extract.parts import FileOwner, everybody_in
+from pulsebase.etl.import_jobs import ImportReport
+from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import format_us, zone_named
 from pulsebase.stores.contract import Origin
@@ -26,6 +31,7 @@ from pulsebase.stores.contract import Origin
 _PIECE_BYTES = 4 << 20
 #: Readings that go in one commit when an import is undone; other writes get their turn in between.
 _UNDONE_AT_ONCE = 100_000
+_REMEMBERED_ZONES = 10_000
 
 _ImportId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _BODY: dict[str, Any] = {
@@ -45,7 +51,8 @@ def router(services: Services) -> APIRouter:
         """Import one file or zip, which is the body: Takeout heart rate, Apple Health, FIT, research CSV, or what
         `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the import by its id.
         """
-        owner = FileOwner(parameters.user_id, parameters.device_id, zone_named(parameters.tz))
+        zone_of = everybody_in(zone_named(parameters.tz)) if parameters.tz else _zones_of(services)
+        owner = FileOwner(parameters.user_id, parameters.device_id, zone_of)
         services.imports.refuse_when_full()
         body = BodyStream(request, services.options.import_limit_bytes)
         feeding = asyncio.create_task(body.feed())
@@ -60,13 +67,15 @@ def router(services: Services) -> APIRouter:
 
     @routes.get("/imports", response_model=ImportList)
     def list_imports(parameters: Annotated[ImportsParameters, Query()]) -> Response:
-        """Imports by file and by command, the newest first, and how many of their readings are stored now."""
-        origins = sorted(services.store.origins(IMPORT_KIND), key=lambda origin: -origin.number)
+        """Imports by file and by command, and what each connection to a source has brought, the newest first; and how
+        many of their readings are stored now.
+        """
+        origins = sorted(_origins(services), key=lambda origin: -origin.number)
         if parameters.cursor is not None:
             origins = [origin for origin in origins if origin.number < parameters.cursor]
         page = origins[: parameters.limit]
         next_cursor = page[-1].number if len(origins) > len(page) else None
-        body = {"data": [_entry(services, origin) for origin in page], "next_cursor": next_cursor}
+        body = {"data": _entries(services, page), "next_cursor": next_cursor}
         return Response(msgspec.json.encode(body), media_type=JSON)
 
     @routes.get("/imports/{import_id}", response_model=ImportDetail)
@@ -76,20 +85,23 @@ def router(services: Services) -> APIRouter:
 
     @routes.delete("/imports/{import_id}", response_model=Deleted)
     def undo_import(import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
-        """Remove the readings of an import that are still stored. What they had replaced does not come back, and
-        daily summaries stay.
+        """Remove the readings of an import, or of a connection, that are still stored. What they had replaced does not
+        come back, and daily summaries stay. A source that is still connected brings its readings again.
         """
-        report = services.imports.report(import_id)
-        _origin(services, import_id)
-        if report is not None and report.status in ("waiting", "running"):
-            raise ProblemError("conflict", "the import still runs; it can be undone once it has ended")
-        deleted = 0
-        while step := services.ingestor.submit_delete_origin(import_id, _UNDONE_AT_ONCE).result():
-            deleted += step
-            services.store.settle()
+        origin = _origin(services, import_id)
+        with _standing_still(services, origin):
+            deleted = 0
+            while step := services.ingestor.submit_delete_origin(import_id, _UNDONE_AT_ONCE).result():
+                deleted += step
+                services.store.settle()
         return Response(msgspec.json.encode({"deleted": deleted}), media_type=JSON)
 
     return routes
+
+
+def _zones_of(services: Services) -> Callable[[str], ZoneInfo]:
+    """Each person's own zone, looked up once."""
+    return lru_cache(maxsize=_REMEMBERED_ZONES)(services.sync.zone_of)
 
 
 def _kept(body: BodyStream) -> BinaryIO:
@@ -110,27 +122,53 @@ def _kept(body: BodyStream) -> BinaryIO:
         raise
 
 
+def _origins(services: Services) -> list[Origin]:
+    return [origin for origin in services.store.origins() if origin.kind in (IMPORT_KIND, SYNC_KIND)]
+
+
 def _origin(services: Services, import_id: int) -> Origin:
-    for origin in services.store.origins(IMPORT_KIND):
+    for origin in _origins(services):
         if origin.number == import_id:
             return origin
     raise ProblemError("not-found", "there is no import of that id")
 
 
-def _entry(services: Services, origin: Origin) -> dict[str, Any]:
+@contextlib.contextmanager
+def _standing_still(services: Services, origin: Origin) -> Iterator[None]:
+    """Nothing comes under the origin meanwhile."""
+    if origin.kind == SYNC_KIND:
+        source, user_id = synced_by(origin)
+        with services.sync.kept_out(user_id, source) as mine:
+            if not mine:
+                raise ProblemError("conflict", "a run is under way; its readings can be removed once it has ended")
+            yield
+        return
     report = services.imports.report(origin.number)
+    if report is not None and report.status in ("waiting", "running"):
+        raise ProblemError("conflict", "the import still runs; it can be undone once it has ended")
+    yield
+
+
+def _entries(services: Services, origins: Sequence[Origin]) -> list[dict[str, Any]]:
+    counts = services.store.origin_readings([origin.number for origin in origins])
+    return [_entry(origin, counts[origin.number], services.imports.report(origin.number)) for origin in origins]
+
+
+def _entry(origin: Origin, readings: int, report: ImportReport | None) -> dict[str, Any]:
     return {
         "id": origin.number,
+        "kind": origin.kind,
         "name": origin.name,
         "received_at": format_us(origin.received_us),
-        "readings": origin.readings,
+        "readings": readings,
         "status": "past" if report is None else report.status,
     }
 
 
 def _detail(services: Services, import_id: int) -> dict[str, Any]:
-    report = services.imports.report(import_id)
-    return _entry(services, _origin(services, import_id)) | {"course": None if report is None else _course(report)}
+    origin, report = _origin(services, import_id), services.imports.report(import_id)
+    readings = services.store.origin_readings([import_id])[import_id]
+    return _entry(origin, readings, report) | {"course": None if report is None else _course(report)}
 
 
 def _course(report: ImportReport) -> dict[str, Any]:

@@ -24,18 +24,23 @@ class ImportParameters(Parameters):
     )
     user_id: Identifier | None = Field(None, description="Whose readings files bring that name nobody.")
     device_id: Identifier | None = Field(None, description="The device to store everything under.")
-    tz: Zone = "UTC"
+    tz: Zone | None = Field(
+        None, description="IANA time zone of the local times in research CSV; each person's own by default, else UTC."
+    )
 
 
 class ImportEntry(BaseModel):
-    """An import, and how many of its readings are stored now.
+    """An import of files, or everything that a connection to a source has brought (`sync`, named by source and
+    person), and how many of its readings are stored now.
 
-    `status` is `past` for one that this server process did not run: a command's, or one from before its start.
+    `status` is `past` for one that this server process did not run: a command's, one from before its start, or a
+    connection's, whose runs are in `/v1/etl/runs`.
     """
 
     model_config = ConfigDict(title="Import")
 
     id: int
+    kind: Literal["import", "sync"]
     name: str
     received_at: str
     readings: int

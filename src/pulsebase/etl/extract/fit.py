@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pulsebase.etl.extract.parts import FileOwner, Part, Stream
+from pulsebase.etl.extract.parts import FileOwner, Part, Stream, SummaryBlock
 from pulsebase.etl.transform.fit import heart_rates
-from pulsebase.ingest.blocks import MalformedError
+from pulsebase.ingest.blocks import Block, MalformedError
 
 #: A day of monitoring takes some 100 KiB, the longest activities a few MiB. Larger ones are not read into memory.
 _FILE_BYTES = 64 << 20
@@ -14,7 +14,7 @@ _PIECE_BYTES = 1 << 20
 
 
 def fit(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """The heart rates of a file.
+    """The heart rates of a file, and the resting heart rates of its days.
 
     Raises:
         MalformedError: the file is damaged, cut short or too large; what came before is good.
@@ -31,6 +31,7 @@ def fit(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     except MalformedError as error:
         damage = error
     try:
-        yield from heart_rates(b"".join(parts), owner.person, owner.device_id)
+        for found in heart_rates(b"".join(parts), owner.person, owner.device_id):
+            yield found if isinstance(found, Block) else SummaryBlock(found, [], len(found))
     except MalformedError as error:
         raise damage or error from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -15,18 +15,23 @@ from pulsebase.model.summaries import DailySummary
 @dataclass(frozen=True, slots=True)
 class FileOwner:
     """Whose readings files bring where they name nobody, the device if another one than they say is wanted, and the
-    zone of local times.
+    zone in which each person's local times are read.
     """
 
     user_id: str | None
     device_id: str | None
-    zone: ZoneInfo
+    zone_of: Callable[[str], ZoneInfo]
 
     @property
     def person(self) -> str:
         """The person; asked for by readers of kinds that name nobody, which are not called without one."""
         assert self.user_id is not None
         return self.user_id
+
+
+def everybody_in(zone: ZoneInfo) -> Callable[[str], ZoneInfo]:
+    """The same zone for everybody."""
+    return lambda _: zone
 
 
 @dataclass(frozen=True, slots=True)

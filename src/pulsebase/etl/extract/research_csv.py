@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pulsebase.etl.extract.parts import FileOwner, Part, Stream
-from pulsebase.etl.transform.research_csv import TextBlock, header_problem, parse_block
+from pulsebase.etl.transform.research_csv import LocalClocks, TextBlock, header_problem, parse_block
 from pulsebase.ingest.blocks import Block, MalformedError
 
 #: The device of readings whose file names none.
@@ -30,10 +30,10 @@ def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_B
     problem = header_problem(header)
     if problem is not None:
         raise problem
-    number = 2
+    number, clocks = 2, LocalClocks(owner.zone_of)
     while True:
         if data:
-            parsed = parse_block(TextBlock(data, number), owner.zone, owner.device_id or DEVICE_ID)
+            parsed = parse_block(TextBlock(data, number), clocks, owner.device_id or DEVICE_ID)
             yield Block(parsed.candidates, parsed.errors, len(parsed.candidates) + len(parsed.errors))
             number += parsed.lines
         following = next(lines, None)

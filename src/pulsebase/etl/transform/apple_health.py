@@ -1,14 +1,17 @@
-"""From heart-rate records of an Apple Health export, as texts, to candidates.
+"""From heart-rate records of an Apple Health export, as texts, to candidates, and from those of resting heart rates to
+daily summaries.
 
 `<Record type="HKQuantityTypeIdentifierHeartRate" sourceName="Ann’s Watch" unit="count/min" value="72"
-startDate="2018-05-01 10:00:00 +0200" …/>`: times are local with their offset, devices are named by people.
+startDate="2018-05-01 10:00:00 +0200" …/>`: times are local with their offset, devices are named by people. A resting
+heart rate is of the civil day that its record begins on.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 
 import numpy as np
@@ -19,9 +22,13 @@ from pulsebase.ingest.blocks import Block
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
+from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US
 
 RECORD_TYPE = "HKQuantityTypeIdentifierHeartRate"
+RESTING_TYPE = "HKQuantityTypeIdentifierRestingHeartRate"
+#: Names the vendor's own values beside ours and other people's.
+METHOD = "apple"
 #: The unit of beats a minute in the export; other units are refused rather than converted.
 UNIT = "count/min"
 #: The device of records whose source cannot be written as an id.
@@ -35,8 +42,11 @@ _NUMBER = re.compile(r"[+-]?\d{1,9}(\.\d{0,30})?")
 
 @dataclass(slots=True)
 class Records:
-    """The attributes of records, column by column; an attribute that is missing is an empty text."""
+    """The attributes of records, column by column; an attribute that is missing is an empty text. `places` are their
+    numbers among all the records that are read.
+    """
 
+    places: list[int] = field(default_factory=list)
     starts: list[str] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
     units: list[str] = field(default_factory=list)
@@ -45,29 +55,61 @@ class Records:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def add(self, place: int, attributes: Mapping[str, str]) -> None:
+        """A record more."""
+        self.places.append(place)
+        self.starts.append(attributes.get("startDate", ""))
+        self.values.append(attributes.get("value", ""))
+        self.units.append(attributes.get("unit", ""))
+        self.sources.append(attributes.get("sourceName", ""))
 
-def heart_rates(records: Records, first: int, user_id: str, device_id: str | None) -> Block:
-    """Readings; positions count records from `first` on. Without a device the source of each record names it."""
-    places = np.arange(first, first + len(records))
-    times_us, time_ok = _times(records.starts)
-    values, value_ok = _values(records.values)
-    unit_ok = np.array([unit == UNIT for unit in records.units], np.bool_)
-    good = unit_ok & time_ok & value_ok
-    errors: list[FieldError] = []
-    if not good.all():
-        for name, reason, mask in (
-            ("unit", f"is not {UNIT}", ~unit_ok),
-            ("startDate", "is not a time such as 2018-05-01 10:00:00 +0200", unit_ok & ~time_ok),
-            ("value", "is not a number", unit_ok & time_ok & ~value_ok),
-        ):
-            errors += [FieldError(name, reason, int(place)) for place in places[mask]]
-        errors.sort(key=lambda error: error.index or 0)
-    count = int(good.sum())
+
+def heart_rates(records: Records, user_id: str, device_id: str | None) -> Block:
+    """Readings. Without a device the source of each record names it."""
+    read = _Columns.of(records)
+    count = int(read.good.sum())
     users = Ids.repeated(user_id, count)
-    devices = _devices(records.sources, device_id).take(np.flatnonzero(good))
+    devices = _devices(records.sources, device_id).take(np.flatnonzero(read.good))
     confidences = np.full(count, NO_CONFIDENCE, np.int8)
-    rows = Candidates(users, devices, times_us[good], values[good], confidences, places[good])
-    return Block(rows, errors, len(records))
+    places = np.array(records.places, np.int64)[read.good]
+    rows = Candidates(users, devices, read.times_us[read.good], read.values[read.good], confidences, places)
+    return Block(rows, read.errors, len(records))
+
+
+def resting_heart_rates(records: Records, user_id: str) -> tuple[list[DailySummary], list[FieldError]]:
+    """Days with the vendor's resting heart rate, the last of a day counts; and what could not be read."""
+    read = _Columns.of(records)
+    good = np.flatnonzero(read.good)
+    days = {date.fromisoformat(records.starts[place][:10]): float(read.values[place]) for place in good.tolist()}
+    return [DailySummary(user_id, day, bpm, METHOD) for day, bpm in days.items()], read.errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What records say, which of them say it well, and why the others do not."""
+
+    times_us: Ints
+    values: npt.NDArray[np.float64]
+    good: Mask
+    errors: list[FieldError]
+
+    @classmethod
+    def of(cls, records: Records) -> _Columns:
+        times_us, time_ok = _times(records.starts)
+        values, value_ok = _values(records.values)
+        unit_ok = np.array([unit == UNIT for unit in records.units], np.bool_)
+        good = unit_ok & time_ok & value_ok
+        errors: list[FieldError] = []
+        if not good.all():
+            places = np.array(records.places, np.int64)
+            for name, reason, mask in (
+                ("unit", f"is not {UNIT}", ~unit_ok),
+                ("startDate", "is not a time such as 2018-05-01 10:00:00 +0200", unit_ok & ~time_ok),
+                ("value", "is not a number", unit_ok & time_ok & ~value_ok),
+            ):
+                errors += [FieldError(name, reason, int(place)) for place in places[mask]]
+            errors.sort(key=lambda error: error.index or 0)
+        return cls(times_us, values, good, errors)
 
 
 @lru_cache(maxsize=1 << 10)

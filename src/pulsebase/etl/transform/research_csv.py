@@ -8,6 +8,7 @@ line break, so that nothing is lost by this.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -61,13 +62,15 @@ def header_problem(line: bytes) -> RejectedError | None:
     return RejectedError.of("header", f"the first line must be Id,Time,Value; {found}")
 
 
-def parse_block(block: TextBlock, zone: ZoneInfo, device_id: str) -> ParsedBlock:
-    """Read the lines; local times are read in `zone`. Ids, ranges and the future are the validation's to judge."""
+def parse_block(block: TextBlock, clocks: LocalClocks, device_id: str) -> ParsedBlock:
+    """Read the lines; local times are those of `clocks`. Ids, ranges and the future are the validation's
+    to judge.
+    """
     # Zeros pad the columns below, so that those of a damaged file must become something no field may hold.
     buffer = np.frombuffer(block.data.replace(b"\0", b"?"), np.uint8)
     starts, ends, commas, line_errors = _fields(buffer, block.first_line)
     numbers = block.first_line + starts.lines
-    times_us, time_ok = _times(_column(buffer, *_trimmed(buffer, commas[:, 0] + 1, commas[:, 1]), _TIME_BYTES), zone)
+    wall_us, time_ok = _times(_column(buffer, *_trimmed(buffer, commas[:, 0] + 1, commas[:, 1]), _TIME_BYTES))
     values, value_ok = _values(_column(buffer, *_trimmed(buffer, commas[:, 1] + 1, ends), _VALUE_BYTES))
     errors = line_errors
     errors += [_bad_time(int(line)) for line in numbers[~time_ok]]
@@ -79,7 +82,7 @@ def parse_block(block: TextBlock, zone: ZoneInfo, device_id: str) -> ParsedBlock
     candidates = Candidates(
         ids,
         Ids.repeated(device_id, count),
-        times_us[good],
+        clocks.instants(wall_us[good], ids),
         values[good],
         np.full(count, NO_CONFIDENCE, np.int8),
         numbers[good],
@@ -175,8 +178,8 @@ def _bad_time(line: int) -> FieldError:
     return FieldError("timestamp", "is not a time such as 2016-04-12 07:21:00 or 4/12/2016 7:21:00 AM", line)
 
 
-def _times(column: Bytes, zone: ZoneInfo) -> tuple[Ints, Mask]:
-    """Microseconds UTC, and which fields hold a time of either layout.
+def _times(column: Bytes) -> tuple[Ints, Mask]:
+    """Local times since 1970-01-01 00:00, and which fields hold a time of either layout.
 
     Fields with digits in the same places are read together: one group for the first layout, some dozen for the second.
     """
@@ -193,7 +196,6 @@ def _times(column: Bytes, zone: ZoneInfo) -> tuple[Ints, Mask]:
             continue
         if all(after[0] - before[1] == 1 for before, after in pairwise(runs)):
             times_us[rows], good[rows] = _wall_us(column[rows], runs)
-    times_us[good] -= _offsets_us(times_us[good], zone)
     return times_us, good
 
 
@@ -222,23 +224,64 @@ def _wall_us(column: Bytes, runs: list[tuple[int, int]]) -> tuple[Ints, Mask]:
     return np.where(good, wall_us, 0), good
 
 
-def _offsets_us(wall_us: Ints, zone: ZoneInfo) -> Ints:
+class LocalClocks:
+    """Everybody's clocks, read in the order of a file.
+
+    A time that does not exist, since clocks spring forward, is moved forward by the change. One that comes twice, since
+    they fall back, is the first of both until a person's times step back by more than half of the change, and then the
+    second; smaller steps are disorder.
+    """
+
+    def __init__(self, zone_of: Callable[[str], ZoneInfo]) -> None:
+        self._zone_of = zone_of
+        self._repeated: dict[
+            str, tuple[int, bool]
+        ] = {}  # the last such time of a person, and whether it was the second
+
+    def instants(self, wall_us: Ints, ids: Ids) -> Ints:
+        """Microseconds UTC of local times since 1970-01-01 00:00."""
+        zones = [self._zone_of(user_id) for user_id in ids.texts]
+        distinct = list(dict.fromkeys(zones))
+        lived_in = np.array([distinct.index(zone) for zone in zones], np.int64)[ids.codes]
+        times_us = wall_us.copy()
+        for place, zone in enumerate(distinct):
+            theirs = np.flatnonzero(lived_in == place)
+            offsets, repeats = _offsets_us(wall_us[theirs], zone)
+            times_us[theirs] -= offsets
+            for row in np.flatnonzero(repeats).tolist():
+                if self._is_second(ids[int(theirs[row])], int(wall_us[theirs[row]]), int(repeats[row])):
+                    times_us[theirs[row]] += repeats[row]
+        return times_us
+
+    def _is_second(self, user_id: str, wall_us: int, change_us: int) -> bool:
+        before_us, second = self._repeated.get(user_id, (wall_us, False))
+        same_night = abs(before_us - wall_us) < change_us
+        second = same_night and (second or before_us - wall_us > change_us // 2)
+        self._repeated[user_id] = wall_us, second
+        return second
+
+
+def _offsets_us(wall_us: Ints, zone: ZoneInfo) -> tuple[Ints, Ints]:
     """UTC offsets of local times: the first of two where clocks fall back, and the one before the change where they
-    spring forward, which moves a time that does not exist forward by the change.
+    spring forward; and by how much the second instant is later, where there are two.
     """
     days, place = np.unique(wall_us // DAY_US, return_inverse=True)
     at_start = np.array([_offset_us(day * DAY_US, zone) for day in days.tolist()], np.int64)
     at_end = np.array([_offset_us((day + 1) * DAY_US, zone) for day in days.tolist()], np.int64)
-    offsets = at_start[place]
+    offsets, repeats = at_start[place], np.zeros(len(wall_us), np.int64)
     # Only on the days of a change it is worth asking for every minute; changes fall on whole minutes.
     changing = (at_start != at_end)[place]
     minutes, place = np.unique(wall_us[changing] // MINUTE_US, return_inverse=True)
-    offsets[changing] = np.array([_offset_us(minute * MINUTE_US, zone) for minute in minutes.tolist()], np.int64)[place]
-    return np.asarray(offsets, np.int64)
+    first, second = (
+        np.array([_offset_us(minute * MINUTE_US, zone, fold) for minute in minutes.tolist()], np.int64)[place]
+        for fold in (0, 1)
+    )
+    offsets[changing], repeats[changing] = first, np.maximum(first - second, 0)
+    return np.asarray(offsets, np.int64), repeats
 
 
-def _offset_us(wall_us: int, zone: ZoneInfo) -> int:
-    wall = (EPOCH + timedelta(microseconds=wall_us)).replace(tzinfo=zone)
+def _offset_us(wall_us: int, zone: ZoneInfo, fold: int = 0) -> int:
+    wall = (EPOCH + timedelta(microseconds=wall_us)).replace(tzinfo=zone, fold=fold)
     offset = zone.utcoffset(wall)
     assert offset is not None  # a ZoneInfo always has one
     return offset // timedelta(microseconds=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -277,10 +277,16 @@ class DuckdbStore:
         ]
         return sorted(found, key=lambda entry: (entry.device_id, entry.valid_from_us))
 
-    def origins(self, kind: str | None = None) -> list[Origin]:
+    def origins(self) -> list[Origin]:
         """See `contract.Reader.origins`."""
+        with self._database.reading() as connection:
+            statement = "SELECT origin, kind, name, received_at FROM origins ORDER BY origin"
+            return [Origin(*row) for row in connection.execute(statement).fetchall()]
+
+    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        """See `contract.Reader.origin_readings`."""
         with self._whole() as snapshot:
-            return snapshot.origins(kind)
+            return snapshot.counts(numbers)
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`. Everything is merged first, so that little has to be put together on the way.
