@@ -15,6 +15,7 @@ RUNTIME = .venv/.runtime
 DEV = .venv/.dev
 BENCH = .venv/.bench
 MODULES = client/node_modules/.stamp
+TIMESCALE = tests/support/timescale/node_modules/.stamp
 PAGE = src/pulsebase/api/page/index.html
 CLIENT_SOURCES = $(shell find client \( -name node_modules -o -name dist -o -name coverage \) -prune \
 	-o -type f ! -name '*.tsbuildinfo' -print 2>/dev/null)
@@ -29,12 +30,12 @@ run: $(RUNTIME) $(PAGE) ## Start the demo: the page with two synthetic people (A
 	@.venv/bin/pulsebase demo $(ARGS)
 
 # The line pytest ends with stays the last one.
-test: $(DEV) $(PAGE) ## Everything a change has to pass (ARGS go to pytest)
+test: $(DEV) $(PAGE) $(TIMESCALE) ## Everything a change has to pass (ARGS go to pytest)
 	@scripts/system-packages.sh
 	@echo "Checking the client"
 	@cd client && $(NPM) run check && $(NPM) test
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 3 $(ARGS)
 
 check: $(DEV) ## Style, types and the direction of dependencies
 	@echo "Checking the Python code"
@@ -61,7 +62,7 @@ lock: .venv/.created ## Remake the lock files (ARGS=--upgrade for newer versions
 	@$(COMPILE) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 
 clean: ## Remove everything make has built
-	@rm -rf .venv client/node_modules client/dist client/coverage src/pulsebase/api/page build dist
+	@rm -rf .venv tests/support/timescale/node_modules client/node_modules client/dist client/coverage src/pulsebase/api/page build dist
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.created:
@@ -95,6 +96,11 @@ $(MODULES): client/package.json client/package-lock.json
 		{ echo "The page needs Node.js 20.19 or newer to build: this is $$(node --version)." >&2; exit 1; }
 	@echo "Installing the locked client packages"
 	@cd client && $(NPM) ci
+	@touch $@
+
+$(TIMESCALE): tests/support/timescale/package.json tests/support/timescale/package-lock.json
+	@echo "Installing the TimescaleDB that the tests run on"
+	@cd tests/support/timescale && $(NPM) ci
 	@touch $@
 
 $(PAGE): $(MODULES) $(CLIENT_SOURCES)

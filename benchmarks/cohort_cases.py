@@ -21,7 +21,7 @@ from benchmarks.population import (
     top_hours_questions,
 )
 from benchmarks.processes import folder_bytes
-from benchmarks.pulsebase_system import Pulsebase
+from benchmarks.pulsebase_system import Pulsebase, embedded_url, environment
 from benchmarks.requests import Sent
 from benchmarks.system import System
 from benchmarks.workloads import DAY_S
@@ -107,7 +107,9 @@ def _fixtures(bench: Bench, system: Populated, spec: FixtureSpec) -> Figures:
 def _command(bench: Bench, system: Pulsebase, spec: FixtureSpec) -> Figures:
     with bench.folder_of(system) as folder:
         started_s = time.monotonic()
-        process = subprocess.Popen(system.fixtures_command(spec), env=system.env(folder), stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            system.fixtures_command(spec), env=environment(embedded_url(folder)), stdout=subprocess.DEVNULL
+        )
         _, status, usage = os.wait4(process.pid, 0)  # for the most memory it ever had
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:

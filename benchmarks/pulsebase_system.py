@@ -6,14 +6,16 @@ import contextlib
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
+import psycopg
 from msgspec import Struct
 
 from benchmarks.encode import arrow_stream, json_readings, pieces
@@ -27,9 +29,12 @@ from benchmarks.workloads import Readings, user_id
 from pulsebase.sources.fixtures import FixtureSpec
 
 PATH = "/v1/metrics/heart-rate"
-_PROGRAM = (sys.executable, "-c", "from pulsebase.cli import main; main()")
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
+
+#: The server of the case over TimescaleDB; its user may create databases.
+TIMESCALE_URL = "PULSEBASE_TEST_TIMESCALE_URL"
+_PROGRAM = [sys.executable, "-c", "from pulsebase.cli import main; main()"]
 
 
 class _User(Struct):
@@ -45,6 +50,7 @@ class _UserPage(Struct):
 class RunningPulsebase:
     port: int
     data: Path
+    store_url: str
     process: subprocess.Popen[bytes]
 
     def pids(self) -> list[int]:
@@ -97,10 +103,8 @@ class Pulsebase:
         del sizes
         data = folder / "data"
         data.mkdir()
-        port = free_port()
-        command = [*_PROGRAM, "serve", "--port", str(port)]
-        with started(command, port, folder=folder, ready_path="/health", env=self.env(data)) as process:
-            yield RunningPulsebase(port, data, process)
+        with _serving(folder, data, embedded_url(data)) as running:
+            yield running
 
     def requests(self, door: Door, parts: Iterator[Readings], sizes: Sizes) -> Iterator[Sent]:
         if door is Door.BULK:
@@ -122,17 +126,13 @@ class Pulsebase:
             parameters["max_points"] = "1000"
         return get(f"/v1/timeseries?{urlencode(parameters)}")
 
-    def env(self, data: Path) -> dict[str, str]:
-        """Settings of whoever runs this must not leak in: what is measured is the defaults."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
-        return env | {"PULSEBASE_STORE_URL": f"duckdb:///{data / 'pulsebase.duckdb'}"}
-
     def fixtures_command(self, spec: FixtureSpec) -> list[str]:
         sizes = ["--users", str(spec.users), "--readings", str(spec.readings), "--seed", str(spec.seed)]
         return [*_PROGRAM, "fixtures", *sizes, "--start", str(spec.first_day)]
 
     def populate(self, running: Running, spec: FixtureSpec) -> None:
-        command, env = self.fixtures_command(spec), self.env(running.data)
+        assert isinstance(running, RunningPulsebase)
+        command, env = self.fixtures_command(spec), environment(running.store_url)
         subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
 
     def late(self, body: bytes) -> bytes:
@@ -152,6 +152,52 @@ class Pulsebase:
     def ask_top_hours(self, question: TopHoursQuestion) -> bytes:
         window = {"start": iso(question.start_s), "end": iso(question.end_s)}
         return get(f"/v1/users/{question.person}/heart-rate/top-hours?{urlencode(window)}")
+
+
+class PulsebaseTimescale(Pulsebase):
+    """The same over a TimescaleDB server that whoever runs this has named; nothing is known of its disk."""
+
+    name: ClassVar[str] = "pulsebase-timescale"
+    durable: ClassVar[str] = "committed by the database server and visible"
+    ceilings_per_s: ClassVar[Mapping[Door, int]] = {Door.BATCH: 200_000, Door.BULK: 1_000_000, Door.SINGLE: 6_000}
+
+    def absent(self) -> str | None:
+        return None if os.environ.get(TIMESCALE_URL) else f"no server is named in {TIMESCALE_URL}"
+
+    @contextlib.contextmanager
+    def start(self, folder: Path, sizes: Sizes) -> Iterator[RunningPulsebase]:
+        del sizes
+        data = folder / "data"
+        data.mkdir()
+        server, database = os.environ[TIMESCALE_URL], f"pulsebase_bench_{uuid.uuid4().hex[:12]}"
+        url = urlsplit(server)._replace(path=f"/{database}").geturl()
+        with psycopg.connect(server, autocommit=True) as owner:
+            owner.execute(f"CREATE DATABASE {database}")
+            try:
+                subprocess.run([*_PROGRAM, "db", "init", "--store", url], check=True, stdout=subprocess.DEVNULL)
+                with _serving(folder, data, url) as running:
+                    yield running
+            finally:
+                owner.execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def _serving(folder: Path, data: Path, store_url: str) -> Iterator[RunningPulsebase]:
+    port = free_port()
+    command = [*_PROGRAM, "serve", "--port", str(port)]
+    with started(command, port, folder=folder, ready_path="/health", env=environment(store_url)) as process:
+        yield RunningPulsebase(port, data, store_url, process)
+
+
+def environment(store_url: str) -> dict[str, str]:
+    """Settings of whoever runs this must not leak in: what is measured is the defaults."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
+    return env | {"PULSEBASE_STORE_URL": store_url}
+
+
+def embedded_url(data: Path) -> str:
+    """The store of a benchmark in its folder."""
+    return f"duckdb:///{data / 'pulsebase.duckdb'}"
 
 
 def iso(time_s: int) -> str:

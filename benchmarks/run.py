@@ -13,7 +13,7 @@ from benchmarks import cohort_cases, file_cases, ingest_cases, series_cases
 from benchmarks.bench import Bench, Figures, SkippedError, bench
 from benchmarks.machine import facts
 from benchmarks.peers import PEERS
-from benchmarks.pulsebase_system import Pulsebase
+from benchmarks.pulsebase_system import Pulsebase, PulsebaseTimescale
 from benchmarks.sizes import Sizes
 from benchmarks.system import System
 
@@ -38,7 +38,7 @@ CASES: dict[str, Case] = {
 #: What peers take part in too; the others are about us alone.
 PEER_CASES = CASES.keys() - {"series_under_load", "growth"}
 
-_ALL: tuple[System, ...] = (Pulsebase(), *PEERS)
+_ALL: tuple[System, ...] = (Pulsebase(), PulsebaseTimescale(), *PEERS)
 SYSTEMS = {system.name: system for system in _ALL}
 
 
@@ -51,7 +51,7 @@ def run(
     with bench(sizes, folder) as ready:
         machine = facts(ready.folder)
         for name in cases:
-            taking_part = [system for system in systems if system == Pulsebase.name or name in PEER_CASES]
+            taking_part = [system for system in systems if _takes_part(system, name)]
             if not taking_part:
                 continue
             result = {
@@ -63,6 +63,12 @@ def run(
             (results / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
             done[name] = result
     return done
+
+
+def _takes_part(system: str, case: str) -> bool:
+    if system == PulsebaseTimescale.name and case == "disk":
+        return False  # the disk is another machine's
+    return system == Pulsebase.name or case in PEER_CASES
 
 
 def _run_one(ready: Bench, name: str, system: System) -> Figures:

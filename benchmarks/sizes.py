@@ -83,7 +83,7 @@ SHORT = Sizes(
     apple_records=2_000,
     fit_records=20_000,
     exported_readings=20_000,
-    merge_wait_s=15,
+    merge_wait_s=2,
     verify=True,
 )
 

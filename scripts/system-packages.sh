@@ -6,6 +6,7 @@ set -eu
 needed='chromium chromium
 curl curl
 strace strace
+systemd systemd-analyze
 libeatmydata1 libeatmydata.so
 nginx-light nginx
 prometheus promtool

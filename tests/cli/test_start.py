@@ -199,7 +199,7 @@ def test_an_environment_file_is_wrong_in_one_line(
         ("LOG_LEVEL", "loud", "PULSEBASE_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'"),
         ("ALLOWED_HOSTS", "pulse.home.arpa", "PULSEBASE_ALLOWED_HOSTS: must be written as JSON"),
         ("MIN_HEART_RATE", "220", "PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE"),
-        ("STORE_URL", "postgresql://localhost/p", "PULSEBASE_STORE_URL: the store URL must be duckdb:///"),
+        ("STORE_URL", "mysql://localhost/p", "PULSEBASE_STORE_URL: the store URL must be duckdb:///"),
         ("STORE_URL", "store.duckdb", "PULSEBASE_STORE_URL: the store URL must be duckdb:///"),
         ("STORE_URL", "duckdb://[", "PULSEBASE_STORE_URL: "),
         ("STORE_URL", "", "PULSEBASE_STORE_URL: the store URL must be duckdb:///"),

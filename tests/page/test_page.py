@@ -16,7 +16,6 @@ from tests.page.conftest import Opener
 from tests.page.server import MAX_PEOPLE
 
 # One server and one browser are enough for all of these.
-pytestmark = pytest.mark.xdist_group("page")
 
 PHONE = (390, 844)
 BOTH = "people=user1&people=user2"

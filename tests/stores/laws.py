@@ -1472,6 +1472,25 @@ class StoreLaws:
         for store in states(harness):
             assert store.check().problems == ()
 
+    @settled_or_not
+    def test_one_persons_readings_are_exported_piece_by_piece(self, harness: Harness, settled: bool) -> None:
+        origin = harness.store.register_origin("test", "export")
+        write(harness.store, Reading(TEN, 7000, user_id="bob"), Reading(TEN, 7000), Reading(TEN + 9, 7100))
+        if settled:
+            harness.settle()
+        rows = [Reading(TEN, 7200, "b", 2), Reading(TEN + 1, 7300, "B", 0), Reading(TEN, 7400)]
+        harness.store.write([batch_of(rows, origin)])
+        for store in states(harness):
+            assert rows_of(store.readings("ann", TimeRange(TEN, TEN + 9))) == [
+                ("ann", "B", TEN + 1, 7300, 0, origin),
+                ("ann", "b", TEN, 7200, 2, origin),
+                ("ann", "device_a", TEN, 7400, None, origin),
+            ]
+            for user_id, start_us in (("ann", TEN + 10), ("nobody", TEN)):
+                empty = store.readings(user_id, TimeRange(start_us, MAX_US))
+                assert empty.num_rows == 0
+                assert empty.schema.equals(STORED_SCHEMA, check_metadata=True)
+
     def test_what_was_answered_never_changes(self, store: Store) -> None:
         write(store, Reading(TEN, 7000))
         store.put_priority(DevicePriority("ann", "device_a", 4))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from pulsebase.model.users import DevicePriority
 from pulsebase.stores.contract import Cancellation, TotalsQuery
 from pulsebase.stores.duckdb import totals as totals_module
 from pulsebase.stores.duckdb import unmerged
+from pulsebase.stores.duckdb.merge import MergeBounds
 from pulsebase.stores.duckdb.stage import Rows
 from pulsebase.stores.duckdb.store import DuckdbStore
 from pulsebase.stores.memory import MemoryStore
@@ -89,6 +92,44 @@ def test_what_was_worked_out_is_not_looked_for_again_until_it_changes(
     store.put_priority(DevicePriority("ann", "device_b", 0))
     totals(store, CUT)
     assert sum(searched) > 20  # another person to believe: all of them again
+
+
+def test_what_late_rows_change_is_worked_out_before_the_next_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DuckdbStore(tmp_path / "late.duckdb", replace(BY_HAND, bounds=MergeBounds(search_rows=0, fetch_rows=0)))
+    dice, oracle = random.Random(7), MemoryStore()
+    rows = scattered(dice, 300)
+    for each in (store, oracle):
+        write(each, *rows)
+    store.merge()
+    worked_out: list[int] = []
+    work_out = totals_module._work_out
+
+    def counted(*arguments: Any) -> None:
+        worked_out.append(1)
+        work_out(*arguments)
+
+    monkeypatch.setattr(totals_module, "_work_out", counted)
+
+    def late(count: int) -> None:
+        rows = scattered(dice, count)
+        for each in (store, oracle):
+            write(each, *rows)
+        store._maintenance.merge_staged()
+        assert store._maintenance.late_rows > 0
+        store._look_ahead()
+
+    late(100)
+    assert worked_out == []  # nobody has ever asked
+    totals(store, DAYS)
+    late(60)
+    write(store, Reading(DAYS.end_us + HOUR_US, 5000))
+    assert len(worked_out) == 2
+    write(oracle, Reading(DAYS.end_us + HOUR_US, 5000))
+    assert totals(store, DAYS) == totals(oracle, DAYS)
+    assert len(worked_out) == 2
+    store.close()
 
 
 def test_changes_are_known_for_the_very_same_unmerged_rows_and_priorities_alone() -> None:

@@ -19,6 +19,7 @@ import httpx2 as httpx
 import pyarrow as pa
 
 from pulsebase.model.timerange import format_us
+from tests.support.forks import Forked, fork_command
 
 PULSEBASE = str(Path(sys.executable).with_name("pulsebase"))
 START_LIMIT_S = 60.0
@@ -27,6 +28,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 BASE_US = 1_704_067_200_000_000
 
 Columns = dict[str, list[Any]]
+Process = subprocess.Popen[bytes] | Forked
 
 
 class Place:
@@ -57,15 +59,19 @@ class Place:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """One command to its end."""
-        return subprocess.run(
-            [PULSEBASE, *arguments],
-            cwd=self.folder,
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=START_LIMIT_S,
-            check=False,
-        )
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = fork_command(
+                arguments, cwd=self.folder, env=self.environment | environment, stdout=out, stderr=err
+            )
+            try:
+                code = process.wait(START_LIMIT_S)
+            finally:
+                process.kill()
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().decode())
+        return subprocess.CompletedProcess(["pulsebase", *arguments], code, *texts)
 
     def refusal(self, *arguments: str, **environment: str) -> str:
         """The one line in which a command says why it stopped; nothing else was printed."""
@@ -78,7 +84,7 @@ class Place:
 class Server:
     """A server process that runs. `pid` is the server's own, also where another program started it."""
 
-    def __init__(self, place: Place, process: subprocess.Popen[bytes], errors: Path, url: str) -> None:
+    def __init__(self, place: Place, process: Process, errors: Path, url: str) -> None:
         self.place, self.process, self.url = place, process, url
         self.pid: int = place.holder()["pid"] if place.lock_file.exists() else process.pid
         self._errors = errors
@@ -131,13 +137,13 @@ def serving(
     """A server on a free port, started by the programs `under` if there are any; it is ended if it still runs."""
     log, errors = place.folder / "server.out", place.folder / "server.err"
     with log.open("wb") as out, errors.open("wb") as err:
-        process = subprocess.Popen(
-            [*under, PULSEBASE, command, "--port", "0", *arguments],
-            cwd=place.folder,
-            env=place.environment | environment,
-            stdout=out,
-            stderr=err,
-        )
+        line = [command, "--port", "0", *arguments]
+        env = place.environment | environment
+        process: Process
+        if under:
+            process = subprocess.Popen([*under, PULSEBASE, *line], cwd=place.folder, env=env, stdout=out, stderr=err)
+        else:
+            process = fork_command(line, cwd=place.folder, env=env, stdout=out, stderr=err)
     try:
         server = Server(place, process, errors, _address(process, log, errors))
     except BaseException:
@@ -150,7 +156,7 @@ def serving(
         server.stop()
 
 
-def _address(process: subprocess.Popen[bytes], log: Path, errors: Path) -> str:
+def _address(process: Process, log: Path, errors: Path) -> str:
     give_up_at = time.monotonic() + START_LIMIT_S
     while time.monotonic() < give_up_at and process.poll() is None:
         found = re.search(r"http://\S+:[1-9]\d*(?=/app/)", log.read_text())

@@ -26,6 +26,8 @@ app.add_typer(people.users)
 app.add_typer(people.devices)
 etl = typer.Typer(help="What the pipeline did.", no_args_is_help=True)
 app.add_typer(etl, name="etl")
+database = typer.Typer(name="db", help="Care for the database of a server store.", no_args_is_help=True)
+app.add_typer(database)
 errors = Console(stderr=True)
 
 Host = Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1 by default.")]
@@ -356,6 +358,27 @@ def sql(
     from pulsebase.cli.sql import run_sql
 
     run_sql(settings_for(store_url=store), statement, form)
+
+
+@app.command()
+def copy(
+    target: Annotated[str, typer.Option("--to", help="The URL of the store to copy to.")],
+    source: Annotated[str | None, typer.Option("--from", help="PULSEBASE_STORE_URL by default.")] = None,
+) -> None:
+    """Copy everything from one store into another and compare them. A copy that was broken off goes on."""
+    from pulsebase.cli.copy import run_copy
+
+    settings = settings_for()
+    if not run_copy(settings, source or settings.store_url, target):
+        raise typer.Exit(1)
+
+
+@database.command()
+def init(store: StoreUrl = None) -> None:
+    """Make the tables of a server store, or bring them to the newest schema. Doing it again changes nothing."""
+    from pulsebase.cli.db import run_init
+
+    run_init(settings_for(store_url=store))
 
 
 @app.command()

@@ -354,6 +354,9 @@ class Store(Writer, Registry, Reader, Protocol):
     def stored(self) -> pa.Table:
         """Every stored reading (`STORED_SCHEMA`), by person, device and time: for exports and the tests' back door."""
 
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """The person's rows of `stored` inside the interval: what is copied elsewhere piece by piece."""
+
     def check(self) -> CheckReport:
         """Compare what is kept twice: every rollup with a recomputation from the raw readings."""
 

@@ -240,7 +240,15 @@ class MemoryStore(Store):
 
     def stored(self) -> pa.Table:
         with self._lock:
-            readings = [reading for kept in self._readings.values() for reading in kept.values()]
+            return self._stored([reading for kept in self._readings.values() for reading in kept.values()])
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        with self._lock:
+            kept = self._readings.get(user_id, {}).values()
+            return self._stored([reading for reading in kept if _inside(reading, interval)])
+
+    @staticmethod
+    def _stored(readings: list[_Reading]) -> pa.Table:
         readings.sort(key=lambda reading: (reading.user_id.encode(), reading.device_id.encode(), reading.time_us))
         return _table(readings, STORED_SCHEMA)
 

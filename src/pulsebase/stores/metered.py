@@ -126,6 +126,10 @@ class MeteredStore:
         """See `contract.Store.stored`."""
         return self._inner.stored()
 
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """See `contract.Store.readings`."""
+        return self._inner.readings(user_id, interval)
+
     def check(self) -> CheckReport:
         """See `contract.Store.check`."""
         return self._inner.check()

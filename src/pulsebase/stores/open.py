@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pulsebase.model.errors import SettingsError
 from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.memory import MemoryStore
+from pulsebase.stores.timescale.options import TimescaleOptions
+
+#: What a server store's URL may begin with; the second form names a driver, as SQLAlchemy does.
+_SERVER_SCHEMES = ("postgresql", "postgresql+psycopg", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """A parsed store URL. `path` is the database file of an embedded store."""
+    """A parsed store URL. `path` is the database file of an embedded store, `conninfo` the URL of a server store's
+    database, which may hold a password.
+    """
 
     scheme: str
     path: Path | None = None
+    conninfo: str | None = field(default=None, repr=False)
 
 
 def parse_store_url(url: str) -> StoreAddress:
-    """Read `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb` or `memory://`.
+    """Read `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, `postgresql://user@host/database` or `memory://`.
 
     Raises:
         SettingsError: the text is none of these.
     """
     parts = urlsplit(url)
+    if parts.scheme in _SERVER_SCHEMES:
+        return StoreAddress("postgresql", conninfo=_conninfo(parts))
     if parts.query or parts.fragment:
         raise SettingsError("the store URL takes no ? and no #")
     if parts.scheme == "memory" and not parts.netloc and not parts.path:
@@ -34,16 +43,38 @@ def parse_store_url(url: str) -> StoreAddress:
     path = unquote(parts.path)[1:]
     if parts.scheme == "duckdb" and not parts.netloc and path and not path.endswith("/"):
         return StoreAddress("duckdb", Path(path))
-    raise SettingsError("the store URL must be duckdb:///relative.duckdb, duckdb:////absolute.duckdb or memory://")
+    raise SettingsError(
+        "the store URL must be duckdb:///relative.duckdb, duckdb:////absolute.duckdb, "
+        "postgresql://user@host/database or memory://"
+    )
 
 
-def open_store(url: str, options: DuckdbOptions | None = None) -> Store:
-    """Open the store at a URL; an embedded one is made if it is not there.
+def open_store(url: str, embedded: DuckdbOptions | None = None, server: TimescaleOptions | None = None) -> Store:
+    """Open the store at a URL; an embedded one is made if it is not there, a server one must have been set up.
 
     Raises:
-        StopError: the URL is wrong, or the store cannot be opened (locked, damaged, of a newer version).
+        StopError: the URL is wrong, or the store cannot be opened (locked, damaged, of a newer version, not there).
     """
     address = parse_store_url(url)
+    if address.conninfo is not None:
+        from pulsebase.stores.timescale.store import TimescaleStore  # loads the driver
+
+        return TimescaleStore(address.conninfo, server)
     if address.path is None:
         return MemoryStore()
-    return DuckdbStore(address.path, options)
+    return DuckdbStore(address.path, embedded)
+
+
+def _conninfo(parts: SplitResult) -> str:
+    """The URL as libpq reads it."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    conninfo = parts._replace(scheme="postgresql").geturl()
+    try:
+        named = conninfo_to_dict(conninfo).get("dbname")
+    except ProgrammingError:
+        raise SettingsError("the store URL must be postgresql://user:password@host:5432/database") from None
+    if not named:
+        raise SettingsError("the store URL must name a database: postgresql://user@host/database")
+    return conninfo

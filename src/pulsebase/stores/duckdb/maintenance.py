@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import duckdb
@@ -100,6 +100,8 @@ class Maintenance:
         self.merge_seconds = 0.0
         #: The people for whom quarters of an hour are to be kept from the next round on.
         self.wanted_quarters: set[int] = set()
+        #: Called where late rows wait that no question has looked at.
+        self.look_ahead: Callable[[], None] = lambda: None
         self._compaction = Compaction(parts.hour_sizes)
         self._compacting = threading.Lock()  # taken before the right to write the database
         self._newest_us = 0
@@ -301,6 +303,8 @@ class Maintenance:
         idle = before < _IDLE_ROWS
         while not self._stopping and (self.late_rows >= self._options.late_readings or idle) and self.settle_late():
             idle = idle and len(self._parts.stage) < _IDLE_ROWS
+        if self.late_rows and not self._stopping:
+            self.look_ahead()
         self.build_quarters()
         if before < self._options.merge_readings:
             self._compact(idle=idle)

@@ -62,6 +62,8 @@ logger = logging.getLogger(__name__)
 __all__ = ["DuckdbOptions", "DuckdbStore"]
 
 _ALL_TIME = TimeRange(0, MAX_US)
+#: How long after a question about many people the next one is prepared for.
+_LOOK_AHEAD_S = 3600
 
 
 class DuckdbStore:
@@ -83,6 +85,8 @@ class DuckdbStore:
         self._watchdog = Watchdog()
         self._origins: dict[tuple[str, str], int] = {}
         self._known_changes = KnownChanges()
+        self._totals_asked_at: float | None = None
+        self._maintenance.look_ahead = self._look_ahead
         self._maintenance.start()
 
     # --- Writer: called by one thread -------------------------------------------------------------------------------
@@ -224,14 +228,8 @@ class DuckdbStore:
         """See `contract.Reader.totals`."""
         if query.range.length_us <= 0:
             return TOTALS_SCHEMA.empty_table()
-        stage = self._stage.snapshot()  # before the database's snapshot, see above
-        with (
-            self._database.reading() as connection,
-            self._watchdog.limit(connection, query.timeout_s, query.cancellation) as deadline,
-        ):
-            state = read_state(connection)
-            believers = Believers(self._devices.text, self._priorities.at(connection, state.epoch))
-            snapshot = PeopleSnapshot(connection, deadline, state, stage, believers, self._users, self._known_changes)
+        self._totals_asked_at = time.monotonic()
+        with self._everybody(query.timeout_s, query.cancellation) as snapshot:
             return totals.answer(snapshot, query)
 
     def user(self, user_id: str) -> User | None:
@@ -305,10 +303,17 @@ class DuckdbStore:
 
     def stored(self) -> pa.Table:
         """See `contract.Store.stored`."""
-        parts = [self._stored_of(number) for number in range(len(self._users))]
+        parts = [self._stored_of(number, _ALL_TIME) for number in range(len(self._users))]
         return pa.concat_tables([STORED_SCHEMA.empty_table(), *parts]).sort_by(
             [("user_id", "ascending"), ("device_id", "ascending"), ("time_us", "ascending")]
         )
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """See `contract.Store.readings`."""
+        user_no = self._users.find(user_id)
+        if user_no is None:
+            return STORED_SCHEMA.empty_table()
+        return self._stored_of(user_no, interval).sort_by([("device_id", "ascending"), ("time_us", "ascending")])
 
     def check(self) -> CheckReport:
         """See `contract.Store.check`. Everything is merged first, so that the check covers every reading."""
@@ -491,15 +496,35 @@ class DuckdbStore:
         return None if device_no is None else Selection(device_no, include_all)
 
     @contextlib.contextmanager
+    def _everybody(
+        self, timeout_s: float | None = None, cancellation: Cancellation | None = None
+    ) -> Iterator[PeopleSnapshot]:
+        stage = self._stage.snapshot()  # before the database's snapshot, see above
+        with (
+            self._database.reading() as connection,
+            self._watchdog.limit(connection, timeout_s, cancellation) as deadline,
+        ):
+            state = read_state(connection)
+            believers = Believers(self._devices.text, self._priorities.at(connection, state.epoch))
+            yield PeopleSnapshot(connection, deadline, state, stage, believers, self._users, self._known_changes)
+
+    def _look_ahead(self) -> None:
+        """After late rows came: whoever has asked about many people is likely to ask again."""
+        asked_at = self._totals_asked_at
+        if asked_at is not None and time.monotonic() - asked_at < _LOOK_AHEAD_S:
+            with self._everybody() as snapshot:
+                totals.look_ahead(snapshot)
+
+    @contextlib.contextmanager
     def _overviews(self) -> Iterator[OverviewSnapshot]:
         stage = self._stage.snapshot()  # before the database's snapshot, see above
         with self._database.reading() as connection:
             yield OverviewSnapshot(connection, stage, self._users, self._devices)
 
-    def _stored_of(self, user_no: int) -> pa.Table:
+    def _stored_of(self, user_no: int, interval: TimeRange) -> pa.Table:
         user_id = self._users.text(user_no)  # which is gone afterwards, should the person be removed meanwhile
         with self._person(user_no, None) as snapshot:
-            rows = snapshot.rows(_ALL_TIME, Selection(include_all=True))
+            rows = snapshot.rows(interval, Selection(include_all=True))
         devices = pa.array([self._devices.text(int(number)) for number in rows.device_no], pa.string())
         confidence = pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE)
         users = pa.array([user_id] * len(rows), pa.string())

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pulsebase.model.rollups import I64, Mask
-from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
+from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRange
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.duckdb.database import State, one_row
 from pulsebase.stores.duckdb.hours import (
@@ -151,19 +151,30 @@ def _rolled(snapshot: PeopleSnapshot, whole: TimeRange) -> Figures:
     return snapshot.connection.execute(_ROLLED, values).fetchnumpy()
 
 
+def look_ahead(snapshot: PeopleSnapshot) -> None:
+    """Work out what late rows change in their hours, so that whoever asks next does not wait for it."""
+    everybody = np.ones(len(snapshot.users), np.bool_)
+    unmerged = unmerged_rows(snapshot.connection, snapshot.stage, snapshot.state, TimeRange(0, MAX_US), everybody)
+    codes = unmerged.codes()
+    _changes(snapshot, unmerged.where(np.isin(codes, codes[: snapshot.state.late_rows])))  # the late ones come first
+
+
 def _add_changes(snapshot: PeopleSnapshot, unmerged: Unmerged, whole: TimeRange, sums: _Sums) -> None:
     """Add what unmerged rows change in the rollups of whole hours."""
     rows = unmerged.rows
-    unmerged = unmerged.where((rows.t >= whole.start_us) & (rows.t < whole.end_us))
-    if len(unmerged.seq) == 0:
-        return
+    hours, changes = _changes(snapshot, unmerged.where((rows.t >= whole.start_us) & (rows.t < whole.end_us)))
+    user_no, _ = hours_of_codes(hours.codes)
+    sums.add({"user_no": user_no, "n": changes.count, "sum": changes.sum, "minutes": changes.minutes})
+
+
+def _changes(snapshot: PeopleSnapshot, unmerged: Unmerged) -> tuple[DirtyHours, Changes]:
+    """What these rows, which must be all unmerged ones of each of their hours, change in the rollups."""
     hours = DirtyHours.of(unmerged)
     known, changes = snapshot.known.find(hours, snapshot.state.epoch)
     if not known.all():
         _work_out(snapshot, unmerged, hours, np.flatnonzero(~known), changes)
         snapshot.known.keep(hours, changes, snapshot.state.epoch)
-    user_no, _ = hours_of_codes(hours.codes)
-    sums.add({"user_no": user_no, "n": changes.count, "sum": changes.sum, "minutes": changes.minutes})
+    return hours, changes
 
 
 def _work_out(

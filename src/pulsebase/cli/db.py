@@ -1,0 +1,19 @@
+"""`db init`: the tables of a server store."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from pulsebase.settings import Settings
+from pulsebase.wiring import set_up_database
+
+console = Console()
+
+
+def run_init(settings: Settings) -> None:
+    """Set the database up and say what was done."""
+    done = set_up_database(settings)
+    if done:
+        console.print(f"The database is set up (schema {done[-1]}).", highlight=False)
+    else:
+        console.print("The database was set up already; nothing was changed.", highlight=False)

@@ -1,0 +1,260 @@
+"""The way to the server: the pool, transactions, and what the engine's errors mean to a caller."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from pulsebase.model.errors import (
+    PulsebaseError,
+    QueryCancelledError,
+    QueryTimeoutError,
+    StopError,
+    StoreUnavailableError,
+)
+from pulsebase.stores.contract import Cancellation
+from pulsebase.stores.timescale.instants import adapt
+from pulsebase.stores.timescale.options import PoolOptions
+
+logger = logging.getLogger(__name__)
+
+Connection = psycopg.Connection[Any]
+T = TypeVar("T")
+
+_ATTEMPTS = 3
+_PAUSE_S = 0.1
+_CONNECT_TIMEOUT_S = 10
+#: How long the server may take to answer a request to cancel.
+_CANCEL_TIMEOUT_S = 2.0
+#: Nothing was changed, and the same may work at once.
+_TRY_AGAIN = (errors.LockNotAvailable, errors.SerializationFailure, errors.DeadlockDetected)
+#: The server's last words on a connection.
+_GOING_AWAY = (
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+    errors.IdleInTransactionSessionTimeout,
+)
+#: The server is short of something; the message says of what.
+_SHORT_OF = (errors.InsufficientResources, errors.ObjectNotInPrerequisiteState)
+#: The planner cannot know how much is staged or inside a range, and where it expects next to nothing a nested loop over
+#: many thousands of rows on both sides takes minutes. Compiling a plan takes longer than most of our answers.
+_BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
+_TIMED_OUT = "the query ran into its time limit and was cancelled; ask for a shorter range or a coarser interval"
+
+
+class Lost(Exception):  # noqa: N818 never leaves this module
+    """The connection went away; nothing was changed."""
+
+
+class Database:
+    """Transactions on one database. Every method may be called from any thread.
+
+    Statements are never prepared on the server: plans of chunked tables depend on the values, and a pooler between us
+    and the server (PgBouncer) need not know of them.
+    """
+
+    def __init__(self, conninfo: str, options: PoolOptions) -> None:
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            conninfo,
+            kwargs={"autocommit": True, "prepare_threshold": None, "connect_timeout": _CONNECT_TIMEOUT_S},
+            configure=adapt,
+            min_size=options.size,
+            max_size=options.size + options.overflow,
+            timeout=options.timeout_s,
+            max_lifetime=options.recycle_s,
+            name="pulsebase",
+            open=True,
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+    def read(
+        self,
+        work: Callable[[Connection], T],
+        timeout_s: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> T:
+        """What the work answers from one consistent state of the database. It is done again if the connection is lost.
+
+        Raises:
+            QueryTimeoutError: longer than `timeout_s`.
+            QueryCancelledError: the question was taken back.
+            StoreUnavailableError: the server does not answer.
+        """
+        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+        cancellation = cancellation or Cancellation()
+
+        def once() -> T:
+            left_ms = 0 if give_up_at is None else int((give_up_at - time.monotonic()) * 1000)
+            if cancellation.cancelled:
+                raise QueryCancelledError("the question was taken back")
+            if give_up_at is not None and left_ms <= 0:
+                raise QueryTimeoutError(_TIMED_OUT)
+            begin = f"{_BEGIN_READING}; SET LOCAL statement_timeout = {left_ms}"
+            with self._transaction(begin, cancellation) as connection:
+                return work(connection)
+
+        try:
+            return _retried(once, self._pool.check)
+        except errors.QueryCanceled as error:
+            if cancellation.cancelled:
+                raise QueryCancelledError("the question was taken back") from error
+            raise QueryTimeoutError(_TIMED_OUT) from error
+
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """What the work answers, once it is committed. It is done again where it is certain that nothing was changed.
+
+        Raises:
+            StoreUnavailableError: nothing was changed; or, as its message then says, it is not known whether the commit
+                reached the disk before its answer was lost.
+        """
+
+        def once() -> T:
+            with self._transaction("BEGIN; SET LOCAL jit = off", Cancellation()) as connection:
+                answer = work(connection)
+                self._commit(connection)
+                return answer
+
+        try:
+            return _retried(once, self._pool.check)
+        except errors.QueryCanceled as error:
+            raise StoreUnavailableError("the database took too long; nothing was changed", 5) from error
+
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[Connection]:
+        """A connection without a transaction, for what the engine does not do inside one."""
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise _ours(error) from None
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str, cancellation: Cancellation) -> Iterator[Connection]:
+        """Everything in the block is rolled back unless it was committed there."""
+        with self._pool.connection() as connection:
+            with cancellation.stopping(lambda: _cancel(connection)):
+                try:
+                    connection.execute(begin)
+                    yield connection
+                except psycopg.OperationalError as error:
+                    if _is_lost(connection, error):
+                        raise Lost from error
+                    raise
+                finally:
+                    _roll_back(connection)
+            if cancellation.cancelled:
+                connection.close()  # the cancelling may still be under way and must not hit the next question
+
+    @staticmethod
+    def _commit(connection: Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except psycopg.OperationalError as error:
+            if _is_lost(connection, error):
+                raise StoreUnavailableError(
+                    "the connection to the database was lost while it committed: it is not known whether the change "
+                    "was kept; sending the same again does no harm",
+                    retry_after_s=5,
+                ) from error
+            raise
+
+
+def connect(conninfo: str) -> Connection:
+    """One connection outside any pool.
+
+    Raises:
+        StopError: the server cannot be reached or refuses us; the message has its reason.
+    """
+    try:
+        connection = psycopg.connect(
+            conninfo, autocommit=True, prepare_threshold=None, connect_timeout=_CONNECT_TIMEOUT_S
+        )
+    except psycopg.Error as error:
+        raise StopError(f"the database cannot be reached: {first_line(error)}") from None
+    adapt(connection)
+    return connection
+
+
+def first_line(error: Exception) -> str:
+    """The engine's own words, without the lines that repeat the statement or its values."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _is_lost(connection: Connection, error: psycopg.OperationalError) -> bool:
+    return connection.closed or isinstance(error, _GOING_AWAY)
+
+
+def _cancel(connection: Connection) -> None:
+    with contextlib.suppress(psycopg.Error):
+        connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
+
+
+def _roll_back(connection: Connection) -> None:
+    if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+
+
+def _retried(once: Callable[[], T], check: Callable[[], None]) -> T:
+    """Do it again, a few times, where nothing was changed and it may well work now."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return once()
+        except Lost as error:
+            if attempt == _ATTEMPTS:
+                raise StoreUnavailableError("the connection to the database was lost", 5) from error
+            check()  # after a restart every connection is a dead one
+        except _TRY_AGAIN as error:
+            if attempt == _ATTEMPTS:
+                raise StoreUnavailableError("the database is busy with the same rows", 2) from error
+        except errors.QueryCanceled:
+            raise
+        except psycopg.Error as error:
+            raise _ours(error) from None
+        time.sleep(_PAUSE_S * attempt)
+    raise AssertionError("unreachable")
+
+
+def _ours(error: psycopg.Error) -> Exception:
+    """What the engine's error means to a caller; what is a fault of ours keeps its first line alone, since the others
+    may repeat rows.
+    """
+    for kinds, ours in _MEANINGS:
+        if isinstance(error, kinds):
+            return ours(first_line(error) if error.sqlstate else "it cannot be reached")
+    return RuntimeError(f"{type(error).__name__}: {first_line(error)}")
+
+
+_Kinds = type[psycopg.Error] | tuple[type[psycopg.Error], ...]
+#: The first that fits holds.
+_MEANINGS: Sequence[tuple[_Kinds, Callable[[str], PulsebaseError]]] = (
+    (
+        (PoolTimeout, TooManyRequests),
+        lambda _: StoreUnavailableError("every connection to the database is in use, or it cannot be reached", 2),
+    ),
+    (PoolClosed, lambda _: StoreUnavailableError("the store is closed")),
+    (
+        errors.ReadOnlySqlTransaction,
+        lambda _: StoreUnavailableError("the database only answers questions: a replica, or set to read only", 30),
+    ),
+    (
+        (errors.UndefinedTable, errors.InvalidSchemaName),
+        lambda reason: StopError(f"the database is not set up: {reason}; run pulsebase db init"),
+    ),
+    (errors.InsufficientPrivilege, lambda reason: StopError(f"the database refuses us: {reason}")),
+    (
+        (psycopg.OperationalError, errors.InsufficientResources, errors.ObjectNotInPrerequisiteState),
+        lambda reason: StoreUnavailableError(f"the database cannot take this now: {reason}", 5),
+    ),
+)

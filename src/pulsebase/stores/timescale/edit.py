@@ -1,0 +1,116 @@
+"""What changes merged readings without new ones: deletions, removals, priorities. One transaction each."""
+
+from __future__ import annotations
+
+from pulsebase.model.timerange import MAX_US, TimeRange
+from pulsebase.model.users import DevicePriority
+from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.timescale.merge import lock_merges, lock_stage, recompute, touch
+from pulsebase.stores.timescale.people import make_known
+from pulsebase.stores.timescale.people import put_priority as insert_priority
+from pulsebase.stores.timescale.rollup_sql import bucket
+
+_SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
+#: The keys of what is stored under a number, and whether the hypertable has them, in whatever words.
+_OF_ORIGIN = """
+CREATE TEMP TABLE gone ON COMMIT DROP AS
+WITH staged AS (
+    SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, origin
+    FROM pulsebase.stage ORDER BY user_id, device_id, timestamp, seq DESC
+)
+SELECT user_id, device_id, timestamp, EXISTS (
+    SELECT FROM public.activities_heart_intraday AS r
+    WHERE r.user_id = s.user_id AND r.device_id = s.device_id AND r.timestamp = s.timestamp
+) AS merged
+FROM staged AS s WHERE origin = %(origin)s
+UNION ALL
+SELECT user_id, device_id, timestamp, true FROM public.activities_heart_intraday AS r
+WHERE origin = %(origin)s AND NOT EXISTS (
+    SELECT FROM staged AS s
+    WHERE r.user_id = s.user_id AND r.device_id = s.device_id AND r.timestamp = s.timestamp
+)
+LIMIT %(most)s
+"""
+_OF_PERSON = "WHERE user_id = %(user)s AND timestamp >= %(start)s AND timestamp < %(end)s"
+
+
+def delete(connection: Connection, user_id: str, interval: TimeRange, device_id: str | None) -> int:
+    """Remove readings from the stage and the hypertable; how many there were."""
+    lock_merges(connection)
+    lock_stage(connection)
+    condition = _OF_PERSON + ("" if device_id is None else " AND device_id = %(device)s")
+    values: dict[str, object] = {"user": user_id, "device": device_id}
+    values |= {"start": At(interval.start_us), "end": At(interval.end_us)}
+    row = connection.execute(
+        "SELECT count(*) FROM ("
+        f"SELECT device_id, timestamp FROM pulsebase.stage {condition} "
+        f"UNION SELECT device_id, timestamp FROM public.activities_heart_intraday {condition}) AS keys",
+        values,
+        binary=True,
+    ).fetchone()
+    if row is None or row[0] == 0:
+        return 0
+    connection.execute(f"DELETE FROM pulsebase.stage {condition}", values)
+    merged = f"FROM public.activities_heart_intraday {condition}"
+    touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} {merged}", values)
+    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
+    connection.execute(f"DELETE {merged}", values)
+    recompute(connection)
+    return int(row[0])
+
+
+def delete_origin(connection: Connection, origin: int, most: int) -> int:
+    """Remove readings that are stored under a number, so many at most; how many went."""
+    lock_merges(connection)
+    lock_stage(connection)
+    connection.execute(_OF_ORIGIN, {"origin": origin, "most": most})
+    row = connection.execute("SELECT count(*) FROM gone", binary=True).fetchone()
+    if row is None or row[0] == 0:
+        return 0
+    connection.execute("ANALYZE gone")
+    connection.execute(f"DELETE FROM pulsebase.stage AS r USING gone AS g WHERE {_SAME_KEY}")
+    touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM gone WHERE merged", {})
+    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
+    connection.execute(f"DELETE FROM public.activities_heart_intraday AS r USING gone AS g WHERE {_SAME_KEY}")
+    recompute(connection)
+    return int(row[0])
+
+
+def remove_user(connection: Connection, user_id: str) -> int:
+    """Remove a person and everything that is stored of them; how many readings went."""
+    gone = delete(connection, user_id, TimeRange(0, MAX_US), None)
+    for table in ("pulsebase.users", "pulsebase.devices", "pulsebase.priorities", "public.activities_heart_summary"):
+        connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [user_id])
+    return gone
+
+
+def put_priority(connection: Connection, entry: DevicePriority) -> None:
+    """Insert or replace a priority, and decide again where this device and another one count in the same hour."""
+    lock_merges(connection)
+    lock_stage(connection)
+    make_known(connection, [entry.user_id], [(entry.user_id, entry.device_id)])
+    insert_priority(connection, entry)
+    _decide_again(connection, entry.user_id, entry.device_id)
+
+
+def remove_priorities(connection: Connection, user_id: str, device_id: str) -> int:
+    """Remove every priority of a device, and decide again as above; how many went."""
+    lock_merges(connection)
+    lock_stage(connection)
+    gone = connection.execute(
+        "DELETE FROM pulsebase.priorities WHERE user_id = %s AND device_id = %s", [user_id, device_id]
+    ).rowcount
+    if gone:
+        _decide_again(connection, user_id, device_id)
+    return gone
+
+
+def _decide_again(connection: Connection, user_id: str, device_id: str) -> None:
+    touch(
+        connection,
+        "SELECT user_id, start_at FROM pulsebase.h1_dev WHERE user_id = %(user)s AND n > 0 GROUP BY user_id, start_at "
+        "HAVING count(*) > 1 AND bool_or(device_id = %(device)s)",
+        {"user": user_id, "device": device_id},
+    )
+    recompute(connection)

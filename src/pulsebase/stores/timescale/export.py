@@ -1,0 +1,144 @@
+"""Every stored reading, as it is: for exports, copies and the back door of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pulsebase.model.readings import READING_SCHEMA
+from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange
+from pulsebase.stores.contract import EXPORT_BATCH_READINGS, STORED_SCHEMA
+from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.timescale.instants import At, fetch_columns
+from pulsebase.stores.timescale.rollup_sql import bucket
+
+_USERS = 'SELECT user_id FROM pulsebase.users ORDER BY user_id COLLATE "C"'
+_DEVICES = 'SELECT device_id FROM pulsebase.devices WHERE user_id = %s ORDER BY device_id COLLATE "C"'
+_INSIDE = "user_id = %(user)s AND timestamp >= %(start)s AND timestamp < %(end)s"
+_READINGS = f"""
+WITH staged AS (
+    SELECT DISTINCT ON (device_id, timestamp) device_id, timestamp, v, confidence, origin
+    FROM pulsebase.stage WHERE {_INSIDE} ORDER BY device_id, timestamp, seq DESC
+)
+SELECT array_position(%(devices)s::text[], device_id) - 1 AS device, timestamp, v,
+       coalesce(confidence, -1)::smallint AS confidence, origin
+FROM (
+    SELECT * FROM staged
+    UNION ALL
+    SELECT r.device_id, r.timestamp, (r.value * 100)::smallint, r.confidence, r.origin
+    FROM public.activities_heart_intraday AS r
+    WHERE {_INSIDE} AND NOT EXISTS (
+        SELECT FROM staged AS s WHERE s.device_id = r.device_id AND s.timestamp = r.timestamp
+    )
+) AS every
+ORDER BY 1, 2
+"""
+_TYPES = {"device": "i4", "timestamp": "t", "v": "i2", "confidence": "i2", "origin": "i4"}
+
+
+#: People and their readings of each day of the interval, about: staged readings are counted once more.
+_DAYS = f"""
+SELECT ({bucket("1 day", "start_at")}), user_no, user_id, sum(n)::bigint FROM (
+    SELECT start_at, user_id, n_all AS n FROM pulsebase.d1_dev
+    WHERE start_at > %(start)s - INTERVAL '1 day' AND start_at < %(end)s
+    UNION ALL
+    SELECT {bucket("1 day")}, user_id, 1 FROM pulsebase.stage WHERE timestamp >= %(start)s AND timestamp < %(end)s
+) AS parts JOIN pulsebase.users USING (user_id)
+WHERE %(users)s::text[] IS NULL OR user_id = ANY(%(users)s)
+GROUP BY 1, 2, 3 ORDER BY 1, user_id COLLATE "C"
+"""
+
+
+#: What waits in a file: rows with the number of their person, to see who has gone since.
+_SPOOLED = pa.schema([pa.field("user_no", pa.int64(), nullable=False), *STORED_SCHEMA])
+
+
+def spool(connection: Connection, interval: TimeRange, user_ids: Sequence[str] | None, file: IO[bytes]) -> None:
+    """Write what `contract.Reader.export` is about into a file, from one state of the database.
+
+    A reader may take hours over an export. A snapshot that is held so long would keep the server from tidying every
+    table of its database.
+    """
+    file.seek(0)
+    file.truncate()
+    values = {"start": At(interval.start_us), "end": At(interval.end_us), "users": user_ids and list(set(user_ids))}
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(file, _SPOOLED, options=options) as writer:
+        if interval.length_us <= 0 or (user_ids is not None and not user_ids):
+            return
+        for day_us, of_day in groupby(connection.execute(_DAYS, values, binary=True).fetchall(), itemgetter(0)):
+            day = TimeRange(max(day_us, interval.start_us), min(day_us + DAY_US, interval.end_us))
+            for group in _groups((number, user_id, count) for _, number, user_id, count in of_day):
+                tables = [_numbered(of_person(connection, each, day), number) for number, each in group.items()]
+                writer.write_table(pa.concat_tables([_SPOOLED.empty_table(), *tables]).combine_chunks())
+
+
+def spooled(file: IO[bytes], still_known: Callable[[Sequence[int]], set[int]]) -> Iterator[pa.RecordBatch]:
+    """The batches of a file; `still_known` says who has not been removed, by number."""
+    file.seek(0)
+    with pa.ipc.open_stream(file) as reader:
+        for rows in reader:
+            known = still_known(rows["user_no"].unique().to_pylist())
+            yield from _batches(rows.filter(pc.is_in(rows["user_no"], pa.array(sorted(known), pa.int64()))))
+
+
+def _groups(people: Iterable[tuple[int, str, int]]) -> Iterator[dict[int, str]]:
+    """People, number and id, whose readings make about a batch."""
+    group: dict[int, str] = {}
+    rows = 0
+    for number, user_id, count in people:
+        if group and rows + count > EXPORT_BATCH_READINGS:
+            yield group
+            group, rows = {}, 0
+        group[number] = user_id
+        rows += count
+    if group:
+        yield group
+
+
+def _numbered(stored: pa.Table, number: int) -> pa.Table:
+    return stored.add_column(0, _SPOOLED.field(0), pa.repeat(pa.scalar(number, pa.int64()), stored.num_rows))
+
+
+def _batches(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    columns = [
+        rows["user_id"].dictionary_encode(),
+        rows["device_id"].dictionary_encode(),
+        rows["time_us"].cast(READING_SCHEMA.field("time").type),
+        rows["value"],
+        rows["confidence"],
+    ]
+    batch = pa.record_batch(columns, schema=READING_SCHEMA)
+    for first in range(0, batch.num_rows, EXPORT_BATCH_READINGS):
+        yield batch.slice(first, EXPORT_BATCH_READINGS)
+
+
+def everything(connection: Connection) -> pa.Table:
+    """`STORED_SCHEMA` rows of everybody."""
+    people = [user_id for (user_id,) in connection.execute(_USERS, binary=True).fetchall()]
+    tables = [of_person(connection, user_id, TimeRange(0, MAX_US)) for user_id in people]
+    return pa.concat_tables([STORED_SCHEMA.empty_table(), *tables])
+
+
+def of_person(connection: Connection, user_id: str, interval: TimeRange) -> pa.Table:
+    """`STORED_SCHEMA` rows of one person inside the interval."""
+    devices = [device_id for (device_id,) in connection.execute(_DEVICES, [user_id], binary=True).fetchall()]
+    values = {"user": user_id, "devices": devices, "start": At(interval.start_us), "end": At(interval.end_us)}
+    found = fetch_columns(connection, _READINGS, values, _TYPES)
+    device_ids = pa.DictionaryArray.from_arrays(pa.array(found["device"]), pa.array(devices, pa.string()))
+    confidence = pa.array(found["confidence"].astype(np.int8), pa.int8(), mask=found["confidence"] < 0)
+    columns = [
+        pa.repeat(user_id, len(found["device"])),
+        device_ids.cast(pa.string()),
+        pa.array(found["timestamp"]),
+        pa.array(found["v"]),
+        confidence,
+        pa.array(found["origin"]),
+    ]
+    return pa.table(columns, schema=STORED_SCHEMA)

@@ -1,0 +1,153 @@
+"""The merge: staged readings go into the hypertable, and every rollup of the touched hours is computed again.
+
+One transaction, on the server: rollups equal a recomputation from the hypertable at every moment that anybody can see.
+One process at a time merges, deletes or changes a priority (`lock_merges`); one at a time adds to the stage
+(`lock_stage`), so that numbers of commits grow in the order of commits. Whoever takes both takes merges first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pulsebase.model.timerange import HOUR_US, TimeRange
+from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.timescale.rollup_sql import (
+    APART,
+    DEVICE_HOURS,
+    MERGED,
+    WON,
+    bucket,
+    buckets_of,
+    coarser,
+    device_days,
+)
+
+#: Keys of the advisory locks, in a space of their own: "Puls".
+_LOCKS = 0x50756C73
+_STAGE_LOCK, _MERGE_LOCK = 1, 2
+_PIECE = "7 days"
+
+
+def lock_stage(connection: Connection) -> None:
+    """Nobody else adds to the stage until the end of this transaction."""
+    connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS}, {_STAGE_LOCK})")
+
+
+def lock_merges(connection: Connection) -> None:
+    """Nobody else changes what is merged until the end of this transaction."""
+    connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS}, {_MERGE_LOCK})")
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge did: how many staged rows it took, and the times they lie between."""
+
+    rows: int
+    span: TimeRange | None
+
+
+def merge_staged(connection: Connection, most_rows: int) -> Merged:
+    """Take the oldest staged commits, about `most_rows` rows but whole commits, where they belong."""
+    lock_merges(connection)
+    # A late reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
+    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
+    upto = connection.execute(
+        "SELECT coalesce((SELECT seq FROM pulsebase.stage ORDER BY seq OFFSET %s LIMIT 1), max(seq)) "
+        "FROM pulsebase.stage",
+        [most_rows],
+        binary=True,
+    ).fetchone()
+    if upto is None or upto[0] is None:
+        return Merged(0, None)
+    connection.execute(
+        f"""
+        CREATE TEMP TABLE incoming ON COMMIT DROP AS
+        SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, v, confidence, origin,
+               {bucket("1 hour")} AS hour
+        FROM pulsebase.stage WHERE seq <= {int(upto[0])} ORDER BY user_id, device_id, timestamp, seq DESC
+        """
+    )
+    connection.execute(
+        """
+        INSERT INTO public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)
+        SELECT timestamp, v / 100.0, user_id, device_id, confidence, origin FROM incoming
+        ON CONFLICT (user_id, timestamp, device_id) DO UPDATE
+        SET value = excluded.value, confidence = excluded.confidence, origin = excluded.origin
+        """
+    )
+    touch(connection, "SELECT DISTINCT user_id, hour FROM incoming")
+    recompute(connection)
+    gone = connection.execute(f"DELETE FROM pulsebase.stage WHERE seq <= {int(upto[0])}")
+    ((first, last),) = connection.execute("SELECT min(start_at), max(start_at) FROM touched", binary=True).fetchall()
+    return Merged(gone.rowcount, TimeRange(first, last + HOUR_US))
+
+
+def touch(connection: Connection, hours: str, values: dict[str, object] | None = None) -> None:
+    """Note the hours (`user_id`, start) whose rollups `recompute` is about to bring up to date."""
+    connection.execute("CREATE TEMP TABLE touched (user_id text, start_at timestamptz) ON COMMIT DROP")
+    connection.execute(f"INSERT INTO touched {hours}", values)
+    connection.execute("ANALYZE touched")
+
+
+def recompute(connection: Connection) -> None:
+    """Compute every rollup of the touched hours again from the hypertable."""
+    _fetch_touched(connection)
+    _replace(connection, "h1_dev", "1 hour", f"WITH rows AS (SELECT * FROM fetched) {DEVICE_HOURS}")
+    _replace(connection, "d1_dev", "1 day", device_days(_touched("h1_dev", "1 day")))
+    quarters = buckets_of("won", bucket("15 minutes"))
+    _replace(connection, "q15", "1 hour", f"WITH rows AS (SELECT * FROM fetched), {WON} {quarters}")
+    connection.execute("DROP TABLE fetched")
+    _replace(connection, "h1", "1 hour", coarser(_touched("q15", "1 hour"), "1 hour"))
+    _replace(connection, "d1", "1 day", coarser(_touched("h1", "1 day"), "1 day"))
+
+
+def _fetch_touched(connection: Connection) -> None:
+    """The readings of the touched hours, found a few chunks at a time so that no statement looks into all of them."""
+    connection.execute(
+        "CREATE TEMP TABLE fetched (user_id text, device_id text, timestamp timestamptz, v smallint, "
+        "confidence smallint) ON COMMIT DROP"
+    )
+    pieces = connection.execute(
+        f"SELECT min(start_at), max(start_at) FROM touched GROUP BY {bucket_of_piece()} ORDER BY 1", binary=True
+    ).fetchall()
+    for first, last in pieces:
+        connection.execute(
+            f"""
+            INSERT INTO fetched SELECT {MERGED}
+            FROM touched CROSS JOIN LATERAL (
+                SELECT * FROM public.activities_heart_intraday AS i
+                WHERE i.user_id = touched.user_id
+                  AND i.timestamp >= touched.start_at AND i.timestamp < touched.start_at + INTERVAL '1 hour'
+                  AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
+                {APART}
+            ) AS r
+            WHERE touched.start_at >= %(first)s AND touched.start_at < %(last)s
+            """,
+            {"first": At(first), "last": At(last + HOUR_US)},
+        )
+    connection.execute("ANALYZE fetched")
+
+
+def bucket_of_piece() -> str:
+    """About a chunk of the hypertable."""
+    return bucket(_PIECE, "start_at")
+
+
+def _touched(table: str, step: str) -> str:
+    """The rows of a rollup inside the touched buckets of `step`."""
+    return f"""(
+        SELECT kept.* FROM pulsebase.{table} AS kept
+        JOIN (SELECT DISTINCT user_id, {bucket(step, "start_at")} AS start_at FROM touched) AS t
+          ON kept.user_id = t.user_id AND kept.start_at >= t.start_at AND kept.start_at < t.start_at + INTERVAL '{step}'
+    ) AS finer"""
+
+
+def _replace(connection: Connection, table: str, step: str, rows: str) -> None:
+    connection.execute(
+        f"DELETE FROM pulsebase.{table} AS kept "
+        f"USING (SELECT DISTINCT user_id, {bucket(step, 'start_at')} AS start_at FROM touched) AS t "
+        f"WHERE kept.user_id = t.user_id AND kept.start_at >= t.start_at "
+        f"AND kept.start_at < t.start_at + INTERVAL '{step}'"
+    )
+    connection.execute(f"INSERT INTO pulsebase.{table} {rows}")

@@ -1,0 +1,259 @@
+"""Setting a database up: what must be there, what is recognised and brought forward, what is refused by name."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from importlib import resources
+
+from psycopg import errors
+
+from pulsebase.model.errors import StopError, StoreVersionError
+from pulsebase.stores.timescale.database import Connection, first_line
+from pulsebase.stores.timescale.merge import lock_merges, recompute, touch
+from pulsebase.stores.timescale.options import Policies
+from pulsebase.stores.timescale.rollup_sql import bucket
+
+#: date_bin, on which the rollups stand, came with 14.
+_OLDEST_POSTGRES = 140_000
+_NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
+#: Needs the extension; the tests leave it out where they run on plain PostgreSQL.
+_HYPERTABLES = 2
+
+_READINGS = "public.activities_heart_intraday"
+_SUMMARIES = "public.activities_heart_summary"
+#: What a table of the same name must have, made by whatever program: column → type.
+_EXPECTED = {
+    _READINGS: {"timestamp": "timestamp with time zone", "value": "numeric", "user_id": "text"},
+    _SUMMARIES: {
+        "timestamp": "timestamp with time zone",
+        "heart_rate_zones": "jsonb",
+        "custom_heart_rate_zones": "jsonb",
+        "user_id": "text",
+    },
+}
+#: What we add to it, and the other columns we know.
+_ADDED = {
+    _READINGS: {
+        "device_id": "text NOT NULL DEFAULT 'fitbit'",
+        "confidence": "smallint",
+        "origin": "integer NOT NULL DEFAULT 0",
+    },
+    _SUMMARIES: {"method": "text NOT NULL DEFAULT ''", "resting_heart_rate": "double precision"},
+}
+
+
+def migrations() -> list[tuple[int, str]]:
+    """The numbered schema files, as (number, SQL), in order."""
+    found = []
+    for entry in resources.files("pulsebase.stores.timescale").joinpath("schema").iterdir():
+        match = _NUMBERED.fullmatch(entry.name)
+        if match:
+            found.append((int(match[1]), entry.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def _wanted(hypertables: bool) -> list[tuple[int, str]]:
+    return [(number, sql) for number, sql in migrations() if hypertables or number != _HYPERTABLES]
+
+
+def require_current(connection: Connection, *, hypertables: bool = True) -> None:
+    """Raises `StopError` unless the database is set up for exactly this version of the program."""
+    applied = _applied(connection)
+    newest = max(number for number, _ in migrations())
+    if not applied:
+        raise StopError("the database is not set up for Pulsebase: run pulsebase db init")
+    if max(applied) > newest:
+        raise StoreVersionError(
+            f"the database has schema version {max(applied)}, this program knows {newest}: install a newer Pulsebase"
+        )
+    if any(number not in applied for number, _ in _wanted(hypertables)):
+        raise StopError(f"the database has schema version {max(applied)}, {newest} is needed: run pulsebase db init")
+
+
+def set_up(connection: Connection, policies: Policies, *, hypertables: bool = True) -> list[int]:
+    """Bring the database to the newest schema, whatever it holds now; the numbers of the migrations this took.
+
+    Everything happens in one transaction that only one process at a time gets into, so it is done whole or not at all,
+    and doing it again changes nothing.
+
+    Raises:
+        StopError: something is missing or in the way; the message names it. Nothing was changed.
+    """
+    try:
+        if hypertables:
+            _require_timescale(connection)
+        with _transaction(connection):
+            lock_merges(connection)
+            connection.execute("CREATE SCHEMA IF NOT EXISTS pulsebase")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS pulsebase.migrations "
+                "(number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+            )
+            done = _applied(connection)
+            adopted = not done and _adopt(connection)
+            todo = [(number, sql) for number, sql in _wanted(hypertables) if number not in done]
+            for number, sql in todo:
+                connection.execute(sql)
+                connection.execute("INSERT INTO pulsebase.migrations (number) VALUES (%s)", [number])
+            if adopted:
+                _roll_up_everything(connection)
+            if hypertables:
+                _apply_policies(connection, policies)
+    except errors.InsufficientPrivilege as error:
+        raise StopError(f"the database user may not do what is needed: {first_line(error)}") from error
+    return [number for number, _ in todo]
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if not connection.closed:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _applied(connection: Connection) -> set[int]:
+    if not _exists(connection, "pulsebase.migrations"):
+        return set()
+    return {number for (number,) in connection.execute("SELECT number FROM pulsebase.migrations").fetchall()}
+
+
+def _exists(connection: Connection, name: str) -> bool:
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone()
+    return bool(row and row[0])
+
+
+def _require_timescale(connection: Connection) -> None:
+    if connection.info.server_version < _OLDEST_POSTGRES:
+        raise StopError(
+            f"the server is PostgreSQL {connection.info.server_version // 10_000}; "
+            f"{_OLDEST_POSTGRES // 10_000} or newer is needed"
+        )
+    found = connection.execute(
+        "SELECT a.default_version, e.extversion FROM pg_available_extensions AS a "
+        "LEFT JOIN pg_extension AS e ON e.extname = a.name WHERE a.name = 'timescaledb'"
+    ).fetchone()
+    if found is None:
+        raise StopError(
+            "the server has no TimescaleDB: install the extension timescaledb there, "
+            "or use the embedded store (PULSEBASE_STORE_URL=duckdb:///…)"
+        )
+    if found[1] is None:
+        try:
+            connection.execute("CREATE EXTENSION timescaledb CASCADE")
+        except errors.Error as error:
+            raise StopError(
+                f"the extension timescaledb is installed but cannot be enabled in this database: {first_line(error)}; "
+                "it needs shared_preload_libraries = 'timescaledb' and a superuser to run CREATE EXTENSION timescaledb"
+            ) from error
+    require_community(connection)
+
+
+def require_community(connection: Connection) -> None:
+    """Raises `StopError` where the server runs the edition without aggregates and compression."""
+    row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
+    if row is not None and row[0] == "apache":
+        raise StopError(
+            "the server has the Apache edition of TimescaleDB (timescaledb.license = 'apache'), which has neither "
+            "continuous aggregates nor compression: install the community edition and set timescaledb.license = "
+            "'timescale'"
+        )
+
+
+def _adopt(connection: Connection) -> bool:
+    """Bring tables of ours that another program made, without devices, to our shape; whether there were readings.
+
+    Raises:
+        StopError: they differ in a way that cannot be brought forward; nothing was changed.
+    """
+    for table, expected in _EXPECTED.items():
+        if _exists(connection, table):
+            _require_columns(connection, table, expected)
+            _drop_keys(connection, table)
+            for name, declaration in _ADDED[table].items():
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {declaration}")
+    if _exists(connection, _SUMMARIES):
+        connection.execute(f"ALTER TABLE {_SUMMARIES} ALTER COLUMN resting_heart_rate TYPE double precision")
+    if not _exists(connection, _READINGS):
+        return False
+    odd = connection.execute(f"SELECT count(*) FROM {_READINGS} WHERE value NOT BETWEEN 0 AND 327.67").fetchone()
+    if odd is not None and odd[0]:
+        raise StopError(f"{_READINGS}: {odd[0]} rows have a value outside 0 to 327.67; correct or remove them first")
+    return True
+
+
+def _require_columns(connection: Connection, table: str, expected: dict[str, str]) -> None:
+    kind = connection.execute("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [table]).fetchone()
+    if kind is None or kind[0] not in ("r", b"r", "p"):
+        raise StopError(f"{table} exists and is not a table; rename it first")
+    columns = {
+        name: (kind, required)
+        for name, kind, required in connection.execute(
+            "SELECT a.attname::text, regexp_replace(format_type(a.atttypid, a.atttypmod), '\\(.*\\)', ''), "
+            "a.attnotnull AND NOT a.atthasdef FROM pg_attribute AS a "
+            "WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped",
+            [table],
+        ).fetchall()
+    }
+    for name, kind_needed in expected.items():
+        there = columns.get(name, ("missing", False))[0]
+        if there != kind_needed:
+            raise StopError(f"{table} was made by another program: its column {name} is {there}, not {kind_needed}")
+    for name, (_, required) in columns.items():
+        if required and name not in expected and name not in _ADDED[table]:
+            raise StopError(f"{table} was made by another program: its column {name} must be filled, and is not known")
+
+
+def _drop_keys(connection: Connection, table: str) -> None:
+    """Let go of keys that know no devices."""
+    constraints = connection.execute(
+        "SELECT quote_ident(conname) FROM pg_constraint WHERE conrelid = to_regclass(%s) AND contype IN ('p', 'u')",
+        [table],
+    ).fetchall()
+    for (name,) in constraints:
+        connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    indexes = connection.execute(
+        "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(%s) AND indisunique", [table]
+    ).fetchall()
+    for (name,) in indexes:
+        connection.execute(f"DROP INDEX {name}")
+
+
+def _roll_up_everything(connection: Connection) -> None:
+    connection.execute(
+        f"INSERT INTO pulsebase.users (user_id) SELECT user_id FROM {_READINGS} "
+        f"UNION SELECT user_id FROM {_SUMMARIES} ON CONFLICT DO NOTHING"
+    )
+    connection.execute(
+        f"INSERT INTO pulsebase.devices SELECT DISTINCT user_id, device_id FROM {_READINGS} ON CONFLICT DO NOTHING"
+    )
+    connection.execute(
+        "INSERT INTO pulsebase.origins (origin, kind, name) VALUES (0, 'adopted', 'activities_heart_intraday') "
+        "ON CONFLICT DO NOTHING"
+    )
+    touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM {_READINGS}")
+    recompute(connection)
+
+
+def _apply_policies(connection: Connection, policies: Policies) -> None:
+    enabled = connection.execute(
+        "SELECT compression_enabled FROM timescaledb_information.hypertables "
+        "WHERE format('%%I.%%I', hypertable_schema, hypertable_name) = %s",
+        [_READINGS],
+    ).fetchone()
+    if enabled is not None and not enabled[0]:
+        connection.execute(
+            f"ALTER TABLE {_READINGS} SET (timescaledb.compress, timescaledb.compress_segmentby = "
+            "'user_id, device_id', timescaledb.compress_orderby = 'timestamp')"
+        )
+    connection.execute(f"SELECT remove_compression_policy('{_READINGS}', if_exists => true)")
+    if policies.compress_after_days:
+        connection.execute(
+            f"SELECT add_compression_policy('{_READINGS}', INTERVAL '{policies.compress_after_days} days')"
+        )

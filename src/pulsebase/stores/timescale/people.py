@@ -1,0 +1,293 @@
+"""People, devices, priorities, summaries and origins: small rows, read and written directly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+from psycopg.types.json import Jsonb
+
+from pulsebase.model.summaries import DailySummary, HeartRateZone
+from pulsebase.model.timerange import DAY_US, to_us
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.stores.contract import Origin
+from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.timescale.rollup_sql import APART, bucket
+
+_USER = "user_id, name, gender, birth_date, time_zone"
+
+
+_ORIGINS = """
+WITH staged AS (
+    SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, origin
+    FROM pulsebase.stage ORDER BY user_id, device_id, timestamp, seq DESC
+),
+replaced AS (
+    SELECT r.origin, count(*) AS readings FROM staged AS s
+    JOIN public.activities_heart_intraday AS r USING (user_id, device_id, timestamp) GROUP BY r.origin
+),
+merged AS (SELECT origin, count(*) AS readings FROM public.activities_heart_intraday GROUP BY origin),
+fresh AS (SELECT origin, count(*) AS readings FROM staged GROUP BY origin)
+SELECT o.origin, o.kind, o.name, o.received_at,
+       coalesce(m.readings, 0) - coalesce(r.readings, 0) + coalesce(f.readings, 0)
+FROM pulsebase.origins AS o
+LEFT JOIN merged AS m USING (origin) LEFT JOIN replaced AS r USING (origin) LEFT JOIN fresh AS f USING (origin)
+WHERE %(kind)s::text IS NULL OR o.kind = %(kind)s
+ORDER BY o.origin
+"""
+
+
+def make_known(connection: Connection, user_ids: Iterable[str], devices: Iterable[tuple[str, str]] = ()) -> None:
+    """Give people, and devices as (person, device), their rows where they have none."""
+    connection.execute(
+        "INSERT INTO pulsebase.users (user_id) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
+        [sorted(set(user_ids))],
+    )
+    pairs = sorted(set(devices))
+    if pairs:
+        connection.execute(
+            "INSERT INTO pulsebase.devices SELECT unnest(%s::text[]), unnest(%s::text[]) ON CONFLICT DO NOTHING",
+            [[user_id for user_id, _ in pairs], [device_id for _, device_id in pairs]],
+        )
+
+
+def put_users(connection: Connection, users: Sequence[User]) -> None:
+    """Insert or replace people; of the same id the last one holds."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"""
+            INSERT INTO pulsebase.users ({_USER}, name_folded) VALUES (%s, %s, %s, %s, %s, %s)
+            ON CONFLICT (user_id) DO UPDATE
+            SET (name, gender, birth_date, time_zone, name_folded)
+              = (excluded.name, excluded.gender, excluded.birth_date, excluded.time_zone, excluded.name_folded)
+            """,
+            [
+                [user.user_id, user.name, user.gender, user.birth_date, user.time_zone, (user.name or "").casefold()]
+                for user in users
+            ],
+        )
+
+
+def knows(connection: Connection, user_id: str) -> bool:
+    """Whether somebody has this id."""
+    found = connection.execute("SELECT FROM pulsebase.users WHERE user_id = %s", [user_id], binary=True)
+    return found.fetchone() is not None
+
+
+def known_numbers(connection: Connection, numbers: Sequence[int]) -> set[int]:
+    """Which of these people have not been removed."""
+    rows = connection.execute(
+        "SELECT user_no FROM pulsebase.users WHERE user_no = ANY(%s)", [list(numbers)], binary=True
+    ).fetchall()
+    return {int(number) for (number,) in rows}
+
+
+def get_user(connection: Connection, user_id: str) -> User | None:
+    """The person, if known."""
+    row = connection.execute(
+        f"SELECT {_USER} FROM pulsebase.users WHERE user_id = %s", [user_id], binary=True
+    ).fetchone()
+    return User(*row) if row else None
+
+
+def find_users(connection: Connection, text: str, limit: int, after: str | None) -> list[User]:
+    """People by id (bytes) whose id or name holds the text."""
+    rows = connection.execute(
+        f"""
+        SELECT {_USER} FROM pulsebase.users
+        WHERE user_id COLLATE "C" > %(after)s AND (
+            strpos(lower(user_id COLLATE "C"), %(text)s) > 0 OR strpos(name_folded, %(text)s) > 0
+        )
+        ORDER BY user_id COLLATE "C" LIMIT %(limit)s
+        """,
+        {"after": after or "", "text": text.casefold(), "limit": limit},
+        binary=True,
+    ).fetchall()
+    return [User(*row) for row in rows]
+
+
+class Extent(NamedTuple):
+    """What is stored of a person's device."""
+
+    user_id: str
+    device_id: str
+    readings: int
+    first_us: int | None
+    last_us: int | None
+
+
+def extents(connection: Connection, user_ids: Sequence[str]) -> list[Extent]:
+    """What is stored of each known device of the people, all readings, by person and device (bytes)."""
+    rows = connection.execute(
+        f"""
+        WITH dirty AS (
+            SELECT DISTINCT user_id, {bucket("1 hour")} AS start_at
+            FROM pulsebase.stage WHERE user_id = ANY(%(users)s)
+        ),
+        fresh AS (
+            SELECT user_id, device_id, timestamp FROM pulsebase.stage WHERE user_id = ANY(%(users)s)
+            UNION
+            SELECT r.user_id, r.device_id, r.timestamp FROM dirty CROSS JOIN LATERAL (
+                SELECT * FROM public.activities_heart_intraday AS i
+                WHERE i.user_id = dirty.user_id
+                  AND i.timestamp >= dirty.start_at AND i.timestamp < dirty.start_at + INTERVAL '1 hour'
+                {APART}
+            ) AS r
+        ),
+        mixed AS (SELECT DISTINCT user_id, {bucket("1 day", "start_at")} AS start_at FROM dirty),
+        found AS (
+            SELECT user_id, device_id, n_all, first_at, last_at FROM pulsebase.d1_dev AS d
+            WHERE user_id = ANY(%(users)s)
+              AND NOT EXISTS (SELECT FROM mixed WHERE mixed.user_id = d.user_id AND mixed.start_at = d.start_at)
+            UNION ALL
+            SELECT h.user_id, h.device_id, h.n_all, h.first_at, h.last_at FROM mixed CROSS JOIN LATERAL (
+                SELECT * FROM pulsebase.h1_dev AS i
+                WHERE i.user_id = mixed.user_id
+                  AND i.start_at >= mixed.start_at AND i.start_at < mixed.start_at + INTERVAL '1 day'
+                {APART}
+            ) AS h
+            WHERE NOT EXISTS (SELECT FROM dirty WHERE dirty.user_id = h.user_id AND dirty.start_at = h.start_at)
+            UNION ALL
+            SELECT user_id, device_id, count(*), min(timestamp), max(timestamp) FROM fresh GROUP BY 1, 2
+        )
+        SELECT d.user_id, d.device_id, coalesce(sum(n_all), 0)::bigint, min(first_at), max(last_at)
+        FROM pulsebase.devices AS d LEFT JOIN found USING (user_id, device_id)
+        WHERE d.user_id = ANY(%(users)s)
+        GROUP BY d.user_id, d.device_id ORDER BY d.user_id COLLATE "C", d.device_id COLLATE "C"
+        """,
+        {"users": list(user_ids)},
+        binary=True,
+    ).fetchall()
+    return [Extent(*row) for row in rows]
+
+
+def overviews(connection: Connection, users: Sequence[User]) -> list[UserOverview]:
+    """The people and what is stored of them."""
+    of_user: dict[str, list[Extent]] = {user.user_id: [] for user in users}
+    for extent in extents(connection, list(of_user)):
+        of_user[extent.user_id].append(extent)
+    return [_overview(user, of_user[user.user_id]) for user in users]
+
+
+def _overview(user: User, found: Sequence[Extent]) -> UserOverview:
+    firsts = [each.first_us for each in found if each.first_us is not None]
+    lasts = [each.last_us for each in found if each.last_us is not None]
+    return UserOverview(user, sum(each.readings for each in found), min(firsts, default=None), max(lasts, default=None))
+
+
+def devices(connection: Connection, user_id: str) -> list[DeviceOverview]:
+    """The devices with readings or priorities."""
+    ranked = {entry.device_id for entry in get_priorities(connection, user_id)}
+    return [
+        DeviceOverview(each.device_id, each.readings, each.first_us, each.last_us)
+        for each in extents(connection, [user_id])
+        if each.readings or each.device_id in ranked
+    ]
+
+
+def put_priority(connection: Connection, entry: DevicePriority) -> None:
+    """Insert or replace an entry."""
+    connection.execute(
+        "INSERT INTO pulsebase.priorities VALUES (%s, %s, %s, %s) "
+        "ON CONFLICT (user_id, device_id, valid_from) DO UPDATE SET priority = excluded.priority",
+        [entry.user_id, entry.device_id, At(entry.valid_from_us), entry.priority],
+    )
+
+
+def get_priorities(connection: Connection, user_id: str) -> list[DevicePriority]:
+    """A person's own priorities, by device, then time."""
+    rows = connection.execute(
+        "SELECT user_id, device_id, priority, valid_from FROM pulsebase.priorities WHERE user_id = %s "
+        'ORDER BY device_id COLLATE "C", valid_from',
+        [user_id],
+        binary=True,
+    ).fetchall()
+    return [DevicePriority(*row) for row in rows]
+
+
+def put_summaries(connection: Connection, summaries: Sequence[DailySummary]) -> None:
+    """Insert or replace days."""
+    for summary in summaries:
+        connection.execute(
+            """
+            INSERT INTO public.activities_heart_summary
+                (user_id, timestamp, method, resting_heart_rate, heart_rate_zones, custom_heart_rate_zones)
+            VALUES (%s, %s, %s, %s, %s, %s)
+            ON CONFLICT (user_id, timestamp, method) DO UPDATE
+            SET resting_heart_rate = excluded.resting_heart_rate, heart_rate_zones = excluded.heart_rate_zones,
+                custom_heart_rate_zones = excluded.custom_heart_rate_zones
+            """,
+            [
+                summary.user_id,
+                _midnight(summary.day),
+                summary.resting_heart_rate_method or "",
+                summary.resting_heart_rate,
+                Jsonb([_zone_json(zone) for zone in summary.zones]),
+                Jsonb([_zone_json(zone) for zone in summary.custom_zones]),
+            ],
+        )
+
+
+def get_summaries(connection: Connection, user_id: str, first: date, last: date) -> list[DailySummary]:
+    """A person's days, by day, then method."""
+    rows = connection.execute(
+        "SELECT timestamp, method, resting_heart_rate, heart_rate_zones, custom_heart_rate_zones "
+        "FROM public.activities_heart_summary WHERE user_id = %s AND timestamp >= %s AND timestamp <= %s "
+        'ORDER BY timestamp, method COLLATE "C"',
+        [user_id, _midnight(first), _midnight(last)],
+        binary=True,
+    ).fetchall()
+    return [
+        DailySummary(user_id, _day(at_us), resting, method or None, _zones(zones), _zones(custom))
+        for at_us, method, resting, zones, custom in rows
+    ]
+
+
+def find_origin(connection: Connection, kind: str, name: str) -> int | None:
+    """The number of an origin, if it has one."""
+    row = connection.execute(
+        "SELECT origin FROM pulsebase.origins WHERE kind = %s AND name = %s", [kind, name], binary=True
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def add_origin(connection: Connection, kind: str, name: str) -> int:
+    """The number of a new origin. Nobody else may add one meanwhile."""
+    ((number,),) = connection.execute(
+        "INSERT INTO pulsebase.origins (origin, kind, name) "
+        "SELECT coalesce(max(origin), 0) + 1, %s, %s FROM pulsebase.origins RETURNING origin",
+        [kind, name],
+        binary=True,
+    ).fetchall()
+    return int(number)
+
+
+def origins(connection: Connection, kind: str | None) -> list[Origin]:
+    """The origins of this kind, or every one, by number, with what is stored of them."""
+    rows = connection.execute(_ORIGINS, {"kind": kind}, binary=True)
+    return [Origin(*row) for row in rows.fetchall()]
+
+
+def _midnight(day: date) -> At:
+    return At(to_us(datetime(day.year, day.month, day.day, tzinfo=UTC)))
+
+
+def _day(at_us: int) -> date:
+    return date.fromordinal(date(1970, 1, 1).toordinal() + at_us // DAY_US)
+
+
+def _zone_json(zone: HeartRateZone) -> dict[str, Any]:
+    """A zone in the vendor's words, which people's own SQL on this table knows."""
+    stated = {"minutes": zone.minutes, "caloriesOut": zone.calories}
+    return {"name": zone.name, "min": zone.min_bpm, "max": zone.max_bpm} | {
+        key: value for key, value in stated.items() if value is not None
+    }
+
+
+def _zones(found: list[dict[str, Any]] | None) -> tuple[HeartRateZone, ...]:
+    return tuple(
+        HeartRateZone(zone["name"], zone["min"], zone["max"], zone.get("minutes"), zone.get("caloriesOut"))
+        for zone in found or []
+    )

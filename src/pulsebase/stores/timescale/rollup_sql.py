@@ -1,0 +1,93 @@
+"""Rollups in SQL, of whatever relation of readings: the same text serves merges, answers and the check.
+
+A relation of readings, `rows`, has `user_id`, `device_id`, `timestamp`, `v` (hundredths) and `confidence`, each reading
+once, and holds whole minutes. The property tests compare all of it with the memory store.
+"""
+
+from __future__ import annotations
+
+from pulsebase.model.users import DEFAULT_PRIORITIES, UNKNOWN_PRIORITY
+
+_EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
+#: A relation of readings: the merged ones, by the alias `r`.
+MERGED = "r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint AS v, r.confidence"
+
+#: Ends a lateral subquery that finds readings by person and hour: it is planned by itself, as a search in the index,
+#: rather than made a join that reads everything these people have.
+APART = "OFFSET 0"
+
+
+def bucket(step: str, column: str = "timestamp") -> str:
+    """The start of the bucket in which the time lies; `step` is an interval of at most a day."""
+    return f"date_bin(INTERVAL '{step}', {column}, {_EPOCH})"
+
+
+def _default_priority() -> str:
+    cases = " ".join(f"WHEN '{device_id}' THEN {priority}" for device_id, priority in DEFAULT_PRIORITIES.items())
+    return f"CASE m.device_id {cases} ELSE {UNKNOWN_PRIORITY} END"
+
+
+#: The counted readings, and those of them that are of their minute's winner. Follows the relation `rows`.
+COUNTED = f"""
+counted AS (
+    SELECT user_id, device_id, timestamp, v, confidence, {bucket("1 minute")} AS minute
+    FROM rows WHERE confidence IS DISTINCT FROM 0
+)"""
+WON = f"""{COUNTED},
+winners AS (
+    SELECT DISTINCT ON (user_id, minute) user_id, minute, device_id
+    FROM (SELECT DISTINCT user_id, minute, device_id FROM counted) AS m
+    ORDER BY user_id, minute, coalesce(
+        (SELECT p.priority FROM pulsebase.priorities AS p
+         WHERE p.user_id = m.user_id AND p.device_id = m.device_id AND p.valid_from <= m.minute
+         ORDER BY p.valid_from DESC LIMIT 1),
+        {_default_priority()}
+    ), device_id COLLATE "C"
+),
+won AS (SELECT counted.* FROM counted JOIN winners USING (user_id, minute, device_id))"""
+
+
+def buckets_of(source: str, start_at: str, keys: str = "user_id", condition: str = "true") -> str:
+    """Buckets of counted readings. `source` has a column `minute`; minutes are counted by a second grouping, which is
+    cheaper than a count of distinct ones.
+    """
+    return f"""
+SELECT {keys}, start_at, sum(n)::bigint AS n, sum(sum)::bigint AS sum, min(min) AS min, max(max) AS max,
+       count(*)::bigint AS minutes
+FROM (
+    SELECT {keys}, {start_at} AS start_at, minute, count(*) AS n, sum(v) AS sum, min(v) AS min, max(v) AS max
+    FROM {source} WHERE {condition} GROUP BY {keys}, {2 + keys.count(",")}, minute
+) AS by_minute
+GROUP BY {keys}, start_at"""
+
+
+def coarser(source: str, step: str) -> str:
+    """Buckets put together from finer ones, `source`, which must not share a minute."""
+    return f"""
+SELECT user_id, {bucket(step, "start_at")} AS start_at, sum(n)::bigint AS n, sum(sum)::bigint AS sum, min(min) AS min,
+       max(max) AS max, sum(minutes)::bigint AS minutes
+FROM {source} GROUP BY 1, 2"""
+
+
+def device_days(source: str) -> str:
+    """The rows of `d1_dev` from those of `h1_dev`."""
+    return f"""
+SELECT user_id, device_id, {bucket("1 day", "start_at")} AS start_at, sum(n_all)::bigint AS n_all,
+       min(first_at) AS first_at, max(last_at) AS last_at
+FROM {source} GROUP BY 1, 2, 3"""
+
+
+#: The rows of `h1_dev`. Follows the relation `rows`.
+DEVICE_HOURS = f"""
+SELECT user_id, device_id, start_at, sum(n)::bigint AS n, coalesce(sum(sum), 0)::bigint AS sum,
+       coalesce(min(min), 0)::smallint AS min, coalesce(max(max), 0)::smallint AS max,
+       count(*) FILTER (WHERE n > 0)::bigint AS minutes, sum(n_all)::bigint AS n_all,
+       min(first_at) AS first_at, max(last_at) AS last_at
+FROM (
+    SELECT user_id, device_id, {bucket("1 hour")} AS start_at, count(*) FILTER (WHERE counts) AS n,
+           sum(v) FILTER (WHERE counts) AS sum, min(v) FILTER (WHERE counts) AS min,
+           max(v) FILTER (WHERE counts) AS max, count(*) AS n_all, min(timestamp) AS first_at, max(timestamp) AS last_at
+    FROM (SELECT *, confidence IS DISTINCT FROM 0 AS counts FROM rows) AS judged
+    GROUP BY 1, 2, 3, {bucket("1 minute")}
+) AS by_minute
+GROUP BY user_id, device_id, start_at"""

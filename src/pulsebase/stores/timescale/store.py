@@ -1,0 +1,359 @@
+"""The server store: `stores.contract.Store` on a TimescaleDB database that several processes may share.
+
+A write is durable and visible once its rows are committed to the table `stage`. Each process has a thread that merges
+the stage into the hypertable and its rollups; an advisory lock lets one of them at a time. Every answer is read from
+one snapshot of the database, from rollups where nothing is staged and else from hypertable and stage.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import DAY_US, TimeRange
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.stores.contract import (
+    BUCKET_SCHEMA,
+    RAW_SCHEMA,
+    TOTALS_SCHEMA,
+    CheckReport,
+    Origin,
+    SeriesQuery,
+    TotalsQuery,
+)
+from pulsebase.stores.timescale import check, edit, export, people, series, totals
+from pulsebase.stores.timescale.aggregates import refresh
+from pulsebase.stores.timescale.database import Connection, Database, connect
+from pulsebase.stores.timescale.merge import Merged, lock_stage, merge_staged
+from pulsebase.stores.timescale.migrate import require_current
+from pulsebase.stores.timescale.options import TimescaleOptions
+from pulsebase.stores.timescale.stage import StageRows
+
+logger = logging.getLogger(__name__)
+
+#: The most staged rows of one merge: about a second of the server's time.
+_MERGE_ROWS = 200_000
+#: Every question looks into the stage, and looks at the rows that left it until a vacuum has removed them.
+_TIDY_ROWS = 20_000
+_ROOM_WAIT_S = 20.0
+_REFRESH_INTERVAL_S = 60.0
+
+
+class TimescaleStore:
+    """A store in the database that `conninfo` (a libpq URL) names, which `migrate.set_up` has prepared."""
+
+    def __init__(self, conninfo: str, options: TimescaleOptions | None = None) -> None:
+        self._options = options or TimescaleOptions()
+        with connect(conninfo) as connection:
+            require_current(connection, hypertables=self._options.hypertables)
+        self._database = Database(conninfo, self._options.pool)
+        self._origins: dict[tuple[str, str], int] = {}
+        self._unmerged = 0  # what this process wrote since its last merge: an estimate that needs no question
+        self._merges = 0
+        self._merge_failures = 0
+        self._merge_seconds = 0.0
+        self._untidy = 0
+        self._waiting_since = 0.0  # … and when the oldest of that was written
+        self._stale: TimeRange | None = None
+        self._stale_since = 0.0
+        self._refreshed_at = time.monotonic()
+        self._wake = threading.Event()
+        self._merged = threading.Condition()
+        self._stopping = threading.Event()
+        self._maintenance = threading.Thread(target=self._maintain, name="pulsebase-merge", daemon=True)
+        self._maintenance.start()
+
+    # --- Writer: called by one thread -------------------------------------------------------------------------------
+
+    def write(self, batches: Sequence[ReadingBatch]) -> None:
+        """See `contract.Writer.write`."""
+        tables = [batch.table for batch in batches]
+        origins = [np.full(len(batch), batch.origin, np.int32) for batch in batches]
+        if sum(table.num_rows for table in tables) == 0:
+            return
+        rows = StageRows.of(pa.concat_tables(tables), np.concatenate(origins))
+        self._wait_for_room()
+        self._database.change(rows.write)
+        with self._merged:
+            if self._unmerged <= 0:
+                self._waiting_since = time.monotonic()
+            self._unmerged += len(rows)
+        if self._unmerged >= self._options.merge_readings:
+            self._wake.set()
+
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
+        """See `contract.Writer.delete`."""
+        if interval.length_us <= 0:
+            return 0
+        return self._database.change(lambda connection: edit.delete(connection, user_id, interval, device_id))
+
+    def delete_origin(self, origin: int, most: int) -> int:
+        """See `contract.Writer.delete_origin`."""
+        return self._database.change(lambda connection: edit.delete_origin(connection, origin, most))
+
+    def register_origin(self, kind: str, name: str) -> int:
+        """See `contract.Writer.register_origin`."""
+        known = self._origins.get((kind, name))
+        if known is None:
+            # Looked for before it is made: a replica has it, and cannot make it.
+            known = self._database.read(lambda connection: people.find_origin(connection, kind, name))
+            if known is None:
+                known = self._database.change(lambda connection: _new_origin(connection, kind, name))
+            self._origins[kind, name] = known
+        return known
+
+    # --- Registry ---------------------------------------------------------------------------------------------------
+
+    def put_user(self, user: User) -> None:
+        """See `contract.Registry.put_user`."""
+        self.put_users([user])
+
+    def put_users(self, users: Sequence[User]) -> None:
+        """See `contract.Registry.put_users`."""
+        self._database.change(lambda connection: people.put_users(connection, users))
+
+    def put_priority(self, priority: DevicePriority) -> None:
+        """See `contract.Registry.put_priority`."""
+        self._database.change(lambda connection: edit.put_priority(connection, priority))
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        """See `contract.Registry.remove_priorities`."""
+        return self._database.change(lambda connection: edit.remove_priorities(connection, user_id, device_id))
+
+    def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
+        """See `contract.Registry.put_summaries`."""
+
+        def put(connection: Connection) -> None:
+            lock_stage(connection)  # so that nobody is removed meanwhile
+            people.make_known(connection, [summary.user_id for summary in summaries])
+            people.put_summaries(connection, summaries)
+
+        self._database.change(put)
+
+    def remove_user(self, user_id: str) -> int:
+        """See `contract.Registry.remove_user`."""
+        return self._database.change(lambda connection: edit.remove_user(connection, user_id))
+
+    # --- Reader: called by any thread -------------------------------------------------------------------------------
+
+    def series(self, query: SeriesQuery) -> pa.Table:
+        """See `contract.Reader.series`."""
+        if query.range.length_us <= 0:
+            return (RAW_SCHEMA if query.resolution is Resolution.RAW else BUCKET_SCHEMA).empty_table()
+        return self._database.read(
+            lambda connection: series.answer(connection, query), query.timeout_s, query.cancellation
+        )
+
+    def totals(self, query: TotalsQuery) -> pa.Table:
+        """See `contract.Reader.totals`."""
+        if query.range.length_us <= 0:
+            return TOTALS_SCHEMA.empty_table()
+        return self._database.read(
+            lambda connection: totals.answer(connection, query), query.timeout_s, query.cancellation
+        )
+
+    def knows(self, user_id: str) -> bool:
+        """See `contract.Reader.knows`."""
+        return self._database.read(lambda connection: people.knows(connection, user_id))
+
+    def user(self, user_id: str) -> User | None:
+        """See `contract.Reader.user`."""
+        return self._database.read(lambda connection: people.get_user(connection, user_id))
+
+    def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
+        """See `contract.Reader.users`."""
+        return self._database.read(
+            lambda connection: people.overviews(connection, people.find_users(connection, text, limit, after))
+        )
+
+    def overview(self, user_id: str) -> UserOverview | None:
+        """See `contract.Reader.overview`."""
+
+        def look(connection: Connection) -> UserOverview | None:
+            user = people.get_user(connection, user_id)
+            return None if user is None else people.overviews(connection, [user])[0]
+
+        return self._database.read(look)
+
+    def devices(self, user_id: str) -> list[DeviceOverview]:
+        """See `contract.Reader.devices`."""
+        return self._database.read(lambda connection: people.devices(connection, user_id))
+
+    def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
+        """See `contract.Reader.summaries`."""
+        return self._database.read(lambda connection: people.get_summaries(connection, user_id, first, last))
+
+    def priorities(self, user_id: str) -> list[DevicePriority]:
+        """See `contract.Reader.priorities`."""
+        return self._database.read(lambda connection: people.get_priorities(connection, user_id))
+
+    def origins(self, kind: str | None = None) -> list[Origin]:
+        """See `contract.Reader.origins`."""
+        return self._database.read(lambda connection: people.origins(connection, kind))
+
+    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """See `contract.Reader.export`."""
+        with tempfile.TemporaryFile() as file:
+            self._database.read(lambda connection: export.spool(connection, interval, user_ids, file))
+            yield from export.spooled(file, self._still_known)
+
+    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+        """See `contract.Reader.last_time_us`."""
+        found = self._database.read(lambda connection: people.extents(connection, [user_id]))
+        return next((each.last_us for each in found if each.device_id == device_id), None)
+
+    # --- Store ------------------------------------------------------------------------------------------------------
+
+    def stored(self) -> pa.Table:
+        """See `contract.Store.stored`."""
+        return self._database.read(export.everything)
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """See `contract.Store.readings`."""
+        return self._database.read(lambda connection: export.of_person(connection, user_id, interval))
+
+    def check(self) -> CheckReport:
+        """See `contract.Store.check`. Everything is merged first, so that the check covers every reading."""
+        self.settle()
+        return self._database.read(check.check)
+
+    def settle(self) -> None:
+        """See `contract.Store.settle`."""
+        while self._merge().rows:
+            pass
+
+    def ping(self) -> None:
+        """See `contract.Store.ping`."""
+        self._database.read(lambda connection: connection.execute("SELECT FROM pulsebase.stage LIMIT 1"))
+        if not self._maintenance.is_alive():
+            raise StoreUnavailableError("the store's maintenance has stopped")
+
+    def statistics(self) -> dict[str, float]:
+        """See `contract.Store.statistics`."""
+        counted = {
+            "merges": float(self._merges),
+            "merge_failures": float(self._merge_failures),
+            "merge_seconds": self._merge_seconds,
+            "merge_lag_seconds": time.monotonic() - self._waiting_since if self._unmerged > 0 else 0.0,
+            "refresh_lag_seconds": time.monotonic() - self._stale_since if self._stale is not None else 0.0,
+        }
+        try:
+            readings, unmerged, size_bytes = self._database.read(
+                lambda connection: _sizes(connection, self._options.hypertables)
+            )
+        except PulsebaseError:  # what this process counts itself is shown all the same
+            return counted
+        return counted | {"readings": readings, "unmerged_rows": unmerged, "size_bytes": size_bytes}
+
+    def close(self) -> None:
+        """See `contract.Store.close`. Unmerged readings stay in the stage."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._wake.set()
+        self._maintenance.join()
+        self._database.close()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _still_known(self, numbers: Sequence[int]) -> set[int]:
+        return self._database.read(lambda connection: people.known_numbers(connection, numbers))
+
+    def _wait_for_room(self) -> None:
+        """Hold writes back while merges are far behind.
+
+        Raises:
+            StoreUnavailableError: they do not catch up.
+        """
+        if self._unmerged < self._options.most_unmerged:
+            return
+        with self._merged:
+            self._wake.set()
+            if not self._merged.wait_for(lambda: self._unmerged < self._options.most_unmerged, _ROOM_WAIT_S):
+                raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
+
+    def _maintain(self) -> None:
+        while True:
+            self._wake.wait(self._options.merge_interval_s)
+            self._wake.clear()
+            if self._stopping.is_set():
+                return
+            try:
+                self._maintain_once()
+            except Exception as error:
+                self._merge_failures += 1
+                # In one line: a traceback would repeat what the server says of rows.
+                logger.warning("a merge failed and will be tried again: %s", error)
+                self._stopping.wait(1.0)
+
+    def _maintain_once(self) -> None:
+        while (done := self._merge().rows) and not self._stopping.is_set():
+            self._untidy += done
+        if self._untidy >= _TIDY_ROWS and not self._stopping.is_set():
+            self._untidy = 0
+            with self._database.outside() as connection:
+                connection.execute("VACUUM pulsebase.stage")
+        if time.monotonic() - self._refreshed_at > _REFRESH_INTERVAL_S and not self._stopping.is_set():
+            self._refresh()
+
+    def _merge(self) -> Merged:
+        """Bring some staged rows where they belong."""
+        before, began = self._unmerged, time.monotonic()
+        started = time.perf_counter()
+        done = self._database.change(lambda connection: merge_staged(connection, _MERGE_ROWS))
+        with self._merged:
+            # Another process may have merged ours; once nothing is left, nothing of what was counted before is.
+            self._unmerged -= min(done.rows, before) if done.rows else before
+            if done.rows >= before or not done.rows:  # what is left came later
+                self._waiting_since = began
+            self._merged.notify_all()
+        if done.span is not None:
+            self._merges += 1
+            self._merge_seconds += time.perf_counter() - started
+            if self._stale is None:
+                self._stale_since = began
+            self._stale = done.span if self._stale is None else _hull(self._stale, done.span)
+        return done
+
+    def _refresh(self) -> None:
+        """Bring people's aggregates up to date where merges have changed what they show."""
+        self._refreshed_at = time.monotonic()
+        stale, self._stale = self._stale, None
+        if stale is not None and self._options.hypertables:
+            with self._database.outside() as connection:
+                refresh(connection, stale.widened(DAY_US))
+
+
+def _new_origin(connection: Connection, kind: str, name: str) -> int:
+    lock_stage(connection)  # nobody else makes one meanwhile
+    return people.find_origin(connection, kind, name) or people.add_origin(connection, kind, name)
+
+
+def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float, float]:
+    measured = "hypertable_size" if hypertables else "pg_total_relation_size"
+    row = connection.execute(
+        f"""
+        SELECT (SELECT coalesce(sum(n_all), 0)::bigint FROM pulsebase.d1_dev),
+               (SELECT count(*) FROM pulsebase.stage),
+               coalesce({measured}('public.activities_heart_intraday'), 0)
+               + (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+                  WHERE relnamespace = 'pulsebase'::regnamespace AND relkind = 'r')
+        """,
+        binary=True,
+    ).fetchone()
+    return row or (0.0, 0.0, 0.0)
+
+
+def _hull(one: TimeRange, other: TimeRange) -> TimeRange:
+    return TimeRange(min(one.start_us, other.start_us), max(one.end_us, other.end_us))

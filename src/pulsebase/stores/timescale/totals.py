@@ -1,0 +1,91 @@
+"""Answers to `TotalsQuery`: whole days and hours from rollups, what is cut or staged from raw."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from pulsebase.model.timerange import DAY_US, HOUR_US
+from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
+from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.timescale.rollup_sql import APART, MERGED, WON, bucket
+
+_TOTALS = f"""
+WITH asked AS (
+    SELECT user_id FROM pulsebase.users
+    WHERE (%(genders)s::text[] IS NULL OR gender = ANY(%(genders)s))
+      AND (%(born_by)s::date IS NULL OR birth_date <= %(born_by)s)
+),
+-- The hours that rollups cannot answer: those with staged readings, and those that the range cuts.
+apart AS (
+    SELECT DISTINCT user_id, {bucket("1 hour")} AS start_at FROM pulsebase.stage JOIN asked USING (user_id)
+    WHERE timestamp >= %(first)s AND timestamp < %(last)s
+    UNION
+    SELECT user_id, start_at FROM asked CROSS JOIN unnest(%(cut)s::timestamptz[]) AS start_at
+),
+staged AS MATERIALIZED (
+    SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, v, confidence
+    FROM pulsebase.stage JOIN asked USING (user_id)
+    WHERE timestamp >= %(first)s AND timestamp < %(last)s
+    ORDER BY user_id, device_id, timestamp, seq DESC
+),
+rows AS (
+    SELECT {MERGED} FROM apart CROSS JOIN LATERAL (
+        SELECT * FROM public.activities_heart_intraday AS i
+        WHERE i.user_id = apart.user_id
+          AND i.timestamp >= apart.start_at AND i.timestamp < apart.start_at + INTERVAL '1 hour'
+          AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
+        {APART}
+    ) AS r
+    WHERE NOT EXISTS (
+        SELECT FROM staged AS s
+        WHERE s.user_id = r.user_id AND s.device_id = r.device_id AND s.timestamp = r.timestamp
+    )
+    UNION ALL SELECT * FROM staged
+),
+{WON},
+whole_days AS (
+    SELECT d.user_id, d.start_at, n, sum, minutes FROM pulsebase.d1 AS d JOIN asked USING (user_id)
+    WHERE d.start_at >= %(first_day)s AND d.start_at < %(last_day)s
+      AND NOT EXISTS (
+          SELECT FROM apart WHERE apart.user_id = d.user_id
+             AND apart.start_at >= d.start_at AND apart.start_at < d.start_at + INTERVAL '1 day'
+      )
+),
+whole_hours AS (
+    SELECT h.user_id, n, sum, minutes FROM pulsebase.h1 AS h JOIN asked USING (user_id)
+    WHERE h.start_at >= %(first)s AND h.start_at < %(last)s
+      AND NOT EXISTS (SELECT FROM apart WHERE apart.user_id = h.user_id AND apart.start_at = h.start_at)
+      AND NOT EXISTS (
+          SELECT FROM whole_days AS d WHERE d.user_id = h.user_id AND d.start_at = {bucket("1 day", "h.start_at")}
+      )
+)
+SELECT user_id, sum(n)::bigint, sum(sum)::bigint, sum(minutes)::bigint FROM (
+    SELECT user_id, n, sum, minutes FROM whole_days
+    UNION ALL SELECT * FROM whole_hours
+    UNION ALL
+    SELECT user_id, count(*), sum(v), count(DISTINCT minute) FROM won
+    WHERE timestamp >= %(start)s AND timestamp < %(end)s GROUP BY user_id
+) AS parts
+GROUP BY user_id ORDER BY user_id COLLATE "C"
+"""
+
+
+def answer(connection: Connection, query: TotalsQuery) -> pa.Table:
+    """`TOTALS_SCHEMA` rows."""
+    hours, asked = query.range.widened(HOUR_US), query.range
+    cut = {at_us // HOUR_US * HOUR_US for at_us in (asked.start_us, asked.end_us) if at_us % HOUR_US}
+    values = {
+        "genders": None if query.genders is None else sorted(query.genders),
+        "born_by": query.born_by,
+        "start": At(asked.start_us),
+        "end": At(asked.end_us),
+        "first": At(hours.start_us),
+        "last": At(hours.end_us),
+        "first_day": At(-(-asked.start_us // DAY_US) * DAY_US),
+        "last_day": At(asked.end_us // DAY_US * DAY_US),
+        "cut": [At(at_us) for at_us in sorted(cut)],
+    }
+    rows = connection.execute(_TOTALS, values, binary=True).fetchall()
+    columns = list(zip(*rows, strict=True)) or [()] * len(TOTALS_SCHEMA)
+    return pa.table([list(column) for column in columns], schema=TOTALS_SCHEMA)

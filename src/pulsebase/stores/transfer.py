@@ -1,0 +1,168 @@
+"""Moving house: everything of one store into another one, whatever their kinds.
+
+A copy needs no memory of how far it got: a day that is the same on both sides is left alone, so one that was broken off
+goes on where it was, and the end of it is a comparison of everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pulsebase.model.readings import NO_CONFIDENCE, Ids, ReadingBatch
+from pulsebase.model.timerange import DAY_US, TimeRange, format_us
+from pulsebase.model.users import UserOverview
+from pulsebase.stores.contract import Store
+
+_PEOPLE = 100
+#: How much of a person is held at once: at one reading a second and device some 600,000 rows.
+_PIECE_US = 7 * DAY_US
+
+#: Which origin number of one store is which of the other.
+Origins = dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it got: people begun, their readings so far, and how many of those had to be written."""
+
+    people: int
+    readings: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What is not the same on both sides after a copy, in words."""
+
+    user_id: str
+    what: str
+
+
+def copy_everything(source: Store, target: Store, report: Callable[[Progress], None]) -> None:
+    """Bring people, priorities, summaries and readings, with their origins, from one store into the other.
+
+    What the target has already and the source has too is replaced by what the source says; what only the target has
+    stays.
+    """
+    numbers = _register_origins(source, target)
+    readings = written = 0
+    for people, person in enumerate(_everybody(source), 1):
+        user_id = person.user.user_id
+        target.put_user(person.user)
+        for priority in source.priorities(user_id):
+            target.put_priority(priority)
+        target.put_summaries(source.summaries(user_id, date.min, date.max))
+        for piece in _pieces(person):
+            found = _renumbered(source.readings(user_id, piece), numbers)
+            missing = _on_other_days(found, target.readings(user_id, piece))
+            readings, written = readings + found.num_rows, written + missing.num_rows
+            target.write(_batches(missing))
+            report(Progress(people, readings, written))
+
+
+def differences(source: Store, target: Store, report: Callable[[Progress], None]) -> Iterator[Difference]:
+    """What a copy should have made equal and is not: each person's days by count and checksum, and all the rest."""
+    numbers = _register_origins(source, target)
+    readings = 0
+    for people, person in enumerate(_everybody(source), 1):
+        user_id = person.user.user_id
+        if target.overview(user_id) != person:
+            yield Difference(user_id, "what is known of the person, or how many readings there are")
+        if target.priorities(user_id) != source.priorities(user_id):
+            yield Difference(user_id, "the priorities of devices")
+        if target.summaries(user_id, date.min, date.max) != source.summaries(user_id, date.min, date.max):
+            yield Difference(user_id, "the daily summaries")
+        for piece in _pieces(person):
+            found = _renumbered(source.readings(user_id, piece), numbers)
+            readings += found.num_rows
+            for day_us in sorted(_unequal_days(found, target.readings(user_id, piece))):
+                yield Difference(user_id, f"the readings of {format_us(day_us)[:10]}")
+            report(Progress(people, readings, 0))
+
+
+def _everybody(store: Store) -> Iterator[UserOverview]:
+    after: str | None = None
+    while page := store.users("", _PEOPLE, after):
+        yield from page
+        after = page[-1].user.user_id
+
+
+def _register_origins(source: Store, target: Store) -> Origins:
+    return {each.number: target.register_origin(each.kind, each.name) for each in source.origins()}
+
+
+def _pieces(person: UserOverview) -> Iterator[TimeRange]:
+    """The times between a person's first and last reading, in whole days."""
+    if person.first_us is None or person.last_us is None:
+        return
+    for start_us in range(person.first_us // DAY_US * DAY_US, person.last_us + 1, _PIECE_US):
+        yield TimeRange(start_us, start_us + _PIECE_US)
+
+
+def _renumbered(stored: pa.Table, numbers: Origins) -> pa.Table:
+    """The rows under the target's numbers of origins. A number without an origin keeps it."""
+    place = stored.schema.get_field_index("origin")
+    known = np.array([numbers.get(int(number), int(number)) for number in stored["origin"].to_pylist()], np.int32)
+    return stored.set_column(place, stored.schema.field(place), pa.array(known))
+
+
+def _on_other_days(found: pa.Table, there: pa.Table) -> pa.Table:
+    """The rows of days that are not the same on the other side."""
+    unequal = pa.array(sorted(_unequal_days(found, there)), pa.int64())
+    return found.filter(pc.is_in(_days(found), unequal))
+
+
+def _unequal_days(found: pa.Table, there: pa.Table) -> set[int]:
+    """The starts of days whose rows differ in number or content."""
+    if found.equals(there):
+        return set()
+    one, other = _checksums(found), _checksums(there)
+    return {day_us for day_us in one.keys() | other.keys() if one.get(day_us) != other.get(day_us)}
+
+
+def _checksums(stored: pa.Table) -> dict[int, tuple[int, bytes]]:
+    """Each day's number of rows and a checksum of what they say, by device and time."""
+    days = _days(stored)
+    found = {}
+    for day_us in pc.unique(days).to_pylist():
+        rows = stored.filter(pc.equal(days, pa.scalar(day_us, pa.int64())))
+        digest = hashlib.blake2b(digest_size=16)
+        for name in ("device_id", "time_us", "value", "confidence", "origin"):
+            digest.update("\n".join(map(str, rows[name].to_pylist())).encode())
+        found[day_us] = rows.num_rows, digest.digest()
+    return found
+
+
+def _days(stored: pa.Table) -> pa.Array:
+    return pa.array(stored["time_us"].to_numpy() // DAY_US * DAY_US)
+
+
+def _batches(stored: pa.Table) -> list[ReadingBatch]:
+    """The rows as they are written, a batch an origin."""
+    return [
+        _batch(stored.filter(pc.equal(stored["origin"], number)), number.as_py())
+        for number in pc.unique(stored["origin"])
+    ]
+
+
+def _batch(rows: pa.Table, origin: int) -> ReadingBatch:
+    return ReadingBatch(
+        _ids(rows["user_id"]),
+        _ids(rows["device_id"]),
+        rows["time_us"].to_numpy(),
+        rows["value"].to_numpy(),
+        rows["confidence"].fill_null(NO_CONFIDENCE).to_numpy(),
+        origin,
+    )
+
+
+def _ids(column: pa.ChunkedArray) -> Ids:
+    encoded = column.combine_chunks().dictionary_encode()
+    return Ids(encoded.indices.to_numpy(), encoded.dictionary.to_pylist())

@@ -1,0 +1,133 @@
+"""Whatever the store, an installation answers the same bytes."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from datetime import date
+from itertools import product
+from pathlib import Path
+from urllib.parse import urlencode
+
+from pulsebase.model.summaries import DailySummary, HeartRateZone
+from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US, format_us
+from pulsebase.model.users import DevicePriority, User
+from tests.api.conftest import Api, reading
+from tests.stores.harness import at
+from tests.support.postgres import empty_timescale
+
+PEOPLE = ["ann", "Bob", "user-3"]
+DEVICES = ["device_a", "device_b", "strap"]
+#: Clocks change in Berlin on the last day of March.
+FIRST = at("2024-03-29T12:00:00")
+
+RANGES = [
+    ("2024-03-29", "2024-04-02"),
+    ("2024-03-25", "2024-04-10"),
+    ("2024-03-30T22:17:30.5Z", "2024-03-31T04:00:01Z"),
+    ("2024-03-31T00:00:00+02:00", "2024-03-31T01:30:00+02:00"),
+    ("2024-03-31T00:00:30Z", "2024-03-31T00:01:30Z"),
+    ("2020-01-01", "2020-01-02"),
+]
+INTERVALS = [None, "raw", "1s", "1m", "15m", "1h", "1d"]
+WAYS = [{}, {"device_id": "strap"}, {"include": "all"}, {"tz": "Europe/Berlin"}, {"tz": "Asia/Kathmandu"}]
+
+
+def load(api: Api) -> None:
+    """People with several devices, whose readings come late, twice, corrected, deleted, with and without confidence."""
+    dice = random.Random(11)
+    for part in range(4):
+        api.store(*_part(dice))
+        if part == 1:
+            for valid_from_us in (0, FIRST + 40 * HOUR_US + 1):
+                api.parts.store.put_priority(DevicePriority("ann", "strap", valid_from_us % 3, valid_from_us))
+            gone = {"user_id": "ann", "start": "2024-03-30T06:00:00Z", "end": "2024-03-30T09:30:00Z"}
+            assert api.delete("/v1/metrics/heart-rate", params=gone).status_code == 200
+        if part == 2:
+            api.parts.store.settle()
+    api.parts.store.put_user(User("Bob", "Bob Ærø", "male", date(1980, 2, 29), "Europe/Berlin"))
+    api.parts.store.put_users([User("ann", None, "female", date(1990, 1, 1)), User("user-3", None, "female")])
+    api.parts.store.put_priority(DevicePriority("user-3", "device_b", 1, FIRST))
+    assert api.parts.store.remove_priorities("user-3", "device_b") == 1
+    zones = (HeartRateZone("Fat Burn", 90, 120, 30, 123.456), HeartRateZone("Peak", 150, 220))
+    api.parts.store.put_summaries(
+        [
+            DailySummary("ann", date(2024, 3, 30), 61.5, "vendor", zones),
+            DailySummary("ann", date(2024, 3, 31), 0.1 + 0.2, None, custom_zones=zones),
+        ]
+    )
+
+
+def _part(dice: random.Random) -> list[dict[str, object]]:
+    found = []
+    for user_id, device_id in product(PEOPLE, DEVICES):
+        start_us = FIRST + dice.randrange(70) * HOUR_US + dice.randrange(60) * MINUTE_US
+        step_us = dice.choice([SECOND_US, 7 * SECOND_US + 250_000, MINUTE_US])
+        for n in range(150):
+            time_us = start_us + n * step_us + dice.choice([0, 0, 0, 1])
+            if dice.random() < 0.1:
+                time_us -= dice.randrange(3 * HOUR_US)
+            rate = round(dice.uniform(45, 180), dice.choice([0, 0, 1, 2, 3]))
+            confidence = dice.choice([{}, {}, {"confidence": dice.randrange(4)}])
+            found.append(reading(format_us(time_us), rate, user_id=user_id, device_id=device_id, **confidence))
+    return found
+
+
+def questions() -> Iterator[tuple[str, dict[str, str]]]:
+    """Some 200 requests, as (path and query, headers)."""
+    for (start, end), interval, way in product(RANGES, INTERVALS, WAYS):
+        asked = {"user_id": "ann", "start_date": start, "end_date": end} | way
+        yield f"/v1/timeseries?{urlencode(asked | ({'interval': interval} if interval else {}))}", {}
+    for (start, end), max_points in product(RANGES, ("7", "100")):
+        asked = {"user_id": "Bob", "start_date": start, "end_date": end, "max_points": max_points}
+        yield f"/v1/timeseries?{urlencode(asked)}", {}
+        several = [("user_ids", "Bob"), ("user_ids", "nobody"), ("user_ids", "user-3")]
+        yield f"/v1/multi-user/timeseries?{urlencode([('start_date', start), ('end_date', end), *several])}", {}
+        yield f"/v1/multi-user/timeseries?{urlencode({'start_date': start, 'end_date': end})}", {"Accept": "text/csv"}
+        times = {"user_id": "user-3", "start": start, "end": end}
+        yield f"/v1/metrics/heart-rate?{urlencode(times)}", {}
+        yield f"/v1/metrics/heart-rate?{urlencode(times | {'device_id': 'strap'})}", {}
+    arrow = {"Accept": "application/vnd.apache.arrow.stream"}
+    asked = {"user_id": "ann", "start_date": "2024-03-29", "end_date": "2024-04-02"}
+    for interval in INTERVALS:
+        yield f"/v1/timeseries?{urlencode(asked | {'interval': interval or 'auto'})}", arrow
+    for more in ({"metric": "activities_heart_summary"}, {"interval": "2s"}, {"user_id": "nobody"}, {"tz": "Mars"}):
+        yield f"/v1/timeseries?{urlencode(asked | more)}", {}
+    averages = [("min_avg_heart_rate", "60.5"), ("include", "averages")]
+    narrower = [[], [("gender", "female"), ("gender", "male")], [("min_age", "30")], [("min_coverage", "0.01")]]
+    for (start, end), narrow in product(RANGES, narrower):
+        period = urlencode([("start", start), ("end", end), *averages, *narrow])
+        yield f"/v1/cohorts/heart-rate?{period}", {}
+    for (start, end), user_id in product(RANGES, PEOPLE):
+        period = urlencode({"start": start, "end": end, "include": "hours"})
+        yield f"/v1/users/{user_id}/heart-rate/top-hours?{period}", {}
+    for user_id in PEOPLE:
+        yield f"/v1/users/{user_id}", {}
+        yield f"/v1/users/{user_id}/devices", {}
+    for listed in ("", "?query=B", "?query=%C3%86r", "?limit=1", "?limit=2&query=n"):
+        yield f"/v1/users{listed}", {}
+
+
+def answer(api: Api, path: str, headers: dict[str, str]) -> tuple[object, ...]:
+    got = api.get(path, headers=headers)
+    body = re.sub(rb'"request_id":"\w+"', b"", got.content)
+    return got.status_code, got.headers["Content-Type"], got.headers.get("ETag"), body
+
+
+def test_embedded_and_server_store_answer_the_same_bytes(installed: Callable[..., Api], tmp_path: Path) -> None:
+    # Nothing is merged by the clock, so that answers are put together from merged and unmerged readings.
+    embedded = installed(store_url=f"duckdb:///{tmp_path}/readings.duckdb", merge_interval_s=3600)
+    server = installed(store_url=empty_timescale(), pool_size=1, merge_interval_s=3600)
+    for api in (embedded, server):
+        load(api)
+    asked = list(questions())
+    assert len(asked) >= 200
+    statuses = set()
+    for path, headers in asked:
+        expected = answer(embedded, path, headers)
+        assert answer(server, path, headers) == expected, path
+        statuses.add(expected[0])
+    assert statuses == {200, 400, 404}
+    assert server.get("/metrics").status_code == 200
+    assert server.get("/health").json()["checks"]["store"] == "ok"

@@ -1,0 +1,41 @@
+"""How tests are shared out among processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Tests that share something dear (an engine, a browser, a measurement) run in one process, by the start of their file.
+TOGETHER = {
+    "benchmarks": ("tests/benchmarks/",),
+    "page": ("tests/page/",),
+    "timescale": (
+        "tests/stores/test_timescale",
+        "tests/stores/test_transfer.py",
+        "tests/api/test_same_answers.py",
+        "tests/api/test_server_store.py",
+    ),
+}
+#: These share what one of their files set up.
+TOGETHER_BY_FILE = ("tests/cli/",)
+
+
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """Groups first, the largest before the others, then every test by itself.
+
+    pytest-xdist's own groups are marks, which it writes into a name that pytest no longer reads.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Scheduling(config, log)
+
+
+def group_of(nodeid: str) -> str:
+    """What a test runs together with."""
+    for group, starts in TOGETHER.items():
+        if nodeid.startswith(starts):
+            return group
+    return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER_BY_FILE) else nodeid

