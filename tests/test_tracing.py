@@ -73,13 +73,13 @@ def test_spans_of_a_request_make_one_trace(collector: Collector, tmp_path: Path)
     spans = {span.name: span for span in collector.spans}
     assert {"commit", "POST /metrics/heart-rate/batch", "store series"} <= spans.keys()
     assert [name for name in spans if name.startswith("other ")]
-    request, question = spans["GET /v1/multi-user/timeseries"], spans["store series"]
+    request, question = spans["GET /multi-user/timeseries"], spans["store series"]
     assert request.trace_id.hex() == question.trace_id.hex() == TRACE
     assert (request.parent_span_id.hex(), question.parent_span_id) == ("b7ad6b7169203331", request.span_id)
     assert said_by(request) == {
         "request_id": "from-the-proxy",
         "http.request.method": "GET",
-        "http.route": "/v1/multi-user/timeseries",
+        "http.route": "/multi-user/timeseries",
         "http.response.status_code": 200,
     }
     assert said_by(question) == {"rung": "1h"}
