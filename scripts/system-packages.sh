@@ -6,13 +6,17 @@ set -eu
 needed='chromium chromium
 curl curl
 strace strace
+systemd systemd-analyze
 libeatmydata1 libeatmydata.so
-prometheus promtool'
+nginx-light nginx
+prometheus promtool
+prometheus-alertmanager amtool
+prometheus-node-exporter prometheus-node-exporter'
 
 is_there() {
     case $1 in
         *.so) { PATH="$PATH:/usr/sbin:/sbin" ldconfig -p 2>/dev/null || true; } | grep -q "$1" ;;
-        *) command -v "$1" >/dev/null ;;
+        *) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null ;;
     esac
 }
 

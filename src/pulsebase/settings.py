@@ -140,6 +140,13 @@ class Settings(BaseSettings):
     ingest_schedule: str = Field(
         "0 2 * * *", description="When each connection is brought: a cron expression in the person's time zone."
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="The port on which `pulsebase ingest` answers `/health` and `/metrics`; 0 picks a free one. By "
+        "default none.",
+    )
     ingest_in_server: bool = Field(True, description="Whether `pulsebase serve` keeps the schedule.")
     lookback_s: int = Field(
         86_400,
@@ -170,6 +177,15 @@ class Settings(BaseSettings):
         "DELTA_MODE", True, description="Whether a run goes on from the last one; otherwise it reads everything again."
     )
     demo_days: int = Field(365, ge=1, le=3650, description="How far back `pulsebase demo` makes up readings, days.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="How log lines are written: for people, or each as a JSON object."
+    )
+    traces_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where OpenTelemetry spans are sent, by OTLP over HTTP; needs the extra `otel`. By default none "
+        "are recorded.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log lines shown.")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -38,6 +39,9 @@ INGEST_REJECTED = Counter(
 )
 INGEST_DELETED = Counter("pulsebase_ingest_readings_deleted", "Readings deleted on request.", registry=REGISTRY)
 INGEST_QUEUE_READINGS = Gauge("pulsebase_ingest_queue_readings", "Readings that wait for a commit.", registry=REGISTRY)
+INGEST_QUEUE_LIMIT_READINGS = Gauge(
+    "pulsebase_ingest_queue_limit_readings", "Readings that may wait for a commit.", registry=REGISTRY
+)
 INGEST_QUEUE_FULL = Counter(
     "pulsebase_ingest_queue_full", "Requests refused because the write queue was full.", registry=REGISTRY
 )
@@ -53,6 +57,11 @@ INGEST_COMMIT_READINGS = Histogram(
 INGEST_COMMIT_FAILURES = Counter(
     "pulsebase_ingest_commit_failures", "Group commits that failed; nothing of them was kept.", registry=REGISTRY
 )
+INGEST_LAST_COMMIT_TIMESTAMP_SECONDS = Gauge(
+    "pulsebase_ingest_last_commit_timestamp_seconds",
+    "When readings were last committed, seconds since 1970; 0 before the first.",
+    registry=REGISTRY,
+)
 STORE_QUERY_SECONDS = Histogram(
     "pulsebase_store_query_seconds",
     "Time of one question to the store.",
@@ -66,9 +75,18 @@ STORE_QUERY_FAILURES = Counter(
     ["kind", "error"],
     registry=REGISTRY,
 )
-#: What `Store.statistics` tells, set whenever the metrics are read.
+#: What `Store.statistics` tells, set whenever the metrics are read; not a number where a store does not tell it.
 STORE_STATISTICS = {
+    "readings": Gauge("pulsebase_store_readings", "Readings that are merged where they belong.", registry=REGISTRY),
     "unmerged_rows": Gauge("pulsebase_store_unmerged_readings", "Readings that wait for a merge.", registry=REGISTRY),
+    "merge_lag_seconds": Gauge(
+        "pulsebase_store_merge_lag_seconds", "How long the oldest staged reading has waited.", registry=REGISTRY
+    ),
+    "refresh_lag_seconds": Gauge(
+        "pulsebase_store_refresh_lag_seconds",
+        "How long people's aggregates have waited to follow this process's merges.",
+        registry=REGISTRY,
+    ),
     "size_bytes": Gauge("pulsebase_store_size_bytes", "Bytes of the store's files.", registry=REGISTRY),
     "merges": Gauge("pulsebase_store_merges", "Merges since the start.", registry=REGISTRY),
     "merge_failures": Gauge(
@@ -106,3 +124,9 @@ SOURCE_REQUESTS = Counter(
     "pulsebase_source_requests", "Questions sent to sources, by answer.", ["source", "outcome"], registry=REGISTRY
 )
 ETL_RUNS = Counter("pulsebase_etl_runs", "Runs of the pipeline.", ["source", "data_set", "outcome"], registry=REGISTRY)
+
+
+def declared() -> list[MetricWrapperBase]:
+    """Every metric of this table."""
+    ours = [metric for metric in globals().values() if isinstance(metric, MetricWrapperBase)]
+    return ours + list(STORE_STATISTICS.values())

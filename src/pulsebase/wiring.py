@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2 as httpx
 
-from pulsebase.api.app import Application, create_app
+from pulsebase import tracing
+from pulsebase.api.app import Application, create_app, create_watch_app
 from pulsebase.api.services import BorderOptions, Services
 from pulsebase.etl import Scheduler
 from pulsebase.etl.import_jobs import ImportJobs
@@ -68,6 +69,7 @@ def build(
         StopError: the store cannot be opened.
     """
     with contextlib.ExitStack() as closing:
+        closing.enter_context(tracing.started(settings.traces_url))
         opened = _opened(settings)
         store = MeteredStore(opened, settings.slow_query_ms)
         embedded = opened if isinstance(opened, DuckdbStore) else None
@@ -96,6 +98,11 @@ def build(
             embedded=embedded,
         )
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
+
+
+def watch_app(parts: Parts) -> Application:
+    """The parts' health and metrics alone."""
+    return create_watch_app(parts.services)
 
 
 @contextlib.contextmanager

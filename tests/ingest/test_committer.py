@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
 import numpy as np
 import pytest
 
+from pulsebase import telemetry
 from pulsebase.ingest import Candidates, Decoded, Ingestor, Outcome, ReadingRules
+from pulsebase.ingest.committer import IngestLimits
 from pulsebase.model.errors import FieldError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.stores.memory import MemoryStore
@@ -146,3 +149,20 @@ def test_a_commit_that_fails_fails_what_was_to_be_stored_and_refusals_stay_refus
         good.result(30)
     assert bad.result(30) == Outcome(0, [FieldError("heart_rate", "out of range 30–220", 0)])
     assert stored(store) == []
+
+
+def test_the_last_commit_and_the_limit_of_the_queue_are_told(ingestor: Ingestor, store: HeldStore) -> None:
+    def told(name: str) -> float:
+        return telemetry.REGISTRY.get_sample_value(name) or 0.0
+
+    assert told("pulsebase_ingest_queue_limit_readings") == IngestLimits().queue_readings
+    telemetry.INGEST_LAST_COMMIT_TIMESTAMP_SECONDS.set(0)
+    store.full = True
+    store.go_on.set()
+    with pytest.raises(StoreUnavailableError):
+        ingestor.offer(decoded(60), RULES, 1).result(30)
+    assert told("pulsebase_ingest_last_commit_timestamp_seconds") == 0
+    store.full = False
+    before_s = time.time()
+    ingestor.offer(decoded(60), RULES, 1).result(30)
+    assert before_s <= told("pulsebase_ingest_last_commit_timestamp_seconds") <= time.time()

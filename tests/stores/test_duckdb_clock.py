@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -92,6 +93,26 @@ def test_nothing_is_stored_twice_and_merges_go_on(store: DuckdbStore, clock: Clo
     assert ask(store, Resolution.RAW, asked).num_rows == 100
     assert store.check().problems == ()
     assert store.statistics()["merges"] >= 4
+
+
+def test_the_lag_of_merges_is_that_of_the_oldest_reading_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0
+    monkeypatch.setattr(time, "monotonic", lambda: float(now_s))
+    batch = validate(candidates(1_705_312_800_000_000), ReadingRules(), 1).accepted
+    assert batch is not None
+    with contextlib.closing(DuckdbStore(tmp_path / "store.duckdb", DuckdbOptions(merge_interval_s=3_600))) as store:
+        lags = []
+        for step in ("nothing", "write", "write", "merge", "write"):
+            now_s += 10
+            if step == "write":
+                store.write([batch])
+            elif step == "merge":
+                store.merge()
+            now_s += 1
+            lags.append(store.statistics()["merge_lag_seconds"])
+        assert lags == [0, 1, 12, 0, 1]
 
 
 @JUMPS

@@ -48,7 +48,8 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(service.router(services))
+    app.include_router(service.router())
+    app.include_router(service.watch_router(services))
     doors = Doors(services)
     people = People(services.store, services.connections)
     routers = (
@@ -73,6 +74,15 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     errors.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(Guard, options=services.options, shortcuts=_shortcuts(doors))
+    return app
+
+
+def create_watch_app(services: Services) -> FastAPI:
+    """What a process that takes no requests for data says of itself: `/health` and `/metrics`, nothing else."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(service.watch_router(services))
+    errors.install(app)
+    app.add_middleware(Guard, options=services.options)
     return app
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import random
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from fastapi import Request, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pulsebase import telemetry
+from pulsebase import telemetry, tracing
 from pulsebase.api.errors import answered, problem
 from pulsebase.api.services import BorderOptions, came_by_socket
 
@@ -34,6 +35,8 @@ _HEADERS = (
 #: Request ids tell requests apart in the log and keep no secret. The system's own source of random numbers costs a
 #: system call and the interpreter's lock each time.
 _ids = random.Random(secrets.randbits(128))
+#: What a caller, or a proxy before us, may call its request. It stands in the log, so it is short and plain.
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,20 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = f"{_ids.getrandbits(64):016x}"
+        request_id = _id_of(scope)
         scope["pulsebase.request_id"] = request_id
+        tracing.REQUEST_ID.set(request_id)
+        if not tracing.on():
+            await self._answer(scope, receive, send, request_id)
+            return
+        with tracing.span(_method(scope), Headers(scope=scope), request_id=request_id) as span:
+            route, status = await self._answer(scope, receive, send, request_id)
+            span.update_name(f"{_method(scope)} {route}")
+            span.set_attributes({"http.request.method": _method(scope), "http.route": route})
+            span.set_attribute("http.response.status_code", status)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> tuple[str, int]:
+        """Answer and count the request; its route's template, and the status."""
         status = None
         started = perf_counter()
 
@@ -90,10 +105,12 @@ class Guard:
             detail = "the server failed; its log has the details under the request id"
             await problem(Request(scope), "internal-error", detail)(scope, receive, send_on)
         finally:
-            method = scope["method"] if scope["method"] in _METHODS else "other"
+            method, elapsed_s = _method(scope), perf_counter() - started
             route = shortcut.route if shortcut else getattr(scope.get("route"), "path", "unmatched")
             telemetry.HTTP_REQUESTS.labels(method, route, str(status or 500)).inc()
-            telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(perf_counter() - started)
+            telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(elapsed_s)
+            _log(method, route, status or 500, elapsed_s)
+        return route, status or 500
 
     def _shortcut(self, scope: Scope) -> Shortcut | None:
         if scope["method"] != "POST" or scope["query_string"]:
@@ -116,6 +133,26 @@ class Guard:
     def _answers_to(self, host: str) -> bool:
         name = _name_of(host)
         return name is not None and (name in self._hosts or _is_loopback(name))
+
+
+def _id_of(scope: Scope) -> str:
+    """The id that the request brought, or a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _ID.fullmatch(value):
+            return str(value, "ascii")
+    return f"{_ids.getrandbits(64):016x}"
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+def _log(method: str, route: str, status: int, elapsed_s: float) -> None:
+    """A line for each request, at level debug: what many devices send would fill a disk."""
+    if logger.isEnabledFor(logging.DEBUG):
+        said = {"method": method, "route": route, "status": status, "elapsed_ms": round(elapsed_s * 1000, 3)}
+        words = " ".join(f"{name}={value}" for name, value in said.items())
+        logger.debug("request: %s", words, extra={"fields": said})
 
 
 @lru_cache(maxsize=256)

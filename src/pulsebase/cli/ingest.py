@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -13,11 +13,12 @@ import httpx2 as httpx
 from rich.console import Console
 from rich.table import Table
 
-from pulsebase.cli.serve import stopping
+from pulsebase.api.server import bound_socket, serving
+from pulsebase.cli.serve import stopping, url_of
 from pulsebase.cli.session import answer_of, client_at, listening, session
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
-from pulsebase.wiring import build, scheduled, simulated_fitbit, synthetic_people
+from pulsebase.wiring import Parts, build, scheduled, simulated_fitbit, synthetic_people, watch_app
 
 console = Console()
 _RUNS_SHOWN = 20
@@ -45,10 +46,27 @@ def run_ingest(settings: Settings, *, once: bool) -> bool:
         if once:
             with client_at(path) as client:
                 return _bring_once(client, settings)
+        opened.enter_context(_watched(parts))
         opened.enter_context(scheduled(parts))
         _say(f'Connections are brought at "{settings.ingest_schedule}" in each person\'s time zone.  (stop: Ctrl+C)')
         stopped.wait()
     return True
+
+
+@contextlib.contextmanager
+def _watched(parts: Parts) -> Iterator[None]:
+    """Health and metrics on the port of the settings, if they name one.
+
+    Raises:
+        StopError: the port cannot be had.
+    """
+    host, port = parts.settings.host, parts.settings.metrics_port
+    if port is None:
+        yield
+        return
+    with contextlib.closing(bound_socket(host, port)) as listener, serving(watch_app(parts), [listener]):
+        _say(f"Health and metrics are at {url_of(listener)}/health and /metrics")
+        yield
 
 
 def run_status(settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -35,8 +36,7 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
             settings = opened.enter_context(simulated_fitbit(demo_settings(settings), DEMO_PEOPLE))
         parts = opened.enter_context(build(settings, synthetic=DEMO_PEOPLE if with_demo else ()))
         opened.enter_context(listening(parts, listener))
-        host, port = listener.getsockname()[:2]
-        _say(f"Pulsebase is at http://{_in_url(host)}:{port}/app/  (API: /docs, stop: Ctrl+C)")
+        _say(f"Pulsebase is at {url_of(listener)}/app/  (API: /docs, stop: Ctrl+C)")
         if not is_loopback(settings.host):
             _say("There is no access control yet: everybody who reaches this address reads and writes everything.")
         with contextlib.ExitStack() as running, settled_interpreter():
@@ -73,8 +73,10 @@ def stopping(stopped: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def url_of(listener: socket.socket) -> str:
+    """Where browsers of this machine find what listens."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _say(text: str) -> None:

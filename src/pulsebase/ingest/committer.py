@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from pulsebase import telemetry
+from pulsebase import telemetry, tracing
 from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.ingest.validate import ReadingRules, validate
 from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
@@ -83,6 +83,7 @@ class Ingestor:
     def __init__(self, writer: Writer, limits: IngestLimits | None = None) -> None:
         self._writer = writer
         self._limits = limits or IngestLimits()
+        telemetry.INGEST_QUEUE_LIMIT_READINGS.set(self._limits.queue_readings)
         self._queue: deque[_Write | _Offer | _Command] = deque()
         self._queued_readings = 0
         self._closing = False
@@ -221,7 +222,9 @@ class Ingestor:
                     batches += [batch] if batch else []
                     outcomes += found
             if batches:
-                self._writer.write(batches)
+                with tracing.span("commit", readings=sum(map(len, batches)), requests=len(turn)):
+                    self._writer.write(batches)
+                telemetry.INGEST_LAST_COMMIT_TIMESTAMP_SECONDS.set_to_current_time()
         except Exception as error:
             if not isinstance(error, PulsebaseError):
                 logger.exception("a commit failed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -171,7 +172,8 @@ class SeriesService:
         series: list[PersonSeries] = []
         rows = 0
         # Leaving the loop early cancels the reads that have not begun.
-        for person in self._pool.map(lambda user_id: self._read(plan, user_id, limit), user_ids):
+        asked = [(copy_context(), user_id) for user_id in user_ids]  # so that threads know which request they are for
+        for person in self._pool.map(lambda each: each[0].run(self._read, plan, each[1], limit), asked):
             series.append(person)
             rows += len(person)
             if rows > self._limits.max_rows:

@@ -370,7 +370,7 @@ class Store(Writer, Registry, Reader, Protocol):
         """Raise a `PulsebaseError` if the store cannot answer."""
 
     def statistics(self) -> dict[str, float]:
-        """Sizes and counts for the metrics: `unmerged_rows`, `size_bytes` and the like."""
+        """Sizes and counts for the metrics, by names of `telemetry.STORE_STATISTICS`; what is not known is left out."""
 
     def close(self) -> None:
         """Finish what runs and let go of every file; the store opens again with all of it. Twice is once."""

@@ -267,7 +267,8 @@ class MemoryStore(Store):
 
     def statistics(self) -> dict[str, float]:
         with self._lock:
-            return {"readings": sum(map(len, self._readings.values())), "unmerged_rows": 0, "size_bytes": 0}
+            readings = sum(map(len, self._readings.values()))
+            return {"readings": readings, "unmerged_rows": 0, "merge_lag_seconds": 0, "size_bytes": 0}
 
     def close(self) -> None:
         """Do nothing: there is no file, and what is stored goes with the object."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from pulsebase import telemetry
+from pulsebase import telemetry, tracing
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
@@ -150,7 +150,7 @@ class MeteredStore:
         """See `contract.Store.statistics`."""
         statistics = self._inner.statistics()
         for name, gauge in telemetry.STORE_STATISTICS.items():
-            gauge.set(statistics.get(name, 0))
+            gauge.set(statistics.get(name, float("nan")))
         return statistics
 
     def close(self) -> None:
@@ -161,7 +161,8 @@ class MeteredStore:
         started = perf_counter()
         outcome, rows = "answered", None
         try:
-            answer = ask()
+            with tracing.span(f"store {kind}", rung=rung):
+                answer = ask()
             rows = len(answer) if isinstance(answer, (pa.Table, list)) else None
             return answer
         except Exception as error:
@@ -177,5 +178,6 @@ class MeteredStore:
 
 
 def _log_slow(s: float, **said: str | int | None) -> None:
-    known = [f"{name}={value}" for name, value in said.items() if value is not None]
-    logger.warning("slow query: %s elapsed_ms=%.0f", " ".join(known), s * 1000)
+    known = {name: value for name, value in said.items() if value is not None} | {"elapsed_ms": round(s * 1000)}
+    words = " ".join(f"{name}={value}" for name, value in known.items())
+    logger.warning("slow query: %s", words, extra={"fields": known})

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 SERVICE_NAME = "heart-rate-metrics"
 
 
-def router(services: Services) -> APIRouter:
-    """`/`, `/health` and `/metrics`, at the root alone."""
+def router() -> APIRouter:
+    """`/`, at the root alone."""
     routes = APIRouter(tags=["service"])
 
     @routes.get("/", response_model=Information)
@@ -35,6 +35,13 @@ def router(services: Services) -> APIRouter:
             "api": "/v1",
         }
         return Information(name="Pulsebase", version=__version__, links=links)
+
+    return routes
+
+
+def watch_router(services: Services) -> APIRouter:
+    """`/health` and `/metrics`, at the root alone."""
+    routes = APIRouter(tags=["service"])
 
     @routes.get("/health", response_model=Health, responses={503: {"model": Health}})
     def health(_: Annotated[NoParameters, Query()]) -> Response:

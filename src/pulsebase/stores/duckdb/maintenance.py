@@ -106,6 +106,8 @@ class Maintenance:
         self._compacting = threading.Lock()  # taken before the right to write the database
         self._newest_us = 0
         self._scattered = 0
+        #: Since when the oldest staged rows wait; what a journal brought waits since the start.
+        self._waiting_since: float | None = time.monotonic() if len(parts.stage) else None
         self._wake = threading.Event()
         self._stopping = False
         self._merged = threading.Condition()
@@ -129,11 +131,19 @@ class Maintenance:
 
     def note(self, times_us: I64) -> None:
         """Judge by what was staged just now whether a merge is due."""
+        if self._waiting_since is None or len(times_us) >= len(self._parts.stage):
+            self._waiting_since = time.monotonic()
         self._newest_us = max(self._newest_us, int(times_us.max()))
         self._scattered += int((times_us < self._newest_us - HOUR_US).sum())
         waiting = len(self._parts.stage)
         if waiting >= self._options.merge_readings or self._scattered >= self._options.merge_scattered:
             self._wake.set()
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long the oldest staged row has waited for a merge."""
+        since = self._waiting_since
+        return 0.0 if since is None or len(self._parts.stage) == 0 else time.monotonic() - since
 
     def wait_for_room(self) -> None:
         """Hold writes back while merges are far behind.
@@ -183,6 +193,7 @@ class Maintenance:
         """
         users, devices, stage = self._parts.users, self._parts.devices, self._parts.stage
         with self._parts.database_writes:
+            seen_seq, seen_at = stage.next_seq, time.monotonic()
             staged = stage.snapshot()
             started = time.perf_counter()
             with self._parts.database.writing() as connection:
@@ -200,6 +211,10 @@ class Maintenance:
             self.late_rows = done.late_rows
             with self._merged:
                 stage.drop_before(upto_seq)
+                if len(stage) == 0:
+                    self._waiting_since = None
+                elif upto_seq >= seen_seq:  # what is left came later
+                    self._waiting_since = seen_at
                 self._merged.notify_all()
             self._count_merge(started)
             return upto_seq

@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
+from pulsebase.model.errors import PulsebaseError, StoreCorruptError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
@@ -336,13 +336,19 @@ class DuckdbStore:
 
     def statistics(self) -> dict[str, float]:
         """See `contract.Store.statistics`."""
-        return {
+        statistics = {
             "unmerged_rows": len(self._stage) + self._maintenance.late_rows,
             "size_bytes": self._database.size_bytes() + self._journal.size_bytes(),
             "merges": self._maintenance.merges,
             "merge_failures": self._maintenance.merge_failures,
             "merge_seconds": self._maintenance.merge_seconds,
+            "merge_lag_seconds": self._maintenance.lag_seconds,
         }
+        # The engine answers from its row groups: a millisecond for 30 million rows. Should it fail, the rest is shown.
+        with contextlib.suppress(PulsebaseError, duckdb.Error), self._database.reading() as connection:
+            row = one_row(connection, "SELECT count(*) FROM readings")
+            statistics["readings"] = row[0] if row else 0
+        return statistics
 
     def backup(self, folder: Path) -> BackupReport:
         """See `contract.Embedded.backup`."""

@@ -64,7 +64,9 @@ class TimescaleStore:
         self._merge_failures = 0
         self._merge_seconds = 0.0
         self._untidy = 0
+        self._waiting_since = 0.0  # … and when the oldest of that was written
         self._stale: TimeRange | None = None
+        self._stale_since = 0.0
         self._refreshed_at = time.monotonic()
         self._wake = threading.Event()
         self._merged = threading.Condition()
@@ -84,6 +86,8 @@ class TimescaleStore:
         self._wait_for_room()
         self._database.change(rows.write)
         with self._merged:
+            if self._unmerged <= 0:
+                self._waiting_since = time.monotonic()
             self._unmerged += len(rows)
         if self._unmerged >= self._options.merge_readings:
             self._wake.set()
@@ -241,12 +245,16 @@ class TimescaleStore:
             "merges": float(self._merges),
             "merge_failures": float(self._merge_failures),
             "merge_seconds": self._merge_seconds,
+            "merge_lag_seconds": time.monotonic() - self._waiting_since if self._unmerged > 0 else 0.0,
+            "refresh_lag_seconds": time.monotonic() - self._stale_since if self._stale is not None else 0.0,
         }
         try:
-            unmerged, size_bytes = self._database.read(lambda connection: _sizes(connection, self._options.hypertables))
+            readings, unmerged, size_bytes = self._database.read(
+                lambda connection: _sizes(connection, self._options.hypertables)
+            )
         except PulsebaseError:  # what this process counts itself is shown all the same
             return counted
-        return counted | {"unmerged_rows": unmerged, "size_bytes": size_bytes}
+        return counted | {"readings": readings, "unmerged_rows": unmerged, "size_bytes": size_bytes}
 
     def close(self) -> None:
         """See `contract.Store.close`. Unmerged readings stay in the stage."""
@@ -301,16 +309,20 @@ class TimescaleStore:
 
     def _merge(self) -> Merged:
         """Bring some staged rows where they belong."""
-        before = self._unmerged
+        before, began = self._unmerged, time.monotonic()
         started = time.perf_counter()
         done = self._database.change(lambda connection: merge_staged(connection, _MERGE_ROWS))
         with self._merged:
             # Another process may have merged ours; once nothing is left, nothing of what was counted before is.
             self._unmerged -= min(done.rows, before) if done.rows else before
+            if done.rows >= before or not done.rows:  # what is left came later
+                self._waiting_since = began
             self._merged.notify_all()
         if done.span is not None:
             self._merges += 1
             self._merge_seconds += time.perf_counter() - started
+            if self._stale is None:
+                self._stale_since = began
             self._stale = done.span if self._stale is None else _hull(self._stale, done.span)
         return done
 
@@ -328,18 +340,19 @@ def _new_origin(connection: Connection, kind: str, name: str) -> int:
     return people.find_origin(connection, kind, name) or people.add_origin(connection, kind, name)
 
 
-def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float]:
+def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float, float]:
     measured = "hypertable_size" if hypertables else "pg_total_relation_size"
     row = connection.execute(
         f"""
-        SELECT (SELECT count(*) FROM pulsebase.stage),
+        SELECT (SELECT coalesce(sum(n_all), 0)::bigint FROM pulsebase.d1_dev),
+               (SELECT count(*) FROM pulsebase.stage),
                coalesce({measured}('public.activities_heart_intraday'), 0)
                + (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
                   WHERE relnamespace = 'pulsebase'::regnamespace AND relkind = 'r')
         """,
         binary=True,
     ).fetchone()
-    return row or (0.0, 0.0)
+    return row or (0.0, 0.0, 0.0)
 
 
 def _hull(one: TimeRange, other: TimeRange) -> TimeRange:
