@@ -27,7 +27,7 @@ from benchmarks.workloads import Readings, user_id
 from pulsebase.sources.fixtures import FixtureSpec
 
 PATH = "/v1/metrics/heart-rate"
-_PROGRAM = (sys.executable, "-c", "from pulsebase.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from pulsebase.cli import main; main()")
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
 
@@ -98,7 +98,7 @@ class Pulsebase:
         data = folder / "data"
         data.mkdir()
         port = free_port()
-        command = [*_PROGRAM, "serve", "--port", str(port)]
+        command = [*PROGRAM, "serve", "--port", str(port)]
         with started(command, port, folder=folder, ready_path="/health", env=self.env(data)) as process:
             yield RunningPulsebase(port, data, process)
 
@@ -129,7 +129,7 @@ class Pulsebase:
 
     def fixtures_command(self, spec: FixtureSpec) -> list[str]:
         sizes = ["--users", str(spec.users), "--readings", str(spec.readings), "--seed", str(spec.seed)]
-        return [*_PROGRAM, "fixtures", *sizes, "--start", str(spec.first_day)]
+        return [*PROGRAM, "fixtures", *sizes, "--start", str(spec.first_day)]
 
     def populate(self, running: Running, spec: FixtureSpec) -> None:
         command, env = self.fixtures_command(spec), self.env(running.data)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from itertools import chain
 from time import sleep
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -166,13 +166,20 @@ def _began_us(day: date) -> int:
     return to_us(datetime.combine(day, time(), _FIRST_ZONE))
 
 
+class Write(Protocol):
+    """The write path, as far as an import needs it."""
+
+    def write(self, batch: ReadingBatch) -> None:
+        """See `Ingestor.write`."""
+
+
 class ImportSink:
     """What an import brings: readings under its origin, and days put together with what is stored of them.
 
     See `importer.Sink`.
     """
 
-    def __init__(self, ingestor: Ingestor, store: Store, rules: ReadingRules, origin: int) -> None:
+    def __init__(self, ingestor: Write, store: Store, rules: ReadingRules, origin: int) -> None:
         self._ingestor, self._store, self._rules, self._origin = ingestor, store, rules, origin
 
     def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
@@ -193,7 +200,8 @@ class ImportSink:
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """See `importer.Sink.summaries`."""
-        put_together(self._store, days)
+        people = self._rules.people
+        put_together(self._store, days if people is None else [day for day in days if day.user_id in people])
 
     def _write(self, batch: ReadingBatch) -> None:
         for _ in range(LOAD_ATTEMPTS - 1):
