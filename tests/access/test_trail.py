@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pulsebase.access.caller import Caller
@@ -13,6 +14,7 @@ from pulsebase.access.keys import OWNER, Principal
 from pulsebase.access.service import KeyWish, create_key
 from pulsebase.access.state import AccessState, DeedFilter
 from pulsebase.access.trail import Trail
+from pulsebase.model.readings import Ids
 from pulsebase.model.timerange import MINUTE_US
 
 DAY_US = 24 * 60 * MINUTE_US
@@ -66,6 +68,7 @@ def test_equal_requests_of_a_minute_are_one_entry(desk: Desk) -> None:
         lambda desk: desk.ask(),
         lambda desk: desk.trail.note(Caller(OWNER), "GET", "/users/{user_id}", 200),
     ],
+    ids=["person", "outcome", "route", "everybody", "nobody", "caller"],
 )
 def test_requests_that_differ_are_entries_of_their_own(desk: Desk, other: Callable[[Desk], None]) -> None:
     desk.ask("ann")
@@ -83,6 +86,17 @@ def test_several_people_of_one_request_are_an_entry_each_and_everybody_is_one(de
     desk.ask("ann", "bob", everybody=True)
     newest = desk.trail.deeds(DeedFilter(limit=1))[0]
     assert (newest.whom, newest.user_id) == ("everybody", None)
+
+
+def test_people_of_columns_are_counted_once_a_request(desk: Desk) -> None:
+    for texts in (["ann", "bob", "ann"], ["ann"], ["bob", "ann"] * 3_000):
+        caller = Caller(desk.principal)
+        caller.require_all(Ids.of(texts))
+        desk.trail.note(caller, "POST", "/metrics/heart-rate/batch", 202)
+    nobody = Caller(desk.principal)
+    nobody.name(Ids(np.array([-1, -1], np.int32), ["ann"]))
+    desk.trail.note(nobody, "POST", "/metrics/heart-rate/batch", 202)
+    assert {deed.user_id: deed.requests for deed in desk.trail.deeds(DeedFilter())} == {"ann": 3, "bob": 2}
 
 
 def test_ids_of_people_who_are_not_known_are_not_kept(desk: Desk) -> None:

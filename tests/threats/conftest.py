@@ -1,4 +1,4 @@
-"""Two installations that need keys: one with other people's data beside ann's, one with ann alone."""
+"""Installations that need keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2 as httpx
@@ -76,18 +76,11 @@ def fill(place: Guarded, people: dict[str, float]) -> None:
 
 
 @pytest.fixture(scope="module")
-def places() -> Iterator[tuple[Guarded, Guarded]]:
-    """With bob and many others, and with ann alone."""
-    with ExitStack() as opened:
-        crowd, alone = opened.enter_context(guarded()), opened.enter_context(guarded())
-        fill(crowd, {"ann": 60.0, "bob": 90.0, "bo": 40.0, "bobby": 60.0, "zed": 61.0})
-        fill(alone, {"ann": 60.0})
-        yield crowd, alone
-
-
-@pytest.fixture(scope="module")
-def crowd(places: tuple[Guarded, Guarded]) -> Guarded:
-    return places[0]
+def crowd() -> Iterator[Guarded]:
+    """Ann, bob and others."""
+    with guarded() as place:
+        fill(place, {"ann": 60.0, "bob": 90.0, "zed": 61.0})
+        yield place
 
 
 @pytest.fixture(scope="module")

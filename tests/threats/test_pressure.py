@@ -113,24 +113,14 @@ def test_a_body_that_goes_on_behind_its_refusal_ends_the_connection(served: tupl
 
 
 def test_an_answer_that_is_not_taken_ends_the_connection(served: tuple[Guarded, int]) -> None:
-    place, port = served
-    readings = [
-        reading("ann", f"2024-01-15T{h:02}:{m:02}:{s:02}Z") for h in range(2) for m in range(60) for s in range(60)
-    ]
-    for first in range(0, len(readings), 1000):
-        place.owner.post("/v1/metrics/heart-rate/batch", json={"readings": readings[first : first + 1000]})
-    key = place.key("taker")
-    ask = (
-        "GET /v1/timeseries?user_id=ann&start_date=2024-01-15&end_date=2024-01-15&interval=raw HTTP/1.1\r\n"
-        f"Host: localhost\r\nAuthorization: Bearer {key}\r\n\r\n"
-    )
+    asked = 200
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect(("127.0.0.1", port))
-        connection.sendall(ask.encode() * 50)
+        connection.connect(("127.0.0.1", served[1]))
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * asked)
         time.sleep(3)
         said = rest_of(connection)
-    assert said.count(b"HTTP/1.1 200") < 50
+    assert said.count(b"HTTP/1.1 200") < asked
 
 
 # --- too large, too many ---
@@ -216,7 +206,7 @@ def test_a_body_that_unpacks_to_more_than_the_limit_is_refused(
 
 def test_a_zip_that_unpacks_to_more_than_the_limit_ends_as_failed(served: tuple[Guarded, int]) -> None:
     owner = served[0].owner
-    bomb = zipped({"readings.ndjson": lines("ann") + b" " * (64 << 20)})
+    bomb = zipped({"readings.ndjson": (lines("ann")[:-1] + b" " * 100_000 + b"\n") * 640})
     number = owner.post("/v1/imports?name=bomb", content=bomb).json()["id"]
     course = ended(owner, number)["course"]
     assert "larger" in str(course["failure"]) + str([file["problem"] for file in course["files"]])

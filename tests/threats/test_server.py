@@ -64,7 +64,7 @@ def test_the_trail_is_shown_by_a_command_which_is_in_it_itself(server: Server) -
     assert place.run("users", "show", "ann").returncode == 0
     shown = place.run("audit", "--user", "ann", COLUMNS="200").stdout
     assert re.search(r"gateway.*POST /metrics/heart-rate.*202.*ann.*1", shown)
-    assert re.search(r"owner.*GET /v1/users/\{user_id\}.*200.*ann", shown)
+    assert re.search(r"owner.*GET /users/\{user_id\}.*200.*ann", shown)
     assert "gateway" not in place.run("audit", "--key", "owner", COLUMNS="200").stdout
 
 

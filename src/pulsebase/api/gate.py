@@ -47,9 +47,8 @@ class Gate:
         """Who it is, why they are refused if they are, and headers about what they may still ask."""
         if came_by_socket(scope):
             return OWNER, None, []
-        owners = Refusal(_no_such_route(), {}) if is_owners(scope["path"]) else None
         if not self.closed:
-            return ANYBODY, owners, []
+            return ANYBODY, _owners_alone(scope["path"]), []
         now_s = monotonic()
         addresses, address = self._access.addresses, _address(scope)
         allowed, left = addresses.take(address, now_s)
@@ -57,24 +56,24 @@ class Gate:
             return NOBODY, self._too_many(addresses, left), []
         key = _key_in(scope)
         if key is not None:
-            return self._with_key(key, address, owners, now_s)
+            return self._with_key(key, address, scope["path"], now_s)
         if is_open(scope["path"]):
             return NOBODY, None, self._left(addresses, left)
         telemetry.ACCESS_FAILURES.labels("no-key").inc()
         return NOBODY, Refusal(ProblemError("unauthorized", "a key is needed"), _CHALLENGE), []
 
     def _with_key(
-        self, key: bytes, address: str, owners: Refusal | None, now_s: float
+        self, key: bytes, address: str, path: str, now_s: float
     ) -> tuple[Principal, Refusal | None, list[Header]]:
         keys = self._access.keys
         principal = self._access.ring.principal(key, time.time_ns() // 1000)
         if principal is None:  # what is open stays so for whoever brings a key of something else along
-            refusal = None if is_open(scope["path"]) else self._wrong_key(address, now_s)
+            refusal = None if is_open(path) else self._wrong_key(address, now_s)
             return NOBODY, refusal, []
         allowed, left = keys.take(principal.number, now_s)
         if not allowed:
             return principal, self._too_many(keys, left), []
-        return principal, owners, self._left(keys, left)
+        return principal, _owners_alone(path), self._left(keys, left)
 
     def _wrong_key(self, address: str, now_s: float) -> Refusal:
         failures = self._access.failures
@@ -119,6 +118,10 @@ def require_scope(method: str, template: str) -> None:
 async def route_requires_scope(request: Request) -> None:
     """The check of every route of the framework, before anything else of it."""
     require_scope(request.method, request.scope["route"].path)
+
+
+def _owners_alone(path: str) -> Refusal | None:
+    return Refusal(_no_such_route(), {}) if is_owners(path) else None
 
 
 def _no_such_route() -> ProblemError:

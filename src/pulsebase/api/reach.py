@@ -264,15 +264,25 @@ class ReachedImports:
     def __init__(self, inner: ImportJobs, access: Access) -> None:
         self._inner, self._access = inner, access
 
-    def refuse_when_full(self) -> None:
-        """See `ImportJobs.refuse_when_full`."""
+    def admit(self, owner: FileOwner) -> None:
+        """Refuse before the upload is taken what would be refused after it.
+
+        Raises:
+            UnknownUserError: the owner is out of reach.
+            StoreUnavailableError: too many wait already.
+        """
+        if owner.user_id is not None:
+            caller().require([owner.user_id])
         self._inner.refuse_when_full()
 
     def start(self, name: str, upload: BinaryIO, owner: FileOwner) -> ImportReport:
         """See `ImportJobs.start`."""
         asking = caller()
-        if owner.user_id is not None:
-            asking.require([owner.user_id])
+        try:
+            self.admit(owner)
+        except BaseException:
+            upload.close()
+            raise
         report = self._inner.start(name, upload, owner, asking.principal.people)
         self._access.state.note_import(report.number, asking.principal.number)
         return report

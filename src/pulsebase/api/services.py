@@ -87,8 +87,13 @@ class Services:
         self.sync = ReachedSync(built.sync)
         self.trail = ReachedTrail(built.access.trail)
         self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
-        self.access_works = built.access.works
+        self._access = built.access
         self._rules = built.rules
+
+    @property
+    def access_works(self) -> bool | None:
+        """Whether the trail is written and changed keys are noticed; None where access is off."""
+        return self._access.works if self._access.enforced else None
 
     @property
     def rules(self) -> ReadingRules:

@@ -46,7 +46,7 @@ def router(services: Services) -> APIRouter:
         `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the import by its id.
         """
         owner = FileOwner(parameters.user_id, parameters.device_id, zone_named(parameters.tz))
-        services.imports.refuse_when_full()
+        services.imports.admit(owner)
         body = BodyStream(request, services.options.import_limit_bytes)
         feeding = asyncio.create_task(body.feed())
         try:
