@@ -34,7 +34,7 @@ JSON = "application/json"
 
 #: The server of the case over TimescaleDB; its user may create databases.
 TIMESCALE_URL = "PULSEBASE_TEST_TIMESCALE_URL"
-_PROGRAM = [sys.executable, "-c", "from pulsebase.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from pulsebase.cli import main; main()"]
 
 
 class _User(Struct):
@@ -128,7 +128,7 @@ class Pulsebase:
 
     def fixtures_command(self, spec: FixtureSpec) -> list[str]:
         sizes = ["--users", str(spec.users), "--readings", str(spec.readings), "--seed", str(spec.seed)]
-        return [*_PROGRAM, "fixtures", *sizes, "--start", str(spec.first_day)]
+        return [*PROGRAM, "fixtures", *sizes, "--start", str(spec.first_day)]
 
     def populate(self, running: Running, spec: FixtureSpec) -> None:
         assert isinstance(running, RunningPulsebase)
@@ -174,7 +174,7 @@ class PulsebaseTimescale(Pulsebase):
         with psycopg.connect(server, autocommit=True) as owner:
             owner.execute(f"CREATE DATABASE {database}")
             try:
-                subprocess.run([*_PROGRAM, "db", "init", "--store", url], check=True, stdout=subprocess.DEVNULL)
+                subprocess.run([*PROGRAM, "db", "init", "--store", url], check=True, stdout=subprocess.DEVNULL)
                 with _serving(folder, data, url) as running:
                     yield running
             finally:
@@ -184,7 +184,7 @@ class PulsebaseTimescale(Pulsebase):
 @contextlib.contextmanager
 def _serving(folder: Path, data: Path, store_url: str) -> Iterator[RunningPulsebase]:
     port = free_port()
-    command = [*_PROGRAM, "serve", "--port", str(port)]
+    command = [*PROGRAM, "serve", "--port", str(port)]
     with started(command, port, folder=folder, ready_path="/health", env=environment(store_url)) as process:
         yield RunningPulsebase(port, data, store_url, process)
 

@@ -26,6 +26,7 @@ from starlette.routing import Route
 
 from pulsebase import telemetry
 from pulsebase.api.errors import PROBLEMS
+from pulsebase.api.scopes import NEEDS
 from pulsebase.cli.app import app as command_line
 from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.database import migrations
@@ -140,6 +141,12 @@ def test_every_problem_is_documented_with_its_status() -> None:
 def test_every_route_is_documented(api: Api) -> None:
     documented = {coded(row[0])[0] for row in rows(REFERENCE / "http.md", 1)}
     assert {name for name in documented if name.startswith(METHODS)} == api.routes
+
+
+def test_every_route_is_documented_with_what_it_takes() -> None:
+    documented = {coded(route)[0]: need for route, need in rows(REFERENCE / "http.md", 2)}
+    found = {name.replace(" /v1/", " /"): need for name, need in documented.items() if name.startswith(METHODS)}
+    assert found == {name: need for name, need in NEEDS.items() if name != "GET /app/"}
 
 
 def test_every_parameter_is_documented(api: Api) -> None:

@@ -1,5 +1,6 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { Login } from "./components/Login";
 import { SeriesPage } from "./pages/SeriesPage";
 import "./styles/base.css";
 import "./styles/page.css";
@@ -10,7 +11,9 @@ const root = document.getElementById("root");
 if (root) {
   createRoot(root).render(
     <StrictMode>
-      <SeriesPage />
+      <Login>
+        <SeriesPage />
+      </Login>
     </StrictMode>,
   );
 }

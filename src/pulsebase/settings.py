@@ -49,6 +49,45 @@ class Settings(BaseSettings):
         description="More names the server answers to on loopback, besides `localhost` and loopback addresses: a JSON "
         'list such as `["pulse.home.arpa"]`.',
     )
+    access: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether a key is needed. `auto`: unless the server listens on loopback, with neither "
+        "`PULSEBASE_ALLOWED_HOSTS` nor `PULSEBASE_PUBLIC_URL` set.",
+    )
+    open_to_everybody: bool = Field(
+        False, description="Says that access may be off on an address that others reach; without it that is refused."
+    )
+    key_requests_per_s: float = Field(
+        200, gt=0, le=1e6, description="Requests a second that a key may send; ten times as many at once."
+    )
+    address_requests_per_s: float = Field(
+        400, gt=0, le=1e6, description="Requests a second that an address may send; ten times as many at once."
+    )
+    wrong_keys_per_min: float = Field(
+        30, gt=0, le=1e6, description="Requests a minute with a wrong key that an address may send."
+    )
+    audit_days: int = Field(90, ge=1, le=36_500, description="How long the trail of reads and changes is kept, days.")
+    cors_origins: tuple[str, ...] = Field(
+        (), description='Other origins whose pages may ask, with a key, such as `["https://health.example.org"]`.'
+    )
+    behind_tls: bool = Field(
+        False, description="Browsers reach the server by https alone, and are told to keep to that (HSTS)."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        ("127.0.0.1",),
+        description="Addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+    )
+    header_timeout_s: float = Field(
+        10, gt=0, le=3600, description="How long a request's headers may take, seconds; a connection without any, too."
+    )
+    body_timeout_s: float = Field(
+        30, gt=0, le=3600, description="How long the server waits for a body in all, and a second more for each KiB."
+    )
+    answer_timeout_s: float = Field(
+        60, gt=0, le=3600, description="How long a client may take nothing of its answer, seconds."
+    )
+    max_connections: int = Field(800, ge=1, le=100_000, description="Most connections at once.")
+    address_connections: int = Field(200, ge=1, le=100_000, description="Most connections of one address at once.")
     min_heart_rate: float = Field(HEART_RATE.low, ge=1, le=300, description="Lowest accepted reading, bpm.")
     max_heart_rate: float = Field(HEART_RATE.high, ge=1, le=300, description="Highest accepted reading, bpm.")
     future_tolerance_s: int = Field(
@@ -111,8 +150,8 @@ class Settings(BaseSettings):
     )
     sources_folder: Path | None = Field(
         None,
-        description="Where connections, tokens, checkpoints and records of runs are kept; by default beside the store, "
-        "in memory with it.",
+        description="Where keys, the trail, connections, tokens, checkpoints and records of runs are kept; by default "
+        "beside the store, in memory with it.",
     )
     token_key: SecretStr | None = Field(
         None, description="The key that seals tokens: 32 bytes in URL-safe Base64. By default a file made beside them."

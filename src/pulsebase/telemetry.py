@@ -28,6 +28,26 @@ HTTP_REQUEST_SECONDS = Histogram(
     buckets=_FAST_SECONDS,
     registry=REGISTRY,
 )
+ACCESS_FAILURES = Counter(
+    "pulsebase_access_failures",
+    "Requests refused for want of a right: no key, a wrong one, one without the scope.",
+    ["reason"],
+    registry=REGISTRY,
+)
+ACCESS_LIMITED = Counter(
+    "pulsebase_access_limited",
+    "Requests refused for being too many, by what there were too many of.",
+    ["by"],
+    registry=REGISTRY,
+)
+ACCESS_TRAIL_LOST = Counter(
+    "pulsebase_access_trail_lost",
+    "Requests that the trail does not have, since it could not be written.",
+    registry=REGISTRY,
+)
+CONNECTIONS_DROPPED = Counter(
+    "pulsebase_http_connections_dropped", "Connections ended by the server, by reason.", ["reason"], registry=REGISTRY
+)
 INGEST_ACCEPTED = Counter(
     "pulsebase_ingest_readings_accepted", "Readings stored, durable.", ["source"], registry=REGISTRY
 )

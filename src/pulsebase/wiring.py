@@ -7,20 +7,23 @@ import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2 as httpx
 
 from pulsebase import tracing
+from pulsebase.access.service import Access, RequestLimits
+from pulsebase.access.state import AccessState
 from pulsebase.api.app import Application, create_app, create_watch_app
-from pulsebase.api.services import BorderOptions, Services
+from pulsebase.api.patience import ConnectionLimits
+from pulsebase.api.services import BorderOptions, Installation
 from pulsebase.etl import Scheduler
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
-from pulsebase.model.errors import StopError
+from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.timerange import SECOND_US
-from pulsebase.query.cohorts import CohortService
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.settings import Settings
@@ -31,7 +34,7 @@ from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.metered import MeteredStore
 from pulsebase.stores.open import open_store, parse_store_url
 from pulsebase.stores.timescale.options import Policies, PoolOptions, TimescaleOptions
-from pulsebase.wiring_sources import build_sources
+from pulsebase.wiring_sources import build_sources, data_folder
 
 #: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
 _DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
@@ -44,9 +47,13 @@ class Parts:
     settings: Settings
     store: Store
     ingestor: Ingestor
-    services: Services
+    services: Installation
     app: Application
     lock: StoreLock | None
+
+    def has_keys(self) -> bool:
+        """Whether anybody has a key that opens something."""
+        return any(key.good_at(wall_clock_us()) for _, key in self.services.access.state.all_keys())
 
     def advertise(self, socket_path: str | None) -> None:
         """Tell other commands where this process takes requests for the store, if the store is one process's own."""
@@ -81,20 +88,32 @@ def build(
         series = SeriesService(store, query_limits)
         closing.callback(series.close)
         rules = _rules(settings, now_us)
-        syncing = build_sources(settings, closing, store, ingestor, rules, synthetic=synthetic, now_us=now_us)
+        folder = data_folder(settings, closing)
+        syncing = build_sources(
+            settings,
+            folder,
+            closing,
+            store=store,
+            ingestor=ingestor,
+            rules=rules,
+            synthetic=synthetic,
+            now_us=now_us,
+        )
         imports = ImportJobs(ingestor, store, rules, settings.import_limit_bytes)
         closing.callback(imports.close)
-        services = Services(
+        access = _access(settings, folder, store)
+        closing.callback(access.close)
+        services = Installation(
             store=store,
             ingestor=ingestor,
             rules=rules,
             series=series,
-            cohorts=CohortService(store, query_limits),
             imports=imports,
             push_origin=ingestor.register_origin("push", "http"),
             options=_border(settings),
             connections=syncing.connections,
             sync=syncing.sync,
+            access=access,
             embedded=embedded,
         )
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
@@ -204,6 +223,47 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def access_is_on(settings: Settings) -> bool:
+    """Whether a key is needed: as the setting says, else wherever more than this machine may reach the server.
+
+    Raises:
+        SettingsError: it would be open to others, and nothing says that this is meant.
+    """
+    alone = is_loopback(settings.host)
+    said_elsewhere = settings.allowed_hosts or settings.public_url
+    if settings.access == "auto":
+        return not alone or bool(said_elsewhere)
+    if settings.access == "off" and not alone and not settings.open_to_everybody:
+        raise SettingsError(
+            f"PULSEBASE_ACCESS=off on {settings.host} lets everybody who reaches that address read and write all there "
+            "is; if that is meant, set PULSEBASE_OPEN_TO_EVERYBODY=true too"
+        )
+    return settings.access == "on"
+
+
+def _access(settings: Settings, folder: Path, store: Store) -> Access:
+    limits = RequestLimits(settings.key_requests_per_s, settings.address_requests_per_s, settings.wrong_keys_per_min)
+    state = AccessState(access_file(folder))
+    return Access(state, limits, settings.audit_days, store.knows, wall_clock_us, enforced=access_is_on(settings))
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """What connections to the server may cost."""
+    return ConnectionLimits(
+        settings.header_timeout_s,
+        settings.body_timeout_s,
+        settings.answer_timeout_s,
+        settings.max_connections,
+        settings.address_connections,
+        settings.trusted_proxies,
+    )
+
+
+def access_file(folder: Path) -> Path:
+    """Where keys and the trail are, in the folder of what is kept beside the store."""
+    return folder / "access.sqlite"
+
+
 def _opened(settings: Settings, url: str | None = None) -> Store:
     try:
         return open_store(url or settings.store_url, _duckdb_options(settings), _timescale_options(settings))
@@ -226,6 +286,8 @@ def _border(settings: Settings) -> BorderOptions:
         settings.allowed_hosts,
         check_host=is_loopback(settings.host),
         public_url=settings.public_url,
+        cors_origins=settings.cors_origins,
+        behind_tls=settings.behind_tls,
     )
 
 

@@ -40,21 +40,21 @@ class Syncing:
 
 def build_sources(
     settings: Settings,
+    folder: Path,
     closing: contextlib.ExitStack,
+    *,
     store: Store,
     ingestor: Ingestor,
     rules: ReadingRules,
-    *,
     synthetic: Sequence[SyntheticPerson],
     now_us: Callable[[], int],
 ) -> Syncing:
     """Put the parts together over the folder where they keep what they know.
 
     Raises:
-        StopError: the folder cannot be used, or a setting is wrong.
+        StopError: a setting is wrong.
     """
     CronSchedule(settings.ingest_schedule)  # a wrong one is said at the start, not at two in the night
-    folder = _folder(settings, closing)
     state = SqliteSyncState(folder / "state.sqlite")
     closing.callback(state.close)
     locks = FolderLocks(folder / "locks")
@@ -95,7 +95,12 @@ def build_sources(
     return Syncing(sync, connections)
 
 
-def _folder(settings: Settings, closing: contextlib.ExitStack) -> Path:
+def data_folder(settings: Settings, closing: contextlib.ExitStack) -> Path:
+    """Where what is kept beside the store lies; one for the time being if the store lies nowhere either.
+
+    Raises:
+        StopError: it cannot be used.
+    """
     folder = settings.sources_folder
     path = parse_store_url(settings.store_url).path
     if folder is None and path is not None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,11 +18,10 @@ from starlette.testclient import TestClient
 
 from pulsebase import telemetry
 from pulsebase.api.app import create_app
-from pulsebase.api.services import Services
+from pulsebase.api.services import Installation
 from pulsebase.ingest import IngestLimits, Ingestor
 from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
-from pulsebase.query.cohorts import CohortService
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.stores.memory import MemoryStore
@@ -261,18 +261,8 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
     patient = installed(store_url=path)
     patient.store(*seconds(3000))
     parts = patient.parts
-    hurried = Services(
-        parts.store,
-        parts.ingestor,
-        parts.services.rules,
-        SeriesService(parts.store, QueryLimits(timeout_s=1e-6)),
-        CohortService(parts.store, QueryLimits(timeout_s=1e-6)),
-        parts.services.push_origin,
-        parts.services.imports,
-        parts.services.options,
-        parts.services.connections,
-        parts.services.sync,
-    )
+    series = SeriesService(parts.store, QueryLimits(timeout_s=1e-6))
+    hurried = replace(parts.services, series=series)
     api = _client(hurried)
     body = assert_problem(api.get(f"{SERIES}&interval=raw"), 422, "query-timeout")
     assert "ann" not in body["detail"]
@@ -280,7 +270,7 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
     hurried.series.close()
 
 
-def _client(services: Services) -> TestClient:
+def _client(services: Installation) -> TestClient:
     return TestClient(create_app(services), base_url="http://localhost")
 
 
@@ -319,20 +309,7 @@ def held(api: Api) -> Iterator[tuple[HeldStore, httpx.Client]]:
     ingestor = Ingestor(store, IngestLimits(queue_readings=2, commit_readings=1))
     parts: Parts = api.parts
     series = SeriesService(store, QueryLimits())
-    asked = parts.services
-    cohorts = CohortService(store, QueryLimits())
-    services = Services(
-        store,
-        ingestor,
-        asked.rules,
-        series,
-        cohorts,
-        1,
-        asked.imports,
-        asked.options,
-        asked.connections,
-        asked.sync,
-    )
+    services = replace(parts.services, store=store, ingestor=ingestor, series=series, push_origin=1)
     yield store, _client(services)
     store.gate.set()
     ingestor.close()

@@ -1,4 +1,5 @@
 import { ApiError } from "./errors";
+import { authorization, keyRefused } from "./key";
 import type { AnswerOf, GetPath, Problem, QueryOf } from "./types";
 
 type QueryValue = string | number | boolean | null | undefined | readonly (string | number)[];
@@ -30,8 +31,9 @@ export async function get<P extends GetPath>(
   const search = queryString(query as Record<string, QueryValue>);
   const response = await fetch(search ? `${path}?${search}` : path, {
     signal,
-    headers: { accept: "application/json" },
+    headers: { accept: "application/json", ...authorization() },
   });
+  if (response.status === 401) keyRefused();
   if (!response.ok) throw new ApiError(response.status, await problemOf(response));
   return (await response.json()) as AnswerOf<P>;
 }

@@ -6,18 +6,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from pulsebase import __version__
 from pulsebase.api import errors
 from pulsebase.api.doors import Doors
-from pulsebase.api.guard import Guard, Shortcut
+from pulsebase.api.gate import require_scope, route_requires_scope
+from pulsebase.api.guard import Guard, Handler, Shortcut
 from pulsebase.api.page import mount_page
 from pulsebase.api.people import People
 from pulsebase.api.routes import (
     admin,
+    audit,
     bulk,
     cohorts,
     devices,
@@ -30,7 +32,8 @@ from pulsebase.api.routes import (
     users,
 )
 from pulsebase.api.schemas.service import Problem
-from pulsebase.api.services import Services
+from pulsebase.api.scopes import need_of
+from pulsebase.api.services import Installation, Services
 from pulsebase.model.errors import RejectedError, shown_name
 
 Application = FastAPI
@@ -38,19 +41,23 @@ _REPEATABLE = frozenset({"user_ids", "gender"})
 PAGE_FOLDER = Path(__file__).parent / "page"
 
 
-def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
-    """The application over built parts. It neither opens nor closes them."""
+def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
+    """The application over built parts. It neither opens nor closes them.
+
+    Routes are given `Services`, the parts as the caller of a request may use them, and nothing of what is behind.
+    """
+    services = Services(built)
     app = FastAPI(
         title="Pulsebase",
         version=__version__,
         summary="Heart-rate time series: in by HTTP, out at the right resolution.",
-        dependencies=[Depends(_refuse_repeated_parameters)],
+        dependencies=[Depends(route_requires_scope), Depends(_refuse_repeated_parameters)],
         docs_url=None,
         redoc_url=None,
     )
     app.include_router(service.router())
     app.include_router(service.watch_router(services))
-    doors = Doors(services)
+    doors = Doors(services, built)
     people = People(services.store, services.connections)
     routers = (
         readings.router(services, doors),
@@ -62,6 +69,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         imports.router(services),
         exports.router(services),
         sources.router(services),
+        audit.router(services),
     )
     for router in routers:
         app.include_router(router, prefix="/v1")
@@ -73,23 +81,34 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     mount_page(app, page_folder)
     errors.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.add_middleware(Guard, options=services.options, shortcuts=_shortcuts(doors))
+    app.add_middleware(Guard, options=services.options, access=built.access, shortcuts=_shortcuts(doors))
     return app
 
 
-def create_watch_app(services: Services) -> FastAPI:
+def create_watch_app(built: Installation) -> FastAPI:
     """What a process that takes no requests for data says of itself: `/health` and `/metrics`, nothing else."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.include_router(service.watch_router(services))
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(route_requires_scope)])
+    app.include_router(service.watch_router(Services(built)))
     errors.install(app)
-    app.add_middleware(Guard, options=services.options)
+    app.add_middleware(Guard, options=built.options, access=built.access)
     return app
 
 
 def _shortcuts(doors: Doors) -> dict[str, Shortcut]:
     """The hot paths, which the guard answers without the framework. Both places of a route share a template."""
     handlers = {"/metrics/heart-rate": doors.single, "/metrics/heart-rate/batch": doors.batch}
-    return {prefix + path: Shortcut(path, handler) for path, handler in handlers.items() for prefix in ("", "/v1")}
+    shortcuts = {path: Shortcut(path, _scoped("POST", path, handler)) for path, handler in handlers.items()}
+    return {prefix + path: shortcut for path, shortcut in shortcuts.items() for prefix in ("", "/v1")}
+
+
+def _scoped(method: str, template: str, handler: Handler) -> Handler:
+    """The handler behind the check of scopes that the framework's routes have."""
+
+    async def checked(request: Request) -> Response:
+        require_scope(method, template)
+        return await handler(request)
+
+    return checked
 
 
 async def _refuse_repeated_parameters(request: Request) -> None:
@@ -107,8 +126,20 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         _, definitions = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
         document["components"]["schemas"] |= definitions["$defs"]
         _answer_problems(document)
+        _say_scopes(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _say_scopes(document: dict[str, Any]) -> None:
+    """Where access is on, what is not open takes a key; which scope, its description says."""
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            need = need_of(method.upper(), path)
+            operation["security"] = [{}] if need in ("open", "owner") else [{}, {"key": []}]
+            if need not in ("open", "owner"):
+                operation["description"] += f"\n\nScope: `{need}`."
 
 
 def _answer_problems(document: dict[str, Any]) -> None:

@@ -15,13 +15,15 @@ import msgspec
 from fastapi import Request, Response
 
 from pulsebase import telemetry
+from pulsebase.access.caller import caller
 from pulsebase.api.body import read_body, require_json
 from pulsebase.api.decode import decode_batch, decode_single
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors
-from pulsebase.api.services import Services
+from pulsebase.api.services import Installation, Services
 from pulsebase.ingest import validate
 from pulsebase.ingest.items import Parsed, columns_of_parsed
+from pulsebase.ingest.validate import OUT_OF_REACH
 from pulsebase.model.errors import FieldError, RejectedError
 
 _SOURCE = "http"
@@ -32,8 +34,10 @@ _SINGLE_ANSWER = msgspec.json.encode({"status": "accepted"})
 class Doors:
     """The handlers of `POST /metrics/heart-rate` and `POST /metrics/heart-rate/batch`."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, built: Installation) -> None:
         self._services = services
+        #: For single readings of several callers at once, each of which was checked for its own.
+        self._ingestor, self._rules = built.ingestor, built.rules
         self._limit_bytes = services.options.body_limit_bytes
         #: Single readings that came in this turn of the event loop; they are checked and queued together.
         self._singles: list[tuple[Parsed, asyncio.Future[None]]] = []
@@ -47,6 +51,8 @@ class Doors:
         """
         require_json(request)
         parsed = decode_single(await read_body(request, self._limit_bytes))
+        if not caller().reaches(parsed[1]):
+            raise RejectedError.of("user_id", OUT_OF_REACH)
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[None] = loop.create_future()
         if not self._singles:
@@ -84,7 +90,7 @@ class Doors:
         waiting, self._singles = self._singles, []
         try:
             rows = columns_of_parsed([(place, *parsed[1:]) for place, (parsed, _) in enumerate(waiting)])
-            verdict = validate(rows, self._services.rules, self._services.push_origin)
+            verdict = validate(rows, self._rules, self._services.push_origin)
             refused = {error.index: error for error in verdict.errors}
             count_readings(_SOURCE, 0, verdict.errors)
             kept = []
@@ -95,7 +101,7 @@ class Doors:
                 else:
                     _fail(stored, RejectedError([FieldError(error.field, error.reason)]))
             if verdict.accepted is not None:
-                done = asyncio.wrap_future(self._services.ingestor.submit(verdict.accepted))
+                done = asyncio.wrap_future(self._ingestor.submit(verdict.accepted))
                 done.add_done_callback(lambda done: _pass_on(done, kept))
         except Exception as error:  # each request answers for itself
             for _, stored in waiting:

@@ -18,7 +18,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pulsebase import telemetry, tracing
+from pulsebase.access.caller import Caller, set_caller
+from pulsebase.access.service import Access
 from pulsebase.api.errors import answered, problem
+from pulsebase.api.gate import Gate, Header
+from pulsebase.api.scopes import need_of
 from pulsebase.api.services import BorderOptions, came_by_socket
 
 logger = logging.getLogger(__name__)
@@ -31,7 +35,16 @@ _HEADERS = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+#: For answers to somebody in particular: whoever keeps them asks again before they show them again.
+_PRIVATE = (b"cache-control", b"private, no-cache")
+_TLS = (b"strict-transport-security", b"max-age=31536000")
+#: What pages of other origins may send and see, where they are let in at all.
+_CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE"
+_CORS_HEADERS = b"authorization, content-type, content-encoding, if-none-match"
+_CORS_EXPOSED = b"etag, location, ratelimit, ratelimit-policy, retry-after, x-request-id"
+_CORS_KEPT_S = b"600"
 #: Request ids tell requests apart in the log and keep no secret. The system's own source of random numbers costs a
 #: system call and the interpreter's lock each time.
 _ids = random.Random(secrets.randbits(128))
@@ -39,20 +52,39 @@ _ids = random.Random(secrets.randbits(128))
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
+Handler = Callable[[Request], Awaitable[Response]]
+
+
 @dataclass(frozen=True, slots=True)
 class Shortcut:
     """A handler of POST requests without parameters, and the route's template for the metrics."""
 
     route: str
-    handler: Callable[[Request], Awaitable[Response]]
+    handler: Handler
+
+
+class _Visit:
+    """What becomes of a request on its way."""
+
+    __slots__ = ("caller", "said", "status")
+
+    def __init__(self) -> None:
+        self.caller: Caller | None = None
+        self.said: list[Header] = []
+        self.status: int | None = None
 
 
 class Guard:
     """ASGI middleware around everything, so that faults of what is inside are answered and counted too."""
 
-    def __init__(self, app: ASGIApp, options: BorderOptions, shortcuts: Mapping[str, Shortcut] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, options: BorderOptions, access: Access, shortcuts: Mapping[str, Shortcut] | None = None
+    ) -> None:
         self._app = app
         self._options = options
+        self._gate, self._access = Gate(access), access
+        self._headers = (*_HEADERS, _TLS) if options.behind_tls else _HEADERS
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in options.cors_origins)
         self._shortcuts = shortcuts or {}
         self._hosts = frozenset(host.lower() for host in options.allowed_hosts)
 
@@ -65,52 +97,73 @@ class Guard:
         scope["pulsebase.request_id"] = request_id
         tracing.REQUEST_ID.set(request_id)
         if not tracing.on():
-            await self._answer(scope, receive, send, request_id)
+            await self._counted(scope, receive, send, request_id)
             return
         with tracing.span(_method(scope), Headers(scope=scope), request_id=request_id) as span:
-            route, status = await self._answer(scope, receive, send, request_id)
+            route, status = await self._counted(scope, receive, send, request_id)
             span.update_name(f"{_method(scope)} {route}")
             span.set_attributes({"http.request.method": _method(scope), "http.route": route})
             span.set_attribute("http.response.status_code", status)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> tuple[str, int]:
+    async def _counted(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> tuple[str, int]:
         """Answer and count the request; its route's template, and the status."""
-        status = None
+        visit = _Visit()
         started = perf_counter()
 
         async def send_on(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                visit.status = message["status"]
                 headers = list(message.get("headers", ()))
                 stated = {name for name, _ in headers}
-                headers += [header for header in _HEADERS if header[0] not in stated]
-                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+                headers += [header for header in self._headers if header[0] not in stated]
+                if visit.caller is not None and visit.caller.principal.number > 0 and _PRIVATE[0] not in stated:
+                    headers.append(_PRIVATE)
+                message["headers"] = [*headers, *visit.said, (b"x-request-id", request_id.encode())]
             await send(message)
 
         shortcut = self._shortcut(scope)
         try:
-            fault = self._host_fault(scope)
-            if fault:
-                await problem(Request(scope), "forbidden-host", fault)(scope, receive, send_on)
-            elif shortcut is not None:
-                response = await answered(Request(scope, receive), shortcut.handler)
-                await response(scope, receive, send_on)
-            else:
-                await self._app(scope, receive, send_on)
+            await self._answer(scope, receive, send_on, shortcut, visit)
         except Exception:
             logger.exception("request %s failed", request_id)
-            if status is not None:  # half an answer is out: only the broken connection can tell
+            if visit.status is not None:  # half an answer is out: only the broken connection can tell
                 raise
             detail = "the server failed; its log has the details under the request id"
             await problem(Request(scope), "internal-error", detail)(scope, receive, send_on)
         finally:
             method, elapsed_s = _method(scope), perf_counter() - started
             route = shortcut.route if shortcut else getattr(scope.get("route"), "path", "unmatched")
-            telemetry.HTTP_REQUESTS.labels(method, route, str(status or 500)).inc()
+            telemetry.HTTP_REQUESTS.labels(method, route, str(visit.status or 500)).inc()
             telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(elapsed_s)
-            _log(method, route, status or 500, elapsed_s)
-        return route, status or 500
+            _log(method, route, visit.status or 500, elapsed_s)
+            if visit.caller is not None and self._gate.closed and need_of(method, route) not in ("open", None):
+                self._access.trail.note(visit.caller, method, route, visit.status or 500)
+        return route, visit.status or 500
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, shortcut: Shortcut | None, visit: _Visit
+    ) -> None:
+        """Let the request in, or say why not."""
+        fault = self._host_fault(scope)
+        if fault:
+            await problem(Request(scope), "forbidden-host", fault)(scope, receive, send)
+            return
+        if self._origins and self._other_origin(scope, visit.said):
+            await Response(status_code=204)(scope, receive, send)
+            return
+        principal, refusal, about = self._gate.admit(scope)
+        if refusal is not None:
+            error = refusal.problem
+            await problem(Request(scope), error.slug, error.detail, refusal.headers)(scope, receive, send)
+            return
+        visit.said += about
+        visit.caller = Caller(principal)
+        set_caller(visit.caller)
+        if shortcut is None:
+            await self._app(scope, receive, send)
+        else:
+            response = await answered(Request(scope, receive), shortcut.handler)
+            await response(scope, receive, send)
 
     def _shortcut(self, scope: Scope) -> Shortcut | None:
         if scope["method"] != "POST" or scope["query_string"]:
@@ -126,9 +179,26 @@ class Guard:
         if not self._answers_to(host):
             return "the server does not answer to this Host; name it in PULSEBASE_ALLOWED_HOSTS if it should"
         origin = headers.get("origin")
-        if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
-            return "requests from pages of another origin are refused"
-        return None
+        if origin is None or origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}", *self._origins):
+            return None
+        return "requests from pages of another origin are refused"
+
+    def _other_origin(self, scope: Scope, said: list[Header]) -> bool:
+        """Say that the page of another origin may ask, if it may; whether that was all the browser wanted to know."""
+        headers = Headers(scope=scope)
+        origin = headers.get("origin", "")
+        said.append((b"vary", b"Origin"))
+        if origin.lower() not in self._origins:
+            return False
+        said += [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-expose-headers", _CORS_EXPOSED),
+        ]
+        if scope["method"] != "OPTIONS" or "access-control-request-method" not in headers:
+            return False
+        said += [(b"access-control-allow-methods", _CORS_METHODS), (b"access-control-allow-headers", _CORS_HEADERS)]
+        said.append((b"access-control-max-age", _CORS_KEPT_S))
+        return True
 
     def _answers_to(self, host: str) -> bool:
         name = _name_of(host)

@@ -14,6 +14,11 @@ from starlette.types import Scope
 
 #: The page loads its own files alone. uPlot and React set styles through the DOM's style objects, which this allows.
 _POLICY = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+#: The documents start themselves with a script in the page, and work in the background.
+_DOCUMENTS_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
+)
 _YEAR_S = 31_536_000
 
 
@@ -33,24 +38,28 @@ def mount_page(app: FastAPI, folder: Path) -> None:
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="Pulsebase API",
-            swagger_js_url="/app/docs/swagger-ui-bundle.js",
-            swagger_css_url="/app/docs/swagger-ui.css",
-            # By default, off loopback, it would send the document's address to a validator on the internet.
-            swagger_ui_parameters={"validatorUrl": None},
-            swagger_favicon_url="/app/favicon.svg",
+        return _document(
+            get_swagger_ui_html(
+                openapi_url="/openapi.json",
+                title="Pulsebase API",
+                swagger_js_url="/app/docs/swagger-ui-bundle.js",
+                swagger_css_url="/app/docs/swagger-ui.css",
+                # By default, off loopback, it would send the document's address to a validator on the internet.
+                swagger_ui_parameters={"validatorUrl": None},
+                swagger_favicon_url="/app/favicon.svg",
+            )
         )
 
     @app.get("/redoc", include_in_schema=False)
     def redoc() -> HTMLResponse:
-        return get_redoc_html(
-            openapi_url="/openapi.json",
-            title="Pulsebase API",
-            redoc_js_url="/app/docs/redoc.standalone.js",
-            redoc_favicon_url="/app/favicon.svg",
-            with_google_fonts=False,
+        return _document(
+            get_redoc_html(
+                openapi_url="/openapi.json",
+                title="Pulsebase API",
+                redoc_js_url="/app/docs/redoc.standalone.js",
+                redoc_favicon_url="/app/favicon.svg",
+                with_google_fonts=False,
+            )
         )
 
     @app.get("/app", include_in_schema=False)
@@ -65,3 +74,8 @@ def mount_page(app: FastAPI, folder: Path) -> None:
         def unbuilt() -> HTMLResponse:
             text = "<!doctype html><title>Pulsebase</title><p>The page is not built: run <code>make client</code>."
             return HTMLResponse(text, status_code=404)
+
+
+def _document(page: HTMLResponse) -> HTMLResponse:
+    page.headers["Content-Security-Policy"] = _DOCUMENTS_POLICY
+    return page

@@ -10,7 +10,7 @@ from typing import Any
 
 from pulsebase.api.decode import identifier_in
 from pulsebase.api.errors import ProblemError
-from pulsebase.etl.connections import Connections
+from pulsebase.api.reach import ReachedConnections
 from pulsebase.model.errors import FieldError, RejectedError, UnknownUserError, shown_name
 from pulsebase.model.timerange import parse_instant
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, checked_person, checked_priority
@@ -31,7 +31,7 @@ class Device:
 class People:
     """One change at a time, so that what a change was decided on still holds when it is made. Called in threads."""
 
-    def __init__(self, store: Store, connections: Connections) -> None:
+    def __init__(self, store: Store, connections: ReachedConnections) -> None:
         self._store, self._connections = store, connections
         self._changing = threading.Lock()
 

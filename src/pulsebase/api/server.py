@@ -15,6 +15,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from pulsebase.api.patience import ConnectionLimits, protocol_within
 from pulsebase.model.errors import StopError
 
 #: How long open requests may take to end once a stop was asked for.
@@ -92,8 +93,8 @@ def settled_interpreter() -> Iterator[None]:
         sys.setswitchinterval(interval_s)
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
-    """A server that logs nothing by itself and ends open requests gracefully."""
+def make_server(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Server:
+    """A server that logs nothing by itself, waits for no client for ever, and ends open requests gracefully."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -102,16 +103,19 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
         loop="uvloop",
-        http="httptools",
+        http=protocol_within(limits),
+        forwarded_allow_ips=list(limits.trusted_proxies),
         ws="none",
     )
     return uvicorn.Server(config)
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp, listeners: list[socket.socket]) -> Iterator[uvicorn.Server]:
+def serving(
+    app: ASGIApp, listeners: list[socket.socket], limits: ConnectionLimits | None = None
+) -> Iterator[uvicorn.Server]:
     """Serve from a thread of its own while the block runs; open requests are answered before it ends."""
-    server = make_server(app)
+    server = make_server(app, limits or ConnectionLimits())
     thread = threading.Thread(target=server.run, args=(listeners,), name="pulsebase-http", daemon=True)
     thread.start()
     try:

@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from pulsebase.access.caller import caller
+from pulsebase.access.service import Access
+from pulsebase.api.reach import (
+    ReachedConnections,
+    ReachedImports,
+    ReachedIngestor,
+    ReachedStore,
+    ReachedSync,
+    ReachedTrail,
+    rules_for,
+)
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
@@ -30,6 +41,8 @@ class BorderOptions:
         allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
         public_url: the address browsers reach the server at; None: the one they used.
         check_host: whether `Host` and `Origin` are checked at all; off only behind a proxy that does it.
+        cors_origins: other origins whose pages may ask, with a key.
+        behind_tls: whether browsers reach the server by https alone, and may be told to keep to that.
     """
 
     body_limit_bytes: int = 16 << 20
@@ -39,23 +52,55 @@ class BorderOptions:
     allowed_hosts: tuple[str, ...] = field(default=())
     check_host: bool = True
     public_url: str | None = None
+    cors_origins: tuple[str, ...] = ()
+    behind_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    """The built parts. `embedded` is the store once more if it lies in a folder of its own."""
+class Installation:
+    """The built parts, as they are. `embedded` is the store once more if it lies in a folder of its own."""
 
     store: Store
     ingestor: Ingestor
     rules: ReadingRules
     series: SeriesService
-    cohorts: CohortService
     push_origin: int
     imports: ImportJobs
     options: BorderOptions
     connections: Connections
     sync: Synchronizer
+    access: Access
     embedded: Embedded | None = None
+
+
+class Services:
+    """What routes are given: the parts, for the caller of the request at hand (see `reach`).
+
+    `embedded` knows no callers: it is for routes of the owner.
+    """
+
+    def __init__(self, built: Installation) -> None:
+        self.store = ReachedStore(built.store, built.access)
+        self.ingestor = ReachedIngestor(built.ingestor, built.access)
+        self.series = built.series.through(self.store)
+        self.cohorts = CohortService(self.store, built.series.limits)
+        self.imports = ReachedImports(built.imports, built.access)
+        self.connections = ReachedConnections(built.connections)
+        self.sync = ReachedSync(built.sync)
+        self.trail = ReachedTrail(built.access.trail)
+        self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
+        self._access = built.access
+        self._rules = built.rules
+
+    @property
+    def access_works(self) -> bool | None:
+        """Whether the trail is written and changed keys are noticed; None where access is off."""
+        return self._access.works if self._access.enforced else None
+
+    @property
+    def rules(self) -> ReadingRules:
+        """Which readings may be stored for the caller."""
+        return rules_for(caller().principal.people, self._rules)
 
 
 def came_by_socket(scope: Scope) -> bool:

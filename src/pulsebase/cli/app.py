@@ -124,6 +124,53 @@ def status(store: StoreUrl = None) -> None:
     run_status(settings_for(store_url=store))
 
 
+keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What the key is called, in lists and in the trail.")],
+    scope: Annotated[list[str], typer.Option(help="ingest, read, admin or metrics; may be repeated.")],
+    user: Annotated[list[str] | None, typer.Option(help="For this person alone; may be repeated.")] = None,
+    expires: Annotated[str | None, typer.Option(help="A date or a time, UTC, from which on it opens nothing.")] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Make a key and show it, once."""
+    from pulsebase.cli.keys import run_create
+
+    run_create(settings_for(store_url=store), name, scope, user or [], expires)
+
+
+@keys.command("list")
+def list_keys(store: StoreUrl = None) -> None:
+    """Show every key there is or was, but no key itself."""
+    from pulsebase.cli.keys import run_list
+
+    run_list(settings_for(store_url=store))
+
+
+@keys.command("revoke")
+def revoke_key(name: Annotated[str, typer.Argument(help="What the key is called.")], store: StoreUrl = None) -> None:
+    """Take a key back: within a second it opens nothing any more."""
+    from pulsebase.cli.keys import run_revoke
+
+    run_revoke(settings_for(store_url=store), name)
+
+
+@app.command()
+def audit(
+    user: Annotated[str | None, typer.Option(help="What was done to this person alone.")] = None,
+    key: Annotated[str | None, typer.Option(help="What was done with this key alone; owner for commands.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most entries shown.")] = 100,
+    store: StoreUrl = None,
+) -> None:
+    """Show what was read and changed through the API, by whom and of whom, the newest first."""
+    from pulsebase.cli.keys import run_audit
+
+    run_audit(settings_for(store_url=store), user, key, limit)
+
+
 @app.command("fitbit-sim")
 def fitbit_sim(  # noqa: PLR0917 an option each
     host: Host = None,

@@ -16,7 +16,7 @@ from pulsebase.cli.session import listening
 from pulsebase.etl import Scheduler
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE
-from pulsebase.wiring import build, demo, demo_settings, is_loopback, scheduled, simulated_fitbit
+from pulsebase.wiring import access_is_on, build, demo, demo_settings, is_loopback, scheduled, simulated_fitbit
 
 console = Console()
 
@@ -28,6 +28,7 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
         StopError: the port or the store cannot be had.
     """
     stopped = threading.Event()
+    access_is_on(settings)  # a server that would be open by mistake does not start to listen
     listener = bound_socket(settings.host, settings.port)
     with contextlib.ExitStack() as opened:
         opened.enter_context(contextlib.closing(listener))
@@ -37,8 +38,10 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
         parts = opened.enter_context(build(settings, synthetic=DEMO_PEOPLE if with_demo else ()))
         opened.enter_context(listening(parts, listener))
         _say(f"Pulsebase is at {url_of(listener)}/app/  (API: /docs, stop: Ctrl+C)")
-        if not is_loopback(settings.host):
-            _say("There is no access control yet: everybody who reaches this address reads and writes everything.")
+        if not is_loopback(settings.host) and not access_is_on(settings):
+            _say("Access is off: everybody who reaches this address reads and writes everything.")
+        elif access_is_on(settings) and not parts.has_keys():
+            _say("A key is needed, and there is none yet: make one with `pulsebase keys create NAME --scope admin`.")
         with contextlib.ExitStack() as running, settled_interpreter():
             if with_demo:
                 scheduler = running.enter_context(demo(parts))

@@ -17,7 +17,7 @@ from pulsebase.model.errors import StopError, StoreLockedError
 from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.lock import Holder, holder_of
 from pulsebase.stores.open import parse_store_url
-from pulsebase.wiring import Parts, build
+from pulsebase.wiring import Parts, build, connection_limits
 
 #: A check or an import of a large store takes its time.
 _TIMEOUT_S = 3600.0
@@ -68,7 +68,8 @@ def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
 @contextlib.contextmanager
 def listening(parts: Parts, *more: Any) -> Iterator[tuple[Any, str]]:
     """Serve the parts on the owner's socket, and on more listeners, and tell other commands where."""
-    with owner_socket() as (path, listener), serving(parts.app, [*more, listener]) as server:
+    limits = connection_limits(parts.settings)
+    with owner_socket() as (path, listener), serving(parts.app, [*more, listener], limits) as server:
         parts.advertise(str(path))
         try:
             yield server, str(path)

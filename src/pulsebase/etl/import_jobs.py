@@ -66,6 +66,7 @@ class _Job:
     name: str
     upload: BinaryIO
     owner: FileOwner
+    rules: ReadingRules
     refusals: list[Refusal] = field(default_factory=list)
 
 
@@ -93,8 +94,10 @@ class ImportJobs:
         if waiting >= MOST_WAITING:
             raise StoreUnavailableError("other imports wait already; nothing of this one was kept", retry_after_s=30)
 
-    def start(self, name: str, upload: BinaryIO, owner: FileOwner) -> ImportReport:
-        """Import an open file, which is closed once that is done.
+    def start(
+        self, name: str, upload: BinaryIO, owner: FileOwner, people: frozenset[str] | None = None
+    ) -> ImportReport:
+        """Import an open file, which is closed once that is done; what is of `people` alone, if they are given.
 
         Raises:
             StoreUnavailableError: too many wait already.
@@ -102,7 +105,7 @@ class ImportJobs:
         self.refuse_when_full()
         number = self._ingestor.register_origin(IMPORT_KIND, origin_name(name))
         report = ImportReport(number, "waiting", upload.seek(0, 2))
-        job = _Job(report, name, upload, owner)
+        job = _Job(report, name, upload, owner, replace(self._rules, people=people))
         with self._changed:
             self._jobs[number] = job
             ended = [each for each, kept in self._jobs.items() if kept.report.status in ("done", "failed")]
@@ -142,7 +145,7 @@ class ImportJobs:
             job.upload.close()
 
     def _import(self, job: _Job) -> None:
-        sink = ImportSink(self._ingestor, self._store, self._rules, job.report.number)
+        sink = ImportSink(self._ingestor, self._store, job.rules, job.report.number)
         watcher = Watcher(
             rejects=lambda result, errors: _remember(job, result, errors),
             progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),

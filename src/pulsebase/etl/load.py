@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from itertools import chain
 from time import sleep
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -173,6 +173,13 @@ def synced_by(origin: Origin) -> tuple[str, str]:
     return source, user_id
 
 
+class Write(Protocol):
+    """The write path, as far as an import needs it."""
+
+    def write(self, batch: ReadingBatch) -> None:
+        """See `Ingestor.write`."""
+
+
 class ImportSink:
     """What an import brings: readings under its origin, and days put together with what is stored of them.
 
@@ -180,7 +187,7 @@ class ImportSink:
     """
 
     def __init__(
-        self, ingestor: Ingestor, store: Store, rules: ReadingRules, origin: int, *, attempts: int = LOAD_ATTEMPTS
+        self, ingestor: Write, store: Store, rules: ReadingRules, origin: int, *, attempts: int = LOAD_ATTEMPTS
     ) -> None:
         self._ingestor, self._store, self._rules, self._origin = ingestor, store, rules, origin
         self._attempts = attempts
@@ -203,7 +210,8 @@ class ImportSink:
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """See `importer.Sink.summaries`."""
-        put_together(self._store, days)
+        people = self._rules.people
+        put_together(self._store, days if people is None else [day for day in days if day.user_id in people])
 
     def _write(self, batch: ReadingBatch) -> None:
         for _ in range(self._attempts - 1):

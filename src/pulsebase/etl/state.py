@@ -96,10 +96,11 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs are asked for: those with a number below `before`, the newest first."""
+    """Which runs are asked for: those with a number below `before`, the newest first, of `people` alone if given."""
 
     user_id: str | None = None
     source: str | None = None
+    people: frozenset[str] | None = None
     before: int | None = None
     limit: int = 100
 
@@ -262,11 +263,13 @@ class SqliteSyncState:
     def runs(self, wanted: RunFilter) -> Sequence[RunRecord]:
         rows = self._rows(
             f"SELECT number, {_RUN} FROM runs WHERE (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR source = ?2) "
-            "AND (?3 IS NULL OR number < ?3) ORDER BY number DESC LIMIT ?4",
+            "AND (?3 IS NULL OR number < ?3) AND (?5 IS NULL OR user_id IN (SELECT value FROM json_each(?5))) "
+            "ORDER BY number DESC LIMIT ?4",
             wanted.user_id,
             wanted.source,
             wanted.before,
             wanted.limit,
+            None if wanted.people is None else json.dumps(sorted(wanted.people)),
         )
         names = _RUN.split(", ")
         found = [(number, dict(zip(names, values, strict=True))) for number, *values in rows]

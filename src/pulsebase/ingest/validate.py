@@ -18,6 +18,8 @@ from pulsebase.model.identifiers import ID_RULE
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.readings import NO_CONFIDENCE, Ids, ReadingBatch
 
+#: The same for people who are known and who are not.
+OUT_OF_REACH = "is nobody whose readings may be sent with this key"
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -32,7 +34,7 @@ class ReadingRules:
     sent.
 
     A reading further ahead of the clock than `future_tolerance_us` is refused: it would freeze every sync that resumes
-    at the last stored time.
+    at the last stored time. `people` are the only ones whose readings are taken; None takes anybody's.
     """
 
     low: float = HEART_RATE.low
@@ -40,6 +42,7 @@ class ReadingRules:
     future_tolerance_us: int = 600_000_000
     now_us: Callable[[], int] = field(default=wall_clock_us)
     metric: MetricSpec = HEART_RATE
+    people: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
         times_us = readings.times_us
         refusals = Refusals(len(readings), 0 if readings.positions is None else readings.positions)
         _refuse_no_ids(users, devices, refusals)
+    if rules.people is not None:
+        _refuse_others(users, rules.people, refusals)
     values, confidences = readings.values, readings.confidences
     latest_us = rules.now_us() + rules.future_tolerance_us
     if times_us.min(initial=0) < 0:
@@ -114,6 +119,14 @@ def _refuse_no_ids(users: Ids, devices: Ids, refusals: Refusals) -> None:
     for ids, name in ((devices, "device_id"), (users, "user_id")):
         if ids.codes.min(initial=0) < 0:
             refusals.add(ids.codes == NO_ID, name, ID_RULE)
+
+
+def _refuse_others(users: Ids, people: frozenset[str], refusals: Refusals) -> None:
+    """Whoever is not among the people, known or not: the refusal must not tell."""
+    others = users.distinct() - people
+    if others:
+        codes = [code for code in np.unique(users.codes).tolist() if code != NO_ID and users.texts[code] in others]
+        refusals.add(np.isin(users.codes, codes), "user_id", OUT_OF_REACH)
 
 
 def stored_values(values: npt.NDArray[np.float64], scale: int) -> npt.NDArray[np.int16]:

@@ -23,6 +23,9 @@ READING_SCHEMA = pa.schema(
 #: In columns of confidences: none given.
 NO_CONFIDENCE = -1
 
+#: Up to so many rows a set of Python finds the distinct codes sooner than counting all codes there could be.
+_FEW_ROWS = 4_096
+
 
 @dataclass(frozen=True, slots=True)
 class Ids(Sequence[str]):
@@ -60,6 +63,13 @@ class Ids(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         return map(self.texts.__getitem__, self.codes.tolist())
+
+    def distinct(self) -> set[str]:
+        """The ids that some row has; a row without one (a code below 0) has none."""
+        if len(self.codes) <= _FEW_ROWS:
+            return {self.texts[code] for code in set(self.codes.tolist()) if code >= 0}
+        used = np.flatnonzero(np.bincount(self.codes[self.codes >= 0]))
+        return {self.texts[code] for code in used.tolist()}
 
     def take(self, rows: npt.NDArray[np.intp]) -> Ids:
         """The rows at these places."""

@@ -23,6 +23,9 @@ from pulsebase.query.plan import QueryLimits, SeriesPlan, SeriesQuestion, plan_s
 from pulsebase.query.zones import own_days
 from pulsebase.stores.contract import Reader
 
+#: People of one question that are read at once.
+_READERS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class PersonSeries:
@@ -61,10 +64,14 @@ class SummaryAnswer:
 class SeriesService:
     """Answers questions about series. People of one question are read concurrently."""
 
-    def __init__(self, reader: Reader, limits: QueryLimits, readers: int = 4) -> None:
+    def __init__(self, reader: Reader, limits: QueryLimits, pool: ThreadPoolExecutor | None = None) -> None:
         self._reader = reader
         self._limits = limits
-        self._pool = ThreadPoolExecutor(readers, "pulsebase-read")
+        self._pool = pool or ThreadPoolExecutor(_READERS, "pulsebase-read")
+
+    def through(self, reader: Reader) -> SeriesService:
+        """The same service over another reader, with the same threads."""
+        return SeriesService(reader, self._limits, self._pool)
 
     @property
     def limits(self) -> QueryLimits:
@@ -171,9 +178,9 @@ class SeriesService:
             return (self._read(plan, user_ids[0], limit),)
         series: list[PersonSeries] = []
         rows = 0
+        contexts = [copy_context() for _ in user_ids]  # whom a thread reads for, it is told by its context
         # Leaving the loop early cancels the reads that have not begun.
-        asked = [(copy_context(), user_id) for user_id in user_ids]  # so that threads know which request they are for
-        for person in self._pool.map(lambda each: each[0].run(self._read, plan, each[1], limit), asked):
+        for person in self._pool.map(lambda mine, who: mine.run(self._read, plan, who, limit), contexts, user_ids):
             series.append(person)
             rows += len(person)
             if rows > self._limits.max_rows:

@@ -53,7 +53,7 @@ def router(services: Services) -> APIRouter:
         """
         zone_of = everybody_in(zone_named(parameters.tz)) if parameters.tz else _zones_of(services)
         owner = FileOwner(parameters.user_id, parameters.device_id, zone_of)
-        services.imports.refuse_when_full()
+        services.imports.admit(owner)
         body = BodyStream(request, services.options.import_limit_bytes)
         feeding = asyncio.create_task(body.feed())
         try:

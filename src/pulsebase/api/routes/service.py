@@ -49,6 +49,8 @@ def watch_router(services: Services) -> APIRouter:
         checks = {"store": _store_state(services), "ingest": "ok" if services.ingestor.alive else "stopped"}
         if services.sync.schedule is not None:
             checks["schedule"] = "ok" if services.sync.schedule.is_alive() else "stopped"
+        if services.access_works is not None:
+            checks["access"] = "ok" if services.access_works else "stopped"
         healthy = all(state == "ok" for state in checks.values())
         body = {"status": "healthy" if healthy else "unhealthy", "service": SERVICE_NAME, "checks": checks}
         return Response(msgspec.json.encode(body), 200 if healthy else 503, media_type=JSON)

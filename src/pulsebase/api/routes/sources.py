@@ -72,8 +72,8 @@ def router(services: Services) -> APIRouter:
     def runs(parameters: Annotated[RunsParameters, Query()]) -> Response:
         """Runs of the pipeline, the newest first, a page at a time."""
         limit = parameters.limit
-        wanted = RunFilter(parameters.user_id, parameters.source, parameters.cursor, limit + 1)
-        found = services.sync.state.runs(wanted)
+        wanted = RunFilter(parameters.user_id, parameters.source, before=parameters.cursor, limit=limit + 1)
+        found = services.sync.runs(wanted)
         page = found[:limit]
         next_cursor = page[-1].number if len(found) > limit else None
         body = {"data": [{"id": each.number} | _run(each.run) for each in page], "next_cursor": next_cursor}
@@ -90,7 +90,7 @@ def admin_router(services: Services) -> APIRouter:
     @routes.get("/sources", response_model=ConnectionList)
     def all_sources(_: Annotated[NoParameters, Query()]) -> Response:
         """Everybody's connections."""
-        return _connection_list(services, sync.state.connections())
+        return _connection_list(services, sync.noted())
 
     @routes.post("/sources/{source}/authorize", response_model=Begun)
     def begin(source: str, asked: BeginConnection, _: Annotated[NoParameters, Query()]) -> Response:

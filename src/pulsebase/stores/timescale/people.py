@@ -19,23 +19,20 @@ from pulsebase.stores.timescale.rollup_sql import APART, bucket
 _USER = "user_id, name, gender, birth_date, time_zone"
 
 
-_ORIGINS = """
+_ORIGIN_READINGS = """
 WITH staged AS (
     SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, origin
     FROM pulsebase.stage ORDER BY user_id, device_id, timestamp, seq DESC
-),
-replaced AS (
-    SELECT r.origin, count(*) AS readings FROM staged AS s
+)
+SELECT origin, sum(readings)::bigint FROM (
+    SELECT origin, count(*) AS readings FROM public.activities_heart_intraday GROUP BY origin
+    UNION ALL
+    SELECT r.origin, -count(*) FROM staged AS s
     JOIN public.activities_heart_intraday AS r USING (user_id, device_id, timestamp) GROUP BY r.origin
-),
-merged AS (SELECT origin, count(*) AS readings FROM public.activities_heart_intraday GROUP BY origin),
-fresh AS (SELECT origin, count(*) AS readings FROM staged GROUP BY origin)
-SELECT o.origin, o.kind, o.name, o.received_at,
-       coalesce(m.readings, 0) - coalesce(r.readings, 0) + coalesce(f.readings, 0)
-FROM pulsebase.origins AS o
-LEFT JOIN merged AS m USING (origin) LEFT JOIN replaced AS r USING (origin) LEFT JOIN fresh AS f USING (origin)
-WHERE %(kind)s::text IS NULL OR o.kind = %(kind)s
-ORDER BY o.origin
+    UNION ALL
+    SELECT origin, count(*) FROM staged GROUP BY origin
+) AS parts
+WHERE origin = ANY(%s) GROUP BY origin
 """
 
 
@@ -264,10 +261,18 @@ def add_origin(connection: Connection, kind: str, name: str) -> int:
     return int(number)
 
 
-def origins(connection: Connection, kind: str | None) -> list[Origin]:
-    """The origins of this kind, or every one, by number, with what is stored of them."""
-    rows = connection.execute(_ORIGINS, {"kind": kind}, binary=True)
-    return [Origin(*row) for row in rows.fetchall()]
+def origins(connection: Connection) -> list[Origin]:
+    """Every origin, by number."""
+    rows = connection.execute(
+        "SELECT origin, kind, name, received_at FROM pulsebase.origins ORDER BY origin", binary=True
+    ).fetchall()
+    return [Origin(*row) for row in rows]
+
+
+def origin_readings(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
+    """How many readings are stored under each of these numbers, if any are."""
+    rows = connection.execute(_ORIGIN_READINGS, [list(numbers)], binary=True).fetchall()
+    return {int(number): int(readings) for number, readings in rows}
 
 
 def _midnight(day: date) -> At:

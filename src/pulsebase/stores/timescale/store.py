@@ -11,7 +11,7 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -198,9 +198,14 @@ class TimescaleStore:
         """See `contract.Reader.priorities`."""
         return self._database.read(lambda connection: people.get_priorities(connection, user_id))
 
-    def origins(self, kind: str | None = None) -> list[Origin]:
+    def origins(self) -> list[Origin]:
         """See `contract.Reader.origins`."""
-        return self._database.read(lambda connection: people.origins(connection, kind))
+        return self._database.read(people.origins)
+
+    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        """See `contract.Reader.origin_readings`."""
+        found = self._database.read(lambda connection: people.origin_readings(connection, numbers))
+        return {number: found.get(number, 0) for number in numbers}
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""

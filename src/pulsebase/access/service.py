@@ -1,0 +1,120 @@
+"""Access as a whole: which key a request shows, whether it is too many, and what is noted of it."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from pulsebase.access.keys import Key, Principal, Scope, checked_wish, hash_of, new_key
+from pulsebase.access.limits import Buckets, Rate
+from pulsebase.access.state import AccessState
+from pulsebase.access.trail import Trail, TrailThread
+from pulsebase.model.errors import RejectedError
+
+logger = logging.getLogger(__name__)
+
+#: A bucket holds what comes in so many seconds.
+_BURST_S = 10
+_MINUTE_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """How many requests a key and an address may send a second, and wrong keys an address a minute."""
+
+    key_per_s: float = 200
+    address_per_s: float = 400
+    failures_per_min: float = 30
+
+
+@dataclass(slots=True)
+class KeyRing:
+    """Every key that is in use, in memory by hash. `refresh` brings what changed in the file meanwhile."""
+
+    state: AccessState
+    _by_hash: dict[bytes, tuple[bytes, Principal]] = field(init=False, default_factory=dict)
+    _changes: int = field(init=False, default=-1)
+
+    def __post_init__(self) -> None:
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the keys again if one changed."""
+        changes = self.state.changes()
+        if changes == self._changes:
+            return
+        found = {}
+        for key_hash, key in self.state.all_keys():
+            if key.revoked_us is None:
+                principal = Principal(key.number, key.name, key.scopes, key.people, key.expires_us)
+                found[key_hash] = key_hash, principal
+        self._by_hash, self._changes = found, changes
+
+    def principal(self, key: bytes, now_us: int) -> Principal | None:
+        """Who this key stands for now; None if it opens nothing."""
+        shown = hash_of(key)
+        kept = self._by_hash.get(shown)
+        if kept is None or not hmac.compare_digest(kept[0], shown):
+            return None
+        principal = kept[1]
+        return principal if principal.expires_us is None or now_us < principal.expires_us else None
+
+
+class Access:
+    """What the border asks. Without `enforced` everybody may do everything, and nothing is noted."""
+
+    def __init__(
+        self,
+        state: AccessState,
+        limits: RequestLimits,
+        kept_days: int,
+        known: Callable[[str], bool],
+        now_us: Callable[[], int],
+        *,
+        enforced: bool,
+    ) -> None:
+        self.state, self.enforced = state, enforced
+        self.ring = KeyRing(state)
+        self.trail = Trail(state, kept_days, known, now_us)
+        self.keys = Buckets("key", Rate(limits.key_per_s * _BURST_S, limits.key_per_s))
+        self.addresses = Buckets("address", Rate(limits.address_per_s * _BURST_S, limits.address_per_s))
+        self.failures = Buckets("wrong-keys", Rate(limits.failures_per_min, limits.failures_per_min / _MINUTE_S))
+        self._thread = TrailThread(self.trail, self.ring.refresh)
+
+    @property
+    def works(self) -> bool:
+        """Whether the trail is written and changed keys are noticed."""
+        return self._thread.alive
+
+    def close(self) -> None:
+        """Write what was noted and let go of the file."""
+        self._thread.close()
+        self.state.close()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWish:
+    """A key that somebody asks for; without `people` it is for everybody. `expires_us` in microseconds UTC."""
+
+    name: str
+    scopes: Collection[str]
+    people: Sequence[str] | None = None
+    expires_us: int | None = None
+
+
+def create_key(state: AccessState, wish: KeyWish, now_us: int | None = None) -> tuple[Key, str]:
+    """Keep a new key; what is kept of it, and the key itself, which nobody can show again.
+
+    Raises:
+        RejectedError: names what is wrong with the wish.
+    """
+    now_us = time.time_ns() // 1000 if now_us is None else now_us
+    scopes, people = checked_wish(wish.name, wish.scopes, wish.people)
+    if wish.expires_us is not None and wish.expires_us <= now_us:
+        raise RejectedError.of("expires", "must lie ahead")
+    key = new_key()
+    kept: frozenset[Scope] = scopes
+    return state.add_key(wish.name, hash_of(key.encode()), kept, people, now_us, wish.expires_us), key

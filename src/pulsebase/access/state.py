@@ -1,0 +1,323 @@
+"""Keys, and the trail of what was done with them: a SQLite file beside the store, which processes share.
+
+People are noted by number, as the store does it: who is removed loses their name here, in one place, and what was done
+to whom stays countable.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pulsebase.access.keys import OWNER, Key, Scope
+from pulsebase.model.errors import RejectedError, StopError
+
+_VERSION = 1
+_BUSY_S = 10.0
+#: What stands in place of a person's number.
+NO_PERSON, EVERYBODY, UNKNOWN = 0, -1, -2
+#: Entries of the trail that are removed at a time, so that others get their turn.
+_PRUNED_AT_ONCE = 5_000
+_MOST_NUMBERS = 100_000
+
+_SCHEMA = """
+CREATE TABLE people (number INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT UNIQUE);
+CREATE TABLE keys (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, hash BLOB NOT NULL UNIQUE,
+    scopes TEXT NOT NULL, for_people INTEGER NOT NULL, created_us INTEGER NOT NULL, expires_us INTEGER,
+    revoked_us INTEGER
+);
+CREATE TABLE key_people (
+    key INTEGER NOT NULL REFERENCES keys, person INTEGER NOT NULL REFERENCES people, PRIMARY KEY (key, person)
+) WITHOUT ROWID;
+CREATE TABLE changes (number INTEGER NOT NULL);
+INSERT INTO changes VALUES (0);
+CREATE TABLE imports (number INTEGER PRIMARY KEY, key INTEGER NOT NULL);
+CREATE TABLE trail (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, minute INTEGER NOT NULL, key INTEGER NOT NULL, method TEXT NOT NULL,
+    route TEXT NOT NULL, status INTEGER NOT NULL, person INTEGER NOT NULL, first_us INTEGER NOT NULL,
+    last_us INTEGER NOT NULL, requests INTEGER NOT NULL, UNIQUE (minute, key, method, route, status, person)
+);
+CREATE INDEX trail_of_people ON trail (person, number);
+CREATE INDEX trail_of_keys ON trail (key, number);
+"""
+_KEY = "number, name, scopes, for_people, created_us, expires_us, revoked_us"
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Equal requests of one minute: who asked what, with which outcome, about whom. Times in microseconds UTC.
+
+    `user_id` is the person, or None with `whom` saying why: `nobody` in particular, `everybody` the key is for,
+    somebody `unknown`, or somebody who was `removed` since. `key` is `owner` for commands.
+    """
+
+    number: int
+    key: str
+    method: str
+    route: str
+    status: int
+    whom: str
+    user_id: str | None
+    first_us: int
+    last_us: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeedFilter:
+    """Which deeds are asked for: those with a number below `before`, the newest first.
+
+    `people`: about one of these alone, and nobody else.
+    """
+
+    user_id: str | None = None
+    key: str | None = None
+    people: frozenset[str] | None = None
+    before: int | None = None
+    limit: int = 100
+
+
+#: A deed as it is counted: minute, key, method, route, status, and the person's id or one of the numbers above.
+DeedName = tuple[int, int, str, str, int, str | int]
+#: When it was done first and last, and how often.
+DeedCount = tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class AccessState:
+    """The file. Every method may be called from any thread; what it changed is on the disk when it returns."""
+
+    path: Path
+    _connection: sqlite3.Connection = field(init=False)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    #: Numbers of people, as they were when `changes` was as beside it.
+    _numbers: dict[str, int] = field(init=False, default_factory=dict)
+    _numbers_of: int = field(init=False, default=-1)
+
+    def __post_init__(self) -> None:
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # it names people
+            self._connection = sqlite3.connect(
+                self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA secure_delete = ON")  # who is removed is gone from its pages too
+            self._migrate()
+        except (OSError, sqlite3.Error) as error:
+            raise StopError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
+
+    # --- keys ---
+
+    def add_key(  # noqa: PLR0917 a column each
+        self,
+        name: str,
+        key_hash: bytes,
+        scopes: Iterable[Scope],
+        people: Iterable[str] | None,
+        now_us: int,
+        expires_us: int | None,
+    ) -> Key:
+        """Keep a new key.
+
+        Raises:
+            RejectedError: there is or was one of that name; names tell keys apart in the trail.
+        """
+        people = None if people is None else frozenset(people)
+        with self._changing() as connection:
+            if connection.execute("SELECT 1 FROM keys WHERE name = ?", (name,)).fetchone() or name == OWNER.name:
+                raise RejectedError.of("name", "is the name of another key; names are not used again")
+            number = connection.execute(
+                "INSERT INTO keys (name, hash, scopes, for_people, created_us, expires_us) VALUES (?, ?, ?, ?, ?, ?)",
+                (name, key_hash, " ".join(sorted(scopes)), people is not None, now_us, expires_us),
+            ).lastrowid
+            connection.executemany(
+                "INSERT INTO key_people VALUES (?, ?)", [(number, self._person(each)) for each in people or ()]
+            )
+            connection.execute("UPDATE changes SET number = number + 1")
+        return Key(int(number or 0), name, frozenset(scopes), people, now_us, expires_us)
+
+    def revoke_key(self, name: str, now_us: int) -> bool:
+        """Let a key open nothing any more; False if no such key is in use."""
+        with self._changing() as connection:
+            done = connection.execute(
+                "UPDATE keys SET revoked_us = ? WHERE name = ? AND revoked_us IS NULL", (now_us, name)
+            )
+            connection.execute("UPDATE changes SET number = number + 1")
+            return done.rowcount > 0
+
+    def all_keys(self) -> Sequence[tuple[bytes, Key]]:
+        """Every key there is or was, with its hash, by number."""
+        with self._lock:
+            rows = self._connection.execute(f"SELECT hash, {_KEY} FROM keys ORDER BY number").fetchall()
+            pairs = self._connection.execute(
+                "SELECT key, user_id FROM key_people JOIN people ON number = person"
+            ).fetchall()
+        return [(row[0], _key_of(row[1:], pairs)) for row in rows]
+
+    def changes(self) -> int:
+        """A number that grows whenever a key changes, in whichever process."""
+        with self._lock:
+            (number,) = self._connection.execute("SELECT number FROM changes").fetchone()
+            return int(number)
+
+    def forget(self, user_id: str) -> None:
+        """Forget a person's id: keys are for them no more, and the trail does not say who it was.
+
+        A key that was for them alone is for nobody then, not for everybody.
+        """
+        with self._changing() as connection:
+            row = connection.execute("SELECT number FROM people WHERE user_id = ?", (user_id,)).fetchone()
+            if row is None:
+                return
+            connection.execute("DELETE FROM key_people WHERE person = ?", row)
+            connection.execute("UPDATE people SET user_id = NULL WHERE number = ?", row)
+            connection.execute("UPDATE changes SET number = number + 1")
+        with self._lock:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log had the id
+
+    # --- imports ---
+
+    def note_import(self, number: int, key: int) -> None:
+        """Note whose import this is."""
+        with self._changing() as connection:
+            connection.execute("INSERT OR REPLACE INTO imports VALUES (?, ?)", (number, key))
+
+    def imports_of(self, key: int) -> frozenset[int]:
+        """The imports that came with this key."""
+        with self._lock:
+            rows = self._connection.execute("SELECT number FROM imports WHERE key = ?", (key,)).fetchall()
+        return frozenset(number for (number,) in rows)
+
+    # --- the trail ---
+
+    def add_deeds(self, deeds: Iterable[tuple[DeedName, DeedCount]], known: Callable[[str], bool]) -> None:
+        """Add to the trail; what is in it of the same minute is counted on.
+
+        Ids of people who are not `known` are not kept: they may be of somebody who was removed, or anything at all. It
+        is asked inside of the change, so that `forget`, once the person is gone, misses nothing.
+        """
+        numbers = self._numbers_of
+        self._numbers_of = -1  # what is made up below holds once the change is made
+        with self._changing() as connection:
+            (changes,) = connection.execute("SELECT number FROM changes").fetchone()
+            if changes != numbers or len(self._numbers) > _MOST_NUMBERS:
+                self._numbers = {}
+            connection.executemany(
+                "INSERT INTO trail (minute, key, method, route, status, person, first_us, last_us, requests) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "last_us = max(last_us, excluded.last_us), requests = requests + excluded.requests",
+                [(*name[:5], self._whom(name[5], known), *count) for name, count in deeds],
+            )
+        self._numbers_of = changes
+
+    def deeds(self, wanted: DeedFilter) -> Sequence[Deed]:
+        """Entries of the trail, the newest first."""
+        conditions: list[tuple[str, list[Any]]] = []
+        if wanted.before is not None:
+            conditions.append(("trail.number < ?", [wanted.before]))
+        if wanted.user_id is not None:
+            conditions.append(("people.user_id = ?", [wanted.user_id]))
+        if wanted.key is not None:
+            conditions.append(("coalesce(keys.name, ?) = ?", [OWNER.name, wanted.key]))
+        if wanted.people is not None:
+            marks = ", ".join("?" * len(wanted.people))
+            conditions.append((f"people.user_id IN ({marks})", sorted(wanted.people)))
+        rows = self._rows(
+            "SELECT trail.number, keys.name, method, route, status, person, people.user_id, first_us, last_us, "
+            "requests FROM trail LEFT JOIN keys ON keys.number = trail.key LEFT JOIN people ON people.number = person "
+            f"WHERE {' AND '.join(['true', *(text for text, _ in conditions)])} ORDER BY trail.number DESC LIMIT ?",
+            *(value for _, values in conditions for value in values),
+            wanted.limit,
+        )
+        return [
+            Deed(number, name or OWNER.name, method, route, status, _whom(person, user_id), user_id, *counts)
+            for number, name, method, route, status, person, user_id, *counts in rows
+        ]
+
+    def prune(self, before_minute: int) -> int:
+        """Remove some of what is older; how many entries went. 0 says that nothing older is left."""
+        with self._changing() as connection:
+            return connection.execute(
+                "DELETE FROM trail WHERE number IN (SELECT number FROM trail WHERE minute < ? LIMIT ?)",
+                (before_minute, _PRUNED_AT_ONCE),
+            ).rowcount
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _whom(self, person: str | int, known: Callable[[str], bool]) -> int:
+        if isinstance(person, int):
+            return person
+        if not known(person):
+            return UNKNOWN
+        number = self._numbers.get(person)
+        if number is None:
+            number = self._numbers[person] = self._person(person)
+        return number
+
+    def _person(self, user_id: str) -> int:
+        """The person's number, a new one if need be. Called within a change."""
+        row = self._connection.execute("SELECT number FROM people WHERE user_id = ?", (user_id,)).fetchone()
+        if row is not None:
+            return int(row[0])
+        return int(self._connection.execute("INSERT INTO people (user_id) VALUES (?)", (user_id,)).lastrowid or 0)
+
+    def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()
+
+    def _changing(self) -> _Change:
+        return _Change(self._connection, self._lock)
+
+    def _migrate(self) -> None:
+        with self._changing() as connection:  # two processes may open a new file at once
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise StopError(f"{self.path} was written by a newer version of the program")
+            if version < _VERSION:
+                for statement in _SCHEMA.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+class _Change:
+    """One transaction, whole or not at all."""
+
+    def __init__(self, connection: sqlite3.Connection, lock: threading.Lock) -> None:
+        self._connection, self._lock = connection, lock
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._lock.acquire()
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._lock.release()
+            raise
+        return self._connection
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        finally:
+            self._lock.release()
+
+
+def _key_of(row: Sequence[Any], pairs: Sequence[tuple[int, str]]) -> Key:
+    number, name, scopes, for_people, created_us, expires_us, revoked_us = row
+    people = frozenset(user_id for key, user_id in pairs if key == number) if for_people else None
+    return Key(number, name, frozenset(scopes.split()), people, created_us, expires_us, revoked_us)
+
+
+def _whom(person: int, user_id: str | None) -> str:
+    if user_id is not None:
+        return "person"
+    return {NO_PERSON: "nobody", EVERYBODY: "everybody", UNKNOWN: "unknown"}.get(person, "removed")

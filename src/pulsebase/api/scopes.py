@@ -1,0 +1,97 @@
+"""What each route takes. A route that is not here answers nobody but the owner; a test fails for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from pulsebase.access.keys import Scope
+
+#: `open`: anybody, without a key. `owner`: who comes by the owner's socket, alone.
+Need = Scope | Literal["open", "owner"]
+
+#: By method and template; the places of a route with and without `/v1` are one.
+NEEDS: Mapping[str, Need] = {
+    "GET /": "open",
+    "GET /health": "open",
+    "GET /docs": "open",
+    "GET /redoc": "open",
+    "GET /openapi.json": "open",
+    "GET /app": "open",
+    "GET /app/": "open",
+    # The browser that comes back from a source has no key, and a state that is good once.
+    "GET /sources/{source}/callback": "open",
+    "GET /metrics": "metrics",
+    "POST /metrics/heart-rate": "ingest",
+    "POST /metrics/heart-rate/batch": "ingest",
+    "POST /metrics/heart-rate/bulk": "ingest",
+    "POST /api/v2/write": "ingest",
+    "POST /imports": "ingest",
+    "GET /sources/{source}/authorize": "ingest",
+    "DELETE /users/{user_id}/sources/{source}": "ingest",
+    "GET /metrics/heart-rate": "read",
+    "GET /timeseries": "read",
+    "GET /multi-user/timeseries": "read",
+    "GET /cohorts/heart-rate": "read",
+    "GET /users": "read",
+    "GET /users/{user_id}": "read",
+    "GET /users/{user_id}/heart-rate/top-hours": "read",
+    "GET /users/{user_id}/devices": "read",
+    "GET /users/{user_id}/export": "read",
+    "GET /users/{user_id}/sources": "read",
+    "GET /etl/runs": "read",
+    "GET /imports": "read",
+    "GET /imports/{import_id}": "read",
+    "DELETE /metrics/heart-rate": "admin",
+    "POST /users": "admin",
+    "PUT /users/{user_id}": "admin",
+    "PATCH /users/{user_id}": "admin",
+    "DELETE /users/{user_id}": "admin",
+    "PUT /users/{user_id}/devices/{device_id}/priority": "admin",
+    "DELETE /users/{user_id}/devices/{device_id}/priority": "admin",
+    "DELETE /imports/{import_id}": "admin",
+    "GET /audit": "admin",
+    "POST /admin/check": "owner",
+    "POST /admin/backup": "owner",
+    "POST /admin/sql": "owner",
+    "POST /admin/readings": "owner",
+    "POST /admin/users": "owner",
+    "POST /admin/settle": "owner",
+    "POST /admin/summaries": "owner",
+    "GET /admin/export": "owner",
+    "GET /admin/sources": "owner",
+    "POST /admin/sources/{source}/authorize": "owner",
+    "POST /admin/sources/{source}/callback": "owner",
+    "POST /admin/etl/runs": "owner",
+}
+
+
+def need_of(method: str, template: str) -> Need | None:
+    """What a route takes, by its template; None if nothing says so."""
+    return _NEEDS.get((method, template))
+
+
+def is_open(path: str) -> bool:
+    """Whether a request of this path may come without a key: before it is known which route it meets."""
+    return path.startswith("/app/") or _OPEN.fullmatch(_unversioned(path)) is not None
+
+
+def is_owners(path: str) -> bool:
+    """Whether a path is the owner's alone."""
+    return path.startswith("/v1/admin/")
+
+
+def _unversioned(path: str) -> str:
+    return path.removeprefix("/v1") if path.startswith("/v1/") else path
+
+
+_ROUTES = {tuple(name.split(" ")): need for name, need in NEEDS.items()}
+_NEEDS = {
+    (same, place): need
+    for (method, template), need in _ROUTES.items()
+    for same in ((method, "HEAD") if method == "GET" else (method,))
+    for place in (template, f"/v1{template}")
+}
+_TEMPLATES = (name.split(" ")[1] for name, need in NEEDS.items() if need == "open")
+_OPEN = re.compile("|".join(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)) for template in _TEMPLATES))

@@ -1,0 +1,97 @@
+"""`keys` and `audit`: who may do what, and what they did."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from pulsebase.access.keys import Key
+from pulsebase.access.service import KeyWish, create_key
+from pulsebase.access.state import AccessState
+from pulsebase.cli.session import answer_of, session
+from pulsebase.model.errors import StopError
+from pulsebase.model.timerange import format_us, parse_instant
+from pulsebase.settings import Settings
+from pulsebase.stores.open import parse_store_url
+from pulsebase.wiring import access_file
+from pulsebase.wiring_sources import data_folder
+
+console = Console()
+notes = Console(stderr=True)
+
+
+def run_create(settings: Settings, name: str, scopes: list[str], people: list[str], expires: str | None) -> None:
+    """Make a key. It alone goes to standard output, so that it can be kept by `> file`."""
+    expires_us = None if expires is None else parse_instant(expires, "--expires")
+    with _state(settings) as state:
+        kept, key = create_key(state, KeyWish(name, scopes, people or None, expires_us))
+    notes.print(f"{kept.name}: {_scopes(kept)}, for {_whom(kept)}. Keep the key: it is not shown again.", markup=False)
+    typer.echo(key)
+
+
+def run_list(settings: Settings) -> None:
+    """Show every key there is or was."""
+    now_us = _now_us()
+    with _state(settings) as state:
+        kept = [key for _, key in state.all_keys()]
+    shown = Table("name", "scopes", "for", "made", "expires", "state")
+    for key in kept:
+        state_of = "good" if key.good_at(now_us) else "revoked" if key.revoked_us is not None else "expired"
+        expires = "" if key.expires_us is None else format_us(key.expires_us)
+        cells = (key.name, _scopes(key), _whom(key), format_us(key.created_us), expires, state_of)
+        shown.add_row(*map(Text, cells))
+    console.print(shown)
+
+
+def run_revoke(settings: Settings, name: str) -> None:
+    """Take a key back."""
+    with _state(settings) as state:
+        if not state.revoke_key(name, _now_us()):
+            raise StopError("there is no such key in use")
+    console.print(f"{name} opens nothing any more; a running server notices within a second.", markup=False)
+
+
+def run_audit(settings: Settings, user_id: str | None, key: str | None, limit: int) -> None:
+    """Show what was read and changed."""
+    given = {"user_id": user_id, "key": key}
+    asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    with session(settings) as client:
+        page = answer_of(client.get("/v1/audit", params=asked | {"limit": str(limit)}))
+    shown = Table("first", "last", "key", "what", "outcome", "whom", Column("requests", justify="right"))
+    for deed in page["data"]:
+        what = f"{deed['method']} {deed['route']}"
+        cells = (deed["first"], deed["last"], deed["key"], what, str(deed["status"]), deed["user_id"] or deed["whom"])
+        shown.add_row(*map(Text, cells), str(deed["requests"]))
+    console.print(shown)
+    if page["next_cursor"] is not None:
+        console.print("and more: see --limit")
+
+
+@contextlib.contextmanager
+def _state(settings: Settings) -> Iterator[AccessState]:
+    """The file of keys, which a running server shares."""
+    if settings.sources_folder is None and parse_store_url(settings.store_url).path is None:
+        raise StopError("keys need a place: this store lies nowhere, and PULSEBASE_SOURCES_FOLDER is not set")
+    with contextlib.ExitStack() as closing:
+        state = AccessState(access_file(data_folder(settings, closing)))
+        closing.callback(state.close)
+        yield state
+
+
+def _scopes(key: Key) -> str:
+    return ", ".join(sorted(key.scopes))
+
+
+def _whom(key: Key) -> str:
+    return "everybody" if key.people is None else ", ".join(sorted(key.people)) or "nobody any more"
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,126 @@
+"""Keys: what is kept of them, and what they are good for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pulsebase.access.keys import OWNER, Principal, hash_of, new_key
+from pulsebase.access.service import KeyRing, KeyWish, create_key
+from pulsebase.access.state import AccessState
+from pulsebase.model.errors import RejectedError, StopError
+
+NOW_US = 1_700_000_000_000_000
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[AccessState]:
+    made = AccessState(tmp_path / "access.sqlite")
+    yield made
+    made.close()
+
+
+def test_no_two_keys_are_the_same_and_each_has_256_random_bits() -> None:
+    keys = {new_key() for _ in range(100)}
+    assert len(keys) == 100
+    assert {len(bytes.fromhex(key.removeprefix("pulsebase_"))) for key in keys} == {32}
+
+
+def test_a_key_is_known_again_by_its_hash_and_is_not_in_the_file(state: AccessState) -> None:
+    kept, key = create_key(state, KeyWish("phone", ["ingest"], ["ann"]), NOW_US)
+    ring = KeyRing(state)
+    principal = ring.principal(key.encode(), NOW_US)
+    assert principal is not None
+    assert (principal.number, principal.name, principal.people) == (kept.number, "phone", frozenset({"ann"}))
+    assert ring.principal(key.encode()[:-1], NOW_US) is None
+    state.close()
+    for path in state.path.parent.iterdir():
+        assert key.encode() not in path.read_bytes()
+    assert hash_of(key.encode()) in state.path.read_bytes()
+
+
+def test_another_process_that_makes_or_revokes_a_key_is_noticed(state: AccessState) -> None:
+    ring, other = KeyRing(state), AccessState(state.path)
+    _, key = create_key(other, KeyWish("phone", ["read"]), NOW_US)
+    assert ring.principal(key.encode(), NOW_US) is None
+    ring.refresh()
+    assert ring.principal(key.encode(), NOW_US) is not None
+    assert other.revoke_key("phone", NOW_US)
+    assert not other.revoke_key("phone", NOW_US)
+    ring.refresh()
+    assert ring.principal(key.encode(), NOW_US) is None
+    other.close()
+
+
+def test_a_key_is_good_until_it_expires(state: AccessState) -> None:
+    kept, key = create_key(state, KeyWish("soon", ["read"], expires_us=NOW_US + 10), NOW_US)
+    ring = KeyRing(state)
+    assert ring.principal(key.encode(), NOW_US + 9) is not None
+    assert ring.principal(key.encode(), NOW_US + 10) is None
+    assert (kept.good_at(NOW_US + 9), kept.good_at(NOW_US + 10)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        (KeyWish("", ["read"]), "name"),
+        (KeyWish("a b", ["read"]), "name"),
+        (KeyWish("x" * 65, ["read"]), "name"),
+        (KeyWish("owner", ["read"]), "name"),
+        (KeyWish("taken", ["read"]), "name"),
+        (KeyWish("x", []), "scope"),
+        (KeyWish("x", ["write"]), "scope"),
+        (KeyWish("x", ["metrics"], ["ann"]), "scope"),
+        (KeyWish("x", ["read"], []), "user"),
+        (KeyWish("x", ["read"], ["a b"]), "user"),
+        (KeyWish("x", ["read"], [str(number) for number in range(1001)]), "user"),
+        (KeyWish("x", ["read"], expires_us=NOW_US), "expires"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_by_name(state: AccessState, wish: KeyWish, field: str) -> None:
+    create_key(state, KeyWish("taken", ["read"]), NOW_US)
+    state.revoke_key("taken", NOW_US)
+    with pytest.raises(RejectedError) as refused:
+        create_key(state, wish, NOW_US)
+    assert refused.value.errors[0].field == field
+    assert len(state.all_keys()) == 1
+
+
+def test_a_person_who_is_forgotten_leaves_no_byte_and_their_key_is_for_nobody(state: AccessState) -> None:
+    create_key(state, KeyWish("phone", ["ingest"], ["ann-to-forget"]), NOW_US)
+    deed = (1, 1, "GET", "/users/{user_id}", 200, "ann-to-forget")
+    state.add_deeds([(deed, (1, 1, 1))], lambda _: True)
+    state.forget("ann-to-forget")
+    state.forget("never-there")
+    assert state.all_keys()[0][1].people == frozenset()
+    for path in state.path.parent.iterdir():
+        assert b"ann-to-forget" not in path.read_bytes()
+
+
+def test_a_file_of_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "access.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StopError, match="newer version"):
+        AccessState(path)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "people", "holds"),
+    [
+        ({"read"}, None, {"read"}),
+        ({"ingest"}, {"ann"}, {"ingest"}),
+        ({"admin"}, None, {"read", "ingest", "admin", "metrics"}),
+        ({"admin"}, {"ann"}, {"read", "ingest", "admin"}),
+    ],
+)
+def test_admin_takes_in_the_others_but_metrics_are_not_of_some_people(
+    scopes: set[str], people: set[str] | None, holds: set[str]
+) -> None:
+    reach = None if people is None else frozenset(people)
+    principal = Principal(1, "key", frozenset(scopes), reach)  # type: ignore[arg-type]
+    assert {scope for scope in OWNER.scopes if principal.holds(scope)} == holds

@@ -1,0 +1,44 @@
+"""Where access is on, the page asks for a key, asks with it, and forgets it with the tab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.process import Place, Server, reading, serving
+
+
+@pytest.fixture(scope="module")
+def guarded(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(Place(tmp_path_factory.mktemp("login"), access="on")) as running:
+        yield running
+
+
+def test_the_page_asks_for_a_key_and_shows_what_it_is_for(browser: Browser, guarded: Server) -> None:
+    keys = {}
+    for name, more in (("gateway", ["--scope", "ingest"]), ("ann", ["--scope", "read", "--user", "ann"])):
+        keys[name] = guarded.place.run("keys", "create", name, *more).stdout.strip()
+    headers = {"authorization": f"Bearer {keys['gateway']}"}
+    while guarded.client.post("/v1/metrics/heart-rate", json=reading("ann", 0), headers=headers).status_code == 401:
+        pass  # the server looks for new keys twice a second
+    guarded.client.post("/v1/metrics/heart-rate", json=reading("bob", 0), headers=headers)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{guarded.url}/app/")
+    field = page.get_by_label("Key")
+    field.fill("pulsebase_wrong")
+    page.get_by_role("button", name="Go on").click()
+    expect(field).to_have_value("")
+    field.fill(keys["ann"])
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("ann", exact=True).first).to_be_visible()
+    expect(page.get_by_text("bob", exact=True)).to_have_count(0)
+    page.reload()
+    expect(page.get_by_text("ann", exact=True).first).to_be_visible()
+    assert keys["ann"] not in page.url
+    other = context.new_page()
+    other.goto(f"{guarded.url}/app/")
+    expect(other.get_by_label("Key")).to_be_visible()
+    context.close()

@@ -1,0 +1,222 @@
+"""A key for one person tries every route for another's data: the answer is that for somebody who never was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from starlette.routing import Mount
+
+from pulsebase.api.scopes import NEEDS
+from tests.threats.conftest import Guarded, fill, guarded, lines, reading, zipped
+
+#: Somebody nobody knows; as long as the victim's id, so that lengths tell nothing either.
+NOBODY = "eve"
+SPAN = {"start": "2024-01-15", "end": "2024-01-16"}
+DAYS = {"start_date": "2024-01-15", "end_date": "2024-01-16"}
+
+#: For each route what is sent to get at a person, or at what came from one.
+ATTACKS: dict[str, Any] = {
+    "POST /metrics/heart-rate": lambda who: {"json": reading(who)},
+    "POST /metrics/heart-rate/batch": lambda who: {"json": {"readings": [reading(who), reading("ann")]}},
+    "POST /metrics/heart-rate/bulk": lambda who: {
+        "content": lines(who, "ann"),
+        "headers": {"content-type": "application/x-ndjson"},
+    },
+    "POST /api/v2/write": lambda who: {
+        "content": f"heart_rate,user_id={who},device_id=d bpm=70 1705312800000000000".encode()
+    },
+    "POST /imports": lambda who: {"params": {"name": "x", "user_id": who}, "content": lines("ann")},
+    "GET /sources/{source}/authorize": lambda who: {"params": {"user_id": who}},
+    "DELETE /users/{user_id}/sources/{source}": lambda _: {},
+    "GET /metrics/heart-rate": lambda who: {"params": {"user_id": who} | SPAN},
+    "GET /timeseries": lambda who: {"params": {"user_id": who} | DAYS},
+    "GET /multi-user/timeseries": lambda who: {"params": {"user_ids": ["ann", who]} | DAYS},
+    "GET /cohorts/heart-rate": lambda who: {
+        "params": {"min_avg_heart_rate": "0", "cursor": f"8000/1/{who}", "include": "averages"} | SPAN
+    },
+    "GET /users": lambda who: {"params": {"query": who, "cursor": who}},
+    "GET /users/{user_id}": lambda _: {},
+    "GET /users/{user_id}/heart-rate/top-hours": lambda _: {"params": SPAN},
+    "GET /users/{user_id}/devices": lambda _: {},
+    "GET /users/{user_id}/export": lambda _: {},
+    "GET /users/{user_id}/sources": lambda _: {},
+    "GET /etl/runs": lambda who: {"params": {"user_id": who}},
+    "DELETE /metrics/heart-rate": lambda who: {"params": {"user_id": who} | SPAN},
+    "POST /users": lambda who: {"json": {"user_id": who, "name": "taken"}},
+    "PUT /users/{user_id}": lambda _: {"json": {"name": "taken"}},
+    "PATCH /users/{user_id}": lambda _: {"json": {"name": "taken"}},
+    "DELETE /users/{user_id}": lambda _: {},
+    "PUT /users/{user_id}/devices/{device_id}/priority": lambda _: {"json": {"priority": 9}},
+    "DELETE /users/{user_id}/devices/{device_id}/priority": lambda _: {},
+    "GET /audit": lambda who: {"params": {"user_id": who}},
+}
+#: Not about a person in the request; tried below, or of nobody.
+ELSEWHERE = {"GET /imports", "GET /imports/{import_id}", "DELETE /imports/{import_id}", "GET /metrics"}
+
+
+def attempt(client: httpx.Client, route: str, who: str, prefix: str) -> tuple[int, str]:
+    method, path = route.split(" ")
+    path = path.replace("{user_id}", who).replace("{device_id}", "device_a").replace("{source}", "fitbit")
+    place = path if path.startswith("/api/v2") else prefix + path
+    answer = client.request(method, place, follow_redirects=False, **ATTACKS[route](who))
+    body = answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
+    if isinstance(body, dict):
+        body.pop("request_id", None)
+    return answer.status_code, str(body).replace(who, "<whom>")
+
+
+def stored(place: Guarded, user_id: str) -> Any:
+    parts = place.parts
+    rows = [row for row in parts.store.stored().to_pylist() if row["user_id"] == user_id]
+    return parts.store.user(user_id), parts.store.priorities(user_id), rows
+
+
+def test_every_route_says_what_it_takes_and_is_tried(crowd: Guarded) -> None:
+    assert names_in(crowd.parts.app.routes) == set(NEEDS)
+    of_people = {name for name, need in NEEDS.items() if need not in ("open", "owner")}
+    assert of_people == set(ATTACKS) | ELSEWHERE
+
+
+def names_in(routes: Sequence[Any], prefix: str = "") -> set[str]:
+    """Every route by method and template, those with and without `/v1` as one."""
+    found = set()
+    for route in routes:
+        if hasattr(route, "original_router"):  # the framework's own way of keeping a router that was included
+            found |= names_in(route.original_router.routes, prefix + route.include_context.prefix)
+        elif isinstance(route, Mount):
+            found.add(f"GET {prefix}{route.path}/")
+        else:
+            path = prefix + route.path
+            path = path.removeprefix("/v1") if path.startswith("/v1/") else path
+            found |= {f"{method} {path}" for method in route.methods if method != "HEAD"}
+    return found
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+@pytest.mark.parametrize("route", ATTACKS)
+def test_another_person_is_unknown_to_a_key_for_one(crowd: Guarded, ann: httpx.Client, route: str, prefix: str) -> None:
+    before = stored(crowd, "bob")
+    there, nobody = attempt(ann, route, "bob", prefix), attempt(ann, route, NOBODY, prefix)
+    assert there == nobody
+    assert stored(crowd, "bob") == before
+    assert crowd.parts.store.user(NOBODY) is None, "what may not be seen cannot be made either"
+
+
+def test_the_same_attempts_reach_who_the_key_is_for(crowd: Guarded, ann: httpx.Client) -> None:
+    """Otherwise the test above would pass where nothing works at all."""
+    for route in ("GET /metrics/heart-rate", "GET /timeseries", "GET /users/{user_id}", "GET /users/{user_id}/export"):
+        assert attempt(ann, route, "ann", "/v1")[0] == 200
+        assert attempt(crowd.owner, route, "bob", "/v1")[0] == 200
+        assert attempt(ann, route, "bob", "/v1")[0] == 404
+
+
+THRESHOLDS = ["0", "59.9", "69.5", "70", "75", "99.4", "99.5"]
+LISTS = [
+    "/v1/users",
+    "/v1/users?limit=1",
+    "/v1/users?query=bo",
+    "/v1/users?query=Name",
+    "/v1/users?cursor=ann",
+    "/v1/users?cursor=an",
+    "/v1/multi-user/timeseries?start_date=2024-01-15&end_date=2024-01-16",
+    "/v1/multi-user/timeseries?start_date=2024-01-15&end_date=2024-01-16&limit=1",
+    "/v1/multi-user/timeseries?start_date=2024-01-15&end_date=2024-01-16&interval=raw&cursor=a",
+    "/v1/multi-user/timeseries?start_date=2024-01-15&end_date=2024-01-16&user_ids=ann&user_ids=bob",
+    "/v1/multi-user/timeseries?start_date=2024-01-15&end_date=2024-01-16&metric=activities_heart_summary",
+    "/v1/etl/runs",
+    "/v1/imports",
+    *(
+        f"/v1/cohorts/heart-rate?start=2024-01-15&end=2024-01-16&min_avg_heart_rate={threshold}{more}"
+        for threshold in THRESHOLDS
+        for more in (
+            "",
+            "&include=averages&limit=1",
+            "&gender=female&min_age=30",
+            "&min_coverage=0.001",
+            "&cursor=200/1/zzz",
+            "&cursor=139/2/bob&limit=1",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("store", ["memory", "duckdb"])
+def test_lists_are_those_of_a_server_that_has_nobody_else(store: str, tmp_path: Path) -> None:
+    """Whatever others there are: data, counts, cursors, pages and tags are the same to the byte."""
+    url = "memory://" if store == "memory" else f"duckdb:///{tmp_path / 'crowd.duckdb'}"
+    with guarded(store_url=url) as crowd, guarded() as alone:
+        fill(crowd, {"ann": 60.0, "bob": 90.0, "bo": 40.0, "bobby": 60.0, "zed": 61.0})
+        fill(alone, {"ann": 60.0})
+        _compare(crowd, alone)
+
+
+def _compare(crowd: Guarded, alone: Guarded) -> None:
+    one, other = (place.client(place.key("ann", people=["ann"])) for place in (crowd, alone))
+    for path in LISTS:
+        seen, expected = one.get(path), other.get(path)
+        assert (seen.status_code, seen.text) == (expected.status_code, expected.text), path
+        assert seen.headers.get("etag") == expected.headers.get("etag")
+        assert "bob" not in seen.text.replace('"missing":["bob"]', ""), path
+
+
+def test_metrics_which_count_everybody_are_not_for_a_key_of_some_people(crowd: Guarded, ann: httpx.Client) -> None:
+    assert ann.get("/metrics").status_code == 403
+    assert crowd.client(crowd.key("scraper", ["metrics"])).get("/metrics").status_code == 200
+
+
+# --- imports ---
+
+
+def ended(client: httpx.Client, number: int) -> dict[str, Any]:
+    for _ in range(500):
+        body: dict[str, Any] = client.get(f"/v1/imports/{number}").json()
+        if body["status"] in ("done", "failed"):
+            return body
+        time.sleep(0.01)
+    raise AssertionError("the import did not end")
+
+
+def test_an_import_takes_rows_of_the_keys_people_alone(crowd: Guarded, ann: httpx.Client) -> None:
+    before = stored(crowd, "bob")
+    file = zipped({"all.ndjson": lines("bob", NOBODY, "ann", timestamp="2024-02-01T10:00:00Z")})
+    number = ann.post("/v1/imports?name=x", content=file).json()["id"]
+    course = ended(ann, number)["course"]
+    assert (course["written"], course["rejected"]) == (1, 2)
+    assert len({error["reason"] for error in course["errors"]}) == 1, "known or not, the reason is one"
+    assert stored(crowd, "bob") == before
+    assert crowd.parts.store.user(NOBODY) is None
+
+
+def test_imports_of_others_are_unknown_and_cannot_be_undone(crowd: Guarded, ann: httpx.Client) -> None:
+    file = zipped({"all.ndjson": lines("bob", "ann", timestamp="2024-02-02T10:00:00Z")})
+    number = crowd.owner.post("/v1/imports?name=secret-name", content=file).json()["id"]
+    assert ended(crowd.owner, number)["readings"] == 2
+    before = stored(crowd, "bob"), stored(crowd, "ann")
+    for method in ("GET", "DELETE"):
+        there, nowhere = ann.request(method, f"/v1/imports/{number}"), ann.request(method, "/v1/imports/123456")
+        assert (there.status_code, there.json()["detail"]) == (nowhere.status_code, nowhere.json()["detail"])
+        assert there.status_code == 404
+    assert "secret-name" not in ann.get("/v1/imports").text
+    assert (stored(crowd, "bob"), stored(crowd, "ann")) == before
+    own = ann.post("/v1/imports?name=own", content=lines("ann", timestamp="2024-02-03T10:00:00Z")).json()["id"]
+    assert ended(ann, own)["readings"] == 1
+    assert ann.get("/v1/imports").json()["data"][0]["id"] == own
+    assert ann.delete(f"/v1/imports/{own}").json() == {"deleted": 1}
+
+
+# --- the trail ---
+
+
+def test_the_trail_shows_a_key_what_was_done_to_its_people_alone(crowd: Guarded, ann: httpx.Client) -> None:
+    crowd.owner.get("/v1/users/bob")
+    crowd.owner.get("/v1/users/ann")
+    ann.get("/v1/users/bob")
+    seen = ann.get("/v1/audit?limit=1000").json()["data"]
+    assert {deed["user_id"] for deed in seen} == {"ann"}
+    tried = crowd.owner.get("/v1/audit?user_id=bob&key=ann").json()["data"]
+    assert any((deed["route"], deed["status"]) == ("/users/{user_id}", 404) for deed in tried), "the attempt shows"
