@@ -53,6 +53,16 @@ INGEST_COMMIT_READINGS = Histogram(
 INGEST_COMMIT_FAILURES = Counter(
     "pulsebase_ingest_commit_failures", "Group commits that failed; nothing of them was kept.", registry=REGISTRY
 )
+STREAM_SUBSCRIBERS = Gauge("pulsebase_stream_subscribers", "Streams of new readings that are open.", registry=REGISTRY)
+STREAM_EVENTS = Counter(
+    "pulsebase_stream_events", "Events sent on streams, by kind: hello, readings, dropped.", ["kind"], registry=REGISTRY
+)
+STREAM_DROPPED = Counter(
+    "pulsebase_stream_dropped",
+    "Streams ended because their clients were too slow: behind or stalled.",
+    ["reason"],
+    registry=REGISTRY,
+)
 STORE_QUERY_SECONDS = Histogram(
     "pulsebase_store_query_seconds",
     "Time of one question to the store.",

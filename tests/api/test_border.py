@@ -272,6 +272,7 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
         parts.services.options,
         parts.services.connections,
         parts.services.sync,
+        parts.services.streams,
     )
     api = _client(hurried)
     body = assert_problem(api.get(f"{SERIES}&interval=raw"), 422, "query-timeout")
@@ -332,6 +333,7 @@ def held(api: Api) -> Iterator[tuple[HeldStore, httpx.Client]]:
         asked.options,
         asked.connections,
         asked.sync,
+        asked.streams,
     )
     yield store, _client(services)
     store.gate.set()

@@ -27,6 +27,7 @@ from pulsebase.api.routes import (
     series,
     service,
     sources,
+    stream,
     users,
 )
 from pulsebase.api.schemas.service import Problem
@@ -55,6 +56,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         readings.router(services, doors),
         bulk.router(services),
         series.router(services),
+        stream.router(services),
         users.router(services, people),
         devices.router(services, people),
         cohorts.router(services),
@@ -71,6 +73,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     app.include_router(sources.admin_router(services), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)
+    app.state.streams = services.streams
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(Guard, options=services.options, shortcuts=_shortcuts(doors))
     return app

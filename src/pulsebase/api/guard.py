@@ -93,7 +93,8 @@ class Guard:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = shortcut.route if shortcut else getattr(scope.get("route"), "path", "unmatched")
             telemetry.HTTP_REQUESTS.labels(method, route, str(status or 500)).inc()
-            telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(perf_counter() - started)
+            if "pulsebase.lasting" not in scope:  # how long somebody listens says nothing of how quick answers are
+                telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(perf_counter() - started)
 
     def _shortcut(self, scope: Scope) -> Shortcut | None:
         if scope["method"] != "POST" or scope["query_string"]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from pulsebase.model.errors import StopError
@@ -92,6 +93,19 @@ def settled_interpreter() -> Iterator[None]:
         sys.setswitchinterval(interval_s)
 
 
+class _Server(uvicorn.Server):
+    """Ends the streams first when it stops: they would last as long as their clients."""
+
+    def __init__(self, config: uvicorn.Config, app: ASGIApp) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if isinstance(self._app, FastAPI):
+            self._app.state.streams.close()
+        await super().shutdown(sockets)
+
+
 def make_server(app: ASGIApp) -> uvicorn.Server:
     """A server that logs nothing by itself and ends open requests gracefully."""
     config = uvicorn.Config(
@@ -105,7 +119,7 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
         http="httptools",
         ws="none",
     )
-    return uvicorn.Server(config)
+    return _Server(config, app)
 
 
 @contextlib.contextmanager

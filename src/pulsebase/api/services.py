@@ -15,6 +15,7 @@ from pulsebase.query.cohorts import CohortService
 from pulsebase.query.series import SeriesService
 
 if TYPE_CHECKING:
+    from pulsebase.api.streams import Streams
     from pulsebase.stores.contract import Embedded, Store
 
 
@@ -53,6 +54,7 @@ class Services:
     options: BorderOptions
     connections: Connections
     sync: Synchronizer
+    streams: Streams
     embedded: Embedded | None = None
 
 

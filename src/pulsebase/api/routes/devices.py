@@ -15,6 +15,7 @@ from pulsebase.api.people import Device, People
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
 from pulsebase.api.schemas.people import DeviceEntry, DeviceList, PrioritySetting, RemovedPriorities
 from pulsebase.api.services import Services
+from pulsebase.ingest import ALL_TIME, Changed
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.timerange import format_us
 from pulsebase.model.users import priority_at
@@ -44,12 +45,14 @@ def router(services: Services, people: People) -> APIRouter:
         require_json(request)
         fields = decode_object(await read_body(request, services.options.body_limit_bytes))
         device = await run_in_threadpool(people.set_priority, user_id, device_id, fields)
+        services.streams.feed.publish_change(Changed(user_id, ALL_TIME))
         return Response(msgspec.json.encode(_entry(device)), media_type=JSON)
 
     @routes.delete("/{device_id}/priority", response_model=RemovedPriorities)
     def remove_priorities(user_id: Id, device_id: Id, _: Nothing) -> Response:
         """Take the person's own settings for the device back, all of them: the default holds at all times."""
         removed = people.remove_priorities(user_id, device_id)
+        services.streams.feed.publish_change(Changed(user_id, ALL_TIME))
         return Response(msgspec.json.encode({"removed_entries": removed}), media_type=JSON)
 
     return routes

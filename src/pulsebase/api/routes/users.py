@@ -17,6 +17,7 @@ from pulsebase.api.people import People
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
 from pulsebase.api.schemas.people import NewPerson, PersonFields, RemovedUser, UserEntry, UserList, UsersParameters
 from pulsebase.api.services import Services
+from pulsebase.ingest import ALL_TIME, Changed
 from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.users import UserOverview
 
@@ -79,6 +80,7 @@ def router(services: Services, people: People) -> APIRouter:
     def remove_user(user_id: UserId, _: Nothing) -> Response:
         """Remove the person with their connections, readings, priorities and summaries."""
         deleted = people.remove(user_id)
+        services.streams.feed.publish_change(Changed(user_id, ALL_TIME))
         telemetry.INGEST_DELETED.inc(deleted)
         return Response(msgspec.json.encode({"deleted_readings": deleted}), media_type=JSON)
 
