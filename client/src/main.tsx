@@ -1,16 +1,17 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { SeriesPage } from "./pages/SeriesPage";
+import { App } from "./App";
 import "./styles/base.css";
 import "./styles/page.css";
 import "./styles/controls.css";
 import "./styles/chart.css";
+import "./styles/cards.css";
 
 const root = document.getElementById("root");
 if (root) {
   createRoot(root).render(
     <StrictMode>
-      <SeriesPage />
+      <App />
     </StrictMode>,
   );
 }

@@ -95,6 +95,8 @@ class StoreFollower:
                 self.look()
             except PulsebaseError as error:  # the store may answer the next time; what was missed is seen then
                 logger.warning("the store could not be followed: %s", error)
+            except Exception:
+                logger.exception("the store could not be followed")
 
 
 def _extent(overview: UserOverview) -> tuple[int, TimeRange]:
