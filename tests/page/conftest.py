@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.page.server import crowd_server, demo_server
 from tests.page.visit import Visit
+from tests.page.wire import Wire, wire_to
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 #: Root may start it, and it talks to nobody but the page's server.
@@ -75,6 +76,18 @@ def visit(browser: Browser, address: str) -> Iterator[Opener]:
 def visit_crowd(browser: Browser, crowd: str) -> Iterator[Opener]:
     """The same of the server with thousands of people."""
     yield from _opener(browser, crowd)
+
+
+@pytest.fixture
+def wire(crowd: str) -> Iterator[Wire]:
+    """A way to the server with thousands of people that can be cut."""
+    with wire_to(crowd) as made:
+        yield made
+
+
+@pytest.fixture
+def visit_over_wire(browser: Browser, wire: Wire) -> Iterator[Opener]:
+    yield from _opener(browser, wire.address)
 
 
 def _opener(browser: Browser, address: str) -> Iterator[Opener]:

@@ -175,7 +175,12 @@ export function PlainChart(props: PlainChartProps) {
     onHover(at >= 0 && at <= 1 ? span.start + at * (span.end - span.start) : null);
   };
   return (
-    <div className="chart" role="img" aria-label={props.description} data-pieces={pieces}>
+    <div
+      className="chart plain-chart"
+      role="img"
+      aria-label={props.description}
+      data-pieces={pieces}
+    >
       <canvas
         ref={canvas}
         className="plain-canvas"

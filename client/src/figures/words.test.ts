@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { agoLabel, durationLabel, minutesLabel, sizeLabel } from "./words";
+import { agoLabel, decimalLabel, durationLabel, minutesLabel, sizeLabel } from "./words";
 
 describe("words", () => {
   it("say lengths in their two largest units", () => {
@@ -16,5 +16,6 @@ describe("words", () => {
     expect(agoLabel(0, 300, "en")).toBe("now");
     expect(sizeLabel(1_234_000_000, "en")).toBe("1.23 GB");
     expect(sizeLabel(0, "en")).toBe("0 byte");
+    expect([decimalLabel(81, 1, "de"), decimalLabel(81.25, 1, "en")]).toEqual(["81,0", "81.3"]);
   });
 });

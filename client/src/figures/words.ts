@@ -53,3 +53,11 @@ export function sizeLabel(bytes: number, locale?: string): string {
 export function numberLabel(value: number, locale?: string): string {
   return value.toLocaleString(locale, { maximumSignificantDigits: 3 });
 }
+
+/** `81.3`, or `81,3`: always so many decimals, so that a column of them lines up. */
+export function decimalLabel(value: number, decimals = 1, locale?: string): string {
+  return value.toLocaleString(locale, {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: decimals,
+  });
+}

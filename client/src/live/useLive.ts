@@ -55,6 +55,7 @@ export function useLive(people: readonly string[], windowMs: number): Live {
   const [state, setState] = useState<StreamState>({ kind: "connecting" });
   const [version, grow] = useReducer((count: number) => count + 1, 0);
   const buffer = useRef(new LiveBuffer());
+  const bufferOf = useRef("");
   const priorities = useRef(new Map<string, Priorities>());
   const heardAt = useRef<number | null>(null);
   const who = people.join(" ");
@@ -64,8 +65,12 @@ export function useLive(people: readonly string[], windowMs: number): Live {
     const control = new AbortController();
     const { signal } = control;
     const asked = who.split(" ");
-    buffer.current = new LiveBuffer();
-    heardAt.current = null;
+    // Another window shows what there is of it until the rest has come.
+    if (bufferOf.current !== who) {
+      bufferOf.current = who;
+      buffer.current = new LiveBuffer();
+      heardAt.current = null;
+    }
     grow();
 
     /** Events wait meanwhile, so what they bring is put on top of what was read. */

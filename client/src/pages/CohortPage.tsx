@@ -10,6 +10,7 @@ import { RangePicker } from "../components/RangePicker";
 import { Sparkline } from "../components/Sparkline";
 import { TableScroll } from "../components/TableScroll";
 import { lineOf } from "../figures/line";
+import { decimalLabel } from "../figures/words";
 import { type Cohort, cohortFields, parseCohort } from "../state/cohort";
 import { resolveRange, type Span } from "../state/range";
 import { addressOf, goToSearch, onFollow, useSearch } from "../state/route";
@@ -134,7 +135,7 @@ function Line(props: {
           {member.user_id}
         </a>
       </th>
-      <td className="number">{member.avg.toFixed(1)}</td>
+      <td className="number">{decimalLabel(member.avg)}</td>
       <td className="number">
         {member.coverage.toLocaleString(undefined, { style: "percent", maximumFractionDigits: 1 })}
       </td>

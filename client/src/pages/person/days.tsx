@@ -7,7 +7,7 @@ import { ZoneBars } from "../../components/ZoneBars";
 import { type Day, minutesIn, restingFigures, zoneNames } from "../../figures/days";
 import { gapsOf } from "../../figures/gaps";
 import { bridgeOf } from "../../figures/line";
-import { durationLabel, minutesLabel } from "../../figures/words";
+import { decimalLabel, durationLabel, minutesLabel } from "../../figures/words";
 import type { ZoneRule } from "../../state/url";
 import { type Days, MOST_OWN_DAYS } from "../../state/useDays";
 import type { Page } from "../../state/usePage";
@@ -46,7 +46,7 @@ export function DaysCard({ days, zone }: { days: Days; zone: string }) {
         <>
           <dl className="figures">
             <Figure label="Resting, latest" value={figures.latest.toFixed(0)} unit="bpm" />
-            <Figure label="Average" value={figures.average.toFixed(1)} unit="bpm" />
+            <Figure label="Average" value={decimalLabel(figures.average)} unit="bpm" />
             <Figure label="Range" value={`${figures.low.toFixed(0)}–${figures.high.toFixed(0)}`} />
           </dl>
           <DayTable days={all} zone={zone} />

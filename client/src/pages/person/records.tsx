@@ -3,7 +3,7 @@ import type { Connection, Device, TopHour } from "../../api/types";
 import { dateLabel, stretchLabel } from "../../charts/labels";
 import { Answered, Card } from "../../components/Card";
 import { TableScroll } from "../../components/TableScroll";
-import { agoLabel } from "../../figures/words";
+import { agoLabel, decimalLabel } from "../../figures/words";
 import type { Span } from "../../state/range";
 import { instantText } from "../../state/url";
 import { useAnswer } from "../../state/useAnswer";
@@ -55,7 +55,7 @@ function HourList({ hours, zone }: { hours: TopHour[]; zone: string }) {
             <span className="bar" aria-hidden="true">
               <span style={{ width: `${(avg / highest) * 100}%` }} />
             </span>
-            <span className="number">{avg.toFixed(1)} bpm</span>
+            <span className="number">{decimalLabel(avg)} bpm</span>
           </li>
         );
       })}
