@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -128,7 +129,7 @@ class Feed:
             missed = self._place - place
             if not 0 <= missed <= len(self._commits):
                 return None
-            commits = [self._commits[-back] for back in range(missed, 0, -1)]
+            commits = list(islice(reversed(self._commits), missed))[::-1]
             news = News(self._place, {}, [])
         _tell(news, commits, people)
         return news

@@ -29,7 +29,7 @@ class StoreFollower:
     """Asks for every watched person how many readings there are and when the last one was, and tells the feed.
 
     Readings behind the last one known are told as such, anything else as a stretch to ask again. A reading that takes
-    the place of another and is not the last one goes unseen: neither number nor last time tells of it.
+    the place of another goes unseen: neither number nor last time tells of it.
     """
 
     def __init__(self, reader: Reader, feed: Feed, poll_s: float = POLL_S) -> None:
