@@ -1,4 +1,5 @@
 /** What is seen as CSV (RFC 4180): one row a point, times in UTC, numbers as the server gave them. */
+import type { Span } from "../state/range";
 import { instantText } from "../state/url";
 import type { Day } from "./days";
 
@@ -21,17 +22,20 @@ export interface Series {
   count: ArrayLike<number>;
 }
 
-export function seriesCsv(all: readonly Series[]): string {
+/** The points that lie in a span, or reach into it. */
+export function seriesCsv(all: readonly Series[], span: Span): string {
   const raw = all.every((series) => series.raw);
   const head = raw
     ? ["user_id", "timestamp", "value"]
     : ["user_id", "start", "end", "avg", "min", "max", "count"];
   const rows = all.flatMap(({ userId, from, to, value, low, high, count }) =>
-    Array.from(from, (start, i) => {
+    Array.from(from).flatMap((start, i) => {
+      const end = to[i] ?? start;
+      if (start >= span.end || Math.max(end, start + 1) <= span.start) return [];
       const at = instantText(start);
-      if (raw) return line([userId, at, value[i] ?? ""]);
+      if (raw) return [line([userId, at, value[i] ?? ""])];
       const figures = [value, low, high, count].map((column) => column[i] ?? "");
-      return line([userId, at, instantText(to[i] ?? start), ...figures]);
+      return [line([userId, at, instantText(end), ...figures])];
     }),
   );
   return `${[line(head), ...rows].join("\r\n")}\r\n`;

@@ -97,12 +97,16 @@ describe("gaps", () => {
 
 describe("CSV", () => {
   it("has a row a bucket, or a row a reading", () => {
-    expect(seriesCsv([series([1], [60.25])])).toBe(
+    expect(
+      seriesCsv([series([0, 1, 2], [50, 60.25, 70])], { start: MINUTE, end: 2 * MINUTE }),
+    ).toBe(
       "user_id,start,end,avg,min,max,count\r\n" +
         "ann,1970-01-01T00:01:00Z,1970-01-01T00:02:00Z,60.25,60.25,60.25,6\r\n",
     );
     const raw = { ...series([1], [60]), raw: true, userId: 'a"b' };
-    expect(seriesCsv([raw])).toBe('user_id,timestamp,value\r\n"a""b",1970-01-01T00:01:00Z,60\r\n');
+    expect(seriesCsv([raw], { start: 0, end: 2 * MINUTE })).toBe(
+      'user_id,timestamp,value\r\n"a""b",1970-01-01T00:01:00Z,60\r\n',
+    );
   });
 });
 

@@ -16,7 +16,7 @@ export function MetricPanel(props: ChartPanelProps & { view: View }) {
   const days = useDays(summary ? page : null, view.zones);
   const tracks = (series.picture?.tracks ?? []).filter((one) => people.includes(one.userId));
   const seen = summary ? days.people.some((one) => one.days.length > 0) : tracks.length > 0;
-  const csv = () => (summary ? daysCsv(days.people) : seriesCsv(tracks));
+  const csv = () => (summary ? daysCsv(days.people) : seriesCsv(tracks, asked));
   const resolution = summary ? "1 day" : intervalLabel(series.picture?.interval ?? "");
   const what = summary ? "Resting heart rate, bpm" : "Heart rate, bpm";
   const from = instantText(asked.start).slice(0, 10);
