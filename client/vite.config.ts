@@ -17,7 +17,11 @@ export default defineConfig({
   },
   server: {
     // The server refuses foreign Host and Origin headers, so the proxy speaks as a local page.
-    proxy: { "/v1": { target: DEV_API, changeOrigin: true, headers: { origin: DEV_API } } },
+    proxy: Object.fromEntries(
+      ["/v1", "/health", "/metrics"].map((path) => {
+        return [path, { target: DEV_API, changeOrigin: true, headers: { origin: DEV_API } }];
+      }),
+    ),
   },
   test: { environment: "node", include: ["src/**/*.test.ts"] },
 });

@@ -126,6 +126,17 @@ class Settings(BaseSettings):
     slow_query_ms: float = Field(
         1000, ge=0, le=3_600_000, description="A question to the store that takes so long is logged; 0 logs none."
     )
+    stream_subscribers: int = Field(
+        100, ge=0, le=10_000, description="Streams of new readings that may be open at once; beyond that 503."
+    )
+    stream_readings: int = Field(
+        200_000,
+        ge=1,
+        description="The newest readings that are kept for streams: who is further behind is dropped.",
+    )
+    stream_heartbeat_s: float = Field(
+        15.0, gt=0, le=3600, description="How often a stream without news says that it is still there, seconds."
+    )
     memory_limit: str = Field(
         "1GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB|KB|MB|GB|TB)$", description="Memory of the storage engine."
     )

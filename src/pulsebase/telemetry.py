@@ -82,6 +82,16 @@ INGEST_LAST_COMMIT_TIMESTAMP_SECONDS = Gauge(
     "When readings were last committed, seconds since 1970; 0 before the first.",
     registry=REGISTRY,
 )
+STREAM_SUBSCRIBERS = Gauge("pulsebase_stream_subscribers", "Streams of new readings that are open.", registry=REGISTRY)
+STREAM_EVENTS = Counter(
+    "pulsebase_stream_events", "Events sent on streams, by kind: hello, readings, dropped.", ["kind"], registry=REGISTRY
+)
+STREAM_DROPPED = Counter(
+    "pulsebase_stream_dropped",
+    "Streams ended because their clients were too slow: behind or stalled.",
+    ["reason"],
+    registry=REGISTRY,
+)
 STORE_QUERY_SECONDS = Histogram(
     "pulsebase_store_query_seconds",
     "Time of one question to the store.",

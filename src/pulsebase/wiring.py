@@ -17,13 +17,15 @@ from pulsebase.access.state import AccessState
 from pulsebase.api.app import Application, create_app, create_watch_app
 from pulsebase.api.patience import ConnectionLimits
 from pulsebase.api.services import BorderOptions, Installation
+from pulsebase.api.streams import StreamLimits, Streams
 from pulsebase.etl import Scheduler
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
-from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
+from pulsebase.ingest import Feed, IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.timerange import SECOND_US
+from pulsebase.query.follow import StoreFollower
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.settings import Settings
@@ -31,6 +33,7 @@ from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
 from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
+from pulsebase.stores.memory import MemoryStore
 from pulsebase.stores.metered import MeteredStore
 from pulsebase.stores.open import open_store, parse_store_url
 from pulsebase.stores.timescale.options import Policies, PoolOptions, TimescaleOptions
@@ -82,8 +85,13 @@ def build(
         embedded = opened if isinstance(opened, DuckdbStore) else None
         closing.callback(store.close)
         limits = IngestLimits(settings.queue_readings, settings.commit_readings)
-        ingestor = Ingestor(store, limits)
+        feed = Feed(settings.stream_readings)
+        # Where this process alone writes it knows every commit; else it has to ask the store for the others' as well.
+        writes_alone = isinstance(opened, DuckdbStore | MemoryStore)
+        ingestor = Ingestor(store, limits, feed if writes_alone else None)
         closing.callback(ingestor.close)
+        follower = None if writes_alone else closing.enter_context(contextlib.closing(StoreFollower(store, feed)))
+        listening = StreamLimits(settings.stream_subscribers, settings.stream_heartbeat_s)
         query_limits = QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s)
         series = SeriesService(store, query_limits)
         closing.callback(series.close)
@@ -114,6 +122,7 @@ def build(
             connections=syncing.connections,
             sync=syncing.sync,
             access=access,
+            streams=Streams(feed, store, listening, follower),
             embedded=embedded,
         )
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)

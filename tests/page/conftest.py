@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from tests.page.server import demo_server
+from tests.page.server import crowd_server, demo_server
 from tests.page.visit import Visit
+from tests.page.wire import Wire, wire_to
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 #: Root may start it, and it talks to nobody but the page's server.
@@ -57,15 +59,45 @@ def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield said
 
 
+@pytest.fixture(scope="package")
+def crowd(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with thousands of people; what a test pushes stays."""
+    with crowd_server(tmp_path_factory.mktemp("crowd")) as said:
+        yield said
+
+
 @pytest.fixture
 def visit(browser: Browser, address: str) -> Iterator[Opener]:
-    """Opens a path of the server in a window of its own. In the end, nobody may have complained."""
+    """Opens a path of the demo in a window of its own. In the end, nobody may have complained."""
+    yield from _opener(browser, address)
+
+
+@pytest.fixture
+def visit_crowd(browser: Browser, crowd: str) -> Iterator[Opener]:
+    """The same of the server with thousands of people."""
+    yield from _opener(browser, crowd)
+
+
+@pytest.fixture
+def wire(crowd: str) -> Iterator[Wire]:
+    """A way to the server with thousands of people that can be cut."""
+    with wire_to(crowd) as made:
+        yield made
+
+
+@pytest.fixture
+def visit_over_wire(browser: Browser, wire: Wire) -> Iterator[Opener]:
+    yield from _opener(browser, wire.address)
+
+
+def _opener(browser: Browser, address: str) -> Iterator[Opener]:
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []
 
-    def open_path(path: str, size: tuple[int, int] = DESKTOP) -> Visit:
+    def open_path(path: str, size: tuple[int, int] = DESKTOP, **options: Any) -> Visit:
         viewport = {"width": size[0], "height": size[1]}
-        context = browser.new_context(viewport=viewport, locale="en-GB", timezone_id="Europe/Berlin")  # type: ignore[arg-type]
+        given = {"viewport": viewport, "locale": "en-GB", "timezone_id": "Europe/Berlin"} | options
+        context = browser.new_context(**given)
         contexts.append(context)
         visits.append(Visit(context.new_page(), address))
         visits[-1].page.goto(address + path)

@@ -1,36 +1,97 @@
-"""A real demo server for the page's tests: its own process, store and port."""
+"""Real servers for the page's tests: their own processes, stores and ports."""
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 START_LIMIT_S = 60
 STOP_LIMIT_S = 15
-#: What the demo says once its two people are there.
+#: What the demo says once its two people are there, and a server once it answers.
 COMPLETE = "readings are complete"
+READY = "Pulsebase is at"
 #: So few that a test can ask for more people than the server gives at once.
 MAX_PEOPLE = 2
+#: As many as nobody wants to scroll through.
+CROWD = 3_000
+PULSEBASE = str(Path(sys.executable).parent / "pulsebase")
 
 
 @contextmanager
 def demo_server(folder: Path) -> Iterator[str]:
     """Run `pulsebase demo` over a few days; gives the address it said, without a path."""
+    limits = {"PULSEBASE_MAX_PEOPLE": str(MAX_PEOPLE)}
+    with _server(folder, ["demo", "--days", "3"], COMPLETE, _environment(folder) | limits) as address:
+        yield address
+
+
+@contextmanager
+def crowd_server(folder: Path) -> Iterator[str]:
+    """Run `pulsebase serve` with thousands of people, of whom nobody has readings yet."""
+    environment = _environment(folder)
+    people = folder / "people.csv"
+    with people.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "name", "gender", "age"])
+        rows.writerows([f"p{n:04}", f"Person {n:04}", ("female", "male")[n % 2], 20 + n % 60] for n in range(CROWD))
+    subprocess.run([PULSEBASE, "users", "import", str(people)], env=environment, check=True, capture_output=True)
+    with _server(folder, ["serve"], READY, environment) as address:
+        yield address
+
+
+def push(address: str, user_id: str, readings: Sequence[tuple[int, int]], device_id: str = "strap") -> None:
+    """Send a person's readings, as (milliseconds since 1970, beats); returns when they are acknowledged."""
+    for first in range(0, len(readings), 1_000):
+        part = readings[first : first + 1_000]
+        body = {
+            "readings": [
+                {"device_id": device_id, "user_id": user_id, "timestamp": zulu(at_ms), "heart_rate": beats}
+                for at_ms, beats in part
+            ]
+        }
+        assert _posted(f"{address}/v1/metrics/heart-rate/batch", body)["accepted"] == len(part)
+
+
+def zulu(instant_ms: int) -> str:
+    return datetime.fromtimestamp(instant_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def now_ms() -> int:
+    """The present second."""
+    return int(time.time()) * 1000
+
+
+def _posted(url: str, body: Mapping[str, Any]) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
+    return kept | {"PULSEBASE_STORE_URL": f"duckdb:///{folder / 'store.duckdb'}", "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def _server(folder: Path, command: Sequence[str], ready: str, environment: Mapping[str, str]) -> Iterator[str]:
     log = folder / "server.log"
-    command = [str(Path(sys.executable).parent / "pulsebase"), "demo", "--port", "0", "--days", "3"]
-    store = f"duckdb:///{folder / 'store.duckdb'}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
-    environment |= {"PULSEBASE_STORE_URL": store, "PULSEBASE_MAX_PEOPLE": str(MAX_PEOPLE), "PYTHONUNBUFFERED": "1"}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [PULSEBASE, *command, "--port", "0"], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
     try:
-        yield _address(process, log)
+        yield _address(process, log, ready)
     finally:
         process.terminate()
         try:
@@ -40,12 +101,12 @@ def demo_server(folder: Path) -> Iterator[str]:
             process.wait()
 
 
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+def _address(process: subprocess.Popen[bytes], log: Path, ready: str) -> str:
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         text = log.read_text(encoding="utf-8")
         said = re.search(r"http://[^/\s]+", text)
-        if said and COMPLETE in text:
+        if said and ready in text:
             return said.group()
         time.sleep(0.1)
     raise RuntimeError(f"The server did not come up:\n{log.read_text(encoding='utf-8')}")

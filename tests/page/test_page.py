@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-import urllib.request
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.page.conftest import Opener
-from tests.page.server import MAX_PEOPLE
+from tests.page.server import MAX_PEOPLE, push, zulu
 
 # One server and one browser are enough for all of these.
 
@@ -24,24 +22,10 @@ LINE_COLOURS = ("0072b2", "c04f00")
 MINUTE_MS = 60_000
 
 
-def zulu(instant_ms: int) -> str:
-    return datetime.fromtimestamp(instant_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def push_with_hole(address: str, user_id: str, start_ms: int) -> None:
     """Half an hour of readings, one each ten seconds, without the ten minutes in the middle."""
     seconds = [*range(0, 600, 10), *range(1200, 1800, 10)]
-    readings = [
-        {"device_id": "strap", "user_id": user_id, "timestamp": zulu(start_ms + 1000 * second), "heart_rate": 70}
-        for second in seconds
-    ]
-    request = urllib.request.Request(
-        f"{address}/v1/metrics/heart-rate/batch",
-        json.dumps({"readings": readings}).encode(),
-        {"content-type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert json.load(answer)["accepted"] == len(readings)
+    push(address, user_id, [(start_ms + 1000 * second, 70) for second in seconds])
 
 
 def test_two_people_are_listed_and_drawn(visit: Opener) -> None:

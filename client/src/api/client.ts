@@ -22,18 +22,33 @@ async function problemOf(response: Response): Promise<Problem> {
   }
 }
 
-/** Reads one path of the API. Every request can be cancelled, so the signal is not optional. */
+/** Any answer of the server that is not an error. Every request can be cancelled, so the signal is not optional. */
+export async function request(
+  address: string,
+  signal: AbortSignal,
+  headers: Record<string, string>,
+): Promise<Response> {
+  const response = await fetch(address, { signal, headers: { ...headers, ...authorization() } });
+  if (response.status === 401) keyRefused();
+  if (!response.ok) throw new ApiError(response.status, await problemOf(response));
+  return response;
+}
+
+/** `/v1/users/{user_id}` with its braces filled in. */
+export function filledPath(path: string, inPath: Record<string, string>): string {
+  return path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(inPath[name] ?? ""));
+}
+
+/** Reads one path of the API; `inPath` says what stands for `{…}` in it. */
 export async function get<P extends GetPath>(
   path: P,
   query: QueryOf<P>,
   signal: AbortSignal,
+  inPath: Record<string, string> = {},
 ): Promise<AnswerOf<P>> {
   const search = queryString(query as Record<string, QueryValue>);
-  const response = await fetch(search ? `${path}?${search}` : path, {
-    signal,
-    headers: { accept: "application/json", ...authorization() },
-  });
-  if (response.status === 401) keyRefused();
-  if (!response.ok) throw new ApiError(response.status, await problemOf(response));
+  const filled = filledPath(path, inPath);
+  const address = search ? `${filled}?${search}` : filled;
+  const response = await request(address, signal, { accept: "application/json" });
   return (await response.json()) as AnswerOf<P>;
 }

@@ -12,7 +12,9 @@ export type GetPath = {
 export type QueryOf<P extends GetPath> = paths[P]["get"] extends {
   parameters: { query?: infer Q };
 }
-  ? NonNullable<Q>
+  ? [NonNullable<Q>] extends [never]
+    ? Record<string, never>
+    : NonNullable<Q>
   : never;
 
 export type AnswerOf<P extends GetPath> = paths[P]["get"] extends {
@@ -25,6 +27,14 @@ export type UserList = AnswerOf<"/v1/users">;
 export type User = UserList["data"][number];
 export type MultiSeries = AnswerOf<"/v1/multi-user/timeseries">;
 export type UserSeries = MultiSeries["series"][number];
+export type CohortMember = Exclude<AnswerOf<"/v1/cohorts/heart-rate">["data"][number], string>;
+export type TopHour = Exclude<
+  AnswerOf<"/v1/users/{user_id}/heart-rate/top-hours">["data"][number],
+  number
+>;
+export type Connection = AnswerOf<"/v1/users/{user_id}/sources">["data"][number];
+export type Device = AnswerOf<"/v1/users/{user_id}/devices">["data"][number];
+export type Run = AnswerOf<"/v1/etl/runs">["data"][number];
 
 /** The columns of one series, whatever its resolution. */
 export interface Columns {

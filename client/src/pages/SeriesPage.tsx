@@ -1,27 +1,12 @@
 import { useMemo, useState } from "react";
 import { DARK_THEME, LIGHT_THEME, lineColour } from "../charts/palette";
-import { Icon } from "../components/Icon";
 import { PeoplePicker } from "../components/PeoplePicker";
 import { RangePicker } from "../components/RangePicker";
 import { useMedia } from "../state/useMedia";
 import { usePage } from "../state/usePage";
 import { useDirectory } from "../state/usePeople";
 import { goTo, useView } from "../state/useView";
-import { ChartPanel } from "./ChartPanel";
-
-function Header() {
-  return (
-    <header className="header">
-      <a className="wordmark" href="/app/">
-        <Icon name="pulse" size={24} />
-        Pulsebase
-      </a>
-      <nav aria-label="Elsewhere">
-        <a href="/docs">API</a>
-      </nav>
-    </header>
-  );
-}
+import { MetricPanel } from "./MetricPanel";
 
 function toggled(people: readonly string[], id: string): string[] {
   return people.includes(id) ? people.filter((one) => one !== id) : [...people, id];
@@ -55,46 +40,44 @@ export function SeriesPage() {
     />
   );
   return (
-    <>
-      <Header />
-      <div className="layout">
-        <aside className="side" aria-label="People">
-          {wide ? (
-            <>
-              <h2 className="side-title">People</h2>
-              {picker}
-            </>
-          ) : (
-            <details className="fold" open={view.people?.length === 0}>
-              <summary>
-                <span className="side-title">People</span>
-                <span className="faint fold-note">
-                  {people.map(nameOf).join(", ") || "nobody chosen"}
-                </span>
-              </summary>
-              {picker}
-            </details>
-          )}
-        </aside>
-        <main className="main">
-          <h1 className="visually-hidden">Heart rate</h1>
-          <RangePicker
-            choice={page.choice}
-            span={page.asked}
-            zone={zone}
-            folded={!wide}
-            onPreset={(preset) => goTo({ range: { kind: "preset", preset } })}
-            onSpan={(span) => goTo({ range: { kind: "span", span } })}
-          />
-          <ChartPanel
-            page={page}
-            theme={theme}
-            colourOf={colourOf}
-            onRemove={onToggle}
-            onWidth={setWidth}
-          />
-        </main>
-      </div>
-    </>
+    <div className="layout">
+      <aside className="side" aria-label="People">
+        {wide ? (
+          <>
+            <h2 className="side-title">People</h2>
+            {picker}
+          </>
+        ) : (
+          <details className="fold" open={view.people?.length === 0}>
+            <summary>
+              <span className="side-title">People</span>
+              <span className="faint fold-note">
+                {people.map(nameOf).join(", ") || "nobody chosen"}
+              </span>
+            </summary>
+            {picker}
+          </details>
+        )}
+      </aside>
+      <main className="main">
+        <h1 className="visually-hidden">Heart rate</h1>
+        <RangePicker
+          choice={page.choice}
+          span={page.asked}
+          zone={zone}
+          folded={!wide}
+          onPreset={(preset) => goTo({ range: { kind: "preset", preset } })}
+          onSpan={(span) => goTo({ range: { kind: "span", span } })}
+        />
+        <MetricPanel
+          page={page}
+          view={view}
+          theme={theme}
+          colourOf={colourOf}
+          onRemove={onToggle}
+          onWidth={setWidth}
+        />
+      </main>
+    </div>
   );
 }

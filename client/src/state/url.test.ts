@@ -1,17 +1,25 @@
 import { describe, expect, it } from "vitest";
-import { formatView, MAX_PEOPLE, parseView, type View } from "./url";
+import { formatView, INTRADAY, MAX_PEOPLE, parseView, SUMMARY, type View } from "./url";
 
 const at = (text: string) => Date.parse(text);
-const nothing: View = { people: null, range: null, zone: null };
+const nothing: View = {
+  people: null,
+  range: null,
+  zone: null,
+  metric: INTRADAY,
+  zones: null,
+};
 
 describe("the address", () => {
   const views: [string, View][] = [
     ["nothing chosen yet", nothing],
     ["nobody chosen", { ...nothing, people: [] }],
-    ["a preset", { people: ["alice", "bob"], range: { kind: "preset", preset: "7d" }, zone: null }],
+    ["a preset", { ...nothing, people: ["alice"], range: { kind: "preset", preset: "7d" } }],
+    ["days and zones", { ...nothing, people: ["alice"], metric: SUMMARY, zones: "karvonen" }],
     [
       "a span and a zone",
       {
+        ...nothing,
         people: ["a.b_c:d@e+f-g"],
         range: {
           kind: "span",
@@ -30,7 +38,9 @@ describe("the address", () => {
       kind: "span",
       span: { start: at("2026-11-21T10:00:00Z"), end: at("2026-11-21T11:00:00Z") },
     } as const;
-    expect(formatView({ people: ["alice", "x@y:z"], range, zone: "Europe/Berlin" })).toBe(
+    expect(
+      formatView({ ...nothing, people: ["alice", "x@y:z"], range, zone: "Europe/Berlin" }),
+    ).toBe(
       "?people=alice&people=x@y:z&start=2026-11-21T10:00:00Z&end=2026-11-21T11:00:00Z&tz=Europe/Berlin",
     );
     expect(formatView(nothing)).toBe("");

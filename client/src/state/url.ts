@@ -2,6 +2,8 @@
  * What the page shows, as its address says it:
  *   ?people=a&people=b&range=24h      or   &start=2026-11-21T10:00:00Z&end=2026-11-21T11:00:00Z
  *   &tz=Europe/Berlin                 only when it is not the reader's own zone
+ *   &metric=activities_heart_summary  days instead of readings
+ *   &zones=age                        minutes in zones worked out from the readings
  * `people=` alone means that nobody is chosen; without it the page proposes somebody.
  */
 import { isPresetId, type RangeChoice } from "./range";
@@ -14,7 +16,14 @@ export interface View {
   people: string[] | null;
   range: RangeChoice | null;
   zone: string | null;
+  metric: Metric;
+  zones: ZoneRule | null;
 }
+
+export const INTRADAY = "activities_heart_intraday";
+export const SUMMARY = "activities_heart_summary";
+export type Metric = typeof INTRADAY | typeof SUMMARY;
+export type ZoneRule = "age" | "karvonen";
 
 /** Years of more than four digits fit neither the server nor the fields of the form. */
 const LATEST = Date.parse("9999-12-31T00:00:00Z");
@@ -38,10 +47,13 @@ function parseRange(params: URLSearchParams): RangeChoice | null {
 export function parseView(search: string): View {
   const params = new URLSearchParams(search);
   const zone = params.get("tz");
+  const zones = params.get("zones");
   return {
     people: parsePeople(params),
     range: parseRange(params),
     zone: zone !== null && isZone(zone) ? zone : null,
+    metric: params.get("metric") === SUMMARY ? SUMMARY : INTRADAY,
+    zones: zones === "age" || zones === "karvonen" ? zones : null,
   };
 }
 
@@ -60,6 +72,8 @@ export function formatView(view: View): string {
     params.set("end", instantText(view.range.span.end));
   }
   if (view.zone !== null) params.set("tz", view.zone);
+  if (view.metric !== INTRADAY) params.set("metric", view.metric);
+  if (view.zones !== null) params.set("zones", view.zones);
   // These three may stand in a query as they are; addresses are read by people too.
   const text = params.toString();
   const plain = text.replaceAll("%3A", ":").replaceAll("%2F", "/").replaceAll("%40", "@");

@@ -1,5 +1,6 @@
 /** What the series page knows, put together from the address, the people and the answers. */
 import { useEffect, useMemo, useRef } from "react";
+import type { User } from "../api/types";
 import { maxPointsFor } from "../charts/density";
 import { assignSlots } from "../charts/palette";
 import {
@@ -10,14 +11,13 @@ import {
   resolveRange,
   type Span,
 } from "./range";
-import type { View } from "./url";
+import { INTRADAY, type View } from "./url";
 import { useClock } from "./useClock";
 import { type Directory, useRecords } from "./usePeople";
 import { type Question, type SeriesState, useSeries } from "./useSeries";
 import { goTo } from "./useView";
 import { browserZone } from "./zone";
 
-/** With no more people than this, an address that names none shows them all. */
 const FEW_PEOPLE = 4;
 const NOBODY: readonly string[] = [];
 
@@ -25,6 +25,10 @@ export interface Page {
   people: readonly string[];
   slots: ReadonlyMap<string, number>;
   nameOf: (userId: string) => string;
+  /** What the server says of a person; null while it is not known, and for whom it does not know. */
+  recordOf: (userId: string) => User | null;
+  /** Whether the records of all chosen people are there. */
+  known: boolean;
   choice: RangeChoice | null;
   zone: string;
   now: number;
@@ -34,21 +38,31 @@ export interface Page {
   drawn: Span;
   /** From the first to the last reading of the chosen people. */
   extent: Span | null;
+  /** Whether the range of chosen people is settled, so that it can be asked for. */
+  answerable: boolean;
   series: SeriesState;
 }
 
 /** An address that leaves people or range open is completed, without a step in the history. */
-function useCompletion(view: View, directory: Directory, extent: Span | null, known: boolean) {
+function useCompletion(
+  view: View,
+  directory: Directory,
+  extent: Span | null,
+  known: boolean,
+  few: number,
+) {
   const { answered, users, hasMore } = directory;
   useEffect(() => {
     if (view.people === null) {
       if (answered !== "") return;
-      const few = !hasMore && users.length <= FEW_PEOPLE;
-      goTo({ people: few ? users.map((user) => user.user_id) : [] }, "replace");
+      // Where one is wanted, the first is as good as any.
+      const all = few === 1 || (!hasMore && users.length <= few);
+      const proposed = all ? users.slice(0, few) : [];
+      goTo({ people: proposed.map((user) => user.user_id) }, "replace");
     } else if (view.range === null && known) {
       goTo({ range: defaultRange(extent, Date.now()) }, "replace");
     }
-  }, [view.people, view.range, answered, users, hasMore, extent, known]);
+  }, [view.people, view.range, answered, users, hasMore, extent, known, few]);
 }
 
 function useSlots(people: readonly string[]): ReadonlyMap<string, number> {
@@ -59,7 +73,8 @@ function useSlots(people: readonly string[]): ReadonlyMap<string, number> {
   }, [people]);
 }
 
-export function usePage(view: View, directory: Directory, width: number): Page {
+/** `few`: with no more people than this, an address that names none shows them all. */
+export function usePage(view: View, directory: Directory, width: number, few = FEW_PEOPLE): Page {
   const people = view.people ?? NOBODY;
   const choice = view.range;
   const zone = view.zone ?? browserZone();
@@ -70,7 +85,7 @@ export function usePage(view: View, directory: Directory, width: number): Page {
   const extent = useMemo(() => {
     return extentOf(people.flatMap((id) => records.get(id) ?? []));
   }, [people, records]);
-  useCompletion(view, directory, extent, known);
+  useCompletion(view, directory, extent, known, few);
 
   const now = useClock(choice);
   const wanted = resolveRange(choice ?? { kind: "preset", preset: "24h" }, now, extent, zone);
@@ -79,7 +94,8 @@ export function usePage(view: View, directory: Directory, width: number): Page {
 
   const maxPoints = maxPointsFor(width, end - start);
   const needsExtent = choice?.kind === "preset" && choice.preset === "all";
-  const ready = choice !== null && people.length > 0 && width > 0 && (known || !needsExtent);
+  const answerable = choice !== null && people.length > 0 && (known || !needsExtent);
+  const ready = answerable && width > 0 && view.metric === INTRADAY;
   const question = useMemo<Question | null>(() => {
     return ready ? { people, span: asked, zone, maxPoints } : null;
   }, [ready, people, asked, zone, maxPoints]);
@@ -91,5 +107,7 @@ export function usePage(view: View, directory: Directory, width: number): Page {
     return failed && former ? former : pictureSpan(asked, former);
   }, [failed, asked, former]);
   const nameOf = (id: string) => records.get(id)?.name ?? id;
-  return { people, slots, nameOf, choice, zone, now, asked, drawn, extent, series };
+  const recordOf = (id: string) => records.get(id) ?? null;
+  const base = { people, slots, nameOf, recordOf, known, choice, zone, now };
+  return { ...base, asked, drawn, extent, answerable, series };
 }

@@ -28,8 +28,8 @@ function listUsers(query: string, cursor: string | null, signal: AbortSignal): P
   return get("/v1/users", { ...search, limit: PAGE_SIZE }, signal);
 }
 
-/** The people that a search finds, a page at a time. */
-export function useDirectory(query: string): Directory {
+/** The people that a search finds, a page at a time; nobody is asked for while it is not `wanted`. */
+export function useDirectory(query: string, wanted = true): Directory {
   const [listing, setListing] = useState<Listing>({ query: null, users: [], cursor: null });
   const [error, setError] = useState<unknown>(null);
   const [attempt, setAttempt] = useState(0);
@@ -37,6 +37,7 @@ export function useDirectory(query: string): Directory {
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: `attempt` asks the same once more.
   useEffect(() => {
+    if (!wanted) return;
     const control = new AbortController();
     const fetchFirst = () =>
       listUsers(query, null, control.signal)
@@ -53,7 +54,7 @@ export function useDirectory(query: string): Directory {
       control.abort();
       more.current?.abort();
     };
-  }, [query, attempt]);
+  }, [query, attempt, wanted]);
 
   const { cursor } = listing;
   const loadMore = useCallback(() => {
@@ -82,8 +83,11 @@ export function useDirectory(query: string): Directory {
 type Records = ReadonlyMap<string, User | null>;
 
 async function findUser(id: string, signal: AbortSignal): Promise<[string, User | null]> {
-  const found = await listUsers(id, null, signal);
-  return [id, found.data.find((user) => user.user_id === id) ?? null];
+  try {
+    return [id, await get("/v1/users/{user_id}", {}, signal, { user_id: id })];
+  } catch {
+    return [id, null];
+  }
 }
 
 /** The records of chosen people, also of those not listed; null for whom the server cannot find. */
@@ -108,11 +112,9 @@ export function useRecords(ids: readonly string[], listed: readonly User[]): Rec
     if (!lacking) return;
     const control = new AbortController();
     const sought = lacking.split(" ");
-    Promise.all(sought.map((id) => findUser(id, control.signal)))
-      .catch(() => sought.map((id): [string, null] => [id, null]))
-      .then((found) => {
-        if (!control.signal.aborted) setKept((former) => new Map([...former, ...found]));
-      });
+    Promise.all(sought.map((id) => findUser(id, control.signal))).then((found) => {
+      if (!control.signal.aborted) setKept((former) => new Map([...former, ...found]));
+    });
     return () => control.abort();
   }, [lacking]);
 

@@ -53,6 +53,11 @@ class KeyRing:
                 found[key_hash] = key_hash, principal
         self._by_hash, self._changes = found, changes
 
+    def has(self, number: int, now_us: int) -> bool:
+        """Whether the key of this number is in use."""
+        kept = [principal for _, principal in self._by_hash.values() if principal.number == number]
+        return any(each.expires_us is None or now_us < each.expires_us for each in kept)
+
     def principal(self, key: bytes, now_us: int) -> Principal | None:
         """Who this key stands for now; None if it opens nothing."""
         shown = hash_of(key)
@@ -78,6 +83,7 @@ class Access:
     ) -> None:
         self.state, self.enforced = state, enforced
         self.ring = KeyRing(state)
+        self._now_us = now_us
         self.trail = Trail(state, kept_days, known, now_us)
         self.keys = Buckets("key", Rate(limits.key_per_s * _BURST_S, limits.key_per_s))
         self.addresses = Buckets("address", Rate(limits.address_per_s * _BURST_S, limits.address_per_s))
@@ -88,6 +94,10 @@ class Access:
     def works(self) -> bool:
         """Whether the trail is written and changed keys are noticed."""
         return self._thread.alive
+
+    def still_takes(self, principal: Principal) -> bool:
+        """Whether what this caller came in with is still good, for answers that last."""
+        return principal.number <= 0 or self.ring.has(principal.number, self._now_us())
 
     def close(self) -> None:
         """Write what was noted and let go of the file."""

@@ -29,6 +29,7 @@ from pulsebase.api.routes import (
     series,
     service,
     sources,
+    stream,
     users,
 )
 from pulsebase.api.schemas.service import Problem
@@ -63,6 +64,7 @@ def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         readings.router(services, doors),
         bulk.router(services),
         series.router(services),
+        stream.router(services),
         users.router(services, people),
         devices.router(services, people),
         cohorts.router(services),
@@ -80,6 +82,7 @@ def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     app.include_router(sources.admin_router(services), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)
+    app.state.streams = built.streams
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(Guard, options=services.options, access=built.access, shortcuts=_shortcuts(doors))
     return app

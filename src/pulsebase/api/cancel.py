@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
+from starlette.types import Receive
 
 from pulsebase.stores.contract import Cancellation
 
@@ -15,7 +16,7 @@ async def while_connected(request: Request, answer: Callable[[Cancellation], Res
     """The answer, worked out in a thread; the work is cancelled if the client goes away meanwhile."""
     cancellation = Cancellation()
     working = asyncio.ensure_future(run_in_threadpool(answer, cancellation))
-    leaving = asyncio.ensure_future(_gone(request))
+    leaving = asyncio.ensure_future(gone(request.receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -26,6 +27,7 @@ async def while_connected(request: Request, answer: Callable[[Cancellation], Res
         leaving.cancel()
 
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def gone(receive: Receive) -> None:
+    """Returns when the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
         pass

@@ -134,7 +134,8 @@ class Guard:
             method, elapsed_s = _method(scope), perf_counter() - started
             route = shortcut.route if shortcut else getattr(scope.get("route"), "path", "unmatched")
             telemetry.HTTP_REQUESTS.labels(method, route, str(visit.status or 500)).inc()
-            telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(elapsed_s)
+            if "pulsebase.lasting" not in scope:  # how long somebody listens says nothing of how quick answers are
+                telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(elapsed_s)
             _log(method, route, visit.status or 500, elapsed_s)
             if visit.caller is not None and self._gate.closed and need_of(method, route) not in ("open", None):
                 self._access.trail.note(visit.caller, method, route, visit.status or 500)

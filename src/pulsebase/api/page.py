@@ -20,13 +20,15 @@ _DOCUMENTS_POLICY = (
     "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 )
 _YEAR_S = 31_536_000
+#: What the page itself goes to without asking for a file. `client/src/state/route.ts` has the same list.
+_OWN_PATHS = frozenset({"person", "cohort", "live", "system"})
 
 
 class _Page(StaticFiles):
     """Hashed assets are kept by the browser for good, the rest is asked for again."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
+        response = await super().get_response("index.html" if path in _OWN_PATHS else path, scope)
         lasting = path.startswith("assets/") and response.status_code in (200, 304)
         response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable" if lasting else "no-cache"
         response.headers["Content-Security-Policy"] = _POLICY

@@ -23,6 +23,7 @@ from pulsebase.access.caller import caller
 from pulsebase.access.service import Access
 from pulsebase.access.state import Deed, DeedFilter
 from pulsebase.access.trail import Trail
+from pulsebase.api.streams import EventStream, Streams
 from pulsebase.etl.connections import Begun, Connections
 from pulsebase.etl.extract.parts import FileOwner
 from pulsebase.etl.import_jobs import ImportJobs, ImportReport
@@ -31,6 +32,7 @@ from pulsebase.etl.sync import Synchronizer
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules
 from pulsebase.ingest.candidates import Decoded
 from pulsebase.ingest.committer import Outcome
+from pulsebase.ingest.feed import ALL_TIME, Changed
 from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
@@ -409,6 +411,27 @@ class ReachedTrail:
         if wanted.user_id is not None:
             return self.trail.deeds(wanted) if asking.reaches(wanted.user_id) else ()
         return self.trail.deeds(replace(wanted, people=asking.ask_everybody()))
+
+
+class ReachedStreams:
+    """What is committed to people in the caller's reach, as it is committed. A stream ends when its key does."""
+
+    def __init__(self, inner: Streams, access: Access) -> None:
+        self._inner, self._access = inner, access
+
+    def tell_changed(self, user_id: str) -> None:
+        """Tell who listens that what they have of a person has to be asked for again."""
+        caller().require([user_id])
+        self._inner.feed.publish_change(Changed(user_id, ALL_TIME))
+
+    def open(self, user_ids: Sequence[str], last_event_id: str | None) -> EventStream:
+        """The answer that tells it. People out of reach are unknown, and stay so."""
+        asking = caller()
+        reached = [user_id for user_id in user_ids if asking.reaches(user_id)]
+        unknown = set(user_ids).difference(reached)
+        return EventStream(
+            self._inner, reached, last_event_id, unknown, lambda: self._access.still_takes(asking.principal)
+        )
 
 
 def rules_for(people: frozenset[str] | None, rules: ReadingRules) -> ReadingRules:

@@ -33,6 +33,7 @@ NEEDS: Mapping[str, Need] = {
     "GET /metrics/heart-rate": "read",
     "GET /timeseries": "read",
     "GET /multi-user/timeseries": "read",
+    "GET /stream": "read",
     "GET /cohorts/heart-rate": "read",
     "GET /users": "read",
     "GET /users/{user_id}": "read",

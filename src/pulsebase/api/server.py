@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from pulsebase.api.patience import ConnectionLimits, protocol_within
@@ -93,6 +94,19 @@ def settled_interpreter() -> Iterator[None]:
         sys.setswitchinterval(interval_s)
 
 
+class _Server(uvicorn.Server):
+    """Ends the streams first when it stops: they would last as long as their clients."""
+
+    def __init__(self, config: uvicorn.Config, app: ASGIApp) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if isinstance(self._app, FastAPI) and hasattr(self._app.state, "streams"):
+            self._app.state.streams.close()
+        await super().shutdown(sockets)
+
+
 def make_server(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Server:
     """A server that logs nothing by itself, waits for no client for ever, and ends open requests gracefully."""
     config = uvicorn.Config(
@@ -107,7 +121,7 @@ def make_server(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Server:
         forwarded_allow_ips=list(limits.trusted_proxies),
         ws="none",
     )
-    return uvicorn.Server(config)
+    return _Server(config, app)
 
 
 @contextlib.contextmanager

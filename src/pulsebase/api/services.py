@@ -14,6 +14,7 @@ from pulsebase.api.reach import (
     ReachedImports,
     ReachedIngestor,
     ReachedStore,
+    ReachedStreams,
     ReachedSync,
     ReachedTrail,
     rules_for,
@@ -26,6 +27,7 @@ from pulsebase.query.cohorts import CohortService
 from pulsebase.query.series import SeriesService
 
 if TYPE_CHECKING:
+    from pulsebase.api.streams import Streams
     from pulsebase.stores.contract import Embedded, Store
 
 
@@ -70,6 +72,7 @@ class Installation:
     connections: Connections
     sync: Synchronizer
     access: Access
+    streams: Streams
     embedded: Embedded | None = None
 
 
@@ -88,6 +91,7 @@ class Services:
         self.connections = ReachedConnections(built.connections)
         self.sync = ReachedSync(built.sync)
         self.trail = ReachedTrail(built.access.trail)
+        self.streams = ReachedStreams(built.streams, built.access)
         self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
         self._access = built.access
         self._rules = built.rules

@@ -15,6 +15,7 @@ from typing import Any
 
 from pulsebase import telemetry, tracing
 from pulsebase.ingest.candidates import Candidates, Decoded
+from pulsebase.ingest.feed import ALL_TIME, Changed, Feed
 from pulsebase.ingest.validate import ReadingRules, validate
 from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
@@ -69,6 +70,7 @@ class _Command:
     """Anything else that must keep its place between the writes before and after it."""
 
     run: Callable[[], int]
+    change: Changed
     done: Future[int]
 
 
@@ -77,11 +79,13 @@ class Ingestor:
 
     Every method may be called from any thread. An acknowledgement (the future's result) comes after the commit of its
     own
-    batch; a failed commit fails every batch in it, and nothing of them was kept.
+    batch; a failed commit fails every batch in it, and nothing of them was kept. After the acknowledgement the `feed`
+    is told of it, if there is one.
     """
 
-    def __init__(self, writer: Writer, limits: IngestLimits | None = None) -> None:
+    def __init__(self, writer: Writer, limits: IngestLimits | None = None, feed: Feed | None = None) -> None:
         self._writer = writer
+        self._feed = feed
         self._limits = limits or IngestLimits()
         telemetry.INGEST_QUEUE_LIMIT_READINGS.set(self._limits.queue_readings)
         self._queue: deque[_Write | _Offer | _Command] = deque()
@@ -120,11 +124,13 @@ class Ingestor:
 
     def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
         """Queue a deletion behind the writes before it; the result is how many readings went."""
-        return self._command(lambda: self._writer.delete(user_id, interval, device_id))
+        change = Changed(user_id, interval)
+        return self._command(lambda: self._writer.delete(user_id, interval, device_id), change)
 
     def submit_delete_origin(self, origin: int, most: int) -> Future[int]:
         """Queue a step of `Writer.delete_origin` behind the writes before it; the result is how many readings went."""
-        return self._command(lambda: self._writer.delete_origin(origin, most))
+        change = Changed(None, ALL_TIME)
+        return self._command(lambda: self._writer.delete_origin(origin, most), change)
 
     def register_origin(self, kind: str, name: str) -> int:
         """See `Writer.register_origin`; does not wait for the writes in the queue, nor they for it."""
@@ -156,12 +162,12 @@ class Ingestor:
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
             self._changed.notify()
 
-    def _command(self, run: Callable[[], int]) -> Future[int]:
+    def _command(self, run: Callable[[], int], change: Changed) -> Future[int]:
         done: Future[int] = _future()
         with self._changed:
             self._refuse_when_closing()
             self._refuse_when_full(1)
-            self._queue.append(_Command(run, done))
+            self._queue.append(_Command(run, change, done))
             self._queued_readings += 1
             self._changed.notify()
         return done
@@ -185,7 +191,7 @@ class Ingestor:
                     return
                 turn = self._next_turn()
             if isinstance(turn, _Command):
-                _settle(turn.done, turn.run)
+                self._execute(turn)
             else:
                 self._commit(turn)
 
@@ -206,6 +212,18 @@ class Ingestor:
             turn.append(item)
             size += len(item.readings)
         return turn
+
+    def _execute(self, command: _Command) -> None:
+        try:
+            done = command.run()
+        except Exception as error:
+            if not isinstance(error, PulsebaseError):
+                logger.exception("a command failed")
+            command.done.set_exception(error)
+            return
+        command.done.set_result(done)
+        if self._feed and done:
+            self._feed.publish_change(command.change)
 
     def _commit(self, turn: Sequence[_Write | _Offer]) -> None:
         started = perf_counter()
@@ -241,6 +259,8 @@ class Ingestor:
                 item.done.set_result(outcome)  # type: ignore[arg-type] # None for writes, an outcome for offers
             else:
                 item.done.set_exception(failure)
+        if self._feed and batches and failure is None:
+            self._feed.publish(batches)
 
 
 def _runs(turn: Sequence[_Write | _Offer]) -> Iterator[_Write | list[_Offer]]:
@@ -275,12 +295,3 @@ def _future() -> Future[Any]:
     done: Future[Any] = Future()
     done.set_running_or_notify_cancel()
     return done
-
-
-def _settle(done: Future[int], run: Callable[[], int]) -> None:
-    try:
-        done.set_result(run())
-    except Exception as error:
-        if not isinstance(error, PulsebaseError):
-            logger.exception("a command failed")
-        done.set_exception(error)

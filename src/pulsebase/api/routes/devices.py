@@ -44,12 +44,14 @@ def router(services: Services, people: People) -> APIRouter:
         require_json(request)
         fields = decode_object(await read_body(request, services.options.body_limit_bytes))
         device = await run_in_threadpool(people.set_priority, user_id, device_id, fields)
+        services.streams.tell_changed(user_id)
         return Response(msgspec.json.encode(_entry(device)), media_type=JSON)
 
     @routes.delete("/{device_id}/priority", response_model=RemovedPriorities)
     def remove_priorities(user_id: Id, device_id: Id, _: Nothing) -> Response:
         """Take the person's own settings for the device back, all of them: the default holds at all times."""
         removed = people.remove_priorities(user_id, device_id)
+        services.streams.tell_changed(user_id)
         return Response(msgspec.json.encode({"removed_entries": removed}), media_type=JSON)
 
     return routes

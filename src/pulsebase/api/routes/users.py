@@ -79,6 +79,7 @@ def router(services: Services, people: People) -> APIRouter:
     def remove_user(user_id: UserId, _: Nothing) -> Response:
         """Remove the person with their connections, readings, priorities and summaries."""
         deleted = people.remove(user_id)
+        services.streams.tell_changed(user_id)
         telemetry.INGEST_DELETED.inc(deleted)
         return Response(msgspec.json.encode({"deleted_readings": deleted}), media_type=JSON)
 

@@ -51,6 +51,12 @@ class MultiSeriesParameters(_SeriesParameters):
     cursor: Identifier | None = None
 
 
+class StreamParameters(Parameters):
+    """`GET /stream`."""
+
+    user_ids: list[Identifier] = Field(min_length=1, description="Repeat for several people.")
+
+
 class SeriesColumns(BaseModel):
     """Columns of equal length. Buckets have `avg` to `minutes`; raw has `value`, `device_id`, `confidence`."""
 

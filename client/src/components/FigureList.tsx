@@ -1,0 +1,49 @@
+import { beats } from "../charts/labels";
+import { Icon } from "./Icon";
+
+export interface PersonFigure {
+  id: string;
+  name: string;
+  colour: string;
+  value: number | null;
+  /** What stands behind the value, or in its place. */
+  note: string;
+  faded?: boolean;
+}
+
+/** Who is on a plain chart, in which colour, with one figure each. */
+export function FigureList(props: {
+  figures: readonly PersonFigure[];
+  onRemove: (id: string) => void;
+}) {
+  return (
+    <ul className="live-figures">
+      {props.figures.map(({ id, name, colour, value, note, faded }) => (
+        <li key={id} className="live-figure" data-faded={faded ?? false}>
+          <span className="legend-swatch" style={{ background: colour }} />
+          <div>
+            <span className="live-name">{name}</span>
+            <p>
+              {value !== null && (
+                <>
+                  <span className="live-value">{beats(value)}</span>{" "}
+                  <span className="faint">bpm</span>{" "}
+                </>
+              )}
+              <span className="faint">{note}</span>
+            </p>
+          </div>
+          <button
+            type="button"
+            className="icon-button icon-button-small"
+            aria-label={`Remove ${name} from the chart`}
+            title="Remove from the chart"
+            onClick={() => props.onRemove(id)}
+          >
+            <Icon name="close" size={14} />
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}

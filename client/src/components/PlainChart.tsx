@@ -1,0 +1,192 @@
+import { type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
+import { tickLabels } from "../charts/labels";
+import type { ChartTheme } from "../charts/palette";
+import { timeTicks, valueTicks } from "../figures/axis";
+import { breaksAfter, heightOf, type Line, piecesOf, pointAt, xOf } from "../figures/line";
+import type { Span } from "../state/range";
+
+export interface PlainChartProps {
+  lines: readonly Line[];
+  colourOf: (userId: string) => string;
+  span: Span;
+  zone: string;
+  theme: ChartTheme;
+  /** What the picture shows, for those who cannot see it. */
+  description: string;
+  instant: number | null;
+  onHover: (instant: number | null) => void;
+}
+
+const EDGE = { left: 42, right: 14, top: 12, bottom: 42 };
+const FONT = "12px system-ui, sans-serif";
+const TICK_PX = 96;
+const ROW_PX = 44;
+const DOT_PX = 2.5;
+/** Points at least this far apart are dotted. */
+const DOT_SPACING_PX = 12;
+
+interface Frame {
+  width: number;
+  height: number;
+  /** From time and value to pixels. */
+  x: (at: number) => number;
+  y: (value: number) => number;
+}
+
+function frameOf(props: PlainChartProps, width: number, height: number): Frame {
+  const { span, lines } = props;
+  const range = heightOf(lines, span);
+  const inner = { width: width - EDGE.left - EDGE.right, height: height - EDGE.top - EDGE.bottom };
+  return {
+    width,
+    height,
+    x: (at) => EDGE.left + ((at - span.start) / (span.end - span.start)) * inner.width,
+    y: (value) => EDGE.top + inner.height * (1 - (value - range.start) / (range.end - range.start)),
+  };
+}
+
+function drawAxes(to: CanvasRenderingContext2D, frame: Frame, props: PlainChartProps): void {
+  const { theme, span, zone, lines } = props;
+  const bottom = frame.height - EDGE.bottom;
+  to.font = FONT;
+  to.fillStyle = theme.axis;
+  to.strokeStyle = theme.grid;
+  to.lineWidth = 1;
+  to.textAlign = "right";
+  to.textBaseline = "middle";
+  to.beginPath();
+  const rows = Math.floor((bottom - EDGE.top) / ROW_PX);
+  for (const value of valueTicks(heightOf(lines, span), rows)) {
+    const y = Math.round(frame.y(value)) + 0.5;
+    to.moveTo(EDGE.left, y);
+    to.lineTo(frame.width - EDGE.right, y);
+    to.fillText(value.toLocaleString(), EDGE.left - 8, y);
+  }
+  const { at, stepMs } = timeTicks(span, Math.floor(frame.width / TICK_PX), zone);
+  const labels = tickLabels(at, stepMs, zone);
+  to.textAlign = "center";
+  to.textBaseline = "top";
+  at.forEach((tick, i) => {
+    const x = Math.round(frame.x(tick)) + 0.5;
+    to.moveTo(x, bottom);
+    to.lineTo(x, bottom + 5);
+    labels[i]?.split("\n").forEach((text, row) => {
+      const half = to.measureText(text).width / 2;
+      const inside = Math.min(Math.max(x, half + 2), frame.width - half - 2);
+      to.fillText(text, inside, bottom + 9 + 15 * row);
+    });
+  });
+  to.stroke();
+}
+
+function drawLine(to: CanvasRenderingContext2D, frame: Frame, line: Line, colour: string): void {
+  const count = line.from.length;
+  const room =
+    frame.x(xOf(line, count - 1)) - frame.x(xOf(line, 0)) >= DOT_SPACING_PX * (count - 1);
+  to.strokeStyle = colour;
+  to.fillStyle = colour;
+  to.lineWidth = 1.6;
+  to.lineJoin = "round";
+  to.beginPath();
+  let begun = false;
+  const dots: [number, number][] = [];
+  line.value.forEach((value, i) => {
+    const [x, y] = [frame.x(xOf(line, i)), frame.y(value)];
+    if (begun) to.lineTo(x, y);
+    else to.moveTo(x, y);
+    const breaks = breaksAfter(line, i);
+    if (room || (!begun && breaks)) dots.push([x, y]);
+    begun = !breaks;
+  });
+  to.stroke();
+  to.beginPath();
+  for (const [x, y] of dots) {
+    to.moveTo(x + DOT_PX, y);
+    to.arc(x, y, DOT_PX, 0, 2 * Math.PI);
+  }
+  to.fill();
+}
+
+function drawCursor(to: CanvasRenderingContext2D, frame: Frame, props: PlainChartProps): void {
+  const { instant, theme, lines, colourOf } = props;
+  if (instant === null) return;
+  const x = Math.round(frame.x(instant)) + 0.5;
+  to.strokeStyle = theme.axis;
+  to.lineWidth = 1;
+  to.beginPath();
+  to.moveTo(x, EDGE.top);
+  to.lineTo(x, frame.height - EDGE.bottom);
+  to.stroke();
+  for (const line of lines) {
+    const index = pointAt(line, instant);
+    if (index === null) continue;
+    to.fillStyle = colourOf(line.userId);
+    to.beginPath();
+    to.arc(frame.x(xOf(line, index)), frame.y(line.value[index] ?? 0), 4.5, 0, 2 * Math.PI);
+    to.fill();
+  }
+}
+
+function draw(canvas: HTMLCanvasElement, props: PlainChartProps): void {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const ratio = window.devicePixelRatio || 1;
+  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+  const to = canvas.getContext("2d");
+  if (!to || width === 0) return;
+  to.setTransform(ratio, 0, 0, ratio, 0, 0);
+  to.clearRect(0, 0, width, height);
+  const frame = frameOf(props, width, height);
+  drawAxes(to, frame, props);
+  to.save();
+  to.beginPath();
+  to.rect(EDGE.left, 0, width - EDGE.left - EDGE.right + DOT_PX, height - EDGE.bottom);
+  to.clip();
+  for (const line of props.lines) drawLine(to, frame, line, props.colourOf(line.userId));
+  drawCursor(to, frame, props);
+  to.restore();
+}
+
+/** Lines over time with a cross-hair: for what is looked at and not travelled in. */
+export function PlainChart(props: PlainChartProps) {
+  const { lines, span, onHover } = props;
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [size, setSize] = useState(0);
+  useEffect(() => {
+    const element = canvas.current;
+    if (!element) return;
+    const observer = new ResizeObserver(() => setSize(element.clientWidth * element.clientHeight));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another size is drawn anew.
+  useEffect(() => {
+    if (canvas.current) draw(canvas.current, props);
+  }, [props, size]);
+  const pieces = useMemo(() => {
+    return JSON.stringify(
+      Object.fromEntries(lines.map((line) => [line.userId, piecesOf(line, span)])),
+    );
+  }, [lines, span]);
+  const onMove = (event: PointerEvent<HTMLCanvasElement>) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    const inner = box.width - EDGE.left - EDGE.right;
+    const at = (event.clientX - box.left - EDGE.left) / inner;
+    onHover(at >= 0 && at <= 1 ? span.start + at * (span.end - span.start) : null);
+  };
+  return (
+    <div
+      className="chart plain-chart"
+      role="img"
+      aria-label={props.description}
+      data-pieces={pieces}
+    >
+      <canvas
+        ref={canvas}
+        className="plain-canvas"
+        onPointerMove={onMove}
+        onPointerLeave={() => onHover(null)}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,26 @@
+import { beats } from "../charts/labels";
+import type { Line } from "../figures/line";
+import { sparkOf } from "../figures/spark";
+import type { Span } from "../state/range";
+
+const WIDTH = 160;
+const HEIGHT = 36;
+
+/** A line without axes; its extremes are said in words. */
+export function Sparkline(props: { line: Line; span: Span; label?: string }) {
+  const { line, span } = props;
+  const spark = sparkOf(line, span, WIDTH, HEIGHT);
+  if (!spark) return <span className="faint">no readings</span>;
+  const label = props.label ?? `Between ${beats(spark.low)} and ${beats(spark.high)} bpm`;
+  return (
+    <svg
+      className="spark"
+      viewBox={`-2 -2 ${WIDTH + 4} ${HEIGHT + 4}`}
+      role="img"
+      aria-label={label}
+      preserveAspectRatio="none"
+    >
+      <path d={spark.path} vectorEffect="non-scaling-stroke" />
+    </svg>
+  );
+}

@@ -1,0 +1,56 @@
+/** What is seen as CSV (RFC 4180): one row a point, times in UTC, numbers as the server gave them. */
+import type { Span } from "../state/range";
+import { instantText } from "../state/url";
+import type { Day } from "./days";
+
+const line = (cells: readonly (string | number)[]) => cells.map(cellText).join(",");
+
+function cellText(cell: string | number): string {
+  const text = String(cell);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** A series as it is drawn: readings, or buckets with their extremes. */
+export interface Series {
+  userId: string;
+  raw: boolean;
+  from: ArrayLike<number>;
+  to: ArrayLike<number>;
+  value: ArrayLike<number>;
+  low: ArrayLike<number>;
+  high: ArrayLike<number>;
+  count: ArrayLike<number>;
+}
+
+/** The points that lie in a span, or reach into it. */
+export function seriesCsv(all: readonly Series[], span: Span): string {
+  const raw = all.every((series) => series.raw);
+  const head = raw
+    ? ["user_id", "timestamp", "value"]
+    : ["user_id", "start", "end", "avg", "min", "max", "count"];
+  const rows = all.flatMap(({ userId, from, to, value, low, high, count }) =>
+    Array.from(from).flatMap((start, i) => {
+      const end = to[i] ?? start;
+      if (start >= span.end || Math.max(end, start + 1) <= span.start) return [];
+      const at = instantText(start);
+      if (raw) return [line([userId, at, value[i] ?? ""])];
+      const figures = [value, low, high, count].map((column) => column[i] ?? "");
+      return [line([userId, at, instantText(end), ...figures])];
+    }),
+  );
+  return `${[line(head), ...rows].join("\r\n")}\r\n`;
+}
+
+export function daysCsv(people: readonly { userId: string; days: readonly Day[] }[]): string {
+  const names = [
+    ...new Set(people.flatMap((one) => one.days.flatMap((day) => day.zones.map((z) => z.name)))),
+  ];
+  const head = ["user_id", "date", "resting_heart_rate", ...names.map((name) => `${name} minutes`)];
+  const rows = people.flatMap(({ userId, days }) =>
+    days.map((day) => {
+      const minutes = names.map((name) => day.zones.find((z) => z.name === name)?.minutes ?? "");
+      return line([userId, day.date, day.resting ?? "", ...minutes]);
+    }),
+  );
+  return `${[line(head), ...rows].join("\r\n")}\r\n`;
+}

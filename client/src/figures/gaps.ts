@@ -1,0 +1,20 @@
+/** Stretches of a range without readings, as far as the resolution of an answer tells. */
+import type { Span } from "../state/range";
+
+/** What points of a series speak of, [from, to) each, by time. */
+export interface Stretches {
+  from: ArrayLike<number>;
+  to: ArrayLike<number>;
+}
+
+/** Longer than `bridgeMs`, within a span and with both of its ends, the longest first. */
+export function gapsOf({ from, to }: Stretches, span: Span, bridgeMs: number): Span[] {
+  const gaps: Span[] = [];
+  let end = span.start;
+  for (let i = 0; i <= from.length; i += 1) {
+    const next = Math.min(from[i] ?? span.end, span.end);
+    if (next - end > bridgeMs) gaps.push({ start: end, end: next });
+    end = Math.max(end, to[i] ?? end);
+  }
+  return gaps.sort((a, b) => b.end - b.start - (a.end - a.start));
+}

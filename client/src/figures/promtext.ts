@@ -1,0 +1,42 @@
+/** The Prometheus text format, as much of it as the system page reads. */
+
+export interface Sample {
+  labels: Readonly<Record<string, string>>;
+  value: number;
+}
+
+export type Samples = ReadonlyMap<string, readonly Sample[]>;
+
+const LINE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/;
+const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
+
+export function parseSamples(text: string): Samples {
+  const found = new Map<string, Sample[]>();
+  for (const line of text.split("\n")) {
+    const match = LINE.exec(line);
+    if (!match) continue;
+    const [, name = "", labels = "", value = ""] = match;
+    const pairs = [...labels.matchAll(LABEL)].map(([, key = "", text = ""]) => [
+      key,
+      text.replace(/\\(.)/g, (_, letter: string) => (letter === "n" ? "\n" : letter)),
+    ]);
+    const samples = found.get(name) ?? [];
+    samples.push({ labels: Object.fromEntries(pairs), value: Number(value) });
+    found.set(name, samples);
+  }
+  return found;
+}
+
+/** All samples of a name added up; null where there are none. */
+export function totalOf(samples: Samples, name: string): number | null {
+  return samples.get(name)?.reduce((sum, one) => sum + one.value, 0) ?? null;
+}
+
+/** How much of a counter came a second between two readings of it; none across a restart. */
+export function ratePerSecond(
+  before: { at: number; value: number },
+  now: { at: number; value: number },
+): number | null {
+  const seconds = (now.at - before.at) / 1000;
+  return seconds > 0 && now.value >= before.value ? (now.value - before.value) / seconds : null;
+}

@@ -1,0 +1,30 @@
+/** A small chart as an SVG path: no axes, gaps left open. */
+import type { Span } from "../state/range";
+import { breaksAfter, type Line, xOf } from "./line";
+
+export interface Spark {
+  path: string;
+  low: number;
+  high: number;
+}
+
+/** The path of a line in a box; null where there is nothing to draw. */
+export function sparkOf(line: Line, span: Span, width: number, height: number): Spark | null {
+  if (line.value.length === 0) return null;
+  const low = Math.min(...line.value);
+  const high = Math.max(...line.value);
+  const across = (at: number) => ((at - span.start) / (span.end - span.start)) * width;
+  // A flat line lies in the middle.
+  const down = (value: number) =>
+    high === low ? height / 2 : height - 1 - ((value - low) / (high - low)) * (height - 2);
+  let path = "";
+  let pen = "M";
+  line.value.forEach((value, i) => {
+    path += `${pen}${across(xOf(line, i)).toFixed(1)} ${down(value).toFixed(1)}`;
+    const breaks = breaksAfter(line, i);
+    // A point between two breaks is a stroke of no length, which round ends show as a dot.
+    if (pen === "M" && breaks) path += "h0";
+    pen = breaks ? "M" : "L";
+  });
+  return { path, low, high };
+}

@@ -1,0 +1,63 @@
+/** Lengths, ages, sizes and numbers in the reader's language. */
+
+const SECOND_MS = 1000;
+const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
+  ["year", 365 * 86_400_000],
+  ["month", 30 * 86_400_000],
+  ["day", 86_400_000],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
+  ["second", SECOND_MS],
+];
+
+function unitText(value: number, unit: string, locale?: string): string {
+  const options = { style: "unit", unit, unitDisplay: "short" } as const;
+  return new Intl.NumberFormat(locale, { ...options, maximumFractionDigits: 0 }).format(value);
+}
+
+/** `2 hr 5 min`: the two largest units, as the language has them. */
+export function durationLabel(lengthMs: number, locale?: string): string {
+  let rest = Math.max(0, Math.round(lengthMs / SECOND_MS)) * SECOND_MS;
+  const parts: string[] = [];
+  for (const [unit, size] of STEPS.slice(2)) {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    if (count > 0) parts.push(unitText(count, unit, locale));
+    if (parts.length === 2) break;
+  }
+  return parts.join(" ") || unitText(0, "second", locale);
+}
+
+/** `1 h 5 min` for minutes of a zone. */
+export function minutesLabel(minutes: number, locale?: string): string {
+  return minutes === 0 ? "0" : durationLabel(minutes * 60_000, locale);
+}
+
+/** `5 minutes ago`, `in 2 hours`. */
+export function agoLabel(instant: number, now: number, locale?: string): string {
+  const by = instant - now;
+  const [unit, size] = STEPS.find(([, length]) => Math.abs(by) >= length) ?? ["second", SECOND_MS];
+  const format = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+  return format.format(Math.round(by / size), unit);
+}
+
+/** `1.2 GB`, in steps of a thousand. */
+export function sizeLabel(bytes: number, locale?: string): string {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+  const step = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), units.length - 1);
+  const value = bytes / 1000 ** step;
+  const options = { style: "unit", unit: units[step] ?? "byte", unitDisplay: "short" } as const;
+  return new Intl.NumberFormat(locale, { ...options, maximumSignificantDigits: 3 }).format(value);
+}
+
+export function numberLabel(value: number, locale?: string): string {
+  return value.toLocaleString(locale, { maximumSignificantDigits: 3 });
+}
+
+/** `81.3`, or `81,3`: always so many decimals, so that a column of them lines up. */
+export function decimalLabel(value: number, decimals = 1, locale?: string): string {
+  return value.toLocaleString(locale, {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: decimals,
+  });
+}

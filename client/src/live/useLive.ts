@@ -1,0 +1,117 @@
+import { useEffect, useReducer, useRef, useState } from "react";
+import { get } from "../api/client";
+import { instantText } from "../state/url";
+import { LiveBuffer, type Priorities, type RawColumns } from "./buffer";
+import type { StreamEvent } from "./events";
+import { follow, type StreamState } from "./follow";
+
+const MINUTE_MS = 60_000;
+/** How far ahead of the clock a device may be. */
+const AHEAD_MS = 10 * MINUTE_MS;
+
+interface Hello {
+  resumed: boolean;
+}
+
+interface News {
+  series: { user_id: string; columns: RawColumns }[];
+  changed: { user_id: string | null; start: string; end: string }[];
+}
+
+export interface Live {
+  state: StreamState;
+  buffer: LiveBuffer;
+  prioritiesOf: (userId: string) => Priorities;
+  /** When something last came, on the reader's clock; null before anything did. */
+  heardAt: number | null;
+  /** Grows with everything that changes the buffer. */
+  version: number;
+}
+
+/** What is stored of the last minutes, all devices' of it. */
+async function readLast(people: readonly string[], sinceMs: number, signal: AbortSignal) {
+  const query = {
+    user_ids: [...people],
+    start_date: instantText(Math.floor(sinceMs / MINUTE_MS) * MINUTE_MS),
+    end_date: instantText(Date.now() + AHEAD_MS),
+    interval: "raw" as const,
+    include: "all" as const,
+  };
+  const answer = await get("/v1/multi-user/timeseries", query, signal);
+  return answer.series.map((one) => ({
+    userId: one.user_id,
+    columns: one.columns as unknown as RawColumns,
+  }));
+}
+
+async function readPriorities(userId: string, signal: AbortSignal): Promise<Priorities> {
+  const inPath = { user_id: userId };
+  const answer = await get("/v1/users/{user_id}/devices", {}, signal, inPath);
+  return new Map(answer.data.map((device) => [device.device_id, device.priority]));
+}
+
+/** The last minutes of some people, kept up by the stream; after a break nothing is missing or there twice. */
+export function useLive(people: readonly string[], windowMs: number): Live {
+  const [state, setState] = useState<StreamState>({ kind: "connecting" });
+  const [version, grow] = useReducer((count: number) => count + 1, 0);
+  const buffer = useRef(new LiveBuffer());
+  const bufferOf = useRef("");
+  const priorities = useRef(new Map<string, Priorities>());
+  const heardAt = useRef<number | null>(null);
+  const who = people.join(" ");
+
+  useEffect(() => {
+    if (!who) return;
+    const control = new AbortController();
+    const { signal } = control;
+    const asked = who.split(" ");
+    // Another window shows what there is of it until the rest has come.
+    if (bufferOf.current !== who) {
+      bufferOf.current = who;
+      buffer.current = new LiveBuffer();
+      heardAt.current = null;
+    }
+    grow();
+
+    /** Events wait meanwhile, so what they bring is put on top of what was read. */
+    const readAgain = async (whom: readonly string[]) => {
+      const since = Date.now() - windowMs;
+      const [found, believed] = await Promise.all([
+        readLast(whom, since, signal),
+        Promise.all(whom.map((id) => readPriorities(id, signal).catch(() => new Map()))),
+      ]);
+      whom.forEach((id, i) => {
+        buffer.current.clear(id);
+        priorities.current.set(id, believed[i] ?? new Map());
+      });
+      for (const { userId, columns } of found) buffer.current.add(userId, columns);
+    };
+
+    const onNews = async (news: News) => {
+      for (const { user_id, columns } of news.series) buffer.current.add(user_id, columns);
+      const since = Date.now() - windowMs;
+      const stale = news.changed.filter((one) => Date.parse(one.end) > since);
+      const everybody = stale.some((one) => one.user_id === null);
+      const whom = asked.filter((id) => everybody || stale.some((one) => one.user_id === id));
+      if (whom.length > 0) await readAgain(whom);
+      heardAt.current = Date.now();
+    };
+
+    const onEvent = async (event: StreamEvent) => {
+      const data: unknown = JSON.parse(event.data);
+      if (event.kind === "hello" && !(data as Hello).resumed) await readAgain(asked);
+      if (event.kind === "readings") await onNews(data as News);
+      grow();
+    };
+    void follow({ people: asked, onEvent, onState: setState }, signal);
+    return () => control.abort();
+  }, [who, windowMs]);
+
+  return {
+    state,
+    buffer: buffer.current,
+    prioritiesOf: (id) => priorities.current.get(id) ?? new Map(),
+    heardAt: heardAt.current,
+    version,
+  };
+}

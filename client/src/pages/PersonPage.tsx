@@ -1,0 +1,110 @@
+import { useMemo, useState } from "react";
+import type { User } from "../api/types";
+import { dateLabel } from "../charts/labels";
+import { DARK_THEME, LIGHT_THEME, lineColour } from "../charts/palette";
+import { PersonSearch } from "../components/PersonSearch";
+import { RangePicker } from "../components/RangePicker";
+import { useDays } from "../state/useDays";
+import { useMedia } from "../state/useMedia";
+import { usePage } from "../state/usePage";
+import { useDirectory } from "../state/usePeople";
+import { goTo, useView } from "../state/useView";
+import { MetricPanel } from "./MetricPanel";
+import { DaysCard, GapsCard, ZonesCard } from "./person/days";
+import { DevicesCard, SourcesCard, TopHoursCard } from "./person/records";
+
+function describe(user: User, zone: string): string {
+  const parts: string[] = [];
+  if (user.gender) parts.push(user.gender);
+  if (user.birth_date) parts.push(`born ${user.birth_date.slice(0, 4)}`);
+  if (user.time_zone) parts.push(user.time_zone.replaceAll("_", " "));
+  parts.push(`${user.readings.toLocaleString()} readings`);
+  if (user.first_reading && user.last_reading) {
+    const [first, last] = [user.first_reading, user.last_reading].map((at) => {
+      return dateLabel(Date.parse(at), zone);
+    });
+    parts.push(first === last ? `${first}` : `${first} – ${last}`);
+  }
+  return parts.join(" · ");
+}
+
+function Nobody() {
+  return (
+    <div className="blank-page">
+      <h2>Nobody is chosen</h2>
+      <p className="faint">Search for a person by name or id to see their heart rate.</p>
+    </div>
+  );
+}
+
+/** Everything of one person. */
+export function PersonPage() {
+  const address = useView();
+  const view = useMemo(() => {
+    return { ...address, people: address.people?.slice(0, 1) ?? null };
+  }, [address]);
+  const [width, setWidth] = useState(0);
+  const directory = useDirectory("", view.people === null);
+  const page = usePage(view, directory, width, 1);
+  const dark = useMedia("(prefers-color-scheme: dark)");
+  const wide = useMedia("(min-width: 56rem)");
+  const theme = dark ? DARK_THEME : LIGHT_THEME;
+  const { people, nameOf, recordOf, known, zone } = page;
+  const colourOf = useMemo(() => {
+    return (id: string) => lineColour(theme, page.slots.get(id) ?? 0);
+  }, [theme, page.slots]);
+  const days = useDays(page, view.zones);
+  const id = people[0];
+  const user = id === undefined ? null : recordOf(id);
+  return (
+    <main className="main main-alone">
+      <div className="person-head">
+        <div>
+          <h1>{id === undefined ? "One person" : nameOf(id)}</h1>
+          {user && <p className="faint">{describe(user, zone)}</p>}
+          {id !== undefined && known && !user && (
+            <p className="faint">Nobody of this id is known on this server.</p>
+          )}
+        </div>
+        <PersonSearch
+          label="Another person"
+          placeholder="Search by name or id"
+          without={people}
+          onChoose={(chosen) => goTo({ people: [chosen], range: null })}
+        />
+      </div>
+      {id === undefined ? (
+        <Nobody />
+      ) : (
+        <>
+          <RangePicker
+            choice={page.choice}
+            span={page.asked}
+            zone={zone}
+            folded={!wide}
+            onPreset={(preset) => goTo({ range: { kind: "preset", preset } })}
+            onSpan={(span) => goTo({ range: { kind: "span", span } })}
+          />
+          <MetricPanel
+            page={page}
+            view={view}
+            theme={theme}
+            colourOf={colourOf}
+            onRemove={() => goTo({ people: [] })}
+            onWidth={setWidth}
+          />
+          {user && (
+            <div className="cards">
+              <DaysCard days={days} zone={zone} />
+              <ZonesCard days={days} rule={view.zones} zone={zone} />
+              <TopHoursCard userId={id} span={page.asked} zone={zone} />
+              <GapsCard page={page} />
+              <SourcesCard userId={id} zone={zone} />
+              <DevicesCard userId={id} zone={zone} />
+            </div>
+          )}
+        </>
+      )}
+    </main>
+  );
+}
