@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -289,6 +290,7 @@ def load_settings(**overrides: object) -> Settings:
     if common:
         settings = _validated(common | given)
     _check_store_url(settings.store_url)
+    _check_proxies(settings.trusted_proxies)
     if settings.min_heart_rate >= settings.max_heart_rate:
         raise SettingsError("PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE")
     if settings.start_date and settings.end_date and settings.end_date < settings.start_date:
@@ -310,6 +312,14 @@ def _validated(given: Mapping[str, object]) -> Settings:
     except UnreadableValueError as error:  # a value that is no JSON where a list is meant
         name = re.search(r'field "(\w+)"', str(error))
         raise SettingsError(f"PULSEBASE_{name[1].upper() if name else '…'}: must be written as JSON") from None
+
+
+def _check_proxies(proxies: Sequence[str]) -> None:
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            raise SettingsError("PULSEBASE_TRUSTED_PROXIES: must be addresses such as 10.0.0.1 or 10.0.0.0/8") from None
 
 
 def _check_env_file(path: Path) -> None:

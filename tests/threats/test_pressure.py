@@ -177,6 +177,8 @@ def test_an_address_that_floods_waits_and_others_do_not() -> None:
         flood, other = place.client(address="192.0.2.1"), place.client(address="192.0.2.2")
         assert [flood.get("/health").status_code for _ in range(11)] == [200] * 10 + [429]
         assert other.get("/health").status_code == 200
+        many = [place.client(address=f"2001:db8::{number:x}").get("/health").status_code for number in range(11)]
+        assert many[-1] == 429, "who has one address of IPv6 has a network of them"
 
 
 def test_an_address_that_guesses_keys_waits_and_whoever_has_one_there_does_not() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 
 from fastapi import Request
@@ -141,7 +143,18 @@ def _key_in(scope: Scope) -> bytes | None:
 
 def _address(scope: Scope) -> str:
     client = scope.get("client")
-    return client[0] if client else ""
+    return _network(client[0]) if client else ""
+
+
+@lru_cache(maxsize=4096)
+def _network(address: str) -> str:
+    """An address, or of IPv6 the network of it: there whoever has one address has 2^64."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    except ValueError:
+        return address
 
 
 def _policy(buckets: Buckets) -> Header:

@@ -7,6 +7,7 @@ told from what the server itself is slow with: while it does not read, nobody ha
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 
@@ -52,6 +53,7 @@ class _Watch:
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
+        self._proxies = [ipaddress.ip_network(proxy, strict=False) for proxy in limits.trusted_proxies]
         self._open: set[PatientProtocol] = set()
         self._by_address: Counter[str] = Counter()
         self._looking = False
@@ -60,7 +62,7 @@ class _Watch:
         """Watch a connection; False if it is one too many."""
         if address is not None:
             limits = self.limits
-            own = limits.most if address in limits.trusted_proxies else limits.most_of_address
+            own = limits.most if self._is_proxy(address) else limits.most_of_address
             if len(self._open) >= limits.most or self._by_address[address] >= own:
                 return False
             self._by_address[address] += 1
@@ -78,6 +80,9 @@ class _Watch:
                 self._by_address[address] -= 1
                 if not self._by_address[address]:
                     del self._by_address[address]
+
+    def _is_proxy(self, address: str) -> bool:
+        return any(ipaddress.ip_address(address) in proxies for proxies in self._proxies)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = loop.time()
