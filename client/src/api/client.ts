@@ -21,17 +21,39 @@ async function problemOf(response: Response): Promise<Problem> {
   }
 }
 
-/** Reads one path of the API. Every request can be cancelled, so the signal is not optional. */
+/** Asks one path of the API. Every request can be cancelled, so the signal is not optional. */
+async function ask<P extends GetPath>(
+  path: P,
+  query: QueryOf<P>,
+  signal: AbortSignal,
+  priority: RequestPriority,
+): Promise<Response> {
+  const search = queryString(query as Record<string, QueryValue>);
+  const response = await fetch(search ? `${path}?${search}` : path, {
+    signal,
+    priority,
+    headers: { accept: "application/json" },
+  });
+  if (!response.ok) throw new ApiError(response.status, await problemOf(response));
+  return response;
+}
+
+/** Reads one path of the API. */
 export async function get<P extends GetPath>(
   path: P,
   query: QueryOf<P>,
   signal: AbortSignal,
 ): Promise<AnswerOf<P>> {
-  const search = queryString(query as Record<string, QueryValue>);
-  const response = await fetch(search ? `${path}?${search}` : path, {
-    signal,
-    headers: { accept: "application/json" },
-  });
-  if (!response.ok) throw new ApiError(response.status, await problemOf(response));
+  const response = await ask(path, query, signal, "auto");
   return (await response.json()) as AnswerOf<P>;
+}
+
+/** The answer as it came, for a worker to read. */
+export async function getBytes<P extends GetPath>(
+  path: P,
+  query: QueryOf<P>,
+  signal: AbortSignal,
+  priority: RequestPriority,
+): Promise<ArrayBuffer> {
+  return (await ask(path, query, signal, priority)).arrayBuffer();
 }

@@ -1,7 +1,7 @@
 import { explain } from "../api/errors";
 
 /** An error in plain words, with a way to try again. */
-export function ErrorNotice({ error, onRetry }: { error: unknown; onRetry: () => void }) {
+export function ErrorNotice({ error, onRetry }: { error: unknown; onRetry: (() => void) | null }) {
   const { headline, detail, requestId } = explain(error);
   return (
     <div className="notice notice-error" role="alert">
@@ -10,9 +10,11 @@ export function ErrorNotice({ error, onRetry }: { error: unknown; onRetry: () =>
         {detail && <p>{detail}</p>}
         {requestId && <p className="faint">Request {requestId}</p>}
       </div>
-      <button type="button" className="button" onClick={onRetry}>
-        Try again
-      </button>
+      {onRetry && (
+        <button type="button" className="button" onClick={onRetry}>
+          Try again
+        </button>
+      )}
     </div>
   );
 }

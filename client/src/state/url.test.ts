@@ -1,14 +1,15 @@
 import { describe, expect, it } from "vitest";
+import { PLAIN_CHART } from "./chartView";
 import { formatView, MAX_PEOPLE, parseView, type View } from "./url";
 
 const at = (text: string) => Date.parse(text);
-const nothing: View = { people: null, range: null, zone: null };
+const nothing: View = { people: null, range: null, zone: null, chart: PLAIN_CHART };
 
 describe("the address", () => {
   const views: [string, View][] = [
     ["nothing chosen yet", nothing],
     ["nobody chosen", { ...nothing, people: [] }],
-    ["a preset", { people: ["alice", "bob"], range: { kind: "preset", preset: "7d" }, zone: null }],
+    ["a preset", { ...nothing, people: ["alice", "bob"], range: { kind: "preset", preset: "7d" } }],
     [
       "a span and a zone",
       {
@@ -18,6 +19,15 @@ describe("the address", () => {
           span: { start: at("2026-11-21T10:00:00Z"), end: at("2026-11-21T10:00:01.5Z") },
         },
         zone: "America/Argentina/Buenos_Aires",
+        chart: PLAIN_CHART,
+      },
+    ],
+    [
+      "a chart in another way",
+      {
+        ...nothing,
+        people: ["a", "b"],
+        chart: { resolution: "1s", resting: true, zones: true, muted: ["b"], table: true },
       },
     ],
   ];
@@ -30,7 +40,8 @@ describe("the address", () => {
       kind: "span",
       span: { start: at("2026-11-21T10:00:00Z"), end: at("2026-11-21T11:00:00Z") },
     } as const;
-    expect(formatView({ people: ["alice", "x@y:z"], range, zone: "Europe/Berlin" })).toBe(
+    const people = ["alice", "x@y:z"];
+    expect(formatView({ ...nothing, people, range, zone: "Europe/Berlin" })).toBe(
       "?people=alice&people=x@y:z&start=2026-11-21T10:00:00Z&end=2026-11-21T11:00:00Z&tz=Europe/Berlin",
     );
     expect(formatView(nothing)).toBe("");

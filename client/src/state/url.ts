@@ -4,6 +4,7 @@
  *   &tz=Europe/Berlin                 only when it is not the reader's own zone
  * `people=` alone means that nobody is chosen; without it the page proposes somebody.
  */
+import { type ChartView, parseChart, writeChart } from "./chartView";
 import { isPresetId, type RangeChoice } from "./range";
 import { isZone } from "./zone";
 
@@ -14,6 +15,7 @@ export interface View {
   people: string[] | null;
   range: RangeChoice | null;
   zone: string | null;
+  chart: ChartView;
 }
 
 /** Years of more than four digits fit neither the server nor the fields of the form. */
@@ -42,6 +44,7 @@ export function parseView(search: string): View {
     people: parsePeople(params),
     range: parseRange(params),
     zone: zone !== null && isZone(zone) ? zone : null,
+    chart: parseChart(params),
   };
 }
 
@@ -60,6 +63,7 @@ export function formatView(view: View): string {
     params.set("end", instantText(view.range.span.end));
   }
   if (view.zone !== null) params.set("tz", view.zone);
+  writeChart(params, view.chart);
   // These three may stand in a query as they are; addresses are read by people too.
   const text = params.toString();
   const plain = text.replaceAll("%3A", ":").replaceAll("%2F", "/").replaceAll("%40", "@");

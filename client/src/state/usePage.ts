@@ -1,19 +1,13 @@
 /** What the series page knows, put together from the address, the people and the answers. */
-import { useEffect, useMemo, useRef } from "react";
-import { maxPointsFor } from "../charts/density";
+import { useCallback, useEffect, useMemo, useRef } from "react";
 import { assignSlots } from "../charts/palette";
-import {
-  defaultRange,
-  extentOf,
-  pictureSpan,
-  type RangeChoice,
-  resolveRange,
-  type Span,
-} from "./range";
+import type { ChartView } from "./chartView";
+import type { Subject } from "./pictures";
+import { defaultRange, extentOf, type RangeChoice, resolveRange, type Span } from "./range";
 import type { View } from "./url";
 import { useClock } from "./useClock";
 import { type Directory, useRecords } from "./usePeople";
-import { type Question, type SeriesState, useSeries } from "./useSeries";
+import { type SeriesState, useSeries } from "./useSeries";
 import { goTo } from "./useView";
 import { browserZone } from "./zone";
 
@@ -25,15 +19,21 @@ export interface Page {
   people: readonly string[];
   slots: ReadonlyMap<string, number>;
   nameOf: (userId: string) => string;
+  /** The zone in which a person's days are counted, as far as it is known. */
+  zoneOf: (userId: string) => string;
   choice: RangeChoice | null;
   zone: string;
   now: number;
+  /** How late there may be readings. */
+  latest: number;
   /** What was asked for. */
   asked: Span;
-  /** What the chart draws: the former stretch while an answer is awaited or failed. */
-  drawn: Span;
   /** From the first to the last reading of the chosen people. */
   extent: Span | null;
+  /** How the chart is looked at. */
+  chart: ChartView;
+  /** Whom and how the chart asks; null before that is known. */
+  subject: Subject | null;
   series: SeriesState;
 }
 
@@ -77,19 +77,17 @@ export function usePage(view: View, directory: Directory, width: number): Page {
   const { start, end } = wanted;
   const asked = useMemo<Span>(() => ({ start, end }), [start, end]);
 
-  const maxPoints = maxPointsFor(width, end - start);
+  const { chart } = view;
   const needsExtent = choice?.kind === "preset" && choice.preset === "all";
   const ready = choice !== null && people.length > 0 && width > 0 && (known || !needsExtent);
-  const question = useMemo<Question | null>(() => {
-    return ready ? { people, span: asked, zone, maxPoints } : null;
-  }, [ready, people, asked, zone, maxPoints]);
-  const series = useSeries(question);
+  const subject = useMemo<Subject | null>(() => {
+    return ready ? { people, zone, interval: chart.resolution, width } : null;
+  }, [ready, people, zone, chart.resolution, width]);
+  const latest = Math.max(now, end);
+  const series = useSeries(subject, asked, latest);
 
-  const former = series.picture?.question.span ?? null;
-  const failed = series.error !== null;
-  const drawn = useMemo(() => {
-    return failed && former ? former : pictureSpan(asked, former);
-  }, [failed, asked, former]);
-  const nameOf = (id: string) => records.get(id)?.name ?? id;
-  return { people, slots, nameOf, choice, zone, now, asked, drawn, extent, series };
+  const nameOf = useCallback((id: string) => records.get(id)?.name ?? id, [records]);
+  const zoneOf = useCallback((id: string) => records.get(id)?.time_zone ?? zone, [records, zone]);
+  const about = { people, slots, nameOf, zoneOf, choice, zone, now };
+  return { ...about, latest, asked, extent, chart, subject, series };
 }
