@@ -11,7 +11,12 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Request
 SERIES = "/v1/multi-user/timeseries"
 
 #: How many pixels of the chart have a colour, given as three bytes.
-COUNT_PIXELS = """([red, green, blue]) => {
+COUNT_PIXELS = """async ([red, green, blue]) => {
+  const frame = () => new Promise(requestAnimationFrame);
+  // It is painted beside the page: what was asked for last has to be there, and on the screen.
+  await frame();
+  while (!('painted' in document.querySelector('.chart').dataset)) await frame();
+  await frame();
   const canvas = document.querySelector('.chart canvas');
   const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
   copy.drawImage(canvas, 0, 0);
@@ -62,15 +67,34 @@ class Visit:
         """How many pixels of the chart have the colour `rrggbb`."""
         return cast("int", self.page.evaluate(COUNT_PIXELS, list(bytes.fromhex(colour))))
 
+    def span(self) -> tuple[float, float]:
+        """What is in view, in milliseconds since 1970, as it last came to rest."""
+        start, end = (self.chart.get_attribute("data-span") or "").split()
+        return float(start), float(end)
+
+    def place(self, fraction: float) -> tuple[float, float]:
+        """Where a fraction of the chart's width lies in the window, halfway up."""
+        box = self.chart.bounding_box()
+        assert box is not None
+        return box["x"] + fraction * box["width"], box["y"] + box["height"] / 2
+
     def drag(self, start: float, end: float) -> None:
         """Drag across the chart between two fractions of its width."""
-        box = self.page.locator(".chart .u-over").bounding_box()
-        assert box is not None
-        middle = box["y"] + box["height"] / 2
-        self.page.mouse.move(box["x"] + start * box["width"], middle)
+        self.page.mouse.move(*self.place(start))
         self.page.mouse.down()
-        self.page.mouse.move(box["x"] + end * box["width"], middle, steps=4)
+        self.page.mouse.move(*self.place(end), steps=4)
         self.page.mouse.up()
+
+    def mark(self, start: float, end: float) -> None:
+        """Mark a stretch of the chart, which then shows it alone."""
+        self.page.keyboard.down("Shift")
+        self.drag(start, end)
+        self.page.keyboard.up("Shift")
+
+    def wait_for_questions(self, count: int) -> None:
+        """Wait until the page has asked for series so many times."""
+        while len(self.questions) < count:
+            self.page.wait_for_event("request")
 
     def overflow_px(self) -> int:
         """How far the page is wider than its window."""

@@ -27,8 +27,13 @@ export async function request(
   address: string,
   signal: AbortSignal,
   headers: Record<string, string>,
+  priority: RequestPriority = "auto",
 ): Promise<Response> {
-  const response = await fetch(address, { signal, headers: { ...headers, ...authorization() } });
+  const response = await fetch(address, {
+    signal,
+    priority,
+    headers: { ...headers, ...authorization() },
+  });
   if (response.status === 401) keyRefused();
   if (!response.ok) throw new ApiError(response.status, await problemOf(response));
   return response;
@@ -39,6 +44,16 @@ export function filledPath(path: string, inPath: Record<string, string>): string
   return path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(inPath[name] ?? ""));
 }
 
+function addressOf<P extends GetPath>(
+  path: P,
+  query: QueryOf<P>,
+  inPath: Record<string, string> = {},
+): string {
+  const search = queryString(query as Record<string, QueryValue>);
+  const filled = filledPath(path, inPath);
+  return search ? `${filled}?${search}` : filled;
+}
+
 /** Reads one path of the API; `inPath` says what stands for `{…}` in it. */
 export async function get<P extends GetPath>(
   path: P,
@@ -46,9 +61,18 @@ export async function get<P extends GetPath>(
   signal: AbortSignal,
   inPath: Record<string, string> = {},
 ): Promise<AnswerOf<P>> {
-  const search = queryString(query as Record<string, QueryValue>);
-  const filled = filledPath(path, inPath);
-  const address = search ? `${filled}?${search}` : filled;
+  const address = addressOf(path, query, inPath);
   const response = await request(address, signal, { accept: "application/json" });
   return (await response.json()) as AnswerOf<P>;
+}
+
+/** The answer as it came, for a worker to read. */
+export async function getBytes<P extends GetPath>(
+  path: P,
+  query: QueryOf<P>,
+  signal: AbortSignal,
+  priority: RequestPriority,
+): Promise<ArrayBuffer> {
+  const headers = { accept: "application/json" };
+  return (await request(addressOf(path, query), signal, headers, priority)).arrayBuffer();
 }

@@ -1,116 +1,172 @@
-import { useEffect, useMemo, useRef } from "react";
-import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
+import { type KeyboardEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Span } from "../state/range";
-import { type Aligned, type AlignedTrack, align, piecesOf, toTable } from "./align";
-import { chartOptions } from "./options";
+import { useRested, type Viewport } from "../state/viewport";
+import { bindGestures, type GestureHost } from "./gestures";
+import { type Command, commandOf, type Fingers } from "./motion";
+import { freshContext } from "./paint";
+import { Painter } from "./painter";
 import type { ChartTheme } from "./palette";
-import { bindTouch } from "./touch";
-import type { Track } from "./tracks";
+import { type Layers, type Line, plotOf, type Scene, sceneOf, xOf, yOf } from "./scene";
+import { piecesOf, pointAt, type Track } from "./tracks";
+import { useCanvas } from "./useCanvas";
 
 export interface SeriesChartProps {
+  viewport: Viewport;
   tracks: readonly Track[];
-  slots: ReadonlyMap<string, number>;
-  span: Span;
+  lines: readonly Line[];
+  layers: Layers;
   zone: string;
   theme: ChartTheme;
+  latest: number;
   /** What the picture shows, for those who cannot see it. */
   description: string;
-  onSelect: (start: number, end: number) => void;
+  /** The id of the text that says which keys there are. */
+  helpId: string;
+  /** Where the cross-hair stands; null when there is none. */
+  instant: number | null;
+  onRest: (span: Span, from: Span) => void;
+  onMarked: (span: Span) => void;
   onHover: (instant: number | null) => void;
-  onDoubleClick: () => void;
-  /** The width of the page's chart in CSS pixels, told whenever it changes. */
-  onWidth: (width: number) => void;
+  onOut: () => void;
+  onCommand: (command: Command) => void;
+}
+
+const HIT_PX = 4.5;
+
+/** The cross-hair, on a canvas of its own, so that the picture below needs no new drawing. */
+function paintCursor(canvas: HTMLCanvasElement, scene: Scene, props: SeriesChartProps): void {
+  const { instant, tracks, theme, viewport } = props;
+  const { plot, beats } = scene;
+  canvas.hidden = instant === null;
+  if (instant === null) return;
+  const size = { width: canvas.clientWidth, height: canvas.clientHeight };
+  const ctx = freshContext(canvas, size, window.devicePixelRatio || 1);
+  if (!ctx) return;
+  const at = xOf(instant, viewport.span, plot.width);
+  if (at < 0 || at > plot.width) return;
+  ctx.translate(plot.left, plot.top);
+  ctx.strokeStyle = theme.axis;
+  ctx.beginPath();
+  ctx.moveTo(Math.round(at) + 0.5, 0);
+  ctx.lineTo(Math.round(at) + 0.5, plot.height);
+  ctx.stroke();
+  for (const { userId, colour } of scene.lines) {
+    const track = tracks.find((one) => one.userId === userId);
+    const index = track ? pointAt(track, instant) : null;
+    const value = index === null ? undefined : track?.value[index];
+    if (index === null || value === undefined) continue;
+    const x = xOf(track?.x[index] ?? instant, viewport.span, plot.width);
+    if (x < 0 || x > plot.width) continue;
+    ctx.beginPath();
+    ctx.arc(x, yOf(value, beats, plot.height), HIT_PX, 0, 2 * Math.PI);
+    ctx.fillStyle = colour;
+    ctx.fill();
+    ctx.strokeStyle = theme.surface;
+    ctx.lineWidth = 2;
+    ctx.stroke();
+  }
 }
 
 /** What was drawn, for tests and other programs, which cannot read it off a canvas. */
-function piecesText({ x, tracks }: Aligned): string {
+function piecesText(lines: readonly Line[], tracks: readonly Track[], span: Span): string {
+  const drawn = tracks.filter((track) => lines.some((line) => line.userId === track.userId));
   return JSON.stringify(
-    Object.fromEntries(tracks.map((track) => [track.userId, piecesOf(x, track.value)])),
+    Object.fromEntries(drawn.map((track) => [track.userId, piecesOf(track, span)])),
   );
 }
 
 /** Draws the tracks; everything it draws comes from the pure modules beside it. */
 export function SeriesChart(props: SeriesChartProps) {
-  const { tracks, slots, span, zone, theme } = props;
+  const { viewport, tracks, lines, layers, zone, theme } = props;
   const host = useRef<HTMLDivElement>(null);
-  const chart = useRef<uPlot | null>(null);
+  const painter = useRef<Painter | null>(null);
+  const cursor = useRef<HTMLCanvasElement>(null);
+  const painted = useRef<{ parts: unknown[]; scene: Scene } | null>(null);
+  const [marked, setMarked] = useState<Fingers | null>(null);
   const latest = useRef(props);
   latest.current = props;
 
-  const aligned = useMemo(() => align(tracks), [tracks]);
-  const banded = tracks.some((track) => !track.raw);
-  const table = useMemo(() => toTable(aligned, banded), [aligned, banded]);
-  const now = useRef<{ table: typeof table; tracks: readonly AlignedTrack[] }>(null);
-  now.current = { table, tracks: aligned.tracks };
-
-  // A new chart is made only when its series change; colours are part of that, data is not.
-  const shape = tracks.map((track) => `${track.userId}/${slots.get(track.userId) ?? 0}`).join(" ");
-
-  useEffect(() => {
+  // The canvas is made here and not by React: one that was handed to a painter is of no use to another.
+  useLayoutEffect(() => {
     const element = host.current;
     if (!element) return;
-    const people = shape
-      .split(" ")
-      .filter(Boolean)
-      .map((text) => {
-        const cut = text.lastIndexOf("/");
-        return { userId: text.slice(0, cut), slot: Number(text.slice(cut + 1)) };
-      });
-    const options = chartOptions(
-      {
-        people,
-        banded,
-        theme,
-        zone,
-        tracksNow: () => now.current?.tracks ?? [],
-        onSelect: (start, end) => latest.current.onSelect(start, end),
-        onHover: (instant) => latest.current.onHover(instant),
-        onDoubleClick: () => latest.current.onDoubleClick(),
-      },
-      { width: element.clientWidth, height: element.clientHeight },
-      latest.current.span,
-    );
-    const made = new uPlot(options, now.current?.table as uPlot.AlignedData, element);
-    const unbindTouch = bindTouch(made);
-    chart.current = made;
+    const canvas = document.createElement("canvas");
+    canvas.className = "chart-canvas";
+    element.prepend(canvas);
+    const made = new Painter(canvas, () => {
+      element.dataset.painted = "";
+    });
+    painter.current = made;
+    painted.current = null;
     return () => {
-      unbindTouch();
-      made.destroy();
-      chart.current = null;
+      made.stop();
+      canvas.remove();
+      painter.current = null;
     };
-  }, [shape, banded, theme, zone]);
-
-  useEffect(() => {
-    const made = chart.current;
-    if (!made) return;
-    made.batch(() => {
-      made.setData(table as uPlot.AlignedData, false);
-      made.setScale("x", { min: span.start, max: span.end });
-    });
-  }, [table, span]);
-
-  useEffect(() => {
-    const element = host.current;
-    if (!element) return;
-    const observer = new ResizeObserver(() => {
-      const { clientWidth: width, clientHeight: height } = element;
-      if (width === 0) return;
-      chart.current?.setSize({ width, height });
-      latest.current.onWidth(width);
-    });
-    observer.observe(element);
-    return () => observer.disconnect();
   }, []);
 
-  const pieces = useMemo(() => piecesText(aligned), [aligned]);
+  useCanvas(host, viewport, (size) => {
+    if (!painter.current || !cursor.current) return;
+    // Where only the cross-hair has moved, the picture stays.
+    const parts = [lines, layers, viewport.span, zone, theme, size.width, size.height];
+    if (!painted.current || parts.some((part, i) => part !== painted.current?.parts[i])) {
+      const scene = sceneOf({ lines, layers, span: viewport.span, zone, size });
+      delete host.current?.dataset.painted;
+      painter.current.paint(scene, theme, size);
+      painted.current = { parts, scene };
+    }
+    paintCursor(cursor.current, painted.current.scene, latest.current);
+  });
+
+  useEffect(() => {
+    const element = host.current;
+    if (!element) return;
+    const gestures: GestureHost = {
+      viewport,
+      plot: () => plotOf({ width: element.clientWidth, height: element.clientHeight }),
+      latest: () => latest.current.latest,
+      onRest: (span, from) => latest.current.onRest(span, from),
+      onMark: setMarked,
+      onMarked: (span) => latest.current.onMarked(span),
+      onHover: (instant) => latest.current.onHover(instant),
+      onDoubleClick: () => latest.current.onOut(),
+    };
+    return bindGestures(element, gestures);
+  }, [viewport]);
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    const command = commandOf(event);
+    if (!command) return;
+    event.preventDefault();
+    props.onCommand(command);
+  };
+
+  const rested = useRested(viewport);
+  const pieces = useMemo(() => piecesText(lines, tracks, rested), [lines, tracks, rested]);
+  const [from, to] = marked ? [Math.min(...marked), Math.max(...marked)] : [0, 0];
   return (
     <div
       ref={host}
       className="chart"
-      role="img"
+      role="application"
+      aria-roledescription="chart"
       aria-label={props.description}
+      aria-describedby={props.helpId}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: as above.
+      tabIndex={0}
+      onKeyDown={onKeyDown}
       data-pieces={pieces}
-    />
+      data-span={`${rested.start} ${rested.end}`}
+    >
+      <canvas ref={cursor} className="chart-canvas" />
+      {marked && (
+        <div className="chart-marks">
+          <div
+            className="chart-mark"
+            style={{ left: `${100 * from}%`, width: `${100 * (to - from)}%` }}
+          />
+        </div>
+      )}
+    </div>
   );
 }

@@ -46,6 +46,7 @@ it("asks for points by the width, in steps and within bounds", () => {
   expect(maxPointsFor(1001, day)).toBe(maxPointsFor(1060, day));
   expect(maxPointsFor(9000, day)).toBe(4000);
   expect(maxPointsFor(0, day)).toBe(300);
+  expect(maxPointsFor(1000, 2 * day, day)).toBe(2 * maxPointsFor(1000, day));
 });
 
 it("has a point for each day of however many years", () => {

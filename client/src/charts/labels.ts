@@ -1,5 +1,6 @@
 /** Texts of times and numbers, in the reader's language and the chosen zone. */
 import type { Span } from "../state/range";
+import { offsetLabel, offsetMs } from "../state/zone";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -45,12 +46,16 @@ export function tickLabels(
 ): string[] {
   const { main, under } = tickStyle(step);
   let former = "";
-  return ticks.map((tick) => {
+  return ticks.map((tick, i) => {
     const first = text(tick, zone, locale, main);
     const second = under ? text(tick, zone, locale, under) : "";
-    if (second === former) return first;
-    former = second;
-    return `${first}\n${second}`;
+    if (second !== former) {
+      former = second;
+      return `${first}\n${second}`;
+    }
+    // Where the clocks were changed since the last mark, the same hour may come twice.
+    const changed = offsetMs(tick, zone) !== offsetMs(ticks[i - 1] ?? tick, zone);
+    return step < DAY_MS && changed ? `${first}\n${offsetLabel(tick, zone)}` : first;
   });
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { UserSeries } from "../api/types";
-import { gapAfter, pointAt, RAW_GAP_MS, summarise, toTrack } from "./tracks";
+import { gapAfter, piecesOf, pointAt, RAW_GAP_MS, summarise, toTrack } from "./tracks";
 
 const at = (text: string) => Date.parse(text);
 const EVER = { start: 0, end: at("2100-01-01T00:00:00Z") };
@@ -51,6 +51,26 @@ describe("buckets", () => {
 
   it("break where the next one is missing", () => {
     expect([0, 1, 2].map((i) => gapAfter(track, i))).toEqual([false, true, false]);
+  });
+
+  it("of a second are joined like readings: of a device that reports each ten most are empty", () => {
+    const seconds = buckets("alice", [
+      ["2026-01-01T00:00:00Z", 60, 60, 60, 1],
+      ["2026-01-01T00:00:10Z", 61, 61, 61, 1],
+      ["2026-01-01T00:02:00Z", 62, 62, 62, 1],
+    ]);
+    const joined = toTrack(seconds, "1s", "UTC", EVER);
+    expect([0, 1].map((i) => gapAfter(joined, i))).toEqual([false, true]);
+  });
+
+  it("make pieces of a line, as far as they lie in a span", () => {
+    const half = 30 * 60_000;
+    const [one, two, four] = [0, 1, 3].map((hour) => at(`2026-01-01T0${hour}:00:00Z`) + half);
+    expect(piecesOf(track, EVER)).toEqual([
+      [one, two],
+      [four, four],
+    ]);
+    expect(piecesOf(track, { start: (one ?? 0) + 1, end: four ?? 0 })).toEqual([[two, two]]);
   });
 
   it("of a day are civil days of the zone, so that a change of time is no gap", () => {
@@ -114,7 +134,8 @@ it("an empty series is an empty track", () => {
     "UTC",
     EVER,
   );
-  expect(track.x).toEqual([]);
+  expect(track.x).toHaveLength(0);
+  expect(piecesOf(track, EVER)).toEqual([]);
   expect(pointAt(track, 0)).toBeNull();
   expect(summarise(track, 0, 1)).toBeNull();
 });

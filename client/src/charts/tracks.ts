@@ -12,27 +12,35 @@ const BUCKET_MS: Record<string, number> = {
 
 /**
  * Raw readings further apart than this are not joined. Devices report each 1 to 15 seconds, and a
- * minute of silence is also what leaves a minute bucket empty, so both rungs break alike.
+ * minute of silence is also what leaves a minute bucket empty, so both rungs break alike. Buckets of
+ * a second break alike too: of a device that reports each ten seconds most are empty.
  */
 export const RAW_GAP_MS = 60_000;
 
+/** Columns of numbers in typed arrays, so that they pass from a worker to the page without a copy. */
 export interface Track {
   userId: string;
   raw: boolean;
+  /** The longest silence after which the line still goes on, in milliseconds. */
+  bridgeMs: number;
   /** Where each point is drawn: the instant of a reading, the middle of a bucket's asked part. */
-  x: number[];
+  x: Float64Array;
   /** The stretch each point speaks of, [from, to); both the instant itself for a reading. */
-  from: number[];
-  to: number[];
-  value: number[];
-  low: number[];
-  high: number[];
-  count: number[];
+  from: Float64Array;
+  to: Float64Array;
+  value: Float64Array;
+  low: Float64Array;
+  high: Float64Array;
+  count: Float64Array;
 }
 
-function bucketEnd(start: number, interval: string, zone: string): number {
+/** Where buckets end. Days are civil days of the zone; neighbours share the search for midnight. */
+function bucketEnds(from: Float64Array, interval: string, zone: string): Float64Array {
   const length = BUCKET_MS[interval];
-  return length === undefined ? nextMidnight(start, zone) : start + length;
+  if (length !== undefined) return from.map((start) => start + length);
+  const ends = new Float64Array(from.length);
+  for (let i = 0; i < from.length; i += 1) ends[i] = nextMidnight(from[i] ?? 0, zone);
+  return ends;
 }
 
 /**
@@ -41,26 +49,37 @@ function bucketEnd(start: number, interval: string, zone: string): number {
  */
 export function toTrack(series: UserSeries, interval: string, zone: string, asked: Span): Track {
   const columns = columnsOf(series);
-  const from = columns.timestamp.map((text) => Date.parse(text));
-  const value = columns.value;
-  if (value) {
-    const count = value.map(() => 1);
+  const from = Float64Array.from(columns.timestamp, (text) => Date.parse(text));
+  const { user_id: userId } = series;
+  if (columns.value) {
+    const value = Float64Array.from(columns.value);
+    const count = new Float64Array(value.length).fill(1);
     const at = { x: from, from, to: from };
-    return { userId: series.user_id, raw: true, ...at, value, low: value, high: value, count };
+    return {
+      userId,
+      raw: true,
+      bridgeMs: RAW_GAP_MS,
+      ...at,
+      value,
+      low: value,
+      high: value,
+      count,
+    };
   }
-  const to = from.map((start) => bucketEnd(start, interval, zone));
+  const to = bucketEnds(from, interval, zone);
   return {
-    userId: series.user_id,
+    userId,
     raw: false,
+    bridgeMs: interval === "1s" ? RAW_GAP_MS : 0,
     x: from.map((start, i) => {
       return (Math.max(start, asked.start) + Math.min(to[i] ?? start, asked.end)) / 2;
     }),
     from,
     to,
-    value: columns.avg,
-    low: columns.min,
-    high: columns.max,
-    count: columns.count,
+    value: Float64Array.from(columns.avg),
+    low: Float64Array.from(columns.min),
+    high: Float64Array.from(columns.max),
+    count: Float64Array.from(columns.count),
   };
 }
 
@@ -69,24 +88,30 @@ export function gapAfter(track: Track, index: number): boolean {
   const end = track.to[index];
   const next = track.from[index + 1];
   if (end === undefined || next === undefined) return false;
-  return next - end > (track.raw ? RAW_GAP_MS : 0);
+  return next - end > track.bridgeMs;
+}
+
+/** The first position whose number is not below the wanted one; the length when there is none. */
+export function lowerBound(numbers: Float64Array, wanted: number): number {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((numbers[middle] ?? 0) < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The point that speaks of an instant, or null when none does. */
 export function pointAt(track: Track, instant: number): number | null {
-  let low = 0;
-  let high = track.from.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((track.from[middle] ?? 0) <= instant) low = middle + 1;
-    else high = middle;
-  }
+  const after = lowerBound(track.from, instant + 1e-6);
   const distance = (i: number) => {
     const from = track.from[i] ?? Number.POSITIVE_INFINITY;
     return Math.max(from - instant, instant - (track.to[i] ?? from), 0);
   };
-  const best = distance(low - 1) <= distance(low) ? low - 1 : low;
-  return distance(best) <= (track.raw ? RAW_GAP_MS / 2 : 0) ? best : null;
+  const best = distance(after - 1) <= distance(after) ? after - 1 : after;
+  return distance(best) <= track.bridgeMs / 2 ? best : null;
 }
 
 export interface Summary {
@@ -101,9 +126,8 @@ export function summarise(track: Track, start: number, end: number): Summary | n
   let count = 0;
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < track.x.length; i += 1) {
-    const x = track.x[i] ?? 0;
-    if (x < start || x >= end) continue;
+  const stop = lowerBound(track.x, end);
+  for (let i = lowerBound(track.x, start); i < stop; i += 1) {
     const weight = track.count[i] ?? 0;
     sum += (track.value[i] ?? 0) * weight;
     count += weight;
@@ -111,4 +135,30 @@ export function summarise(track: Track, start: number, end: number): Summary | n
     high = Math.max(high, track.high[i] ?? high);
   }
   return count > 0 ? { average: sum / count, low, high } : null;
+}
+
+/** The unbroken stretches of a line, as the first and the last instant of each that lie in a span. */
+export function piecesOf(track: Track, span: Span): [number, number][] {
+  const pieces: [number, number][] = [];
+  let open: [number, number] | null = null;
+  const stop = lowerBound(track.x, span.end);
+  for (let i = lowerBound(track.x, span.start); i < stop; i += 1) {
+    const at = track.x[i] ?? 0;
+    if (open) open[1] = at;
+    else {
+      open = [at, at];
+      pieces.push(open);
+    }
+    if (gapAfter(track, i)) open = null;
+  }
+  return pieces;
+}
+
+/** The part of a track whose points lie in a span, sharing the memory of the whole. */
+export function partOf(track: Track, span: Span): Track {
+  const [first, end] = [lowerBound(track.x, span.start), lowerBound(track.x, span.end)];
+  const cut = (numbers: Float64Array) => numbers.subarray(first, end);
+  const { x, from, to, value, low, high, count } = track;
+  const at = { x: cut(x), from: cut(from), to: cut(to) };
+  return { ...track, ...at, value: cut(value), low: cut(low), high: cut(high), count: cut(count) };
 }

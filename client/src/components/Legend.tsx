@@ -13,6 +13,9 @@ export interface LegendProps {
   span: Span;
   zone: string;
   unit: string;
+  /** People whose lines are hidden. */
+  muted: readonly string[];
+  onMute: (userId: string) => void;
   onRemove: (userId: string) => void;
 }
 
@@ -67,7 +70,7 @@ function Figures({ reading, unit }: { reading: Reading | null; unit: string }) {
 
 /** Who is on the chart, in which colour, with the figures at the cursor or over the whole range. */
 export function Legend(props: LegendProps) {
-  const { people, tracks, nameOf, colourOf, instant, span, unit, onRemove } = props;
+  const { people, tracks, nameOf, colourOf, instant, span, unit, muted, onMute, onRemove } = props;
   return (
     <div className="legend">
       <p className="legend-heading">{headingOf(props)}</p>
@@ -75,9 +78,17 @@ export function Legend(props: LegendProps) {
         {people.map((id) => {
           const track = tracks.find((one) => one.userId === id);
           return (
-            <li key={id} className="legend-person">
-              <span className="legend-swatch" style={{ background: colourOf(id) }} />
-              <span className="legend-name">{nameOf(id)}</span>
+            <li key={id} className="legend-person" data-muted={muted.includes(id)}>
+              <button
+                type="button"
+                className="legend-toggle"
+                aria-pressed={!muted.includes(id)}
+                title={muted.includes(id) ? "Show the line" : "Hide the line"}
+                onClick={() => onMute(id)}
+              >
+                <span className="legend-swatch" style={{ background: colourOf(id) }} />
+                <span className="legend-name">{nameOf(id)}</span>
+              </button>
               {tracks.length > 0 && (
                 <Figures reading={readingOf(track, instant, span)} unit={unit} />
               )}

@@ -1,12 +1,19 @@
 import { clockLabel, intervalLabel } from "../charts/labels";
-import type { Picture } from "../state/useSeries";
+import type { Picture } from "../state/pictures";
+import type { Span } from "../state/range";
 import { offsetLabel } from "../state/zone";
 
 /** What is in force: resolution, table, number of points, zone, and when it was asked. */
-export function StatusLine({ picture, zone }: { picture: Picture | null; zone: string }) {
+export function StatusLine(props: {
+  picture: Picture | null;
+  span: Span;
+  zone: string;
+  points: number;
+}) {
+  const { picture, span, zone } = props;
   if (!picture) return null;
-  const offset = offsetLabel(picture.question.span.end, zone);
-  const points = picture.points.toLocaleString();
+  const offset = offsetLabel(span.end, zone);
+  const points = props.points.toLocaleString();
   const per = picture.interval === "raw" ? "readings" : "points";
   return (
     <dl className="status">

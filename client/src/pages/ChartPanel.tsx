@@ -1,27 +1,30 @@
-import { useMemo, useState } from "react";
-import { intervalLabel, spanLabel } from "../charts/labels";
+import { useEffect, useId, useMemo, useRef, useState } from "react";
+import { ChartTable } from "../charts/ChartTable";
+import { beats, intervalLabel, spanLabel, stretchLabel } from "../charts/labels";
+import { Overview } from "../charts/Overview";
+import { wholeOf } from "../charts/overviewScene";
 import type { ChartTheme } from "../charts/palette";
 import { SeriesChart } from "../charts/SeriesChart";
-import type { Track } from "../charts/tracks";
+import type { Line } from "../charts/scene";
+import { lowerBound, pointAt, type Track } from "../charts/tracks";
+import { ChartControls } from "../components/ChartControls";
 import { ErrorNotice } from "../components/ErrorNotice";
 import { Legend } from "../components/Legend";
 import { StatusLine } from "../components/StatusLine";
 import { Steps } from "../components/Steps";
-import {
-  overlapOf,
-  panBy,
-  type RangeChoice,
-  type Span,
-  wholeSeconds,
-  zoomBy,
-} from "../state/range";
+import type { ChartView } from "../state/chartView";
+import type { Picture } from "../state/pictures";
+import { overlapOf, type Span } from "../state/range";
+import { useLayers } from "../state/useLayers";
+import { useOverview } from "../state/useOverview";
 import type { Page } from "../state/usePage";
-import { goTo, panTo, zoomOut, zoomTo } from "../state/useView";
+import { goTo } from "../state/useView";
+import { useRested } from "../state/viewport";
+import { useChartActions } from "./useChartActions";
 
 /** How much a button shows more or less of, and how far it moves. */
-const ZOOM_STEP = 3;
+const ZOOM_STEP = 2;
 const PAN_STEP = 0.5;
-const NO_TRACKS: readonly Track[] = [];
 
 export interface ChartPanelProps {
   page: Page;
@@ -31,11 +34,9 @@ export interface ChartPanelProps {
   onWidth: (width: number) => void;
 }
 
-const spanChoice = (span: Span): RangeChoice => ({ kind: "span", span });
-
 /** What stands in the place of a chart that would be blank; null when there is one to see. */
-function Blank({ page, tracks }: { page: Page; tracks: readonly Track[] }) {
-  const { people, asked, drawn, extent, series, zone } = page;
+function Blank({ page, view, points }: { page: Page; view: Span; points: number }) {
+  const { people, asked, extent, series, zone } = page;
   if (people.length === 0) {
     return (
       <div className="blank">
@@ -45,11 +46,11 @@ function Blank({ page, tracks }: { page: Page; tracks: readonly Track[] }) {
     );
   }
   if (!series.picture) return series.error ? null : <div className="blank faint">Loading…</div>;
-  if (series.loading || tracks.some((track) => track.x.length > 0)) return null;
+  if (series.loading || points > 0) return null;
   return (
     <div className="blank">
       <h2>No readings in this range</h2>
-      <p>{spanLabel(drawn, zone)}</p>
+      <p>{spanLabel(view, zone)}</p>
       {extent && (extent.start !== asked.start || extent.end !== asked.end) && (
         <>
           <p>Readings lie within {spanLabel(extent, zone)}.</p>
@@ -77,20 +78,83 @@ function Missing({ ids }: { ids: readonly string[] }) {
   );
 }
 
+/** The lines of a picture that are to be drawn, in the order of the people. */
+function useLines(picture: Picture | null, page: Page, colourOf: (userId: string) => string) {
+  const { people, chart } = page;
+  return useMemo(() => {
+    const lines = (picture?.tracks ?? []).flatMap(({ userId }, i): Line[] => {
+      const pyramid = picture?.pyramids[i];
+      const seen = people.includes(userId) && !chart.muted.includes(userId);
+      return pyramid && seen ? [{ userId, pyramid, colour: colourOf(userId) }] : [];
+    });
+    return { lines, tracks: lines.flatMap((line) => trackOf(picture, line.userId) ?? []) };
+  }, [picture, people, chart.muted, colourOf]);
+}
+
+function trackOf(picture: Picture | null, userId: string): Track | undefined {
+  return picture?.tracks.find((track) => track.userId === userId);
+}
+
+function pointsIn(tracks: readonly Track[], { start, end }: Span): number {
+  return tracks.reduce((sum, { x }) => sum + lowerBound(x, end) - lowerBound(x, start), 0);
+}
+
+/** The cross-hair's values in words, for those who move it with the keys. */
+function spoken(tracks: readonly Track[], instant: number | null, page: Page): string {
+  if (instant === null) return "";
+  const values = tracks.map((track) => {
+    const at = pointAt(track, instant);
+    const value = at === null ? undefined : track.value[at];
+    return `${page.nameOf(track.userId)}: ${value === undefined ? "no reading" : beats(value)}`;
+  });
+  return `${stretchLabel({ start: instant, end: instant }, page.zone)}. ${values.join(". ")}`;
+}
+
+function toggled(list: readonly string[], id: string): string[] {
+  return list.includes(id) ? list.filter((one) => one !== id) : [...list, id];
+}
+
+/** Tells how wide an element is in CSS pixels, whenever that changes. */
+function useWidth(onWidth: (width: number) => void) {
+  const element = useRef<HTMLDivElement>(null);
+  const latest = useRef(onWidth);
+  latest.current = onWidth;
+  useEffect(() => {
+    const observer = new ResizeObserver(([entry]) => {
+      const width = entry?.contentRect.width ?? 0;
+      if (width > 0) latest.current(width);
+    });
+    if (element.current) observer.observe(element.current);
+    return () => observer.disconnect();
+  }, []);
+  return element;
+}
+
 /** The chart with its legend, its buttons, and what is to be said about it. */
 export function ChartPanel({ page, theme, colourOf, onRemove, onWidth }: ChartPanelProps) {
-  const { people, slots, nameOf, zone, now, asked, drawn, series } = page;
-  const { picture, loading, error, retry } = series;
+  const { people, nameOf, zone, zoneOf, latest, extent, chart, series, subject } = page;
+  const { picture, loading, error, retry, viewport } = series;
+  const helpId = useId();
   const [instant, setInstant] = useState<number | null>(null);
-  const tracks = useMemo(() => {
-    return picture?.tracks.filter((track) => people.includes(track.userId)) ?? NO_TRACKS;
-  }, [picture, people]);
+  const frame = useWidth(onWidth);
+  const [byKey, setByKey] = useState(false);
+  const view = useRested(viewport);
+  const { lines, tracks } = useLines(picture, page, colourOf);
+  const strip = useOverview(subject, extent, picture !== null);
+  const overview = useLines(strip, page, colourOf);
+  const seen = useMemo(() => {
+    return people.filter((id) => !chart.muted.includes(id));
+  }, [people, chart.muted]);
+  const { resting, zones } = chart;
+  const layers = useLayers({ people: seen, resting, zones, view, zone, zoneOf, latest });
+  const actions = useChartActions(page, tracks, instant, setInstant);
 
-  const outwards = () => zoomOut(spanChoice(zoomBy(asked, ZOOM_STEP, now)));
-  const pan = (fraction: number) => panTo(spanChoice(panBy(asked, fraction, now)));
-  const empty = !tracks.some((track) => track.x.length > 0);
+  const change = (next: Partial<ChartView>) => goTo({ chart: { ...chart, ...next } });
+  const points = pointsIn(tracks, view);
   const resolution = intervalLabel(picture?.interval ?? "");
-  const description = `Heart rate of ${people.map(nameOf).join(", ")}, ${spanLabel(drawn, zone)}, resolution ${resolution}`;
+  const description = `Heart rate of ${people.map(nameOf).join(", ")}, ${spanLabel(view, zone)}, resolution ${resolution}`;
+  const answered = overlapOf(view, picture?.window.span ?? null);
+  const whole = wholeOf(extent, view);
 
   return (
     <section className="panel" aria-label="Chart" aria-busy={loading}>
@@ -100,45 +164,97 @@ export function ChartPanel({ page, theme, colourOf, onRemove, onWidth }: ChartPa
         {people.length > 0 && (
           <Legend
             people={people}
-            tracks={tracks}
+            tracks={picture?.tracks ?? []}
             nameOf={nameOf}
             colourOf={colourOf}
             instant={instant}
-            span={overlapOf(drawn, picture?.question.span ?? null)}
+            span={answered}
             zone={zone}
             unit={picture?.unit ?? "bpm"}
+            muted={chart.muted}
+            onMute={(id) => change({ muted: toggled(chart.muted, id) })}
             onRemove={onRemove}
           />
         )}
         <Steps
           disabled={people.length === 0}
-          canGoLater={asked.end < now}
-          onEarlier={() => pan(-PAN_STEP)}
-          onLater={() => pan(PAN_STEP)}
-          onZoomIn={() => zoomTo(spanChoice(zoomBy(asked, 1 / ZOOM_STEP, now)))}
-          onZoomOut={outwards}
+          canGoLater={view.end < latest}
+          onEarlier={() => actions.onCommand({ kind: "pan", fraction: -PAN_STEP })}
+          onLater={() => actions.onCommand({ kind: "pan", fraction: PAN_STEP })}
+          onZoomIn={() => actions.onCommand({ kind: "zoom", factor: 1 / ZOOM_STEP })}
+          onZoomOut={() => actions.onCommand({ kind: "zoom", factor: ZOOM_STEP })}
         />
       </div>
-      <div className="chart-frame" data-empty={empty && !loading}>
+      <div ref={frame} className="chart-frame" data-empty={people.length === 0 || !picture}>
         {loading && <div className="progress" />}
-        <SeriesChart
-          tracks={tracks}
-          slots={slots}
-          span={drawn}
-          zone={zone}
-          theme={theme}
-          description={description}
-          onSelect={(start, end) => zoomTo(spanChoice(wholeSeconds(start, end)))}
-          onHover={setInstant}
-          onDoubleClick={outwards}
-          onWidth={onWidth}
-        />
-        <Blank page={page} tracks={tracks} />
+        {chart.table ? (
+          <ChartTable
+            tracks={tracks}
+            span={view}
+            zone={zone}
+            unit={picture?.unit ?? "bpm"}
+            nameOf={nameOf}
+          />
+        ) : (
+          <SeriesChart
+            viewport={viewport}
+            tracks={tracks}
+            lines={lines}
+            layers={layers.layers}
+            zone={zone}
+            theme={theme}
+            latest={latest}
+            description={description}
+            helpId={helpId}
+            instant={instant}
+            onRest={actions.onRest}
+            onMarked={actions.onMarked}
+            onHover={(next) => {
+              setByKey(false);
+              setInstant(next);
+            }}
+            onOut={actions.onOut}
+            onCommand={(command) => {
+              setByKey(command.kind === "point");
+              actions.onCommand(command);
+            }}
+          />
+        )}
+        {!chart.table && <Blank page={page} view={view} points={points} />}
       </div>
+      {people.length > 0 && (
+        <div className="overview-frame">
+          <Overview
+            viewport={viewport}
+            lines={overview.lines}
+            whole={whole}
+            zone={zone}
+            theme={theme}
+            latest={latest}
+            onRest={actions.onRest}
+            onCommand={actions.onCommand}
+          />
+        </div>
+      )}
+      <ChartControls chart={chart} onChange={change} />
+      {layers.error !== null && <ErrorNotice error={layers.error} onRetry={null} />}
       <div className="panel-foot">
-        <StatusLine picture={people.length > 0 ? picture : null} zone={zone} />
-        <p className="faint hint">Drag across the chart to zoom in; double-click to go back out.</p>
+        <StatusLine
+          picture={people.length > 0 ? picture : null}
+          span={view}
+          zone={zone}
+          points={points}
+        />
+        {layers.zones && <p className="faint">Zones of {nameOf(layers.zones.userId)}</p>}
+        <p className="faint hint" id={helpId}>
+          Drag to move, wheel or pinch to zoom, Shift and drag to zoom to a stretch, double-click to
+          go back out. Keys: arrows move and zoom, comma and full stop move the cross-hair, Home and
+          End go to the ends, 0 shows all.
+        </p>
       </div>
+      <p className="visually-hidden" aria-live="polite">
+        {byKey ? spoken(tracks, instant, page) : ""}
+      </p>
     </section>
   );
 }

@@ -89,26 +89,6 @@ export function wholeSeconds(a: number, b: number): Span {
   return start < 0 ? { start: 0, end: Math.max(end, MIN_SPAN_MS) } : { start, end };
 }
 
-/** Moves a span so that it neither starts before 1970 nor ends after `latest`, or cuts it. */
-function within(span: Span, latest: number): Span {
-  const length = Math.min(span.end - span.start, latest);
-  const start = Math.max(0, Math.min(span.start, latest - length));
-  return wholeSeconds(start, start + length);
-}
-
-/** The span scaled about its middle: a factor over 1 shows more, under 1 less. */
-export function zoomBy(span: Span, factor: number, now: number): Span {
-  const middle = (span.start + span.end) / 2;
-  const half = ((span.end - span.start) * factor) / 2;
-  return within({ start: middle - half, end: middle + half }, Math.max(now, span.end));
-}
-
-/** The span moved by a fraction of its length, not beyond the present. */
-export function panBy(span: Span, fraction: number, now: number): Span {
-  const by = (span.end - span.start) * fraction;
-  return within({ start: span.start + by, end: span.end + by }, Math.max(now, span.end));
-}
-
 /** The part of a span that another covers; the span itself where they do not meet. */
 export function overlapOf(span: Span, other: Span | null): Span {
   const start = Math.max(span.start, other?.start ?? span.start);
@@ -116,12 +96,6 @@ export function overlapOf(span: Span, other: Span | null): Span {
   return start < end ? { start, end } : span;
 }
 
-/**
- * The stretch to draw while an answer is awaited: the new one at once where the former picture
- * reaches into it (a zoom, a step aside), else the former, so that the chart is never blank.
- */
-export function pictureSpan(asked: Span, former: Span | null): Span {
-  if (!former) return asked;
-  const overlaps = former.start < asked.end && asked.start < former.end;
-  return overlaps ? asked : former;
+export function overlaps(a: Span, b: Span): boolean {
+  return a.start < b.end && b.start < a.end;
 }

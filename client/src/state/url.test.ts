@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { PLAIN_CHART } from "./chartView";
 import { formatView, INTRADAY, MAX_PEOPLE, parseView, SUMMARY, type View } from "./url";
 
 const at = (text: string) => Date.parse(text);
@@ -8,6 +9,7 @@ const nothing: View = {
   zone: null,
   metric: INTRADAY,
   zones: null,
+  chart: PLAIN_CHART,
 };
 
 describe("the address", () => {
@@ -26,6 +28,15 @@ describe("the address", () => {
           span: { start: at("2026-11-21T10:00:00Z"), end: at("2026-11-21T10:00:01.5Z") },
         },
         zone: "America/Argentina/Buenos_Aires",
+        chart: PLAIN_CHART,
+      },
+    ],
+    [
+      "a chart in another way",
+      {
+        ...nothing,
+        people: ["a", "b"],
+        chart: { resolution: "1s", resting: true, zones: true, muted: ["b"], table: true },
       },
     ],
   ];
@@ -38,9 +49,8 @@ describe("the address", () => {
       kind: "span",
       span: { start: at("2026-11-21T10:00:00Z"), end: at("2026-11-21T11:00:00Z") },
     } as const;
-    expect(
-      formatView({ ...nothing, people: ["alice", "x@y:z"], range, zone: "Europe/Berlin" }),
-    ).toBe(
+    const people = ["alice", "x@y:z"];
+    expect(formatView({ ...nothing, people, range, zone: "Europe/Berlin" })).toBe(
       "?people=alice&people=x@y:z&start=2026-11-21T10:00:00Z&end=2026-11-21T11:00:00Z&tz=Europe/Berlin",
     );
     expect(formatView(nothing)).toBe("");

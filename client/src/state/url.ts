@@ -6,6 +6,7 @@
  *   &zones=age                        minutes in zones worked out from the readings
  * `people=` alone means that nobody is chosen; without it the page proposes somebody.
  */
+import { type ChartView, parseChart, writeChart } from "./chartView";
 import { isPresetId, type RangeChoice } from "./range";
 import { isZone } from "./zone";
 
@@ -18,6 +19,7 @@ export interface View {
   zone: string | null;
   metric: Metric;
   zones: ZoneRule | null;
+  chart: ChartView;
 }
 
 export const INTRADAY = "activities_heart_intraday";
@@ -54,6 +56,7 @@ export function parseView(search: string): View {
     zone: zone !== null && isZone(zone) ? zone : null,
     metric: params.get("metric") === SUMMARY ? SUMMARY : INTRADAY,
     zones: zones === "age" || zones === "karvonen" ? zones : null,
+    chart: parseChart(params),
   };
 }
 
@@ -74,6 +77,7 @@ export function formatView(view: View): string {
   if (view.zone !== null) params.set("tz", view.zone);
   if (view.metric !== INTRADAY) params.set("metric", view.metric);
   if (view.zones !== null) params.set("zones", view.zones);
+  writeChart(params, view.chart);
   // These three may stand in a query as they are; addresses are read by people too.
   const text = params.toString();
   const plain = text.replaceAll("%3A", ":").replaceAll("%2F", "/").replaceAll("%40", "@");

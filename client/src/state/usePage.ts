@@ -1,20 +1,14 @@
 /** What the series page knows, put together from the address, the people and the answers. */
-import { useEffect, useMemo, useRef } from "react";
+import { useCallback, useEffect, useMemo, useRef } from "react";
 import type { User } from "../api/types";
-import { maxPointsFor } from "../charts/density";
 import { assignSlots } from "../charts/palette";
-import {
-  defaultRange,
-  extentOf,
-  pictureSpan,
-  type RangeChoice,
-  resolveRange,
-  type Span,
-} from "./range";
+import type { ChartView } from "./chartView";
+import type { Subject } from "./pictures";
+import { defaultRange, extentOf, type RangeChoice, resolveRange, type Span } from "./range";
 import { INTRADAY, type View } from "./url";
 import { useClock } from "./useClock";
 import { type Directory, useRecords } from "./usePeople";
-import { type Question, type SeriesState, useSeries } from "./useSeries";
+import { type SeriesState, useSeries } from "./useSeries";
 import { goTo } from "./useView";
 import { browserZone } from "./zone";
 
@@ -29,17 +23,23 @@ export interface Page {
   recordOf: (userId: string) => User | null;
   /** Whether the records of all chosen people are there. */
   known: boolean;
+  /** The zone in which a person's days are counted, as far as it is known. */
+  zoneOf: (userId: string) => string;
   choice: RangeChoice | null;
   zone: string;
   now: number;
+  /** How late there may be readings. */
+  latest: number;
   /** What was asked for. */
   asked: Span;
-  /** What the chart draws: the former stretch while an answer is awaited or failed. */
-  drawn: Span;
   /** From the first to the last reading of the chosen people. */
   extent: Span | null;
   /** Whether the range of chosen people is settled, so that it can be asked for. */
   answerable: boolean;
+  /** How the chart is looked at. */
+  chart: ChartView;
+  /** Whom and how the chart asks; null before that is known. */
+  subject: Subject | null;
   series: SeriesState;
 }
 
@@ -92,22 +92,19 @@ export function usePage(view: View, directory: Directory, width: number, few = F
   const { start, end } = wanted;
   const asked = useMemo<Span>(() => ({ start, end }), [start, end]);
 
-  const maxPoints = maxPointsFor(width, end - start);
+  const { chart } = view;
   const needsExtent = choice?.kind === "preset" && choice.preset === "all";
   const answerable = choice !== null && people.length > 0 && (known || !needsExtent);
   const ready = answerable && width > 0 && view.metric === INTRADAY;
-  const question = useMemo<Question | null>(() => {
-    return ready ? { people, span: asked, zone, maxPoints } : null;
-  }, [ready, people, asked, zone, maxPoints]);
-  const series = useSeries(question);
+  const subject = useMemo<Subject | null>(() => {
+    return ready ? { people, zone, interval: chart.resolution, width } : null;
+  }, [ready, people, zone, chart.resolution, width]);
+  const latest = Math.max(now, end);
+  const series = useSeries(subject, asked, latest);
 
-  const former = series.picture?.question.span ?? null;
-  const failed = series.error !== null;
-  const drawn = useMemo(() => {
-    return failed && former ? former : pictureSpan(asked, former);
-  }, [failed, asked, former]);
-  const nameOf = (id: string) => records.get(id)?.name ?? id;
+  const nameOf = useCallback((id: string) => records.get(id)?.name ?? id, [records]);
+  const zoneOf = useCallback((id: string) => records.get(id)?.time_zone ?? zone, [records, zone]);
   const recordOf = (id: string) => records.get(id) ?? null;
-  const base = { people, slots, nameOf, recordOf, known, choice, zone, now };
-  return { ...base, asked, drawn, extent, answerable, series };
+  const about = { people, slots, nameOf, recordOf, zoneOf, known, choice, zone, now };
+  return { ...about, latest, asked, extent, answerable, chart, subject, series };
 }

@@ -44,13 +44,34 @@ function wallMs(instant: number, zone: string): number {
   return Date.UTC(year, month - 1, day, hour, minute, second);
 }
 
-/** How far the zone's wall clock is ahead of UTC at an instant. */
-export function offsetMs(instant: number, zone: string): number {
-  return wallMs(instant, zone) - Math.floor(instant / 1000) * 1000;
+/** Clocks are changed on quarters of an hour of UTC, so that a quarter has one offset. */
+const QUARTER_MS = HOUR_MS / 4;
+/** Far more than a picture's axis needs; a full table is thrown away and begun again. */
+const MOST_OFFSETS = 4096;
+const offsets = new Map<string, Map<number, number>>();
+
+function offsetsOf(zone: string): Map<number, number> {
+  const found = offsets.get(zone);
+  if (found && found.size < MOST_OFFSETS) return found;
+  const fresh = new Map<number, number>();
+  offsets.set(zone, fresh);
+  return fresh;
 }
 
-/** The instant of a wall clock: the first of two, and past a gap by the gap's length. */
-function instantOf(wall: number, zone: string): number {
+/** How far the zone's wall clock is ahead of UTC at an instant. Asking Intl is slow, so it is kept. */
+export function offsetMs(instant: number, zone: string): number {
+  const kept = offsetsOf(zone);
+  const quarter = Math.floor(instant / QUARTER_MS);
+  let offset = kept.get(quarter);
+  if (offset === undefined) {
+    offset = wallMs(quarter * QUARTER_MS, zone) - quarter * QUARTER_MS;
+    kept.set(quarter, offset);
+  }
+  return offset;
+}
+
+/** The instant of a wall clock (counted as if it were UTC): the first of two, and past a gap by the gap's length. */
+export function instantOf(wall: number, zone: string): number {
   const before = offsetMs(wall - 24 * HOUR_MS, zone);
   const after = offsetMs(wall + 24 * HOUR_MS, zone);
   for (const offset of [before, after]) {
@@ -87,9 +108,12 @@ export function addCivil(
 
 /** The start of the civil day after the one an instant lies in. */
 export function nextMidnight(instant: number, zone: string): number {
-  const wall = new Date(wallMs(instant, zone));
-  wall.setUTCHours(24, 0, 0, 0);
-  return instantOf(wall.getTime(), zone);
+  return instantOf((civilDay(instant, zone) + 1) * 24 * HOUR_MS, zone);
+}
+
+/** The number of the civil day that an instant lies in; 1 January 1970 is 0. */
+export function civilDay(instant: number, zone: string): number {
+  return Math.floor((instant + offsetMs(instant, zone)) / (24 * HOUR_MS));
 }
 
 /** `UTC+1`, `UTC-3:30`, `UTC`. */

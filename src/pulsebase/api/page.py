@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-#: The page loads its own files alone. uPlot and React set styles through the DOM's style objects, which this allows.
+#: The page loads its own files alone. React sets styles through the DOM's style objects, which this allows.
 _POLICY = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 #: The documents start themselves with a script in the page, and work in the background.
 _DOCUMENTS_POLICY = (

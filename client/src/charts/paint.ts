@@ -1,0 +1,177 @@
+/** Puts a scene on a canvas; nothing is decided here but how it looks. */
+import type { Columns } from "./decimate";
+import { type ChartTheme, translucent } from "./palette";
+import { type Scene, type Size, yOf } from "./scene";
+
+const FONT = "12px system-ui, sans-serif";
+const LINE_PX = 1.4;
+const DOT_PX = 2.5;
+/** Points at least this far apart are dotted, so that single readings can be seen. */
+const DOT_SPACING_PX = 14;
+const ZONE_ALPHA = 0.06;
+
+type Ctx = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
+type Height = (value: number) => number;
+
+/** The stretches of columns without a break, as [first, last]. */
+function* stretches(columns: Columns): Generator<[number, number]> {
+  let first = 0;
+  for (let i = 0; i < columns.length; i += 1) {
+    if (i < columns.length - 1 && columns.broken[i] === 0) continue;
+    yield [first, i];
+    first = i + 1;
+  }
+}
+
+export function paintBand(ctx: Ctx, columns: Columns, y: Height): void {
+  ctx.beginPath();
+  for (const [first, last] of stretches(columns)) {
+    if (first === last) continue;
+    ctx.moveTo(columns.x[first] ?? 0, y(columns.high[first] ?? 0));
+    for (let i = first + 1; i <= last; i += 1) {
+      ctx.lineTo(columns.x[i] ?? 0, y(columns.high[i] ?? 0));
+    }
+    for (let i = last; i >= first; i -= 1) ctx.lineTo(columns.x[i] ?? 0, y(columns.low[i] ?? 0));
+    ctx.closePath();
+  }
+  ctx.fill();
+}
+
+export function paintLine(ctx: Ctx, columns: Columns, y: Height): void {
+  ctx.beginPath();
+  for (const [first, last] of stretches(columns)) {
+    ctx.moveTo(columns.x[first] ?? 0, y(columns.average[first] ?? 0));
+    for (let i = first + 1; i <= last; i += 1) {
+      ctx.lineTo(columns.x[i] ?? 0, y(columns.average[i] ?? 0));
+    }
+  }
+  ctx.stroke();
+}
+
+/** Dots where there is room for everybody's, else where no line shows a point that stands alone. */
+function paintDots(ctx: Ctx, columns: Columns, y: Height, all: boolean): void {
+  ctx.beginPath();
+  for (const [first, last] of stretches(columns)) {
+    if (!all && first !== last) continue;
+    for (let i = first; i <= last; i += 1) {
+      const [x, height] = [columns.x[i] ?? 0, y(columns.average[i] ?? 0)];
+      ctx.moveTo(x + DOT_PX, height);
+      ctx.arc(x, height, DOT_PX, 0, 2 * Math.PI);
+      // A point alone has no band; its extremes are a bar.
+      const [low, high] = [columns.low[i] ?? 0, columns.high[i] ?? 0];
+      if (first === last && low !== high) ctx.rect(x - 0.5, y(high), 1, y(low) - y(high));
+    }
+  }
+  ctx.fill();
+}
+
+function hasRoom(columns: Columns): boolean {
+  const width = (columns.x[columns.length - 1] ?? 0) - (columns.x[0] ?? 0);
+  return width >= DOT_SPACING_PX * (columns.length - 1);
+}
+
+function paintAxes(ctx: Ctx, { plot, timeMarks, valueMarks }: Scene, theme: ChartTheme): void {
+  ctx.font = FONT;
+  ctx.fillStyle = theme.axis;
+  ctx.strokeStyle = theme.grid;
+  ctx.lineWidth = 1;
+  ctx.beginPath();
+  ctx.textAlign = "right";
+  ctx.textBaseline = "middle";
+  for (const { at, text } of valueMarks) {
+    const y = Math.round(plot.top + at) + 0.5;
+    ctx.moveTo(plot.left, y);
+    ctx.lineTo(plot.left + plot.width, y);
+    ctx.fillText(text, plot.left - 8, y);
+  }
+  ctx.textAlign = "center";
+  ctx.textBaseline = "top";
+  const bottom = plot.top + plot.height;
+  for (const { at, text } of timeMarks) {
+    const x = Math.round(plot.left + at) + 0.5;
+    ctx.moveTo(x, bottom);
+    ctx.lineTo(x, bottom + 5);
+    // A text that would be cut off at the edge is left out rather than half shown.
+    text.split("\n").forEach((line, row) => {
+      const half = ctx.measureText(line).width / 2;
+      const middle = Math.min(Math.max(x, half + 2), plot.left + plot.width + 12 - half);
+      ctx.fillText(line, middle, bottom + 8 + row * 15);
+    });
+  }
+  ctx.stroke();
+}
+
+function paintZones(ctx: Ctx, { plot, zones }: Scene, theme: ChartTheme): void {
+  ctx.font = FONT;
+  ctx.textAlign = "right";
+  ctx.textBaseline = "top";
+  for (const { name, top, bottom, rank } of zones) {
+    ctx.fillStyle = translucent(theme.axis, ZONE_ALPHA * (rank + 1));
+    ctx.fillRect(0, top, plot.width, bottom - top);
+    if (bottom - top < 16) continue;
+    ctx.fillStyle = theme.axis;
+    ctx.fillText(name, plot.width - 6, top + 3);
+  }
+}
+
+function paintResting(ctx: Ctx, { resting }: Scene): void {
+  ctx.lineWidth = 2;
+  ctx.setLineDash([6, 4]);
+  for (const { colour, left, right, y } of resting) {
+    ctx.strokeStyle = colour;
+    ctx.beginPath();
+    ctx.moveTo(left, y);
+    ctx.lineTo(right, y);
+    ctx.stroke();
+  }
+  ctx.setLineDash([]);
+}
+
+/** Bands first, so that every line is above them. */
+function paintLines(ctx: Ctx, { lines, beats, plot }: Scene, theme: ChartTheme): void {
+  const y = (value: number) => yOf(value, beats, plot.height);
+  for (const { colour, columns } of lines) {
+    ctx.fillStyle = translucent(colour, theme.bandAlpha);
+    paintBand(ctx, columns, y);
+  }
+  ctx.lineWidth = LINE_PX;
+  ctx.lineJoin = "bevel";
+  const room = lines.every((line) => hasRoom(line.columns));
+  for (const { colour, columns } of lines) {
+    ctx.strokeStyle = colour;
+    ctx.fillStyle = colour;
+    paintLine(ctx, columns, y);
+    paintDots(ctx, columns, y, room);
+  }
+}
+
+export function paint(ctx: Ctx, scene: Scene, theme: ChartTheme): void {
+  const { plot } = scene;
+  paintAxes(ctx, scene, theme);
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(plot.left, plot.top, plot.width, plot.height);
+  ctx.clip();
+  ctx.translate(plot.left, plot.top);
+  paintZones(ctx, scene, theme);
+  paintLines(ctx, scene, theme);
+  paintResting(ctx, scene);
+  ctx.restore();
+}
+
+/** A canvas in step with its place on the page and the screen's pixels, cleared. */
+export function freshContext(
+  canvas: HTMLCanvasElement | OffscreenCanvas,
+  { width, height }: Size,
+  ratio: number,
+): Ctx | null {
+  const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== wide || canvas.height !== high) {
+    canvas.width = wide;
+    canvas.height = high;
+  }
+  const ctx = canvas.getContext("2d") as Ctx | null;
+  ctx?.setTransform(ratio, 0, 0, ratio, 0, 0);
+  ctx?.clearRect(0, 0, width, height);
+  return ctx;
+}

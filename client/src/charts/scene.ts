@@ -1,0 +1,136 @@
+/** Everything a picture is made of, in pixels: worked out here, painted elsewhere. */
+import type { Span } from "../state/range";
+import { type Columns, decimate, extremes } from "./decimate";
+import { tickLabels } from "./labels";
+import type { Pyramid } from "./pyramid";
+import { heightRange, timeTicks, valueTicks } from "./ticks";
+
+/** Room for the axes' texts around the plot, in CSS pixels. */
+export const MARGIN = { left: 42, right: 14, top: 12, bottom: 42 };
+/** Room that a mark's text takes. */
+const TIME_LABEL_PX = 84;
+const VALUE_LABEL_PX = 44;
+
+export interface Size {
+  width: number;
+  height: number;
+}
+
+export interface Line {
+  userId: string;
+  pyramid: Pyramid;
+  colour: string;
+}
+
+/** A person's resting heart rate on one day. */
+export interface RestingDay extends Span {
+  userId: string;
+  value: number;
+}
+
+export interface Zone {
+  name: string;
+  /** In beats; `max` belongs to it. */
+  min: number;
+  max: number;
+}
+
+export interface Layers {
+  resting: readonly RestingDay[];
+  zones: readonly Zone[];
+}
+
+export const NO_LAYERS: Layers = { resting: [], zones: [] };
+
+export interface SceneInput {
+  lines: readonly Line[];
+  layers: Layers;
+  span: Span;
+  zone: string;
+  size: Size;
+  /** The reader's language; the browser's by default. */
+  locale?: string;
+}
+
+export interface Mark {
+  at: number;
+  text: string;
+}
+
+export interface Scene {
+  plot: { left: number; top: number; width: number; height: number };
+  lines: { userId: string; colour: string; columns: Columns }[];
+  beats: readonly [number, number];
+  timeMarks: Mark[];
+  valueMarks: Mark[];
+  resting: { colour: string; left: number; right: number; y: number }[];
+  zones: { name: string; top: number; bottom: number; rank: number }[];
+}
+
+export function plotOf({ width, height }: Size): Scene["plot"] {
+  return {
+    left: MARGIN.left,
+    top: MARGIN.top,
+    width: Math.max(1, width - MARGIN.left - MARGIN.right),
+    height: Math.max(1, height - MARGIN.top - MARGIN.bottom),
+  };
+}
+
+/** Where an instant lies, in pixels from the plot's left edge. */
+export function xOf(instant: number, span: Span, width: number): number {
+  return ((instant - span.start) / (span.end - span.start)) * width;
+}
+
+/** Where a number of beats lies, in pixels from the plot's top. */
+export function yOf(value: number, [low, high]: readonly [number, number], height: number): number {
+  return height - ((value - low) / (high - low)) * height;
+}
+
+function inView(span: Span) {
+  return (one: Span) => one.start < span.end && one.end > span.start;
+}
+
+/** The extremes of the lines and of the resting heart rates, so that both are seen. */
+function seenBeats(lines: Scene["lines"], resting: readonly RestingDay[], width: number) {
+  const seen = extremes(
+    lines.map((line) => line.columns),
+    width,
+  );
+  if (!seen) return null;
+  const values = resting.map((day) => day.value);
+  return [Math.min(seen[0], ...values), Math.max(seen[1], ...values)] as const;
+}
+
+export function sceneOf({ lines, layers, span, zone, size, locale }: SceneInput): Scene {
+  const plot = plotOf(size);
+  const frame = { ...span, width: plot.width };
+  const drawn = lines.map(({ userId, colour, pyramid }) => {
+    return { userId, colour, columns: decimate(pyramid, frame) };
+  });
+  const colours = new Map(lines.map((line) => [line.userId, line.colour]));
+  const days = layers.resting.filter(inView(span)).filter((day) => colours.has(day.userId));
+  const beats = heightRange(seenBeats(drawn, days, plot.width));
+  const y = (value: number) => yOf(value, beats, plot.height);
+  const ticks = timeTicks(span, zone, ((span.end - span.start) * TIME_LABEL_PX) / plot.width);
+  const texts = tickLabels(ticks.at, ticks.step, zone, locale);
+  return {
+    plot,
+    lines: drawn,
+    beats,
+    timeMarks: ticks.at.map((at, i) => ({ at: xOf(at, span, plot.width), text: texts[i] ?? "" })),
+    valueMarks: valueTicks(...beats, plot.height / VALUE_LABEL_PX).map((value) => {
+      return { at: y(value), text: String(value) };
+    }),
+    resting: days.map((day) => ({
+      colour: colours.get(day.userId) ?? "",
+      left: Math.max(0, xOf(day.start, span, plot.width)),
+      right: Math.min(plot.width, xOf(day.end, span, plot.width)),
+      y: y(day.value),
+    })),
+    zones: layers.zones.flatMap(({ name, min, max }, rank) => {
+      const top = Math.max(0, y(max));
+      const bottom = Math.min(plot.height, y(min));
+      return bottom > top ? [{ name, top, bottom, rank }] : [];
+    }),
+  };
+}

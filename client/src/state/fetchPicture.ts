@@ -1,0 +1,28 @@
+import { getBytes } from "../api/client";
+import { read } from "../charts/reader";
+import { type Picture, type Subject, subjectKey } from "./pictures";
+import { instantText } from "./url";
+import type { SeriesWindow } from "./windows";
+
+/** Asks the server for a window and has the answer read; cancelled, it throws and gives nothing. */
+export async function fetchPicture(
+  subject: Subject,
+  window: SeriesWindow,
+  signal: AbortSignal,
+  priority: RequestPriority,
+): Promise<Picture> {
+  const { people, zone, interval } = subject;
+  const { span, maxPoints } = window;
+  const query = {
+    start_date: instantText(span.start),
+    end_date: instantText(span.end),
+    user_ids: [...people],
+    tz: zone,
+    ...(interval === null ? { max_points: maxPoints } : { interval }),
+  };
+  const askedAt = Date.now();
+  const body = await getBytes("/v1/multi-user/timeseries", query, signal, priority);
+  const reading = await read(body, { people, zone, span });
+  signal.throwIfAborted();
+  return { ...reading, subject: subjectKey(subject), window, askedAt };
+}

@@ -1,0 +1,203 @@
+"""The chart under mouse, wheel, fingers and keys."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.page.conftest import Opener
+from tests.page.visit import Visit
+
+# One server and one browser are enough for all of these.
+pytestmark = pytest.mark.xdist_group("page")
+
+BOTH = "people=user1&people=user2"
+SERIES = "**/v1/multi-user/timeseries?*"
+#: The first person's line in the light scheme.
+FIRST_COLOUR = "0072b2"
+HOUR_MS = 3_600_000
+
+
+def length_of(seen: Visit) -> float:
+    start, end = seen.span()
+    return end - start
+
+
+def at_rest(seen: Visit, resolution: str) -> None:
+    expect(seen.resolution).to_have_text(resolution)
+    expect(seen.page.locator(".panel")).to_have_attribute("aria-busy", "false")
+
+
+def test_marking_zooms_down_to_every_reading_and_back_restores_each_view(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=7d")
+    addresses: list[str] = []
+    lengths: list[float] = []
+    resolutions = ["15 minutes", "1 minute", "1 minute", "every reading"]
+    for step, resolution in enumerate(resolutions):
+        if step > 0:
+            seen.mark(0.75, 0.85)
+            expect(seen.page).not_to_have_url(addresses[-1])
+        at_rest(seen, resolution)
+        addresses.append(seen.page.url)
+        lengths.append(length_of(seen))
+    # A tenth of the whole width each time, of which the axis takes a part.
+    assert all(9 < wide / narrow < 10 for wide, narrow in pairwise(lengths))
+    assert all(asked["max_points"] for asked in seen.questions)
+    for url, resolution in list(zip(addresses, resolutions, strict=True))[-2::-1]:
+        seen.page.go_back()
+        expect(seen.page).to_have_url(url)
+        expect(seen.resolution).to_have_text(resolution)
+
+
+def test_dragging_moves_and_the_wheel_zooms_about_the_cursor(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h")
+    at_rest(seen, "1 minute")
+    start, end = seen.span()
+    seen.drag(0.2, 0.7)
+    expect(seen.page).to_have_url(re.compile("start="))
+    moved_start, moved_end = seen.span()
+    assert moved_end - moved_start == end - start
+    assert 11 * HOUR_MS < start - moved_start < 14 * HOUR_MS
+    for _ in range(3):
+        seen.page.mouse.wheel(0, -400)
+    expect(seen.chart).not_to_have_attribute("data-span", f"{moved_start:.0f} {moved_end:.0f}")
+    at_rest(seen, "1 minute")
+    closer_start, closer_end = seen.span()
+    assert closer_end - closer_start < 0.1 * (end - start)
+    # The cursor stood at seven tenths.
+    assert 0.6 < (closer_start - moved_start) / (moved_end - moved_start) < 0.75
+
+
+def test_two_fingers_zoom_and_one_moves(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h", (390, 844))
+    at_rest(seen, "15 minutes")
+    before = seen.span()
+    session = seen.page.context.new_cdp_session(seen.page)
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+
+    def touch(kind: str, *fractions: float) -> None:
+        points = [dict(zip(("x", "y"), seen.place(fraction), strict=True)) for fraction in fractions]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0.45, 0.65)
+    for spread in (0.05, 0.1, 0.2):
+        touch("touchMove", 0.45 - spread, 0.65 + spread)
+    touch("touchEnd")
+    expect(seen.page).to_have_url(re.compile("start="))
+    assert 2.5 < (before[1] - before[0]) / length_of(seen) < 3.5
+    pinched = seen.span()
+    touch("touchStart", 0.3)
+    touch("touchMove", 0.5)
+    touch("touchMove", 0.8)
+    touch("touchEnd")
+    expect(seen.chart).not_to_have_attribute("data-span", f"{pinched[0]:.0f} {pinched[1]:.0f}")
+    assert seen.span()[0] < pinched[0]
+    assert length_of(seen) == pinched[1] - pinched[0]
+
+
+def test_keys_alone_move_zoom_and_read_values(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h")
+    at_rest(seen, "1 minute")
+    before = seen.span()
+    seen.chart.focus()
+    seen.page.keyboard.press("ArrowUp")
+    expect(seen.page).to_have_url(re.compile("start="))
+    assert round((before[1] - before[0]) / length_of(seen)) == 2
+    closer = seen.page.url
+    seen.page.keyboard.press("Shift+ArrowLeft")
+    seen.page.keyboard.press("Shift+ArrowLeft")
+    # Keys in a row are one step in the history.
+    expect(seen.page).not_to_have_url(closer)
+    seen.page.keyboard.press(".")
+    spoken = seen.page.locator("[aria-live]")
+    expect(spoken).to_have_text(re.compile(r"\d\d:\d\d.*: (\d+|no reading)"))
+    first = spoken.inner_text()
+    seen.page.keyboard.press(".")
+    expect(spoken).not_to_have_text(first)
+    seen.page.go_back()
+    expect(seen.page).to_have_url(closer)
+
+
+def test_an_answer_nobody_waits_for_is_cancelled_and_the_picture_stays_till_the_next(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h")
+    at_rest(seen, "1 minute")
+    seen.page.wait_for_load_state("networkidle")
+    held: list[Route] = []
+    cancelled: list[str] = []
+    seen.page.on("requestfailed", lambda request: cancelled.append(request.url))
+    seen.page.route(SERIES, lambda route: route.continue_() if held else held.append(route))
+    seen.page.get_by_role("button", name="1 year").click()
+    expect(seen.page.locator(".panel")).to_have_attribute("aria-busy", "true")
+    assert seen.pixels(FIRST_COLOUR) > 0
+    expect(seen.resolution).to_have_text("1 minute")
+    seen.page.get_by_role("button", name="7 days").click()
+    at_rest(seen, "15 minutes")
+    assert held[0].request.url in cancelled
+
+
+def test_the_next_step_is_there_before_it_is_taken(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h")
+    at_rest(seen, "1 minute")
+    before = seen.span()
+    # Its own answer, the strip's, and at least closer and further out; a day aside there is the past alone.
+    seen.wait_for_questions(5)
+    seen.page.wait_for_load_state("networkidle")
+    seen.page.route(SERIES, lambda route: route.abort())
+    seen.page.get_by_role("button", name="Zoom in").click()
+    expect(seen.chart).not_to_have_attribute("data-span", f"{before[0]:.0f} {before[1]:.0f}")
+    at_rest(seen, "1 minute")
+    start, end = seen.span()
+    for pieces in seen.pieces().values():
+        assert pieces[0][0] - start < HOUR_MS / 2
+        assert end - pieces[-1][1] < HOUR_MS / 2
+    expect(seen.page.get_by_role("alert")).to_have_count(0)
+    seen.complaints.clear()
+
+
+def test_the_strip_shows_the_whole_history_and_moves_the_view(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h")
+    at_rest(seen, "1 minute")
+    strip = seen.page.get_by_role("slider")
+    box = strip.bounding_box()
+    assert box is not None
+    before = seen.span()
+    seen.page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
+    expect(seen.page).to_have_url(re.compile("start="))
+    assert seen.span()[0] < before[0] - 12 * HOUR_MS
+    assert round(length_of(seen) / HOUR_MS) == 24
+    at_rest(seen, "1 minute")
+    strip.focus()
+    address = seen.page.url
+    seen.page.keyboard.press("ArrowRight")
+    expect(seen.page).not_to_have_url(address)
+    expect(strip).to_have_attribute("aria-valuetext", re.compile("20"))
+
+
+def test_the_chart_as_a_table_has_its_numbers_and_a_line_can_be_hidden(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h")
+    at_rest(seen, "1 minute")
+    seen.page.get_by_role("button", name="Ada").click()
+    expect(seen.page).to_have_url(re.compile("muted=user1"))
+    expect(seen.chart).to_have_attribute("data-pieces", re.compile("user2"))
+    assert set(seen.pieces()) == {"user2"}
+    assert seen.pixels(FIRST_COLOUR) == 0
+    seen.page.get_by_role("button", name="As a table").click()
+    table = seen.page.get_by_role("table")
+    expect(table.get_by_role("columnheader")).to_have_count(2)
+    assert table.get_by_role("row").count() > 100
+    seen.page.go_back()
+    expect(seen.chart).to_be_visible()
+
+
+def test_layers_and_another_resolution_are_asked_for_and_stay_in_the_address(visit: Opener) -> None:
+    seen = visit(f"/app/?{BOTH}&range=24h&layers=resting,zones&resolution=1h")
+    at_rest(seen, "1 hour")
+    expect(seen.page.get_by_role("button", name="Resting heart rate")).to_have_attribute("aria-pressed", "true")
+    assert any(asked.get("metric") == ["activities_heart_summary"] for asked in seen.questions)
+    assert next(asked["interval"] for asked in seen.questions if "interval" in asked) == ["1h"]
+    seen.page.get_by_role("combobox", name="Resolution").select_option("Automatic")
+    at_rest(seen, "1 minute")
+    expect(seen.page).not_to_have_url(re.compile("resolution="))
