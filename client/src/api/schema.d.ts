@@ -54,6 +54,8 @@ export interface paths {
         /**
          * Metrics
          * @description Metrics in the Prometheus text format.
+         *
+         *     Scope: `metrics`.
          */
         get: operations["metrics_metrics_get"];
         put?: never;
@@ -74,17 +76,23 @@ export interface paths {
         /**
          * Heart Rate
          * @description A person's minutes, devices resolved. Nothing found is 404.
+         *
+         *     Scope: `read`.
          */
         get: operations["heart_rate_v1_metrics_heart_rate_get"];
         put?: never;
         /**
          * Ingest Reading
          * @description Store one reading. The answer comes once it is on the disk and visible to queries.
+         *
+         *     Scope: `ingest`.
          */
         post: operations["ingest_reading_v1_metrics_heart_rate_post"];
         /**
          * Delete Readings
          * @description Delete a person's readings in a range, of one device or of all.
+         *
+         *     Scope: `admin`.
          */
         delete: operations["delete_readings_v1_metrics_heart_rate_delete"];
         options?: never;
@@ -105,6 +113,8 @@ export interface paths {
          * Ingest Batch
          * @description Store up to 1,000 readings. Bad ones are refused one by one; the answer comes once the rest is on the
          *     disk.
+         *
+         *     Scope: `ingest`.
          */
         post: operations["ingest_batch_v1_metrics_heart_rate_batch_post"];
         delete?: never;
@@ -127,6 +137,8 @@ export interface paths {
          * @description Store any number of readings: columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate` and, if
          *     wanted, `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and
          *     visible whole or not at all; the answer counts them. `errors` has the first 100 refusals.
+         *
+         *     Scope: `ingest`.
          */
         post: operations["ingest_bulk_v1_metrics_heart_rate_bulk_post"];
         delete?: never;
@@ -145,6 +157,8 @@ export interface paths {
         /**
          * Timeseries
          * @description One person's series; JSON, CSV or Arrow by `Accept`.
+         *
+         *     Scope: `read`.
          */
         get: operations["timeseries_v1_timeseries_get"];
         put?: never;
@@ -165,6 +179,8 @@ export interface paths {
         /**
          * Multi User Timeseries
          * @description Several people's series at one rung; JSON, CSV or Arrow by `Accept`. Unknown people are in `missing`.
+         *
+         *     Scope: `read`.
          */
         get: operations["multi_user_timeseries_v1_multi_user_timeseries_get"];
         put?: never;
@@ -185,12 +201,16 @@ export interface paths {
         /**
          * List Users
          * @description People by id, a page at a time.
+         *
+         *     Scope: `read`.
          */
         get: operations["list_users_v1_users_get"];
         put?: never;
         /**
          * Create User
          * @description Make a person known. One who is known already is 409.
+         *
+         *     Scope: `admin`.
          */
         post: operations["create_user_v1_users_post"];
         delete?: never;
@@ -209,17 +229,23 @@ export interface paths {
         /**
          * Show User
          * @description One person and what is stored of them.
+         *
+         *     Scope: `read`.
          */
         get: operations["show_user_v1_users__user_id__get"];
         /**
          * Put User
          * @description Create the person, or replace all that is said of them; readings stay.
+         *
+         *     Scope: `admin`.
          */
         put: operations["put_user_v1_users__user_id__put"];
         post?: never;
         /**
          * Remove User
          * @description Remove the person with their connections, readings, priorities and summaries.
+         *
+         *     Scope: `admin`.
          */
         delete: operations["remove_user_v1_users__user_id__delete"];
         options?: never;
@@ -227,6 +253,8 @@ export interface paths {
         /**
          * Change User
          * @description Change the fields given, and no other; null clears one.
+         *
+         *     Scope: `admin`.
          */
         patch: operations["change_user_v1_users__user_id__patch"];
         trace?: never;
@@ -241,6 +269,8 @@ export interface paths {
         /**
          * List Devices
          * @description The devices the person has readings of, or priorities for.
+         *
+         *     Scope: `read`.
          */
         get: operations["list_devices_v1_users__user_id__devices_get"];
         put?: never;
@@ -263,12 +293,16 @@ export interface paths {
          * Set Priority
          * @description Set the device's priority for this person from an instant on, until the next setting. Every answer for the
          *     person follows it at once.
+         *
+         *     Scope: `admin`.
          */
         put: operations["set_priority_v1_users__user_id__devices__device_id__priority_put"];
         post?: never;
         /**
          * Remove Priorities
          * @description Take the person's own settings for the device back, all of them: the default holds at all times.
+         *
+         *     Scope: `admin`.
          */
         delete: operations["remove_priorities_v1_users__user_id__devices__device_id__priority_delete"];
         options?: never;
@@ -286,6 +320,8 @@ export interface paths {
         /**
          * Heart Rate Cohort
          * @description People by age, gender and average heart rate over a period, the highest average first.
+         *
+         *     Scope: `read`.
          */
         get: operations["heart_rate_cohort_v1_cohorts_heart_rate_get"];
         put?: never;
@@ -306,6 +342,8 @@ export interface paths {
         /**
          * Top Hours
          * @description A person's highest distinct averages of UTC hours, highest first.
+         *
+         *     Scope: `read`.
          */
         get: operations["top_hours_v1_users__user_id__heart_rate_top_hours_get"];
         put?: never;
@@ -326,6 +364,8 @@ export interface paths {
         /**
          * List Imports
          * @description Imports by file and by command, the newest first, and how many of their readings are stored now.
+         *
+         *     Scope: `read`.
          */
         get: operations["list_imports_v1_imports_get"];
         put?: never;
@@ -333,6 +373,8 @@ export interface paths {
          * Import File
          * @description Import one file or zip, which is the body: Takeout heart rate, Apple Health, FIT, research CSV, or what
          *     `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the import by its id.
+         *
+         *     Scope: `ingest`.
          */
         post: operations["import_file_v1_imports_post"];
         delete?: never;
@@ -351,6 +393,8 @@ export interface paths {
         /**
          * Show Import
          * @description One import: how far it is, its files, and what was refused.
+         *
+         *     Scope: `read`.
          */
         get: operations["show_import_v1_imports__import_id__get"];
         put?: never;
@@ -359,6 +403,8 @@ export interface paths {
          * Undo Import
          * @description Remove the readings of an import that are still stored. What they had replaced does not come back, and
          *     daily summaries stay.
+         *
+         *     Scope: `admin`.
          */
         delete: operations["undo_import_v1_imports__import_id__delete"];
         options?: never;
@@ -377,6 +423,8 @@ export interface paths {
          * Export Person
          * @description Everything of one person as a zip: `readings.ndjson`, which `pulsebase import` reads, `profile.json`,
          *     `priorities.json` and `summaries.json`.
+         *
+         *     Scope: `read`.
          */
         get: operations["export_person_v1_users__user_id__export_get"];
         put?: never;
@@ -397,6 +445,8 @@ export interface paths {
         /**
          * Authorize
          * @description Lead the person's browser to the source, where they say yes; it comes back to `callback`.
+         *
+         *     Scope: `ingest`.
          */
         get: operations["authorize_v1_sources__source__authorize_get"];
         put?: never;
@@ -437,6 +487,8 @@ export interface paths {
         /**
          * User Sources
          * @description What the person is connected to, when it last brought data, and what is wrong.
+         *
+         *     Scope: `read`.
          */
         get: operations["user_sources_v1_users__user_id__sources_get"];
         put?: never;
@@ -460,6 +512,8 @@ export interface paths {
         /**
          * Disconnect
          * @description Disconnect: tokens are revoked and forgotten; readings stay.
+         *
+         *     Scope: `ingest`.
          */
         delete: operations["disconnect_v1_users__user_id__sources__source__delete"];
         options?: never;
@@ -477,8 +531,32 @@ export interface paths {
         /**
          * Runs
          * @description Runs of the pipeline, the newest first, a page at a time.
+         *
+         *     Scope: `read`.
          */
         get: operations["runs_v1_etl_runs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Audit
+         * @description What was read and changed, by whom and of whom, the newest first, a page at a time.
+         *
+         *     Scope: `admin`.
+         */
+        get: operations["audit_v1_audit_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -501,6 +579,8 @@ export interface paths {
          * @description Store readings in InfluxDB line protocol: measurement `heart_rate`, tags `user_id` and `device_id`, field
          *     `bpm` and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even
          *     if others are refused.
+         *
+         *     Scope: `ingest`.
          */
         post: operations["write_lines_api_v2_write_post"];
         delete?: never;
@@ -916,6 +996,48 @@ export interface components {
             data: components["schemas"]["ConnectionEntry"][];
             /** Next Cursor */
             next_cursor?: null;
+        };
+        /**
+         * Deed
+         * @description Equal requests of one minute: who asked what, with which outcome, about whom.
+         *
+         *     `whom` is a `person`, `everybody` the key is for, `nobody` in particular, somebody `unknown`, or somebody who was
+         *     `removed` since; `user_id` is there for a person.
+         */
+        DeedEntry: {
+            /** Id */
+            id: number;
+            /** Key */
+            key: string;
+            /** Method */
+            method: string;
+            /** Route */
+            route: string;
+            /** Status */
+            status: number;
+            /**
+             * Whom
+             * @enum {string}
+             */
+            whom: "person" | "everybody" | "nobody" | "unknown" | "removed";
+            /** User Id */
+            user_id: string | null;
+            /** First */
+            first: string;
+            /** Last */
+            last: string;
+            /** Requests */
+            requests: number;
+        };
+        /**
+         * DeedList
+         * @description A page of the trail, the newest first.
+         */
+        DeedList: {
+            /** Data */
+            data: components["schemas"]["DeedEntry"][];
+            /** Next Cursor */
+            next_cursor: number | null;
         };
         /**
          * Deleted
@@ -3023,6 +3145,51 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit_v1_audit_get: {
+        parameters: {
+            query?: {
+                user_id?: string | null;
+                /** @description The name of a key, or `owner` for commands. */
+                key?: string | null;
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeedList"];
                 };
             };
             /** @description A problem (RFC 9457). */
