@@ -62,7 +62,7 @@ def test_no_route_answers_a_key_that_is_missing_wrong_revoked_or_expired(place: 
         for kind, headers in keys.items():
             if kind == "token" and path == "/api/v2/write":
                 continue  # what clients of that protocol say
-            sent = {key.encode(): value.encode("latin-1") for key, value in headers.items()}
+            sent = [(key.encode(), value.encode("latin-1")) for key, value in headers.items()]
             answer = client.request(method, path, headers=sent, content=b"{}")
             assert answer.status_code == 401, (name, kind)
             assert answer.headers["www-authenticate"].startswith("Bearer")

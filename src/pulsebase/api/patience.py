@@ -122,7 +122,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self._head_since_s is not None:
             if self._head_bytes > HEAD_LIMIT_BYTES:
                 self._end("head-too-large", b"431 Request Header Fields Too Large")
-        elif self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]
+        elif self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr] # None at first
             self._head_since_s = self.loop.time()  # the beginning of another request
 
     def on_headers_complete(self) -> None:

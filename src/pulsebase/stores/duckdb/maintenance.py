@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Little comes in when no more than this is staged between two merges.
 _IDLE_ROWS = 20_000
+#: The part of the time between two merges after which to see whether little comes in.
+_SOON = 0.1
 #: The most rows of one merge, which holds them in memory several times over.
 _MERGE_ROWS = 2_500_000
 _ROOM_WAIT_S = 20.0
@@ -106,6 +108,7 @@ class Maintenance:
         self._compacting = threading.Lock()  # taken before the right to write the database
         self._newest_us = 0
         self._scattered = 0
+        self._was_busy = False
         #: Since when the oldest staged rows wait; what a journal brought waits since the start.
         self._waiting_since: float | None = time.monotonic() if len(parts.stage) else None
         self._wake = threading.Event()
@@ -283,7 +286,9 @@ class Maintenance:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(self._options.merge_interval_s)
+            interval_s = self._options.merge_interval_s
+            if not self._wake.wait(interval_s * _SOON) and not self._became_idle():
+                self._wake.wait(interval_s * (1 - _SOON))
             self._wake.clear()
             if self._stopping:
                 return
@@ -296,6 +301,7 @@ class Maintenance:
 
     def _round(self) -> None:
         before = len(self._parts.stage)
+        self._was_busy = before >= _IDLE_ROWS
         self._scattered = 0
         self.merge_staged()
         while len(self._parts.stage) >= self._options.merge_readings and not self._stopping:
@@ -315,6 +321,10 @@ class Maintenance:
         """One piece while much comes in, all there is to do while little does."""
         while not self._stopping and self.compact() and idle:
             idle = len(self._parts.stage) < _IDLE_ROWS
+
+    def _became_idle(self) -> bool:
+        """Whether late rows wait and much came in until now, but no more: they need not wait for a whole interval."""
+        return self._was_busy and self.late_rows > 0 and len(self._parts.stage) < _IDLE_ROWS * _SOON
 
     def _has_room(self) -> bool:
         return len(self._parts.stage) < self._options.most_unmerged
