@@ -21,19 +21,20 @@ async function problemOf(response: Response): Promise<Problem> {
   }
 }
 
-/** Asks one path of the API. Every request can be cancelled, so the signal is not optional. */
-async function ask<P extends GetPath>(
-  path: P,
-  query: QueryOf<P>,
-  signal: AbortSignal,
-  priority: RequestPriority,
-): Promise<Response> {
+/** Where a path of the API is asked a question. */
+export function addressOf<P extends GetPath>(path: P, query: QueryOf<P>): string {
   const search = queryString(query as Record<string, QueryValue>);
-  const response = await fetch(search ? `${path}?${search}` : path, {
-    signal,
-    priority,
-    headers: { accept: "application/json" },
-  });
+  return search ? `${path}?${search}` : path;
+}
+
+/** Any answer of the server that is not an error. Every request can be cancelled, so the signal is not optional. */
+export async function request(
+  address: string,
+  signal: AbortSignal,
+  priority: RequestPriority = "auto",
+): Promise<Response> {
+  const headers = { accept: "application/json" };
+  const response = await fetch(address, { signal, priority, headers });
   if (!response.ok) throw new ApiError(response.status, await problemOf(response));
   return response;
 }
@@ -44,16 +45,6 @@ export async function get<P extends GetPath>(
   query: QueryOf<P>,
   signal: AbortSignal,
 ): Promise<AnswerOf<P>> {
-  const response = await ask(path, query, signal, "auto");
+  const response = await request(addressOf(path, query), signal);
   return (await response.json()) as AnswerOf<P>;
-}
-
-/** The answer as it came, for a worker to read. */
-export async function getBytes<P extends GetPath>(
-  path: P,
-  query: QueryOf<P>,
-  signal: AbortSignal,
-  priority: RequestPriority,
-): Promise<ArrayBuffer> {
-  return (await ask(path, query, signal, priority)).arrayBuffer();
 }
