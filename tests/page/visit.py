@@ -36,10 +36,12 @@ class Visit:
         self.page = page
         self.complaints: list[str] = []
         self.questions: list[dict[str, list[str]]] = []
+        self.answers = 0
         self._address = address
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", self._on_request)
+        page.on("requestfinished", self._on_finished)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -50,6 +52,9 @@ class Visit:
             self.complaints.append(f"asked {request.url}")
         if urlsplit(request.url).path == SERIES:
             self.questions.append(parse_qs(urlsplit(request.url).query))
+
+    def _on_finished(self, request: Request) -> None:
+        self.answers += urlsplit(request.url).path == SERIES
 
     @property
     def chart(self) -> Locator:
@@ -91,10 +96,10 @@ class Visit:
         self.drag(start, end)
         self.page.keyboard.up("Shift")
 
-    def wait_for_questions(self, count: int) -> None:
-        """Wait until the page has asked for series so many times."""
-        while len(self.questions) < count:
-            self.page.wait_for_event("request")
+    def wait_for_answers(self, count: int) -> None:
+        """Wait until so many questions for series were answered."""
+        while self.answers < count:
+            self.page.wait_for_event("requestfinished")
 
     def overflow_px(self) -> int:
         """How far the page is wider than its window."""

@@ -1,6 +1,7 @@
 import { ApiError } from "./errors";
 import { authorization, keyRefused } from "./key";
-import type { AnswerOf, GetPath, Problem, QueryOf } from "./types";
+import { requestWith } from "./request";
+import type { AnswerOf, GetPath, QueryOf } from "./types";
 
 type QueryValue = string | number | boolean | null | undefined | readonly (string | number)[];
 
@@ -13,30 +14,18 @@ export function queryString(query: Record<string, QueryValue>): string {
   return params.toString();
 }
 
-async function problemOf(response: Response): Promise<Problem> {
-  try {
-    const body: unknown = await response.json();
-    return typeof body === "object" && body !== null ? (body as Problem) : {};
-  } catch {
-    return { title: `${response.status} ${response.statusText}`.trim() };
-  }
-}
-
-/** Any answer of the server that is not an error. Every request can be cancelled, so the signal is not optional. */
+/** `requestWith` the page's key, if there is one. */
 export async function request(
   address: string,
   signal: AbortSignal,
   headers: Record<string, string>,
-  priority: RequestPriority = "auto",
 ): Promise<Response> {
-  const response = await fetch(address, {
-    signal,
-    priority,
-    headers: { ...headers, ...authorization() },
-  });
-  if (response.status === 401) keyRefused();
-  if (!response.ok) throw new ApiError(response.status, await problemOf(response));
-  return response;
+  try {
+    return await requestWith(address, signal, { ...headers, ...authorization() });
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) keyRefused();
+    throw error;
+  }
 }
 
 /** `/v1/users/{user_id}` with its braces filled in. */
@@ -44,7 +33,8 @@ export function filledPath(path: string, inPath: Record<string, string>): string
   return path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(inPath[name] ?? ""));
 }
 
-function addressOf<P extends GetPath>(
+/** Where a path of the API is asked a question. */
+export function addressOf<P extends GetPath>(
   path: P,
   query: QueryOf<P>,
   inPath: Record<string, string> = {},
@@ -64,15 +54,4 @@ export async function get<P extends GetPath>(
   const address = addressOf(path, query, inPath);
   const response = await request(address, signal, { accept: "application/json" });
   return (await response.json()) as AnswerOf<P>;
-}
-
-/** The answer as it came, for a worker to read. */
-export async function getBytes<P extends GetPath>(
-  path: P,
-  query: QueryOf<P>,
-  signal: AbortSignal,
-  priority: RequestPriority,
-): Promise<ArrayBuffer> {
-  const headers = { accept: "application/json" };
-  return (await request(addressOf(path, query), signal, headers, priority)).arrayBuffer();
 }

@@ -1,4 +1,6 @@
-/** The page's end of the worker that reads answers. */
+/** The page's end of the worker that asks for series and reads the answers. */
+import { ApiError } from "../api/errors";
+import { authorization, keyRefused } from "../api/key";
 import type { Asked, Reading } from "./readAnswer";
 import type { Delivery, Order } from "./reader.worker";
 
@@ -14,8 +16,10 @@ let orders = 0;
 function settle(delivery: Delivery): void {
   const one = waiting.get(delivery.id);
   waiting.delete(delivery.id);
+  if ("problem" in delivery && delivery.status === 401) keyRefused();
   if ("reading" in delivery) one?.resolve(delivery.reading);
-  else one?.reject(new TypeError(delivery.problem));
+  else if ("problem" in delivery) one?.reject(new ApiError(delivery.status, delivery.problem));
+  else one?.reject(new TypeError(delivery.failure));
 }
 
 function begun(): Worker {
@@ -24,23 +28,39 @@ function begun(): Worker {
   worker.onmessage = ({ data }: MessageEvent<Delivery>) => settle(data);
   worker.onerror = () => {
     // A worker that could not be loaded answers nobody; the next order tries anew.
-    for (const id of [...waiting.keys()]) settle({ id, problem: "The page's worker failed." });
+    for (const id of [...waiting.keys()]) settle({ id, failure: "The page's worker failed." });
     worker = null;
   };
   return worker;
 }
 
-/** Starts the worker, so that it is there when the first answer comes. */
+/** Starts the worker, so that it is there when the first answer is wanted. */
 export function warmReader(): void {
   begun();
 }
 
-/** Reads an answer in the worker. The body is handed over and empty afterwards. */
-export function read(body: ArrayBuffer, asked: Asked): Promise<Reading> {
+/** Asks an address for series and reads them in the worker. Cancelled, it throws what `signal` says. */
+export function read(
+  address: string,
+  asked: Asked,
+  priority: RequestPriority,
+  signal: AbortSignal,
+): Promise<Reading> {
+  signal.throwIfAborted();
   orders += 1;
-  const order: Order = { id: orders, body, asked };
+  const headers = { accept: "application/json", ...authorization() };
+  const order: Order = { id: orders, address, headers, priority, asked };
   return new Promise((resolve, reject) => {
     waiting.set(order.id, { resolve, reject });
-    begun().postMessage(order, [body]);
+    signal.addEventListener(
+      "abort",
+      () => {
+        if (!waiting.delete(order.id)) return;
+        begun().postMessage(order.id);
+        reject(signal.reason);
+      },
+      { once: true },
+    );
+    begun().postMessage(order);
   });
 }

@@ -1,23 +1,46 @@
-/** Reads answers beside the page, so that no answer however long holds up a frame. */
+/** Asks the server and reads its answers beside the page, so that no answer however long holds up a frame. */
+import { ApiError, isAbort } from "../api/errors";
+import { requestWith } from "../api/request";
+import type { Problem } from "../api/types";
 import { type Asked, buffersOf, type Reading, readAnswer } from "./readAnswer";
 
 export interface Order {
   id: number;
-  body: ArrayBuffer;
+  address: string;
+  headers: Record<string, string>;
+  priority: RequestPriority;
   asked: Asked;
 }
 
-export type Delivery = { id: number; reading: Reading } | { id: number; problem: string };
+export type Delivery =
+  | { id: number; reading: Reading }
+  | { id: number; status: number; problem: Problem }
+  | { id: number; failure: string };
 
-function deliver(delivery: Delivery, handOver: Transferable[]): void {
+const asking = new Map<number, AbortController>();
+
+function deliver(delivery: Delivery, handOver: Transferable[] = []): void {
   self.postMessage(delivery, { transfer: handOver });
 }
 
-self.onmessage = ({ data: { id, body, asked } }: MessageEvent<Order>) => {
+async function carryOut({ id, address, headers, priority, asked }: Order): Promise<void> {
+  const control = new AbortController();
+  asking.set(id, control);
   try {
-    const reading = readAnswer(body, asked);
-    deliver({ id, reading }, buffersOf(reading));
+    const answer = await requestWith(address, control.signal, headers, priority);
+    const reading = readAnswer(await answer.arrayBuffer(), asked);
+    if (!control.signal.aborted) deliver({ id, reading }, buffersOf(reading));
   } catch (error) {
-    deliver({ id, problem: error instanceof Error ? error.message : String(error) }, []);
+    if (isAbort(error)) return;
+    if (error instanceof ApiError) deliver({ id, status: error.status, problem: error.problem });
+    else deliver({ id, failure: String(error) });
+  } finally {
+    asking.delete(id);
   }
+}
+
+/** An order, or the number of one that nobody waits for any more. */
+self.onmessage = ({ data }: MessageEvent<Order | number>) => {
+  if (typeof data === "number") asking.get(data)?.abort();
+  else void carryOut(data);
 };

@@ -120,8 +120,19 @@ export interface Summary {
   high: number;
 }
 
+/** The figures asked for last: the page asks for the same ones with every rendering. */
+const summaries = new WeakMap<Track, { start: number; end: number; summary: Summary | null }>();
+
 /** A person's figures over a stretch; averages weigh by their readings, as the buckets' own do. */
 export function summarise(track: Track, start: number, end: number): Summary | null {
+  const former = summaries.get(track);
+  if (former?.start === start && former.end === end) return former.summary;
+  const summary = summed(track, start, end);
+  summaries.set(track, { start, end, summary });
+  return summary;
+}
+
+function summed(track: Track, start: number, end: number): Summary | null {
   let sum = 0;
   let count = 0;
   let low = Number.POSITIVE_INFINITY;

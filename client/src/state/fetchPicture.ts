@@ -1,4 +1,4 @@
-import { getBytes } from "../api/client";
+import { addressOf } from "../api/client";
 import { read } from "../charts/reader";
 import { type Picture, type Subject, subjectKey } from "./pictures";
 import { instantText } from "./url";
@@ -21,8 +21,8 @@ export async function fetchPicture(
     ...(interval === null ? { max_points: maxPoints } : { interval }),
   };
   const askedAt = Date.now();
-  const body = await getBytes("/v1/multi-user/timeseries", query, signal, priority);
-  const reading = await read(body, { people, zone, span });
+  const address = addressOf("/v1/multi-user/timeseries", query);
+  const reading = await read(address, { people, zone, span }, priority, signal);
   signal.throwIfAborted();
   return { ...reading, subject: subjectKey(subject), window, askedAt };
 }

@@ -147,7 +147,8 @@ export class Loader {
     const key = subjectKey(subject);
     for (const next of neighbours(view, latest)) {
       const there = windowFor(next, subject.width);
-      if (this.pictures.find(key, there.unitMs, next, latest)) continue;
+      const found = this.pictures.find(key, there.unitMs, next, latest);
+      if (found && !nearEdge(found.window, next, latest)) continue;
       try {
         this.pictures.put(await fetchPicture(subject, there, control.signal, "low"));
       } catch {
