@@ -1,6 +1,6 @@
 import { dateLabel } from "../charts/labels";
 import { type Day, minutesIn, zoneNames } from "../figures/days";
-import { durationLabel } from "../figures/words";
+import { durationLabel, minutesLabel } from "../figures/words";
 
 const WIDTH = 720;
 const HEIGHT = 150;
@@ -23,7 +23,7 @@ export function ZoneBars({ days, zone }: { days: readonly Day[]; zone: string })
       <ul className="zone-legend">
         {names.map((name, index) => {
           const minutes = shown.reduce((sum, day) => sum + minutesIn(day, name), 0);
-          const mean = durationLabel((minutes / shown.length) * 60_000);
+          const mean = minutesLabel(Math.round(minutes / shown.length));
           return (
             <li key={name}>
               <span className={`zone-swatch zone-${index}`} />

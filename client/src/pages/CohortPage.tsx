@@ -136,7 +136,7 @@ function Line(props: {
         </a>
       </th>
       <td className="number">{decimalLabel(member.avg)}</td>
-      <td className="number">
+      <td className="number wide-only">
         {member.coverage.toLocaleString(undefined, { style: "percent", maximumFractionDigits: 1 })}
       </td>
       <td className="number wide-only">{member.count.toLocaleString()}</td>
@@ -211,7 +211,7 @@ export function CohortPage() {
                       <th scope="col" className="number">
                         Average, bpm
                       </th>
-                      <th scope="col" className="number">
+                      <th scope="col" className="number wide-only">
                         Coverage
                       </th>
                       <th scope="col" className="number wide-only">

@@ -147,7 +147,7 @@ export function LivePage() {
           onChoose={(id) => choose([...people, id])}
         />
       </div>
-      <fieldset className="presets">
+      <fieldset className="presets windows">
         <legend className="visually-hidden">How much is shown</legend>
         {WINDOWS.map((one) => (
           <button

@@ -34,7 +34,7 @@ export function SummaryPanel({ page, theme, days, colourOf, onRemove }: SummaryP
       return { ...base, value: line.value[index] ?? null, note: dateLabel(at, zone) };
     }
     if (!found || instant !== null) return { ...base, value: null, note: "no day" };
-    const range = `${found.low.toFixed(0)}–${found.high.toFixed(0)}, average`;
+    const range = `average, ${found.low.toFixed(0)}–${found.high.toFixed(0)}`;
     return { ...base, value: found.average, note: range };
   });
   const empty = !lines.some((line) => line.from.length > 0);
