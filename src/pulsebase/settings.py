@@ -111,6 +111,11 @@ class Settings(BaseSettings):
     token_key: SecretStr | None = Field(
         None, description="The key that seals tokens: 32 bytes in URL-safe Base64. By default a file made beside them."
     )
+    erasure_key: SecretStr | None = Field(
+        None,
+        description="The key under which erased people are noted: 32 bytes in URL-safe Base64. By default made beside "
+        "the notes.",
+    )
     public_url: str | None = Field(
         None,
         description="The address people's browsers reach the server at, for coming back from a source's consent page. "

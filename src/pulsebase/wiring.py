@@ -7,10 +7,12 @@ import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2 as httpx
 
 from pulsebase.api.app import Application, create_app
+from pulsebase.api.erasures import Erasures, Marks
 from pulsebase.api.services import BorderOptions, Services
 from pulsebase.etl import Scheduler
 from pulsebase.etl.import_jobs import ImportJobs
@@ -23,14 +25,17 @@ from pulsebase.query.cohorts import CohortService
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.settings import Settings
+from pulsebase.sources.sealed import key_in, read_key
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
+from pulsebase.stores.barred import Barred, BarringStore
 from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
-from pulsebase.stores.metered import MeteredStore
+from pulsebase.stores.erasures import ErasureLog, SqliteErasureLog
+from pulsebase.stores.memory import MemoryStore
 from pulsebase.stores.open import open_store, parse_store_url
 from pulsebase.stores.timescale.options import Policies, PoolOptions, TimescaleOptions
-from pulsebase.wiring_sources import build_sources
+from pulsebase.wiring_sources import build_sources, sources_folder
 
 #: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
 _DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
@@ -69,19 +74,26 @@ def build(
     """
     with contextlib.ExitStack() as closing:
         opened = _opened(settings)
-        store = MeteredStore(opened, settings.slow_query_ms)
+        closing.callback(opened.close)
+        folder = sources_folder(settings, closing)
+        marks = _marks(settings, opened, folder)
+        barred = Barred(marks.key, marks.log.marks())
+        store = BarringStore(opened, barred, settings.slow_query_ms)
         embedded = opened if isinstance(opened, DuckdbStore) else None
-        closing.callback(store.close)
         limits = IngestLimits(settings.queue_readings, settings.commit_readings)
-        ingestor = Ingestor(store, limits)
+        ingestor = Ingestor(store, limits, barred)
         closing.callback(ingestor.close)
         query_limits = QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s)
         series = SeriesService(store, query_limits)
         closing.callback(series.close)
-        rules = _rules(settings, now_us)
-        syncing = build_sources(settings, closing, store, ingestor, rules, synthetic=synthetic, now_us=now_us)
+        rules = _rules(settings, barred, now_us)
+        syncing = build_sources(
+            settings, closing, store, ingestor, rules, folder=folder, synthetic=synthetic, now_us=now_us
+        )
         imports = ImportJobs(ingestor, store, rules, settings.import_limit_bytes)
         closing.callback(imports.close)
+        erasures = Erasures(store, ingestor, syncing.connections, marks=marks, barred=barred, now_us=now_us)
+        closing.callback(erasures.close)
         services = Services(
             store=store,
             ingestor=ingestor,
@@ -93,6 +105,7 @@ def build(
             options=_border(settings),
             connections=syncing.connections,
             sync=syncing.sync,
+            erasures=erasures,
             embedded=embedded,
         )
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
@@ -120,6 +133,8 @@ def synthetic_people(parts: Parts, people: Sequence[SyntheticPerson]) -> Iterato
     connections = parts.services.connections
     state = parts.services.sync.state
     for person in people:
+        if parts.services.rules.barred.holds(person.user_id):
+            continue  # erased, and not allowed again
         parts.store.put_user(person.as_user())
         begun = connections.begin(person.user_id, "fitbit", "http://127.0.0.1/back")
         consent = httpx.URL(begun.url).copy_merge_params({"person": person.user_id})
@@ -205,9 +220,17 @@ def _opened(settings: Settings, url: str | None = None) -> Store:
         raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error
 
 
-def _rules(settings: Settings, now_us: Callable[[], int]) -> ReadingRules:
+def _rules(settings: Settings, barred: Barred, now_us: Callable[[], int]) -> ReadingRules:
     tolerance_us = settings.future_tolerance_s * SECOND_US
-    return ReadingRules(settings.min_heart_rate, settings.max_heart_rate, tolerance_us, now_us)
+    return ReadingRules(settings.min_heart_rate, settings.max_heart_rate, tolerance_us, now_us, barred=barred)
+
+
+def _marks(settings: Settings, store: Store, folder: Path) -> Marks:
+    """Where erasures are noted: in a server store's database, else in a file beside the store."""
+    log = _erasure_log(store, folder)
+    if settings.erasure_key is not None:
+        return Marks(log, read_key(settings.erasure_key.get_secret_value(), "PULSEBASE_ERASURE_KEY"))
+    return Marks(log, log.key() or key_in(folder / "erasure.key"))
 
 
 def _border(settings: Settings) -> BorderOptions:
@@ -233,3 +256,12 @@ def _duckdb_options(settings: Settings) -> DuckdbOptions:
 def _timescale_options(settings: Settings) -> TimescaleOptions:
     pool = PoolOptions(settings.pool_size, settings.max_overflow, settings.pool_timeout_s, settings.pool_recycle_s)
     return TimescaleOptions(pool, merge_interval_s=settings.merge_interval_s)
+
+
+def _erasure_log(store: Store, folder: Path) -> ErasureLog:
+    if isinstance(store, (DuckdbStore, MemoryStore)):
+        return SqliteErasureLog(folder / "erasures.sqlite")
+    from pulsebase.stores.timescale.store import TimescaleStore  # loads the driver
+
+    assert isinstance(store, TimescaleStore)
+    return store.erasure_log()

@@ -1213,6 +1213,39 @@ class StoreLaws:
             assert store.user("nobody") is None
             assert day_figures(store) == (1, 7000, 7000, 7000, 1)
 
+    @settled_or_not
+    def test_a_scrub_changes_no_answer(self, harness: Harness, settled: bool) -> None:
+        days = span("2024-01-15", "2024-01-19")
+        write(
+            harness.store, *scattered(31, 100, days), *(row._replace(user_id="bob") for row in scattered(32, 50, days))
+        )
+        ask(harness.store, QUARTER, days)
+        if settled:
+            harness.settle()
+        write(harness.store, *scattered(33, 20, days))
+        harness.store.remove_user("bob")
+        before, figure = harness.store.stored(), [rows_of(ask(harness.store, rung, days)) for rung in Resolution]
+        harness.store.scrub()
+        write(harness.store, Reading(TEN + 100 * DAY_US, 7000, user_id="cid"))
+        harness.store.scrub()
+        harness.store.remove_user("cid")
+        for store in states(harness):
+            assert store.stored() == before
+            assert [rows_of(ask(store, rung, days)) for rung in Resolution] == figure
+            assert store.check().problems == ()
+
+    def test_origins_that_name_somebody_lose_their_names_with_them(self, harness: Harness) -> None:
+        names = ["cloud/ann", "ann.csv", "Ann Smith's export.zip", "joanna.csv", "cloud/bob"]
+        numbers = [harness.store.register_origin("import", name) for name in names]
+        harness.store.put_user(User("ann", "ANN Smith"))
+        write(harness.store, Reading(TEN, 7000), Reading(TEN, 7000, user_id="bob"))
+        harness.store.remove_user("ann")
+        for store in states(harness):
+            kept = {origin.number: origin.name for origin in store.origins("import")}
+            assert [kept[number] for number in numbers] == [*(f"erased {n}" for n in numbers[:3]), *names[3:]]
+            assert store.register_origin("import", "cloud/bob") == numbers[4]
+        assert harness.store.register_origin("import", "cloud/ann") not in numbers
+
     def test_a_commit_during_a_removal_is_before_or_after_it(self, harness: Harness) -> None:
         """Never half before: what the removals counted and what is left are whole commits, and all of them."""
         store = harness.store

@@ -21,6 +21,7 @@ from pulsebase.api.routes import (
     bulk,
     cohorts,
     devices,
+    erasures,
     exports,
     imports,
     readings,
@@ -50,7 +51,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     app.include_router(service.router(services))
     doors = Doors(services)
-    people = People(services.store, services.connections)
+    people = People(services.store, services.erasures.changing)
     routers = (
         readings.router(services, doors),
         bulk.router(services),
@@ -60,6 +61,7 @@ def create_app(services: Services, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         cohorts.router(services),
         imports.router(services),
         exports.router(services),
+        erasures.router(services),
         sources.router(services),
     )
     for router in routers:

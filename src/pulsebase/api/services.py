@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from pulsebase.api.erasures import Erasures
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
@@ -53,6 +54,7 @@ class Services:
     options: BorderOptions
     connections: Connections
     sync: Synchronizer
+    erasures: Erasures
     embedded: Embedded | None = None
 
 

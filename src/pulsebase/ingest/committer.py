@@ -16,9 +16,10 @@ from typing import Any
 from pulsebase import telemetry
 from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.ingest.validate import ReadingRules, validate
-from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
+from pulsebase.model.errors import ErasedUserError, FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
+from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Writer
 
 logger = logging.getLogger(__name__)
@@ -80,8 +81,10 @@ class Ingestor:
     batch; a failed commit fails every batch in it, and nothing of them was kept.
     """
 
-    def __init__(self, writer: Writer, limits: IngestLimits | None = None) -> None:
+    def __init__(self, writer: Writer, limits: IngestLimits | None = None, barred: Barred | None = None) -> None:
+        """`barred` are those of the rules: what was checked before somebody was barred is not stored afterwards."""
         self._writer = writer
+        self._barred = barred or Barred()
         self._limits = limits or IngestLimits()
         self._queue: deque[_Write | _Offer | _Command] = deque()
         self._queued_readings = 0
@@ -124,6 +127,10 @@ class Ingestor:
     def submit_delete_origin(self, origin: int, most: int) -> Future[int]:
         """Queue a step of `Writer.delete_origin` behind the writes before it; the result is how many readings went."""
         return self._command(lambda: self._writer.delete_origin(origin, most))
+
+    def drain(self) -> None:
+        """Wait until whatever is queued by now is committed, or has failed."""
+        self._command(lambda: 0).result()
 
     def register_origin(self, kind: str, name: str) -> int:
         """See `Writer.register_origin`; does not wait for the writes in the queue, nor they for it."""
@@ -209,13 +216,14 @@ class Ingestor:
     def _commit(self, turn: Sequence[_Write | _Offer]) -> None:
         started = perf_counter()
         batches: list[ReadingBatch] = []
-        outcomes: list[Outcome | None] = []
+        outcomes: list[Outcome | ErasedUserError | None] = []
         failure: BaseException | None = None
         try:
             for run in _runs(turn):
                 if isinstance(run, _Write):
-                    batches.append(run.readings)
-                    outcomes.append(None)
+                    is_barred = self._barred.among(run.readings.users) is not None
+                    batches += [] if is_barred else [run.readings]
+                    outcomes.append(ErasedUserError() if is_barred else None)
                 else:
                     batch, found = _judged(run)
                     batches += [batch] if batch else []
@@ -234,7 +242,9 @@ class Ingestor:
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
         for place, item in enumerate(turn):
             outcome = outcomes[place] if place < len(outcomes) else None
-            if failure is None or (outcome and outcome.accepted == 0):  # no disk has a say in what is refused
+            if isinstance(outcome, ErasedUserError):
+                item.done.set_exception(outcome)
+            elif failure is None or (outcome and outcome.accepted == 0):  # no disk has a say in what is refused
                 item.done.set_result(outcome)  # type: ignore[arg-type] # None for writes, an outcome for offers
             else:
                 item.done.set_exception(failure)

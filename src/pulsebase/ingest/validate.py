@@ -13,10 +13,11 @@ from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.ingest.known_ids import NO_ID, known_ids
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.times import read_lines
-from pulsebase.model.errors import FieldError
+from pulsebase.model.errors import ErasedUserError, FieldError
 from pulsebase.model.identifiers import ID_RULE
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.readings import NO_CONFIDENCE, Ids, ReadingBatch
+from pulsebase.stores.barred import Barred
 
 _Mask = npt.NDArray[np.bool_]
 
@@ -29,7 +30,7 @@ def wall_clock_us() -> int:
 @dataclass(frozen=True, slots=True)
 class ReadingRules:
     """The bounds of what is accepted. `low` and `high` are inclusive, in the metric's unit, and judge the value as
-    sent.
+    sent. Nothing is taken for people who are `barred`.
 
     A reading further ahead of the clock than `future_tolerance_us` is refused: it would freeze every sync that resumes
     at the last stored time.
@@ -40,6 +41,7 @@ class ReadingRules:
     future_tolerance_us: int = 600_000_000
     now_us: Callable[[], int] = field(default=wall_clock_us)
     metric: MetricSpec = HEART_RATE
+    barred: Barred = field(default_factory=Barred)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,9 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
         times_us = readings.times_us
         refusals = Refusals(len(readings), 0 if readings.positions is None else readings.positions)
         _refuse_no_ids(users, devices, refusals)
+    barred = rules.barred.among(users)
+    if barred is not None:
+        refusals.add(barred, "user_id", ErasedUserError.REASON)
     values, confidences = readings.values, readings.confidences
     latest_us = rules.now_us() + rules.future_tolerance_us
     if times_us.min(initial=0) < 0:

@@ -184,6 +184,19 @@ class CheckReport:
     problems: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ScrubReport:
+    """What a store took on the disk before it was scrubbed, and what it takes since."""
+
+    before_bytes: int
+    after_bytes: int
+
+
+def origin_of_nobody(number: int) -> str:
+    """What an origin is called once the person it was named after was removed."""
+    return f"erased {number}"
+
+
 class Writer(Protocol):
     """The half of a store that ingestion needs."""
 
@@ -246,8 +259,8 @@ class Registry(Protocol):
     def remove_user(self, user_id: str) -> int:
         """Remove the person with their readings, priorities and summaries; how many readings went.
 
-        They are unknown afterwards: no answer has them. Should readings of that id come again, a new person comes into
-        being.
+        They are unknown afterwards: no answer has them, and origins whose names speak of them (`model.users.speaks_of`)
+        are called `origin_of_nobody`. Should readings of that id come again, a new person comes into being.
         """
 
 
@@ -362,6 +375,14 @@ class Store(Writer, Registry, Reader, Protocol):
 
     def settle(self) -> None:
         """Bring what the store does in the background with the readings written so far to its end. Answers stay."""
+
+    def scrub(self) -> ScrubReport:
+        """Rewrite what may still hold bytes of people who were removed before the call: afterwards no file of the store
+        does. Answers stay, and questions and writes go on meanwhile.
+
+        Raises:
+            StoreUnavailableError: not now (no room for a new file, a question that takes long); nothing has changed.
+        """
 
     def ping(self) -> None:
         """Raise a `PulsebaseError` if the store cannot answer."""

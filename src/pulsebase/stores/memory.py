@@ -18,7 +18,7 @@ from pulsebase.model.errors import FieldError, TooManyRowsError
 from pulsebase.model.readings import READING_SCHEMA, ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, default_priority
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, default_priority, speaks_of
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     EXPORT_BATCH_READINGS,
@@ -27,9 +27,11 @@ from pulsebase.stores.contract import (
     TOTALS_SCHEMA,
     CheckReport,
     Origin,
+    ScrubReport,
     SeriesQuery,
     Store,
     TotalsQuery,
+    origin_of_nobody,
 )
 
 _MINUTE_US = 60 * 1_000_000
@@ -135,6 +137,13 @@ class MemoryStore(Store):
 
     def remove_user(self, user_id: str) -> int:
         with self._lock:
+            person = self._users.get(user_id)
+            if person is None:
+                return 0
+            self._origins = {
+                (kind, origin_of_nobody(kept[0]) if speaks_of(name, person) else name): kept
+                for (kind, name), kept in self._origins.items()
+            }
             for kept in (self._users, self._priorities, self._summaries):
                 kept.pop(user_id, None)
             return len(self._readings.pop(user_id, {}))
@@ -259,6 +268,10 @@ class MemoryStore(Store):
 
     def settle(self) -> None:
         """Do nothing: there is no background here."""
+
+    def scrub(self) -> ScrubReport:
+        """Do nothing: there is no file."""
+        return ScrubReport(0, 0)
 
     def ping(self) -> None:
         """Do nothing: memory always answers."""

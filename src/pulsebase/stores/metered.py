@@ -16,7 +16,7 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US, TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
-from pulsebase.stores.contract import CheckReport, Origin, SeriesQuery, Store, TotalsQuery
+from pulsebase.stores.contract import CheckReport, Origin, ScrubReport, SeriesQuery, Store, TotalsQuery
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +137,10 @@ class MeteredStore:
     def settle(self) -> None:
         """See `contract.Store.settle`."""
         self._inner.settle()
+
+    def scrub(self) -> ScrubReport:
+        """See `contract.Store.scrub`."""
+        return self._inner.scrub()
 
     def ping(self) -> None:
         """See `contract.Store.ping`."""

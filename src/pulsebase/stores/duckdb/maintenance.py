@@ -262,6 +262,19 @@ class Maintenance:
             if len(stage) == 0 and database.size_of_log() == 0:
                 journal.clear()
 
+    def scrub(self) -> None:
+        """Rewrite what may hold bytes of people who were removed before: the file, and let go of the journal of before.
+
+        Merges wait meanwhile; commits and questions go on.
+
+        Raises:
+            StoreUnavailableError: not now; everything stays as it is.
+        """
+        with self._compacting, self._parts.database_writes:
+            self.merge()
+            self.checkpoint()
+            self._parts.database.rewrite()
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:

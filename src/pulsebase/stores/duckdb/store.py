@@ -34,6 +34,7 @@ from pulsebase.stores.contract import (
     Cancellation,
     CheckReport,
     Origin,
+    ScrubReport,
     SeriesQuery,
     TotalsQuery,
 )
@@ -370,6 +371,14 @@ class DuckdbStore:
         """Bring everything that is staged now, and everything that is late, where it belongs."""
         self._maintenance.merge()
 
+    def scrub(self) -> ScrubReport:
+        """See `contract.Store.scrub`. Copies that were made before a migration hold what was stored then: they go."""
+        before_bytes = self._database.size_bytes() + self._journal.size_bytes()
+        self._maintenance.scrub()
+        for path in self._database.path.parent.glob(f"{self._database.path.name}.before-schema-*"):
+            path.unlink()
+        return ScrubReport(before_bytes, self._database.size_bytes() + self._journal.size_bytes())
+
     def settle(self) -> None:
         """See `contract.Store.settle`. Late rows are placed, and the journal let go of."""
         self._maintenance.settle()
@@ -440,12 +449,18 @@ class DuckdbStore:
             return 0
         with self._overviews() as snapshot:
             readings = sum(extent.readings for extent in snapshot.extents([user_no]).values())
+        person = self.user(user_id) or User(user_id)
         # The files of before have the person's readings, and go with the checkpoint; the one in use never would.
         self._journal.rotate(self._stage.next_seq)
         with self._database.writing() as connection:
             hours = removal.rows_by_hour(connection, user_no)
             late_rows = removal.remove_rows(connection, user_no)
+            devices = removal.forget_devices(connection)
+            removal.rename_origins(connection, person)
         self._users.forget(user_no)
+        for device_no in devices:
+            self._devices.forget(device_no)
+        self._origins.clear()
         self._maintenance.note_removed(user_no, hours, late_rows)
         return readings
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pulsebase.model.timerange import MAX_US, TimeRange
-from pulsebase.model.users import DevicePriority
+from pulsebase.model.users import DevicePriority, speaks_of
+from pulsebase.stores.contract import origin_of_nobody
+from pulsebase.stores.timescale import scrub
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, recompute, touch
-from pulsebase.stores.timescale.people import make_known
+from pulsebase.stores.timescale.people import get_user, make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
 from pulsebase.stores.timescale.rollup_sql import bucket
 
@@ -79,9 +81,19 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
 
 def remove_user(connection: Connection, user_id: str) -> int:
     """Remove a person and everything that is stored of them; how many readings went."""
+    lock_merges(connection)
+    lock_stage(connection)
+    person = get_user(connection, user_id)
+    if person is None:
+        return 0
+    scrub.note(connection, user_id)
     gone = delete(connection, user_id, TimeRange(0, MAX_US), None)
     for table in ("pulsebase.users", "pulsebase.devices", "pulsebase.priorities", "public.activities_heart_summary"):
         connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [user_id])
+    for origin, name in connection.execute("SELECT origin, name FROM pulsebase.origins", binary=True).fetchall():
+        if speaks_of(name, person):
+            changed = [origin_of_nobody(origin), origin]
+            connection.execute("UPDATE pulsebase.origins SET name = %s WHERE origin = %s", changed)
     return gone
 
 

@@ -29,12 +29,14 @@ from pulsebase.stores.contract import (
     TOTALS_SCHEMA,
     CheckReport,
     Origin,
+    ScrubReport,
     SeriesQuery,
     TotalsQuery,
 )
-from pulsebase.stores.timescale import check, edit, export, people, series, totals
+from pulsebase.stores.timescale import check, edit, export, people, scrub, series, totals
 from pulsebase.stores.timescale.aggregates import refresh
 from pulsebase.stores.timescale.database import Connection, Database, connect
+from pulsebase.stores.timescale.erasures import TimescaleErasureLog
 from pulsebase.stores.timescale.merge import Merged, lock_stage, merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
@@ -139,7 +141,9 @@ class TimescaleStore:
 
     def remove_user(self, user_id: str) -> int:
         """See `contract.Registry.remove_user`."""
-        return self._database.change(lambda connection: edit.remove_user(connection, user_id))
+        gone = self._database.change(lambda connection: edit.remove_user(connection, user_id))
+        self._origins.clear()
+        return gone
 
     # --- Reader: called by any thread -------------------------------------------------------------------------------
 
@@ -229,6 +233,13 @@ class TimescaleStore:
         while self._merge().rows:
             pass
 
+    def scrub(self) -> ScrubReport:
+        """See `contract.Store.scrub`. What is the server's own (its log, its replicas) is beyond our reach."""
+        before_bytes = int(self.statistics().get("size_bytes", 0))
+        with self._database.outside() as connection:
+            scrub.scrub(connection, hypertables=self._options.hypertables)
+        return ScrubReport(before_bytes, int(self.statistics().get("size_bytes", 0)))
+
     def ping(self) -> None:
         """See `contract.Store.ping`."""
         self._database.read(lambda connection: connection.execute("SELECT FROM pulsebase.stage LIMIT 1"))
@@ -247,6 +258,10 @@ class TimescaleStore:
         except PulsebaseError:  # what this process counts itself is shown all the same
             return counted
         return counted | {"unmerged_rows": unmerged, "size_bytes": size_bytes}
+
+    def erasure_log(self) -> TimescaleErasureLog:
+        """What every process of the installation knows of erased people."""
+        return TimescaleErasureLog(self._database)
 
     def close(self) -> None:
         """See `contract.Store.close`. Unmerged readings stay in the stage."""

@@ -1,0 +1,8 @@
+-- Where rows of people who were removed lay, until what held them was written anew.
+CREATE TABLE pulsebase.to_scrub (start_at timestamptz NOT NULL, end_at timestamptz NOT NULL);
+
+-- People for whom nothing is taken any more, by a keyed hash of their ids, and the receipts of erasures. The key is here
+-- too unless a setting gives it.
+CREATE TABLE pulsebase.erased (mark bytea PRIMARY KEY);
+CREATE TABLE pulsebase.erasure_receipts (erasure_id text PRIMARY KEY, requested_us bigint NOT NULL, receipt text NOT NULL);
+CREATE TABLE pulsebase.erasure_key (only boolean PRIMARY KEY DEFAULT true CHECK (only), key bytea NOT NULL);
