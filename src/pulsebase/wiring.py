@@ -13,6 +13,7 @@ import httpx2 as httpx
 
 from pulsebase.api.app import Application, create_app
 from pulsebase.api.erasures import Erasures, Marks
+from pulsebase.api.retention import Retention
 from pulsebase.api.services import BorderOptions, Services
 from pulsebase.etl import Scheduler
 from pulsebase.etl.import_jobs import ImportJobs
@@ -86,7 +87,9 @@ def build(
         query_limits = QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s)
         series = SeriesService(store, query_limits)
         closing.callback(series.close)
-        rules = _rules(settings, barred, now_us)
+        retention = Retention(store, settings.retention_days, now_us)
+        closing.callback(retention.close)
+        rules = _rules(settings, barred, retention, now_us)
         syncing = build_sources(
             settings, closing, store, ingestor, rules, folder=folder, synthetic=synthetic, now_us=now_us
         )
@@ -106,6 +109,7 @@ def build(
             connections=syncing.connections,
             sync=syncing.sync,
             erasures=erasures,
+            retention=retention,
             embedded=embedded,
         )
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
@@ -220,9 +224,15 @@ def _opened(settings: Settings, url: str | None = None) -> Store:
         raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error
 
 
-def _rules(settings: Settings, barred: Barred, now_us: Callable[[], int]) -> ReadingRules:
-    tolerance_us = settings.future_tolerance_s * SECOND_US
-    return ReadingRules(settings.min_heart_rate, settings.max_heart_rate, tolerance_us, now_us, barred=barred)
+def _rules(settings: Settings, barred: Barred, retention: Retention, now_us: Callable[[], int]) -> ReadingRules:
+    return ReadingRules(
+        settings.min_heart_rate,
+        settings.max_heart_rate,
+        settings.future_tolerance_s * SECOND_US,
+        now_us,
+        barred=barred,
+        horizon_us=retention.horizon_us,
+    )
 
 
 def _marks(settings: Settings, store: Store, folder: Path) -> Marks:

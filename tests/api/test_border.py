@@ -272,6 +272,8 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
         parts.services.options,
         parts.services.connections,
         parts.services.sync,
+        parts.services.erasures,
+        parts.services.retention,
     )
     api = _client(hurried)
     body = assert_problem(api.get(f"{SERIES}&interval=raw"), 422, "query-timeout")
@@ -332,6 +334,8 @@ def held(api: Api) -> Iterator[tuple[HeldStore, httpx.Client]]:
         asked.options,
         asked.connections,
         asked.sync,
+        asked.erasures,
+        asked.retention,
     )
     yield store, _client(services)
     store.gate.set()

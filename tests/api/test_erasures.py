@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ def test_an_erasure_during_a_backup_an_export_and_a_merge_comes_to_its_end(durab
     embedded = durable.parts.services.embedded
     assert embedded is not None
     with ThreadPoolExecutor(3) as pool:
-        others = [
+        others: list[Future[Any]] = [
             pool.submit(embedded.backup, tmp_path.parent / f"{tmp_path.name} copy"),
             pool.submit(durable.get, "/v1/users/bob/export"),
             pool.submit(durable.parts.store.settle),

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from pulsebase.model.errors import StoreUnavailableError
@@ -14,6 +16,7 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import MAX_US, SECOND_US, TimeRange
 from pulsebase.stores.duckdb import database
 from pulsebase.stores.duckdb.gate import Gate
+from pulsebase.stores.duckdb.rewrite import copy_all
 from pulsebase.stores.duckdb.store import DuckdbStore
 from tests.stores.harness import Reading, ask, at, span, write
 from tests.stores.test_duckdb import BY_HAND
@@ -61,7 +64,7 @@ def test_commits_and_questions_go_on_while_the_file_is_written_anew(store: Duckd
 
 def test_a_question_that_does_not_end_puts_a_scrub_off(store: DuckdbStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "_SWAP_PATIENCE_S", 0.01)
-    batches = store.export(TimeRange(0, MAX_US))
+    batches: Any = store.export(TimeRange(0, MAX_US))
     next(batches)
     with pytest.raises(StoreUnavailableError, match="a long question runs"):
         store.scrub()
@@ -99,11 +102,10 @@ def test_a_disk_that_fills_up_while_the_file_is_written_leaves_the_old_one(
             write(store, Reading(TEN, 7000))
             store.merge()
             store._maintenance.checkpoint()
-            copy_all = database.copy_all
 
-            def fill_and_copy(*connections: object) -> None:
+            def fill_and_copy(*connections: duckdb.DuckDBPyConnection) -> None:
                 disk.fill(left_bytes=8192)
-                copy_all(*connections)  # type: ignore[arg-type]
+                copy_all(*connections)
 
             monkeypatch.setattr(database, "copy_all", fill_and_copy)
             with pytest.raises(StoreUnavailableError, match="cannot be rewritten"):

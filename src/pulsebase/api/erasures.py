@@ -142,8 +142,9 @@ class Erasures:
             return error.retry_after_s
         now_us = self._now_us()
         for each in hidden:
-            sizes = {"before_bytes": report.before_bytes, "after_bytes": report.after_bytes}
-            self._marks.log.update(replace(each, scrubbed_us=now_us, problem=None, **sizes))
+            done = replace(each, scrubbed_us=now_us, problem=None)
+            sized = replace(done, before_bytes=report.before_bytes, after_bytes=report.after_bytes)
+            self._marks.log.update(sized)
         self._wake.set()  # who was erased meanwhile
         return _ROUND_S
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.types import Scope
 
 from pulsebase.api.erasures import Erasures
+from pulsebase.api.retention import Retention
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
@@ -55,6 +56,7 @@ class Services:
     connections: Connections
     sync: Synchronizer
     erasures: Erasures
+    retention: Retention
     embedded: Embedded | None = None
 
 

@@ -185,6 +185,14 @@ class CheckReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Expiry:
+    """The horizon, before which raw readings have expired, in microseconds UTC, and how many went with this call."""
+
+    horizon_us: int
+    readings: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScrubReport:
     """What a store took on the disk before it was scrubbed, and what it takes since."""
 
@@ -205,7 +213,7 @@ class Writer(Protocol):
 
         A reading is identified by (user_id, device_id, time); writing it again replaces it, the last one wins. When
         this returns, every batch is on the disk and visible to the next query; when it raises, none is. Unknown people
-        and devices come into being.
+        and devices come into being. Readings before the horizon (`Store.expire`) are left out.
 
         Raises:
             StoreUnavailableError: nothing was kept, the same call may succeed later (a full disk).
@@ -375,6 +383,18 @@ class Store(Writer, Registry, Reader, Protocol):
 
     def settle(self) -> None:
         """Bring what the store does in the background with the readings written so far to its end. Answers stay."""
+
+    def horizon_us(self) -> int:
+        """Raw readings before it have expired; 0 if none ever did."""
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        """Let raw readings before the start of a UTC day expire: the horizon. It never moves back.
+
+        What they came to stays as it was, and is never worked out again: resolved quarters of an hour, hours and days,
+        hours of each device, and overviews, which count them. Everything else about times before the horizon finds
+        nothing, as do hours that a range cuts there. Deletions and changed priorities do not reach behind it; a person
+        who is removed goes with all of it. A dry run only counts.
+        """
 
     def scrub(self) -> ScrubReport:
         """Rewrite what may still hold bytes of people who were removed before the call: afterwards no file of the store

@@ -16,7 +16,7 @@ from pulsebase.api.services import Services
 from pulsebase.stores.erasures import Erasure
 
 UserId = Annotated[PathIdentifier, Path()]
-ErasureId = Annotated[str, Path(max_length=64)]
+ErasureId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Nothing = Annotated[NoParameters, Query()]
 
 #: What no erasure reaches; every receipt says so.

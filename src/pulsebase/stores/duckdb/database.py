@@ -78,11 +78,12 @@ class State(NamedTuple):
     merged_seq: int
     late_rows: int
     epoch: int
+    horizon_hour: int
 
 
 def read_state(connection: duckdb.DuckDBPyConnection) -> State:
     """The state that this transaction sees."""
-    row = one_row(connection, "SELECT merged_seq, late_rows, epoch FROM state")
+    row = one_row(connection, "SELECT merged_seq, late_rows, epoch, horizon_hour FROM state")
     if row is None:
         raise StoreCorruptError("the database has lost its state; restore a backup")
     return State(*row)

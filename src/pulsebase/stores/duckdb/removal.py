@@ -22,7 +22,9 @@ def rows_by_hour(connection: duckdb.DuckDBPyConnection, user_no: int) -> dict[in
     """How many rows of `readings` are this person's, by UTC hour."""
     return dict(
         connection.execute(
-            "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE user_no = ? GROUP BY hour", [user_no]
+            "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE user_no = ? "
+            "AND hour >= (SELECT horizon_hour FROM state) GROUP BY hour",
+            [user_no],
         ).fetchall()
     )
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,7 @@ from pulsebase.stores.contract import (
     RAW_SCHEMA,
     TOTALS_SCHEMA,
     CheckReport,
+    Expiry,
     Origin,
     ScrubReport,
     SeriesQuery,
@@ -233,6 +235,22 @@ class TimescaleStore:
         while self._merge().rows:
             pass
 
+    def horizon_us(self) -> int:
+        """See `contract.Store.horizon_us`."""
+        return self._database.read(_horizon_us)
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        """See `contract.Store.expire`."""
+        horizon_us = self.horizon_us()
+        if before_us <= horizon_us:
+            return Expiry(horizon_us, 0)
+        self.settle()
+        if dry_run:
+            return Expiry(before_us, self._database.read(lambda connection: edit.count_before(connection, before_us)))
+        hypertables = self._options.hypertables
+        work = partial(edit.expire, before_us=before_us, hypertables=hypertables)
+        return Expiry(before_us, self._database.change(work))
+
     def scrub(self) -> ScrubReport:
         """See `contract.Store.scrub`. What is the server's own (its log, its replicas) is beyond our reach."""
         before_bytes = int(self.statistics().get("size_bytes", 0))
@@ -336,6 +354,11 @@ class TimescaleStore:
         if stale is not None and self._options.hypertables:
             with self._database.outside() as connection:
                 refresh(connection, stale.widened(DAY_US))
+
+
+def _horizon_us(connection: Connection) -> int:
+    ((at_us,),) = connection.execute("SELECT at FROM pulsebase.horizon", binary=True).fetchall()
+    return int(at_us)
 
 
 def _new_origin(connection: Connection, kind: str, name: str) -> int:

@@ -6,3 +6,7 @@ CREATE TABLE pulsebase.to_scrub (start_at timestamptz NOT NULL, end_at timestamp
 CREATE TABLE pulsebase.erased (mark bytea PRIMARY KEY);
 CREATE TABLE pulsebase.erasure_receipts (erasure_id text PRIMARY KEY, requested_us bigint NOT NULL, receipt text NOT NULL);
 CREATE TABLE pulsebase.erasure_key (only boolean PRIMARY KEY DEFAULT true CHECK (only), key bytea NOT NULL);
+
+-- Raw readings before it have expired: of the hours before it nothing is worked out again.
+CREATE TABLE pulsebase.horizon (only boolean PRIMARY KEY DEFAULT true CHECK (only), at timestamptz NOT NULL);
+INSERT INTO pulsebase.horizon (at) VALUES ('epoch');
