@@ -95,7 +95,8 @@ class Database:
     def __init__(self, path: Path, *, memory_limit: str, threads: int) -> None:
         self.path = path
         self._fresh_path = path.with_name(path.name + ".next")
-        self._remove_leftovers()
+        self._remove_fresh()
+        shutil.rmtree(_aside(path), ignore_errors=True)  # of an engine that was killed
         self._config: dict[str, _Setting] = {
             "memory_limit": memory_limit,
             "threads": threads,
@@ -105,7 +106,7 @@ class Database:
             "autoload_known_extensions": False,
             # No statement, people's own SQL least of all, reads or writes other files.
             "enable_external_access": False,
-            "temp_directory": str(path.with_name(path.name + ".tmp")),
+            "temp_directory": str(_aside(path)),
         }
         self._writer = _connect(path, self._config)
         #: After a fatal error the engine refuses everything; the next one who writes opens the file again.
@@ -210,7 +211,7 @@ class Database:
                 self._write_fresh(connection, file_id)
             self._put_in_place(file_id)
         finally:
-            self._remove_leftovers()
+            self._remove_fresh()
 
     def size_of_log(self) -> int:
         """The bytes of the write-ahead log."""
@@ -234,7 +235,7 @@ class Database:
     def _write_fresh(self, source: duckdb.DuckDBPyConnection, file_id: str) -> None:
         """Copy everything that `source` sees into the file beside, and that to the disk."""
         try:
-            target = _connect(self._fresh_path, self._config)
+            target = _connect(self._fresh_path, self._config | {"temp_directory": str(_aside(self._fresh_path))})
             try:
                 _migrate(target, self._fresh_path)
                 copy_all(source, target)
@@ -262,11 +263,11 @@ class Database:
             sync_folder(self.path.parent)
             self._reopen()
 
-    def _remove_leftovers(self) -> None:
-        """What a kill has left of a new file, and what the engine had put aside."""
+    def _remove_fresh(self) -> None:
+        """Remove what there is of a new file that is not in place."""
         for path in (self._fresh_path, log_path(self._fresh_path)):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.path.with_name(self.path.name + ".tmp"), ignore_errors=True)
+        shutil.rmtree(_aside(self._fresh_path), ignore_errors=True)
 
     def _close_connections(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -345,6 +346,11 @@ def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnecti
 def log_path(path: Path) -> Path:
     """The engine's write-ahead log of a database file."""
     return path.with_name(path.name + ".wal")
+
+
+def _aside(path: Path) -> Path:
+    """Where the engine of a database file puts aside what outgrows its memory."""
+    return path.with_name(path.name + ".tmp")
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
