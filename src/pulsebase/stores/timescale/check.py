@@ -17,7 +17,7 @@ _RECOMPUTED = {
 
 #: What is worked out from readings can be worked out again where they have not expired.
 _FROM_READINGS = ("h1_dev", "q15", "h1")
-_LIVE = "start_at >= (SELECT at FROM pulsebase.horizon)"
+_LIVE = "start_at >= (SELECT start_at FROM pulsebase.horizon)"
 
 
 def check(connection: Connection) -> CheckReport:

@@ -114,7 +114,7 @@ def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
     if hypertables:
         connection.execute("SELECT drop_chunks('public.activities_heart_intraday', older_than => %s)", [At(before_us)])
     connection.execute("DELETE FROM public.activities_heart_intraday WHERE timestamp < %s", [At(before_us)])
-    connection.execute("UPDATE pulsebase.horizon SET at = greatest(at, %s)", [At(before_us)])
+    connection.execute("UPDATE pulsebase.horizon SET start_at = greatest(start_at, %s)", [At(before_us)])
     return gone
 
 
@@ -151,7 +151,7 @@ def _decide_again(connection: Connection, user_id: str, device_id: str) -> None:
     touch(
         connection,
         "SELECT user_id, start_at FROM pulsebase.h1_dev WHERE user_id = %(user)s AND n > 0 "
-        "AND start_at >= (SELECT at FROM pulsebase.horizon) GROUP BY user_id, start_at "
+        "AND start_at >= (SELECT start_at FROM pulsebase.horizon) GROUP BY user_id, start_at "
         "HAVING count(*) > 1 AND bool_or(device_id = %(device)s)",
         {"user": user_id, "device": device_id},
     )

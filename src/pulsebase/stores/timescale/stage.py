@@ -65,7 +65,7 @@ class StageRows:
         """Add the rows to the stage, but those before the horizon."""
         lock_stage(connection)
         (seq, horizon_us) = connection.execute(
-            "SELECT nextval('pulsebase.stage_seq'), at FROM pulsebase.horizon", binary=True
+            "SELECT nextval('pulsebase.stage_seq'), start_at FROM pulsebase.horizon", binary=True
         ).fetchone() or (0, 0)
         if self.times_us.min(initial=horizon_us) < horizon_us:
             self._since(horizon_us)._add(connection, seq)

@@ -357,7 +357,7 @@ class TimescaleStore:
 
 
 def _horizon_us(connection: Connection) -> int:
-    ((at_us,),) = connection.execute("SELECT at FROM pulsebase.horizon", binary=True).fetchall()
+    ((at_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
     return int(at_us)
 
 

@@ -5,8 +5,8 @@ CREATE TABLE pulsebase.to_scrub (start_at timestamptz NOT NULL, end_at timestamp
 -- too unless a setting gives it.
 CREATE TABLE pulsebase.erased (mark bytea PRIMARY KEY);
 CREATE TABLE pulsebase.erasure_receipts (erasure_id text PRIMARY KEY, requested_us bigint NOT NULL, receipt text NOT NULL);
-CREATE TABLE pulsebase.erasure_key (only boolean PRIMARY KEY DEFAULT true CHECK (only), key bytea NOT NULL);
+CREATE TABLE pulsebase.erasure_key (one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row), key bytea NOT NULL);
 
 -- Raw readings before it have expired: of the hours before it nothing is worked out again.
-CREATE TABLE pulsebase.horizon (only boolean PRIMARY KEY DEFAULT true CHECK (only), at timestamptz NOT NULL);
-INSERT INTO pulsebase.horizon (at) VALUES ('epoch');
+CREATE TABLE pulsebase.horizon (one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row), start_at timestamptz NOT NULL);
+INSERT INTO pulsebase.horizon (start_at) VALUES ('epoch');
