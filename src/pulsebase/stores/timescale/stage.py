@@ -75,8 +75,8 @@ class StageRows:
     def _since(self, start_us: int) -> StageRows:
         kept = self.times_us >= start_us
         users, devices = (Texts(ids.texts, ids.codes[kept]) for ids in (self.user_id, self.device_id))
-        columns = (self.times_us, self.values, self.confidences, self.origins)
-        return StageRows(users, devices, *(column[kept] for column in columns))
+        values, confidences, origins = self.values[kept], self.confidences[kept], self.origins[kept]
+        return StageRows(users, devices, self.times_us[kept], values, confidences, origins)
 
     def _add(self, connection: Connection, seq: int) -> None:
         if len(self) == 0:
