@@ -168,6 +168,18 @@ class Settings(BaseSettings):
     token_key: SecretStr | None = Field(
         None, description="The key that seals tokens: 32 bytes in URL-safe Base64. By default a file made beside them."
     )
+    retention_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="How many UTC days raw readings are kept before today; 0 for ever. What they came to by quarter "
+        "hour, hour and day stays.",
+    )
+    erasure_key: SecretStr | None = Field(
+        None,
+        description="The key under which erased people are noted: 32 bytes in URL-safe Base64. By default made beside "
+        "the notes.",
+    )
     public_url: str | None = Field(
         None,
         description="The address people's browsers reach the server at, for coming back from a source's consent page. "

@@ -58,6 +58,9 @@ INGEST_REJECTED = Counter(
     registry=REGISTRY,
 )
 INGEST_DELETED = Counter("pulsebase_ingest_readings_deleted", "Readings deleted on request.", registry=REGISTRY)
+READINGS_EXPIRED = Counter(
+    "pulsebase_readings_expired", "Raw readings that went since they were older than they are kept.", registry=REGISTRY
+)
 INGEST_QUEUE_READINGS = Gauge("pulsebase_ingest_queue_readings", "Readings that wait for a commit.", registry=REGISTRY)
 INGEST_QUEUE_LIMIT_READINGS = Gauge(
     "pulsebase_ingest_queue_limit_readings", "Readings that may wait for a commit.", registry=REGISTRY

@@ -15,7 +15,9 @@ from pulsebase import tracing
 from pulsebase.access.service import Access, RequestLimits
 from pulsebase.access.state import AccessState
 from pulsebase.api.app import Application, create_app, create_watch_app
+from pulsebase.api.erasures import Erasures, Marks
 from pulsebase.api.patience import ConnectionLimits
+from pulsebase.api.retention import Retention
 from pulsebase.api.services import BorderOptions, Installation
 from pulsebase.api.streams import StreamLimits, Streams
 from pulsebase.etl import Scheduler
@@ -29,15 +31,17 @@ from pulsebase.query.follow import StoreFollower
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.settings import Settings
+from pulsebase.sources.sealed import key_in, read_key
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
+from pulsebase.stores.barred import Barred, BarringStore
 from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
+from pulsebase.stores.erasures import ErasureLog, SqliteErasureLog
 from pulsebase.stores.memory import MemoryStore
-from pulsebase.stores.metered import MeteredStore
 from pulsebase.stores.open import open_store, parse_store_url
 from pulsebase.stores.timescale.options import Policies, PoolOptions, TimescaleOptions
-from pulsebase.wiring_sources import build_sources, data_folder
+from pulsebase.wiring_sources import build_sources, sources_folder
 
 #: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
 _DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
@@ -81,22 +85,26 @@ def build(
     with contextlib.ExitStack() as closing:
         closing.enter_context(tracing.started(settings.traces_url))
         opened = _opened(settings)
-        store = MeteredStore(opened, settings.slow_query_ms)
+        closing.callback(opened.close)
+        folder = sources_folder(settings, closing)
+        marks = _marks(settings, opened, folder)
+        barred = Barred(marks.key, marks.log.marks())
+        store = BarringStore(opened, barred, settings.slow_query_ms)
         embedded = opened if isinstance(opened, DuckdbStore) else None
-        closing.callback(store.close)
         limits = IngestLimits(settings.queue_readings, settings.commit_readings)
         feed = Feed(settings.stream_readings)
         # Where this process alone writes it knows every commit; else it has to ask the store for the others' as well.
         writes_alone = isinstance(opened, DuckdbStore | MemoryStore)
-        ingestor = Ingestor(store, limits, feed if writes_alone else None)
+        ingestor = Ingestor(store, limits, feed if writes_alone else None, barred)
         closing.callback(ingestor.close)
         follower = None if writes_alone else closing.enter_context(contextlib.closing(StoreFollower(store, feed)))
         listening = StreamLimits(settings.stream_subscribers, settings.stream_heartbeat_s)
         query_limits = QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s)
         series = SeriesService(store, query_limits)
         closing.callback(series.close)
-        rules = _rules(settings, now_us)
-        folder = data_folder(settings, closing)
+        retention = Retention(store, settings.retention_days, now_us)
+        closing.callback(retention.close)
+        rules = _rules(settings, barred, retention, now_us)
         syncing = build_sources(
             settings,
             folder,
@@ -111,6 +119,16 @@ def build(
         closing.callback(imports.close)
         access = _access(settings, folder, store)
         closing.callback(access.close)
+        erasures = Erasures(
+            store,
+            ingestor,
+            syncing.connections,
+            marks=marks,
+            barred=barred,
+            forget=access.state.forget,
+            now_us=now_us,
+        )
+        closing.callback(erasures.close)
         services = Installation(
             store=store,
             ingestor=ingestor,
@@ -123,6 +141,8 @@ def build(
             sync=syncing.sync,
             access=access,
             streams=Streams(feed, store, listening, follower),
+            erasures=erasures,
+            retention=retention,
             embedded=embedded,
         )
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
@@ -155,6 +175,8 @@ def synthetic_people(parts: Parts, people: Sequence[SyntheticPerson]) -> Iterato
     connections = parts.services.connections
     state = parts.services.sync.state
     for person in people:
+        if parts.services.rules.barred.holds(person.user_id):
+            continue  # erased, and not allowed again
         parts.store.put_user(person.as_user())
         begun = connections.begin(person.user_id, "fitbit", "http://127.0.0.1/back")
         consent = httpx.URL(begun.url).copy_merge_params({"person": person.user_id})
@@ -281,9 +303,23 @@ def _opened(settings: Settings, url: str | None = None) -> Store:
         raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error
 
 
-def _rules(settings: Settings, now_us: Callable[[], int]) -> ReadingRules:
-    tolerance_us = settings.future_tolerance_s * SECOND_US
-    return ReadingRules(settings.min_heart_rate, settings.max_heart_rate, tolerance_us, now_us)
+def _rules(settings: Settings, barred: Barred, retention: Retention, now_us: Callable[[], int]) -> ReadingRules:
+    return ReadingRules(
+        settings.min_heart_rate,
+        settings.max_heart_rate,
+        settings.future_tolerance_s * SECOND_US,
+        now_us,
+        barred=barred,
+        horizon_us=retention.horizon_us,
+    )
+
+
+def _marks(settings: Settings, store: Store, folder: Path) -> Marks:
+    """Where erasures are noted: in a server store's database, else in a file beside the store."""
+    log = _erasure_log(store, folder)
+    if settings.erasure_key is not None:
+        return Marks(log, read_key(settings.erasure_key.get_secret_value(), "PULSEBASE_ERASURE_KEY"))
+    return Marks(log, log.key() or key_in(folder / "erasure.key"))
 
 
 def _border(settings: Settings) -> BorderOptions:
@@ -312,3 +348,12 @@ def _duckdb_options(settings: Settings) -> DuckdbOptions:
 def _timescale_options(settings: Settings) -> TimescaleOptions:
     pool = PoolOptions(settings.pool_size, settings.max_overflow, settings.pool_timeout_s, settings.pool_recycle_s)
     return TimescaleOptions(pool, merge_interval_s=settings.merge_interval_s)
+
+
+def _erasure_log(store: Store, folder: Path) -> ErasureLog:
+    if isinstance(store, (DuckdbStore, MemoryStore)):
+        return SqliteErasureLog(folder / "erasures.sqlite")
+    from pulsebase.stores.timescale.store import TimescaleStore  # loads the driver
+
+    assert isinstance(store, TimescaleStore)
+    return store.erasure_log()

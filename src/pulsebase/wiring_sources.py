@@ -38,6 +38,25 @@ class Syncing:
     connections: Connections
 
 
+def sources_folder(settings: Settings, closing: contextlib.ExitStack) -> Path:
+    """The folder for what is kept beside the store; a temporary one beside a store that has none.
+
+    Raises:
+        StopError: it cannot be used.
+    """
+    folder = settings.sources_folder
+    path = parse_store_url(settings.store_url).path
+    if folder is None and path is not None:
+        folder = path.with_name(path.name + ".sources")
+    if folder is None:
+        return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="pulsebase-")))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StopError(f"{folder}: {error.strerror}") from error
+    return folder
+
+
 def build_sources(
     settings: Settings,
     folder: Path,
@@ -57,8 +76,8 @@ def build_sources(
     CronSchedule(settings.ingest_schedule)  # a wrong one is said at the start, not at two in the night
     state = SqliteSyncState(folder / "state.sqlite")
     closing.callback(state.close)
-    locks = FolderLocks(folder / "locks")
     key = read_key(settings.token_key.get_secret_value()) if settings.token_key else key_in(folder / "key")
+    locks = FolderLocks(folder / "locks", key)
     clouds, missing = _clouds(settings, now_us)
     sealed, pending = SealedFolder(folder / "tokens", key), SealedFolder(folder / "pending", key)
     tokens = Tokens(sealed, locks, {name: cloud.oauth for name, cloud in clouds.items()}, now_us)
@@ -71,6 +90,7 @@ def build_sources(
         locks=locks,
         people=(store, store),
         now_us=now_us,
+        barred=rules.barred,
     )
     closing.callback(connections.close)
     load = loaders(ingestor, store, store, rules, upsert=settings.upsert_mode)
@@ -93,25 +113,6 @@ def build_sources(
     zone_of = partial(_zone_of, store)
     sync = Synchronizer(pipelines, state=state, locks=locks, zone_of=zone_of, now_us=now_us, options=options)
     return Syncing(sync, connections)
-
-
-def data_folder(settings: Settings, closing: contextlib.ExitStack) -> Path:
-    """Where what is kept beside the store lies; one for the time being if the store lies nowhere either.
-
-    Raises:
-        StopError: it cannot be used.
-    """
-    folder = settings.sources_folder
-    path = parse_store_url(settings.store_url).path
-    if folder is None and path is not None:
-        folder = path.with_name(path.name + ".sources")
-    if folder is None:
-        return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="pulsebase-")))
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StopError(f"{folder}: {error.strerror}") from error
-    return folder
 
 
 def _clouds(settings: Settings, now_us: Callable[[], int]) -> tuple[Mapping[str, Cloud], Mapping[str, str]]:

@@ -14,8 +14,10 @@ import pytest
 
 from pulsebase.api import held
 from pulsebase.api.held import HeldResponse
+from pulsebase.etl.state import RunReport
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.users import DevicePriority, User
+from pulsebase.sources.oauth import TokenPair
 from tests.api.conftest import Api, reading
 from tests.api.test_border import assert_problem
 from tests.api.test_imports import upload
@@ -29,6 +31,11 @@ def test_a_person_can_be_taken_along_whole(any_api: Api, installed: Callable[...
     store.put_user(User("ann", "Ann", "female", date(1990, 4, 1), "Europe/Berlin"))
     store.put_priority(DevicePriority("ann", "device_b", 0, 1_000_000))
     store.put_summaries([DailySummary("ann", date(2024, 1, 10), 54.5, "fitbit", (HeartRateZone("Peak", 153, 220, 7),))])
+    state = any_api.parts.services.sync.state
+    state.connect("ann", "fitbit", "account of ann", 1)
+    state.add_run(RunReport("fitbit", "heart_rate", "ann", "done", 3, 3, 0, 0, {}, 1, 0.5))
+    state.add_run(RunReport("fitbit", "heart_rate", "bob", "done", 4, 4, 0, 0, {}, 1, 0.5))
+    any_api.parts.services.connections._tokens.keep("ann", "fitbit", TokenPair("to be sealed", "to be sealed", 1, None))
     answer = any_api.get("/v1/users/ann/export")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
@@ -46,6 +53,15 @@ def test_a_person_can_be_taken_along_whole(any_api: Api, installed: Callable[...
     ]
     (day,) = json.loads(found["summaries.json"])
     assert (day["day"], day["resting_heart_rate"], day["zones"][0]["minutes"]) == ("2024-01-10", 54.5, 7)
+    assert [(each["device_id"], each["readings"]) for each in json.loads(found["devices.json"])] == [
+        ("device_a", 9),
+        ("device_b", 9),
+    ]
+    (connection,) = json.loads(found["connections.json"])
+    assert (connection["source"], connection["account"]) == ("fitbit", "account of ann")
+    (run,) = json.loads(found["runs.json"])
+    assert (run["source"], run["read"], run["user_id"]) == ("fitbit", 3, "ann")
+    assert "to be sealed" not in "".join(found.values())
     lines = [json.loads(line) for line in found["readings.ndjson"].splitlines()]
     expected = [{"confidence": None} | each for each in readings]
     assert sorted(lines, key=_identity) == sorted(expected, key=_identity)

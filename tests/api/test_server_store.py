@@ -22,7 +22,7 @@ def test_a_server_that_is_gone_is_a_503_that_says_when_to_try_again(
         )
         said = [place.run("db", "init").stdout.strip() for _ in range(2)]
         assert said == [
-            "The database is set up (schema 2).",
+            "The database is set up (schema 3).",
             "The database was set up already; nothing was changed.",
         ]
         api = installed(store_url=server.url, pool_size=1, pool_timeout_s=0.5)

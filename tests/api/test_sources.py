@@ -217,9 +217,11 @@ def assert_forgotten(api: Api, cloud: SimulatedCloud) -> None:
 def test_a_person_who_is_removed_is_forgotten_and_may_begin_anew(api: Api, cloud: SimulatedCloud) -> None:
     connect(api)
     first = api.parts.services.sync.run("ann", "fitbit")[0]
-    assert api.delete("/v1/users/ann").json() == {"deleted_readings": first.written}
+    deleted = api.delete("/v1/users/ann").json()["deleted"]
+    assert (deleted["readings"], deleted["connections"]) == (first.written, 1)
     assert_forgotten(api, cloud)
     assert api.delete("/v1/users/ann").status_code == 404
+    assert api.post("/v1/users/ann/allow").status_code == 200
     connect(api)
     assert api.parts.services.sync.run("ann", "fitbit")[0].written == first.written
 
@@ -242,7 +244,7 @@ def test_a_crash_while_a_person_is_removed_brings_nothing_back(
     cloud.clock.advance(HOUR_US)
     assert sync.connections() == []
     assert sync.run("ann", "fitbit") == []
-    assert api.delete("/v1/users/ann").json()["deleted_readings"] > 0  # again, and all of it goes
+    assert api.delete("/v1/users/ann").status_code in (200, 404)  # again, unless it was done in the background
     assert_forgotten(api, cloud)
 
 
@@ -262,9 +264,10 @@ def test_a_run_under_way_brings_nobody_back(cloud: SimulatedCloud, monkeypatch: 
         monkeypatch.setattr(HeartRateLoader, "load", held_up)
         running = pool.submit(parts.services.sync.run, "ann", "fitbit")
         assert loading.wait(30)
-        deleted = api.delete("/v1/users/ann").json()["deleted_readings"]
+        deleted = api.delete("/v1/users/ann").json()["deleted"]["readings"]
         (report,) = running.result()
-        assert report.written == deleted > 0  # what was on its way was waited for, and went too
+        assert report.written == deleted == 0  # what was on its way was waited for, and not taken
+        assert report.rejected > 0
         assert report.error == "there is no connection; connect first"
         assert_forgotten(api, cloud)
 
@@ -282,7 +285,8 @@ def test_nobody_is_connected_while_they_are_removed(api: Api, cloud: SimulatedCl
 
 def test_connections_without_their_person_can_be_removed(api: Api) -> None:
     api.parts.services.sync.state.connect("ghost", "fitbit", None, 1)
-    assert api.delete("/v1/users/ghost").json() == {"deleted_readings": 0}
+    deleted = api.delete("/v1/users/ghost").json()["deleted"]
+    assert (deleted["readings"], deleted["connections"]) == (0, 1)
     assert api.parts.services.sync.state.connections() == []
     assert api.delete("/v1/users/ghost").status_code == 404
 

@@ -100,11 +100,12 @@ def test_a_person_is_created_shown_replaced_changed_and_removed(any_api: Api) ->
     assert any_api.patch("/v1/users/ann", json={"birth_year": None}).json()["birth_date"] is None
 
     removed = any_api.delete("/v1/users/ann")
-    assert (removed.status_code, removed.json()) == (200, {"deleted_readings": 2})
+    assert (removed.status_code, removed.json()["deleted"]["readings"]) == (200, 2)
     for method in ("GET", "DELETE", "PATCH"):
         body: dict[str, Any] | None = {} if method == "PATCH" else None
         assert_problem(any_api.request(method, "/v1/users/ann", json=body), 404, "not-found")
     assert any_api.get("/v1/users").json()["data"] == []
+    assert any_api.post("/v1/users/ann/allow").json() == {"user_id": "ann"}
     any_api.store(reading())
     assert any_api.get("/v1/users/ann").json()["readings"] == 1
 
@@ -129,7 +130,7 @@ def test_routes_at_the_root_are_the_same(api: Api) -> None:
     assert api.post("/users", json={"user_id": "ann"}).status_code == 201
     assert api.put("/users/ann/devices/strap/priority", json={"priority": 3}).json()["priority"] == 3
     assert api.get("/users/ann/devices").json() == api.get("/v1/users/ann/devices").json()
-    assert api.delete("/users/ann").json() == {"deleted_readings": 0}
+    assert api.delete("/users/ann").json()["deleted"]["readings"] == 0
 
 
 @pytest.mark.parametrize(

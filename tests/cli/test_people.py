@@ -50,9 +50,9 @@ def test_a_person_is_added_shown_changed_listed_and_removed(stocked: Place) -> N
     assert changed == shown | {"born": "1980-02-29", "name": ""}
     assert facts(said(stocked, "users", "show", "ann")) == changed
     assert cells(said(stocked, "users", "list", "AN"))[0][:4] == ["ann", "", "female", "1980-02-29"]
-    assert said(stocked, "users", "remove", "ann", "--yes") == "ann removed, with 0 readings.\n"
+    assert said(stocked, "users", "erase", "ann", "--yes").startswith("ann erased, with 0 readings.\n")
     assert stocked.refusal("users", "show", "ann") == "pulsebase: nobody of that id is known"
-    assert stocked.refusal("users", "remove", "ann", "--yes") == "pulsebase: nobody of that id is known"
+    assert stocked.refusal("users", "erase", "ann", "--yes") == "pulsebase: nobody of that id is known"
 
 
 def test_people_are_listed_up_to_a_limit(stocked: Place) -> None:
@@ -63,11 +63,11 @@ def test_people_are_listed_up_to_a_limit(stocked: Place) -> None:
     assert ([row[0] for row in cells(short)], "and more" in short) == (["7"], True)
 
 
-def test_removing_asks_first(stocked: Place) -> None:
+def test_erasing_asks_first(stocked: Place) -> None:
     said(stocked, "users", "add", "eve")
     for answer, status in (("n\n", 1), ("y\n", 0)):
         done = subprocess.run(
-            [PULSEBASE, "users", "remove", "eve"],
+            [PULSEBASE, "users", "erase", "eve"],
             cwd=stocked.folder,
             env=stocked.environment,
             input=answer,
@@ -76,8 +76,8 @@ def test_removing_asks_first(stocked: Place) -> None:
             timeout=60,
             check=False,
         )
-        assert (done.returncode, "Remove eve and their 0 readings for good?" in done.stdout) == (status, True), done
-    assert "nobody" in stocked.refusal("users", "remove", "eve")
+        assert (done.returncode, "Erase eve and their 0 readings for good?" in done.stdout) == (status, True), done
+    assert "nobody" in stocked.refusal("users", "erase", "eve")
 
 
 def test_what_cannot_be_is_refused_in_one_line(stocked: Place) -> None:
@@ -128,13 +128,19 @@ def test_a_file_of_people_is_stored_whole_or_not_at_all(stocked: Place) -> None:
     assert "nowhere.csv: No such file" in stocked.refusal("users", "import", "nowhere.csv")
     assert "--age-on" in stocked.refusal("users", "import", "people.csv", "--age-on", "then")
     for user_id in ("p1", "p2"):
-        said(stocked, "users", "remove", user_id, "--yes")
+        said(stocked, "users", "erase", user_id, "--yes")
 
 
-def test_a_removed_person_is_gone_from_series_and_sql(stocked: Place) -> None:
+def test_an_erased_person_is_gone_from_series_and_sql(stocked: Place) -> None:
     (stocked.folder / "gone.csv").write_text("Id,Time,Value\ngone,2016-04-12 07:21:00,60\n")
     assert stocked.run("import", "gone.csv").returncode == 0
-    assert said(stocked, "users", "remove", "gone", "--yes") == "gone removed, with 1 readings.\n"
+    erased = said(stocked, "users", "erase", "gone", "--yes", "--wait")
+    assert erased.startswith("gone erased, with 1 readings.\n")
+    assert facts(erased)["hidden"] < facts(erased)["scrubbed"] != "not yet"
+    assert cells(said(stocked, "users", "erasures"))[0][:2] == [facts(erased)["erasure"], "scrubbed"]
+    assert "was erased" in stocked.refusal("users", "add", "gone")
+    assert said(stocked, "users", "allow", "gone") == "gone may come into being again.\n"
+    assert "nobody" in stocked.refusal("users", "allow", "gone")
     assert "nobody" in stocked.refusal("query", "gone", "2016-04-12", "2016-04-12")
     statement = "SELECT count(*) AS n FROM activities_heart_intraday WHERE user_id = 'gone'"
     assert json.loads(said(stocked, "sql", statement, "--format", "json")) == {"n": 0}

@@ -98,7 +98,7 @@ def test_connect_ingest_and_status(place: Place, cloud: str, kind: str, up: str)
         assert "heart_rate_summary" in status
         counted = place.run("query", "ann", "2025-06-12", "2025-06-12", "--format", "csv").stdout
         assert len(counted.splitlines()) > 8
-        removed = place.run("users", "remove", "ann", "--yes")
+        removed = place.run("users", "erase", "ann", "--yes")
         assert removed.returncode == 0, removed
         assert "Nobody is connected" in place.run("ingest", "--once").stdout
 

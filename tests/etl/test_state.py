@@ -92,6 +92,16 @@ def test_a_person_is_forgotten_whole(state: SqliteSyncState) -> None:
     assert state.runs(RunFilter(user_id="ann")) == []
 
 
+def test_a_scrub_leaves_no_byte_of_who_was_forgotten(state: SqliteSyncState, path: Path) -> None:
+    for user_id in ("somebody-forgotten", "bob"):
+        state.connect(user_id, "fitbit", f"account of {user_id}", 7)
+        state.add_run(replace(RUN, user_id=user_id, error=f"a cloud speaks of {user_id}"))
+    state.forget("somebody-forgotten")
+    state.scrub()
+    assert not any(b"somebody-forgotten" in file.read_bytes() for file in path.parent.iterdir())
+    assert [run.run.user_id for run in state.runs(RunFilter())] == ["bob"]
+
+
 def test_a_file_of_a_newer_version_or_of_something_else_is_refused(path: Path) -> None:
     with sqlite3.connect(path) as file:
         file.execute("PRAGMA user_version = 99")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -77,9 +77,19 @@ def test_a_kill_while_a_killed_store_is_opened_again_loses_nothing(truth: list[l
     assert "ftruncate" in met  # of the half commit
 
 
-def every_kill(folder: Path, truth: list[list[Any]], begun: int, end: int, script: Script = ops) -> Iterator[str]:
-    """Kill one process a step, two at a time, until one gets through; where each was killed."""
-    kill = partial(kill_and_look, folder, truth, script, (begun, end))
+def every_kill(
+    folder: Path,
+    truth: list[list[Any]],
+    begun: int,
+    end: int,
+    script: Script = ops,
+    *,
+    after: Callable[[Path], None] = lambda _: None,
+) -> Iterator[str]:
+    """Kill one process a step, two at a time, until one gets through; where each was killed. What `after` says is done
+    with the store that is left each time.
+    """
+    kill = partial(kill_and_look, folder, truth, script, (begun, end), after=after)
     with ThreadPoolExecutor(2) as pool:
         for step in range(0, MOST_STEPS, 2):
             for killed, where in pool.map(kill, (step, step + 1)):
@@ -90,7 +100,13 @@ def every_kill(folder: Path, truth: list[list[Any]], begun: int, end: int, scrip
 
 
 def kill_and_look(
-    folder: Path, truth: list[list[Any]], script: Script, part: tuple[int, int], step: int
+    folder: Path,
+    truth: list[list[Any]],
+    script: Script,
+    part: tuple[int, int],
+    step: int,
+    *,
+    after: Callable[[Path], None],
 ) -> tuple[bool, str]:
     """Whether the process was killed, and where; the store it leaves is as it must be."""
     mine = folder / str(step)
@@ -99,6 +115,7 @@ def kill_and_look(
     killed, done, where = killed_before(step, path, *part, script)
     # What was not acknowledged happened or did not.
     look(path, truth[part[0] + done : part[0] + done + 2], f"step {step}, {where}")
+    after(path)
     shutil.rmtree(mine)
     return killed, where
 

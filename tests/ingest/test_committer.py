@@ -13,8 +13,10 @@ import pytest
 from pulsebase import telemetry
 from pulsebase.ingest import Candidates, Decoded, Ingestor, Outcome, ReadingRules
 from pulsebase.ingest.committer import IngestLimits
-from pulsebase.model.errors import FieldError, StoreUnavailableError
+from pulsebase.model.errors import ErasedUserError, FieldError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
+from pulsebase.stores.barred import Barred
+from pulsebase.stores.erasures import mark_of
 from pulsebase.stores.memory import MemoryStore
 
 RULES = ReadingRules(now_us=lambda: 1_700_000_000_000_000)
@@ -166,3 +168,27 @@ def test_the_last_commit_and_the_limit_of_the_queue_are_told(ingestor: Ingestor,
     before_s = time.time()
     ingestor.offer(decoded(60), RULES, 1).result(30)
     assert before_s <= told("pulsebase_ingest_last_commit_timestamp_seconds") <= time.time()
+
+
+def test_what_was_checked_before_somebody_was_erased_is_not_stored_afterwards(store: HeldStore) -> None:
+    key = b"k" * 32
+    barred = Barred(key)
+    ingestor = Ingestor(store, barred=barred)
+    try:
+        of_ann, of_bob = (
+            ReadingBatch.of_columns([user_id], ["strap"], [0], [7000], None, 1) for user_id in ("ann", "bob")
+        )
+        held = ingestor.submit(of_bob)
+        assert store.begun.wait(30)
+        waiting = [ingestor.submit(batch) for batch in (of_ann, of_bob)]
+        barred.replace([mark_of(key, "ann")])
+        store.go_on.set()
+        ingestor.drain()
+        assert (held.result(), waiting[1].result()) == (None, None)
+        with pytest.raises(ErasedUserError):
+            waiting[0].result()
+        assert store.commits == [[1], [1]]
+        assert not store.knows("ann")
+    finally:
+        store.go_on.set()
+        ingestor.close()

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from itertools import groupby
 from typing import Unpack
 from zoneinfo import ZoneInfo
@@ -40,6 +41,7 @@ from pulsebase.stores.contract import (
     RAW_SCHEMA,
     STORED_SCHEMA,
     TOTALS_SCHEMA,
+    Expiry,
     SeriesQuery,
     Store,
     TotalsQuery,
@@ -113,6 +115,12 @@ def _bucket(start_us: int, rows: list[tuple[int, int, str]], names_device: bool)
     minutes = {time_us // MINUTE_US for time_us, *_ in rows}
     device_id = rows[0][2] if names_device else None
     return start_us, len(values), sum(values), min(values), max(values), len(minutes), device_id
+
+
+def _bucket_rows(
+    store: Store, rung: Resolution, asked: TimeRange, **choices: Unpack[Choices]
+) -> list[tuple[int | str | None, ...]]:
+    return rows_of(ask(store, rung, asked, **choices))
 
 
 def values_by_device(store: Store) -> dict[str, list[int]]:
@@ -1212,6 +1220,106 @@ class StoreLaws:
         for store in states(harness):
             assert store.user("nobody") is None
             assert day_figures(store) == (1, 7000, 7000, 7000, 1)
+
+    @settled_or_not
+    def test_a_scrub_changes_no_answer(self, harness: Harness, settled: bool) -> None:
+        days = span("2024-01-15", "2024-01-19")
+        write(
+            harness.store, *scattered(31, 100, days), *(row._replace(user_id="bob") for row in scattered(32, 50, days))
+        )
+        ask(harness.store, QUARTER, days)
+        if settled:
+            harness.settle()
+        write(harness.store, *scattered(33, 20, days))
+        harness.store.remove_user("bob")
+        before, figure = harness.store.stored(), [rows_of(ask(harness.store, rung, days)) for rung in Resolution]
+        harness.store.scrub()
+        write(harness.store, Reading(TEN + 100 * DAY_US, 7000, user_id="cid"))
+        harness.store.scrub()
+        harness.store.remove_user("cid")
+        for store in states(harness):
+            assert store.stored() == before
+            assert [rows_of(ask(store, rung, days)) for rung in Resolution] == figure
+            assert store.check().problems == ()
+
+    def test_origins_that_name_somebody_lose_their_names_with_them(self, harness: Harness) -> None:
+        names = ["cloud/ann", "ann.csv", "Ann Smith's export.zip", "joanna.csv", "cloud/bob"]
+        numbers = [harness.store.register_origin("import", name) for name in names]
+        harness.store.put_user(User("ann", "ANN Smith"))
+        write(harness.store, Reading(TEN, 7000), Reading(TEN, 7000, user_id="bob"))
+        harness.store.remove_user("ann")
+        for store in states(harness):
+            kept = {origin.number: origin.name for origin in store.origins()}
+            assert [kept[number] for number in numbers] == [*(f"erased {n}" for n in numbers[:3]), *names[3:]]
+            assert store.register_origin("import", "cloud/bob") == numbers[4]
+        assert harness.store.register_origin("import", "cloud/ann") not in numbers
+
+    @settled_or_not
+    def test_readings_expire_and_what_they_came_to_stays(self, harness: Harness, settled: bool) -> None:
+        store, days, horizon_us = harness.store, span("2024-01-10", "2024-01-20"), at("2024-01-15")
+        for user_id in ("ann", "bob"):
+            write(store, *(row._replace(user_id=user_id) for row in scattered(41, 400, days)))
+        store.put_priority(DevicePriority("ann", "strap", 0))
+        whole = TimeRange(at("2024-01-11T03:00:00"), at("2024-01-18T07:00:00"))
+        asked: list[Callable[[Store], object]] = [
+            *(partial(_bucket_rows, rung=rung, asked=days) for rung in (QUARTER, HOUR, DAY)),
+            partial(_bucket_rows, rung=DAY, asked=days, zone="Asia/Kathmandu"),
+            partial(_bucket_rows, rung=DAY, asked=days, zone="Europe/Berlin"),
+            partial(_bucket_rows, rung=HOUR, asked=days, device_id="device_b"),
+            lambda each: totals(each, whole),
+            lambda each: each.overview("ann"),
+            lambda each: each.devices("ann"),
+            lambda each: each.last_time_us("ann", "device_a"),
+        ]
+        before = [question(store) for question in asked]
+        if settled:
+            harness.settle()
+        old = [row for row in rows_of(store.stored()) if row[2] < horizon_us]
+        assert store.expire(horizon_us, dry_run=True) == Expiry(horizon_us, len(old))
+        assert store.horizon_us() == 0
+        assert [question(store) for question in asked] == before
+        assert store.expire(horizon_us) == Expiry(horizon_us, len(old))
+        assert store.expire(horizon_us - DAY_US) == Expiry(horizon_us, 0)
+        for each in states(harness):
+            assert each.horizon_us() == horizon_us
+            assert [question(each) for question in asked] == before
+            assert {row[2] >= horizon_us for row in rows_of(each.stored())} == {True}
+            assert {row[2] >= horizon_us for row in harness.back_door()} == {True}
+            assert each.check().problems == ()
+
+    def test_nothing_reaches_behind_the_horizon_but_a_removal(self, harness: Harness) -> None:
+        store, days, horizon_us = harness.store, span("2024-01-10", "2024-01-20"), at("2024-01-15")
+        write(store, *scattered(42, 300, days))
+        ask(store, QUARTER, days)
+        store.expire(horizon_us)
+        old = TimeRange(days.start_us, horizon_us)
+        before = [rows_of(ask(store, rung, old)) for rung in (QUARTER, HOUR, DAY)]
+        assert all(before)
+        write(store, Reading(TEN - DAY_US, 9000), Reading(horizon_us - 1, 9000, user_id="eve"))
+        store.put_priority(DevicePriority("ann", "strap", 0))
+        store.put_priority(DevicePriority("ann", "device_a", 5000))
+        reached = [row for row in rows_of(store.stored()) if row[2] == horizon_us]
+        assert store.delete("ann", TimeRange(days.start_us, horizon_us + 1)) == len(reached)
+        for each in states(harness):
+            assert [rows_of(ask(each, rung, old)) for rung in (QUARTER, HOUR, DAY)] == before
+            for rung in (RAW, SECOND, MINUTE):
+                assert ask(each, rung, old).num_rows == 0
+            assert ask(each, HOUR, old, include_all=True).num_rows == 0
+            cut = TimeRange(days.start_us + 1, horizon_us - 1)
+            hours = {row[0]: row for row in before[1]}
+            inside = [
+                hours[at_us] for at_us in sorted(hours) if cut.start_us <= at_us and at_us + HOUR_US <= cut.end_us
+            ]
+            assert rows_of(ask_hours(each, cut)) == inside
+            assert each.user("eve") is None
+            assert each.check().problems == ()
+        live = harness.store.stored().num_rows
+        assert harness.store.remove_user("ann") == live
+        for each in states(harness):
+            assert [ask(each, rung, days).num_rows for rung in Resolution] == [0] * len(Resolution)
+            assert each.check().problems == ()
+        write(harness.store, Reading(TEN, 7000))
+        assert day_figures(harness.store) == (1, 7000, 7000, 7000, 1)
 
     def test_a_commit_during_a_removal_is_before_or_after_it(self, harness: Harness) -> None:
         """Never half before: what the removals counted and what is left are whole commits, and all of them."""

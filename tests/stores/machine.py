@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pulsebase.model.resolution import Resolution
-from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US, TimeRange
+from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.model.users import GENDERS, DevicePriority, User
 from pulsebase.stores.contract import Store
 from pulsebase.stores.memory import MemoryStore
@@ -179,6 +179,16 @@ class StoreMachine(RuleBasedStateMachine):
     def put_user(self, user_id: str, name: str | None, gender: str | None, birth_date: date | None) -> None:
         for store in self.both:
             store.put_user(User(user_id, name, gender, birth_date))
+
+    @rule(before_us=st.sampled_from([0, 0, 0, 0, _HOURS[2] - DAY_US, _HOURS[2]]))
+    def expire(self, before_us: int) -> None:
+        gone, expected = (store.expire(before_us) for store in self.both)
+        assert gone == expected
+
+    @rule()
+    def scrub(self) -> None:
+        self.agreed = False
+        self.harness.store.scrub()
 
     @rule()
     def settle(self) -> None:

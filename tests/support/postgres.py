@@ -31,8 +31,10 @@ _FOLDER = Path(__file__).parent / "timescale"
 _ROWS_OF = """
 pulsebase.users, pulsebase.devices, pulsebase.priorities, pulsebase.origins, pulsebase.stage, pulsebase.h1_dev,
 pulsebase.d1_dev, pulsebase.q15, pulsebase.h1, pulsebase.d1,
-public.activities_heart_intraday, public.activities_heart_summary
+public.activities_heart_intraday, public.activities_heart_summary,
+pulsebase.to_scrub, pulsebase.erased, pulsebase.erasure_receipts
 """
+_EMPTIED = f"TRUNCATE {_ROWS_OF}; UPDATE pulsebase.horizon SET start_at = 'epoch'"
 _OF_OURS = (
     "SCHEMA IF EXISTS pulsebase",
     "TABLE IF EXISTS public.activities_heart_intraday",
@@ -80,7 +82,7 @@ def empty_timescale() -> str:
     url = timescale_url()
     with connect(url) as connection:
         set_up(connection, Policies())
-    execute(url, f"TRUNCATE {_ROWS_OF}")
+    execute(url, _EMPTIED)
     return url
 
 
@@ -138,7 +140,7 @@ def _plain_database() -> str:
 def empty_postgres() -> str:
     """The URL of a plain database that is set up and has no rows."""
     url = _plain_database()
-    execute(url, f"TRUNCATE {_ROWS_OF}")
+    execute(url, _EMPTIED)
     return url
 
 

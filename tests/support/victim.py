@@ -227,7 +227,7 @@ def _work(step: int, path: Path, log: Path, script: Script, part: slice) -> None
     steps.within_writes()
     for owner, names in (
         (os, ("fdatasync", "fsync", "ftruncate")),
-        (Path, ("unlink",)),
+        (Path, ("unlink", "rename")),
         (journal.Journal, ("rotate", "drop_before")),
         (Stage, ("append", "drop_before")),
     ):

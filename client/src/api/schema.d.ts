@@ -264,12 +264,13 @@ export interface paths {
         put: operations["put_user_v1_users__user_id__put"];
         post?: never;
         /**
-         * Remove User
-         * @description Remove the person with their connections, readings, priorities and summaries.
+         * Erase User
+         * @description Erase the person: no answer has them once this returns, no file of the store a while later. Nothing is taken
+         *     for that id from now on, until it is allowed again.
          *
          *     Scope: `admin`.
          */
-        delete: operations["remove_user_v1_users__user_id__delete"];
+        delete: operations["erase_user_v1_users__user_id__delete"];
         options?: never;
         head?: never;
         /**
@@ -445,11 +446,77 @@ export interface paths {
         /**
          * Export Person
          * @description Everything of one person as a zip: `readings.ndjson`, which `pulsebase import` reads, `profile.json`,
-         *     `priorities.json` and `summaries.json`.
+         *     `devices.json`, `priorities.json`, `summaries.json`, `connections.json` (without tokens) and `runs.json`.
          *
          *     Scope: `read`.
          */
         get: operations["export_person_v1_users__user_id__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/allow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Allow User
+         * @description Let the id of somebody who was erased come into being again.
+         *
+         *     Scope: `admin`.
+         */
+        post: operations["allow_user_v1_users__user_id__allow_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Erasures
+         * @description Every receipt, the newest first. None says whose it is.
+         *
+         *     Scope: `admin`.
+         */
+        get: operations["list_erasures_v1_erasures_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/erasures/{erasure_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Erasure
+         * @description How far an erasure is.
+         *
+         *     Scope: `admin`.
+         */
+        get: operations["show_erasure_v1_erasures__erasure_id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -626,6 +693,26 @@ export interface paths {
          * @description Compare every rollup with a recomputation from the raw readings.
          */
         post: operations["check_v1_admin_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retention
+         * @description Let raw readings that are older than they are kept expire now, or count them.
+         */
+        post: operations["retention_v1_admin_retention_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -871,6 +958,14 @@ export interface components {
             status: "accepted";
         };
         /**
+         * AllowedUser
+         * @description Whose id may come into being again.
+         */
+        AllowedUser: {
+            /** User Id */
+            user_id: string;
+        };
+        /**
          * BackupFolder
          * @description `POST /admin/backup`.
          */
@@ -1071,6 +1166,37 @@ export interface components {
             deleted: number;
         };
         /**
+         * DeletedRows
+         * @description How many rows of each kind went with a person.
+         */
+        DeletedRows: {
+            /**
+             * Readings
+             * @default 0
+             */
+            readings: number;
+            /**
+             * Devices
+             * @default 0
+             */
+            devices: number;
+            /**
+             * Priorities
+             * @default 0
+             */
+            priorities: number;
+            /**
+             * Summaries
+             * @default 0
+             */
+            summaries: number;
+            /**
+             * Connections
+             * @default 0
+             */
+            connections: number;
+        };
+        /**
          * Device
          * @description A person's device: what is stored of it, the priority that holds now, and the person's own settings by time.
          */
@@ -1108,6 +1234,43 @@ export interface components {
              * @constant
              */
             disconnected: true;
+        };
+        /**
+         * ErasureList
+         * @description Receipts, the newest first.
+         */
+        ErasureList: {
+            /** Data */
+            data: components["schemas"]["ErasureReceipt"][];
+        };
+        /**
+         * ErasureReceipt
+         * @description How far an erasure is: `requested` (nothing is taken for the person any more), `hidden` (no answer has them),
+         *     `scrubbed` (no file of the store has them). `problem` says what keeps the next stage from being reached now.
+         */
+        ErasureReceipt: {
+            /** Erasure Id */
+            erasure_id: string;
+            /**
+             * Stage
+             * @enum {string}
+             */
+            stage: "requested" | "hidden" | "scrubbed";
+            /** Requested At */
+            requested_at: string;
+            /** Hidden At */
+            hidden_at: string | null;
+            /** Scrubbed At */
+            scrubbed_at: string | null;
+            deleted: components["schemas"]["DeletedRows"] | null;
+            /** Bytes Before */
+            bytes_before: number | null;
+            /** Bytes After */
+            bytes_after: number | null;
+            /** Problem */
+            problem: string | null;
+            /** Out Of Reach */
+            out_of_reach: string[];
         };
         /**
          * FinishConnection
@@ -1392,12 +1555,28 @@ export interface components {
             removed_entries: number;
         };
         /**
-         * RemovedUser
-         * @description A person who was removed, by the number of their readings.
+         * RetentionRequest
+         * @description `POST /admin/retention`.
          */
-        RemovedUser: {
-            /** Deleted Readings */
-            deleted_readings: number;
+        RetentionRequest: {
+            /**
+             * Dry Run
+             * @description Only count.
+             * @default false
+             */
+            dry_run: boolean;
+        };
+        /**
+         * RetentionResult
+         * @description The horizon, before which raw readings have expired or would, null where there is none; and how many did.
+         */
+        RetentionResult: {
+            /** Horizon */
+            horizon: string | null;
+            /** Readings */
+            readings: number;
+            /** Dry Run */
+            dry_run: boolean;
         };
         /**
          * Run
@@ -2490,7 +2669,7 @@ export interface operations {
             };
         };
     };
-    remove_user_v1_users__user_id__delete: {
+    erase_user_v1_users__user_id__delete: {
         parameters: {
             query?: never;
             header?: never;
@@ -2508,7 +2687,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RemovedUser"];
+                    "application/json": components["schemas"]["ErasureReceipt"];
                 };
             };
             /** @description A problem (RFC 9457). */
@@ -3031,6 +3210,125 @@ export interface operations {
             };
         };
     };
+    allow_user_v1_users__user_id__allow_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AllowedUser"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_erasures_v1_erasures_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_erasure_v1_erasures__erasure_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                erasure_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureReceipt"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     authorize_v1_sources__source__authorize_get: {
         parameters: {
             query: {
@@ -3348,6 +3646,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CheckResult"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retention_v1_admin_retention_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionResult"];
                 };
             };
             /** @description A problem (RFC 9457). */

@@ -23,6 +23,7 @@ from pulsebase.api.routes import (
     bulk,
     cohorts,
     devices,
+    erasures,
     exports,
     imports,
     readings,
@@ -59,7 +60,7 @@ def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     app.include_router(service.router())
     app.include_router(service.watch_router(services))
     doors = Doors(services, built)
-    people = People(services.store, services.connections)
+    people = People(services.store, services.erasures.changing)
     routers = (
         readings.router(services, doors),
         bulk.router(services),
@@ -70,6 +71,7 @@ def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         cohorts.router(services),
         imports.router(services),
         exports.router(services),
+        erasures.router(services),
         sources.router(services),
         audit.router(services),
     )

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from pulsebase.api.services import came_by_socket
 from pulsebase.model.errors import (
+    ErasedUserError,
     FieldError,
     QueryCancelledError,
     QueryTimeoutError,
@@ -41,6 +42,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "not-acceptable": (406, "The route cannot answer in any of the media types of Accept."),
     "already-known": (409, "Somebody of that id is known already."),
     "conflict": (409, "What is asked for cannot be done as things stand; `detail` says what has to end first."),
+    "erased": (409, "Somebody of that id was erased; nothing is taken for them until the id is allowed again."),
     "body-too-large": (413, "The body is larger than the limit, as sent or as unpacked."),
     "unsupported-media-type": (415, "The body's type or encoding is not one the route reads."),
     "too-many-requests": (429, "More requests than the key or the address may send; see Retry-After."),
@@ -115,6 +117,11 @@ def _of_rejected(request: Request, error: Any) -> Response:
     return problem(request, slug, str(error), errors=field_errors(error.errors))
 
 
+def _of_erased(request: Request, error: Any) -> Response:
+    detail = "somebody of that id was erased; an administrator can allow the id again"
+    return problem(request, "erased", detail, errors=field_errors(error.errors))
+
+
 def _of_retry(request: Request, error: Any) -> Response:
     return problem(request, "unavailable", str(error), {"Retry-After": str(error.retry_after_s)})
 
@@ -148,6 +155,7 @@ def _of_http(request: Request, error: Any) -> Response:
 _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     ProblemError: _of_problem,
     RejectedError: _of_rejected,
+    ErasedUserError: _of_erased,
     RetryLaterError: _of_retry,
     StopError: _of_stop,
     UnknownUserError: _of_unknown_user,

@@ -10,7 +10,6 @@ from typing import Any
 
 from pulsebase.api.decode import identifier_in
 from pulsebase.api.errors import ProblemError
-from pulsebase.api.reach import ReachedConnections
 from pulsebase.model.errors import FieldError, RejectedError, UnknownUserError, shown_name
 from pulsebase.model.timerange import parse_instant
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, checked_person, checked_priority
@@ -31,9 +30,8 @@ class Device:
 class People:
     """One change at a time, so that what a change was decided on still holds when it is made. Called in threads."""
 
-    def __init__(self, store: Store, connections: ReachedConnections) -> None:
-        self._store, self._connections = store, connections
-        self._changing = threading.Lock()
+    def __init__(self, store: Store, changing: threading.Lock) -> None:
+        self._store, self._changing = store, changing
 
     def create(self, fields: dict[str, Any]) -> UserOverview:
         """A new person.
@@ -92,20 +90,6 @@ class People:
         with self._changing:
             self._store.put_users(people)
         return len(people)
-
-    def remove(self, user_id: str) -> int:
-        """Remove a person; how many readings went.
-
-        Their connections go first: whatever a crash in between leaves, no source brings it back. Somebody who has
-        connections alone, as after a restore of an older store, is removed too.
-
-        Raises:
-            UnknownUserError: nobody of that id is known.
-        """
-        if self._store.user(user_id) is None and not self._connections.of(user_id):
-            raise UnknownUserError
-        with self._connections.forgotten(user_id), self._changing:
-            return self._store.remove_user(user_id) if self._store.user(user_id) is not None else 0
 
     def devices(self, user_id: str) -> list[Device]:
         """The person's devices, by id.

@@ -23,6 +23,7 @@ from pulsebase.access.caller import caller
 from pulsebase.access.service import Access
 from pulsebase.access.state import Deed, DeedFilter
 from pulsebase.access.trail import Trail
+from pulsebase.api.erasures import Erasures
 from pulsebase.api.streams import EventStream, Streams
 from pulsebase.etl.connections import Begun, Connections
 from pulsebase.etl.extract.parts import FileOwner
@@ -44,11 +45,14 @@ from pulsebase.stores.contract import (
     RAW_SCHEMA,
     STORED_SCHEMA,
     CheckReport,
+    Expiry,
     Origin,
+    ScrubReport,
     SeriesQuery,
     Store,
     TotalsQuery,
 )
+from pulsebase.stores.erasures import Erasure
 
 _PAGE = 1_000
 
@@ -214,6 +218,18 @@ class ReachedStore:
     def settle(self) -> None:
         """See `contract.Store.settle`."""
         self._inner.settle()
+
+    def horizon_us(self) -> int:
+        """See `contract.Store.horizon_us`."""
+        return self._inner.horizon_us()
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        """See `contract.Store.expire`."""
+        return self._inner.expire(before_us, dry_run=dry_run)
+
+    def scrub(self) -> ScrubReport:
+        """See `contract.Store.scrub`."""
+        return self._inner.scrub()
 
     def ping(self) -> None:
         """See `contract.Store.ping`."""
@@ -432,6 +448,34 @@ class ReachedStreams:
         return EventStream(
             self._inner, reached, last_event_id, unknown, lambda: self._access.still_takes(asking.principal)
         )
+
+
+class ReachedErasures:
+    """Erasing people in the caller's reach."""
+
+    def __init__(self, inner: Erasures, streams: ReachedStreams) -> None:
+        self._inner, self._streams = inner, streams
+        self.changing = inner.changing
+
+    def erase(self, user_id: str) -> Erasure:
+        """See `Erasures.erase`."""
+        caller().require([user_id])
+        erasure = self._inner.erase(user_id)
+        self._streams.tell_changed(user_id)
+        return erasure
+
+    def allow(self, user_id: str) -> None:
+        """See `Erasures.allow`."""
+        caller().require([user_id])
+        self._inner.allow(user_id)
+
+    def find(self, erasure_id: str) -> Erasure | None:
+        """See `Erasures.find`. A receipt says of nobody whose it is; who has its id was given it."""
+        return self._inner.find(erasure_id)
+
+    def receipts(self) -> Sequence[Erasure]:
+        """See `Erasures.receipts`. How many there are is nothing for a caller for some people."""
+        return self._inner.receipts() if caller().ask_everybody() is None else ()
 
 
 def rules_for(people: frozenset[str] | None, rules: ReadingRules) -> ReadingRules:

@@ -9,8 +9,10 @@ from starlette.types import Scope
 
 from pulsebase.access.caller import caller
 from pulsebase.access.service import Access
+from pulsebase.api.erasures import Erasures
 from pulsebase.api.reach import (
     ReachedConnections,
+    ReachedErasures,
     ReachedImports,
     ReachedIngestor,
     ReachedStore,
@@ -19,6 +21,7 @@ from pulsebase.api.reach import (
     ReachedTrail,
     rules_for,
 )
+from pulsebase.api.retention import Retention
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
@@ -73,6 +76,8 @@ class Installation:
     sync: Synchronizer
     access: Access
     streams: Streams
+    erasures: Erasures
+    retention: Retention
     embedded: Embedded | None = None
 
 
@@ -88,10 +93,12 @@ class Services:
         self.series = built.series.through(self.store)
         self.cohorts = CohortService(self.store, built.series.limits)
         self.imports = ReachedImports(built.imports, built.access)
+        self.streams = ReachedStreams(built.streams, built.access)
         self.connections = ReachedConnections(built.connections)
         self.sync = ReachedSync(built.sync)
+        self.erasures = ReachedErasures(built.erasures, self.streams)
+        self.retention = built.retention
         self.trail = ReachedTrail(built.access.trail)
-        self.streams = ReachedStreams(built.streams, built.access)
         self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
         self._access = built.access
         self._rules = built.rules

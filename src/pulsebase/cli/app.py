@@ -387,6 +387,16 @@ def check(store: StoreUrl = None) -> None:
 
 
 @app.command()
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False, store: StoreUrl = None
+) -> None:
+    """Let raw readings that are older than PULSEBASE_RETENTION_DAYS expire now; their hours and days stay."""
+    from pulsebase.cli.retention import run_retention
+
+    run_retention(settings_for(store_url=store), dry_run=dry_run)
+
+
+@app.command()
 def backup(
     destination: Annotated[Path, typer.Argument(help="A folder that does not exist yet, or is empty.")],
     store: StoreUrl = None,

@@ -21,7 +21,7 @@ from pulsebase.model.timerange import format_us, parse_instant
 from pulsebase.settings import Settings
 from pulsebase.stores.open import parse_store_url
 from pulsebase.wiring import access_file
-from pulsebase.wiring_sources import data_folder
+from pulsebase.wiring_sources import sources_folder
 
 console = Console()
 notes = Console(stderr=True)
@@ -80,7 +80,7 @@ def _state(settings: Settings) -> Iterator[AccessState]:
     if settings.sources_folder is None and parse_store_url(settings.store_url).path is None:
         raise StopError("keys need a place: this store lies nowhere, and PULSEBASE_SOURCES_FOLDER is not set")
     with contextlib.ExitStack() as closing:
-        state = AccessState(access_file(data_folder(settings, closing)))
+        state = AccessState(access_file(sources_folder(settings, closing)))
         closing.callback(state.close)
         yield state
 

@@ -85,17 +85,34 @@ def set_user(  # noqa: PLR0917 an option each
     run_set(settings_for(store_url=store), user_id, fields)
 
 
-@users.command("remove")
-def remove_user(
+@users.command("erase")
+def erase_user(
     user_id: UserId,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until no file has them either.")] = False,
     store: StoreUrl = None,
 ) -> None:
-    """Remove a person with their connections, readings, priorities and summaries."""
-    from pulsebase.cli.users import run_remove
+    """Erase a person: readings, settings, connections; nothing is taken for that id any more."""
+    from pulsebase.cli.users import run_erase
 
-    if not run_remove(settings_for(store_url=store), user_id, asking=not yes):
+    if not run_erase(settings_for(store_url=store), user_id, asking=not yes, waiting=wait):
         raise typer.Exit(1)
+
+
+@users.command("allow")
+def allow_user(user_id: UserId, store: StoreUrl = None) -> None:
+    """Let the id of somebody who was erased come into being again."""
+    from pulsebase.cli.users import run_allow
+
+    run_allow(settings_for(store_url=store), user_id)
+
+
+@users.command("erasures")
+def list_erasures(store: StoreUrl = None) -> None:
+    """Show how far every erasure is."""
+    from pulsebase.cli.users import run_erasures
+
+    run_erasures(settings_for(store_url=store))
 
 
 @users.command("import")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import httpx2 as httpx
@@ -23,6 +24,7 @@ from pulsebase.settings import Settings
 console = Console()
 _PAGE = 1000
 _SHOWN_ERRORS = 100
+_POLL_S = 0.2
 
 
 def run_list(settings: Settings, text: str, limit: int) -> None:
@@ -64,17 +66,39 @@ def run_set(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
         _show(answer_of(client.patch(path_of(user_id), json=fields)))
 
 
-def run_remove(settings: Settings, user_id: str, *, asking: bool) -> bool:
-    """Remove a person, once that was confirmed; whether they were removed."""
+def run_erase(settings: Settings, user_id: str, *, asking: bool, waiting: bool) -> bool:
+    """Erase a person, once that was confirmed, and show the receipt; whether they were erased."""
     path = path_of(user_id)
     with session(settings) as client:
         if asking:
             readings = answer_of(client.get(path))["readings"]
-            if not typer.confirm(f"Remove {user_id} and their {readings:,} readings for good?"):
+            if not typer.confirm(f"Erase {user_id} and their {readings:,} readings for good?"):
                 return False
-        removed = answer_of(client.delete(path))
-    _say(f"{user_id} removed, with {removed['deleted_readings']:,} readings.")
+        receipt = answer_of(client.delete(path))
+        while waiting and receipt["scrubbed_at"] is None:
+            sleep(_POLL_S)
+            receipt = answer_of(client.get(f"/v1/erasures/{receipt['erasure_id']}"))
+        _say(f"{user_id} erased, with {receipt['deleted']['readings']:,} readings.")
+        _show_receipt(receipt)
     return True
+
+
+def run_allow(settings: Settings, user_id: str) -> None:
+    """Let an id come into being again."""
+    path = path_of(user_id)
+    with session(settings) as client:
+        answer_of(client.post(f"{path}/allow"))
+    _say(f"{user_id} may come into being again.")
+
+
+def run_erasures(settings: Settings) -> None:
+    """Show every receipt."""
+    shown = Table("erasure", "stage", "requested", "hidden", "scrubbed", "problem")
+    with session(settings) as client:
+        for receipt in answer_of(client.get("/v1/erasures"))["data"]:
+            names = ("erasure_id", "stage", "requested_at", "hidden_at", "scrubbed_at", "problem")
+            shown.add_row(*(Text(receipt[name] or "") for name in names))
+    console.print(shown)
 
 
 def run_import(settings: Settings, path: Path, today: date, age_on: str | None) -> bool:
@@ -115,6 +139,22 @@ def _stored(client: httpx.Client, people: list[dict[str, Any]]) -> int:
     body = msgspec.json.encode({"users": people})
     response = client.post("/v1/admin/users", content=body, headers={"Content-Type": "application/json"})
     return int(answer_of(response)["stored"])
+
+
+def _show_receipt(receipt: dict[str, Any]) -> None:
+    shown = Table(show_header=False)
+    shown.add_row("erasure", Text(receipt["erasure_id"]))
+    for name in ("requested", "hidden", "scrubbed"):
+        shown.add_row(name, receipt[f"{name}_at"] or "not yet")
+    for name, count in (receipt["deleted"] or {}).items():
+        shown.add_row(name, f"{count:,}")
+    if receipt["bytes_before"] is not None:
+        shown.add_row("bytes", f"{receipt['bytes_before']:,} before, {receipt['bytes_after']:,} after")
+    if receipt["problem"]:
+        shown.add_row("problem", Text(receipt["problem"]))
+    for name in receipt["out_of_reach"]:
+        shown.add_row("out of reach", Text(name))
+    console.print(shown)
 
 
 def _show(person: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from pulsebase.sources.locks import FolderLocks
 from pulsebase.sources.oauth import OAuthClient
 from pulsebase.sources.sealed import SealedFolder
 from pulsebase.sources.tokens import Tokens
+from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Reader, Registry
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,9 @@ class Connections:
         locks: FolderLocks,
         people: tuple[Reader, Registry],
         now_us: Callable[[], int],
+        barred: Barred,
     ) -> None:
+        self._barred = barred
         self._clouds, self._missing, self._tokens, self._pending = clouds, missing, tokens, pending
         self._state, self._locks, self._now_us = state, locks, now_us
         self._reader, self._registry = people
@@ -89,10 +92,11 @@ class Connections:
         """Where the person says yes. The state in it is good once, for a while, for this person alone.
 
         Raises:
-            RejectedError: there is no such source, or it is not configured.
+            RejectedError: there is no such source, or it is not configured, or somebody of that id was erased.
             RetryLaterError: too many people are at it.
         """
         oauth = self._cloud(source).oauth
+        self._barred.refuse([user_id])
         state, verifier = secrets.token_urlsafe(32), oauth.new_verifier()
         expires_us = self._now_us() + CONSENT_US
         self._pending.remove_older((self._now_us() - CONSENT_US) / SECOND_US)
@@ -119,6 +123,7 @@ class Connections:
             raise RejectedError.of("code", "did not come: the source or the person said no")
         pair = cloud.oauth.exchange(code, verifier, redirect_uri)
         with self._locks.held(_CONNECT_LOCK, user_id):
+            self._barred.refuse([user_id])
             self._tokens.keep(user_id, source, pair)
             self._clients.pop((source, user_id), None)
             account = self._described(cloud, source, user_id)
@@ -158,6 +163,14 @@ class Connections:
                 held.enter_context(self._locks.held(RUN_LOCK, user_id, source))
             self._state.forget(user_id)  # a run that just ended has noted how it went
             yield
+
+    def everybody(self) -> Sequence[str]:
+        """Who is connected to something."""
+        return sorted({connection.user_id for connection in self._state.connections()})
+
+    def scrub(self) -> None:
+        """See `SyncState.scrub`. Tokens are gone at once: each is a file of its own."""
+        self._state.scrub()
 
     def of(self, user_id: str) -> Sequence[Connection]:
         """The person's connections."""

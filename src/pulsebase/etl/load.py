@@ -74,17 +74,14 @@ class HeartRateLoader(Loader[Candidates]):
 
     def __init__(self, ingestor: Ingestor, reader: Reader, rules: ReadingRules, *, upsert: bool = True) -> None:
         self._ingestor, self._reader, self._rules, self._upsert = ingestor, reader, rules, upsert
-        self._origins: dict[tuple[str, str], int] = {}
 
     def stored_us(self, source: str, user_id: str, device_id: str) -> int | None:
         del source  # its readings lie under a device of their own
         return self._reader.last_time_us(user_id, device_id)
 
     def load(self, source: str, user_id: str, rows: Sequence[Candidates]) -> LoadResult:
-        key = (source, user_id)
-        if key not in self._origins:
-            self._origins[key] = self._ingestor.register_origin(SYNC_KIND, f"{source}/{user_id}")
-        verdict = validate(joined(rows), self._rules, self._origins[key])
+        origin = self._ingestor.register_origin(SYNC_KIND, f"{source}/{user_id}")
+        verdict = validate(joined(rows), self._rules, origin)
         written = unchanged = 0
         last_us = None
         if verdict.accepted is not None:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from pulsebase.model.errors import StopError
+from pulsebase.model.errors import RetryLaterError, StopError
 
 #: Records of runs that are kept; the oldest go.
 RUNS_KEPT = 20_000
 _VERSION = 1
 _BUSY_S = 30.0
+_PAUSE_S = 10
 
 Outcome = Literal["done", "stopped", "postponed", "failed"]
 
@@ -126,6 +127,13 @@ class SyncState(Protocol):
     def forget(self, user_id: str) -> None:
         """Remove all that is known of the person, records of runs included."""
 
+    def scrub(self) -> None:
+        """Leave no byte on the disk of what was removed before.
+
+        Raises:
+            RetryLaterError: not while another process uses it.
+        """
+
     def checkpoint(self, user_id: str, source: str, data_set: str) -> Checkpoint:
         """The data set's checkpoint; an empty one if there is none."""
 
@@ -179,6 +187,7 @@ class SqliteSyncState:
             )
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA secure_delete = ON")
             self._migrate()
         except (OSError, sqlite3.Error) as error:
             raise StopError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
@@ -229,6 +238,13 @@ class SqliteSyncState:
             self._connection.execute("BEGIN IMMEDIATE")
             for table in ("connections", "checkpoints", "runs"):
                 self._connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,))
+
+    def scrub(self) -> None:
+        with self._lock:
+            self._connection.execute("VACUUM")
+            (is_busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise RetryLaterError("what is remembered of sources is in use", _PAUSE_S)
 
     def checkpoint(self, user_id: str, source: str, data_set: str) -> Checkpoint:
         rows = self._rows(

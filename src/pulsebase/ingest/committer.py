@@ -17,9 +17,10 @@ from pulsebase import telemetry, tracing
 from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.ingest.feed import ALL_TIME, Changed, Feed
 from pulsebase.ingest.validate import ReadingRules, validate
-from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
+from pulsebase.model.errors import ErasedUserError, FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
+from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Writer
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class _Command:
     """Anything else that must keep its place between the writes before and after it."""
 
     run: Callable[[], int]
-    change: Changed
+    change: Changed | None
     done: Future[int]
 
 
@@ -83,9 +84,17 @@ class Ingestor:
     is told of it, if there is one.
     """
 
-    def __init__(self, writer: Writer, limits: IngestLimits | None = None, feed: Feed | None = None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        limits: IngestLimits | None = None,
+        feed: Feed | None = None,
+        barred: Barred | None = None,
+    ) -> None:
+        """`barred` are those of the rules: what was checked before somebody was barred is not stored afterwards."""
         self._writer = writer
         self._feed = feed
+        self._barred = barred or Barred()
         self._limits = limits or IngestLimits()
         telemetry.INGEST_QUEUE_LIMIT_READINGS.set(self._limits.queue_readings)
         self._queue: deque[_Write | _Offer | _Command] = deque()
@@ -132,6 +141,10 @@ class Ingestor:
         change = Changed(None, ALL_TIME)
         return self._command(lambda: self._writer.delete_origin(origin, most), change)
 
+    def drain(self) -> None:
+        """Wait until whatever is queued by now is committed, or has failed."""
+        self._command(lambda: 0, None).result()
+
     def register_origin(self, kind: str, name: str) -> int:
         """See `Writer.register_origin`; does not wait for the writes in the queue, nor they for it."""
         return self._writer.register_origin(kind, name)
@@ -162,7 +175,7 @@ class Ingestor:
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
             self._changed.notify()
 
-    def _command(self, run: Callable[[], int], change: Changed) -> Future[int]:
+    def _command(self, run: Callable[[], int], change: Changed | None) -> Future[int]:
         done: Future[int] = _future()
         with self._changed:
             self._refuse_when_closing()
@@ -222,19 +235,20 @@ class Ingestor:
             command.done.set_exception(error)
             return
         command.done.set_result(done)
-        if self._feed and done:
+        if self._feed and done and command.change is not None:
             self._feed.publish_change(command.change)
 
     def _commit(self, turn: Sequence[_Write | _Offer]) -> None:
         started = perf_counter()
         batches: list[ReadingBatch] = []
-        outcomes: list[Outcome | None] = []
+        outcomes: list[Outcome | ErasedUserError | None] = []
         failure: BaseException | None = None
         try:
             for run in _runs(turn):
                 if isinstance(run, _Write):
-                    batches.append(run.readings)
-                    outcomes.append(None)
+                    is_barred = self._barred.among(run.readings.users) is not None
+                    batches += [] if is_barred else [run.readings]
+                    outcomes.append(ErasedUserError() if is_barred else None)
                 else:
                     batch, found = _judged(run)
                     batches += [batch] if batch else []
@@ -255,7 +269,9 @@ class Ingestor:
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
         for place, item in enumerate(turn):
             outcome = outcomes[place] if place < len(outcomes) else None
-            if failure is None or (outcome and outcome.accepted == 0):  # no disk has a say in what is refused
+            if isinstance(outcome, ErasedUserError):
+                item.done.set_exception(outcome)
+            elif failure is None or (outcome and outcome.accepted == 0):  # no disk has a say in what is refused
                 item.done.set_result(outcome)  # type: ignore[arg-type] # None for writes, an outcome for offers
             else:
                 item.done.set_exception(failure)

@@ -13,10 +13,12 @@ from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.ingest.known_ids import NO_ID, known_ids
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.times import read_lines
-from pulsebase.model.errors import FieldError
+from pulsebase.model.errors import ErasedUserError, FieldError
 from pulsebase.model.identifiers import ID_RULE
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.readings import NO_CONFIDENCE, Ids, ReadingBatch
+from pulsebase.model.timerange import format_us
+from pulsebase.stores.barred import Barred
 
 #: The same for people who are known and who are not.
 OUT_OF_REACH = "is nobody whose readings may be sent with this key"
@@ -31,7 +33,7 @@ def wall_clock_us() -> int:
 @dataclass(frozen=True, slots=True)
 class ReadingRules:
     """The bounds of what is accepted. `low` and `high` are inclusive, in the metric's unit, and judge the value as
-    sent.
+    sent. Nothing is taken for people who are `barred`, and nothing before `horizon_us`, where readings expire.
 
     A reading further ahead of the clock than `future_tolerance_us` is refused: it would freeze every sync that resumes
     at the last stored time. `people` are the only ones whose readings are taken; None takes anybody's.
@@ -43,6 +45,8 @@ class ReadingRules:
     now_us: Callable[[], int] = field(default=wall_clock_us)
     metric: MetricSpec = HEART_RATE
     people: frozenset[str] | None = None
+    barred: Barred = field(default_factory=Barred)
+    horizon_us: Callable[[], int] = field(default=lambda: 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,17 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
         _refuse_no_ids(users, devices, refusals)
     if rules.people is not None:
         _refuse_others(users, rules.people, refusals)
+    barred = rules.barred.among(users)
+    if barred is not None:
+        refusals.add(barred, "user_id", ErasedUserError.REASON)
     values, confidences = readings.values, readings.confidences
     latest_us = rules.now_us() + rules.future_tolerance_us
     if times_us.min(initial=0) < 0:
         refusals.add(times_us < 0, "timestamp", "is before 1970-01-01T00:00:00Z")
+    horizon_us = rules.horizon_us()
+    if horizon_us and times_us.min(initial=horizon_us) < horizon_us:
+        reason = f"before_retention: readings are kept from {format_us(horizon_us)} on"
+        refusals.add(times_us < horizon_us, "timestamp", reason)
     if times_us.max(initial=0) > latest_us:
         reason = f"is more than {rules.future_tolerance_us // 60_000_000} minutes in the future"
         refusals.add(times_us > latest_us, "timestamp", reason)

@@ -75,6 +75,15 @@ class TooManyRowsError(RejectedError):
     """The answer would be longer than the row limit."""
 
 
+class ErasedUserError(RejectedError):
+    """Somebody of that id was erased; nothing is taken for them until the id is allowed again."""
+
+    REASON = "belongs to somebody who was erased"
+
+    def __init__(self) -> None:
+        super().__init__([FieldError("user_id", self.REASON)])
+
+
 class UnreadableAnswerError(RejectedError):
     """A source's answer is not what its documentation says; nothing of that answer was kept."""
 

@@ -32,6 +32,15 @@ _MOST_AGE_YEARS = 150
 _NOT_IN_NAMES = ("Cc", "Cs")
 
 
+def speaks_of(text: str, person: User) -> bool:
+    """Whether a text holds the person's id or name, with no further letter or digit beside it; case is ignored."""
+    return any(
+        re.search(rf"(?<![^\W_]){re.escape(part)}(?![^\W_])", text, re.IGNORECASE)
+        for part in (person.user_id, person.name)
+        if part is not None
+    )
+
+
 def default_priority(device_id: str) -> int:
     """The priority of a device for a person who never set one. A lower number is believed first."""
     return DEFAULT_PRIORITIES.get(device_id, UNKNOWN_PRIORITY)

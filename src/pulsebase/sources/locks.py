@@ -16,11 +16,14 @@ def file_name(*names: str) -> str:
 
 
 class FolderLocks:
-    """Named locks, a file each in a folder. Two holders in one process exclude each other too."""
+    """Named locks, a file each in a folder. Two holders in one process exclude each other too.
 
-    def __init__(self, folder: Path) -> None:
+    Files stay once they were made. With a key nobody who does not have it can tell of whom they are.
+    """
+
+    def __init__(self, folder: Path, key: bytes = b"") -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = folder
+        self._folder, self._key = folder, key
 
     @contextlib.contextmanager
     def held(self, *names: str) -> Iterator[None]:
@@ -47,5 +50,6 @@ class FolderLocks:
             os.close(file)
 
     def _open(self, names: tuple[str, ...]) -> int:
-        path = self._folder / f"{file_name(*names)}.lock"
+        name = hashlib.blake2b("\0".join(names).encode(), key=self._key, digest_size=20).hexdigest()
+        path = self._folder / f"{name}.lock"
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

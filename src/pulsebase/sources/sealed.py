@@ -19,7 +19,7 @@ KEY_BYTES = 32
 _NONCE_BYTES = 12  # what AES-GCM asks for (NIST SP 800-38D)
 
 
-def read_key(text: str) -> bytes:
+def read_key(text: str, setting: str = "PULSEBASE_TOKEN_KEY") -> bytes:
     """The key that a setting spells: 32 bytes in URL-safe Base64.
 
     Raises:
@@ -30,7 +30,7 @@ def read_key(text: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise SettingsError("PULSEBASE_TOKEN_KEY: must be 32 bytes in URL-safe Base64")
+        raise SettingsError(f"{setting}: must be 32 bytes in URL-safe Base64")
     return key
 
 

@@ -182,6 +182,27 @@ class CheckReport:
     problems: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """The horizon, before which raw readings have expired, in microseconds UTC, and how many went with this call."""
+
+    horizon_us: int
+    readings: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubReport:
+    """What a store took on the disk before it was scrubbed, and what it takes since."""
+
+    before_bytes: int
+    after_bytes: int
+
+
+def origin_of_nobody(number: int) -> str:
+    """What an origin is called once the person it was named after was removed."""
+    return f"erased {number}"
+
+
 class Writer(Protocol):
     """The half of a store that ingestion needs."""
 
@@ -190,7 +211,7 @@ class Writer(Protocol):
 
         A reading is identified by (user_id, device_id, time); writing it again replaces it, the last one wins. When
         this returns, every batch is on the disk and visible to the next query; when it raises, none is. Unknown people
-        and devices come into being.
+        and devices come into being. Readings before the horizon (`Store.expire`) are left out.
 
         Raises:
             StoreUnavailableError: nothing was kept, the same call may succeed later (a full disk).
@@ -244,8 +265,8 @@ class Registry(Protocol):
     def remove_user(self, user_id: str) -> int:
         """Remove the person with their readings, priorities and summaries; how many readings went.
 
-        They are unknown afterwards: no answer has them. Should readings of that id come again, a new person comes into
-        being.
+        They are unknown afterwards: no answer has them, and origins whose names speak of them (`model.users.speaks_of`)
+        are called `origin_of_nobody`. Should readings of that id come again, a new person comes into being.
         """
 
 
@@ -365,6 +386,26 @@ class Store(Writer, Registry, Reader, Protocol):
 
     def settle(self) -> None:
         """Bring what the store does in the background with the readings written so far to its end. Answers stay."""
+
+    def horizon_us(self) -> int:
+        """Raw readings before it have expired; 0 if none ever did."""
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        """Let raw readings before the start of a UTC day expire: the horizon. It never moves back.
+
+        What they came to stays as it was, and is never worked out again: resolved quarters of an hour, hours and days,
+        hours of each device, and overviews, which count them. Everything else about times before the horizon finds
+        nothing, as do hours that a range cuts there. Deletions and changed priorities do not reach behind it; a person
+        who is removed goes with all of it. A dry run only counts.
+        """
+
+    def scrub(self) -> ScrubReport:
+        """Rewrite what may still hold bytes of people who were removed before the call: afterwards no file of the store
+        does. Answers stay, and questions and writes go on meanwhile.
+
+        Raises:
+            StoreUnavailableError: not now (no room for a new file, a question that takes long); nothing has changed.
+        """
 
     def ping(self) -> None:
         """Raise a `PulsebaseError` if the store cannot answer."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from pulsebase.model.errors import FieldError, TooManyRowsError
 from pulsebase.model.readings import READING_SCHEMA, ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, default_priority
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, default_priority, speaks_of
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     EXPORT_BATCH_READINGS,
@@ -26,14 +27,18 @@ from pulsebase.stores.contract import (
     STORED_SCHEMA,
     TOTALS_SCHEMA,
     CheckReport,
+    Expiry,
     Origin,
+    ScrubReport,
     SeriesQuery,
     Store,
     TotalsQuery,
+    origin_of_nobody,
 )
 
 _MINUTE_US = 60 * 1_000_000
 _DAY_US = 24 * 60 * _MINUTE_US
+_QUARTER_US, _HOUR_US = 15 * _MINUTE_US, 60 * _MINUTE_US
 _BUCKET_US = {"1s": 1_000_000, "1m": _MINUTE_US, "15m": 15 * _MINUTE_US, "1h": 60 * _MINUTE_US}
 
 
@@ -55,6 +60,24 @@ class _Reading:
         return self.time_us // _MINUTE_US * _MINUTE_US
 
 
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """What readings came to that are gone."""
+
+    start_us: int
+    count: int
+    sum: int
+    min: int
+    max: int
+    minutes: int
+
+    @classmethod
+    def of(cls, start_us: int, readings: list[_Reading]) -> _Bucket:
+        values = [reading.value for reading in readings]
+        minutes = {reading.minute_us for reading in readings}
+        return cls(start_us, len(values), sum(values), min(values), max(values), len(minutes))
+
+
 class MemoryStore(Store):
     """A store that lives as long as the object: no file, no rollups, every answer worked out from the readings."""
 
@@ -65,6 +88,11 @@ class MemoryStore(Store):
         self._priorities: dict[str, dict[tuple[str, int], DevicePriority]] = {}
         self._summaries: dict[str, dict[tuple[date, str | None], DailySummary]] = {}
         self._origins: dict[tuple[str, str], tuple[int, int]] = {}  # number, when it was registered
+        self._horizon_us = 0
+        #: What expired readings came to: resolved quarters of an hour, and hours of each device.
+        self._quarters: dict[str, dict[int, _Bucket]] = {}
+        self._device_hours: dict[str, dict[tuple[str, int], _Bucket]] = {}
+        self._expired: dict[str, list[tuple[str, int]]] = {}  # device and time of every one
 
     # --- Writer ---
 
@@ -73,6 +101,8 @@ class MemoryStore(Store):
         readings = [reading for batch in batches for reading in _readings_of(batch)]
         with self._lock:
             for reading in readings:
+                if reading.time_us < self._horizon_us:
+                    continue
                 self._users.setdefault(reading.user_id, User(reading.user_id))
                 kept = self._readings.setdefault(reading.user_id, {})
                 kept[reading.time_us, reading.device_id] = reading
@@ -135,18 +165,27 @@ class MemoryStore(Store):
 
     def remove_user(self, user_id: str) -> int:
         with self._lock:
+            person = self._users.get(user_id)
+            if person is None:
+                return 0
+            self._origins = {
+                (kind, origin_of_nobody(kept[0]) if speaks_of(name, person) else name): kept
+                for (kind, name), kept in self._origins.items()
+            }
             for kept in (self._users, self._priorities, self._summaries):
                 kept.pop(user_id, None)
+            for frozen in (self._quarters, self._device_hours, self._expired):
+                frozen.pop(user_id, None)
             return len(self._readings.pop(user_id, {}))
 
     # --- Reader ---
 
     def series(self, query: SeriesQuery) -> pa.Table:
         with self._lock:
-            shown = self._shown(query)
+            shown, frozen = self._shown(query), self._frozen(query)
         # Only now is the range cut: the winner of a minute depends on the whole minute.
         inside = [reading for reading in shown if _inside(reading, query.range)]
-        table = _raw_table(inside) if query.resolution.value == "raw" else _bucket_table(query, inside)
+        table = _raw_table(inside) if query.resolution.value == "raw" else _bucket_table(query, inside, frozen)
         if query.limit is not None and table.num_rows > query.limit:
             raise TooManyRowsError([FieldError("interval", f"would give more than {query.limit} rows")])
         return table
@@ -160,10 +199,11 @@ class MemoryStore(Store):
                 if query.born_by is not None and (user.birth_date is None or user.birth_date > query.born_by):
                     continue
                 won = self._of_winners(list(self._readings.get(user.user_id, {}).values()))
-                rows.append((user.user_id, [each for each in won if each.counts and _inside(each, query.range)]))
-        return pa.Table.from_pylist(
-            [_totals_row(user_id, readings) for user_id, readings in rows if readings], schema=TOTALS_SCHEMA
-        )
+                counted = [each for each in won if each.counts and _inside(each, query.range)]
+                quarters = self._quarters.get(user.user_id, {}).values()
+                frozen = [each for each in quarters if _whole(each.start_us, _HOUR_US, query.range)]
+                rows.append(_totals_row(user.user_id, counted, frozen))
+        return pa.Table.from_pylist([row for row in rows if row["count"]], schema=TOTALS_SCHEMA)
 
     def knows(self, user_id: str) -> bool:
         with self._lock:
@@ -189,11 +229,13 @@ class MemoryStore(Store):
     def devices(self, user_id: str) -> list[DeviceOverview]:
         with self._lock:
             readings = list(self._readings.get(user_id, {}).values())
-            known = {reading.device_id for reading in readings}
+            expired = self._expired.get(user_id, [])
+            known = {reading.device_id for reading in readings} | {device_id for device_id, _ in expired}
             known |= {device_id for device_id, _ in self._priorities.get(user_id, {})}
         found = []
         for device_id in sorted(known, key=str.encode):
             times = [reading.time_us for reading in readings if reading.device_id == device_id]
+            times += [time_us for expired_of, time_us in expired if expired_of == device_id]
             found.append(DeviceOverview(device_id, len(times), min(times, default=None), max(times, default=None)))
         return found
 
@@ -236,7 +278,9 @@ class MemoryStore(Store):
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         with self._lock:
             readings = self._readings.get(user_id, {}).values()
-            return max((reading.time_us for reading in readings if reading.device_id == device_id), default=None)
+            times = [reading.time_us for reading in readings if reading.device_id == device_id]
+            times += [time_us for expired_of, time_us in self._expired.get(user_id, []) if expired_of == device_id]
+            return max(times, default=None)
 
     # --- Store ---
 
@@ -262,6 +306,24 @@ class MemoryStore(Store):
     def settle(self) -> None:
         """Do nothing: there is no background here."""
 
+    def horizon_us(self) -> int:
+        with self._lock:
+            return self._horizon_us
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        assert before_us % _DAY_US == 0
+        with self._lock:
+            old = [each for kept in self._readings.values() for each in kept.values() if each.time_us < before_us]
+            if not dry_run:
+                for user_id in {reading.user_id for reading in old}:
+                    self._freeze(user_id, before_us)
+                self._horizon_us = max(self._horizon_us, before_us)
+            return Expiry(max(self._horizon_us, before_us), len(old))
+
+    def scrub(self) -> ScrubReport:
+        """Do nothing: there is no file."""
+        return ScrubReport(0, 0)
+
     def ping(self) -> None:
         """Do nothing: memory always answers."""
 
@@ -277,7 +339,43 @@ class MemoryStore(Store):
 
     def _overview(self, user: User) -> UserOverview:
         times = [reading.time_us for reading in self._readings.get(user.user_id, {}).values()]
+        times += [time_us for _, time_us in self._expired.get(user.user_id, [])]
         return UserOverview(user, len(times), min(times, default=None), max(times, default=None))
+
+    def _freeze(self, user_id: str, before_us: int) -> None:
+        """Keep what the person's readings before the instant come to, and let go of them."""
+        kept = self._readings[user_id]
+        old = [reading for reading in kept.values() if reading.time_us < before_us]
+        quarters: dict[int, list[_Reading]] = {}
+        hours: dict[tuple[str, int], list[_Reading]] = {}
+        for reading in self._of_winners(old):
+            if reading.counts:
+                quarters.setdefault(reading.time_us // _QUARTER_US * _QUARTER_US, []).append(reading)
+        for reading in old:
+            if reading.counts:
+                start_us = reading.time_us // _HOUR_US * _HOUR_US
+                hours.setdefault((reading.device_id, start_us), []).append(reading)
+            del kept[reading.time_us, reading.device_id]
+        frozen = {start_us: _Bucket.of(start_us, readings) for start_us, readings in quarters.items()}
+        self._quarters.setdefault(user_id, {}).update(frozen)
+        of_devices = {key: _Bucket.of(key[1], readings) for key, readings in hours.items()}
+        self._device_hours.setdefault(user_id, {}).update(of_devices)
+        self._expired.setdefault(user_id, []).extend((each.device_id, each.time_us) for each in old)
+
+    def _frozen(self, query: SeriesQuery) -> list[_Bucket]:
+        """What is kept of expired readings that the query can be answered from."""
+        step_us = {"15m": _QUARTER_US, "1h": _HOUR_US, "1d": _QUARTER_US}.get(query.resolution.value)
+        if step_us is None or query.include_all or any(start_us % _QUARTER_US for start_us in query.day_starts):
+            return []
+        if query.device_id is None:
+            found = list(self._quarters.get(query.user_id, {}).values())
+        elif query.resolution.value == "15m" or any(start_us % _HOUR_US for start_us in query.day_starts):
+            return []
+        else:
+            hours = self._device_hours.get(query.user_id, {})
+            found = [bucket for (device_id, _), bucket in hours.items() if device_id == query.device_id]
+            step_us = _HOUR_US
+        return [bucket for bucket in found if _whole(bucket.start_us, step_us, query.range)]
 
     def _shown(self, query: SeriesQuery) -> list[_Reading]:
         """The readings the query is about, at any time."""
@@ -324,12 +422,18 @@ def _inside(reading: _Reading, interval: TimeRange) -> bool:
     return interval.start_us <= reading.time_us < interval.end_us
 
 
-def _totals_row(user_id: str, readings: list[_Reading]) -> dict[str, int | str]:
+def _whole(at_us: int, step_us: int, interval: TimeRange) -> bool:
+    """Whether the step in which the time lies is in the interval from its start to its end."""
+    start_us = at_us // step_us * step_us
+    return interval.start_us <= start_us and start_us + step_us <= interval.end_us
+
+
+def _totals_row(user_id: str, readings: list[_Reading], frozen: list[_Bucket]) -> dict[str, Any]:
     return {
         "user_id": user_id,
-        "count": len(readings),
-        "sum": sum(reading.value for reading in readings),
-        "minutes": len({reading.minute_us for reading in readings}),
+        "count": len(readings) + sum(bucket.count for bucket in frozen),
+        "sum": sum(reading.value for reading in readings) + sum(bucket.sum for bucket in frozen),
+        "minutes": len({reading.minute_us for reading in readings}) + sum(bucket.minutes for bucket in frozen),
     }
 
 
@@ -361,13 +465,32 @@ def _raw_table(readings: list[_Reading]) -> pa.Table:
     return _table(sorted(readings, key=lambda reading: (reading.time_us, reading.device_id.encode())), RAW_SCHEMA)
 
 
-def _bucket_table(query: SeriesQuery, readings: list[_Reading]) -> pa.Table:
+def _bucket_table(query: SeriesQuery, readings: list[_Reading], frozen: list[_Bucket]) -> pa.Table:
     groups: dict[int, list[_Reading]] = {}
     for reading in readings:
         groups.setdefault(_bucket_start(query, reading.time_us), []).append(reading)
     names_device = query.resolution.value in ("1s", "1m") and not query.include_all
-    rows = [_bucket_row(start_us, groups[start_us], names_device) for start_us in sorted(groups)]
-    return pa.Table.from_pylist(rows, schema=BUCKET_SCHEMA)
+    rows = {start_us: _bucket_row(start_us, group, names_device) for start_us, group in groups.items()}
+    for bucket in frozen:
+        start_us = _bucket_start(query, bucket.start_us)
+        rows[start_us] = _joined(start_us, rows.get(start_us), bucket)
+    return pa.Table.from_pylist([rows[start_us] for start_us in sorted(rows)], schema=BUCKET_SCHEMA)
+
+
+def _joined(start_us: int, row: dict[str, Any] | None, bucket: _Bucket) -> dict[str, Any]:
+    """A row of an answer with another bucket in it, which shares no minute with it."""
+    if row is None:
+        return {name: getattr(bucket, name) for name in ("count", "sum", "min", "max", "minutes")} | {
+            "time_us": start_us,
+            "device_id": None,
+        }
+    return row | {
+        "count": row["count"] + bucket.count,
+        "sum": row["sum"] + bucket.sum,
+        "min": min(row["min"], bucket.min),
+        "max": max(row["max"], bucket.max),
+        "minutes": row["minutes"] + bucket.minutes,
+    }
 
 
 def _bucket_start(query: SeriesQuery, time_us: int) -> int:
@@ -377,7 +500,7 @@ def _bucket_start(query: SeriesQuery, time_us: int) -> int:
     return time_us // step_us * step_us
 
 
-def _bucket_row(start_us: int, readings: list[_Reading], names_device: bool) -> dict[str, int | str | None]:
+def _bucket_row(start_us: int, readings: list[_Reading], names_device: bool) -> dict[str, Any]:
     values = [reading.value for reading in readings]
     return {
         "time_us": start_us,

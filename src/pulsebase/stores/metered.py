@@ -16,7 +16,7 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US, TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
-from pulsebase.stores.contract import CheckReport, Origin, SeriesQuery, Store, TotalsQuery
+from pulsebase.stores.contract import CheckReport, Expiry, Origin, ScrubReport, SeriesQuery, Store, TotalsQuery
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +141,18 @@ class MeteredStore:
     def settle(self) -> None:
         """See `contract.Store.settle`."""
         self._inner.settle()
+
+    def horizon_us(self) -> int:
+        """See `contract.Store.horizon_us`."""
+        return self._inner.horizon_us()
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        """See `contract.Store.expire`."""
+        return self._inner.expire(before_us, dry_run=dry_run)
+
+    def scrub(self) -> ScrubReport:
+        """See `contract.Store.scrub`."""
+        return self._inner.scrub()
 
     def ping(self) -> None:
         """See `contract.Store.ping`."""

@@ -24,6 +24,8 @@ from pulsebase.api.schemas.admin import (
     CheckResult,
     ExportParameters,
     OriginParameters,
+    RetentionRequest,
+    RetentionResult,
     Statement,
     StoredPeople,
 )
@@ -54,6 +56,14 @@ def router(services: Services, people: People) -> APIRouter:
     def check(_: Annotated[NoParameters, Query()]) -> Response:
         """Compare every rollup with a recomputation from the raw readings."""
         return Response(msgspec.json.encode(services.store.check()), media_type=JSON)
+
+    @routes.post("/retention", response_model=RetentionResult)
+    def retention(how: RetentionRequest, _: Annotated[NoParameters, Query()]) -> Response:
+        """Let raw readings that are older than they are kept expire now, or count them."""
+        found = services.retention.apply(dry_run=how.dry_run)
+        horizon = format_us(found.horizon_us) if found.horizon_us else None
+        body = {"horizon": horizon, "readings": found.readings, "dry_run": how.dry_run}
+        return Response(msgspec.json.encode(body), media_type=JSON)
 
     @routes.post("/backup", response_model=BackupResult)
     def backup(where: BackupFolder, _: Annotated[NoParameters, Query()]) -> Response:

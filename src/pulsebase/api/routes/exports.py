@@ -17,6 +17,7 @@ from pulsebase.api.encode import Pieces
 from pulsebase.api.held import HeldResponse
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.api.services import Services
+from pulsebase.etl.state import RUNS_KEPT, RunFilter
 from pulsebase.model.timerange import MAX_US, TimeRange, format_us
 from pulsebase.model.users import DevicePriority
 from pulsebase.query.exports import in_units, ndjson_lines
@@ -34,13 +35,16 @@ def router(services: Services) -> APIRouter:
     @routes.get("/users/{user_id}/export", response_model=None, response_class=Response, responses=_ANSWER)
     def export_person(user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]) -> HeldResponse:
         """Everything of one person as a zip: `readings.ndjson`, which `pulsebase import` reads, `profile.json`,
-        `priorities.json` and `summaries.json`.
+        `devices.json`, `priorities.json`, `summaries.json`, `connections.json` (without tokens) and `runs.json`.
         """
         services.series.require(user_id)
         texts = {
             "profile.json": services.store.user(user_id),
             "priorities.json": [_priority(entry) for entry in services.store.priorities(user_id)],
+            "devices.json": services.store.devices(user_id),
             "summaries.json": services.store.summaries(user_id, date.min, date.max),
+            "connections.json": services.connections.of(user_id),
+            "runs.json": [each.run for each in services.sync.runs(RunFilter(user_id, limit=RUNS_KEPT))],
         }
         batches = services.store.export(TimeRange(0, MAX_US), [user_id])
         headers = {"Content-Disposition": 'attachment; filename="pulsebase-export.zip"'}

@@ -9,13 +9,12 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase import telemetry
 from pulsebase.api.body import read_body, require_json
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import JSON, shown_time
 from pulsebase.api.people import People
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
-from pulsebase.api.schemas.people import NewPerson, PersonFields, RemovedUser, UserEntry, UserList, UsersParameters
+from pulsebase.api.schemas.people import NewPerson, PersonFields, UserEntry, UserList, UsersParameters
 from pulsebase.api.services import Services
 from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.users import UserOverview
@@ -74,14 +73,6 @@ def router(services: Services, people: People) -> APIRouter:
     async def change_user(request: Request, user_id: UserId, _: Nothing) -> Response:
         """Change the fields given, and no other; null clears one."""
         return _answer(await changed(request, lambda fields: people.change(user_id, fields)))
-
-    @routes.delete("/users/{user_id}", response_model=RemovedUser)
-    def remove_user(user_id: UserId, _: Nothing) -> Response:
-        """Remove the person with their connections, readings, priorities and summaries."""
-        deleted = people.remove(user_id)
-        services.streams.tell_changed(user_id)
-        telemetry.INGEST_DELETED.inc(deleted)
-        return Response(msgspec.json.encode({"deleted_readings": deleted}), media_type=JSON)
 
     return routes
 

@@ -45,6 +45,22 @@ class BlockStored(BatchAccepted):
     import_id: int
 
 
+class RetentionRequest(BaseModel):
+    """`POST /admin/retention`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = Field(False, description="Only count.")
+
+
+class RetentionResult(BaseModel):
+    """The horizon, before which raw readings have expired or would, null where there is none; and how many did."""
+
+    horizon: str | None
+    readings: int
+    dry_run: bool
+
+
 class BackupFolder(BaseModel):
     """`POST /admin/backup`."""
 

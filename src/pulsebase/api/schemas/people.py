@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -70,10 +71,43 @@ class UserList(BaseModel):
     next_cursor: str | None
 
 
-class RemovedUser(BaseModel):
-    """A person who was removed, by the number of their readings."""
+class DeletedRows(BaseModel):
+    """How many rows of each kind went with a person."""
 
-    deleted_readings: int
+    readings: int = 0
+    devices: int = 0
+    priorities: int = 0
+    summaries: int = 0
+    connections: int = 0
+
+
+class ErasureReceipt(BaseModel):
+    """How far an erasure is: `requested` (nothing is taken for the person any more), `hidden` (no answer has them),
+    `scrubbed` (no file of the store has them). `problem` says what keeps the next stage from being reached now.
+    """
+
+    erasure_id: str
+    stage: Literal["requested", "hidden", "scrubbed"]
+    requested_at: str
+    hidden_at: str | None
+    scrubbed_at: str | None
+    deleted: DeletedRows | None
+    bytes_before: int | None
+    bytes_after: int | None
+    problem: str | None
+    out_of_reach: list[str]
+
+
+class ErasureList(BaseModel):
+    """Receipts, the newest first."""
+
+    data: list[ErasureReceipt]
+
+
+class AllowedUser(BaseModel):
+    """Whose id may come into being again."""
+
+    user_id: str
 
 
 class PriorityEntry(BaseModel):

@@ -9,11 +9,19 @@ from pulsebase.stores.duckdb.database import one_row
 from pulsebase.stores.duckdb.names import FORGOTTEN
 from pulsebase.stores.duckdb.resolve_sql import DAYS, DEVICE_HOURS, RESOLVED_HOURS, RESOLVED_QUARTERS
 
+_LIVE_HOUR = "hour >= (SELECT horizon_hour FROM state)"
+#: What can be worked out again: days from hours at any time, the rest where readings have not expired.
+_LIVE = {
+    "h1_dev": _LIVE_HOUR,
+    "h1": _LIVE_HOUR,
+    "q15": "quarter // 4 >= (SELECT horizon_hour FROM state)",
+    "d1": "true",
+}
 _RECOMPUTED = {
     "h1_dev": DEVICE_HOURS.format(source="SELECT * FROM readings"),
-    "h1": RESOLVED_HOURS.format(hours="SELECT DISTINCT user_no, hour FROM h1_dev"),
+    "h1": RESOLVED_HOURS.format(hours=f"SELECT DISTINCT user_no, hour FROM h1_dev WHERE {_LIVE_HOUR}"),
     "q15": RESOLVED_QUARTERS.format(
-        hours="SELECT DISTINCT user_no, hour FROM h1_dev SEMI JOIN q15_users USING (user_no)"
+        hours=f"SELECT DISTINCT user_no, hour FROM h1_dev SEMI JOIN q15_users USING (user_no) WHERE {_LIVE_HOUR}"
     ),
     "d1": DAYS.format(source="SELECT * FROM h1"),
 }
@@ -24,12 +32,15 @@ def check(connection: duckdb.DuckDBPyConnection) -> CheckReport:
     problems = []
     rollup_rows = 0
     for table, recomputed in _RECOMPUTED.items():
-        kept = f"SELECT * FROM {table}"
+        kept = f"SELECT * FROM {table} WHERE {_LIVE[table]}"
         missing = _count(connection, f"({recomputed}) EXCEPT ALL ({kept})")
         surplus = _count(connection, f"({kept}) EXCEPT ALL ({recomputed})")
         rollup_rows += _count(connection, kept)
         if missing or surplus:
             problems.append(f"{table}: {surplus} rows differ from the readings, {missing} recomputed rows are not kept")
+    expired = _count(connection, "SELECT 1 FROM readings WHERE NOT second // 3600 >= (SELECT horizon_hour FROM state)")
+    if expired:
+        problems.append(f"readings: {expired} readings should have expired")
     doubles = _count(connection, "SELECT 1 FROM readings GROUP BY user_no, device_no, t HAVING count(*) > 1")
     if doubles:
         problems.append(f"readings: {doubles} readings are stored more than once")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import re
 import shutil
@@ -24,6 +25,9 @@ from pulsebase.model.errors import (
     StoreUnavailableError,
     StoreVersionError,
 )
+from pulsebase.stores.duckdb.gate import Gate
+from pulsebase.stores.duckdb.journal import sync_folder
+from pulsebase.stores.duckdb.rewrite import copy_all
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +36,8 @@ _CHECKPOINT_ROOM_BYTES = 2 << 20
 #: How long a checkpoint waits for the questions that began before the last change.
 _CHECKPOINT_PATIENCE_S = 1.0
 _CHECKPOINT_PAUSE_S = 0.005
+#: How long questions are kept waiting for those that run, before a new file takes the place of the one in use.
+_SWAP_PATIENCE_S = 1.0
 _Setting = str | bool | int | float | list[str]
 #: In the engine's words: what stands between us and the file, rather than what is wrong in it.
 _NOT_OURS_TO_OPEN = ("lock", "Permission", "Cannot open file", "Is a directory")
@@ -72,11 +78,12 @@ class State(NamedTuple):
     merged_seq: int
     late_rows: int
     epoch: int
+    horizon_hour: int
 
 
 def read_state(connection: duckdb.DuckDBPyConnection) -> State:
     """The state that this transaction sees."""
-    row = one_row(connection, "SELECT merged_seq, late_rows, epoch FROM state")
+    row = one_row(connection, "SELECT merged_seq, late_rows, epoch, horizon_hour FROM state")
     if row is None:
         raise StoreCorruptError("the database has lost its state; restore a backup")
     return State(*row)
@@ -87,6 +94,9 @@ class Database:
 
     def __init__(self, path: Path, *, memory_limit: str, threads: int) -> None:
         self.path = path
+        self._fresh_path = path.with_name(path.name + ".next")
+        self._remove_fresh()
+        shutil.rmtree(_aside(path), ignore_errors=True)  # of an engine that was killed
         self._config: dict[str, _Setting] = {
             "memory_limit": memory_limit,
             "threads": threads,
@@ -96,15 +106,19 @@ class Database:
             "autoload_known_extensions": False,
             # No statement, people's own SQL least of all, reads or writes other files.
             "enable_external_access": False,
-            "temp_directory": str(path.with_name(path.name + ".tmp")),
+            "temp_directory": str(_aside(path)),
         }
         self._writer = _connect(path, self._config)
         #: After a fatal error the engine refuses everything; the next one who writes opens the file again.
         self._failed = False
         self._written = False
+        self._gate = Gate()
+        #: What tells a file that took the place of another from that one.
+        self._file_id: str | None = None
         self._idle: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()
         try:
             self.instance_id = _migrate(self._writer, path)
+            self._file_id = _file_id(self._writer)
         except BaseException as error:
             self._writer.close()
             if isinstance(error, duckdb.Error):
@@ -142,19 +156,20 @@ class Database:
             StoreUnavailableError: the engine has failed and is not opened again yet.
             StoreCorruptError: the file is damaged.
         """
-        connection = self._connection()
-        try:
-            connection.execute("BEGIN")
+        with self._gate.entered():
+            connection = self._connection()
             try:
-                yield connection
-            finally:
-                connection.execute("ROLLBACK")
-        except BaseException as error:
-            connection.close()  # an interrupted or failed connection is not used again
-            if isinstance(error, duckdb.Error):
-                self._raise_ours(error)
-            raise
-        self._idle.put(connection)
+                connection.execute("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    connection.execute("ROLLBACK")
+            except BaseException as error:
+                connection.close()  # an interrupted or failed connection is not used again
+                if isinstance(error, duckdb.Error):
+                    self._raise_ours(error)
+                raise
+            self._idle.put(connection)
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log into the file; later, if the disk has no room for it or a long question runs.
@@ -177,6 +192,27 @@ class Database:
             self._raise_ours(error)
             raise
 
+    def rewrite(self) -> None:
+        """Put a new file with the same content in the place of this one, so that nothing is left of what was deleted.
+
+        Called by whoever has the right to write, after a checkpoint. Questions go on meanwhile; at the end new ones
+        wait for those that run, a moment at most. A kill leaves the old file or the new one.
+
+        Raises:
+            StoreUnavailableError: not now: the disk has no room for it, or a long question runs. The file stays.
+        """
+        if self.size_of_log():
+            raise StoreUnavailableError("the file cannot be rewritten while a long question runs", retry_after_s=30)
+        if shutil.disk_usage(self.path.parent).free < self.path.stat().st_size + _CHECKPOINT_ROOM_BYTES:
+            raise StoreUnavailableError("the disk has no room for a new file beside the old one", retry_after_s=60)
+        file_id = str(uuid.uuid4())
+        try:
+            with self.reading() as connection:
+                self._write_fresh(connection, file_id)
+            self._put_in_place(file_id)
+        finally:
+            self._remove_fresh()
+
     def size_of_log(self) -> int:
         """The bytes of the write-ahead log."""
         log = log_path(self.path)
@@ -195,6 +231,43 @@ class Database:
             with contextlib.suppress(duckdb.Error):
                 self._writer.execute("PRAGMA enable_checkpoint_on_shutdown")
         self._close_connections()
+
+    def _write_fresh(self, source: duckdb.DuckDBPyConnection, file_id: str) -> None:
+        """Copy everything that `source` sees into the file beside, and that to the disk."""
+        try:
+            target = _connect(self._fresh_path, self._config | {"temp_directory": str(_aside(self._fresh_path))})
+            try:
+                _migrate(target, self._fresh_path)
+                copy_all(source, target)
+                target.execute("INSERT OR REPLACE INTO meta VALUES ('file_id', ?)", [file_id])
+                target.execute("CHECKPOINT")
+            finally:
+                target.close()
+        except (duckdb.Error, PulsebaseError) as error:
+            raise StoreUnavailableError(f"the file cannot be rewritten: {_first_line(str(error))}", 60) from error
+        file = os.open(self._fresh_path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def _put_in_place(self, file_id: str) -> None:
+        with self._gate.alone(_SWAP_PATIENCE_S) as is_alone:
+            if not is_alone:
+                raise StoreUnavailableError("the file cannot be replaced while a long question runs", retry_after_s=30)
+            # The engine knows a file by its path: only once every connection is closed it opens the new one.
+            self._failed = True
+            self._close_connections()
+            self._fresh_path.rename(self.path)
+            self._file_id = file_id
+            sync_folder(self.path.parent)
+            self._reopen()
+
+    def _remove_fresh(self) -> None:
+        """Remove what there is of a new file that is not in place."""
+        for path in (self._fresh_path, log_path(self._fresh_path)):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(_aside(self._fresh_path), ignore_errors=True)
 
     def _close_connections(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -221,9 +294,16 @@ class Database:
             raise StoreUnavailableError("the database is being opened again", retry_after_s=5) from error
 
     def _reopen(self) -> None:
-        """A new engine for the file. As long as a reader holds a connection to the failed one, that one comes back."""
+        """A new engine for the file. As long as a reader holds a connection to the failed one, that one comes back.
+
+        Raises:
+            StoreUnavailableError: what came back has the file before the one that is there now.
+        """
         self._close_connections()
         self._writer = _connect(self.path, self._config)
+        if _file_id(self._writer) != self._file_id:
+            self._writer.close()
+            raise StoreUnavailableError("the database is being opened again", retry_after_s=5)
         self._failed = False
 
     def _raise_ours(self, error: duckdb.Error) -> None:
@@ -268,6 +348,11 @@ def log_path(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
 
 
+def _aside(path: Path) -> Path:
+    """Where the engine of a database file puts aside what outgrows its memory."""
+    return path.with_name(path.name + ".tmp")
+
+
 def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     """Bring the schema up to date after copying the file; the store's instance id."""
     known = migrations()
@@ -307,6 +392,11 @@ def _schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
         raise StopError(f"{path} is a DuckDB database, but not of Pulsebase; name another file")
     row = one_row(connection, "SELECT value FROM meta WHERE key = 'schema_version'")
     return int(row[0]) if row else 0
+
+
+def _file_id(connection: duckdb.DuckDBPyConnection) -> str | None:
+    row = one_row(connection, "SELECT value FROM meta WHERE key = 'file_id'")
+    return None if row is None else str(row[0])
 
 
 def _damaged(path: Path, text: str) -> PulsebaseError:

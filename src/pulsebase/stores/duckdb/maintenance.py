@@ -19,12 +19,12 @@ from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.duckdb.compaction import Compaction
 from pulsebase.stores.duckdb.database import Database, State, read_state
+from pulsebase.stores.duckdb.expiry import expire_step, keep_quarters, next_horizon
 from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Journal
 from pulsebase.stores.duckdb.merge import HourSizes, Merge, MergeBounds, persist_names
 from pulsebase.stores.duckdb.names import Names
 from pulsebase.stores.duckdb.priorities import Priorities
-from pulsebase.stores.duckdb.resolve_sql import RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -253,10 +253,7 @@ class Maintenance:
         while self.wanted_quarters:
             user_no = self.wanted_quarters.pop()
             with self._parts.database_writes, self._parts.database.writing() as connection:
-                connection.execute("INSERT OR IGNORE INTO q15_users VALUES (?)", [user_no])
-                connection.execute("DELETE FROM q15 WHERE user_no = ?", [user_no])
-                hours = f"SELECT DISTINCT user_no, hour FROM h1_dev WHERE user_no = {user_no}"
-                connection.execute("INSERT INTO q15 " + RESOLVED_QUARTERS.format(hours=hours))
+                keep_quarters(connection, user_no)
 
     def checkpoint(self) -> None:
         """Bring the engine's log into the file, and let go of the journal that this makes superfluous.
@@ -281,6 +278,32 @@ class Maintenance:
         with self._parts.naming:  # no commit meanwhile
             if len(stage) == 0 and database.size_of_log() == 0:
                 journal.clear()
+
+    def expire(self, end_hour: int) -> None:
+        """Let merged readings before this hour go. Nothing for the hours before it is staged, late or on its way."""
+        with self._parts.database_writes:
+            horizon_hour = 0
+            while horizon_hour < end_hour:
+                with self._parts.database.writing() as connection:
+                    horizon_hour = read_state(connection).horizon_hour
+                    step_end = next_horizon(connection, horizon_hour, end_hour)
+                    expire_step(connection, horizon_hour, step_end)
+                    horizon_hour = step_end
+                self._parts.hour_sizes.forget_before(horizon_hour)
+                self.checkpoint()
+
+    def scrub(self) -> None:
+        """Rewrite what may hold bytes of people who were removed before: the file, and let go of the journal of before.
+
+        Merges wait meanwhile; commits and questions go on.
+
+        Raises:
+            StoreUnavailableError: not now; everything stays as it is.
+        """
+        with self._compacting, self._parts.database_writes:
+            self.merge()
+            self.checkpoint()
+            self._parts.database.rewrite()
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

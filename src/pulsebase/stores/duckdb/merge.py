@@ -61,7 +61,9 @@ class HourSizes:
     @classmethod
     def read(cls, connection: duckdb.DuckDBPyConnection) -> HourSizes:
         """Count what is stored."""
-        found = connection.execute("SELECT hour, sum(n_all)::BIGINT FROM h1_dev GROUP BY hour").fetchall()
+        found = connection.execute(
+            "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE hour >= (SELECT horizon_hour FROM state) GROUP BY hour"
+        ).fetchall()
         return cls(dict(found))
 
     def add(self, hours: I64) -> None:
@@ -82,6 +84,10 @@ class HourSizes:
         """Note that so many rows of these hours are gone."""
         for hour, count in rows.items():
             self.rows[hour] = self.rows.get(hour, 0) - count
+
+    def forget_before(self, hour: int) -> None:
+        """Note that the rows of the hours before this one are gone."""
+        self.rows = {each: count for each, count in self.rows.items() if each >= hour}
 
     def first_within(self, most_rows: int) -> int:
         """The earliest hour from which on at most so many rows are stored."""
@@ -289,7 +295,8 @@ def resolve_contested(connection: duckdb.DuckDBPyConnection, user_no: int, devic
     """Decide again between the devices of a person in the hours in which this device and another one count."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE touched AS "
-        "SELECT user_no, hour FROM h1_dev WHERE user_no = $user AND n > 0 GROUP BY user_no, hour "
+        "SELECT user_no, hour FROM h1_dev WHERE user_no = $user AND n > 0 "
+        "AND hour >= (SELECT horizon_hour FROM state) GROUP BY user_no, hour "
         "HAVING count(*) > 1 AND bool_or(device_no = $device)",
         {"user": user_no, "device": device_no},
     )

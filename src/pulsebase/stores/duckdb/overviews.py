@@ -116,6 +116,15 @@ class OverviewSnapshot:
                 extents[key] = extents.get(key, Extent()).joined(extent)
         return extents
 
+    def expired(self, user_no: int) -> int:
+        """How many of the person's readings the extents count although they have expired."""
+        statement = (
+            "SELECT coalesce(sum(n_all), 0)::BIGINT FROM h1_dev WHERE user_no = ? "
+            "AND hour < (SELECT horizon_hour FROM state)"
+        )
+        (count,) = one_row(self.connection, statement, [user_no]) or (0,)
+        return int(count)
+
     def _not_in_database(self) -> Iterable[tuple[int, str]]:
         """Who is known by staged readings alone."""
         (known,) = one_row(self.connection, "SELECT count(*) FROM users") or (0,)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import duckdb
 
+from pulsebase.model.users import User, speaks_of
+from pulsebase.stores.contract import origin_of_nobody
 from pulsebase.stores.duckdb.database import one_row
 from pulsebase.stores.duckdb.names import FORGOTTEN
 
@@ -20,7 +22,9 @@ def rows_by_hour(connection: duckdb.DuckDBPyConnection, user_no: int) -> dict[in
     """How many rows of `readings` are this person's, by UTC hour."""
     return dict(
         connection.execute(
-            "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE user_no = ? GROUP BY hour", [user_no]
+            "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE user_no = ? "
+            "AND hour >= (SELECT horizon_hour FROM state) GROUP BY hour",
+            [user_no],
         ).fetchall()
     )
 
@@ -38,3 +42,25 @@ def remove_rows(connection: duckdb.DuckDBPyConnection, user_no: int) -> int:
     late_rows = int(late[0]) if late else 0
     connection.execute("UPDATE state SET late_rows = ?, epoch = epoch + 1", [late_rows])
     return late_rows
+
+
+def forget_devices(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """Take the names of devices away that nobody has readings of or priorities for; their numbers. As with people the
+    rows stay.
+    """
+    found = connection.execute(
+        "SELECT device_no FROM devices WHERE device_id <> ? AND device_no NOT IN (SELECT device_no FROM h1_dev "
+        "UNION SELECT device_no FROM late UNION SELECT device_no FROM priorities)",
+        [FORGOTTEN],
+    ).fetchall()
+    numbers = [number for (number,) in found]
+    for number in numbers:
+        connection.execute("UPDATE devices SET device_id = ? WHERE device_no = ?", [FORGOTTEN, number])
+    return numbers
+
+
+def rename_origins(connection: duckdb.DuckDBPyConnection, person: User) -> None:
+    """Take away the names of syncs and imports that speak of the person."""
+    for number, name in connection.execute("SELECT origin, name FROM origins").fetchall():
+        if speaks_of(name, person):
+            connection.execute("UPDATE origins SET name = ? WHERE origin = ?", [origin_of_nobody(number), number])

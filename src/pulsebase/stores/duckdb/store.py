@@ -23,7 +23,7 @@ from pulsebase.model.errors import PulsebaseError, StoreCorruptError, StoreUnava
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import MAX_US, TimeRange
+from pulsebase.model.timerange import HOUR_US, MAX_US, TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
@@ -33,11 +33,13 @@ from pulsebase.stores.contract import (
     BackupReport,
     Cancellation,
     CheckReport,
+    Expiry,
     Origin,
+    ScrubReport,
     SeriesQuery,
     TotalsQuery,
 )
-from pulsebase.stores.duckdb import check, people, removal, totals
+from pulsebase.stores.duckdb import check, expiry, people, removal, totals
 from pulsebase.stores.duckdb.backup import copy_store
 from pulsebase.stores.duckdb.database import Database, one_row, read_state
 from pulsebase.stores.duckdb.hours import Believers
@@ -74,6 +76,7 @@ class DuckdbStore:
         path = path.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._closed = False
+        self._horizon_us = 0
         with contextlib.ExitStack() as undo:
             self.lock = StoreLock(path)
             undo.callback(self.lock.release)
@@ -95,7 +98,8 @@ class DuckdbStore:
         """See `contract.Writer.write`."""
         self._maintenance.wait_for_room()
         with self._naming, self._given_names():
-            self._append(Rows.concatenated([self._rows(batch) for batch in batches]))
+            alive = [_since(batch, self._horizon_us) for batch in batches]
+            self._append(Rows.concatenated([self._rows(batch) for batch in alive if len(batch)]))
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`. A deletion is a tombstone for every reading that goes."""
@@ -122,6 +126,7 @@ class DuckdbStore:
             with self._naming:
                 gone = [number for number in np.unique(rows.user_no) if self._users.text(number) == FORGOTTEN]
                 rows = rows.take(~np.isin(rows.user_no, gone)) if gone else rows
+                rows = rows.take(rows.t >= self._horizon_us)
                 self._append(replace(rows, v=np.full_like(rows.v, TOMBSTONE)))
         return len(rows)
 
@@ -380,6 +385,35 @@ class DuckdbStore:
         """Bring everything that is staged now, and everything that is late, where it belongs."""
         self._maintenance.merge()
 
+    def horizon_us(self) -> int:
+        """See `contract.Store.horizon_us`."""
+        return self._horizon_us
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        """See `contract.Store.expire`. From the moment the horizon moves nothing older is taken any more."""
+        if before_us <= self._horizon_us:
+            return Expiry(self._horizon_us, 0)
+        with self._database_writes:
+            self.merge()
+            if not dry_run:
+                with self._naming:  # no commit meanwhile; what came during that merge is little
+                    self.merge()
+                    self._horizon_us = before_us
+            with self._database.reading() as connection:
+                first_hour, end_hour = read_state(connection).horizon_hour, before_us // HOUR_US
+                readings = expiry.count_before(connection, first_hour, end_hour)
+            if not dry_run:
+                self._maintenance.expire(end_hour)
+            return Expiry(before_us, readings)
+
+    def scrub(self) -> ScrubReport:
+        """See `contract.Store.scrub`. Copies that were made before a migration hold what was stored then: they go."""
+        before_bytes = self._database.size_bytes() + self._journal.size_bytes()
+        self._maintenance.scrub()
+        for path in self._database.path.parent.glob(f"{self._database.path.name}.before-schema-*"):
+            path.unlink()
+        return ScrubReport(before_bytes, self._database.size_bytes() + self._journal.size_bytes())
+
     def settle(self) -> None:
         """See `contract.Store.settle`. Late rows are placed, and the journal let go of."""
         self._maintenance.settle()
@@ -390,6 +424,7 @@ class DuckdbStore:
         """Bring names and unmerged rows into memory; the parts, and how many late rows there are."""
         with self._database.reading() as connection:
             state = read_state(connection)
+            self._horizon_us = state.horizon_hour * HOUR_US
             hour_sizes = HourSizes.read(connection)
             self._users = Names(_dense(connection, "user_no", "user_id", "users"))
             self._devices = Names(_dense(connection, "device_no", "device_id", "devices"))
@@ -450,12 +485,19 @@ class DuckdbStore:
             return 0
         with self._overviews() as snapshot:
             readings = sum(extent.readings for extent in snapshot.extents([user_no]).values())
+            readings -= snapshot.expired(user_no)
+        person = self.user(user_id) or User(user_id)
         # The files of before have the person's readings, and go with the checkpoint; the one in use never would.
         self._journal.rotate(self._stage.next_seq)
         with self._database.writing() as connection:
             hours = removal.rows_by_hour(connection, user_no)
             late_rows = removal.remove_rows(connection, user_no)
+            devices = removal.forget_devices(connection)
+            removal.rename_origins(connection, person)
         self._users.forget(user_no)
+        for device_no in devices:
+            self._devices.forget(device_no)
+        self._origins.clear()
         self._maintenance.note_removed(user_no, hours, late_rows)
         return readings
 
@@ -536,6 +578,13 @@ class DuckdbStore:
         users = pa.array([user_id] * len(rows), pa.string())
         columns = [users, devices, pa.array(rows.t), pa.array(rows.v), confidence, pa.array(rows.origin)]
         return pa.table(columns, schema=STORED_SCHEMA)
+
+
+def _since(batch: ReadingBatch, start_us: int) -> ReadingBatch:
+    """The readings from that time on."""
+    if batch.times_us.min(initial=start_us) >= start_us:
+        return batch
+    return batch.take(np.flatnonzero(batch.times_us >= start_us))
 
 
 def _dense(connection: duckdb.DuckDBPyConnection, number: str, text: str, table: str) -> list[str]:

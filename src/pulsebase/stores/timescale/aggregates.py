@@ -18,10 +18,11 @@ _ATTEMPTS = 4
 _PAUSE_S = 0.5
 
 
-def refresh(connection: Connection, interval: TimeRange) -> None:
-    """Compute the buckets inside the interval again that have changed. One that the server refreshes itself at this
-    moment is left to it, after a few attempts.
+def refresh(connection: Connection, interval: TimeRange) -> bool:
+    """Compute the buckets inside the interval again that have changed. An aggregate that the server refreshes itself at
+    this moment is left to it, after a few attempts; says whether there was none.
     """
+    is_done = True
     for name in AGGREGATES:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -32,5 +33,7 @@ def refresh(connection: Connection, interval: TimeRange) -> None:
                 break
             except errors.LockNotAvailable:
                 if attempt == _ATTEMPTS:
+                    is_done = False
                     logger.info("%s is being refreshed by the server", name)
                 time.sleep(_PAUSE_S * attempt)
+    return is_done

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from pulsebase.model.timerange import MAX_US, TimeRange
-from pulsebase.model.users import DevicePriority
+from pulsebase.model.users import DevicePriority, speaks_of
+from pulsebase.stores.contract import origin_of_nobody
+from pulsebase.stores.timescale import scrub
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
-from pulsebase.stores.timescale.merge import lock_merges, lock_stage, recompute, touch
-from pulsebase.stores.timescale.people import make_known
+from pulsebase.stores.timescale.merge import lock_merges, lock_stage, merge_staged, recompute, touch
+from pulsebase.stores.timescale.people import get_user, make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
 from pulsebase.stores.timescale.rollup_sql import bucket
 
+#: Whatever is kept by person beside readings; rollups of those that have expired are left after a deletion.
+TABLES_BY_PERSON = (
+    *("pulsebase.h1_dev", "pulsebase.d1_dev", "pulsebase.q15", "pulsebase.h1", "pulsebase.d1"),
+    *("pulsebase.users", "pulsebase.devices", "pulsebase.priorities", "public.activities_heart_summary"),
+)
 _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
+#: More rows than any merge could take.
+_EVERYTHING = 1 << 40
 #: The keys of what is stored under a number, and whether the hypertable has them, in whatever words.
 _OF_ORIGIN = """
 CREATE TEMP TABLE gone ON COMMIT DROP AS
@@ -79,10 +88,42 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
 
 def remove_user(connection: Connection, user_id: str) -> int:
     """Remove a person and everything that is stored of them; how many readings went."""
+    lock_merges(connection)
+    lock_stage(connection)
+    person = get_user(connection, user_id)
+    if person is None:
+        return 0
+    scrub.note(connection, user_id)
     gone = delete(connection, user_id, TimeRange(0, MAX_US), None)
-    for table in ("pulsebase.users", "pulsebase.devices", "pulsebase.priorities", "public.activities_heart_summary"):
+    for table in TABLES_BY_PERSON:
         connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [user_id])
+    for origin, name in connection.execute("SELECT origin, name FROM pulsebase.origins", binary=True).fetchall():
+        if speaks_of(name, person):
+            changed = [origin_of_nobody(origin), origin]
+            connection.execute("UPDATE pulsebase.origins SET name = %s WHERE origin = %s", changed)
     return gone
+
+
+def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
+    """Let the readings before the instant go, and move the horizon there; how many went. Their rollups stay."""
+    lock_merges(connection)
+    lock_stage(connection)
+    merge_staged(connection, _EVERYTHING)
+    gone = count_before(connection, before_us)
+    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
+    if hypertables:
+        connection.execute("SELECT drop_chunks('public.activities_heart_intraday', older_than => %s)", [At(before_us)])
+    connection.execute("DELETE FROM public.activities_heart_intraday WHERE timestamp < %s", [At(before_us)])
+    connection.execute("UPDATE pulsebase.horizon SET start_at = greatest(start_at, %s)", [At(before_us)])
+    return gone
+
+
+def count_before(connection: Connection, before_us: int) -> int:
+    """How many merged readings there are before the instant."""
+    row = connection.execute(
+        "SELECT count(*) FROM public.activities_heart_intraday WHERE timestamp < %s", [At(before_us)], binary=True
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def put_priority(connection: Connection, entry: DevicePriority) -> None:
@@ -109,7 +150,8 @@ def remove_priorities(connection: Connection, user_id: str, device_id: str) -> i
 def _decide_again(connection: Connection, user_id: str, device_id: str) -> None:
     touch(
         connection,
-        "SELECT user_id, start_at FROM pulsebase.h1_dev WHERE user_id = %(user)s AND n > 0 GROUP BY user_id, start_at "
+        "SELECT user_id, start_at FROM pulsebase.h1_dev WHERE user_id = %(user)s AND n > 0 "
+        "AND start_at >= (SELECT start_at FROM pulsebase.horizon) GROUP BY user_id, start_at "
         "HAVING count(*) > 1 AND bool_or(device_id = %(device)s)",
         {"user": user_id, "device": device_id},
     )

@@ -62,12 +62,28 @@ class StageRows:
         )
 
     def write(self, connection: Connection) -> None:
-        """Add the rows to the stage."""
+        """Add the rows to the stage, but those before the horizon."""
+        lock_stage(connection)
+        (seq, horizon_us) = connection.execute(
+            "SELECT nextval('pulsebase.stage_seq'), start_at FROM pulsebase.horizon", binary=True
+        ).fetchone() or (0, 0)
+        if self.times_us.min(initial=horizon_us) < horizon_us:
+            self._since(horizon_us)._add(connection, seq)
+        else:
+            self._add(connection, seq)
+
+    def _since(self, start_us: int) -> StageRows:
+        kept = self.times_us >= start_us
+        users, devices = (Texts(ids.texts, ids.codes[kept]) for ids in (self.user_id, self.device_id))
+        values, confidences, origins = self.values[kept], self.confidences[kept], self.origins[kept]
+        return StageRows(users, devices, self.times_us[kept], values, confidences, origins)
+
+    def _add(self, connection: Connection, seq: int) -> None:
+        if len(self) == 0:
+            return
         pairs = np.unique(np.stack([self.user_id.codes, self.device_id.codes]), axis=1).T
         named = [(self.user_id.texts[user], self.device_id.texts[device]) for user, device in pairs]
-        lock_stage(connection)
         people.make_known(connection, [user_id for user_id, _ in named], named)
-        (seq,) = connection.execute("SELECT nextval('pulsebase.stage_seq')", binary=True).fetchone() or (0,)
         with connection.cursor().copy("COPY pulsebase.stage FROM STDIN (FORMAT binary)") as copy:
             for block in self._blocks(seq):
                 copy.write(block)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -28,13 +29,16 @@ from pulsebase.stores.contract import (
     RAW_SCHEMA,
     TOTALS_SCHEMA,
     CheckReport,
+    Expiry,
     Origin,
+    ScrubReport,
     SeriesQuery,
     TotalsQuery,
 )
-from pulsebase.stores.timescale import check, edit, export, people, series, totals
+from pulsebase.stores.timescale import check, edit, export, people, scrub, series, totals
 from pulsebase.stores.timescale.aggregates import refresh
 from pulsebase.stores.timescale.database import Connection, Database, connect
+from pulsebase.stores.timescale.erasures import TimescaleErasureLog
 from pulsebase.stores.timescale.merge import Merged, lock_stage, merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
@@ -143,7 +147,9 @@ class TimescaleStore:
 
     def remove_user(self, user_id: str) -> int:
         """See `contract.Registry.remove_user`."""
-        return self._database.change(lambda connection: edit.remove_user(connection, user_id))
+        gone = self._database.change(lambda connection: edit.remove_user(connection, user_id))
+        self._origins.clear()
+        return gone
 
     # --- Reader: called by any thread -------------------------------------------------------------------------------
 
@@ -238,6 +244,29 @@ class TimescaleStore:
         while self._merge().rows:
             pass
 
+    def horizon_us(self) -> int:
+        """See `contract.Store.horizon_us`."""
+        return self._database.read(_horizon_us)
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        """See `contract.Store.expire`."""
+        horizon_us = self.horizon_us()
+        if before_us <= horizon_us:
+            return Expiry(horizon_us, 0)
+        self.settle()
+        if dry_run:
+            return Expiry(before_us, self._database.read(lambda connection: edit.count_before(connection, before_us)))
+        hypertables = self._options.hypertables
+        work = partial(edit.expire, before_us=before_us, hypertables=hypertables)
+        return Expiry(before_us, self._database.change(work))
+
+    def scrub(self) -> ScrubReport:
+        """See `contract.Store.scrub`. What is the server's own (its log, its replicas) is beyond our reach."""
+        before_bytes = int(self.statistics().get("size_bytes", 0))
+        with self._database.outside() as connection:
+            scrub.scrub(connection, hypertables=self._options.hypertables)
+        return ScrubReport(before_bytes, int(self.statistics().get("size_bytes", 0)))
+
     def ping(self) -> None:
         """See `contract.Store.ping`."""
         self._database.read(lambda connection: connection.execute("SELECT FROM pulsebase.stage LIMIT 1"))
@@ -260,6 +289,10 @@ class TimescaleStore:
         except PulsebaseError:  # what this process counts itself is shown all the same
             return counted
         return counted | {"readings": readings, "unmerged_rows": unmerged, "size_bytes": size_bytes}
+
+    def erasure_log(self) -> TimescaleErasureLog:
+        """What every process of the installation knows of erased people."""
+        return TimescaleErasureLog(self._database)
 
     def close(self) -> None:
         """See `contract.Store.close`. Unmerged readings stay in the stage."""
@@ -338,6 +371,11 @@ class TimescaleStore:
         if stale is not None and self._options.hypertables:
             with self._database.outside() as connection:
                 refresh(connection, stale.widened(DAY_US))
+
+
+def _horizon_us(connection: Connection) -> int:
+    ((at_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
+    return int(at_us)
 
 
 def _new_origin(connection: Connection, kind: str, name: str) -> int:

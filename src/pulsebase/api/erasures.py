@@ -1,0 +1,193 @@
+"""Erasing people: out of every answer at once, out of every file in the background, and kept out from then on."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from pulsebase.etl.connections import Connections
+from pulsebase.ingest import Ingestor
+from pulsebase.model.errors import PulsebaseError, RetryLaterError, UnknownUserError
+from pulsebase.stores.barred import Barred
+from pulsebase.stores.contract import Store
+from pulsebase.stores.erasures import Erasure, ErasureLog, mark_of
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 1000
+#: How often it is looked whether another process has erased somebody, or a stage was left undone.
+_ROUND_S = 60.0
+_ID_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Where erasures are noted, and the key under which people are noted there."""
+
+    log: ErasureLog
+    key: bytes
+
+    def of(self, user_id: str) -> bytes:
+        """The person's mark."""
+        return mark_of(self.key, user_id)
+
+
+class Erasures:
+    """One thread brings erasures to their end. Everything else may be called from any thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        ingestor: Ingestor,
+        connections: Connections,
+        *,
+        marks: Marks,
+        barred: Barred,
+        forget: Callable[[str], None],
+        now_us: Callable[[], int],
+    ) -> None:
+        self._store, self._ingestor, self._connections = store, ingestor, connections
+        self._marks, self._barred, self._now_us = marks, barred, now_us
+        self._forget = forget
+        #: Held by whoever changes what is said of people.
+        self.changing = threading.Lock()
+        self._erasing = threading.Lock()
+        self._known: frozenset[bytes] = frozenset()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="pulsebase-erase", daemon=True)
+        self._thread.start()
+
+    def erase(self, user_id: str) -> Erasure:
+        """Take a person out of every answer, for good, and begin to take them out of every file; the receipt.
+
+        First nothing is taken for them any more, which a crash does not undo; so whatever it leaves is removed by the
+        next round. Connections go before readings.
+
+        Raises:
+            UnknownUserError: nobody of that id is known.
+        """
+        with self._erasing:
+            if self._store.user(user_id) is None and not self._connections.of(user_id):
+                raise UnknownUserError
+            erasure = Erasure(secrets.token_urlsafe(_ID_BYTES), self._now_us())
+            self._marks.log.add(self._marks.of(user_id), erasure)
+            try:
+                self._barred.replace(self._marks.log.marks())
+                self._ingestor.drain()  # what was taken before is stored before, and goes too
+                erasure = replace(erasure, deleted=self._remove(user_id), hidden_us=self._now_us())
+                self._marks.log.update(erasure)
+            finally:
+                self._wake.set()
+        return erasure
+
+    def allow(self, user_id: str) -> None:
+        """Let somebody of that id come into being again.
+
+        Raises:
+            UnknownUserError: nobody of that id was erased.
+        """
+        with self._erasing:
+            if not self._marks.log.allow(self._marks.of(user_id)):
+                raise UnknownUserError
+            self._barred.replace(self._marks.log.marks())
+
+    def find(self, erasure_id: str) -> Erasure | None:
+        """The receipt of that id."""
+        return self._marks.log.find(erasure_id)
+
+    def receipts(self) -> Sequence[Erasure]:
+        """Every receipt, the newest first."""
+        return self._marks.log.receipts()
+
+    def close(self) -> None:
+        """End the thread, once it is done with what it is at. What is left goes on at the next start."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+        self._marks.log.close()
+
+    # --- in the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause_s = 0.0
+        while not self._stopping:
+            self._wake.wait(pause_s)
+            self._wake.clear()
+            if self._stopping:
+                return
+            try:
+                pause_s = self._round()
+            except Exception as error:
+                if not isinstance(error, PulsebaseError):
+                    logger.exception("an erasure failed and will be tried again")
+                pause_s = _ROUND_S
+
+    def _round(self) -> float:
+        """Bring what is under way as far as it gets; when to look again, in seconds."""
+        with self._erasing:
+            self._remove_returned()
+        hidden = [each for each in self.receipts() if each.stage == "hidden"]
+        if not hidden:
+            return _ROUND_S
+        try:
+            report = self._store.scrub()
+            self._connections.scrub()
+        except RetryLaterError as error:
+            for each in hidden:
+                self._marks.log.update(replace(each, problem=str(error)))
+            logger.info("bytes of erased people stay in files for now: %s", error)
+            return error.retry_after_s
+        now_us = self._now_us()
+        for each in hidden:
+            done = replace(each, scrubbed_us=now_us, problem=None)
+            sized = replace(done, before_bytes=report.before_bytes, after_bytes=report.after_bytes)
+            self._marks.log.update(sized)
+        self._wake.set()  # who was erased meanwhile
+        return _ROUND_S
+
+    def _remove_returned(self) -> None:
+        """Remove whoever is there though they were erased: a kill, a copy that was restored, or another process that
+        did not know yet.
+        """
+        marks = self._marks.log.marks()
+        unfinished = [each for each in self.receipts() if each.stage == "requested"]
+        if marks == self._known and not unfinished:
+            return
+        self._barred.replace(marks)
+        if marks - self._known or unfinished:
+            self._ingestor.drain()
+            for user_id in [user_id for user_id in self._everybody() if self._barred.holds(user_id)]:
+                deleted = self._remove(user_id)
+                if not unfinished:  # it needs a receipt of its own to be scrubbed
+                    now_us = self._now_us()
+                    again = Erasure(secrets.token_urlsafe(_ID_BYTES), now_us, now_us, deleted)
+                    self._marks.log.add(self._marks.of(user_id), again)
+        for each in unfinished:
+            self._marks.log.update(replace(each, hidden_us=self._now_us()))
+        self._known = marks
+
+    def _everybody(self) -> Iterator[str]:
+        yield from self._connections.everybody()
+        after: str | None = None
+        while page := self._store.users("", _PAGE, after):
+            yield from (each.user.user_id for each in page)
+            after = page[-1].user.user_id
+
+    def _remove(self, user_id: str) -> dict[str, int]:
+        """Remove a person everywhere; how many rows of each kind there were."""
+        counts = {"connections": len(self._connections.of(user_id))}
+        with self._connections.forgotten(user_id), self.changing:
+            self._forget(user_id)
+            if self._store.user(user_id) is None:
+                return {"readings": 0, **counts}
+            counts |= {
+                "devices": len(self._store.devices(user_id)),
+                "priorities": len(self._store.priorities(user_id)),
+                "summaries": len(self._store.summaries(user_id, date.min, date.max)),
+            }
+            return {"readings": self._store.remove_user(user_id), **counts}

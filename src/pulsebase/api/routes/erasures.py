@@ -1,0 +1,82 @@
+"""Erasing people, and the receipts of that."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Response
+
+from pulsebase import telemetry
+from pulsebase.api.encode import JSON, shown_time
+from pulsebase.api.errors import ProblemError
+from pulsebase.api.schemas.common import NoParameters, PathIdentifier
+from pulsebase.api.schemas.people import AllowedUser, DeletedRows, ErasureList, ErasureReceipt
+from pulsebase.api.services import Services
+from pulsebase.stores.erasures import Erasure
+
+UserId = Annotated[PathIdentifier, Path()]
+ErasureId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Nothing = Annotated[NoParameters, Query()]
+
+#: What no erasure reaches; every receipt says so.
+OUT_OF_REACH = (
+    "copies made by backup, copy or export before, and whatever else took files away",
+    "logs, replicas and copies of a database server, and of clouds that readings came from",
+    "free space of disks and file systems, and their snapshots",
+)
+
+
+def router(services: Services) -> APIRouter:
+    """`DELETE /users/{user_id}`, `/erasures`."""
+    routes = APIRouter(tags=["people"])
+    erasures = services.erasures
+
+    @routes.delete("/users/{user_id}", response_model=ErasureReceipt)
+    def erase_user(user_id: UserId, _: Nothing) -> Response:
+        """Erase the person: no answer has them once this returns, no file of the store a while later. Nothing is taken
+        for that id from now on, until it is allowed again.
+        """
+        erasure = erasures.erase(user_id)
+        telemetry.INGEST_DELETED.inc(erasure.deleted["readings"])
+        return _answer(_receipt(erasure))
+
+    @routes.post("/users/{user_id}/allow", response_model=AllowedUser)
+    def allow_user(user_id: UserId, _: Nothing) -> Response:
+        """Let the id of somebody who was erased come into being again."""
+        erasures.allow(user_id)
+        return _answer({"user_id": user_id})
+
+    @routes.get("/erasures", response_model=ErasureList)
+    def list_erasures(_: Nothing) -> Response:
+        """Every receipt, the newest first. None says whose it is."""
+        return _answer({"data": [_receipt(each) for each in erasures.receipts()]})
+
+    @routes.get("/erasures/{erasure_id}", response_model=ErasureReceipt)
+    def show_erasure(erasure_id: ErasureId, _: Nothing) -> Response:
+        """How far an erasure is."""
+        erasure = erasures.find(erasure_id)
+        if erasure is None:
+            raise ProblemError("not-found", "there is no such erasure")
+        return _answer(_receipt(erasure))
+
+    return routes
+
+
+def _receipt(erasure: Erasure) -> dict[str, Any]:
+    return {
+        "erasure_id": erasure.erasure_id,
+        "stage": erasure.stage,
+        "requested_at": shown_time(erasure.requested_us),
+        "hidden_at": shown_time(erasure.hidden_us),
+        "scrubbed_at": shown_time(erasure.scrubbed_us),
+        "deleted": DeletedRows(**erasure.deleted).model_dump() if erasure.deleted else None,
+        "bytes_before": erasure.before_bytes,
+        "bytes_after": erasure.after_bytes,
+        "problem": erasure.problem,
+        "out_of_reach": OUT_OF_REACH,
+    }
+
+
+def _answer(body: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(body), media_type=JSON)

@@ -1,0 +1,22 @@
+"""`retention`: raw readings that are older than they are kept."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from pulsebase.cli.session import answer_of, session
+from pulsebase.settings import Settings
+
+console = Console()
+
+
+def run_retention(settings: Settings, *, dry_run: bool) -> None:
+    """Let readings expire now, or count them, and say so."""
+    with session(settings) as client:
+        found = answer_of(client.post("/v1/admin/retention", json={"dry_run": dry_run}))
+    if found["horizon"] is None:
+        text = "Readings are kept for ever: PULSEBASE_RETENTION_DAYS is 0."
+    else:
+        said = "would expire" if dry_run else "expired"
+        text = f"{found['readings']:,} readings before {found['horizon']} {said}."
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
