@@ -51,12 +51,17 @@ ATTACKS: dict[str, Any] = {
     "PUT /users/{user_id}": lambda _: {"json": {"name": "taken"}},
     "PATCH /users/{user_id}": lambda _: {"json": {"name": "taken"}},
     "DELETE /users/{user_id}": lambda _: {},
+    "POST /users/{user_id}/allow": lambda _: {},
     "PUT /users/{user_id}/devices/{device_id}/priority": lambda _: {"json": {"priority": 9}},
     "DELETE /users/{user_id}/devices/{device_id}/priority": lambda _: {},
     "GET /audit": lambda who: {"params": {"user_id": who}},
 }
 #: Not about a person in the request; tried below, or of nobody.
-ELSEWHERE = {"GET /imports", "GET /imports/{import_id}", "DELETE /imports/{import_id}", "GET /metrics"}
+ELSEWHERE = {
+    *("GET /imports", "GET /imports/{import_id}", "DELETE /imports/{import_id}", "GET /metrics"),
+    *("GET /erasures", "GET /erasures/{erasure_id}"),
+    "GET /stream",  # see test_stream.py
+}
 
 
 def attempt(client: httpx.Client, route: str, who: str, prefix: str) -> tuple[int, str]:
@@ -207,6 +212,22 @@ def test_imports_of_others_are_unknown_and_cannot_be_undone(crowd: Guarded, ann:
     assert ended(ann, own)["readings"] == 1
     assert ann.get("/v1/imports").json()["data"][0]["id"] == own
     assert ann.delete(f"/v1/imports/{own}").json() == {"deleted": 1}
+
+
+# --- erasures ---
+
+
+def test_receipts_of_others_are_not_listed() -> None:
+    with guarded() as place:
+        fill(place, {"ann": 60.0, "bob": 90.0})
+        ann = place.client(place.key("ann", people=["ann"]))
+        assert ann.delete("/v1/users/bob").status_code == 404
+        receipt = place.owner.delete("/v1/users/bob").json()
+        assert len(place.owner.get("/v1/erasures").json()["data"]) == 1
+        assert ann.get("/v1/erasures").json()["data"] == []
+        assert "bob" not in ann.get(f"/v1/erasures/{receipt['erasure_id']}").text
+        assert ann.post("/v1/users/bob/allow").status_code == ann.post("/v1/users/eve/allow").status_code == 404
+        assert place.owner.post("/v1/users/bob/allow").status_code == 200
 
 
 # --- the trail ---
