@@ -1,4 +1,4 @@
-"""The real page in a real browser: a demo server and headless Chromium, both started once."""
+"""The real page in a real browser: a demo server for each file, and headless Chromium, started once."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # what a test pushes stays, and the page offers whoever is there
 def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with demo_server(tmp_path_factory.mktemp("page")) as said:
         yield said
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def crowd(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with thousands of people; what a test pushes stays."""
     with crowd_server(tmp_path_factory.mktemp("crowd")) as said:

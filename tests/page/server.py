@@ -21,8 +21,8 @@ STOP_LIMIT_S = 15
 #: What the demo says once its two people are there, and a server once it answers.
 COMPLETE = "readings are complete"
 READY = "Pulsebase is at"
-#: So few that a test can ask for more people than the server gives at once, and enough for those that tests add.
-MAX_PEOPLE = 6
+#: So few that a test can ask for more people than the server gives at once.
+MAX_PEOPLE = 2
 #: As many as nobody wants to scroll through.
 CROWD = 3_000
 PULSEBASE = str(Path(sys.executable).parent / "pulsebase")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from time import sleep
 
-import pytest
 from playwright.sync_api import CDPSession, expect
 
 from tests.page.conftest import Opener
 from tests.page.server import now_ms, push
-
-pytestmark = pytest.mark.xdist_group("page")
 
 PERSON = "p2000"
 STEP_S = 30
@@ -19,10 +17,14 @@ MOST_GROWTH = 0.05
 
 
 def heap_bytes(session: CDPSession) -> int:
-    """What is in use once everything that can go is gone."""
-    for _ in range(3):
+    """What is in use once everything that can go is gone: the least of some looks, since something always goes on."""
+    looks = []
+    for _ in range(5):
         session.send("HeapProfiler.collectGarbage")
-    return int(session.send("Runtime.getHeapUsage")["usedSize"])
+        session.send("HeapProfiler.collectGarbage")
+        looks.append(int(session.send("Runtime.getHeapUsage")["usedSize"]))
+        sleep(0.1)
+    return min(looks)
 
 
 def test_an_hour_of_live_readings_leaves_the_heap_as_it_was(visit_crowd: Opener, crowd: str) -> None:
