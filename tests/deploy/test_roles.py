@@ -47,6 +47,13 @@ class Roles:
     def command(self, name: str) -> list[str]:
         return [PULSEBASE, *self.services[name]["command"]]
 
+    def key(self) -> dict[str, str]:
+        """The header with a key of the API, which needs one: it is told where browsers reach it."""
+        command = [PULSEBASE, "keys", "create", "tester", "--scope", "admin"]
+        environment = self.environment("api-service")
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        return {"Authorization": f"Bearer {done.stdout.strip()}"}
+
     @contextlib.contextmanager
     def started(self, name: str, port: int, **changed: str) -> Iterator[str]:
         """The role as a process, once it is healthy by the image's own check; its address."""
@@ -125,7 +132,7 @@ def test_the_roles_work_together(tmp_path: Path) -> None:
             "ingestion-user1", metrics_port, PULSEBASE_METRICS_PORT=str(metrics_port), START_DATE=yesterday, **pool
         ) as ingestion,
         client(roles, api) as page,
-        httpx.Client(base_url=page, trust_env=False, timeout=60) as browser,
+        httpx.Client(base_url=page, trust_env=False, timeout=60, headers=roles.key()) as browser,
     ):
         wait_until(lambda: readings_of(browser) > 1_000, "readings of the synthetic person", 60)
         watched = httpx.get(f"{ingestion}/metrics", trust_env=False).text
@@ -134,6 +141,7 @@ def test_the_roles_work_together(tmp_path: Path) -> None:
         assert browser.get("/").headers["location"] == "/app/"
         assert browser.get("/app/").headers["content-type"].startswith("text/html")
         assert browser.get("/metrics").status_code == 404
+        assert browser.get("/v1/users", headers={"Authorization": ""}).status_code == 401
         assert re.fullmatch("[0-9a-f]{32}", browser.get("/v1/users").headers["X-Request-ID"])
         assert browser.get("/v1/users", headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"
     for name in ("api-service", "ingestion-user1"):
