@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase.model.timerange import DAY_US, SECOND_US
+from pulsebase.model.timerange import DAY_US, EPOCH, MINUTE_US, SECOND_US
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -63,3 +65,25 @@ def number(letters: Letters, begin: int, end: int) -> Ints:
     for place in range(begin, end):
         value = value * 10 + letters[:, place] - ord("0")
     return value
+
+
+def offsets_us(wall_us: Ints, zone: ZoneInfo) -> Ints:
+    """UTC offsets of local times: the first of two where clocks fall back, and the one before the change where they
+    spring forward, which moves a time that does not exist forward by the change.
+    """
+    days, place = np.unique(wall_us // DAY_US, return_inverse=True)
+    at_start = np.array([_offset_us(day * DAY_US, zone) for day in days.tolist()], np.int64)
+    at_end = np.array([_offset_us((day + 1) * DAY_US, zone) for day in days.tolist()], np.int64)
+    offsets = at_start[place]
+    # Only on the days of a change it is worth asking for every minute; changes fall on whole minutes.
+    changing = (at_start != at_end)[place]
+    minutes, place = np.unique(wall_us[changing] // MINUTE_US, return_inverse=True)
+    offsets[changing] = np.array([_offset_us(minute * MINUTE_US, zone) for minute in minutes.tolist()], np.int64)[place]
+    return np.asarray(offsets, np.int64)
+
+
+def _offset_us(wall_us: int, zone: ZoneInfo) -> int:
+    wall = (EPOCH + timedelta(microseconds=wall_us)).replace(tzinfo=zone)
+    offset = zone.utcoffset(wall)
+    assert offset is not None  # a ZoneInfo always has one
+    return offset // timedelta(microseconds=1)

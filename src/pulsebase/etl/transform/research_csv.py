@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase.etl.transform.civil import Ints, Mask, clock_us, number
+from pulsebase.etl.transform.civil import Ints, Mask, clock_us, number, offsets_us
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
-from pulsebase.model.timerange import DAY_US, EPOCH, MINUTE_US
 
 HEADER = ("id", "time", "value")
 
@@ -193,7 +191,7 @@ def _times(column: Bytes, zone: ZoneInfo) -> tuple[Ints, Mask]:
             continue
         if all(after[0] - before[1] == 1 for before, after in pairwise(runs)):
             times_us[rows], good[rows] = _wall_us(column[rows], runs)
-    times_us[good] -= _offsets_us(times_us[good], zone)
+    times_us[good] -= offsets_us(times_us[good], zone)
     return times_us, good
 
 
@@ -220,25 +218,3 @@ def _wall_us(column: Bytes, runs: list[tuple[int, int]]) -> tuple[Ints, Mask]:
     wall_us, exists = clock_us(year, month, day, hour, minute, second)
     good &= exists
     return np.where(good, wall_us, 0), good
-
-
-def _offsets_us(wall_us: Ints, zone: ZoneInfo) -> Ints:
-    """UTC offsets of local times: the first of two where clocks fall back, and the one before the change where they
-    spring forward, which moves a time that does not exist forward by the change.
-    """
-    days, place = np.unique(wall_us // DAY_US, return_inverse=True)
-    at_start = np.array([_offset_us(day * DAY_US, zone) for day in days.tolist()], np.int64)
-    at_end = np.array([_offset_us((day + 1) * DAY_US, zone) for day in days.tolist()], np.int64)
-    offsets = at_start[place]
-    # Only on the days of a change it is worth asking for every minute; changes fall on whole minutes.
-    changing = (at_start != at_end)[place]
-    minutes, place = np.unique(wall_us[changing] // MINUTE_US, return_inverse=True)
-    offsets[changing] = np.array([_offset_us(minute * MINUTE_US, zone) for minute in minutes.tolist()], np.int64)[place]
-    return np.asarray(offsets, np.int64)
-
-
-def _offset_us(wall_us: int, zone: ZoneInfo) -> int:
-    wall = (EPOCH + timedelta(microseconds=wall_us)).replace(tzinfo=zone)
-    offset = zone.utcoffset(wall)
-    assert offset is not None  # a ZoneInfo always has one
-    return offset // timedelta(microseconds=1)
