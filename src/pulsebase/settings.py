@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     sources_folder: Path | None = Field(
         None,
         description="Where connections, tokens, checkpoints and records of runs are kept; by default beside the store, "
-        "in memory with it.",
+        "in the user's data folder for a server store, in memory with `memory://`.",
     )
     token_key: SecretStr | None = Field(
         None, description="The key that seals tokens: 32 bytes in URL-safe Base64. By default a file made beside them."

@@ -13,9 +13,8 @@ from urllib.parse import urlencode
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US, format_us
 from pulsebase.model.users import DevicePriority, User
-from tests.api.conftest import Api, reading
+from tests.api.conftest import Api, named_store, reading
 from tests.stores.harness import at
-from tests.support.postgres import empty_timescale
 
 PEOPLE = ["ann", "Bob", "user-3"]
 DEVICES = ["device_a", "device_b", "strap"]
@@ -118,7 +117,7 @@ def answer(api: Api, path: str, headers: dict[str, str]) -> tuple[object, ...]:
 def test_embedded_and_server_store_answer_the_same_bytes(installed: Callable[..., Api], tmp_path: Path) -> None:
     # Nothing is merged by the clock, so that answers are put together from merged and unmerged readings.
     embedded = installed(store_url=f"duckdb:///{tmp_path}/readings.duckdb", merge_interval_s=3600)
-    server = installed(store_url=empty_timescale(), pool_size=1, merge_interval_s=3600)
+    server = installed(**named_store("timescale", tmp_path), merge_interval_s=3600)
     for api in (embedded, server):
         load(api)
     asked = list(questions())

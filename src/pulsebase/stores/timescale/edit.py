@@ -9,11 +9,12 @@ from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, recompute, touch
 from pulsebase.stores.timescale.people import make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
-from pulsebase.stores.timescale.rollup_sql import bucket
+from pulsebase.stores.timescale.rollup_sql import APART, bucket
 
 _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
-#: The keys of what is stored under a number, and whether the hypertable has them, in whatever words.
-_OF_ORIGIN = """
+#: The keys of what is stored under a number, and whether the hypertable has them, in whatever words. Merged ones are
+#: looked for in the days and hours that may hold some.
+_OF_ORIGIN = f"""
 CREATE TEMP TABLE gone ON COMMIT DROP AS
 WITH staged AS (
     SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, origin
@@ -25,8 +26,20 @@ SELECT user_id, device_id, timestamp, EXISTS (
 ) AS merged
 FROM staged AS s WHERE origin = %(origin)s
 UNION ALL
-SELECT user_id, device_id, timestamp, true FROM public.activities_heart_intraday AS r
-WHERE origin = %(origin)s AND NOT EXISTS (
+SELECT r.user_id, r.device_id, r.timestamp, true
+FROM pulsebase.d1_dev AS d CROSS JOIN LATERAL (
+    SELECT * FROM pulsebase.h1_dev AS i
+    WHERE i.user_id = d.user_id AND i.device_id = d.device_id
+      AND i.start_at >= d.start_at AND i.start_at < d.start_at + INTERVAL '1 day'
+      AND (i.origin = %(origin)s OR i.origin IS NULL)
+    {APART}
+) AS h CROSS JOIN LATERAL (
+    SELECT * FROM public.activities_heart_intraday AS i
+    WHERE i.user_id = h.user_id AND i.device_id = h.device_id
+      AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour' AND i.origin = %(origin)s
+    {APART}
+) AS r
+WHERE (d.origin = %(origin)s OR d.origin IS NULL) AND NOT EXISTS (
     SELECT FROM staged AS s
     WHERE r.user_id = s.user_id AND r.device_id = s.device_id AND r.timestamp = s.timestamp
 )

@@ -7,18 +7,17 @@ One process at a time merges, deletes or changes a priority (`lock_merges`); one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from pulsebase.model.timerange import HOUR_US, TimeRange
+from pulsebase.model.timerange import HOUR_US
+from pulsebase.stores.timescale.aggregates import note_stale
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.rollup_sql import (
     APART,
     DEVICE_HOURS,
+    DEVICE_MINUTES,
     MERGED,
-    WON,
+    QUARTERS,
     bucket,
-    buckets_of,
     coarser,
     device_days,
 )
@@ -27,6 +26,22 @@ from pulsebase.stores.timescale.rollup_sql import (
 _LOCKS = 0x50756C73
 _STAGE_LOCK, _MERGE_LOCK = 1, 2
 _PIECE = "7 days"
+
+_TOUCHED_MINUTES = f"""
+WITH rows AS (
+    SELECT {MERGED}, r.origin
+    FROM touched CROSS JOIN LATERAL (
+        SELECT * FROM public.activities_heart_intraday AS i
+        WHERE i.user_id = touched.user_id
+          AND i.timestamp >= touched.start_at AND i.timestamp < touched.start_at + INTERVAL '1 hour'
+          AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
+        {APART}
+    ) AS r
+    WHERE touched.start_at >= %(first)s AND touched.start_at < %(last)s
+)
+{DEVICE_MINUTES}
+"""
+_NOWHERE = {"first": At(0), "last": At(0)}
 
 
 def lock_stage(connection: Connection) -> None:
@@ -39,16 +54,8 @@ def lock_merges(connection: Connection) -> None:
     connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS}, {_MERGE_LOCK})")
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """What a merge did: how many staged rows it took, and the times they lie between."""
-
-    rows: int
-    span: TimeRange | None
-
-
-def merge_staged(connection: Connection, most_rows: int) -> Merged:
-    """Take the oldest staged commits, about `most_rows` rows but whole commits, where they belong."""
+def merge_staged(connection: Connection, most_rows: int) -> int:
+    """Take the oldest staged commits, about `most_rows` rows but whole commits, where they belong; how many went."""
     lock_merges(connection)
     # A late reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
     connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
@@ -59,7 +66,7 @@ def merge_staged(connection: Connection, most_rows: int) -> Merged:
         binary=True,
     ).fetchone()
     if upto is None or upto[0] is None:
-        return Merged(0, None)
+        return 0
     connection.execute(
         f"""
         CREATE TEMP TABLE incoming ON COMMIT DROP AS
@@ -78,9 +85,7 @@ def merge_staged(connection: Connection, most_rows: int) -> Merged:
     )
     touch(connection, "SELECT DISTINCT user_id, hour FROM incoming")
     recompute(connection)
-    gone = connection.execute(f"DELETE FROM pulsebase.stage WHERE seq <= {int(upto[0])}")
-    ((first, last),) = connection.execute("SELECT min(start_at), max(start_at) FROM touched", binary=True).fetchall()
-    return Merged(gone.rowcount, TimeRange(first, last + HOUR_US))
+    return connection.execute(f"DELETE FROM pulsebase.stage WHERE seq <= {int(upto[0])}").rowcount
 
 
 def touch(connection: Connection, hours: str, values: dict[str, object] | None = None) -> None:
@@ -92,41 +97,29 @@ def touch(connection: Connection, hours: str, values: dict[str, object] | None =
 
 def recompute(connection: Connection) -> None:
     """Compute every rollup of the touched hours again from the hypertable."""
-    _fetch_touched(connection)
-    _replace(connection, "h1_dev", "1 hour", f"WITH rows AS (SELECT * FROM fetched) {DEVICE_HOURS}")
+    note_stale(connection)
+    _work_out_minutes(connection)
+    minutes = "WITH minutes AS (SELECT * FROM touched_minutes)"
+    _replace(connection, "h1_dev", "1 hour", f"{minutes} {DEVICE_HOURS}")
     _replace(connection, "d1_dev", "1 day", device_days(_touched("h1_dev", "1 day")))
-    quarters = buckets_of("won", bucket("15 minutes"))
-    _replace(connection, "q15", "1 hour", f"WITH rows AS (SELECT * FROM fetched), {WON} {quarters}")
-    connection.execute("DROP TABLE fetched")
+    _replace(connection, "q15", "1 hour", f"{minutes} {QUARTERS}")
+    connection.execute("DROP TABLE touched_minutes")
     _replace(connection, "h1", "1 hour", coarser(_touched("q15", "1 hour"), "1 hour"))
     _replace(connection, "d1", "1 day", coarser(_touched("h1", "1 day"), "1 day"))
 
 
-def _fetch_touched(connection: Connection) -> None:
-    """The readings of the touched hours, found a few chunks at a time so that no statement looks into all of them."""
-    connection.execute(
-        "CREATE TEMP TABLE fetched (user_id text, device_id text, timestamp timestamptz, v smallint, "
-        "confidence smallint) ON COMMIT DROP"
-    )
+def _work_out_minutes(connection: Connection) -> None:
+    """The minutes of the touched hours. Readings are found a few chunks at a time, so that no statement looks into all
+    of them.
+    """
     pieces = connection.execute(
         f"SELECT min(start_at), max(start_at) FROM touched GROUP BY {bucket_of_piece()} ORDER BY 1", binary=True
     ).fetchall()
+    connection.execute(f"CREATE TEMP TABLE touched_minutes ON COMMIT DROP AS {_TOUCHED_MINUTES} WITH NO DATA", _NOWHERE)
     for first, last in pieces:
-        connection.execute(
-            f"""
-            INSERT INTO fetched SELECT {MERGED}
-            FROM touched CROSS JOIN LATERAL (
-                SELECT * FROM public.activities_heart_intraday AS i
-                WHERE i.user_id = touched.user_id
-                  AND i.timestamp >= touched.start_at AND i.timestamp < touched.start_at + INTERVAL '1 hour'
-                  AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
-                {APART}
-            ) AS r
-            WHERE touched.start_at >= %(first)s AND touched.start_at < %(last)s
-            """,
-            {"first": At(first), "last": At(last + HOUR_US)},
-        )
-    connection.execute("ANALYZE fetched")
+        values = {"first": At(first), "last": At(last + HOUR_US)}
+        connection.execute(f"INSERT INTO touched_minutes {_TOUCHED_MINUTES}", values)
+    connection.execute("ANALYZE touched_minutes")
 
 
 def bucket_of_piece() -> str:

@@ -19,23 +19,41 @@ from pulsebase.stores.timescale.rollup_sql import APART, bucket
 _USER = "user_id, name, gender, birth_date, time_zone"
 
 
-_ORIGINS = """
+#: Merged readings are counted from days and hours that one origin brought, and one by one where several did.
+_ORIGINS = f"""
 WITH staged AS (
     SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, origin
     FROM pulsebase.stage ORDER BY user_id, device_id, timestamp, seq DESC
 ),
-replaced AS (
-    SELECT r.origin, count(*) AS readings FROM staged AS s
-    JOIN public.activities_heart_intraday AS r USING (user_id, device_id, timestamp) GROUP BY r.origin
-),
-merged AS (SELECT origin, count(*) AS readings FROM public.activities_heart_intraday GROUP BY origin),
-fresh AS (SELECT origin, count(*) AS readings FROM staged GROUP BY origin)
-SELECT o.origin, o.kind, o.name, o.received_at,
-       coalesce(m.readings, 0) - coalesce(r.readings, 0) + coalesce(f.readings, 0)
-FROM pulsebase.origins AS o
-LEFT JOIN merged AS m USING (origin) LEFT JOIN replaced AS r USING (origin) LEFT JOIN fresh AS f USING (origin)
+counted AS (
+    SELECT origin, n_all AS n FROM pulsebase.d1_dev WHERE origin IS NOT NULL
+    UNION ALL
+    SELECT h.origin, h.n_all FROM pulsebase.d1_dev AS d CROSS JOIN LATERAL (
+        SELECT * FROM pulsebase.h1_dev AS i
+        WHERE i.user_id = d.user_id AND i.device_id = d.device_id
+          AND i.start_at >= d.start_at AND i.start_at < d.start_at + INTERVAL '1 day' AND i.origin IS NOT NULL
+        {APART}
+    ) AS h WHERE d.origin IS NULL
+    UNION ALL
+    SELECT r.origin, r.n FROM pulsebase.h1_dev AS h CROSS JOIN LATERAL (
+        SELECT i.origin, count(*) AS n FROM public.activities_heart_intraday AS i
+        WHERE i.user_id = h.user_id AND i.device_id = h.device_id
+          AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour'
+        GROUP BY i.origin
+    ) AS r WHERE h.origin IS NULL
+    UNION ALL
+    SELECT origin, 1 FROM staged
+    UNION ALL
+    SELECT r.origin, -1 FROM staged AS s CROSS JOIN LATERAL (
+        SELECT * FROM public.activities_heart_intraday AS i
+        WHERE i.user_id = s.user_id AND i.device_id = s.device_id AND i.timestamp = s.timestamp
+        {APART}
+    ) AS r
+)
+SELECT o.origin, o.kind, o.name, o.received_at, coalesce(sum(n), 0)::bigint
+FROM pulsebase.origins AS o LEFT JOIN counted USING (origin)
 WHERE %(kind)s::text IS NULL OR o.kind = %(kind)s
-ORDER BY o.origin
+GROUP BY o.origin ORDER BY o.origin
 """
 
 

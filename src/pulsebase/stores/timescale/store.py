@@ -14,28 +14,28 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-import numpy as np
 import pyarrow as pa
 
 from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import DAY_US, TimeRange
+from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
     TOTALS_SCHEMA,
+    Cancellation,
     CheckReport,
     Origin,
     SeriesQuery,
     TotalsQuery,
 )
 from pulsebase.stores.timescale import check, edit, export, people, series, totals
-from pulsebase.stores.timescale.aggregates import refresh
-from pulsebase.stores.timescale.database import Connection, Database, connect
-from pulsebase.stores.timescale.merge import Merged, lock_stage, merge_staged
+from pulsebase.stores.timescale.aggregates import find_stale, forget_stale, refresh
+from pulsebase.stores.timescale.database import Connection, Database, OnlyAnswersError, connect
+from pulsebase.stores.timescale.merge import lock_stage, merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
 from pulsebase.stores.timescale.stage import StageRows
@@ -47,7 +47,9 @@ _MERGE_ROWS = 200_000
 #: Every question looks into the stage, and looks at the rows that left it until a vacuum has removed them.
 _TIDY_ROWS = 20_000
 _ROOM_WAIT_S = 20.0
+#: How often aggregates are refreshed; while much comes in, such a part of the time at most.
 _REFRESH_INTERVAL_S = 60.0
+_REFRESH_PAUSES = 5
 
 
 class TimescaleStore:
@@ -64,23 +66,23 @@ class TimescaleStore:
         self._merge_failures = 0
         self._merge_seconds = 0.0
         self._untidy = 0
-        self._stale: TimeRange | None = None
-        self._refreshed_at = time.monotonic()
         self._wake = threading.Event()
         self._merged = threading.Condition()
         self._stopping = threading.Event()
+        self._closing = Cancellation()
         self._maintenance = threading.Thread(target=self._maintain, name="pulsebase-merge", daemon=True)
         self._maintenance.start()
+        self._refreshing = threading.Thread(target=self._refresh_now_and_then, name="pulsebase-refresh", daemon=True)
+        self._refreshing.start()
 
     # --- Writer: called by one thread -------------------------------------------------------------------------------
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write`."""
-        tables = [batch.table for batch in batches]
-        origins = [np.full(len(batch), batch.origin, np.int32) for batch in batches]
-        if sum(table.num_rows for table in tables) == 0:
+        filled = [batch for batch in batches if len(batch)]
+        if not filled:
             return
-        rows = StageRows.of(pa.concat_tables(tables), np.concatenate(origins))
+        rows = StageRows.of(filled)
         self._wait_for_room()
         self._database.change(rows.write)
         with self._merged:
@@ -201,7 +203,10 @@ class TimescaleStore:
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""
         with tempfile.TemporaryFile() as file:
-            self._database.read(lambda connection: export.spool(connection, interval, user_ids, file))
+            try:
+                self._database.read(lambda connection: export.spool(connection, interval, user_ids, file))
+            except OSError as error:
+                raise StoreUnavailableError(f"the export cannot be kept: {error.strerror}", retry_after_s=60) from error
             yield from export.spooled(file, self._still_known)
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
@@ -217,7 +222,7 @@ class TimescaleStore:
 
     def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
         """See `contract.Store.readings`."""
-        return self._database.read(lambda connection: export.of_person(connection, user_id, interval))
+        return self._database.read(lambda connection: export.of_people(connection, [user_id], interval))
 
     def check(self) -> CheckReport:
         """See `contract.Store.check`. Everything is merged first, so that the check covers every reading."""
@@ -226,7 +231,7 @@ class TimescaleStore:
 
     def settle(self) -> None:
         """See `contract.Store.settle`."""
-        while self._merge().rows:
+        while self._merge():
             pass
 
     def ping(self) -> None:
@@ -254,7 +259,9 @@ class TimescaleStore:
             return
         self._stopping.set()
         self._wake.set()
+        self._closing.cancel()
         self._maintenance.join()
+        self._refreshing.join()
         self._database.close()
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -283,6 +290,8 @@ class TimescaleStore:
                 return
             try:
                 self._maintain_once()
+            except OnlyAnswersError:
+                pass  # somebody who may write merges
             except Exception as error:
                 self._merge_failures += 1
                 # In one line: a traceback would repeat what the server says of rows.
@@ -290,37 +299,50 @@ class TimescaleStore:
                 self._stopping.wait(1.0)
 
     def _maintain_once(self) -> None:
-        while (done := self._merge().rows) and not self._stopping.is_set():
+        while (done := self._merge()) and not self._stopping.is_set():
             self._untidy += done
         if self._untidy >= _TIDY_ROWS and not self._stopping.is_set():
             self._untidy = 0
-            with self._database.outside() as connection:
+            with self._database.outside(self._closing) as connection:
                 connection.execute("VACUUM pulsebase.stage")
-        if time.monotonic() - self._refreshed_at > _REFRESH_INTERVAL_S and not self._stopping.is_set():
-            self._refresh()
 
-    def _merge(self) -> Merged:
-        """Bring some staged rows where they belong."""
+    def _merge(self) -> int:
+        """Bring some staged rows where they belong; how many."""
         before = self._unmerged
         started = time.perf_counter()
         done = self._database.change(lambda connection: merge_staged(connection, _MERGE_ROWS))
         with self._merged:
             # Another process may have merged ours; once nothing is left, nothing of what was counted before is.
-            self._unmerged -= min(done.rows, before) if done.rows else before
+            self._unmerged -= min(done, before) if done else before
             self._merged.notify_all()
-        if done.span is not None:
+        if done:
             self._merges += 1
             self._merge_seconds += time.perf_counter() - started
-            self._stale = done.span if self._stale is None else _hull(self._stale, done.span)
         return done
+
+    def _refresh_now_and_then(self) -> None:
+        """In a thread of its own: bringing years up to date takes minutes, and merges must not wait for that."""
+        pause_s = _REFRESH_INTERVAL_S
+        while self._options.hypertables and not self._stopping.wait(pause_s):
+            started = time.monotonic()
+            try:
+                self._refresh()
+            except OnlyAnswersError:
+                pass
+            except Exception as error:
+                if not self._stopping.is_set():
+                    logger.warning("the aggregates for people's own SQL will be refreshed later: %s", error)
+            pause_s = max(_REFRESH_INTERVAL_S, _REFRESH_PAUSES * (time.monotonic() - started))
 
     def _refresh(self) -> None:
         """Bring people's aggregates up to date where merges have changed what they show."""
-        self._refreshed_at = time.monotonic()
-        stale, self._stale = self._stale, None
-        if stale is not None and self._options.hypertables:
-            with self._database.outside() as connection:
-                refresh(connection, stale.widened(DAY_US))
+        stale = self._database.read(find_stale)
+        if stale is None:
+            return
+        with self._database.outside(self._closing) as connection:
+            done = refresh(connection, stale.interval)
+        if done:
+            self._database.change(lambda connection: forget_stale(connection, stale))
 
 
 def _new_origin(connection: Connection, kind: str, name: str) -> int:
@@ -340,7 +362,3 @@ def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float]:
         binary=True,
     ).fetchone()
     return row or (0.0, 0.0)
-
-
-def _hull(one: TimeRange, other: TimeRange) -> TimeRange:
-    return TimeRange(min(one.start_us, other.start_us), max(one.end_us, other.end_us))

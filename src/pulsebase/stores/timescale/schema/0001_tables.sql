@@ -78,7 +78,7 @@ CREATE UNIQUE INDEX activities_heart_summary_key ON public.activities_heart_summ
 
 -- Rollups of the merged readings, changed by merges alone; `start_at` is where the bucket starts. Values are in
 -- hundredths. Per device, whatever the priorities: `n` to `minutes` are of counted readings (min and max are 0 where
--- there is none), `n_all`, `first_at`, `last_at` of all.
+-- there is none), `n_all`, `first_at`, `last_at` of all; `origin` is what brought all of them, null where several did.
 CREATE TABLE pulsebase.h1_dev (
     user_id text NOT NULL,
     device_id text NOT NULL,
@@ -91,8 +91,10 @@ CREATE TABLE pulsebase.h1_dev (
     n_all bigint NOT NULL,
     first_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL,
+    origin integer,
     PRIMARY KEY (user_id, start_at, device_id)
 );
+CREATE INDEX h1_dev_of_several_origins ON pulsebase.h1_dev (user_id) WHERE origin IS NULL;
 
 -- What is stored of each device by UTC day, for overviews of many people over many years.
 CREATE TABLE pulsebase.d1_dev (
@@ -102,6 +104,7 @@ CREATE TABLE pulsebase.d1_dev (
     n_all bigint NOT NULL,
     first_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL,
+    origin integer,
     PRIMARY KEY (user_id, start_at, device_id)
 );
 
@@ -118,3 +121,11 @@ CREATE TABLE pulsebase.q15 (
 );
 CREATE TABLE pulsebase.h1 (LIKE pulsebase.q15 INCLUDING ALL);
 CREATE TABLE pulsebase.d1 (LIKE pulsebase.q15 INCLUDING ALL);
+
+-- The hours between which merges have changed what the aggregates for people's own SQL show, since these were refreshed.
+CREATE TABLE pulsebase.stale (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    changes bigint NOT NULL DEFAULT 1
+);
