@@ -13,6 +13,7 @@ TOGETHER = {
         "tests/stores/test_transfer.py",
         "tests/api/test_same_answers.py",
         "tests/api/test_server_store.py",
+        "tests/cli/test_server_store.py",
         "tests/etl/extract/test_sql_tables.py",
     ),
 }

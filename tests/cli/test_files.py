@@ -159,12 +159,10 @@ def test_a_folder_of_another_programs_parquet_files_is_read(place: Place) -> Non
     folder = place.folder / "data"
     folder.mkdir()
     rows = {"user_id": ["user_123", "user_123"], "device_id": ["device_a", "device_b"], "heart_rate": [75, 80]}
-    for day, kind in ((15, pl.Datetime("us", "UTC")), (16, pl.Datetime("ns")), (17, pl.String)):
+    for day, kind in ((15, pl.Datetime("us", "UTC")), (16, pl.Datetime("ns")), (17, pl.String())):
         times = pl.Series([f"2024-01-{day}T10:00:00Z", f"2024-01-{day}T10:00:01Z"])
-        if kind != pl.String:
-            times = (
-                times.str.to_datetime(time_unit="us", time_zone="UTC").dt.replace_time_zone(kind.time_zone).cast(kind)
-            )
+        if isinstance(kind, pl.Datetime):
+            times = times.str.to_datetime(time_zone="UTC").dt.replace_time_zone(kind.time_zone).cast(kind)
         frame = pl.DataFrame(rows).with_columns(pl.col("device_id").cast(pl.Categorical), times.alias("timestamp"))
         frame.write_parquet(folder / f"heart_rate_metrics_2024-01-{day}.parquet")
     done = place.run("import", "data")

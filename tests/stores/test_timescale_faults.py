@@ -401,6 +401,23 @@ def test_several_stores_write_and_merge_at_once(url: str) -> None:
             store.close()
 
 
+def test_large_writes_go_past_the_stage_and_keep_their_place_in_the_order(store: TimescaleStore, url: str) -> None:
+    other = TimescaleStore(url, replace(QUICK, merge_at_once=3))
+    staged = "SELECT count(*)::int FROM pulsebase.stage"
+    try:
+        write(store, Reading(TEN, 7000), Reading(TEN + 9, 7009))
+        write(other, Reading(TEN, 8000), Reading(TEN + 1, 8001), Reading(TEN + 2, 8002, user_id="bob"))
+        assert (stored(store), question(url, staged)) == ([8000, 8001, 7009, 8002], [(1,)])
+        write(store, Reading(TEN, 7500))
+        for _ in range(2):
+            assert stored(other) == [7500, 8001, 7009, 8002]
+            store.settle()
+        assert [each.user.user_id for each in other.users("", 9, None)] == ["ann", "bob"]
+        assert other.check().problems == ()
+    finally:
+        other.close()
+
+
 def test_an_origin_goes_while_others_write_and_merge(url: str) -> None:
     stores = [TimescaleStore(url, often(QUICK)) for _ in range(2)]
     try:

@@ -9,7 +9,7 @@ from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, recompute, touch
 from pulsebase.stores.timescale.people import make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
-from pulsebase.stores.timescale.rollup_sql import APART, bucket
+from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH, bucket
 
 _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
 #: The keys of what is stored under a number, and whether the hypertable has them, in whatever words. Merged ones are
@@ -17,8 +17,8 @@ _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp
 _OF_ORIGIN = f"""
 CREATE TEMP TABLE gone ON COMMIT DROP AS
 WITH staged AS (
-    SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, origin
-    FROM pulsebase.stage ORDER BY user_id, device_id, timestamp, seq DESC
+    SELECT {LAST_OF_EACH} user_id, device_id, timestamp, origin
+    FROM pulsebase.stage {IN_ORDER}
 )
 SELECT user_id, device_id, timestamp, EXISTS (
     SELECT FROM public.activities_heart_intraday AS r

@@ -16,7 +16,7 @@ from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS, STORED_SCHEMA
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At, fetch_columns
-from pulsebase.stores.timescale.rollup_sql import bucket
+from pulsebase.stores.timescale.rollup_sql import IN_ORDER, LAST_OF_EACH, bucket
 
 _USERS = "SELECT user_id FROM pulsebase.users"
 #: The devices of people, in the order in which exports have them; the place of one stands for both ids.
@@ -27,8 +27,8 @@ _DEVICES = (
 _INSIDE = "user_id = ANY(%(users)s) AND timestamp >= %(start)s AND timestamp < %(end)s"
 _READINGS = f"""
 WITH staged AS (
-    SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, v, confidence, origin
-    FROM pulsebase.stage WHERE {_INSIDE} ORDER BY user_id, device_id, timestamp, seq DESC
+    SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence, origin
+    FROM pulsebase.stage WHERE {_INSIDE} {IN_ORDER}
 )
 SELECT place - 1, timestamp, v, coalesce(confidence, -1)::smallint, origin
 FROM (

@@ -7,6 +7,8 @@ One process at a time merges, deletes or changes a priority (`lock_merges`); one
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.timescale.aggregates import note_stale
 from pulsebase.stores.timescale.database import Connection
@@ -15,6 +17,8 @@ from pulsebase.stores.timescale.rollup_sql import (
     APART,
     DEVICE_HOURS,
     DEVICE_MINUTES,
+    IN_ORDER,
+    LAST_OF_EACH,
     MERGED,
     QUARTERS,
     bucket,
@@ -57,35 +61,58 @@ def lock_merges(connection: Connection) -> None:
 def merge_staged(connection: Connection, most_rows: int) -> int:
     """Take the oldest staged commits, about `most_rows` rows but whole commits, where they belong; how many went."""
     lock_merges(connection)
-    # A late reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
-    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     upto = connection.execute(
-        "SELECT coalesce((SELECT seq FROM pulsebase.stage ORDER BY seq OFFSET %s LIMIT 1), max(seq)) "
-        "FROM pulsebase.stage",
+        "SELECT coalesce(min(seq) FILTER (WHERE rows >= %s), max(seq)) FROM ("
+        "SELECT seq, sum(count(*)) OVER (ORDER BY seq) AS rows FROM pulsebase.stage GROUP BY seq) AS commits",
         [most_rows],
         binary=True,
     ).fetchone()
     if upto is None or upto[0] is None:
         return 0
+    merged = f"FROM pulsebase.stage WHERE seq <= {int(upto[0])}"
     connection.execute(
         f"""
         CREATE TEMP TABLE incoming ON COMMIT DROP AS
-        SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, v, confidence, origin,
-               {bucket("1 hour")} AS hour
-        FROM pulsebase.stage WHERE seq <= {int(upto[0])} ORDER BY user_id, device_id, timestamp, seq DESC
+        SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence, origin {merged} {IN_ORDER}
         """
     )
+    _take_in(connection)
+    return connection.execute(f"DELETE {merged}").rowcount
+
+
+def take_in_at_once(connection: Connection, put_incoming: Callable[[Connection], None]) -> None:
+    """Merge the rows that `put_incoming` puts into the table `incoming`, each reading once, without staging them.
+
+    What is staged of the same readings is older and goes. What is staged meanwhile stays and wins: neither write was
+    acknowledged when the other one began, so that any order of the two will do.
+    """
+    lock_merges(connection)
+    connection.execute(
+        "CREATE TEMP TABLE incoming (user_id text, device_id text, timestamp timestamptz, v smallint, "
+        "confidence smallint, origin integer) ON COMMIT DROP"
+    )
+    put_incoming(connection)
+    connection.execute(
+        "DELETE FROM pulsebase.stage AS s USING incoming AS i "
+        "WHERE s.user_id = i.user_id AND s.device_id = i.device_id AND s.timestamp = i.timestamp"
+    )
+    _take_in(connection)
+
+
+def _take_in(connection: Connection) -> None:
+    """Bring the rows of `incoming` where they belong."""
+    # A late reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
+    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     connection.execute(
         """
         INSERT INTO public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)
-        SELECT timestamp, v / 100.0, user_id, device_id, confidence, origin FROM incoming
+        SELECT timestamp, v * 0.01, user_id, device_id, confidence, origin FROM incoming
         ON CONFLICT (user_id, timestamp, device_id) DO UPDATE
         SET value = excluded.value, confidence = excluded.confidence, origin = excluded.origin
         """
     )
-    touch(connection, "SELECT DISTINCT user_id, hour FROM incoming")
+    touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM incoming")
     recompute(connection)
-    return connection.execute(f"DELETE FROM pulsebase.stage WHERE seq <= {int(upto[0])}").rowcount
 
 
 def touch(connection: Connection, hours: str, values: dict[str, object] | None = None) -> None:

@@ -12,6 +12,10 @@ _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 #: A relation of readings: the merged ones, by the alias `r`.
 MERGED = "r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint AS v, r.confidence"
 
+#: Of several staged rows of a reading the one that holds. By bytes, the order that costs a server least.
+LAST_OF_EACH = 'DISTINCT ON (user_id COLLATE "C", device_id COLLATE "C", timestamp)'
+IN_ORDER = 'ORDER BY user_id COLLATE "C", device_id COLLATE "C", timestamp, seq DESC'
+
 #: Ends a lateral subquery that finds readings by person and hour: it is planned by itself, as a search in the index,
 #: rather than made a join that reads everything these people have.
 APART = "OFFSET 0"
@@ -45,9 +49,9 @@ counted AS (
 )"""
 WON = f"""{COUNTED},
 winners AS (
-    SELECT DISTINCT ON (user_id, minute) user_id, minute, device_id
+    SELECT DISTINCT ON (user_id COLLATE "C", minute) user_id, minute, device_id
     FROM (SELECT DISTINCT user_id, minute, device_id FROM counted) AS m
-    ORDER BY user_id, minute, {priority()}, device_id COLLATE "C"
+    ORDER BY user_id COLLATE "C", minute, {priority()}, device_id COLLATE "C"
 ),
 won AS (SELECT counted.* FROM counted JOIN winners USING (user_id, minute, device_id))"""
 
@@ -107,7 +111,7 @@ QUARTERS = f"""
 SELECT user_id, {bucket("15 minutes", "minute")} AS start_at, sum(n)::bigint AS n, sum(sum)::bigint AS sum,
        min(min) AS min, max(max) AS max, count(*)::bigint AS minutes
 FROM (
-    SELECT DISTINCT ON (user_id, minute) user_id, minute, n, sum, min, max
-    FROM minutes AS m WHERE n > 0 ORDER BY user_id, minute, {priority()}, device_id COLLATE "C"
+    SELECT DISTINCT ON (user_id COLLATE "C", minute) user_id, minute, n, sum, min, max
+    FROM minutes AS m WHERE n > 0 ORDER BY user_id COLLATE "C", minute, {priority()}, device_id COLLATE "C"
 ) AS won
 GROUP BY 1, 2"""

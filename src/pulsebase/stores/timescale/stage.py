@@ -12,7 +12,7 @@ from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.stores.timescale import people
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import COPY_END, COPY_HEADER, POSTGRES_EPOCH_US
-from pulsebase.stores.timescale.merge import lock_stage
+from pulsebase.stores.timescale.merge import lock_stage, take_in_at_once
 
 #: Name, NumPy type and values of a field of every row; no values for null.
 _Field = tuple[str, str, npt.ArrayLike | None]
@@ -54,18 +54,23 @@ class StageRows:
 
     def write(self, connection: Connection) -> None:
         """Add the rows to the stage."""
+        lock_stage(connection)
+        people.make_known(connection, self.users.texts, self._devices())
+        (seq,) = connection.execute("SELECT nextval('pulsebase.stage_seq')", binary=True).fetchone() or (0,)
+        _copy(connection, "pulsebase.stage", self._blocks([("seq", ">i8", int(seq))]))
+
+    def merge(self, connection: Connection) -> None:
+        """Bring the rows where a merge would bring them, past the stage."""
+        take_in_at_once(connection, lambda _: _copy(connection, "incoming", self._blocks([])))
+        people.make_known(connection, self.users.texts, self._devices())
+
+    def _devices(self) -> list[tuple[str, str]]:
         count = len(self.devices.texts)
         pairs = np.unique(self.users.codes.astype(np.int64) * count + self.devices.codes).tolist()
-        named = [(self.users.texts[pair // count], self.devices.texts[pair % count]) for pair in pairs]
-        lock_stage(connection)
-        people.make_known(connection, self.users.texts, named)
-        (seq,) = connection.execute("SELECT nextval('pulsebase.stage_seq')", binary=True).fetchone() or (0,)
-        with connection.cursor().copy("COPY pulsebase.stage FROM STDIN (FORMAT binary)") as copy:
-            for block in self._blocks(seq):
-                copy.write(block)
+        return [(self.users.texts[pair // count], self.devices.texts[pair % count]) for pair in pairs]
 
-    def _blocks(self, seq: int) -> Iterator[bytes]:
-        """The rows in COPY's binary form, in any order.
+    def _blocks(self, before: Sequence[tuple[str, str, int]]) -> Iterator[bytes]:
+        """The rows in COPY's binary form, in any order; `before` are fields that are the same in every row.
 
         Rows whose variable parts are of the same length are laid out the same, so a block is made of all of them at
         once.
@@ -78,7 +83,7 @@ class StageRows:
         for number, (user_size, device_size, has_confidence) in enumerate(distinct):
             chosen = np.flatnonzero(shape_of.reshape(-1) == number)
             fields: list[_Field] = [
-                ("seq", ">i8", np.full(len(chosen), seq)),
+                *((name, kind, np.full(len(chosen), value)) for name, kind, value in before),
                 ("user_id", f"S{user_size}", users[self.users.codes[chosen]]),
                 ("device_id", f"S{device_size}", devices[self.devices.codes[chosen]]),
                 ("timestamp", ">i8", self.times_us[chosen] - POSTGRES_EPOCH_US),
@@ -88,6 +93,12 @@ class StageRows:
             ]
             yield _laid_out(fields, len(chosen))
         yield COPY_END
+
+
+def _copy(connection: Connection, table: str, blocks: Iterator[bytes]) -> None:
+    with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
+        for block in blocks:
+            copy.write(block)
 
 
 def _joined(columns: Sequence[Ids]) -> Ids:

@@ -83,6 +83,9 @@ class TimescaleStore:
         if not filled:
             return
         rows = StageRows.of(filled)
+        if len(rows) >= self._options.merge_at_once:
+            self._database.change(rows.merge)
+            return
         self._wait_for_room()
         self._database.change(rows.write)
         with self._merged:

@@ -50,7 +50,6 @@ CREATE TABLE pulsebase.stage (
     origin integer NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 CREATE INDEX stage_by_person ON pulsebase.stage (user_id, timestamp);
-CREATE INDEX stage_by_commit ON pulsebase.stage (seq);
 
 -- Every merged reading. The index has the name of the one that other programs make on such a table if it is missing:
 -- theirs knows no devices and would refuse the second one.
