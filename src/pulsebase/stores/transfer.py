@@ -169,8 +169,8 @@ def _device_checksums(device_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """A number for each row's device that depends on its id alone."""
     encoded = device_ids.combine_chunks().dictionary_encode()
     digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in encoded.dictionary.to_pylist()]
-    numbers: npt.NDArray[np.int64] = np.frombuffer(b"".join(digests), np.int64)
-    return numbers.take(encoded.indices.to_numpy())
+    numbers: npt.NDArray[np.int64] = np.frombuffer(b"".join(digests), np.int64)[encoded.indices.to_numpy()]
+    return numbers
 
 
 def _days(stored: pa.Table) -> npt.NDArray[np.int64]:
