@@ -43,6 +43,10 @@ _OF_OURS = (
 )
 
 
+#: Databases that are set up; what is in them is another matter.
+_prepared: set[str] = set()
+
+
 @functools.cache
 def timescale_url() -> str:
     """A database on a server with TimescaleDB, whatever the last test left in it."""
@@ -81,8 +85,10 @@ class Timescale:
 def empty_timescale() -> str:
     """The URL of a database with TimescaleDB that is set up and has no rows."""
     url = timescale_url()
-    with connect(url) as connection:
-        set_up(connection, Policies())
+    if url not in _prepared:
+        with connect(url) as connection:
+            set_up(connection, Policies())
+        _prepared.add(url)
     execute(url, f"TRUNCATE {_ROWS_OF}")
     return url
 
@@ -90,6 +96,7 @@ def empty_timescale() -> str:
 def bare_timescale() -> str:
     """The URL of a database with TimescaleDB in which nothing of ours is left."""
     url = timescale_url()
+    _prepared.discard(url)
     for ours in _OF_OURS:
         execute(url, f"DROP {ours} CASCADE")
     return url

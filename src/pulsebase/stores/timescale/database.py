@@ -47,8 +47,12 @@ _SHORT_OF = (errors.InsufficientResources, errors.ObjectNotInPrerequisiteState)
 #: The planner cannot know how much is staged or inside a range, and where it expects next to nothing a nested loop over
 #: many thousands of rows on both sides takes minutes. Compiling a plan takes longer than most of our answers.
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
-#: A merge sorts and groups some hundred thousand rows, for which the server's usual 4 MB send it to the disk.
-_BEGIN_CHANGING = "BEGIN; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'"
+#: A merge sorts and groups some hundred thousand rows, for which the server's usual 4 MB send it to the disk. A late
+#: reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
+_BEGIN_CHANGING = (
+    "BEGIN; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; "
+    "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
+)
 _TIMED_OUT = "the query ran into its time limit and was cancelled; ask for a shorter range or a coarser interval"
 
 

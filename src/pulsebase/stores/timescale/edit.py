@@ -67,7 +67,6 @@ def delete(connection: Connection, user_id: str, interval: TimeRange, device_id:
     connection.execute(f"DELETE FROM pulsebase.stage {condition}", values)
     merged = f"FROM public.activities_heart_intraday {condition}"
     touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} {merged}", values)
-    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     connection.execute(f"DELETE {merged}", values)
     recompute(connection)
     return int(row[0])
@@ -84,7 +83,6 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
     connection.execute("ANALYZE gone")
     connection.execute(f"DELETE FROM pulsebase.stage AS r USING gone AS g WHERE {_SAME_KEY}")
     touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM gone WHERE merged", {})
-    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     connection.execute(f"DELETE FROM public.activities_heart_intraday AS r USING gone AS g WHERE {_SAME_KEY}")
     recompute(connection)
     return int(row[0])

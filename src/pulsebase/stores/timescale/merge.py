@@ -101,8 +101,6 @@ def take_in_at_once(connection: Connection, put_incoming: Callable[[Connection],
 
 def _take_in(connection: Connection) -> None:
     """Bring the rows of `incoming` where they belong."""
-    # A late reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
-    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     connection.execute(
         """
         INSERT INTO public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)
@@ -127,12 +125,14 @@ def recompute(connection: Connection) -> None:
     note_stale(connection)
     _work_out_minutes(connection)
     minutes = "WITH minutes AS (SELECT * FROM touched_minutes)"
-    _replace(connection, "h1_dev", "1 hour", f"{minutes} {DEVICE_HOURS}")
-    _replace(connection, "d1_dev", "1 day", device_days(_touched("h1_dev", "1 day")))
-    _replace(connection, "q15", "1 hour", f"{minutes} {QUARTERS}")
-    connection.execute("DROP TABLE touched_minutes")
-    _replace(connection, "h1", "1 hour", coarser(_touched("q15", "1 hour"), "1 hour"))
-    _replace(connection, "d1", "1 day", coarser(_touched("h1", "1 day"), "1 day"))
+    replacing = [
+        _replacing("h1_dev", "1 hour", f"{minutes} {DEVICE_HOURS}"),
+        _replacing("d1_dev", "1 day", device_days(_touched("h1_dev", "1 day"))),
+        _replacing("q15", "1 hour", f"{minutes} {QUARTERS}"),
+        _replacing("h1", "1 hour", coarser(_touched("q15", "1 hour"), "1 hour")),
+        _replacing("d1", "1 day", coarser(_touched("h1", "1 day"), "1 day")),
+    ]
+    connection.execute("; ".join(["ANALYZE touched_minutes", *replacing, "DROP TABLE touched_minutes"]))
 
 
 def _work_out_minutes(connection: Connection) -> None:
@@ -146,7 +146,6 @@ def _work_out_minutes(connection: Connection) -> None:
     for first, last in pieces:
         values = {"first": At(first), "last": At(last + HOUR_US)}
         connection.execute(f"INSERT INTO touched_minutes {_TOUCHED_MINUTES}", values)
-    connection.execute("ANALYZE touched_minutes")
 
 
 def bucket_of_piece() -> str:
@@ -163,11 +162,11 @@ def _touched(table: str, step: str) -> str:
     ) AS finer"""
 
 
-def _replace(connection: Connection, table: str, step: str, rows: str) -> None:
-    connection.execute(
+def _replacing(table: str, step: str, rows: str) -> str:
+    return (
         f"DELETE FROM pulsebase.{table} AS kept "
         f"USING (SELECT DISTINCT user_id, {bucket(step, 'start_at')} AS start_at FROM touched) AS t "
         f"WHERE kept.user_id = t.user_id AND kept.start_at >= t.start_at "
-        f"AND kept.start_at < t.start_at + INTERVAL '{step}'"
+        f"AND kept.start_at < t.start_at + INTERVAL '{step}'; "
+        f"INSERT INTO pulsebase.{table} {rows}"
     )
-    connection.execute(f"INSERT INTO pulsebase.{table} {rows}")

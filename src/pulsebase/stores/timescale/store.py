@@ -234,7 +234,7 @@ class TimescaleStore:
 
     def settle(self) -> None:
         """See `contract.Store.settle`."""
-        while self._merge():
+        while self._merge() >= _MERGE_ROWS:  # less is all there was
             pass
 
     def ping(self) -> None:
@@ -302,7 +302,9 @@ class TimescaleStore:
                 self._stopping.wait(1.0)
 
     def _maintain_once(self) -> None:
-        while (done := self._merge()) and not self._stopping.is_set():
+        done = _MERGE_ROWS
+        while done >= _MERGE_ROWS and not self._stopping.is_set():
+            done = self._merge()
             self._untidy += done
         if self._untidy >= _TIDY_ROWS and not self._stopping.is_set():
             self._untidy = 0
