@@ -422,6 +422,20 @@ def test_large_writes_go_past_the_stage_and_keep_their_place_in_the_order(store:
         other.close()
 
 
+def test_a_large_write_leaves_out_what_has_expired(url: str) -> None:
+    store = TimescaleStore(url, replace(QUICK, merge_at_once=3))
+    try:
+        horizon_us = TEN - TEN % DAY_US
+        store.expire(horizon_us)
+        write(store, *(Reading(horizon_us + n, 7000) for n in range(-2, 2)))
+        write(store, *(Reading(horizon_us - 9 + n, 7000, user_id="eve") for n in range(3)))
+        assert [row[2] for row in rows_of(store.stored())] == [horizon_us, horizon_us + 1]
+        assert store.user("eve") is None
+        assert store.check().problems == ()
+    finally:
+        store.close()
+
+
 def test_an_origin_goes_while_others_write_and_merge(url: str) -> None:
     stores = [TimescaleStore(url, often(QUICK)) for _ in range(2)]
     try:

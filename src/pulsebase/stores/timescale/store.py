@@ -362,9 +362,10 @@ class TimescaleStore:
         started = time.perf_counter()
         done = self._database.change(lambda connection: merge_staged(connection, _MERGE_ROWS))
         with self._merged:
-            # Another process may have merged ours; once nothing is left, nothing of what was counted before is.
-            self._unmerged -= min(done, before) if done else before
-            if done >= before or not done:  # what is left came later
+            # Others may have merged or deleted ours: less than a whole merge is all there was, and nothing of what was
+            # counted before is left.
+            self._unmerged -= before if done < _MERGE_ROWS else min(done, before)
+            if done < _MERGE_ROWS or done >= before:  # what is left came later
                 self._waiting_since = began
             self._merged.notify_all()
         if done:
