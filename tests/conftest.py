@@ -13,6 +13,9 @@ TOGETHER = {
         "tests/stores/test_transfer.py",
         "tests/api/test_same_answers.py",
         "tests/api/test_server_store.py",
+        "tests/cli/test_server_store.py",
+        "tests/deploy/test_roles.py",
+        "tests/etl/extract/test_sql_tables.py",
     ),
 }
 #: These share what one of their files set up.
@@ -35,6 +38,8 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
 
 def group_of(nodeid: str) -> str:
     """What a test runs together with."""
+    if "[timescale" in nodeid:
+        return "timescale"
     for group, starts in TOGETHER.items():
         if nodeid.startswith(starts):
             return group

@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     sources_folder: Path | None = Field(
         None,
         description="Where keys, the trail, connections, tokens, checkpoints and records of runs are kept; by default "
-        "beside the store, in memory with it.",
+        "beside the store, in the user's data folder for a server store, in memory with `memory://`.",
     )
     token_key: SecretStr | None = Field(
         None, description="The key that seals tokens: 32 bytes in URL-safe Base64. By default a file made beside them."

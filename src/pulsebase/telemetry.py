@@ -117,7 +117,7 @@ STORE_STATISTICS = {
     ),
     "refresh_lag_seconds": Gauge(
         "pulsebase_store_refresh_lag_seconds",
-        "How long people's aggregates have waited to follow this process's merges.",
+        "How long people's aggregates have waited to follow merges.",
         registry=REGISTRY,
     ),
     "size_bytes": Gauge("pulsebase_store_size_bytes", "Bytes of the store's files.", registry=REGISTRY),

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
+
+import platformdirs
 
 from pulsebase.etl import Pipeline, extractors, loaders, transformers
 from pulsebase.etl.connections import Cloud, Connections
@@ -22,12 +25,12 @@ from pulsebase.model.timerange import SECOND_US, zone_or_utc
 from pulsebase.settings import Settings
 from pulsebase.sources.fitbit import FitbitCloud
 from pulsebase.sources.google_health import GoogleHealthCloud
-from pulsebase.sources.locks import FolderLocks
+from pulsebase.sources.locks import FolderLocks, file_name
 from pulsebase.sources.sealed import SealedFolder, key_in, read_key
 from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.sources.tokens import Tokens
 from pulsebase.stores.contract import Reader, Store
-from pulsebase.stores.open import parse_store_url
+from pulsebase.stores.open import StoreAddress, parse_store_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,7 @@ def sources_folder(settings: Settings, closing: contextlib.ExitStack) -> Path:
     Raises:
         StopError: it cannot be used.
     """
-    folder = settings.sources_folder
-    path = parse_store_url(settings.store_url).path
-    if folder is None and path is not None:
-        folder = path.with_name(path.name + ".sources")
+    folder = settings.sources_folder or _beside(parse_store_url(settings.store_url))
     if folder is None:
         return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="pulsebase-")))
     try:
@@ -113,6 +113,19 @@ def build_sources(
     zone_of = partial(_zone_of, store)
     sync = Synchronizer(pipelines, state=state, locks=locks, zone_of=zone_of, now_us=now_us, options=options)
     return Syncing(sync, connections)
+
+
+def _beside(address: StoreAddress) -> Path | None:
+    """Where it is kept if no folder is named: beside an embedded store's file. A server store has
+    no place of its own on this machine, so it is a folder of the user's, named after the database; None in memory.
+    """
+    if address.path is not None:
+        return address.path.with_name(address.path.name + ".sources")
+    if address.conninfo is None:
+        return None
+    database = urlsplit(address.conninfo)
+    where = file_name(database.hostname or "", str(database.port or ""), database.path, database.query)[:8]
+    return Path(platformdirs.user_data_dir("pulsebase")) / f"{database.path[1:] or 'database'}-{where}.sources"
 
 
 def _clouds(settings: Settings, now_us: Callable[[], int]) -> tuple[Mapping[str, Cloud], Mapping[str, str]]:

@@ -1,5 +1,6 @@
 """A whole installation behind an HTTP client: real parts, put together the way the program does it."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from starlette.testclient import TestClient
 
 from pulsebase.settings import Settings
 from pulsebase.wiring import Parts, build
+from tests.support.postgres import empty_timescale
 
 
 class Api(TestClient):
@@ -34,11 +36,14 @@ def reading(timestamp: str = "2024-01-15T10:00:00Z", heart_rate: Any = 75, **fie
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Iterator[Callable[..., Api]]:
-    """Makes installations that are taken down after the test; over memory if no store is named."""
+    """Makes installations that are taken down after the test; over memory if no store is named, or the store of which
+    `PULSEBASE_TEST_API_STORE` says that every test here is to run over it.
+    """
     with ExitStack() as closing:
 
         def make(**settings: Any) -> Api:
-            settings = {"store_url": "memory://"} | settings
+            if "store_url" not in settings:
+                settings = named_store(os.environ.get("PULSEBASE_TEST_API_STORE", "memory"), tmp_path) | settings
             return Api(closing.enter_context(build(Settings(_env_file=None, **settings))))
 
         yield make
@@ -49,8 +54,14 @@ def api(installed: Callable[..., Api]) -> Api:
     return installed()
 
 
-@pytest.fixture(params=["memory", "duckdb"])
+@pytest.fixture(params=["memory", "duckdb", "timescale"])
 def any_api(request: pytest.FixtureRequest, installed: Callable[..., Api], tmp_path: Path) -> Api:
     """An installation over each store."""
-    path = tmp_path / "readings.duckdb"
-    return installed(store_url="memory://" if request.param == "memory" else f"duckdb:///{path}")
+    return installed(**named_store(request.param, tmp_path))
+
+
+def named_store(kind: str, folder: Path) -> dict[str, Any]:
+    """Settings that name an empty store of this kind."""
+    if kind == "timescale":
+        return {"store_url": empty_timescale(), "pool_size": 1, "sources_folder": folder / "sources"}
+    return {"store_url": "memory://" if kind == "memory" else f"duckdb:///{folder / 'readings.duckdb'}"}

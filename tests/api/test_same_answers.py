@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
 import random
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date
 from itertools import product
 from pathlib import Path
 from urllib.parse import urlencode
 
+import pyarrow as pa
+
+from pulsebase.api.encode import stream_bytes
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US, format_us
 from pulsebase.model.users import DevicePriority, User
-from tests.api.conftest import Api, reading
+from tests.api.conftest import Api, named_store, reading
 from tests.stores.harness import at
-from tests.support.postgres import empty_timescale
 
 PEOPLE = ["ann", "Bob", "user-3"]
 DEVICES = ["device_a", "device_b", "strap"]
@@ -44,6 +49,7 @@ def load(api: Api) -> None:
                 api.parts.store.put_priority(DevicePriority("ann", "strap", valid_from_us % 3, valid_from_us))
             gone = {"user_id": "ann", "start": "2024-03-30T06:00:00Z", "end": "2024-03-30T09:30:00Z"}
             assert api.delete("/v1/metrics/heart-rate", params=gone).status_code == 200
+            _in_bulk(api)
         if part == 2:
             api.parts.store.settle()
     api.parts.store.put_user(User("Bob", "Bob Ærø", "male", date(1980, 2, 29), "Europe/Berlin"))
@@ -57,6 +63,29 @@ def load(api: Api) -> None:
             DailySummary("ann", date(2024, 3, 31), 0.1 + 0.2, None, custom_zones=zones),
         ]
     )
+
+
+def _in_bulk(api: Api) -> None:
+    """The same people by the other doors, as CSV, NDJSON, Arrow and lines."""
+    bulk = "/v1/metrics/heart-rate/bulk"
+    times = [format_us(FIRST + n * 17 * MINUTE_US) for n in range(60)]
+    lines = ["user_id,device_id,timestamp,heart_rate,confidence"]
+    lines += [f"ann,strap,{time},71.25,{n % 4}" for n, time in enumerate(times)]
+    assert api.post(bulk, content="\n".join(lines), headers={"Content-Type": "text/csv"}).status_code == 202
+    lines = [json.dumps(reading(time, 66.6, user_id="Bob", device_id="device_b")) for time in times]
+    assert api.post(bulk, content="\n".join(lines), headers={"Content-Type": "application/x-ndjson"}).status_code == 202
+    table = pa.table(
+        {
+            "user_id": pa.repeat("user-3", 60),
+            "device_id": pa.repeat("device_a", 60),
+            "timestamp": pa.array([FIRST + n * 1_234_567 for n in range(60)], pa.timestamp("us", "UTC")),
+            "heart_rate": pa.array([60 + n for n in range(60)], pa.int16()),
+        }
+    )
+    arrow = {"Content-Type": "application/vnd.apache.arrow.stream"}
+    assert api.post(bulk, content=stream_bytes(table), headers=arrow).status_code == 202
+    lines = [f"heart_rate,user_id=ann,device_id=band bpm=7{n % 10}i {FIRST // 1_000_000 + n}" for n in range(60)]
+    assert api.post("/api/v2/write?precision=s", content="\n".join(lines)).status_code == 204
 
 
 def _part(dice: random.Random) -> list[dict[str, object]]:
@@ -102,9 +131,15 @@ def questions() -> Iterator[tuple[str, dict[str, str]]]:
     for (start, end), user_id in product(RANGES, PEOPLE):
         period = urlencode({"start": start, "end": end, "include": "hours"})
         yield f"/v1/users/{user_id}/heart-rate/top-hours?{period}", {}
+    for (start, end), zones in product(RANGES[:3], ("age", "karvonen")):
+        day = {"start_date": start[:10], "end_date": end[:10], "tz": "Europe/Berlin", "zones": zones}
+        summaries = {"metric": "activities_heart_summary"} | day
+        yield f"/v1/timeseries?{urlencode({'user_id': 'ann'} | summaries)}", {}
+        yield f"/v1/multi-user/timeseries?{urlencode(summaries)}", {}
     for user_id in PEOPLE:
         yield f"/v1/users/{user_id}", {}
         yield f"/v1/users/{user_id}/devices", {}
+        yield f"/v1/users/{user_id}/export", {}
     for listed in ("", "?query=B", "?query=%C3%86r", "?limit=1", "?limit=2&query=n"):
         yield f"/v1/users{listed}", {}
 
@@ -112,13 +147,16 @@ def questions() -> Iterator[tuple[str, dict[str, str]]]:
 def answer(api: Api, path: str, headers: dict[str, str]) -> tuple[object, ...]:
     got = api.get(path, headers=headers)
     body = re.sub(rb'"request_id":"\w+"', b"", got.content)
+    if got.headers["Content-Type"] == "application/zip":  # which holds a time, and devices in the order of the store
+        with zipfile.ZipFile(io.BytesIO(got.content)) as archive:
+            body = b"".join(b"".join(sorted(archive.open(name))) for name in archive.namelist())
     return got.status_code, got.headers["Content-Type"], got.headers.get("ETag"), body
 
 
 def test_embedded_and_server_store_answer_the_same_bytes(installed: Callable[..., Api], tmp_path: Path) -> None:
     # Nothing is merged by the clock, so that answers are put together from merged and unmerged readings.
     embedded = installed(store_url=f"duckdb:///{tmp_path}/readings.duckdb", merge_interval_s=3600)
-    server = installed(store_url=empty_timescale(), pool_size=1, merge_interval_s=3600)
+    server = installed(**named_store("timescale", tmp_path), merge_interval_s=3600)
     for api in (embedded, server):
         load(api)
     asked = list(questions())

@@ -164,3 +164,27 @@ def test_an_export_that_cannot_be_leaves_nothing(stocked: Place) -> None:
     assert [name for name in after if not name.startswith(("store", "server"))] == [
         name for name in before if not name.startswith(("store", "server"))
     ]
+
+
+def test_a_folder_of_another_programs_parquet_files_is_read(place: Place) -> None:
+    """Days as a program that keeps readings with Polars writes them: times with a zone, without one, and as texts."""
+    folder = place.folder / "data"
+    folder.mkdir()
+    rows = {"user_id": ["user_123", "user_123"], "device_id": ["device_a", "device_b"], "heart_rate": [75, 80]}
+    for day, kind in ((15, pl.Datetime("us", "UTC")), (16, pl.Datetime("ns")), (17, pl.String())):
+        times = pl.Series([f"2024-01-{day}T10:00:00Z", f"2024-01-{day}T10:00:01Z"])
+        if isinstance(kind, pl.Datetime):
+            times = times.str.to_datetime(time_zone="UTC").dt.replace_time_zone(kind.time_zone).cast(kind)
+        frame = pl.DataFrame(rows).with_columns(pl.col("device_id").cast(pl.Categorical), times.alias("timestamp"))
+        frame.write_parquet(folder / f"heart_rate_metrics_2024-01-{day}.parquet")
+    done = place.run("import", "data")
+    assert (done.returncode, done.stderr) == (0, "")
+    for day in (15, 16, 17):
+        line = f"data/heart_rate_metrics_2024-01-{day}.parquet: 2 read, 2 written, 0 rejected"
+        assert line in done.stdout.splitlines()
+    found = {(str(row["t"])[:19], row["device_id"], row["value"]) for row in stored(place)}
+    assert found == {
+        (f"2024-01-{day} 10:00:0{second}", device_id, value)
+        for day in (15, 16, 17)
+        for second, device_id, value in ((0, "device_a", 75), (1, "device_b", 80))
+    }

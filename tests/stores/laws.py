@@ -1271,6 +1271,8 @@ class StoreLaws:
             lambda each: each.devices("ann"),
             lambda each: each.last_time_us("ann", "device_a"),
         ]
+        origin = store.register_origin("import", "expiring")
+        store.write([batch_of([row._replace(user_id="cyd") for row in scattered(43, 60, days)], origin)])
         before = [question(store) for question in asked]
         if settled:
             harness.settle()
@@ -1284,6 +1286,8 @@ class StoreLaws:
             assert each.horizon_us() == horizon_us
             assert [question(each) for question in asked] == before
             assert {row[2] >= horizon_us for row in rows_of(each.stored())} == {True}
+            live = sum(row[0] == "cyd" for row in rows_of(each.stored()))
+            assert each.origin_readings([origin]) == {origin: live}
             assert {row[2] >= horizon_us for row in harness.back_door()} == {True}
             assert each.check().problems == ()
 
@@ -1296,6 +1300,12 @@ class StoreLaws:
         before = [rows_of(ask(store, rung, old)) for rung in (QUARTER, HOUR, DAY)]
         assert all(before)
         write(store, Reading(TEN - DAY_US, 9000), Reading(horizon_us - 1, 9000, user_id="eve"))
+        late = [Reading(TEN - DAY_US + n, 9000, "late") for n in range(4)]
+        write(
+            store, *late, Reading(horizon_us + HOUR_US + 1, 9000, "late", user_id="bob")
+        )  # more than some stores stage
+        assert [device.device_id for device in store.devices("bob")] == ["late"]
+        assert "late" not in {device.device_id for device in store.devices("ann")}
         store.put_priority(DevicePriority("ann", "strap", 0))
         store.put_priority(DevicePriority("ann", "device_a", 5000))
         reached = [row for row in rows_of(store.stored()) if row[2] == horizon_us]
@@ -1313,6 +1323,7 @@ class StoreLaws:
             assert rows_of(ask_hours(each, cut)) == inside
             assert each.user("eve") is None
             assert each.check().problems == ()
+        assert harness.store.remove_user("bob") == 1
         live = harness.store.stored().num_rows
         assert harness.store.remove_user("ann") == live
         for each in states(harness):

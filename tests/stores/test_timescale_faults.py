@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -19,13 +20,16 @@ import pytest
 
 from pulsebase.model.errors import QueryCancelledError, QueryTimeoutError, StopError, StoreUnavailableError
 from pulsebase.model.resolution import Resolution
-from pulsebase.model.timerange import TimeRange
+from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange
 from pulsebase.stores.contract import Cancellation, SeriesQuery
+from pulsebase.stores.timescale.aggregates import find_stale, forget_stale
+from pulsebase.stores.timescale.database import connect
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage
 from pulsebase.stores.timescale.options import PoolOptions, TimescaleOptions
 from pulsebase.stores.timescale.store import TimescaleStore
-from tests.stores.harness import Reading, at, write
+from tests.stores.harness import Reading, at, batch_of, rows_of, span, write
 from tests.support.postgres import execute, plain_postgres
+from tests.support.process import wait_until
 from tests.support.wire import Cut, FailingWire
 
 TEN = at("2024-01-15T10:00:00")
@@ -52,6 +56,16 @@ def stored(store: TimescaleStore) -> list[int]:
 def minutes(timeout_s: float | None = None, cancellation: Cancellation | None = None) -> SeriesQuery:
     asked = TimeRange(TEN, TEN + 3600 * 1_000_000)
     return SeriesQuery("ann", asked, Resolution.MINUTE, timeout_s=timeout_s, cancellation=cancellation)
+
+
+def often(options: TimescaleOptions) -> TimescaleOptions:
+    """Merges all the time."""
+    return replace(options, merge_readings=50, merge_interval_s=0.01)
+
+
+def question(url: str, statement: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(statement).fetchall()
 
 
 def hang_up(url: str) -> None:
@@ -270,6 +284,89 @@ def test_a_database_that_only_answers_questions_answers_them(store: TimescaleSto
         other.close()
 
 
+def test_a_replica_answers_what_its_server_has(
+    store: TimescaleStore, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(store, Reading(TEN, 7000))
+    with plain_postgres().replica() as there:
+        replica = TimescaleStore(urlsplit(there)._replace(path=urlsplit(url).path).geturl(), often(QUICK))
+        try:
+            write(store, Reading(TEN + 1, 7100))
+            wait_until(lambda: stored(replica) == [7000, 7100], "the replica followed")
+            assert rows_of(replica.series(minutes())) == rows_of(store.series(minutes()))
+            assert replica.register_origin("test", "laws") == 1
+            replica.ping()
+            for refused in (
+                lambda: write(replica, Reading(TEN + 2, 7200)),
+                lambda: replica.register_origin("test", "new"),
+                lambda: replica.delete("ann", span("2024-01-15", "2024-01-16")),
+            ):
+                with pytest.raises(StoreUnavailableError, match="only answers questions") as caught:
+                    refused()
+                assert caught.value.retry_after_s > 0
+            store.settle()
+            wait_until(lambda: stored(replica) == [7000, 7100], "the replica followed")
+            # That it cannot merge is none of its failures.
+            assert (replica.statistics()["merge_failures"], caplog.messages) == (0, [])
+        finally:
+            replica.close()
+
+
+REFRESHING = """
+CREATE TABLE busy (who text);
+CREATE TABLE refreshed (name text, first_at timestamptz, last_at timestamptz);
+CREATE PROCEDURE refresh_continuous_aggregate(name text, first_at timestamptz, last_at timestamptz) LANGUAGE plpgsql AS
+$$ BEGIN
+    IF EXISTS (SELECT FROM busy) THEN
+        RAISE 'could not refresh continuous aggregate due to a concurrent refresh' USING ERRCODE = '55P03';
+    END IF;
+    INSERT INTO refreshed VALUES (name, first_at, last_at);
+END $$;
+INSERT INTO busy VALUES ('a policy');
+"""
+
+
+def test_a_refresh_that_meets_another_one_is_done_later_by_whoever_is_there(store: TimescaleStore, url: str) -> None:
+    """The extension's procedure as it answers then, on a server where others can be busy."""
+    execute(url, REFRESHING)
+    write(store, Reading(TEN, 7000), Reading(TEN + DAY_US, 7100))
+    store.settle()
+    store._refresh()
+    store.close()
+    found = "SELECT name, extract(epoch FROM last_at - first_at)::int / 86400 FROM refreshed ORDER BY name"
+    assert question(url, found) == []
+    execute(url, "DELETE FROM busy")
+    other = TimescaleStore(url, QUICK)
+    try:
+        for _ in range(2):
+            other._refresh()
+            assert question(url, found) == [
+                (f"public.activities_heart_intraday_{rung}", 2) for rung in ("1d", "1h", "1m")
+            ]
+        write(other, Reading(TEN, 7200))
+        other.settle()
+        other._refresh()
+        assert len(question(url, found)) == 6
+    finally:
+        other.close()
+
+
+def test_what_changes_during_a_refresh_is_refreshed_after_it(store: TimescaleStore, url: str) -> None:
+    write(store, Reading(TEN, 7000))
+    store.settle()
+    with connect(url) as connection:
+        seen = find_stale(connection)
+        assert seen is not None
+        write(store, Reading(TEN, 7100))
+        store.settle()
+        forget_stale(connection, seen)
+        left = find_stale(connection)
+        assert left is not None
+        assert (left.interval, left.changes) == (seen.interval, 2)
+        ((since_us,),) = connection.execute("SELECT since FROM pulsebase.stale", binary=True).fetchall()
+        assert since_us == seen.asked_us
+
+
 def test_a_database_that_loses_its_tables_says_what_to_do(store: TimescaleStore, url: str) -> None:
     execute(url, "DROP SCHEMA pulsebase CASCADE")
     with pytest.raises(StopError, match="run pulsebase db init"):
@@ -283,8 +380,7 @@ def test_a_database_that_loses_its_tables_says_what_to_do(store: TimescaleStore,
 
 
 def test_several_stores_write_and_merge_at_once(url: str) -> None:
-    options = replace(QUICK, merge_readings=50, merge_interval_s=0.01)
-    stores = [TimescaleStore(url, options) for _ in range(3)]
+    stores = [TimescaleStore(url, often(QUICK)) for _ in range(3)]
     try:
 
         def work(number: int) -> None:
@@ -307,6 +403,83 @@ def test_several_stores_write_and_merge_at_once(url: str) -> None:
     finally:
         for store in stores:
             store.close()
+
+
+def test_large_writes_go_past_the_stage_and_keep_their_place_in_the_order(store: TimescaleStore, url: str) -> None:
+    other = TimescaleStore(url, replace(QUICK, merge_at_once=3))
+    staged = "SELECT count(*)::int FROM pulsebase.stage"
+    try:
+        write(store, Reading(TEN, 7000), Reading(TEN + 9, 7009))
+        write(other, Reading(TEN, 8000), Reading(TEN + 1, 8001), Reading(TEN + 2, 8002, user_id="bob"))
+        assert (stored(store), question(url, staged)) == ([8000, 8001, 7009, 8002], [(1,)])
+        write(store, Reading(TEN, 7500))
+        for _ in range(2):
+            assert stored(other) == [7500, 8001, 7009, 8002]
+            store.settle()
+        assert [each.user.user_id for each in other.users("", 9, None)] == ["ann", "bob"]
+        assert other.check().problems == ()
+    finally:
+        other.close()
+
+
+def test_a_large_write_leaves_out_what_has_expired(url: str) -> None:
+    store = TimescaleStore(url, replace(QUICK, merge_at_once=3))
+    try:
+        horizon_us = TEN - TEN % DAY_US
+        store.expire(horizon_us)
+        write(store, *(Reading(horizon_us + n, 7000) for n in range(-2, 2)))
+        write(store, *(Reading(horizon_us - 9 + n, 7000, user_id="eve") for n in range(3)))
+        assert [row[2] for row in rows_of(store.stored())] == [horizon_us, horizon_us + 1]
+        assert store.user("eve") is None
+        assert store.check().problems == ()
+    finally:
+        store.close()
+
+
+def test_an_origin_goes_while_others_write_and_merge(url: str) -> None:
+    stores = [TimescaleStore(url, often(QUICK)) for _ in range(2)]
+    try:
+        file, watch = (stores[0].register_origin(kind, "both") for kind in ("import", "push"))
+        readings = [Reading(TEN + n * 30_000_000, 7000 + n % 50, ("a", "b")[n % 2]) for n in range(1500)]
+        stores[0].write([batch_of(readings, file)])
+
+        def write_again() -> None:
+            for first in range(0, 1500, 100):
+                stores[1].write([batch_of([each._replace(value=9000) for each in readings[first : first + 50]], watch)])
+
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(write_again)
+            while stores[0].delete_origin(file, 40):
+                pass
+            writing.result()
+        for store in stores:
+            while store.delete_origin(file, 40):
+                pass
+            assert stored(store) == [9000] * 750
+            assert store.origin_readings([file, watch]) == {file: 0, watch: 750}
+        assert stores[0].check().problems == ()
+    finally:
+        for store in stores:
+            store.close()
+
+
+def test_an_export_is_of_one_state_whatever_another_process_does(store: TimescaleStore, url: str) -> None:
+    other = TimescaleStore(url, often(QUICK))
+    try:
+        for user_id in ("ann", "bob", "cid"):
+            write(other, *(Reading(TEN + n * 3_600_000_000, 7000 + n, user_id=user_id) for n in range(50)))
+        batches = store.export(TimeRange(0, MAX_US))
+        found = [next(batches)]
+        other.delete("ann", span("2024-01-15", "2024-01-18"))
+        write(other, *(Reading(TEN + n * 3_600_000_000, 9000) for n in range(50)))
+        other.remove_user("bob")
+        other.settle()
+        found += batches
+        values = [(row["user_id"], row["value"]) for batch in found[1:] for row in batch.to_pylist()]
+        first_day = found[0].num_rows // 3
+        assert sorted(values) == [(name, 7000 + n) for name in ("ann", "cid") for n in range(first_day, 50)]
+    finally:
+        other.close()
 
 
 def test_a_stage_that_was_merged_is_left_tidy(url: str) -> None:

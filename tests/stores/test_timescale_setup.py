@@ -12,11 +12,12 @@ import pytest
 from pulsebase.model.errors import StopError, StoreVersionError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import HeartRateZone
+from pulsebase.model.timerange import MAX_US, TimeRange
 from pulsebase.stores.timescale.database import connect
 from pulsebase.stores.timescale.migrate import require_community, set_up
 from pulsebase.stores.timescale.options import Policies
 from pulsebase.stores.timescale.store import TimescaleStore
-from tests.stores.harness import Reading, ask, at, rows_of, span, write
+from tests.stores.harness import Reading, ask, at, batch_of, rows_of, span, write
 from tests.stores.test_timescale import BY_HAND
 from tests.support.postgres import bare_timescale, empty_timescale, execute, plain_postgres
 
@@ -283,5 +284,13 @@ def test_readings_in_compressed_chunks_are_asked_corrected_and_deleted_like_othe
         assert store.check().problems == ()
         assert rows_of(ask(store, Resolution.DAY, THAT_DAY))[0][1] == 4401
         assert rows_of(ask(store, Resolution.MINUTE, THAT_DAY))[0][3:5] == (3000, 22000)
+        # What looks for readings by where they came from, or for all of them, finds those too.
+        store.write([batch_of([Reading(TEN + 1_000_000, 9900)], store.register_origin("import", "file"))])
+        store.settle()
+        assert store.origin_readings([1, 2]) == {1: 4400, 2: 1}
+        assert sum(batch.num_rows for batch in store.export(TimeRange(0, MAX_US))) == 4401
+        assert [store.delete_origin(1, 4000), store.delete_origin(1, 4000)] == [4000, 400]
+        assert store.origin_readings([1, 2]) == {1: 0, 2: 1}
+        assert store.check().problems == ()
     finally:
         store.close()

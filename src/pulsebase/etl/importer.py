@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -102,6 +102,13 @@ class Importer:
         yield from self._files(name, raw, 0, alone=True)
         self._keep_days()
 
+    def parts(self, name: str, kind: str, counts: str, parts: Iterable[Part]) -> FileResult:
+        """Import what comes from elsewhere; progress is told in what was read of it."""
+        result = FileResult(name, kind, counts)
+        self._read(parts, result, lambda: self._watcher.progress(result.read))
+        self._keep_days()
+        return result
+
     def _files(self, name: str, raw: BinaryIO, before_bytes: int, *, alone: bool) -> Iterator[FileResult]:
         """The results of a file, or of the files in an archive. What is named alone has a result in any case."""
         results = 0
@@ -129,8 +136,12 @@ class Importer:
         if self._owner.user_id is None and not kind.names_people:
             result.problem = "does not say whose it is; name the person"
             return result
+        self._read(kind.read(file, self._owner), result, on_progress)
+        return result
+
+    def _read(self, parts: Iterable[Part], result: FileResult, on_progress: Callable[[], None]) -> None:
         try:
-            for part in kind.read(file, self._owner):
+            for part in parts:
                 self._store(part, result)
                 on_progress()
                 if self._watcher.stopped():
@@ -139,7 +150,6 @@ class Importer:
         except (MalformedError, RejectedError) as error:
             self._too_much = isinstance(error, TooMuchError)
             result.problem = str(error)
-        return result
 
     def _keep_days(self) -> None:
         days, self._days = self._days, []

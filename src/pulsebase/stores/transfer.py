@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,8 +22,12 @@ from pulsebase.model.users import UserOverview
 from pulsebase.stores.contract import Store
 
 _PEOPLE = 100
-#: How much of a person is held at once: at one reading a second and device some 600,000 rows.
+#: How much of a person is held at once: everything, if it is not more than so many readings; else at one reading a
+#: second and device some 600,000 rows.
+_WHOLE_READINGS = 500_000
 _PIECE_US = 7 * DAY_US
+#: So many are written at once: server stores take them in quickest in large writes.
+_WRITTEN_AT_ONCE = 200_000
 
 #: Which origin number of one store is which of the other.
 Origins = dict[int, int]
@@ -52,7 +57,8 @@ def copy_everything(source: Store, target: Store, report: Callable[[Progress], N
     stays.
     """
     numbers = _register_origins(source, target)
-    readings = written = 0
+    readings = written = waiting = 0
+    missing: list[pa.Table] = []
     for people, person in enumerate(_everybody(source), 1):
         user_id = person.user.user_id
         target.put_user(person.user)
@@ -61,10 +67,15 @@ def copy_everything(source: Store, target: Store, report: Callable[[Progress], N
         target.put_summaries(source.summaries(user_id, date.min, date.max))
         for piece in _pieces(person):
             found = _renumbered(source.readings(user_id, piece), numbers)
-            missing = _on_other_days(found, target.readings(user_id, piece))
-            readings, written = readings + found.num_rows, written + missing.num_rows
-            target.write(_batches(missing))
+            missing.append(_on_other_days(found, target.readings(user_id, piece)))
+            readings, waiting = readings + found.num_rows, waiting + missing[-1].num_rows
+            if waiting >= _WRITTEN_AT_ONCE:
+                target.write(_batches(pa.concat_tables(missing)))
+                missing, waiting, written = [], 0, written + waiting
             report(Progress(people, readings, written))
+    if waiting:
+        target.write(_batches(pa.concat_tables(missing)))
+        report(Progress(people, readings, written + waiting))
 
 
 def differences(source: Store, target: Store, report: Callable[[Progress], None]) -> Iterator[Difference]:
@@ -102,21 +113,26 @@ def _pieces(person: UserOverview) -> Iterator[TimeRange]:
     """The times between a person's first and last reading, in whole days."""
     if person.first_us is None or person.last_us is None:
         return
-    for start_us in range(person.first_us // DAY_US * DAY_US, person.last_us + 1, _PIECE_US):
-        yield TimeRange(start_us, start_us + _PIECE_US)
+    first_us, end_us = person.first_us // DAY_US * DAY_US, person.last_us // DAY_US * DAY_US + DAY_US
+    step_us = end_us - first_us if person.readings <= _WHOLE_READINGS else _PIECE_US
+    for start_us in range(first_us, end_us, step_us):
+        yield TimeRange(start_us, min(start_us + step_us, end_us))
 
 
 def _renumbered(stored: pa.Table, numbers: Origins) -> pa.Table:
     """The rows under the target's numbers of origins. A number without an origin keeps it."""
     place = stored.schema.get_field_index("origin")
-    known = np.array([numbers.get(int(number), int(number)) for number in stored["origin"].to_pylist()], np.int32)
-    return stored.set_column(place, stored.schema.field(place), pa.array(known))
+    named, places = np.unique(stored["origin"].to_numpy(), return_inverse=True)
+    known = np.array([numbers.get(number, number) for number in named.tolist()], np.int32)
+    return stored.set_column(place, stored.schema.field(place), pa.array(known[places]))
 
 
 def _on_other_days(found: pa.Table, there: pa.Table) -> pa.Table:
     """The rows of days that are not the same on the other side."""
+    if there.num_rows == 0:
+        return found
     unequal = pa.array(sorted(_unequal_days(found, there)), pa.int64())
-    return found.filter(pc.is_in(_days(found), unequal))
+    return found.filter(pc.is_in(pa.array(_days(found)), unequal))
 
 
 def _unequal_days(found: pa.Table, there: pa.Table) -> set[int]:
@@ -130,18 +146,36 @@ def _unequal_days(found: pa.Table, there: pa.Table) -> set[int]:
 def _checksums(stored: pa.Table) -> dict[int, tuple[int, bytes]]:
     """Each day's number of rows and a checksum of what they say, by device and time."""
     days = _days(stored)
+    order = np.argsort(days, kind="stable")
+    columns = [
+        _device_checksums(stored["device_id"]),
+        stored["time_us"].to_numpy(),
+        stored["value"].to_numpy(),
+        stored["confidence"].fill_null(NO_CONFIDENCE).to_numpy(),
+        stored["origin"].to_numpy(),
+    ]
+    columns = [column[order] for column in columns]
+    starts, first, counts = np.unique(days[order], return_index=True, return_counts=True)
     found = {}
-    for day_us in pc.unique(days).to_pylist():
-        rows = stored.filter(pc.equal(days, pa.scalar(day_us, pa.int64())))
+    for day_us, row, count in zip(starts.tolist(), first.tolist(), counts.tolist(), strict=True):
         digest = hashlib.blake2b(digest_size=16)
-        for name in ("device_id", "time_us", "value", "confidence", "origin"):
-            digest.update("\n".join(map(str, rows[name].to_pylist())).encode())
-        found[day_us] = rows.num_rows, digest.digest()
+        for column in columns:
+            digest.update(column[row : row + count].tobytes())
+        found[day_us] = count, digest.digest()
     return found
 
 
-def _days(stored: pa.Table) -> pa.Array:
-    return pa.array(stored["time_us"].to_numpy() // DAY_US * DAY_US)
+def _device_checksums(device_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """A number for each row's device that depends on its id alone."""
+    encoded = device_ids.combine_chunks().dictionary_encode()
+    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in encoded.dictionary.to_pylist()]
+    numbers: npt.NDArray[np.int64] = np.frombuffer(b"".join(digests), np.int64)[encoded.indices.to_numpy()]
+    return numbers
+
+
+def _days(stored: pa.Table) -> npt.NDArray[np.int64]:
+    starts: npt.NDArray[np.int64] = stored["time_us"].to_numpy() // DAY_US * DAY_US
+    return starts
 
 
 def _batches(stored: pa.Table) -> list[ReadingBatch]:

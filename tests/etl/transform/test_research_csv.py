@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pulsebase.etl.extract.parts import everybody_in
-from pulsebase.etl.transform.research_csv import LocalClocks, ParsedBlock, TextBlock, parse_block
+from pulsebase.etl.transform.civil import LocalClocks
+from pulsebase.etl.transform.research_csv import ParsedBlock, TextBlock, parse_block
 from pulsebase.model.timerange import MAX_US, from_us, to_us
 
 UTC_ZONE = ZoneInfo("UTC")

@@ -70,14 +70,15 @@ def router(services: Services, people: People) -> APIRouter:
         """Write a consistent copy of the store into a new folder, while everything goes on."""
         if not Path(where.folder).is_absolute():
             raise RejectedError.of("folder", "must be an absolute path")
-        report = _embedded(services).backup(Path(where.folder))
+        report = _embedded(services, "a database server has its own backups (pg_dump, say)").backup(Path(where.folder))
         return Response(msgspec.json.encode(report), media_type=JSON)
 
     @routes.post("/sql", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
     def sql(question: Statement, _: Annotated[NoParameters, Query()]) -> Response:
         """The answer to one reading statement in the store's own SQL, as an Arrow stream."""
         limits = services.series.limits
-        table = _embedded(services).select(question.statement, limits.max_rows, limits.timeout_s)
+        embedded = _embedded(services, "a database server is asked by its own tools (psql, say)")
+        table = embedded.select(question.statement, limits.max_rows, limits.timeout_s)
         return Response(stream_bytes(table), media_type=ARROW)
 
     @routes.post("/settle", status_code=204, response_model=None)
@@ -138,9 +139,9 @@ def _export_range(asked: ExportParameters) -> TimeRange:
     return TimeRange(found.start_us, everything.end_us if asked.end is None else found.end_us)
 
 
-def _embedded(services: Services) -> Embedded:
+def _embedded(services: Services, instead: str) -> Embedded:
     if services.embedded is None:
-        raise ProblemError("not-found", "this kind of store has no files of its own")
+        raise ProblemError("not-found", f"this is for embedded stores, in files of their own; {instead}")
     return services.embedded
 
 

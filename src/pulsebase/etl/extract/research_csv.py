@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pulsebase.etl.extract.parts import FileOwner, Part, Stream
-from pulsebase.etl.transform.research_csv import LocalClocks, TextBlock, header_problem, parse_block
+from pulsebase.etl.transform.civil import LocalClocks
+from pulsebase.etl.transform.research_csv import TextBlock, header_problem, parse_block
 from pulsebase.ingest.blocks import Block, MalformedError
 
 #: The device of readings whose file names none.

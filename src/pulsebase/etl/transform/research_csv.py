@@ -8,20 +8,16 @@ line break, so that nothing is lost by this.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase.etl.transform.civil import Ints, Mask, clock_us, number
+from pulsebase.etl.transform.civil import Ints, LocalClocks, Mask, clock_us, number
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
-from pulsebase.model.timerange import DAY_US, EPOCH, MINUTE_US
 
 HEADER = ("id", "time", "value")
 
@@ -222,66 +218,3 @@ def _wall_us(column: Bytes, runs: list[tuple[int, int]]) -> tuple[Ints, Mask]:
     wall_us, exists = clock_us(year, month, day, hour, minute, second)
     good &= exists
     return np.where(good, wall_us, 0), good
-
-
-class LocalClocks:
-    """Everybody's clocks, read in the order of a file.
-
-    A time that does not exist, since clocks spring forward, is moved forward by the change. One that comes twice, since
-    they fall back, is the first of both until a person's times step back by more than half of the change, and then the
-    second; smaller steps are disorder.
-    """
-
-    def __init__(self, zone_of: Callable[[str], ZoneInfo]) -> None:
-        self._zone_of = zone_of
-        self._repeated: dict[
-            str, tuple[int, bool]
-        ] = {}  # the last such time of a person, and whether it was the second
-
-    def instants(self, wall_us: Ints, ids: Ids) -> Ints:
-        """Microseconds UTC of local times since 1970-01-01 00:00."""
-        zones = [self._zone_of(user_id) for user_id in ids.texts]
-        distinct = list(dict.fromkeys(zones))
-        lived_in = np.array([distinct.index(zone) for zone in zones], np.int64)[ids.codes]
-        times_us = wall_us.copy()
-        for place, zone in enumerate(distinct):
-            theirs = np.flatnonzero(lived_in == place)
-            offsets, repeats = _offsets_us(wall_us[theirs], zone)
-            times_us[theirs] -= offsets
-            for row in np.flatnonzero(repeats).tolist():
-                if self._is_second(ids[int(theirs[row])], int(wall_us[theirs[row]]), int(repeats[row])):
-                    times_us[theirs[row]] += repeats[row]
-        return times_us
-
-    def _is_second(self, user_id: str, wall_us: int, change_us: int) -> bool:
-        before_us, second = self._repeated.get(user_id, (wall_us, False))
-        same_night = abs(before_us - wall_us) < change_us
-        second = same_night and (second or before_us - wall_us > change_us // 2)
-        self._repeated[user_id] = wall_us, second
-        return second
-
-
-def _offsets_us(wall_us: Ints, zone: ZoneInfo) -> tuple[Ints, Ints]:
-    """UTC offsets of local times: the first of two where clocks fall back, and the one before the change where they
-    spring forward; and by how much the second instant is later, where there are two.
-    """
-    days, place = np.unique(wall_us // DAY_US, return_inverse=True)
-    at_start = np.array([_offset_us(day * DAY_US, zone) for day in days.tolist()], np.int64)
-    at_end = np.array([_offset_us((day + 1) * DAY_US, zone) for day in days.tolist()], np.int64)
-    offsets, repeats = at_start[place], np.zeros(len(wall_us), np.int64)
-    # Only on the days of a change it is worth asking for every minute; changes fall on whole minutes.
-    changing = (at_start != at_end)[place]
-    minutes, place = np.unique(wall_us[changing] // MINUTE_US, return_inverse=True)
-    first, second = (
-        np.array([_offset_us(minute * MINUTE_US, zone, fold) for minute in minutes.tolist()], np.int64)[place]
-        for fold in (0, 1)
-    )
-    offsets[changing], repeats[changing] = first, np.maximum(first - second, 0)
-    return np.asarray(offsets, np.int64), repeats
-
-
-def _offset_us(wall_us: int, zone: ZoneInfo, fold: int = 0) -> int:
-    wall = (EPOCH + timedelta(microseconds=wall_us)).replace(tzinfo=zone, fold=fold)
-    offset = zone.utcoffset(wall)
-    assert offset is not None  # a ZoneInfo always has one
-    return offset // timedelta(microseconds=1)

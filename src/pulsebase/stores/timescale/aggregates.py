@@ -1,39 +1,64 @@
-"""The continuous aggregates that people's own SQL reads: refreshed after merges, beside the server's own policies."""
+"""The continuous aggregates that people's own SQL reads: refreshed after merges, beside the server's own policies.
+
+Which times merges have changed since is kept in the database, so that it outlives whoever merged.
+"""
 
 from __future__ import annotations
 
-import logging
-import time
+from dataclasses import dataclass
 
 from psycopg import errors
 
-from pulsebase.model.timerange import TimeRange
+from pulsebase.model.timerange import DAY_US, TimeRange
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 
-logger = logging.getLogger(__name__)
-
 AGGREGATES = ("activities_heart_intraday_1m", "activities_heart_intraday_1h", "activities_heart_intraday_1d")
-_ATTEMPTS = 4
-_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The times between which something has changed, how many changes that took, and when this was asked."""
+
+    interval: TimeRange
+    changes: int
+    asked_us: int
+
+
+def note_stale(connection: Connection) -> None:
+    """Remember that the touched hours have changed."""
+    connection.execute(
+        """
+        INSERT INTO pulsebase.stale (first_at, last_at)
+        SELECT min(start_at), max(start_at) FROM touched HAVING count(*) > 0
+        ON CONFLICT (one) DO UPDATE SET first_at = least(stale.first_at, excluded.first_at),
+            last_at = greatest(stale.last_at, excluded.last_at), changes = stale.changes + 1
+        """
+    )
+
+
+def find_stale(connection: Connection) -> Stale | None:
+    """What is to be refreshed."""
+    row = connection.execute("SELECT first_at, last_at, changes, now() FROM pulsebase.stale", binary=True).fetchone()
+    return None if row is None else Stale(TimeRange(row[0], row[1] + 1).widened(DAY_US), row[2], row[3])
+
+
+def forget_stale(connection: Connection, stale: Stale) -> None:
+    """It was refreshed; what has changed since stays noted."""
+    connection.execute("DELETE FROM pulsebase.stale WHERE changes = %s", [stale.changes])
+    connection.execute("UPDATE pulsebase.stale SET since = greatest(since, %s)", [At(stale.asked_us)])
 
 
 def refresh(connection: Connection, interval: TimeRange) -> bool:
-    """Compute the buckets inside the interval again that have changed. An aggregate that the server refreshes itself at
-    this moment is left to it, after a few attempts; says whether there was none.
+    """Compute the buckets inside the interval again that have changed; False if somebody else refreshes an aggregate
+    at this moment, and it has to be done later.
     """
-    is_done = True
-    for name in AGGREGATES:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                connection.execute(
-                    f"CALL refresh_continuous_aggregate('public.{name}', %s, %s)",
-                    [At(interval.start_us), At(interval.end_us)],
-                )
-                break
-            except errors.LockNotAvailable:
-                if attempt == _ATTEMPTS:
-                    is_done = False
-                    logger.info("%s is being refreshed by the server", name)
-                time.sleep(_PAUSE_S * attempt)
-    return is_done
+    try:
+        for name in AGGREGATES:
+            connection.execute(
+                f"CALL refresh_continuous_aggregate('public.{name}', %s, %s)",
+                [At(interval.start_us), At(interval.end_us)],
+            )
+    except errors.LockNotAvailable:
+        return False
+    return True

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from pulsebase.stores.contract import CheckReport
 from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.rollup_sql import DEVICE_HOURS, MERGED, WON, bucket, buckets_of, coarser, device_days
+from pulsebase.stores.timescale.rollup_sql import (
+    DEVICE_HOURS,
+    DEVICE_MINUTES,
+    MERGED,
+    WON,
+    bucket,
+    buckets_of,
+    coarser,
+    device_days,
+)
 
-_ROWS = f"rows AS (SELECT {MERGED} FROM public.activities_heart_intraday AS r)"
+_ROWS = f"rows AS (SELECT {MERGED}, r.origin FROM public.activities_heart_intraday AS r)"
 _RECOMPUTED = {
-    "h1_dev": f"WITH {_ROWS} {DEVICE_HOURS}",
+    "h1_dev": f"WITH {_ROWS}, minutes AS ({DEVICE_MINUTES}) {DEVICE_HOURS}",
     "d1_dev": device_days("pulsebase.h1_dev"),
     "q15": f"WITH {_ROWS}, {WON} {buckets_of('won', bucket('15 minutes'))}",
     "h1": f"WITH {_ROWS}, {WON} {buckets_of('won', bucket('1 hour'))}",

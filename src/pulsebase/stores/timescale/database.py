@@ -47,11 +47,21 @@ _SHORT_OF = (errors.InsufficientResources, errors.ObjectNotInPrerequisiteState)
 #: The planner cannot know how much is staged or inside a range, and where it expects next to nothing a nested loop over
 #: many thousands of rows on both sides takes minutes. Compiling a plan takes longer than most of our answers.
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
+#: A merge sorts and groups some hundred thousand rows, for which the server's usual 4 MB send it to the disk. A late
+#: reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
+_BEGIN_CHANGING = (
+    "BEGIN; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; "
+    "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
+)
 _TIMED_OUT = "the query ran into its time limit and was cancelled; ask for a shorter range or a coarser interval"
 
 
 class Lost(Exception):  # noqa: N818 never leaves this module
     """The connection went away; nothing was changed."""
+
+
+class OnlyAnswersError(StoreUnavailableError):
+    """The database takes no changes: it is a replica, or set to read only."""
 
 
 class Database:
@@ -120,7 +130,7 @@ class Database:
         """
 
         def once() -> T:
-            with self._transaction("BEGIN; SET LOCAL jit = off", Cancellation()) as connection:
+            with self._transaction(_BEGIN_CHANGING, Cancellation()) as connection:
                 answer = work(connection)
                 self._commit(connection)
                 return answer
@@ -131,10 +141,10 @@ class Database:
             raise StoreUnavailableError("the database took too long; nothing was changed", 5) from error
 
     @contextlib.contextmanager
-    def outside(self) -> Iterator[Connection]:
+    def outside(self, cancellation: Cancellation) -> Iterator[Connection]:
         """A connection without a transaction, for what the engine does not do inside one."""
         try:
-            with self._pool.connection() as connection:
+            with self._pool.connection() as connection, cancellation.stopping(lambda: _cancel(connection)):
                 yield connection
         except psycopg.Error as error:
             raise _ours(error) from None
@@ -246,7 +256,7 @@ _MEANINGS: Sequence[tuple[_Kinds, Callable[[str], PulsebaseError]]] = (
     (PoolClosed, lambda _: StoreUnavailableError("the store is closed")),
     (
         errors.ReadOnlySqlTransaction,
-        lambda _: StoreUnavailableError("the database only answers questions: a replica, or set to read only", 30),
+        lambda _: OnlyAnswersError("the database only answers questions: a replica, or set to read only", 30),
     ),
     (
         (errors.UndefinedTable, errors.InvalidSchemaName),

@@ -11,7 +11,7 @@ from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, merge_staged, recompute, touch
 from pulsebase.stores.timescale.people import get_user, make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
-from pulsebase.stores.timescale.rollup_sql import bucket
+from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH, bucket
 
 #: Whatever is kept by person beside readings; rollups of those that have expired are left after a deletion.
 TABLES_BY_PERSON = (
@@ -21,12 +21,13 @@ TABLES_BY_PERSON = (
 _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
 #: More rows than any merge could take.
 _EVERYTHING = 1 << 40
-#: The keys of what is stored under a number, and whether the hypertable has them, in whatever words.
-_OF_ORIGIN = """
+#: The keys of what is stored under a number, and whether the hypertable has them, in whatever words. Merged ones are
+#: looked for in the days and hours that may hold some.
+_OF_ORIGIN = f"""
 CREATE TEMP TABLE gone ON COMMIT DROP AS
 WITH staged AS (
-    SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, origin
-    FROM pulsebase.stage ORDER BY user_id, device_id, timestamp, seq DESC
+    SELECT {LAST_OF_EACH} user_id, device_id, timestamp, origin
+    FROM pulsebase.stage {IN_ORDER}
 )
 SELECT user_id, device_id, timestamp, EXISTS (
     SELECT FROM public.activities_heart_intraday AS r
@@ -34,8 +35,20 @@ SELECT user_id, device_id, timestamp, EXISTS (
 ) AS merged
 FROM staged AS s WHERE origin = %(origin)s
 UNION ALL
-SELECT user_id, device_id, timestamp, true FROM public.activities_heart_intraday AS r
-WHERE origin = %(origin)s AND NOT EXISTS (
+SELECT r.user_id, r.device_id, r.timestamp, true
+FROM pulsebase.d1_dev AS d CROSS JOIN LATERAL (
+    SELECT * FROM pulsebase.h1_dev AS i
+    WHERE i.user_id = d.user_id AND i.device_id = d.device_id
+      AND i.start_at >= d.start_at AND i.start_at < d.start_at + INTERVAL '1 day'
+      AND (i.origin = %(origin)s OR i.origin IS NULL)
+    {APART}
+) AS h CROSS JOIN LATERAL (
+    SELECT * FROM public.activities_heart_intraday AS i
+    WHERE i.user_id = h.user_id AND i.device_id = h.device_id
+      AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour' AND i.origin = %(origin)s
+    {APART}
+) AS r
+WHERE (d.origin = %(origin)s OR d.origin IS NULL) AND NOT EXISTS (
     SELECT FROM staged AS s
     WHERE r.user_id = s.user_id AND r.device_id = s.device_id AND r.timestamp = s.timestamp
 )
@@ -63,7 +76,6 @@ def delete(connection: Connection, user_id: str, interval: TimeRange, device_id:
     connection.execute(f"DELETE FROM pulsebase.stage {condition}", values)
     merged = f"FROM public.activities_heart_intraday {condition}"
     touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} {merged}", values)
-    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     connection.execute(f"DELETE {merged}", values)
     recompute(connection)
     return int(row[0])
@@ -80,7 +92,6 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
     connection.execute("ANALYZE gone")
     connection.execute(f"DELETE FROM pulsebase.stage AS r USING gone AS g WHERE {_SAME_KEY}")
     touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM gone WHERE merged", {})
-    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     connection.execute(f"DELETE FROM public.activities_heart_intraday AS r USING gone AS g WHERE {_SAME_KEY}")
     recompute(connection)
     return int(row[0])

@@ -16,30 +16,36 @@ from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS, STORED_SCHEMA
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At, fetch_columns
-from pulsebase.stores.timescale.rollup_sql import bucket
+from pulsebase.stores.timescale.rollup_sql import IN_ORDER, LAST_OF_EACH, bucket
 
-_USERS = 'SELECT user_id FROM pulsebase.users ORDER BY user_id COLLATE "C"'
-_DEVICES = 'SELECT device_id FROM pulsebase.devices WHERE user_id = %s ORDER BY device_id COLLATE "C"'
-_INSIDE = "user_id = %(user)s AND timestamp >= %(start)s AND timestamp < %(end)s"
+_USERS = "SELECT user_id FROM pulsebase.users"
+#: The devices of people, in the order in which exports have them; the place of one stands for both ids.
+_DEVICES = (
+    "SELECT user_id, device_id FROM pulsebase.devices WHERE user_id = ANY(%s) "
+    'ORDER BY user_id COLLATE "C", device_id COLLATE "C"'
+)
+_INSIDE = "user_id = ANY(%(users)s) AND timestamp >= %(start)s AND timestamp < %(end)s"
 _READINGS = f"""
 WITH staged AS (
-    SELECT DISTINCT ON (device_id, timestamp) device_id, timestamp, v, confidence, origin
-    FROM pulsebase.stage WHERE {_INSIDE} ORDER BY device_id, timestamp, seq DESC
+    SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence, origin
+    FROM pulsebase.stage WHERE {_INSIDE} {IN_ORDER}
 )
-SELECT array_position(%(devices)s::text[], device_id) - 1 AS device, timestamp, v,
-       coalesce(confidence, -1)::smallint AS confidence, origin
+SELECT place - 1, timestamp, v, coalesce(confidence, -1)::smallint, origin
 FROM (
     SELECT * FROM staged
     UNION ALL
-    SELECT r.device_id, r.timestamp, (r.value * 100)::smallint, r.confidence, r.origin
+    SELECT r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint, r.confidence, r.origin
     FROM public.activities_heart_intraday AS r
     WHERE {_INSIDE} AND NOT EXISTS (
-        SELECT FROM staged AS s WHERE s.device_id = r.device_id AND s.timestamp = r.timestamp
+        SELECT FROM staged AS s
+        WHERE s.user_id = r.user_id AND s.device_id = r.device_id AND s.timestamp = r.timestamp
     )
 ) AS every
+JOIN unnest(%(owners)s::text[], %(devices)s::text[]) WITH ORDINALITY AS d(user_id, device_id, place)
+  USING (user_id, device_id)
 ORDER BY 1, 2
 """
-_TYPES = {"device": "i4", "timestamp": "t", "v": "i2", "confidence": "i2", "origin": "i4"}
+_TYPES = {"place": "i8", "timestamp": "t", "v": "i2", "confidence": "i2", "origin": "i4"}
 
 
 #: People and their readings of each day of the interval, about: staged readings are counted once more.
@@ -75,8 +81,10 @@ def spool(connection: Connection, interval: TimeRange, user_ids: Sequence[str] |
         for day_us, of_day in groupby(connection.execute(_DAYS, values, binary=True).fetchall(), itemgetter(0)):
             day = TimeRange(max(day_us, interval.start_us), min(day_us + DAY_US, interval.end_us))
             for group in _groups((number, user_id, count) for _, number, user_id, count in of_day):
-                tables = [_numbered(of_person(connection, each, day), number) for number, each in group.items()]
-                writer.write_table(pa.concat_tables([_SPOOLED.empty_table(), *tables]).combine_chunks())
+                stored = of_people(connection, list(group), day)
+                people = stored["user_id"].combine_chunks().dictionary_encode()
+                numbers = pa.array([group[user_id] for user_id in people.dictionary.to_pylist()], pa.int64())
+                writer.write_table(stored.add_column(0, _SPOOLED.field(0), numbers.take(people.indices)))
 
 
 def spooled(file: IO[bytes], still_known: Callable[[Sequence[int]], set[int]]) -> Iterator[pa.RecordBatch]:
@@ -88,22 +96,18 @@ def spooled(file: IO[bytes], still_known: Callable[[Sequence[int]], set[int]]) -
             yield from _batches(rows.filter(pc.is_in(rows["user_no"], pa.array(sorted(known), pa.int64()))))
 
 
-def _groups(people: Iterable[tuple[int, str, int]]) -> Iterator[dict[int, str]]:
-    """People, number and id, whose readings make about a batch."""
-    group: dict[int, str] = {}
+def _groups(people: Iterable[tuple[int, str, int]]) -> Iterator[dict[str, int]]:
+    """People, id and number, whose readings make about a batch."""
+    group: dict[str, int] = {}
     rows = 0
     for number, user_id, count in people:
         if group and rows + count > EXPORT_BATCH_READINGS:
             yield group
             group, rows = {}, 0
-        group[number] = user_id
+        group[user_id] = number
         rows += count
     if group:
         yield group
-
-
-def _numbered(stored: pa.Table, number: int) -> pa.Table:
-    return stored.add_column(0, _SPOOLED.field(0), pa.repeat(pa.scalar(number, pa.int64()), stored.num_rows))
 
 
 def _batches(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -122,20 +126,26 @@ def _batches(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 def everything(connection: Connection) -> pa.Table:
     """`STORED_SCHEMA` rows of everybody."""
     people = [user_id for (user_id,) in connection.execute(_USERS, binary=True).fetchall()]
-    tables = [of_person(connection, user_id, TimeRange(0, MAX_US)) for user_id in people]
-    return pa.concat_tables([STORED_SCHEMA.empty_table(), *tables])
+    return of_people(connection, people, TimeRange(0, MAX_US))
 
 
-def of_person(connection: Connection, user_id: str, interval: TimeRange) -> pa.Table:
-    """`STORED_SCHEMA` rows of one person inside the interval."""
-    devices = [device_id for (device_id,) in connection.execute(_DEVICES, [user_id], binary=True).fetchall()]
-    values = {"user": user_id, "devices": devices, "start": At(interval.start_us), "end": At(interval.end_us)}
+def of_people(connection: Connection, user_ids: Sequence[str], interval: TimeRange) -> pa.Table:
+    """`STORED_SCHEMA` rows of these people inside the interval, by person, device and time."""
+    known = connection.execute(_DEVICES, [list(user_ids)], binary=True).fetchall()
+    owners, devices = [user_id for user_id, _ in known], [device_id for _, device_id in known]
+    values = {
+        "users": list(user_ids),
+        "owners": owners,
+        "devices": devices,
+        "start": At(interval.start_us),
+        "end": At(interval.end_us),
+    }
     found = fetch_columns(connection, _READINGS, values, _TYPES)
-    device_ids = pa.DictionaryArray.from_arrays(pa.array(found["device"]), pa.array(devices, pa.string()))
+    places = pa.array(found["place"])
     confidence = pa.array(found["confidence"].astype(np.int8), pa.int8(), mask=found["confidence"] < 0)
     columns = [
-        pa.repeat(user_id, len(found["device"])),
-        device_ids.cast(pa.string()),
+        pa.array(owners, pa.string()).take(places),
+        pa.array(devices, pa.string()).take(places),
         pa.array(found["timestamp"]),
         pa.array(found["v"]),
         confidence,

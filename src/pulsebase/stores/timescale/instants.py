@@ -6,7 +6,7 @@ psycopg's own types for times end with the year 9999 and cost an object each; ou
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ def adapt(connection: psycopg.Connection[Any]) -> None:
     connection.adapters.register_loader("timestamptz", _AtLoader)
 
 
-#: Columns of an answer by name, in order: `t` for a time, else the NumPy type of an integer of the same size.
+#: Columns of an answer by name, in order: `t` for a time, else the NumPy type of a number of the same size.
 Types = Mapping[str, str]
 
 
@@ -60,11 +60,33 @@ def fetch_columns(
     connection: psycopg.Connection[Any], statement: str, values: Mapping[str, object], types: Types
 ) -> dict[str, npt.NDArray[Any]]:
     """The answer as columns. Every value must be of the type's size and none may be null."""
-    dtype = _row_dtype(types)
     with connection.cursor().copy(f"COPY ({statement}) TO STDOUT (FORMAT binary)", values) as copy:
         data = b"".join(copy)
-    body = memoryview(data)[len(COPY_HEADER) : -len(COPY_END)]
-    rows = np.frombuffer(body, dtype)
+    return _columns(memoryview(data)[len(COPY_HEADER) : -len(COPY_END)], types)
+
+
+def stream_columns(
+    connection: psycopg.Connection[Any], statement: str, values: Mapping[str, object], types: Types, *, rows: int
+) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """The same in blocks of so many rows, the last one of fewer, so that no answer has to be held whole."""
+    block_bytes = rows * _row_dtype(types).itemsize
+    waiting = bytearray()
+    with connection.cursor().copy(f"COPY ({statement}) TO STDOUT (FORMAT binary)", values) as copy:
+        begun = False
+        for piece in copy:
+            waiting += piece
+            if not begun and len(waiting) >= len(COPY_HEADER):
+                del waiting[: len(COPY_HEADER)]
+                begun = True
+            while begun and len(waiting) >= block_bytes + len(COPY_END):
+                yield _columns(bytes(waiting[:block_bytes]), types)
+                del waiting[:block_bytes]
+    if len(waiting) > len(COPY_END):
+        yield _columns(bytes(waiting[: -len(COPY_END)]), types)
+
+
+def _columns(data: Buffer, types: Types) -> dict[str, npt.NDArray[Any]]:
+    rows = np.frombuffer(data, _row_dtype(types))
     columns = {}
     for name, kind in types.items():
         column = rows[name]

@@ -7,18 +7,21 @@ One process at a time merges, deletes or changes a priority (`lock_merges`); one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from pulsebase.model.timerange import HOUR_US, TimeRange
+from pulsebase.model.timerange import HOUR_US
+from pulsebase.stores.timescale.aggregates import note_stale
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.rollup_sql import (
     APART,
     DEVICE_HOURS,
+    DEVICE_MINUTES,
+    IN_ORDER,
+    LAST_OF_EACH,
     MERGED,
-    WON,
+    QUARTERS,
     bucket,
-    buckets_of,
     coarser,
     device_days,
 )
@@ -27,6 +30,22 @@ from pulsebase.stores.timescale.rollup_sql import (
 _LOCKS = 0x50756C73
 _STAGE_LOCK, _MERGE_LOCK = 1, 2
 _PIECE = "7 days"
+
+_TOUCHED_MINUTES = f"""
+WITH rows AS (
+    SELECT {MERGED}, r.origin
+    FROM touched CROSS JOIN LATERAL (
+        SELECT * FROM public.activities_heart_intraday AS i
+        WHERE i.user_id = touched.user_id
+          AND i.timestamp >= touched.start_at AND i.timestamp < touched.start_at + INTERVAL '1 hour'
+          AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
+        {APART}
+    ) AS r
+    WHERE touched.start_at >= %(first)s AND touched.start_at < %(last)s
+)
+{DEVICE_MINUTES}
+"""
+_NOWHERE = {"first": At(0), "last": At(0)}
 
 
 def lock_stage(connection: Connection) -> None:
@@ -39,48 +58,59 @@ def lock_merges(connection: Connection) -> None:
     connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS}, {_MERGE_LOCK})")
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """What a merge did: how many staged rows it took, and the times they lie between."""
-
-    rows: int
-    span: TimeRange | None
-
-
-def merge_staged(connection: Connection, most_rows: int) -> Merged:
-    """Take the oldest staged commits, about `most_rows` rows but whole commits, where they belong."""
+def merge_staged(connection: Connection, most_rows: int) -> int:
+    """Take the oldest staged commits, about `most_rows` rows but whole commits, where they belong; how many went."""
     lock_merges(connection)
-    # A late reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
-    connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     upto = connection.execute(
-        "SELECT coalesce((SELECT seq FROM pulsebase.stage ORDER BY seq OFFSET %s LIMIT 1), max(seq)) "
-        "FROM pulsebase.stage",
+        "SELECT coalesce(min(seq) FILTER (WHERE rows >= %s), max(seq)) FROM ("
+        "SELECT seq, sum(count(*)) OVER (ORDER BY seq) AS rows FROM pulsebase.stage GROUP BY seq) AS commits",
         [most_rows],
         binary=True,
     ).fetchone()
     if upto is None or upto[0] is None:
-        return Merged(0, None)
+        return 0
+    merged = f"FROM pulsebase.stage WHERE seq <= {int(upto[0])}"
     connection.execute(
         f"""
         CREATE TEMP TABLE incoming ON COMMIT DROP AS
-        SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, v, confidence, origin,
-               {bucket("1 hour")} AS hour
-        FROM pulsebase.stage WHERE seq <= {int(upto[0])} ORDER BY user_id, device_id, timestamp, seq DESC
+        SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence, origin {merged} {IN_ORDER}
         """
     )
+    _take_in(connection)
+    return connection.execute(f"DELETE {merged}").rowcount
+
+
+def take_in_at_once(connection: Connection, put_incoming: Callable[[Connection], None]) -> None:
+    """Merge the rows that `put_incoming` puts into the table `incoming`, each reading once, without staging them.
+
+    What is staged of the same readings is older and goes. What is staged meanwhile stays and wins: neither write was
+    acknowledged when the other one began, so that any order of the two will do.
+    """
+    lock_merges(connection)
+    connection.execute(
+        "CREATE TEMP TABLE incoming (user_id text, device_id text, timestamp timestamptz, v smallint, "
+        "confidence smallint, origin integer) ON COMMIT DROP"
+    )
+    put_incoming(connection)
+    connection.execute(
+        "DELETE FROM pulsebase.stage AS s USING incoming AS i "
+        "WHERE s.user_id = i.user_id AND s.device_id = i.device_id AND s.timestamp = i.timestamp"
+    )
+    _take_in(connection)
+
+
+def _take_in(connection: Connection) -> None:
+    """Bring the rows of `incoming` where they belong."""
     connection.execute(
         """
         INSERT INTO public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)
-        SELECT timestamp, v / 100.0, user_id, device_id, confidence, origin FROM incoming
+        SELECT timestamp, v * 0.01, user_id, device_id, confidence, origin FROM incoming
         ON CONFLICT (user_id, timestamp, device_id) DO UPDATE
         SET value = excluded.value, confidence = excluded.confidence, origin = excluded.origin
         """
     )
-    touch(connection, "SELECT DISTINCT user_id, hour FROM incoming")
+    touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM incoming")
     recompute(connection)
-    gone = connection.execute(f"DELETE FROM pulsebase.stage WHERE seq <= {int(upto[0])}")
-    ((first, last),) = connection.execute("SELECT min(start_at), max(start_at) FROM touched", binary=True).fetchall()
-    return Merged(gone.rowcount, TimeRange(first, last + HOUR_US))
 
 
 def touch(connection: Connection, hours: str, values: dict[str, object] | None = None) -> None:
@@ -92,41 +122,30 @@ def touch(connection: Connection, hours: str, values: dict[str, object] | None =
 
 def recompute(connection: Connection) -> None:
     """Compute every rollup of the touched hours again from the hypertable."""
-    _fetch_touched(connection)
-    _replace(connection, "h1_dev", "1 hour", f"WITH rows AS (SELECT * FROM fetched) {DEVICE_HOURS}")
-    _replace(connection, "d1_dev", "1 day", device_days(_touched("h1_dev", "1 day")))
-    quarters = buckets_of("won", bucket("15 minutes"))
-    _replace(connection, "q15", "1 hour", f"WITH rows AS (SELECT * FROM fetched), {WON} {quarters}")
-    connection.execute("DROP TABLE fetched")
-    _replace(connection, "h1", "1 hour", coarser(_touched("q15", "1 hour"), "1 hour"))
-    _replace(connection, "d1", "1 day", coarser(_touched("h1", "1 day"), "1 day"))
+    note_stale(connection)
+    _work_out_minutes(connection)
+    minutes = "WITH minutes AS (SELECT * FROM touched_minutes)"
+    replacing = [
+        _replacing("h1_dev", "1 hour", f"{minutes} {DEVICE_HOURS}"),
+        _replacing("d1_dev", "1 day", device_days(_touched("h1_dev", "1 day"))),
+        _replacing("q15", "1 hour", f"{minutes} {QUARTERS}"),
+        _replacing("h1", "1 hour", coarser(_touched("q15", "1 hour"), "1 hour")),
+        _replacing("d1", "1 day", coarser(_touched("h1", "1 day"), "1 day")),
+    ]
+    connection.execute("; ".join(["ANALYZE touched_minutes", *replacing, "DROP TABLE touched_minutes"]))
 
 
-def _fetch_touched(connection: Connection) -> None:
-    """The readings of the touched hours, found a few chunks at a time so that no statement looks into all of them."""
-    connection.execute(
-        "CREATE TEMP TABLE fetched (user_id text, device_id text, timestamp timestamptz, v smallint, "
-        "confidence smallint) ON COMMIT DROP"
-    )
+def _work_out_minutes(connection: Connection) -> None:
+    """The minutes of the touched hours. Readings are found a few chunks at a time, so that no statement looks into all
+    of them.
+    """
     pieces = connection.execute(
         f"SELECT min(start_at), max(start_at) FROM touched GROUP BY {bucket_of_piece()} ORDER BY 1", binary=True
     ).fetchall()
+    connection.execute(f"CREATE TEMP TABLE touched_minutes ON COMMIT DROP AS {_TOUCHED_MINUTES} WITH NO DATA", _NOWHERE)
     for first, last in pieces:
-        connection.execute(
-            f"""
-            INSERT INTO fetched SELECT {MERGED}
-            FROM touched CROSS JOIN LATERAL (
-                SELECT * FROM public.activities_heart_intraday AS i
-                WHERE i.user_id = touched.user_id
-                  AND i.timestamp >= touched.start_at AND i.timestamp < touched.start_at + INTERVAL '1 hour'
-                  AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
-                {APART}
-            ) AS r
-            WHERE touched.start_at >= %(first)s AND touched.start_at < %(last)s
-            """,
-            {"first": At(first), "last": At(last + HOUR_US)},
-        )
-    connection.execute("ANALYZE fetched")
+        values = {"first": At(first), "last": At(last + HOUR_US)}
+        connection.execute(f"INSERT INTO touched_minutes {_TOUCHED_MINUTES}", values)
 
 
 def bucket_of_piece() -> str:
@@ -143,11 +162,11 @@ def _touched(table: str, step: str) -> str:
     ) AS finer"""
 
 
-def _replace(connection: Connection, table: str, step: str, rows: str) -> None:
-    connection.execute(
+def _replacing(table: str, step: str, rows: str) -> str:
+    return (
         f"DELETE FROM pulsebase.{table} AS kept "
         f"USING (SELECT DISTINCT user_id, {bucket(step, 'start_at')} AS start_at FROM touched) AS t "
         f"WHERE kept.user_id = t.user_id AND kept.start_at >= t.start_at "
-        f"AND kept.start_at < t.start_at + INTERVAL '{step}'"
+        f"AND kept.start_at < t.start_at + INTERVAL '{step}'; "
+        f"INSERT INTO pulsebase.{table} {rows}"
     )
-    connection.execute(f"INSERT INTO pulsebase.{table} {rows}")

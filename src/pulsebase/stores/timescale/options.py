@@ -31,6 +31,7 @@ class TimescaleOptions:
         merge_readings: a merge starts once this many new readings wait …
         merge_interval_s: … or the oldest has waited this long.
         most_unmerged: beyond so many unmerged readings writes wait for a merge.
+        merge_at_once: so many readings in one write are merged by it, and not staged before.
         hypertables: whether the database has the extension. Only tests that run on plain PostgreSQL say no.
     """
 
@@ -38,6 +39,7 @@ class TimescaleOptions:
     merge_readings: int = 50_000
     merge_interval_s: float = 20.0
     most_unmerged: int = 4_000_000
+    merge_at_once: int = 50_000
     hypertables: bool = True
 
 

@@ -12,6 +12,10 @@ _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 #: A relation of readings: the merged ones, by the alias `r`.
 MERGED = "r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint AS v, r.confidence"
 
+#: Of several staged rows of a reading the one that holds. By bytes, the order that costs a server least.
+LAST_OF_EACH = 'DISTINCT ON (user_id COLLATE "C", device_id COLLATE "C", timestamp)'
+IN_ORDER = 'ORDER BY user_id COLLATE "C", device_id COLLATE "C", timestamp, seq DESC'
+
 #: Ends a lateral subquery that finds readings by person and hour: it is planned by itself, as a search in the index,
 #: rather than made a join that reads everything these people have.
 APART = "OFFSET 0"
@@ -22,9 +26,19 @@ def bucket(step: str, column: str = "timestamp") -> str:
     return f"date_bin(INTERVAL '{step}', {column}, {_EPOCH})"
 
 
-def _default_priority() -> str:
+def priority() -> str:
+    """The priority of the device in the minute of a row `m`. Most people have none of their own, and are not looked up
+    minute by minute.
+    """
     cases = " ".join(f"WHEN '{device_id}' THEN {priority}" for device_id, priority in DEFAULT_PRIORITIES.items())
-    return f"CASE m.device_id {cases} ELSE {UNKNOWN_PRIORITY} END"
+    return f"""coalesce(
+        CASE WHEN m.user_id IN (SELECT user_id FROM pulsebase.priorities) THEN (
+            SELECT p.priority FROM pulsebase.priorities AS p
+            WHERE p.user_id = m.user_id AND p.device_id = m.device_id AND p.valid_from <= m.minute
+            ORDER BY p.valid_from DESC LIMIT 1
+        ) END,
+        CASE m.device_id {cases} ELSE {UNKNOWN_PRIORITY} END
+    )"""
 
 
 #: The counted readings, and those of them that are of their minute's winner. Follows the relation `rows`.
@@ -35,14 +49,9 @@ counted AS (
 )"""
 WON = f"""{COUNTED},
 winners AS (
-    SELECT DISTINCT ON (user_id, minute) user_id, minute, device_id
+    SELECT DISTINCT ON (user_id COLLATE "C", minute) user_id, minute, device_id
     FROM (SELECT DISTINCT user_id, minute, device_id FROM counted) AS m
-    ORDER BY user_id, minute, coalesce(
-        (SELECT p.priority FROM pulsebase.priorities AS p
-         WHERE p.user_id = m.user_id AND p.device_id = m.device_id AND p.valid_from <= m.minute
-         ORDER BY p.valid_from DESC LIMIT 1),
-        {_default_priority()}
-    ), device_id COLLATE "C"
+    ORDER BY user_id COLLATE "C", minute, {priority()}, device_id COLLATE "C"
 ),
 won AS (SELECT counted.* FROM counted JOIN winners USING (user_id, minute, device_id))"""
 
@@ -73,21 +82,36 @@ def device_days(source: str) -> str:
     """The rows of `d1_dev` from those of `h1_dev`."""
     return f"""
 SELECT user_id, device_id, {bucket("1 day", "start_at")} AS start_at, sum(n_all)::bigint AS n_all,
-       min(first_at) AS first_at, max(last_at) AS last_at
+       min(first_at) AS first_at, max(last_at) AS last_at,
+       CASE WHEN min(origin) = max(origin) AND count(*) = count(origin) THEN min(origin) END AS origin
 FROM {source} GROUP BY 1, 2, 3"""
 
 
-#: The rows of `h1_dev`. Follows the relation `rows`.
+#: What a merge works out of each reading, once: the readings of each device's minutes. Follows the relation `rows`,
+#: which has `origin` too. `n` to `max` are of counted readings, the rest of all.
+DEVICE_MINUTES = f"""
+SELECT user_id, device_id, {bucket("1 minute")} AS minute, count(*) FILTER (WHERE counts) AS n,
+       sum(v) FILTER (WHERE counts) AS sum, min(v) FILTER (WHERE counts) AS min, max(v) FILTER (WHERE counts) AS max,
+       count(*) AS n_all, min(timestamp) AS first_at, max(timestamp) AS last_at,
+       min(origin) AS first_origin, max(origin) AS last_origin
+FROM (SELECT *, confidence IS DISTINCT FROM 0 AS counts FROM rows) AS judged
+GROUP BY 1, 2, 3"""
+
+#: The rows of `h1_dev`. Follows the relation `minutes`, as `DEVICE_MINUTES` has them.
 DEVICE_HOURS = f"""
-SELECT user_id, device_id, start_at, sum(n)::bigint AS n, coalesce(sum(sum), 0)::bigint AS sum,
-       coalesce(min(min), 0)::smallint AS min, coalesce(max(max), 0)::smallint AS max,
-       count(*) FILTER (WHERE n > 0)::bigint AS minutes, sum(n_all)::bigint AS n_all,
-       min(first_at) AS first_at, max(last_at) AS last_at
+SELECT user_id, device_id, {bucket("1 hour", "minute")} AS start_at, sum(n)::bigint AS n,
+       coalesce(sum(sum), 0)::bigint AS sum, coalesce(min(min), 0)::smallint AS min,
+       coalesce(max(max), 0)::smallint AS max, count(*) FILTER (WHERE n > 0)::bigint AS minutes,
+       sum(n_all)::bigint AS n_all, min(first_at) AS first_at, max(last_at) AS last_at,
+       CASE WHEN min(first_origin) = max(last_origin) THEN min(first_origin) END AS origin
+FROM minutes GROUP BY 1, 2, 3"""
+
+#: The rows of `q15`. Follows the relation `minutes`, as `DEVICE_MINUTES` has them.
+QUARTERS = f"""
+SELECT user_id, {bucket("15 minutes", "minute")} AS start_at, sum(n)::bigint AS n, sum(sum)::bigint AS sum,
+       min(min) AS min, max(max) AS max, count(*)::bigint AS minutes
 FROM (
-    SELECT user_id, device_id, {bucket("1 hour")} AS start_at, count(*) FILTER (WHERE counts) AS n,
-           sum(v) FILTER (WHERE counts) AS sum, min(v) FILTER (WHERE counts) AS min,
-           max(v) FILTER (WHERE counts) AS max, count(*) AS n_all, min(timestamp) AS first_at, max(timestamp) AS last_at
-    FROM (SELECT *, confidence IS DISTINCT FROM 0 AS counts FROM rows) AS judged
-    GROUP BY 1, 2, 3, {bucket("1 minute")}
-) AS by_minute
-GROUP BY user_id, device_id, start_at"""
+    SELECT DISTINCT ON (user_id COLLATE "C", minute) user_id, minute, n, sum, min, max
+    FROM minutes AS m WHERE n > 0 ORDER BY user_id COLLATE "C", minute, {priority()}, device_id COLLATE "C"
+) AS won
+GROUP BY 1, 2"""

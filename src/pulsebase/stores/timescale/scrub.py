@@ -6,6 +6,8 @@ written anew by `VACUUM FULL`, one after the other, each of them locked meanwhil
 
 from __future__ import annotations
 
+import time
+
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import DAY_US, TimeRange
 from pulsebase.stores.timescale.aggregates import AGGREGATES, refresh
@@ -14,6 +16,9 @@ from pulsebase.stores.timescale.instants import At
 
 #: How long a table may be in use before the scrubbing is put off.
 _LOCK_TIMEOUT_S = 30
+#: How often aggregates are tried that somebody else refreshes, and the first pause between, which grows.
+_ATTEMPTS = 4
+_PAUSE_S = 0.5
 _OURS = """
 SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'pulsebase'
 UNION ALL SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
@@ -65,7 +70,7 @@ def scrub(connection: Connection, *, hypertables: bool) -> None:
     span = TimeRange(min(start for _, start, _ in noted), max(end for _, _, end in noted))
     names = [name for (name,) in connection.execute(_OURS).fetchall()]
     if hypertables:
-        if not refresh(connection, span.widened(DAY_US)):
+        if not _refreshed(connection, span.widened(DAY_US)):
             raise StoreUnavailableError("the server refreshes an aggregate just now", retry_after_s=60)
         names = [name for name in names if not name.startswith("public.")]
         chunks = {
@@ -83,3 +88,11 @@ def scrub(connection: Connection, *, hypertables: bool) -> None:
         if not connection.closed:
             connection.execute("RESET lock_timeout")
     connection.execute("DELETE FROM pulsebase.to_scrub WHERE ctid::text = ANY(%s)", [[place for place, *_ in noted]])
+
+
+def _refreshed(connection: Connection, interval: TimeRange) -> bool:
+    for attempt in range(_ATTEMPTS):
+        if refresh(connection, interval):
+            return True
+        time.sleep(_PAUSE_S * (attempt + 1))
+    return False

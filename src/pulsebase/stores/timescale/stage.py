@@ -7,31 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.stores.timescale import people
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import COPY_END, COPY_HEADER, POSTGRES_EPOCH_US
-from pulsebase.stores.timescale.merge import lock_stage
+from pulsebase.stores.timescale.merge import lock_merges, lock_stage, take_in_at_once
 
 #: Name, NumPy type and values of a field of every row; no values for null.
 _Field = tuple[str, str, npt.ArrayLike | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """A column of texts: row `i` is `texts[codes[i]]`."""
-
-    texts: Sequence[str]
-    codes: npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
 class StageRows:
-    """The rows of one write, each reading once."""
+    """The rows of one write, each reading once. The lists of ids hold those alone that some row has."""
 
-    user_id: Texts
-    device_id: Texts
+    users: Ids
+    devices: Ids
     times_us: npt.NDArray[np.int64]
     values: npt.NDArray[np.int16]
     confidences: npt.NDArray[np.int8]
@@ -41,70 +33,77 @@ class StageRows:
         return len(self.times_us)
 
     @classmethod
-    def of(cls, table: pa.Table, origins: npt.NDArray[np.int32]) -> StageRows:
-        """The last row of each reading, by the place in the table."""
-        table = table.unify_dictionaries().combine_chunks()
-        users, devices = (_texts(table[name].chunk(0)) for name in ("user_id", "device_id"))
-        times_us = table["time"].chunk(0).view(pa.int64()).to_numpy()
+    def of(cls, batches: Sequence[ReadingBatch]) -> StageRows:
+        """The last row of each reading, by the places in the batches."""
+        users, devices = _joined([batch.users for batch in batches]), _joined([batch.devices for batch in batches])
+        times_us = np.concatenate([batch.times_us for batch in batches])
+        origins = np.repeat(np.array([batch.origin for batch in batches], np.int32), [len(batch) for batch in batches])
         order = np.lexsort((times_us, devices.codes, users.codes))  # stable: the place decides among equals
         keys = [column[order] for column in (times_us, devices.codes, users.codes)]
         is_last = np.ones(len(order), np.bool_)
         is_last[:-1] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
         kept = order[is_last]
-        confidences = table["confidence"].chunk(0).fill_null(-1).to_numpy()
         return cls(
-            Texts(users.texts, users.codes[kept]),
-            Texts(devices.texts, devices.codes[kept]),
+            users.take(kept),
+            devices.take(kept),
             times_us[kept],
-            table["value"].chunk(0).to_numpy()[kept],
-            confidences[kept],
+            np.concatenate([batch.values for batch in batches])[kept],
+            np.concatenate([batch.confidences for batch in batches])[kept],
             origins[kept],
         )
 
     def write(self, connection: Connection) -> None:
         """Add the rows to the stage, but those before the horizon."""
         lock_stage(connection)
-        (seq, horizon_us) = connection.execute(
-            "SELECT nextval('pulsebase.stage_seq'), start_at FROM pulsebase.horizon", binary=True
-        ).fetchone() or (0, 0)
-        if self.times_us.min(initial=horizon_us) < horizon_us:
-            self._since(horizon_us)._add(connection, seq)
-        else:
-            self._add(connection, seq)
-
-    def _since(self, start_us: int) -> StageRows:
-        kept = self.times_us >= start_us
-        users, devices = (Texts(ids.texts, ids.codes[kept]) for ids in (self.user_id, self.device_id))
-        values, confidences, origins = self.values[kept], self.confidences[kept], self.origins[kept]
-        return StageRows(users, devices, self.times_us[kept], values, confidences, origins)
-
-    def _add(self, connection: Connection, seq: int) -> None:
-        if len(self) == 0:
+        rows = self._kept(connection)
+        if not len(rows):
             return
-        pairs = np.unique(np.stack([self.user_id.codes, self.device_id.codes]), axis=1).T
-        named = [(self.user_id.texts[user], self.device_id.texts[device]) for user, device in pairs]
-        people.make_known(connection, [user_id for user_id, _ in named], named)
-        with connection.cursor().copy("COPY pulsebase.stage FROM STDIN (FORMAT binary)") as copy:
-            for block in self._blocks(seq):
-                copy.write(block)
+        people.make_known(connection, rows.users.texts, rows._devices())
+        (seq,) = connection.execute("SELECT nextval('pulsebase.stage_seq')", binary=True).fetchone() or (0,)
+        _copy(connection, "pulsebase.stage", rows._blocks([("seq", ">i8", int(seq))]))
 
-    def _blocks(self, seq: int) -> Iterator[bytes]:
-        """The rows in COPY's binary form, in any order.
+    def merge(self, connection: Connection) -> None:
+        """Bring the rows where a merge would bring them, past the stage, but those before the horizon."""
+        lock_merges(connection)
+        rows = self._kept(connection)
+        if not len(rows):
+            return
+        take_in_at_once(connection, lambda _: _copy(connection, "incoming", rows._blocks([])))
+        people.make_known(connection, rows.users.texts, rows._devices())
+
+    def _kept(self, connection: Connection) -> StageRows:
+        """The rows that have not expired. The caller holds a lock without which the horizon does not move."""
+        ((start_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
+        if self.times_us.min(initial=start_us) >= start_us:
+            return self
+        rows = np.flatnonzero(self.times_us >= start_us)
+        values, confidences, origins = self.values[rows], self.confidences[rows], self.origins[rows]
+        return StageRows(
+            self.users.take(rows), self.devices.take(rows), self.times_us[rows], values, confidences, origins
+        )
+
+    def _devices(self) -> list[tuple[str, str]]:
+        count = len(self.devices.texts)
+        pairs = np.unique(self.users.codes.astype(np.int64) * count + self.devices.codes).tolist()
+        return [(self.users.texts[pair // count], self.devices.texts[pair % count]) for pair in pairs]
+
+    def _blocks(self, before: Sequence[tuple[str, str, int]]) -> Iterator[bytes]:
+        """The rows in COPY's binary form, in any order; `before` are fields that are the same in every row.
 
         Rows whose variable parts are of the same length are laid out the same, so a block is made of all of them at
         once.
         """
-        users, user_sizes = _encoded(self.user_id)
-        devices, device_sizes = _encoded(self.device_id)
+        users, user_sizes = _encoded(self.users)
+        devices, device_sizes = _encoded(self.devices)
         shapes = np.stack([user_sizes, device_sizes, (self.confidences >= 0).astype(np.int64)], axis=1)
         distinct, shape_of = np.unique(shapes, axis=0, return_inverse=True)
         yield COPY_HEADER
         for number, (user_size, device_size, has_confidence) in enumerate(distinct):
             chosen = np.flatnonzero(shape_of.reshape(-1) == number)
             fields: list[_Field] = [
-                ("seq", ">i8", np.full(len(chosen), seq)),
-                ("user_id", f"S{user_size}", users[self.user_id.codes[chosen]]),
-                ("device_id", f"S{device_size}", devices[self.device_id.codes[chosen]]),
+                *((name, kind, np.full(len(chosen), value)) for name, kind, value in before),
+                ("user_id", f"S{user_size}", users[self.users.codes[chosen]]),
+                ("device_id", f"S{device_size}", devices[self.devices.codes[chosen]]),
                 ("timestamp", ">i8", self.times_us[chosen] - POSTGRES_EPOCH_US),
                 ("v", ">i2", self.values[chosen]),
                 ("confidence", ">i2", self.confidences[chosen] if has_confidence else None),
@@ -114,9 +113,21 @@ class StageRows:
         yield COPY_END
 
 
-def _texts(column: pa.DictionaryArray) -> Texts:
-    codes: npt.NDArray[np.int32] = column.indices.to_numpy(zero_copy_only=False).astype(np.int32)
-    return Texts(column.dictionary.to_pylist(), codes)
+def _copy(connection: Connection, table: str, blocks: Iterator[bytes]) -> None:
+    with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
+        for block in blocks:
+            copy.write(block)
+
+
+def _joined(columns: Sequence[Ids]) -> Ids:
+    """The columns one after the other."""
+    numbers: dict[str, int] = {}
+    codes = []
+    for column in columns:
+        used, places = np.unique(column.codes, return_inverse=True)
+        texts = map(column.texts.__getitem__, used.tolist())
+        codes.append(np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)[places])
+    return Ids(np.concatenate(codes), list(numbers))
 
 
 def _laid_out(fields: Sequence[_Field], count: int) -> bytes:
@@ -134,7 +145,7 @@ def _laid_out(fields: Sequence[_Field], count: int) -> bytes:
     return rows.tobytes()
 
 
-def _encoded(column: Texts) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.int64]]:
+def _encoded(column: Ids) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.int64]]:
     """The texts as bytes, and the length of each row's."""
     encoded = [text.encode() for text in column.texts]
     sizes = np.array([len(text) for text in encoded], np.int64)

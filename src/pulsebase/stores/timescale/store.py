@@ -15,19 +15,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 
 from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import DAY_US, TimeRange
+from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
     TOTALS_SCHEMA,
+    Cancellation,
     CheckReport,
     Expiry,
     Origin,
@@ -36,10 +36,10 @@ from pulsebase.stores.contract import (
     TotalsQuery,
 )
 from pulsebase.stores.timescale import check, edit, export, people, scrub, series, totals
-from pulsebase.stores.timescale.aggregates import refresh
-from pulsebase.stores.timescale.database import Connection, Database, connect
+from pulsebase.stores.timescale.aggregates import find_stale, forget_stale, refresh
+from pulsebase.stores.timescale.database import Connection, Database, OnlyAnswersError, connect
 from pulsebase.stores.timescale.erasures import TimescaleErasureLog
-from pulsebase.stores.timescale.merge import Merged, lock_stage, merge_staged
+from pulsebase.stores.timescale.merge import lock_stage, merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
 from pulsebase.stores.timescale.stage import StageRows
@@ -51,7 +51,9 @@ _MERGE_ROWS = 200_000
 #: Every question looks into the stage, and looks at the rows that left it until a vacuum has removed them.
 _TIDY_ROWS = 20_000
 _ROOM_WAIT_S = 20.0
+#: How often aggregates are refreshed; while much comes in, such a part of the time at most.
 _REFRESH_INTERVAL_S = 60.0
+_REFRESH_PAUSES = 5
 
 
 class TimescaleStore:
@@ -69,24 +71,26 @@ class TimescaleStore:
         self._merge_seconds = 0.0
         self._untidy = 0
         self._waiting_since = 0.0  # … and when the oldest of that was written
-        self._stale: TimeRange | None = None
-        self._stale_since = 0.0
-        self._refreshed_at = time.monotonic()
         self._wake = threading.Event()
         self._merged = threading.Condition()
         self._stopping = threading.Event()
+        self._closing = Cancellation()
         self._maintenance = threading.Thread(target=self._maintain, name="pulsebase-merge", daemon=True)
         self._maintenance.start()
+        self._refreshing = threading.Thread(target=self._refresh_now_and_then, name="pulsebase-refresh", daemon=True)
+        self._refreshing.start()
 
     # --- Writer: called by one thread -------------------------------------------------------------------------------
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write`."""
-        tables = [batch.table for batch in batches]
-        origins = [np.full(len(batch), batch.origin, np.int32) for batch in batches]
-        if sum(table.num_rows for table in tables) == 0:
+        filled = [batch for batch in batches if len(batch)]
+        if not filled:
             return
-        rows = StageRows.of(pa.concat_tables(tables), np.concatenate(origins))
+        rows = StageRows.of(filled)
+        if len(rows) >= self._options.merge_at_once:
+            self._database.change(rows.merge)
+            return
         self._wait_for_room()
         self._database.change(rows.write)
         with self._merged:
@@ -216,7 +220,10 @@ class TimescaleStore:
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""
         with tempfile.TemporaryFile() as file:
-            self._database.read(lambda connection: export.spool(connection, interval, user_ids, file))
+            try:
+                self._database.read(lambda connection: export.spool(connection, interval, user_ids, file))
+            except OSError as error:
+                raise StoreUnavailableError(f"the export cannot be kept: {error.strerror}", retry_after_s=60) from error
             yield from export.spooled(file, self._still_known)
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
@@ -232,7 +239,7 @@ class TimescaleStore:
 
     def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
         """See `contract.Store.readings`."""
-        return self._database.read(lambda connection: export.of_person(connection, user_id, interval))
+        return self._database.read(lambda connection: export.of_people(connection, [user_id], interval))
 
     def check(self) -> CheckReport:
         """See `contract.Store.check`. Everything is merged first, so that the check covers every reading."""
@@ -241,7 +248,7 @@ class TimescaleStore:
 
     def settle(self) -> None:
         """See `contract.Store.settle`."""
-        while self._merge().rows:
+        while self._merge() >= _MERGE_ROWS:  # less is all there was
             pass
 
     def horizon_us(self) -> int:
@@ -263,7 +270,7 @@ class TimescaleStore:
     def scrub(self) -> ScrubReport:
         """See `contract.Store.scrub`. What is the server's own (its log, its replicas) is beyond our reach."""
         before_bytes = int(self.statistics().get("size_bytes", 0))
-        with self._database.outside() as connection:
+        with self._database.outside(self._closing) as connection:
             scrub.scrub(connection, hypertables=self._options.hypertables)
         return ScrubReport(before_bytes, int(self.statistics().get("size_bytes", 0)))
 
@@ -280,15 +287,15 @@ class TimescaleStore:
             "merge_failures": float(self._merge_failures),
             "merge_seconds": self._merge_seconds,
             "merge_lag_seconds": time.monotonic() - self._waiting_since if self._unmerged > 0 else 0.0,
-            "refresh_lag_seconds": time.monotonic() - self._stale_since if self._stale is not None else 0.0,
         }
         try:
-            readings, unmerged, size_bytes = self._database.read(
+            readings, unmerged, size_bytes, refresh_lag_s = self._database.read(
                 lambda connection: _sizes(connection, self._options.hypertables)
             )
         except PulsebaseError:  # what this process counts itself is shown all the same
             return counted
-        return counted | {"readings": readings, "unmerged_rows": unmerged, "size_bytes": size_bytes}
+        sizes = {"readings": readings, "unmerged_rows": unmerged, "size_bytes": size_bytes}
+        return counted | sizes | {"refresh_lag_seconds": refresh_lag_s}
 
     def erasure_log(self) -> TimescaleErasureLog:
         """What every process of the installation knows of erased people."""
@@ -300,7 +307,9 @@ class TimescaleStore:
             return
         self._stopping.set()
         self._wake.set()
+        self._closing.cancel()
         self._maintenance.join()
+        self._refreshing.join()
         self._database.close()
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -329,6 +338,8 @@ class TimescaleStore:
                 return
             try:
                 self._maintain_once()
+            except OnlyAnswersError:
+                pass  # somebody who may write merges
             except Exception as error:
                 self._merge_failures += 1
                 # In one line: a traceback would repeat what the server says of rows.
@@ -336,41 +347,55 @@ class TimescaleStore:
                 self._stopping.wait(1.0)
 
     def _maintain_once(self) -> None:
-        while (done := self._merge().rows) and not self._stopping.is_set():
+        done = _MERGE_ROWS
+        while done >= _MERGE_ROWS and not self._stopping.is_set():
+            done = self._merge()
             self._untidy += done
         if self._untidy >= _TIDY_ROWS and not self._stopping.is_set():
             self._untidy = 0
-            with self._database.outside() as connection:
+            with self._database.outside(self._closing) as connection:
                 connection.execute("VACUUM pulsebase.stage")
-        if time.monotonic() - self._refreshed_at > _REFRESH_INTERVAL_S and not self._stopping.is_set():
-            self._refresh()
 
-    def _merge(self) -> Merged:
-        """Bring some staged rows where they belong."""
+    def _merge(self) -> int:
+        """Bring some staged rows where they belong; how many."""
         before, began = self._unmerged, time.monotonic()
         started = time.perf_counter()
         done = self._database.change(lambda connection: merge_staged(connection, _MERGE_ROWS))
         with self._merged:
-            # Another process may have merged ours; once nothing is left, nothing of what was counted before is.
-            self._unmerged -= min(done.rows, before) if done.rows else before
-            if done.rows >= before or not done.rows:  # what is left came later
+            # Others may have merged or deleted ours: less than a whole merge is all there was, and nothing of what was
+            # counted before is left.
+            self._unmerged -= before if done < _MERGE_ROWS else min(done, before)
+            if done < _MERGE_ROWS or done >= before:  # what is left came later
                 self._waiting_since = began
             self._merged.notify_all()
-        if done.span is not None:
+        if done:
             self._merges += 1
             self._merge_seconds += time.perf_counter() - started
-            if self._stale is None:
-                self._stale_since = began
-            self._stale = done.span if self._stale is None else _hull(self._stale, done.span)
         return done
+
+    def _refresh_now_and_then(self) -> None:
+        """In a thread of its own: bringing years up to date takes minutes, and merges must not wait for that."""
+        pause_s = _REFRESH_INTERVAL_S
+        while self._options.hypertables and not self._stopping.wait(pause_s):
+            started = time.monotonic()
+            try:
+                self._refresh()
+            except OnlyAnswersError:
+                pass
+            except Exception as error:
+                if not self._stopping.is_set():
+                    logger.warning("the aggregates for people's own SQL will be refreshed later: %s", error)
+            pause_s = max(_REFRESH_INTERVAL_S, _REFRESH_PAUSES * (time.monotonic() - started))
 
     def _refresh(self) -> None:
         """Bring people's aggregates up to date where merges have changed what they show."""
-        self._refreshed_at = time.monotonic()
-        stale, self._stale = self._stale, None
-        if stale is not None and self._options.hypertables:
-            with self._database.outside() as connection:
-                refresh(connection, stale.widened(DAY_US))
+        stale = self._database.read(find_stale)
+        if stale is None:
+            return
+        with self._database.outside(self._closing) as connection:
+            done = refresh(connection, stale.interval)
+        if done:
+            self._database.change(lambda connection: forget_stale(connection, stale))
 
 
 def _horizon_us(connection: Connection) -> int:
@@ -383,20 +408,19 @@ def _new_origin(connection: Connection, kind: str, name: str) -> int:
     return people.find_origin(connection, kind, name) or people.add_origin(connection, kind, name)
 
 
-def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float, float]:
+def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float, float, float]:
+    """Readings, staged rows, bytes, and for how many seconds aggregates have waited to be refreshed."""
     measured = "hypertable_size" if hypertables else "pg_total_relation_size"
+    lag = "extract(epoch FROM clock_timestamp() - since)" if hypertables else "0"
     row = connection.execute(
         f"""
         SELECT (SELECT coalesce(sum(n_all), 0)::bigint FROM pulsebase.d1_dev),
                (SELECT count(*) FROM pulsebase.stage),
                coalesce({measured}('public.activities_heart_intraday'), 0)
                + (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
-                  WHERE relnamespace = 'pulsebase'::regnamespace AND relkind = 'r')
+                  WHERE relnamespace = 'pulsebase'::regnamespace AND relkind = 'r'),
+               coalesce((SELECT {lag} FROM pulsebase.stale), 0)::float8
         """,
         binary=True,
     ).fetchone()
-    return row or (0.0, 0.0, 0.0)
-
-
-def _hull(one: TimeRange, other: TimeRange) -> TimeRange:
-    return TimeRange(min(one.start_us, other.start_us), max(one.end_us, other.end_us))
+    return row or (0.0, 0.0, 0.0, 0.0)

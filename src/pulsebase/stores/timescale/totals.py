@@ -8,7 +8,7 @@ from pulsebase.model.timerange import DAY_US, HOUR_US
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
-from pulsebase.stores.timescale.rollup_sql import APART, MERGED, WON, bucket
+from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH, MERGED, WON, bucket
 
 _TOTALS = f"""
 WITH asked AS (
@@ -24,10 +24,10 @@ apart AS (
     SELECT user_id, start_at FROM asked CROSS JOIN unnest(%(cut)s::timestamptz[]) AS start_at
 ),
 staged AS MATERIALIZED (
-    SELECT DISTINCT ON (user_id, device_id, timestamp) user_id, device_id, timestamp, v, confidence
+    SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence
     FROM pulsebase.stage JOIN asked USING (user_id)
     WHERE timestamp >= %(first)s AND timestamp < %(last)s
-    ORDER BY user_id, device_id, timestamp, seq DESC
+    {IN_ORDER}
 ),
 rows AS (
     SELECT {MERGED} FROM apart CROSS JOIN LATERAL (

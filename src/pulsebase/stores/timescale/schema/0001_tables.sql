@@ -50,7 +50,6 @@ CREATE TABLE pulsebase.stage (
     origin integer NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 CREATE INDEX stage_by_person ON pulsebase.stage (user_id, timestamp);
-CREATE INDEX stage_by_commit ON pulsebase.stage (seq);
 
 -- Every merged reading. The index has the name of the one that other programs make on such a table if it is missing:
 -- theirs knows no devices and would refuse the second one.
@@ -78,7 +77,7 @@ CREATE UNIQUE INDEX activities_heart_summary_key ON public.activities_heart_summ
 
 -- Rollups of the merged readings, changed by merges alone; `start_at` is where the bucket starts. Values are in
 -- hundredths. Per device, whatever the priorities: `n` to `minutes` are of counted readings (min and max are 0 where
--- there is none), `n_all`, `first_at`, `last_at` of all.
+-- there is none), `n_all`, `first_at`, `last_at` of all; `origin` is what brought all of them, null where several did.
 CREATE TABLE pulsebase.h1_dev (
     user_id text NOT NULL,
     device_id text NOT NULL,
@@ -91,8 +90,10 @@ CREATE TABLE pulsebase.h1_dev (
     n_all bigint NOT NULL,
     first_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL,
+    origin integer,
     PRIMARY KEY (user_id, start_at, device_id)
 );
+CREATE INDEX h1_dev_of_several_origins ON pulsebase.h1_dev (user_id) WHERE origin IS NULL;
 
 -- What is stored of each device by UTC day, for overviews of many people over many years.
 CREATE TABLE pulsebase.d1_dev (
@@ -102,6 +103,7 @@ CREATE TABLE pulsebase.d1_dev (
     n_all bigint NOT NULL,
     first_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL,
+    origin integer,
     PRIMARY KEY (user_id, start_at, device_id)
 );
 
@@ -118,3 +120,13 @@ CREATE TABLE pulsebase.q15 (
 );
 CREATE TABLE pulsebase.h1 (LIKE pulsebase.q15 INCLUDING ALL);
 CREATE TABLE pulsebase.d1 (LIKE pulsebase.q15 INCLUDING ALL);
+
+-- The hours between which merges have changed what the aggregates for people's own SQL show, since these were refreshed,
+-- and when the first of those merges was.
+CREATE TABLE pulsebase.stale (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    changes bigint NOT NULL DEFAULT 1,
+    since timestamptz NOT NULL DEFAULT now()
+);
