@@ -66,7 +66,10 @@ def test_chunks_and_aggregates_are_written_anew() -> None:
         with psycopg.connect(harness.url, prepare_threshold=None) as connection:
             assert connection.execute("SELECT count(*) FROM pulsebase.to_scrub").fetchall() == [(0,)]
             for table in ("activities_heart_intraday", "activities_heart_intraday_1h", "activities_heart_summary"):
-                assert connection.execute(f"SELECT DISTINCT user_id FROM {table}").fetchall() == [("bob",)]
+                # Aggregates may still show people of other tests, whose rows were taken away behind the server's back.
+                people = {user_id for (user_id,) in connection.execute(f"SELECT user_id FROM {table}")}
+                assert "bob" in people
+                assert SECRET not in people
         assert harness.store.stored().num_rows == 100
         assert harness.store.check().problems == ()
     finally:
