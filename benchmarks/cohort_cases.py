@@ -21,7 +21,7 @@ from benchmarks.population import (
     top_hours_questions,
 )
 from benchmarks.processes import folder_bytes
-from benchmarks.pulsebase_system import Pulsebase, embedded_url, environment
+from benchmarks.pulsebase_system import PROGRAM, Pulsebase, PulsebaseTimescale, embedded_url, environment
 from benchmarks.requests import Sent
 from benchmarks.system import System
 from benchmarks.workloads import DAY_S
@@ -76,6 +76,13 @@ def top_hours(bench: Bench, system: System) -> Figures:
     return _at_each_size(bench, system, partial(_asked, requests=requests))
 
 
+def copy(bench: Bench, system: System) -> Figures:
+    """From the embedded store into an empty database by `pulsebase copy`, which compares both at the end."""
+    if not isinstance(system, PulsebaseTimescale):
+        raise SkippedError("is not copied into here")
+    return _at_each_size(bench, system, _copied)
+
+
 _Requests = Callable[[Populated, int, tuple[int, int]], Iterator[Sent]]
 
 
@@ -120,6 +127,36 @@ def _command(bench: Bench, system: Pulsebase, spec: FixtureSpec) -> Figures:
             "peak_memory_mib": round(usage.ru_maxrss / 1024, 1),
             "data_bytes": folder_bytes(folder),
         }
+
+
+def _copied(bench: Bench, system: Populated, spec: FixtureSpec) -> Figures:
+    assert isinstance(system, PulsebaseTimescale)
+    with bench.folder_of(system) as folder, system.database() as target:
+        source = embedded_url(folder)
+        subprocess.run(system.fixtures_command(spec), env=environment(source), stdout=subprocess.DEVNULL, check=True)
+        command = [*PROGRAM, "copy", "--from", source, "--to", target]
+        env = environment(source) | {"PYTHONUNBUFFERED": "1"}
+        started_s = time.monotonic()
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        copied_s = 0.0
+        for line in process.stdout:
+            if " people copied, " in line:
+                copied_s = time.monotonic() - started_s
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"the command ended with {process.returncode}")
+        compared_s = time.monotonic() - started_s - copied_s
+    return {
+        "people": spec.users,
+        "readings": spec.readings,
+        "seconds": round(copied_s, 2),
+        "readings_per_s": round(spec.readings / copied_s),
+        "compared_s": round(compared_s, 2),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_memory_mib": round(usage.ru_maxrss / 1024, 1),
+    }
 
 
 def _populated(bench: Bench, system: Populated, spec: FixtureSpec) -> Figures:

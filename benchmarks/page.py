@@ -12,6 +12,8 @@ from benchmarks.processes import ROOT
 PAGE = ROOT / "docs" / "reference" / "performance.md"
 BEGIN = "<!-- made by `python -m benchmarks table` from benchmarks/results -->"
 END = "<!-- end -->"
+#: Where the results are kept that a TimescaleDB server took part in, which not every machine has.
+SERVER = "server"
 
 Result = dict[str, Any]
 
@@ -20,7 +22,9 @@ def with_table(page: str, results: Path) -> str:
     """The page with what is between its markers made anew."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{tables(results)}\n{END}{after}"
+    server = results / SERVER
+    of_server = f"\n## Figures of the server store\n\n{tables(server)}" if server.is_dir() else ""
+    return f"{before}{BEGIN}\n\n{tables(results)}{of_server}\n{END}{after}"
 
 
 def tables(results: Path) -> str:
@@ -89,7 +93,7 @@ def _series(title: str) -> Callable[[Result], str]:
 
 def _under_load(result: Result) -> str:
     text = _series("One person's series beside a stream")(result)
-    figures = result["systems"]["pulsebase"]
+    figures = next(iter(result["systems"].values()))  # ours, over whichever store; peers take no part
     if _missing(figures):
         return text
     return text + (
@@ -170,6 +174,18 @@ def _fixtures(result: Result) -> str:
     return _section("A population, until all of it is merged", head, rows)
 
 
+def _copied(result: Result) -> str:
+    rows = []
+    for name, figures in result["systems"].items():
+        for part in _by_size(figures):
+            keys = ("people", "readings", "seconds", "readings_per_s", "compared_s", "cpu_s", "peak_memory_mib")
+            rows.append([name, *(_number(part[key]) for key in keys)])
+        if _missing(figures):
+            rows.append([name, _missing(figures)])
+    head = ["", "people", "readings", "copied in s", "readings/s", "then compared in s", "processor s", "memory MiB"]
+    return _section("Copy of an embedded store into it", head, rows)
+
+
 def _population(title: str, kinds: dict[str, str]) -> Callable[[Result], str]:
     def section(result: Result) -> str:
         rows = []
@@ -199,6 +215,7 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
     "disk": _disk,
     "files": _files,
     "fixtures": _fixtures,
+    "copy": _copied,
     "cohort_ragged": _population(
         "Averages of many people, ends on any second, right after 20,000 late readings",
         {"everybody": "everybody", "men": "men over 24"},

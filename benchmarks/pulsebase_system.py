@@ -169,14 +169,19 @@ class PulsebaseTimescale(Pulsebase):
         del sizes
         data = folder / "data"
         data.mkdir()
+        with self.database() as url, _serving(folder, data, url) as running:
+            yield running
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a database that is set up and empty, and goes at the end."""
         server, database = os.environ[TIMESCALE_URL], f"pulsebase_bench_{uuid.uuid4().hex[:12]}"
         url = urlsplit(server)._replace(path=f"/{database}").geturl()
         with psycopg.connect(server, autocommit=True) as owner:
             owner.execute(f"CREATE DATABASE {database}")
             try:
                 subprocess.run([*PROGRAM, "db", "init", "--store", url], check=True, stdout=subprocess.DEVNULL)
-                with _serving(folder, data, url) as running:
-                    yield running
+                yield url
             finally:
                 owner.execute(f"DROP DATABASE {database} WITH (FORCE)")
 

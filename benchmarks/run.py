@@ -34,9 +34,10 @@ CASES: dict[str, Case] = {
     "cohort_ragged": cohort_cases.cohort_ragged,
     "cohort_aligned": cohort_cases.cohort_aligned,
     "top_hours": cohort_cases.top_hours,
+    "copy": cohort_cases.copy,
 }
 #: What peers take part in too; the others are about us alone.
-PEER_CASES = CASES.keys() - {"series_under_load", "growth"}
+PEER_CASES = CASES.keys() - {"series_under_load", "growth", "copy"}
 
 _ALL: tuple[System, ...] = (Pulsebase(), PulsebaseTimescale(), *PEERS)
 SYSTEMS = {system.name: system for system in _ALL}
@@ -68,6 +69,8 @@ def run(
 def _takes_part(system: str, case: str) -> bool:
     if system == PulsebaseTimescale.name and case == "disk":
         return False  # the disk is another machine's
+    if case == "copy":
+        return system == PulsebaseTimescale.name
     return system == Pulsebase.name or case in PEER_CASES
 
 

@@ -198,8 +198,15 @@ def test_an_upload_beyond_the_limit_is_refused(installed: Callable[..., Api]) ->
     assert course["files"][0]["problem"] == "unpacked it is larger than 5000 bytes"
 
 
+def test_a_name_may_hold_whatever_a_file_name_can(any_api: Api) -> None:
+    detail = upload(any_api, takeout_heart_rate(SAMPLES[:1]), name="a\x00b\nc.json")
+    assert (detail["status"], detail["name"][:8]) == ("done", "a\ufffdb\ufffdc.js")
+
+
 def test_no_more_uploads_wait_than_there_is_room_for(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(uploads))
     gate = threading.Event()
     write = api.parts.ingestor.write
     monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
@@ -216,7 +223,7 @@ def test_no_more_uploads_wait_than_there_is_room_for(api: Api, monkeypatch: pyte
     assert_problem(api.delete(f"/v1/imports/{numbers[-1]}"), 409, "conflict")
     gate.set()
     assert [ended(api, number)["status"] for number in numbers] == ["done"] * len(numbers)
-    assert list(tmp_path.iterdir()) == []
+    assert list(uploads.iterdir()) == []
 
 
 def test_a_server_that_stops_ends_what_it_imports(

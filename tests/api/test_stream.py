@@ -19,6 +19,9 @@ from pulsebase.api.server import bound_socket, serving
 from tests.api.conftest import Api, reading
 from tests.support.process import wait_until
 
+#: A store that nobody else writes to: its streams are told of commits. Streams over a shared one ask it for what is
+#: new (the tests of the follower).
+ALONE = "memory://"
 Event = tuple[str | None, str, dict[str, Any]]
 
 
@@ -75,7 +78,7 @@ def at(second: int) -> str:
 
 
 def test_readings_are_told_as_they_are_committed(served: Callable[..., Place]) -> None:
-    place = served()
+    place = served(store_url=ALONE)
     with place.listen("ann", "bob") as told:
         _, kind, hello = next(told)
         assert (kind, hello) == ("hello", {"resumed": False, "missing": ["ann", "bob"]})
@@ -104,7 +107,7 @@ def test_readings_are_told_as_they_are_committed(served: Callable[..., Place]) -
 
 
 def test_a_client_that_comes_back_misses_nothing_and_gets_nothing_twice(served: Callable[..., Place]) -> None:
-    place = served()
+    place = served(store_url=ALONE)
     with place.listen("ann") as told:
         next(told)
         place.api.store(reading(at(0), 60))
@@ -160,7 +163,7 @@ def test_what_is_wrong_is_refused_by_name(installed: Callable[..., Api], query: 
 
 def test_a_client_that_falls_behind_is_dropped_with_a_word_and_holds_nobody_up(installed: Callable[..., Api]) -> None:
     """The client is this test: it takes one event, then nothing while more is committed than is kept."""
-    api = installed(stream_readings=3)
+    api = installed(stream_readings=3, store_url=ALONE)
     taken: list[bytes] = []
     stuck, free = threading.Event(), threading.Event()
 

@@ -20,7 +20,7 @@ import pytest
 
 from pulsebase.model.errors import QueryCancelledError, QueryTimeoutError, StopError, StoreUnavailableError
 from pulsebase.model.resolution import Resolution
-from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange
+from pulsebase.model.timerange import DAY_US, MAX_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import Cancellation, SeriesQuery
 from pulsebase.stores.timescale.aggregates import find_stale, forget_stale
 from pulsebase.stores.timescale.database import connect
@@ -420,6 +420,22 @@ def test_large_writes_go_past_the_stage_and_keep_their_place_in_the_order(store:
         assert other.check().problems == ()
     finally:
         other.close()
+
+
+def test_a_large_write_meets_rows_that_no_rollup_knows(url: str) -> None:
+    store = TimescaleStore(url, replace(QUICK, merge_at_once=3))
+    try:
+        execute(
+            url,
+            "INSERT INTO activities_heart_intraday (timestamp, value, user_id, device_id, origin) "
+            "SELECT TIMESTAMPTZ '2024-01-15T10:00:00Z' + n * INTERVAL '1 s', 50, 'ann', 'watch', 0 "
+            "FROM generate_series(0, 5) AS n",
+        )
+        write(store, *(Reading(TEN + n * SECOND_US, 7000 + n, device_id="watch") for n in range(3)))
+        assert stored(store) == [7000, 7001, 7002, 5000, 5000, 5000]
+        assert store.check().problems == ()
+    finally:
+        store.close()
 
 
 def test_a_large_write_leaves_out_what_has_expired(url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -13,6 +14,7 @@ from pulsebase.model.errors import StopError, StoreVersionError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import HeartRateZone
 from pulsebase.model.timerange import MAX_US, TimeRange
+from pulsebase.model.users import DevicePriority
 from pulsebase.stores.timescale.database import connect
 from pulsebase.stores.timescale.migrate import require_community, set_up
 from pulsebase.stores.timescale.options import Policies
@@ -80,6 +82,15 @@ def test_setting_up_twice_is_setting_up_once(bare: str) -> None:
     jobs = "SELECT proc_name::text FROM timescaledb_information.jobs WHERE hypertable_schema IS NOT NULL ORDER BY 1"
     refreshing = [("policy_refresh_continuous_aggregate",)] * 3
     assert question(bare, jobs) == [("policy_compression",), *refreshing]
+    # Readings of years may come in first; and who sets up at every start must not put it off for ever.
+    compression = (
+        "SELECT job_id, initial_start > now() + INTERVAL '23 hours' FROM timescaledb_information.jobs "
+        "WHERE proc_name = 'policy_compression' AND hypertable_schema = 'public'"
+    )
+    ((job, is_later),) = question(bare, compression)
+    assert is_later
+    assert prepared(bare) == []
+    assert question(bare, compression) == [(job, True)]
     with connect(bare) as connection:
         set_up(connection, Policies(compress_after_days=0))
     assert question(bare, jobs) == refreshing
@@ -266,6 +277,22 @@ def test_a_refresh_after_a_merge_brings_late_readings_to_the_aggregates(asked: s
         store.close()
     after = question(asked, "SELECT max(max_heart_rate) FROM activities_heart_intraday_1m WHERE user_id = 'user2'")
     assert (before, after) == ([(80,)], [(200,)])
+
+
+def test_large_writes_go_into_chunks_whether_something_is_stored_there_or_not() -> None:
+    store = TimescaleStore(empty_timescale(), replace(BY_HAND, merge_at_once=3))
+    readings = [
+        Reading(TEN + n * 600_000_000, 5000 + n * 7 % 9000, device_id="ring" if n % 3 else "watch", confidence=n % 4)
+        for n in range(3_000)
+    ]
+    try:
+        store.put_priority(DevicePriority("ann", "ring", 1, TEN + 600_000_000 * 500))
+        write(store, *readings[:2_000])
+        write(store, *readings[1_500:])
+        assert sorted(row[2:4] for row in rows_of(store.stored())) == [(each.time_us, each.value) for each in readings]
+        assert store.check().problems == ()
+    finally:
+        store.close()
 
 
 def test_readings_in_compressed_chunks_are_asked_corrected_and_deleted_like_others() -> None:

@@ -16,6 +16,7 @@ from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError
+from pulsebase.model.users import printable
 from pulsebase.stores.contract import Store
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class _Job:
 
 def origin_name(name: str) -> str:
     """The name of the origin of an import that begins now; every import has its own."""
-    return f"{name} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return f"{printable(name)} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 class ImportJobs:

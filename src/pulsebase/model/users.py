@@ -153,6 +153,15 @@ def checked_priority(value: object) -> int | None:
     return value
 
 
+def printable(text: str) -> str:
+    """A text with `�` for every character no name may hold, as the names of files can."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_unnameable(each) else each for each in text)
+
+
+def _is_unnameable(character: str) -> bool:
+    return unicodedata.category(character) in _NOT_IN_NAMES
+
+
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str):
         raise RejectedError.of(field, "must be a text")
@@ -163,7 +172,7 @@ def _name(value: object) -> str:
     name = _text(value, "name")
     if not 1 <= len(name) <= _MOST_NAME_CHARACTERS or not name.strip():
         raise RejectedError.of("name", f"must have 1–{_MOST_NAME_CHARACTERS} characters, not blanks alone")
-    if any(unicodedata.category(character) in _NOT_IN_NAMES for character in name):
+    if any(_is_unnameable(character) for character in name):
         raise RejectedError.of("name", "holds a control character, or one that is none")
     return name
 

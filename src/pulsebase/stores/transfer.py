@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
@@ -57,25 +58,63 @@ def copy_everything(source: Store, target: Store, report: Callable[[Progress], N
     stays.
     """
     numbers = _register_origins(source, target)
-    readings = written = waiting = 0
-    missing: list[pa.Table] = []
-    for people, person in enumerate(_everybody(source), 1):
-        user_id = person.user.user_id
-        target.put_user(person.user)
-        for priority in source.priorities(user_id):
-            target.put_priority(priority)
-        target.put_summaries(source.summaries(user_id, date.min, date.max))
-        for piece in _pieces(person):
-            found = _renumbered(source.readings(user_id, piece), numbers)
-            missing.append(_on_other_days(found, target.readings(user_id, piece)))
-            readings, waiting = readings + found.num_rows, waiting + missing[-1].num_rows
-            if waiting >= _WRITTEN_AT_ONCE:
-                target.write(_batches(pa.concat_tables(missing)))
-                missing, waiting, written = [], 0, written + waiting
-            report(Progress(people, readings, written))
-    if waiting:
-        target.write(_batches(pa.concat_tables(missing)))
-        report(Progress(people, readings, written + waiting))
+    readings = 0
+    with ThreadPoolExecutor(1, "pulsebase-copy") as executor:
+        writing = _Writing(target, executor)
+        for people, person in enumerate(_everybody(source), 1):
+            user_id = person.user.user_id
+            target.put_user(person.user)
+            for priority in source.priorities(user_id):
+                target.put_priority(priority)
+            target.put_summaries(source.summaries(user_id, date.min, date.max))
+            for piece in _pieces(person):
+                found = _renumbered(source.readings(user_id, piece), numbers)
+                writing.add(_on_other_days(found, target.readings(user_id, piece)))
+                readings += found.num_rows
+                report(Progress(people, readings, writing.written))
+        if writing.finish():
+            report(Progress(people, readings, writing.written))
+
+
+class _Writing:
+    """Writes many readings at once while the next ones are collected. `written` counts what is in the target."""
+
+    def __init__(self, target: Store, executor: Executor) -> None:
+        self.written = 0
+        self._target, self._executor = target, executor
+        self._waiting: list[pa.Table] = []
+        self._under_way: Future[int] | None = None
+
+    def add(self, rows: pa.Table) -> None:
+        self._waiting.append(rows)
+        if self._count() >= _WRITTEN_AT_ONCE:
+            self._begin()
+
+    def finish(self) -> bool:
+        """Whether anything was left to write."""
+        left = self._under_way is not None or self._count() > 0
+        if self._count():
+            self._begin()
+        self._end()
+        return left
+
+    def _count(self) -> int:
+        return sum(rows.num_rows for rows in self._waiting)
+
+    def _begin(self) -> None:
+        self._end()
+        rows, self._waiting = pa.concat_tables(self._waiting), []
+        self._under_way = self._executor.submit(self._write, rows)
+
+    def _end(self) -> None:
+        if self._under_way is not None:
+            self.written += self._under_way.result()
+            self._under_way = None
+
+    def _write(self, rows: pa.Table) -> int:
+        count: int = rows.num_rows
+        self._target.write(_batches(rows))
+        return count
 
 
 def differences(source: Store, target: Store, report: Callable[[Progress], None]) -> Iterator[Difference]:

@@ -25,15 +25,15 @@ class Stale:
     asked_us: int
 
 
-def note_stale(connection: Connection) -> None:
-    """Remember that the touched hours have changed."""
+def note_stale(connection: Connection, first_us: int, last_us: int) -> None:
+    """Remember that hours between these times have changed."""
     connection.execute(
         """
-        INSERT INTO pulsebase.stale (first_at, last_at)
-        SELECT min(start_at), max(start_at) FROM touched HAVING count(*) > 0
+        INSERT INTO pulsebase.stale (first_at, last_at) VALUES (%s, %s)
         ON CONFLICT (one) DO UPDATE SET first_at = least(stale.first_at, excluded.first_at),
             last_at = greatest(stale.last_at, excluded.last_at), changes = stale.changes + 1
-        """
+        """,
+        [At(first_us), At(last_us)],
     )
 
 

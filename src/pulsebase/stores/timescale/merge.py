@@ -31,20 +31,39 @@ _LOCKS = 0x50756C73
 _STAGE_LOCK, _MERGE_LOCK = 1, 2
 _PIECE = "7 days"
 
+
+def _stretches(step: str, touched: str = "touched") -> str:
+    """The touched buckets of `step`, those in a row together: as `user_id`, `start_at` and `end_at`. To look for each
+    bucket by itself would cost as much as all else.
+    """
+    return f"""(
+        SELECT user_id, min(start_at) AS start_at, max(start_at) + INTERVAL '{step}' AS end_at
+        FROM (
+            SELECT user_id, start_at,
+                   start_at - INTERVAL '{step}' * row_number() OVER (PARTITION BY user_id ORDER BY start_at) AS row_of
+            FROM (SELECT DISTINCT user_id, {bucket(step, "start_at")} AS start_at FROM {touched}) AS buckets
+        ) AS numbered GROUP BY user_id, row_of
+    )"""
+
+
 _TOUCHED_MINUTES = f"""
-WITH rows AS (
+WITH piece AS (SELECT * FROM touched WHERE start_at >= %(first)s AND start_at < %(last)s),
+rows AS (
     SELECT {MERGED}, r.origin
-    FROM touched CROSS JOIN LATERAL (
+    FROM {_stretches("1 hour", "piece")} AS t CROSS JOIN LATERAL (
         SELECT * FROM public.activities_heart_intraday AS i
-        WHERE i.user_id = touched.user_id
-          AND i.timestamp >= touched.start_at AND i.timestamp < touched.start_at + INTERVAL '1 hour'
+        WHERE i.user_id = t.user_id AND i.timestamp >= t.start_at AND i.timestamp < t.end_at
           AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
         {APART}
     ) AS r
-    WHERE touched.start_at >= %(first)s AND touched.start_at < %(last)s
 )
 {DEVICE_MINUTES}
 """
+_INSIDE = "kept.user_id = t.user_id AND kept.start_at >= t.start_at AND kept.start_at < t.end_at"
+#: The one good plan for `_INSIDE` is to look each stretch up in the index. What else the planner may take for good, as
+#: long as it knows little of tables that grow quickly, compares every hour of a person with every other.
+_BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+_AS_EVER = "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
 _NOWHERE = {"first": At(0), "last": At(0)}
 
 
@@ -122,7 +141,6 @@ def touch(connection: Connection, hours: str, values: dict[str, object] | None =
 
 def recompute(connection: Connection) -> None:
     """Compute every rollup of the touched hours again from the hypertable."""
-    note_stale(connection)
     _work_out_minutes(connection)
     minutes = "WITH minutes AS (SELECT * FROM touched_minutes)"
     replacing = [
@@ -132,7 +150,8 @@ def recompute(connection: Connection) -> None:
         _replacing("h1", "1 hour", coarser(_touched("q15", "1 hour"), "1 hour")),
         _replacing("d1", "1 day", coarser(_touched("h1", "1 day"), "1 day")),
     ]
-    connection.execute("; ".join(["ANALYZE touched_minutes", *replacing, "DROP TABLE touched_minutes"]))
+    statements = ["ANALYZE touched_minutes", _BY_INDEX, *replacing, _AS_EVER, "DROP TABLE touched_minutes"]
+    connection.execute("; ".join(statements))
 
 
 def _work_out_minutes(connection: Connection) -> None:
@@ -142,6 +161,8 @@ def _work_out_minutes(connection: Connection) -> None:
     pieces = connection.execute(
         f"SELECT min(start_at), max(start_at) FROM touched GROUP BY {bucket_of_piece()} ORDER BY 1", binary=True
     ).fetchall()
+    if pieces:
+        note_stale(connection, pieces[0][0], pieces[-1][1])
     connection.execute(f"CREATE TEMP TABLE touched_minutes ON COMMIT DROP AS {_TOUCHED_MINUTES} WITH NO DATA", _NOWHERE)
     for first, last in pieces:
         values = {"first": At(first), "last": At(last + HOUR_US)}
@@ -155,18 +176,11 @@ def bucket_of_piece() -> str:
 
 def _touched(table: str, step: str) -> str:
     """The rows of a rollup inside the touched buckets of `step`."""
-    return f"""(
-        SELECT kept.* FROM pulsebase.{table} AS kept
-        JOIN (SELECT DISTINCT user_id, {bucket(step, "start_at")} AS start_at FROM touched) AS t
-          ON kept.user_id = t.user_id AND kept.start_at >= t.start_at AND kept.start_at < t.start_at + INTERVAL '{step}'
-    ) AS finer"""
+    return f"(SELECT kept.* FROM pulsebase.{table} AS kept JOIN {_stretches(step)} AS t ON {_INSIDE}) AS finer"
 
 
 def _replacing(table: str, step: str, rows: str) -> str:
     return (
-        f"DELETE FROM pulsebase.{table} AS kept "
-        f"USING (SELECT DISTINCT user_id, {bucket(step, 'start_at')} AS start_at FROM touched) AS t "
-        f"WHERE kept.user_id = t.user_id AND kept.start_at >= t.start_at "
-        f"AND kept.start_at < t.start_at + INTERVAL '{step}'; "
+        f"DELETE FROM pulsebase.{table} AS kept USING {_stretches(step)} AS t WHERE {_INSIDE}; "
         f"INSERT INTO pulsebase.{table} {rows}"
     )

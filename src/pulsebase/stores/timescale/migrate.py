@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from importlib import resources
 
 from psycopg import errors
@@ -252,8 +253,19 @@ def _apply_policies(connection: Connection, policies: Policies) -> None:
             f"ALTER TABLE {_READINGS} SET (timescaledb.compress, timescaledb.compress_segmentby = "
             "'user_id, device_id', timescaledb.compress_orderby = 'timestamp')"
         )
+    wanted = timedelta(days=policies.compress_after_days) if policies.compress_after_days else None
+    existing = connection.execute(
+        "SELECT (config ->> 'compress_after')::interval FROM timescaledb_information.jobs "
+        "WHERE proc_name = 'policy_compression' AND format('%%I.%%I', hypertable_schema, hypertable_name) = %s",
+        [_READINGS],
+    ).fetchone()
+    if wanted == (existing[0] if existing else None):
+        return
     connection.execute(f"SELECT remove_compression_policy('{_READINGS}', if_exists => true)")
-    if policies.compress_after_days:
+    if wanted:
+        # Not at once: years of readings may be about to come in, person after person, and rows for chunks that are
+        # compressed already cost the server several times as much.
         connection.execute(
-            f"SELECT add_compression_policy('{_READINGS}', INTERVAL '{policies.compress_after_days} days')"
+            f"SELECT add_compression_policy('{_READINGS}', INTERVAL '{policies.compress_after_days} days', "
+            "initial_start => now() + INTERVAL '1 day')"
         )

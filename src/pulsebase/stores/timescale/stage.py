@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from psycopg import errors
 
 from pulsebase.model.readings import Ids, ReadingBatch
+from pulsebase.model.timerange import DAY_US
 from pulsebase.stores.timescale import people
+from pulsebase.stores.timescale.aggregates import note_stale
+from pulsebase.stores.timescale.binary_copy import Field, copy_in, hundredths, laid_out, times
 from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import COPY_END, COPY_HEADER, POSTGRES_EPOCH_US
+from pulsebase.stores.timescale.fresh import PersonReadings, nothing_stored, put_rollups
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, take_in_at_once
 
-#: Name, NumPy type and values of a field of every row; no values for null.
-_Field = tuple[str, str, npt.ArrayLike | None]
+_HYPERTABLE = "public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)"
+#: Bits of a day since 1970: enough until the year 9999 is over.
+_DAY_BITS = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class StageRows:
             return
         people.make_known(connection, rows.users.texts, rows._devices())
         (seq,) = connection.execute("SELECT nextval('pulsebase.stage_seq')", binary=True).fetchone() or (0,)
-        _copy(connection, "pulsebase.stage", rows._blocks([("seq", ">i8", int(seq))]))
+        number: Field = (">i8", int(seq))
+        copy_in(connection, "pulsebase.stage", rows._blocks(lambda *chosen: [number, *rows._staged(*chosen)]))
 
     def merge(self, connection: Connection) -> None:
         """Bring the rows where a merge would bring them, past the stage, but those before the horizon."""
@@ -68,8 +74,40 @@ class StageRows:
         rows = self._kept(connection)
         if not len(rows):
             return
-        take_in_at_once(connection, lambda _: _copy(connection, "incoming", rows._blocks([])))
         people.make_known(connection, rows.users.texts, rows._devices())
+        if not rows._put_into_fresh_days(connection):
+            take_in_at_once(connection, lambda _: copy_in(connection, "incoming", rows._blocks(rows._staged)))
+
+    def _put_into_fresh_days(self, connection: Connection) -> bool:
+        """Store the rows and their rollups; False if something else is stored of their people's days."""
+        codes, days = self.users.codes.astype(np.int64), self.times_us // DAY_US
+        pairs = np.unique((codes << _DAY_BITS) | days)
+        user_ids = [self.users.texts[code] for code in (pairs >> _DAY_BITS).tolist()]
+        if not nothing_stored(connection, user_ids, (pairs & ((1 << _DAY_BITS) - 1)).tolist()):
+            return False
+        try:
+            with connection.transaction():
+                copy_in(connection, _HYPERTABLE, self._blocks(self._merged))
+                put_rollups(connection, self._people())
+                note_stale(connection, int(self.times_us.min()), int(self.times_us.max()))
+        except errors.UniqueViolation:  # somebody's own SQL put readings there, of which no rollup knows
+            return False
+        return True
+
+    def _people(self) -> Iterator[PersonReadings]:
+        bounds = np.flatnonzero(np.diff(self.users.codes, prepend=-1, append=-1))
+        for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            rows = slice(first, end)
+            used, devices = np.unique(self.devices.codes[rows], return_inverse=True)
+            yield PersonReadings(
+                self.users.texts[self.users.codes[first]],
+                [self.devices.texts[code] for code in used.tolist()],
+                devices.astype(np.int32),
+                self.times_us[rows],
+                self.values[rows],
+                self.confidences[rows],
+                self.origins[rows],
+            )
 
     def _kept(self, connection: Connection) -> StageRows:
         """The rows that have not expired. The caller holds a lock without which the horizon does not move."""
@@ -87,8 +125,8 @@ class StageRows:
         pairs = np.unique(self.users.codes.astype(np.int64) * count + self.devices.codes).tolist()
         return [(self.users.texts[pair // count], self.devices.texts[pair % count]) for pair in pairs]
 
-    def _blocks(self, before: Sequence[tuple[str, str, int]]) -> Iterator[bytes]:
-        """The rows in COPY's binary form, in any order; `before` are fields that are the same in every row.
+    def _blocks(self, fields_of: Callable[[Field, Field, npt.NDArray[np.intp]], list[Field]]) -> Iterator[bytes]:
+        """The rows in any order, laid out as `fields_of` says for a person's id, a device's and chosen rows.
 
         Rows whose variable parts are of the same length are laid out the same, so a block is made of all of them at
         once.
@@ -97,26 +135,24 @@ class StageRows:
         devices, device_sizes = _encoded(self.devices)
         shapes = np.stack([user_sizes, device_sizes, (self.confidences >= 0).astype(np.int64)], axis=1)
         distinct, shape_of = np.unique(shapes, axis=0, return_inverse=True)
-        yield COPY_HEADER
-        for number, (user_size, device_size, has_confidence) in enumerate(distinct):
+        for number, (user_size, device_size, _) in enumerate(distinct):
             chosen = np.flatnonzero(shape_of.reshape(-1) == number)
-            fields: list[_Field] = [
-                *((name, kind, np.full(len(chosen), value)) for name, kind, value in before),
-                ("user_id", f"S{user_size}", users[self.users.codes[chosen]]),
-                ("device_id", f"S{device_size}", devices[self.devices.codes[chosen]]),
-                ("timestamp", ">i8", self.times_us[chosen] - POSTGRES_EPOCH_US),
-                ("v", ">i2", self.values[chosen]),
-                ("confidence", ">i2", self.confidences[chosen] if has_confidence else None),
-                ("origin", ">i4", self.origins[chosen]),
-            ]
-            yield _laid_out(fields, len(chosen))
-        yield COPY_END
+            user = f"S{user_size}", users[self.users.codes[chosen]]
+            device = f"S{device_size}", devices[self.devices.codes[chosen]]
+            yield laid_out(fields_of(user, device, chosen), len(chosen))
 
+    def _staged(self, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
+        """Fields of `stage` without its number, and of `incoming`."""
+        value: Field = (">i2", self.values[rows])
+        return [user, device, times(self.times_us[rows]), value, *self._rest(rows)]
 
-def _copy(connection: Connection, table: str, blocks: Iterator[bytes]) -> None:
-    with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
-        for block in blocks:
-            copy.write(block)
+    def _merged(self, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
+        """Fields of the hypertable, in the order of `_HYPERTABLE`."""
+        return [times(self.times_us[rows]), hundredths(self.values[rows]), user, device, *self._rest(rows)]
+
+    def _rest(self, rows: npt.NDArray[np.intp]) -> list[Field]:
+        confidences = self.confidences[rows]
+        return [(">i2", None if (confidences < 0).all() else confidences), (">i4", self.origins[rows])]
 
 
 def _joined(columns: Sequence[Ids]) -> Ids:
@@ -128,21 +164,6 @@ def _joined(columns: Sequence[Ids]) -> Ids:
         texts = map(column.texts.__getitem__, used.tolist())
         codes.append(np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)[places])
     return Ids(np.concatenate(codes), list(numbers))
-
-
-def _laid_out(fields: Sequence[_Field], count: int) -> bytes:
-    layout: list[tuple[str, str]] = [("fields", ">i2")]
-    for name, kind, column in fields:
-        layout.append((f"{name} size", ">i4"))
-        if column is not None:
-            layout.append((name, kind))
-    rows = np.zeros(count, np.dtype(layout))
-    rows["fields"] = len(fields)
-    for name, kind, column in fields:
-        rows[f"{name} size"] = -1 if column is None else np.dtype(kind).itemsize
-        if column is not None:
-            rows[name] = column
-    return rows.tobytes()
 
 
 def _encoded(column: Ids) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.int64]]:

@@ -1,0 +1,158 @@
+"""Large writes into days of which nothing is stored yet, as an import of years or a copy brings them.
+
+What a merge costs a server most is finding readings again, sorting and grouping them. A write that holds all there is
+of its days has them in memory, in order: it works the rollups out by the reference of the bucket algebra and copies
+everything into place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.rollups import (
+    I16,
+    I32,
+    I64,
+    Buckets,
+    DeviceRanks,
+    PriorityHistory,
+    buckets_of_readings,
+    floors,
+    merged,
+    winning_rows,
+)
+from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US
+from pulsebase.stores.timescale.binary_copy import Field, copy_in, laid_out, text, times
+from pulsebase.stores.timescale.database import Connection
+
+_QUARTER_US = 15 * MINUTE_US
+
+
+@dataclass(frozen=True, slots=True)
+class PersonReadings:
+    """One person's readings, each once, by place of the device in `devices`, then time."""
+
+    user_id: str
+    devices: list[str]
+    device: I32
+    time_us: I64
+    value: I16
+    confidence: npt.NDArray[np.int8]
+    origin: I32
+
+
+def nothing_stored(connection: Connection, user_ids: list[str], days: list[int]) -> bool:
+    """Whether there is nothing, merged or staged, of these people (the id of each day's) on these days since 1970, nor
+    anything staged of them at all. The caller holds the lock of merges.
+    """
+    values = {"users": " ".join(user_ids), "days": days, "people": " ".join(sorted(set(user_ids)))}
+    found = connection.execute(
+        """
+        SELECT EXISTS (
+            SELECT FROM unnest(string_to_array(%(users)s, ' '), %(days)s::int[]) AS wanted (user_id, day)
+            JOIN pulsebase.d1_dev AS kept
+              ON kept.user_id = wanted.user_id AND kept.start_at = TIMESTAMPTZ 'epoch' + day * INTERVAL '24 hours'
+        ) OR EXISTS (SELECT FROM pulsebase.stage WHERE user_id = ANY (string_to_array(%(people)s, ' ')))
+        """,
+        values,
+        binary=True,
+    ).fetchone()
+    return found is not None and not found[0]
+
+
+def put_rollups(connection: Connection, people: Iterator[PersonReadings]) -> None:
+    """Store every rollup of people's whole days, of which these are all the readings."""
+    tables: dict[str, list[bytes]] = {"h1_dev": [], "d1_dev": [], "q15": [], "h1": [], "d1": []}
+    for person in people:
+        _device_rows(person, tables)
+        quarters = _quarters(connection, person)
+        hours = merged(quarters, floors(quarters.start_us, HOUR_US))
+        days = merged(hours, floors(hours.start_us, DAY_US))
+        for table, buckets in (("q15", quarters), ("h1", hours), ("d1", days)):
+            fields = [text(person.user_id), times(buckets.start_us), *_numbers(buckets)]
+            tables[table].append(laid_out(fields, len(buckets)))
+    for table, blocks in tables.items():
+        copy_in(connection, f"pulsebase.{table}", blocks)
+
+
+def _quarters(connection: Connection, person: PersonReadings) -> Buckets:
+    order = np.argsort(person.time_us, kind="stable")
+    time_us, device, value = person.time_us[order], person.device[order], person.value[order]
+    chosen = person.confidence[order] != 0
+    if len(person.devices) > 1:
+        ranks = DeviceRanks(range(len(person.devices)), person.devices.__getitem__)
+        ranked = ranks.at(time_us, device, _history(connection, person))
+        chosen = winning_rows(time_us // MINUTE_US, ranked, chosen)
+    time_us = time_us[chosen]
+    return buckets_of_readings(time_us, value[chosen], floors(time_us, _QUARTER_US))
+
+
+def _history(connection: Connection, person: PersonReadings) -> PriorityHistory:
+    found = connection.execute(
+        "SELECT device_id, valid_from, priority FROM pulsebase.priorities "
+        "WHERE user_id = %s AND device_id = ANY (%s) ORDER BY valid_from",
+        [person.user_id, person.devices],
+        binary=True,
+    ).fetchall()
+    history: dict[int, list[tuple[int, int | None]]] = {}
+    for device_id, from_us, priority in found:
+        history.setdefault(person.devices.index(device_id), []).append((from_us, priority))
+    return history
+
+
+def _device_rows(person: PersonReadings, tables: Mapping[str, list[bytes]]) -> None:
+    """The rows of `h1_dev` and `d1_dev`."""
+    bounds = np.searchsorted(person.device, np.arange(len(person.devices) + 1))
+    for device_id, first, end in zip(person.devices, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        rows = slice(first, end)
+        time_us, origin, counted = person.time_us[rows], person.origin[rows], person.confidence[rows] != 0
+        ids = [text(person.user_id), text(device_id)]
+        hours_us = floors(time_us, HOUR_US)
+        counts = buckets_of_readings(time_us[counted], person.value[rows][counted], hours_us[counted])
+        tables["h1_dev"] += _extents(ids, time_us, origin, hours_us, counts)
+        tables["d1_dev"] += _extents(ids, time_us, origin, floors(time_us, DAY_US), None)
+
+
+def _extents(ids: list[Field], time_us: I64, origin: I32, start_us: I64, counts: Buckets | None) -> Iterator[bytes]:
+    """Rows of one device's buckets: what counts there, where it is kept; how many readings there are, the first and
+    the last of them, and what brought all of them.
+    """
+    starts_us, first, lengths = np.unique(start_us, return_index=True, return_counts=True)
+    spread = [] if counts is None else _spread(counts, np.searchsorted(starts_us, counts.start_us), len(starts_us))
+    of_one = np.minimum.reduceat(origin, first) == np.maximum.reduceat(origin, first)
+    last_us = time_us[first + lengths - 1]
+    for rows, origins in ((of_one, origin[first][of_one]), (~of_one, None)):
+        fields = [
+            *ids,
+            times(starts_us[rows]),
+            *((kind, column[rows]) for kind, column in spread),
+            (">i8", lengths[rows]),
+            times(time_us[first][rows]),
+            times(last_us[rows]),
+            (">i4", origins),
+        ]
+        yield laid_out(fields, int(rows.sum()))
+
+
+def _spread(buckets: Buckets, places: npt.NDArray[np.intp], count: int) -> list[tuple[str, npt.NDArray[np.int64]]]:
+    """The numbers of buckets at their places among so many, zeros elsewhere."""
+    spread = []
+    for kind, column in _numbers(buckets):
+        full = np.zeros(count, np.int64)
+        full[places] = column
+        spread.append((kind, full))
+    return spread
+
+
+def _numbers(buckets: Buckets) -> list[tuple[str, I64 | I16]]:
+    return [
+        (">i8", buckets.count),
+        (">i8", buckets.sum),
+        (">i2", buckets.min),
+        (">i2", buckets.max),
+        (">i8", buckets.minutes),
+    ]
