@@ -41,7 +41,7 @@ from pulsebase.stores.contract import (
 )
 from pulsebase.stores.duckdb import check, expiry, people, removal, totals
 from pulsebase.stores.duckdb.backup import copy_store
-from pulsebase.stores.duckdb.database import Database, one_row, read_state
+from pulsebase.stores.duckdb.database import Database, State, one_row, read_state
 from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Journal
 from pulsebase.stores.duckdb.lock import StoreLock
@@ -53,10 +53,10 @@ from pulsebase.stores.duckdb.priorities import Priorities
 from pulsebase.stores.duckdb.select import check_statement, select
 from pulsebase.stores.duckdb.series import answer
 from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
-from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage
+from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage, StageSnapshot
 from pulsebase.stores.duckdb.totals import PeopleSnapshot
 from pulsebase.stores.duckdb.unmerged import KnownChanges
-from pulsebase.stores.duckdb.watchdog import Watchdog
+from pulsebase.stores.duckdb.watchdog import Deadline, Watchdog
 from pulsebase.stores.duckdb.whole import WholeSnapshot
 
 logger = logging.getLogger(__name__)
@@ -514,15 +514,22 @@ class DuckdbStore:
         self._devices.publish()
 
     @contextlib.contextmanager
-    def _person(
-        self, user_no: int, timeout_s: float | None, cancellation: Cancellation | None = None
-    ) -> Iterator[PersonSnapshot]:
+    def _moment(
+        self, timeout_s: float | None, cancellation: Cancellation | None
+    ) -> Iterator[tuple[StageSnapshot, duckdb.DuckDBPyConnection, Deadline, State]]:
+        """Stage and database at one moment, for one question."""
         stage = self._stage.snapshot()  # before the database's snapshot, see above
         with (
             self._database.reading() as connection,
             self._watchdog.limit(connection, timeout_s, cancellation) as deadline,
         ):
-            state = read_state(connection)
+            yield stage, connection, deadline, read_state(connection)
+
+    @contextlib.contextmanager
+    def _person(
+        self, user_no: int, timeout_s: float | None, cancellation: Cancellation | None = None
+    ) -> Iterator[PersonSnapshot]:
+        with self._moment(timeout_s, cancellation) as (stage, connection, deadline, state):
             parts = [late_rows(connection, user_no)] if state.late_rows else []
             parts += [part.take(part.user_no == user_no) for part in stage.since(state.merged_seq)]
             staged = Rows.concatenated([part for part in parts if len(part)]).last_of_each_key()
@@ -547,12 +554,7 @@ class DuckdbStore:
     def _everybody(
         self, timeout_s: float | None = None, cancellation: Cancellation | None = None
     ) -> Iterator[PeopleSnapshot]:
-        stage = self._stage.snapshot()  # before the database's snapshot, see above
-        with (
-            self._database.reading() as connection,
-            self._watchdog.limit(connection, timeout_s, cancellation) as deadline,
-        ):
-            state = read_state(connection)
+        with self._moment(timeout_s, cancellation) as (stage, connection, deadline, state):
             believers = Believers(self._devices.text, self._priorities.at(connection, state.epoch))
             yield PeopleSnapshot(connection, deadline, state, stage, believers, self._users, self._known_changes)
 
