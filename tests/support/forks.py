@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -25,6 +26,38 @@ from typing import IO, TypedDict
 
 _ROOT = str(Path(__file__).parents[2])
 _MOST_BYTES = 1 << 20
+#: What commands import, much of it when they first need it. Not the engine, nor FastAPI, which holds on to our routes
+#: and thereby to the engine's connections: the engine wants all of its own to be collected in the end, and says so.
+_LIBRARIES = (
+    "anyio._backends._asyncio",
+    "anyio.streams.memory",
+    "cryptography.fernet",
+    "h11",
+    "httpx2",
+    "numpy.char",
+    "oauthlib.oauth2",
+    "opentelemetry.sdk.trace",
+    "prometheus_client",
+    "psycopg_pool",
+    "pyarrow.compute",
+    "pyarrow.csv",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+    "pydantic.v1",
+    "pydantic_settings",
+    "rich._emoji_codes",
+    "rich.progress",
+    "rich.table",
+    "truststore",
+    "typer",
+    "typer._adapters",
+    "uvicorn.lifespan.off",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.auto",
+    "zstandard",
+)
 
 
 class _Request(TypedDict):
@@ -110,20 +143,23 @@ def _end(server: socket.socket, process: subprocess.Popen[bytes]) -> None:
 
 
 def _import_everything() -> None:
-    """All but the commands themselves, whose consoles look at the environment when they are imported."""
+    """All but the commands themselves, whose consoles look at the environment when they are imported.
+
+    The objects of the libraries are taken out of the sight of the garbage collector, which would look at each of them
+    when a child ends, for longer than most commands take.
+    """
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
     import pulsebase
 
     for module in pkgutil.walk_packages(pulsebase.__path__, "pulsebase."):
         if not module.name.startswith("pulsebase.cli"):
             importlib.import_module(module.name)
-    for name in (
-        "uvicorn.loops.auto",
-        "uvicorn.protocols.http.auto",
-        "uvicorn.lifespan.on",
-        "rich.table",
-        "rich.progress",
-    ):
-        importlib.import_module(name)
+    from pulsebase.sources.cloud import http_client
+
+    http_client("https://example.org").close()  # reads the authorities that every cloud is asked under
 
 
 def _serve(requests: socket.socket) -> bool:

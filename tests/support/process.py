@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +34,14 @@ Columns = dict[str, list[Any]]
 Process = subprocess.Popen[bytes] | Forked
 
 
+@functools.cache
+def _socket_folder() -> str:
+    """Sockets have short names, so pytest's long folders are not for them. Servers that are killed leave theirs."""
+    folder = tempfile.mkdtemp(prefix="pulsebase-")
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
 class Place:
     """A folder with a store, the environment in which commands find it, and the folder they run in."""
 
@@ -39,8 +50,7 @@ class Place:
         folder.mkdir(parents=True, exist_ok=True)
         self.database = folder / "store.duckdb"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
-        # Sockets have short names, so pytest's long folders are not for them.
-        self.environment["XDG_RUNTIME_DIR"] = tempfile.gettempdir()
+        self.environment["XDG_RUNTIME_DIR"] = _socket_folder()
         self.environment["PULSEBASE_STORE_URL"] = f"duckdb:///{self.database}"
         self.environment |= {f"PULSEBASE_{name.upper()}": value for name, value in settings.items()}
 
