@@ -90,7 +90,7 @@ def every_kill(
     """Kill one process a step, two at a time, until one gets through; where each was killed. What `after` says is done
     with the store that is left each time.
     """
-    kill = partial(kill_and_look, folder, truth, script, (begun, end), set(), after=after)
+    kill = partial(kill_and_look, folder, truth, script, (begun, end), seen=set(), after=after)
     with ThreadPoolExecutor(2) as pool:
         for step in range(0, MOST_STEPS, 2):
             for killed, where in pool.map(kill, (step, step + 1)):
@@ -105,9 +105,9 @@ def kill_and_look(
     truth: list[list[Any]],
     script: Script,
     part: tuple[int, int],
-    seen: set[tuple[int, bytes]],
     step: int,
     *,
+    seen: set[tuple[int, bytes]],
     after: Callable[[Path], None],
 ) -> tuple[bool, str]:
     """Whether the process was killed, and where; the store it leaves is as it must be.
@@ -129,7 +129,7 @@ def kill_and_look(
 
 
 def digest_of(folder: Path) -> bytes:
-    """Of the names and the contents of a killed store's files; who held it and how it was killed is not of the store."""
+    """Of all files that a killed store left, but for the notes on who held it and how it was killed."""
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*")):
         content = b"" if file.is_dir() or file.name in ("store.duckdb.lock", "log") else file.read_bytes()
