@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -58,6 +59,10 @@ _LIBRARIES = (
     "uvicorn.protocols.http.auto",
     "zstandard",
 )
+
+
+#: Whoever asks gets the next answer.
+_asking = threading.Lock()
 
 
 class _Request(TypedDict):
@@ -109,17 +114,27 @@ class Forked:
 
 
 def fork_command(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    stdin: IO[bytes] | None = None,
 ) -> Forked:
-    """Start `pulsebase` with these arguments."""
+    """Start `pulsebase` with these arguments; without `stdin` it has nothing to read."""
     server = _server()
     reading, writing = os.pipe()
     request = _Request(arguments=list(arguments), cwd=str(cwd), env=dict(env))
-    try:
-        socket.send_fds(server, [json.dumps(request).encode()], [stdout.fileno(), stderr.fileno(), writing])
-    finally:
-        os.close(writing)
-    return Forked(int(server.recv(32)), reading)
+    with open(os.devnull, "rb") if stdin is None else contextlib.nullcontext(stdin) as given:
+        files = [given.fileno(), stdout.fileno(), stderr.fileno(), writing]
+        try:
+            with _asking:
+                socket.send_fds(server, [json.dumps(request).encode()], files)
+                pid = int(server.recv(32))
+        finally:
+            os.close(writing)
+    return Forked(pid, reading)
 
 
 @cache
@@ -177,19 +192,20 @@ def _serve(requests: socket.socket) -> bool:
             _report(children)
         if requests.fileno() not in ready:
             continue
-        request, files, _, _ = socket.recv_fds(requests, _MOST_BYTES, 3)
+        request, files, _, _ = socket.recv_fds(requests, _MOST_BYTES, 4)
         if not request:
             return False
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for end in (woken, wakes, requests.detach(), files[2], *children.values()):
+            *standard, status = files
+            for end in (woken, wakes, requests.detach(), status, *children.values()):
                 os.close(end)
-            _become(json.loads(request), files[:2])
+            _become(json.loads(request), standard)
             return True
-        children[pid] = files[2]
-        for file in files[:2]:
+        *standard, children[pid] = files
+        for file in standard:
             os.close(file)
         requests.send(str(pid).encode())
 
@@ -206,7 +222,7 @@ def _report(children: dict[int, int]) -> None:
 
 
 def _become(request: _Request, files: list[int]) -> None:
-    for number, file in enumerate(files, 1):
+    for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     os.environ.clear()

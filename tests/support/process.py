@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx2 as httpx
 import pyarrow as pa
@@ -67,12 +67,18 @@ class Place:
         held: dict[str, Any] = json.loads(self.lock_file.read_text())
         return held
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """One command to its end."""
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = fork_command(
-                arguments, cwd=self.folder, env=self.environment | environment, stdout=out, stderr=err
-            )
+    def start(self, *arguments: str, output: IO[bytes], errors: IO[bytes] | None = None) -> Forked:
+        """A command that goes on; errors are part of its output unless they have a place of their own."""
+        files = {"stdout": output, "stderr": errors or output}
+        return fork_command(arguments, cwd=self.folder, env=self.environment, **files)
+
+    def run(self, *arguments: str, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        """One command to its end, with somebody who types this."""
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(typed.encode())
+            given.seek(0)
+            env = self.environment | environment
+            process = fork_command(arguments, cwd=self.folder, env=env, stdout=out, stderr=err, stdin=given)
             try:
                 code = process.wait(START_LIMIT_S)
             finally:
