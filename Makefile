@@ -11,6 +11,10 @@ NPM = npm --no-audit --no-fund --no-update-notifier --no-progress --loglevel=err
 COMPILE = $(PY) -m uv pip compile --quiet pyproject.toml --universal --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2
+# What each target says in one piece, where make knows how.
+IN_PIECES = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
 RUNTIME = .venv/.runtime
 DEV = .venv/.dev
 BENCH = .venv/.bench
@@ -21,7 +25,7 @@ CLIENT_SOURCES = $(shell find client \( -name node_modules -o -name dist -o -nam
 	-o -type f ! -name '*.tsbuildinfo' -print 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench format lock client clean
+.PHONY: help run test ready check check-client bench format lock client clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -29,13 +33,15 @@ help: ## Show this list
 run: $(RUNTIME) $(PAGE) ## Start the demo: the page with two synthetic people (ARGS="--port 9000")
 	@.venv/bin/pulsebase demo $(ARGS)
 
-# The line pytest ends with stays the last one.
-test: $(DEV) $(PAGE) $(TIMESCALE) ## Everything a change has to pass (ARGS go to pytest)
+# What is Python's and what is Node.js's goes side by side. The line pytest ends with stays the last one.
+test: ## Everything a change has to pass (ARGS go to pytest)
+	@$(SIDE_BY_SIDE) ready
 	@scripts/system-packages.sh
-	@echo "Checking the client"
-	@cd client && $(NPM) run check && $(NPM) test
-	@$(MAKE) --no-print-directory check
+	@$(SIDE_BY_SIDE) $(IN_PIECES) check check-client
 	@$(PY) -m pytest -n 3 $(ARGS)
+
+ready: $(DEV) $(PAGE) $(TIMESCALE)
+	@:
 
 check: $(DEV) ## Style, types and the direction of dependencies
 	@echo "Checking the Python code"
@@ -43,6 +49,10 @@ check: $(DEV) ## Style, types and the direction of dependencies
 	@$(PY) -m ruff format --check --quiet
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-logo
+
+check-client: $(MODULES)
+	@echo "Checking the client"
+	@cd client && $(NPM) run check && $(NPM) test
 
 bench: $(BENCH) ## Run the benchmarks (ARGS go to them)
 	@benchmarks/install_peers.sh

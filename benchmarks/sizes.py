@@ -59,7 +59,7 @@ class Sizes:
 SHORT = Sizes(
     people=20,
     seconds=0.5,
-    settle_s=2,
+    settle_s=0.25,
     batch_readings=50,
     batch_connections=4,
     bulk_readings=2_000,
@@ -83,7 +83,7 @@ SHORT = Sizes(
     apple_records=2_000,
     fit_records=20_000,
     exported_readings=20_000,
-    merge_wait_s=2,
+    merge_wait_s=0.25,  # what is due after twenty seconds no test waits for
     verify=True,
 )
 

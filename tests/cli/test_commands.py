@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.cli.files import DAMAGED_FILE, ISO_FILE, ISO_ROWS, US_FILE, US_ROWS
-from tests.support.process import PULSEBASE, Place
+from tests.support.process import Place
 
 DAY = ("2016-04-12", "2016-04-12")
 
@@ -106,20 +106,11 @@ def test_check_says_that_the_store_is_sound(stocked: Place) -> None:
 
 
 def test_commands_at_the_same_time_all_answer(stocked: Place) -> None:
-    processes = [
-        subprocess.Popen(
-            [PULSEBASE, "query", "8", *DAY, "--format", "json"],
-            cwd=stocked.folder,
-            env=stocked.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for _ in range(3)
-    ]
-    answers = [process.communicate(timeout=60) for process in processes]
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda _: stocked.run("query", "8", *DAY, "--format", "json"), range(3)))
     # One of them may have been the server of another and done before it: that one says so, in a line.
-    for process, (out, errors) in zip(processes, answers, strict=True):
-        assert process.returncode == 0 or b"run it again" in errors
-        assert b"Traceback" not in errors
-        assert process.returncode or json.loads(out)["count"] == 1
-    assert any(process.returncode == 0 for process in processes)
+    for answer in answers:
+        assert answer.returncode == 0 or "run it again" in answer.stderr
+        assert "Traceback" not in answer.stderr
+        assert answer.returncode or json.loads(answer.stdout)["count"] == 1
+    assert any(answer.returncode == 0 for answer in answers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from pulsebase.cli.session import session
 from pulsebase.settings import Settings
 from tests.cli.files import US_ROWS
-from tests.support.process import PULSEBASE, Place
+from tests.support.process import Place
 
 WIDE = {"COLUMNS": "160"}
 
@@ -66,16 +65,7 @@ def test_people_are_listed_up_to_a_limit(stocked: Place) -> None:
 def test_erasing_asks_first(stocked: Place) -> None:
     said(stocked, "users", "add", "eve")
     for answer, status in (("n\n", 1), ("y\n", 0)):
-        done = subprocess.run(
-            [PULSEBASE, "users", "erase", "eve"],
-            cwd=stocked.folder,
-            env=stocked.environment,
-            input=answer,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = stocked.run("users", "erase", "eve", typed=answer)
         assert (done.returncode, "Erase eve and their 0 readings for good?" in done.stdout) == (status, True), done
     assert "nobody" in stocked.refusal("users", "erase", "eve")
 

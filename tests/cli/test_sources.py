@@ -6,7 +6,6 @@ import contextlib
 import re
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,19 +17,18 @@ from pulsebase.model.timerange import TimeRange, format_us
 from pulsebase.sources.synthetic import DEMO_PEOPLE
 from tests.stores.harness import at
 from tests.support.clouds import consent, recorded
-from tests.support.process import PULSEBASE, Place, serving, wait_until
+from tests.support.forks import Forked
+from tests.support.process import Place, serving, wait_until
 
 NOW = "2025-06-12T15:20:00Z"
 
 
 @contextlib.contextmanager
-def running(place: Place, *arguments: str, says: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def running(place: Place, *arguments: str, says: str) -> Iterator[tuple[Forked, str]]:
     """A command in the foreground, once it said something; and what that was."""
     log = place.folder / f"{arguments[0]}.out"
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [PULSEBASE, *arguments], cwd=place.folder, env=place.environment, stdout=out, stderr=out
-        )
+        process = place.start(*arguments, output=out)
     try:
         wait_until(lambda: re.search(says, log.read_text()) or process.poll() is not None, says, 60)
         found = re.search(says, log.read_text())
@@ -68,9 +66,7 @@ def connect(place: Place, kind: str, user_id: str) -> str:
     log = place.folder / "connect.out"
     arguments = ["connect", kind, "--user", user_id, "--no-browser", "--port", "0"]
     with log.open("wb") as out:
-        command = subprocess.Popen(
-            [PULSEBASE, *arguments], cwd=place.folder, env=place.environment, stdout=out, stderr=out
-        )
+        command = place.start(*arguments, output=out)
     wait_until(lambda: "code_challenge=" in log.read_text() or command.poll() is not None, "the address", 60)
     found = re.search(r"^http\S+", log.read_text(), re.MULTILINE)
     assert found, log.read_text()
@@ -160,8 +156,8 @@ def test_ingestion_that_is_killed_again_and_again_ends_without_a_gap(place: Plac
 
 def killed_after_a_checkpoint(place: Place) -> None:
     before = position(place)
-    arguments = [PULSEBASE, "ingest", "--once"]
-    command = subprocess.Popen(arguments, cwd=place.folder, env=place.environment, stdout=subprocess.DEVNULL)
+    with (place.folder / "ingest.out").open("wb") as out:
+        command = place.start("ingest", "--once", output=out)
     wait_until(lambda: position(place) != before or command.poll() is not None, "a checkpoint", 60)
     command.kill()
     command.wait()

@@ -66,9 +66,11 @@ class DuckdbHarness(Harness):
         return [(users[user], devices[device], at, *rest) for (user, device, at), rest in rows.items()]
 
     def discard(self) -> None:
-        report = self.store.check()
-        super().discard()
-        shutil.rmtree(self._folder)
+        try:
+            report = self.store.check()
+            super().discard()
+        finally:
+            shutil.rmtree(self._folder)
         assert report.problems == ()
 
 

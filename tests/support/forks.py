@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,6 +27,42 @@ from typing import IO, TypedDict
 
 _ROOT = str(Path(__file__).parents[2])
 _MOST_BYTES = 1 << 20
+#: What commands import, much of it when they first need it. Not the engine, nor FastAPI, which holds on to our routes
+#: and thereby to the engine's connections: the engine wants all of its own to be collected in the end, and says so.
+_LIBRARIES = (
+    "anyio._backends._asyncio",
+    "anyio.streams.memory",
+    "cryptography.fernet",
+    "h11",
+    "httpx2",
+    "numpy.char",
+    "oauthlib.oauth2",
+    "opentelemetry.sdk.trace",
+    "prometheus_client",
+    "psycopg_pool",
+    "pyarrow.compute",
+    "pyarrow.csv",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+    "pydantic.v1",
+    "pydantic_settings",
+    "rich._emoji_codes",
+    "rich.progress",
+    "rich.table",
+    "truststore",
+    "typer",
+    "typer._adapters",
+    "uvicorn.lifespan.off",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.auto",
+    "zstandard",
+)
+
+
+#: Whoever asks gets the next answer.
+_asking = threading.Lock()
 
 
 class _Request(TypedDict):
@@ -76,17 +114,27 @@ class Forked:
 
 
 def fork_command(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    stdin: IO[bytes] | None = None,
 ) -> Forked:
-    """Start `pulsebase` with these arguments."""
+    """Start `pulsebase` with these arguments; without `stdin` it has nothing to read."""
     server = _server()
     reading, writing = os.pipe()
     request = _Request(arguments=list(arguments), cwd=str(cwd), env=dict(env))
-    try:
-        socket.send_fds(server, [json.dumps(request).encode()], [stdout.fileno(), stderr.fileno(), writing])
-    finally:
-        os.close(writing)
-    return Forked(int(server.recv(32)), reading)
+    with open(os.devnull, "rb") if stdin is None else contextlib.nullcontext(stdin) as given:
+        files = [given.fileno(), stdout.fileno(), stderr.fileno(), writing]
+        try:
+            with _asking:
+                socket.send_fds(server, [json.dumps(request).encode()], files)
+                pid = int(server.recv(32))
+        finally:
+            os.close(writing)
+    return Forked(pid, reading)
 
 
 @cache
@@ -110,20 +158,23 @@ def _end(server: socket.socket, process: subprocess.Popen[bytes]) -> None:
 
 
 def _import_everything() -> None:
-    """All but the commands themselves, whose consoles look at the environment when they are imported."""
+    """All but the commands themselves, whose consoles look at the environment when they are imported.
+
+    The objects of the libraries are taken out of the sight of the garbage collector, which would look at each of them
+    when a child ends, for longer than most commands take.
+    """
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
     import pulsebase
 
     for module in pkgutil.walk_packages(pulsebase.__path__, "pulsebase."):
         if not module.name.startswith("pulsebase.cli"):
             importlib.import_module(module.name)
-    for name in (
-        "uvicorn.loops.auto",
-        "uvicorn.protocols.http.auto",
-        "uvicorn.lifespan.on",
-        "rich.table",
-        "rich.progress",
-    ):
-        importlib.import_module(name)
+    from pulsebase.sources.cloud import http_client
+
+    http_client("https://example.org").close()  # reads the authorities that every cloud is asked under
 
 
 def _serve(requests: socket.socket) -> bool:
@@ -141,19 +192,20 @@ def _serve(requests: socket.socket) -> bool:
             _report(children)
         if requests.fileno() not in ready:
             continue
-        request, files, _, _ = socket.recv_fds(requests, _MOST_BYTES, 3)
+        request, files, _, _ = socket.recv_fds(requests, _MOST_BYTES, 4)
         if not request:
             return False
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for end in (woken, wakes, requests.detach(), files[2], *children.values()):
+            *standard, status = files
+            for end in (woken, wakes, requests.detach(), status, *children.values()):
                 os.close(end)
-            _become(json.loads(request), files[:2])
+            _become(json.loads(request), standard)
             return True
-        children[pid] = files[2]
-        for file in files[:2]:
+        *standard, children[pid] = files
+        for file in standard:
             os.close(file)
         requests.send(str(pid).encode())
 
@@ -170,7 +222,7 @@ def _report(children: dict[int, int]) -> None:
 
 
 def _become(request: _Request, files: list[int]) -> None:
-    for number, file in enumerate(files, 1):
+    for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     os.environ.clear()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx2 as httpx
 import pyarrow as pa
@@ -31,6 +34,14 @@ Columns = dict[str, list[Any]]
 Process = subprocess.Popen[bytes] | Forked
 
 
+@functools.cache
+def _socket_folder() -> str:
+    """Sockets have short names, so pytest's long folders are not for them. Servers that are killed leave theirs."""
+    folder = tempfile.mkdtemp(prefix="pulsebase-")
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
 class Place:
     """A folder with a store, the environment in which commands find it, and the folder they run in."""
 
@@ -39,8 +50,7 @@ class Place:
         folder.mkdir(parents=True, exist_ok=True)
         self.database = folder / "store.duckdb"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
-        # Sockets have short names, so pytest's long folders are not for them.
-        self.environment["XDG_RUNTIME_DIR"] = tempfile.gettempdir()
+        self.environment["XDG_RUNTIME_DIR"] = _socket_folder()
         self.environment["PULSEBASE_STORE_URL"] = f"duckdb:///{self.database}"
         self.environment |= {f"PULSEBASE_{name.upper()}": value for name, value in settings.items()}
 
@@ -57,12 +67,18 @@ class Place:
         held: dict[str, Any] = json.loads(self.lock_file.read_text())
         return held
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """One command to its end."""
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = fork_command(
-                arguments, cwd=self.folder, env=self.environment | environment, stdout=out, stderr=err
-            )
+    def start(self, *arguments: str, output: IO[bytes], errors: IO[bytes] | None = None) -> Forked:
+        """A command that goes on; errors are part of its output unless they have a place of their own."""
+        files = {"stdout": output, "stderr": errors or output}
+        return fork_command(arguments, cwd=self.folder, env=self.environment, **files)
+
+    def run(self, *arguments: str, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        """One command to its end, with somebody who types this."""
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(typed.encode())
+            given.seek(0)
+            env = self.environment | environment
+            process = fork_command(arguments, cwd=self.folder, env=env, stdout=out, stderr=err, stdin=given)
             try:
                 code = process.wait(START_LIMIT_S)
             finally:

@@ -346,13 +346,6 @@ class ReachedConnections:
         """See `Connections.disconnect`."""
         return caller().reaches(user_id) and self._inner.disconnect(user_id, source)
 
-    @contextlib.contextmanager
-    def forgotten(self, user_id: str) -> Iterator[None]:
-        """See `Connections.forgotten`."""
-        caller().require([user_id])
-        with self._inner.forgotten(user_id):
-            yield
-
     def of(self, user_id: str) -> Sequence[Connection]:
         """See `Connections.of`."""
         return self._inner.of(user_id) if caller().reaches(user_id) else ()

@@ -17,7 +17,6 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pulsebase.cli.session import answer_of, session
-from pulsebase.etl.extract.people_csv import read_people_csv
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.users import User
@@ -105,6 +104,8 @@ def run_erasures(settings: Settings) -> None:
 
 def run_import(settings: Settings, path: Path, today: date, age_on: str | None) -> bool:
     """Store the people of a file; whether every line of it was good."""
+    from pulsebase.etl.extract.people_csv import read_people_csv
+
     reference = day_of_ages(age_on, today)
     try:
         people = read_people_csv(path, today, reference)

@@ -150,11 +150,6 @@ class Ingestor:
         return self._writer.register_origin(kind, name)
 
     @property
-    def queued_readings(self) -> int:
-        """How many readings wait for a commit."""
-        return self._queued_readings
-
-    @property
     def alive(self) -> bool:
         """Whether the committing thread runs."""
         return self._thread.is_alive()

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
 
-import numpy as np
-import numpy.typing as npt
-
 from pulsebase.model.errors import RejectedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
@@ -88,6 +90,8 @@ def format_us(at_us: int) -> str:
 
 def format_all_us(times_us: npt.NDArray[np.int64]) -> list[str]:
     """`format_us` of each time."""
+    import numpy as np
+
     seconds = (times_us // SECOND_US).astype("datetime64[s]")
     texts: list[str] = np.char.add(np.datetime_as_string(seconds), "Z").tolist()
     for place in np.flatnonzero(times_us % SECOND_US):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pulsebase.model.errors import SettingsError
-from pulsebase.stores.contract import Store
-from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
-from pulsebase.stores.memory import MemoryStore
-from pulsebase.stores.timescale.options import TimescaleOptions
+
+if TYPE_CHECKING:  # a command that asks a running server parses a URL and needs no engine
+    from pulsebase.stores.contract import Store
+    from pulsebase.stores.duckdb.maintenance import DuckdbOptions
+    from pulsebase.stores.timescale.options import TimescaleOptions
 
 #: What a server store's URL may begin with; the second form names a driver, as SQLAlchemy does.
 _SERVER_SCHEMES = ("postgresql", "postgresql+psycopg", "postgres")
@@ -61,7 +63,11 @@ def open_store(url: str, embedded: DuckdbOptions | None = None, server: Timescal
 
         return TimescaleStore(address.conninfo, server)
     if address.path is None:
+        from pulsebase.stores.memory import MemoryStore
+
         return MemoryStore()
+    from pulsebase.stores.duckdb.store import DuckdbStore
+
     return DuckdbStore(address.path, embedded)
 
 

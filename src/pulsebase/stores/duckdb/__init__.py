@@ -1,5 +1,1 @@
 """The embedded store: a DuckDB database of ordered readings and rollups, and a journal of what is not merged yet."""
-
-from pulsebase.stores.duckdb.store import DuckdbStore
-
-__all__ = ["DuckdbStore"]

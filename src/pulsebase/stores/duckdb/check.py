@@ -25,6 +25,16 @@ _RECOMPUTED = {
     ),
     "d1": DAYS.format(source="SELECT * FROM h1"),
 }
+#: Rows that should be kept and are not, rows that are kept and should not be, and rows that are kept. A row that is
+#: right has one of each side.
+_COMPARED = """
+SELECT coalesce(sum(greatest(balance, 0)), 0), coalesce(sum(greatest(-balance, 0)), 0), coalesce(sum(kept_rows), 0)
+FROM (
+    SELECT * EXCLUDE (side), sum(side) AS balance, count(*) FILTER (side < 0) AS kept_rows
+    FROM (SELECT *, 1 AS side FROM ({recomputed}) UNION ALL SELECT *, -1 FROM {table} WHERE {live})
+    GROUP BY ALL
+)
+"""
 
 
 def check(connection: duckdb.DuckDBPyConnection) -> CheckReport:
@@ -32,10 +42,9 @@ def check(connection: duckdb.DuckDBPyConnection) -> CheckReport:
     problems = []
     rollup_rows = 0
     for table, recomputed in _RECOMPUTED.items():
-        kept = f"SELECT * FROM {table} WHERE {_LIVE[table]}"
-        missing = _count(connection, f"({recomputed}) EXCEPT ALL ({kept})")
-        surplus = _count(connection, f"({kept}) EXCEPT ALL ({recomputed})")
-        rollup_rows += _count(connection, kept)
+        row = one_row(connection, _COMPARED.format(recomputed=recomputed, table=table, live=_LIVE[table]))
+        missing, surplus, kept = map(int, row or (0, 0, 0))
+        rollup_rows += kept
         if missing or surplus:
             problems.append(f"{table}: {surplus} rows differ from the readings, {missing} recomputed rows are not kept")
     expired = _count(connection, "SELECT 1 FROM readings WHERE NOT second // 3600 >= (SELECT horizon_hour FROM state)")

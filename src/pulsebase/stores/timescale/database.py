@@ -42,8 +42,6 @@ _GOING_AWAY = (
     errors.CannotConnectNow,
     errors.IdleInTransactionSessionTimeout,
 )
-#: The server is short of something; the message says of what.
-_SHORT_OF = (errors.InsufficientResources, errors.ObjectNotInPrerequisiteState)
 #: The planner cannot know how much is staged or inside a range, and where it expects next to nothing a nested loop over
 #: many thousands of rows on both sides takes minutes. Compiling a plan takes longer than most of our answers.
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
