@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { UserSeries } from "../api/types";
-import { gapAfter, piecesOf, pointAt, RAW_GAP_MS, summarise, toTrack } from "./tracks";
+import { SILENCE_MS } from "./buckets";
+import { gapAfter, piecesOf, pointAt, summarise, toTrack } from "./tracks";
 
 const at = (text: string) => Date.parse(text);
 const EVER = { start: 0, end: at("2100-01-01T00:00:00Z") };
@@ -117,7 +118,7 @@ describe("raw readings", () => {
   });
 
   it("break after more than the stated silence", () => {
-    expect((track.x[1] ?? 0) - (track.x[0] ?? 0)).toBe(RAW_GAP_MS);
+    expect((track.x[1] ?? 0) - (track.x[0] ?? 0)).toBe(SILENCE_MS);
     expect([0, 1, 2].map((i) => gapAfter(track, i))).toEqual([false, true, false]);
   });
 
