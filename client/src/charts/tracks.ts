@@ -82,62 +82,12 @@ export function lowerBound(numbers: Float64Array, wanted: number): number {
 
 /** The point that speaks of an instant, or null when none does. */
 export function pointAt(track: Track, instant: number): number | null {
-  const after = lowerBound(track.from, instant + 1e-6);
+  let after = lowerBound(track.from, instant);
+  if (track.from[after] === instant) after += 1;
   const distance = (i: number) => {
     const from = track.from[i] ?? Number.POSITIVE_INFINITY;
     return Math.max(from - instant, instant - (track.to[i] ?? from), 0);
   };
   const best = distance(after - 1) <= distance(after) ? after - 1 : after;
   return distance(best) <= track.bridgeMs / 2 ? best : null;
-}
-
-export interface Summary {
-  average: number;
-  low: number;
-  high: number;
-}
-
-/** The figures asked for last: the page asks for the same ones with every rendering. */
-const summaries = new WeakMap<Track, { start: number; end: number; summary: Summary | null }>();
-
-/** A person's figures over a stretch; averages weigh by their readings, as the buckets' own do. */
-export function summarise(track: Track, start: number, end: number): Summary | null {
-  const former = summaries.get(track);
-  if (former?.start === start && former.end === end) return former.summary;
-  const summary = summed(track, start, end);
-  summaries.set(track, { start, end, summary });
-  return summary;
-}
-
-function summed(track: Track, start: number, end: number): Summary | null {
-  let sum = 0;
-  let count = 0;
-  let low = Number.POSITIVE_INFINITY;
-  let high = Number.NEGATIVE_INFINITY;
-  const stop = lowerBound(track.x, end);
-  for (let i = lowerBound(track.x, start); i < stop; i += 1) {
-    const weight = track.count[i] ?? 0;
-    sum += (track.value[i] ?? 0) * weight;
-    count += weight;
-    low = Math.min(low, track.low[i] ?? low);
-    high = Math.max(high, track.high[i] ?? high);
-  }
-  return count > 0 ? { average: sum / count, low, high } : null;
-}
-
-/** The unbroken stretches of a line, as the first and the last instant of each that lie in a span. */
-export function piecesOf(track: Track, span: Span): [number, number][] {
-  const pieces: [number, number][] = [];
-  let open: [number, number] | null = null;
-  const stop = lowerBound(track.x, span.end);
-  for (let i = lowerBound(track.x, span.start); i < stop; i += 1) {
-    const at = track.x[i] ?? 0;
-    if (open) open[1] = at;
-    else {
-      open = [at, at];
-      pieces.push(open);
-    }
-    if (gapAfter(track, i)) open = null;
-  }
-  return pieces;
 }

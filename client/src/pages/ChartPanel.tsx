@@ -165,6 +165,7 @@ export function ChartPanel({ page, theme, colourOf, onRemove, onWidth }: ChartPa
           <Legend
             people={people}
             tracks={picture?.tracks ?? []}
+            pyramids={picture?.pyramids ?? []}
             nameOf={nameOf}
             colourOf={colourOf}
             instant={instant}

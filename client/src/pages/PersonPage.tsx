@@ -38,9 +38,8 @@ function Nobody() {
 /** Everything of one person. */
 export function PersonPage() {
   const address = useView();
-  const view = useMemo(() => {
-    return { ...address, people: address.people?.slice(0, 1) ?? null };
-  }, [address]);
+  const first = useMemo(() => address.people?.slice(0, 1) ?? null, [address.people]);
+  const view = useMemo(() => ({ ...address, people: first }), [address, first]);
   const [width, setWidth] = useState(0);
   const directory = useDirectory("", view.people === null);
   const page = usePage(view, directory, width, 1);
