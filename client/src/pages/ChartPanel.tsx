@@ -1,4 +1,4 @@
-import { useEffect, useId, useMemo, useRef, useState } from "react";
+import { useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ChartTable } from "../charts/ChartTable";
 import { beats, intervalLabel, spanLabel, stretchLabel } from "../charts/labels";
 import { Overview } from "../charts/Overview";
@@ -119,12 +119,15 @@ function useWidth(onWidth: (width: number) => void) {
   const element = useRef<HTMLDivElement>(null);
   const latest = useRef(onWidth);
   latest.current = onWidth;
-  useEffect(() => {
+  // Before the first frame already, so that the first question need not wait for it.
+  useLayoutEffect(() => {
+    if (!element.current) return;
+    latest.current(element.current.clientWidth);
     const observer = new ResizeObserver(([entry]) => {
       const width = entry?.contentRect.width ?? 0;
       if (width > 0) latest.current(width);
     });
-    if (element.current) observer.observe(element.current);
+    observer.observe(element.current);
     return () => observer.disconnect();
   }, []);
   return element;

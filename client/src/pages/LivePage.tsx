@@ -9,7 +9,7 @@ import { agoLabel } from "../figures/words";
 import type { StreamState } from "../live/follow";
 import { type Live, useLive } from "../live/useLive";
 import { useTick } from "../live/useTick";
-import { goToSearch, useSearch } from "../state/route";
+import { goToSearch, useSearch } from "../state/navigation";
 import { MAX_PEOPLE, parseView } from "../state/url";
 import { useColours } from "../state/useColours";
 import { useDirectory, useRecords } from "../state/usePeople";

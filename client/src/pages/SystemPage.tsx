@@ -9,7 +9,7 @@ import type { Line } from "../figures/line";
 import { type Samples, totalOf } from "../figures/promtext";
 import { agoLabel, durationLabel, numberLabel, sizeLabel } from "../figures/words";
 import { useTick } from "../live/useTick";
-import { goToSearch, useSearch } from "../state/route";
+import { goToSearch, useSearch } from "../state/navigation";
 import { useAnswer } from "../state/useAnswer";
 import { ACCEPTED, type SystemState, useSystem } from "../state/useSystem";
 import { browserZone } from "../state/zone";
