@@ -1,6 +1,6 @@
 """A thousand people to choose from and to ask about, as `pulsebase fixtures` makes them.
 
-`PAGE_READINGS=60000000` gives them the full sixty million readings, which takes minutes and some gigabytes of memory.
+`PULSEBASE_TEST_PAGE_READINGS=60000000` gives them the full sixty million readings, which takes minutes and some gigabytes of memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pulsebase.sources.fixtures import FixtureSpec
 from tests.page.conftest import Opener, opener
 from tests.page.server import fetched, population_server
 
-READINGS = int(os.environ.get("PAGE_READINGS", "400000"))
+READINGS = int(os.environ.get("PULSEBASE_TEST_PAGE_READINGS", "400000"))
 SPEC = FixtureSpec(users=1_000, readings=READINGS)
 PAGE_SIZE = 25
 

@@ -55,6 +55,9 @@ describe("what a point speaks of", () => {
     expect(zoned("2026-10-25T00:00:00Z", HOUR)).toBe(
       "Sun, 25 Oct 2026, 02:00 UTC+2\u201302:00 UTC+1",
     );
+    expect(zoned("2026-10-25T01:00:00Z", HOUR)).toBe(
+      "Sun, 25 Oct 2026, 02:00 UTC+1\u201303:00 UTC+1",
+    );
     expect(zoned("2026-10-25T02:00:00Z", HOUR)).toBe("Sun, 25 Oct 2026, 03:00\u201304:00");
     expect(zoned("2026-03-29T00:00:00Z", HOUR)).toBe(
       "Sun, 29 Mar 2026, 01:00 UTC+1\u201303:00 UTC+2",

@@ -65,11 +65,12 @@ export function stretchLabel(span: Span, zone: string, locale?: string): string 
   const length = end - start;
   const day = text(start, zone, locale, { weekday: "short", ...DATE });
   if (length >= DAY_MS * 0.9) return day;
-  const changed = offsetMs(start, zone) !== offsetMs(end, zone);
   // Which of two equal hours is meant has to be said, and why a stretch seems longer or shorter than it is.
+  const unclear =
+    offsetMs(start, zone) !== offsetMs(end, zone) ||
+    [start, end].some((instant) => isRepeated(instant, zone));
   const time = (instant: number, options: Options) => {
     const plain = text(instant, zone, locale, options);
-    const unclear = changed || isRepeated(instant, zone);
     return unclear ? `${plain} ${offsetLabel(instant, zone)}` : plain;
   };
   if (length < MINUTE_MS) return `${day}, ${time(start, TIME_S)}`;
