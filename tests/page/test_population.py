@@ -1,6 +1,7 @@
 """A thousand people to choose from and to ask about, as `pulsebase fixtures` makes them.
 
-`PULSEBASE_TEST_PAGE_READINGS=60000000` gives them the full sixty million readings, which takes minutes and some gigabytes of memory.
+`PULSEBASE_TEST_PAGE_READINGS=60000000` gives them the full sixty million readings, which takes minutes and some
+gigabytes of memory.
 """
 
 from __future__ import annotations
