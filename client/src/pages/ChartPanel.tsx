@@ -45,7 +45,11 @@ function Blank({ page, view, points }: { page: Page; view: Span; points: number 
       </div>
     );
   }
-  if (!series.picture) return series.error ? null : <div className="blank faint">Loading…</div>;
+  if (!series.picture) {
+    const wait =
+      series.error === null ? "Loading…" : "The heart rate is shown once there is an answer.";
+    return <div className="blank faint">{wait}</div>;
+  }
   if (series.loading || points > 0) return null;
   return (
     <div className="blank">
@@ -226,7 +230,7 @@ export function ChartPanel({ page, theme, colourOf, onRemove, onWidth }: ChartPa
         )}
         {!chart.table && <Blank page={page} view={view} points={points} />}
       </div>
-      {people.length > 0 && (
+      {people.length > 0 && (picture || error === null) && (
         <div className="overview-frame">
           <Overview
             viewport={viewport}

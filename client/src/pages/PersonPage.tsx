@@ -43,7 +43,7 @@ export function PersonPage() {
   const [width, setWidth] = useState(0);
   const directory = useDirectory("", view.people === null);
   const page = usePage(view, directory, width, 1);
-  const { people, nameOf, recordOf, known, zone } = page;
+  const { people, nameOf, recordOf, zone } = page;
   const { theme, colourOf } = useColours(people);
   const days = useDays(page, view.zones);
   const id = people[0];
@@ -54,7 +54,7 @@ export function PersonPage() {
         <div>
           <h1>{id === undefined ? "One person" : nameOf(id)}</h1>
           {user && <p className="faint">{describe(user, zone)}</p>}
-          {id !== undefined && known && !user && (
+          {id !== undefined && page.series.picture?.missing.includes(id) && (
             <p className="faint">Nobody of this id is known on this server.</p>
           )}
         </div>

@@ -255,7 +255,10 @@ function RunTable({ runs, now }: { runs: readonly Run[]; now: number }) {
             const started = Date.parse(run.started);
             return (
               <tr key={run.id}>
-                <td title={`${dateLabel(started, zone)}, ${clockLabel(started, zone)}`}>
+                <td
+                  className="moment"
+                  title={`${dateLabel(started, zone)}, ${clockLabel(started, zone)}`}
+                >
                   {agoLabel(Math.min(started, now), now)}
                 </td>
                 <td>
@@ -289,7 +292,7 @@ export function SystemPage() {
         {askedAt && <p className="faint">As of {clockLabel(askedAt, browserZone())}</p>}
       </div>
       {error !== null && <ErrorNotice error={error} onRetry={null} />}
-      <div className="cards">
+      <div className="cards cards-small">
         <HealthCard health={health} />
         {samples ? (
           <>

@@ -19,8 +19,6 @@ export interface Page {
   nameOf: (userId: string) => string;
   /** What the server says of a person; null while it is not known, and for whom it does not know. */
   recordOf: (userId: string) => User | null;
-  /** Whether the records of all chosen people are there. */
-  known: boolean;
   /** The zone in which a person's days are counted, as far as it is known. */
   zoneOf: (userId: string) => string;
   choice: RangeChoice | null;
@@ -94,6 +92,6 @@ export function usePage(view: View, directory: Directory, width: number, few = F
   const nameOf = useCallback((id: string) => records.get(id)?.name ?? id, [records]);
   const zoneOf = useCallback((id: string) => records.get(id)?.time_zone ?? zone, [records, zone]);
   const recordOf = (id: string) => records.get(id) ?? null;
-  const about = { people, nameOf, recordOf, zoneOf, known, choice, zone, now };
+  const about = { people, nameOf, recordOf, zoneOf, choice, zone, now };
   return { ...about, latest, asked, extent, answerable, chart, subject, series };
 }
