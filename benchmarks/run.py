@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cohort_cases, file_cases, ingest_cases, series_cases
+from benchmarks import cohort_cases, dashboard_case, file_cases, ingest_cases, series_cases
 from benchmarks.bench import Bench, Figures, SkippedError, bench
 from benchmarks.machine import facts
 from benchmarks.peers import PEERS
@@ -35,9 +35,10 @@ CASES: dict[str, Case] = {
     "cohort_aligned": cohort_cases.cohort_aligned,
     "top_hours": cohort_cases.top_hours,
     "copy": cohort_cases.copy,
+    "dashboard": dashboard_case.dashboard,
 }
 #: What peers take part in too; the others are about us alone.
-PEER_CASES = CASES.keys() - {"series_under_load", "growth", "copy"}
+PEER_CASES = CASES.keys() - {"series_under_load", "growth", "copy", "dashboard"}
 
 _ALL: tuple[System, ...] = (Pulsebase(), PulsebaseTimescale(), *PEERS)
 SYSTEMS = {system.name: system for system in _ALL}

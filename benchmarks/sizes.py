@@ -44,6 +44,14 @@ class Sizes:
     cohort_rounds: int = 20
     top_hours_questions: int = 1_000
 
+    #: Days of a reading a second behind the dashboard, visits to it, steps of its zoom, readings that come in while it
+    #: is live, and how often it is dragged from side to side.
+    dashboard_days: int = 3
+    dashboard_visits: int = 20
+    dashboard_steps: int = 46
+    dashboard_live_readings: int = 20
+    dashboard_strokes: int = 4
+
     disk_readings: int = 3_000_000
     takeout_readings: int = 2_000_000
     apple_records: int = 1_000_000
@@ -78,6 +86,10 @@ SHORT = Sizes(
     cohort_rounds=2,
     top_hours_questions=10,
     late_every_s=0.25,
+    dashboard_visits=1,
+    dashboard_steps=2,
+    dashboard_live_readings=1,
+    dashboard_strokes=1,
     disk_readings=10_000,
     takeout_readings=20_000,
     apple_records=2_000,

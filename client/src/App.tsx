@@ -1,15 +1,9 @@
-import { lazy, Suspense, useEffect, useRef } from "react";
+import { useEffect, useRef, useState } from "react";
+import { ErrorNotice } from "./components/ErrorNotice";
 import { Shell } from "./components/Shell";
-import { PAGES, type PageId, usePageId } from "./state/route";
-
-/** Each page comes with the first visit to it. */
-const VIEWS = {
-  compare: lazy(() => import("./pages/SeriesPage").then((m) => ({ default: m.SeriesPage }))),
-  person: lazy(() => import("./pages/PersonPage").then((m) => ({ default: m.PersonPage }))),
-  cohort: lazy(() => import("./pages/CohortPage").then((m) => ({ default: m.CohortPage }))),
-  live: lazy(() => import("./pages/LivePage").then((m) => ({ default: m.LivePage }))),
-  system: lazy(() => import("./pages/SystemPage").then((m) => ({ default: m.SystemPage }))),
-} satisfies Record<PageId, unknown>;
+import { usePageId } from "./state/navigation";
+import { PAGES, type PageId } from "./state/route";
+import { loadedView, loadView } from "./views";
 
 function NoSuchPage() {
   return (
@@ -33,16 +27,38 @@ function useArrival(page: PageId | null) {
   return content;
 }
 
+/** The page that is gone to, or what stands in its place. */
+function Visited({ page }: { page: PageId }) {
+  const [View, setView] = useState(() => loadedView(page));
+  const [failure, setFailure] = useState<unknown>(null);
+  useEffect(() => {
+    if (View) return;
+    let left = false;
+    loadView(page).then(
+      (found) => left || setView(() => found),
+      (reason: unknown) => left || setFailure(reason),
+    );
+    return () => {
+      left = true;
+    };
+  }, [page, View]);
+  if (View) return <View />;
+  if (failure === null) return <p className="blank-page faint">Loading…</p>;
+  // The server may have another version by now: its pages are found by loading all of it anew.
+  return (
+    <main className="main main-alone">
+      <ErrorNotice error={failure} onRetry={() => window.location.reload()} />
+    </main>
+  );
+}
+
 export function App() {
   const page = usePageId();
   const content = useArrival(page);
-  const View = page && VIEWS[page];
   return (
     <Shell page={page}>
       <div ref={content} id="content" className="content" tabIndex={-1}>
-        <Suspense fallback={<p className="blank-page faint">Loading…</p>}>
-          {View ? <View /> : <NoSuchPage />}
-        </Suspense>
+        {page ? <Visited key={page} page={page} /> : <NoSuchPage />}
       </div>
     </Shell>
   );

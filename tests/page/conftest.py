@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,20 +10,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.page.server import crowd_server, demo_server
-from tests.page.visit import Visit
+from tests.page.visit import KEEP_SCENES, Visit
 from tests.page.wire import Wire, wire_to
+from tests.support.browser import ABSENT, FLAGS, browser_path
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-#: Root may start it, and it talks to nobody but the page's server.
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 DESKTOP = (1440, 900)
 #: On a busy machine an answer takes longer than the library waits of itself.
 PATIENCE_MS = 20_000
@@ -33,13 +22,12 @@ Opener = Callable[..., Visit]
 
 
 def _browser_path() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = browser_path()
     if found is None:
-        message = "The page's tests need Chromium: apt install chromium, or your system's package of it."
         # Where changes are judged, a test that was not run must not look like one that passed.
         if os.environ.get("CI"):
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
+            pytest.fail(ABSENT, pytrace=False)
+        pytest.skip(ABSENT)
     return found
 
 
@@ -68,14 +56,14 @@ def crowd(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def visit(browser: Browser, address: str) -> Iterator[Opener]:
-    """Opens a path of the demo in a window of its own. In the end, nobody may have complained."""
-    yield from _opener(browser, address)
+    """Opens a path of the demo."""
+    yield from opener(browser, address)
 
 
 @pytest.fixture
 def visit_crowd(browser: Browser, crowd: str) -> Iterator[Opener]:
     """The same of the server with thousands of people."""
-    yield from _opener(browser, crowd)
+    yield from opener(browser, crowd)
 
 
 @pytest.fixture
@@ -87,10 +75,11 @@ def wire(crowd: str) -> Iterator[Wire]:
 
 @pytest.fixture
 def visit_over_wire(browser: Browser, wire: Wire) -> Iterator[Opener]:
-    yield from _opener(browser, wire.address)
+    yield from opener(browser, wire.address)
 
 
-def _opener(browser: Browser, address: str) -> Iterator[Opener]:
+def opener(browser: Browser, address: str) -> Iterator[Opener]:
+    """Opens paths of a server in windows of their own. In the end, nobody may have complained."""
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []
 
@@ -98,6 +87,7 @@ def _opener(browser: Browser, address: str) -> Iterator[Opener]:
         viewport = {"width": size[0], "height": size[1]}
         given = {"viewport": viewport, "locale": "en-GB", "timezone_id": "Europe/Berlin"} | options
         context = browser.new_context(**given)
+        context.add_init_script(KEEP_SCENES)
         contexts.append(context)
         visits.append(Visit(context.new_page(), address))
         visits[-1].page.goto(address + path)

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pulsebase.sources.fixtures import FixtureSpec
+
 START_LIMIT_S = 60
 STOP_LIMIT_S = 15
 #: What the demo says once its two people are there, and a server once it answers.
@@ -50,6 +52,16 @@ def crowd_server(folder: Path) -> Iterator[str]:
         yield address
 
 
+@contextmanager
+def population_server(folder: Path, spec: FixtureSpec) -> Iterator[str]:
+    """Run `pulsebase serve` over what `pulsebase fixtures` makes."""
+    environment = _environment(folder)
+    sizes = ["--users", str(spec.users), "--readings", str(spec.readings), "--start", str(spec.first_day)]
+    subprocess.run([PULSEBASE, "fixtures", *sizes], env=environment, check=True, capture_output=True)
+    with _server(folder, ["serve"], READY, environment) as address:
+        yield address
+
+
 def push(address: str, user_id: str, readings: Sequence[tuple[int, int]], device_id: str = "strap") -> None:
     """Send a person's readings, as (milliseconds since 1970, beats); returns when they are acknowledged."""
     for first in range(0, len(readings), 1_000):
@@ -70,6 +82,12 @@ def zulu(instant_ms: int) -> str:
 def now_ms() -> int:
     """The present second."""
     return int(time.time()) * 1000
+
+
+def fetched(url: str) -> Any:
+    """What the server answers, as it understands JSON."""
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return json.load(answer)
 
 
 def _posted(url: str, body: Mapping[str, Any]) -> Any:

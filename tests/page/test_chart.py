@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from tests.page.conftest import Opener
-from tests.page.server import now_ms, zulu
+from tests.page.server import now_ms, push, zulu
 from tests.page.visit import Visit
 
 BOTH = "people=user1&people=user2"
@@ -122,6 +124,54 @@ def test_keys_alone_move_zoom_and_read_values(visit: Opener) -> None:
     expect(spoken).not_to_have_text(first)
     seen.page.go_back()
     expect(seen.page).to_have_url(closer)
+
+
+#: Days in Berlin on which the clocks are changed: the first instant, the length, and the first marks.
+CLOCK_CHANGES = {
+    "spring": (datetime(2025, 3, 29, 23, tzinfo=UTC), 23, ["00:00\n30 Mar 2025", "03:00\nUTC+2", "04:00"]),
+    "autumn": (datetime(2025, 10, 25, 22, tzinfo=UTC), 25, ["00:00\n26 Oct 2025", "03:00\nUTC+1", "06:00"]),
+}
+
+
+@pytest.mark.parametrize("season", CLOCK_CHANGES)
+def test_a_day_on_which_the_clocks_are_changed_is_as_long_as_it_is(visit: Opener, address: str, season: str) -> None:
+    first, hours, marks = CLOCK_CHANGES[season]
+    start, end = [round(1000 * (first + timedelta(hours=count)).timestamp()) for count in (0, hours)]
+    minutes = range(start - 24 * HOUR_MS, end + 24 * HOUR_MS, 600_000)
+    # The day itself has a rate of its own, so that a minute of another one in it would show.
+    push(address, season, [(at, 90 if start <= at < end else 60) for at in minutes])
+    here = f"/app/?people={season}&start={zulu(start)}&end={zulu(end)}"
+    seen = visit(f"{here}&resolution=1h")
+    at_rest(seen, "1 hour")
+    assert seen.pieces() == {season: [[start + HOUR_MS // 2, end - HOUR_MS // 2]]}
+    found = seen.time_marks()
+    assert [text for text, _ in found[:3]] == marks
+    told = [int(text[:2]) for text, _ in found[:3]]
+    passed = [told[0], *(hour - (24 - hours if hour > 2 else 0) for hour in told[1:])]
+    assert [round(hours * at, 3) for _, at in found[:3]] == passed
+    assert found[-1][0].startswith("00:00")
+    seen.page.get_by_role("button", name="As a table").click()
+    rows = seen.page.get_by_role("table").get_by_role("rowheader")
+    expect(rows).to_have_count(hours)
+    changing = {"spring": ["01:00 UTC+1–03:00 UTC+2"], "autumn": ["02:00 UTC+2–02:00 UTC+1", "02:00 UTC+1–03:00 UTC+1"]}
+    texts = [text.rsplit(", ", 1)[1] for text in rows.all_inner_texts()]
+    place = 1 if season == "spring" else 2
+    assert texts[place : place + len(changing[season])] == changing[season]
+    assert texts[-1] == "23:00–00:00"
+    seen.page.goto(seen.page.url.replace("resolution=1h", "resolution=1d"))
+    expect(rows).to_have_count(1)
+    expect(seen.page.get_by_role("table").get_by_role("cell")).to_have_text(["90"])
+
+
+def test_an_hour_that_comes_twice_has_its_marks_twice(visit: Opener, address: str) -> None:
+    first = CLOCK_CHANGES["autumn"][0]
+    start = round(1000 * first.timestamp())
+    push(address, "twice", [(start + 600_000 * step, 70) for step in range(36)])
+    seen = visit(f"/app/?people=twice&start={zulu(start)}&end={zulu(start + 6 * HOUR_MS)}")
+    at_rest(seen, "1 minute")
+    texts = [text.split("\n")[0] for text, _ in seen.time_marks()]
+    twice = texts.index("02:00")
+    assert texts[twice : twice + 5] == ["02:00", "02:30", "02:00", "02:30", "03:00"]
 
 
 def test_an_answer_nobody_waits_for_is_cancelled_and_the_picture_stays_till_the_next(visit: Opener) -> None:

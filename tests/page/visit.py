@@ -10,6 +10,15 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Request
 
 SERIES = "/v1/multi-user/timeseries"
 
+#: Keeps the scene that was last sent to be painted: texts cannot be read off a canvas.
+KEEP_SCENES = """{
+  const send = Worker.prototype.postMessage;
+  Worker.prototype.postMessage = function (message, ...rest) {
+    if (message.scene) window.lastScene = message.scene;
+    return send.call(this, message, ...rest);
+  };
+}"""
+
 #: How many pixels of the chart have a colour, given as three bytes.
 COUNT_PIXELS = """async ([red, green, blue]) => {
   const frame = () => new Promise(requestAnimationFrame);
@@ -67,6 +76,11 @@ class Visit:
     def pieces(self) -> dict[str, list[list[int]]]:
         """The unbroken stretches of each person's line, in milliseconds since 1970."""
         return cast("dict[str, list[list[int]]]", json.loads(self.chart.get_attribute("data-pieces") or "{}"))
+
+    def time_marks(self) -> list[tuple[str, float]]:
+        """The marks of the time axis: the text, and where it stands as a fraction of the width."""
+        marks = self.page.evaluate("lastScene.timeMarks.map(({ text, at }) => [text, at / lastScene.plot.width])")
+        return [(text, at) for text, at in marks]
 
     def pixels(self, colour: str) -> int:
         """How many pixels of the chart have the colour `rrggbb`."""

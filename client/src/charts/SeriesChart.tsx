@@ -6,8 +6,9 @@ import { type Command, commandOf, type Fingers } from "./motion";
 import { freshContext } from "./paint";
 import { Painter } from "./painter";
 import type { ChartTheme } from "./palette";
+import { piecesOf } from "./pyramid";
 import { type Layers, type Line, plotOf, type Scene, sceneOf, xOf, yOf } from "./scene";
-import { piecesOf, pointAt, type Track } from "./tracks";
+import { pointAt, type Track } from "./tracks";
 import { useCanvas } from "./useCanvas";
 
 export interface SeriesChartProps {
@@ -68,16 +69,15 @@ function paintCursor(canvas: HTMLCanvasElement, scene: Scene, props: SeriesChart
 }
 
 /** What was drawn, for tests and other programs, which cannot read it off a canvas. */
-function piecesText(lines: readonly Line[], tracks: readonly Track[], span: Span): string {
-  const drawn = tracks.filter((track) => lines.some((line) => line.userId === track.userId));
+function piecesText(lines: readonly Line[], span: Span): string {
   return JSON.stringify(
-    Object.fromEntries(drawn.map((track) => [track.userId, piecesOf(track, span)])),
+    Object.fromEntries(lines.map(({ userId, pyramid }) => [userId, piecesOf(pyramid, span)])),
   );
 }
 
 /** Draws the tracks; everything it draws comes from the pure modules beside it. */
 export function SeriesChart(props: SeriesChartProps) {
-  const { viewport, tracks, lines, layers, zone, theme } = props;
+  const { viewport, lines, layers, zone, theme } = props;
   const host = useRef<HTMLDivElement>(null);
   const painter = useRef<Painter | null>(null);
   const cursor = useRef<HTMLCanvasElement>(null);
@@ -142,7 +142,7 @@ export function SeriesChart(props: SeriesChartProps) {
   };
 
   const rested = useRested(viewport);
-  const pieces = useMemo(() => piecesText(lines, tracks, rested), [lines, tracks, rested]);
+  const pieces = useMemo(() => piecesText(lines, rested), [lines, rested]);
   const [from, to] = marked ? [Math.min(...marked), Math.max(...marked)] : [0, 0];
   return (
     <div

@@ -43,4 +43,25 @@ describe("what a point speaks of", () => {
     expect(label(HOUR)).toBe("Sat, 21 Nov 2026, 14:00\u201315:00");
     expect(label(23 * HOUR)).toBe("Sat, 21 Nov 2026");
   });
+
+  it("says which of two equal hours it is, and where the clocks were changed within", () => {
+    const zoned = (from: string, length: number) =>
+      stretchLabel({ start: at(from), end: at(from) + length }, "Europe/Berlin", "en-GB");
+    const quarter = HOUR / 4;
+    expect(zoned("2026-10-25T00:15:00Z", quarter)).toBe(
+      "Sun, 25 Oct 2026, 02:15 UTC+2\u201302:30 UTC+2",
+    );
+    expect(zoned("2026-10-25T01:15:00Z", 0)).toBe("Sun, 25 Oct 2026, 02:15:00 UTC+1");
+    expect(zoned("2026-10-25T00:00:00Z", HOUR)).toBe(
+      "Sun, 25 Oct 2026, 02:00 UTC+2\u201302:00 UTC+1",
+    );
+    expect(zoned("2026-10-25T01:00:00Z", HOUR)).toBe(
+      "Sun, 25 Oct 2026, 02:00 UTC+1\u201303:00 UTC+1",
+    );
+    expect(zoned("2026-10-25T02:00:00Z", HOUR)).toBe("Sun, 25 Oct 2026, 03:00\u201304:00");
+    expect(zoned("2026-03-29T00:00:00Z", HOUR)).toBe(
+      "Sun, 29 Mar 2026, 01:00 UTC+1\u201303:00 UTC+2",
+    );
+    expect(zoned("2026-03-29T01:00:00Z", HOUR)).toBe("Sun, 29 Mar 2026, 03:00\u201304:00");
+  });
 });

@@ -1,6 +1,6 @@
 /** Texts of times and numbers, in the reader's language and the chosen zone. */
 import type { Span } from "../state/range";
-import { offsetLabel, offsetMs } from "../state/zone";
+import { isRepeated, offsetLabel, offsetMs } from "../state/zone";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -65,8 +65,16 @@ export function stretchLabel(span: Span, zone: string, locale?: string): string 
   const length = end - start;
   const day = text(start, zone, locale, { weekday: "short", ...DATE });
   if (length >= DAY_MS * 0.9) return day;
-  if (length < MINUTE_MS) return `${day}, ${text(start, zone, locale, TIME_S)}`;
-  return `${day}, ${text(start, zone, locale, TIME)}\u2013${text(end, zone, locale, TIME)}`;
+  // Which of two equal hours is meant has to be said, and why a stretch seems longer or shorter than it is.
+  const unclear =
+    offsetMs(start, zone) !== offsetMs(end, zone) ||
+    [start, end].some((instant) => isRepeated(instant, zone));
+  const time = (instant: number, options: Options) => {
+    const plain = text(instant, zone, locale, options);
+    return unclear ? `${plain} ${offsetLabel(instant, zone)}` : plain;
+  };
+  if (length < MINUTE_MS) return `${day}, ${time(start, TIME_S)}`;
+  return `${day}, ${time(start, TIME)}\u2013${time(end, TIME)}`;
 }
 
 /** Both ends of a range; what they have in common is said once, as the language has it. */

@@ -102,14 +102,24 @@ function paintAxes(ctx: Ctx, { plot, timeMarks, valueMarks }: Scene, theme: Char
 }
 
 function paintZones(ctx: Ctx, { plot, zones }: Scene, theme: ChartTheme): void {
+  for (const { top, bottom, rank } of zones) {
+    ctx.fillStyle = translucent(theme.axis, ZONE_ALPHA * (rank + 1));
+    ctx.fillRect(0, top, plot.width, bottom - top);
+  }
+}
+
+/** Above the lines, each with a rim in the colour of the ground, so that no line runs through it. */
+function paintZoneNames(ctx: Ctx, { plot, zones }: Scene, theme: ChartTheme): void {
   ctx.font = FONT;
   ctx.textAlign = "right";
   ctx.textBaseline = "top";
-  for (const { name, top, bottom, rank } of zones) {
-    ctx.fillStyle = translucent(theme.axis, ZONE_ALPHA * (rank + 1));
-    ctx.fillRect(0, top, plot.width, bottom - top);
+  ctx.lineWidth = 4;
+  ctx.lineJoin = "round";
+  ctx.strokeStyle = theme.surface;
+  ctx.fillStyle = theme.axis;
+  for (const { name, top, bottom } of zones) {
     if (bottom - top < 16) continue;
-    ctx.fillStyle = theme.axis;
+    ctx.strokeText(name, plot.width - 6, top + 3);
     ctx.fillText(name, plot.width - 6, top + 3);
   }
 }
@@ -156,6 +166,7 @@ export function paint(ctx: Ctx, scene: Scene, theme: ChartTheme): void {
   paintZones(ctx, scene, theme);
   paintLines(ctx, scene, theme);
   paintResting(ctx, scene);
+  paintZoneNames(ctx, scene, theme);
   ctx.restore();
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { decimate, extremes } from "./decimate";
-import { buildPyramid, type Level } from "./pyramid";
+import { buildPyramid, type Level, piecesOf, summarise } from "./pyramid";
 import type { Track } from "./tracks";
 
 /** Raw readings at the given seconds. */
@@ -68,6 +68,45 @@ describe("the levels of a track", () => {
     const [only, ...more] = buildPyramid(raw([], () => 0));
     expect(only?.first).toHaveLength(0);
     expect(more).toEqual([]);
+  });
+});
+
+describe("a stretch of a long track", () => {
+  const pyramid = buildPyramid(holed);
+  const seconds = [...range(0, 30_000), ...range(33_600, DAY_S)];
+  it.each([
+    [0, DAY_S],
+    [1, 2],
+    [17, 29_999],
+    [29_998, 33_602],
+    [30_000, 33_600],
+    [39_999.5, 40_001.5],
+    [12_345, 70_003],
+    [-5, 100],
+    [86_399, 90_000],
+    [90_000, 90_001],
+  ])("from second %d to %d is summed up, and has the pieces, as its readings say", (from, to) => {
+    const values = seconds.filter((second) => second >= from && second < to).map(wave);
+    const sum = values.reduce((a, b) => a + b, 0);
+    const plain = {
+      average: sum / values.length,
+      low: Math.min(...values),
+      high: Math.max(...values),
+    };
+    const found = summarise(pyramid, from * 1000, to * 1000);
+    expect(found).toEqual(values.length > 0 ? plain : null);
+    const parts = [
+      [0, 29_999],
+      [33_600, DAY_S - 1],
+    ].map(([first = 0, last = 0]) => [
+      Math.max(Math.ceil(from), first),
+      Math.min(Math.ceil(to) - 1, last),
+    ]);
+    const pieces = parts.filter(([first = 0, last = 0]) => first <= last);
+    const span = { start: from * 1000, end: to * 1000 };
+    expect(piecesOf(pyramid, span)).toEqual(
+      pieces.map(([first = 0, last = 0]) => [first * 1000, last * 1000]),
+    );
   });
 });
 

@@ -3,6 +3,7 @@
  * pixel. Blocks of a level gather up to four of the level below and never reach over a gap, so that
  * each level has the same extremes, the same readings and the same breaks as the track itself.
  */
+import type { Span } from "../state/range";
 import { gapAfter, lowerBound, type Track } from "./tracks";
 
 const GATHERED = 4;
@@ -120,4 +121,68 @@ export function levelFor(
     if (stop - begin <= columns * POINTS_PER_COLUMN) return level;
   }
   return pyramid.at(-1) ?? null;
+}
+
+export interface Summary {
+  average: number;
+  low: number;
+  high: number;
+}
+
+/** Adds up what lies in [start, end): whole blocks of a level, and at both ends those of the levels below. */
+function addUp(levels: Pyramid, start: number, end: number, into: Totals): void {
+  const level = levels.at(-1);
+  if (!level) return;
+  const below = levels.slice(0, -1);
+  const { first, last } = level;
+  const begin = lowerBound(first, start);
+  const stop = lowerBound(last, end);
+  if (begin >= stop) {
+    addUp(below, start, end, into);
+    return;
+  }
+  for (let i = begin; i < stop; i += 1) {
+    into.sum += level.sum[i] ?? 0;
+    into.count += level.count[i] ?? 0;
+    into.low = Math.min(into.low, level.low[i] ?? into.low);
+    into.high = Math.max(into.high, level.high[i] ?? into.high);
+  }
+  addUp(below, start, first[begin] ?? end, into);
+  addUp(below, first[stop] ?? end, end, into);
+}
+
+interface Totals {
+  sum: number;
+  count: number;
+  low: number;
+  high: number;
+}
+
+/** A person's figures over a stretch; averages weigh by their readings, as the buckets' own do. */
+export function summarise(pyramid: Pyramid, start: number, end: number): Summary | null {
+  const { POSITIVE_INFINITY, NEGATIVE_INFINITY } = Number;
+  const totals = { sum: 0, count: 0, low: POSITIVE_INFINITY, high: NEGATIVE_INFINITY };
+  addUp(pyramid, start, end, totals);
+  const { sum, count, low, high } = totals;
+  return count > 0 ? { average: sum / count, low, high } : null;
+}
+
+/** The unbroken stretches of a line, as the first and the last instant of each that lie in a span. */
+export function piecesOf(pyramid: Pyramid, span: Span): [number, number][] {
+  const x = pyramid[0]?.first ?? new Float64Array();
+  const begin = x[lowerBound(x, span.start)] ?? Number.POSITIVE_INFINITY;
+  const end = x[lowerBound(x, span.end) - 1] ?? Number.NEGATIVE_INFINITY;
+  const blocks = pyramid.at(-1);
+  if (!blocks || begin > end) return [];
+  const pieces: [number, number][] = [];
+  let open: [number, number] | null = null;
+  for (let i = lowerBound(blocks.last, begin); (blocks.first[i] ?? Number.NaN) <= end; i += 1) {
+    if (!open) {
+      open = [Math.max(begin, blocks.first[i] ?? begin), end];
+      pieces.push(open);
+    }
+    open[1] = Math.min(end, blocks.last[i] ?? end);
+    if (blocks.broken[i] === 1) open = null;
+  }
+  return pieces;
 }

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { UserSeries } from "../api/types";
-import { gapAfter, piecesOf, pointAt, RAW_GAP_MS, summarise, toTrack } from "./tracks";
+import { SILENCE_MS } from "./buckets";
+import { buildPyramid, piecesOf, summarise } from "./pyramid";
+import { gapAfter, pointAt, toTrack } from "./tracks";
 
 const at = (text: string) => Date.parse(text);
 const EVER = { start: 0, end: at("2100-01-01T00:00:00Z") };
@@ -66,11 +68,13 @@ describe("buckets", () => {
   it("make pieces of a line, as far as they lie in a span", () => {
     const half = 30 * 60_000;
     const [one, two, four] = [0, 1, 3].map((hour) => at(`2026-01-01T0${hour}:00:00Z`) + half);
-    expect(piecesOf(track, EVER)).toEqual([
+    expect(piecesOf(buildPyramid(track), EVER)).toEqual([
       [one, two],
       [four, four],
     ]);
-    expect(piecesOf(track, { start: (one ?? 0) + 1, end: four ?? 0 })).toEqual([[two, two]]);
+    expect(piecesOf(buildPyramid(track), { start: (one ?? 0) + 1, end: four ?? 0 })).toEqual([
+      [two, two],
+    ]);
   });
 
   it("of a day are civil days of the zone, so that a change of time is no gap", () => {
@@ -85,6 +89,7 @@ describe("buckets", () => {
   });
 
   it("are found by any instant within them and by none outside", () => {
+    expect(pointAt(track, at("2026-01-01T01:00:00Z"))).toBe(1);
     expect(pointAt(track, at("2026-01-01T01:00:01Z"))).toBe(1);
     expect(pointAt(track, at("2026-01-01T03:59:59Z"))).toBe(2);
     expect(pointAt(track, at("2026-01-01T02:30:00Z"))).toBeNull();
@@ -92,9 +97,13 @@ describe("buckets", () => {
   });
 
   it("are summed up by their readings, not by the number of buckets", () => {
-    const all = summarise(track, at("2026-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z"));
+    const all = summarise(
+      buildPyramid(track),
+      at("2026-01-01T00:00:00Z"),
+      at("2026-01-02T00:00:00Z"),
+    );
     expect(all).toEqual({ average: (600 + 2400 + 1400) / 60, low: 50, high: 120 });
-    expect(summarise(track, 0, 1)).toBeNull();
+    expect(summarise(buildPyramid(track), 0, 1)).toBeNull();
   });
 });
 
@@ -117,7 +126,7 @@ describe("raw readings", () => {
   });
 
   it("break after more than the stated silence", () => {
-    expect((track.x[1] ?? 0) - (track.x[0] ?? 0)).toBe(RAW_GAP_MS);
+    expect((track.x[1] ?? 0) - (track.x[0] ?? 0)).toBe(SILENCE_MS);
     expect([0, 1, 2].map((i) => gapAfter(track, i))).toEqual([false, true, false]);
   });
 
@@ -135,7 +144,7 @@ it("an empty series is an empty track", () => {
     EVER,
   );
   expect(track.x).toHaveLength(0);
-  expect(piecesOf(track, EVER)).toEqual([]);
+  expect(piecesOf(buildPyramid(track), EVER)).toEqual([]);
   expect(pointAt(track, 0)).toBeNull();
-  expect(summarise(track, 0, 1)).toBeNull();
+  expect(summarise(buildPyramid(track), 0, 1)).toBeNull();
 });

@@ -1,21 +1,7 @@
 /** Answers of the server as tracks: one a person, in numbers, with its gaps found. */
 import { columnsOf, type UserSeries } from "../api/types";
 import type { Span } from "../state/range";
-import { nextMidnight } from "../state/zone";
-
-const BUCKET_MS: Record<string, number> = {
-  "1s": 1000,
-  "1m": 60_000,
-  "15m": 15 * 60_000,
-  "1h": 3_600_000,
-};
-
-/**
- * Raw readings further apart than this are not joined. Devices report each 1 to 15 seconds, and a
- * minute of silence is also what leaves a minute bucket empty, so both rungs break alike. Buckets of
- * a second break alike too: of a device that reports each ten seconds most are empty.
- */
-export const RAW_GAP_MS = 60_000;
+import { bridgeOf, bucketEnd } from "./buckets";
 
 /** Columns of numbers in typed arrays, so that they pass from a worker to the page without a copy. */
 export interface Track {
@@ -34,15 +20,6 @@ export interface Track {
   count: Float64Array;
 }
 
-/** Where buckets end. Days are civil days of the zone; neighbours share the search for midnight. */
-function bucketEnds(from: Float64Array, interval: string, zone: string): Float64Array {
-  const length = BUCKET_MS[interval];
-  if (length !== undefined) return from.map((start) => start + length);
-  const ends = new Float64Array(from.length);
-  for (let i = 0; i < from.length; i += 1) ends[i] = nextMidnight(from[i] ?? 0, zone);
-  return ends;
-}
-
 /**
  * The buckets at both ends may reach out of the asked span (today's does, until midnight); drawn
  * at the middle of the part that was asked for, they are still in view.
@@ -58,7 +35,7 @@ export function toTrack(series: UserSeries, interval: string, zone: string, aske
     return {
       userId,
       raw: true,
-      bridgeMs: RAW_GAP_MS,
+      bridgeMs: bridgeOf("raw"),
       ...at,
       value,
       low: value,
@@ -66,11 +43,11 @@ export function toTrack(series: UserSeries, interval: string, zone: string, aske
       count,
     };
   }
-  const to = bucketEnds(from, interval, zone);
+  const to = from.map(bucketEnd(interval, zone));
   return {
     userId,
     raw: false,
-    bridgeMs: interval === "1s" ? RAW_GAP_MS : 0,
+    bridgeMs: bridgeOf(interval),
     x: from.map((start, i) => {
       return (Math.max(start, asked.start) + Math.min(to[i] ?? start, asked.end)) / 2;
     }),
@@ -105,71 +82,12 @@ export function lowerBound(numbers: Float64Array, wanted: number): number {
 
 /** The point that speaks of an instant, or null when none does. */
 export function pointAt(track: Track, instant: number): number | null {
-  const after = lowerBound(track.from, instant + 1e-6);
+  let after = lowerBound(track.from, instant);
+  if (track.from[after] === instant) after += 1;
   const distance = (i: number) => {
     const from = track.from[i] ?? Number.POSITIVE_INFINITY;
     return Math.max(from - instant, instant - (track.to[i] ?? from), 0);
   };
   const best = distance(after - 1) <= distance(after) ? after - 1 : after;
   return distance(best) <= track.bridgeMs / 2 ? best : null;
-}
-
-export interface Summary {
-  average: number;
-  low: number;
-  high: number;
-}
-
-/** The figures asked for last: the page asks for the same ones with every rendering. */
-const summaries = new WeakMap<Track, { start: number; end: number; summary: Summary | null }>();
-
-/** A person's figures over a stretch; averages weigh by their readings, as the buckets' own do. */
-export function summarise(track: Track, start: number, end: number): Summary | null {
-  const former = summaries.get(track);
-  if (former?.start === start && former.end === end) return former.summary;
-  const summary = summed(track, start, end);
-  summaries.set(track, { start, end, summary });
-  return summary;
-}
-
-function summed(track: Track, start: number, end: number): Summary | null {
-  let sum = 0;
-  let count = 0;
-  let low = Number.POSITIVE_INFINITY;
-  let high = Number.NEGATIVE_INFINITY;
-  const stop = lowerBound(track.x, end);
-  for (let i = lowerBound(track.x, start); i < stop; i += 1) {
-    const weight = track.count[i] ?? 0;
-    sum += (track.value[i] ?? 0) * weight;
-    count += weight;
-    low = Math.min(low, track.low[i] ?? low);
-    high = Math.max(high, track.high[i] ?? high);
-  }
-  return count > 0 ? { average: sum / count, low, high } : null;
-}
-
-/** The unbroken stretches of a line, as the first and the last instant of each that lie in a span. */
-export function piecesOf(track: Track, span: Span): [number, number][] {
-  const pieces: [number, number][] = [];
-  let open: [number, number] | null = null;
-  const stop = lowerBound(track.x, span.end);
-  for (let i = lowerBound(track.x, span.start); i < stop; i += 1) {
-    const at = track.x[i] ?? 0;
-    if (open) open[1] = at;
-    else {
-      open = [at, at];
-      pieces.push(open);
-    }
-    if (gapAfter(track, i)) open = null;
-  }
-  return pieces;
-}
-
-/** The part of a track whose points lie in a span, sharing the memory of the whole. */
-export function partOf(track: Track, span: Span): Track {
-  const [first, end] = [lowerBound(track.x, span.start), lowerBound(track.x, span.end)];
-  const cut = (numbers: Float64Array) => numbers.subarray(first, end);
-  const { x, from, to, value, low, high, count } = track;
-  const at = { x: cut(x), from: cut(from), to: cut(to) };
-  return { ...track, ...at, value: cut(value), low: cut(low), high: cut(high), count: cut(count) };
 }

@@ -1,5 +1,6 @@
 import { type FormEvent, useId, useState } from "react";
 import { type Cohort, GENDERS, problemOf } from "../state/cohort";
+import { FieldProblem } from "./FieldProblem";
 
 /** The conditions of a cohort, asked for when they are sent off. */
 export function CohortForm(props: { cohort: Cohort; onCohort: (cohort: Cohort) => void }) {
@@ -57,11 +58,7 @@ export function CohortForm(props: { cohort: Cohort; onCohort: (cohort: Cohort) =
       <button type="submit" className="button button-main">
         Find people
       </button>
-      {problem && (
-        <p id={`${id}-problem`} className="field-problem" role="alert">
-          {problem}
-        </p>
-      )}
+      <FieldProblem id={`${id}-problem`} problem={problem} />
     </form>
   );
 }

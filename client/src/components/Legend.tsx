@@ -1,11 +1,14 @@
 import { beats, spanLabel, stretchLabel } from "../charts/labels";
-import { pointAt, summarise, type Track } from "../charts/tracks";
+import { type Pyramid, summarise } from "../charts/pyramid";
+import { pointAt, type Track } from "../charts/tracks";
 import type { Span } from "../state/range";
 import { Icon } from "./Icon";
 
 export interface LegendProps {
   people: readonly string[];
   tracks: readonly Track[];
+  /** Of the tracks, in their order. */
+  pyramids: readonly Pyramid[];
   nameOf: (userId: string) => string;
   colourOf: (userId: string) => string;
   /** Where the cursor is; null when it is off the chart. */
@@ -26,10 +29,15 @@ interface Reading {
 }
 
 /** A person's figures at the cursor, or over all that is seen. */
-function readingOf(track: Track | undefined, instant: number | null, span: Span): Reading | null {
-  if (!track) return null;
+function readingOf(
+  { tracks, pyramids, instant, span }: LegendProps,
+  userId: string,
+): Reading | null {
+  const place = tracks.findIndex((one) => one.userId === userId);
+  const [track, pyramid] = [tracks[place], pyramids[place]];
+  if (!track || !pyramid) return null;
   if (instant === null) {
-    const summary = summarise(track, span.start, span.end);
+    const summary = summarise(pyramid, span.start, span.end);
     return summary && { value: summary.average, low: summary.low, high: summary.high };
   }
   const index = pointAt(track, instant);
@@ -70,13 +78,12 @@ function Figures({ reading, unit }: { reading: Reading | null; unit: string }) {
 
 /** Who is on the chart, in which colour, with the figures at the cursor or over the whole range. */
 export function Legend(props: LegendProps) {
-  const { people, tracks, nameOf, colourOf, instant, span, unit, muted, onMute, onRemove } = props;
+  const { people, tracks, nameOf, colourOf, unit, muted, onMute, onRemove } = props;
   return (
     <div className="legend">
       <p className="legend-heading">{headingOf(props)}</p>
       <ul>
         {people.map((id) => {
-          const track = tracks.find((one) => one.userId === id);
           return (
             <li key={id} className="legend-person" data-muted={muted.includes(id)}>
               <button
@@ -89,9 +96,7 @@ export function Legend(props: LegendProps) {
                 <span className="legend-swatch" style={{ background: colourOf(id) }} />
                 <span className="legend-name">{nameOf(id)}</span>
               </button>
-              {tracks.length > 0 && (
-                <Figures reading={readingOf(track, instant, span)} unit={unit} />
-              )}
+              {tracks.length > 0 && <Figures reading={readingOf(props, id)} unit={unit} />}
               <button
                 type="button"
                 className="icon-button icon-button-small"

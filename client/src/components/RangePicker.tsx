@@ -2,6 +2,7 @@ import { type FormEvent, type KeyboardEvent, useId, useState } from "react";
 import { spanLabel } from "../charts/labels";
 import { PRESETS, type PresetId, type RangeChoice, type Span } from "../state/range";
 import { fromWall, toWall } from "../state/zone";
+import { FieldProblem } from "./FieldProblem";
 
 export interface RangePickerProps {
   choice: RangeChoice | null;
@@ -100,11 +101,7 @@ function TypedRange({ span, zone, onSpan }: Pick<RangePickerProps, "span" | "zon
       <button type="submit" className="button button-main" disabled={draft === null}>
         Show
       </button>
-      {problem && (
-        <p id={`${id}-problem`} className="field-problem" role="alert">
-          {problem}
-        </p>
-      )}
+      <FieldProblem id={`${id}-problem`} problem={problem} />
     </form>
   );
 }

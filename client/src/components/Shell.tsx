@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
-import { addressOf, onFollow, PAGES, type PageId } from "../state/route";
+import { onFollow } from "../state/navigation";
+import { addressOf, PAGES, type PageId } from "../state/route";
 import { formatView, INTRADAY, type View } from "../state/url";
 import { useOnline } from "../state/useOnline";
 import { useView } from "../state/useView";

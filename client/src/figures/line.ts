@@ -1,16 +1,7 @@
 /** A line of a plain chart: points in time, with the stretches they speak of, so that gaps stay gaps. */
 import { columnsOf, type UserSeries } from "../api/types";
+import { bridgeOf, bucketEnd } from "../charts/buckets";
 import type { Span } from "../state/range";
-import { nextMidnight } from "../state/zone";
-
-const BUCKET_MS: Record<string, number> = {
-  "1s": 1000,
-  "1m": 60_000,
-  "15m": 15 * 60_000,
-  "1h": 3_600_000,
-};
-/** Devices report each 1 to 15 seconds: a minute of silence is a gap. */
-export const SILENCE_MS = 60_000;
 
 export interface Line {
   userId: string;
@@ -21,18 +12,10 @@ export interface Line {
   bridgeMs: number;
 }
 
-/** How long a silence an interval's line goes over; readings themselves have no length. */
-export function bridgeOf(interval: string): number {
-  return interval === "raw" || interval === "1s" ? SILENCE_MS : 0;
-}
-
 export function lineOf(series: UserSeries, interval: string, zone: string): Line {
   const columns = columnsOf(series);
   const from = columns.timestamp.map((text) => Date.parse(text));
-  const length = BUCKET_MS[interval];
-  const end = (start: number) =>
-    length === undefined ? nextMidnight(start, zone) : start + length;
-  const to = columns.value ? from : from.map(end);
+  const to = columns.value ? from : from.map(bucketEnd(interval, zone));
   const value = columns.value ?? columns.avg;
   return { userId: series.user_id, from, to, value, bridgeMs: bridgeOf(interval) };
 }

@@ -1,5 +1,6 @@
 /** The last minutes of some people's readings, kept by device and drawn as the server would. */
-import { type Line, SILENCE_MS } from "../figures/line";
+import { SILENCE_MS } from "../charts/buckets";
+import type { Line } from "../figures/line";
 
 const MINUTE_MS = 60_000;
 /** What the server takes for a device of which nobody said anything. */

@@ -1,4 +1,4 @@
-import { useEffect, useId, useMemo, useRef, useState } from "react";
+import { useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ChartTable } from "../charts/ChartTable";
 import { beats, intervalLabel, spanLabel, stretchLabel } from "../charts/labels";
 import { Overview } from "../charts/Overview";
@@ -45,7 +45,11 @@ function Blank({ page, view, points }: { page: Page; view: Span; points: number 
       </div>
     );
   }
-  if (!series.picture) return series.error ? null : <div className="blank faint">Loading…</div>;
+  if (!series.picture) {
+    const wait =
+      series.error === null ? "Loading…" : "The heart rate is shown once there is an answer.";
+    return <div className="blank faint">{wait}</div>;
+  }
   if (series.loading || points > 0) return null;
   return (
     <div className="blank">
@@ -119,12 +123,15 @@ function useWidth(onWidth: (width: number) => void) {
   const element = useRef<HTMLDivElement>(null);
   const latest = useRef(onWidth);
   latest.current = onWidth;
-  useEffect(() => {
+  // Before the first frame already, so that the first question need not wait for it.
+  useLayoutEffect(() => {
+    if (!element.current) return;
+    latest.current(element.current.clientWidth);
     const observer = new ResizeObserver(([entry]) => {
       const width = entry?.contentRect.width ?? 0;
       if (width > 0) latest.current(width);
     });
-    if (element.current) observer.observe(element.current);
+    observer.observe(element.current);
     return () => observer.disconnect();
   }, []);
   return element;
@@ -165,6 +172,7 @@ export function ChartPanel({ page, theme, colourOf, onRemove, onWidth }: ChartPa
           <Legend
             people={people}
             tracks={picture?.tracks ?? []}
+            pyramids={picture?.pyramids ?? []}
             nameOf={nameOf}
             colourOf={colourOf}
             instant={instant}
@@ -222,7 +230,7 @@ export function ChartPanel({ page, theme, colourOf, onRemove, onWidth }: ChartPa
         )}
         {!chart.table && <Blank page={page} view={view} points={points} />}
       </div>
-      {people.length > 0 && (
+      {people.length > 0 && (picture || error === null) && (
         <div className="overview-frame">
           <Overview
             viewport={viewport}

@@ -12,8 +12,9 @@ import { TableScroll } from "../components/TableScroll";
 import { lineOf } from "../figures/line";
 import { decimalLabel } from "../figures/words";
 import { type Cohort, cohortFields, parseCohort } from "../state/cohort";
+import { goToSearch, onFollow, useSearch } from "../state/navigation";
 import { resolveRange, type Span } from "../state/range";
-import { addressOf, goToSearch, onFollow, useSearch } from "../state/route";
+import { addressOf } from "../state/route";
 import { formatView, INTRADAY, instantText, parseView } from "../state/url";
 import { useAnswer } from "../state/useAnswer";
 import { useMedia } from "../state/useMedia";
@@ -70,10 +71,12 @@ function useCohort(question: Question) {
       .catch((error: unknown) => {
         if (!isAbort(error)) setFailure({ key, error });
       });
-    return () => mine.abort();
   };
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the question.
-  useEffect(() => ask(null, []), [key]);
+  useEffect(() => {
+    ask(null, []);
+    return () => control.current?.abort();
+  }, [key]);
 
   const error = failure?.key === key ? failure.error : null;
   return {

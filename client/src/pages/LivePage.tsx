@@ -1,7 +1,6 @@
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { explain } from "../api/errors";
 import { clockLabel } from "../charts/labels";
-import { assignSlots, DARK_THEME, LIGHT_THEME, lineColour } from "../charts/palette";
 import { FigureList } from "../components/FigureList";
 import { PersonSearch } from "../components/PersonSearch";
 import { PlainChart } from "../components/PlainChart";
@@ -10,9 +9,9 @@ import { agoLabel } from "../figures/words";
 import type { StreamState } from "../live/follow";
 import { type Live, useLive } from "../live/useLive";
 import { useTick } from "../live/useTick";
-import { goToSearch, useSearch } from "../state/route";
+import { goToSearch, useSearch } from "../state/navigation";
 import { MAX_PEOPLE, parseView } from "../state/url";
-import { useMedia } from "../state/useMedia";
+import { useColours } from "../state/useColours";
 import { useDirectory, useRecords } from "../state/usePeople";
 import { browserZone } from "../state/zone";
 
@@ -89,15 +88,6 @@ function figureOf(line: Line, instant: number | null, now: number, zone: string)
   return { value, note: clockLabel(at, zone), faded: instant === null && now - at > STALE_MS };
 }
 
-function useSlots(people: readonly string[]): ReadonlyMap<string, number> {
-  const former = useRef<ReadonlyMap<string, number>>(new Map());
-  const who = people.join(" ");
-  return useMemo(() => {
-    former.current = assignSlots(former.current, who ? who.split(" ") : []);
-    return former.current;
-  }, [who]);
-}
-
 /** Lines are made anew with each piece of news and each second, since the window moves on. */
 function useLines(live: Live, people: readonly string[], now: number, windowMs: number): Line[] {
   const who = people.join(" ");
@@ -120,13 +110,10 @@ export function LivePage() {
   const now = useTick(STEP_MS);
   const live = useLive(people, windowMs);
   const lines = useLines(live, people, now, windowMs);
-  const slots = useSlots(people);
-  const dark = useMedia("(prefers-color-scheme: dark)");
-  const theme = dark ? DARK_THEME : LIGHT_THEME;
+  const { theme, colourOf } = useColours(people);
   const [instant, setInstant] = useState<number | null>(null);
   const newest = Math.max(now, ...lines.map((line) => line.from.at(-1) ?? 0));
   const span = useMemo(() => ({ start: newest - windowMs, end: newest }), [newest, windowMs]);
-  const colourOf = (id: string) => lineColour(theme, slots.get(id) ?? 0);
   const nameOf = (id: string) => records.get(id)?.name ?? id;
   const choose = (next: readonly string[]) => {
     goToSearch({ people: next.length > 0 ? next : [""] });

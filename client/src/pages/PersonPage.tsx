@@ -1,11 +1,9 @@
 import { useMemo, useState } from "react";
 import type { User } from "../api/types";
 import { dateLabel } from "../charts/labels";
-import { DARK_THEME, LIGHT_THEME, lineColour } from "../charts/palette";
 import { PersonSearch } from "../components/PersonSearch";
-import { RangePicker } from "../components/RangePicker";
+import { useColours } from "../state/useColours";
 import { useDays } from "../state/useDays";
-import { useMedia } from "../state/useMedia";
 import { usePage } from "../state/usePage";
 import { useDirectory } from "../state/usePeople";
 import { goTo, useView } from "../state/useView";
@@ -40,19 +38,13 @@ function Nobody() {
 /** Everything of one person. */
 export function PersonPage() {
   const address = useView();
-  const view = useMemo(() => {
-    return { ...address, people: address.people?.slice(0, 1) ?? null };
-  }, [address]);
+  const first = useMemo(() => address.people?.slice(0, 1) ?? null, [address.people]);
+  const view = useMemo(() => ({ ...address, people: first }), [address, first]);
   const [width, setWidth] = useState(0);
   const directory = useDirectory("", view.people === null);
   const page = usePage(view, directory, width, 1);
-  const dark = useMedia("(prefers-color-scheme: dark)");
-  const wide = useMedia("(min-width: 56rem)");
-  const theme = dark ? DARK_THEME : LIGHT_THEME;
-  const { people, nameOf, recordOf, known, zone } = page;
-  const colourOf = useMemo(() => {
-    return (id: string) => lineColour(theme, page.slots.get(id) ?? 0);
-  }, [theme, page.slots]);
+  const { people, nameOf, recordOf, zone } = page;
+  const { theme, colourOf } = useColours(people);
   const days = useDays(page, view.zones);
   const id = people[0];
   const user = id === undefined ? null : recordOf(id);
@@ -62,7 +54,7 @@ export function PersonPage() {
         <div>
           <h1>{id === undefined ? "One person" : nameOf(id)}</h1>
           {user && <p className="faint">{describe(user, zone)}</p>}
-          {id !== undefined && known && !user && (
+          {id !== undefined && page.series.picture?.missing.includes(id) && (
             <p className="faint">Nobody of this id is known on this server.</p>
           )}
         </div>
@@ -77,17 +69,10 @@ export function PersonPage() {
         <Nobody />
       ) : (
         <>
-          <RangePicker
-            choice={page.choice}
-            span={page.asked}
-            zone={zone}
-            folded={!wide}
-            onPreset={(preset) => goTo({ range: { kind: "preset", preset } })}
-            onSpan={(span) => goTo({ range: { kind: "span", span } })}
-          />
           <MetricPanel
             page={page}
             view={view}
+            days={days}
             theme={theme}
             colourOf={colourOf}
             onRemove={() => goTo({ people: [] })}

@@ -1,7 +1,8 @@
-import { useMemo, useState } from "react";
-import { DARK_THEME, LIGHT_THEME, lineColour } from "../charts/palette";
+import { useState } from "react";
 import { PeoplePicker } from "../components/PeoplePicker";
-import { RangePicker } from "../components/RangePicker";
+import { SUMMARY } from "../state/url";
+import { useColours } from "../state/useColours";
+import { useDays } from "../state/useDays";
 import { useMedia } from "../state/useMedia";
 import { usePage } from "../state/usePage";
 import { useDirectory } from "../state/usePeople";
@@ -19,13 +20,10 @@ export function SeriesPage() {
   const [width, setWidth] = useState(0);
   const directory = useDirectory(query.trim());
   const page = usePage(view, directory, width);
-  const dark = useMedia("(prefers-color-scheme: dark)");
   const wide = useMedia("(min-width: 56rem)");
-  const theme = dark ? DARK_THEME : LIGHT_THEME;
-  const { people, slots, nameOf, zone } = page;
-  const colourOf = useMemo(() => {
-    return (id: string) => lineColour(theme, slots.get(id) ?? 0);
-  }, [theme, slots]);
+  const { people, nameOf, zone } = page;
+  const { theme, colourOf } = useColours(people);
+  const days = useDays(view.metric === SUMMARY ? page : null, view.zones);
   const onToggle = (id: string) => goTo({ people: toggled(people, id) });
 
   const picker = (
@@ -61,17 +59,10 @@ export function SeriesPage() {
       </aside>
       <main className="main">
         <h1 className="visually-hidden">Heart rate</h1>
-        <RangePicker
-          choice={page.choice}
-          span={page.asked}
-          zone={zone}
-          folded={!wide}
-          onPreset={(preset) => goTo({ range: { kind: "preset", preset } })}
-          onSpan={(span) => goTo({ range: { kind: "span", span } })}
-        />
         <MetricPanel
           page={page}
           view={view}
+          days={days}
           theme={theme}
           colourOf={colourOf}
           onRemove={onToggle}

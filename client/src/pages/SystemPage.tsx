@@ -9,7 +9,7 @@ import type { Line } from "../figures/line";
 import { type Samples, totalOf } from "../figures/promtext";
 import { agoLabel, durationLabel, numberLabel, sizeLabel } from "../figures/words";
 import { useTick } from "../live/useTick";
-import { goToSearch, useSearch } from "../state/route";
+import { goToSearch, useSearch } from "../state/navigation";
 import { useAnswer } from "../state/useAnswer";
 import { ACCEPTED, type SystemState, useSystem } from "../state/useSystem";
 import { browserZone } from "../state/zone";
@@ -255,7 +255,10 @@ function RunTable({ runs, now }: { runs: readonly Run[]; now: number }) {
             const started = Date.parse(run.started);
             return (
               <tr key={run.id}>
-                <td title={`${dateLabel(started, zone)}, ${clockLabel(started, zone)}`}>
+                <td
+                  className="moment"
+                  title={`${dateLabel(started, zone)}, ${clockLabel(started, zone)}`}
+                >
                   {agoLabel(Math.min(started, now), now)}
                 </td>
                 <td>
@@ -289,7 +292,7 @@ export function SystemPage() {
         {askedAt && <p className="faint">As of {clockLabel(askedAt, browserZone())}</p>}
       </div>
       {error !== null && <ErrorNotice error={error} onRetry={null} />}
-      <div className="cards">
+      <div className="cards cards-small">
         <HealthCard health={health} />
         {samples ? (
           <>

@@ -1,7 +1,6 @@
 /** What the series page knows, put together from the address, the people and the answers. */
-import { useCallback, useEffect, useMemo, useRef } from "react";
+import { useCallback, useEffect, useMemo } from "react";
 import type { User } from "../api/types";
-import { assignSlots } from "../charts/palette";
 import type { ChartView } from "./chartView";
 import type { Subject } from "./pictures";
 import { defaultRange, extentOf, type RangeChoice, resolveRange, type Span } from "./range";
@@ -17,12 +16,9 @@ const NOBODY: readonly string[] = [];
 
 export interface Page {
   people: readonly string[];
-  slots: ReadonlyMap<string, number>;
   nameOf: (userId: string) => string;
   /** What the server says of a person; null while it is not known, and for whom it does not know. */
   recordOf: (userId: string) => User | null;
-  /** Whether the records of all chosen people are there. */
-  known: boolean;
   /** The zone in which a person's days are counted, as far as it is known. */
   zoneOf: (userId: string) => string;
   choice: RangeChoice | null;
@@ -65,20 +61,11 @@ function useCompletion(
   }, [view.people, view.range, answered, users, hasMore, extent, known, few]);
 }
 
-function useSlots(people: readonly string[]): ReadonlyMap<string, number> {
-  const former = useRef<ReadonlyMap<string, number>>(new Map());
-  return useMemo(() => {
-    former.current = assignSlots(former.current, people);
-    return former.current;
-  }, [people]);
-}
-
 /** `few`: with no more people than this, an address that names none shows them all. */
 export function usePage(view: View, directory: Directory, width: number, few = FEW_PEOPLE): Page {
   const people = view.people ?? NOBODY;
   const choice = view.range;
   const zone = view.zone ?? browserZone();
-  const slots = useSlots(people);
 
   const records = useRecords(people, directory.users);
   const known = people.every((id) => records.has(id));
@@ -105,6 +92,6 @@ export function usePage(view: View, directory: Directory, width: number, few = F
   const nameOf = useCallback((id: string) => records.get(id)?.name ?? id, [records]);
   const zoneOf = useCallback((id: string) => records.get(id)?.time_zone ?? zone, [records, zone]);
   const recordOf = (id: string) => records.get(id) ?? null;
-  const about = { people, slots, nameOf, recordOf, zoneOf, known, choice, zone, now };
+  const about = { people, nameOf, recordOf, zoneOf, choice, zone, now };
   return { ...about, latest, asked, extent, answerable, chart, subject, series };
 }

@@ -15,12 +15,21 @@ const MAX_TRAIL = 32;
 const listeners = new Set<() => void>();
 let cached: { search: string; state: unknown; place: Place } | null = null;
 
+/** The former one where it says the same, so that whoever depends on it has nothing to do. */
+function kept<T>(former: T | undefined, now: T): T {
+  return former !== undefined && JSON.stringify(former) === JSON.stringify(now) ? former : now;
+}
+
 function currentPlace(): Place {
   const { search } = window.location;
   const { state } = window.history;
   if (cached?.search !== search || cached.state !== state) {
     const trail = Array.isArray(state?.trail) ? (state.trail as Trail) : [];
-    cached = { search, state, place: { view: parseView(search), trail } };
+    const former = cached?.place.view;
+    const view = parseView(search);
+    view.people = kept(former?.people, view.people);
+    view.chart = kept(former?.chart, view.chart);
+    cached = { search, state, place: { view, trail } };
   }
   return cached.place;
 }

@@ -80,6 +80,18 @@ export function instantOf(wall: number, zone: string): number {
   return wall - before;
 }
 
+/** No zone changes its clocks twice within so long. */
+const AROUND_MS = 24 * HOUR_MS;
+
+/** Whether the zone's clocks show the same once more, before or after: they were set back around then. */
+export function isRepeated(instant: number, zone: string): boolean {
+  const before = offsetMs(instant - AROUND_MS, zone);
+  const after = offsetMs(instant + AROUND_MS, zone);
+  if (before <= after) return false;
+  const wall = instant + offsetMs(instant, zone);
+  return [before, after].every((offset) => offsetMs(wall - offset, zone) === offset);
+}
+
 /** `2026-11-21T14:05:00`, as a datetime-local input wants it. */
 export function toWall(instant: number, zone: string): string {
   return new Date(wallMs(instant, zone)).toISOString().slice(0, 19);

@@ -6,7 +6,6 @@ import { TableScroll } from "../../components/TableScroll";
 import { ZoneBars } from "../../components/ZoneBars";
 import { type Day, minutesIn, restingFigures, zoneNames } from "../../figures/days";
 import { gapsOf } from "../../figures/gaps";
-import { bridgeOf } from "../../figures/line";
 import { decimalLabel, durationLabel, minutesLabel } from "../../figures/words";
 import type { ZoneRule } from "../../state/url";
 import { type Days, MOST_OWN_DAYS } from "../../state/useDays";
@@ -146,7 +145,7 @@ export function GapsCard({ page }: { page: Page }) {
   const { picture } = series;
   const track = picture?.tracks.find((one) => one.userId === people[0]);
   const span = { start: asked.start, end: Math.min(asked.end, Date.now()) };
-  const gaps = track ? gapsOf(track, span, bridgeOf(picture?.interval ?? "")) : [];
+  const gaps = track ? gapsOf(track, span, track.bridgeMs) : [];
   const shown = gaps.slice(0, MOST_GAPS);
   const total = gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
   const note = picture && `at ${intervalLabel(picture.interval)}`;

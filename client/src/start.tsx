@@ -2,14 +2,11 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { Login } from "./components/Login";
-import "./styles/base.css";
-import "./styles/page.css";
-import "./styles/controls.css";
-import "./styles/chart.css";
-import "./styles/cards.css";
 
-const root = document.getElementById("root");
-if (root) {
+/** Draws the page into the document. */
+export function start(): void {
+  const root = document.getElementById("root");
+  if (!root) return;
   createRoot(root).render(
     <StrictMode>
       <Login>

@@ -1,0 +1,19 @@
+/** Starts what the first picture needs side by side: the page that is asked for, and its chart's workers. */
+import { warmPainter } from "./charts/painter";
+import { warmReader } from "./charts/reader";
+import { start } from "./start";
+import { pageOf } from "./state/route";
+import { loadView } from "./views";
+import "./styles/base.css";
+import "./styles/page.css";
+import "./styles/controls.css";
+import "./styles/chart.css";
+import "./styles/cards.css";
+
+const page = pageOf(window.location.pathname);
+if (page === "compare" || page === "person") {
+  warmReader();
+  warmPainter();
+}
+// Where it cannot be loaded, whoever shows it asks for it once more, and tells about it.
+void (page ? loadView(page) : Promise.resolve()).then(start, start);
