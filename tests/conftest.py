@@ -14,6 +14,7 @@ TOGETHER = {
         "tests/api/test_same_answers.py",
         "tests/api/test_server_store.py",
         "tests/cli/test_server_store.py",
+        "tests/cli/test_workers.py",
         "tests/deploy/test_roles.py",
         "tests/etl/extract/test_sql_tables.py",
     ),

@@ -120,6 +120,12 @@ class ImportJobs:
             job = self._jobs.get(number)
             return None if job is None else job.report
 
+    @property
+    def busy(self) -> bool:
+        """Whether an import runs or waits."""
+        with self._changed:
+            return any(job.report.status in ("waiting", "running") for job in self._jobs.values())
+
     def close(self) -> None:
         """End what runs after the part it is at, leave what waits, and stop."""
         self._stopping.set()
