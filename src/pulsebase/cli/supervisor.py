@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -33,6 +33,8 @@ from pulsebase.wiring import access_is_on
 
 logger = logging.getLogger(__name__)
 
+#: What is started, with the number of its channel. It finds modules as this process does, not in the working directory.
+_COMMAND = (sys.executable, "-P", "-m", "pulsebase.cli.worker")
 _LOOK_S = 0.05
 #: How long a worker may take to be ready.
 _START_S = 60.0
@@ -47,15 +49,14 @@ _STEADY_S = 60.0
 class Worker:
     """A worker's process."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: Orders, command: Sequence[str] = _COMMAND) -> None:
         self.number, self.started_s = orders.number, time.monotonic()
         self._is_ready = False
         self._socket = socket_of(Path(orders.folder), orders.number)
         self._channel, theirs = socket.socketpair()
         with theirs:
             files = (theirs.fileno(), orders.listener)
-            command = [sys.executable, "-P", "-m", "pulsebase.cli.worker", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=files, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen([*command, str(theirs.fileno())], pass_fds=files, stdin=subprocess.DEVNULL)
         self._channel.sendall(msgspec.json.encode(orders) + b"\n")
         self._channel.setblocking(False)
 
