@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx2 as httpx
+import msgspec
 
 from pulsebase import tracing
 from pulsebase.access.service import Access, RequestLimits
@@ -25,7 +26,7 @@ from pulsebase.api.services import BorderOptions, Installation
 from pulsebase.api.siblings import Answers, Siblings
 from pulsebase.api.streams import StreamLimits, Streams
 from pulsebase.etl import Scheduler
-from pulsebase.etl.import_jobs import ImportJobs
+from pulsebase.etl.import_jobs import ImportJobs, ImportReport
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.ingest import Feed, IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
@@ -169,6 +170,7 @@ def answers_of(parts: Parts) -> Answers:
     return {
         "metrics": metrics,
         "imports": partial(reports_of, built.imports),
+        "remember": lambda reports: built.imports.remember(msgspec.convert(reports, dict[int, ImportReport])),
         "marks": lambda _: built.erasures.learn(),
         "flush": lambda _: built.access.trail.flush(),
     }

@@ -77,6 +77,19 @@ def test_the_course_of_an_import_is_told_by_whoever_is_asked(pair: Pair, monkeyp
     assert one.delete(f"/v1/imports/{number}").json() == {"deleted": 300}
 
 
+def test_who_leaves_tells_how_its_imports_went(pair: Pair) -> None:
+    one, two = pair
+    parameters = {"name": "a.json", "user_id": "ann"}
+    number = two.post("/v1/imports", params=parameters, content=takeout_heart_rate(SAMPLES)).json()["id"]
+    before = ended(two, number)
+    two.parts.services.siblings.ask("remember", two.parts.services.imports.ended())
+    assert one.parts.services.imports.report(number) == two.parts.services.imports.report(number)
+    assert show(one, number) == before
+    many = dict.fromkeys(range(1_000, 1_200), one.parts.services.imports.ended()[number])
+    one.parts.services.imports.remember(many)
+    assert list(one.parts.services.imports.ended()) == list(range(1_100, 1_200))
+
+
 def test_who_was_erased_through_one_is_refused_by_the_other_at_once(pair: Pair) -> None:
     one, two = pair
     two.store(reading(), reading(user_id="bob"))

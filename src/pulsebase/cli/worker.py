@@ -121,6 +121,7 @@ def _leave(channel: Channel, parts: Parts, server: HttpServer, running: contextl
     running.close()
     while (server.is_leaving or parts.services.imports.busy) and not channel.stopped.is_set():
         channel.is_to_leave()
+    parts.services.siblings.ask("remember", parts.services.imports.ended())
 
 
 def main() -> None:
