@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="The address the server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port the server listens on; 0 picks a free one.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes of `pulsebase serve` that answer on the port. More than one need a server store.",
+    )
     allowed_hosts: tuple[str, ...] = Field(
         (),
         description="More names the server answers to on loopback, besides `localhost` and loopback addresses: a JSON "

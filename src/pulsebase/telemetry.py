@@ -157,6 +157,12 @@ SOURCE_REQUESTS = Counter(
     "pulsebase_source_requests", "Questions sent to sources, by answer.", ["source", "outcome"], registry=REGISTRY
 )
 ETL_RUNS = Counter("pulsebase_etl_runs", "Runs of the pipeline.", ["source", "data_set", "outcome"], registry=REGISTRY)
+#: Told of everything there is rather than by a process of itself: of several workers one is asked.
+WHOLE = (
+    *(STORE_STATISTICS[name] for name in ("readings", "unmerged_rows", "refresh_lag_seconds", "size_bytes")),
+    ETL_CONNECTIONS,
+    ETL_FRESHNESS_SECONDS,
+)
 
 
 def declared() -> list[MetricWrapperBase]:

@@ -7,21 +7,26 @@ import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx2 as httpx
+import msgspec
 
 from pulsebase import tracing
 from pulsebase.access.service import Access, RequestLimits
 from pulsebase.access.state import AccessState
 from pulsebase.api.app import Application, create_app, create_watch_app
 from pulsebase.api.erasures import Erasures, Marks
+from pulsebase.api.exposition import Family, families
 from pulsebase.api.patience import ConnectionLimits
+from pulsebase.api.reach import reports_of
 from pulsebase.api.retention import Retention
 from pulsebase.api.services import BorderOptions, Installation
+from pulsebase.api.siblings import Answers, Siblings
 from pulsebase.api.streams import StreamLimits, Streams
 from pulsebase.etl import Scheduler
-from pulsebase.etl.import_jobs import ImportJobs
+from pulsebase.etl.import_jobs import ImportJobs, ImportReport
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.ingest import Feed, IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
@@ -31,6 +36,7 @@ from pulsebase.query.follow import StoreFollower
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.settings import Settings
+from pulsebase.sources.locks import FolderLocks
 from pulsebase.sources.sealed import key_in, read_key
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
 from pulsebase.stores.barred import Barred, BarringStore
@@ -73,15 +79,17 @@ def build(
     settings: Settings,
     *,
     synthetic: Sequence[SyntheticPerson] = (),
+    siblings: Siblings | None = None,
     now_us: Callable[[], int] = wall_clock_us,
 ) -> Iterator[Parts]:
     """Open the store and put the parts together; at the end drain the queue and close the store.
 
-    `synthetic` people's chest straps are a source too.
+    `synthetic` people's chest straps are a source too. `siblings` are the other workers of the same server.
 
     Raises:
         StopError: the store cannot be opened.
     """
+    siblings = siblings or Siblings()
     with contextlib.ExitStack() as closing:
         closing.enter_context(tracing.started(settings.traces_url))
         opened = _opened(settings)
@@ -126,6 +134,8 @@ def build(
             marks=marks,
             barred=barred,
             forget=access.state.forget,
+            locks=FolderLocks(folder / "locks"),
+            tell=partial(siblings.ask, "marks"),
             now_us=now_us,
         )
         closing.callback(erasures.close)
@@ -144,8 +154,26 @@ def build(
             erasures=erasures,
             retention=retention,
             embedded=embedded,
+            siblings=siblings,
         )
         yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
+
+
+def answers_of(parts: Parts) -> Answers:
+    """What the other workers of a server may ask of this one."""
+    built = parts.services
+
+    def metrics(_: None) -> list[Family]:
+        built.store.statistics()  # brings the store's gauges up to date
+        return families()
+
+    return {
+        "metrics": metrics,
+        "imports": partial(reports_of, built.imports),
+        "remember": lambda reports: built.imports.remember(msgspec.convert(reports, dict[int, ImportReport])),
+        "marks": lambda _: built.erasures.learn(),
+        "flush": lambda _: built.access.trail.flush(),
+    }
 
 
 def watch_app(parts: Parts) -> Application:

@@ -221,8 +221,10 @@ def test_no_more_uploads_wait_than_there_is_room_for(api: Api, monkeypatch: pyte
     assert_problem(answer, 503, "unavailable")
     assert_problem(api.delete(f"/v1/imports/{numbers[0]}"), 409, "conflict")
     assert_problem(api.delete(f"/v1/imports/{numbers[-1]}"), 409, "conflict")
+    assert api.parts.services.imports.busy
     gate.set()
     assert [ended(api, number)["status"] for number in numbers] == ["done"] * len(numbers)
+    assert not api.parts.services.imports.busy
     assert list(uploads.iterdir()) == []
 
 

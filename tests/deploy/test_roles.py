@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -165,6 +166,10 @@ def unit(tmp_path: Path) -> Path:
 
 
 def test_systemd_takes_the_unit_and_finds_it_narrow(unit: Path) -> None:
+    assert run("systemd-analyze", "verify", str(unit)) == ""
+    more = unit.with_name(f"{unit.name}.d")
+    more.mkdir()
+    shutil.copy(DEPLOY / "systemd" / "workers.conf", more)
     assert run("systemd-analyze", "verify", str(unit)) == ""
     said = run("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(unit))
     assert "Overall exposure level" in said  # the command fails above 2.0 of 10

@@ -479,6 +479,22 @@ def test_an_origin_goes_while_others_write_and_merge(url: str) -> None:
             store.close()
 
 
+def test_an_origin_that_another_process_took_the_name_from_is_not_used_again(store: TimescaleStore, url: str) -> None:
+    other = TimescaleStore(url, QUICK)
+    try:
+        before = store.register_origin("sync", "fitbit/ann")
+        store.write([batch_of([Reading(TEN, 7000)], before)])
+        other.remove_user("ann")
+        again = store.register_origin("sync", "fitbit/ann")
+        store.write([batch_of([Reading(TEN, 7100)], again)])
+        assert again == other.register_origin("sync", "fitbit/ann") != before
+        assert [each.name for each in other.origins() if other.origin_readings([each.number])[each.number]] == [
+            "fitbit/ann"
+        ]
+    finally:
+        other.close()
+
+
 def test_an_export_is_of_one_state_whatever_another_process_does(store: TimescaleStore, url: str) -> None:
     other = TimescaleStore(url, often(QUICK))
     try:

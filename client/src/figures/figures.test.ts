@@ -180,6 +180,16 @@ describe("metrics", () => {
     expect(totalOf(samples, "z")).toBeNull();
   });
 
+  it("are added up where several workers tell them", () => {
+    const samples = parseSamples(
+      'x_total{source="http",worker="1"} 3\nx_total{source="http",worker="2"} 4\nx_total{source="file",worker="2"} 1',
+    );
+    expect(samples.get("x_total")).toEqual([
+      { labels: { source: "http" }, value: 7 },
+      { labels: { source: "file" }, value: 1 },
+    ]);
+  });
+
   it("give rates, except across a restart", () => {
     expect(ratePerSecond({ at: 0, value: 10 }, { at: 2000, value: 30 })).toBe(10);
     expect(ratePerSecond({ at: 0, value: 10 }, { at: 2000, value: 3 })).toBeNull();

@@ -5,13 +5,17 @@ export interface Sample {
   value: number;
 }
 
+const WORKER = "worker";
+
 export type Samples = ReadonlyMap<string, readonly Sample[]>;
 
 const LINE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
+/** The samples by name. What several workers of a server tell of the same is added up. */
 export function parseSamples(text: string): Samples {
   const found = new Map<string, Sample[]>();
+  const byLabels = new Map<string, Sample>();
   for (const line of text.split("\n")) {
     const match = LINE.exec(line);
     if (!match) continue;
@@ -20,9 +24,16 @@ export function parseSamples(text: string): Samples {
       key,
       text.replace(/\\(.)/g, (_, letter: string) => (letter === "n" ? "\n" : letter)),
     ]);
-    const samples = found.get(name) ?? [];
-    samples.push({ labels: Object.fromEntries(pairs), value: Number(value) });
-    found.set(name, samples);
+    const own = pairs.filter(([key]) => key !== WORKER);
+    const key = JSON.stringify([name, own]);
+    const told = byLabels.get(key);
+    if (told) {
+      told.value += Number(value);
+      continue;
+    }
+    const sample = { labels: Object.fromEntries(own), value: Number(value) };
+    byLabels.set(key, sample);
+    found.set(name, [...(found.get(name) ?? []), sample]);
   }
   return found;
 }

@@ -6,12 +6,14 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date
 
 from pulsebase.etl.connections import Connections
 from pulsebase.ingest import Ingestor
 from pulsebase.model.errors import PulsebaseError, RetryLaterError, UnknownUserError
+from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Store
 from pulsebase.stores.erasures import Erasure, ErasureLog, mark_of
@@ -21,6 +23,8 @@ logger = logging.getLogger(__name__)
 _PAGE = 1000
 #: How often it is looked whether another process has erased somebody, or a stage was left undone.
 _ROUND_S = 60.0
+#: … and how often, while another process scrubs.
+_OTHERS_S = 2.0
 _ID_BYTES = 12
 
 
@@ -37,7 +41,11 @@ class Marks:
 
 
 class Erasures:
-    """One thread brings erasures to their end. Everything else may be called from any thread."""
+    """One thread brings erasures to their end. Everything else may be called from any thread.
+
+    Processes on one machine share `locks`: one at a time erases, and one at a time scrubs. `tell` has those that belong
+    together `learn` at once who was erased; any other finds out with its next round.
+    """
 
     def __init__(
         self,
@@ -48,19 +56,27 @@ class Erasures:
         marks: Marks,
         barred: Barred,
         forget: Callable[[str], None],
+        locks: FolderLocks,
+        tell: Callable[[], object],
         now_us: Callable[[], int],
     ) -> None:
         self._store, self._ingestor, self._connections = store, ingestor, connections
         self._marks, self._barred, self._now_us = marks, barred, now_us
-        self._forget = forget
-        #: Held by whoever changes what is said of people.
-        self.changing = threading.Lock()
-        self._erasing = threading.Lock()
+        self._forget, self._locks, self._tell = forget, locks, tell
         self._known: frozenset[bytes] = frozenset()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="pulsebase-erase", daemon=True)
         self._thread.start()
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Held by whoever changes what is said of people."""
+        return self._locks.held("people")
+
+    def learn(self) -> None:
+        """Know who was erased by another process until now, and have stored what was taken for them before."""
+        self._barred.replace(self._marks.log.marks())
+        self._ingestor.drain()
 
     def erase(self, user_id: str) -> Erasure:
         """Take a person out of every answer, for good, and begin to take them out of every file; the receipt.
@@ -71,14 +87,14 @@ class Erasures:
         Raises:
             UnknownUserError: nobody of that id is known.
         """
-        with self._erasing:
+        with self._locks.held("erase"):
             if self._store.user(user_id) is None and not self._connections.of(user_id):
                 raise UnknownUserError
             erasure = Erasure(secrets.token_urlsafe(_ID_BYTES), self._now_us())
             self._marks.log.add(self._marks.of(user_id), erasure)
             try:
-                self._barred.replace(self._marks.log.marks())
-                self._ingestor.drain()  # what was taken before is stored before, and goes too
+                self.learn()  # what was taken before is stored before, and goes too
+                self._tell()
                 erasure = replace(erasure, deleted=self._remove(user_id), hidden_us=self._now_us())
                 self._marks.log.update(erasure)
             finally:
@@ -91,10 +107,11 @@ class Erasures:
         Raises:
             UnknownUserError: nobody of that id was erased.
         """
-        with self._erasing:
+        with self._locks.held("erase"):
             if not self._marks.log.allow(self._marks.of(user_id)):
                 raise UnknownUserError
             self._barred.replace(self._marks.log.marks())
+            self._tell()
 
     def find(self, erasure_id: str) -> Erasure | None:
         """The receipt of that id."""
@@ -129,8 +146,12 @@ class Erasures:
 
     def _round(self) -> float:
         """Bring what is under way as far as it gets; when to look again, in seconds."""
-        with self._erasing:
+        with self._locks.held("erase"):
             self._remove_returned()
+        with self._locks.held_if_free("scrub") as mine:
+            return self._scrub() if mine else _OTHERS_S
+
+    def _scrub(self) -> float:
         hidden = [each for each in self.receipts() if each.stage == "hidden"]
         if not hidden:
             return _ROUND_S
@@ -181,7 +202,7 @@ class Erasures:
     def _remove(self, user_id: str) -> dict[str, int]:
         """Remove a person everywhere; how many rows of each kind there were."""
         counts = {"connections": len(self._connections.of(user_id))}
-        with self._connections.forgotten(user_id), self.changing:
+        with self._connections.forgotten(user_id), self.changing():
             self._forget(user_id)
             if self._store.user(user_id) is None:
                 return {"readings": 0, **counts}

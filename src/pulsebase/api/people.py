@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -28,9 +28,12 @@ class Device:
 
 
 class People:
-    """One change at a time, so that what a change was decided on still holds when it is made. Called in threads."""
+    """One change at a time, so that what a change was decided on still holds when it is made. Called in threads.
 
-    def __init__(self, store: Store, changing: threading.Lock) -> None:
+    `changing` is held meanwhile; other processes on this machine hold the same.
+    """
+
+    def __init__(self, store: Store, changing: Callable[[], AbstractContextManager[None]]) -> None:
         self._store, self._changing = store, changing
 
     def create(self, fields: dict[str, Any]) -> UserOverview:
@@ -41,7 +44,7 @@ class People:
             RejectedError: a field is at fault.
         """
         user = _person_in(fields)
-        with self._changing:
+        with self._changing():
             if self._store.user(user.user_id) is not None:
                 raise ProblemError("already-known", "somebody of that id is known already")
             self._store.put_user(user)
@@ -50,7 +53,7 @@ class People:
     def put(self, user_id: str, fields: Mapping[str, Any]) -> tuple[UserOverview, bool]:
         """Create a person or replace all that is said of them; and whether they are new."""
         user = User(user_id, **_checked(fields))
-        with self._changing:
+        with self._changing():
             is_new = self._store.user(user_id) is None
             self._store.put_user(user)
             return self._known(user_id), is_new
@@ -62,7 +65,7 @@ class People:
             UnknownUserError: nobody of that id is known.
         """
         changes = _checked(fields)
-        with self._changing:
+        with self._changing():
             user = self._store.user(user_id)
             if user is None:
                 raise UnknownUserError
@@ -87,7 +90,7 @@ class People:
                 errors += [FieldError(each.field, each.reason, index) for each in error.errors]
         if errors:
             raise RejectedError(errors)
-        with self._changing:
+        with self._changing():
             self._store.put_users(people)
         return len(people)
 
@@ -97,7 +100,7 @@ class People:
         Raises:
             UnknownUserError: nobody of that id is known.
         """
-        with self._changing:
+        with self._changing():
             if self._store.user(user_id) is None:
                 raise UnknownUserError
             return self._devices(user_id)
@@ -114,7 +117,7 @@ class People:
             raise RejectedError.of("priority", "is required; null takes it back")
         priority = checked_priority(fields["priority"])
         valid_from_us = _instant(fields["valid_from"]) if "valid_from" in fields else 0
-        with self._changing:
+        with self._changing():
             if self._store.user(user_id) is None:
                 raise UnknownUserError
             self._store.put_priority(DevicePriority(user_id, device_id, priority, valid_from_us))
@@ -126,7 +129,7 @@ class People:
         Raises:
             UnknownUserError: nobody of that id is known.
         """
-        with self._changing:
+        with self._changing():
             if self._store.user(user_id) is None:
                 raise UnknownUserError
             return self._store.remove_priorities(user_id, device_id)

@@ -16,6 +16,7 @@ from datetime import date
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +25,7 @@ from pulsebase.access.service import Access
 from pulsebase.access.state import Deed, DeedFilter
 from pulsebase.access.trail import Trail
 from pulsebase.api.erasures import Erasures
+from pulsebase.api.siblings import Siblings
 from pulsebase.api.streams import EventStream, Streams
 from pulsebase.etl.connections import Begun, Connections
 from pulsebase.etl.extract.parts import FileOwner
@@ -291,8 +293,8 @@ class ReachedIngestor:
 class ReachedImports:
     """Imports of readings of people in the caller's reach; with a key for some people, those of that key alone."""
 
-    def __init__(self, inner: ImportJobs, access: Access) -> None:
-        self._inner, self._access = inner, access
+    def __init__(self, inner: ImportJobs, access: Access, siblings: Siblings) -> None:
+        self._inner, self._access, self._siblings = inner, access, siblings
 
     def admit(self, owner: FileOwner) -> None:
         """Refuse before the upload is taken what would be refused after it.
@@ -317,12 +319,21 @@ class ReachedImports:
         self._access.state.note_import(report.number, asking.principal.number)
         return report
 
-    def report(self, number: int) -> ImportReport | None:
-        """See `ImportJobs.report`."""
-        people = caller().principal.people
-        if people is None or number in self._access.state.imports_of(caller().principal.number):
-            return self._inner.report(number)
-        return None
+    def reports(self, numbers: Sequence[int]) -> Mapping[int, ImportReport]:
+        """How imports stand, by number; see `ImportJobs.report`. Whichever worker runs one is asked."""
+        if caller().principal.people is not None:
+            own = self._access.state.imports_of(caller().principal.number)
+            numbers = [number for number in numbers if number in own]
+        found = reports_of(self._inner, numbers)
+        if missing := [number for number in numbers if number not in found]:
+            for answer in self._siblings.ask("imports", missing).values():
+                found |= msgspec.convert(answer, dict[int, ImportReport])
+        return found
+
+
+def reports_of(imports: ImportJobs, numbers: Sequence[int]) -> dict[int, ImportReport]:
+    """How those of the imports stand that this process knows of."""
+    return {number: report for number in numbers if (report := imports.report(number)) is not None}
 
 
 class ReachedConnections:
@@ -413,10 +424,12 @@ class ReachedTrail:
     """The trail of what was done to people in the caller's reach."""
 
     trail: Trail
+    siblings: Siblings
 
     def deeds(self, wanted: DeedFilter) -> Sequence[Deed]:
-        """See `Trail.deeds`."""
+        """See `Trail.deeds`. What other workers have noted is included."""
         asking = caller()
+        self.siblings.ask("flush")
         if wanted.user_id is not None:
             return self.trail.deeds(wanted) if asking.reaches(wanted.user_id) else ()
         return self.trail.deeds(replace(wanted, people=asking.ask_everybody()))

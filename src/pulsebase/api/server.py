@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -17,10 +18,13 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from pulsebase.api.patience import ConnectionLimits, protocol_within
+from pulsebase.api.streams import Streams
 from pulsebase.model.errors import StopError
 
 #: How long open requests may take to end once a stop was asked for.
 GRACE_S = 10
+#: How often a server that leaves looks whether its clients are gone.
+_LEAVE_LOOK_S = 0.05
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -43,28 +47,39 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder for sockets that only the owner can enter, while the block runs.
+
+    Raises:
+        StopError: there is no place for it.
+    """
+    base = _runtime_folder()
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="pulsebase-", dir=base, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StopError(f"cannot make a folder in {base or tempfile.gettempdir()}: {error.strerror}") from error
+    with folder as path:
+        yield Path(path)
+
+
+@contextlib.contextmanager
 def owner_socket() -> Iterator[tuple[Path, socket.socket]]:
     """A listening Unix socket in a folder that only the owner can enter.
 
     Raises:
         StopError: there is no place for it.
     """
-    base = _runtime_folder()
     with contextlib.ExitStack() as closing:
+        folder = closing.enter_context(private_folder())
         try:
-            folder = closing.enter_context(
-                tempfile.TemporaryDirectory(prefix="pulsebase-", dir=base, ignore_cleanup_errors=True)
-            )
-            path = Path(folder) / "command.sock"
+            path = folder / "command.sock"
             listener = closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             listener.bind(str(path))
             path.chmod(0o600)
             listener.listen(64)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StopError(
-                f"cannot make the socket for commands in {base or tempfile.gettempdir()}: {reason}"
-            ) from error
+            raise StopError(f"cannot make the socket for commands in {folder.parent}: {reason}") from error
         yield path, listener
 
 
@@ -94,20 +109,45 @@ def settled_interpreter() -> Iterator[None]:
         sys.setswitchinterval(interval_s)
 
 
-class _Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """Ends the streams first when it stops: they would last as long as their clients."""
 
     def __init__(self, config: uvicorn.Config, app: ASGIApp) -> None:
         super().__init__(config)
-        self._app = app
+        self._streams: Streams | None = getattr(app.state, "streams", None) if isinstance(app, FastAPI) else None
+        #: Whether it still waits for that.
+        self.is_leaving = False
+
+    def leave(self) -> None:
+        """Let others take the new connections, and end once every open one has come to its end by itself, with all its
+        requests answered: each answer says that it is the last one of its connection, and a connection without requests
+        ends as it always does, after a few seconds. Setting `should_exit` after this stops the waiting.
+        """
+        self.is_leaving = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if not self.is_leaving or self.should_exit:
+            return await super().on_tick(counter)
+        await self._leave()
+        self.is_leaving = False
+        return True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if isinstance(self._app, FastAPI) and hasattr(self._app.state, "streams"):
-            self._app.state.streams.close()
+        if self._streams is not None:
+            self._streams.close()
         await super().shutdown(sockets)
 
+    async def _leave(self) -> None:
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
+        if self._streams is not None:
+            self._streams.leave()
+        while self.server_state.connections and not self.should_exit:
+            await asyncio.sleep(_LEAVE_LOOK_S)
 
-def make_server(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Server:
+
+def make_server(app: ASGIApp, limits: ConnectionLimits) -> HttpServer:
     """A server that logs nothing by itself, waits for no client for ever, and ends open requests gracefully."""
     config = uvicorn.Config(
         app,
@@ -121,13 +161,13 @@ def make_server(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Server:
         forwarded_allow_ips=list(limits.trusted_proxies),
         ws="none",
     )
-    return _Server(config, app)
+    return HttpServer(config, app)
 
 
 @contextlib.contextmanager
 def serving(
     app: ASGIApp, listeners: list[socket.socket], limits: ConnectionLimits | None = None
-) -> Iterator[uvicorn.Server]:
+) -> Iterator[HttpServer]:
     """Serve from a thread of its own while the block runs; open requests are answered before it ends."""
     server = make_server(app, limits or ConnectionLimits())
     thread = threading.Thread(target=server.run, args=(listeners,), name="pulsebase-http", daemon=True)

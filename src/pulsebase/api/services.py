@@ -22,6 +22,7 @@ from pulsebase.api.reach import (
     rules_for,
 )
 from pulsebase.api.retention import Retention
+from pulsebase.api.siblings import Siblings
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
@@ -79,6 +80,7 @@ class Installation:
     erasures: Erasures
     retention: Retention
     embedded: Embedded | None = None
+    siblings: Siblings = field(default_factory=Siblings)
 
 
 class Services:
@@ -92,14 +94,15 @@ class Services:
         self.ingestor = ReachedIngestor(built.ingestor, built.access)
         self.series = built.series.through(self.store)
         self.cohorts = CohortService(self.store, built.series.limits)
-        self.imports = ReachedImports(built.imports, built.access)
+        self.imports = ReachedImports(built.imports, built.access, built.siblings)
         self.streams = ReachedStreams(built.streams, built.access)
         self.connections = ReachedConnections(built.connections)
         self.sync = ReachedSync(built.sync)
         self.erasures = ReachedErasures(built.erasures, self.streams)
         self.retention = built.retention
-        self.trail = ReachedTrail(built.access.trail)
+        self.trail = ReachedTrail(built.access.trail, built.siblings)
         self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
+        self.siblings = built.siblings
         self._access = built.access
         self._rules = built.rules
 

@@ -58,11 +58,16 @@ class Streams:
         self.feed, self.limits = feed, limits or StreamLimits()
         self._reader, self._follower = reader, follower
         self._open: set[_Listener] = set()
-        self.closing = False
+        self.closing = self.ending = False
 
     def close(self) -> None:
         """End every stream, from any thread; who asks from now on is refused."""
         self.closing = True
+        self.leave()
+
+    def leave(self) -> None:
+        """End every stream, and from now on each after its first event: clients then begin another one elsewhere."""
+        self.ending = True
         for listener in tuple(self._open):
             listener.wake()
 
@@ -185,7 +190,7 @@ class EventStream(Response):
             place = news.place
             if news.readings or news.changed:
                 await self._tell(send, "readings", _shown(news), place)
-            if self._streams.closing:
+            if self._streams.ending:
                 return True
             await asyncio.sleep(STEP_S)
             if not await listener.woken(leaving, self._streams.limits.heartbeat_s):

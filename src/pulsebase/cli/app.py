@@ -57,11 +57,24 @@ def version(
 
 
 @app.command()
-def serve(host: Host = None, port: Port = None, store: StoreUrl = None) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that answer; 1 by default, more need a server store.")
+    ] = None,
+    store: StoreUrl = None,
+) -> None:
     """Serve the API and the page."""
     from pulsebase.cli.serve import run_server
+    from pulsebase.cli.supervisor import run_workers
 
-    run_server(settings_for(host=host, port=port, store_url=store), with_demo=False)
+    given = {"host": host, "port": port, "workers": workers, "store_url": store}
+    settings = settings_for(**given)
+    if settings.workers > 1:
+        run_workers(settings, given)
+    else:
+        run_server(settings, with_demo=False)
 
 
 @app.command()

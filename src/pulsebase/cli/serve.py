@@ -16,7 +16,7 @@ from pulsebase.cli.session import listening
 from pulsebase.etl import Scheduler
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE
-from pulsebase.wiring import access_is_on, build, demo, demo_settings, is_loopback, scheduled, simulated_fitbit
+from pulsebase.wiring import Parts, access_is_on, build, demo, demo_settings, is_loopback, scheduled, simulated_fitbit
 
 console = Console()
 
@@ -37,11 +37,8 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
             settings = opened.enter_context(simulated_fitbit(demo_settings(settings), DEMO_PEOPLE))
         parts = opened.enter_context(build(settings, synthetic=DEMO_PEOPLE if with_demo else ()))
         opened.enter_context(listening(parts, listener))
-        _say(f"Pulsebase is at {url_of(listener)}/app/  (API: /docs, stop: Ctrl+C)")
-        if not is_loopback(settings.host) and not access_is_on(settings):
-            _say("Access is off: everybody who reaches this address reads and writes everything.")
-        elif access_is_on(settings) and not parts.has_keys():
-            _say("A key is needed, and there is none yet: make one with `pulsebase keys create NAME --scope admin`.")
+        say(f"Pulsebase is at {url_of(listener)}/app/  (API: /docs, stop: Ctrl+C)")
+        say_who_may(parts)
         with contextlib.ExitStack() as running, settled_interpreter():
             if with_demo:
                 scheduler = running.enter_context(demo(parts))
@@ -49,14 +46,23 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
             elif settings.ingest_in_server:
                 running.enter_context(scheduled(parts))
             stopped.wait()
-            _say("Stopping …")
+            say("Stopping …")
+
+
+def say_who_may(parts: Parts) -> None:
+    """Say what is worth knowing of access at the start."""
+    settings = parts.settings
+    if not is_loopback(settings.host) and not access_is_on(settings):
+        say("Access is off: everybody who reaches this address reads and writes everything.")
+    elif access_is_on(settings) and not parts.has_keys():
+        say("A key is needed, and there is none yet: make one with `pulsebase keys create NAME --scope admin`.")
 
 
 def _announce(scheduler: Scheduler, stopped: threading.Event) -> None:
-    _say("Bringing two synthetic people up to now, from a simulated Fitbit cloud with its hourly limit lifted …")
+    say("Bringing two synthetic people up to now, from a simulated Fitbit cloud with its hourly limit lifted …")
     while not stopped.is_set():
         if scheduler.wait_caught_up(0.5):
-            _say("Their readings are complete and go on.")
+            say("Their readings are complete and go on.")
             return
 
 
@@ -82,5 +88,6 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line for whoever started the server."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import BinaryIO, Literal
@@ -29,6 +29,7 @@ SHOWN_FILES = 1_000
 SHOWN_ERRORS = 100
 
 JobStatus = Literal["waiting", "running", "done", "failed"]
+_ENDED: tuple[JobStatus, ...] = ("done", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class ImportJobs:
     def __init__(self, ingestor: Ingestor, store: Store, rules: ReadingRules, limit_bytes: int) -> None:
         self._ingestor, self._store, self._rules, self._limit_bytes = ingestor, store, rules, limit_bytes
         self._jobs: OrderedDict[int, _Job] = OrderedDict()
+        self._others: dict[int, ImportReport] = {}
         self._queue: queue.Queue[_Job | None] = queue.Queue()
         self._changed = threading.Lock()
         self._stopping = threading.Event()
@@ -109,7 +111,7 @@ class ImportJobs:
         job = _Job(report, name, upload, owner, replace(self._rules, people=people))
         with self._changed:
             self._jobs[number] = job
-            ended = [each for each, kept in self._jobs.items() if kept.report.status in ("done", "failed")]
+            ended = [each for each, kept in self._jobs.items() if kept.report.status in _ENDED]
             for each in ended[: max(0, len(ended) - _REMEMBERED)]:
                 del self._jobs[each]
         self._queue.put(job)
@@ -119,7 +121,25 @@ class ImportJobs:
         """How an import stands; None if this process did not run it, or no longer remembers."""
         with self._changed:
             job = self._jobs.get(number)
-            return None if job is None else job.report
+            return self._others.get(number) if job is None else job.report
+
+    def ended(self) -> dict[int, ImportReport]:
+        """How imports went that have ended, by number."""
+        with self._changed:
+            own = {number: job.report for number, job in self._jobs.items() if job.report.status in _ENDED}
+            return self._others | own
+
+    def remember(self, ended: Mapping[int, ImportReport]) -> None:
+        """Remember how imports went that another process ran, which is about to end."""
+        with self._changed:
+            kept = sorted((self._others | dict(ended)).items())[-_REMEMBERED:]
+            self._others = dict(kept)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an import runs or waits."""
+        with self._changed:
+            return any(job.report.status not in _ENDED for job in self._jobs.values())
 
     def close(self) -> None:
         """End what runs after the part it is at, leave what waits, and stop."""

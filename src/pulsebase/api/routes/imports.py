@@ -143,15 +143,16 @@ def _standing_still(services: Services, origin: Origin) -> Iterator[None]:
                 raise ProblemError("conflict", "a run is under way; its readings can be removed once it has ended")
             yield
         return
-    report = services.imports.report(origin.number)
+    report = services.imports.reports([origin.number]).get(origin.number)
     if report is not None and report.status in ("waiting", "running"):
         raise ProblemError("conflict", "the import still runs; it can be undone once it has ended")
     yield
 
 
 def _entries(services: Services, origins: Sequence[Origin]) -> list[dict[str, Any]]:
-    counts = services.store.origin_readings([origin.number for origin in origins])
-    return [_entry(origin, counts[origin.number], services.imports.report(origin.number)) for origin in origins]
+    numbers = [origin.number for origin in origins]
+    counts, reports = services.store.origin_readings(numbers), services.imports.reports(numbers)
+    return [_entry(origin, counts[origin.number], reports.get(origin.number)) for origin in origins]
 
 
 def _entry(origin: Origin, readings: int, report: ImportReport | None) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def _entry(origin: Origin, readings: int, report: ImportReport | None) -> dict[s
 
 
 def _detail(services: Services, import_id: int) -> dict[str, Any]:
-    origin, report = _origin(services, import_id), services.imports.report(import_id)
+    origin, report = _origin(services, import_id), services.imports.reports([import_id]).get(import_id)
     readings = services.store.origin_readings([import_id])[import_id]
     return _entry(origin, readings, report) | {"course": None if report is None else _course(report)}
 

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from pulsebase import __version__, telemetry
+from pulsebase import __version__
 from pulsebase.api.encode import JSON
+from pulsebase.api.exposition import exposition
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.service import Health, Information
 from pulsebase.api.services import Services
@@ -60,7 +61,7 @@ def watch_router(services: Services) -> APIRouter:
         """Metrics in the Prometheus text format."""
         services.store.statistics()  # brings the store's gauges up to date
         services.sync.measure()
-        return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+        return Response(exposition(services.siblings), media_type=CONTENT_TYPE_LATEST)
 
     return routes
 

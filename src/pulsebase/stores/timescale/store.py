@@ -64,7 +64,6 @@ class TimescaleStore:
         with connect(conninfo) as connection:
             require_current(connection, hypertables=self._options.hypertables)
         self._database = Database(conninfo, self._options.pool)
-        self._origins: dict[tuple[str, str], int] = {}
         self._unmerged = 0  # what this process wrote since its last merge: an estimate that needs no question
         self._merges = 0
         self._merge_failures = 0
@@ -112,14 +111,10 @@ class TimescaleStore:
 
     def register_origin(self, kind: str, name: str) -> int:
         """See `contract.Writer.register_origin`."""
-        known = self._origins.get((kind, name))
-        if known is None:
-            # Looked for before it is made: a replica has it, and cannot make it.
-            known = self._database.read(lambda connection: people.find_origin(connection, kind, name))
-            if known is None:
-                known = self._database.change(lambda connection: _new_origin(connection, kind, name))
-            self._origins[kind, name] = known
-        return known
+        # Looked for before it is made: a replica has it, and cannot make it. Not remembered: whoever removes a person
+        # takes the names from their origins, and may be another process.
+        known = self._database.read(lambda connection: people.find_origin(connection, kind, name))
+        return known or self._database.change(lambda connection: _new_origin(connection, kind, name))
 
     # --- Registry ---------------------------------------------------------------------------------------------------
 
@@ -151,9 +146,7 @@ class TimescaleStore:
 
     def remove_user(self, user_id: str) -> int:
         """See `contract.Registry.remove_user`."""
-        gone = self._database.change(lambda connection: edit.remove_user(connection, user_id))
-        self._origins.clear()
-        return gone
+        return self._database.change(lambda connection: edit.remove_user(connection, user_id))
 
     # --- Reader: called by any thread -------------------------------------------------------------------------------
 

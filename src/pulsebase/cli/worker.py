@@ -1,0 +1,142 @@
+"""A worker of `serve`: a process that its supervisor starts, and that answers on the supervisor's port.
+
+Run as `python -m pulsebase.cli.worker FD`, where FD is the channel to the supervisor. Orders come over it, the worker
+says when it is ready, and from then on it waits for the word to leave. Without a supervisor it stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pulsebase.api.server import HttpServer, serving, settled_interpreter
+from pulsebase.api.siblings import Siblings
+from pulsebase.cli.app import errors
+from pulsebase.cli.options import settings_for
+from pulsebase.cli.serve import say_who_may, stopping
+from pulsebase.model.errors import PulsebaseError, SettingsError
+from pulsebase.settings import Settings
+from pulsebase.stores.open import parse_store_url
+from pulsebase.wiring import Parts, answers_of, build, connection_limits, scheduled
+
+READY, LEAVE = b"R", b"L"
+_LOOK_S = 0.1
+_ORDERS_LIMIT_BYTES = 1 << 20
+
+
+class Orders(msgspec.Struct):
+    """What a worker is to be.
+
+    Attributes:
+        number: tells it apart from the others that are there.
+        folder: where they find each other.
+        listener: the file descriptor of the listening socket.
+        given: settings from the command line.
+        is_first: whether it is the first of its server, which says who may use it.
+        keeps_schedule: whether it is the one that brings what is due.
+    """
+
+    number: int
+    folder: str
+    listener: int
+    given: dict[str, Any]
+    is_first: bool
+    keeps_schedule: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The way to the supervisor."""
+
+    socket: socket.socket
+    stopped: threading.Event
+
+    def orders(self) -> Orders:
+        """What the supervisor says first."""
+        text = b""
+        while not text.endswith(b"\n") and len(text) < _ORDERS_LIMIT_BYTES:
+            text += self.socket.recv(_ORDERS_LIMIT_BYTES)
+        return msgspec.json.decode(text, type=Orders)
+
+    def is_to_leave(self) -> bool:
+        """Wait a moment for the word to leave; a supervisor that is gone is as good as being stopped."""
+        if not select.select([self.socket], [], [], _LOOK_S)[0]:
+            return False
+        word = self.socket.recv(1)
+        if not word:
+            self.stopped.set()
+        return word == LEAVE
+
+
+def require_several(settings: Settings) -> None:
+    """Raises `SettingsError` where one process alone can have the store."""
+    if parse_store_url(settings.store_url).conninfo is None:
+        raise SettingsError(
+            f"PULSEBASE_WORKERS={settings.workers}: an embedded store is one folder of one process, and a store in "
+            "memory is nobody else's; several workers need a server store (PULSEBASE_STORE_URL=postgresql://…)"
+        )
+
+
+def run_worker(channel: Channel) -> None:
+    """Answer until told to leave or to stop.
+
+    Raises:
+        PulsebaseError: it cannot start.
+    """
+    orders = channel.orders()
+    listener = socket.socket(fileno=orders.listener)
+    settings = settings_for(**orders.given)
+    require_several(settings)
+    siblings = Siblings(Path(orders.folder), orders.number)
+    with (
+        build(settings, siblings=siblings) as parts,
+        siblings.answering(answers_of(parts)),
+        serving(parts.app, [listener], connection_limits(settings)) as server,
+        settled_interpreter(),
+        contextlib.ExitStack() as running,
+    ):
+        if orders.is_first:
+            say_who_may(parts)
+        if orders.keeps_schedule and settings.ingest_in_server:
+            running.enter_context(scheduled(parts))
+        channel.socket.sendall(READY)
+        while not channel.stopped.is_set():
+            if channel.is_to_leave():
+                _leave(channel, parts, server, running)
+                break
+
+
+def _leave(channel: Channel, parts: Parts, server: HttpServer, running: contextlib.ExitStack) -> None:
+    """End what was begun, and begin nothing: requests, runs, imports. A stop ends that too."""
+    server.leave()
+    running.close()
+    while (server.is_leaving or parts.services.imports.busy) and not channel.stopped.is_set():
+        channel.is_to_leave()
+    parts.services.siblings.ask("remember", parts.services.imports.ended())
+
+
+def main() -> None:
+    """Be a worker; what stops it is said in one line."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is meant for the supervisor
+    stopped = threading.Event()
+    with stopping(stopped), socket.socket(fileno=int(sys.argv[1])) as supervisor:
+        try:
+            run_worker(Channel(supervisor, stopped))
+            return
+        except PulsebaseError as error:
+            line = f"pulsebase: {error}"
+    errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
