@@ -27,6 +27,7 @@ from pulsebase.model.errors import FieldError
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import SECOND_US, format_us
 from pulsebase.stores.memory import MemoryStore
+from tests.support.clock_changes import each_clock_change
 from tests.support.fit import activity
 from tests.support.health_files import (
     apple_export,
@@ -155,15 +156,7 @@ def test_the_day_on_which_clocks_fall_back_has_25_hours(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Takeout", "Apple", "CSV", "FIT"])
-@pytest.mark.parametrize(
-    ("zone", "day", "hours"),
-    [
-        ("Australia/Melbourne", date(2025, 4, 6), 25),
-        ("Australia/Melbourne", date(2025, 10, 5), 23),
-        ("America/Chicago", date(2025, 3, 9), 23),
-        ("America/Chicago", date(2025, 11, 2), 25),
-    ],
-)
+@each_clock_change
 def test_a_day_on_which_clocks_change_is_imported_whole(
     desk: Desk, kind: str, zone: str, day: date, hours: int
 ) -> None:
