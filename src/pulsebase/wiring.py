@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -115,7 +116,8 @@ def build(
             synthetic=synthetic,
             now_us=now_us,
         )
-        imports = ImportJobs(ingestor, store, rules, settings.import_limit_bytes)
+        changing = threading.Lock()
+        imports = ImportJobs(ingestor, store, rules, changing, settings.import_limit_bytes)
         closing.callback(imports.close)
         access = _access(settings, folder, store)
         closing.callback(access.close)
@@ -126,6 +128,7 @@ def build(
             marks=marks,
             barred=barred,
             forget=access.state.forget,
+            changing=changing,
             now_us=now_us,
         )
         closing.callback(erasures.close)

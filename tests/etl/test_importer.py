@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import threading
 import tracemalloc
 import zipfile
 import zlib
@@ -22,6 +23,7 @@ from pulsebase.etl.extract import apple_health, fit, packed, takeout
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.etl.load import ImportSink
+from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError
 from pulsebase.model.summaries import DailySummary, HeartRateZone
@@ -46,6 +48,11 @@ SAMPLES = [(TEN + 5 * n, 60 + n % 40, n % 4) for n in range(500)]
 ANN = FileOwner("ann", None, everybody_in(ZoneInfo("UTC")))
 
 
+def sink_of(ingestor: Ingestor, store: MemoryStore, origin: int) -> ImportSink:
+    rules = ReadingRules()
+    return ImportSink(ingestor, RecordKeeper(store, rules, threading.Lock()), rules, origin)
+
+
 class Desk:
     """Where files are handed in, and what has become of them."""
 
@@ -56,7 +63,7 @@ class Desk:
 
     def importer(self, owner: FileOwner = ANN) -> Importer:
         origin = self._ingestor.register_origin("import", "desk")
-        sink = ImportSink(self._ingestor, self.store, ReadingRules(), origin)
+        sink = sink_of(self._ingestor, self.store, origin)
         return Importer(sink, owner, self.limit_bytes, Watcher(rejects=self._on_rejects))
 
     def bring(self, data: bytes, name: str = "file", owner: FileOwner = ANN) -> list[FileResult]:
@@ -610,7 +617,7 @@ def test_an_import_can_be_stopped_between_parts() -> None:
     store = MemoryStore()
     ingestor = Ingestor(store)
     seen: list[int] = []
-    sink = ImportSink(ingestor, store, ReadingRules(), ingestor.register_origin("import", "x"))
+    sink = sink_of(ingestor, store, ingestor.register_origin("import", "x"))
     watcher = Watcher(progress=seen.append, stopped=lambda: bool(seen))
     data = zipped({f"{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(5)})
     results = list(Importer(sink, ANN, 1 << 30, watcher).upload("z", io.BytesIO(data)))

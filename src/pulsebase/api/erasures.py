@@ -48,13 +48,14 @@ class Erasures:
         marks: Marks,
         barred: Barred,
         forget: Callable[[str], None],
+        changing: threading.Lock,
         now_us: Callable[[], int],
     ) -> None:
         self._store, self._ingestor, self._connections = store, ingestor, connections
         self._marks, self._barred, self._now_us = marks, barred, now_us
         self._forget = forget
         #: Held by whoever changes what is said of people.
-        self.changing = threading.Lock()
+        self.changing = changing
         self._erasing = threading.Lock()
         self._known: frozenset[bytes] = frozenset()
         self._wake = threading.Event()

@@ -40,10 +40,13 @@ from pulsebase.etl.import_jobs import origin_name
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
+from pulsebase.model.exported import Record
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import zone_named, zone_or_utc
+from pulsebase.query.exports import record_lines
 from pulsebase.settings import Settings
+from pulsebase.stores.records import kind_of_record
 
 console = Console()
 _SHOWN_REJECTS = 10
@@ -143,7 +146,7 @@ def run_undo(settings: Settings, number: int) -> None:
     """Remove what is still stored of an import."""
     with session(settings) as client:
         deleted = answer_of(client.delete(f"/v1/imports/{number}"))["deleted"]
-    text = f"{deleted:,} readings removed. What they had replaced does not come back; daily summaries stay."
+    text = f"{deleted:,} readings removed. What they had replaced does not come back; people and daily summaries stay."
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -175,6 +178,11 @@ class _HttpSink:
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         answer_of(self._client.post("/v1/admin/summaries", content=msgspec.json.encode(list(days))))
+
+    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
+        kind = kind_of_record(records[0])
+        answer = answer_of(self._client.post("/v1/admin/records", params={"kind": kind}, content=record_lines(records)))
+        return [FieldError(entry["field"], entry["reason"], entry["index"] - 1) for entry in answer["errors"]]
 
 
 @dataclass(slots=True)
@@ -221,7 +229,7 @@ class _Run:
                 self._rejects.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def _report(self, result: FileResult) -> None:
-        if result.kind is not None:
+        if result.counts:
             text = f"{result.name}: {result.read:,} read, {result.written:,} written, {result.rejected:,} rejected"
             self._say(text + (f", {result.days:,} days" if result.days else ""))
         if result.problem is not None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from pulsebase.etl.extract.kinds import Kind, kind_of, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
-from pulsebase.etl.extract.parts import FileOwner, Part, SummaryBlock
+from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, RecordBlock, SummaryBlock
 from pulsebase.ingest.blocks import MalformedError
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
-from pulsebase.model.summaries import DailySummary
+from pulsebase.model.exported import Record
+from pulsebase.model.summaries import DailySummary, summary_problem
 
 #: Summaries that are stored at once: files with a single day each are common, and each time costs a checkpoint.
 _DAYS_AT_ONCE = 500
@@ -27,6 +28,9 @@ class Sink(Protocol):
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """Put the days together with what is stored of them."""
+
+    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
+        """Keep what an export says of people, as far as nothing else is known; why some were refused, by position."""
 
 
 @dataclass(slots=True)
@@ -69,7 +73,7 @@ class Importer:
         self._sink, self._owner, self._watcher = sink, owner, watcher or Watcher()
         self._budget = Budget(limit_bytes)
         self._days: list[DailySummary] = []
-        self._too_much = False
+        self._at_end = False
 
     def path(self, path: Path) -> Iterator[FileResult]:
         """Import a file, an archive, or everything below a folder. In folders and archives files of no known kind are
@@ -114,18 +118,20 @@ class Importer:
         results = 0
         try:
             for file in files_in(name, raw, self._budget):
-                if self._too_much or self._watcher.stopped():
+                if self._at_end or self._watcher.stopped():
                     return
                 head = file.peek()
                 kind = kind_of(head)
                 if kind is not None:
                     results += 1
-                    yield self._file(file, kind, lambda: self._watcher.progress(before_bytes + raw.tell()))
+                    result = self._file(file, kind, lambda: self._watcher.progress(before_bytes + raw.tell()))
+                    if kind.counts or result.problem is not None:
+                        yield result
                 elif file.damage is not None or (alone and not isinstance(file, ArchivedFile)):
                     results += 1
                     yield FileResult(file.name, problem=file.damage or why_unknown(head))
         except MalformedError as error:
-            self._too_much = isinstance(error, TooMuchError)
+            self._at_end = isinstance(error, EndOfImportError)
             results += 1
             yield FileResult(name, problem=str(error))
         if alone and not results and not self._watcher.stopped():
@@ -148,7 +154,7 @@ class Importer:
                     result.problem = "was not read to its end"
                     break
         except (MalformedError, RejectedError) as error:
-            self._too_much = isinstance(error, TooMuchError)
+            self._at_end = isinstance(error, EndOfImportError)
             result.problem = str(error)
 
     def _keep_days(self) -> None:
@@ -158,12 +164,14 @@ class Importer:
 
     def _store(self, part: Part, result: FileResult) -> None:
         result.read += part.total
-        errors: Sequence[FieldError] = part.errors
+        errors = part.errors
         if isinstance(part, SummaryBlock):
-            self._days += part.summaries
-            result.days += len(part.summaries)
-            if len(self._days) >= _DAYS_AT_ONCE:
-                self._keep_days()
+            errors = [*errors, *self._take_days(part.summaries, result)]
+        elif isinstance(part, RecordBlock):
+            refused = self._sink.records(part.records) if part.records else ()
+            result.written += len(part.records) - len(refused)
+            errors = [*errors, *(replace(error, index=part.places[error.index or 0]) for error in refused)]
+            errors.sort(key=lambda error: error.index or 0)
         elif len(part.candidates):
             written, refused = self._sink.readings(part.candidates)
             result.written += written
@@ -171,3 +179,13 @@ class Importer:
         if errors:
             result.rejected += len(errors)
             self._watcher.rejects(result, errors)
+
+    def _take_days(self, days: Sequence[DailySummary], result: FileResult) -> list[FieldError]:
+        """Gather the days that can be; what is wrong with the others."""
+        problems = [summary_problem(day) for day in days]
+        good = [day for day, problem in zip(days, problems, strict=True) if problem is None]
+        self._days += good
+        result.days += len(good)
+        if len(self._days) >= _DAYS_AT_ONCE:
+            self._keep_days()
+        return [problem for problem in problems if problem is not None]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from pulsebase.ingest.blocks import Block
+from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.errors import FieldError
+from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
 
 
@@ -43,7 +44,23 @@ class SummaryBlock:
     total: int
 
 
-Part = Block | SummaryBlock
+@dataclass(frozen=True, slots=True)
+class RecordBlock:
+    """Some records of people, as an export has them; `places` are the numbers of their lines. `total` counts the lines
+    read.
+    """
+
+    records: Sequence[Record]
+    places: Sequence[int]
+    errors: list[FieldError]
+    total: int
+
+
+Part = Block | SummaryBlock | RecordBlock
+
+
+class EndOfImportError(MalformedError):
+    """Nothing more of the import is read."""
 
 
 class Stream(Protocol):
