@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -126,8 +126,9 @@ def _import_tables(url: str, client: httpx.Client, owner: FileOwner, age_on: dat
             store_people(client, people.users[first : first + _PEOPLE_AT_ONCE])
         console.print(f"{name}: {len(people.users):,} people stored", markup=False, highlight=False, soft_wrap=True)
         run = _Run(name, client, bar, bar.add_task(name, total=tables.count()), rejects)
-        run.on_rejects(FileResult("users", KIND, "row"), people.errors)
-        run.show_refusals("row", len(people.errors))
+        users = FileResult("users", KIND, "row")
+        run.on_rejects(users, people.errors)
+        run.show_refusals(users)
         importer = Importer(run.sink, owner, 0, run.watcher)
         return run.tell(name, iter([importer.parts("heart_rates", KIND, "row", tables.readings(owner))]))
 
@@ -204,7 +205,7 @@ class _Run:
         self, name: str, client: httpx.Client, progress: Progress, task: TaskID, rejects: TextIO | None
     ) -> None:
         self._progress, self._rejects = progress, rejects
-        self._refusals = _Refusals()
+        self._refusals: defaultdict[str, _Refusals] = defaultdict(_Refusals)  # by file
         self.sink = _HttpSink(client, origin_name(name[-100:]), self._say)
         self.watcher = Watcher(rejects=self.on_rejects, progress=lambda done: progress.update(task, completed=done))
 
@@ -222,7 +223,7 @@ class _Run:
 
     def on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
         """Remember refusals, and write them where they are wanted."""
-        self._refusals.add(errors)
+        self._refusals[result.name].add(errors)
         if self._rejects is not None:
             for error in errors:
                 row = {"file": result.name, result.counts: error.index, "field": error.field, "reason": error.reason}
@@ -234,14 +235,14 @@ class _Run:
             self._say(text + (f", {result.days:,} days" if result.days else ""))
         if result.problem is not None:
             _say_red(self._progress.console, f"{result.name}: {result.problem}")
-        self.show_refusals(result.counts, result.rejected)
+        self.show_refusals(result)
 
-    def show_refusals(self, counts: str, rejected: int) -> None:
-        """Say the first ones, count the others by reason, and forget them."""
-        refusals, self._refusals = self._refusals, _Refusals()
+    def show_refusals(self, result: FileResult) -> None:
+        """Say the first ones of a file, count the others by reason, and forget them."""
+        refusals = self._refusals.pop(result.name, _Refusals())
         for error in refusals.first:
-            self._say(f"  {counts} {error.index}: {error.field}: {error.reason}")
-        more = rejected - len(refusals.first)
+            self._say(f"  {result.counts} {error.index}: {error.field}: {error.reason}")
+        more = refusals.reasons.total() - len(refusals.first)
         if more > 0:
             self._say(f"  … and {more:,} more:")
             for reason, times in refusals.reasons.most_common():

@@ -83,7 +83,7 @@ class HeartRateLoader(Loader[Candidates]):
 
     def load(self, source: str, user_id: str, rows: Sequence[Candidates]) -> LoadResult:
         origin = self._ingestor.register_origin(SYNC_KIND, f"{source}/{user_id}")
-        verdict = validate(joined(rows), self._rules, origin)
+        verdict = validate(Candidates.joined(rows), self._rules, origin)
         written = unchanged = 0
         last_us = None
         if verdict.accepted is not None:
@@ -225,16 +225,3 @@ class ImportSink:
             else:
                 return
         self._ingestor.write(batch)
-
-
-def joined(parts: Sequence[Candidates]) -> Candidates:
-    """The candidates of all parts, in order, as one."""
-    if len(parts) == 1:
-        return parts[0]
-    return Candidates(
-        list(chain.from_iterable(part.user_ids for part in parts)),
-        list(chain.from_iterable(part.device_ids for part in parts)),
-        np.concatenate([part.times_us for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([part.confidences for part in parts]),
-    )
