@@ -69,6 +69,7 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
                 "rejected": 0,
                 "days": 0,
                 "problem": None,
+                "remark": None,
             }
             for day, count in ((15, 200), (16, 100))
         ],

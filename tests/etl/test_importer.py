@@ -193,6 +193,16 @@ def test_a_day_on_which_clocks_change_is_imported_whole(
     assert last - begin == hours * 3600
 
 
+def test_times_that_come_twice_without_an_order_are_remarked_on(desk: Desk) -> None:
+    berlin = FileOwner(None, None, everybody_in(ZoneInfo("Europe/Berlin")))
+    result = desk.bring_one(b"Id,Time,Value\nann,2016-10-30 02:10:00,70\nann,2016-10-30 03:10:00,71\n", berlin)
+    assert (result.written, result.problem, result.remark) == (
+        2,
+        None,
+        "1 times came twice as clocks fell back, and their order does not tell which they were",
+    )
+
+
 @pytest.mark.parametrize("left_out", [1, 30, 100, 20_000])
 def test_a_takeout_file_cut_short_gives_its_good_part(desk: Desk, left_out: int) -> None:
     data = takeout_heart_rate(SAMPLES)[:-left_out]

@@ -1429,7 +1429,8 @@ export interface components {
         };
         /**
          * ImportedFile
-         * @description What became of one file. `problem` says why it was not read, or not to its end.
+         * @description What became of one file. `problem` says why it was not read, or not to its end; `remark` what else is to be known
+         *     of it: local times that come twice, say, where nothing tells which they are.
          */
         ImportedFile: {
             /** Name */
@@ -1446,6 +1447,8 @@ export interface components {
             days: number;
             /** Problem */
             problem: string | null;
+            /** Remark */
+            remark: string | null;
         };
         /**
          * Information

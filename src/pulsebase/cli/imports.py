@@ -233,6 +233,8 @@ class _Run:
         if result.counts:
             text = f"{result.name}: {result.read:,} read, {result.written:,} written, {result.rejected:,} rejected"
             self._say(text + (f", {result.days:,} days" if result.days else ""))
+        if result.remark is not None:
+            self._say(f"{result.name}: {result.remark}")
         if result.problem is not None:
             _say_red(self._progress.console, f"{result.name}: {result.problem}")
         self.show_refusals(result)

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from pulsebase.etl.extract.kinds import Kind, kind_of, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
-from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, RecordBlock, SummaryBlock
+from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, RecordBlock, Remark, SummaryBlock
 from pulsebase.ingest.blocks import MalformedError
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
@@ -41,7 +41,7 @@ class FileResult:
     """What became of one file.
 
     `counts` is what positions in it count. `days` are summaries. `problem` says why it was not read, or not to its
-    end; what was read until then is stored.
+    end; what was read until then is stored. `remark` is what else is to be known.
     """
 
     name: str
@@ -52,6 +52,7 @@ class FileResult:
     rejected: int = 0
     days: int = 0
     problem: str | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,9 @@ class Importer:
             self._sink.summaries(days)
 
     def _store(self, part: Part, result: FileResult) -> None:
+        if isinstance(part, Remark):
+            result.remark = part.text
+            return
         result.read += part.total
         if isinstance(part, SummaryBlock):
             self._refuse(result, [*part.errors, *self._take_days(part.summaries, result)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -56,7 +56,20 @@ class RecordBlock:
     total: int
 
 
-Part = Block | SummaryBlock | RecordBlock
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What is to be known of how a file was read, in words."""
+
+    text: str
+
+
+Part = Block | SummaryBlock | RecordBlock | Remark
+
+
+def untold_times(count: int) -> Iterator[Remark]:
+    """The remark that so many local times came twice and nothing told which they were, if there are any."""
+    if count:
+        yield Remark(f"{count:,} times came twice as clocks fell back, and their order does not tell which they were")
 
 
 class EndOfImportError(MalformedError):
