@@ -123,7 +123,8 @@ def build(
             synthetic=synthetic,
             now_us=now_us,
         )
-        imports = ImportJobs(ingestor, store, rules, settings.import_limit_bytes)
+        locks = FolderLocks(folder / "locks")
+        imports = ImportJobs(ingestor, store, rules, partial(locks.held, "people"), settings.import_limit_bytes)
         closing.callback(imports.close)
         access = _access(settings, folder, store)
         closing.callback(access.close)
@@ -134,7 +135,7 @@ def build(
             marks=marks,
             barred=barred,
             forget=access.state.forget,
-            locks=FolderLocks(folder / "locks"),
+            locks=locks,
             tell=partial(siblings.ask, "marks"),
             now_us=now_us,
         )

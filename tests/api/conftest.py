@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from pulsebase.settings import Settings
 from pulsebase.wiring import Parts, build
-from tests.support.postgres import empty_timescale
+from tests.support.stores import named_store
 
 
 class Api(TestClient):
@@ -58,10 +58,3 @@ def api(installed: Callable[..., Api]) -> Api:
 def any_api(request: pytest.FixtureRequest, installed: Callable[..., Api], tmp_path: Path) -> Api:
     """An installation over each store."""
     return installed(**named_store(request.param, tmp_path))
-
-
-def named_store(kind: str, folder: Path) -> dict[str, Any]:
-    """Settings that name an empty store of this kind."""
-    if kind == "timescale":
-        return {"store_url": empty_timescale(), "pool_size": 1, "sources_folder": folder / "sources"}
-    return {"store_url": "memory://" if kind == "memory" else f"duckdb:///{folder / 'readings.duckdb'}"}

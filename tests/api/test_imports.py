@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pulsebase.etl import importer
 from pulsebase.etl.import_jobs import MOST_WAITING
 from tests.api.conftest import Api, reading
 from tests.api.test_border import assert_problem
@@ -68,6 +69,7 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
                 "rejected": 0,
                 "days": 0,
                 "problem": None,
+                "remark": None,
             }
             for day, count in ((15, 200), (16, 100))
         ],
@@ -234,6 +236,7 @@ def test_a_server_that_stops_ends_what_it_imports(
     api = installed()
     gate = threading.Event()
     write = api.parts.ingestor.write
+    monkeypatch.setattr(importer, "_READINGS_AT_ONCE", 1)
     monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
     files = {f"{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(50)}
     answer = api.post("/v1/imports", params={"name": "a", "user_id": "ann"}, content=zipped(files))

@@ -19,8 +19,9 @@ from pulsebase.api.encode import stream_bytes
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US, format_us
 from pulsebase.model.users import DevicePriority, User
-from tests.api.conftest import Api, named_store, reading
+from tests.api.conftest import Api, reading
 from tests.stores.harness import at
+from tests.support.stores import named_store
 
 PEOPLE = ["ann", "Bob", "user-3"]
 DEVICES = ["device_a", "device_b", "strap"]

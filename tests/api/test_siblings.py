@@ -16,10 +16,11 @@ from pulsebase.access.service import KeyWish, create_key
 from pulsebase.api.siblings import Siblings, socket_of
 from pulsebase.settings import Settings
 from pulsebase.wiring import answers_of, build
-from tests.api.conftest import Api, named_store, reading
+from tests.api.conftest import Api, reading
 from tests.api.test_border import assert_problem
 from tests.api.test_imports import SAMPLES, ended, show
 from tests.support.health_files import takeout_heart_rate
+from tests.support.stores import named_store
 
 Pair = tuple[Api, Api]
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 import polars as pl
 import pytest
 
+from pulsebase.etl.extract.parts import FileOwner, everybody_in
+from pulsebase.etl.importer import Importer
+from pulsebase.etl.load import ImportSink
+from pulsebase.etl.records import RecordKeeper
+from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.model.summaries import DailySummary, HeartRateZone
+from pulsebase.model.users import DevicePriority, User
+from pulsebase.stores.contract import Store
+from pulsebase.stores.memory import MemoryStore
 from pulsebase.stores.open import open_store
+from pulsebase.stores.records import KINDS, everybody, records_of
 from tests.cli.files import ISO_FILE, ISO_ROWS, US_FILE, US_ROWS, write_files
 from tests.support.fit import activity
 from tests.support.health_files import apple_export, apple_record, at, takeout_heart_rate, takeout_resting, zipped
@@ -39,16 +52,37 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Place:
         '{"user_id":"cat","device_id":"a+b","timestamp":"2024-01-15T23:59:59.999999Z","heart_rate":72.35}\n'
         '{"user_id":"cat","device_id":"a@b","timestamp":"2024-01-16T00:00:00Z","heart_rate":72,"confidence":0}\n'
     )
-    assert place.run("import", "takeout.zip", US_FILE, "more.ndjson", "--user", "ann").returncode == 0
+    (place.folder / "resting.json").write_bytes(takeout_resting([("01/15/24", 54.5), ("01/20/24", 53.0)]))
+    files = ("takeout.zip", US_FILE, "more.ndjson", "resting.json")
+    assert place.run("import", *files, "--user", "ann").returncode == 0
+    with opened(place) as store:
+        store.put_user(User("dan", "Dan “D” Døe, Jr.", "other", date(1980, 2, 29), "Asia/Kathmandu"))
+        store.put_user(User("ann", birth_date=date(1990, 4, 1)))
+        store.put_priority(DevicePriority("cat", "a+b", 0, 1_705_312_800_500_000))
+        store.put_priority(DevicePriority("cat", "a+b", None, 1_805_312_800_000_000))
+        store.put_priority(DevicePriority("dan", "strap", 7))
+        zones = (HeartRateZone("Fat Burn", 90, 120, 30, 123.456), HeartRateZone("Peak", None, None))
+        store.put_summaries([DailySummary("dan", date(2023, 5, 6), None, None, zones, zones[:1])])
     return place
 
 
-def rows_in(place: Place) -> list[dict[str, object]]:
-    """Everything stored where no server runs, but for what brought it."""
+def everything_in(store: Store) -> dict[str, object]:
+    """What is stored, but for what brought it, in the answers that say it."""
+    people = [each.user for each in everybody(store)]
+    return {
+        "people": list(everybody(store)),
+        "records": {kind: [records_of(store, kind, user) for user in people] for kind in KINDS},
+        "devices": [store.devices(user.user_id) for user in people],
+        "readings": store.stored().drop_columns(["origin"]).to_pylist(),
+    }
+
+
+@contextlib.contextmanager
+def opened(place: Place) -> Iterator[Store]:
+    """The store of a place where no server runs."""
     store = open_store(f"duckdb:///{place.database}")
     try:
-        found: list[dict[str, object]] = store.stored().drop_columns(["origin"]).to_pylist()
-        return found
+        yield store
     finally:
         store.close()
 
@@ -108,36 +142,93 @@ def test_imports_are_listed_and_undone(stocked: Place) -> None:
     assert re.search(rf"│ {found[1]} +│ import │ day.json 20\S+ +│ +60 +│ past", listed)
     assert f"{ISO_FILE} 20" in listed
     undone = stocked.run("imports", "undo", found[1])
-    assert undone.stdout == "60 readings removed. What they had replaced does not come back; daily summaries stay.\n"
+    assert (
+        undone.stdout
+        == "60 readings removed. What they had replaced does not come back; people and daily summaries stay.\n"
+    )
     assert [row for row in stored(stocked) if row["user_id"] == "undone"] == []
     assert stocked.run("check").returncode == 0
     assert stocked.refusal("imports", "undo", "99999") == "pulsebase: there is no import of that id"
 
 
-@pytest.mark.parametrize("form", ["parquet", "csv", "ndjson"])
-@pytest.mark.parametrize("in_one_file", [False, True], ids=["a file a day", "one file"])
-def test_an_export_imported_elsewhere_gives_the_same_store(
-    full: Place, tmp_path: Path, form: str, in_one_file: bool
-) -> None:
-    out = str(tmp_path / (f"out.{form}" if in_one_file else "out"))
-    done = full.run("export", "--format", form, "--out", out)
-    assert done.stdout == f"122 readings exported to {out}" + ("\n" if in_one_file else ", 4 files\n")
+def test_an_export_imported_elsewhere_gives_the_same_store(full: Place, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    done = full.run("export", "--format", "parquet", "--out", out)
+    assert done.stdout == f"4 people and 122 readings exported to {out}\n"
     elsewhere = Place(tmp_path / "elsewhere")
-    assert elsewhere.run("import", out).returncode == 0
-    assert rows_in(elsewhere) == rows_in(full)
-    assert len(rows_in(full)) == 122
+    with opened(full) as store:
+        expected = everything_in(store)
+    for _ in range(2):  # a second time nothing is refused and nothing changes
+        done = elsewhere.run("import", out)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(r"[1-9]\d* rejected", done.stdout) is None
+        with opened(elsewhere) as store:
+            assert everything_in(store) == expected
+            assert store.check().problems == ()
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "ndjson"])
+def test_every_format_gives_the_same_store(full: Place, tmp_path: Path, form: str) -> None:
+    with opened(full) as store:
+        expected = everything_in(store)
+    for name in ("out", f"out.{form}"):
+        done = full.run("export", "--format", form, "--out", str(tmp_path / name))
+        assert (done.returncode, done.stderr) == (0, "")
+        store, rules = MemoryStore(), ReadingRules()
+        with contextlib.closing(Ingestor(store)) as ingestor:
+            sink = ImportSink(ingestor, RecordKeeper(store, rules, contextlib.nullcontext), rules, 1)
+            owner = FileOwner(None, None, everybody_in(ZoneInfo("UTC")))
+            results = list(Importer(sink, owner, 1 << 30).path(tmp_path / name))
+        assert [(result.rejected, result.problem) for result in results] == [(0, None)] * len(results)
+        there = everything_in(store)
+        if name == "out":
+            assert there == expected
+        else:  # one file holds the readings alone
+            assert there["readings"] == expected["readings"]
+    assert len(store.stored()) == 122
+
+
+def test_what_is_known_of_people_already_stays_and_is_said(full: Place, tmp_path: Path) -> None:
+    assert full.run("export", "--format", "csv", "--out", str(tmp_path / "all")).returncode == 0
+    elsewhere = Place(tmp_path / "elsewhere")
+    assert elsewhere.run("users", "add", "dan", "--name", "Dana", "--time-zone", "Asia/Kathmandu").returncode == 0
+    assert elsewhere.run("devices", "priority", "dan", "strap", "3").returncode == 0
+    done = elsewhere.run("import", str(tmp_path / "all"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "all/people.ndjson: 4 read, 3 written, 1 rejected" in done.stdout
+    assert "  line 4: name: is known otherwise here; what is known stays" in done.stdout
+    assert "  line 3: priority: is known otherwise here; what is known stays" in done.stdout
+    with opened(elsewhere) as store:
+        assert store.user("dan") == User("dan", "Dana", "other", date(1980, 2, 29), "Asia/Kathmandu")
+        assert store.priorities("dan") == [DevicePriority("dan", "strap", 3)]
+    (tmp_path / "all" / "manifest.json").write_text('{"format":"pulsebase-export","version":99}')
+    done = elsewhere.run("import", str(tmp_path / "all"))
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == (
+        "all/manifest.json: the export was written by another version of the program; nothing of it was read"
+    )
+    assert "people" not in done.stdout
 
 
 def test_an_export_by_day_is_read_by_others(full: Place) -> None:
     assert full.run("export", "--format", "parquet", "--out", "out").returncode == 0
     folder = full.folder / "out"
+    assert {path.name for path in folder.iterdir()} == {
+        *("manifest.json", "people.ndjson", "priorities.ndjson", "readings", "summaries.ndjson")
+    }
     days = [path.parent.name for path in sorted(folder.rglob("part-0.parquet"))]
     assert days == [f"date={day}" for day in ("2016-04-12", "2024-01-15", "2024-01-16", "2024-01-17")]
-    frame = pl.scan_parquet(folder, hive_partitioning=True).filter(pl.col("date") == date(2024, 1, 16)).collect()
+    frame = (
+        pl.scan_parquet(folder / "readings", hive_partitioning=True)
+        .filter(pl.col("date") == date(2024, 1, 16))
+        .collect()
+    )
     assert frame["user_id"].unique().sort().to_list() == ["ann", "cat"]
     assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
     assert set(frame["timestamp"].dt.date()) == {date(2024, 1, 16)}
-    asked = f"SELECT count(*), min(heart_rate), max(heart_rate) FROM '{folder}/*/*.parquet' WHERE user_id = 'ann'"
+    asked = (
+        f"SELECT count(*), min(heart_rate), max(heart_rate) FROM '{folder}/readings/*/*.parquet' WHERE user_id = 'ann'"
+    )
     assert duckdb.execute(asked).fetchall() == [(60, 60.0, 119.0)]
 
 

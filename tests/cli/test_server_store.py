@@ -36,7 +36,7 @@ def first(place: Place) -> Iterator[Server]:
         (("users", "list"), "4 people"),
         (("devices", "priority", "1", "device_a", "7"), ""),
         (("cohort", "2025-01-01", "2025-01-31", "--min-avg-heart-rate", "40"), "1"),
-        (("export", "--format", "csv", "--out", "all.csv"), "readings exported to all.csv"),
+        (("export", "--format", "csv", "--out", "all.csv"), "exported to all.csv"),
         (("ingest", "--once"), ""),
         (("check",), "The store is sound."),
         (("imports", "undo", "2"), "readings removed"),

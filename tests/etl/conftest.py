@@ -19,7 +19,7 @@ from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
 from pulsebase.stores.contract import Store
 from pulsebase.stores.open import open_store
 from tests.stores.harness import at
-from tests.support.clouds import store_url
+from tests.support.stores import named_store
 
 START_US = at("2025-03-01T00:00:00")
 
@@ -99,7 +99,7 @@ class World:
 
 @pytest.fixture(params=["memory", "duckdb"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    store = open_store(store_url(request.param, tmp_path))
+    store = open_store(named_store(request.param, tmp_path)["store_url"])
     ingestor = Ingestor(store)
     state = SqliteSyncState(tmp_path / "state.sqlite")
     yield World(store, ingestor, state, Clock(START_US + 4 * DAY_US), Cloud())

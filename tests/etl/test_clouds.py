@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pyarrow as pa
@@ -20,9 +21,11 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.query.plan import SeriesQuestion
 from pulsebase.sources import cloud as clients
+from pulsebase.sources.simulators.faults import FAULTS as FAULTS_OF_CLOUDS
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson, day_range
 from tests.stores.harness import at
 from tests.support import clouds
+from tests.support.clock_changes import each_clock_change
 from tests.support.clouds import (
     NOW_US,
     SOURCES,
@@ -31,8 +34,8 @@ from tests.support.clouds import (
     SimulatedCloud,
     consent,
     installed,
-    store_url,
 )
+from tests.support.stores import named_store
 
 ADA, BEN = DEMO_PEOPLE
 #: Days of some two thousand readings do for most faults; one test has all of them.
@@ -48,12 +51,13 @@ def recorded(person: SyntheticPerson, interval: TimeRange, every_s: int = EVERY_
 
 
 @pytest.fixture
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """The embedded store, or the one that the test names."""
-    return store_url(getattr(request, "param", "duckdb"), tmp_path)
+    return named_store(getattr(request, "param", "duckdb"), tmp_path)
 
 
-each_store = pytest.mark.parametrize("url", ["memory", "duckdb"], indirect=True)
+def in_stores(*kinds: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("store", kinds, indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -74,9 +78,9 @@ def cloud(source: str, every_s: int) -> Iterator[SimulatedCloud]:
 
 
 @pytest.fixture
-def ada(cloud: SimulatedCloud, url: str) -> Iterator[Installation]:
+def ada(cloud: SimulatedCloud, store: dict[str, Any]) -> Iterator[Installation]:
     """An installation that Ada is connected to."""
-    with installed(cloud, url) as there:
+    with installed(cloud, store) as there:
         there.connect("user1")
         yield there
 
@@ -110,7 +114,7 @@ def assert_summaries(there: Installation) -> None:
 
 
 @pytest.mark.parametrize("every_s", [1])
-@each_store
+@in_stores("memory", "duckdb")
 @each_source
 def test_everything_comes_once_and_is_found_unchanged(ada: Installation) -> None:
     first = ada.bring("user1")
@@ -151,6 +155,57 @@ def test_a_fault_delays_and_loses_nothing(ada: Installation, fault: str) -> None
     assert_complete(ada)
 
 
+#: The faults that a person notices, and those that hit tokens: how often each hits.
+IN_A_ROW = FAULTS | {
+    "missing_resting": {"share": 1.0},
+    "missing_minutes": {"share": 1.0},
+    "missing_calories": {"share": 1.0},
+    "token_error": {"following": 1},
+    "refresh_refused": {"share": 1.0},
+    "no_intraday": {"share": 1.0},
+}
+
+
+@in_stores("duckdb", "timescale")
+@each_source
+def test_every_fault_in_a_row_ends_with_exactly_what_the_cloud_has(
+    source: str, store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Across a day of 25 hours, with a limit that is reached and a crash between storing and noting it."""
+    first_day, now_us = date(2025, 10, 25), at("2025-10-26T12:00:00")
+    with (
+        simulated(source, now_us=now_us, limit=6, every_s=15) as cloud,
+        installed(cloud, store, start_date=str(first_day)) as there,
+    ):
+        there.connect("user1")
+        for name, how in IN_A_ROW.items():
+            cloud.fault(name, **(how | ({"until_us": now_us} if name == "late_sync" else {})))  # type: ignore[arg-type]
+            there.bring_or_connect("user1")
+            cloud.clock.advance(9 * HOUR_US)  # past the access token's life
+            there.bring_or_connect("user1")
+            cloud.mend(name)
+        monkeypatch.setattr(SqliteSyncState, "save_checkpoint", _killed)
+        cloud.clock.advance(HOUR_US)
+        assert there.bring("user1")[0].outcome == "failed"
+        monkeypatch.undo()
+        there.bring_or_connect("user1")
+        start_us = day_range(ADA, first_day).start_us
+        assert_complete(there, start_us, room=False, every_s=15)
+        not_of_it = {"no_intraday"} if source == "google" else set()
+        assert cloud.world.faults.seen == IN_A_ROW.keys() - not_of_it == FAULTS_OF_CLOUDS.keys() - not_of_it
+        assert any("limit" in (run.error or "") for run in there.last_runs(1_000))
+        days = there.parts.store.summaries("user1", first_day, date(2025, 10, 29))
+        assert [(day.day.day, day.resting_heart_rate, [zone.minutes for zone in day.zones]) for day in days] == [
+            (day.day, said.resting, [spent.minutes for spent in said.zones])
+            for day, said in ((each.day, cloud.world.day(ADA, each.day)) for each in days)
+        ]
+        assert len(days) == 5
+
+
+def _killed(*_: object) -> None:
+    raise RuntimeError("killed")
+
+
 @each_source
 def test_a_fault_has_its_time(ada: Installation) -> None:
     ada.cloud.fault("server_error", 1.0, until_us=NOW_US + 10 * MINUTE_US)
@@ -182,8 +237,8 @@ def test_missing_fields_are_missing_and_no_more(ada: Installation) -> None:
     assert day.resting_heart_rate is not None  # in place of the day before, not beside it
 
 
-def test_the_hourly_limit_is_kept_and_waited_for(url: str) -> None:
-    with simulated("fitbit", limit=4) as cloud, installed(cloud, url, start_date="2025-06-09") as there:
+def test_the_hourly_limit_is_kept_and_waited_for(store: dict[str, Any]) -> None:
+    with simulated("fitbit", limit=4) as cloud, installed(cloud, store, start_date="2025-06-09") as there:
         there.connect("user1")
         (first,) = there.bring("user1")
         assert (first.outcome, first.error) == ("postponed", "the source's limit of requests is reached")
@@ -205,8 +260,8 @@ def refusals(cloud: SimulatedCloud) -> int:
     return int(httpx.get(f"{cloud.url}/control/requests", trust_env=False).json().get("429", 0))
 
 
-def test_a_429_says_when_to_come_back(url: str) -> None:
-    with simulated("google", limit=5, every_s=1) as cloud, installed(cloud, url) as there:
+def test_a_429_says_when_to_come_back(store: dict[str, Any]) -> None:
+    with simulated("google", limit=5, every_s=1) as cloud, installed(cloud, store) as there:
         there.connect("user1")  # which takes two
         (report,) = there.bring("user1")
         assert report.outcome == "postponed"
@@ -215,8 +270,8 @@ def test_a_429_says_when_to_come_back(url: str) -> None:
         assert_complete(there, room=False, every_s=1)
 
 
-def test_one_persons_limit_is_nobody_elses(url: str) -> None:
-    with simulated("fitbit", limit=3) as cloud, installed(cloud, url) as there:
+def test_one_persons_limit_is_nobody_elses(store: dict[str, Any]) -> None:
+    with simulated("fitbit", limit=3) as cloud, installed(cloud, store) as there:
         for person in (ADA, BEN):
             there.connect(person.user_id)
         assert there.bring("user1")[-1].outcome == "postponed"
@@ -256,8 +311,8 @@ def test_refused_tokens_wait_for_the_person_and_then_nothing_is_missing(ada: Ins
     assert_complete(ada)
 
 
-def test_a_week_ends_the_refresh_tokens_of_an_application_in_testing(url: str) -> None:
-    with simulated("google") as cloud, installed(cloud, url) as there:
+def test_a_week_ends_the_refresh_tokens_of_an_application_in_testing(store: dict[str, Any]) -> None:
+    with simulated("google") as cloud, installed(cloud, store) as there:
         there.connect("user1")
         for _ in range(3):
             there.bring_all("user1")
@@ -269,8 +324,8 @@ def test_a_week_ends_the_refresh_tokens_of_an_application_in_testing(url: str) -
         assert_complete(there)
 
 
-def test_a_connection_without_second_level_readings_says_what_to_do(url: str) -> None:
-    with simulated("fitbit") as cloud, installed(cloud, url) as there:
+def test_a_connection_without_second_level_readings_says_what_to_do(store: dict[str, Any]) -> None:
+    with simulated("fitbit") as cloud, installed(cloud, store) as there:
         cloud.fault("no_intraday", 1.0)
         there.connect("user1")
         (report,) = there.bring("user1")
@@ -324,9 +379,9 @@ def test_a_cloud_that_speaks_nonsense_is_not_asked_a_thousand_times(ada: Install
 
 @pytest.mark.parametrize("crash_at", range(1, 5))
 def test_a_crash_between_storing_and_noting_it_leaves_no_gap(
-    url: str, crash_at: int, monkeypatch: pytest.MonkeyPatch
+    store: dict[str, Any], crash_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with simulated("fitbit") as cloud, installed(cloud, url, batch_size=1) as there:
+    with simulated("fitbit") as cloud, installed(cloud, store, batch_size=1) as there:
         there.connect("user1")
         save, calls = SqliteSyncState.save_checkpoint, iter(range(1, 100))
 
@@ -343,23 +398,17 @@ def test_a_crash_between_storing_and_noting_it_leaves_no_gap(
         assert_complete(there)
 
 
-@pytest.mark.parametrize(
-    ("zone", "day", "hours"),
-    [
-        ("Australia/Melbourne", date(2025, 4, 6), 25),
-        ("Australia/Melbourne", date(2025, 10, 5), 23),
-        ("America/Chicago", date(2025, 3, 9), 23),
-        ("America/Chicago", date(2025, 11, 2), 25),
-    ],
-)
+@each_clock_change
 @each_source
-def test_days_on_which_clocks_change_are_whole(source: str, zone: str, day: date, hours: int, url: str) -> None:
+def test_days_on_which_clocks_change_are_whole(
+    source: str, zone: str, day: date, hours: int, store: dict[str, Any]
+) -> None:
     person = replace(ADA, user_id="mover", time_zone=zone)
     span = day_range(person, day)
     around = {"start_date": str(day), "end_date": str(day)}
     with (
         simulated(source, [person], now_us=span.end_us + DAY_US) as cloud,
-        installed(cloud, url, **around) as there,
+        installed(cloud, store, **around) as there,
     ):
         there.connect("mover")
         there.bring_all("mover")
@@ -381,7 +430,7 @@ def test_no_token_shows_anywhere(
     secrets: set[str] = set()
     said: list[str] = []
     caplog.set_level(logging.DEBUG)
-    with simulated(source) as cloud, installed(cloud, store_url("duckdb", tmp_path)) as there:
+    with simulated(source) as cloud, installed(cloud, named_store("duckdb", tmp_path)) as there:
 
         def note() -> None:
             for token in vars(cloud.authorization)["_access"], vars(cloud.authorization)["_refresh"]:
@@ -416,8 +465,8 @@ def test_no_token_shows_anywhere(
 
 
 @each_source
-def test_who_says_no_is_not_connected(source: str, url: str) -> None:
-    with simulated(source) as cloud, installed(cloud, url) as there:
+def test_who_says_no_is_not_connected(source: str, store: dict[str, Any]) -> None:
+    with simulated(source) as cloud, installed(cloud, store) as there:
         begun = there.connections.begin("user1", source, "http://127.0.0.1:1/callback")
         came = consent(begun.url, "user1", "deny")
         assert came == {"error": "access_denied", "state": begun.state}
@@ -426,8 +475,8 @@ def test_who_says_no_is_not_connected(source: str, url: str) -> None:
         assert there.bring("user1") == []
 
 
-def test_a_new_person_has_the_zone_that_the_source_knows(url: str) -> None:
-    with simulated("google") as cloud, installed(cloud, url) as there:
+def test_a_new_person_has_the_zone_that_the_source_knows(store: dict[str, Any]) -> None:
+    with simulated("google") as cloud, installed(cloud, store) as there:
         there.connect("somebody", person="user2")
         there.connect("user1", person="user2")
         people = [there.parts.store.user(user_id) for user_id in ("somebody", "user1")]

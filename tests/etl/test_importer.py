@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import contextlib
 import tracemalloc
 import zipfile
 import zlib
@@ -22,11 +23,13 @@ from pulsebase.etl.extract import apple_health, fit, packed, takeout
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.etl.load import ImportSink
+from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import SECOND_US, format_us
 from pulsebase.stores.memory import MemoryStore
+from tests.support.clock_changes import each_clock_change
 from tests.support.fit import activity
 from tests.support.health_files import (
     apple_export,
@@ -45,6 +48,11 @@ SAMPLES = [(TEN + 5 * n, 60 + n % 40, n % 4) for n in range(500)]
 ANN = FileOwner("ann", None, everybody_in(ZoneInfo("UTC")))
 
 
+def sink_of(ingestor: Ingestor, store: MemoryStore, origin: int) -> ImportSink:
+    rules = ReadingRules()
+    return ImportSink(ingestor, RecordKeeper(store, rules, contextlib.nullcontext), rules, origin)
+
+
 class Desk:
     """Where files are handed in, and what has become of them."""
 
@@ -55,7 +63,7 @@ class Desk:
 
     def importer(self, owner: FileOwner = ANN) -> Importer:
         origin = self._ingestor.register_origin("import", "desk")
-        sink = ImportSink(self._ingestor, self.store, ReadingRules(), origin)
+        sink = sink_of(self._ingestor, self.store, origin)
         return Importer(sink, owner, self.limit_bytes, Watcher(rejects=self._on_rejects))
 
     def bring(self, data: bytes, name: str = "file", owner: FileOwner = ANN) -> list[FileResult]:
@@ -155,15 +163,7 @@ def test_the_day_on_which_clocks_fall_back_has_25_hours(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Takeout", "Apple", "CSV", "FIT"])
-@pytest.mark.parametrize(
-    ("zone", "day", "hours"),
-    [
-        ("Australia/Melbourne", date(2025, 4, 6), 25),
-        ("Australia/Melbourne", date(2025, 10, 5), 23),
-        ("America/Chicago", date(2025, 3, 9), 23),
-        ("America/Chicago", date(2025, 11, 2), 25),
-    ],
-)
+@each_clock_change
 def test_a_day_on_which_clocks_change_is_imported_whole(
     desk: Desk, kind: str, zone: str, day: date, hours: int
 ) -> None:
@@ -191,6 +191,16 @@ def test_a_day_on_which_clocks_change_is_imported_whole(
     assert [(at_s, bpm) for _, _, at_s, bpm, _ in desk.rows] == [(at_s, bpm) for at_s, bpm, _ in samples]
     last = (datetime.combine(day, time(), lived_in) + timedelta(days=1)).timestamp()
     assert last - begin == hours * 3600
+
+
+def test_times_that_come_twice_without_an_order_are_remarked_on(desk: Desk) -> None:
+    berlin = FileOwner(None, None, everybody_in(ZoneInfo("Europe/Berlin")))
+    result = desk.bring_one(b"Id,Time,Value\nann,2016-10-30 02:10:00,70\nann,2016-10-30 03:10:00,71\n", berlin)
+    assert (result.written, result.problem, result.remark) == (
+        2,
+        None,
+        "1 times came twice as clocks fell back, and their order does not tell which they were",
+    )
 
 
 @pytest.mark.parametrize("left_out", [1, 30, 100, 20_000])
@@ -617,7 +627,7 @@ def test_an_import_can_be_stopped_between_parts() -> None:
     store = MemoryStore()
     ingestor = Ingestor(store)
     seen: list[int] = []
-    sink = ImportSink(ingestor, store, ReadingRules(), ingestor.register_origin("import", "x"))
+    sink = sink_of(ingestor, store, ingestor.register_origin("import", "x"))
     watcher = Watcher(progress=seen.append, stopped=lambda: bool(seen))
     data = zipped({f"{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(5)})
     results = list(Importer(sink, ANN, 1 << 30, watcher).upload("z", io.BytesIO(data)))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -19,7 +18,7 @@ from pulsebase.model.timerange import SECOND_US, TimeRange
 from pulsebase.model.users import User
 from pulsebase.settings import Settings
 from pulsebase.sources.simulators.authorization import AuthorizationServer
-from pulsebase.sources.simulators.faults import Fault
+from pulsebase.sources.simulators.faults import Fault, Faults
 from pulsebase.sources.simulators.fitbit import HOURLY_LIMIT, fitbit_app
 from pulsebase.sources.simulators.google import MINUTE_LIMIT, google_app
 from pulsebase.sources.simulators.world import SimulatorClock, World
@@ -34,6 +33,7 @@ FIRST_DAY = "2025-06-11"
 #: For clients of simulators, whose line is not encrypted: reading the authorities takes longer than the answer.
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 Row = tuple[int, int]  # time, value in hundredths
+IN_MEMORY = {"store_url": "memory://"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class SimulatedCloud:
 
     source: str
     url: str
-    world: World
+    world: SparseWorld
     authorization: AuthorizationServer
 
     @property
@@ -68,10 +68,27 @@ class SimulatedCloud:
         } | more
 
 
+class NotedFaults(Faults):
+    """Faults that remember which of them ever hit anything."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.seen: set[str] = set()
+
+    def hits(self, name: str, now_us: int, *about: object) -> bool:
+        found = super().hits(name, now_us, *about)
+        if found:
+            self.seen.add(name)
+        return found
+
+
 class SparseWorld(World):
     """One whose wristbands record in seconds that are multiples of `every_s` alone: the same faults over small days."""
 
-    every_s = 1
+    def __init__(self, people: Sequence[SyntheticPerson], now_us: int, every_s: int) -> None:
+        super().__init__(people, SimulatorClock(now_us), seed=5)
+        self.faults: NotedFaults = NotedFaults(5)
+        self.every_s = every_s
 
     def readings(self, person: SyntheticPerson, interval: TimeRange) -> Samples:
         found = super().readings(person, interval)
@@ -89,8 +106,7 @@ def simulated(
     every_s: int = 1,
 ) -> Iterator[SimulatedCloud]:
     """A cloud on a free port, with a clock that stands still. `limit` None is the vendor's."""
-    world = SparseWorld(people, SimulatorClock(now_us), seed=5)
-    world.every_s = every_s
+    world = SparseWorld(people, now_us, every_s)
     if source == "fitbit":
         app = fitbit_app(world, HOURLY_LIMIT if limit is None else limit)
     else:
@@ -136,6 +152,16 @@ class Installation:
             self.cloud.clock.set(max(self.cloud.clock.now_us(), connection.due_us))
         raise AssertionError(f"not through after {rounds} rounds: {problem}")
 
+    def bring_or_connect(self, user_id: str) -> None:
+        """One round, as it goes; who is asked to connect again does so."""
+        self.bring(user_id)
+        connection = self.sync.state.connection(user_id, self.cloud.source)
+        assert connection is not None
+        if connection.needs_person:
+            self.connect(user_id)
+        elif connection.due_us is not None:
+            self.cloud.clock.set(max(self.cloud.clock.now_us(), connection.due_us))
+
     def stored(self, user_id: str) -> list[Row]:
         """What the store holds of the source's device."""
         rows = self.parts.store.stored()
@@ -147,9 +173,9 @@ class Installation:
 
 
 @contextlib.contextmanager
-def installed(cloud: SimulatedCloud, store_url: str = "memory://", **settings: Any) -> Iterator[Installation]:
-    """An installation of an empty store that knows the synthetic people's time zones."""
-    chosen = {"store_url": store_url, "start_date": FIRST_DAY} | cloud.settings(**settings)
+def installed(cloud: SimulatedCloud, store: Mapping[str, Any] = IN_MEMORY, **settings: Any) -> Iterator[Installation]:
+    """An installation of an empty store, which settings name, that knows the synthetic people's time zones."""
+    chosen = {"start_date": FIRST_DAY} | cloud.settings(**store, **settings)
     with build(Settings(_env_file=None, **chosen), now_us=cloud.clock.now_us) as parts:
         for person in cloud.world.people.values():
             parts.store.put_user(User(person.user_id, time_zone=person.time_zone))
@@ -167,10 +193,6 @@ def recorded(person: SyntheticPerson, interval: TimeRange, every_s: int = 1) -> 
         )
         if confidence != 0 and time_us // SECOND_US % every_s == 0
     )
-
-
-def store_url(kind: str, folder: Path) -> str:
-    return "memory://" if kind == "memory" else f"duckdb:///{folder / 'store.duckdb'}"
 
 
 def seconds(count: float) -> int:

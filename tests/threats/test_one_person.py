@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,6 +195,36 @@ def test_an_import_takes_rows_of_the_keys_people_alone(crowd: Guarded, ann: http
     assert (course["written"], course["rejected"]) == (1, 2)
     assert len({error["reason"] for error in course["errors"]}) == 1, "known or not, the reason is one"
     assert stored(crowd, "bob") == before
+    assert crowd.parts.store.user(NOBODY) is None
+
+
+def test_an_import_changes_what_is_known_of_the_keys_people_alone(crowd: Guarded, ann: httpx.Client) -> None:
+    before = crowd.owner.get("/v1/users/bob/export").content
+    files: dict[str, list[dict[str, Any]]] = {
+        "people.ndjson": [
+            {"user_id": who, "name": "taken", "gender": None, "birth_date": None, "time_zone": None}
+            for who in ("bob", NOBODY, "ann")
+        ],
+        "priorities.ndjson": [
+            {"user_id": who, "device_id": "strap", "priority": 3, "valid_from": "2024-01-15T10:00:00Z"}
+            for who in ("bob", NOBODY, "ann")
+        ],
+        "summaries.ndjson": [
+            {"user_id": who, "day": "2024-01-15", "resting_heart_rate": 61, "resting_heart_rate_method": "x"}
+            | {"zones": [], "custom_zones": []}
+            for who in ("bob", NOBODY, "ann")
+        ],
+    }
+    file = zipped({name: "".join(json.dumps(line) + "\n" for line in said).encode() for name, said in files.items()})
+    send_only = crowd.client(crowd.key("phone", ["ingest", "read"], people=["ann"]))
+    for client, written in ((send_only, [0, 0, 1]), (ann, [0, 1, 1])):
+        number = client.post("/v1/imports?name=x", content=file).json()["id"]
+        course = ended(client, number)["course"]
+        assert [(each["read"], each["written"]) for each in course["files"]] == [(3, taken) for taken in written]
+        outside = [error["reason"] for error in course["errors"] if error["index"] != 3]
+        assert (len(outside), len(set(outside))) == (6, 1), "known or not, the reason is one"
+    assert crowd.parts.store.user("ann").name == "Name of ann"  # type: ignore[union-attr]
+    assert crowd.owner.get("/v1/users/bob/export").content == before
     assert crowd.parts.store.user(NOBODY) is None
 
 

@@ -445,8 +445,9 @@ export interface paths {
         };
         /**
          * Export Person
-         * @description Everything of one person as a zip: `readings.ndjson`, which `pulsebase import` reads, `profile.json`,
-         *     `devices.json`, `priorities.json`, `summaries.json`, `connections.json` (without tokens) and `runs.json`.
+         * @description Everything of one person as a zip: an export that `pulsebase import` and `POST /imports` read
+         *     (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), and for the person
+         *     `devices.json`, `connections.json` (without tokens) and `runs.json`.
          *
          *     Scope: `read`.
          */
@@ -835,6 +836,30 @@ export interface paths {
         get: operations["export_v1_admin_export_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/records": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Records
+         * @description What is kept of people besides readings, as the lines of an export: one kind of records.
+         */
+        get: operations["export_records_v1_admin_records_get"];
+        put?: never;
+        /**
+         * Store Records
+         * @description Keep records of people, lines of an export, as far as nothing else is known of them.
+         */
+        post: operations["store_records_v1_admin_records_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1404,7 +1429,8 @@ export interface components {
         };
         /**
          * ImportedFile
-         * @description What became of one file. `problem` says why it was not read, or not to its end.
+         * @description What became of one file. `problem` says why it was not read, or not to its end; `remark` what else is to be known
+         *     of it: local times that come twice, say, where nothing tells which they are.
          */
         ImportedFile: {
             /** Name */
@@ -1421,6 +1447,8 @@ export interface components {
             days: number;
             /** Problem */
             problem: string | null;
+            /** Remark */
+            remark: string | null;
         };
         /**
          * Information
@@ -1709,6 +1737,16 @@ export interface components {
         StoredPeople: {
             /** Stored */
             stored: number;
+        };
+        /**
+         * StoredRecords
+         * @description How many records are kept as they were sent, and why the others are not; `index` is the line, from 1.
+         */
+        StoredRecords: {
+            /** Stored */
+            stored: number;
+            /** Errors */
+            errors: components["schemas"]["RefusedReading"][];
         };
         /**
          * SummaryColumns
@@ -3932,6 +3970,92 @@ export interface operations {
                 };
                 content: {
                     "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_records_v1_admin_records_get: {
+        parameters: {
+            query: {
+                /** @description From the first reading on if left out. */
+                start?: string | null;
+                /** @description Up to the last reading if left out. */
+                end?: string | null;
+                /** @description Repeat for several people; everybody if left out. */
+                user_ids?: string[] | null;
+                kind: "people" | "priorities" | "summaries";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": unknown;
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    store_records_v1_admin_records_post: {
+        parameters: {
+            query: {
+                kind: "people" | "priorities" | "summaries";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredRecords"];
                 };
             };
             /** @description A problem (RFC 9457). */

@@ -6,7 +6,6 @@ to whom stays countable.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -16,9 +15,9 @@ from typing import Any
 
 from pulsebase.access.keys import OWNER, Key, Scope
 from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.stores import sqlite_file
 
 _VERSION = 1
-_BUSY_S = 10.0
 #: What stands in place of a person's number.
 NO_PERSON, EVERYBODY, UNKNOWN = 0, -1, -2
 #: Entries of the trail that are removed at a time, so that others get their turn.
@@ -101,17 +100,9 @@ class AccessState:
     _numbers_of: int = field(init=False, default=-1)
 
     def __post_init__(self) -> None:
-        try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # it names people
-            self._connection = sqlite3.connect(
-                self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA secure_delete = ON")  # who is removed is gone from its pages too
-            self._migrate()
-        except (OSError, sqlite3.Error) as error:
-            raise StopError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
+        # Deletions are secure, so that who is removed is gone from its pages too.
+        pragmas = "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"
+        self._connection = sqlite_file.opened(self.path, pragmas, self._migrate)
 
     # --- keys ---
 
@@ -278,8 +269,8 @@ class AccessState:
     def _changing(self) -> _Change:
         return _Change(self._connection, self._lock)
 
-    def _migrate(self) -> None:
-        with self._changing() as connection:  # two processes may open a new file at once
+    def _migrate(self, opened: sqlite3.Connection) -> None:
+        with _Change(opened, self._lock) as connection:  # two processes may open a new file at once
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:
                 raise StopError(f"{self.path} was written by a newer version of the program")

@@ -26,6 +26,7 @@ from pulsebase.api.routes import (
     erasures,
     exports,
     imports,
+    moving,
     readings,
     series,
     service,
@@ -80,7 +81,8 @@ def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         # The same at the root, for callers of the older paths.
         app.include_router(router, include_in_schema=False)
     app.include_router(bulk.line_protocol_router(services))
-    app.include_router(admin.router(services, people), prefix="/v1")
+    app.include_router(admin.router(services), prefix="/v1")
+    app.include_router(moving.router(services, people), prefix="/v1")
     app.include_router(sources.admin_router(services), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)

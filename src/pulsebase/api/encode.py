@@ -24,6 +24,7 @@ from pulsebase.query.series import PersonSeries, SeriesAnswer
 
 JSON = "application/json"
 CSV = "text/csv"
+NDJSON = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
 
 _BUCKET_COLUMNS = ("timestamp", "avg", "min", "max", "count", "minutes")

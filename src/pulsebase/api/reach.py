@@ -315,7 +315,8 @@ class ReachedImports:
         except BaseException:
             upload.close()
             raise
-        report = self._inner.start(name, upload, owner, asking.principal.people)
+        changes_people = asking.principal.holds("admin")
+        report = self._inner.start(name, upload, owner, asking.principal.people, changes_people=changes_people)
         self._access.state.note_import(report.number, asking.principal.number)
         return report
 

@@ -65,6 +65,8 @@ NEEDS: Mapping[str, Need] = {
     "POST /admin/settle": "owner",
     "POST /admin/summaries": "owner",
     "GET /admin/export": "owner",
+    "GET /admin/records": "owner",
+    "POST /admin/records": "owner",
     "GET /admin/sources": "owner",
     "POST /admin/sources/{source}/authorize": "owner",
     "POST /admin/sources/{source}/callback": "owner",

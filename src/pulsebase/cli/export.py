@@ -1,7 +1,8 @@
-"""`export`: readings into Parquet, CSV or NDJSON files."""
+"""`export`: readings into Parquet, CSV or NDJSON files, and beside them what is known of people."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import httpx2 as httpx
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
@@ -17,14 +19,17 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.model.exported import MANIFEST, READINGS, manifest, record_name
 from pulsebase.query.exports import CSV_HEADER, EXPORT_SCHEMA, csv_lines, in_units, ndjson_lines
 from pulsebase.settings import Settings
+from pulsebase.stores.records import KINDS
 
 console = Console()
 #: Rows gathered before they are written, so that Parquet files have few row groups.
 _ROW_GROUP_ROWS = 1 << 20
 _EPOCH = date(1970, 1, 1)
 _DAY_US = 86_400_000_000
+_Parameters = list[tuple[str, str | int | float | bool | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,11 @@ def run_export(settings: Settings, choices: ExportChoices) -> None:
     _remove(partial)
     try:
         with session(settings) as client:
-            files, readings = _write_all(client, choices, partial, in_one_file=choices.in_one_file)
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            if choices.in_one_file:
+                people, readings = None, _write_readings(client, choices, partial)
+            else:
+                people, readings = _write_folder(client, choices, partial)
         if out.exists():
             out.rmdir()
         partial.rename(out)
@@ -68,50 +77,81 @@ def run_export(settings: Settings, choices: ExportChoices) -> None:
         raise StopError(f"{error.filename or choices.out}: {error.strerror}") from error
     finally:
         _remove(partial)
-    text = f"{readings:,} readings exported to {choices.out}" + ("" if choices.in_one_file else f", {files:,} files")
+    whole = "" if people is None else f"{people:,} people and "
+    text = f"{whole}{readings:,} readings exported to {choices.out}"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _write_all(client: httpx.Client, choices: ExportChoices, partial: Path, *, in_one_file: bool) -> tuple[int, int]:
-    """How many files and readings were written."""
+def _write_folder(client: httpx.Client, choices: ExportChoices, folder: Path) -> tuple[int, int]:
+    """Write everything; how many people and readings there are."""
+    folder.mkdir()
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest()))
+    lines = {kind: _write_records(client, choices, folder / record_name(kind), kind) for kind in KINDS}
+    (folder / READINGS).mkdir()
+    return lines["people"], _write_readings(client, choices, folder / READINGS)
+
+
+def _write_records(client: httpx.Client, choices: ExportChoices, path: Path, kind: str) -> int:
+    """Write one kind of records; how many there are."""
+    with path.open("wb") as file, _asked(client, "/v1/admin/records", [*_parameters(choices), ("kind", kind)]) as body:
+        return sum(file.write(piece) and piece.count(b"\n") for piece in body.iter_raw(1 << 20))
+
+
+def _write_readings(client: httpx.Client, choices: ExportChoices, place: Path) -> int:
+    """Write the readings, into one file or into folders by day; how many there are."""
     file_type = _FILES[choices.form]
-    files = readings = 0
-    file: _File | None = None
+    readings = 0
+    file: _File | None = file_type(place) if choices.in_one_file else None
     day: int | None = None
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    if in_one_file:
-        file = file_type(partial)
-        files = 1
-    else:
-        partial.mkdir()
     columns = TextColumn("{task.completed:,} readings"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("export", total=None)
         for batch in _batches(client, choices):
             its_day = batch["time"].cast(pa.int64())[0].as_py() // _DAY_US
-            if not in_one_file and its_day != day:
-                if file is not None:
-                    file.close()
-                place = partial / f"date={_EPOCH + timedelta(days=its_day)}" / f"part-0.{choices.form}"
-                place.parent.mkdir()
-                file, day, files = file_type(place), its_day, files + 1
+            if its_day != day:
+                day = its_day
+                if not choices.in_one_file:
+                    if file is not None:
+                        file.close()
+                    file = file_type(_place_of(its_day, place, choices.form))
             assert file is not None
             file.write(in_units(batch))
             readings += batch.num_rows
             progress.update(task, completed=readings)
     if file is not None:
         file.close()
-    return files, readings
+    return readings
+
+
+def _place_of(day: int, folder: Path, form: str) -> Path:
+    """The file of a day, whose folder is made."""
+    path = folder / f"date={_EPOCH + timedelta(days=day)}" / f"part-0.{form}"
+    path.parent.mkdir()
+    return path
 
 
 def _batches(client: httpx.Client, choices: ExportChoices) -> Iterator[pa.RecordBatch]:
-    parameters: list[tuple[str, str | int | float | bool | None]] = [("user_ids", user_id) for user_id in choices.users]
-    parameters += [(name, text) for name, text in (("start", choices.start), ("end", choices.end)) if text is not None]
-    with client.stream("GET", "/v1/admin/export", params=parameters) as response:
+    with _asked(client, "/v1/admin/export", _parameters(choices)) as response:
+        yield from pa.ipc.open_stream(pa.PythonFile(_Reads(response.iter_raw(1 << 20)), mode="r"))
+
+
+def _parameters(choices: ExportChoices) -> _Parameters:
+    within = [(name, text) for name, text in (("start", choices.start), ("end", choices.end)) if text is not None]
+    return [*(("user_ids", user_id) for user_id in choices.users), *within]
+
+
+@contextlib.contextmanager
+def _asked(client: httpx.Client, path: str, parameters: _Parameters) -> Iterator[httpx.Response]:
+    """A good answer, which comes piece by piece.
+
+    Raises:
+        RefusedError: the answer is a problem.
+    """
+    with client.stream("GET", path, params=parameters) as response:
         if not response.is_success:
             response.read()
             answer_of(response)
-        yield from pa.ipc.open_stream(pa.PythonFile(_Reads(response.iter_raw(1 << 20)), mode="r"))
+        yield response
 
 
 class _Reads:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -40,10 +40,13 @@ from pulsebase.etl.import_jobs import origin_name
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
+from pulsebase.model.exported import Record
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import zone_named, zone_or_utc
+from pulsebase.query.exports import record_lines
 from pulsebase.settings import Settings
+from pulsebase.stores.records import kind_of_record
 
 console = Console()
 _SHOWN_REJECTS = 10
@@ -123,8 +126,9 @@ def _import_tables(url: str, client: httpx.Client, owner: FileOwner, age_on: dat
             store_people(client, people.users[first : first + _PEOPLE_AT_ONCE])
         console.print(f"{name}: {len(people.users):,} people stored", markup=False, highlight=False, soft_wrap=True)
         run = _Run(name, client, bar, bar.add_task(name, total=tables.count()), rejects)
-        run.on_rejects(FileResult("users", KIND, "row"), people.errors)
-        run.show_refusals("row", len(people.errors))
+        users = FileResult("users", KIND, "row")
+        run.on_rejects(users, people.errors)
+        run.show_refusals(users)
         importer = Importer(run.sink, owner, 0, run.watcher)
         return run.tell(name, iter([importer.parts("heart_rates", KIND, "row", tables.readings(owner))]))
 
@@ -143,7 +147,7 @@ def run_undo(settings: Settings, number: int) -> None:
     """Remove what is still stored of an import."""
     with session(settings) as client:
         deleted = answer_of(client.delete(f"/v1/imports/{number}"))["deleted"]
-    text = f"{deleted:,} readings removed. What they had replaced does not come back; daily summaries stay."
+    text = f"{deleted:,} readings removed. What they had replaced does not come back; people and daily summaries stay."
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -176,6 +180,11 @@ class _HttpSink:
     def summaries(self, days: Sequence[DailySummary]) -> None:
         answer_of(self._client.post("/v1/admin/summaries", content=msgspec.json.encode(list(days))))
 
+    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
+        kind = kind_of_record(records[0])
+        answer = answer_of(self._client.post("/v1/admin/records", params={"kind": kind}, content=record_lines(records)))
+        return [FieldError(entry["field"], entry["reason"], entry["index"] - 1) for entry in answer["errors"]]
+
 
 @dataclass(slots=True)
 class _Refusals:
@@ -196,7 +205,7 @@ class _Run:
         self, name: str, client: httpx.Client, progress: Progress, task: TaskID, rejects: TextIO | None
     ) -> None:
         self._progress, self._rejects = progress, rejects
-        self._refusals = _Refusals()
+        self._refusals: defaultdict[str, _Refusals] = defaultdict(_Refusals)  # by file
         self.sink = _HttpSink(client, origin_name(name[-100:]), self._say)
         self.watcher = Watcher(rejects=self.on_rejects, progress=lambda done: progress.update(task, completed=done))
 
@@ -214,26 +223,28 @@ class _Run:
 
     def on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
         """Remember refusals, and write them where they are wanted."""
-        self._refusals.add(errors)
+        self._refusals[result.name].add(errors)
         if self._rejects is not None:
             for error in errors:
                 row = {"file": result.name, result.counts: error.index, "field": error.field, "reason": error.reason}
                 self._rejects.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def _report(self, result: FileResult) -> None:
-        if result.kind is not None:
+        if result.counts:
             text = f"{result.name}: {result.read:,} read, {result.written:,} written, {result.rejected:,} rejected"
             self._say(text + (f", {result.days:,} days" if result.days else ""))
+        if result.remark is not None:
+            self._say(f"{result.name}: {result.remark}")
         if result.problem is not None:
             _say_red(self._progress.console, f"{result.name}: {result.problem}")
-        self.show_refusals(result.counts, result.rejected)
+        self.show_refusals(result)
 
-    def show_refusals(self, counts: str, rejected: int) -> None:
-        """Say the first ones, count the others by reason, and forget them."""
-        refusals, self._refusals = self._refusals, _Refusals()
+    def show_refusals(self, result: FileResult) -> None:
+        """Say the first ones of a file, count the others by reason, and forget them."""
+        refusals = self._refusals.pop(result.name, _Refusals())
         for error in refusals.first:
-            self._say(f"  {counts} {error.index}: {error.field}: {error.reason}")
-        more = rejected - len(refusals.first)
+            self._say(f"  {result.counts} {error.index}: {error.field}: {error.reason}")
+        more = refusals.reasons.total() - len(refusals.first)
         if more > 0:
             self._say(f"  … and {more:,} more:")
             for reason, times in refusals.reasons.most_common():

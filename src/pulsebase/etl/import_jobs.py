@@ -6,7 +6,8 @@ import logging
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import BinaryIO, Literal
@@ -14,6 +15,7 @@ from typing import BinaryIO, Literal
 from pulsebase.etl.extract.parts import FileOwner
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.etl.load import IMPORT_KIND, ImportSink
+from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError
 from pulsebase.model.users import printable
@@ -68,7 +70,7 @@ class _Job:
     name: str
     upload: BinaryIO
     owner: FileOwner
-    rules: ReadingRules
+    sink: ImportSink
     refusals: list[Refusal] = field(default_factory=list)
 
 
@@ -80,8 +82,16 @@ def origin_name(name: str) -> str:
 class ImportJobs:
     """Takes uploads and imports them one after the other. Every method may be called from any thread."""
 
-    def __init__(self, ingestor: Ingestor, store: Store, rules: ReadingRules, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        ingestor: Ingestor,
+        store: Store,
+        rules: ReadingRules,
+        changing: Callable[[], AbstractContextManager[None]],
+        limit_bytes: int,
+    ) -> None:
         self._ingestor, self._store, self._rules, self._limit_bytes = ingestor, store, rules, limit_bytes
+        self._changing = changing
         self._jobs: OrderedDict[int, _Job] = OrderedDict()
         self._others: dict[int, ImportReport] = {}
         self._queue: queue.Queue[_Job | None] = queue.Queue()
@@ -98,9 +108,16 @@ class ImportJobs:
             raise StoreUnavailableError("other imports wait already; nothing of this one was kept", retry_after_s=30)
 
     def start(
-        self, name: str, upload: BinaryIO, owner: FileOwner, people: frozenset[str] | None = None
+        self,
+        name: str,
+        upload: BinaryIO,
+        owner: FileOwner,
+        people: frozenset[str] | None = None,
+        *,
+        changes_people: bool = True,
     ) -> ImportReport:
-        """Import an open file, which is closed once that is done; what is of `people` alone, if they are given.
+        """Import an open file, which is closed once that is done; what is of `people` alone, if they are given. What
+        it says of people themselves is taken if whoever sends it `changes_people`.
 
         Raises:
             StoreUnavailableError: too many wait already.
@@ -108,7 +125,9 @@ class ImportJobs:
         self.refuse_when_full()
         number = self._ingestor.register_origin(IMPORT_KIND, origin_name(name))
         report = ImportReport(number, "waiting", upload.seek(0, 2))
-        job = _Job(report, name, upload, owner, replace(self._rules, people=people))
+        rules = replace(self._rules, people=people)
+        keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)
+        job = _Job(report, name, upload, owner, ImportSink(self._ingestor, keeper, rules, number))
         with self._changed:
             self._jobs[number] = job
             ended = [each for each, kept in self._jobs.items() if kept.report.status in _ENDED]
@@ -166,13 +185,12 @@ class ImportJobs:
             job.upload.close()
 
     def _import(self, job: _Job) -> None:
-        sink = ImportSink(self._ingestor, self._store, job.rules, job.report.number)
         watcher = Watcher(
             rejects=lambda result, errors: _remember(job, result, errors),
             progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),
             stopped=self._stopping.is_set,
         )
-        for result in Importer(sink, job.owner, self._limit_bytes, watcher).upload(job.name, job.upload):
+        for result in Importer(job.sink, job.owner, self._limit_bytes, watcher).upload(job.name, job.upload):
             before = job.report
             self._change(
                 job,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from pulsebase.etl.extract.kinds import Kind, kind_of, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
-from pulsebase.etl.extract.parts import FileOwner, Part, SummaryBlock
+from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, RecordBlock, Remark, SummaryBlock
 from pulsebase.ingest.blocks import MalformedError
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
-from pulsebase.model.summaries import DailySummary
+from pulsebase.model.exported import Record
+from pulsebase.model.summaries import DailySummary, summary_problem
 
+#: Readings that are stored at once, of one file or of many: those of a day are few, and each time costs a commit.
+_READINGS_AT_ONCE = 50_000
 #: Summaries that are stored at once: files with a single day each are common, and each time costs a checkpoint.
 _DAYS_AT_ONCE = 500
 
@@ -28,13 +32,16 @@ class Sink(Protocol):
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """Put the days together with what is stored of them."""
 
+    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
+        """Keep what an export says of people, as far as nothing else is known; why some were refused, by position."""
+
 
 @dataclass(slots=True)
 class FileResult:
     """What became of one file.
 
     `counts` is what positions in it count. `days` are summaries. `problem` says why it was not read, or not to its
-    end; what was read until then is stored.
+    end; what was read until then is stored. `remark` is what else is to be known.
     """
 
     name: str
@@ -45,6 +52,7 @@ class FileResult:
     rejected: int = 0
     days: int = 0
     problem: str | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +70,28 @@ class Watcher:
     stopped: Callable[[], bool] = field(default=lambda: False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Readings that are not stored yet, the file they are of, and what else was refused in the part they came with."""
+
+    result: FileResult
+    rows: Candidates
+    errors: Sequence[FieldError]
+
+
 class Importer:
-    """Reads files into a sink; `limit_bytes` is what one import may unpack."""
+    """Reads files into a sink; `limit_bytes` is what one import may unpack.
+
+    Readings of small files are stored together, so a file's result is told once all of its readings are stored.
+    """
 
     def __init__(self, sink: Sink, owner: FileOwner, limit_bytes: int, watcher: Watcher | None = None) -> None:
         self._sink, self._owner, self._watcher = sink, owner, watcher or Watcher()
         self._budget = Budget(limit_bytes)
         self._days: list[DailySummary] = []
-        self._too_much = False
+        self._waiting: list[_Waiting] = []
+        self._ended: list[FileResult] = []
+        self._at_end = False
 
     def path(self, path: Path) -> Iterator[FileResult]:
         """Import a file, an archive, or everything below a folder. In folders and archives files of no known kind are
@@ -91,41 +113,59 @@ class Importer:
                 name = str(each.relative_to(path.parent))
                 for result in self._files(name, raw, before_bytes, alone=each == path):
                     found = True
-                    yield result
+                    yield from self._told(result)
                 before_bytes += raw.seek(0, 2)
-        self._keep_days()
+        yield from self._rest()
         if not found and not self._watcher.stopped():
             yield FileResult(path.name, problem="holds no file that is read")
 
     def upload(self, name: str, raw: BinaryIO) -> Iterator[FileResult]:
         """The same for an open file."""
-        yield from self._files(name, raw, 0, alone=True)
-        self._keep_days()
+        for result in self._files(name, raw, 0, alone=True):
+            yield from self._told(result)
+        yield from self._rest()
 
     def parts(self, name: str, kind: str, counts: str, parts: Iterable[Part]) -> FileResult:
         """Import what comes from elsewhere; progress is told in what was read of it."""
         result = FileResult(name, kind, counts)
         self._read(parts, result, lambda: self._watcher.progress(result.read))
+        self._store_readings()
         self._keep_days()
         return result
+
+    def _told(self, result: FileResult) -> Iterator[FileResult]:
+        """A file that was read, and those before it, as soon as nothing of them waits."""
+        self._ended.append(result)
+        if not self._waiting:
+            yield from self._ended
+            self._ended.clear()
+
+    def _rest(self) -> Iterator[FileResult]:
+        """Store what waits, and tell of the files that were not told of."""
+        self._store_readings()
+        self._keep_days()
+        yield from self._ended
+        self._ended.clear()
 
     def _files(self, name: str, raw: BinaryIO, before_bytes: int, *, alone: bool) -> Iterator[FileResult]:
         """The results of a file, or of the files in an archive. What is named alone has a result in any case."""
         results = 0
         try:
             for file in files_in(name, raw, self._budget):
-                if self._too_much or self._watcher.stopped():
+                if self._at_end or self._watcher.stopped():
                     return
                 head = file.peek()
                 kind = kind_of(head)
                 if kind is not None:
                     results += 1
-                    yield self._file(file, kind, lambda: self._watcher.progress(before_bytes + raw.tell()))
+                    result = self._file(file, kind, lambda: self._watcher.progress(before_bytes + raw.tell()))
+                    if kind.counts or result.problem is not None:
+                        yield result
                 elif file.damage is not None or (alone and not isinstance(file, ArchivedFile)):
                     results += 1
                     yield FileResult(file.name, problem=file.damage or why_unknown(head))
         except MalformedError as error:
-            self._too_much = isinstance(error, TooMuchError)
+            self._at_end = isinstance(error, EndOfImportError)
             results += 1
             yield FileResult(name, problem=str(error))
         if alone and not results and not self._watcher.stopped():
@@ -148,7 +188,7 @@ class Importer:
                     result.problem = "was not read to its end"
                     break
         except (MalformedError, RejectedError) as error:
-            self._too_much = isinstance(error, TooMuchError)
+            self._at_end = isinstance(error, EndOfImportError)
             result.problem = str(error)
 
     def _keep_days(self) -> None:
@@ -157,17 +197,56 @@ class Importer:
             self._sink.summaries(days)
 
     def _store(self, part: Part, result: FileResult) -> None:
+        if isinstance(part, Remark):
+            result.remark = part.text
+            return
         result.read += part.total
-        errors: Sequence[FieldError] = part.errors
         if isinstance(part, SummaryBlock):
-            self._days += part.summaries
-            result.days += len(part.summaries)
-            if len(self._days) >= _DAYS_AT_ONCE:
-                self._keep_days()
+            self._refuse(result, [*part.errors, *self._take_days(part.summaries, result)])
+        elif isinstance(part, RecordBlock):
+            refused = self._sink.records(part.records) if part.records else ()
+            result.written += len(part.records) - len(refused)
+            places = [replace(error, index=part.places[error.index or 0]) for error in refused]
+            self._refuse(result, sorted([*part.errors, *places], key=lambda error: error.index or 0))
         elif len(part.candidates):
-            written, refused = self._sink.readings(part.candidates)
-            result.written += written
-            errors = sorted([*errors, *refused], key=lambda error: error.index or 0)
+            self._waiting.append(_Waiting(result, part.candidates, part.errors))
+            if sum(len(each.rows) for each in self._waiting) >= _READINGS_AT_ONCE:
+                self._store_readings()
+        else:
+            self._refuse(result, part.errors)
+
+    def _store_readings(self) -> None:
+        """Store what waits, in one commit; each file is told what became of its part."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        _, refused = self._sink.readings(Candidates.joined([each.rows for each in waiting]))
+        by_row = {error.index or 0: error for error in refused}
+        rows = sorted(by_row)
+        first = 0
+        for each in waiting:
+            end = first + len(each.rows)
+            theirs = rows[bisect_left(rows, first) : bisect_left(rows, end)]
+            each.result.written += len(each.rows) - len(theirs)
+            places = each.rows.positions
+            errors = [
+                replace(by_row[row], index=row - first if places is None else int(places[row - first]))
+                for row in theirs
+            ]
+            self._refuse(each.result, sorted([*each.errors, *errors], key=lambda error: error.index or 0))
+            first = end
+
+    def _refuse(self, result: FileResult, errors: Sequence[FieldError]) -> None:
         if errors:
             result.rejected += len(errors)
             self._watcher.rejects(result, errors)
+
+    def _take_days(self, days: Sequence[DailySummary], result: FileResult) -> list[FieldError]:
+        """Gather the days that can be; what is wrong with the others."""
+        problems = [summary_problem(day) for day in days]
+        good = [day for day, problem in zip(days, problems, strict=True) if problem is None]
+        self._days += good
+        result.days += len(good)
+        if len(self._days) >= _DAYS_AT_ONCE:
+            self._keep_days()
+        return [problem for problem in problems if problem is not None]

@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase import telemetry
+from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules, validate
 from pulsebase.model.errors import FieldError, RetryLaterError
+from pulsebase.model.exported import Record
 from pulsebase.model.readings import NO_CONFIDENCE, ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange, to_us
-from pulsebase.stores.contract import Origin, Reader, Registry, SeriesQuery, Store
+from pulsebase.stores.contract import Origin, Reader, Registry, SeriesQuery
 
 RowsT = TypeVar("RowsT")
 
@@ -81,7 +83,7 @@ class HeartRateLoader(Loader[Candidates]):
 
     def load(self, source: str, user_id: str, rows: Sequence[Candidates]) -> LoadResult:
         origin = self._ingestor.register_origin(SYNC_KIND, f"{source}/{user_id}")
-        verdict = validate(joined(rows), self._rules, origin)
+        verdict = validate(Candidates.joined(rows), self._rules, origin)
         written = unchanged = 0
         last_us = None
         if verdict.accepted is not None:
@@ -184,9 +186,9 @@ class ImportSink:
     """
 
     def __init__(
-        self, ingestor: Write, store: Store, rules: ReadingRules, origin: int, *, attempts: int = LOAD_ATTEMPTS
+        self, ingestor: Write, keeper: RecordKeeper, rules: ReadingRules, origin: int, *, attempts: int = LOAD_ATTEMPTS
     ) -> None:
-        self._ingestor, self._store, self._rules, self._origin = ingestor, store, rules, origin
+        self._ingestor, self._keeper, self._rules, self._origin = ingestor, keeper, rules, origin
         self._attempts = attempts
 
     def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
@@ -208,7 +210,11 @@ class ImportSink:
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """See `importer.Sink.summaries`."""
         people = self._rules.people
-        put_together(self._store, days if people is None else [day for day in days if day.user_id in people])
+        self._keeper.put_together(days if people is None else [day for day in days if day.user_id in people])
+
+    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
+        """See `importer.Sink.records`."""
+        return self._keeper.keep(records)
 
     def _write(self, batch: ReadingBatch) -> None:
         for _ in range(self._attempts - 1):
@@ -219,32 +225,3 @@ class ImportSink:
             else:
                 return
         self._ingestor.write(batch)
-
-
-def put_together(store: Store, days: Sequence[DailySummary]) -> None:
-    """Keep days of which each file of a source may know a part."""
-    stored: dict[tuple[str, date, str | None], DailySummary] = {}
-    for user_id in {day.user_id for day in days}:
-        asked = [day.day for day in days if day.user_id == user_id]
-        known = store.summaries(user_id, min(asked), max(asked))
-        stored |= {(user_id, day.day, day.resting_heart_rate_method): day for day in known}
-    before = dict(stored)
-    for day in days:
-        key = (day.user_id, day.day, day.resting_heart_rate_method)
-        stored[key] = stored[key].completed_by(day) if key in stored else day
-    changed = [day for key, day in stored.items() if before.get(key) != day]
-    if changed:
-        store.put_summaries(changed)
-
-
-def joined(parts: Sequence[Candidates]) -> Candidates:
-    """The candidates of all parts, in order, as one."""
-    if len(parts) == 1:
-        return parts[0]
-    return Candidates(
-        list(chain.from_iterable(part.user_ids for part in parts)),
-        list(chain.from_iterable(part.device_ids for part in parts)),
-        np.concatenate([part.times_us for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([part.confidences for part in parts]),
-    )

@@ -7,7 +7,6 @@ same small promises, which `SyncState` states. Tokens are not here, see `sources
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pulsebase.model.errors import RetryLaterError, StopError
+from pulsebase.stores import sqlite_file
 
 #: Records of runs that are kept; the oldest go.
 RUNS_KEPT = 20_000
 _VERSION = 1
-_BUSY_S = 30.0
 _PAUSE_S = 10
 
 Outcome = Literal["done", "stopped", "postponed", "failed"]
@@ -180,17 +179,8 @@ class SqliteSyncState:
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # it names people
-            self._connection = sqlite3.connect(
-                self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA secure_delete = ON")
-            self._migrate()
-        except (OSError, sqlite3.Error) as error:
-            raise StopError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
+        pragmas = "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"
+        self._connection = sqlite_file.opened(self.path, pragmas, self._migrate)
 
     def connections(self, user_id: str | None = None) -> Sequence[Connection]:
         where, values = ("WHERE user_id = ?", (user_id,)) if user_id is not None else ("", ())
@@ -204,7 +194,7 @@ class SqliteSyncState:
         return found[0] if found else None
 
     def connect(self, user_id: str, source: str, account: str | None, now_us: int) -> None:
-        with self._lock, self._connection:
+        with self._lock, sqlite_file.changing(self.path), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(
                 "DELETE FROM checkpoints WHERE user_id = ? AND source = ? AND account IS NOT ?",
@@ -234,7 +224,7 @@ class SqliteSyncState:
         self._change("DELETE FROM connections WHERE user_id = ? AND source = ?", user_id, source)
 
     def forget(self, user_id: str) -> None:
-        with self._lock, self._connection:
+        with self._lock, sqlite_file.changing(self.path), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             for table in ("connections", "checkpoints", "runs"):
                 self._connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,))
@@ -269,7 +259,7 @@ class SqliteSyncState:
     def add_run(self, run: RunReport) -> None:
         values = [getattr(run, name) for name in _RUN.split(", ")]
         values[8] = json.dumps(dict(run.reasons), ensure_ascii=False)
-        with self._lock, self._connection:
+        with self._lock, sqlite_file.changing(self.path), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(f"INSERT INTO runs ({_RUN}) VALUES ({', '.join('?' * len(values))})", values)
             self._connection.execute(
@@ -300,16 +290,16 @@ class SqliteSyncState:
             return self._connection.execute(statement, values).fetchall()
 
     def _change(self, statement: str, *values: Any) -> None:
-        with self._lock:
+        with self._lock, sqlite_file.changing(self.path):
             self._connection.execute(statement, values)
 
-    def _migrate(self) -> None:
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")  # two processes may open a new file at once
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")  # two processes may open a new file at once
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:
                 raise StopError(f"{self.path} was written by a newer version of the program")
             if version < _VERSION:
                 for statement in _SCHEMA.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {_VERSION}")

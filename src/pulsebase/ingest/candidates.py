@@ -34,6 +34,18 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.times_us)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Candidates]) -> Candidates:
+        """All rows, part after part, at their places in the whole."""
+        return cls(
+            Ids.joined([part.user_ids for part in parts]),
+            Ids.joined([part.device_ids for part in parts]),
+            np.concatenate([part.times_us for part in parts]),
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.confidences for part in parts]),
+            np.arange(sum(map(len, parts))),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:

@@ -37,7 +37,7 @@ def ndjson_blocks(body: Readable) -> Iterator[Block]:
     """
     decoder = msgspec.json.Decoder(ReadingIn)
     position = 0
-    for text in _line_pieces(body):
+    for text in line_pieces(body):
         try:
             readings = decoder.decode_lines(text)
             candidates, errors = readable(columns_of(readings, position))
@@ -59,7 +59,7 @@ def csv_blocks(body: Readable) -> Iterator[Block]:
     """
     names: list[str] | None = None
     position = 0
-    for text in _line_pieces(body):
+    for text in line_pieces(body):
         lines = [line.rstrip("\r") for line in _decoded(text).split("\n") if line.strip()]
         if names is None and lines:
             names = [_unquoted(name) for name in lines.pop(0).removeprefix("\ufeff").split(",")]
@@ -74,8 +74,12 @@ def csv_blocks(body: Readable) -> Iterator[Block]:
         raise MalformedError("the body is empty; the first line names the columns")
 
 
-def _line_pieces(body: Readable) -> Iterator[bytes]:
-    """Pieces of whole lines, a block's worth at most."""
+def line_pieces(body: Readable) -> Iterator[bytes]:
+    """Pieces of whole lines, a block's worth at most.
+
+    Raises:
+        MalformedError: a line is too long.
+    """
     for piece in _whole_lines(body):
         if piece.count(b"\n") <= BLOCK_READINGS:
             yield piece

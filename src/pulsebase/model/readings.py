@@ -49,6 +49,17 @@ class Ids(Sequence[str]):
         """A column of one id."""
         return cls(np.zeros(count, np.int32), [text])
 
+    @classmethod
+    def joined(cls, columns: Sequence[Sequence[str]]) -> Ids:
+        """All rows, column after column, each text once in the list."""
+        codes: dict[str, int] = {}
+        rows = []
+        for column in columns:
+            ids = column if isinstance(column, Ids) else cls.of(column)
+            ours = np.array([codes.setdefault(text, len(codes)) for text in ids.texts], np.int32)
+            rows.append(ours[ids.codes])
+        return cls(np.concatenate(rows), list(codes))
+
     def __len__(self) -> int:
         return len(self.codes)
 

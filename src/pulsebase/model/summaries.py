@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 
+from pulsebase.model.errors import FieldError
+
+#: What no heart reaches, bpm; no day, minutes; and nobody, kcal a day. Beyond them a file is damaged.
+_MOST_BPM = 1_000
+_MOST_MINUTES = 25 * 60
+_MOST_CALORIES = 100_000
+_MOST_ZONES = 100
+_MOST_CHARACTERS = 256
+
 
 @dataclass(frozen=True, slots=True)
 class HeartRateZone:
@@ -39,3 +48,25 @@ class DailySummary:
         if later.resting_heart_rate is None:
             later = replace(later, resting_heart_rate=self.resting_heart_rate)
         return replace(later, zones=later.zones or self.zones, custom_zones=later.custom_zones or self.custom_zones)
+
+
+def summary_problem(day: DailySummary) -> FieldError | None:
+    """What no day can be, where a summary says it."""
+    if day.resting_heart_rate is not None and not 0 < day.resting_heart_rate <= _MOST_BPM:
+        return FieldError("resting_heart_rate", f"must be above 0 and at most {_MOST_BPM}")
+    if len(day.resting_heart_rate_method or "") > _MOST_CHARACTERS:
+        return FieldError("resting_heart_rate_method", f"has more than {_MOST_CHARACTERS} characters")
+    zones = (*day.zones, *day.custom_zones)
+    if len(zones) > _MOST_ZONES or not all(map(_is_zone, zones)):
+        return FieldError("zones", "are not what a day can have")
+    return None
+
+
+def _is_zone(zone: HeartRateZone) -> bool:
+    bounds = _within(zone.min_bpm, _MOST_BPM) and _within(zone.max_bpm, _MOST_BPM)
+    spent = _within(zone.minutes, _MOST_MINUTES) and _within(zone.calories, _MOST_CALORIES)
+    return bounds and spent and len(zone.name) <= _MOST_CHARACTERS
+
+
+def _within(value: float | None, most: int) -> bool:
+    return value is None or 0 <= value <= most

@@ -1,19 +1,25 @@
-"""Exported readings in the columns and units in which they come in: `user_id`, `device_id`, `timestamp`,
-`heart_rate`, `confidence`.
+"""What is exported: readings in the columns and units in which they come in (`user_id`, `device_id`, `timestamp`,
+`heart_rate`, `confidence`), and records of people as lines.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Generator, Sequence
+from datetime import date
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from pulsebase.model.exported import Record, fields_of
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.timerange import format_all_us
+from pulsebase.stores.contract import Reader
+from pulsebase.stores.records import Kind, everybody, records_of
 
 #: A table that was not written as text yet. Times are UTC, heart rates in bpm.
 EXPORT_SCHEMA = pa.schema(
@@ -61,6 +67,23 @@ def ndjson_lines(batch: pa.RecordBatch) -> bytes:
         "",
     )
     return "".join(lines.to_pylist()).encode()
+
+
+def record_lines(records: Sequence[Record]) -> bytes:
+    """Records as lines of an export."""
+    return b"".join(msgspec.json.encode(fields_of(record)) + b"\n" for record in records)
+
+
+def exported_records(
+    store: Reader, kind: Kind, user_ids: Sequence[str] | None = None, first: date = date.min, last: date = date.max
+) -> Generator[bytes, None, None]:
+    """The lines of these people, or of everybody, person by person; of daily records from the first to the last day."""
+    if user_ids is None:
+        users = (overview.user for overview in everybody(store))
+    else:
+        users = (user for user in map(store.user, user_ids) if user is not None)
+    for user in users:
+        yield record_lines(records_of(store, kind, user, first, last))
 
 
 def _as_texts(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -7,19 +7,18 @@ who.
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import methodcaller
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from pulsebase.model.errors import StopError
+from pulsebase.stores import sqlite_file
 
-_BUSY_S = 30.0
 _MARK_BYTES = 32
 
 
@@ -114,15 +113,8 @@ class SqliteErasureLog:
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            self._connection = sqlite3.connect(
-                self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise StopError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
+        set_up = methodcaller("executescript", _SCHEMA)
+        self._connection = sqlite_file.opened(self.path, ["synchronous = FULL"], set_up)
 
     def key(self) -> bytes | None:
         return None

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,8 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids, ReadingBatch
 from pulsebase.model.timerange import DAY_US, TimeRange, format_us
 from pulsebase.model.users import UserOverview
 from pulsebase.stores.contract import Store
+from pulsebase.stores.records import KINDS, everybody, records_of
 
-_PEOPLE = 100
 #: How much of a person is held at once: everything, if it is not more than so many readings; else at one reading a
 #: second and device some 600,000 rows.
 _WHOLE_READINGS = 500_000
@@ -61,12 +60,10 @@ def copy_everything(source: Store, target: Store, report: Callable[[Progress], N
     readings = 0
     with ThreadPoolExecutor(1, "pulsebase-copy") as executor:
         writing = _Writing(target, executor)
-        for people, person in enumerate(_everybody(source), 1):
+        for people, person in enumerate(everybody(source), 1):
             user_id = person.user.user_id
-            target.put_user(person.user)
-            for priority in source.priorities(user_id):
-                target.put_priority(priority)
-            target.put_summaries(source.summaries(user_id, date.min, date.max))
+            for kind, records in KINDS.items():
+                records.put(target, records_of(source, kind, person.user))
             for piece in _pieces(person):
                 found = _renumbered(source.readings(user_id, piece), numbers)
                 writing.add(_on_other_days(found, target.readings(user_id, piece)))
@@ -121,27 +118,19 @@ def differences(source: Store, target: Store, report: Callable[[Progress], None]
     """What a copy should have made equal and is not: each person's days by count and checksum, and all the rest."""
     numbers = _register_origins(source, target)
     readings = 0
-    for people, person in enumerate(_everybody(source), 1):
+    for people, person in enumerate(everybody(source), 1):
         user_id = person.user.user_id
         if target.overview(user_id) != person:
             yield Difference(user_id, "what is known of the person, or how many readings there are")
-        if target.priorities(user_id) != source.priorities(user_id):
-            yield Difference(user_id, "the priorities of devices")
-        if target.summaries(user_id, date.min, date.max) != source.summaries(user_id, date.min, date.max):
-            yield Difference(user_id, "the daily summaries")
+        for kind, records in KINDS.items():
+            if kind != "people" and records_of(target, kind, person.user) != records_of(source, kind, person.user):
+                yield Difference(user_id, records.what)
         for piece in _pieces(person):
             found = _renumbered(source.readings(user_id, piece), numbers)
             readings += found.num_rows
             for day_us in sorted(_unequal_days(found, target.readings(user_id, piece))):
                 yield Difference(user_id, f"the readings of {format_us(day_us)[:10]}")
             report(Progress(people, readings, 0))
-
-
-def _everybody(store: Store) -> Iterator[UserOverview]:
-    after: str | None = None
-    while page := store.users("", _PEOPLE, after):
-        yield from page
-        after = page[-1].user.user_id
 
 
 def _register_origins(source: Store, target: Store) -> Origins:

@@ -74,6 +74,50 @@ def test_where_clocks_fall_back_times_are_of_the_first_hour_until_they_step_back
     ]
 
 
+def test_where_the_newest_come_first_times_are_of_the_second_hour_until_they_step_forward() -> None:
+    ascending = ["01:59:00", "02:00:00", "02:10:00", "02:59:59", "02:00:01", "02:40:00", "02:50:00", "03:00:00"]
+    walls = [f"2016-10-30 {clock}" for clock in ascending]
+    assert times(*walls[::-1], zone="Europe/Berlin") == times(*walls, zone="Europe/Berlin")[::-1]
+    disorder = [walls[7], walls[5], walls[6], *walls[4::-1]]
+    assert times(*disorder, zone="Europe/Berlin")[:4] == [
+        "2016-10-30T02:00:00",
+        "2016-10-30T01:40:00",
+        "2016-10-30T01:50:00",
+        "2016-10-30T01:00:01",
+    ]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns"])
+@pytest.mark.parametrize("step_s", [7, 600])
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_whole_year_either_way_round_moves_no_reading(zone: str, step_s: int, newest_first: bool) -> None:
+    begin = datetime(2024, 1, 1, tzinfo=UTC).timestamp() if step_s == 600 else datetime(2024, 10, 25).timestamp()
+    count = 366 * 144 if step_s == 600 else 40_000
+    instants = [int(begin) + step_s * n for n in range(count)]
+    if newest_first:
+        instants.reverse()
+    walls = [datetime.fromtimestamp(at_s, ZoneInfo(zone)) for at_s in instants]
+    clocks = LocalClocks(everybody_in(ZoneInfo(zone)))
+    lines = [f"1,{wall:%Y-%m-%d %H:%M:%S},70\n" for wall in walls]
+    found: list[int] = []
+    for first in range(0, len(lines), 5_000):  # blocks end anywhere
+        block = parse_block(TextBlock("".join(lines[first : first + 5_000]).encode(), 2), clocks, "csv")
+        found += block.candidates.times_us.tolist()
+    assert [at_us // 1_000_000 for at_us in found] == instants
+    assert clocks.untold == 0
+
+
+def test_times_whose_order_tells_nothing_are_counted() -> None:
+    clocks = LocalClocks(everybody_in(ZoneInfo("Europe/Berlin")))
+    nights = ["2016-10-30 02:10:00", "2016-10-30 02:50:00", "2016-10-30 03:50:00", "2017-10-29 02:00:00"]
+    lines = "".join(f"1,{wall},70\n" for wall in nights)
+    parse_block(TextBlock(lines.encode(), 2), clocks, "csv")
+    assert clocks.untold == 3
+    told = "".join(f"1,{wall},70\n" for wall in ("2017-10-29 02:59:00", "2017-10-29 02:00:00"))
+    parse_block(TextBlock(told.encode(), 2), clocks, "csv")
+    assert clocks.untold == 2
+
+
 def test_each_persons_clock_falls_back_on_its_own_also_between_two_blocks() -> None:
     zones = {"1": ZoneInfo("Europe/Berlin"), "2": ZoneInfo("America/Chicago"), "3": ZoneInfo("Europe/Berlin")}
     clocks = LocalClocks(zones.__getitem__)

@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pulsebase.api.schemas.common import Identifier, Parameters, When
-from pulsebase.api.schemas.readings import BatchAccepted
+from pulsebase.api.schemas.readings import BatchAccepted, RefusedReading
+from pulsebase.stores.records import Kind
 
 
 class ExportParameters(Parameters):
@@ -16,6 +17,25 @@ class ExportParameters(Parameters):
     start: When | None = Field(None, description="From the first reading on if left out.")
     end: When | None = Field(None, description="Up to the last reading if left out.")
     user_ids: list[Identifier] | None = Field(None, description="Repeat for several people; everybody if left out.")
+
+
+class RecordsParameters(ExportParameters):
+    """`GET /admin/records`: as for readings; of daily records those of the days, in UTC, that the range touches."""
+
+    kind: Kind
+
+
+class RecordKindParameters(Parameters):
+    """`POST /admin/records`."""
+
+    kind: Kind
+
+
+class StoredRecords(BaseModel):
+    """How many records are kept as they were sent, and why the others are not; `index` is the line, from 1."""
+
+    stored: int
+    errors: list[RefusedReading]
 
 
 class OriginParameters(Parameters):

@@ -48,7 +48,9 @@ class ImportEntry(BaseModel):
 
 
 class ImportedFile(BaseModel):
-    """What became of one file. `problem` says why it was not read, or not to its end."""
+    """What became of one file. `problem` says why it was not read, or not to its end; `remark` what else is to be known
+    of it: local times that come twice, say, where nothing tells which they are.
+    """
 
     name: str
     kind: str | None
@@ -57,6 +59,7 @@ class ImportedFile(BaseModel):
     rejected: int
     days: int
     problem: str | None
+    remark: str | None
 
 
 class RefusedRecord(BaseModel):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pulsebase.etl.extract import apple_health, fit, own_export, research_csv, takeout
 from pulsebase.etl.extract.parts import FileOwner, Part, Stream
 from pulsebase.etl.transform.research_csv import header_problem
+from pulsebase.model.exported import FORMAT
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -18,7 +20,8 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 class Kind:
     """A kind of file.
 
-    `counts` is what positions in it count; `names_people` whether its readings say whose they are.
+    `counts` is what positions in it count, nothing if it holds no records; `names_people` whether its records say
+    whose they are.
     """
 
     name: str
@@ -36,12 +39,24 @@ RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
 OWN_CSV = Kind("CSV export", "reading", True, own_export.csv)
 OWN_NDJSON = Kind("NDJSON export", "reading", True, own_export.ndjson)
 OWN_PARQUET = Kind("Parquet export", "reading", True, own_export.parquet)
+OWN_MANIFEST = Kind("manifest of an export", "", True, own_export.manifest)
+OWN_PEOPLE = Kind("people of an export", "line", True, partial(own_export.records, "people"))
+OWN_PRIORITIES = Kind("priorities of an export", "line", True, partial(own_export.records, "priorities"))
+OWN_SUMMARIES = Kind("daily summaries of an export", "line", True, partial(own_export.records, "summaries"))
 
 #: How the lists of a Takeout begin, in any layout; the order of the fields has never been seen to differ.
 _FIRST_RECORD = re.compile(rb'\[\s*\{\s*"dateTime"\s*:\s*"[^"]{0,40}"\s*,\s*"value"\s*:\s*\{\s*"(\w+)"')
 _OF_FIRST_VALUE = {b"bpm": TAKEOUT_HEART_RATE, b"date": TAKEOUT_RESTING, b"valuesInZones": TAKEOUT_ZONES}
 _HEALTH_DATA = re.compile(rb"<(!DOCTYPE\s+)?HealthData\b")
 _OWN_FIELDS = (b"user_id", b"device_id", b"timestamp", b"heart_rate")
+#: What lines of records begin with, and a field that tells them apart.
+_USER_FIRST = b'{"user_id":'
+_OF_RECORDS = {
+    b'"birth_date":': OWN_PEOPLE,
+    b'"valid_from":': OWN_PRIORITIES,
+    b'"resting_heart_rate_method":': OWN_SUMMARIES,
+}
+_MANIFEST = re.compile(rb'\{\s*"format"\s*:\s*"' + FORMAT.encode() + rb'"')
 
 
 def kind_of(head: bytes) -> Kind | None:
@@ -56,9 +71,15 @@ def kind_of(head: bytes) -> Kind | None:
     if text[:1] == b"[":
         first = _FIRST_RECORD.match(text)
         return _OF_FIRST_VALUE.get(first[1]) if first else None
-    line = re.split(rb"[\r\n]", text, maxsplit=1)[0]
+    return OWN_MANIFEST if _MANIFEST.match(text) else _of_lines(re.split(rb"[\r\n]", text, maxsplit=1)[0])
+
+
+def _of_lines(line: bytes) -> Kind | None:
+    """The kind of a file of lines, by the first of them."""
     if all(field in line for field in _OWN_FIELDS):
         return OWN_NDJSON if line[:1] == b"{" else OWN_CSV
+    if line.startswith(_USER_FIRST):
+        return next((kind for field, kind in _OF_RECORDS.items() if field in line), None)
     return RESEARCH_CSV if header_problem(line) is None else None
 
 

@@ -1,23 +1,33 @@
-"""What `pulsebase export` wrote: Parquet, NDJSON and CSV. Bulk bodies have the same columns and the same readers."""
+"""What `pulsebase export` wrote: readings as Parquet, NDJSON and CSV (bulk bodies have the same columns and the same
+readers), and records of people.
+"""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pulsebase.etl.extract.parts import FileOwner, Part, Stream
+from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, RecordBlock, Stream
+from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
 from pulsebase.ingest.columns import blocks_of_batches, check_columns
-from pulsebase.ingest.lines import csv_blocks, ndjson_blocks
+from pulsebase.ingest.lines import csv_blocks, line_pieces, ndjson_blocks
 from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.exported import VERSION
 from pulsebase.model.readings import Ids
+from pulsebase.stores.records import Kind
 
 _PIECE_BYTES = 4 << 20
+_MANIFEST_BYTES = 1 << 16
+#: Records that are stored at once.
+_RECORDS = 500
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -51,6 +61,36 @@ def parquet(stream: Stream, owner: FileOwner) -> Iterator[Part]:
             yield from _counted_from_one(blocks_of_batches(table.iter_batches(BLOCK_READINGS)), owner)
         except (pa.ArrowException, OSError, UnicodeDecodeError):
             raise MalformedError("the file is damaged or cut short: Parquet cannot be read without its end") from None
+
+
+def manifest(stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """What the others are; it holds no record.
+
+    Raises:
+        EndOfImportError: it is of a version that is not read.
+        MalformedError: it is damaged.
+    """
+    del owner
+    try:
+        version = json.loads(stream.read(_MANIFEST_BYTES))["version"]
+    except (ValueError, KeyError, TypeError):
+        raise MalformedError("the manifest of the export is damaged") from None
+    if version != VERSION:
+        raise EndOfImportError("the export was written by another version of the program; nothing of it was read")
+    yield from ()
+
+
+def records(kind: Kind, stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """Records of people of one kind, a line each; positions count lines that are not blank."""
+    del owner
+    today, number = datetime.now(UTC).date(), 1
+    for text in line_pieces(_WithoutMark(stream)):
+        lines = [line for line in text.split(b"\n") if line.strip()]
+        for at in range(0, len(lines), _RECORDS):
+            some = lines[at : at + _RECORDS]
+            parsed = parse_records(kind, some, number + at, today)
+            yield RecordBlock(parsed.records, parsed.places, parsed.errors, len(some))
+        number += len(lines)
 
 
 class _WithoutMark:

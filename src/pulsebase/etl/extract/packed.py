@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from pulsebase.etl.extract.parts import EndOfImportError
 from pulsebase.ingest.blocks import MalformedError
 
 #: Bytes read, and most bytes unpacked, at a time.
@@ -36,8 +37,8 @@ _IN_EXTRA = 0xFFFFFFFF
 _GZIP_SIGN = b"\x1f\x8b"
 
 
-class TooMuchError(MalformedError):
-    """More than the limits allow; nothing more of the import is read."""
+class TooMuchError(EndOfImportError):
+    """More than the limits allow."""
 
 
 @dataclass(slots=True)

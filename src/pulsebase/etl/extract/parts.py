@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from pulsebase.ingest.blocks import Block
+from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.errors import FieldError
+from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
 
 
@@ -43,7 +44,36 @@ class SummaryBlock:
     total: int
 
 
-Part = Block | SummaryBlock
+@dataclass(frozen=True, slots=True)
+class RecordBlock:
+    """Some records of people, as an export has them; `places` are the numbers of their lines. `total` counts the lines
+    read.
+    """
+
+    records: Sequence[Record]
+    places: Sequence[int]
+    errors: list[FieldError]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What is to be known of how a file was read, in words."""
+
+    text: str
+
+
+Part = Block | SummaryBlock | RecordBlock | Remark
+
+
+def untold_times(count: int) -> Iterator[Remark]:
+    """The remark that so many local times came twice and nothing told which they were, if there are any."""
+    if count:
+        yield Remark(f"{count:,} times came twice as clocks fell back, and their order does not tell which they were")
+
+
+class EndOfImportError(MalformedError):
+    """Nothing more of the import is read."""
 
 
 class Stream(Protocol):

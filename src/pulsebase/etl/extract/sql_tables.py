@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from pulsebase.etl.extract.parts import FileOwner
+from pulsebase.etl.extract.parts import FileOwner, Part, untold_times
 from pulsebase.etl.transform.civil import Ints, LocalClocks
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block
 from pulsebase.ingest.candidates import Candidates
@@ -98,7 +98,7 @@ class SqlTables:
             users.append(User(str(number), **known))
         return People(users, errors)
 
-    def readings(self, owner: FileOwner) -> Iterator[Block]:
+    def readings(self, owner: FileOwner) -> Iterator[Part]:
         """Every reading; positions are the ids of the rows. Times without a zone are read in each person's."""
         device_id, clocks = owner.device_id or DEVICE_ID, LocalClocks(owner.zone_of)
         for found in stream_columns(self._connection, _READINGS, {}, _TYPES, rows=BLOCK_READINGS):
@@ -126,6 +126,7 @@ class SqlTables:
                 found["id"][whole],
             )
             yield Block(candidates, errors, len(whole))
+        yield from untold_times(clocks.untold)
 
     def _columns(self, table: str) -> dict[str, str]:
         return dict(

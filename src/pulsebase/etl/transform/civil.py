@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -68,19 +69,36 @@ def number(letters: Letters, begin: int, end: int) -> Ints:
     return value
 
 
+@dataclass(slots=True)
+class _Night:
+    """A night on which a person's clock fell back: the last time that came twice, and which of both it was; how many
+    there were, and whether their order told the two hours apart.
+    """
+
+    last_us: int
+    second: bool
+    times: int = 0
+    told: bool = False
+
+
 class LocalClocks:
     """Everybody's clocks, read in the order of a file.
 
     A time that does not exist, since clocks spring forward, is moved forward by the change. One that comes twice, since
     they fall back, is the first of both until a person's times step back by more than half of the change, and then the
-    second; smaller steps are disorder.
+    second; smaller steps are disorder. Where a person's times fall, line by line, more often than they rise, the newest
+    come first: there it is the second until times step forward, and then the first.
     """
 
     def __init__(self, zone_of: Callable[[str], ZoneInfo]) -> None:
         self._zone_of = zone_of
-        self._repeated: dict[
-            str, tuple[int, bool]
-        ] = {}  # the last such time of a person, and whether it was the second
+        self._nights: dict[str, _Night] = {}  # the last one of a person
+        self._untold = 0
+
+    @property
+    def untold(self) -> int:
+        """How many times came twice on the clock without an order that tells which of both they are."""
+        return self._untold + sum(night.times for night in self._nights.values() if not night.told)
 
     def instants(self, wall_us: Ints, ids: Ids) -> Ints:
         """Microseconds UTC of local times since 1970-01-01 00:00."""
@@ -88,21 +106,42 @@ class LocalClocks:
         distinct = list(dict.fromkeys(zones))
         lived_in = np.array([distinct.index(zone) for zone in zones], np.int64)[ids.codes]
         times_us = wall_us.copy()
+        changes_us = np.zeros(len(wall_us), np.int64)
         for place, zone in enumerate(distinct):
             theirs = np.flatnonzero(lived_in == place)
-            offsets, repeats = _offsets_us(wall_us[theirs], zone)
+            offsets, changes_us[theirs] = _offsets_us(wall_us[theirs], zone)
             times_us[theirs] -= offsets
-            for row in np.flatnonzero(repeats).tolist():
-                if self._is_second(ids[int(theirs[row])], int(wall_us[theirs[row]]), int(repeats[row])):
-                    times_us[theirs[row]] += repeats[row]
+        repeated = np.flatnonzero(changes_us)
+        if len(repeated):
+            newest_first = _newest_first(wall_us, ids)
+            for row in repeated.tolist():
+                user_id = ids[row]
+                if self._is_second(user_id, int(wall_us[row]), int(changes_us[row]), user_id in newest_first):
+                    times_us[row] += changes_us[row]
         return times_us
 
-    def _is_second(self, user_id: str, wall_us: int, change_us: int) -> bool:
-        before_us, second = self._repeated.get(user_id, (wall_us, False))
-        same_night = abs(before_us - wall_us) < change_us
-        second = same_night and (second or before_us - wall_us > change_us // 2)
-        self._repeated[user_id] = wall_us, second
-        return second
+    def _is_second(self, user_id: str, wall_us: int, change_us: int, newest_first: bool) -> bool:
+        night = self._nights.get(user_id)
+        if night is None or abs(wall_us - night.last_us) >= change_us:
+            if night is not None and not night.told:
+                self._untold += night.times
+            night = self._nights[user_id] = _Night(wall_us, newest_first)
+        step_us = wall_us - night.last_us
+        if not night.told and (step_us if night.second else -step_us) > change_us // 2:
+            night.second, night.told = not night.second, True
+        night.last_us = wall_us
+        night.times += 1
+        return night.second
+
+
+def _newest_first(wall_us: Ints, ids: Ids) -> set[str]:
+    """Those whose times fall more often than they rise."""
+    order = np.argsort(ids.codes, kind="stable")
+    codes, steps = ids.codes[order], np.diff(wall_us[order])
+    same = codes[1:] == codes[:-1]
+    falls, rises = (np.bincount(codes[1:][same & way], minlength=len(ids.texts)) for way in (steps < 0, steps > 0))
+    names = np.flatnonzero(falls > rises).tolist()
+    return {ids.texts[code] for code in names}
 
 
 def _offsets_us(wall_us: Ints, zone: ZoneInfo) -> tuple[Ints, Ints]:

@@ -14,10 +14,11 @@ from typing import TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from pulsebase.etl.transform.civil import Ints, Mask, clock_us, letters_of, number
 from pulsebase.ingest.blocks import Block
-from pulsebase.ingest.candidates import Candidates, confidence_codes
+from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates, confidence_codes
 from pulsebase.model.errors import FieldError
 from pulsebase.model.readings import Ids
 from pulsebase.model.summaries import DailySummary, HeartRateZone
@@ -35,6 +36,16 @@ _FORM = "00/00/00 00:00:00"
 #: Between two records of a list; what such a list holds are objects that end in an object.
 _BREAK = re.compile(rb"(?<=\})\s*,\s*(?=\{)")
 
+#: The first record of a list of heart rates, and what parts it from the next.
+_RECORD = re.compile(
+    rb"\[\s*(?P<record>"
+    rb'(?P<head>\{\s*"dateTime"\s*:\s*"(?P<time>\d\d/\d\d/\d\d \d\d:\d\d:\d\d)"\s*,\s*"value"\s*:\s*\{\s*"bpm"\s*:\s*)'
+    rb'[1-9]\d{1,2}(?P<middle>\s*,\s*"confidence"\s*:\s*)\d(?P<tail>\s*\}\s*\}))(?P<break>\s*,\s*(?=\{))?'
+)
+_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_MOST_CONFIDENCE = 3
+
+_Columns = tuple[Ints, Mask, npt.NDArray[np.float64], npt.NDArray[np.int8]]
 RecordT = TypeVar("RecordT")
 
 
@@ -73,19 +84,64 @@ _zones = msgspec.json.Decoder(list[_ZonesRecord])
 
 def heart_rates(text: bytes, first: int, user_id: str, device_id: str) -> Block:
     """Readings; positions count records from `first` on."""
-    samples, places, errors = _decoded(text, first, _samples, "a reading")
-    if not samples:
-        return Block(_none(), errors, len(errors))
-    times_us, good = _times([sample.dateTime for sample in samples])
-    beats = [sample.value for sample in samples]
-    bpm = np.array([beat.bpm for beat in beats], np.float64)
-    confidences = confidence_codes([beat.confidence for beat in beats])
+    errors: list[FieldError] = []
+    columns = _laid_out_alike(text)
+    if columns is not None:
+        times_us, good, bpm, confidences = columns
+        places = np.arange(first, first + len(times_us))
+    else:
+        samples, places, errors = _decoded(text, first, _samples, "a reading")
+        if not samples:
+            return Block(_none(), errors, len(errors))
+        times_us, good = _times([sample.dateTime for sample in samples])
+        beats = [sample.value for sample in samples]
+        bpm = np.array([beat.bpm for beat in beats], np.float64)
+        confidences = confidence_codes([beat.confidence for beat in beats])
     if not good.all():
         errors += [FieldError("timestamp", "is not a time such as 05/01/20 14:00:03", int(at)) for at in places[~good]]
         times_us, bpm, confidences, places = times_us[good], bpm[good], confidences[good], places[good]
     ids = Ids.repeated(user_id, len(places)), Ids.repeated(device_id, len(places))
     total = len(places) + len(errors)
     return Block(Candidates(*ids, times_us, bpm, confidences, places), errors, total)
+
+
+def _laid_out_alike(text: bytes) -> _Columns | None:
+    """The columns of a list whose records differ in their digits alone, as the vendor writes them; None for any other.
+
+    Times and which of them exist, heart rates and confidences. Three times as quick as reading each record: the layout
+    of the first one, which is taken apart by a pattern, is looked for throughout.
+    """
+    first = _RECORD.match(text)
+    if first is None:
+        return None
+    begin = first.start("time") - first.start("record")
+    break_ = first["break"] or b","
+    layouts = [
+        (first["head"] + digits + first["middle"] + b"0" + first["tail"] + break_).translate(_AS_ZERO)
+        for digits in (b"00", b"000")
+    ]
+    raw = text[first.start("record") : -1].rstrip() + break_
+    plain = raw.translate(_AS_ZERO)
+    counts = [plain.count(layout) for layout in layouts]
+    if sum(count * len(layout) for count, layout in zip(counts, layouts, strict=True)) != len(raw):
+        return None
+    letters = np.frombuffer(raw, np.uint8)
+    starts = np.flatnonzero(letters == ord("{"))[::2]
+    wide = np.diff(starts, append=len(raw)) == len(layouts[1])
+
+    def digit(at: int | Ints) -> Ints:
+        return letters[starts + at].astype(np.int64) - ord("0")
+
+    month, day, year, hour, minute, second = (digit(begin + at) * 10 + digit(begin + at + 1) for at in range(0, 18, 3))
+    times_us, exists = clock_us(year + 2000, month, day, hour, minute, second)
+    beat = len(first["head"])
+    if not digit(beat).all():  # 060 is no number of JSON
+        return None
+    bpm = digit(beat) * 10 + digit(beat + 1)
+    bpm = np.where(wide, bpm * 10 + digit(beat + 2), bpm)
+    stated = digit(beat + 2 + len(first["middle"]) + wide)
+    confidences = np.where(stated <= _MOST_CONFIDENCE, stated, NOT_A_CONFIDENCE).astype(np.int8)
+    return times_us, exists, bpm.astype(np.float64), confidences
 
 
 def restings(text: bytes, first: int, user_id: str) -> tuple[list[DailySummary], list[FieldError], int]:

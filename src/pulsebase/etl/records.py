@@ -1,0 +1,112 @@
+"""Records of people that come in with an export: they fill what is not known, and never replace what is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import fields, replace
+from datetime import date
+
+from pulsebase.ingest import ReadingRules
+from pulsebase.ingest.validate import OUT_OF_REACH
+from pulsebase.model.errors import ErasedUserError, FieldError
+from pulsebase.model.exported import Record
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.users import DevicePriority, User
+from pulsebase.stores.contract import Store
+
+_KNOWN_OTHERWISE = "is known otherwise here; what is known stays"
+_NOT_WITH_THIS_KEY = "takes a key that may change people"
+
+
+class RecordKeeper:
+    """Keeps what an export says of people, as far as nothing else is known.
+
+    Of a person each field that is not known is filled. A field that is known otherwise stays, as does a priority that
+    is set otherwise from the same instant on, and the record is refused. Days are put together with what is stored of
+    them; where both say something the export holds, as with readings. `changing` is held meanwhile by whoever changes
+    people. Without `changes_people` days alone are taken.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rules: ReadingRules,
+        changing: Callable[[], AbstractContextManager[None]],
+        *,
+        changes_people: bool = True,
+    ) -> None:
+        self._store, self._rules, self._changing = store, rules, changing
+        self._changes_people = changes_people
+
+    def keep(self, records: Sequence[Record]) -> list[FieldError]:
+        """Keep them; why some were refused, by position. Doing it again changes nothing."""
+        errors: list[FieldError] = []
+        users: dict[str, User] = {}
+        days: list[DailySummary] = []
+        with self._changing():
+            for place, record in enumerate(records):
+                error = self._refusal(record)
+                if error is None and isinstance(record, User):
+                    users[record.user_id], error = self._filled(record, users.get(record.user_id))
+                elif error is None and isinstance(record, DevicePriority):
+                    error = self._put_priority(record)
+                elif error is None and isinstance(record, DailySummary):
+                    days.append(record)
+                if error is not None:
+                    errors.append(replace(error, index=place))
+            changed = [user for user in users.values() if self._store.user(user.user_id) != user]
+            if changed:
+                self._store.put_users(changed)
+            self._put_together(days)
+        return errors
+
+    def put_together(self, days: Sequence[DailySummary]) -> None:
+        """Keep days of which each file of a source may know a part."""
+        with self._changing():
+            self._put_together(days)
+
+    def _refusal(self, record: Record) -> FieldError | None:
+        people = self._rules.people
+        if people is not None and record.user_id not in people:
+            return FieldError("user_id", OUT_OF_REACH)
+        if self._rules.barred.holds(record.user_id):
+            return FieldError("user_id", ErasedUserError.REASON)
+        if not self._changes_people and not isinstance(record, DailySummary):
+            return FieldError("record", _NOT_WITH_THIS_KEY)
+        return None
+
+    def _filled(self, said: User, known: User | None) -> tuple[User, FieldError | None]:
+        """The person with what is said where nothing is known, and which fields are known otherwise."""
+        known = known or self._store.user(said.user_id)
+        if known is None:
+            return said, None
+        others = []
+        for name in (field.name for field in fields(User)):
+            here, there = getattr(known, name), getattr(said, name)
+            if here is None:
+                known = replace(known, **{name: there})
+            elif there not in (None, here):
+                others.append(name)
+        return known, FieldError(", ".join(others), _KNOWN_OTHERWISE) if others else None
+
+    def _put_priority(self, said: DevicePriority) -> FieldError | None:
+        for known in self._store.priorities(said.user_id):
+            if (known.device_id, known.valid_from_us) == (said.device_id, said.valid_from_us):
+                return None if known == said else FieldError("priority", _KNOWN_OTHERWISE)
+        self._store.put_priority(said)
+        return None
+
+    def _put_together(self, days: Sequence[DailySummary]) -> None:
+        stored: dict[tuple[str, date, str | None], DailySummary] = {}
+        for user_id in {day.user_id for day in days}:
+            asked = [day.day for day in days if day.user_id == user_id]
+            known = self._store.summaries(user_id, min(asked), max(asked))
+            stored |= {(user_id, day.day, day.resting_heart_rate_method): day for day in known}
+        before = dict(stored)
+        for day in days:
+            key = (day.user_id, day.day, day.resting_heart_rate_method)
+            stored[key] = stored[key].completed_by(day) if key in stored else day
+        changed = [day for key, day in stored.items() if before.get(key) != day]
+        if changed:
+            self._store.put_summaries(changed)

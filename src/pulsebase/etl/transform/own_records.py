@@ -1,0 +1,120 @@
+"""Records of people as lines of an export: JSON objects with the fields of `model.exported`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from pulsebase.model.errors import FieldError, RejectedError, shown_name
+from pulsebase.model.exported import Record
+from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.summaries import DailySummary, summary_problem
+from pulsebase.model.timerange import parse_instant
+from pulsebase.model.users import DevicePriority, User, checked_person, checked_priority
+
+RecordT = TypeVar("RecordT", User, DevicePriority, DailySummary)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRecords:
+    """What could be read, the number of each one's line, and why the others could not."""
+
+    records: Sequence[Record]
+    places: Sequence[int]
+    errors: list[FieldError]
+
+
+def parse_records(
+    kind: Literal["people", "priorities", "summaries"], lines: Sequence[bytes], first: int, today: date
+) -> ParsedRecords:
+    """Records of a kind, by lines from number `first` on."""
+    if kind == "people":
+        return _people(lines, first, today)
+    return (_priorities if kind == "priorities" else _summaries)(lines, first)
+
+
+def _people(lines: Sequence[bytes], first: int, today: date) -> ParsedRecords:
+    def person(given: Mapping[str, Any]) -> User:
+        said = {name: value for name, value in given.items() if name != "user_id"}
+        return User(_identifier(given, "user_id"), **checked_person(said, today))
+
+    return _parsed(lines, first, [field.name for field in fields(User)], person)
+
+
+def _priorities(lines: Sequence[bytes], first: int) -> ParsedRecords:
+    def priority(given: Mapping[str, Any]) -> DevicePriority:
+        valid_from = given["valid_from"]
+        if not isinstance(valid_from, str):
+            raise RejectedError.of("valid_from", "must be a text such as 2024-01-15T10:00:00Z")
+        return DevicePriority(
+            _identifier(given, "user_id"),
+            _identifier(given, "device_id"),
+            checked_priority(given["priority"]),
+            parse_instant(valid_from, "valid_from"),
+        )
+
+    return _parsed(lines, first, ["user_id", "device_id", "priority", "valid_from"], priority)
+
+
+def _summaries(lines: Sequence[bytes], first: int) -> ParsedRecords:
+    def summary(given: Mapping[str, Any]) -> DailySummary:
+        user_id = _identifier(given, "user_id")
+        try:
+            day = msgspec.convert({**given, "user_id": user_id}, DailySummary)
+        except msgspec.ValidationError as error:
+            raise RejectedError.of(_field_of(error), "is not what a summary has there") from None
+        problem = summary_problem(day)
+        if problem is not None:
+            raise RejectedError([problem])
+        return day
+
+    return _parsed(lines, first, [field.name for field in fields(DailySummary)], summary)
+
+
+def _parsed(
+    lines: Sequence[bytes], first: int, names: Sequence[str], read: Callable[[Mapping[str, Any]], RecordT]
+) -> ParsedRecords:
+    found: list[RecordT] = []
+    places, errors = [], []
+    for place, line in enumerate(lines, first):
+        try:
+            found.append(read(_fields(line, names)))
+            places.append(place)
+        except RejectedError as error:
+            errors.append(FieldError(error.errors[0].field, error.errors[0].reason, place))
+    return ParsedRecords(found, places, errors)
+
+
+def _fields(line: bytes, names: Sequence[str]) -> Mapping[str, Any]:
+    """The line's fields, which are these."""
+    try:
+        given = json.loads(line)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise RejectedError.of("record", "must be an object")
+    for name in names:
+        if name not in given:
+            raise RejectedError.of(name, "is required")
+    for name in given:
+        if name not in names:
+            raise RejectedError.of(shown_name(name), "is not a known field")
+    return given
+
+
+def _identifier(given: Mapping[str, Any], name: str) -> str:
+    problem = identifier_problem(given[name])
+    if problem is not None:
+        raise RejectedError.of(name, problem)
+    return str(given[name])
+
+
+def _field_of(error: msgspec.ValidationError) -> str:
+    """The field that the error speaks of (`… - at `$.zones[0].minutes``)."""
+    _, _, place = str(error).partition("`$.")
+    return shown_name(place.partition("[")[0].rstrip("`")) or "record"
