@@ -78,15 +78,17 @@ class Lane:
         self._statuses: Counter[str] = Counter()
         self._errors: list[str] = []
         self._mark = f'"{plan.counted}":'.encode() if plan.counted else b""
+        self._reconnecting: set[asyncio.Future[None]] = set()
         self._finished = asyncio.Event()
 
     async def connect(self) -> None:
-        loop = asyncio.get_running_loop()
         for _ in range(self.plan.connections):
-            _, connection = await loop.create_connection(
-                lambda: Connection(self._answered), "127.0.0.1", self.plan.port
-            )
-            self._free.append(connection)
+            self._free.append(await self._connected())
+
+    async def _connected(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: Connection(self._answered), "127.0.0.1", self.plan.port)
+        return connection
 
     async def run(self) -> None:
         self._start_s = perf_counter()
@@ -165,7 +167,7 @@ class Lane:
         number, due_s = self._open[connection]
         if status in _RETRIED:
             self._retried += 1
-            asyncio.get_running_loop().call_later(_RETRY_S, self._send, connection, number, due_s)
+            asyncio.get_running_loop().call_later(_RETRY_S, self._again, connection, number, due_s)
             return
         del self._open[connection]
         self._statuses[str(status)] += 1
@@ -178,6 +180,18 @@ class Lane:
             self._errors.append(f"{status} {body[:300]!r}")
         self._free.append(connection)
         self._pump()
+
+    def _again(self, connection: Connection, number: int, due_s: float) -> None:
+        """Send what was refused for the moment. A server that did not read all of it has closed the connection."""
+        if connection.alive:
+            self._send(connection, number, due_s)
+        else:
+            self._reconnecting.add(asyncio.ensure_future(self._again_over_another(connection, number, due_s)))
+
+    async def _again_over_another(self, lost: Connection, number: int, due_s: float) -> None:
+        connection = await self._connected()
+        del self._open[lost]
+        self._send(connection, number, due_s)
 
 
 def _number_after(body: bytes, mark: bytes) -> int:

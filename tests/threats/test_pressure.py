@@ -146,6 +146,25 @@ def test_a_large_head_that_comes_at_once_is_refused(served: tuple[Guarded, int])
         assert rest_of(connection)[:12] in (b"", b"HTTP/1.1 431")
 
 
+def test_the_rest_of_a_body_that_was_answered_early_is_no_head(served: tuple[Guarded, int]) -> None:
+    """As a client that writes all of its body before it looks for an answer sends it, and then asks something else."""
+    body = b"x" * (200 << 10)
+    with socket.create_connection(("127.0.0.1", served[1])) as connection:
+        connection.settimeout(10)
+        connection.sendall(
+            b"POST /v1/metrics/heart-rate/bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401")
+        for start in range(0, len(body), 10 << 10):
+            connection.sendall(body[start : start + (10 << 10)])
+            time.sleep(0.01)  # as a network would bring it
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        said = rest_of(connection)
+    assert said.startswith(b"HTTP/1.1 200")
+    assert said.count(b"HTTP/1.1") == 1
+
+
 def test_one_address_cannot_take_all_connections(served: tuple[Guarded, int]) -> None:
     opened = [socket.create_connection(("127.0.0.1", served[1])) for _ in range(LIMITS.most_of_address + 5)]
     try:

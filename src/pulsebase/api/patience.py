@@ -103,6 +103,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._address = self.client[0] if self.client else None
         self._head_since_s: float | None = self.loop.time()
         self._head_bytes = 0
+        self._in_body = False  # which an answer that came early does not end
         self._paused_since_s: float | None = None
         self._received = 0
         self._looked_s = self._head_since_s
@@ -122,7 +123,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self._head_since_s is not None:
             if self._head_bytes > HEAD_LIMIT_BYTES:
                 self._end("head-too-large", b"431 Request Header Fields Too Large")
-        elif self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr] # None at first
+        elif not self._in_body and (self.cycle is None or self.cycle.response_complete):  # type: ignore[redundant-expr]
             self._head_since_s = self.loop.time()  # the beginning of another request
 
     def on_headers_complete(self) -> None:
@@ -134,11 +135,18 @@ class PatientProtocol(HttpToolsProtocol):
                 self._end("head-too-large", b"431 Request Header Fields Too Large")
                 raise ValueError("the head is too large")  # the parser goes no further
         self._head_bytes = 0
+        self._in_body = True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._head_bytes = 0
+        self._in_body = False
         super().on_message_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            # The body went on after its answer, which stopped the clock of idle connections.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
@@ -163,7 +171,7 @@ class PatientProtocol(HttpToolsProtocol):
         elif self._head_since_s is not None:
             if now_s - self._head_since_s > limits.header_timeout_s:
                 self._end("slow-head", b"408 Request Timeout")
-        elif self.cycle.more_body and not self.flow.read_paused:
+        elif self._in_body and not self.flow.read_paused:
             # A body that nobody reads any more earns nothing by coming.
             earned_s = 0 if self.cycle.response_complete else came / _BODY_BYTES_PER_S
             self._budget_s = min(limits.body_timeout_s, self._budget_s + earned_s) - elapsed_s
