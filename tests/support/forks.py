@@ -23,7 +23,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import IO, TypedDict
+from typing import IO, NoReturn, TypedDict
 
 _ROOT = str(Path(__file__).parents[2])
 _MOST_BYTES = 1 << 20
@@ -221,6 +221,19 @@ def _report(children: dict[int, int]) -> None:
             os.close(reporting)
 
 
+def _end_at_once() -> NoReturn:
+    """End well, after all that a command may have left to be done.
+
+    What is left out is that the interpreter takes itself apart, object by object of every library, which takes as long
+    as most commands. Commands that fail do that, and servers, and the installed ones that the documents' examples run.
+    """
+    vars(threading)["_shutdown"]()  # waits for threads
+    vars(atexit)["_run_exitfuncs"]()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def _become(request: _Request, files: list[int]) -> None:
     for number, file in enumerate(files):
         os.dup2(file, number)
@@ -238,4 +251,9 @@ if __name__ == "__main__":
         signal.signal(signal.SIGINT, signal.default_int_handler)
         from pulsebase.cli import main
 
-        main()
+        try:
+            main()
+        except SystemExit as end:
+            if end.code or sys.argv[1:2] in (["serve"], ["demo"]):
+                raise
+        _end_at_once()
