@@ -2,15 +2,18 @@
 window.watched = { first: null, steps: [], live: [] };
 
 {
-  // The first chart is there once a picture that was asked for after the first answer is on its canvas.
-  let wiped = false;
-  const look = (records) => {
+  // The first chart is there once a scene with points in it, the first that was sent, is painted.
+  let sent = false;
+  const send = Worker.prototype.postMessage;
+  Worker.prototype.postMessage = function (message, ...rest) {
+    sent ||= message.scene?.lines.some(({ columns }) => columns.length > 0) ?? false;
+    return send.call(this, message, ...rest);
+  };
+  const look = () => {
     const { watched } = window;
-    for (const { target, attributeName } of records) {
-      if (attributeName !== "data-painted" || watched.first !== null) continue;
-      const drawn = /\[\[/.test(target.dataset.pieces ?? "");
-      if (!("painted" in target.dataset)) wiped = drawn;
-      else if (wiped) requestAnimationFrame(() => (watched.first ??= performance.now()));
+    if (sent && watched.first === null && document.querySelector(".chart[data-painted]")) {
+      watched.first = Number.NaN;
+      requestAnimationFrame(() => (watched.first = performance.now()));
     }
     const value = document.querySelector(".live-value")?.textContent;
     if (value && value !== watched.live.at(-1)?.value) {

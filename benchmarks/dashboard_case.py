@@ -86,7 +86,7 @@ class _Look:
     def _day(self, **query: str) -> Iterator[Page]:
         middle = NOW_S - DAY_S
         with self._visit("", start=iso(middle - DAY_S // 2), end=iso(middle + DAY_S // 2), **query) as page:
-            page.wait_for_function("watched.first !== null && document.querySelector('.panel').ariaBusy === 'false'")
+            page.wait_for_function("watched.first > 0 && document.querySelector('.panel').ariaBusy === 'false'")
             time.sleep(_REST_S)
             yield page
 

@@ -201,6 +201,29 @@ def _population(title: str, kinds: dict[str, str]) -> Callable[[Result], str]:
     return section
 
 
+def _dashboard(result: Result) -> str:
+    rows = []
+    for name, figures in result["systems"].items():
+        if _missing(figures):
+            rows.append([name, _missing(figures)])
+            continue
+        for kind, title in _DASHBOARD_TITLES.items():
+            rows.append([title, *(_number(figures[kind][key]) for key in ("p50", "p95", "most"))])
+        for resolution, found in figures["panning"].items():
+            for kind, title in (("task_ms", "passed"), ("task_cpu_ms", "of the processor")):
+                spread = (_number(found[kind][key]) for key in ("p50", "p95", "most"))
+                rows.append([f"a task of the page's thread while panning at {resolution}, ms {title}", *spread])
+    return _section("The dashboard in headless Chromium, four people", ["", "p50", "p95", "most"], rows)
+
+
+_DASHBOARD_TITLES = {
+    "first_chart_ms": "from opening the page, nothing kept, to the first chart, ms",
+    "zoom_step_ms": "a step of the zoom after a rest, ms",
+    "zoom_step_in_a_row_ms": "a step of the zoom right after another, ms",
+    "live_ms": "from the acknowledgement of a reading to the figure on the live page, ms",
+}
+
+
 def _by_size(figures: Result) -> list[Result]:
     return [figures[name] for name in ("standard", "large") if name in figures]
 
@@ -230,6 +253,7 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
         },
     ),
     "top_hours": _population("One person's highest hours, up to a year", {"top_hours": "top hours"}),
+    "dashboard": _dashboard,
 }
 
 

@@ -86,6 +86,7 @@ SHORT = Sizes(
     cohort_rounds=2,
     top_hours_questions=10,
     late_every_s=0.25,
+    dashboard_days=2,
     dashboard_visits=1,
     dashboard_steps=2,
     dashboard_live_readings=1,

@@ -69,6 +69,14 @@ def test_files_are_measured(ours: Path) -> None:
         assert figures[name]["file_bytes"] > 0
 
 
+def test_the_dashboard_is_measured(ours: Path) -> None:
+    figures = figures_of(ours, "dashboard", "pulsebase")
+    kinds = ("first_chart_ms", "zoom_step_ms", "zoom_step_in_a_row_ms", "live_ms")
+    assert all(figures[kind]["most"] >= figures[kind]["p50"] >= 0 for kind in kinds)
+    assert figures["panning"].keys() == {"1m", "1s", "raw"}
+    assert all(one["frames"] > 0 and one["task_cpu_ms"]["most"] > 0 for one in figures["panning"].values())
+
+
 def test_a_population_is_stored_at_both_sizes(ours: Path) -> None:
     figures = figures_of(ours, "fixtures", "pulsebase")
     assert [figures[size]["readings"] for size in ("standard", "large")] == [SHORT.readings, SHORT.large_readings]
