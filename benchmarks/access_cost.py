@@ -30,8 +30,14 @@ from benchmarks.workloads import live, rechunked
 
 PEOPLE = 1_000
 CONNECTIONS = {Door.SINGLE: 64, Door.BATCH: 16}
-#: Far more than is sent: the buckets are kept, and refuse nothing.
-RATES = {"PULSEBASE_KEY_REQUESTS_PER_S": "1000000", "PULSEBASE_ADDRESS_REQUESTS_PER_S": "1000000"}
+#: Far more than is sent: the buckets are kept, and refuse nothing. And no merge: one takes as much as many requests,
+#: and comes when it comes, so that it would fall on one side.
+LIMITS = {
+    "PULSEBASE_KEY_REQUESTS_PER_S": "1000000",
+    "PULSEBASE_ADDRESS_REQUESTS_PER_S": "1000000",
+    "PULSEBASE_MERGE_READINGS": "1000000000",
+    "PULSEBASE_MERGE_INTERVAL_S": "3600",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Side:
 def side(folder: Path, access: str) -> Iterator[Side]:
     data = folder / access
     data.mkdir()
-    env = environment(embedded_url(data)) | RATES | {"PULSEBASE_ACCESS": access}
+    env = environment(embedded_url(data)) | LIMITS | {"PULSEBASE_ACCESS": access}
     port = free_port()
     with started([*PROGRAM, "serve", "--port", str(port)], port, folder=data, ready_path="/health", env=env) as process:
         header = b""
