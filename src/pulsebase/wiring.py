@@ -22,7 +22,7 @@ from pulsebase.api.retention import Retention
 from pulsebase.api.services import BorderOptions, Installation
 from pulsebase.api.streams import StreamLimits, Streams
 from pulsebase.etl import Scheduler
-from pulsebase.etl.import_jobs import ImportJobs
+from pulsebase.etl.import_jobs import ImportJobs, running_imports
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.ingest import Feed, IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
@@ -117,7 +117,14 @@ def build(
             now_us=now_us,
         )
         changing = threading.Lock()
-        imports = ImportJobs(ingestor, store, rules, changing, settings.import_limit_bytes)
+        imports = ImportJobs(
+            ingestor,
+            store,
+            rules,
+            changing=changing,
+            running=running_imports(folder),
+            limit_bytes=settings.import_limit_bytes,
+        )
         closing.callback(imports.close)
         access = _access(settings, folder, store)
         closing.callback(access.close)

@@ -325,6 +325,10 @@ class ReachedImports:
             return self._inner.report(number)
         return None
 
+    def runs(self, origin: str) -> bool:
+        """See `ImportJobs.runs`. Whoever knows the name may see the import."""
+        return self._inner.runs(origin)
+
 
 class ReachedConnections:
     """Connections of people in the caller's reach."""

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pulsebase.etl.extract.parts import FileOwner
@@ -17,6 +18,7 @@ from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError
+from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.contract import Store
 
 logger = logging.getLogger(__name__)
@@ -65,10 +67,16 @@ class ImportReport:
 class _Job:
     report: ImportReport
     name: str
+    origin: str
     upload: BinaryIO
     owner: FileOwner
     sink: ImportSink
     refusals: list[Refusal] = field(default_factory=list)
+
+
+def running_imports(folder: Path) -> FolderLocks:
+    """The locks of imports that run over the store to which a folder belongs: each is held under its origin's name."""
+    return FolderLocks(folder / "imports")
 
 
 def origin_name(name: str) -> str:
@@ -80,10 +88,17 @@ class ImportJobs:
     """Takes uploads and imports them one after the other. Every method may be called from any thread."""
 
     def __init__(
-        self, ingestor: Ingestor, store: Store, rules: ReadingRules, changing: threading.Lock, limit_bytes: int
+        self,
+        ingestor: Ingestor,
+        store: Store,
+        rules: ReadingRules,
+        *,
+        changing: threading.Lock,
+        running: FolderLocks,
+        limit_bytes: int,
     ) -> None:
         self._ingestor, self._store, self._rules, self._limit_bytes = ingestor, store, rules, limit_bytes
-        self._changing = changing
+        self._changing, self._running = changing, running
         self._jobs: OrderedDict[int, _Job] = OrderedDict()
         self._queue: queue.Queue[_Job | None] = queue.Queue()
         self._changed = threading.Lock()
@@ -114,11 +129,12 @@ class ImportJobs:
             StoreUnavailableError: too many wait already.
         """
         self.refuse_when_full()
-        number = self._ingestor.register_origin(IMPORT_KIND, origin_name(name))
+        origin = origin_name(name)
+        number = self._ingestor.register_origin(IMPORT_KIND, origin)
         report = ImportReport(number, "waiting", upload.seek(0, 2))
         rules = replace(self._rules, people=people)
         keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)
-        job = _Job(report, name, upload, owner, ImportSink(self._ingestor, keeper, rules, number))
+        job = _Job(report, name, origin, upload, owner, ImportSink(self._ingestor, keeper, rules, number))
         with self._changed:
             self._jobs[number] = job
             ended = [each for each, kept in self._jobs.items() if kept.report.status in ("done", "failed")]
@@ -133,6 +149,10 @@ class ImportJobs:
             job = self._jobs.get(number)
             return None if job is None else job.report
 
+    def runs(self, origin: str) -> bool:
+        """Whether the import with this origin runs, in whatever process of this machine."""
+        return self._running.is_held(origin)
+
     def close(self) -> None:
         """End what runs after the part it is at, leave what waits, and stop."""
         self._stopping.set()
@@ -146,7 +166,8 @@ class ImportJobs:
             self._change(job, status="running")
             failure: str | None = None
             try:
-                self._import(job)
+                with self._running.held_once(job.origin):
+                    self._import(job)
             except PulsebaseError as error:
                 failure = str(error)
             except Exception:

@@ -143,32 +143,39 @@ def _standing_still(services: Services, origin: Origin) -> Iterator[None]:
                 raise ProblemError("conflict", "a run is under way; its readings can be removed once it has ended")
             yield
         return
-    report = services.imports.report(origin.number)
-    if report is not None and report.status in ("waiting", "running"):
+    if _status(services, origin) in ("waiting", "running"):
         raise ProblemError("conflict", "the import still runs; it can be undone once it has ended")
     yield
 
 
 def _entries(services: Services, origins: Sequence[Origin]) -> list[dict[str, Any]]:
     counts = services.store.origin_readings([origin.number for origin in origins])
-    return [_entry(origin, counts[origin.number], services.imports.report(origin.number)) for origin in origins]
+    return [_entry(services, origin, counts[origin.number]) for origin in origins]
 
 
-def _entry(origin: Origin, readings: int, report: ImportReport | None) -> dict[str, Any]:
+def _status(services: Services, origin: Origin) -> str:
+    """How an import stands; one that a command runs, or ran, is known by its lock alone."""
+    report = services.imports.report(origin.number)
+    if report is not None:
+        return report.status
+    return "running" if origin.kind == IMPORT_KIND and services.imports.runs(origin.name) else "past"
+
+
+def _entry(services: Services, origin: Origin, readings: int) -> dict[str, Any]:
     return {
         "id": origin.number,
         "kind": origin.kind,
         "name": origin.name,
         "received_at": format_us(origin.received_us),
         "readings": readings,
-        "status": "past" if report is None else report.status,
+        "status": _status(services, origin),
     }
 
 
 def _detail(services: Services, import_id: int) -> dict[str, Any]:
     origin, report = _origin(services, import_id), services.imports.report(import_id)
     readings = services.store.origin_readings([import_id])[import_id]
-    return _entry(origin, readings, report) | {"course": None if report is None else _course(report)}
+    return _entry(services, origin, readings) | {"course": None if report is None else _course(report)}
 
 
 def _course(report: ImportReport) -> dict[str, Any]:
