@@ -261,7 +261,8 @@ class _Run:
         """Say the first ones of a file, count the others by reason, and forget them."""
         refusals = self._refusals.pop(result.name, _Refusals())
         for error in refusals.first:
-            self._say(f"  {result.counts} {error.index}: {error.field}: {error.reason}")
+            place = "" if error.index is None else f"{result.counts} {error.index}: "
+            self._say(f"  {place}{error.field}: {error.reason}")
         more = refusals.reasons.total() - len(refusals.first)
         if more > 0:
             self._say(f"  … and {more:,} more:")
