@@ -10,6 +10,7 @@ import pytest
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import ReadingRules
 from pulsebase.model.errors import FieldError
+from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.barred import Barred
@@ -60,7 +61,12 @@ def test_a_day_that_both_have_is_the_exports(store: MemoryStore) -> None:
 
 def test_nothing_is_taken_for_whom_nothing_may_be_taken(store: MemoryStore) -> None:
     barred = Barred(b"key", [mark_of(b"key", "eve")])
-    said = [User("eve"), DevicePriority("eve", "strap", 1), DailySummary("eve", DAY.day, 60, None), User("ann")]
+    said: list[Record] = [
+        User("eve"),
+        DevicePriority("eve", "a", 1),
+        DailySummary("eve", DAY.day, 60, None),
+        User("ann"),
+    ]
     refused = keeper(store, ReadingRules(barred=barred)).keep(said)
     assert [(error.index, error.reason) for error in refused] == [
         (place, "belongs to somebody who was erased") for place in range(3)
