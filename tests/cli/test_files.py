@@ -160,7 +160,7 @@ def test_an_import_that_runs_is_not_undone(tmp_path: Path) -> None:
     place = Place(tmp_path)
     (tmp_path / "small.csv").write_text("Id,Time,Value\nann,2024-01-15 10:00:00,70\n")
     header, line = "user_id,device_id,timestamp,heart_rate\n", "ann,a,2024-01-15T10:00:00Z,70\n"
-    (tmp_path / "large.csv").write_text(header + line * 600_000)  # for many seconds, of which it is given few
+    (tmp_path / "large.csv").write_text(header + line * 400_000)  # for many seconds, of which it is given few
     with serving(place) as server, (tmp_path / "out").open("wb") as out:
         command = ("import", "small.csv", "large.csv")
         running = fork_command(command, cwd=tmp_path, env=place.environment, stdout=out, stderr=out)
