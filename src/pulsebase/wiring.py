@@ -26,7 +26,7 @@ from pulsebase.api.services import BorderOptions, Installation
 from pulsebase.api.siblings import Answers, Siblings
 from pulsebase.api.streams import StreamLimits, Streams
 from pulsebase.etl import Scheduler
-from pulsebase.etl.import_jobs import ImportJobs, ImportReport
+from pulsebase.etl.import_jobs import ImportJobs, ImportReport, running_imports
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.ingest import Feed, IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
@@ -124,7 +124,14 @@ def build(
             now_us=now_us,
         )
         locks = FolderLocks(folder / "locks")
-        imports = ImportJobs(ingestor, store, rules, partial(locks.held, "people"), settings.import_limit_bytes)
+        imports = ImportJobs(
+            ingestor,
+            store,
+            rules,
+            changing=partial(locks.held, "people"),
+            running=running_imports(folder),
+            limit_bytes=settings.import_limit_bytes,
+        )
         closing.callback(imports.close)
         access = _access(settings, folder, store)
         closing.callback(access.close)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -27,8 +30,9 @@ from pulsebase.stores.open import open_store
 from pulsebase.stores.records import KINDS, everybody, records_of
 from tests.cli.files import ISO_FILE, ISO_ROWS, US_FILE, US_ROWS, write_files
 from tests.support.fit import activity
+from tests.support.forks import fork_command
 from tests.support.health_files import apple_export, apple_record, at, takeout_heart_rate, takeout_resting, zipped
-from tests.support.process import Place
+from tests.support.process import Place, Server, serving, wait_until
 
 TEN = at("2024-01-15T10:00:00")
 SAMPLES = [(TEN + 3600 * n, 60 + n, n % 4) for n in range(60)]
@@ -149,6 +153,31 @@ def test_imports_are_listed_and_undone(stocked: Place) -> None:
     assert [row for row in stored(stocked) if row["user_id"] == "undone"] == []
     assert stocked.run("check").returncode == 0
     assert stocked.refusal("imports", "undo", "99999") == "pulsebase: there is no import of that id"
+
+
+def test_an_import_that_runs_is_not_undone(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "small.csv").write_text("Id,Time,Value\nann,2024-01-15 10:00:00,70\n")
+    header, line = "user_id,device_id,timestamp,heart_rate\n", "ann,a,2024-01-15T10:00:00Z,70\n"
+    (tmp_path / "large.csv").write_text(header + line * 400_000)  # for many seconds, of which it is given few
+    with serving(place) as server, (tmp_path / "out").open("wb") as out:
+        command = ("import", "small.csv", "large.csv")
+        running = fork_command(command, cwd=tmp_path, env=place.environment, stdout=out, stderr=out)
+        wait_until(lambda: len(imports_of(server)) == 2, "some of it is stored")
+        os.kill(running.pid, signal.SIGSTOP)
+        large, small = imports_of(server)
+        assert [large["status"], small["status"]] == ["running", "past"]
+        assert server.client.delete(f"/v1/imports/{small['id']}").json() == {"deleted": 1}
+        assert "the import still runs" in place.refusal("imports", "undo", str(large["id"]))
+        running.kill()
+        running.wait(30)
+        assert imports_of(server)[0]["status"] == "past"
+        assert server.client.delete(f"/v1/imports/{large['id']}").json() == {"deleted": 1}
+
+
+def imports_of(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.client.get("/v1/imports").json()["data"]
+    return found
 
 
 def test_an_export_imported_elsewhere_gives_the_same_store(full: Place, tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
 import random
-import contextlib
 import tracemalloc
 import zipfile
 import zlib
@@ -15,6 +15,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,7 +25,7 @@ from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.etl.load import ImportSink
 from pulsebase.etl.records import RecordKeeper
-from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.ingest import Ingestor, ReadingRules, parquet
 from pulsebase.model.errors import FieldError
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import SECOND_US, format_us
@@ -275,6 +276,23 @@ def test_a_vendors_day_is_put_together_from_its_files(desk: Desk) -> None:
         found = desk.store.summaries("ann", date.min, date.max)
         assert [day for day in found if day.resting_heart_rate_method == "fitbit"] == expected
         assert len(found) == 2  # the other method's day is as it was
+
+
+def test_a_day_that_no_day_can_be_is_refused_and_the_others_stay(desk: Desk) -> None:
+    files = {
+        "a.json": takeout_resting([("04/30/20", 1e300), ("05/01/20", 54.5)]),
+        "b.json": takeout_zones("05/02/20", {"IN_DEFAULT_ZONE_1": 1e308}),
+    }
+    results = desk.bring(zipped(files))
+    assert [(result.read, result.days, result.rejected, result.problem) for result in results] == [
+        (2, 1, 1, None),
+        (1, 0, 1, None),
+    ]
+    assert [(error.field, error.reason) for _, error in desk.refused] == [
+        ("resting_heart_rate", "must be above 0 and at most 1000 (2020-04-30)"),
+        ("zones", "are not what a day can have (2020-05-02)"),
+    ]
+    assert [day.day for day in desk.store.summaries("ann", date.min, date.max)] == [date(2020, 5, 1)]
 
 
 # --- Apple Health ---------------------------------------------------------------------------------------------------
@@ -680,6 +698,26 @@ def test_parquet_of_our_own_is_read_whole_or_not_at_all(desk: Desk) -> None:
     assert desk.rows[0] == ("ann", "band", TEN, 60.0, None)
     assert desk.bring_one(zipped({"date=2020-05-01/part-0.parquet": data})).written == 100
     assert len(desk.rows) == 100
+
+
+def test_row_groups_that_would_fill_the_memory_are_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few bytes that stand for many: one page has to be in memory whole."""
+    monkeypatch.setattr(parquet, "_COLUMN_BYTES", 1 << 20)
+    count = 20_000
+    texts = pa.array(["a" * 100]).take(pa.array(np.zeros(count, np.int64)))
+    columns = {
+        "user_id": texts,
+        "device_id": pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), ["band"]),
+        "timestamp": pa.array(np.full(count, TEN * SECOND_US), pa.timestamp("us", "UTC")),
+        "heart_rate": pa.array(np.full(count, 70, np.int16)),
+    }
+    out = io.BytesIO()
+    options = {"compression": "zstd", "use_dictionary": False, "data_page_size": 1 << 30, "row_group_size": count}
+    pq.write_table(pa.table(columns), out, **options)
+    assert len(out.getvalue()) < 1 << 16
+    result = desk.bring_one(out.getvalue())
+    assert result.problem == "a column of a row group is larger than 1048576 bytes; write smaller ones"
+    assert desk.rows == []
 
 
 def test_no_damage_brings_the_importer_down(desk: Desk) -> None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pulsebase.api.arrowstream import BoundedMessages
 from pulsebase.api.errors import ProblemError
 from pulsebase.api.streaming import BodyStream
-from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
+from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.ingest.columns import blocks_of_batches, check_columns
 from pulsebase.ingest.lines import csv_blocks, ndjson_blocks
-from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.ingest.parquet import parquet_blocks
 
-#: The bytes of a Parquet body that are handed on at a time.
-_PIECE_BYTES = 4 << 20
 #: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
 _RECORD_BATCH_BYTES = 256 << 20
 
@@ -51,26 +47,9 @@ def _arrow(body: BodyStream) -> Iterator[Block]:
         raise ProblemError("malformed-body", "more follows behind the end of the Arrow stream")
 
 
-def _parquet(body: BodyStream) -> Iterator[Block]:
-    # Parquet keeps its table of contents at the end: the file has to be whole before a row can be read.
-    with tempfile.TemporaryFile(prefix="pulsebase-bulk-") as file:
-        try:
-            while piece := body.read(_PIECE_BYTES):
-                file.write(piece)
-            file.seek(0)
-        except OSError as error:
-            raise StoreUnavailableError(f"the body cannot be kept: {error.strerror}", retry_after_s=60) from error
-        try:
-            parquet = pq.ParquetFile(file)
-            check_columns(parquet.schema_arrow.names)
-            yield from blocks_of_batches(parquet.iter_batches(BLOCK_READINGS))
-        except (pa.ArrowException, OSError, UnicodeDecodeError):
-            raise ProblemError("malformed-body", "the body is not a Parquet file, or is cut short") from None
-
-
 READERS: Mapping[str, Callable[[BodyStream], Iterator[Block]]] = {
     "application/vnd.apache.arrow.stream": _arrow,
-    "application/vnd.apache.parquet": _parquet,
+    "application/vnd.apache.parquet": parquet_blocks,
     "application/x-ndjson": ndjson_blocks,
     "text/csv": csv_blocks,
 }

@@ -331,6 +331,10 @@ class ReachedImports:
                 found |= msgspec.convert(answer, dict[int, ImportReport])
         return found
 
+    def runs(self, origin: str) -> bool:
+        """See `ImportJobs.runs`. Whoever knows the name may see the import."""
+        return self._inner.runs(origin)
+
 
 def reports_of(imports: ImportJobs, numbers: Sequence[int]) -> dict[int, ImportReport]:
     """How those of the imports stand that this process knows of."""

@@ -36,7 +36,7 @@ from pulsebase.cli.session import answer_of, session
 from pulsebase.cli.users import day_of_ages, path_of, store_people
 from pulsebase.etl.extract.packed import paths_in
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
-from pulsebase.etl.import_jobs import origin_name
+from pulsebase.etl.import_jobs import origin_name, running_imports
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
@@ -46,7 +46,9 @@ from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import zone_named, zone_or_utc
 from pulsebase.query.exports import record_lines
 from pulsebase.settings import Settings
+from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.records import kind_of_record
+from pulsebase.wiring_sources import sources_folder
 
 console = Console()
 _SHOWN_REJECTS = 10
@@ -88,17 +90,20 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
     # Before the store is opened: a mistyped name makes none.
     sizes = {place: _size(Path(place)) for place in places if not _is_database(place)}
     sound = True
-    with _rejects_file(choices.rejects) as rejects, session(settings) as client:
+    with contextlib.ExitStack() as opened:
+        rejects = opened.enter_context(_rejects_file(choices.rejects))
+        client = opened.enter_context(session(settings))
+        desk = _Desk(client, rejects, running_imports(sources_folder(settings, opened)))
         owner = FileOwner(choices.user, choices.device, everybody_in(zone) if zone else _zones_asked(client))
         for place in places:
             if _is_database(place):
-                sound &= _import_tables(place, client, owner, age_on, rejects)
+                sound &= _import_tables(place, desk, owner, age_on)
                 continue
             path = Path(place)
             with Progress(
                 TextColumn(_NAME), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
             ) as bar:
-                run = _Run(path.resolve().name, client, bar, bar.add_task(path.name, total=sizes[place]), rejects)
+                run = _Run(path.resolve().name, desk, bar, bar.add_task(path.name, total=sizes[place]))
                 try:
                     importer = Importer(run.sink, owner, settings.import_limit_bytes, run.watcher)
                     sound &= run.tell(path.name, importer.path(path))
@@ -112,7 +117,16 @@ def _is_database(place: str) -> bool:
     return place.startswith(("postgresql://", "postgres://"))
 
 
-def _import_tables(url: str, client: httpx.Client, owner: FileOwner, age_on: date, rejects: TextIO | None) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What the places of one command have in common: the store, where refusals go, and the locks of imports."""
+
+    client: httpx.Client
+    rejects: TextIO | None
+    running: FolderLocks
+
+
+def _import_tables(url: str, desk: _Desk, owner: FileOwner, age_on: date) -> bool:
     """Import the people and the readings of a database."""
     from pulsebase.etl.extract.sql_tables import KIND, sql_tables  # loads the driver
 
@@ -123,14 +137,18 @@ def _import_tables(url: str, client: httpx.Client, owner: FileOwner, age_on: dat
     ):
         people = tables.people(datetime.now(UTC).date(), age_on)
         for first in range(0, len(people.users), _PEOPLE_AT_ONCE):
-            store_people(client, people.users[first : first + _PEOPLE_AT_ONCE])
+            store_people(desk.client, people.users[first : first + _PEOPLE_AT_ONCE])
         console.print(f"{name}: {len(people.users):,} people stored", markup=False, highlight=False, soft_wrap=True)
-        run = _Run(name, client, bar, bar.add_task(name, total=tables.count()), rejects)
+        run = _Run(name, desk, bar, bar.add_task(name, total=tables.count()))
         users = FileResult("users", KIND, "row")
         run.on_rejects(users, people.errors)
         run.show_refusals(users)
         importer = Importer(run.sink, owner, 0, run.watcher)
-        return run.tell(name, iter([importer.parts("heart_rates", KIND, "row", tables.readings(owner))]))
+
+        def results() -> Iterator[FileResult]:
+            yield importer.parts("heart_rates", KIND, "row", tables.readings(owner))
+
+        return run.tell(name, results())
 
 
 def run_list(settings: Settings) -> None:
@@ -168,11 +186,11 @@ class _HttpSink:
     """Stores what an import reads, over the owner's socket. See `importer.Sink`."""
 
     def __init__(self, client: httpx.Client, name: str, say: Callable[[str], None]) -> None:
-        self._client, self._name, self._say = client, name, say
+        self._client, self.name, self._say = client, name, say
         self.number: int | None = None
 
     def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
-        answer = store_block(self._client, self._name, rows, self._say)
+        answer = store_block(self._client, self.name, rows, self._say)
         self.number = answer["import_id"]
         errors = [FieldError(entry["field"], entry["reason"], entry["index"]) for entry in answer["errors"]]
         return answer["accepted"], errors
@@ -201,21 +219,20 @@ class _Refusals:
 class _Run:
     """The import of one place."""
 
-    def __init__(
-        self, name: str, client: httpx.Client, progress: Progress, task: TaskID, rejects: TextIO | None
-    ) -> None:
-        self._progress, self._rejects = progress, rejects
+    def __init__(self, name: str, desk: _Desk, progress: Progress, task: TaskID) -> None:
+        self._progress, self._desk = progress, desk
         self._refusals: defaultdict[str, _Refusals] = defaultdict(_Refusals)  # by file
-        self.sink = _HttpSink(client, origin_name(name[-100:]), self._say)
+        self.sink = _HttpSink(desk.client, origin_name(name[-100:]), self._say)
         self.watcher = Watcher(rejects=self.on_rejects, progress=lambda done: progress.update(task, completed=done))
 
     def tell(self, name: str, results: Iterator[FileResult]) -> bool:
         """Say what becomes of each file; whether all could be read to their ends."""
         sound = True
         try:
-            for result in results:
-                self._report(result)
-                sound &= result.problem is None
+            with self._desk.running.held_once(self.sink.name):  # it cannot be undone meanwhile
+                for result in results:
+                    self._report(result)
+                    sound &= result.problem is None
         finally:  # also of one that is given up: what it stored can be undone
             if self.sink.number is not None:
                 self._say(f"{name} is import {self.sink.number}")
@@ -224,10 +241,11 @@ class _Run:
     def on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
         """Remember refusals, and write them where they are wanted."""
         self._refusals[result.name].add(errors)
-        if self._rejects is not None:
+        rejects = self._desk.rejects
+        if rejects is not None:
             for error in errors:
                 row = {"file": result.name, result.counts: error.index, "field": error.field, "reason": error.reason}
-                self._rejects.write(json.dumps(row, ensure_ascii=False) + "\n")
+                rejects.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def _report(self, result: FileResult) -> None:
         if result.counts:
@@ -243,7 +261,8 @@ class _Run:
         """Say the first ones of a file, count the others by reason, and forget them."""
         refusals = self._refusals.pop(result.name, _Refusals())
         for error in refusals.first:
-            self._say(f"  {result.counts} {error.index}: {error.field}: {error.reason}")
+            place = "" if error.index is None else f"{result.counts} {error.index}: "
+            self._say(f"  {place}{error.field}: {error.reason}")
         more = refusals.reasons.total() - len(refusals.first)
         if more > 0:
             self._say(f"  … and {more:,} more:")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pulsebase.etl.extract.parts import FileOwner
@@ -19,6 +20,7 @@ from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError
 from pulsebase.model.users import printable
+from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.contract import Store
 
 logger = logging.getLogger(__name__)
@@ -68,10 +70,16 @@ class ImportReport:
 class _Job:
     report: ImportReport
     name: str
+    origin: str
     upload: BinaryIO
     owner: FileOwner
     sink: ImportSink
     refusals: list[Refusal] = field(default_factory=list)
+
+
+def running_imports(folder: Path) -> FolderLocks:
+    """The locks of imports that run over the store to which a folder belongs: each is held under its origin's name."""
+    return FolderLocks(folder / "imports")
 
 
 def origin_name(name: str) -> str:
@@ -87,11 +95,13 @@ class ImportJobs:
         ingestor: Ingestor,
         store: Store,
         rules: ReadingRules,
+        *,
         changing: Callable[[], AbstractContextManager[None]],
+        running: FolderLocks,
         limit_bytes: int,
     ) -> None:
         self._ingestor, self._store, self._rules, self._limit_bytes = ingestor, store, rules, limit_bytes
-        self._changing = changing
+        self._changing, self._running = changing, running
         self._jobs: OrderedDict[int, _Job] = OrderedDict()
         self._others: dict[int, ImportReport] = {}
         self._queue: queue.Queue[_Job | None] = queue.Queue()
@@ -123,11 +133,12 @@ class ImportJobs:
             StoreUnavailableError: too many wait already.
         """
         self.refuse_when_full()
-        number = self._ingestor.register_origin(IMPORT_KIND, origin_name(name))
+        origin = origin_name(name)
+        number = self._ingestor.register_origin(IMPORT_KIND, origin)
         report = ImportReport(number, "waiting", upload.seek(0, 2))
         rules = replace(self._rules, people=people)
         keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)
-        job = _Job(report, name, upload, owner, ImportSink(self._ingestor, keeper, rules, number))
+        job = _Job(report, name, origin, upload, owner, ImportSink(self._ingestor, keeper, rules, number))
         with self._changed:
             self._jobs[number] = job
             ended = [each for each, kept in self._jobs.items() if kept.report.status in _ENDED]
@@ -160,6 +171,10 @@ class ImportJobs:
         with self._changed:
             return any(job.report.status not in _ENDED for job in self._jobs.values())
 
+    def runs(self, origin: str) -> bool:
+        """Whether the import with this origin runs, in whatever process of this machine."""
+        return self._running.is_held(origin)
+
     def close(self) -> None:
         """End what runs after the part it is at, leave what waits, and stop."""
         self._stopping.set()
@@ -173,7 +188,8 @@ class ImportJobs:
             self._change(job, status="running")
             failure: str | None = None
             try:
-                self._import(job)
+                with self._running.held_once(job.origin):
+                    self._import(job)
             except PulsebaseError as error:
                 failure = str(error)
             except Exception:

@@ -249,4 +249,8 @@ class Importer:
         result.days += len(good)
         if len(self._days) >= _DAYS_AT_ONCE:
             self._keep_days()
-        return [problem for problem in problems if problem is not None]
+        return [
+            replace(problem, reason=f"{problem.reason} ({day.day})")
+            for day, problem in zip(days, problems, strict=True)
+            if problem is not None
+        ]

@@ -49,7 +49,33 @@ class FolderLocks:
         finally:
             os.close(file)
 
+    @contextlib.contextmanager
+    def held_once(self, *names: str) -> Iterator[None]:
+        """Hold the lock during the block; nobody ever takes it again, so its file goes with it."""
+        with self.held(*names):
+            try:
+                yield
+            finally:
+                self._path(names).unlink(missing_ok=True)
+
+    def is_held(self, *names: str) -> bool:
+        """Whether somebody holds the lock; asking makes no file."""
+        try:
+            file = os.open(self._path(names), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            return False
+        finally:
+            os.close(file)
+
     def _open(self, names: tuple[str, ...]) -> int:
+        return os.open(self._path(names), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _path(self, names: tuple[str, ...]) -> Path:
         name = hashlib.blake2b("\0".join(names).encode(), key=self._key, digest_size=20).hexdigest()
-        path = self._folder / f"{name}.lock"
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._folder / f"{name}.lock"

@@ -144,7 +144,7 @@ def _standing_still(services: Services, origin: Origin) -> Iterator[None]:
             yield
         return
     report = services.imports.reports([origin.number]).get(origin.number)
-    if report is not None and report.status in ("waiting", "running"):
+    if _status(services, origin, report) in ("waiting", "running"):
         raise ProblemError("conflict", "the import still runs; it can be undone once it has ended")
     yield
 
@@ -152,24 +152,31 @@ def _standing_still(services: Services, origin: Origin) -> Iterator[None]:
 def _entries(services: Services, origins: Sequence[Origin]) -> list[dict[str, Any]]:
     numbers = [origin.number for origin in origins]
     counts, reports = services.store.origin_readings(numbers), services.imports.reports(numbers)
-    return [_entry(origin, counts[origin.number], reports.get(origin.number)) for origin in origins]
+    return [_entry(services, origin, counts[origin.number], reports.get(origin.number)) for origin in origins]
 
 
-def _entry(origin: Origin, readings: int, report: ImportReport | None) -> dict[str, Any]:
+def _status(services: Services, origin: Origin, report: ImportReport | None) -> str:
+    """How an import stands; one that a command runs, or ran, is known by its lock alone."""
+    if report is not None:
+        return report.status
+    return "running" if origin.kind == IMPORT_KIND and services.imports.runs(origin.name) else "past"
+
+
+def _entry(services: Services, origin: Origin, readings: int, report: ImportReport | None) -> dict[str, Any]:
     return {
         "id": origin.number,
         "kind": origin.kind,
         "name": origin.name,
         "received_at": format_us(origin.received_us),
         "readings": readings,
-        "status": "past" if report is None else report.status,
+        "status": _status(services, origin, report),
     }
 
 
 def _detail(services: Services, import_id: int) -> dict[str, Any]:
     origin, report = _origin(services, import_id), services.imports.reports([import_id]).get(import_id)
     readings = services.store.origin_readings([import_id])[import_id]
-    return _entry(origin, readings, report) | {"course": None if report is None else _course(report)}
+    return _entry(services, origin, readings, report) | {"course": None if report is None else _course(report)}
 
 
 def _course(report: ImportReport) -> dict[str, Any]:

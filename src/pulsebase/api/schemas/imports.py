@@ -33,8 +33,8 @@ class ImportEntry(BaseModel):
     """An import of files, or everything that a connection to a source has brought (`sync`, named by source and
     person), and how many of its readings are stored now.
 
-    `status` is `past` for one that this server process did not run: a command's, one from before its start, or a
-    connection's, whose runs are in `/v1/etl/runs`.
+    `status` is `past` for one that has ended and that this server process did not run: a command's, one from before
+    its start, or a connection's, whose runs are in `/v1/etl/runs`.
     """
 
     model_config = ConfigDict(title="Import")

@@ -5,26 +5,21 @@ readers), and records of people.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, RecordBlock, Stream
 from pulsebase.etl.transform.own_records import parse_records
-from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
-from pulsebase.ingest.columns import blocks_of_batches, check_columns
+from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.ingest.lines import csv_blocks, line_pieces, ndjson_blocks
-from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.ingest.parquet import parquet_blocks
 from pulsebase.model.exported import VERSION
 from pulsebase.model.readings import Ids
 from pulsebase.stores.records import Kind
 
-_PIECE_BYTES = 4 << 20
 _MANIFEST_BYTES = 1 << 16
 #: Records that are stored at once.
 _RECORDS = 500
@@ -42,25 +37,8 @@ def csv(stream: Stream, owner: FileOwner) -> Iterator[Part]:
 
 
 def parquet(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """A Parquet file, which keeps its table of contents at the end: it is brought to the temporary folder first.
-
-    Raises:
-        MalformedError: it is damaged or cut short.
-        StoreUnavailableError: there is no room.
-    """
-    with tempfile.TemporaryFile(prefix="pulsebase-import-") as file:
-        try:
-            while piece := stream.read(_PIECE_BYTES):
-                file.write(piece)
-            file.seek(0)
-        except OSError as error:
-            raise StoreUnavailableError(f"the file cannot be kept: {error.strerror}", retry_after_s=60) from error
-        try:
-            table = pq.ParquetFile(file, pre_buffer=False)
-            check_columns(table.schema_arrow.names)
-            yield from _counted_from_one(blocks_of_batches(table.iter_batches(BLOCK_READINGS)), owner)
-        except (pa.ArrowException, OSError, UnicodeDecodeError):
-            raise MalformedError("the file is damaged or cut short: Parquet cannot be read without its end") from None
+    """A row a reading; positions count rows from 1."""
+    return _counted_from_one(parquet_blocks(stream), owner)
 
 
 def manifest(stream: Stream, owner: FileOwner) -> Iterator[Part]:

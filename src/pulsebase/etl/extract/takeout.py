@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pulsebase.etl.extract.parts import FileOwner, Part, Stream, SummaryBlock
 from pulsebase.etl.transform import takeout
-from pulsebase.ingest.blocks import MalformedError
+from pulsebase.ingest.blocks import Block, MalformedError
 
 DEVICE_ID = "takeout"
 
@@ -20,7 +20,7 @@ _RECORD_BYTES = 64 << 10
 _RECORD_END = re.compile(rb"\}\s*\}\s*(?:,|\Z)")
 _BOM = b"\xef\xbb\xbf"
 
-PartT = TypeVar("PartT", bound=Part)
+PartT = TypeVar("PartT", bound=Block | SummaryBlock)
 
 
 def heart_rates(stream: Stream, owner: FileOwner) -> Iterator[Part]:

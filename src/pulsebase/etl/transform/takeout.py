@@ -130,7 +130,8 @@ def _laid_out_alike(text: bytes) -> _Columns | None:
     wide = np.diff(starts, append=len(raw)) == len(layouts[1])
 
     def digit(at: int | Ints) -> Ints:
-        return letters[starts + at].astype(np.int64) - ord("0")
+        found: Ints = letters[starts + at].astype(np.int64) - ord("0")
+        return found
 
     month, day, year, hour, minute, second = (digit(begin + at) * 10 + digit(begin + at + 1) for at in range(0, 18, 3))
     times_us, exists = clock_us(year + 2000, month, day, hour, minute, second)

@@ -1,0 +1,55 @@
+"""Readings of a Parquet file, block by block in bounded memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
+from pulsebase.ingest.columns import blocks_of_batches, check_columns
+from pulsebase.model.errors import StoreUnavailableError
+
+_PIECE_BYTES = 4 << 20
+#: The largest column of a row group, unpacked: a page of it has to be in memory whole, and may be all of it.
+_COLUMN_BYTES = 256 << 20
+
+
+class Readable(Protocol):
+    """What the file is read from: a body, a file in an archive."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def parquet_blocks(stream: Readable) -> Iterator[Block]:
+    """Parquet keeps its table of contents at the end, so the file is brought to the temporary folder first.
+
+    Raises:
+        MalformedError: it is damaged or cut short, or a row group is too large.
+        RejectedError: the columns are not those of readings.
+        StoreUnavailableError: there is no room for it.
+    """
+    with tempfile.TemporaryFile(prefix="pulsebase-parquet-") as file:
+        try:
+            while piece := stream.read(_PIECE_BYTES):
+                file.write(piece)
+            file.seek(0)
+        except OSError as error:
+            raise StoreUnavailableError(f"the file cannot be kept: {error.strerror}", retry_after_s=60) from error
+        try:
+            table = pq.ParquetFile(file, pre_buffer=False)
+            check_columns(table.schema_arrow.names)
+            _check_sizes(table.metadata)
+            yield from blocks_of_batches(table.iter_batches(BLOCK_READINGS))
+        except (pa.ArrowException, OSError, UnicodeDecodeError):
+            raise MalformedError("the file is damaged or cut short: Parquet cannot be read without its end") from None
+
+
+def _check_sizes(contents: pq.FileMetaData) -> None:
+    for number in range(contents.num_row_groups):
+        group = contents.row_group(number)
+        if any(group.column(place).total_uncompressed_size > _COLUMN_BYTES for place in range(group.num_columns)):
+            raise MalformedError(f"a column of a row group is larger than {_COLUMN_BYTES} bytes; write smaller ones")

@@ -1,0 +1,82 @@
+"""What an export says of people meets what is known of them."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import date
+
+import pytest
+
+from pulsebase.etl.records import RecordKeeper
+from pulsebase.ingest import ReadingRules
+from pulsebase.model.errors import FieldError
+from pulsebase.model.exported import Record
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.users import DevicePriority, User
+from pulsebase.stores.barred import Barred
+from pulsebase.stores.erasures import mark_of
+from pulsebase.stores.memory import MemoryStore
+
+STAYS = "is known otherwise here; what is known stays"
+DAY = DailySummary("ann", date(2024, 1, 15), 61.0, "vendor")
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def keeper(store: MemoryStore, rules: ReadingRules | None = None, *, changes_people: bool = True) -> RecordKeeper:
+    return RecordKeeper(store, rules or ReadingRules(), contextlib.nullcontext, changes_people=changes_people)
+
+
+def test_what_is_not_known_is_filled_and_what_is_known_stays(store: MemoryStore) -> None:
+    store.put_user(User("ann", "Ann", None, date(1980, 1, 1)))
+    said = [
+        User("ann", "Anna", "female", date(1980, 1, 2), "Europe/Berlin"),
+        User("bob", "Bob"),
+        User("bob", None, "male"),
+        User("bob", "Rob"),
+    ]
+    assert keeper(store).keep(said) == [
+        FieldError("name, birth_date", STAYS, 0),
+        FieldError("name", STAYS, 3),
+    ]
+    assert store.user("ann") == User("ann", "Ann", "female", date(1980, 1, 1), "Europe/Berlin")
+    assert store.user("bob") == User("bob", "Bob", "male")
+
+
+def test_a_priority_that_is_set_stays(store: MemoryStore) -> None:
+    store.put_priority(DevicePriority("ann", "strap", 3, 7))
+    said = [DevicePriority("ann", "strap", priority, at_us) for priority, at_us in ((3, 7), (4, 7), (None, 8), (5, 9))]
+    assert keeper(store).keep(said) == [FieldError("priority", STAYS, 1)]
+    assert store.priorities("ann") == [said[0], *said[2:]]
+
+
+def test_a_day_that_both_have_is_the_exports(store: MemoryStore) -> None:
+    store.put_summaries([DailySummary("ann", DAY.day, 55.0, "vendor"), DailySummary("ann", DAY.day, 50.0, None)])
+    assert keeper(store).keep([DAY]) == []
+    assert [day.resting_heart_rate for day in store.summaries("ann", date.min, date.max)] == [50.0, 61.0]
+
+
+def test_nothing_is_taken_for_whom_nothing_may_be_taken(store: MemoryStore) -> None:
+    barred = Barred(b"key", [mark_of(b"key", "eve")])
+    said: list[Record] = [
+        User("eve"),
+        DevicePriority("eve", "a", 1),
+        DailySummary("eve", DAY.day, 60, None),
+        User("ann"),
+    ]
+    refused = keeper(store, ReadingRules(barred=barred)).keep(said)
+    assert [(error.index, error.reason) for error in refused] == [
+        (place, "belongs to somebody who was erased") for place in range(3)
+    ]
+    assert [each.user.user_id for each in store.users("", 10, None)] == ["ann"]
+    refused = keeper(store, ReadingRules(people=frozenset({"ann"}))).keep([User("bob", "Bob"), User("ann", "Ann")])
+    assert [error.index for error in refused] == [0]
+    refused = keeper(store, changes_people=False).keep(
+        [User("ann", None, "female"), DevicePriority("ann", "a", 1), DAY]
+    )
+    assert [error.index for error in refused] == [0, 1]
+    assert store.user("ann") == User("ann", "Ann")
+    assert store.summaries("ann", date.min, date.max) == [DAY]
