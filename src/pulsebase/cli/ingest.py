@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pulsebase.api.server import bound_socket, serving
-from pulsebase.cli.serve import stopping, url_of
+from pulsebase.cli.serve import stopping, url_of, wait_for
 from pulsebase.cli.session import answer_of, client_at, listening, session
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
@@ -49,7 +49,7 @@ def run_ingest(settings: Settings, *, once: bool) -> bool:
         opened.enter_context(_watched(parts))
         opened.enter_context(scheduled(parts))
         _say(f'Connections are brought at "{settings.ingest_schedule}" in each person\'s time zone.  (stop: Ctrl+C)')
-        stopped.wait()
+        wait_for(stopped)
     return True
 
 

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -19,6 +20,8 @@ from pulsebase.sources.synthetic import DEMO_PEOPLE
 from pulsebase.wiring import Parts, access_is_on, build, demo, demo_settings, is_loopback, scheduled, simulated_fitbit
 
 console = Console()
+#: How soon a stop is noticed.
+_LOOK_S = 0.1
 
 
 def run_server(settings: Settings, *, with_demo: bool) -> None:
@@ -45,7 +48,7 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
                 threading.Thread(target=_announce, args=(scheduler, stopped), daemon=True).start()
             elif settings.ingest_in_server:
                 running.enter_context(scheduled(parts))
-            stopped.wait()
+            wait_for(stopped)
             say("Stopping …")
 
 
@@ -80,6 +83,16 @@ def stopping(stopped: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def wait_for(stopped: threading.Event) -> None:
+    """Wait until the event is set, which a signal may do.
+
+    Not by the event's own `wait`: a signal that comes right before that sleeps would be heeded after the next one, and
+    inside of it the handler would wait for a lock that the waiting thread holds.
+    """
+    while not stopped.is_set():
+        time.sleep(_LOOK_S)
 
 
 def url_of(listener: socket.socket) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from pulsebase.api.server import bound_socket, serving
-from pulsebase.cli.serve import stopping
+from pulsebase.cli.serve import stopping, wait_for
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import parse_reading_time
 from pulsebase.sources.simulators.faults import parse_fault
@@ -60,4 +60,4 @@ def run_simulator(kind: str, options: SimulatorOptions) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         if options.limit == 0:
             console.print("Its limit of requests is lifted; no vendor does that.", highlight=False)
-        stopped.wait()
+        wait_for(stopped)
