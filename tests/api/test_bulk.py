@@ -300,7 +300,7 @@ def test_csv_must_name_its_columns(api: Api) -> None:
 
 
 def test_short_lines_are_stored_in_blocks_of_the_same_size(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulsebase.api.bulk.BLOCK_READINGS", 10)
+    monkeypatch.setattr("pulsebase.ingest.lines.BLOCK_READINGS", 10)
     before = REGISTRY.get_sample_value("pulsebase_ingest_commit_readings_sum")
     lines = "".join(f"a,b,1970-01-01T00:00:{second:02}Z,60\n" for second in range(35))
     answer = send(api, b"user_id,device_id,timestamp,heart_rate\n" + lines.encode(), "text/csv")
