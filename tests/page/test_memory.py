@@ -29,7 +29,7 @@ def heap_bytes(session: CDPSession) -> int:
 
 
 def test_an_hour_of_live_readings_leaves_the_heap_as_it_was(visit_crowd: Opener, crowd: str) -> None:
-    """A hundred and sixty minutes, by a clock of the test's own, of a reading a second; a hundred of them to get warm."""
+    """A hundred and sixty minutes by a clock of the test's own, a reading a second; a hundred of them to get warm."""
     start = now_ms() - STEPS * STEP_S * 1000
     seen = visit_crowd("/app/system")
     page = seen.page
