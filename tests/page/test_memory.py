@@ -13,7 +13,7 @@ from tests.page.server import now_ms, push
 PERSON = "p2000"
 #: Every step costs some memory of its own: the test's clock, which lives in the page, keeps a log of them.
 STEP_S = 60
-WARM_UP_STEPS, STEPS = 40, 100
+WARM_UP_STEPS, STEPS = 100, 160
 MOST_GROWTH = 0.05
 
 
@@ -29,7 +29,7 @@ def heap_bytes(session: CDPSession) -> int:
 
 
 def test_an_hour_of_live_readings_leaves_the_heap_as_it_was(visit_crowd: Opener, crowd: str) -> None:
-    """A hundred minutes, told by a clock of the test's own, of a reading a second; forty of them to get warm."""
+    """A hundred and sixty minutes by a clock of the test's own, a reading a second; a hundred of them to get warm."""
     start = now_ms() - STEPS * STEP_S * 1000
     seen = visit_crowd("/app/system")
     page = seen.page
