@@ -4,11 +4,17 @@ elsewhere.
 
 from __future__ import annotations
 
+import gzip
+import os
+import re
+from functools import lru_cache
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.datastructures import Headers
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -20,19 +26,48 @@ _DOCUMENTS_POLICY = (
     "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 )
 _YEAR_S = 31_536_000
+_REFUSED = re.compile(r"q=0(\.0*)?")
 #: What the page itself goes to without asking for a file. `client/src/state/route.ts` has the same list.
 _OWN_PATHS = frozenset({"person", "cohort", "live", "system"})
 
 
+#: What is worth packing.
+_TEXTS = frozenset({".css", ".html", ".js", ".json", ".svg"})
+
+
 class _Page(StaticFiles):
-    """Hashed assets are kept by the browser for good, the rest is asked for again."""
+    """Hashed assets are kept by the browser for good, the rest is asked for again; texts are packed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response("index.html" if path in _OWN_PATHS else path, scope)
+        if isinstance(response, FileResponse) and Path(response.path).suffix in _TEXTS:
+            if _takes_gzip(scope):
+                response = await run_in_threadpool(_packed, response)
+            response.headers["Vary"] = "Accept-Encoding"
         lasting = path.startswith("assets/") and response.status_code in (200, 304)
         response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable" if lasting else "no-cache"
         response.headers["Content-Security-Policy"] = _POLICY
         return response
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    """Whether the client unpacks; a part of a file is sent as it is."""
+    headers = Headers(scope=scope)
+    offers = [offer.replace(" ", "").partition(";") for offer in headers.get("accept-encoding", "").split(",")]
+    return "range" not in headers and any(name == "gzip" and not _REFUSED.fullmatch(rest) for name, _, rest in offers)
+
+
+def _packed(file: FileResponse) -> Response:
+    packed = _gzip(str(file.path), os.stat(file.path).st_mtime_ns)
+    kept = {name: file.headers[name] for name in ("etag", "last-modified")}
+    return Response(packed, file.status_code, {**kept, "Content-Encoding": "gzip"}, file.media_type)
+
+
+@lru_cache(maxsize=64)
+def _gzip(path: str, changed_ns: int) -> bytes:
+    """A file packed; packed again once it has changed."""
+    del changed_ns
+    return gzip.compress(Path(path).read_bytes(), mtime=0)
 
 
 def mount_page(app: FastAPI, folder: Path) -> None:

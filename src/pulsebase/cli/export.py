@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from pulsebase.stores.records import KINDS
 console = Console()
 #: Rows gathered before they are written, so that Parquet files have few row groups.
 _ROW_GROUP_ROWS = 1 << 20
+_PIECE_BYTES = 1 << 20
 _EPOCH = date(1970, 1, 1)
 _DAY_US = 86_400_000_000
 _Parameters = list[tuple[str, str | int | float | bool | None]]
@@ -94,7 +96,7 @@ def _write_folder(client: httpx.Client, choices: ExportChoices, folder: Path) ->
 def _write_records(client: httpx.Client, choices: ExportChoices, path: Path, kind: str) -> int:
     """Write one kind of records; how many there are."""
     with path.open("wb") as file, _asked(client, "/v1/admin/records", [*_parameters(choices), ("kind", kind)]) as body:
-        return sum(file.write(piece) and piece.count(b"\n") for piece in body.iter_raw(1 << 20))
+        return sum(file.write(piece) and piece.count(b"\n") for piece in body.iter_raw(_PIECE_BYTES))
 
 
 def _write_readings(client: httpx.Client, choices: ExportChoices, place: Path) -> int:
@@ -132,7 +134,8 @@ def _place_of(day: int, folder: Path, form: str) -> Path:
 
 def _batches(client: httpx.Client, choices: ExportChoices) -> Iterator[pa.RecordBatch]:
     with _asked(client, "/v1/admin/export", _parameters(choices)) as response:
-        yield from pa.ipc.open_stream(pa.PythonFile(_Reads(response.iter_raw(1 << 20)), mode="r"))
+        pieces = io.BufferedReader(_Pieces(response.iter_raw(_PIECE_BYTES)), _PIECE_BYTES)
+        yield from pa.ipc.open_stream(pa.PythonFile(pieces, mode="r"))
 
 
 def _parameters(choices: ExportChoices) -> _Parameters:
@@ -154,28 +157,24 @@ def _asked(client: httpx.Client, path: str, parameters: _Parameters) -> Iterator
         yield response
 
 
-class _Reads:
-    """The pieces of an answer as a file for Arrow."""
+class _Pieces(io.RawIOBase):
+    """The pieces of an answer, one after the other."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._left = pieces, b""
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        parts, have = [self._left], len(self._left)
-        while (size < 0 or have < size) and (piece := next(self._pieces, b"")):
-            parts.append(piece)
-            have += len(piece)
-        joined = b"".join(parts)
-        taken = joined if size < 0 else joined[:size]
-        self._left = joined[len(taken) :]
-        return taken
+        self._pieces, self._left = pieces, memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
-    def close(self) -> None:
-        self.closed = True
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # a memoryview is what BufferedReader gives
+        while not self._left:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._left = memoryview(piece)
+        taken = min(len(buffer), len(self._left))
+        buffer[:taken], self._left = self._left[:taken], self._left[taken:]
+        return taken
 
 
 class _File(Protocol):
