@@ -444,7 +444,9 @@ def test_a_large_write_leaves_out_what_has_expired(url: str) -> None:
         horizon_us = TEN - TEN % DAY_US
         store.expire(horizon_us)
         write(store, *(Reading(horizon_us + n, 7000) for n in range(-2, 2)))
-        write(store, *(Reading(horizon_us - 9 + n, 7000, user_id="eve") for n in range(3)))
+        expired = [Reading(horizon_us - 9 + n, 7000, user_id="eve") for n in range(3)]
+        write(store, *expired)
+        write(store, Reading(horizon_us, 7000), Reading(horizon_us + 1, 7000), expired[0])
         assert [row[2] for row in rows_of(store.stored())] == [horizon_us, horizon_us + 1]
         assert store.user("eve") is None
         assert store.check().problems == ()

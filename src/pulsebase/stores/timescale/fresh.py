@@ -45,23 +45,29 @@ class PersonReadings:
     origin: I32
 
 
-def nothing_stored(connection: Connection, user_ids: list[str], days: list[int]) -> bool:
-    """Whether there is nothing, merged or staged, of these people (the id of each day's) on these days since 1970, nor
-    anything staged of them at all. The caller holds the lock of merges.
+def stored_days(connection: Connection, user_ids: list[str], days: list[int]) -> npt.NDArray[np.intp]:
+    """The places of the days since 1970, each of the person at the same place, of which something is stored already;
+    and of all days of people of whom something is staged. The caller holds the lock of merges.
     """
     values = {"users": " ".join(user_ids), "days": days, "people": " ".join(sorted(set(user_ids)))}
     found = connection.execute(
         """
-        SELECT EXISTS (
-            SELECT FROM unnest(string_to_array(%(users)s, ' '), %(days)s::int[]) AS wanted (user_id, day)
-            JOIN pulsebase.d1_dev AS kept
-              ON kept.user_id = wanted.user_id AND kept.start_at = TIMESTAMPTZ 'epoch' + day * INTERVAL '24 hours'
-        ) OR EXISTS (SELECT FROM pulsebase.stage WHERE user_id = ANY (string_to_array(%(people)s, ' ')))
+        WITH wanted AS (
+            SELECT * FROM unnest(string_to_array(%(users)s, ' '), %(days)s::int[]) WITH ORDINALITY
+                AS days (user_id, day, place)
+        ),
+        staged AS (
+            SELECT user_id FROM string_to_table(%(people)s, ' ') AS people (user_id)
+            WHERE EXISTS (SELECT FROM pulsebase.stage WHERE stage.user_id = people.user_id)
+        )
+        SELECT place::int FROM wanted JOIN pulsebase.d1_dev AS kept
+            ON kept.user_id = wanted.user_id AND kept.start_at = TIMESTAMPTZ 'epoch' + day * INTERVAL '24 hours'
+        UNION SELECT place::int FROM wanted JOIN staged USING (user_id)
         """,
         values,
         binary=True,
-    ).fetchone()
-    return found is not None and not found[0]
+    ).fetchall()
+    return np.array(sorted(place - 1 for (place,) in found), np.intp)
 
 
 def put_rollups(connection: Connection, people: Iterator[PersonReadings]) -> None:

@@ -10,12 +10,13 @@ import numpy.typing as npt
 from psycopg import errors
 
 from pulsebase.model.readings import Ids, ReadingBatch
+from pulsebase.model.rollups import Mask
 from pulsebase.model.timerange import DAY_US
 from pulsebase.stores.timescale import people
 from pulsebase.stores.timescale.aggregates import note_stale
 from pulsebase.stores.timescale.binary_copy import Field, copy_in, hundredths, laid_out, times
 from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.fresh import PersonReadings, nothing_stored, put_rollups
+from pulsebase.stores.timescale.fresh import PersonReadings, put_rollups, stored_days
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, take_in_at_once
 
 _HYPERTABLE = "public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)"
@@ -63,7 +64,7 @@ class StageRows:
         rows = self._kept(connection)
         if not len(rows):
             return
-        people.make_known(connection, rows.users.texts, rows._devices())
+        people.make_known(connection, rows.users.distinct(), rows._devices())
         (seq,) = connection.execute("SELECT nextval('pulsebase.stage_seq')", binary=True).fetchone() or (0,)
         number: Field = (">i8", int(seq))
         copy_in(connection, "pulsebase.stage", rows._blocks(lambda *chosen: [number, *rows._staged(*chosen)]))
@@ -74,17 +75,26 @@ class StageRows:
         rows = self._kept(connection)
         if not len(rows):
             return
-        people.make_known(connection, rows.users.texts, rows._devices())
-        if not rows._put_into_fresh_days(connection):
-            take_in_at_once(connection, lambda _: copy_in(connection, "incoming", rows._blocks(rows._staged)))
+        people.make_known(connection, rows.users.distinct(), rows._devices())
+        fresh = rows._of_fresh_days(connection)
+        others = rows._where(~fresh)
+        if fresh.any() and not rows._where(fresh)._put_into_fresh_days(connection):
+            others = rows
+        if len(others):
+            take_in_at_once(connection, lambda _: copy_in(connection, "incoming", others._blocks(others._staged)))
+
+    def _of_fresh_days(self, connection: Connection) -> Mask:
+        """Which rows are of days of which nothing else is stored of their people."""
+        pairs, pair_of = np.unique(
+            (self.users.codes.astype(np.int64) << _DAY_BITS) | self.times_us // DAY_US, return_inverse=True
+        )
+        user_ids = [self.users.texts[code] for code in (pairs >> _DAY_BITS).tolist()]
+        is_fresh = np.ones(len(pairs), np.bool_)
+        is_fresh[stored_days(connection, user_ids, (pairs & ((1 << _DAY_BITS) - 1)).tolist())] = False
+        return is_fresh[pair_of]
 
     def _put_into_fresh_days(self, connection: Connection) -> bool:
-        """Store the rows and their rollups; False if something else is stored of their people's days."""
-        codes, days = self.users.codes.astype(np.int64), self.times_us // DAY_US
-        pairs = np.unique((codes << _DAY_BITS) | days)
-        user_ids = [self.users.texts[code] for code in (pairs >> _DAY_BITS).tolist()]
-        if not nothing_stored(connection, user_ids, (pairs & ((1 << _DAY_BITS) - 1)).tolist()):
-            return False
+        """Store rows of such days, and their rollups; False if that could not be."""
         try:
             with connection.transaction():
                 copy_in(connection, _HYPERTABLE, self._blocks(self._merged))
@@ -114,7 +124,10 @@ class StageRows:
         ((start_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
         if self.times_us.min(initial=start_us) >= start_us:
             return self
-        rows = np.flatnonzero(self.times_us >= start_us)
+        return self._where(self.times_us >= start_us)
+
+    def _where(self, mask: Mask) -> StageRows:
+        rows = np.flatnonzero(mask)
         values, confidences, origins = self.values[rows], self.confidences[rows], self.origins[rows]
         return StageRows(
             self.users.take(rows), self.devices.take(rows), self.times_us[rows], values, confidences, origins
