@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pulsebase.model.timerange import DAY_US, HOUR_US
+from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
@@ -44,24 +44,30 @@ rows AS (
     UNION ALL SELECT * FROM staged
 ),
 {WON},
+torn_days AS (SELECT DISTINCT user_id, {bucket("1 day", "start_at")} AS start_at FROM apart),
 whole_days AS (
-    SELECT d.user_id, d.start_at, n, sum, minutes FROM pulsebase.d1 AS d JOIN asked USING (user_id)
+    SELECT d.user_id, n, sum, minutes FROM pulsebase.d1 AS d JOIN asked USING (user_id)
     WHERE d.start_at >= %(first_day)s AND d.start_at < %(last_day)s
-      AND NOT EXISTS (
-          SELECT FROM apart WHERE apart.user_id = d.user_id
-             AND apart.start_at >= d.start_at AND apart.start_at < d.start_at + INTERVAL '1 day'
-      )
+      AND NOT EXISTS (SELECT FROM torn_days AS t WHERE t.user_id = d.user_id AND t.start_at = d.start_at)
+),
+-- Hours are looked for where no whole day answers, person by person: there are far more of them than are needed.
+beside_days AS (
+    SELECT user_id, since, until FROM asked CROSS JOIN unnest(%(since)s::timestamptz[], %(until)s::timestamptz[])
+        AS edges (since, until)
+    UNION ALL
+    SELECT user_id, start_at, start_at + INTERVAL '24 hours' FROM torn_days
+    WHERE start_at >= %(first_day)s AND start_at < %(last_day)s
 ),
 whole_hours AS (
-    SELECT h.user_id, n, sum, minutes FROM pulsebase.h1 AS h JOIN asked USING (user_id)
-    WHERE h.start_at >= %(first)s AND h.start_at < %(last)s
-      AND NOT EXISTS (SELECT FROM apart WHERE apart.user_id = h.user_id AND apart.start_at = h.start_at)
-      AND NOT EXISTS (
-          SELECT FROM whole_days AS d WHERE d.user_id = h.user_id AND d.start_at = {bucket("1 day", "h.start_at")}
-      )
+    SELECT h.user_id, n, sum, minutes FROM beside_days AS b CROSS JOIN LATERAL (
+        SELECT * FROM pulsebase.h1 AS kept
+        WHERE kept.user_id = b.user_id AND kept.start_at >= b.since AND kept.start_at < b.until
+        {APART}
+    ) AS h
+    WHERE NOT EXISTS (SELECT FROM apart WHERE apart.user_id = h.user_id AND apart.start_at = h.start_at)
 )
 SELECT user_id, sum(n)::bigint, sum(sum)::bigint, sum(minutes)::bigint FROM (
-    SELECT user_id, n, sum, minutes FROM whole_days
+    SELECT * FROM whole_days
     UNION ALL SELECT * FROM whole_hours
     UNION ALL
     SELECT user_id, count(*), sum(v), count(DISTINCT minute) FROM won
@@ -75,6 +81,10 @@ def answer(connection: Connection, query: TotalsQuery) -> pa.Table:
     """`TOTALS_SCHEMA` rows."""
     hours, asked = query.range.widened(HOUR_US), query.range
     cut = {at_us // HOUR_US * HOUR_US for at_us in (asked.start_us, asked.end_us) if at_us % HOUR_US}
+    first_day_us, last_day_us = -(-asked.start_us // DAY_US) * DAY_US, asked.end_us // DAY_US * DAY_US
+    edges = [TimeRange(hours.start_us, first_day_us), TimeRange(last_day_us, hours.end_us)]
+    if first_day_us >= last_day_us:
+        edges = [hours]
     values = {
         "genders": None if query.genders is None else sorted(query.genders),
         "born_by": query.born_by,
@@ -82,8 +92,10 @@ def answer(connection: Connection, query: TotalsQuery) -> pa.Table:
         "end": At(asked.end_us),
         "first": At(hours.start_us),
         "last": At(hours.end_us),
-        "first_day": At(-(-asked.start_us // DAY_US) * DAY_US),
-        "last_day": At(asked.end_us // DAY_US * DAY_US),
+        "first_day": At(first_day_us),
+        "last_day": At(last_day_us),
+        "since": [At(edge.start_us) for edge in edges],
+        "until": [At(edge.end_us) for edge in edges],
         "cut": [At(at_us) for at_us in sorted(cut)],
     }
     rows = connection.execute(_TOTALS, values, binary=True).fetchall()
