@@ -162,28 +162,18 @@ _FILE_TITLES = {
 }
 
 
-def _fixtures(result: Result) -> str:
-    rows = []
-    for name, figures in result["systems"].items():
-        for part in _by_size(figures):
-            keys = ("people", "readings", "seconds", "readings_per_s", "cpu_s", "peak_memory_mib", "bytes_per_reading")
-            rows.append([name, *(_number(part[key]) for key in keys)])
-        if _missing(figures):
-            rows.append([name, _missing(figures)])
-    head = ["", "people", "readings", "seconds", "readings/s", "processor s", "memory MiB", "bytes a reading"]
-    return _section("A population, until all of it is merged", head, rows)
+def _stored(title: str, columns: dict[str, str]) -> Callable[[Result], str]:
+    """What it took to store a population: figure → its heading."""
 
+    def section(result: Result) -> str:
+        rows = []
+        for name, figures in result["systems"].items():
+            rows += [[name, *(_number(part[key]) for key in columns)] for part in _by_size(figures)]
+            if _missing(figures):
+                rows.append([name, _missing(figures)])
+        return _section(title, ["", *columns.values()], rows)
 
-def _copied(result: Result) -> str:
-    rows = []
-    for name, figures in result["systems"].items():
-        for part in _by_size(figures):
-            keys = ("people", "readings", "seconds", "readings_per_s", "compared_s", "cpu_s", "peak_memory_mib")
-            rows.append([name, *(_number(part[key]) for key in keys)])
-        if _missing(figures):
-            rows.append([name, _missing(figures)])
-    head = ["", "people", "readings", "copied in s", "readings/s", "then compared in s", "processor s", "memory MiB"]
-    return _section("Copy of an embedded store into it", head, rows)
+    return section
 
 
 def _population(title: str, kinds: dict[str, str]) -> Callable[[Result], str]:
@@ -237,8 +227,30 @@ _SECTIONS: dict[str, Callable[[Result], str]] = {
     "growth": _growth,
     "disk": _disk,
     "files": _files,
-    "fixtures": _fixtures,
-    "copy": _copied,
+    "fixtures": _stored(
+        "A population, until all of it is merged",
+        {
+            "people": "people",
+            "readings": "readings",
+            "seconds": "seconds",
+            "readings_per_s": "readings/s",
+            "cpu_s": "processor s",
+            "peak_memory_mib": "memory MiB",
+            "bytes_per_reading": "bytes a reading",
+        },
+    ),
+    "copy": _stored(
+        "Copy of an embedded store into it",
+        {
+            "people": "people",
+            "readings": "readings",
+            "seconds": "copied in s",
+            "readings_per_s": "readings/s",
+            "compared_s": "then compared in s",
+            "cpu_s": "processor s",
+            "peak_memory_mib": "memory MiB",
+        },
+    ),
     "cohort_ragged": _population(
         "Averages of many people, ends on any second, right after 20,000 late readings",
         {"everybody": "everybody", "men": "men over 24"},

@@ -17,10 +17,10 @@ from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Store
 from pulsebase.stores.erasures import Erasure, ErasureLog, mark_of
+from pulsebase.stores.records import everybody
 
 logger = logging.getLogger(__name__)
 
-_PAGE = 1000
 #: How often it is looked whether another process has erased somebody, or a stage was left undone.
 _ROUND_S = 60.0
 #: … and how often, while another process scrubs.
@@ -194,10 +194,7 @@ class Erasures:
 
     def _everybody(self) -> Iterator[str]:
         yield from self._connections.everybody()
-        after: str | None = None
-        while page := self._store.users("", _PAGE, after):
-            yield from (each.user.user_id for each in page)
-            after = page[-1].user.user_id
+        yield from (each.user.user_id for each in everybody(self._store))
 
     def _remove(self, user_id: str) -> dict[str, int]:
         """Remove a person everywhere; how many rows of each kind there were."""

@@ -7,10 +7,11 @@ One process at a time merges, deletes or changes a priority (`lock_merges`); one
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.timescale.aggregates import note_stale
+from pulsebase.stores.timescale.binary_copy import copy_in
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.rollup_sql import (
@@ -99,8 +100,8 @@ def merge_staged(connection: Connection, most_rows: int) -> int:
     return connection.execute(f"DELETE {merged}").rowcount
 
 
-def take_in_at_once(connection: Connection, put_incoming: Callable[[Connection], None]) -> None:
-    """Merge the rows that `put_incoming` puts into the table `incoming`, each reading once, without staging them.
+def take_in_at_once(connection: Connection, blocks: Iterable[bytes]) -> None:
+    """Merge rows, laid out as the columns of `incoming` below, each reading once, without staging them.
 
     What is staged of the same readings is older and goes. What is staged meanwhile stays and wins: neither write was
     acknowledged when the other one began, so that any order of the two will do.
@@ -110,7 +111,7 @@ def take_in_at_once(connection: Connection, put_incoming: Callable[[Connection],
         "CREATE TEMP TABLE incoming (user_id text, device_id text, timestamp timestamptz, v smallint, "
         "confidence smallint, origin integer) ON COMMIT DROP"
     )
-    put_incoming(connection)
+    copy_in(connection, "incoming", blocks)
     connection.execute(
         "DELETE FROM pulsebase.stage AS s USING incoming AS i "
         "WHERE s.user_id = i.user_id AND s.device_id = i.device_id AND s.timestamp = i.timestamp"

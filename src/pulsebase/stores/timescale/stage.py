@@ -81,7 +81,7 @@ class StageRows:
         if fresh.any() and not rows._where(fresh)._put_into_fresh_days(connection):
             others = rows
         if len(others):
-            take_in_at_once(connection, lambda _: copy_in(connection, "incoming", others._blocks(others._staged)))
+            take_in_at_once(connection, others._blocks(others._staged))
 
     def _of_fresh_days(self, connection: Connection) -> Mask:
         """Which rows are of days of which nothing else is stored of their people."""
