@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import BinaryIO, Protocol
 
 from pulsebase.etl.extract.kinds import Kind, kind_of, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
-from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, RecordBlock, Remark, SummaryBlock
+from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Remark, SummaryBlock
 from pulsebase.ingest.blocks import MalformedError
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
@@ -21,6 +22,9 @@ from pulsebase.model.summaries import DailySummary, summary_problem
 _READINGS_AT_ONCE = 50_000
 #: Summaries that are stored at once: files with a single day each are common, and each time costs a checkpoint.
 _DAYS_AT_ONCE = 500
+#: Names of things passed over that are kept apart for one file; what goes beyond is counted together.
+_MOST_PASSED_OVER = 200
+_OTHERS = "others"
 
 
 class Sink(Protocol):
@@ -41,7 +45,8 @@ class FileResult:
     """What became of one file.
 
     `counts` is what positions in it count. `days` are summaries. `problem` says why it was not read, or not to its
-    end; what was read until then is stored. `remark` is what else is to be known.
+    end; what was read until then is stored. `remark` is what else is to be known. `passed_over` counts
+    what is in the file and was not read, by what the file calls it.
     """
 
     name: str
@@ -53,6 +58,7 @@ class FileResult:
     days: int = 0
     problem: str | None = None
     remark: str | None = None
+    passed_over: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,13 @@ class Importer:
 
     def _store(self, part: Part, result: FileResult) -> None:
         if isinstance(part, Remark):
-            result.remark = part.text
+            result.remark = part.text if result.remark is None else f"{result.remark}; {part.text}"
+            return
+        if isinstance(part, PassedOver):
+            if part.what in result.passed_over or len(result.passed_over) < _MOST_PASSED_OVER:
+                result.passed_over[part.what] += part.count
+            else:
+                result.passed_over[_OTHERS] += part.count
             return
         result.read += part.total
         if isinstance(part, SummaryBlock):

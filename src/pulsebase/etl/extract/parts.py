@@ -63,7 +63,17 @@ class Remark:
     text: str
 
 
-Part = Block | SummaryBlock | RecordBlock | Remark
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """Records, columns or other pieces of a file that are of no kind that is read: what the file calls them, and how
+    many there were.
+    """
+
+    what: str
+    count: int
+
+
+Part = Block | SummaryBlock | RecordBlock | Remark | PassedOver
 
 
 def untold_times(count: int) -> Iterator[Remark]:
