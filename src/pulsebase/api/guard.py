@@ -22,6 +22,7 @@ from pulsebase.access.caller import Caller, set_caller
 from pulsebase.access.service import Access
 from pulsebase.api.errors import answered, problem
 from pulsebase.api.gate import Gate, Header
+from pulsebase.api.patience import Refusals
 from pulsebase.api.scopes import need_of
 from pulsebase.api.services import BorderOptions, came_by_socket
 
@@ -45,6 +46,8 @@ _CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE"
 _CORS_HEADERS = b"authorization, content-type, content-encoding, if-none-match"
 _CORS_EXPOSED = b"etag, location, ratelimit, ratelimit-policy, retry-after, x-request-id"
 _CORS_KEPT_S = b"600"
+#: Refusals that end their connection when they come again and again.
+_COUNTED = frozenset({"unauthorized", "too-many-requests"})
 #: Request ids tell requests apart in the log and keep no secret. The system's own source of random numbers costs a
 #: system call and the interpreter's lock each time.
 _ids = random.Random(secrets.randbits(128))
@@ -154,8 +157,12 @@ class Guard:
             return
         principal, refusal, about = self._gate.admit(scope)
         if refusal is not None:
-            error = refusal.problem
-            await problem(Request(scope), error.slug, error.detail, refusal.headers)(scope, receive, send)
+            error, headers = refusal.problem, refusal.headers
+            refusals: Refusals | None = scope.get("pulsebase.refusals")  # none outside of the network server
+            if refusals is not None and error.slug in _COUNTED and refusals.one_more():
+                telemetry.CONNECTIONS_DROPPED.labels("refused").inc()
+                headers = headers | {"Connection": "close"}
+            await problem(Request(scope), error.slug, error.detail, headers)(scope, receive, send)
             return
         visit.said += about
         visit.caller = Caller(principal)

@@ -11,6 +11,7 @@ import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pulsebase import telemetry
@@ -20,6 +21,16 @@ HEAD_LIMIT_BYTES = 64 << 10
 _LOOK_S = 1.0
 #: A body that comes at this pace may take as long as it takes.
 _BODY_BYTES_PER_S = 1024
+#: Bytes of a chunked body in a row that are no content: the lengths of chunks, their extensions, trailers.
+_FRAMING_LIMIT_BYTES = 64 << 10
+#: Requests of one connection that wait for the answer to another. What comes beyond them stays unread.
+_MOST_WAITING = 8
+#: What is given to the parser at once where a head may begin, since it cannot be stopped within a piece.
+_HEAD_PIECE_BYTES = 1 << 10
+#: Waiting requests at which a connection is ended: a piece of a chunked body was full of them.
+_FAR_TOO_MANY_WAITING = 256
+#: Requests of one connection that are refused for their key or their number until it is closed.
+MOST_REFUSALS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +104,46 @@ class _Watch:
             loop.call_later(_LOOK_S, self._look, loop)
 
 
+class Refusals:
+    """How many requests of one connection were refused for their key or their number."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def one_more(self) -> bool:
+        """Count a refusal; whether the connection should end with it."""
+        self.count += 1
+        return self.count >= MOST_REFUSALS
+
+
+class _Flow(FlowControl):
+    """Keeps the connection unread while requests of it wait, whatever a request that is read asks for."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
 class PatientProtocol(HttpToolsProtocol):
-    """A connection that is ended when its client takes too long, or sends a head without end."""
+    """A connection that is ended when its client takes too long, or sends a head without end.
+
+    Of requests sent ahead of their answers it takes in a few, and reads on as they are answered. What follows a body
+    in chunks, its trailers, is nobody's header: the request was judged by its head.
+    """
 
     watch: _Watch
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow: _Flow = _Flow(transport)
+        self._ahead = bytearray()  # not given to the parser yet
+        self._refusals = Refusals()
+        self._body_left: int | None = None  # of a body of a stated length
+        self._framing_bytes = 0
         self._address = self.client[0] if self.client else None
         self._head_since_s: float | None = self.loop.time()
         self._head_bytes = 0
@@ -118,13 +162,65 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
+        if self.flow.held:
+            self._ahead += data
+            return
+        left = memoryview(data)
+        while left and not self.transport.is_closing():
+            if len(self.pipeline) >= _MOST_WAITING and not self._in_body:
+                self._hold(left)
+                return
+            size = self._piece_bytes(len(left))
+            self._parse(left[:size])
+            left = left[size:]
+
+    def _piece_bytes(self, size: int) -> int:
+        """How much may be parsed at once, so that few requests begin in it."""
+        if not self._in_body:
+            return min(size, _HEAD_PIECE_BYTES)
+        return size if self._body_left is None else min(size, max(1, self._body_left))
+
+    def _parse(self, data: memoryview) -> None:
         self._head_bytes += len(data)
-        super().data_received(data)
-        if self._head_since_s is not None:
-            if self._head_bytes > HEAD_LIMIT_BYTES:
-                self._end("head-too-large", b"431 Request Header Fields Too Large")
-        elif not self._in_body and (self.cycle is None or self.cycle.response_complete):  # type: ignore[redundant-expr]
+        self._framing_bytes += len(data)
+        super().data_received(data)  # type: ignore[arg-type] # the parser takes any buffer
+        if self._in_body:
+            if self._framing_bytes > _FRAMING_LIMIT_BYTES + len(data):
+                self._end("trailer-too-large", self._unless_answering(b"431 Request Header Fields Too Large"))
+        elif self._head_bytes > HEAD_LIMIT_BYTES:
+            self._end("head-too-large", self._unless_answering(b"431 Request Header Fields Too Large"))
+        elif self._head_since_s is None and (self.cycle is None or self.cycle.response_complete):  # type: ignore[redundant-expr]
             self._head_since_s = self.loop.time()  # the beginning of another request
+
+    def _unless_answering(self, status: bytes) -> bytes | None:
+        """The status, unless an answer is on its way, between whose bytes no other may stand."""
+        running = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete  # type: ignore[redundant-expr]
+        return None if running or self.pipeline else status
+
+    def _hold(self, data: memoryview) -> None:
+        self._ahead += data
+        self.flow.held = True
+        self.flow.pause_reading()
+
+    def _read_on(self) -> None:
+        """Take in what was held, now that there is room for it."""
+        if not self.flow.held or self.transport.is_closing():
+            return
+        ahead, self._ahead = bytes(self._ahead), bytearray()
+        self.flow.held = False
+        self._received -= len(ahead)  # counted when it came
+        self.data_received(ahead)
+        if not self.flow.held:
+            self.flow.resume_reading()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.flow.held and len(self.pipeline) < _MOST_WAITING:
+            self.loop.call_soon(self._read_on)  # once this answer is out of the parser's and the request's hands
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["pulsebase.refusals"] = self._refusals  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         self._head_since_s = None
@@ -134,13 +230,25 @@ class PatientProtocol(HttpToolsProtocol):
             if size > HEAD_LIMIT_BYTES:
                 self._end("head-too-large", b"431 Request Header Fields Too Large")
                 raise ValueError("the head is too large")  # the parser goes no further
-        self._head_bytes = 0
+        if len(self.pipeline) >= _FAR_TOO_MANY_WAITING:
+            self._end("pipelined", None)
+            raise ValueError("too many requests at once")
+        self._head_bytes = self._framing_bytes = 0
         self._in_body = True
+        self._body_left = _stated_length(self.headers)
         super().on_headers_complete()
+        self.headers = []  # where trailers go, unseen by the request
+
+    def on_body(self, body: bytes) -> None:
+        self._framing_bytes = 0
+        if self._body_left is not None:
+            self._body_left -= len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._head_bytes = 0
         self._in_body = False
+        self.headers = []
         super().on_message_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
             # The body went on after its answer, which stopped the clock of idle connections.
@@ -185,3 +293,14 @@ class PatientProtocol(HttpToolsProtocol):
             return
         self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         self.transport.close()
+
+
+def _stated_length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """The length of a body that states it, and 0 of one that is not there; None of one in chunks."""
+    length = 0
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length":
+            length = int(value)  # the parser has looked at it
+    return length
