@@ -115,6 +115,15 @@ class Settings(BaseSettings):
         le=1 << 50,
         description="Largest import: an upload as sent, and what all files of one import come to as unpacked.",
     )
+    decoder_processes: int = Field(
+        2, ge=1, le=64, description="Processes that read Parquet bodies and imported files, at once."
+    )
+    decoder_memory_bytes: int = Field(
+        768 << 20,
+        ge=128 << 20,
+        le=1 << 40,
+        description="Memory of each of them, beyond what it takes to start.",
+    )
     export_timeout_s: float = Field(
         21_600,
         gt=0,

@@ -48,6 +48,9 @@ ACCESS_TRAIL_LOST = Counter(
 CONNECTIONS_DROPPED = Counter(
     "pulsebase_http_connections_dropped", "Connections ended by the server, by reason.", ["reason"], registry=REGISTRY
 )
+DECODERS_ENDED = Counter(
+    "pulsebase_decoders_ended", "Files whose decoding was ended, by reason.", ["reason"], registry=REGISTRY
+)
 INGEST_ACCEPTED = Counter(
     "pulsebase_ingest_readings_accepted", "Readings stored, durable.", ["source"], registry=REGISTRY
 )

@@ -25,6 +25,7 @@ from pulsebase.api.retention import Retention
 from pulsebase.api.services import BorderOptions, Installation
 from pulsebase.api.siblings import Answers, Siblings
 from pulsebase.api.streams import StreamLimits, Streams
+from pulsebase.decoding import DecoderLimits, Decoders
 from pulsebase.etl import Scheduler
 from pulsebase.etl.import_jobs import ImportJobs, ImportReport, running_imports
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
@@ -124,6 +125,8 @@ def build(
             now_us=now_us,
         )
         locks = FolderLocks(folder / "locks")
+        decoders = Decoders(DecoderLimits(settings.decoder_processes, settings.decoder_memory_bytes))
+        closing.callback(decoders.close)
         imports = ImportJobs(
             ingestor,
             store,
@@ -131,6 +134,7 @@ def build(
             changing=partial(locks.held, "people"),
             running=running_imports(folder),
             limit_bytes=settings.import_limit_bytes,
+            importing=decoders.importing,
         )
         closing.callback(imports.close)
         access = _access(settings, folder, store)
@@ -161,6 +165,7 @@ def build(
             streams=Streams(feed, store, listening, follower),
             erasures=erasures,
             retention=retention,
+            decoders=decoders,
             embedded=embedded,
             siblings=siblings,
         )

@@ -23,6 +23,7 @@ from pulsebase.api.reach import (
 )
 from pulsebase.api.retention import Retention
 from pulsebase.api.siblings import Siblings
+from pulsebase.decoding import Decoders
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
@@ -79,6 +80,7 @@ class Installation:
     streams: Streams
     erasures: Erasures
     retention: Retention
+    decoders: Decoders
     embedded: Embedded | None = None
     siblings: Siblings = field(default_factory=Siblings)
 
@@ -101,6 +103,7 @@ class Services:
         self.erasures = ReachedErasures(built.erasures, self.streams)
         self.retention = built.retention
         self.trail = ReachedTrail(built.access.trail, built.siblings)
+        self.decoders = built.decoders
         self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
         self.siblings = built.siblings
         self._access = built.access

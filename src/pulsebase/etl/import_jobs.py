@@ -6,15 +6,15 @@ import logging
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol
 
 from pulsebase.etl.extract.parts import FileOwner
-from pulsebase.etl.importer import FileResult, Importer, Watcher
+from pulsebase.etl.importer import FileResult, Sink, Upload, Watcher
 from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Ingestor, ReadingRules
@@ -77,6 +77,12 @@ class _Job:
     refusals: list[Refusal] = field(default_factory=list)
 
 
+class Importing(Protocol):
+    """Reads an upload into a sink, as `Importer.upload` does."""
+
+    def __call__(self, file: Upload, sink: Sink, watcher: Watcher) -> Iterator[FileResult]: ...
+
+
 def running_imports(folder: Path) -> FolderLocks:
     """The locks of imports that run over the store to which a folder belongs: each is held under its origin's name."""
     return FolderLocks(folder / "imports")
@@ -99,7 +105,10 @@ class ImportJobs:
         changing: Callable[[], AbstractContextManager[None]],
         running: FolderLocks,
         limit_bytes: int,
+        importing: Importing,
     ) -> None:
+        """`importing` reads the files, in whatever process."""
+        self._importing = importing
         self._ingestor, self._store, self._rules, self._limit_bytes = ingestor, store, rules, limit_bytes
         self._changing, self._running = changing, running
         self._jobs: OrderedDict[int, _Job] = OrderedDict()
@@ -206,7 +215,9 @@ class ImportJobs:
             progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),
             stopped=self._stopping.is_set,
         )
-        for result in Importer(job.sink, job.owner, self._limit_bytes, watcher).upload(job.name, job.upload):
+        job.upload.seek(0)
+        upload = Upload(job.name, job.upload, job.owner, self._limit_bytes)
+        for result in self._importing(upload, job.sink, watcher):
             before = job.report
             self._change(
                 job,

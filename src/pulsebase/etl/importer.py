@@ -77,6 +77,16 @@ class Watcher:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """An open file to import: what it is called, whose it is where it does not say, and what it may unpack to."""
+
+    name: str
+    raw: BinaryIO
+    owner: FileOwner
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Waiting:
     """Readings that are not stored yet, the file they are of, and what else was refused in the part they came with."""
 

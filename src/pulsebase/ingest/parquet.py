@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,11 +26,16 @@ class Readable(Protocol):
 
 
 def parquet_blocks(stream: Readable) -> Iterator[Block]:
-    """Parquet keeps its table of contents at the end, so the file is brought to the temporary folder first.
+    """The blocks of a file that comes as a stream; see `spooled` and `blocks_in_file`."""
+    with spooled(stream) as file:
+        yield from blocks_in_file(file)
+
+
+@contextlib.contextmanager
+def spooled(stream: Readable) -> Iterator[BinaryIO]:
+    """The stream as a temporary file: Parquet keeps its table of contents at the end.
 
     Raises:
-        MalformedError: it is damaged or cut short, or a row group is too large.
-        RejectedError: the columns are not those of readings.
         StoreUnavailableError: there is no room for it.
     """
     with tempfile.TemporaryFile(prefix="pulsebase-parquet-") as file:
@@ -39,13 +45,26 @@ def parquet_blocks(stream: Readable) -> Iterator[Block]:
             file.seek(0)
         except OSError as error:
             raise StoreUnavailableError(f"the file cannot be kept: {error.strerror}", retry_after_s=60) from error
-        try:
-            table = pq.ParquetFile(file, pre_buffer=False)
-            check_columns(table.schema_arrow.names)
-            _check_sizes(table.metadata)
-            yield from blocks_of_batches(table.iter_batches(BLOCK_READINGS))
-        except (pa.ArrowException, OSError, UnicodeDecodeError):
-            raise MalformedError("the file is damaged or cut short: Parquet cannot be read without its end") from None
+        yield file
+
+
+def blocks_in_file(file: BinaryIO) -> Iterator[Block]:
+    """The blocks of an open file.
+
+    Raises:
+        MalformedError: it is damaged or cut short, or a row group is too large.
+        RejectedError: the columns are not those of readings.
+        MemoryError: a row group takes more memory than there is.
+    """
+    try:
+        table = pq.ParquetFile(file, pre_buffer=False)
+        check_columns(table.schema_arrow.names)
+        _check_sizes(table.metadata)
+        yield from blocks_of_batches(table.iter_batches(BLOCK_READINGS))
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        raise MalformedError("the file is damaged or cut short: Parquet cannot be read without its end") from None
 
 
 def _check_sizes(contents: pq.FileMetaData) -> None:

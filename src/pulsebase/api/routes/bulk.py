@@ -144,7 +144,7 @@ def _store(services: Services, body: BodyStream, media_type: str, count: _Count)
         RetryLaterError: a block cannot be committed; says the same.
     """
     try:
-        for block in blocks_of(body, media_type):
+        for block in blocks_of(body, media_type, services.decoders):
             _submit(services, block, count)
         count.settle(0)
     except (BrokenOffError, ProblemError, RejectedError, RetryLaterError) as error:

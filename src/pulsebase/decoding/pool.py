@@ -1,0 +1,327 @@
+"""The processes that decode for a server, and what they may take."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase import telemetry
+from pulsebase.decoding.arena import Arena
+from pulsebase.decoding.channel import Channel, ChannelError, pair
+from pulsebase.decoding.messages import (
+    ARENA_BYTES,
+    Answer,
+    BlockCame,
+    DecodeParquet,
+    Done,
+    Failed,
+    GoOn,
+    ImportFile,
+    ProgressMade,
+    RecordsCame,
+    Refused,
+    RejectsCame,
+    ResultCame,
+    Stored,
+    Task,
+    ZoneAsked,
+    ZoneSaid,
+    packed_errors,
+    unpacked_block,
+    unpacked_errors,
+)
+from pulsebase.etl.importer import FileResult, Sink, Upload, Watcher
+from pulsebase.etl.transform.own_records import parse_records
+from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.model.errors import RejectedError, StoreUnavailableError
+from pulsebase.model.summaries import DailySummary
+
+logger = logging.getLogger(__name__)
+
+#: Tasks after which a process is replaced: what decoders leave behind in its memory goes with it.
+_TASKS_OF_A_PROCESS = 64
+#: How long a process may take to end by itself.
+_END_S = 2
+#: What a task may take of the processor: honest files take less than a tenth of it.
+_CPU_S, _CPU_S_PER_MIB = 60, 10
+#: Of the environment: what Python and its libraries need to start. No setting, no secret.
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "LD_PRELOAD")
+
+Buffers = Sequence[npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderLimits:
+    """What decoding may take in all.
+
+    Attributes:
+        most: processes at once.
+        memory_bytes: the memory of each, beyond what it takes to start.
+        step_s: how long one may be silent.
+        wait_s: how long a request waits for a free one.
+    """
+
+    most: int = 2
+    memory_bytes: int = 768 << 20
+    step_s: float = 60
+    wait_s: float = 20
+
+
+class Decoders:
+    """A few processes, started when they are first needed. Every method may be called from any thread."""
+
+    def __init__(self, limits: DecoderLimits | None = None) -> None:
+        self._limits = limits or DecoderLimits()
+        self._free = threading.Semaphore(self._limits.most)
+        self._lock = threading.Lock()
+        self._idle: list[_Decoder] = []
+        self._closed = False
+
+    def parquet(self, file: BinaryIO) -> Generator[Block, None, None]:
+        """The blocks of a Parquet file with a descriptor.
+
+        Raises:
+            MalformedError, RejectedError: as `ingest.parquet.blocks_in_file`; also where no decoder survives the file.
+            StoreUnavailableError: every decoder is busy.
+        """
+        with self._decoder() as decoder:
+            decoder.begin(DecodeParquet(_cpu_s(file)), file)
+            for answer, _ in decoder.answers():
+                block = decoder.block_of(answer)
+                decoder.reply(Done())
+                yield block
+
+    def importing(self, file: Upload, sink: Sink, watcher: Watcher) -> Generator[FileResult, None, None]:
+        """Import an open file; as `Importer.upload`, with the reading of it in another process.
+
+        Where that does not survive the file, the last result says so; what was stored until then stays.
+
+        Raises:
+            RetryLaterError: the sink takes nothing now, or every decoder is busy.
+        """
+        untold = 0  # readings stored that no result has counted yet
+        with self._decoder() as decoder:
+            task = ImportFile(file.name, file.owner.user_id, file.owner.device_id, file.limit_bytes, _cpu_s(file.raw))
+            try:
+                decoder.begin(task, file.raw)
+                for answer, buffers in decoder.answers():
+                    if isinstance(answer, ResultCame):
+                        result = msgspec.convert(answer.result, FileResult)
+                        untold -= result.written
+                        yield result
+                    elif isinstance(answer, RejectsCame):
+                        watcher.rejects(FileResult(answer.file, counts=answer.counts), unpacked_errors(answer.errors))
+                    else:
+                        reply = _reply(decoder, answer, buffers, file, (sink, watcher))
+                        untold += reply.stored if isinstance(reply, Stored) else 0
+                        decoder.reply(reply)
+            except MalformedError as error:
+                yield FileResult(file.name, problem=str(error), written=max(untold, 0))
+
+    def close(self) -> None:
+        """End the processes that are free, and each other one once its task is done."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for decoder in idle:
+            decoder.end()
+
+    @contextlib.contextmanager
+    def _decoder(self) -> Iterator[_Decoder]:
+        if not self._free.acquire(timeout=self._limits.wait_s):
+            raise StoreUnavailableError(
+                "every process that decodes files is busy; nothing of this request was stored", retry_after_s=5
+            )
+        decoder = None
+        try:
+            with self._lock:
+                decoder = self._idle.pop() if self._idle else None
+            decoder = decoder or _Decoder(self._limits)
+            yield decoder
+        finally:
+            if decoder is not None:
+                self._give_back(decoder)
+            self._free.release()
+
+    def _give_back(self, decoder: _Decoder) -> None:
+        with self._lock:
+            keep = decoder.sound and not self._closed
+            if keep:
+                self._idle.append(decoder)
+        if not keep:
+            decoder.end()
+
+
+class _Decoder:
+    """One process and the end of the channel to it."""
+
+    def __init__(self, limits: DecoderLimits) -> None:
+        ours, theirs = pair()
+        self._arena = Arena.new(ARENA_BYTES)
+        files = [theirs.fileno(), self._arena.file]
+        command = [sys.executable, "-m", "pulsebase.decoding.process", *map(str, [*files, limits.memory_bytes])]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=files,
+                env=_environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            self._arena.close()
+            raise StoreUnavailableError("no process for decoding files can be started", retry_after_s=10) from error
+        finally:
+            theirs.close()
+        self._channel, self._step_s = Channel(ours), limits.step_s
+        self._answers = msgspec.msgpack.Decoder(Answer)
+        self._tasks = 0
+        self._busy = False
+
+    @property
+    def sound(self) -> bool:
+        """Whether it may be given another task: the one before came to its end without a complaint."""
+        return not self._busy and self._tasks < _TASKS_OF_A_PROCESS and self._process.poll() is None
+
+    def begin(self, task: Task, file: BinaryIO) -> None:
+        """Give it a task.
+
+        Raises:
+            MalformedError: it is gone.
+        """
+        self._tasks += 1
+        self._busy = True
+        with self._watched():
+            self._channel.send(task, file=file.fileno())
+
+    def answers(self) -> Iterator[tuple[Answer, Buffers]]:
+        """What it says of the task until that is done.
+
+        Raises:
+            MalformedError, RejectedError, RetryLaterError: as decoding itself; also where it did not survive the task.
+        """
+        while True:
+            with self._watched():
+                head, buffers = self._channel.receive(self._step_s)
+                answer = self._answers.decode(head)
+            if isinstance(answer, Done):
+                self._busy = False
+                return
+            if isinstance(answer, Failed):
+                raise _error_of(answer)
+            yield answer, buffers
+
+    def block_of(self, answer: Answer) -> Block:
+        """The block that it says it has sent."""
+        with self._watched():
+            if not isinstance(answer, BlockCame):
+                raise ChannelError("a decoder says what was not asked")
+            return unpacked_block(answer, self._arena)
+
+    def reply(self, answer: object) -> None:
+        """Answer what it asked."""
+        with self._watched():
+            self._channel.send(answer)
+
+    def end(self) -> None:
+        """End the process, whatever it is at."""
+        self._channel.close()
+        if self._busy:
+            self._process.kill()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._arena.close()
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            raise self._died("deadline", "took too long to read") from None
+        except (ChannelError, msgspec.MsgspecError):
+            self._process.kill()
+            status = self._process.wait()
+            if status == -signal.SIGXCPU:
+                raise self._died("processor-time", "takes too much of the processor to read") from None
+            raise self._died("crash", "could not be read: what read it crashed") from None
+
+    def _died(self, reason: str, what: str) -> MalformedError:
+        telemetry.DECODERS_ENDED.labels(reason).inc()
+        logger.warning("a process that decodes files was ended: %s", reason)
+        return MalformedError(f"the file {what}; it is damaged, or not what it seems")
+
+
+def _error_of(failed: Failed) -> Exception:
+    match failed.kind:
+        case "rejected":
+            return RejectedError(unpacked_errors(failed.errors))
+        case "retry":
+            return StoreUnavailableError(failed.text, failed.retry_after_s)
+        case "memory":
+            telemetry.DECODERS_ENDED.labels("memory").inc()
+            return MalformedError("the file takes more memory to read than a file may; write smaller pieces")
+        case "malformed":
+            return MalformedError(failed.text)
+        case _:
+            telemetry.DECODERS_ENDED.labels("fault").inc()
+            logger.error("a file could not be decoded: %s", failed.text)
+            return MalformedError("the file could not be read; the server's log says more")
+
+
+def _reply(decoder: _Decoder, answer: Answer, buffers: Buffers, file: Upload, watched: tuple[Sink, Watcher]) -> object:
+    """What an import is told in return."""
+    sink, watcher = watched
+    match answer:
+        case BlockCame():
+            stored, errors = sink.readings(decoder.block_of(answer).candidates)
+            return Stored(stored, packed_errors(errors))
+        case RecordsCame():
+            return _kept(answer, buffers, sink)
+        case ProgressMade():
+            watcher.progress(answer.read_bytes)
+            return GoOn(watcher.stopped())
+        case ZoneAsked():
+            return ZoneSaid(file.owner.zone_of(answer.user_id).key)
+        case _:
+            raise ChannelError("a decoder says what was not asked")
+
+
+def _kept(answer: RecordsCame, buffers: Buffers, sink: Sink) -> object:
+    """Have records kept, which are checked once more: the process that read them may not be what it was."""
+    if len(buffers) != 1:
+        raise ChannelError("records are none")
+    parsed = parse_records(answer.kind, buffers[0].tobytes().splitlines(), 0, datetime.now(UTC).date())
+    if parsed.errors:
+        raise ChannelError("records are none")
+    if answer.days:
+        sink.summaries([record for record in parsed.records if isinstance(record, DailySummary)])
+        return Done()
+    return Refused(packed_errors(sink.records(parsed.records) if parsed.records else ()))
+
+
+def _cpu_s(file: BinaryIO) -> int:
+    return _CPU_S + _CPU_S_PER_MIB * (os.fstat(file.fileno()).st_size >> 20)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    # The address space is what is limited, so whatever reserves it in advance is kept from that.
+    return kept | {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"}
