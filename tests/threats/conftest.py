@@ -59,6 +59,12 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
+def unzipped(packed: bytes) -> dict[str, bytes]:
+    """The members of an archive, without the times at which they were packed."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def fill(place: Guarded, people: dict[str, float]) -> None:
     """Readings, a profile and a priority of everybody."""
     for user_id, base in people.items():

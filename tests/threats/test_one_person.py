@@ -13,7 +13,7 @@ import pytest
 from starlette.routing import Mount
 
 from pulsebase.api.scopes import NEEDS
-from tests.threats.conftest import Guarded, fill, guarded, lines, reading, zipped
+from tests.threats.conftest import Guarded, fill, guarded, lines, reading, unzipped, zipped
 
 #: Somebody nobody knows; as long as the victim's id, so that lengths tell nothing either.
 NOBODY = "eve"
@@ -199,7 +199,7 @@ def test_an_import_takes_rows_of_the_keys_people_alone(crowd: Guarded, ann: http
 
 
 def test_an_import_changes_what_is_known_of_the_keys_people_alone(crowd: Guarded, ann: httpx.Client) -> None:
-    before = crowd.owner.get("/v1/users/bob/export").content
+    before = unzipped(crowd.owner.get("/v1/users/bob/export").content)
     files: dict[str, list[dict[str, Any]]] = {
         "people.ndjson": [
             {"user_id": who, "name": "taken", "gender": None, "birth_date": None, "time_zone": None}
@@ -224,7 +224,7 @@ def test_an_import_changes_what_is_known_of_the_keys_people_alone(crowd: Guarded
         outside = [error["reason"] for error in course["errors"] if error["index"] != 3]
         assert (len(outside), len(set(outside))) == (6, 1), "known or not, the reason is one"
     assert crowd.parts.store.user("ann").name == "Name of ann"  # type: ignore[union-attr]
-    assert crowd.owner.get("/v1/users/bob/export").content == before
+    assert unzipped(crowd.owner.get("/v1/users/bob/export").content) == before
     assert crowd.parts.store.user(NOBODY) is None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pulsebase.decoding.arena import Arena
 from pulsebase.decoding.channel import ChannelError
+from pulsebase.etl.importer import FileResult
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
@@ -145,6 +146,23 @@ def packed_errors(errors: Sequence[FieldError]) -> FieldErrors:
 def unpacked_errors(errors: FieldErrors) -> list[FieldError]:
     """The other way round."""
     return [FieldError(*error) for error in errors]
+
+
+def packed_result(result: FileResult) -> ResultCame:
+    """What became of a file as a message."""
+    return ResultCame(msgspec.to_builtins(result))
+
+
+def unpacked_result(answer: ResultCame) -> FileResult:
+    """The other way round.
+
+    Raises:
+        ChannelError: it is none.
+    """
+    try:
+        return msgspec.convert(answer.result, FileResult)
+    except msgspec.ValidationError:
+        raise ChannelError("a file's result is none") from None
 
 
 def packed_block(block: Block, arena: Arena) -> BlockCame:

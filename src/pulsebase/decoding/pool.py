@@ -42,6 +42,7 @@ from pulsebase.decoding.messages import (
     packed_errors,
     unpacked_block,
     unpacked_errors,
+    unpacked_result,
 )
 from pulsebase.etl.importer import FileResult, Sink, Upload, Watcher
 from pulsebase.etl.transform.own_records import parse_records
@@ -119,7 +120,7 @@ class Decoders:
                 decoder.begin(task, file.raw)
                 for answer, buffers in decoder.answers():
                     if isinstance(answer, ResultCame):
-                        result = msgspec.convert(answer.result, FileResult)
+                        result = unpacked_result(answer)
                         untold -= result.written
                         yield result
                     elif isinstance(answer, RejectsCame):

@@ -31,13 +31,13 @@ from pulsebase.decoding.messages import (
     RecordsCame,
     Refused,
     RejectsCame,
-    ResultCame,
     Stored,
     Task,
     ZoneAsked,
     ZoneSaid,
     packed_block,
     packed_errors,
+    packed_result,
     unpacked_errors,
 )
 from pulsebase.etl.extract.parts import FileOwner
@@ -137,7 +137,7 @@ def _import(channel: Channel, arena: Arena, task: ImportFile, raw: BinaryIO) -> 
     owner = FileOwner(task.user_id, task.device_id, server.zone_of)
     watcher = Watcher(server.rejects, server.progress, lambda: server.stopped)
     for result in Importer(server, owner, task.limit_bytes, watcher).upload(task.name, raw):
-        channel.send(ResultCame(msgspec.to_builtins(result)))
+        channel.send(packed_result(result))
 
 
 class _Server:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,7 +57,7 @@ class FileResult:
     days: int = 0
     problem: str | None = None
     remark: str | None = None
-    passed_over: Counter[str] = field(default_factory=Counter)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +216,9 @@ class Importer:
             result.remark = part.text if result.remark is None else f"{result.remark}; {part.text}"
             return
         if isinstance(part, PassedOver):
-            if part.what in result.passed_over or len(result.passed_over) < _MOST_PASSED_OVER:
-                result.passed_over[part.what] += part.count
-            else:
-                result.passed_over[_OTHERS] += part.count
+            known = part.what in result.passed_over or len(result.passed_over) < _MOST_PASSED_OVER
+            what = part.what if known else _OTHERS
+            result.passed_over[what] = result.passed_over.get(what, 0) + part.count
             return
         result.read += part.total
         if isinstance(part, SummaryBlock):
