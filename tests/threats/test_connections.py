@@ -162,7 +162,8 @@ def test_requests_whose_answers_nobody_takes_are_not_taken_in(served: tuple[Guar
 
 def test_a_head_without_end_behind_a_request_that_lasts_is_not_kept(served: tuple[Guarded, int]) -> None:
     place, port = served
-    listen = f"GET /v1/stream?user_ids=ann HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {place.key('lasting')}\r\n\r\n"
+    key = place.key("lasting")
+    listen = f"GET /v1/stream?user_ids=ann HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n"
     with connected(port) as connection:
         connection.sendall(listen.encode())
         assert connection.recv(1024).startswith(b"HTTP/1.1 200")
