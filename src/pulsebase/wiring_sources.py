@@ -26,7 +26,7 @@ from pulsebase.settings import Settings
 from pulsebase.sources.fitbit import FitbitCloud
 from pulsebase.sources.google_health import GoogleHealthCloud
 from pulsebase.sources.locks import FolderLocks, file_name
-from pulsebase.sources.sealed import SealedFolder, key_in, read_key
+from pulsebase.sources.sealed import Seal, SealedFolder, key_in, read_key
 from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.sources.tokens import Tokens
 from pulsebase.stores.contract import Reader, Store
@@ -86,6 +86,7 @@ def build_sources(
         missing=missing,
         tokens=tokens,
         pending=pending,
+        seal=Seal(key),
         state=state,
         locks=locks,
         people=(store, store),

@@ -36,10 +36,17 @@ def api(cloud: SimulatedCloud, tmp_path: Path) -> Iterator[Api]:
         yield Api(parts)
 
 
-def begin(api: Api, user_id: str = "ann", source: str = "fitbit") -> httpx.URL:
-    answer = api.get(f"/v1/sources/{source}/authorize", params={"user_id": user_id}, follow_redirects=False)
-    assert answer.status_code == 302, answer.text
-    return httpx.URL(answer.headers["location"])
+def begin(api: Api, user_id: str = "ann", source: str = "fitbit", browser: Any = None) -> httpx.URL:
+    """Where the source asks the person, reached as their browser does."""
+    browser = browser or api
+    answer = api.post(f"/v1/sources/{source}/authorize", json={"user_id": user_id})
+    assert answer.status_code == 200, answer.text
+    page = httpx.URL(answer.json()["url"])
+    assert f"keep it as that of {user_id}." in browser.get(str(page)).text
+    form = {"ticket": page.params["ticket"]}
+    sent = browser.post(page.path, data=form, follow_redirects=False)
+    assert sent.status_code == 303, sent.text
+    return httpx.URL(sent.headers["location"])
 
 
 def come_back(api: Api, came: dict[str, str], source: str = "fitbit") -> Any:
@@ -98,20 +105,52 @@ def test_a_state_is_good_once_for_a_while_and_for_its_source(api: Api, cloud: Si
     assert come_back(api, came).status_code == 200
     again = come_back(api, came)
     assert again.status_code == 400
-    reason = "is unknown, was used before, or is too old; begin again"
+    reason = "is not of a consent that this browser began, or was used; begin again"
     assert again.json()["errors"] == [{"field": "state", "reason": reason}]
     late = consent(str(begin(api)), "user1")
     cloud.clock.advance(601_000_000)
     assert come_back(api, late).json()["errors"][0]["field"] == "state"
 
 
-def test_consents_under_way_are_limited(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulsebase.etl.connections.CONSENTS_LIMIT", 2)
-    urls = [begin(api) for _ in range(2)]
-    answer = api.get("/v1/sources/fitbit/authorize", params={"user_id": "ann"}, follow_redirects=False)
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "600")
+def test_consents_that_are_begun_take_no_room(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulsebase.etl.connections.CONSENTS_LIMIT", 0)  # of those that are kept
+    urls = [begin(api) for _ in range(50)]
     assert come_back(api, consent(str(urls[0]), "user1")).status_code == 200
-    begin(api)
+
+
+def test_a_request_without_a_body_is_told_so(api: Api) -> None:
+    answer = api.post("/v1/sources/fitbit/authorize")
+    assert (answer.status_code, answer.json()["errors"]) == (400, [{"field": "body", "reason": "is required"}])
+
+
+def test_an_address_that_leads_to_the_page_begins_nothing(api: Api) -> None:
+    answer = api.get("/v1/sources/fitbit/authorize", params={"user_id": "ann"}, follow_redirects=False)
+    assert answer.status_code == 302
+    assert answer.headers["location"].startswith("http://localhost/v1/sources/fitbit/consent?ticket=")
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_ticket_is_good_for_its_source_and_for_a_while(api: Api, cloud: SimulatedCloud) -> None:
+    page = httpx.URL(api.post("/v1/sources/fitbit/authorize", json={"user_id": "ann"}).json()["url"])
+    ticket = page.params["ticket"]
+    for wrong in (ticket[:-2] + "AA", "", "x", "é" * 20, ticket * 2):
+        answer = api.get("/v1/sources/fitbit/consent", params={"ticket": wrong})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "ticket")
+    assert api.post("/v1/sources/fitbit/consent", data={"ticket": ticket + "A"}).status_code == 400
+    cloud.clock.advance(601_000_000)
+    assert api.get(f"{page.path}", params={"ticket": ticket}).status_code == 400
+    assert api.post(page.path, data={"ticket": ticket}).status_code == 400
+
+
+def test_the_cookie_of_a_consent_is_kept_from_scripts_and_other_sites(api: Api) -> None:
+    page = httpx.URL(api.post("/v1/sources/fitbit/authorize", json={"user_id": "ann"}).json()["url"])
+    sent = api.post(page.path, data={"ticket": page.params["ticket"]}, follow_redirects=False)
+    cookie = sent.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "path=/v1/sources/fitbit/callback" in cookie
+    assert "max-age=600" in cookie
+    assert "ann" not in cookie
 
 
 def test_the_person_is_the_one_who_began(api: Api) -> None:
@@ -137,7 +176,7 @@ def test_a_code_that_the_source_refuses_connects_nobody(api: Api) -> None:
 
 def test_sources_that_are_not_there_are_named(api: Api) -> None:
     for source, reason in (("garmin", "must be fitbit or google"), ("google", "is not configured")):
-        answer = api.get(f"/v1/sources/{source}/authorize", params={"user_id": "ann"})
+        answer = api.post(f"/v1/sources/{source}/authorize", json={"user_id": "ann"})
         assert answer.status_code == 400
         assert reason in answer.json()["detail"]
 

@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,7 +35,7 @@ def decoders() -> Iterator[Decoders]:
     made.close()
 
 
-def decoded(data: bytes, read: Callable[[BinaryIO], Iterator[Block]]) -> Iterator[Block]:
+def decoded(data: bytes, read: Callable[[BinaryIO], Iterator[Block]]) -> Generator[Block, None, None]:
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.seek(0)

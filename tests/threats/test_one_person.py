@@ -33,6 +33,7 @@ ATTACKS: dict[str, Any] = {
     },
     "POST /imports": lambda who: {"params": {"name": "x", "user_id": who}, "content": lines("ann")},
     "GET /sources/{source}/authorize": lambda who: {"params": {"user_id": who}},
+    "POST /sources/{source}/authorize": lambda who: {"json": {"user_id": who}},
     "DELETE /users/{user_id}/sources/{source}": lambda _: {},
     "GET /metrics/heart-rate": lambda who: {"params": {"user_id": who} | SPAN},
     "GET /timeseries": lambda who: {"params": {"user_id": who} | DAYS},

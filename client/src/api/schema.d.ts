@@ -535,13 +535,44 @@ export interface paths {
         };
         /**
          * Authorize
-         * @description Lead the person's browser to the source, where they say yes; it comes back to `callback`.
+         * @description Lead a browser to that page. Nothing has begun by then.
          *
          *     Scope: `ingest`.
          */
         get: operations["authorize_v1_sources__source__authorize_get"];
         put?: never;
-        post?: never;
+        /**
+         * Begin Consent
+         * @description Make an address for the person's browser, good for ten minutes. The page there says whom it connects, and
+         *     leads on to the source.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["begin_consent_v1_sources__source__authorize_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sources/{source}/consent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Consent
+         * @description Say whom going on connects, and to what.
+         */
+        get: operations["consent_v1_sources__source__consent_get"];
+        put?: never;
+        /**
+         * Agree
+         * @description Lead the browser on to the source, where the person says yes; the same browser has to come back.
+         */
+        post: operations["agree_v1_sources__source__consent_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1049,6 +1080,17 @@ export interface components {
             redirect_uri: string;
         };
         /**
+         * BeginConsent
+         * @description `POST /sources/{source}/authorize`.
+         */
+        BeginConsent: {
+            /**
+             * User Id
+             * @description 1–128 of `A–Z a–z 0–9 . _ : @ + -`
+             */
+            user_id: string;
+        };
+        /**
          * Begun
          * @description Where the person says yes, and the state that comes back.
          */
@@ -1139,6 +1181,14 @@ export interface components {
             data: components["schemas"]["ConnectionEntry"][];
             /** Next Cursor */
             next_cursor?: null;
+        };
+        /**
+         * ConsentPage
+         * @description Where the person's browser goes: a page that says whom it connects, good for ten minutes.
+         */
+        ConsentPage: {
+            /** Url */
+            url: string;
         };
         /**
          * Deed
@@ -3383,6 +3433,131 @@ export interface operations {
         responses: {
             /** @description Successful Response */
             302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_consent_v1_sources__source__authorize_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BeginConsent"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsentPage"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    consent_v1_sources__source__consent_get: {
+        parameters: {
+            query: {
+                /** @description Of the address that `authorize` made. */
+                ticket: string;
+            };
+            header?: never;
+            path: {
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    agree_v1_sources__source__consent_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            303: {
                 headers: {
                     [name: string]: unknown;
                 };

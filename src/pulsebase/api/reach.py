@@ -27,7 +27,7 @@ from pulsebase.access.trail import Trail
 from pulsebase.api.erasures import Erasures
 from pulsebase.api.siblings import Siblings
 from pulsebase.api.streams import EventStream, Streams
-from pulsebase.etl.connections import Begun, Connections
+from pulsebase.etl.connections import Agreed, Begun, Connections
 from pulsebase.etl.extract.parts import FileOwner
 from pulsebase.etl.import_jobs import ImportJobs, ImportReport
 from pulsebase.etl.state import Connection, RunFilter, RunRecord, RunReport
@@ -355,6 +355,25 @@ class ReachedConnections:
     def finish(self, source: str, state: str, code: str | None, error: str | None) -> Connection:
         """See `Connections.finish`. The state stands for the right that `begin` asked for."""
         made = self._inner.finish(source, state, code, error)
+        caller().asked.add(made.user_id)
+        return made
+
+    def ticket(self, user_id: str, source: str) -> str:
+        """See `Connections.ticket`."""
+        caller().require([user_id])
+        return self._inner.ticket(user_id, source)
+
+    def offered(self, source: str, ticket: str) -> str:
+        """See `Connections.offered`. The ticket stands for the right that `ticket` asked for."""
+        return self._inner.offered(source, ticket)
+
+    def agree(self, source: str, ticket: str, redirect_uri: str) -> Agreed:
+        """See `Connections.agree`, and `offered`."""
+        return self._inner.agree(source, ticket, redirect_uri)
+
+    def come_back(self, source: str, state: str, kept: str | None, code: str | None, error: str | None) -> Connection:
+        """See `Connections.come_back`. What the browser kept stands for that right."""
+        made = self._inner.come_back(source, state, kept, code, error)
         caller().asked.add(made.user_id)
         return made
 

@@ -20,7 +20,9 @@ NEEDS: Mapping[str, Need] = {
     "GET /openapi.json": "open",
     "GET /app": "open",
     "GET /app/": "open",
-    # The browser that comes back from a source has no key, and a state that is good once.
+    # A person's browser has no key, but a ticket that somebody with one made, and then what it was given to keep.
+    "GET /sources/{source}/consent": "open",
+    "POST /sources/{source}/consent": "open",
     "GET /sources/{source}/callback": "open",
     "GET /metrics": "metrics",
     "POST /metrics/heart-rate": "ingest",
@@ -29,6 +31,7 @@ NEEDS: Mapping[str, Need] = {
     "POST /api/v2/write": "ingest",
     "POST /imports": "ingest",
     "GET /sources/{source}/authorize": "ingest",
+    "POST /sources/{source}/authorize": "ingest",
     "DELETE /users/{user_id}/sources/{source}": "ingest",
     "GET /metrics/heart-rate": "read",
     "GET /timeseries": "read",

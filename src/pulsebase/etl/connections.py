@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import secrets
@@ -18,7 +19,7 @@ from pulsebase.model.users import User
 from pulsebase.sources.cloud import Account
 from pulsebase.sources.locks import FolderLocks
 from pulsebase.sources.oauth import OAuthClient
-from pulsebase.sources.sealed import SealedFolder
+from pulsebase.sources.sealed import Seal, SealedFolder
 from pulsebase.sources.tokens import Tokens
 from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Reader, Registry
@@ -29,8 +30,13 @@ logger = logging.getLogger(__name__)
 _CONNECT_LOCK = "connect"
 #: How long a person may take to say yes.
 CONSENT_US = 10 * MINUTE_US
-#: Consents that may be under way at once: anybody who reaches the server can begin one.
+#: Consents that the owner's commands may have under way at once.
 CONSENTS_LIMIT = 1_000
+
+
+def consent_cookie(state: str) -> str:
+    """The name of the cookie of a consent: a browser may have several under way."""
+    return f"pulsebase_consent_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
 
 
 class Cloud(Protocol):
@@ -56,6 +62,17 @@ class Begun:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """A consent that a browser goes on with: where the source asks the person, and what the browser keeps until it is
+    back. `cookie` is the name under which it keeps it, and `kept` what.
+    """
+
+    url: str
+    cookie: str
+    kept: str
+
+
 class Connections:
     """The connections of everybody to the clouds, and the clients that use them.
 
@@ -69,13 +86,14 @@ class Connections:
         missing: Mapping[str, str],
         tokens: Tokens,
         pending: SealedFolder,
+        seal: Seal,
         state: SyncState,
         locks: FolderLocks,
         people: tuple[Reader, Registry],
         now_us: Callable[[], int],
         barred: Barred,
     ) -> None:
-        self._barred = barred
+        self._barred, self._seal = barred, seal
         self._clouds, self._missing, self._tokens, self._pending = clouds, missing, tokens, pending
         self._state, self._locks, self._now_us = state, locks, now_us
         self._reader, self._registry = people
@@ -89,7 +107,8 @@ class Connections:
         return self._clients[key]
 
     def begin(self, user_id: str, source: str, redirect_uri: str) -> Begun:
-        """Where the person says yes. The state in it is good once, for a while, for this person alone.
+        """Where the person says yes, for the owner's command, which waits for the answer itself. The state in it is
+        good once, for a while, for this person alone.
 
         Raises:
             RejectedError: there is no such source, or it is not configured, or somebody of that id was erased.
@@ -112,16 +131,73 @@ class Connections:
             RejectedError: the state is unknown, used or expired; the person said no; or the source refuses the code.
             SourceUnavailableError: the source cannot answer now; the person has to begin again.
         """
-        cloud = self._cloud(source)
+        self._cloud(source)
         kept = self._pending.take(source, state)
         if kept is None:
             raise RejectedError.of("state", "is unknown, was used before, or is too old; begin again")
         user_id, verifier, redirect_uri, expires_us = json.loads(kept)
         if expires_us <= self._now_us():
             raise RejectedError.of("state", "is too old; begin again")
+        return self._connect(source, user_id, (verifier, redirect_uri), code, error)
+
+    def ticket(self, user_id: str, source: str) -> str:
+        """What stands for the right to connect this person, for a while, in an address that somebody opens. It is kept
+        nowhere: however many are begun, they take no room.
+
+        Raises:
+            RejectedError: there is no such source, or it is not configured, or somebody of that id was erased.
+        """
+        self._cloud(source)
+        self._barred.refuse([user_id])
+        return self._seal.seal(json.dumps([user_id, self._now_us() + CONSENT_US]).encode(), "ticket", source)
+
+    def offered(self, source: str, ticket: str) -> str:
+        """The person whom a ticket connects.
+
+        Raises:
+            RejectedError: it is none, or too old.
+        """
+        self._cloud(source)
+        said = self._seal.opened(ticket, "ticket", source)
+        user_id, expires_us = json.loads(said) if said else ("", 0)
+        if expires_us <= self._now_us():
+            raise RejectedError.of("ticket", "is unknown or too old; begin again")
+        return str(user_id)
+
+    def agree(self, source: str, ticket: str, redirect_uri: str) -> Agreed:
+        """Go on to the source, in the browser of somebody who was told whom this connects.
+
+        Raises:
+            RejectedError: see `offered`.
+        """
+        user_id, oauth = self.offered(source, ticket), self._cloud(source).oauth
+        state, verifier = secrets.token_urlsafe(32), oauth.new_verifier()
+        said = json.dumps([user_id, verifier, redirect_uri, self._now_us() + CONSENT_US]).encode()
+        kept = self._seal.seal(said, "consent", source, state)
+        return Agreed(oauth.authorization_url(state, verifier, redirect_uri), consent_cookie(state), kept)
+
+    def come_back(self, source: str, state: str, kept: str | None, code: str | None, error: str | None) -> Connection:
+        """Make the connection with what a browser brings back from the source, if it is the one that went there.
+
+        Raises:
+            RejectedError, SourceUnavailableError: as `finish`.
+        """
+        self._cloud(source)
+        said = None if kept is None else self._seal.opened(kept, "consent", source, state)
+        if said is None:
+            raise RejectedError.of("state", "is not of a consent that this browser began, or was used; begin again")
+        user_id, verifier, redirect_uri, expires_us = json.loads(said)
+        if expires_us <= self._now_us():
+            raise RejectedError.of("state", "is too old; begin again")
+        return self._connect(source, user_id, (verifier, redirect_uri), code, error)
+
+    def _connect(
+        self, source: str, user_id: str, began_with: tuple[str, str], code: str | None, error: str | None
+    ) -> Connection:
+        cloud = self._cloud(source)
         if error is not None or not code:
             raise RejectedError.of("code", "did not come: the source or the person said no")
-        pair = cloud.oauth.exchange(code, verifier, redirect_uri)
+        pair = cloud.oauth.exchange(code, *began_with)
         with self._locks.held(_CONNECT_LOCK, user_id):
             self._barred.refuse([user_id])
             self._tokens.keep(user_id, source, pair)

@@ -50,6 +50,27 @@ def key_in(path: Path) -> bytes:
         raise StopError(f"{path}: {getattr(error, 'strerror', None) or 'is no key'}") from error
 
 
+class Seal:
+    """Seals what others keep for us, a browser say, with AES-256-GCM: they can neither read nor change it."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def seal(self, secret: bytes, *about: str) -> str:
+        """The secret as a text for addresses and cookies, good for this purpose alone."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = nonce + self._cipher.encrypt(nonce, secret, _about(about))
+        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
+
+    def opened(self, text: str, *about: str) -> bytes | None:
+        """What was sealed for this purpose; None for anything else."""
+        try:
+            sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _about(about))
+        except (InvalidTag, ValueError):
+            return None
+
+
 class SealedFolder:
     """Files that hold one secret each, sealed with AES-256-GCM together with their name, so that none passes for
     another.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from pulsebase.api.body import read_body
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError
 from pulsebase.api.routes.admin import owner_only
@@ -17,10 +20,13 @@ from pulsebase.api.schemas.common import Identifier, NoParameters
 from pulsebase.api.schemas.sources import (
     AuthorizeParameters,
     BeginConnection,
+    BeginConsent,
     Begun,
     CallbackParameters,
     ConnectionEntry,
     ConnectionList,
+    ConsentPage,
+    ConsentParameters,
     Disconnected,
     FinishConnection,
     RunList,
@@ -28,9 +34,14 @@ from pulsebase.api.schemas.sources import (
     RunsParameters,
 )
 from pulsebase.api.services import Services
+from pulsebase.etl.connections import CONSENT_US, consent_cookie
 from pulsebase.etl.state import Connection, RunFilter, RunReport
 from pulsebase.etl.sync import state_of
-from pulsebase.model.timerange import format_us
+from pulsebase.model.timerange import SECOND_US, format_us
+
+#: The form of the page where somebody agrees: a ticket.
+_FORM_BYTES = 8 << 10
+_NOT_KEPT = {"Cache-Control": "no-store"}
 
 
 def router(services: Services) -> APIRouter:
@@ -38,22 +49,61 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["sources"])
     connections = services.connections
 
+    def consent_page(request: Request, source: str, user_id: str) -> str:
+        """The address at which somebody is told whom they would connect, and goes on."""
+        ticket = connections.ticket(user_id, source)
+        return f"{_address(services, request, source)}/consent?{urlencode({'ticket': ticket})}"
+
+    @routes.post("/sources/{source}/authorize", response_model=ConsentPage)
+    def begin_consent(
+        request: Request, source: str, asked: BeginConsent, _: Annotated[NoParameters, Query()]
+    ) -> Response:
+        """Make an address for the person's browser, good for ten minutes. The page there says whom it connects, and
+        leads on to the source.
+        """
+        answer = {"url": consent_page(request, source, asked.user_id)}
+        return Response(msgspec.json.encode(answer), media_type=JSON, headers=_NOT_KEPT)
+
     @routes.get("/sources/{source}/authorize", status_code=302, response_model=None, response_class=RedirectResponse)
     def authorize(request: Request, source: str, parameters: Annotated[AuthorizeParameters, Query()]) -> Response:
-        """Lead the person's browser to the source, where they say yes; it comes back to `callback`."""
-        here = (services.options.public_url or str(request.base_url)).rstrip("/")
-        begun = connections.begin(parameters.user_id, source, f"{here}/v1/sources/{source}/callback")
-        return RedirectResponse(begun.url, 302, headers={"Cache-Control": "no-store"})
+        """Lead a browser to that page. Nothing has begun by then."""
+        return RedirectResponse(consent_page(request, source, parameters.user_id), 302, headers=_NOT_KEPT)
+
+    @routes.get("/sources/{source}/consent", response_model=None, response_class=HTMLResponse)
+    def consent(source: str, parameters: Annotated[ConsentParameters, Query()]) -> Response:
+        """Say whom going on connects, and to what."""
+        user_id = connections.offered(source, parameters.ticket)
+        text = f"You are about to let this server read your {source} data and keep it as that of {user_id}."
+        return _page(
+            "Connect",
+            f"<p>{html.escape(text)}<p>If that is not you, close this page."
+            f'<form method="post"><input type="hidden" name="ticket" value="{html.escape(parameters.ticket)}">'
+            f"<button>Go on to {html.escape(source)}</button></form>",
+        )
+
+    @routes.post("/sources/{source}/consent", status_code=303, response_model=None, response_class=RedirectResponse)
+    async def agree(request: Request, source: str, _: Annotated[NoParameters, Query()]) -> Response:
+        """Lead the browser on to the source, where the person says yes; the same browser has to come back."""
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise ProblemError("forbidden-host", "requests from pages of another site are refused")
+        body = await read_body(request, _FORM_BYTES)
+        ticket = dict(parse_qsl(body.decode("latin-1"))).get("ticket", "")
+        address = _address(services, request, source)
+        agreed = await run_in_threadpool(connections.agree, source, ticket, f"{address}/callback")
+        answer = RedirectResponse(agreed.url, 303, headers=_NOT_KEPT)
+        _set_cookie(answer, agreed.cookie, agreed.kept, f"{address}/callback", CONSENT_US // SECOND_US)
+        return answer
 
     @routes.get("/sources/{source}/callback", response_model=None, response_class=HTMLResponse)
-    def callback(source: str, parameters: Annotated[CallbackParameters, Query()]) -> Response:
+    def callback(request: Request, source: str, parameters: Annotated[CallbackParameters, Query()]) -> Response:
         """Where the source sends the browser back to. Parameters that sources add of their own are not read."""
-        made = connections.finish(source, parameters.state, parameters.code, parameters.error)
+        cookie, state = consent_cookie(parameters.state), parameters.state
+        kept = request.cookies.get(cookie)
+        made = connections.come_back(source, state, kept, parameters.code, parameters.error)
         text = f"{made.user_id} is connected to {made.source}."
-        return HTMLResponse(
-            f"<!doctype html><title>Connected</title><p>{html.escape(text)} You can close this page.",
-            headers={"Cache-Control": "no-store"},
-        )
+        answer = _page("Connected", f"<p>{html.escape(text)} You can close this page.")
+        _set_cookie(answer, cookie, "", f"{_address(services, request, source)}/callback", 0)
+        return answer
 
     @routes.get("/users/{user_id}/sources", response_model=ConnectionList)
     def user_sources(user_id: Identifier, _: Annotated[NoParameters, Query()]) -> Response:
@@ -115,6 +165,26 @@ def admin_router(services: Services) -> APIRouter:
         return Response(msgspec.json.encode(body), media_type=JSON)
 
     return routes
+
+
+def _address(services: Services, request: Request, source: str) -> str:
+    """Where browsers reach the routes of a source."""
+    here = (services.options.public_url or str(request.base_url)).rstrip("/")
+    return f"{here}/v1/sources/{quote(source, safe='')}"
+
+
+def _page(title: str, content: str) -> Response:
+    """A page of plain HTML. No other page may show it in a frame; see the headers of the guard."""
+    text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>{content}</html>'
+    return HTMLResponse(text, headers=_NOT_KEPT)
+
+
+def _set_cookie(answer: Response, name: str, value: str, address: str, age_s: int) -> None:
+    """For the callback alone, unseen by scripts, sent when the source leads back and with nothing from elsewhere."""
+    parts = urlsplit(address)
+    answer.set_cookie(
+        name, value, max_age=age_s, path=parts.path, secure=parts.scheme == "https", httponly=True, samesite="lax"
+    )
 
 
 def _connection_list(services: Services, found: Sequence[Connection]) -> Response:

@@ -17,6 +17,26 @@ class AuthorizeParameters(Parameters):
     user_id: Identifier
 
 
+class BeginConsent(BaseModel):
+    """`POST /sources/{source}/authorize`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Identifier
+
+
+class ConsentPage(BaseModel):
+    """Where the person's browser goes: a page that says whom it connects, good for ten minutes."""
+
+    url: str
+
+
+class ConsentParameters(Parameters):
+    """`GET /sources/{source}/consent`."""
+
+    ticket: str = Field(max_length=2048, description="Of the address that `authorize` made.")
+
+
 class CallbackParameters(BaseModel):
     """`GET /sources/{source}/callback`. Sources add parameters of their own, so unknown ones are let through."""
 
