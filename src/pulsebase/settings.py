@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -353,6 +354,8 @@ def _check_env_file(path: Path) -> None:
     """Raises `SettingsError` for what would else be skipped in silence."""
     if not path.is_file():
         return
+    if path.stat().st_uid not in (os.geteuid(), 0):
+        raise SettingsError(f"{path} belongs to another user and is not read; start from another folder, or remove it")
     try:
         with path.open(encoding="utf-8") as file:
             wrong = [binding.original.line for binding in parse_stream(file) if binding.error]

@@ -31,6 +31,7 @@ from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.sources.tokens import Tokens
 from pulsebase.stores.contract import Reader, Store
 from pulsebase.stores.open import StoreAddress, parse_store_url
+from pulsebase.stores.private_files import make_private, tell_of_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def sources_folder(settings: Settings, closing: contextlib.ExitStack) -> Path:
         return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="pulsebase-")))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tell_of_private(make_private(folder))
     except OSError as error:
         raise StopError(f"{folder}: {error.strerror}") from error
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from pulsebase import __version__
 from pulsebase.cli import people
 from pulsebase.cli.options import StoreUrl, settings_for
 from pulsebase.model.errors import PulsebaseError
+from pulsebase.stores.private_files import UMASK
 
 app = typer.Typer(
     name="pulsebase",
@@ -36,6 +38,7 @@ Port = Annotated[int | None, typer.Option(help="The port to listen on; 8000 by d
 
 def main() -> None:
     """Run a command; what stops it is said in one line."""
+    os.umask(UMASK)
     try:
         app()
     except PulsebaseError as error:

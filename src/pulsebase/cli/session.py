@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pulsebase.model.errors import StopError, StoreLockedError
 from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.lock import Holder, holder_of
 from pulsebase.stores.open import parse_store_url
+from pulsebase.stores.private_files import require_own
 
 if TYPE_CHECKING:
     from pulsebase.wiring import Parts
@@ -57,6 +59,8 @@ def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
     while True:
         holder = _holder(settings)
         if holder is not None and holder.socket is not None:
+            with contextlib.suppress(FileNotFoundError):  # the holder is about to end
+                require_own(Path(holder.socket))
             return holder.socket
         if holder is None:
             from pulsebase.wiring import build

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pulsebase.stores.private_files import open_own
+
 
 def file_name(*names: str) -> str:
     """A file name for something named by several texts, whatever they hold."""
@@ -61,7 +63,7 @@ class FolderLocks:
     def is_held(self, *names: str) -> bool:
         """Whether somebody holds the lock; asking makes no file."""
         try:
-            file = os.open(self._path(names), os.O_RDWR | os.O_CLOEXEC)
+            file = open_own(self._path(names), os.O_RDWR)
         except FileNotFoundError:
             return False
         try:
@@ -74,7 +76,7 @@ class FolderLocks:
             os.close(file)
 
     def _open(self, names: tuple[str, ...]) -> int:
-        return os.open(self._path(names), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return open_own(self._path(names), os.O_RDWR | os.O_CREAT)
 
     def _path(self, names: tuple[str, ...]) -> Path:
         name = hashlib.blake2b("\0".join(names).encode(), key=self._key, digest_size=20).hexdigest()

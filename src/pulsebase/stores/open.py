@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pulsebase.model.errors import SettingsError
+from pulsebase.stores.private_files import make_private, tell_of_private
 
 if TYPE_CHECKING:  # a command that asks a running server parses a URL and needs no engine
     from pulsebase.stores.contract import Store
@@ -68,7 +70,14 @@ def open_store(url: str, embedded: DuckdbOptions | None = None, server: Timescal
         return MemoryStore()
     from pulsebase.stores.duckdb.store import DuckdbStore
 
-    return DuckdbStore(address.path, embedded)
+    opened = DuckdbStore(address.path, embedded)
+    tell_of_private(changed for each in files_of(address.path) for changed in make_private(each))
+    return opened
+
+
+def files_of(path: Path) -> list[Path]:
+    """What an embedded store consists of: the database and what lies beside it under names that begin with its own."""
+    return [path, *path.parent.glob(f"{glob.escape(path.name)}.*")]
 
 
 def _conninfo(parts: SplitResult) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pulsebase.model.errors import StopError, StoreUnavailableError
+from pulsebase.stores.private_files import open_own
 
 _BUSY_S = 30.0
 #: The shared memory of a write-ahead log grows by so much, and where it cannot, SQLite speaks of an I/O error.
@@ -25,7 +26,7 @@ def opened(path: Path, pragmas: Sequence[str], set_up: Callable[[sqlite3.Connect
     """
     connection: sqlite3.Connection | None = None
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        os.close(open_own(path, os.O_CREAT | os.O_RDWR))
         connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")

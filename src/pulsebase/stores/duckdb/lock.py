@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pulsebase.model.errors import StopError, StoreLockedError
+from pulsebase.stores.private_files import open_own
 
 _ATTEMPTS = 10
 _PAUSE_S = 0.02
@@ -36,7 +37,7 @@ def lock_path(database: Path) -> Path:
 def holder_of(database: Path) -> Holder | None:
     """Who holds the store now, or None if nobody does."""
     try:
-        file = os.open(lock_path(database), os.O_RDONLY | os.O_CLOEXEC)
+        file = open_own(lock_path(database), os.O_RDONLY)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -57,7 +58,7 @@ class StoreLock:
     def __init__(self, database: Path) -> None:
         self._path = lock_path(database)
         try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = open_own(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise StopError(f"{self._path}: {error.strerror}; the store's folder must be writable") from error
         if not self._taken():
