@@ -1,10 +1,10 @@
 """Ids of devices that files name in words: `Ann’s Apple Watch` becomes `Ann-s-Apple-Watch`.
 
-The same name has the same id in every import, and no two names share one, or the readings of two devices would overwrite
-each other. What an id may not hold becomes a hyphen, so that several names have the same readable form. One of them,
-the way vendors spell such a name, has it as its id: single spaces for hyphens, `’s` for `-s`, `Apple Watch` with the
-no-break space that Apple puts there. Forms without capitals, which programs make rather than people, are spelled as they
-are. Every other name has a digest of itself behind the readable form.
+The same name has the same id in every import, and no two names share one, or the readings of two devices would
+overwrite each other. What an id may not hold becomes a hyphen, so that several names have the same readable form. One
+of them, the way vendors spell such a name, has it as its id: single spaces for hyphens, `’s` for `-s`, `Apple Watch`
+with the no-break space that Apple puts there. Forms without capitals, which programs make rather than people, are
+spelled as they are. Every other name has a digest of itself behind the readable form.
 """
 
 from __future__ import annotations
