@@ -12,6 +12,9 @@ from xml.sax.saxutils import quoteattr
 #: (seconds since 1970, bpm)
 Sample = tuple[int, int]
 
+#: As Apple calls it, with its no-break space.
+APPLE_WATCH = "Ann’s Apple\N{NO-BREAK SPACE}Watch"
+
 _APPLE_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE HealthData [
 <!-- HealthKit Export Version: 12 -->
@@ -63,7 +66,7 @@ def takeout_zones(day: str, minutes: Mapping[str, float]) -> bytes:
     return json.dumps([{"dateTime": f"{day} 00:00:00", "value": {"valuesInZones": dict(minutes)}}]).encode()
 
 
-def apple_record(start: str, value: str, source: str = "Ann’s Apple Watch", unit: str = "count/min") -> str:
+def apple_record(start: str, value: str, source: str = APPLE_WATCH, unit: str = "count/min") -> str:
     return (
         f' <Record type="HKQuantityTypeIdentifierHeartRate" sourceName={quoteattr(source)} sourceVersion="5.1" '
         f'device="&lt;&lt;HKDevice: 0x2831&gt;, name:Apple Watch&gt;" unit="{unit}" creationDate="{start}" '
@@ -74,7 +77,7 @@ def apple_record(start: str, value: str, source: str = "Ann’s Apple Watch", un
 
 def apple_resting(start: str, value: str, unit: str = "count/min") -> str:
     return (
-        f' <Record type="HKQuantityTypeIdentifierRestingHeartRate" sourceName="Ann’s Apple Watch" sourceVersion="8" '
+        f' <Record type="HKQuantityTypeIdentifierRestingHeartRate" sourceName="{APPLE_WATCH}" sourceVersion="8" '
         f'unit="{unit}" creationDate="{start}" startDate="{start}" endDate="{start}" value="{value}"/>\n'
     )
 

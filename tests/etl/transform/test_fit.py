@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 import pytest
-from garmin_fit_sdk import Decoder, Stream
+from garmin_fit_sdk import Decoder, Profile, Stream
 
+from pulsebase.etl.transform import fit as fit_transform
+from pulsebase.etl.transform import fit_messages
 from pulsebase.etl.transform.fit import checksum, heart_rates
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.summaries import DailySummary
@@ -76,8 +80,48 @@ def test_times_since_the_device_was_switched_on_are_refused() -> None:
     assert sum(block.total for block in blocks) == 2
 
 
-def test_a_time_that_is_none_brings_no_reading() -> None:
-    assert read(fit_file([LAYOUT, struct.pack("<BIB", 1, 0xFFFFFFFF, 70), record(TEN, 71)])) == ([(0, 71.0)], None)
+def refusals(data: bytes) -> list[tuple[str, int | None]]:
+    """(field, message) of what was refused; every heart rate is either read or refused."""
+    blocks: list[Block] = []
+    with contextlib.suppress(MalformedError):
+        blocks += blocks_of(data)
+    errors = [error for block in blocks for error in block.errors]
+    assert sum(block.total for block in blocks) == len(errors) + sum(len(block.candidates) for block in blocks)
+    return [(error.field, error.index) for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("messages", "field"),
+    [
+        ([LAYOUT, struct.pack("<BIB", 1, 0xFFFFFFFF, 70)], "timestamp"),
+        ([definition(1, RECORD, [HEART_RATE]), bytes([1, 70])], "timestamp"),
+        ([definition(1, RECORD, [HEART_RATE]), bytes([0x80 | 1 << 5 | 7, 70])], "timestamp"),
+        (
+            [definition(1, MONITORING, [TIMESTAMP_16, MONITORING_HEART_RATE]), struct.pack("<BHB", 1, 7, 70)],
+            "timestamp_16",
+        ),
+        ([definition(1, MONITORING, [MONITORING_HEART_RATE]), bytes([1, 70])], "timestamp"),
+        ([definition(1, 211, [TIMESTAMP, (1, 1, 2)]), struct.pack("<BIB", 1, 0xFFFFFFFF, 50)], "timestamp"),
+        ([definition(1, 211, [TIMESTAMP, (1, 1, 2)]), struct.pack("<BIB", 1, 77, 50)], "timestamp"),
+        ([definition(1, 132, [TIMESTAMP, (6, 1, 2)]), struct.pack("<BIB", 1, TEN - EPOCH_S, 50)], "event_timestamp"),
+    ],
+)
+def test_a_heart_rate_without_a_time_is_refused(messages: list[bytes], field: str) -> None:
+    """Of a file that tells no time before."""
+    data = fit_file([*messages, messages[-1], LAYOUT, record(TEN, 71), record(TEN + 1, 255)])
+    assert refusals(data) == [(field, 2), (field, 3)]
+    assert read(data) == ([(0, 71.0)], None)
+
+
+def test_what_was_not_measured_needs_no_time() -> None:
+    no_time = definition(1, RECORD, [HEART_RATE])
+    assert refusals(fit_file([no_time, bytes([1, 0]), bytes([1, 255])])) == []
+
+
+def test_many_refusals_come_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit_messages, "BLOCK_READINGS", 10)
+    data = fit_file([definition(1, RECORD, [HEART_RATE]), *([bytes([1, 70])] * 95)])
+    assert [len(block.errors) for block in blocks_of(data)] == [10] * 9 + [5]
 
 
 def test_monitoring_tells_the_low_half_of_its_time() -> None:
@@ -95,6 +139,53 @@ def test_monitoring_tells_the_low_half_of_its_time() -> None:
         ]
     )
     assert read(data) == ([(seconds + 8, 60.0), (seconds + 0x20, 61.0), (seconds, 63.0)], None)
+
+
+def monitored(*told: tuple[int, int | None], begin: int) -> bytes:
+    """(seconds after `begin`, bpm) of minutes that tell the low half of their time; without bpm one that tells all."""
+    messages = [
+        definition(0, MONITORING, [TIMESTAMP]),
+        definition(1, MONITORING, [TIMESTAMP_16, MONITORING_HEART_RATE]),
+    ]
+    for at_s, bpm in told:
+        time_s = begin - EPOCH_S + at_s
+        messages.append(struct.pack("<BI", 0, time_s) if bpm is None else struct.pack("<BHB", 1, time_s & 0xFFFF, bpm))
+    return fit_file(messages)
+
+
+@pytest.mark.parametrize("begin", [TEN, EPOCH_S + 0x3F000000 - 1, EPOCH_S + 0x3F00FFFE])
+@pytest.mark.parametrize("behind_s", [1, 60, 3_600, 9 * 3_600])
+def test_half_a_time_may_be_behind_the_time_before(begin: int, behind_s: int) -> None:
+    data = monitored((0, None), (-behind_s, 60), (60, 61), (5, 62), begin=begin)
+    assert read(data) == ([(begin - TEN + at_s, bpm) for at_s, bpm in ((-behind_s, 60.0), (60, 61.0), (5, 62.0))], None)
+
+
+@pytest.mark.parametrize("step_s", [60, 900, 3_600, 32_767, -32_768])
+def test_half_times_carry_on_for_days_without_a_time_in_full(step_s: int) -> None:
+    told = [(step_s * n, 60 + n % 50) for n in range(1, 200)]
+    assert read(monitored((0, None), *told, begin=TEN)) == ([(at_s, float(bpm)) for at_s, bpm in told], None)
+
+
+def test_half_times_are_of_the_time_before_whichever_message_told_it() -> None:
+    step = definition(2, 21, [TIMESTAMP])  # of a message that is not read
+    data = fit_file(
+        [
+            step,
+            struct.pack("<BI", 2, TEN - EPOCH_S),
+            definition(1, MONITORING, [TIMESTAMP_16, MONITORING_HEART_RATE]),
+            struct.pack("<BHB", 1, (TEN - EPOCH_S - 60) & 0xFFFF, 60),
+            struct.pack("<BI", 2, TEN - EPOCH_S + 200_000),
+            struct.pack("<BHB", 1, (TEN - EPOCH_S + 200_060) & 0xFFFF, 61),
+            definition(3, RECORD, [HEART_RATE]),
+            bytes([0x80 | 3 << 5 | (TEN - EPOCH_S + 200_063) & 0x1F, 62]),
+        ]
+    )
+    assert read(data) == ([(-60, 60.0), (200_060, 61.0), (200_063, 62.0)], None)
+
+
+def test_each_file_of_several_tells_its_own_times() -> None:
+    later = monitored((0, 61), begin=TEN)
+    assert refusals(activity([(TEN, 70)]) + later) == [("timestamp_16", 7)]
 
 
 def test_compressed_headers_tell_five_bits_of_time() -> None:
@@ -173,7 +264,7 @@ def test_the_watchs_resting_heart_rate_is_of_its_own_day() -> None:
     def days(*bpm: int, east_s: int) -> list[DailySummary]:
         messages = [struct.pack("<BIBB", 2, late, 50, each) for each in bpm]
         data = fit_file([info, struct.pack("<BII", 1, late, late + east_s), resting, *messages])
-        return [day for found in heart_rates(data, "ann", None) if not isinstance(found, Block) for day in found]
+        return [day for found in heart_rates(data, "ann", None) if isinstance(found, list) for day in found]
 
     assert days(52, 255, east_s=11 * 3600) == [DailySummary("ann", date(2024, 1, 16), 52, "garmin")]
     assert days(52, east_s=-6 * 3600) == [DailySummary("ann", date(2024, 1, 15), 52, "garmin")]
@@ -207,6 +298,157 @@ def test_files_that_follow_each_other_are_read_as_one() -> None:
     assert read(activity([(TEN, 70)]) + activity([(TEN + 1, 71)])) == ([(0, 70.0), (1, 71.0)], None)
 
 
+def remarks(data: bytes) -> list[str]:
+    found: list[str] = []
+    with contextlib.suppress(MalformedError):
+        found += [part for part in heart_rates(data, "ann", None) if isinstance(part, str)]
+    return found
+
+
+RIDE = [(TEN + n, 70 + n % 3) for n in range(100)]
+RIDE_ROWS = [(at_s - TEN, float(bpm)) for at_s, bpm in RIDE]
+
+
+def with_length(data: bytes, length: int) -> bytes:
+    """The file with another length in its header, and everything else as it was."""
+    return data[:4] + struct.pack("<I", length) + data[8:]
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF])
+@pytest.mark.parametrize(
+    "behind",
+    [b"", bytes(2), bytes(500), b"\xff" * 500, b"\x4a\xc2", b"\x01\x20\xb6"],
+    ids=["nothing", "checksum of zeros", "zeros", "ones", "checksum", "part of a message"],
+)
+def test_a_file_that_was_not_closed_is_read_as_far_as_it_goes(length: int, behind: bytes) -> None:
+    data = with_length(activity(RIDE)[:-2], length) + behind
+    assert read(data) == (RIDE_ROWS, None)
+    assert "the device did not close the file" in remarks(data)[0]
+    assert device_of(data) == {"garmin-3113-987654321"}
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_file_that_was_not_closed_may_end_within_a_message(cut: int) -> None:
+    data = with_length(activity(RIDE)[:-2], 0)[:-cut]
+    assert read(data) == (RIDE_ROWS[: -((cut + 5) // 6)], None)
+
+
+def test_a_file_behind_one_that_was_not_closed_is_read() -> None:
+    first = with_length(activity(RIDE)[:-2], 0)
+    for data in (first + activity([(TEN + 500, 80)]), first + first[:14] + activity([(TEN + 500, 80)])[14:-2]):
+        assert read(data) == ([*RIDE_ROWS, (500, 80.0)], None)
+
+
+def test_nonsense_in_a_file_that_was_not_closed_is_said_to_be_so() -> None:
+    data = with_length(activity(RIDE)[:-2], 0) + b"\x0f" + bytes(range(1, 200))
+    assert read(data) == (RIDE_ROWS, "the file is damaged behind message 103: data without a definition")
+
+
+@pytest.mark.parametrize("length", [1, 59, 100, 300])
+def test_a_length_that_is_too_small_loses_nothing(length: int) -> None:
+    data = with_length(activity(RIDE), length)
+    assert read(data) == (RIDE_ROWS, None)
+    assert remarks(data) == ["the length in the file's header is too small; what lies behind it was read too"]
+    assert read(data + activity([(TEN + 500, 80)]))[0][:100] == RIDE_ROWS
+
+
+def test_a_length_that_is_too_small_may_have_its_checksum() -> None:
+    data = with_length(activity(RIDE), 59)[:-2]
+    assert read(data + struct.pack("<H", checksum(data))) == (RIDE_ROWS, None)
+
+
+def test_a_checksum_is_not_read_as_a_message() -> None:
+    """One of two bytes that would be a heart rate."""
+    short = [
+        definition(1, RECORD, [TIMESTAMP]),
+        struct.pack("<BI", 1, TEN - EPOCH_S),
+        definition(2, RECORD, [HEART_RATE]),
+    ]
+    for product in range(3_000):
+        body = b"".join([file_id(product=product), *short, bytes([0x80 | 2 << 5, 70])])
+        head = struct.pack("<BBHI4s", 12, 0x20, 2132, 0, b".FIT")
+        data = head + body + struct.pack("<H", checksum(head + body))
+        if data[-2] & 0xE0 == 0xC0:
+            assert [bpm for _, bpm in read(data)[0]] == [70.0]
+            return
+    pytest.fail("no such checksum")
+
+
+@pytest.mark.parametrize("filling", [b"\0" * 512, b"\xff" * 512, b"\0" * 3])
+def test_what_fills_the_end_is_left_out(filling: bytes) -> None:
+    data = activity(RIDE) + filling
+    assert read(data) == (RIDE_ROWS, None)
+    assert remarks(data) == ["behind the file there is nothing but filling"]
+
+
+def test_a_file_without_a_checksum_is_read() -> None:
+    data = activity(RIDE)[:-2] + bytes(2)
+    said = ["the file has no checksum, so it cannot be told whether it is damaged"]
+    assert (read(data), remarks(data)) == ((RIDE_ROWS, None), said)
+    assert (read(data + bytes(9)), remarks(data + activity([]))) == ((RIDE_ROWS, None), said)
+
+
+def test_a_damage_ends_one_file_of_several() -> None:
+    damaged = bytearray(activity(RIDE))
+    damaged[-3] = 99
+    rows, problem = read(bytes(damaged) + activity([(TEN + 500, 80)]))
+    assert rows == [*RIDE_ROWS[:-1], (99, 99.0), (500, 80.0)]
+    assert problem == "the file's checksum does not match: some of what was read may be damaged"
+
+
+def test_many_headers_take_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with a length that leads to the end, or with none."""
+    work: list[int] = []
+
+    def counted(data: bytes) -> int:
+        work.append(len(data))
+        return checksum(data)
+
+    monkeypatch.setattr(fit_transform, "checksum", counted)
+    for length in (0, 0xFFFFFFFF, 1, 40, 10_000, 29_000):
+        header = struct.pack("<BBHI4sH", 14, 0x20, 2132, length, b".FIT", 0)
+        work.clear()
+        read(header * 2_000 + b"\1")
+        assert sum(work) < 4 * 14 * 2_000
+
+
+def test_vital_signs_that_are_not_read_are_counted() -> None:
+    spo2, hrv = definition(2, 269, [TIMESTAMP, (0, 1, 2)]), definition(3, 78, [(0, 10, 0x84)])
+    breath = definition(4, RECORD, [TIMESTAMP, HEART_RATE, (108, 2, 0x84), (99, 1, 2)])
+    wide = definition(5, RECORD, [TIMESTAMP, (3, 2, 0x84)])
+    messages = [
+        *(spo2 + struct.pack("<BIB", 2, TEN - EPOCH_S + n, 97) for n in range(3)),
+        hrv + bytes([3]) + b"\x20\3" * 5,
+        breath,
+        *(struct.pack("<BIBHB", 4, TEN - EPOCH_S, 70, rate, 255) for rate in (1_500, 0xFFFF, 1_600)),
+        wide,
+        struct.pack("<BIH", 5, TEN - EPOCH_S, 70),
+    ]
+    (counts,) = [part for part in heart_rates(fit_file(messages) * 2, "ann", None) if isinstance(part, Counter)]
+    assert counts == {
+        "spo2_data": 6,
+        "hrv": 2,
+        "enhanced_respiration_rate of record": 4,
+        "heart_rate in more than a byte": 2,
+    }
+
+
+def test_the_names_of_what_is_not_read_are_the_profiles() -> None:
+    messages = {int(number): message["name"] for number, message in Profile["messages"].items()}
+    record_fields = {int(number): each["name"] for number, each in Profile["messages"][RECORD]["fields"].items()}
+    assert {number: messages[number] for number in fit_messages._OTHER_VITALS} == fit_messages._OTHER_VITALS
+    for number, name in fit_messages._OTHER_FIELDS.items():
+        assert name == f"{record_fields[number]} of record"
+
+
+def test_times_beyond_what_the_format_can_say_are_refused() -> None:
+    """A strap's clock that goes round again and again."""
+    event = definition(2, 132, [(6, 1, 0x02), (9, 4, 0x86)])
+    rounds = [struct.pack("<BBI", 2, 60, 0x70000000 * n & 0xFFFFFFFF) for n in range(4_000)]
+    data = fit_file([ANCHOR, anchor(TEN, 0, 60, 0), event, *rounds])
+    assert {name for name, _ in refusals(data)} == {"timestamp"}
+
+
 @pytest.mark.parametrize("left_out", [1, 2, 3, 7, 8, 14, 300, 599])
 def test_a_file_cut_short_gives_its_good_part(left_out: int) -> None:
     data = activity([(TEN + n, 70) for n in range(100)])
@@ -225,16 +467,24 @@ def test_a_changed_byte_is_noticed() -> None:
 
 
 def test_no_damage_brings_more_than_a_message() -> None:
+    """Every heart rate that is found is either read or refused, whatever becomes of headers, lengths and messages."""
     beats = [ANCHOR, anchor(TEN, 0, 60, 9), PACKED, *(packed([(n, 60)] * 8) for n in range(5))]
     daily = [definition(2, 211, [TIMESTAMP, (1, 1, 2)]), struct.pack("<BIB", 2, TEN - EPOCH_S, 50)]
-    data = fit_file([*beats, *daily, LAYOUT, *(record(TEN + n, 70) for n in range(50))])
+    half = [definition(5, MONITORING, [TIMESTAMP_16, MONITORING_HEART_RATE]), struct.pack("<BHB", 5, 9, 60)]
+    data = fit_file([*beats, *daily, *half, LAYOUT, *(record(TEN + n, 70) for n in range(50))])
     dice = random.Random(3)
-    for _ in range(400):
-        damaged = bytearray(data)
-        for _ in range(dice.randint(1, 6)):
-            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
-        rows, _ = read(bytes(damaged[: dice.randint(1, len(damaged))]))
-        assert len(rows) <= 50 * 6
+    for _ in range(2_000):
+        damaged = bytearray(data * dice.choice([1, 1, 1, 2]))
+        if dice.random() < 0.3:
+            damaged[4:8] = struct.pack("<I", dice.choice([0, 0xFFFFFFFF, 1, 50, len(data) - 15, len(data)]))
+        for _ in range(dice.randint(0, 6)):
+            begin = dice.randrange(len(damaged))
+            end = begin + dice.choice([0, 1, 1, 1, 8, 100])
+            damaged[begin:end] = dice.choice([bytes([dice.randrange(256)]), b".FIT", bytes(14), damaged[begin:end] * 2])
+        damaged += dice.choice([b"", b"", bytes(dice.randrange(600)), dice.randbytes(9)])
+        whole = bytes(damaged[: dice.randint(1, len(damaged))] if dice.random() < 0.3 else damaged)
+        found = len(refusals(whole)) + len(read(whole)[0])
+        assert found <= 10 * len(whole)
 
 
 def test_the_checksum_is_the_protocols() -> None:

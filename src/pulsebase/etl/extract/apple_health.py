@@ -1,16 +1,13 @@
-"""Apple Health's `export.xml`, gigabytes of it at times: read as it comes, by an event parser.
-
-The document type is left out before the parser sees it. So nothing can be declared that the parser would expand or
-fetch, and the exports of iOS 16, whose own declarations are not well-formed, are read like any other.
-"""
+"""Apple Health's `export.xml`, gigabytes of it at times: read as it comes, by an event parser."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from xml.parsers import expat
 
-from pulsebase.etl.extract.parts import FileOwner, Part, Stream, SummaryBlock
+from pulsebase.etl.extract.parts import FileOwner, Part, PassedOver, Stream, SummaryBlock
+from pulsebase.etl.extract.xml_text import Cleaner, xml_pieces
 from pulsebase.etl.transform.apple_health import (
     RECORD_TYPE,
     RESTING_TYPE,
@@ -19,43 +16,110 @@ from pulsebase.etl.transform.apple_health import (
     resting_heart_rates,
 )
 from pulsebase.ingest.blocks import MalformedError
+from pulsebase.model.errors import shown_name
 
 _PIECE_BYTES = 1 << 18
 _BLOCK_RECORDS = 20_000
+#: What the texts of a block's attributes may come from.
+_BLOCK_BYTES = 16 << 20
 #: The document type of an export takes some 7 KiB.
 _DOCTYPE_BYTES = 1 << 20
 #: A tag of more than this, with all its attributes, is no record.
 _TAG_BYTES = 1 << 20
-#: Whole elements of what is of no use here, most of a file: taken out before the parser builds texts of all their
-#: attributes. No valid attribute holds `<`, so that such a tag begins nowhere but between elements (or in a comment,
-#: where it is of no use either). The tag of a record with others inside than these stays, and so does its end.
-_OF_NO_USE = re.compile(
-    rb'<Record type="(?!HKQuantityTypeIdentifier(?:Resting)?HeartRate")[^<>\n]*'
-    rb"(?:/>|(?<!/)>(?:\s*<MetadataEntry [^<>\n]*/>)*\s*</Record>)|<MetadataEntry [^<>\n]*/>"
-)
+#: Elements in one another; the parser keeps the names of all that are open. An export has five.
+_MOST_DEPTH = 64
+#: A tag from its attributes on, up to the first `>`: where a comment or an instruction holds what looks like a tag, its
+#: own end comes first and is never taken for the tag's. In the second form apostrophes may be in texts; one that begins
+#: a text, in which a quotation mark would end nothing, is left to the parser, and finding that out costs a little.
+_TAG = rb"[^<>\n]*+"
+_TAG_WITH_APOSTROPHES = rb"[^<>\n']*+(?:(?<!=)'[^<>\n']*+)*+"
+
+
+def _of_no_use(tag: bytes) -> re.Pattern[bytes]:
+    """Whole elements of what is of no use here, most of a file: taken out before the parser builds texts of all their
+    attributes. No valid attribute holds `<`, so that such a tag begins nowhere but between elements (or in a comment,
+    where it is of no use either). The tag of a record with others inside than these stays, and so does its end.
+    """
+    entry = rb"<MetadataEntry " + tag + rb'(?<="/)>'
+    record = rb'<Record type="(?!HKQuantityTypeIdentifier(?:Resting)?HeartRate")([^"<>\n]*+)"' + tag
+    end = rb'(?:(?<="/)>|(?<=")>(?:\s*+' + entry + rb")*+\s*+</Record>)"
+    return re.compile(record + end + b"|" + entry)
+
+
+_OF_NO_USE, _OF_NO_USE_WITH_APOSTROPHES = _of_no_use(_TAG), _of_no_use(_TAG_WITH_APOSTROPHES)
+#: Elements beside records that say nothing of their own.
+_FRAME = ("HealthData", "ExportDate", "Me")
+#: Heartbeats of a record of heart rate variability.
+_BEAT = "InstantaneousBeatsPerMinute"
+#: Types that are counted apart; an export has some 150.
+_MOST_TYPES = 500
+_OTHERS = b"others"
+_MOST_NAME_BYTES = 100
 
 
 def apple_health(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """The heart-rate records of an export.
+    """The heart-rate records of an export, and how many of other types it has.
 
     Raises:
         MalformedError: the file is damaged or cut short; what came before is good.
     """
-    reader = _Reader()
+    reader, cleaner = _Reader(), Cleaner()
     damage: MalformedError | None = None
-    pieces = _pieces(stream)
+    pieces = xml_pieces(stream, _DOCTYPE_BYTES, _PIECE_BYTES)
     ended = False
     while not ended:
         try:
-            piece = next(pieces, b"")
-            ended = piece == b""
-            reader.feed(_OF_NO_USE.sub(_line_breaks, piece), ended)
+            piece = next(pieces, None)
+            ended = piece is None
+            reader.feed(cleaner.clean(reader.passed_over.without(piece or b""), ended=ended), ended)
         except MalformedError as error:
             ended, damage = True, error
-        if ended or len(reader.records) + len(reader.resting) >= _BLOCK_RECORDS:
+        if ended or reader.is_block:
             yield from reader.taken(owner)
+    yield from cleaner.remarks()
+    yield from reader.passed_over.parts()
     if damage is not None:
         raise damage
+
+
+class _PassedOver:
+    """Counts what is of no use, by the type of the record or the name of the element."""
+
+    def __init__(self) -> None:
+        self._counts: dict[bytes, int] = {}
+        self._cut = self._counting()
+
+    def without(self, piece: bytes) -> bytes:
+        """The piece without what is of no use, which is counted. Its line breaks stay: lines keep their numbers."""
+        pattern = _OF_NO_USE_WITH_APOSTROPHES if b"'" in piece else _OF_NO_USE
+        return pattern.sub(self._cut, piece)
+
+    def add(self, kind: bytes) -> None:
+        """One more of a kind."""
+        if len(self._counts) >= _MOST_TYPES or len(kind) > _MOST_NAME_BYTES:
+            kind = kind if kind in self._counts else _OTHERS
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+
+    def _counting(self) -> Callable[[re.Match[bytes]], bytes]:
+        """What counts a match and says what stays of it. It runs for each, so nothing is looked up on the way."""
+        counts, add = self._counts, self.add
+
+        def cut(match: re.Match[bytes]) -> bytes:
+            if match.lastindex is None:
+                return b""
+            try:
+                counts[match[1]] += 1
+            except KeyError:
+                add(match[1])
+            return b"\n" * match[0].count(b"\n")
+
+        return cut
+
+    def parts(self) -> Iterator[PassedOver]:
+        """All of them, the most first."""
+        for kind, count in sorted(self._counts.items(), key=lambda item: -item[1]):
+            name = kind.decode(errors="replace")
+            yield PassedOver("".join(letter if letter.isprintable() else "?" for letter in shown_name(name)), count)
 
 
 class _Reader:
@@ -63,20 +127,26 @@ class _Reader:
 
     def __init__(self) -> None:
         self.records, self.resting = Records(), Records()
+        self.passed_over = _PassedOver()
         self._read = 0
-        self._fed = 0
-        self._parser = expat.ParserCreate()
-        self._parser.ordered_attributes = True
+        self._fed = self._taken = 0
+        #: The elements that are open, in no order: the parser itself takes out the one that ends, which costs little.
+        self._open: list[str] = []
+        self._parser = expat.ParserCreate("UTF-8")
         self._parser.specified_attributes = True
         self._parser.StartElementHandler = self._on_element
-        self._parser.EntityDeclHandler = _refuse_entities  # in an encoding whose document type was not found
+        self._parser.EndElementHandler = self._open.remove
+        self._parser.EntityDeclHandler = _refuse_entities  # of a document type that was not found
+
+    @property
+    def is_block(self) -> bool:
+        """Whether enough was gathered."""
+        return len(self.records) + len(self.resting) >= _BLOCK_RECORDS or self._fed - self._taken >= _BLOCK_BYTES
 
     def feed(self, piece: bytes, ended: bool) -> None:
         """Read on."""
         try:
             self._parser.Parse(piece, ended)
-        except (LookupError, ValueError):
-            raise MalformedError("the file is in an encoding that is not read; save it as UTF-8") from None
         except expat.ExpatError as error:
             what = "is cut short" if ended else "is damaged"
             raise MalformedError(f"the file {what} at line {error.lineno}") from None
@@ -88,43 +158,31 @@ class _Reader:
         """What was gathered; begin anew."""
         records, resting = self.records, self.resting
         self.records, self.resting = Records(), Records()
+        self._taken = self._fed
         if len(records):
             yield heart_rates(records, owner.person, owner.device_id)
         if len(resting):
             yield SummaryBlock(*resting_heart_rates(resting, owner.person), len(resting))
 
-    def _on_element(self, name: str, attributes: list[str]) -> None:
-        if name != "Record":
-            return
-        given = dict(zip(attributes[::2], attributes[1::2], strict=True))
-        kind = given.get("type")
-        if kind == RECORD_TYPE:
-            self._read += 1
-            self.records.add(self._read, given)
-        elif kind == RESTING_TYPE:
-            self._read += 1
-            self.resting.add(self._read, given)
-
-
-def _line_breaks(match: re.Match[bytes]) -> bytes:
-    """Those of what is taken out, so that lines keep their numbers."""
-    return b"\n" * match[0].count(b"\n")
+    def _on_element(self, name: str, attributes: dict[str, str]) -> None:
+        self._open.append(name)
+        if name == "Record":
+            kind = attributes.get("type", "")
+            if kind == RECORD_TYPE:
+                self._read += 1
+                self.records.add(self._read, attributes)
+            elif kind == RESTING_TYPE:
+                self._read += 1
+                self.resting.add(self._read, attributes)
+            else:
+                self.passed_over.add(kind.encode() or b"records without a type")
+        elif name == _BEAT or (len(self._open) == 2 and name not in _FRAME):
+            self.passed_over.add(name.encode())
+        if len(self._open) > _MOST_DEPTH:
+            raise MalformedError(
+                f"the file is damaged at line {self._parser.CurrentLineNumber}: elements without an end"
+            )
 
 
 def _refuse_entities(*_: object) -> None:
     raise MalformedError("the file declares entities, which no export does")
-
-
-def _pieces(stream: Stream) -> Iterator[bytes]:
-    """The file without its document type, line breaks kept, so that lines keep their numbers."""
-    head = stream.read(_DOCTYPE_BYTES)
-    begin = head.find(b"<!DOCTYPE")
-    root = head.find(b"<HealthData")
-    if begin >= 0 and (root < 0 or begin < root):
-        end = head.find(b"]>", begin) + 2
-        if end < 2:
-            raise MalformedError("the file is damaged: its document type has no end")
-        head = head[:begin] + b"\n" * head.count(b"\n", begin, end) + head[end:]
-    yield head
-    while piece := stream.read(_PIECE_BYTES):
-        yield piece

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
-from pulsebase.etl.extract.parts import FileOwner, Part, Stream, SummaryBlock
+from pulsebase.etl.extract.parts import FileOwner, Part, PassedOver, Remark, Stream, SummaryBlock
+from pulsebase.etl.transform.fit import Part as FitPart
 from pulsebase.etl.transform.fit import heart_rates
 from pulsebase.ingest.blocks import Block, MalformedError
 
@@ -14,7 +16,7 @@ _PIECE_BYTES = 1 << 20
 
 
 def fit(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """The heart rates of a file, and the resting heart rates of its days.
+    """The heart rates of a file, the resting heart rates of its days, and how many other vital signs it holds.
 
     Raises:
         MalformedError: the file is damaged, cut short or too large; what came before is good.
@@ -32,6 +34,17 @@ def fit(stream: Stream, owner: FileOwner) -> Iterator[Part]:
         damage = error
     try:
         for found in heart_rates(b"".join(parts), owner.person, owner.device_id):
-            yield found if isinstance(found, Block) else SummaryBlock(found, [], len(found))
+            yield from _parts(found)
     except MalformedError as error:
         raise damage or error from None
+
+
+def _parts(found: FitPart) -> Iterator[Part]:
+    if isinstance(found, Block):
+        yield found
+    elif isinstance(found, str):
+        yield Remark(found)
+    elif isinstance(found, Counter):
+        yield from (PassedOver(what, count) for what, count in found.items())
+    else:
+        yield SummaryBlock(found, [], len(found))

@@ -66,7 +66,7 @@ def kind_of(head: bytes) -> Kind | None:
     if head[8:12] == b".FIT":
         return FIT
     text = head.removeprefix(_BOM).lstrip()
-    if text[:1] == b"<" or head[:2] in _UTF16_MARKS:
+    if text.lstrip(b"\0")[:1] == b"<" or head[:2] in _UTF16_MARKS:
         return APPLE_HEALTH if _HEALTH_DATA.search(head.replace(b"\0", b"")) else None
     if text[:1] == b"[":
         first = _FIRST_RECORD.match(text)

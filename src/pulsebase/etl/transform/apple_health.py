@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.transform.civil import Ints, Mask, clock_us, letters_of, number
+from pulsebase.etl.transform.devices import LONGEST_NAME, device_id_of
 from pulsebase.ingest.blocks import Block
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
@@ -31,12 +32,13 @@ RESTING_TYPE = "HKQuantityTypeIdentifierRestingHeartRate"
 METHOD = "apple"
 #: The unit of beats a minute in the export; other units are refused rather than converted.
 UNIT = "count/min"
-#: The device of records whose source cannot be written as an id.
+#: The device of records without a source, and how the ids of sources begin that have no letter an id may hold.
 DEVICE_ID = "apple"
 
 _FORM = "0000-00-00 00:00:00 ±0000"
-_NO_ID = re.compile(r"[^A-Za-z0-9._:@+-]+")
-_LONGEST_ID = 128
+_TOO_LONG = f"is longer than {LONGEST_NAME:,} characters"
+_ATTRIBUTES = ("startDate", "value", "unit", "sourceName")
+_read = itemgetter(*_ATTRIBUTES)
 _NUMBER = re.compile(r"[+-]?\d{1,9}(\.\d{0,30})?")
 
 
@@ -57,19 +59,23 @@ class Records:
 
     def add(self, place: int, attributes: Mapping[str, str]) -> None:
         """A record more."""
+        try:
+            start, value, unit, source = _read(attributes)
+        except KeyError:
+            start, value, unit, source = (attributes.get(name, "") for name in _ATTRIBUTES)
         self.places.append(place)
-        self.starts.append(attributes.get("startDate", ""))
-        self.values.append(attributes.get("value", ""))
-        self.units.append(attributes.get("unit", ""))
-        self.sources.append(attributes.get("sourceName", ""))
+        self.starts.append(start)
+        self.values.append(value)
+        self.units.append(unit)
+        self.sources.append(source)
 
 
 def heart_rates(records: Records, user_id: str, device_id: str | None) -> Block:
     """Readings. Without a device the source of each record names it."""
-    read = _Columns.of(records)
+    read = _Columns.of(records, device_id)
     count = int(read.good.sum())
     users = Ids.repeated(user_id, count)
-    devices = _devices(records.sources, device_id).take(np.flatnonzero(read.good))
+    devices = read.devices.take(np.flatnonzero(read.good))
     confidences = np.full(count, NO_CONFIDENCE, np.int8)
     places = np.array(records.places, np.int64)[read.good]
     rows = Candidates(users, devices, read.times_us[read.good], read.values[read.good], confidences, places)
@@ -78,7 +84,7 @@ def heart_rates(records: Records, user_id: str, device_id: str | None) -> Block:
 
 def resting_heart_rates(records: Records, user_id: str) -> tuple[list[DailySummary], list[FieldError]]:
     """Days with the vendor's resting heart rate, the last of a day counts; and what could not be read."""
-    read = _Columns.of(records)
+    read = _Columns.of(records, DEVICE_ID)
     good = np.flatnonzero(read.good)
     days = {date.fromisoformat(records.starts[place][:10]): float(read.values[place]) for place in good.tolist()}
     return [DailySummary(user_id, day, bpm, METHOD) for day, bpm in days.items()], read.errors
@@ -89,16 +95,18 @@ class _Columns:
     """What records say, which of them say it well, and why the others do not."""
 
     times_us: Ints
+    devices: Ids
     values: npt.NDArray[np.float64]
     good: Mask
     errors: list[FieldError]
 
     @classmethod
-    def of(cls, records: Records) -> _Columns:
+    def of(cls, records: Records, device_id: str | None) -> _Columns:
         times_us, time_ok = _times(records.starts)
         values, value_ok = _values(records.values)
         unit_ok = np.array([unit == UNIT for unit in records.units], np.bool_)
-        good = unit_ok & time_ok & value_ok
+        devices, source_ok = _devices(records.sources, device_id)
+        good = unit_ok & time_ok & value_ok & source_ok
         errors: list[FieldError] = []
         if not good.all():
             places = np.array(records.places, np.int64)
@@ -106,20 +114,25 @@ class _Columns:
                 ("unit", f"is not {UNIT}", ~unit_ok),
                 ("startDate", "is not a time such as 2018-05-01 10:00:00 +0200", unit_ok & ~time_ok),
                 ("value", "is not a number", unit_ok & time_ok & ~value_ok),
+                (
+                    "sourceName",
+                    f"is longer than {LONGEST_NAME:,} characters",
+                    unit_ok & time_ok & value_ok & ~source_ok,
+                ),
             ):
                 errors += [FieldError(name, reason, int(place)) for place in places[mask]]
             errors.sort(key=lambda error: error.index or 0)
-        return cls(times_us, values, good, errors)
+        return cls(times_us, devices, values, good, errors)
 
 
-@lru_cache(maxsize=1 << 10)
-def device_of(source: str) -> str:
-    """A source's name as an id: what no id may hold becomes a hyphen."""
-    return _NO_ID.sub("-", source).strip("-")[:_LONGEST_ID] or DEVICE_ID
-
-
-def _devices(sources: Sequence[str], device_id: str | None) -> Ids:
-    return Ids.repeated(device_id, len(sources)) if device_id else Ids.of(list(map(device_of, sources)))
+def _devices(names: Sequence[str], device_id: str | None) -> tuple[Ids, Mask]:
+    """The devices that sources name, and which are short enough; or the one that is given for all of them."""
+    if device_id:
+        return Ids.repeated(device_id, len(names)), np.ones(len(names), np.bool_)
+    distinct = Ids.of(names)
+    short = np.array([len(name) <= LONGEST_NAME for name in distinct.texts], np.bool_)
+    ids = [device_id_of(name, DEVICE_ID) if len(name) <= LONGEST_NAME else DEVICE_ID for name in distinct.texts]
+    return Ids(distinct.codes, ids), short[distinct.codes]
 
 
 def _times(texts: Sequence[str]) -> tuple[Ints, Mask]:

@@ -1,0 +1,46 @@
+"""Ids of devices that files name in words: `Ann’s Apple Watch` becomes `Ann-s-Apple-Watch`.
+
+The same name has the same id in every import, and no two names share one, or the readings of two devices would
+overwrite each other. What an id may not hold becomes a hyphen, so that several names have the same readable form. One
+of them, the way vendors spell such a name, has it as its id: single spaces for hyphens, `’s` for `-s`, `Apple Watch`
+with the no-break space that Apple puts there. Forms without capitals, which programs make rather than people, are
+spelled as they are. Every other name has a digest of itself behind the readable form.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from hashlib import sha256
+
+#: Longer names are of no device; readers refuse them, so that the names they remember are bounded.
+LONGEST_NAME = 1_000
+_LONGEST_ID = 128
+_DIGEST_DIGITS = 16
+_NO_ID = re.compile(r"[^A-Za-z0-9._:@+-]+")
+_DIGESTED = re.compile(rf".*\.[0-9a-f]{{{_DIGEST_DIGITS}}}")
+_SPELLINGS = (("-s-", "’s "), ("-", " "), ("Apple Watch", "Apple\N{NO-BREAK SPACE}Watch"))
+
+
+@lru_cache(maxsize=1 << 10)
+def device_id_of(name: str, fallback: str) -> str:
+    """The id of the device that is called `name`; `fallback`, an id, where it is called nothing.
+
+    Where no letter of the name can be in an id, the id begins with `fallback`.
+    """
+    if not name:
+        return fallback
+    form = _NO_ID.sub("-", name).strip("-")
+    if form != fallback and _spelled(form) == name and len(form) <= _LONGEST_ID and not _DIGESTED.fullmatch(form):
+        return form
+    digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
+    return f"{(form or fallback)[: _LONGEST_ID - _DIGEST_DIGITS - 1]}.{digest}"
+
+
+def _spelled(form: str) -> str:
+    """The one name that a readable form is the id of."""
+    if form == form.lower():
+        return form
+    for ours, theirs in _SPELLINGS:
+        form = form.replace(ours, theirs)
+    return form
