@@ -295,6 +295,45 @@ def test_a_day_that_no_day_can_be_is_refused_and_the_others_stay(desk: Desk) -> 
     assert [day.day for day in desk.store.summaries("ann", date.min, date.max)] == [date(2020, 5, 1)]
 
 
+@pytest.mark.parametrize(
+    ("record", "confidence"),
+    [
+        ('{"dateTime":"2020-05-01 10:00:03","value":{"bpm":63,"confidence":2}}', 2),
+        ('{"dateTime":"2020-05-01T10:00:03","value":{"bpm":63,"confidence":2}}', 2),
+        ('{"dateTime":"2020-05-01T10:00:03Z","value":{"bpm":63,"confidence":2}}', 2),
+        ('{"dateTime":"05/01/20 10:00:03","value":{"bpm":63.0,"confidence":2.0}}', 2),
+        ('{"value":{"bpm":63,"confidence":2},"dateTime":"05/01/20 10:00:03"}', 2),
+        ('{"value":{"confidence":2,"bpm":63},"dateTime":"05/01/20 10:00:03"}', 2),
+        ('{"dateTime":"05/01/20 10:00:03","value":{"confidence":2,"bpm":63}}', 2),
+        ('{"dateTime":"05/01/20 10:00:03","value":{"bpm":63}}', None),
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [100, 1 << 20])
+def test_takeout_records_that_went_through_other_programs_are_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, record: str, confidence: int | None, piece_bytes: int
+) -> None:
+    monkeypatch.setattr(takeout, "_PIECE_BYTES", piece_bytes)
+    records = [record.replace(":03", f":{second:02}") for second in range(60)]
+    result = desk.bring_one(f"[{', '.join(records)}]".encode())
+    assert (result.kind, result.read, result.written, result.problem) == ("Takeout heart rate", 60, 60, None)
+    assert desk.rows == [("ann", "takeout", TEN + second, 63.0, confidence) for second in range(60)]
+
+
+def test_a_confidence_between_two_is_refused(desk: Desk) -> None:
+    result = desk.bring_one(b'[{"dateTime":"05/01/20 10:00:03","value":{"bpm":63,"confidence":2.5}}]')
+    assert (result.read, result.rejected, desk.refusals) == (1, 1, [("record", 1, "confidence")])
+
+
+def test_days_in_another_order_and_with_other_dates_are_read(desk: Desk) -> None:
+    resting = b'[{"value": {"error": 6.8, "value": 54.5, "date": "2020-05-01"}, "dateTime": "2020-05-01T00:00:00"}]'
+    zones = b'[{"value": {"valuesInZones": {"IN_DEFAULT_ZONE_1": 75.0}}, "dateTime": "2020-05-01T00:00:00"}]'
+    results = desk.bring(zipped({"a.json": resting, "b.json": zones}))
+    assert [(result.days, result.problem) for result in results] == [(1, None), (1, None)]
+    assert desk.store.summaries("ann", date.min, date.max) == [
+        DailySummary("ann", date(2020, 5, 1), 54.5, "fitbit", (HeartRateZone("Fat Burn", None, None, 75),))
+    ]
+
+
 # --- Apple Health ---------------------------------------------------------------------------------------------------
 
 APPLE_DAY = [
@@ -607,7 +646,7 @@ def test_a_file_that_names_nobody_needs_a_person(desk: Desk, data: bytes) -> Non
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"Dear diary\n", "is of no kind that is read"),
-        (b"[]", "is of no kind that is read"),
+        (b"[]", "is an empty list"),
         (b'{"a": 1}', "is of no kind that is read"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "is of no kind that is read"),
         (b"<html></html>", "is of no kind that is read"),

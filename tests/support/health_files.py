@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
@@ -61,6 +62,15 @@ def takeout_resting(days: Iterable[tuple[str, float | None]]) -> bytes:
 def takeout_zones(day: str, minutes: Mapping[str, float]) -> bytes:
     """`time_in_heart_rate_zones-YYYY-MM-DD.json` of one day."""
     return json.dumps([{"dateTime": f"{day} 00:00:00", "value": {"valuesInZones": dict(minutes)}}]).encode()
+
+
+def takeout_csv(rows: Iterable[tuple[str, str, str]], *, sources: bool = True) -> bytes:
+    """Google's CSV of (time, bpm, device): `heart_rate_YYYY-MM-DD.csv`, and the files of resting heart rates."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["timestamp", "beats per minute", *(["data source"] if sources else [])])
+    writer.writerows(row if sources else row[:2] for row in rows)
+    return out.getvalue().encode()
 
 
 def apple_record(start: str, value: str, source: str = "Ann’s Apple Watch", unit: str = "count/min") -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pulsebase.etl.extract.kinds import Kind, kind_of, why_unknown
+from pulsebase.etl.extract.kinds import Kind, kind_of_file, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
 from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Remark, SummaryBlock
 from pulsebase.ingest.blocks import MalformedError
@@ -161,7 +161,7 @@ class Importer:
                 if self._at_end or self._watcher.stopped():
                     return
                 head = file.peek()
-                kind = kind_of(head)
+                kind = kind_of_file(file.name, head)
                 if kind is not None:
                     results += 1
                     result = self._file(file, kind, lambda: self._watcher.progress(before_bytes + raw.tell()))
@@ -169,7 +169,7 @@ class Importer:
                         yield result
                 elif file.damage is not None or (alone and not isinstance(file, ArchivedFile)):
                     results += 1
-                    yield FileResult(file.name, problem=file.damage or why_unknown(head))
+                    yield FileResult(file.name, problem=file.damage or why_unknown(file.name, head))
         except MalformedError as error:
             self._at_end = isinstance(error, EndOfImportError)
             results += 1
