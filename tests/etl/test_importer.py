@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pulsebase.etl.extract import apple_health, fit, packed, takeout
+from pulsebase.etl.extract import apple_health, fit, packed, takeout, tars, zips
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.etl.load import ImportSink
@@ -120,8 +120,10 @@ def test_takeout_heart_rate_is_stored_whole(desk: Desk, indent: int | None, mark
 def test_it_does_not_matter_where_a_file_is_cut_into_pieces(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
 ) -> None:
-    for reader in (packed, takeout, apple_health, fit):
+    for reader in (takeout, apple_health, fit):
         monkeypatch.setattr(reader, "_PIECE_BYTES", piece_bytes)
+    for packing in (packed, zips, tars):
+        monkeypatch.setattr(packing, "PIECE_BYTES", piece_bytes)
     monkeypatch.setattr(apple_health, "_DOCTYPE_BYTES", 1000)
     monkeypatch.setattr(apple_health, "_BLOCK_RECORDS", 2)
     files = {
@@ -514,7 +516,6 @@ TAKEOUT = {
     "Takeout/Fitbit/Global Export Data/heart_rate-2020-05-01.json": takeout_heart_rate(SAMPLES[:200]),
     "Takeout/Fitbit/Global Export Data/steps-2020-05-01.json": b'[{"dateTime": "05/01/20 10:00:00", "value": "7"}]',
     "Takeout/Fitbit/Global Export Data/heart_rate-2020-05-02.json": takeout_heart_rate(SAMPLES[200:]),
-    "Takeout/more.zip": zipped({"heart_rate-2020-05-03.json": takeout_heart_rate(SAMPLES)}),
 }
 
 
@@ -573,7 +574,7 @@ def test_names_in_an_archive_are_names_alone(desk: Desk, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("pack", [lambda data: zipped({"bomb.json": data}), gzip.compress], ids=["zip", "gzip"])
 def test_a_bomb_is_put_down(desk: Desk, pack, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(packed, "_RATIO_FROM_BYTES", 1 << 20)
+    monkeypatch.setattr(packed, "RATIO_FROM_BYTES", 1 << 20)
     bomb = pack(takeout_heart_rate(SAMPLES)[:-1] + b"," + b" " * (64 << 20))
     tracemalloc.start()
     results = desk.bring(bomb)

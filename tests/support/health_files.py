@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -105,6 +107,17 @@ def zipped(files: Mapping[str, bytes], *, streamed: bool = False, method: int = 
         for name, data in files.items():
             archive.writestr(name, data)
     return target.getvalue()
+
+
+def tarred(files: Mapping[str, bytes], *, form: int = tarfile.PAX_FORMAT, pack: bool = False) -> bytes:
+    """A tar archive in one of the forms of `tarfile`, packed with gzip or not."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=form) as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return gzip.compress(target.getvalue()) if pack else target.getvalue()
 
 
 class _Unseekable(io.BytesIO):

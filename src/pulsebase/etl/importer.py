@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from pulsebase.etl.extract.archives import files_in
 from pulsebase.etl.extract.kinds import Kind, kind_of_file, why_unknown
-from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
+from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, paths_in
 from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Remark, SummaryBlock
 from pulsebase.ingest.blocks import MalformedError
 from pulsebase.ingest.candidates import Candidates

@@ -17,8 +17,8 @@ _MARK_DIGITS = 8
 def device_named(name: str, nameless: str) -> str:
     """A device's name as an id; `nameless` where there is none.
 
-    Blanks become hyphens: `Fitbit Charge 6` is `Fitbit-Charge-6`. Where more than that is lost, digits made of the whole
-    name end the id, so that two names never become one device.
+    Blanks become hyphens: `Fitbit Charge 6` is `Fitbit-Charge-6`. Where more than that is lost, the id ends in digits
+    made of the whole name, so that two names never become one device.
     """
     name = name.strip()
     if not name:
