@@ -22,9 +22,10 @@ import pytest
 
 from pulsebase.etl.extract import apple_health, fit, packed, takeout, tars, zips
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
-from pulsebase.etl.importer import FileResult, Importer, Watcher
+from pulsebase.etl.importer import NOBODY, Importer, Watcher
 from pulsebase.etl.load import ImportSink
 from pulsebase.etl.records import RecordKeeper
+from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Ingestor, ReadingRules, parquet
 from pulsebase.model.errors import FieldError
 from pulsebase.model.summaries import DailySummary, HeartRateZone
@@ -112,7 +113,9 @@ def of_ann(device_id: str, samples: Sequence[tuple[int, int, int]]) -> list[tupl
 def test_takeout_heart_rate_is_stored_whole(desk: Desk, indent: int | None, mark: bytes, breaks: bytes) -> None:
     data = mark + takeout_heart_rate(SAMPLES, indent).replace(b"\n", breaks)
     result = desk.bring_one(data)
-    assert result == FileResult("file", "Takeout heart rate", "record", 500, 500, 0, 0, None)
+    expected = FileResult("file", "Takeout heart rate", "record", 500, 500, 0, 0, None)
+    expected.spans(date(2020, 5, 1), date(2020, 5, 1))
+    assert result == expected
     assert desk.rows == of_ann("takeout", SAMPLES)
 
 
@@ -638,7 +641,9 @@ def test_a_gzip_cut_short_gives_its_good_part(desk: Desk) -> None:
 )
 def test_a_file_that_names_nobody_needs_a_person(desk: Desk, data: bytes) -> None:
     result = desk.bring_one(data, FileOwner(None, None, everybody_in(ZoneInfo("UTC"))))
-    assert (result.written, result.problem) == (0, "does not say whose it is; name the person")
+    assert (result.written, result.problem) == (0, NOBODY)
+    assert "--user" in NOBODY
+    assert "user_id" in NOBODY
 
 
 @pytest.mark.parametrize(

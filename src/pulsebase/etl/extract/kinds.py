@@ -24,22 +24,20 @@ class Kind:
     """A kind of file.
 
     `counts` is what positions in it count, nothing if it holds no records; `names_people` whether its records say
-    whose they are; `may_be_empty` whether a file of it without a record is nothing unusual, such as a day on which
-    nothing was worn.
+    whose they are.
     """
 
     name: str
     counts: str
     names_people: bool
     read: Callable[[Stream, FileOwner], Iterator[Part]]
-    may_be_empty: bool = False
 
 
-TAKEOUT_HEART_RATE = Kind("Takeout heart rate", "record", False, takeout.heart_rates, True)
-TAKEOUT_RESTING = Kind("Takeout resting heart rate", "record", False, takeout.restings, True)
-TAKEOUT_ZONES = Kind("Takeout time in zones", "record", False, takeout.zone_times, True)
-TAKEOUT_CSV_HEART_RATE = Kind("Takeout heart rate, CSV", "line", False, takeout_csv.csv_heart_rates, True)
-TAKEOUT_CSV_RESTING = Kind("Takeout resting heart rate, CSV", "line", False, takeout_csv.csv_restings, True)
+TAKEOUT_HEART_RATE = Kind("Takeout heart rate", "record", False, takeout.heart_rates)
+TAKEOUT_RESTING = Kind("Takeout resting heart rate", "record", False, takeout.restings)
+TAKEOUT_ZONES = Kind("Takeout time in zones", "record", False, takeout.zone_times)
+TAKEOUT_CSV_HEART_RATE = Kind("Takeout heart rate, CSV", "line", False, takeout_csv.csv_heart_rates)
+TAKEOUT_CSV_RESTING = Kind("Takeout resting heart rate, CSV", "line", False, takeout_csv.csv_restings)
 APPLE_HEALTH = Kind("Apple Health export", "record", False, apple_health.apple_health)
 FIT = Kind("FIT", "message", False, fit.fit)
 RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
@@ -50,6 +48,12 @@ OWN_MANIFEST = Kind("manifest of an export", "", True, own_export.manifest)
 OWN_PEOPLE = Kind("people of an export", "line", True, partial(own_export.records, "people"))
 OWN_PRIORITIES = Kind("priorities of an export", "line", True, partial(own_export.records, "priorities"))
 OWN_SUMMARIES = Kind("daily summaries of an export", "line", True, partial(own_export.records, "summaries"))
+
+#: Kinds of which a file is often a day, and a day may pass without a record.
+EMPTY_AT_TIMES = frozenset(
+    kind.name
+    for kind in (TAKEOUT_HEART_RATE, TAKEOUT_RESTING, TAKEOUT_ZONES, TAKEOUT_CSV_HEART_RATE, TAKEOUT_CSV_RESTING)
+)
 
 #: How the lists of a Takeout begin, in any layout; and the same with the fields in another order.
 _FIRST_RECORD = re.compile(rb'\[\s*\{\s*"dateTime"\s*:\s*"[^"]{0,40}"\s*,\s*"value"\s*:\s*\{\s*"(\w+)"')
@@ -124,13 +128,18 @@ def _of_lines(line: bytes) -> Kind | None:
     return RESEARCH_CSV if header_problem(line) is None else None
 
 
+def is_utf16(head: bytes) -> bool:
+    """Whether a file that begins like this is text in UTF-16."""
+    return head[:2] in _UTF16_MARKS
+
+
 def why_unknown(name: str, head: bytes) -> str:
     """What to say of a file of no kind."""
     if not head.strip():
         return "is empty"
     if is_empty_list(head):
         return "is an empty list"
-    if head[:2] in _UTF16_MARKS:
+    if is_utf16(head):
         return "is text in UTF-16; save it as UTF-8"
     if takeout_csv.what_of(name, head) == "undecided":
         return takeout_csv.UNDECIDED
