@@ -66,6 +66,7 @@ _OF_LIST = {
     "time_in_heart_rate_zones-": TAKEOUT_ZONES,
 }
 _OF_CSV = {"heart rate": TAKEOUT_CSV_HEART_RATE, "resting heart rate": TAKEOUT_CSV_RESTING}
+_EMPTY_LIST = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*\]\s*")
 _HEALTH_DATA = re.compile(rb"<(!DOCTYPE\s+)?HealthData\b")
 _OWN_FIELDS = (b"user_id", b"device_id", b"timestamp", b"heart_rate")
 #: What lines of records begin with, and a field that tells them apart.
@@ -89,7 +90,7 @@ def kind_of_file(name: str, head: bytes) -> Kind | None:
 
 def is_empty_list(head: bytes) -> bool:
     """Whether a file that begins like this is a JSON list of nothing."""
-    return head.removeprefix(_BOM).strip().replace(b" ", b"") == b"[]"
+    return _EMPTY_LIST.fullmatch(head) is not None
 
 
 def kind_of(head: bytes) -> Kind | None:

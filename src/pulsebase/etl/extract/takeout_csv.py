@@ -28,6 +28,9 @@ _DAYS_APART_US = 20 * 3600 * SECOND_US
 #: Two readings of a day may lie as far apart as two days; three do not.
 _FEWEST_TIMES = 3
 
+#: No header is longer; the first line of something else may be.
+_HEADER_BYTES = 1 << 10
+
 _RESTING = re.compile(r"resting[ _-]?heart[ _-]?rate", re.IGNORECASE)
 _HEART_RATE = re.compile(r"heart[ _-]?rate([ _-]?\(?\d[\d ()_-]*)?(\.csv)?", re.IGNORECASE)
 _OTHER = re.compile(r"variability|oxygen|respiratory|spo2", re.IGNORECASE)
@@ -47,7 +50,7 @@ def what_of(name: str, head: bytes) -> What | None:
     The columns are the same for both kinds. A name that says so, of the file or else of a folder it lies in, means
     resting heart rate, and so do times of which each is a day from the next, whatever the name.
     """
-    first, _, text = head.partition(b"\n")
+    first, _, text = head.partition(b"\n") if VALUE.encode() in head[:_HEADER_BYTES].lower() else (b"", b"", b"")
     names = header_of(first)
     if names is None:
         return None
