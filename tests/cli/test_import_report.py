@@ -111,7 +111,7 @@ def test_an_import_that_is_interrupted_says_so_and_goes_on_when_run_again(place:
     log = place.folder / "out"
     with log.open("wb") as out:
         running = place.start("import", "small.csv", "large.csv", "small.csv", output=out)
-        wait_until(lambda: "small.csv is import" in log.read_text(), "the first file is stored")
+        wait_until(lambda: "small.csv is import" in log.read_text(), "the first file is stored", 60)
         os.kill(running.pid, signal.SIGINT)
         assert running.wait(60) == 130
     said = log.read_text()
