@@ -15,7 +15,7 @@ from pulsebase.etl import importer
 from pulsebase.etl.import_jobs import MOST_WAITING
 from tests.api.conftest import Api, reading
 from tests.api.test_border import assert_problem
-from tests.support.health_files import apple_export, apple_record, at, takeout_heart_rate, zipped
+from tests.support.health_files import apple_export, apple_record, at, takeout_csv, takeout_heart_rate, tarred, zipped
 from tests.support.process import wait_until
 
 TEN = at("2024-01-15T10:00:00")
@@ -34,7 +34,7 @@ def upload(api: Api, data: bytes, name: str = "takeout.zip", **parameters: str) 
     assert answer.status_code == 202, answer.text
     detail: dict[str, Any] = answer.json()
     assert answer.headers["Location"] == f"/v1/imports/{detail['id']}"
-    assert detail["status"] in ("waiting", "running", "done")
+    assert detail["status"] in ("waiting", "running", "done", "failed")
     return ended(api, detail["id"])
 
 
@@ -55,10 +55,10 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
     assert (detail["status"], detail["readings"]) == ("done", 300)
     assert detail["name"].startswith("takeout.zip 20")
     course = detail["course"]
-    assert course["read_bytes"] <= course["size_bytes"] == len(zipped(FILES))
-    assert course | {"read_bytes": 0} == {
+    days = {"first_day": "2024-01-15", "last_day": "2024-01-15", "passed_over": {}}
+    assert course == {
         "size_bytes": len(zipped(FILES)),
-        "read_bytes": 0,
+        "read_bytes": len(zipped(FILES)),
         "file_count": 2,
         "files": [
             {
@@ -70,9 +70,31 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
                 "days": 0,
                 "problem": None,
                 "remark": None,
+                **days,
             }
             for day, count in ((15, 200), (16, 100))
         ],
+        "kinds": [
+            {
+                "kind": "Takeout heart rate",
+                "files": 2,
+                "empty": 0,
+                "read": 300,
+                "written": 300,
+                "rejected": 0,
+                "days": 0,
+            }
+            | days
+        ],
+        "unread": {
+            "named_count": 0,
+            "other_count": 1,
+            "named": [],
+            "alike": {},
+            "others": ["takeout.zip/Takeout/letter.txt"],
+            "endings": {".txt": 1},
+        },
+        "remark": None,
         "read": 300,
         "written": 300,
         "rejected": 0,
@@ -100,6 +122,57 @@ def test_refusals_and_damage_are_in_the_course(api: Api) -> None:
     assert set(api.get(SERIES).json()["columns"]["device_id"]) == {"watch"}
 
 
+def test_what_is_not_read_is_in_the_course(any_api: Api) -> None:
+    files = FILES | {f"Takeout/oxygen_saturation_2024-01-{day}.csv": b"timestamp,value\n" for day in range(10, 20)}
+    files |= {"day.json": b'{"activities-heart": []}', "deep.zip": zipped({"deeper.zip": zipped(FILES)})}
+    files["heart_rate_2024-01-17.csv"] = takeout_csv(
+        [("2024-01-17T10:00:00Z", "", ""), ("2024-01-17T10:00:01Z", "70", "")]
+    )
+    detail = upload(any_api, zipped(files))
+    assert (detail["status"], detail["course"]["failure"]) == ("done", None)
+    unread = detail["course"]["unread"]
+    name = "takeout.zip/Takeout/oxygen_saturation_2024-01-"
+    assert unread["named"] == [
+        *({"name": f"{name}{day}.csv", "what": "looks like vital signs"} for day in (10, 11, 12)),
+        {"name": "takeout.zip/day.json", "what": "a page of Fitbit's Web API"},
+        {
+            "name": "takeout.zip/deep.zip/deeper.zip",
+            "what": "an archive that lies too deep in others; unpack it first",
+        },
+    ]
+    assert unread["alike"] == {"takeout.zip/Takeout/oxygen_saturation_#.csv": 7}
+    assert (unread["named_count"], unread["other_count"]) == (12, 1)
+    passed_over = {each["kind"]: each["passed_over"] for each in detail["course"]["kinds"]}
+    assert passed_over == {"Takeout heart rate": {}, "Takeout heart rate, CSV": {"lines without a value": 1}}
+    assert detail["course"]["files"][-1]["passed_over"] == {"lines without a value": 1}
+
+
+def test_a_tgz_is_read(api: Api) -> None:
+    assert upload(api, tarred(FILES, pack=True), "takeout.tgz")["readings"] == 300
+
+
+@pytest.mark.parametrize(
+    ("data", "user_id", "failure"),
+    [
+        (b"Dear diary", "ann", "nothing was read"),
+        (zipped({"a.txt": b"Dear diary"}), "ann", "nothing was read"),
+        (zipped(FILES), None, "nothing was read"),
+        (b"Id,Time,Value\n", None, "nothing was read"),
+        (b"Id,Time,Value\nann,2024-01-15 10:00:00,7\n", None, "every record was refused"),
+        (b"timestamp,beats per minute\n2024-01-15T10:00:00Z,70\n", "ann", "nothing was read"),
+    ],
+)
+def test_an_import_that_comes_to_nothing_has_failed(api: Api, data: bytes, user_id: str | None, failure: str) -> None:
+    asked = {"name": "upload"} | ({} if user_id is None else {"user_id": user_id})
+    detail = ended(api, api.post("/v1/imports", params=asked, content=data).json()["id"])
+    assert (detail["status"], detail["course"]["failure"], detail["readings"]) == ("failed", failure, 0)
+
+
+def test_a_day_without_a_record_has_not_failed(api: Api) -> None:
+    detail = upload(api, b"[]", "heart_rate-2024-01-15.json")
+    assert (detail["status"], detail["course"]["kinds"][0]["empty"]) == ("done", 1)
+
+
 def test_an_upload_may_be_packed_for_the_way(api: Api) -> None:
     answer = api.post(
         "/v1/imports",
@@ -111,14 +184,18 @@ def test_an_upload_may_be_packed_for_the_way(api: Api) -> None:
 
 
 def test_local_times_are_read_in_the_zone(api: Api) -> None:
-    upload(api, b"Id,Time,Value\nann,2024-01-15 10:00:00,70\n", "day.csv", tz="America/Chicago")
+    course = upload(api, b"Id,Time,Value\nann,2024-01-15 10:00:00,70\n", "day.csv", tz="America/Chicago")["course"]
+    assert course["remark"] is None
     assert api.get(SERIES).json()["columns"]["timestamp"] == ["2024-01-15T16:00:00Z"]
 
 
 def test_local_times_are_read_in_each_persons_own_zone(api: Api) -> None:
     api.put("/v1/users/ann", json={"time_zone": "Australia/Melbourne"})
     lines = b"ann,2024-01-15 10:00:00,70\nbob,2024-01-15 10:00:00,71\n"
-    upload(api, b"Id,Time,Value\n" + lines, "day.csv")
+    course = upload(api, b"Id,Time,Value\n" + lines, "day.csv")["course"]
+    assert course["remark"] == (
+        "local times of one person were read as UTC: no other zone is known of them, and none was named for the import"
+    )
     assert api.parts.store.stored()["time_us"].to_pylist() == [
         (TEN - 11 * 3600) * 1_000_000,
         TEN * 1_000_000,

@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pulsebase.etl.extract import apple_health, fit, packed, takeout
+from pulsebase.etl.extract import apple_health, fit, packed, takeout, tars, zips
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
-from pulsebase.etl.importer import FileResult, Importer, Watcher
+from pulsebase.etl.importer import NOBODY, Importer, Watcher
 from pulsebase.etl.load import ImportSink
 from pulsebase.etl.records import RecordKeeper
+from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Ingestor, ReadingRules, parquet
 from pulsebase.model.errors import FieldError
 from pulsebase.model.summaries import DailySummary, HeartRateZone
@@ -113,7 +114,9 @@ def of_ann(device_id: str, samples: Sequence[tuple[int, int, int]]) -> list[tupl
 def test_takeout_heart_rate_is_stored_whole(desk: Desk, indent: int | None, mark: bytes, breaks: bytes) -> None:
     data = mark + takeout_heart_rate(SAMPLES, indent).replace(b"\n", breaks)
     result = desk.bring_one(data)
-    assert result == FileResult("file", "Takeout heart rate", "record", 500, 500, 0, 0, None)
+    expected = FileResult("file", "Takeout heart rate", "record", 500, 500, 0, 0, None)
+    expected.spans(date(2020, 5, 1), date(2020, 5, 1))
+    assert result == expected
     assert desk.rows == of_ann("takeout", SAMPLES)
 
 
@@ -121,8 +124,10 @@ def test_takeout_heart_rate_is_stored_whole(desk: Desk, indent: int | None, mark
 def test_it_does_not_matter_where_a_file_is_cut_into_pieces(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
 ) -> None:
-    for reader in (packed, takeout, apple_health, fit):
+    for reader in (takeout, apple_health, fit):
         monkeypatch.setattr(reader, "_PIECE_BYTES", piece_bytes)
+    for packing in (packed, zips, tars):
+        monkeypatch.setattr(packing, "PIECE_BYTES", piece_bytes)
     monkeypatch.setattr(apple_health, "_DOCTYPE_BYTES", 1000)
     monkeypatch.setattr(apple_health, "_BLOCK_RECORDS", 2)
     files = {
@@ -294,6 +299,45 @@ def test_a_day_that_no_day_can_be_is_refused_and_the_others_stay(desk: Desk) -> 
         ("zones", "are not what a day can have (2020-05-02)"),
     ]
     assert [day.day for day in desk.store.summaries("ann", date.min, date.max)] == [date(2020, 5, 1)]
+
+
+@pytest.mark.parametrize(
+    ("record", "confidence"),
+    [
+        ('{"dateTime":"2020-05-01 10:00:03","value":{"bpm":63,"confidence":2}}', 2),
+        ('{"dateTime":"2020-05-01T10:00:03","value":{"bpm":63,"confidence":2}}', 2),
+        ('{"dateTime":"2020-05-01T10:00:03Z","value":{"bpm":63,"confidence":2}}', 2),
+        ('{"dateTime":"05/01/20 10:00:03","value":{"bpm":63.0,"confidence":2.0}}', 2),
+        ('{"value":{"bpm":63,"confidence":2},"dateTime":"05/01/20 10:00:03"}', 2),
+        ('{"value":{"confidence":2,"bpm":63},"dateTime":"05/01/20 10:00:03"}', 2),
+        ('{"dateTime":"05/01/20 10:00:03","value":{"confidence":2,"bpm":63}}', 2),
+        ('{"dateTime":"05/01/20 10:00:03","value":{"bpm":63}}', None),
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [100, 1 << 20])
+def test_takeout_records_that_went_through_other_programs_are_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, record: str, confidence: int | None, piece_bytes: int
+) -> None:
+    monkeypatch.setattr(takeout, "_PIECE_BYTES", piece_bytes)
+    records = [record.replace(":03", f":{second:02}") for second in range(60)]
+    result = desk.bring_one(f"[{', '.join(records)}]".encode())
+    assert (result.kind, result.read, result.written, result.problem) == ("Takeout heart rate", 60, 60, None)
+    assert desk.rows == [("ann", "takeout", TEN + second, 63.0, confidence) for second in range(60)]
+
+
+def test_a_confidence_between_two_is_refused(desk: Desk) -> None:
+    result = desk.bring_one(b'[{"dateTime":"05/01/20 10:00:03","value":{"bpm":63,"confidence":2.5}}]')
+    assert (result.read, result.rejected, desk.refusals) == (1, 1, [("record", 1, "confidence")])
+
+
+def test_days_in_another_order_and_with_other_dates_are_read(desk: Desk) -> None:
+    resting = b'[{"value": {"error": 6.8, "value": 54.5, "date": "2020-05-01"}, "dateTime": "2020-05-01T00:00:00"}]'
+    zones = b'[{"value": {"valuesInZones": {"IN_DEFAULT_ZONE_1": 75.0}}, "dateTime": "2020-05-01T00:00:00"}]'
+    results = desk.bring(zipped({"a.json": resting, "b.json": zones}))
+    assert [(result.days, result.problem) for result in results] == [(1, None), (1, None)]
+    assert desk.store.summaries("ann", date.min, date.max) == [
+        DailySummary("ann", date(2020, 5, 1), 54.5, "fitbit", (HeartRateZone("Fat Burn", None, None, 75),))
+    ]
 
 
 # --- Apple Health ---------------------------------------------------------------------------------------------------
@@ -476,7 +520,6 @@ TAKEOUT = {
     "Takeout/Fitbit/Global Export Data/heart_rate-2020-05-01.json": takeout_heart_rate(SAMPLES[:200]),
     "Takeout/Fitbit/Global Export Data/steps-2020-05-01.json": b'[{"dateTime": "05/01/20 10:00:00", "value": "7"}]',
     "Takeout/Fitbit/Global Export Data/heart_rate-2020-05-02.json": takeout_heart_rate(SAMPLES[200:]),
-    "Takeout/more.zip": zipped({"heart_rate-2020-05-03.json": takeout_heart_rate(SAMPLES)}),
 }
 
 
@@ -535,7 +578,7 @@ def test_names_in_an_archive_are_names_alone(desk: Desk, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("pack", [lambda data: zipped({"bomb.json": data}), gzip.compress], ids=["zip", "gzip"])
 def test_a_bomb_is_put_down(desk: Desk, pack, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(packed, "_RATIO_FROM_BYTES", 1 << 20)
+    monkeypatch.setattr(packed, "RATIO_FROM_BYTES", 1 << 20)
     bomb = pack(takeout_heart_rate(SAMPLES)[:-1] + b"," + b" " * (64 << 20))
     tracemalloc.start()
     results = desk.bring(bomb)
@@ -599,7 +642,9 @@ def test_a_gzip_cut_short_gives_its_good_part(desk: Desk) -> None:
 )
 def test_a_file_that_names_nobody_needs_a_person(desk: Desk, data: bytes) -> None:
     result = desk.bring_one(data, FileOwner(None, None, everybody_in(ZoneInfo("UTC"))))
-    assert (result.written, result.problem) == (0, "does not say whose it is; name the person")
+    assert (result.written, result.problem) == (0, NOBODY)
+    assert "--user" in NOBODY
+    assert "user_id" in NOBODY
 
 
 @pytest.mark.parametrize(
@@ -608,7 +653,7 @@ def test_a_file_that_names_nobody_needs_a_person(desk: Desk, data: bytes) -> Non
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"Dear diary\n", "is of no kind that is read"),
-        (b"[]", "is of no kind that is read"),
+        (b"[]", "is an empty list"),
         (b'{"a": 1}', "is of no kind that is read"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "is of no kind that is read"),
         (b"<html></html>", "is of no kind that is read"),

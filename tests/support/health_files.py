@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -66,6 +69,15 @@ def takeout_zones(day: str, minutes: Mapping[str, float]) -> bytes:
     return json.dumps([{"dateTime": f"{day} 00:00:00", "value": {"valuesInZones": dict(minutes)}}]).encode()
 
 
+def takeout_csv(rows: Iterable[tuple[str, str, str]], *, sources: bool = True) -> bytes:
+    """Google's CSV of (time, bpm, device): `heart_rate_YYYY-MM-DD.csv`, and the files of resting heart rates."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["timestamp", "beats per minute", *(["data source"] if sources else [])])
+    writer.writerows(row if sources else row[:2] for row in rows)
+    return out.getvalue().encode()
+
+
 def apple_record(start: str, value: str, source: str = APPLE_WATCH, unit: str = "count/min") -> str:
     return (
         f' <Record type="HKQuantityTypeIdentifierHeartRate" sourceName={quoteattr(source)} sourceVersion="5.1" '
@@ -98,6 +110,17 @@ def zipped(files: Mapping[str, bytes], *, streamed: bool = False, method: int = 
         for name, data in files.items():
             archive.writestr(name, data)
     return target.getvalue()
+
+
+def tarred(files: Mapping[str, bytes], *, form: int = tarfile.PAX_FORMAT, pack: bool = False) -> bytes:
+    """A tar archive in one of the forms of `tarfile`, packed with gzip or not."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=form) as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return gzip.compress(target.getvalue()) if pack else target.getvalue()
 
 
 class _Unseekable(io.BytesIO):

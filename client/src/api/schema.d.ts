@@ -395,8 +395,9 @@ export interface paths {
         put?: never;
         /**
          * Import File
-         * @description Import one file or zip, which is the body: Takeout heart rate, Apple Health, FIT, research CSV, or what
-         *     `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the import by its id.
+         * @description Import one file or archive (zip, tar, tgz), which is the body: Takeout heart rate, Apple Health, FIT,
+         *     research CSV, or what `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the
+         *     import by its id. One of which nothing was read, or every record refused, ends as `failed`.
          *
          *     Scope: `ingest`.
          */
@@ -1390,7 +1391,9 @@ export interface components {
         };
         /**
          * ImportCourse
-         * @description How an import went. Counts are of all files; `files` and `errors` are the first ones.
+         * @description How an import went. Counts are of all files, `kinds` has them by kind of file; `files` and `errors` are the first
+         *     ones. `failure` says why it did not come to its end, or that nothing was read or every record refused; `remark` what
+         *     else is to be known of all of it: that local times were read as UTC, say.
          */
         ImportCourse: {
             /** Size Bytes */
@@ -1413,6 +1416,11 @@ export interface components {
             errors: components["schemas"]["RefusedRecord"][];
             /** Failure */
             failure: string | null;
+            /** Remark */
+            remark: string | null;
+            /** Kinds */
+            kinds: components["schemas"]["ImportedKind"][];
+            unread: components["schemas"]["UnreadFiles"];
         };
         /**
          * Import
@@ -1480,7 +1488,8 @@ export interface components {
         /**
          * ImportedFile
          * @description What became of one file. `problem` says why it was not read, or not to its end; `remark` what else is to be known
-         *     of it: local times that come twice, say, where nothing tells which they are.
+         *     of it: local times that come twice, say, where nothing tells which they are. `passed_over` counts what is in the
+         *     file and was not read, by what the file calls it. `first_day` and `last_day` are those of what was stored.
          */
         ImportedFile: {
             /** Name */
@@ -1499,6 +1508,42 @@ export interface components {
             problem: string | null;
             /** Remark */
             remark: string | null;
+            /** Passed Over */
+            passed_over: {
+                [key: string]: number;
+            };
+            /** First Day */
+            first_day: string | null;
+            /** Last Day */
+            last_day: string | null;
+        };
+        /**
+         * ImportedKind
+         * @description All files of one kind: how many, how many of these held no record, and their counts together.
+         */
+        ImportedKind: {
+            /** Kind */
+            kind: string;
+            /** Files */
+            files: number;
+            /** Empty */
+            empty: number;
+            /** Read */
+            read: number;
+            /** Written */
+            written: number;
+            /** Rejected */
+            rejected: number;
+            /** Days */
+            days: number;
+            /** First Day */
+            first_day: string | null;
+            /** Last Day */
+            last_day: string | null;
+            /** Passed Over */
+            passed_over: {
+                [key: string]: number;
+            };
         };
         /**
          * Information
@@ -1835,6 +1880,40 @@ export interface components {
             user_id: string;
             /** Data */
             data: number[] | components["schemas"]["TopHourFigures"][];
+        };
+        /**
+         * UnreadFile
+         * @description A file that is not read though it looks like vital signs, or nobody can tell what is in it.
+         */
+        UnreadFile: {
+            /** Name */
+            name: string;
+            /** What */
+            what: string;
+        };
+        /**
+         * UnreadFiles
+         * @description Files of an archive that are of no kind that is read. `named` are those that somebody may miss; `alike` counts
+         *     more of them by names in which `#` stands for digits; `others` are some of all others, which `endings` counts by the
+         *     ending of their names.
+         */
+        UnreadFiles: {
+            /** Named Count */
+            named_count: number;
+            /** Other Count */
+            other_count: number;
+            /** Named */
+            named: components["schemas"]["UnreadFile"][];
+            /** Alike */
+            alike: {
+                [key: string]: number;
+            };
+            /** Others */
+            others: string[];
+            /** Endings */
+            endings: {
+                [key: string]: number;
+            };
         };
         /**
          * User

@@ -173,8 +173,6 @@ _REASONS = {
 
 
 def _of_pydantic(entry: Mapping[str, Any]) -> FieldError:
-    name = shown_name(
-        str(entry["loc"][:2][-1])
-    )  # behind the place it stands in, where there is one
+    name = shown_name(str(entry["loc"][:2][-1]))  # behind the place it stands in, where there is one
     reason = _REASONS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ")
     return FieldError(name, reason[:1].lower() + reason[1:])

@@ -225,7 +225,8 @@ def import_files(  # noqa: PLR0917 an option each
     places: Annotated[
         list[str],
         typer.Argument(
-            help="Files, zip archives, folders; or postgresql://… with tables users and heart_rates.", metavar="PATH..."
+            help="Files, archives (zip, tar, tgz), folders; or postgresql://… with tables users and heart_rates.",
+            metavar="PATH...",
         ),
     ],
     user: Annotated[str | None, typer.Option(help="Whose readings files bring that name nobody.")] = None,
@@ -244,8 +245,9 @@ def import_files(  # noqa: PLR0917 an option each
     from pulsebase.cli.imports import ImportChoices, run_imports
 
     choices = ImportChoices(user, device, tz, rejects, age_on)
-    if not run_imports(settings_for(store_url=store), places, choices):
-        raise typer.Exit(1)
+    status = run_imports(settings_for(store_url=store), places, choices)
+    if status:
+        raise typer.Exit(status)
 
 
 imports = typer.Typer(help="What imports have brought.", no_args_is_help=True)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.settings import Settings
-
-console = Console()
 
 
 def run_backup(settings: Settings, destination: Path) -> None:

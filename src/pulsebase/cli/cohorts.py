@@ -7,15 +7,13 @@ import sys
 from typing import Any
 from urllib.parse import quote
 
-from rich.console import Console
 from rich.table import Table
 
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.settings import Settings
-
-console = Console()
 
 
 def run_cohort(settings: Settings, parameters: dict[str, Any], form: str) -> None:

@@ -8,8 +8,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from rich.console import Console
-
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.cli.users import path_of
 from pulsebase.etl.connections import CONSENT_US
@@ -17,7 +16,6 @@ from pulsebase.model.errors import StopError
 from pulsebase.model.timerange import SECOND_US
 from pulsebase.settings import Settings
 
-console = Console()
 _PATH = "/callback"
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from itertools import islice
 
-from rich.console import Console
-
+from pulsebase.cli.output import console
 from pulsebase.settings import Settings
 from pulsebase.stores.transfer import Progress, copy_everything, differences
 from pulsebase.wiring import both_stores
-
-console = Console()
 
 _SHOWN = 10
 _EVERY_READINGS = 1_000_000

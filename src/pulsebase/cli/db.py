@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
+from pulsebase.cli.output import console
 from pulsebase.settings import Settings
 from pulsebase.wiring import set_up_database
-
-console = Console()
 
 
 def run_init(settings: Settings) -> None:

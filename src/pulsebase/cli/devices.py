@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.cli.users import path_of
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.settings import Settings
-
-console = Console()
 
 
 def run_list(settings: Settings, user_id: str) -> None:

@@ -15,9 +15,9 @@ import httpx2 as httpx
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.exported import MANIFEST, READINGS, manifest, record_name
@@ -25,7 +25,6 @@ from pulsebase.query.exports import CSV_HEADER, EXPORT_SCHEMA, csv_lines, in_uni
 from pulsebase.settings import Settings
 from pulsebase.stores.records import KINDS
 
-console = Console()
 #: Rows gathered before they are written, so that Parquet files have few row groups.
 _ROW_GROUP_ROWS = 1 << 20
 _PIECE_BYTES = 1 << 20

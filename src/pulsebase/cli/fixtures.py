@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime
 
 import httpx2 as httpx
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from pulsebase.cli.blocks import store_block
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import RejectedError, StopError
@@ -22,7 +22,6 @@ from pulsebase.model.users import User
 from pulsebase.settings import Settings
 from pulsebase.sources.fixtures import DEVICES, FixtureReadings, FixtureSpec, fixture_readings, fixture_users
 
-console = Console()
 #: Readings of one commit. What is stored does not depend on it.
 _BLOCK_READINGS = 500_000
 #: People of one request.

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter, defaultdict
+import signal
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -32,12 +33,15 @@ from rich.table import Table
 from rich.text import Text
 
 from pulsebase.cli.blocks import store_block
+from pulsebase.cli.import_report import Refusals, Report
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.cli.users import day_of_ages, path_of, store_people
 from pulsebase.etl.extract.packed import paths_in
-from pulsebase.etl.extract.parts import FileOwner, everybody_in
+from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import origin_name, running_imports
-from pulsebase.etl.importer import FileResult, Importer, Watcher
+from pulsebase.etl.importer import Importer, Watcher
+from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
 from pulsebase.model.exported import Record
@@ -50,11 +54,12 @@ from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.records import kind_of_record
 from pulsebase.wiring_sources import sources_folder
 
-console = Console()
-_SHOWN_REJECTS = 10
-_REMEMBERED_ZONES = 10_000
 _PEOPLE_AT_ONCE = 1_000
 _NAME = "{task.description}"
+_INTERRUPTED = (
+    "Interrupted. What was stored stays; the same command again goes on, and stores nothing twice. "
+    "pulsebase imports undo takes back what was stored."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,14 @@ class ImportChoices:
         return day_of_ages(self.age_on, datetime.now(UTC).date())
 
 
-def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoices) -> bool:
-    """Import files, folders and databases one after the other; whether each could be read to its end."""
+#: Exit statuses: all is well; something could not be read, or all of it was refused; Ctrl+C.
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoices) -> int:
+    """Import files, folders and databases one after the other; the exit status. It is `FAILED` if one of them could not
+    be read to its end, or came to nothing.
+    """
     zone, age_on = choices.zone(), choices.reference_day()
     # Before the store is opened: a mistyped name makes none.
     sizes = {place: _size(Path(place)) for place in places if not _is_database(place)}
@@ -93,9 +104,12 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
     with contextlib.ExitStack() as opened:
         rejects = opened.enter_context(_rejects_file(choices.rejects))
         client = opened.enter_context(session(settings))
-        desk = _Desk(client, rejects, running_imports(sources_folder(settings, opened)))
-        owner = FileOwner(choices.user, choices.device, everybody_in(zone) if zone else _zones_asked(client))
+        interrupted = opened.enter_context(_on_interrupt())
+        desk = _Desk(client, rejects, running_imports(sources_folder(settings, opened)), interrupted)
+        owner = FileOwner(choices.user, choices.device, everybody_in(zone) if zone else OwnZones(_zone_asked(client)))
         for place in places:
+            if interrupted.is_set():
+                break
             if _is_database(place):
                 sound &= _import_tables(place, desk, owner, age_on)
                 continue
@@ -103,14 +117,35 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
             with Progress(
                 TextColumn(_NAME), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
             ) as bar:
-                run = _Run(path.resolve().name, desk, bar, bar.add_task(path.name, total=sizes[place]))
+                name = path.resolve().name
+                run = _Run(name, desk, bar, bar.add_task(name, total=sizes[place]))
                 try:
                     importer = Importer(run.sink, owner, settings.import_limit_bytes, run.watcher)
-                    sound &= run.tell(path.name, importer.path(path))
+                    sound &= run.tell(name, importer, importer.path(path))
                 except OSError as error:
                     _say_red(bar.console, f"{error.filename or path}: {error.strerror}")
                     sound = False
-    return sound
+        if interrupted.is_set():
+            _say_red(console, _INTERRUPTED)
+            return INTERRUPTED
+    return DONE if sound else FAILED
+
+
+@contextlib.contextmanager
+def _on_interrupt() -> Iterator[threading.Event]:
+    """An event that Ctrl+C sets; what is being read is then stored and told of. A second one ends the command."""
+    interrupted = threading.Event()
+
+    def on_signal(*_: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_database(place: str) -> bool:
@@ -119,11 +154,14 @@ def _is_database(place: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
-    """What the places of one command have in common: the store, where refusals go, and the locks of imports."""
+    """What the places of one command have in common: the store, where refusals go, the locks of imports, and whether
+    Ctrl+C was pressed.
+    """
 
     client: httpx.Client
     rejects: TextIO | None
     running: FolderLocks
+    interrupted: threading.Event
 
 
 def _import_tables(url: str, desk: _Desk, owner: FileOwner, age_on: date) -> bool:
@@ -148,7 +186,7 @@ def _import_tables(url: str, desk: _Desk, owner: FileOwner, age_on: date) -> boo
         def results() -> Iterator[FileResult]:
             yield importer.parts("heart_rates", KIND, "row", tables.readings(owner))
 
-        return run.tell(name, results())
+        return run.tell(name, importer, results())
 
 
 def run_list(settings: Settings) -> None:
@@ -169,10 +207,9 @@ def run_undo(settings: Settings, number: int) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _zones_asked(client: httpx.Client) -> Callable[[str], ZoneInfo]:
-    """Each person's own zone, asked for once; UTC for whoever has none or is not known."""
+def _zone_asked(client: httpx.Client) -> Callable[[str], ZoneInfo]:
+    """Each person's own zone; UTC for whoever has none or is not known."""
 
-    @lru_cache(maxsize=_REMEMBERED_ZONES)
     def zone_of(user_id: str) -> ZoneInfo:
         if identifier_problem(user_id) is not None:
             return ZoneInfo("UTC")
@@ -204,38 +241,40 @@ class _HttpSink:
         return [FieldError(entry["field"], entry["reason"], entry["index"] - 1) for entry in answer["errors"]]
 
 
-@dataclass(slots=True)
-class _Refusals:
-    """Of one file: the first ones, and how often each reason was given."""
-
-    first: list[FieldError] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    def add(self, errors: Sequence[FieldError]) -> None:
-        self.first += errors[: _SHOWN_REJECTS - len(self.first)]
-        self.reasons.update(f"{error.field}: {error.reason}" for error in errors)
-
-
 class _Run:
     """The import of one place."""
 
     def __init__(self, name: str, desk: _Desk, progress: Progress, task: TaskID) -> None:
         self._progress, self._desk = progress, desk
-        self._refusals: defaultdict[str, _Refusals] = defaultdict(_Refusals)  # by file
+        self._refusals: defaultdict[str, Refusals] = defaultdict(Refusals)  # by file
+        self._report = Report(self._say, lambda text: _say_red(progress.console, text))
         self.sink = _HttpSink(desk.client, origin_name(name[-100:]), self._say)
-        self.watcher = Watcher(rejects=self.on_rejects, progress=lambda done: progress.update(task, completed=done))
+        self.watcher = Watcher(
+            rejects=self.on_rejects,
+            progress=lambda done: progress.update(task, completed=done),
+            stopped=desk.interrupted.is_set,
+        )
 
-    def tell(self, name: str, results: Iterator[FileResult]) -> bool:
-        """Say what becomes of each file; whether all could be read to their ends."""
+    def tell(self, name: str, importer: Importer, results: Iterator[FileResult]) -> bool:
+        """Say what becomes of each file, and what all come to; whether they could be read to their ends, and came to
+        something.
+        """
         sound = True
         try:
             with self._desk.running.held_once(self.sink.name):  # it cannot be undone meanwhile
                 for result in results:
-                    self._report(result)
+                    self._report.file(result, self._refusals.pop(result.name, Refusals()))
                     sound &= result.problem is None
+            self._report.totals(name, importer.totals.kinds, importer.unread, importer.remark)
+            failure = importer.totals.failure
+            if failure is not None and not self._desk.interrupted.is_set():
+                self._report.nothing(name, failure)
+                sound = False
+            self._report.hint(has_rejects=self._desk.rejects is not None)
         finally:  # also of one that is given up: what it stored can be undone
             if self.sink.number is not None:
-                self._say(f"{name} is import {self.sink.number}")
+                number = self.sink.number
+                self._say(f"{name} is import {number}; pulsebase imports undo {number} takes it back")
         return sound
 
     def on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
@@ -247,27 +286,10 @@ class _Run:
                 row = {"file": result.name, result.counts: error.index, "field": error.field, "reason": error.reason}
                 rejects.write(json.dumps(row, ensure_ascii=False) + "\n")
 
-    def _report(self, result: FileResult) -> None:
-        if result.counts:
-            text = f"{result.name}: {result.read:,} read, {result.written:,} written, {result.rejected:,} rejected"
-            self._say(text + (f", {result.days:,} days" if result.days else ""))
-        if result.remark is not None:
-            self._say(f"{result.name}: {result.remark}")
-        if result.problem is not None:
-            _say_red(self._progress.console, f"{result.name}: {result.problem}")
-        self.show_refusals(result)
-
     def show_refusals(self, result: FileResult) -> None:
-        """Say the first ones of a file, count the others by reason, and forget them."""
-        refusals = self._refusals.pop(result.name, _Refusals())
-        for error in refusals.first:
-            place = "" if error.index is None else f"{result.counts} {error.index}: "
-            self._say(f"  {place}{error.field}: {error.reason}")
-        more = refusals.reasons.total() - len(refusals.first)
-        if more > 0:
-            self._say(f"  … and {more:,} more:")
-            for reason, times in refusals.reasons.most_common():
-                self._say(f"  {times:,} × {reason}")
+        """Say why records were refused, and forget it."""
+        for line in self._refusals.pop(result.name, Refusals()).lines(result.counts):
+            self._say(line)
 
     def _say(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)

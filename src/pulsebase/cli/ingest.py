@@ -10,17 +10,16 @@ from datetime import date
 from typing import Any
 
 import httpx2 as httpx
-from rich.console import Console
 from rich.table import Table
 
 from pulsebase.api.server import bound_socket, serving
+from pulsebase.cli.output import console
 from pulsebase.cli.serve import stopping, url_of, wait_for
 from pulsebase.cli.session import answer_of, client_at, listening, session
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
 from pulsebase.wiring import Parts, build, scheduled, simulated_fitbit, synthetic_people, watch_app
 
-console = Console()
 _RUNS_SHOWN = 20
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from pulsebase.access.keys import Key
 from pulsebase.access.service import KeyWish, create_key
 from pulsebase.access.state import AccessState
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import StopError
 from pulsebase.model.timerange import format_us, parse_instant
@@ -23,7 +24,6 @@ from pulsebase.stores.open import parse_store_url
 from pulsebase.wiring import access_file
 from pulsebase.wiring_sources import sources_folder
 
-console = Console()
 notes = Console(stderr=True)
 
 

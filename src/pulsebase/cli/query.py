@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError
 from pulsebase.settings import Settings
 
-console = Console()
 _FORMS = {"table": "application/json", "json": "application/json", "csv": "text/csv"}
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.settings import Settings
-
-console = Console()
 
 
 def run_retention(settings: Settings, *, dry_run: bool) -> None:

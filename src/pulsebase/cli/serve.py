@@ -10,16 +10,14 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-from rich.console import Console
-
 from pulsebase.api.server import bound_socket, settled_interpreter
+from pulsebase.cli.output import console
 from pulsebase.cli.session import listening
 from pulsebase.etl import Scheduler
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE
 from pulsebase.wiring import Parts, access_is_on, build, demo, demo_settings, is_loopback, scheduled, simulated_fitbit
 
-console = Console()
 #: How soon a stop is noticed.
 _LOOK_S = 0.1
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import httpx2 as httpx
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from pulsebase.cli.output import console
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import RejectedError
 from pulsebase.sources.simulator import LoadProgress, LoadSpec, simulate
-
-console = Console()
 
 
 def load_spec(**choices: Any) -> LoadSpec:

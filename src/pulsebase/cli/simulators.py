@@ -7,9 +7,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from pulsebase.api.server import bound_socket, serving
+from pulsebase.cli.output import console
 from pulsebase.cli.serve import stopping, wait_for
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import parse_reading_time
@@ -19,7 +18,6 @@ from pulsebase.sources.simulators.google import google_app
 from pulsebase.sources.simulators.world import SimulatorClock, World
 from pulsebase.sources.synthetic import DEMO_PEOPLE
 
-console = Console()
 _APPS = {"fitbit": fitbit_app, "google": google_app}
 
 

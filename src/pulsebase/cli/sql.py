@@ -9,15 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError
 from pulsebase.settings import Settings
-
-console = Console()
 
 
 def run_sql(settings: Settings, statement: str, form: str) -> None:

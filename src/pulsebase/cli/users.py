@@ -12,17 +12,16 @@ from typing import Any
 import httpx2 as httpx
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.users import User
 from pulsebase.settings import Settings
 
-console = Console()
 _PAGE = 1000
 _SHOWN_ERRORS = 100
 _POLL_S = 0.2

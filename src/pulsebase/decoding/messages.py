@@ -10,7 +10,8 @@ import numpy as np
 
 from pulsebase.decoding.arena import Arena
 from pulsebase.decoding.channel import ChannelError
-from pulsebase.etl.importer import FileResult
+from pulsebase.etl.results import FileResult
+from pulsebase.etl.totals import UnreadFiles
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
@@ -95,6 +96,12 @@ class ResultCame(msgspec.Struct, tag=True, frozen=True):
     result: dict[str, Any]
 
 
+class UnreadCame(msgspec.Struct, tag=True, frozen=True):
+    """The files of an import that are not read, those told of before included."""
+
+    unread: UnreadFiles
+
+
 class Done(msgspec.Struct, tag=True, frozen=True):
     """The task, or what was asked, is done."""
 
@@ -110,7 +117,7 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
     retry_after_s: int = 1
 
 
-Answer = BlockCame | RecordsCame | RejectsCame | ProgressMade | ZoneAsked | ResultCame | Done | Failed
+Answer = BlockCame | RecordsCame | RejectsCame | ProgressMade | ZoneAsked | ResultCame | UnreadCame | Done | Failed
 
 
 class Stored(msgspec.Struct, frozen=True):

@@ -37,6 +37,7 @@ from pulsebase.decoding.messages import (
     ResultCame,
     Stored,
     Task,
+    UnreadCame,
     ZoneAsked,
     ZoneSaid,
     packed_errors,
@@ -44,7 +45,9 @@ from pulsebase.decoding.messages import (
     unpacked_errors,
     unpacked_result,
 )
-from pulsebase.etl.importer import FileResult, Sink, Upload, Watcher
+from pulsebase.etl.importer import Sink, Upload, Watcher
+from pulsebase.etl.results import FileResult
+from pulsebase.etl.totals import UnreadFiles
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.errors import RejectedError, StoreUnavailableError
@@ -105,7 +108,7 @@ class Decoders:
                 decoder.reply(Done())
                 yield block
 
-    def importing(self, file: Upload, sink: Sink, watcher: Watcher) -> Generator[FileResult, None, None]:
+    def importing(self, file: Upload, sink: Sink, watcher: Watcher) -> Generator[FileResult | UnreadFiles, None, None]:
         """Import an open file; as `Importer.upload`, with the reading of it in another process.
 
         Where that does not survive the file, the last result says so; what was stored until then stays.
@@ -123,6 +126,8 @@ class Decoders:
                         result = unpacked_result(answer)
                         untold -= result.written
                         yield result
+                    elif isinstance(answer, UnreadCame):
+                        yield answer.unread
                     elif isinstance(answer, RejectsCame):
                         watcher.rejects(FileResult(answer.file, counts=answer.counts), unpacked_errors(answer.errors))
                     else:

@@ -33,6 +33,7 @@ from pulsebase.decoding.messages import (
     RejectsCame,
     Stored,
     Task,
+    UnreadCame,
     ZoneAsked,
     ZoneSaid,
     packed_block,
@@ -41,7 +42,8 @@ from pulsebase.decoding.messages import (
     unpacked_errors,
 )
 from pulsebase.etl.extract.parts import FileOwner
-from pulsebase.etl.importer import FileResult, Importer, Watcher
+from pulsebase.etl.importer import Importer, Watcher
+from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Candidates
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.ingest.parquet import blocks_in_file
@@ -136,8 +138,15 @@ def _import(channel: Channel, arena: Arena, task: ImportFile, raw: BinaryIO) -> 
     server = _Server(channel, arena)
     owner = FileOwner(task.user_id, task.device_id, server.zone_of)
     watcher = Watcher(server.rejects, server.progress, lambda: server.stopped)
-    for result in Importer(server, owner, task.limit_bytes, watcher).upload(task.name, raw):
+    importer = Importer(server, owner, task.limit_bytes, watcher)
+    told = importer.unread
+    for result in importer.upload(task.name, raw):
         channel.send(packed_result(result))
+        if importer.unread is not told:
+            told = importer.unread
+            channel.send(UnreadCame(told))
+    if importer.unread is not told:
+        channel.send(UnreadCame(importer.unread))
 
 
 class _Server:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from pulsebase.etl.extract.parts import FileOwner
-from pulsebase.etl.importer import FileResult, Sink, Upload, Watcher
+from pulsebase.etl.importer import Sink, Upload, Watcher
 from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.etl.records import RecordKeeper
+from pulsebase.etl.results import FileResult
+from pulsebase.etl.totals import KindTotal, Totals, UnreadFiles
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError
 from pulsebase.model.users import printable
@@ -49,7 +51,8 @@ class Refusal:
 class ImportReport:
     """An import as it stands. Counts are of all files, `files` and `refusals` the first ones.
 
-    `failed` says why the import did not come to its end.
+    `failure` says why the import did not come to its end, or that it came to nothing. `kinds` are the counts by kind of
+    file, `unread` the files of no kind that is read, and `remark` is what else is to be known of all of it.
     """
 
     number: int
@@ -64,6 +67,9 @@ class ImportReport:
     days: int = 0
     refusals: tuple[Refusal, ...] = ()
     failure: str | None = None
+    kinds: tuple[KindTotal, ...] = ()
+    unread: UnreadFiles = field(default_factory=UnreadFiles)
+    remark: str | None = None
 
 
 @dataclass(slots=True)
@@ -78,9 +84,9 @@ class _Job:
 
 
 class Importing(Protocol):
-    """Reads an upload into a sink, as `Importer.upload` does."""
+    """Reads an upload into a sink, as `Importer.upload` does. Says the files that are not read as it meets them."""
 
-    def __call__(self, file: Upload, sink: Sink, watcher: Watcher) -> Iterator[FileResult]: ...
+    def __call__(self, file: Upload, sink: Sink, watcher: Watcher) -> Iterator[FileResult | UnreadFiles]: ...
 
 
 def running_imports(folder: Path) -> FolderLocks:
@@ -198,18 +204,19 @@ class ImportJobs:
             failure: str | None = None
             try:
                 with self._running.held_once(job.origin):
-                    self._import(job)
+                    failure = self._import(job)
             except PulsebaseError as error:
                 failure = str(error)
             except Exception:
                 logger.exception("an import failed")
                 failure = "a fault of the server; the log has it"
             if self._stopping.is_set():
-                failure = failure or "the server stopped"
+                failure = "the server stopped"
             self._change(job, status="failed" if failure else "done", failure=failure)
             job.upload.close()
 
-    def _import(self, job: _Job) -> None:
+    def _import(self, job: _Job) -> str | None:
+        """Why it came to nothing, if it did."""
         watcher = Watcher(
             rejects=lambda result, errors: _remember(job, result, errors),
             progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),
@@ -217,7 +224,12 @@ class ImportJobs:
         )
         job.upload.seek(0)
         upload = Upload(job.name, job.upload, job.owner, self._limit_bytes)
+        totals = Totals()
         for result in self._importing(upload, job.sink, watcher):
+            if isinstance(result, UnreadFiles):
+                self._change(job, unread=result)
+                continue
+            totals.add(result)
             before = job.report
             self._change(
                 job,
@@ -228,7 +240,10 @@ class ImportJobs:
                 rejected=before.rejected + result.rejected,
                 days=before.days + result.days,
                 refusals=tuple(job.refusals),
+                kinds=totals.kinds,
             )
+        self._change(job, remark=job.owner.remark())
+        return totals.failure
 
     def _change(self, job: _Job, **changes: object) -> None:
         with self._changed:

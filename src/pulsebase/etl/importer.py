@@ -8,14 +8,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pulsebase.etl.extract.kinds import Kind, kind_of, why_unknown
-from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
-from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Remark, SummaryBlock
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.etl.extract.archives import files_in
+from pulsebase.etl.extract.kinds import Kind, kind_of_file, why_unknown
+from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, paths_in
+from pulsebase.etl.extract.parts import (
+    EndOfImportError,
+    FileOwner,
+    Part,
+    PassedOver,
+    RecordBlock,
+    Remark,
+    SummaryBlock,
+)
+from pulsebase.etl.extract.unread import unread
+from pulsebase.etl.results import FileResult
+from pulsebase.etl.totals import Totals, UnreadFiles, add_bounded
 from pulsebase.ingest.blocks import MalformedError
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary, summary_problem
+from pulsebase.model.timerange import from_us
 
 #: Readings that are stored at once, of one file or of many: those of a day are few, and each time costs a commit.
 _READINGS_AT_ONCE = 50_000
@@ -23,7 +39,8 @@ _READINGS_AT_ONCE = 50_000
 _DAYS_AT_ONCE = 500
 #: Names of things passed over that are kept apart for one file; what goes beyond is counted together.
 _MOST_PASSED_OVER = 200
-_OTHERS = "others"
+NOBODY = "does not say whose it is; name the person with --user, over HTTP with user_id"
+NOTHING = "holds no file that is read"
 
 
 class Sink(Protocol):
@@ -37,27 +54,6 @@ class Sink(Protocol):
 
     def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
         """Keep what an export says of people, as far as nothing else is known; why some were refused, by position."""
-
-
-@dataclass(slots=True)
-class FileResult:
-    """What became of one file.
-
-    `counts` is what positions in it count. `days` are summaries. `problem` says why it was not read, or not to its
-    end; what was read until then is stored. `remark` is what else is to be known. `passed_over` counts
-    what is in the file and was not read, by what the file calls it.
-    """
-
-    name: str
-    kind: str | None = None
-    counts: str = ""
-    read: int = 0
-    written: int = 0
-    rejected: int = 0
-    days: int = 0
-    problem: str | None = None
-    remark: str | None = None
-    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +94,10 @@ class Importer:
     """Reads files into a sink; `limit_bytes` is what one import may unpack.
 
     Readings of small files are stored together, so a file's result is told once all of its readings are stored.
+
+    Attributes:
+        totals: what the files come to of which a result was told.
+        unread: files in archives and folders that are of no kind that is read.
     """
 
     def __init__(self, sink: Sink, owner: FileOwner, limit_bytes: int, watcher: Watcher | None = None) -> None:
@@ -107,15 +107,22 @@ class Importer:
         self._waiting: list[_Waiting] = []
         self._ended: list[FileResult] = []
         self._at_end = False
+        self.totals, self.unread = Totals(), UnreadFiles()
+
+    @property
+    def remark(self) -> str | None:
+        """What is to be known of how all files were read; it is said once."""
+        return self._owner.remark()
 
     def path(self, path: Path) -> Iterator[FileResult]:
-        """Import a file, an archive, or everything below a folder. In folders and archives files of no known kind are
-        passed over without a result.
+        """Import a file, an archive, or everything below a folder. In folders and archives files of no known kind have
+        no result of their own: they are in `unread`.
 
         Raises:
             OSError: a file cannot be read.
             RetryLaterError: the store takes nothing now.
         """
+        path = path if path.name.strip(".") else path.resolve()  # files are named by the folder, `.` names none
         before_bytes = 0
         try:
             paths = paths_in(path)
@@ -130,15 +137,23 @@ class Importer:
                     found = True
                     yield from self._told(result)
                 before_bytes += raw.seek(0, 2)
+            if self._goes_on:
+                self._watcher.progress(before_bytes)
         yield from self._rest()
         if not found and not self._watcher.stopped():
-            yield FileResult(path.name, problem="holds no file that is read")
+            yield FileResult(path.name, problem=NOTHING)
 
     def upload(self, name: str, raw: BinaryIO) -> Iterator[FileResult]:
         """The same for an open file."""
         for result in self._files(name, raw, 0, alone=True):
             yield from self._told(result)
+        if self._goes_on:
+            self._watcher.progress(raw.seek(0, 2))
         yield from self._rest()
+
+    @property
+    def _goes_on(self) -> bool:
+        return not self._at_end and not self._watcher.stopped()
 
     def parts(self, name: str, kind: str, counts: str, parts: Iterable[Part]) -> FileResult:
         """Import what comes from elsewhere; progress is told in what was read of it."""
@@ -146,31 +161,36 @@ class Importer:
         self._read(parts, result, lambda: self._watcher.progress(result.read))
         self._store_readings()
         self._keep_days()
+        self.totals.add(result)
         return result
 
     def _told(self, result: FileResult) -> Iterator[FileResult]:
         """A file that was read, and those before it, as soon as nothing of them waits."""
         self._ended.append(result)
         if not self._waiting:
-            yield from self._ended
-            self._ended.clear()
+            yield from self._all_ended()
+
+    def _all_ended(self) -> Iterator[FileResult]:
+        for result in self._ended:
+            self.totals.add(result)
+            yield result
+        self._ended.clear()
 
     def _rest(self) -> Iterator[FileResult]:
         """Store what waits, and tell of the files that were not told of."""
         self._store_readings()
         self._keep_days()
-        yield from self._ended
-        self._ended.clear()
+        yield from self._all_ended()
 
     def _files(self, name: str, raw: BinaryIO, before_bytes: int, *, alone: bool) -> Iterator[FileResult]:
         """The results of a file, or of the files in an archive. What is named alone has a result in any case."""
         results = 0
         try:
             for file in files_in(name, raw, self._budget):
-                if self._at_end or self._watcher.stopped():
+                if not self._goes_on:
                     return
                 head = file.peek()
-                kind = kind_of(head)
+                kind = kind_of_file(file.name, head)
                 if kind is not None:
                     results += 1
                     result = self._file(file, kind, lambda: self._watcher.progress(before_bytes + raw.tell()))
@@ -178,18 +198,26 @@ class Importer:
                         yield result
                 elif file.damage is not None or (alone and not isinstance(file, ArchivedFile)):
                     results += 1
-                    yield FileResult(file.name, problem=file.damage or why_unknown(head))
+                    yield FileResult(file.name, problem=file.damage or self._why_unread(file.name, head))
+                else:
+                    self.unread = self.unread.plus(unread(file.name, head))
         except MalformedError as error:
             self._at_end = isinstance(error, EndOfImportError)
             results += 1
             yield FileResult(name, problem=str(error))
         if alone and not results and not self._watcher.stopped():
-            yield FileResult(name, problem="holds no file that is read")
+            yield FileResult(name, problem=NOTHING)
+
+    @staticmethod
+    def _why_unread(name: str, head: bytes) -> str:
+        """What is wrong with a file that was named alone."""
+        why, file = why_unknown(name, head), unread(name, head)
+        return f"{why}: {file.what}" if file.named and file.what != why else why
 
     def _file(self, file: PackedFile, kind: Kind, on_progress: Callable[[], None]) -> FileResult:
         result = FileResult(file.name, kind.name, kind.counts)
         if self._owner.user_id is None and not kind.names_people:
-            result.problem = "does not say whose it is; name the person"
+            result.problem = NOBODY
             return result
         self._read(kind.read(file, self._owner), result, on_progress)
         return result
@@ -216,9 +244,7 @@ class Importer:
             result.remark = part.text if result.remark is None else f"{result.remark}; {part.text}"
             return
         if isinstance(part, PassedOver):
-            known = part.what in result.passed_over or len(result.passed_over) < _MOST_PASSED_OVER
-            what = part.what if known else _OTHERS
-            result.passed_over[what] = result.passed_over.get(what, 0) + part.count
+            add_bounded(result.passed_over, {part.what: part.count}, _MOST_PASSED_OVER)
             return
         result.read += part.total
         if isinstance(part, SummaryBlock):
@@ -248,6 +274,7 @@ class Importer:
             end = first + len(each.rows)
             theirs = rows[bisect_left(rows, first) : bisect_left(rows, end)]
             each.result.written += len(each.rows) - len(theirs)
+            _span(each.result, each.rows.times_us, [row - first for row in theirs])
             places = each.rows.positions
             errors = [
                 replace(by_row[row], index=row - first if places is None else int(places[row - first]))
@@ -267,6 +294,8 @@ class Importer:
         good = [day for day, problem in zip(days, problems, strict=True) if problem is None]
         self._days += good
         result.days += len(good)
+        if good:
+            result.spans(min(day.day for day in good), max(day.day for day in good))
         if len(self._days) >= _DAYS_AT_ONCE:
             self._keep_days()
         return [
@@ -274,3 +303,10 @@ class Importer:
             for day, problem in zip(days, problems, strict=True)
             if problem is not None
         ]
+
+
+def _span(result: FileResult, times_us: npt.NDArray[np.int64], refused: Sequence[int]) -> None:
+    """Take in the days of the readings that were stored."""
+    stored_us = np.delete(times_us, refused) if refused else times_us
+    if len(stored_us):
+        result.spans(from_us(int(stored_us.min())).date(), from_us(int(stored_us.max())).date())

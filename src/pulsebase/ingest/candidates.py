@@ -112,13 +112,13 @@ class Decoded:
         )
 
 
-def confidence_codes(stated: Sequence[int | None]) -> npt.NDArray[np.int8]:
+def confidence_codes(stated: Sequence[float | None]) -> npt.NDArray[np.int8]:
     """Confidences as columns keep them, `NOT_A_CONFIDENCE` for what is none."""
     return np.fromiter(map(_CONFIDENCE_CODES.__getitem__, stated), np.int8, len(stated))
 
 
-class _ConfidenceCodes(dict[int | None, int]):
-    def __missing__(self, stated: int | None) -> int:
+class _ConfidenceCodes(dict[float | None, int]):
+    def __missing__(self, stated: float | None) -> int:
         return NOT_A_CONFIDENCE
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Annotated, Any, BinaryIO
-from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -21,9 +19,10 @@ from pulsebase.api.schemas.common import Deleted, NoParameters
 from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParameters, ImportsParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
-from pulsebase.etl.extract.parts import FileOwner, everybody_in
+from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import ImportReport
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
+from pulsebase.etl.totals import UnreadFiles
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import format_us, zone_named
 from pulsebase.stores.contract import Origin
@@ -31,7 +30,6 @@ from pulsebase.stores.contract import Origin
 _PIECE_BYTES = 4 << 20
 #: Readings that go in one commit when an import is undone; other writes get their turn in between.
 _UNDONE_AT_ONCE = 100_000
-_REMEMBERED_ZONES = 10_000
 
 _ImportId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _BODY: dict[str, Any] = {
@@ -48,10 +46,11 @@ def router(services: Services) -> APIRouter:
 
     @routes.post("/imports", status_code=202, response_model=ImportDetail, openapi_extra=_BODY)
     async def import_file(request: Request, parameters: Annotated[ImportParameters, Query()]) -> Response:
-        """Import one file or zip, which is the body: Takeout heart rate, Apple Health, FIT, research CSV, or what
-        `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the import by its id.
+        """Import one file or archive (zip, tar, tgz), which is the body: Takeout heart rate, Apple Health, FIT,
+        research CSV, or what `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the
+        import by its id. One of which nothing was read, or every record refused, ends as `failed`.
         """
-        zone_of = everybody_in(zone_named(parameters.tz)) if parameters.tz else _zones_of(services)
+        zone_of = everybody_in(zone_named(parameters.tz)) if parameters.tz else OwnZones(services.sync.zone_of)
         owner = FileOwner(parameters.user_id, parameters.device_id, zone_of)
         services.imports.admit(owner)
         body = BodyStream(request, services.options.import_limit_bytes)
@@ -97,11 +96,6 @@ def router(services: Services) -> APIRouter:
         return Response(msgspec.json.encode({"deleted": deleted}), media_type=JSON)
 
     return routes
-
-
-def _zones_of(services: Services) -> Callable[[str], ZoneInfo]:
-    """Each person's own zone, looked up once."""
-    return lru_cache(maxsize=_REMEMBERED_ZONES)(services.sync.zone_of)
 
 
 def _kept(body: BodyStream) -> BinaryIO:
@@ -180,12 +174,18 @@ def _detail(services: Services, import_id: int) -> dict[str, Any]:
 
 
 def _course(report: ImportReport) -> dict[str, Any]:
-    shown = ("size_bytes", "read_bytes", "file_count", "read", "written", "rejected", "days", "failure")
+    shown = ("size_bytes", "read_bytes", "file_count", "read", "written", "rejected", "days", "failure", "remark")
     return {
         **{name: getattr(report, name) for name in shown},
+        "kinds": [asdict(total) for total in report.kinds],
+        "unread": _unread(report.unread),
         "files": [_without(asdict(result), "counts") for result in report.files],
         "errors": [{"file": each.file, "counts": each.counts} | asdict(each.error) for each in report.refusals],
     }
+
+
+def _unread(unread: UnreadFiles) -> dict[str, Any]:
+    return asdict(unread) | {"named": [{"name": each.name, "what": each.what} for each in unread.named]}
 
 
 def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,7 +50,8 @@ class ImportEntry(BaseModel):
 
 class ImportedFile(BaseModel):
     """What became of one file. `problem` says why it was not read, or not to its end; `remark` what else is to be known
-    of it: local times that come twice, say, where nothing tells which they are.
+    of it: local times that come twice, say, where nothing tells which they are. `passed_over` counts what is in the
+    file and was not read, by what the file calls it. `first_day` and `last_day` are those of what was stored.
     """
 
     name: str
@@ -60,6 +62,45 @@ class ImportedFile(BaseModel):
     days: int
     problem: str | None
     remark: str | None
+    passed_over: dict[str, int]
+    first_day: date | None
+    last_day: date | None
+
+
+class ImportedKind(BaseModel):
+    """All files of one kind: how many, how many of these held no record, and their counts together."""
+
+    kind: str
+    files: int
+    empty: int
+    read: int
+    written: int
+    rejected: int
+    days: int
+    first_day: date | None
+    last_day: date | None
+    passed_over: dict[str, int]
+
+
+class UnreadFile(BaseModel):
+    """A file that is not read though it looks like vital signs, or nobody can tell what is in it."""
+
+    name: str
+    what: str
+
+
+class UnreadFiles(BaseModel):
+    """Files of an archive that are of no kind that is read. `named` are those that somebody may miss; `alike` counts
+    more of them by names in which `#` stands for digits; `others` are some of all others, which `endings` counts by the
+    ending of their names.
+    """
+
+    named_count: int
+    other_count: int
+    named: list[UnreadFile]
+    alike: dict[str, int]
+    others: list[str]
+    endings: dict[str, int]
 
 
 class RefusedRecord(BaseModel):
@@ -73,7 +114,10 @@ class RefusedRecord(BaseModel):
 
 
 class ImportCourse(BaseModel):
-    """How an import went. Counts are of all files; `files` and `errors` are the first ones."""
+    """How an import went. Counts are of all files, `kinds` has them by kind of file; `files` and `errors` are the first
+    ones. `failure` says why it did not come to its end, or that nothing was read or every record refused; `remark` what
+    else is to be known of all of it: that local times were read as UTC, say.
+    """
 
     size_bytes: int
     read_bytes: int
@@ -85,6 +129,9 @@ class ImportCourse(BaseModel):
     days: int
     errors: list[RefusedRecord]
     failure: str | None
+    remark: str | None
+    kinds: list[ImportedKind]
+    unread: UnreadFiles
 
 
 class ImportDetail(ImportEntry):

@@ -1,13 +1,16 @@
-"""The kinds of files that are read, told by what is in them: names are changed and endings are wrong."""
+"""The kinds of files that are read, told by what is in them: names are changed and endings are wrong. A name decides
+where what is in a file leaves it open.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from pulsebase.etl.extract import apple_health, fit, own_export, research_csv, takeout
+from pulsebase.etl.extract import apple_health, fit, own_export, research_csv, takeout, takeout_csv
 from pulsebase.etl.extract.parts import FileOwner, Part, Stream
 from pulsebase.etl.transform.research_csv import header_problem
 from pulsebase.model.exported import FORMAT
@@ -33,6 +36,8 @@ class Kind:
 TAKEOUT_HEART_RATE = Kind("Takeout heart rate", "record", False, takeout.heart_rates)
 TAKEOUT_RESTING = Kind("Takeout resting heart rate", "record", False, takeout.restings)
 TAKEOUT_ZONES = Kind("Takeout time in zones", "record", False, takeout.zone_times)
+TAKEOUT_CSV_HEART_RATE = Kind("Takeout heart rate, CSV", "line", False, takeout_csv.csv_heart_rates)
+TAKEOUT_CSV_RESTING = Kind("Takeout resting heart rate, CSV", "line", False, takeout_csv.csv_restings)
 APPLE_HEALTH = Kind("Apple Health export", "record", False, apple_health.apple_health)
 FIT = Kind("FIT", "message", False, fit.fit)
 RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
@@ -44,9 +49,24 @@ OWN_PEOPLE = Kind("people of an export", "line", True, partial(own_export.record
 OWN_PRIORITIES = Kind("priorities of an export", "line", True, partial(own_export.records, "priorities"))
 OWN_SUMMARIES = Kind("daily summaries of an export", "line", True, partial(own_export.records, "summaries"))
 
-#: How the lists of a Takeout begin, in any layout; the order of the fields has never been seen to differ.
+#: Kinds of which a file is often a day, and a day may pass without a record.
+EMPTY_AT_TIMES = frozenset(
+    kind.name
+    for kind in (TAKEOUT_HEART_RATE, TAKEOUT_RESTING, TAKEOUT_ZONES, TAKEOUT_CSV_HEART_RATE, TAKEOUT_CSV_RESTING)
+)
+
+#: How the lists of a Takeout begin, in any layout; and the same with the fields in another order.
 _FIRST_RECORD = re.compile(rb'\[\s*\{\s*"dateTime"\s*:\s*"[^"]{0,40}"\s*,\s*"value"\s*:\s*\{\s*"(\w+)"')
 _OF_FIRST_VALUE = {b"bpm": TAKEOUT_HEART_RATE, b"date": TAKEOUT_RESTING, b"valuesInZones": TAKEOUT_ZONES}
+_OF_VALUE = {"bpm": TAKEOUT_HEART_RATE, "date": TAKEOUT_RESTING, "valuesInZones": TAKEOUT_ZONES}
+#: The lists by their names, which alone tell what an empty one is.
+_OF_LIST = {
+    "heart_rate-": TAKEOUT_HEART_RATE,
+    "resting_heart_rate-": TAKEOUT_RESTING,
+    "time_in_heart_rate_zones-": TAKEOUT_ZONES,
+}
+_OF_CSV = {"heart rate": TAKEOUT_CSV_HEART_RATE, "resting heart rate": TAKEOUT_CSV_RESTING}
+_EMPTY_LIST = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*\]\s*")
 _HEALTH_DATA = re.compile(rb"<(!DOCTYPE\s+)?HealthData\b")
 _OWN_FIELDS = (b"user_id", b"device_id", b"timestamp", b"heart_rate")
 #: What lines of records begin with, and a field that tells them apart.
@@ -59,8 +79,22 @@ _OF_RECORDS = {
 _MANIFEST = re.compile(rb'\{\s*"format"\s*:\s*"' + FORMAT.encode() + rb'"')
 
 
+def kind_of_file(name: str, head: bytes) -> Kind | None:
+    """The kind of a file of this name that begins like this; None if it is none that is read."""
+    if is_empty_list(head):
+        base = name.replace("\\", "/").rpartition("/")[2]
+        return next((kind for begin, kind in _OF_LIST.items() if base.startswith(begin)), None)
+    csv = takeout_csv.what_of(name, head)
+    return kind_of(head) if csv is None else _OF_CSV.get(csv)
+
+
+def is_empty_list(head: bytes) -> bool:
+    """Whether a file that begins like this is a JSON list of nothing."""
+    return _EMPTY_LIST.fullmatch(head) is not None
+
+
 def kind_of(head: bytes) -> Kind | None:
-    """The kind of a file that begins like this; None if it is none that is read."""
+    """The same by what is in a file alone."""
     if head[:4] == b"PAR1":
         return OWN_PARQUET
     if head[8:12] == b".FIT":
@@ -70,8 +104,20 @@ def kind_of(head: bytes) -> Kind | None:
         return APPLE_HEALTH if _HEALTH_DATA.search(head.replace(b"\0", b"")) else None
     if text[:1] == b"[":
         first = _FIRST_RECORD.match(text)
-        return _OF_FIRST_VALUE.get(first[1]) if first else None
+        return (_OF_FIRST_VALUE.get(first[1]) if first else None) or _of_record(text)
     return OWN_MANIFEST if _MANIFEST.match(text) else _of_lines(re.split(rb"[\r\n]", text, maxsplit=1)[0])
+
+
+def _of_record(text: bytes) -> Kind | None:
+    """The kind of a list by its first record, whatever the order of its fields."""
+    try:
+        record, _ = json.JSONDecoder().raw_decode(text[1:].lstrip().decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    value = record.get("value") if isinstance(record, dict) and "dateTime" in record else None
+    return (
+        next((kind for field, kind in _OF_VALUE.items() if field in value), None) if isinstance(value, dict) else None
+    )
 
 
 def _of_lines(line: bytes) -> Kind | None:
@@ -83,10 +129,19 @@ def _of_lines(line: bytes) -> Kind | None:
     return RESEARCH_CSV if header_problem(line) is None else None
 
 
-def why_unknown(head: bytes) -> str:
+def is_utf16(head: bytes) -> bool:
+    """Whether a file that begins like this is text in UTF-16."""
+    return head[:2] in _UTF16_MARKS
+
+
+def why_unknown(name: str, head: bytes) -> str:
     """What to say of a file of no kind."""
     if not head.strip():
         return "is empty"
-    if head[:2] in _UTF16_MARKS:
+    if is_empty_list(head):
+        return "is an empty list"
+    if is_utf16(head):
         return "is text in UTF-16; save it as UTF-8"
+    if takeout_csv.what_of(name, head) == "undecided":
+        return takeout_csv.UNDECIDED
     return "is of no kind that is read"

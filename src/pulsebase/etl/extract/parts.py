@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,8 @@ from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.errors import FieldError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
+
+_REMEMBERED_ZONES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,10 @@ class FileOwner:
     device_id: str | None
     zone_of: Callable[[str], ZoneInfo]
 
+    def remark(self) -> str | None:
+        """What is to be known of how local times were read, since this was asked last."""
+        return self.zone_of.remark() if isinstance(self.zone_of, OwnZones) else None
+
     @property
     def person(self) -> str:
         """The person; asked for by readers of kinds that name nobody, which are not called without one."""
@@ -33,6 +40,32 @@ class FileOwner:
 def everybody_in(zone: ZoneInfo) -> Callable[[str], ZoneInfo]:
     """The same zone for everybody."""
     return lambda _: zone
+
+
+class OwnZones:
+    """Everybody's own time zone, as `zone_of` knows it. Those whose zone is UTC, and those of whom none is known, are
+    remembered, so that it can be said how their local times were read.
+    """
+
+    def __init__(self, zone_of: Callable[[str], ZoneInfo]) -> None:
+        self._zone_of = lru_cache(maxsize=_REMEMBERED_ZONES)(zone_of)
+        self._in_utc: set[str] = set()
+
+    def __call__(self, user_id: str) -> ZoneInfo:
+        zone = self._zone_of(user_id)
+        if zone.key == "UTC" and len(self._in_utc) < _REMEMBERED_ZONES:
+            self._in_utc.add(user_id)
+        return zone
+
+    def remark(self) -> str | None:
+        """Whose local times were read as UTC since this was asked last, if anybody's were."""
+        people, self._in_utc = self._in_utc, set()
+        if not people:
+            return None
+        who = f"{len(people):,} people" if len(people) > 1 else "one person"
+        return (
+            f"local times of {who} were read as UTC: no other zone is known of them, and none was named for the import"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ DEVICE_ID = "takeout"
 _PIECE_BYTES = 1 << 20
 #: No record comes near this.
 _RECORD_BYTES = 64 << 10
-#: Where a record ends: its object, and the object in it. Looked for from the end of a piece.
-_RECORD_END = re.compile(rb"\}\s*\}\s*(?:,|\Z)")
+#: Where a record ends: its object, and the object in it, or whatever the next one follows. Looked for from the end of a
+#: piece.
+_RECORD_END = re.compile(rb"\}\s*\}\s*(?:,|\Z)|\}\s*,(?=\s*\{)")
 _BOM = b"\xef\xbb\xbf"
 
 PartT = TypeVar("PartT", bound=Block | SummaryBlock)

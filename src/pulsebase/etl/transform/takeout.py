@@ -3,6 +3,9 @@
 Heart rate: `{"dateTime": "05/01/20 14:00:03", "value": {"bpm": 63, "confidence": 2}}`, in UTC. Resting heart rate:
 `{"dateTime": …, "value": {"date": "05/01/20", "value": 54.5, "error": 6.8}}`, where a day without one has no date. Time
 in zones: `{"dateTime": "05/01/20 00:00:00", "value": {"valuesInZones": {"BELOW_DEFAULT_ZONE_1": 1321.0, …}}}`.
+
+Copies that went through other programs write times as `2020-05-01 14:00:03` or `2020-05-01T14:00:03`, dates as
+`2020-05-01` and whole numbers as `2.0`.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ ZONE_NAMES = {
     "IN_DEFAULT_ZONE_3": "Peak",
 }
 _FORM = "00/00/00 00:00:00"
+_ISO_FORMS = ("0000-00-00 00:00:00", "0000-00-00T00:00:00", "0000-00-00T00:00:00Z")
+_DAY_END = re.compile("[ T]")
 #: Between two records of a list; what such a list holds are objects that end in an object.
 _BREAK = re.compile(rb"(?<=\})\s*,\s*(?=\{)")
 
@@ -51,7 +56,7 @@ RecordT = TypeVar("RecordT")
 
 class _Beat(msgspec.Struct, gc=False):
     bpm: float
-    confidence: int | None = None
+    confidence: float | None = None
 
 
 class _Sample(msgspec.Struct, gc=False):
@@ -98,7 +103,8 @@ def heart_rates(text: bytes, first: int, user_id: str, device_id: str) -> Block:
         bpm = np.array([beat.bpm for beat in beats], np.float64)
         confidences = confidence_codes([beat.confidence for beat in beats])
     if not good.all():
-        errors += [FieldError("timestamp", "is not a time such as 05/01/20 14:00:03", int(at)) for at in places[~good]]
+        reason = "is not a time such as 05/01/20 14:00:03 or 2020-05-01T14:00:03"
+        errors += [FieldError("timestamp", reason, int(at)) for at in places[~good]]
         times_us, bpm, confidences, places = times_us[good], bpm[good], confidences[good], places[good]
     ids = Ids.repeated(user_id, len(places)), Ids.repeated(device_id, len(places))
     total = len(places) + len(errors)
@@ -167,7 +173,7 @@ def zone_times(text: bytes, first: int, user_id: str) -> tuple[list[DailySummary
     total = len(records) + len(errors)
     found = []
     for record, place in zip(records, places.tolist(), strict=True):
-        day = _day(record.dateTime.partition(" ")[0])
+        day = _day(_DAY_END.split(record.dateTime, maxsplit=1)[0])
         if day is None:
             errors.append(FieldError("dateTime", "is not a time such as 05/01/20 00:00:00", place))
             continue
@@ -203,18 +209,23 @@ def _times(texts: Sequence[str]) -> tuple[Ints, Mask]:
     letters, good = letters_of(texts, _FORM)
     month, day, year, hour, minute, second = (number(letters, at, at + 2) for at in range(0, 18, 3))
     times_us, exists = clock_us(year + 2000, month, day, hour, minute, second)
-    return times_us, good & exists
+    good &= exists
+    for form in () if good.all() else _ISO_FORMS:
+        letters, alike = letters_of(texts, form)
+        rest = (number(letters, at, at + 2) for at in (5, 8, 11, 14, 17))
+        of_form, exists = clock_us(number(letters, 0, 4), *rest)
+        alike &= exists
+        times_us, good = np.where(alike, of_form, times_us), good | alike
+    return times_us, good
 
 
 def _day(text: str) -> date | None:
-    try:
-        return datetime.strptime(text, "%m/%d/%y").date()
-    except ValueError:
-        return None
-
-
-def _zone(name: str, minutes: float) -> HeartRateZone:
-    return HeartRateZone(name, None, None, round(minutes))
+    for form in ("%m/%d/%y", "%Y-%m-%d"):
+        try:
+            return datetime.strptime(text, form).date()
+        except ValueError:
+            continue
+    return None
 
 
 def _none() -> Candidates:

@@ -1,0 +1,160 @@
+"""What an import of one place says: of files what is to be known of each, then a line for each kind, and what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from pulsebase.etl.importer import NOBODY
+from pulsebase.etl.results import FileResult
+from pulsebase.etl.totals import NOTHING_READ, KindTotal, UnreadFiles, most_first
+from pulsebase.model.errors import FieldError
+
+_SHOWN_REJECTS = 10
+#: Files of an archive or a folder of which something is said on lines of their own; the others are counted.
+_SHOWN_FILES = 20
+_SHOWN_OF_A_PROBLEM = 3
+_SHOWN_PASSED_OVER = 8
+_WHAT_TO_DO = (
+    "Read are Takeout, Apple Health, FIT, research CSV (Id,Time,Value), and Parquet, CSV and NDJSON with user_id, "
+    "device_id, timestamp and heart_rate; docs/guide/importing.md has it all."
+)
+_OTHERS_TO_DO = "  Their readings can be brought as CSV with the columns user_id,device_id,timestamp,heart_rate."
+_REJECTED = "some of its records were rejected"
+_REJECTS_TO_DO = "--rejects FILE writes every refusal to a file."
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Of one file: the first ones, and how often each reason was given."""
+
+    first: list[FieldError] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, errors: Sequence[FieldError]) -> None:
+        """Refusals more."""
+        self.first += errors[: _SHOWN_REJECTS - len(self.first)]
+        self.reasons.update(f"{error.field}: {error.reason}" for error in errors)
+
+    def lines(self, counts: str) -> list[str]:
+        """The first ones, and how many more there are by reason."""
+        lines = []
+        for error in self.first:
+            place = "" if error.index is None else f"{counts} {error.index}: "
+            lines.append(f"  {place}{error.field}: {error.reason}")
+        more = self.reasons.total() - len(self.first)
+        if more > 0:
+            lines.append(f"  … and {more:,} more:")
+            lines += [f"  {times:,} × {reason}" for reason, times in self.reasons.most_common()]
+        return lines
+
+
+class Report:
+    """What is said of one place; `warn` is for what went wrong."""
+
+    def __init__(self, say: Say, warn: Say) -> None:
+        self._say, self._warn = say, warn
+        self._told: Counter[str] = Counter()  # by what is to be said
+        self._cut_short = False
+        self._untold: Counter[str] = Counter()
+        self._alone: set[str] = set()  # kinds whose counts were said as those of a file
+
+    def file(self, result: FileResult, refusals: Refusals) -> None:
+        """What became of a file. One that was named alone is always told of, one among others if there is something to
+        say of it.
+        """
+        alone = "/" not in result.name
+        what = result.problem or result.remark or (_REJECTED if result.rejected else None)
+        if not alone:
+            if what is None:
+                return
+            if self._told.total() >= _SHOWN_FILES or (result.problem and self._told[what] >= _SHOWN_OF_A_PROBLEM):
+                self._untold[what] += 1
+                return
+        if what is not None:
+            self._told[what] += 1
+        if result.kind is not None and result.counts and (alone or result.read):
+            self._say(f"{result.name}: {counts_of(result)}")
+            if alone:
+                self._alone.add(result.kind)
+        if result.remark is not None:
+            self._say(f"{result.name}: {result.remark}")
+        if result.problem is not None:
+            self._warn(f"{result.name}: {result.problem}")
+        lines = refusals.lines(result.counts)
+        self._cut_short |= len(lines) > _SHOWN_REJECTS
+        for line in lines:
+            self._say(line)
+
+    def totals(self, name: str, kinds: Sequence[KindTotal], unread: UnreadFiles, remark: str | None) -> None:
+        """What all files came to, and what was not read."""
+        for reason, files in self._untold.most_common():
+            self._warn(f"{name}: {_number_of(files, 'more file')}: {reason}")
+        for total in kinds:
+            if total.kind not in self._alone:
+                self._say(f"{name}: {total.kind}: {_files_of(total)}, {counts_of(total)}")
+            if total.passed_over:
+                self._say(f"  not read in {total.kind}: {_passed_over(total)}")
+        if remark is not None:
+            self._say(f"{name}: {remark}")
+        self._unread(name, unread)
+
+    def nothing(self, name: str, why: str) -> None:
+        """All of it came to nothing."""
+        if not self._told:
+            self._warn(f"{name}: {why}")
+        if why == NOTHING_READ and NOBODY not in self._told:
+            self._say(_WHAT_TO_DO)
+
+    def hint(self, *, has_rejects: bool) -> None:
+        """Where the refusals are that were not shown."""
+        if not has_rejects and (self._cut_short or _REJECTED in self._untold):
+            self._say(_REJECTS_TO_DO)
+
+    def _unread(self, name: str, unread: UnreadFiles) -> None:
+        if unread.named_count:
+            self._warn(f"{name}: not read: {_number_of(unread.named_count, 'file')} that may hold vital signs:")
+            for file in unread.named:
+                self._say(f"  {file.name}: {file.what}")
+            for series, count in unread.alike.items():
+                self._say(f"  and {count:,} more like {series}")
+            self._say(_OTHERS_TO_DO)
+        if unread.other_count:
+            endings = ", ".join(f"{count:,} {ending}" for ending, count in most_first(unread.endings))
+            self._say(f"{name}: not read: {_number_of(unread.other_count, 'other file')} ({endings}), such as")
+            for other in unread.others:
+                self._say(f"  {other}")
+
+
+def counts_of(counted: FileResult | KindTotal) -> str:
+    """The counts of a file or of a kind."""
+    text = f"{counted.read:,} read, {counted.written:,} written, {counted.rejected:,} rejected"
+    if counted.days:
+        text += f", {_number_of(counted.days, 'day')}"
+    return text + _span(counted.first_day, counted.last_day)
+
+
+def _span(first: date | None, last: date | None) -> str:
+    if first is None or last is None:
+        return ""
+    return f", {first}" if first == last else f", {first} to {last}"
+
+
+def _files_of(total: KindTotal) -> str:
+    files = _number_of(total.files, "file")
+    return files + (f" ({total.empty:,} without a record)" if total.empty else "")
+
+
+def _number_of(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def _passed_over(total: KindTotal) -> str:
+    names = most_first(total.passed_over)
+    shown = ", ".join(f"{count:,} × {name}" for name, count in names[:_SHOWN_PASSED_OVER])
+    more = sum(count for _, count in names[_SHOWN_PASSED_OVER:])
+    return shown + (f", and {more:,} of {len(names) - _SHOWN_PASSED_OVER:,} kinds more" if more else "")

@@ -1,0 +1,120 @@
+"""Google's CSV files in a Takeout: which of two kinds one is, and its lines, piece by piece."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from pulsebase.etl.extract.parts import FileOwner, Part, PassedOver, Stream, SummaryBlock
+from pulsebase.etl.transform.takeout_csv import (
+    SOURCE,
+    TIME,
+    VALUE,
+    Lines,
+    header_of,
+    heart_rates,
+    parse_lines,
+    restings,
+)
+from pulsebase.ingest.lines import line_pieces
+from pulsebase.model.timerange import SECOND_US
+
+#: Readings come seconds apart, resting heart rates a day; nothing of either kind lies between.
+_READINGS_APART_US = 120 * SECOND_US
+_DAYS_APART_US = 20 * 3600 * SECOND_US
+#: Two readings of a day may lie as far apart as two days; three do not.
+_FEWEST_TIMES = 3
+
+#: No header is longer; the first line of something else may be.
+_HEADER_BYTES = 1 << 10
+
+_RESTING = re.compile(r"resting[ _-]?heart[ _-]?rate", re.IGNORECASE)
+_HEART_RATE = re.compile(r"heart[ _-]?rate([ _-]?\(?\d[\d ()_-]*)?(\.csv)?", re.IGNORECASE)
+_OTHER = re.compile(r"variability|oxygen|respiratory|spo2", re.IGNORECASE)
+
+#: What to say of a file that is undecided.
+UNDECIDED = (
+    "holds heart rates or resting heart rates, and neither its name nor its times tell which; "
+    "name it heart_rate_….csv or resting_heart_rate_….csv"
+)
+
+What = Literal["heart rate", "resting heart rate", "something else", "undecided"]
+
+
+def what_of(name: str, head: bytes) -> What | None:
+    """What a file of this name holds that begins like this; None if it is no such file at all.
+
+    The columns are the same for both kinds. A name that says so, of the file or else of a folder it lies in, means
+    resting heart rate, and so do times of which each is a day from the next, whatever the name.
+    """
+    first, _, text = head.partition(b"\n") if VALUE.encode() in head[:_HEADER_BYTES].lower() else (b"", b"", b"")
+    names = header_of(first)
+    if names is None:
+        return None
+    *folders, base = name.replace("\\", "/").split("/")
+    if _OTHER.search(base):
+        return "something else"
+    if _RESTING.search(base):
+        return "resting heart rate"
+    by_times = _by_times(text, names)
+    if by_times == "resting heart rate" or _HEART_RATE.fullmatch(base):
+        return by_times if by_times != "undecided" else "heart rate"
+    if by_times == "undecided" and any(map(_RESTING.search, folders)):
+        return "resting heart rate"
+    return by_times
+
+
+def csv_heart_rates(stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """`heart_rate_YYYY-MM-DD.csv`; positions count lines from 1, the header being line 1."""
+    for lines in _lines(stream):
+        if isinstance(lines, PassedOver):
+            yield lines
+        else:
+            yield heart_rates(lines, owner.person, owner.device_id)
+
+
+def csv_restings(stream: Stream, owner: FileOwner) -> Iterator[Part]:
+    """`daily_resting_heart_rate.csv` and `resting_heart_rate_*.csv`, likewise."""
+    for lines in _lines(stream):
+        if isinstance(lines, PassedOver):
+            yield lines
+        else:
+            days, errors = restings(lines, owner.person, owner.zone_of)
+            yield SummaryBlock(days, errors, len(lines.numbers) + len(lines.errors))
+
+
+def _lines(stream: Stream) -> Iterator[Lines | PassedOver]:
+    """The lines below the header, and at last what of them was not read."""
+    names: list[str] = []
+    number, empty, count = 1, 0, 0
+    for text in line_pieces(stream):
+        if number == 1:
+            first, _, text = text.partition(b"\n")  # noqa: PLW2901 what is left of it
+            names, number = header_of(first) or [], 2
+            if not text:
+                continue
+        lines = parse_lines(text, names, number)
+        yield lines
+        number += text.count(b"\n") + (not text.endswith(b"\n"))
+        empty += lines.empty
+        count += len(lines.numbers)
+    if empty:
+        yield PassedOver("lines without a value", empty)
+    for name in names:
+        if name not in (TIME, VALUE, SOURCE) and count:
+            yield PassedOver(f"column {name[:64]!r}", count)
+
+
+def _by_times(text: bytes, names: list[str]) -> What:
+    """What the first lines can be, by how far their times lie apart."""
+    whole = text[: text.rfind(b"\n") + 1]
+    times_us = np.unique(parse_lines(whole, names, 2).times_us)
+    if len(times_us) < 2:
+        return "undecided"
+    apart_us = np.diff(times_us)
+    if apart_us.min() >= _DAYS_APART_US and len(times_us) >= _FEWEST_TIMES:
+        return "resting heart rate"
+    return "heart rate" if np.median(apart_us) <= _READINGS_APART_US else "undecided"

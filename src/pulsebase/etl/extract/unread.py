@@ -1,0 +1,93 @@
+"""What is said of files that are not read: what they look like, so that nobody has to guess what was left out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pulsebase.etl.extract import takeout_csv
+from pulsebase.etl.extract.archives import is_archive
+from pulsebase.etl.extract.kinds import is_utf16, why_unknown
+
+#: Packed in a way that is not read, by the first bytes.
+_PACKED = {
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!": "rar",
+    b"\xfd7zXZ": "xz",
+    b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+#: Vital signs as others keep them, by how their files begin. The first that fits is meant.
+_OTHERS = [
+    (re.compile(pattern, re.IGNORECASE), what)
+    for pattern, what in (
+        (rb'^\s*\{\s*"activities-heart', "a page of Fitbit's Web API"),
+        (rb"com\.google\.heart_rate", "Google Fit"),
+        (rb"com\.samsung\.s?health", "Samsung Health"),
+        (rb'^\s*\{\s*"data"\s*:\s*\{\s*"(metrics|workouts)"', "Health Auto Export"),
+        (rb'^[^\r\n]{0,200}"type"\s*:\s*"heart_rate"', "lines of a database with a heart rate in each"),
+        (rb"^\W*sourceName,sourceVersion,", "Apple Health as CSV"),
+        (rb"^\W*timestamp;bpm;source", "Oura"),
+        (rb"^\W*date,time,heartRate", "Zepp"),
+        (rb"^key\.projectId,[^\r\n]*value\.heartRate", "RADAR-base"),
+        (rb"^\d{9,10}\.\d+\r?\n\d+\.\d+\r?\n", "Empatica"),
+        (rb"<TrainingCenterDatabase\b", "TCX"),
+        (rb"<gpx\b[\s\S]*<(gpxtpx:)?hr>", "GPX with heart rates"),
+        (rb"^SQLite format 3\0", "an SQLite database"),
+    )
+]
+_VITAL_SIGN = re.compile(
+    r"heart[ _-]?(rate|beat)|\bbpm\b|beats[ _-]per[ _-]minute|\bpulse\b|spo2|oxygen[ _-]?saturation"
+    r"|respiratory[ _-]?rate|\bhrv\b|(^|/)hr\.\w+$",
+    re.IGNORECASE,
+)
+_PAGE = re.compile(rb"^\s*<(!doctype )?html", re.IGNORECASE)
+#: How much of a file is searched for words.
+_SEARCHED_BYTES = 1 << 12
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file that is not read: its name, and what it looks like. `named` files are such as somebody may miss: they look
+    like vital signs, or nobody can tell what is in them.
+    """
+
+    name: str
+    what: str
+    named: bool
+
+
+def unread(name: str, head: bytes) -> UnreadFile:
+    """A file of no kind that begins like this."""
+    if not head.strip():
+        return UnreadFile(name, "empty", named=False)
+    what = _needs_hands(name, head) or _vital_signs(name, head.removeprefix(b"\xef\xbb\xbf")[:_SEARCHED_BYTES])
+    return UnreadFile(name, what or "of no kind that is read", named=what is not None)
+
+
+def _needs_hands(name: str, head: bytes) -> str | None:
+    """What somebody has to do to a file before it can be told what it is, if that is so."""
+    if is_archive(head):
+        return "an archive that lies too deep in others; unpack it first"
+    for sign, packing in _PACKED.items():
+        if head.startswith(sign):
+            return f"packed as {packing}, which is not read; unpack it first"
+    if is_utf16(head) or takeout_csv.what_of(name, head) == "undecided":
+        return why_unknown(name, head)
+    return None
+
+
+def _vital_signs(name: str, begin: bytes) -> str | None:
+    """Whose vital signs a file seems to hold, if any."""
+    for pattern, what in () if _PAGE.match(begin) else _OTHERS:
+        if pattern.search(begin):
+            return what
+    return "looks like vital signs" if _has_vital_signs(name, begin) else None
+
+
+def _has_vital_signs(name: str, begin: bytes) -> bool:
+    """Whether the name speaks of one, or the text does; pages and pictures do not count."""
+    if _VITAL_SIGN.search(name.replace("\\", "/").rpartition("/")[2]):
+        return True
+    is_text = b"\0" not in begin and not _PAGE.match(begin)
+    return is_text and _VITAL_SIGN.search(begin.decode("utf-8", "replace")) is not None

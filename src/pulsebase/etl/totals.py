@@ -1,0 +1,143 @@
+"""What an import comes to: counts by kind of file, and the files that were not read. All of it is bounded."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from pulsebase.etl.extract.kinds import EMPTY_AT_TIMES
+from pulsebase.etl.extract.unread import UnreadFile
+from pulsebase.etl.results import FileResult
+
+NOTHING_READ, ALL_REFUSED = "nothing was read", "every record was refused"
+#: Names that are kept; what goes beyond is counted.
+MOST_NAMED = 50
+MOST_OTHER_NAMES = 10
+_MOST_ENDINGS = 50
+_NAMED_OF_A_SERIES = 3
+_MOST_PASSED_OVER = 200
+_OTHERS = "others"
+_DIGITS = re.compile(r"[0-9]+([-_.][0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class KindTotal:
+    """All files of one kind: how many, how many of these held no record, and their counts as in `FileResult`."""
+
+    kind: str
+    files: int = 0
+    empty: int = 0
+    read: int = 0
+    written: int = 0
+    rejected: int = 0
+    days: int = 0
+    first_day: date | None = None
+    last_day: date | None = None
+    passed_over: dict[str, int] = field(default_factory=dict)
+
+    def plus(self, result: FileResult) -> KindTotal:
+        """With one file more."""
+        passed_over = self.passed_over
+        if result.passed_over:
+            passed_over = dict(passed_over)
+            add_bounded(passed_over, result.passed_over, _MOST_PASSED_OVER)
+        return KindTotal(
+            self.kind,
+            self.files + 1,
+            self.empty + (result.read == 0 and result.problem is None),
+            self.read + result.read,
+            self.written + result.written,
+            self.rejected + result.rejected,
+            self.days + result.days,
+            min((day for day in (self.first_day, result.first_day) if day), default=None),
+            max((day for day in (self.last_day, result.last_day) if day), default=None),
+            passed_over,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFiles:
+    """Files of no kind that is read.
+
+    `named` are those that somebody may miss, `alike` counts more of them by names in which `#` stands for digits: of
+    such a series the first three are named. `others` are names of other files, one of each series, and `endings` counts
+    all of these.
+    """
+
+    named_count: int = 0
+    other_count: int = 0
+    named: tuple[UnreadFile, ...] = ()
+    alike: dict[str, int] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    endings: dict[str, int] = field(default_factory=dict)
+
+    def plus(self, file: UnreadFile) -> UnreadFiles:
+        """With one file more."""
+        series = _series(file.name)
+        if not file.named:
+            endings = dict(self.endings)
+            add_bounded(endings, {_ending(file.name): 1}, _MOST_ENDINGS)
+            others = self.others
+            if len(others) < MOST_OTHER_NAMES and series not in map(_series, others):
+                others = (*others, file.name)
+            return replace(self, other_count=self.other_count + 1, others=others, endings=endings)
+        known = sum(_series(each.name) == series for each in self.named)
+        if known < _NAMED_OF_A_SERIES and len(self.named) < MOST_NAMED:
+            return replace(self, named_count=self.named_count + 1, named=(*self.named, file))
+        alike = dict(self.alike)
+        add_bounded(alike, {series: 1}, MOST_NAMED)
+        return replace(self, named_count=self.named_count + 1, alike=alike)
+
+
+class Totals:
+    """What the files of an import come to."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, KindTotal] = {}
+
+    def add(self, result: FileResult) -> None:
+        """A file more; one of no kind counts nowhere."""
+        if result.kind is not None and result.counts:
+            self._kinds[result.kind] = self._kinds.get(result.kind, KindTotal(result.kind)).plus(result)
+
+    @property
+    def kinds(self) -> tuple[KindTotal, ...]:
+        """By kind, in the order in which each came first."""
+        return tuple(self._kinds.values())
+
+    @property
+    def failure(self) -> str | None:
+        """Why all of it came to nothing, if it did. Days without a record are nothing unusual where a file is a day."""
+        read = sum(each.read for each in self.kinds)
+        rejected = sum(each.rejected for each in self.kinds)
+        if read:
+            return ALL_REFUSED if read <= rejected else None
+        passed = any(each.empty and each.kind in EMPTY_AT_TIMES for each in self.kinds)
+        return None if passed else NOTHING_READ
+
+
+def add_bounded(counts: dict[str, int], more: Mapping[str, int], most: int) -> None:
+    """Add counts by name; names beyond so many are counted together."""
+    for name, count in more.items():
+        kept = name if name in counts or len(counts) < most else _OTHERS
+        counts[kept] = counts.get(kept, 0) + count
+
+
+def most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Names and counts, the largest count first."""
+    return Counter(counts).most_common()
+
+
+@lru_cache(maxsize=4 * MOST_NAMED)
+def _series(name: str) -> str:
+    """The name, `#` for digits: what a file a day has in common."""
+    return _DIGITS.sub("#", name)
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).suffix.lower()[:16] or "without an ending"
