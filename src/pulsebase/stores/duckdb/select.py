@@ -7,22 +7,10 @@ import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, TooManyRowsError
 
-_READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
-
-
-def check_statement(statement: str) -> None:
-    """Raises `RejectedError` unless the text is one statement that only reads."""
-    try:
-        found = duckdb.extract_statements(statement)
-    except duckdb.Error as error:
-        raise RejectedError.of("statement", str(error).splitlines()[0]) from None
-    if len(found) != 1 or found[0].type not in _READING:
-        raise RejectedError.of("statement", "must be one statement that only reads, such as SELECT")
-
 
 def select(connection: duckdb.DuckDBPyConnection, statement: str, limit: int) -> pa.Table:
-    """Run a checked statement; its rows as they come from the engine. The connection's transaction becomes a new one
-    that cannot write, since `EXPLAIN ANALYZE` would carry out anything.
+    """Run a statement that `check_statement` has looked at; its rows as they come from the engine. The connection's
+    transaction becomes a new one that cannot write.
 
     Raises:
         RejectedError: the engine refuses it.

@@ -50,10 +50,11 @@ from pulsebase.stores.duckdb.merge import HourSizes, persist_names, resolve_cont
 from pulsebase.stores.duckdb.names import FORGOTTEN, Names
 from pulsebase.stores.duckdb.overviews import Extent, OverviewSnapshot
 from pulsebase.stores.duckdb.priorities import Priorities
-from pulsebase.stores.duckdb.select import check_statement, select
+from pulsebase.stores.duckdb.select import select
 from pulsebase.stores.duckdb.series import answer
 from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
 from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage, StageSnapshot
+from pulsebase.stores.duckdb.statements import check_statement
 from pulsebase.stores.duckdb.totals import PeopleSnapshot
 from pulsebase.stores.duckdb.unmerged import KnownChanges
 from pulsebase.stores.duckdb.watchdog import Deadline, Watchdog

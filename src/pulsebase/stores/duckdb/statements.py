@@ -1,0 +1,101 @@
+"""Which statements of people's own SQL are run: those that only read, with functions that only compute.
+
+The engine's transactions that cannot write keep tables as they are, no more: `EXPLAIN ANALYZE COPY … TO` writes
+files, and there are functions that make a checkpoint, switch logging on, or run a text as another statement. So a
+statement is looked at as the engine itself parses it (https://duckdb.org/docs/stable/data/json/sql_to_and_from_json),
+and what it calls has to be known for harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import duckdb
+
+from pulsebase.model.errors import RejectedError
+
+#: Functions that answer tables, of which the others read files, run texts as statements or change the engine.
+_TABLES = frozenset(
+    {
+        "duckdb_columns",
+        "duckdb_tables",
+        "duckdb_views",
+        "generate_series",
+        "histogram",
+        "histogram_values",
+        "json_each",
+        "json_tree",
+        "pg_timezone_names",
+        "range",
+        "repeat",
+        "repeat_row",
+        "summary",
+        "unnest",
+    }
+)
+#: Of the functions that do more than compute, those that do no harm.
+_HARMLESS = frozenset({"random", "uuid", "uuidv4", "uuidv7", "gen_random_uuid", "error", "setseed"})
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b\s*)?(\([^()]*\)\s*)?", re.IGNORECASE)
+_READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_DESCRIBED = frozenset({"DESCRIBE", "SUMMARY", "SHOW_SPECIAL", "SHOW_FROM", "SHOW_UNQUALIFIED"})
+
+
+def check_statement(statement: str) -> None:
+    """Raises `RejectedError` unless the text is one statement that only reads, and calls nothing that does more."""
+    explain = _EXPLAIN.match(statement)
+    parsed = _parsed(statement[explain.end() :] if explain else statement)
+    if len(parsed["statements"]) != 1:
+        raise _no_reading()
+    for name, answers_table in _called(parsed, in_from=False):
+        if name not in (_TABLES if answers_table else _computing()):
+            raise RejectedError.of("statement", f"calls {name}, which is no function that may be used here")
+
+
+def _parsed(statement: str) -> dict[str, Any]:
+    with duckdb.connect(config={"enable_external_access": False}) as connection:
+        found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
+    assert found is not None
+    parsed: dict[str, Any] = json.loads(found[0])
+    if not parsed["error"]:
+        return parsed
+    if parsed.get("error_type") == "parser":
+        raise RejectedError.of("statement", f"Parser Error: {str(parsed['error_message']).splitlines()[0]}")
+    raise _no_reading()
+
+
+def _no_reading() -> RejectedError:
+    return RejectedError.of("statement", "must be one statement that only reads, such as SELECT")
+
+
+def _called(node: Any, *, in_from: bool) -> Iterator[tuple[str, bool]]:
+    """The functions in a parsed statement, and whether each answers a table."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _called(each, in_from=False)
+    if not isinstance(node, dict):
+        return
+    kind = str(node.get("type"))
+    if kind.endswith("_NODE") and kind not in _READING:  # a common table expression may insert, update or delete
+        raise _no_reading()
+    if kind == "SHOW_REF" and node.get("show_type") not in _DESCRIBED:
+        raise _no_reading()
+    if "function_name" in node:
+        yield str(node["function_name"]).lower(), in_from
+    for key, each in node.items():
+        yield from _called(each, in_from=kind == "TABLE_FUNCTION" and key == "function")
+
+
+@lru_cache(maxsize=1)
+def _computing() -> frozenset[str]:
+    """The names of functions that answer a value and have no effect beside it."""
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            "SELECT DISTINCT function_name FROM duckdb_functions() GROUP BY function_name "
+            "HAVING bool_or(function_type IN ('scalar', 'aggregate', 'macro', 'window')) "
+            "AND NOT coalesce(bool_or(has_side_effects), false)"
+        ).fetchall()
+    return frozenset(name.lower() for (name,) in found) | _HARMLESS | {"unnest", "range", "generate_series"}
