@@ -112,44 +112,31 @@ def test_whatever_the_door_unpacks_is_cut_the_same(api: Api) -> None:
 
 def cut(body: str) -> Iterator[tuple[int, str, bool]]:
     """Lines with the number of the line of text that each begins on, and whether a text in it stays open."""
-    at, number = 0, 1
+    at = 0
     while at <= len(body):
-        begin, begin_number = at, number
-        while at < len(body) and body[at] in " \t\r\v\f":
-            at += 1
-        comment = at < len(body) and body[at] == "#"
-        spaced = valued = quoted = False
-        while at < len(body):
-            letter = body[at]
-            if comment:
-                if letter == "\n":
-                    break
-                at += 1
-                continue
-            if letter == "\\":
-                at += 1
-                if at < len(body):
-                    number += body[at] == "\n"
-                    at += 1
-                continue
-            if letter == "\n" and not quoted:
-                break
-            number += letter == "\n"
-            if letter == '"' and valued:
-                quoted = not quoted
-            elif not quoted:
-                if letter == " ":
-                    spaced = True
-                elif letter == "=" and spaced:
-                    valued = True
-                elif letter == "," and spaced:
-                    valued = False
-            at += 1
-        yield begin_number, body[begin:at], quoted
-        if quoted:
-            return
+        blank = len(body) - len(body[at:].lstrip(" \t\r\v\f"))
+        if body[blank : blank + 1] == "#":
+            end, is_open = (body.find("\n", blank) if "\n" in body[blank:] else len(body)), False
+        else:
+            end, is_open = _end(body, blank)
+        yield 1 + body.count("\n", 0, at), body[at:end], is_open
+        at = len(body) + 1 if is_open else end + 1
+
+
+def _end(body: str, at: int) -> tuple[int, bool]:
+    """Where the line that begins at `at` ends, and whether a text is open there."""
+    spaced = valued = quoted = False
+    while at < len(body) and (quoted or body[at] != "\n"):
+        letter = body[at]
+        if letter == "\\":
+            at += 1  # what follows has no meaning of its own
+        elif letter == '"':
+            quoted = valued and not quoted
+        elif not quoted:
+            spaced |= letter == " "
+            valued = spaced and letter != "," and (valued or letter == "=")
         at += 1
-        number += 1
+    return min(at, len(body)), quoted
 
 
 def split_at(text: str, sign: str, most: int = -1) -> list[str]:
@@ -177,30 +164,26 @@ def person_of(line: str) -> str | None:
     space = 0
     while space < len(line) and line[space] != " ":
         space += 2 if line[space] == "\\" else 1
-    head, rest = line[:space], line[space:].strip(" ")
-    measurement, *tags = split_at(head, ",")
-    if measurement != "heart_rate":
+    measurement, *tags = split_at(line[:space], ",")
+    named, fields = _pairs(tags, -1), None
+    rest = [part for part in split_at(line[space:].strip(" "), " ") if part]
+    if len(rest) == 2:
+        fields = _pairs(split_at(rest[0], ","), 1)
+    if measurement != "heart_rate" or named is None or fields is None or set(fields) != {"bpm"}:
         return None
-    named: dict[str, str] = {}
-    for tag in tags:
-        name, *value = split_at(tag, "=")
-        if len(value) != 1 or not name or not value[0]:
-            return None
-        named[name] = value[0]
-    parts = [part for part in split_at(rest, " ") if part]
-    if len(parts) != 2 or not parts[1].isascii() or not parts[1].isdecimal():
-        return None
-    fields: dict[str, str] = {}
-    for pair in split_at(parts[0], ","):
-        name, *value = split_at(pair, "=", 1)
-        if len(value) != 1:
-            return None
-        fields[name] = value[0]
-    if set(fields) != {"bpm"} or not fields["bpm"].isascii() or not fields["bpm"].isdecimal():
-        return None
-    if not 946_684_800 <= int(parts[1]) < 7_258_118_400:
+    if not (_is_whole(fields["bpm"]) and _is_whole(rest[1]) and 946_684_800 <= int(rest[1]) < 7_258_118_400):
         return None
     return named.get("user_id")
+
+
+def _pairs(texts: list[str], most: int) -> dict[str, str] | None:
+    """Names and values, cut at the first `most` equals signs or all; None if a text has none or several."""
+    pairs = [split_at(text, "=", most) for text in texts]
+    return {pair[0]: pair[1] for pair in pairs} if all(len(pair) == 2 and all(pair) for pair in pairs) else None
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 PIECES = st.sampled_from(

@@ -35,9 +35,9 @@ _FIELD = re.compile(rf"({_TEXT})=({_VALUE})", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[0-9]+[iu]?|[+-]?(?:[0-9]+\.[0-9]*|\.?[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _ESCAPE = re.compile(r"\\([, =])")
 
-#: A line that may hold texts, with the line breaks in them. Lines are cut as InfluxDB cuts them: behind the first space,
-#: a quote in a field's value begins a text, which ends at the next quote without a backslash before it; and a line break
-#: behind a backslash ends nothing. Elsewhere quotes are letters like others.
+#: A line with the line breaks in its texts, cut as InfluxDB cuts lines: behind the first space, a quote in a field's
+#: value begins a text, which ends at the next quote without a backslash before it; and a line break behind a backslash
+#: ends nothing. Elsewhere quotes are letters like others.
 _WHOLE_LINE = re.compile(
     rb"""
     [^\S\n]*+
