@@ -111,6 +111,12 @@ class BodyStream:
         surplus = len(self._left) - self._at
         return b"".join([*parts[:-1], parts[-1][: len(parts[-1]) - surplus]])
 
+    def peek(self, size: int) -> bytes:
+        """The next bytes, fewer if the body ends, which stay to be read. Raises as `read` does."""
+        head = self.read(size)
+        self._left, self._at = head + self._left[self._at :], 0
+        return head
+
     def abandon(self) -> None:
         """The worker wants no more; what still comes is not read."""
         self._abandoned = True
