@@ -333,7 +333,7 @@ def test_csv_is_read_with_a_mark_quotes_and_any_order_of_columns(any_api: Api) -
         "62,2024-01-15T10:00:02Z,ann,strap",
         "fast,2024-01-15T10:00:03Z,ann,strap,",
         "6_4,2024-01-15T10:00:04Z,ann,strap,",
-        '65,2024-01-15T10:00:05Z,"ann,strap,',
+        '65,2024-01-15T10:00:05Z,an"n,strap,',
         "66,2024-01-15T10:00:06Z,ann,strap,٣",
         "67,soon,ann,strap,1",
         ",2024-01-15T10:00:08Z,ann,strap,1",

@@ -11,7 +11,8 @@ from pulsebase.api.errors import ProblemError
 from pulsebase.api.streaming import BodyStream
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.ingest.columns import blocks_of_batches, check_columns
-from pulsebase.ingest.lines import csv_blocks, ndjson_blocks
+from pulsebase.ingest.csvlines import csv_blocks
+from pulsebase.ingest.lines import ndjson_blocks
 from pulsebase.ingest.parquet import parquet_blocks
 
 #: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.

@@ -124,7 +124,7 @@ def _point(number: int, line: str, precision: str, now_us: int) -> Parsed:
     if "bpm" not in fields:
         raise _LineError("bpm", "is required as a field")
     confidence = NO_CONFIDENCE
-    if "confidence" in fields:
+    if fields.get("confidence", "nan").lower() != "nan":
         stated = _number("confidence", fields["confidence"])
         confidence = int(stated) if stated in (0, 1, 2, 3) else NOT_A_CONFIDENCE
     time_us = now_us if match["time"] is None else _time_us(int(match["time"]), precision)

@@ -73,7 +73,7 @@ class Decoded:
         device_ids: Sequence[str | int],
         times: Sequence[str],
         values: Sequence[float],
-        confidences: Sequence[int | None],
+        confidences: Sequence[float | None],
         first_position: int = 0,
     ) -> Decoded:
         """Lists of equal length, None for no confidence.
@@ -112,13 +112,13 @@ class Decoded:
         )
 
 
-def confidence_codes(stated: Sequence[int | None]) -> npt.NDArray[np.int8]:
+def confidence_codes(stated: Sequence[float | None]) -> npt.NDArray[np.int8]:
     """Confidences as columns keep them, `NOT_A_CONFIDENCE` for what is none."""
     return np.fromiter(map(_CONFIDENCE_CODES.__getitem__, stated), np.int8, len(stated))
 
 
-class _ConfidenceCodes(dict[int | None, int]):
-    def __missing__(self, stated: int | None) -> int:
+class _ConfidenceCodes(dict[float | None, int]):
+    def __missing__(self, stated: float | None) -> int:
         return NOT_A_CONFIDENCE
 
 

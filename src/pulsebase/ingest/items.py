@@ -27,7 +27,7 @@ class ReadingIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     user_id: str | int
     timestamp: str
     heart_rate: float
-    confidence: int | None = None
+    confidence: int | float | None = None
 
 
 def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidates, list[FieldError]]:
@@ -76,13 +76,6 @@ def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
     )
 
 
-def _confidence_code(value: int | None) -> int:
-    """-1 for none; anything that is no confidence becomes a number that validation refuses."""
-    if value is None:
-        return NO_CONFIDENCE
-    return value if 0 <= value <= 3 else NOT_A_CONFIDENCE
-
-
 class _FaultError(Exception):
     """The first fault of a reading, by field."""
 
@@ -104,7 +97,8 @@ def parse_item(item: Any, index: int) -> Parsed | FieldError:
 
 def _check_fields(item: Any) -> None:
     if not isinstance(item, dict):
-        raise _FaultError("reading", "must be an object")
+        said = "must be an object, not a list of them" if isinstance(item, list) else "must be an object"
+        raise _FaultError("reading", said)
     for name in item:
         if name not in ReadingIn.__struct_fields__:
             raise _FaultError(shown_name(name), "is not a known field")
@@ -138,6 +132,8 @@ def _value_of(value: Any) -> float:
 
 
 def _confidence_of(value: Any) -> int:
-    if isinstance(value, bool) or not (value is None or isinstance(value, int)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return NO_CONFIDENCE
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _FaultError("confidence", "must be 0, 1, 2 or 3")
-    return _confidence_code(value)
+    return int(value) if value in (0, 1, 2, 3) else NOT_A_CONFIDENCE
