@@ -108,6 +108,13 @@ def test_a_bad_line_is_named_with_its_reason(api: Api, line: str, said: str) -> 
     assert refusal(api, line, precision="s") == said
 
 
+@pytest.mark.parametrize(("stated", "kept"), [("2", 2), ("2i", 2), ("2.0", 2), ("0.", 0), ("NaN", None), ("nan", None)])
+def test_a_confidence_is_a_whole_number_and_no_number_is_none(api: Api, stated: str, kept: int | None) -> None:
+    line = f"heart_rate,user_id=ann bpm=60,confidence={stated} {START_S}"
+    assert write(api, line, precision="s").status_code == 204
+    assert [row[4] for row in stored(api)] == [kept]
+
+
 @pytest.mark.parametrize(
     ("stated", "precision", "where"),
     [

@@ -128,7 +128,7 @@ def test_confidences_are_whole_numbers_and_no_number_is_none(quoted: bool, bad_n
 
 
 def rows_of(text: str) -> tuple[list[list[str]], bool]:
-    """Whole rows of fields, and whether a quote is open at the end. A quote begins a field or is a letter like others."""
+    """Whole rows, and whether a quote is open at the end. A quote begins a field or is a letter like others."""
     rows: list[list[str]] = []
     row, field, quoted, begun, at = [], "", False, False, 0
     while at < len(text):

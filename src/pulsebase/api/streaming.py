@@ -159,7 +159,7 @@ class _Plain:
 
 
 class _Gunzip:
-    """Members one after the other, as `gzip` files may hold them."""
+    """Members one after the other, as `gzip` files may hold them, with zeros behind each."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)
@@ -172,6 +172,9 @@ class _Gunzip:
         more = bool(part)
         while more:
             if self._decoder.eof:
+                part = part.lstrip(b"\0")
+                if not part:
+                    return
                 self._decoder = zlib.decompressobj(wbits=31)
             unpacked = self._decoder.decompress(part, _PIECE_BYTES)
             yield unpacked

@@ -151,8 +151,6 @@ def checked_priority(value: object) -> int | None:
     """
     if value is None:
         return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_PRIORITY:
         raise RejectedError.of("priority", f"must be an integer from 0 to {MAX_PRIORITY}, or null")
     return value

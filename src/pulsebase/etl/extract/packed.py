@@ -149,10 +149,10 @@ def _plain(raw: BinaryIO) -> Iterator[bytes]:
 
 
 def _gunzipped(file: PackedFile, budget: Budget) -> Iterator[bytes]:
-    """Members one after the other, as gzip files may hold them."""
+    """Members one after the other, as gzip files may hold them, with zeros behind each."""
     ratio = _Ratio()
     part = file.read(_PIECE_BYTES)
-    while part.strip(b"\0"):  # zeros may pad the end
+    while part := _past_zeros(part, file):
         inflater, unpacked = zlib.decompressobj(wbits=31), b""
         while not inflater.eof:
             if not part and len(unpacked) < _PIECE_BYTES:  # a full piece may have left some behind
@@ -167,6 +167,14 @@ def _gunzipped(file: PackedFile, budget: Budget) -> Iterator[bytes]:
             if unpacked:
                 yield unpacked
             part = rest or file.read(_PIECE_BYTES)
+
+
+def _past_zeros(part: bytes, file: PackedFile) -> bytes:
+    left = part.lstrip(b"\0")
+    while part and not left:
+        part = file.read(_PIECE_BYTES)
+        left = part.lstrip(b"\0")
+    return left
 
 
 @dataclass(slots=True)
