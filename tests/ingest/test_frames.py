@@ -229,6 +229,22 @@ def test_timestamps_may_be_in_a_dictionary(form: str, dictionary: bool, unit: st
     assert places(errors) == [(1, "timestamp")]
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_times_far_ahead_are_asked_for_their_unit(form: str) -> None:
+    """Milliseconds in a column of seconds; times of the past are taken, since archives hold them."""
+    times = pa.array([1_705_312_800_000, 1_705_312_800, 0, 7_258_118_400, -1], pa.timestamp("s"))
+    if form == "parquet":
+        times = pa.array([253_402_300_799, 1_705_312_800, 0, 7_258_118_400, -1], pa.timestamp("s"))
+    table = pa.table({"user_id": ["ann"] * 5, "device_id": ["d"] * 5, "timestamp": times, "heart_rate": [60] * 5})
+    rows, errors = judged(table, form)
+    assert [row[2] for row in rows] == [1_705_312_800_000_000, 0]
+    assert [(error.index, error.field, error.reason) for error in errors] == [
+        (0, "timestamp", "is after the year 2199; check the unit it was written in"),
+        (3, "timestamp", "is after the year 2199; check the unit it was written in"),
+        (4, "timestamp", "is before 1970-01-01T00:00:00Z"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "values", "reason"),
     [
