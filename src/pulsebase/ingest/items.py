@@ -97,8 +97,7 @@ def parse_item(item: Any, index: int) -> Parsed | FieldError:
 
 def _check_fields(item: Any) -> None:
     if not isinstance(item, dict):
-        said = "must be an object, not a list of them" if isinstance(item, list) else "must be an object"
-        raise _FaultError("reading", said)
+        raise _FaultError("reading", "must be an object")
     for name in item:
         if name not in ReadingIn.__struct_fields__:
             raise _FaultError(shown_name(name), "is not a known field")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -11,7 +12,6 @@ import msgspec
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
 from pulsebase.ingest.items import ReadingIn, columns_of, parse_items
 from pulsebase.ingest.validate import readable
-from pulsebase.model.errors import FieldError
 
 #: Bytes read at a time.
 _TEXT_BYTES = 4 << 20
@@ -44,8 +44,9 @@ def ndjson_blocks(body: Readable) -> Iterator[Block]:
         except (msgspec.DecodeError, ValueError, OverflowError):
             items = [_json_line(line) for line in text.split(b"\n") if line.strip()]
             parsed, errors = parse_items(items, position)
-            unread = {place for place, item in enumerate(items, position) if item is _UNREAD}
-            errors = [FieldError("reading", _NOT_JSON, at.index) if at.index in unread else at for at in errors]
+            whys = enumerate(map(_no_reading, items), position)
+            said: dict[int | None, str] = {place: why for place, why in whys if why is not None}
+            errors = [replace(error, reason=said.get(error.index, error.reason)) for error in errors]
             yield Block(parsed, errors, len(items))
             position += len(items)
 
@@ -78,6 +79,13 @@ def _whole_lines(body: Readable) -> Iterator[bytes]:
             raise MalformedError(f"a line is longer than {LINE_BYTES} bytes")
     if rest.strip():
         yield rest
+
+
+def _no_reading(item: Any) -> str | None:
+    """Why a line is no reading at all, where more is to be said than that it is no object."""
+    if item is _UNREAD:
+        return _NOT_JSON
+    return "must be an object, not a list of them" if isinstance(item, list) else None
 
 
 def _json_line(line: bytes) -> Any:
