@@ -183,7 +183,12 @@ def test_confidences_are_kept_and_judged(api: Api) -> None:
         (table(user_id=[1.5, 2.5, 3.5]), "user_id", "must be a column of texts or integers"),
         (table(timestamp=[1, 2, 3]), "timestamp", "must be a column of timestamps or of ISO 8601 texts"),
         (table(heart_rate=["60", "61", "62"]), "heart_rate", "must be a column of numbers"),
-        (table(confidence=[1.0, 2.0, 3.0]), "confidence", "must be a column of integers"),
+        (table(confidence=["1", "2", "3"]), "confidence", "must be a column of whole numbers"),
+        (
+            table().append_column("", [[0, 1, 2]]),
+            "column 5",
+            "has no name; write a frame without its index (index=False)",
+        ),
     ],
 )
 def test_columns_that_are_not_those_of_readings_are_refused_by_name(
@@ -193,6 +198,55 @@ def test_columns_that_are_not_those_of_readings_are_refused_by_name(
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:pulsebase:problem:invalid-request")
     assert {"field": field, "reason": reason} in answer.json()["errors"]
     assert stored(api) == []
+
+
+@pytest.mark.parametrize("media_type", [ARROW, PARQUET])
+def test_the_index_of_a_frame_is_passed_over_and_said(any_api: Api, media_type: str) -> None:
+    found = table(__index_level_0__=[5, 6, 7], __index_level_1__=["a", None, "b"])
+    body = arrow_of(found, found) if media_type == ARROW else parquet_of(found, row_group_size=2)
+    answer = send(any_api, body, media_type)
+    assert answer.status_code == 202
+    assert answer.json()["passed_over"] == ["__index_level_0__", "__index_level_1__"]
+    assert len(stored(any_api)) == 3
+    assert "passed_over" not in send(any_api, arrow_of(table())).json()
+    refused = send(any_api, arrow_of(table(heart_rate=[1, 2, 3], __index_level_0__=[5, 6, 7])))
+    assert (refused.status_code, refused.json()["passed_over"]) == (400, ["__index_level_0__"])
+
+
+def _arrow_file(compression: str | None = None) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table().schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write(table())
+    return sink.getvalue()
+
+
+FORMS: dict[str, tuple[Callable[[], bytes], str, str]] = {
+    "arrow file": (_arrow_file, "an Arrow file (Feather)", f"send a stream as {ARROW}"),
+    "packed feather": (lambda: _arrow_file("lz4"), "an Arrow file (Feather)", "write_ipc_stream"),
+    "arrow stream": (lambda: arrow_of(table()), "an Arrow stream", f"send it as {ARROW}"),
+    "parquet": (lambda: parquet_of(table()), "Parquet", f"send it as {PARQUET}"),
+    "gzip": (lambda: gzip.compress(arrow_of(table())), "packed with gzip", "Content-Encoding: gzip"),
+    "zstd": (lambda: zstandard.compress(arrow_of(table())), "packed with zstd", "Content-Encoding: zstd"),
+    "zip": (lambda: b"PK\x03\x04" + bytes(100), "a zip", "send what is in it"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_body_is_instead_is_named_with_what_to_do(api: Api, form: str) -> None:
+    body, name, advice = FORMS[form]
+    for media_type in (ARROW, PARQUET, NDJSON, "text/csv"):
+        answer = send(api, body(), media_type)
+        if (form, media_type) in (("arrow stream", ARROW), ("parquet", PARQUET)):
+            assert answer.status_code == 202
+            continue
+        assert (answer.status_code, answer.json()["type"]) == (400, "urn:pulsebase:problem:malformed-body")
+        assert f"the body is {name}, not " in answer.json()["detail"]
+        assert advice in answer.json()["detail"]
+
+
+def test_what_is_no_arrow_at_all_is_not_called_too_large(api: Api) -> None:
+    answer = send(api, b"user_id,device_id,timestamp,heart_rate\n")
+    assert (answer.status_code, answer.json()["detail"]) == (400, "the body is not an Arrow IPC stream")
 
 
 def test_an_empty_stream_is_nothing(api: Api) -> None:
@@ -279,7 +333,7 @@ def test_csv_is_read_with_a_mark_quotes_and_any_order_of_columns(any_api: Api) -
         "62,2024-01-15T10:00:02Z,ann,strap",
         "fast,2024-01-15T10:00:03Z,ann,strap,",
         "6_4,2024-01-15T10:00:04Z,ann,strap,",
-        '65,2024-01-15T10:00:05Z,"ann,strap,',
+        '65,2024-01-15T10:00:05Z,an"n,strap,',
         "66,2024-01-15T10:00:06Z,ann,strap,٣",
         "67,soon,ann,strap,1",
         ",2024-01-15T10:00:08Z,ann,strap,1",

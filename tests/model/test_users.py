@@ -52,9 +52,18 @@ def test_an_age_is_that_of_somebody_born_on_a_first_of_july(age: int, on: date, 
     assert on.year - born.year - (not had_birthday) == age
 
 
+def test_numbers_may_be_whole_floats_and_no_number_says_nothing() -> None:
+    nan = float("nan")
+    assert checked_person({"age": 44.0}, TODAY, date(2024, 7, 1)) == {"birth_date": date(1980, 7, 1)}
+    assert checked_person({"birth_year": 1980.0, "age": nan}, TODAY, TODAY) == {"birth_date": date(1980, 7, 1)}
+    assert checked_person({"birth_year": nan}, TODAY) == checked_person({"birth_year": None}, TODAY)
+    assert set(reasons({"birth_year": 1980.5})) == {"birth_year"}
+    assert set(reasons({"name": nan})) == {"name"}
+
+
 def test_an_age_is_known_to_importers_alone_and_bounded() -> None:
     assert reasons({"age": 44}) == {"age": "is not a known field"}
-    for age in (-1, 151, "44", True, 44.0):
+    for age in (-1, 151, "44", True, 44.5, float("inf")):
         assert set(reasons({"age": age}, TODAY)) == {"age"}
     assert reasons({"age": 124}, date(2000, 1, 1)) == {"age": "is before 1900"}
     assert set(reasons({"age": 44, "birth_year": 1980}, TODAY)) == {"age"}

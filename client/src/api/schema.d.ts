@@ -136,7 +136,8 @@ export interface paths {
          * Ingest Bulk
          * @description Store any number of readings: columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate` and, if
          *     wanted, `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and
-         *     visible whole or not at all; the answer counts them. `errors` has the first 100 refusals.
+         *     visible whole or not at all; the answer counts them. `errors` has the first 100 refusals, `passed_over` the
+         *     columns that were not read: the index of a frame.
          *
          *     Scope: `ingest`.
          */
@@ -1121,6 +1122,31 @@ export interface components {
             errors: components["schemas"]["RefusedReading"][];
             /** Import Id */
             import_id: number;
+        };
+        /**
+         * BulkAccepted
+         * @description The accepted readings of a bulk body are durable and visible; `errors` has the first refusals.
+         */
+        BulkAccepted: {
+            /**
+             * Status
+             * @constant
+             */
+            status: "accepted";
+            /** Accepted */
+            accepted: number;
+            /** Rejected */
+            rejected: number;
+            /** Total */
+            total: number;
+            /** Errors */
+            errors: components["schemas"]["RefusedReading"][];
+            /**
+             * Passed Over
+             * @description Columns that were not read: the index of a frame.
+             * @default []
+             */
+            passed_over: string[];
         };
         /**
          * CheckResult
@@ -2455,7 +2481,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BatchAccepted"];
+                    "application/json": components["schemas"]["BulkAccepted"];
                 };
             };
             /** @description A problem (RFC 9457). */

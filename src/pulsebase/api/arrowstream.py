@@ -38,6 +38,7 @@ class BoundedMessages:
     def __init__(self, body: Body, most_bytes: int) -> None:
         self._body, self._most_bytes = body, most_bytes
         self._parts: deque[bytes] = deque()  # of the current message; Arrow asks for one at a time
+        self._begun = False
         self.closed = False
 
     def read(self, size: int) -> bytes:
@@ -71,6 +72,9 @@ class BoundedMessages:
         head_bytes = int.from_bytes(length, "little", signed=True)
         if head_bytes <= 0:  # the end of the stream
             return
+        if head_bytes > _HEAD_BYTES and not self._begun:  # what is no stream begins with any number
+            raise ProblemError("malformed-body", "the body is not an Arrow IPC stream")
+        self._begun = True
         self._check(head_bytes, _HEAD_BYTES)
         head = self._body.read(head_bytes)
         yield head

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -12,7 +12,8 @@ from pulsebase.api.streaming import BodyStream
 from pulsebase.decoding import Decoders
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.ingest.columns import blocks_of_batches, check_columns
-from pulsebase.ingest.lines import csv_blocks, ndjson_blocks
+from pulsebase.ingest.csvlines import csv_blocks
+from pulsebase.ingest.lines import ndjson_blocks
 from pulsebase.ingest.parquet import spooled
 
 #: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
@@ -31,10 +32,18 @@ def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Iterator
     if reader is None:
         known = ", ".join(READERS)
         raise ProblemError("unsupported-media-type", f"the body's Content-Type must be one of {known}")
+    _check_form(body.peek(_HEAD_BYTES), media_type)
     try:
         yield from reader(body, decoders)
     except MalformedError as error:
         raise ProblemError("malformed-body", str(error)) from None
+
+
+def _check_form(head: bytes, media_type: str) -> None:
+    """Raises `ProblemError` if the body begins as something else does than what it is said to be; names that."""
+    for begins, (form, media_types, advice) in _FORMS.items():
+        if head.startswith(begins) and media_type not in media_types:
+            raise ProblemError("malformed-body", f"the body is {form}, not {_NAMES[media_type]}; {advice}")
 
 
 def _arrow(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
@@ -65,9 +74,25 @@ def _csv(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
     return csv_blocks(body)
 
 
+_ARROW, _PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"
+_NDJSON, _CSV = "application/x-ndjson", "text/csv"
+_NAMES = {_ARROW: "an Arrow stream", _PARQUET: "Parquet", _NDJSON: "NDJSON", _CSV: "CSV"}
+_HEAD_BYTES = 8
+_WRITE_A_STREAM = f"send a stream as {_ARROW} (pyarrow.ipc.new_stream, polars.DataFrame.write_ipc_stream)"
+#: How forms begin: what to call them, the types they may come as, and what to do about those that come as another.
+_FORMS: Mapping[bytes, tuple[str, Sequence[str], str]] = {
+    b"ARROW1": ("an Arrow file (Feather)", (), _WRITE_A_STREAM),
+    b"FEA1": ("a Feather file of version 1", (), _WRITE_A_STREAM),
+    b"\xff\xff\xff\xff": ("an Arrow stream", (_ARROW,), f"send it as {_ARROW}"),
+    b"PAR1": ("Parquet", (_PARQUET,), f"send it as {_PARQUET}"),
+    b"\x1f\x8b": ("packed with gzip", (), "send it with Content-Encoding: gzip"),
+    b"\x28\xb5\x2f\xfd": ("packed with zstd", (), "send it with Content-Encoding: zstd"),
+    b"PK\x03\x04": ("a zip", (), "send what is in it"),
+}
+
 READERS: Mapping[str, Callable[[BodyStream, Decoders], Iterator[Block]]] = {
-    "application/vnd.apache.arrow.stream": _arrow,
-    "application/vnd.apache.parquet": _parquet,
-    "application/x-ndjson": _ndjson,
-    "text/csv": _csv,
+    _ARROW: _arrow,
+    _PARQUET: _parquet,
+    _NDJSON: _ndjson,
+    _CSV: _csv,
 }

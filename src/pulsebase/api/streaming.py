@@ -111,6 +111,12 @@ class BodyStream:
         surplus = len(self._left) - self._at
         return b"".join([*parts[:-1], parts[-1][: len(parts[-1]) - surplus]])
 
+    def peek(self, size: int) -> bytes:
+        """The next bytes, fewer if the body ends, which stay to be read. Raises as `read` does."""
+        head = self.read(size)
+        self._left, self._at = head + self._left[self._at :], 0
+        return head
+
     def abandon(self) -> None:
         """The worker wants no more; what still comes is not read."""
         self._abandoned = True
@@ -153,7 +159,7 @@ class _Plain:
 
 
 class _Gunzip:
-    """Members one after the other, as `gzip` files may hold them."""
+    """Members one after the other, as `gzip` files may hold them, with zeros behind each."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)
@@ -166,6 +172,9 @@ class _Gunzip:
         more = bool(part)
         while more:
             if self._decoder.eof:
+                part = part.lstrip(b"\0")
+                if not part:
+                    return
                 self._decoder = zlib.decompressobj(wbits=31)
             unpacked = self._decoder.decompress(part, _PIECE_BYTES)
             yield unpacked

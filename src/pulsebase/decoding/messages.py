@@ -59,6 +59,7 @@ class BlockCame(msgspec.Struct, tag=True, frozen=True):
     first_position: int | None
     errors: FieldErrors
     total: int
+    passed_over: list[str]
 
 
 class RecordsCame(msgspec.Struct, tag=True, frozen=True):
@@ -183,7 +184,8 @@ def packed_block(block: Block, arena: Arena) -> BlockCame:
         columns.append(rows.positions)
     arena.put([np.asarray(column, kind) for column, kind in zip(columns, _COLUMNS, strict=False)])
     errors = packed_errors(block.errors)
-    return BlockCame(list(users.texts), list(devices.texts), len(rows), first, errors, block.total)
+    passed_over = list(block.passed_over)
+    return BlockCame(list(users.texts), list(devices.texts), len(rows), first, errors, block.total, passed_over)
 
 
 def unpacked_block(head: BlockCame, arena: Arena) -> Block:
@@ -207,7 +209,7 @@ def unpacked_block(head: BlockCame, arena: Arena) -> Block:
         columns[4],
         columns[5] if first is None else np.arange(first, first + head.rows),
     )
-    return Block(candidates, unpacked_errors(head.errors), head.total)
+    return Block(candidates, unpacked_errors(head.errors), head.total, head.passed_over)
 
 
 def _first_in_a_row(rows: Candidates) -> int | None:

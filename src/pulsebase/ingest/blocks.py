@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pulsebase.ingest.candidates import Candidates
@@ -20,12 +21,14 @@ COLUMNS = (*REQUIRED, "confidence")
 class Block:
     """Some readings: what could be read, by position in what brought them, and what could not.
 
-    `total` counts both. `position` is what the readings' positions and the `index` of each error count.
+    `total` counts both. `position` is what the readings' positions and the `index` of each error count. `passed_over`
+    names columns that are not read, in the first block that has them.
     """
 
     candidates: Candidates
     errors: list[FieldError]
     total: int
+    passed_over: Sequence[str] = ()
 
 
 class MalformedError(PulsebaseError):

@@ -73,7 +73,7 @@ class Decoded:
         device_ids: Sequence[str | int],
         times: Sequence[str],
         values: Sequence[float],
-        confidences: Sequence[int | None],
+        confidences: Sequence[float | None],
         first_position: int = 0,
     ) -> Decoded:
         """Lists of equal length, None for no confidence.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, REQUIRED, Block
+from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, REQUIRED, Block, MalformedError
 from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
 from pulsebase.ingest.times import read_times
 from pulsebase.model.errors import FieldError, RejectedError, shown_name
@@ -17,39 +18,147 @@ from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
+#: What pandas calls an index without a name when it writes one.
+_INDEX = re.compile(r"__index_level_\d+__")
+#: The texts of one column of a batch, written out: views may stand for the same bytes any number of times.
+_TEXT_BYTES = 256 << 20
 
 _Integers = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
+_Mask = npt.NDArray[np.bool_]
 
 
 def blocks_of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
     """The readings of record batches, whose columns `check_columns` has looked at, as blocks.
 
     Raises:
+        MalformedError: the texts of a batch are too long.
         RejectedError: a column is of a type that it cannot be.
     """
     position = 0
-    for batch in batches:
-        batch.validate(full=True)  # what lies outside of its buffers would take the process down
+    passed_over: Sequence[str] | None = None
+    for whole in batches:
+        if passed_over is None:
+            _check_types(whole.schema)
+            passed_over = indexes_in(whole.schema.names)
+        batch = _without_views(whole.select([name for name in whole.schema.names if name in COLUMNS]))
         for start in range(0, batch.num_rows, BLOCK_READINGS):
-            block = _of_batch(batch.slice(start, BLOCK_READINGS), position)
+            block = _of_batch(batch.slice(start, BLOCK_READINGS), position, passed_over)
             yield block
             position += block.total
+            passed_over = ()
 
 
-def _of_batch(batch: pa.RecordBatch, position: int) -> Block:
+def check_columns(names: Sequence[str]) -> None:
+    """Raises `RejectedError` unless these are the columns of readings, in any order; a frame's index may be there."""
+    indexes = indexes_in(names)
+    unknown = [place for place, name in enumerate(names) if name not in COLUMNS and name not in indexes]
+    errors = [_unknown(names[place], place) for place in unknown[:10]]
+    errors += [FieldError(name, "is required") for name in REQUIRED if name not in names]
+    errors += [FieldError(name, "is given more than once") for name in COLUMNS if names.count(name) > 1]
+    if errors:
+        raise RejectedError(errors)
+
+
+def indexes_in(names: Sequence[str]) -> list[str]:
+    """The columns among these that hold the index of a frame, which says nothing of a reading."""
+    return [name for name in names if _INDEX.fullmatch(name)]
+
+
+def _unknown(name: str, place: int) -> FieldError:
+    if name.strip():
+        return FieldError(shown_name(name), "is not a known column")
+    return FieldError(f"column {place + 1}", "has no name; write a frame without its index (index=False)")
+
+
+# --- types ---------------------------------------------------------------------------------------------------------
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_id(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or _is_text(kind))
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or _is_text(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+_TYPES = {
+    "user_id": (_is_id, "must be a column of texts or integers"),
+    "device_id": (_is_id, "must be a column of texts or integers"),
+    "timestamp": (_is_time, "must be a column of timestamps or of ISO 8601 texts"),
+    HEART_RATE.name: (_is_number, "must be a column of numbers"),
+    "confidence": (_is_number, "must be a column of whole numbers"),
+}
+
+
+def _check_types(schema: pa.Schema) -> None:
+    """A column of nothing but nulls may be of any kind; so may what is in a dictionary."""
+    errors = []
+    for name, (fits, reason) in _TYPES.items():
+        if name not in schema.names:
+            continue
+        kind = schema.field(name).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if not (pa.types.is_null(kind) or fits(kind)):
+            errors.append(FieldError(name, reason))
+    if errors:
+        raise RejectedError(errors)
+
+
+def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, which is looked through for what lies outside of its buffers, with plain texts in place of views, for
+    which the engine knows few functions.
+    """
+    views = []
+    for name in batch.schema.names:
+        column = batch.column(name)
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_string_view(kind):
+            _check_lengths(column.dictionary if pa.types.is_dictionary(column.type) else column, name)
+            views.append(name)
+    batch.validate(full=True)  # what lies outside of its buffers would take the process down
+    for name in views:
+        column = batch.column(name)
+        if pa.types.is_dictionary(column.type):
+            column = pa.DictionaryArray.from_arrays(column.indices, column.dictionary.cast(pa.string()))
+        else:
+            column = column.cast(pa.string())
+        batch = batch.set_column(batch.schema.get_field_index(name), name, column)
+    return batch
+
+
+def _check_lengths(views: pa.Array, name: str) -> None:
+    """Refuse views that would take too long to read. A view is 16 bytes, the first four of them its length."""
+    buffer = views.buffers()[1]
+    if buffer is None or not len(views):
+        return
+    stated = np.frombuffer(buffer, np.uint32, buffer.size // 4)[4 * views.offset :: 4][: len(views)]
+    if views.null_count:
+        stated = stated[views.is_valid().to_numpy(zero_copy_only=False)[: len(stated)]]
+    if int(stated.sum(dtype=np.uint64)) > _TEXT_BYTES:
+        raise MalformedError(f"the texts of {name} in a record batch are longer than {_TEXT_BYTES} bytes in all")
+
+
+# --- columns -------------------------------------------------------------------------------------------------------
+
+
+def _of_batch(batch: pa.RecordBatch, position: int, passed_over: Sequence[str]) -> Block:
     """A block of columns; rows with a null where a value has to be are refused, the rest judged as columns."""
     positions = np.arange(position, position + batch.num_rows)
-    for name in ("user_id", "device_id"):
-        column = batch.column(name)
-        if pa.types.is_dictionary(column.type) and column.dictionary.null_count:
-            batch = batch.set_column(batch.schema.get_field_index(name), name, column.dictionary_decode())
     errors: list[FieldError] = []
-    whole: npt.NDArray[np.bool_] = np.ones(batch.num_rows, np.bool_)
+    whole: _Mask = np.ones(batch.num_rows, np.bool_)
     for name in REQUIRED:
-        column = batch.column(name)
-        if column.null_count:
-            missing = column.is_null().to_numpy(zero_copy_only=False)
+        missing = _missing(batch.column(name))
+        if missing is not None:
             errors += [FieldError(name, "is required", int(positions[row])) for row in np.flatnonzero(missing & whole)]
             whole &= ~missing
     total = batch.num_rows
@@ -59,50 +168,73 @@ def _of_batch(batch: pa.RecordBatch, position: int) -> Block:
     if errors:
         batch, positions, times = batch.filter(pa.array(whole)), positions[whole], times[whole]
     candidates = Candidates(
-        _ids(batch.column("user_id"), "user_id"),
-        _ids(batch.column("device_id"), "device_id"),
+        _ids(batch.column("user_id")),
+        _ids(batch.column("device_id")),
         times,
         _numbers(batch.column(HEART_RATE.name)),
         _confidences(batch),
         positions,
     )
-    return Block(candidates, errors, total)
+    return Block(candidates, errors, total, passed_over)
 
 
-def check_columns(names: Sequence[str]) -> None:
-    """Raises `RejectedError` unless these are the columns of readings, in any order."""
-    unknown = [name for name in names if name not in COLUMNS]
-    errors = [FieldError(shown_name(name), "is not a known column") for name in unknown[:10]]
-    errors += [FieldError(name, "is required") for name in REQUIRED if name not in names]
-    errors += [FieldError(name, "is given more than once") for name in COLUMNS if names.count(name) > 1]
-    if errors:
-        raise RejectedError(errors)
+def _missing(column: pa.Array) -> _Mask | None:
+    """Which rows hold nothing; None if none does. A row may refer to a null in a dictionary."""
+    missing: _Mask | None = None
+    if column.null_count:
+        missing = column.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_dictionary(column.type) and column.dictionary.null_count:
+        nulls = column.dictionary.is_null().to_numpy(zero_copy_only=False)[_codes(column)]
+        missing = nulls if missing is None else missing | nulls
+    return missing
 
 
-def _ids(column: pa.Array, name: str) -> Ids:
+def _codes(column: pa.DictionaryArray) -> npt.NDArray[np.int32]:
+    """The place of each row's value in the dictionary, 0 for a row without."""
+    indices = column.indices.fill_null(0) if column.null_count else column.indices
+    codes: npt.NDArray[np.int32] = indices.to_numpy(zero_copy_only=False)
+    return codes
+
+
+def _ids(column: pa.Array) -> Ids:
     """A column without nulls."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (pa.types.is_integer(kind) or _is_text(kind)):
-        raise RejectedError.of(name, "must be a column of texts or integers")
+    if not len(column):
+        return Ids(np.empty(0, np.int32), [])
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    texts = column.dictionary.cast(pa.string()).to_pylist()
-    return Ids(column.indices.to_numpy(zero_copy_only=False), texts)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    codes, texts = _codes(column), column.dictionary
+    if len(texts) > len(codes):  # a large dictionary comes with each of many blocks
+        used, places = np.unique(codes, return_inverse=True)
+        codes, texts = places.astype(np.int32), texts.take(pa.array(used))
+    if texts.null_count:
+        return Ids(codes, [text or "" for text in texts.cast(pa.string()).to_pylist()])
+    return Ids(codes, texts.cast(pa.string()).to_pylist())
 
 
 def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:
     """Microseconds, and the rows whose text is no time, with the reason. Nulls come out as 0."""
     kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _times_in_dictionary(column)
     if pa.types.is_timestamp(kind):
         ticks = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         return (ticks // 1_000 if kind.unit == "ns" else _scaled(ticks, _US_OF[kind.unit])), []
-    if not _is_text(kind):
-        raise RejectedError.of("timestamp", "must be a column of timestamps or of ISO 8601 texts")
+    if pa.types.is_null(kind):
+        return np.zeros(len(column), np.int64), []
     return read_times(column.fill_null("").to_pylist())
+
+
+def _times_in_dictionary(column: pa.DictionaryArray) -> tuple[_Integers, list[tuple[int, str]]]:
+    """As `_times_us`; each text is read once."""
+    used, codes = np.unique(_codes(column), return_inverse=True)
+    if not len(column.dictionary):
+        return np.zeros(len(column), np.int64), []
+    times, unread = _times_us(column.dictionary.take(pa.array(used)))
+    if not unread:
+        return times[codes], []
+    reasons = dict(unread)
+    rows = np.flatnonzero(np.isin(codes, list(reasons))).tolist()
+    return times[codes], [(row, reasons[int(codes[row])]) for row in rows]
 
 
 def _scaled(ticks: _Integers, factor: int) -> _Integers:
@@ -114,24 +246,27 @@ def _scaled(ticks: _Integers, factor: int) -> _Integers:
 
 
 def _numbers(column: pa.Array) -> _Floats:
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
-        raise RejectedError.of(HEART_RATE.name, "must be a column of numbers")
+    """As doubles; nulls are no number."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     values: _Floats = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return values
 
 
 def _confidences(batch: pa.RecordBatch) -> npt.NDArray[np.int8]:
+    """Whole numbers of any kind; a null, or what is no number, states none."""
     if "confidence" not in batch.schema.names:
         return np.full(batch.num_rows, NO_CONFIDENCE, np.int8)
     column = batch.column("confidence")
-    if pa.types.is_null(column.type):
-        return np.full(batch.num_rows, NO_CONFIDENCE, np.int8)
     if not pa.types.is_integer(column.type):
-        raise RejectedError.of("confidence", "must be a column of integers")
+        stated = _numbers(column)
+        held = np.isin(stated, (0, 1, 2, 3))
+        of_numbers = np.where(np.isnan(stated), NO_CONFIDENCE, np.where(held, stated, NOT_A_CONFIDENCE))
+        return of_numbers.astype(np.int8)
     stated_range = pc.min_max(column).as_py()
     if stated_range["min"] is None or (stated_range["min"] >= 0 and stated_range["max"] <= 3):
         codes: npt.NDArray[np.int8] = column.cast(pa.int8()).fill_null(NO_CONFIDENCE).to_numpy()
         return codes
     wide = column.cast(pa.int64(), safe=False).fill_null(NO_CONFIDENCE).to_numpy()
-    stated = column.is_valid().to_numpy(zero_copy_only=False)
-    return np.where(stated & ((wide < 0) | (wide > 3)), NOT_A_CONFIDENCE, wide).astype(np.int8)
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(valid & ((wide < 0) | (wide > 3)), NOT_A_CONFIDENCE, wide).astype(np.int8)

@@ -27,7 +27,7 @@ class ReadingIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     user_id: str | int
     timestamp: str
     heart_rate: float
-    confidence: int | None = None
+    confidence: int | float | None = None
 
 
 def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidates, list[FieldError]]:
@@ -74,13 +74,6 @@ def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
         np.array(confidences, np.int8),
         np.array(positions, np.int64),
     )
-
-
-def _confidence_code(value: int | None) -> int:
-    """-1 for none; anything that is no confidence becomes a number that validation refuses."""
-    if value is None:
-        return NO_CONFIDENCE
-    return value if 0 <= value <= 3 else NOT_A_CONFIDENCE
 
 
 class _FaultError(Exception):
@@ -138,6 +131,8 @@ def _value_of(value: Any) -> float:
 
 
 def _confidence_of(value: Any) -> int:
-    if isinstance(value, bool) or not (value is None or isinstance(value, int)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return NO_CONFIDENCE
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _FaultError("confidence", "must be 0, 1, 2 or 3")
-    return _confidence_code(value)
+    return int(value) if value in (0, 1, 2, 3) else NOT_A_CONFIDENCE

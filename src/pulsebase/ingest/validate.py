@@ -17,7 +17,7 @@ from pulsebase.model.errors import ErasedUserError, FieldError
 from pulsebase.model.identifiers import ID_RULE
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.readings import NO_CONFIDENCE, Ids, ReadingBatch
-from pulsebase.model.timerange import format_us
+from pulsebase.model.timerange import LAST_END_US, format_us
 from pulsebase.stores.barred import Barred
 
 #: The same for people who are known and who are not.
@@ -87,6 +87,7 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
         reason = f"before_retention: readings are kept from {format_us(horizon_us)} on"
         refusals.add(times_us < horizon_us, "timestamp", reason)
     if times_us.max(initial=0) > latest_us:
+        refusals.add(times_us >= LAST_END_US, "timestamp", "is after the year 2199; check the unit it was written in")
         reason = f"is more than {rules.future_tolerance_us // 60_000_000} minutes in the future"
         refusals.add(times_us > latest_us, "timestamp", reason)
     within = (values >= rules.low) & (values <= rules.high)  # not a number is neither

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ MAX_PRIORITY = 1_000_000
 #: What can be said of a person besides their id. Of `birth_date` and `birth_year` one at a time.
 PERSON_FIELDS = ("name", "gender", "birth_date", "birth_year", "time_zone")
 
+_NUMBERS = ("birth_year", "age")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOST_NAME_CHARACTERS = 256
 _FIRST_BIRTH_YEAR = 1900
@@ -111,6 +113,7 @@ def checked_person(fields: Mapping[str, object], today: date, age_on: date | Non
         RejectedError: names every field at fault.
     """
     known = PERSON_FIELDS if age_on is None else (*PERSON_FIELDS, "age")
+    fields = {name: None if name in _NUMBERS and _is_nan(value) else value for name, value in fields.items()}
     errors = [FieldError(name, "is not a known field") for name in fields if name not in known]
     changes: dict[str, Any] = {}
 
@@ -208,7 +211,14 @@ def _birth_date_by_age(value: object, on: date, today: date) -> date:
     return _midyear(on.year - age - ((on.month, on.day) < (7, 1)), "age", today)
 
 
+def _is_nan(value: object) -> bool:
+    """Whether a number stands for none, as frames have it."""
+    return isinstance(value, float) and math.isnan(value)
+
+
 def _whole_number(value: object, field: str) -> int:
+    if isinstance(value, float) and value.is_integer():  # as frames have integers beside a gap
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise RejectedError.of(field, "must be an integer")
     return value

@@ -38,6 +38,18 @@ def test_people_are_read_in_any_order_of_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_numbers_may_be_as_frames_write_them(tmp_path: Path) -> None:
+    content = "id,age,birth_year\na,36.0,\nb,nan,1980.0\nc,NaN,nan\nd,36.,\n"
+    born = date(1980, 7, 1)
+    assert read(tmp_path, content) == [
+        User("a", birth_date=born),
+        User("b", birth_date=born),
+        User("c"),
+        User("d", birth_date=born),
+    ]
+    assert faults(tmp_path, "id,age,name\na,36.5,\nb,1e1,\nc,,nan\n") == [(2, "age"), (3, "age")]
+
+
 def test_every_fault_is_named_by_line_and_field(tmp_path: Path) -> None:
     head = "id,name,gender,birth_year,age,time_zone\n"
     content = head + "1,,cat,1899,,\n,A,,,,\n3,,,,x,Mars\n4,,,1980,40,\n1,,,,,\n5,,,,,\n5,,,,,\n"

@@ -21,7 +21,7 @@ from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors
 from pulsebase.api.lineprotocol import parse_lines
 from pulsebase.api.schemas.common import NoParameters
-from pulsebase.api.schemas.readings import BatchAccepted, LineProtocolParameters
+from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.ingest import validate
@@ -49,6 +49,7 @@ class _Count:
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)  # by the field at fault
     errors: list[FieldError] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)  # columns
     open: deque[tuple[Future[None], int]] = field(default_factory=deque)
 
     def refuse(self, unread: list[FieldError], refusals: Refusals) -> None:
@@ -75,18 +76,20 @@ class _Count:
     def as_json(self) -> dict[str, Any]:
         rejected = self.rejected.total()
         errors = field_errors(self.errors)
-        return {"accepted": self.accepted, "rejected": rejected, "total": self.total, "errors": errors}
+        counts = {"accepted": self.accepted, "rejected": rejected, "total": self.total, "errors": errors}
+        return counts | ({"passed_over": self.passed_over} if self.passed_over else {})
 
 
 def router(services: Services) -> APIRouter:
     """`/metrics/heart-rate/bulk`."""
     routes = APIRouter(tags=["readings"])
 
-    @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BatchAccepted, openapi_extra=_BODY)
+    @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BulkAccepted, openapi_extra=_BODY)
     async def ingest_bulk(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Store any number of readings: columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate` and, if
         wanted, `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and
-        visible whole or not at all; the answer counts them. `errors` has the first 100 refusals.
+        visible whole or not at all; the answer counts them. `errors` has the first 100 refusals, `passed_over` the
+        columns that were not read: the index of a frame.
         """
         media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
         body = BodyStream(request, services.options.bulk_limit_bytes)
@@ -165,6 +168,7 @@ def _meter(count: _Count) -> None:
 
 def _submit(services: Services, block: Block, count: _Count) -> None:
     count.total += block.total
+    count.passed_over += block.passed_over
     verdict = validate(block.candidates, services.rules, services.push_origin)
     count.refuse(block.errors, verdict.refusals)
     if verdict.accepted is None:

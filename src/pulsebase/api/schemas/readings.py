@@ -76,6 +76,12 @@ class BatchAccepted(Accepted):
     errors: list[RefusedReading]
 
 
+class BulkAccepted(BatchAccepted):
+    """The accepted readings of a bulk body are durable and visible; `errors` has the first refusals."""
+
+    passed_over: list[str] = Field([], description="Columns that were not read: the index of a frame.")
+
+
 class MinuteReading(BaseModel):
     """The average of a minute, and the device it is of."""
 

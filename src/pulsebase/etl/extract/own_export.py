@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, RecordBlock, Stream
+from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Stream
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest.blocks import Block, MalformedError
-from pulsebase.ingest.lines import csv_blocks, line_pieces, ndjson_blocks
+from pulsebase.ingest.csvlines import csv_blocks
+from pulsebase.ingest.lines import line_pieces, ndjson_blocks
 from pulsebase.ingest.parquet import parquet_blocks
 from pulsebase.model.exported import VERSION
 from pulsebase.model.readings import Ids
@@ -85,8 +86,8 @@ class _WithoutMark:
         return piece.removeprefix(_BOM)
 
 
-def _counted_from_one(blocks: Iterator[Block], owner: FileOwner) -> Iterator[Block]:
-    """The blocks under the device that is wanted, if another one than they say."""
+def _counted_from_one(blocks: Iterator[Block], owner: FileOwner) -> Iterator[Part]:
+    """The blocks under the device that is wanted, if another one than they say, and the columns that are not read."""
     for block in blocks:
         rows = block.candidates
         positions = np.arange(len(rows)) if rows.positions is None else rows.positions
@@ -95,3 +96,4 @@ def _counted_from_one(blocks: Iterator[Block], owner: FileOwner) -> Iterator[Blo
             rows = replace(rows, device_ids=Ids.repeated(owner.device_id, len(rows)))
         errors = [replace(error, index=None if error.index is None else error.index + 1) for error in block.errors]
         yield Block(rows, errors, block.total)
+        yield from (PassedOver(f"column {name}", 1) for name in block.passed_over)

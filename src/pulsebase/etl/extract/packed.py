@@ -166,9 +166,9 @@ def plain(raw: BinaryIO) -> Iterator[bytes]:
 
 
 def _gunzipped(file: PackedFile, budget: Budget, ratio: Ratio) -> Iterator[bytes]:
-    """Members one after the other, as gzip files may hold them."""
+    """Members one after the other, as gzip files may hold them, with zeros behind each."""
     part = file.read(PIECE_BYTES)
-    while part.strip(b"\0"):  # zeros may pad the end
+    while part := _past_zeros(part, file):
         inflater, unpacked = zlib.decompressobj(wbits=31), b""
         while not inflater.eof:
             if not part and len(unpacked) < PIECE_BYTES:  # a full piece may have left some behind
@@ -183,3 +183,11 @@ def _gunzipped(file: PackedFile, budget: Budget, ratio: Ratio) -> Iterator[bytes
             if unpacked:
                 yield unpacked
             part = rest or file.read(PIECE_BYTES)
+
+
+def _past_zeros(part: bytes, file: PackedFile) -> bytes:
+    left = part.lstrip(b"\0")
+    while part and not left:
+        part = file.read(PIECE_BYTES)
+        left = part.lstrip(b"\0")
+    return left

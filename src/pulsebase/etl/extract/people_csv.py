@@ -18,7 +18,8 @@ COLUMNS = ("id", *PERSON_FIELDS, "age")
 MOST_BYTES = 64 << 20
 MOST_PEOPLE = 100_000
 _NUMBERS = ("birth_year", "age")
-_DIGITS = re.compile(r"\d{1,9}", re.ASCII)
+#: Frames write integers beside a gap as `45.0`, and the gap as `nan` if they are told to.
+_WHOLE = re.compile(r"(\d{1,9})(?:\.0*)?", re.ASCII)
 
 
 def read_people_csv(path: Path, today: date, age_on: date) -> list[User]:
@@ -86,9 +87,10 @@ def _person(cells: Mapping[str, str], today: date, age_on: date) -> User:
     errors = [] if problem is None else [FieldError("id", problem)]
     fields: dict[str, object] = {}
     for name, cell in cells.items():
-        if name == "id" or not cell:
+        if name == "id" or not cell or (name in _NUMBERS and cell.lower() == "nan"):
             continue
-        fields[name] = int(cell) if name in _NUMBERS and _DIGITS.fullmatch(cell) else cell
+        whole = _WHOLE.fullmatch(cell) if name in _NUMBERS else None
+        fields[name] = cell if whole is None else int(whole[1])
     try:
         changes = checked_person(fields, today, age_on)
     except RejectedError as error:
