@@ -20,7 +20,7 @@ from pulsebase import telemetry
 from pulsebase.api.app import create_app
 from pulsebase.api.services import Installation
 from pulsebase.ingest import IngestLimits, Ingestor
-from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
+from pulsebase.model.errors import OutcomeUnknownError, StoreCorruptError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
@@ -348,6 +348,16 @@ def test_a_store_that_cannot_now_may_be_asked_again(held: tuple[HeldStore, httpx
     health = client.get("/health")
     assert (health.status_code, health.json()["checks"]) == (503, {"store": "unavailable", "ingest": "ok"})
     assert health.json()["status"] == "unhealthy"
+
+
+def test_a_commit_that_may_have_happened_is_called_so(held: tuple[HeldStore, httpx.Client]) -> None:
+    store, client = held
+    store.gate.set()
+    store.failure = OutcomeUnknownError("the disk failed: it is not known whether this was stored", 60)
+    for path, body in (("heart-rate", reading()), ("heart-rate/batch", {"readings": [reading()]})):
+        answer = client.post(f"/v1/metrics/{path}", json=body)
+        assert "not known" in assert_problem(answer, 503, "outcome-unknown")["detail"]
+        assert answer.headers["Retry-After"] == "60"
 
 
 def test_a_damaged_store_needs_its_operator_and_the_caller_is_not_told_why(

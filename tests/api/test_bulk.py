@@ -427,7 +427,7 @@ def test_a_truncated_arrow_body_says_how_many_readings_were_committed(api: Api, 
     body = arrow_of(*batches)
     answer = send(api, body[: -8 - cut])  # without the mark of the end, and in the middle of the last batch
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:pulsebase:problem:malformed-body")
-    assert "4000 readings before that were stored" in answer.json()["detail"]
+    assert "4000 readings of the body were stored" in answer.json()["detail"]
     assert (answer.json()["accepted"], len(stored(api))) == (4000, 4000)
 
 
@@ -529,7 +529,7 @@ def test_a_store_that_stops_taking_readings_is_said_with_the_count(installed: Ca
     answer = _over_the_wire(api, parts(), headers)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:pulsebase:problem:unavailable")
     count = len(stored(api))
-    assert answer.json()["detail"] == f"the server is shutting down; {count} readings before that were stored"
+    assert answer.json()["detail"] == f"the server is shutting down; {count} readings of the body were stored"
     assert count in (20_000, 40_000)
     assert int(answer.headers["Retry-After"]) > 0
 

@@ -20,6 +20,7 @@ from pulsebase.model.users import DevicePriority
 from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import ask, write
+from tests.support.journal_files import HEADER_BYTES
 from tests.support.victim import BASE_US, DAYS, killed_after, run_of
 
 FLIPS = 60
@@ -140,9 +141,8 @@ def test_a_flipped_bit_is_answered_rightly_or_refused(crashed: Crashed, tmp_path
         assert isinstance(found, str) or found == crashed.truth[-1], f"wrong after a flip of {bit} at {at} of {name}"
         outcomes["refused" if isinstance(found, str) else "right"] += 1
         if isinstance(found, str):
-            assert "damaged" in found or "not what was written" in found or "is not a Pulsebase database" in found, (
-                found
-            )
+            reasons = "damaged", "not what was written", "is not a Pulsebase database", "newer version of Pulsebase"
+            assert any(reason in found for reason in reasons), found
     assert outcomes["refused"] > 0
 
 
@@ -161,8 +161,12 @@ def test_a_journal_that_was_cut_short_has_whole_commits_up_to_there(
     for cut in [0, size - 1, *random.Random(2).sample(range(size), CUTS)]:
         caplog.clear()
         found = asked(crashed, tmp_path / "damaged", cut_to(cut), JOURNAL)
+        if cut < HEADER_BYTES:  # no kill leaves a listed file without its header
+            assert isinstance(found, str)
+            assert "not what was written" in found
+            continue
         assert found in crashed.truth, f"wrong with {cut} bytes of the journal"
-        assert cut == 0 or "unfinished commit" in caplog.text
+        assert "unfinished commit" in caplog.text
 
 
 def test_without_the_engines_log_the_journal_brings_everything_back(crashed: Crashed, tmp_path: Path) -> None:

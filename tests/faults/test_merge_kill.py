@@ -47,7 +47,11 @@ def truth_of(script: Script) -> list[list[Any]]:
             11,
             ["DELETE FROM late", "DELETE FROM d1", "INSERT INTO d1", "INSERT OR REPLACE INTO priorities", "CHECKPOINT"],
         ),
-        (11, 14, ["write", "the second half of write", "fdatasync", "Journal.rotate", "the end"]),
+        (
+            11,
+            14,
+            ["write", "the second half of write", "fdatasync", "fsync", "Path.rename", "Journal.rotate", "the end"],
+        ),
         (14, 15, ["CREATE OR REPLACE TEMP TABLE moved", "DELETE FROM stored", "INSERT INTO h1_dev", "Path.unlink"]),
         (15, 17, ["CHECKPOINT", "the end"]),
     ],

@@ -133,6 +133,10 @@ def journal_without_a_file_between_two(place: Place) -> None:
     place.journal_files[1].unlink()
 
 
+def journal_without_its_last_file(place: Place) -> None:
+    place.journal_files[-1].unlink()
+
+
 def journal_that_is_a_file(place: Place) -> None:
     folder = place.folder / "store.duckdb.journal"
     shutil.rmtree(folder)
@@ -152,8 +156,9 @@ def journal_that_is_a_file(place: Place) -> None:
         (journal_with_a_flipped_byte_of_a_reading_in_the_last_file, "are not what was written"),
         (journal_with_a_flipped_byte_of_a_length, "are not what was written"),
         (journal_cut_short_in_an_older_file, "are not what was written"),
-        (journal_without_its_first_file, "has lost the readings 0 to 10"),
-        (journal_without_a_file_between_two, "has lost the readings 10 to 20"),
+        (journal_without_its_first_file, "is missing; it held the readings from number 0 up to 10"),
+        (journal_without_a_file_between_two, "is missing; it held the readings from number 10 up to 20"),
+        (journal_without_its_last_file, "is missing; it held the readings from number 20"),
         (journal_that_is_a_file, "File exists"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -185,6 +190,7 @@ def test_an_unfinished_commit_at_the_end_of_the_journal_is_dropped_with_a_warnin
 def test_moving_the_damaged_last_file_away_goes_on_without_it(place: Place) -> None:
     journal_with_a_flipped_byte_of_a_length(place)
     place.journal_files[-1].rename(place.folder / "away")
+    (place.folder / "store.duckdb.journal.list").unlink()
     for run in (1, 2):
         with serving(place) as server:
             assert server.post([reading("ann", 500 + run)]).status_code == 202

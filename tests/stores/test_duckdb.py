@@ -7,13 +7,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pulsebase.stores.duckdb.journal import Journal
 from pulsebase.stores.duckdb.merge import MergeBounds
 from pulsebase.stores.duckdb.stage import TOMBSTONE
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Harness, StoredRow
 from tests.stores.laws import StoreLaws
 from tests.stores.machine import machine_of
+from tests.support.journal_files import commits_of, files_of
 
 #: Merges happen where the tests say so, not when a clock says so.
 BY_HAND = DuckdbOptions(merge_interval_s=3600, memory_limit="512MiB")
@@ -53,16 +53,14 @@ class DuckdbHarness(Harness):
             rows.pop((user_no, device_no, time_us), None)
             if value != TOMBSTONE:
                 rows[user_no, device_no, time_us] = _kept(value, *rest)
-        for frame in Journal(self.path.with_name("store.duckdb.journal")).replay(merged_seq):
-            users |= dict(frame.users)
-            devices |= dict(frame.devices)
-            staged = frame.rows()
-            for place in range(max(merged_seq - frame.first_seq, 0), len(staged)):
-                key = (int(staged.user_no[place]), int(staged.device_no[place]), int(staged.t[place]))
-                if staged.v[place] == TOMBSTONE:
-                    rows.pop(key, None)
-                else:
-                    rows[key] = _kept(staged.v[place], staged.confidence[place], staged.origin[place])
+        files = files_of(self.path.with_name("store.duckdb.journal"))
+        for commit in (each for file in files for each in commits_of(file)):
+            users |= commit.users
+            devices |= commit.devices
+            for user_no, device_no, time_us, value, *rest in commit.rows[max(merged_seq - commit.first_seq, 0) :]:
+                rows.pop((user_no, device_no, time_us), None)
+                if value != TOMBSTONE:
+                    rows[user_no, device_no, time_us] = _kept(value, *rest)
         return [(users[user], devices[device], at, *rest) for (user, device, at), rest in rows.items()]
 
     def discard(self) -> None:

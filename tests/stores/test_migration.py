@@ -36,7 +36,7 @@ def test_a_file_of_the_first_schema_is_brought_forward_with_every_reading(tmp_pa
     times_us = [READING.time_us, READING.time_us + 1, READING.time_us + 1_999_999]
     with duckdb.connect(str(path)) as old:
         old.execute(dict(database.migrations())[1])
-        old.execute("INSERT INTO meta VALUES ('schema_version', '1'), ('instance_id', 'old')")
+        old.execute("INSERT INTO meta VALUES ('schema_version', '1'), ('instance_id', gen_random_uuid()::VARCHAR)")
         old.execute("INSERT INTO users (user_no, user_id) VALUES (0, 'ann')")
         old.execute("INSERT INTO devices VALUES (0, 'device_a', 1)")
         old.execute("INSERT INTO origins VALUES (1, 'test', 'laws', 0)")

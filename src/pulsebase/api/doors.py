@@ -47,7 +47,8 @@ class Doors:
 
         Raises:
             ProblemError, RejectedError: the body or the reading is refused.
-            RetryLaterError: nothing was stored, the same request may succeed later.
+            RetryLaterError: nothing was stored, or that is not known (`OutcomeUnknownError`); the same request may
+                succeed later.
         """
         require_json(request)
         parsed = decode_single(await read_body(request, self._limit_bytes))
@@ -66,7 +67,8 @@ class Doors:
 
         Raises:
             ProblemError, RejectedError: the body is refused, or every reading of it.
-            RetryLaterError: nothing was stored, the same request may succeed later.
+            RetryLaterError: nothing was stored, or that is not known (`OutcomeUnknownError`); the same request may
+                succeed later.
         """
         require_json(request)
         services = self._services

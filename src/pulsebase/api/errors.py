@@ -16,6 +16,7 @@ from pulsebase.api.services import came_by_socket
 from pulsebase.model.errors import (
     ErasedUserError,
     FieldError,
+    OutcomeUnknownError,
     QueryCancelledError,
     QueryTimeoutError,
     RejectedError,
@@ -48,8 +49,14 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "too-many-requests": (429, "More requests than the key or the address may send; see Retry-After."),
     "query-timeout": (422, "The query ran into the time limit and was cancelled."),
     "internal-error": (500, "A fault of the server; the log has it under the request id."),
-    "unavailable": (503, "The request may succeed later, see Retry-After; nothing of it was stored."),
+    "unavailable": (503, "The request may succeed later, see Retry-After; nothing was done but what `detail` says."),
+    "outcome-unknown": (503, "Whether the request was carried out is not known; the same may be sent again."),
 }
+
+
+#: What a client is told where a person has to act; only commands of the owner are told more.
+NEEDS_ITS_OPERATOR = "the store needs its operator"
+_RETRY_AFTER_REPAIR_S = 60
 
 
 class ProblemError(Exception):
@@ -83,6 +90,16 @@ def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:
         ({} if error.index is None else {"index": error.index}) | {"field": error.field, "reason": error.reason}
         for error in errors
     ]
+
+
+def partly_done(error: RetryLaterError | StopError, done: str) -> RetryLaterError:
+    """The error as one that says what was done of the request all the same."""
+    if isinstance(error, StopError):
+        logger.error("the store needs a person: %s", error)
+        return RetryLaterError(f"{NEEDS_ITS_OPERATOR}; {done}", _RETRY_AFTER_REPAIR_S)
+    said = str(error).split("; nothing of this request")[0]
+    kind = OutcomeUnknownError if isinstance(error, OutcomeUnknownError) else RetryLaterError
+    return kind(f"{said}; {done}", error.retry_after_s)
 
 
 def install(app: FastAPI) -> None:
@@ -126,10 +143,15 @@ def _of_retry(request: Request, error: Any) -> Response:
     return problem(request, "unavailable", str(error), {"Retry-After": str(error.retry_after_s)})
 
 
+def _of_unknown_outcome(request: Request, error: Any) -> Response:
+    logger.error("the outcome of a request is not known: %s", error)
+    return problem(request, "outcome-unknown", str(error), {"Retry-After": str(error.retry_after_s)})
+
+
 def _of_stop(request: Request, error: Any) -> Response:
     logger.error("the store needs a person: %s", error)
-    detail = str(error) if came_by_socket(request.scope) else "the store needs its operator"
-    return problem(request, "unavailable", detail, {"Retry-After": "60"})
+    detail = str(error) if came_by_socket(request.scope) else NEEDS_ITS_OPERATOR
+    return problem(request, "unavailable", detail, {"Retry-After": str(_RETRY_AFTER_REPAIR_S)})
 
 
 def _of_unknown_user(request: Request, _: Any) -> Response:
@@ -157,6 +179,7 @@ _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     RejectedError: _of_rejected,
     ErasedUserError: _of_erased,
     RetryLaterError: _of_retry,
+    OutcomeUnknownError: _of_unknown_outcome,
     StopError: _of_stop,
     UnknownUserError: _of_unknown_user,
     QueryTimeoutError: _of_timeout,

@@ -64,7 +64,8 @@ class Loader(ABC, Generic[RowsT]):
         on return.
 
         Raises:
-            RetryLaterError: nothing was kept, the same call may succeed later.
+            RetryLaterError: nothing was kept, or that is not known (`OutcomeUnknownError`); the same call may succeed
+                later.
         """
 
 

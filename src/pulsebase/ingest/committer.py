@@ -79,9 +79,8 @@ class Ingestor:
     """The only caller of a store's `Writer`: one thread commits what a bounded queue holds.
 
     Every method may be called from any thread. An acknowledgement (the future's result) comes after the commit of its
-    own
-    batch; a failed commit fails every batch in it, and nothing of them was kept. After the acknowledgement the `feed`
-    is told of it, if there is one.
+    own batch; a failed commit fails every batch in it, and nothing of them was kept, unless the error is an
+    `OutcomeUnknownError`. After the acknowledgement the `feed` is told of it, if there is one.
     """
 
     def __init__(

@@ -47,6 +47,10 @@ class StoreUnavailableError(RetryLaterError):
     """The store cannot take the request now (disk full, shutting down); nothing of it was accepted."""
 
 
+class OutcomeUnknownError(RetryLaterError):
+    """Whether the request was carried out is not known: what had to say so failed. Sending the same again is safe."""
+
+
 class SourceUnavailableError(RetryLaterError):
     """A source of readings cannot answer now: its limit is reached, it fails, or nothing answers there."""
 

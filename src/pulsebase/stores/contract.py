@@ -215,6 +215,8 @@ class Writer(Protocol):
 
         Raises:
             StoreUnavailableError: nothing was kept, the same call may succeed later (a full disk).
+            StopError: nothing was kept, and nothing will be before the next start.
+            OutcomeUnknownError: it is not known whether it was kept; the same call again does no harm.
         """
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from pulsebase.api.body import read_body
 from pulsebase.api.bulk import READERS, blocks_of
 from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import JSON
-from pulsebase.api.errors import ProblemError, field_errors
+from pulsebase.api.errors import ProblemError, field_errors, partly_done
 from pulsebase.api.lineprotocol import parse_lines
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
@@ -28,7 +27,15 @@ from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import COLUMNS, Block
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
-from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, RejectedError, RetryLaterError
+from pulsebase.model.errors import (
+    FieldError,
+    OutcomeUnknownError,
+    PulsebaseError,
+    QueueFullError,
+    RejectedError,
+    RetryLaterError,
+    StopError,
+)
 
 #: Refusals named in an answer.
 SHOWN_ERRORS = 100
@@ -67,11 +74,15 @@ class _Count:
             done.result()
             self.accepted += readings
 
-    def drain(self) -> None:
-        """Wait until no block is open, whatever becomes of it."""
+    def drain(self) -> list[PulsebaseError]:
+        """Wait until no block is open; what became of those that were not stored."""
+        failures = []
         while self.open:
-            with contextlib.suppress(PulsebaseError):
+            try:
                 self.settle(len(self.open) - 1)
+            except PulsebaseError as error:
+                failures.append(error)
+        return failures
 
     def as_json(self) -> dict[str, Any]:
         rejected = self.rejected.total()
@@ -145,14 +156,16 @@ def _store(services: Services, body: BodyStream, media_type: str, count: _Count)
     Raises:
         ProblemError: the body cannot be read on; says how many readings were committed before.
         RetryLaterError: a block cannot be committed; says the same.
+        OutcomeUnknownError: of one block or more it is not known.
     """
     try:
         for block in blocks_of(body, media_type, services.decoders):
             _submit(services, block, count)
         count.settle(0)
-    except (BrokenOffError, ProblemError, RejectedError, RetryLaterError) as error:
-        count.drain()
-        raise _broken_off(error, count) from None
+    except (BrokenOffError, ProblemError, RejectedError, RetryLaterError, StopError) as error:
+        failures: list[Exception] = [error, *count.drain()]
+        unknown = [failure for failure in failures if isinstance(failure, OutcomeUnknownError)]
+        raise _broken_off((unknown or failures)[0], count) from error
     finally:
         count.drain()
         _meter(count)
@@ -188,14 +201,14 @@ def _submit(services: Services, block: Block, count: _Count) -> None:
 
 
 def _broken_off(error: Exception, count: _Count) -> Exception:
-    """The same error, saying how many readings were committed before it."""
+    """The same error, saying how many readings of the body were committed all the same."""
     if count.total == 0 and not isinstance(error, BrokenOffError):
         return error
-    if isinstance(error, RetryLaterError):
+    stored = f"{count.accepted} readings of the body were stored"
+    if isinstance(error, RetryLaterError | StopError):
         if count.accepted == 0:
             return error
-        said = str(error).split("; nothing of this request")[0]
-        return RetryLaterError(f"{said}; {count.accepted} readings before that were stored", error.retry_after_s)
+        return partly_done(error, stored)
     slug = error.slug if isinstance(error, ProblemError) else "malformed-body"
-    detail = f"{error}; {count.accepted} readings before that were stored"
+    detail = f"{error}; {stored}"
     return ProblemError(slug, detail, **count.as_json())

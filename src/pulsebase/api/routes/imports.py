@@ -14,7 +14,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pulsebase.api.encode import JSON
-from pulsebase.api.errors import ProblemError
+from pulsebase.api.errors import ProblemError, partly_done
 from pulsebase.api.schemas.common import Deleted, NoParameters
 from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParameters, ImportsParameters
 from pulsebase.api.services import Services
@@ -23,7 +23,7 @@ from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import ImportReport
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
 from pulsebase.etl.totals import UnreadFiles
-from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.errors import RetryLaterError, StopError, StoreUnavailableError
 from pulsebase.model.timerange import format_us, zone_named
 from pulsebase.stores.contract import Origin
 
@@ -90,9 +90,14 @@ def router(services: Services) -> APIRouter:
         origin = _origin(services, import_id)
         with _standing_still(services, origin):
             deleted = 0
-            while step := services.ingestor.submit_delete_origin(import_id, _UNDONE_AT_ONCE).result():
-                deleted += step
-                services.store.settle()
+            try:
+                while step := services.ingestor.submit_delete_origin(import_id, _UNDONE_AT_ONCE).result():
+                    deleted += step
+                    services.store.settle()
+            except (RetryLaterError, StopError) as error:
+                if deleted == 0:
+                    raise
+                raise partly_done(error, f"{deleted} readings were removed, send the same again") from error
         return Response(msgspec.json.encode({"deleted": deleted}), media_type=JSON)
 
     return routes

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pulsebase.model.errors import RejectedError, StoreUnavailableError
 from pulsebase.stores.contract import BackupReport
-from pulsebase.stores.duckdb.journal import sync_folder
+from pulsebase.stores.duckdb.journal_format import file_name
+from pulsebase.stores.duckdb.journal_list import Listing, list_path, sync_folder, write_list
 
 
-def copy_store(database: Path, journal: Path, folder: Path) -> BackupReport:
-    """Copy the database file, whose write-ahead log must be empty, and the journal.
+def copy_store(database: Path, journal: Path, listing: Listing, folder: Path) -> BackupReport:
+    """Copy the database file, whose write-ahead log must be empty, and the journal's files that `listing` names.
 
     The caller keeps merges away meanwhile. Commits may go on: a frame that was being written is cut short in the copy
     and dropped when that is opened, as after a crash; nothing in it was acknowledged when the copy began.
@@ -28,8 +29,10 @@ def copy_store(database: Path, journal: Path, folder: Path) -> BackupReport:
         copy = unfinished / database.name
         _copy_file(database, copy)
         (unfinished / journal.name).mkdir(mode=0o700)
-        for path in sorted(journal.iterdir()):
-            _copy_file(path, unfinished / journal.name / path.name)
+        for entry in listing.files:
+            name = file_name(entry.first_seq)
+            _copy_file(journal / name, unfinished / journal.name / name)
+        write_list(list_path(unfinished / journal.name), listing)
         size_bytes = _flush(unfinished)
         if target.exists():
             target.rmdir()

@@ -26,7 +26,9 @@ from pulsebase.model.errors import (
     StoreVersionError,
 )
 from pulsebase.stores.duckdb.gate import Gate
-from pulsebase.stores.duckdb.journal import sync_folder
+from pulsebase.stores.duckdb.journal_format import NO_FILE
+from pulsebase.stores.duckdb.journal_list import sync_folder
+from pulsebase.stores.duckdb.journal_replay import Position
 from pulsebase.stores.duckdb.rewrite import copy_all
 
 logger = logging.getLogger(__name__)
@@ -89,6 +91,14 @@ def read_state(connection: duckdb.DuckDBPyConnection) -> State:
     return State(*row)
 
 
+def read_position(connection: duckdb.DuckDBPyConnection) -> Position:
+    """How far this transaction sees the database to have got."""
+    row = one_row(connection, "SELECT merged_seq, merged_file, changes FROM state")
+    if row is None:
+        raise StoreCorruptError("the database has lost its state; restore a backup")
+    return Position(*row)
+
+
 class Database:
     """An open database file. `writing()` is for one thread at a time; `reading()` for any number."""
 
@@ -140,6 +150,7 @@ class Database:
         try:
             connection.execute("BEGIN")
             yield connection
+            connection.execute("UPDATE state SET changes = changes + 1")
             connection.execute("COMMIT")
         except BaseException as error:
             with contextlib.suppress(duckdb.Error):  # a failed COMMIT has rolled back already
@@ -375,6 +386,10 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('instance_id', ?)", [str(uuid.uuid4())])
         connection.execute("COMMIT")
+    if current == 0:
+        connection.execute("UPDATE state SET merged_file = ?", [NO_FILE])
+    if current < newest:
+        connection.execute("CHECKPOINT")  # the journal that begins now is of this version
     row = one_row(connection, "SELECT value FROM meta WHERE key = 'instance_id'")
     if row is None:
         raise StoreCorruptError(f"{path} has no instance id; restore a backup")

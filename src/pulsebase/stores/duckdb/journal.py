@@ -1,12 +1,7 @@
 """The journal: one frame a group commit, appended and flushed to the disk before anything is acknowledged.
 
-A file is named by the sequence number of its first row and holds frames, little-endian:
-
-    magic "PBJ1" · payload length u32 · CRC-32 of the payload u32 · CRC-32 of the header so far u32
-    payload (MessagePack of `Frame`)
-
-A frame that is cut short at the very end of the newest file was being written when the process died: it was never
-acknowledged and is dropped. Anything else that does not check out is corruption, and is refused rather than skipped.
+`journal_format` has the bytes of its files, `journal_list` the list of them that lies beside their folder, and
+`journal_replay` what is read back, and what is refused, at the start.
 """
 
 from __future__ import annotations
@@ -15,212 +10,295 @@ import contextlib
 import errno
 import logging
 import os
-import struct
-import zlib
+import threading
+import uuid
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from pulsebase.model.errors import StopError, StoreCorruptError, StoreUnavailableError
-from pulsebase.stores.duckdb.stage import DTYPES, Rows
+from pulsebase.model.errors import OutcomeUnknownError, StopError, StoreUnavailableError
+from pulsebase.stores.duckdb.journal_format import file_name, frame_bytes, header_bytes, is_file_name, new_header
+from pulsebase.stores.duckdb.journal_list import (
+    Cut,
+    Entry,
+    Listing,
+    list_path,
+    sync_folder,
+    write_all,
+    write_list,
+)
+from pulsebase.stores.duckdb.journal_replay import Position, Replay
+from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.stage import Rows
 
 logger = logging.getLogger(__name__)
 
-_MAGIC = b"PBJ1"
-_HEADER = struct.Struct("<4sII")
-_CHECKED_HEADER = struct.Struct("<4sIII")
-#: MessagePack: an array of four, one of six, and the mark and length before so many bytes.
-_FOUR, _SIX = b"\x94", b"\x96"
-_BYTES, _BYTES_MARK = struct.Struct(">BI"), 0xC6
 #: A new file starts beyond this size, so that merged ones can go.
 _FILE_BYTES = 16 << 20
-
-
-class Frame(msgspec.Struct, frozen=True, array_like=True):
-    """One group commit, read back: its rows as packed columns, and the numbers that people and devices got with it."""
-
-    first_seq: int
-    users: list[tuple[int, str]]
-    devices: list[tuple[int, str]]
-    columns: list[bytes]
-
-    def rows(self) -> Rows:
-        """Unpack the rows."""
-        return Rows(*(np.frombuffer(raw, dtype) for raw, dtype in zip(self.columns, DTYPES.values(), strict=True)))
+_RETRY_S = 10
+_RETRY_WHEN_BROKEN_S = 60
 
 
 class Journal:
-    """A folder of journal files. One thread appends; `replay` comes before the first append."""
+    """A folder of journal files and their list. One thread appends; `replay` comes before the first append."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: str) -> None:
+        """`store` is the id of the database."""
         self.folder = folder
-        self._encoder = msgspec.msgpack.Encoder()
+        self._store = uuid.UUID(store).hex
+        self._listing = Listing(self._store, 0, "", 0, 0)
+        #: Whether the disk may have another list than this one.
+        self._unlisted = True
+        self._lists = threading.RLock()  # files are begun by one thread and let go of by another
         self._file: int | None = None
         self._size = 0
+        self._end_seq = 0
         self._broken = False
         if not folder.is_dir():
             folder.mkdir(parents=True)
             sync_folder(folder.parent)
 
-    def replay(self, merged_seq: int) -> Iterator[Frame]:
-        """The frames that hold rows from `merged_seq` on, oldest first.
+    def replay(self, position: Position, users: Names, devices: Names) -> Iterator[Rows]:
+        """The rows that a database of this position has not, oldest first; the names that came with them are given
+        before. At the end what was left unfinished is cut off, and what is there is listed.
 
         Raises:
-            StoreCorruptError: a frame was changed on the disk, or a file is missing between two others.
+            StoreCorruptError: something was changed on the disk, is missing, or is of another store or time.
+            StoreVersionError: something was written by a newer version.
         """
-        paths = self._paths()
-        expected = merged_seq
-        for path in paths:
-            for frame in self._frames(path, newest=path == paths[-1]):
-                count = len(frame.columns[0]) // np.dtype(np.int32).itemsize
-                end = frame.first_seq + count
-                if end <= merged_seq:
-                    continue  # the database has it, and what may be missing before it
-                if frame.first_seq > expected:
-                    raise StoreCorruptError(
-                        f"{path}: the journal has lost the readings {expected} to {frame.first_seq}; bring back the "
-                        "missing file, or move this one and the later ones away to go on without what they hold"
-                    )
-                expected = end
-                yield frame
+        replay = Replay(self.folder, self._store, position)
+        yield from replay.rows(users, devices)
+        if replay.cut is not None:
+            path, size = replay.cut
+            lost = path.stat().st_size - size
+            logger.warning("dropped %d bytes of an unfinished commit at the end of the journal", lost)
+            _truncate(path, size)
+        self._listing, self._end_seq = replay.listing, replay.listing.acknowledged_seq
+        self._unlisted = replay.listing != replay.found
+        self._write_list()
+        for path in (*replay.leftovers, *self.folder.glob("*.journal.new")):
+            path.unlink()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it still takes anything."""
+        return not self._broken
+
+    def refuse_when_broken(self) -> None:
+        """Numbers that are given now could be the ones of a commit that may come back at the next start.
+
+        Raises:
+            StopError: the journal takes nothing more.
+        """
+        if self._broken:
+            raise StopError("the journal's disk failed; restart the server once the disk is sound")
 
     def append(self, first_seq: int, users: list[tuple[int, str]], devices: list[tuple[int, str]], rows: Rows) -> None:
         """Write a frame and return once it is on the disk.
 
         Raises:
             StoreUnavailableError: there was no room; the journal is as before.
-            StopError: the disk did not confirm the flush, so what it holds is unknown until the next start.
+            StopError: the disk failed. The journal is as before, and takes nothing more until the next start.
+            OutcomeUnknownError: the disk failed, so that the next start may find the frame or not. As before otherwise.
         """
-        if self._broken:
-            raise StopError("the journal's disk failed; restart the server once the disk is sound")
-        record = self._record(first_seq, users, devices, rows)
-        if self._file is None or self._size >= _FILE_BYTES:
+        self.refuse_when_broken()
+        if self._file is None or self._unlisted or self._size >= _FILE_BYTES:
             self.rotate(first_seq)
-        try:
-            self._write(record)
-        except OSError as error:
-            self._take_back()
-            reason = (
-                "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else os.strerror(error.errno or 0)
-            )
-            raise StoreUnavailableError(f"the journal cannot be written: {reason}", retry_after_s=10) from error
-        self._size += len(record)
-
-    def rotate(self, first_seq: int) -> None:
-        """Go on in a new file whose first row will be `first_seq`. An empty current file stays in use."""
-        if self._file is not None:
-            if self._size == 0:
-                return
-            os.close(self._file)
-            self._file = None
-        path = self.folder / f"{first_seq:020d}.journal"
-        try:
-            self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            self._size = os.fstat(self._file).st_size
-            sync_folder(self.folder)
-        except OSError as error:
-            raise StoreUnavailableError(f"the journal cannot be written: {error.strerror}", retry_after_s=10) from error
-
-    def drop_before(self, seq: int) -> None:
-        """Remove the files whose rows are all below `seq`. The file in use stays."""
-        paths = self._paths()
-        for path, following in pairwise(paths):
-            if int(following.stem) <= seq:
-                path.unlink()
-
-    def clear(self) -> None:
-        """Remove every file; the next append starts a new one. Nothing may be in them that is not elsewhere."""
-        self.close()
-        for path in self._paths():
-            path.unlink()
-
-    def size_bytes(self) -> int:
-        """The bytes of all files."""
-        size_bytes = 0
-        for path in self._paths():
-            with contextlib.suppress(FileNotFoundError):  # merged and removed meanwhile
-                size_bytes += path.stat().st_size
-        return size_bytes
-
-    def close(self) -> None:
-        """Let go of the file in use."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("*.journal"))
-
-    def _record(
-        self, first_seq: int, users: list[tuple[int, str]], devices: list[tuple[int, str]], rows: Rows
-    ) -> bytes:
-        """The bytes of a frame. Columns are copied once, into the place from which they are written."""
-        head = self._encoder.encode((first_seq, users, devices))
-        payload: list[bytes | memoryview] = [_FOUR + head[len(_FOUR) :] + _SIX]
-        for name in DTYPES:
-            column = np.ascontiguousarray(getattr(rows, name)).view(np.uint8).data
-            payload += [_BYTES.pack(_BYTES_MARK, len(column)), column]
-        checksum = 0
-        for part in payload:
-            checksum = zlib.crc32(part, checksum)
-        header = _HEADER.pack(_MAGIC, sum(map(len, payload)), checksum)
-        return b"".join((header, zlib.crc32(header).to_bytes(4, "little"), *payload))
-
-    def _write(self, record: bytes) -> None:
+        record = frame_bytes(self._newest, first_seq, users, devices, rows)
         assert self._file is not None
-        view = memoryview(record)
-        while view:
-            view = view[os.write(self._file, view) :]
+        try:
+            write_all(self._file, record)
+        except OSError as error:
+            self._take_back(error)
+            raise _unavailable(error) from error
         try:
             os.fdatasync(self._file)
         except OSError as error:
             # The kernel may have dropped the pages and will report success next time: trust nothing from here on.
             self._broken = True
-            raise StopError(f"the journal's disk failed: {error.strerror}") from error
+            self._take_back(error)
+            raise StopError(f"the journal's disk failed, nothing of this was kept: {error.strerror}") from error
+        self._size += len(record)
+        self._end_seq = first_seq + len(rows)
 
-    def _take_back(self) -> None:
+    def fail(self) -> None:
+        """What was appended last could not be made visible: the next start will, so nothing may come after it."""
+        self._broken = True
+
+    def rotate(self, first_seq: int) -> None:
+        """Go on in a new file whose first row will be `first_seq`. An empty current file stays in use.
+
+        Raises:
+            StoreUnavailableError: the disk does not take it now.
+            StopError: the journal takes nothing more.
+        """
+        self.refuse_when_broken()
+        with self._lists:
+            try:
+                if self._file is None or self._listing.files[-1].first_seq != first_seq:
+                    self._begin(first_seq)
+                self._write_list()
+            except OSError as error:
+                raise _unavailable(error) from error
+
+    def holder(self, seq: int) -> str:
+        """The file that holds the row before `seq`, up to which rows were merged."""
+        return self._listing.holder(seq)
+
+    def drop_before(self, seq: int, changes: int) -> None:
+        """Let go of the files whose rows are all below `seq`, which the database, changed so often, has in its file.
+        The newest file stays.
+
+        Raises:
+            StoreUnavailableError: the disk does not take it now.
+        """
+        with self._lists:
+            files = self._listing.files
+            ends = [entry.first_seq for entry in files[1:]]
+            count = sum(end <= seq for end in ends)
+            self._let_go(count, seq, changes)
+
+    def clear(self) -> None:
+        """Let go of every file; the next append starts a new one. Nothing may be in them that is not elsewhere.
+
+        Raises:
+            StoreUnavailableError: the disk does not take it now.
+        """
+        with self._lists:
+            self._close_file()
+            self._let_go(len(self._listing.files), self._end_seq, self._listing.changes)
+
+    def listed(self) -> Listing:
+        """What must be there at this moment."""
+        with self._lists:
+            return msgspec.structs.replace(self._listing, acknowledged_seq=self._end_seq, going=())
+
+    def size_bytes(self) -> int:
+        """The bytes of all files."""
+        size_bytes = 0
+        for path in self.folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # merged and removed meanwhile
+                size_bytes += path.stat().st_size if is_file_name(path.name) else 0
+        return size_bytes
+
+    def close(self) -> None:
+        """Let go of the file in use, and note that nothing comes after it."""
+        with self._lists:
+            self._close_file()
+            if self._broken:
+                return
+            closed = msgspec.structs.replace(self._listing, acknowledged_seq=self._end_seq, closed=True)
+            try:
+                self._list(closed)
+            except OSError as error:
+                logger.warning("the end of the journal was not noted: %s", error.strerror)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _newest(self) -> str:
+        return self._listing.files[-1].file
+
+    def _begin(self, first_seq: int) -> None:
+        """Make a new file, in the place of one without rows if there is one. It is listed by whoever calls."""
+        self._close_file()
+        header = new_header(self._store, self._listing.holder(first_seq), first_seq, self._listing.changes)
+        path = self.folder / file_name(first_seq)
+        fresh = path.with_name(path.name + ".new")
+        fresh.unlink(missing_ok=True)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        file = os.open(fresh, flags, 0o600)
+        try:
+            beginning = header_bytes(header)
+            write_all(file, beginning)
+            os.fsync(file)
+            fresh.rename(path)
+            sync_folder(self.folder)
+        except OSError:
+            os.close(file)
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
+        self._file, self._size = file, len(beginning)
+        self._listing = msgspec.structs.replace(
+            self._listing,
+            acknowledged_seq=self._end_seq,
+            closed=False,
+            files=(*self._listing.files, Entry(header.file, first_seq)),
+            going=tuple(entry for entry in self._listing.going if entry.first_seq != first_seq),
+        )
+        self._unlisted = True
+
+    def _let_go(self, count: int, seq: int, changes: int) -> None:
+        """Take the first files off the list, and then remove them."""
+        listing = self._listing
+        going = listing.going + listing.files[:count]
+        if not going and (listing.changes, listing.base_seq) == (changes, seq) and not self._unlisted:
+            return
+        shorter = msgspec.structs.replace(
+            listing,
+            changes=changes,
+            base_file=listing.holder(seq),
+            base_seq=seq,
+            acknowledged_seq=self._end_seq,
+            files=listing.files[count:],
+            going=going,
+        )
+        try:
+            self._list(shorter)
+            for entry in going:
+                (self.folder / file_name(entry.first_seq)).unlink(missing_ok=True)
+            self._listing = msgspec.structs.replace(shorter, going=())  # known to the disk with the next list
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def _take_back(self, cause: OSError) -> None:
+        """Cut the file back to its last acknowledged frame, for good.
+
+        Raises:
+            OutcomeUnknownError: it could not be done.
+        """
         assert self._file is not None
         try:
             os.ftruncate(self._file, self._size)
-            os.fdatasync(self._file)
+            os.fsync(self._file)
         except OSError:
             self._broken = True
+            self._note_cut(cause)
 
-    def _frames(self, path: Path, *, newest: bool) -> Iterator[Frame]:
-        data = memoryview(path.read_bytes())
-        at = 0
-        while at < len(data):
-            body = at + _CHECKED_HEADER.size
-            if body > len(data):
-                end = body
-            else:
-                _, length, checksum, header_checksum = _CHECKED_HEADER.unpack_from(data, at)
-                if zlib.crc32(data[at : at + _HEADER.size]) != header_checksum:
-                    raise _corrupt(path, at)
-                end = body + length
-            if end > len(data):
-                if not newest:
-                    raise _corrupt(path, at)
-                logger.warning("dropped %d bytes of an unfinished commit at the end of the journal", len(data) - at)
-                _truncate(path, at)
-                return
-            payload = data[body:end]
-            if zlib.crc32(payload) != checksum:
-                raise _corrupt(path, at)
-            yield msgspec.msgpack.decode(payload, type=Frame)
-            at = end
+    def _note_cut(self, cause: OSError) -> None:
+        """Where the file itself cannot be cut, the list says where it ends."""
+        try:
+            with self._lists:
+                self._list(msgspec.structs.replace(self._listing, cut=Cut(self._newest, self._size)))
+        except OSError:
+            raise OutcomeUnknownError(
+                f"the journal's disk failed ({cause.strerror}): it is not known whether this was stored; sending the "
+                "same again does no harm",
+                retry_after_s=_RETRY_WHEN_BROKEN_S,
+            ) from cause
+
+    def _list(self, listing: Listing) -> None:
+        if listing != self._listing:
+            self._listing, self._unlisted = listing, True
+        self._write_list()
+
+    def _write_list(self) -> None:
+        if self._unlisted:
+            write_list(list_path(self.folder), self._listing)
+            self._unlisted = False
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder last."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+def _unavailable(error: OSError) -> StoreUnavailableError:
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    reason = "the disk is full" if is_full else os.strerror(error.errno or 0)
+    return StoreUnavailableError(f"the journal cannot be written: {reason}", retry_after_s=_RETRY_S)
 
 
 def _truncate(path: Path, size: int) -> None:
@@ -231,10 +309,3 @@ def _truncate(path: Path, size: int) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _corrupt(path: Path, offset: int) -> StoreCorruptError:
-    return StoreCorruptError(
-        f"{path}: the bytes from {offset} on are not what was written; restore a backup, or move the file away "
-        "to go on without what it holds"
-    )

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.errors import RetryLaterError, StoreUnavailableError
 from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.duckdb.compaction import Compaction
-from pulsebase.stores.duckdb.database import Database, State, read_state
+from pulsebase.stores.duckdb.database import Database, State, read_position, read_state
 from pulsebase.stores.duckdb.expiry import expire_step, keep_quarters, next_horizon
 from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Journal
@@ -196,6 +196,8 @@ class Maintenance:
         """
         users, devices, stage = self._parts.users, self._parts.devices, self._parts.stage
         with self._parts.database_writes:
+            if len(stage) == 0:
+                return stage.next_seq
             seen_seq, seen_at = stage.next_seq, time.monotonic()
             staged = stage.snapshot()
             started = time.perf_counter()
@@ -208,7 +210,10 @@ class Maintenance:
                 new_users, new_devices = users.unpersisted(), devices.unpersisted()
                 persist_names(connection, new_users, new_devices)
                 done = self._merge_in(connection, state).staged(parts, state.merged_seq)
-                connection.execute("UPDATE state SET merged_seq = ?, late_rows = ?", [upto_seq, done.late_rows])
+                connection.execute(
+                    "UPDATE state SET merged_seq = ?, merged_file = ?, late_rows = ?",
+                    [upto_seq, self._parts.journal.holder(upto_seq), done.late_rows],
+                )
             users.persisted += len(new_users)
             devices.persisted += len(new_devices)
             self.late_rows = done.late_rows
@@ -264,10 +269,17 @@ class Maintenance:
         database = self._parts.database
         with self._parts.database_writes:
             with database.reading() as connection:
-                merged_seq = read_state(connection).merged_seq
+                position = read_position(connection)
             database.checkpoint()
             if database.size_of_log() == 0:
-                self._parts.journal.drop_before(merged_seq)
+                self._parts.journal.drop_before(position.merged_seq, position.changes)
+
+    def checkpoint_if_possible(self) -> None:
+        """A checkpoint, behind a change that is durable without it: whoever asked for that has what they asked for."""
+        try:
+            self.checkpoint()
+        except RetryLaterError as error:
+            logger.warning("a checkpoint failed and will be tried again: %s", error)
 
     def trim_journal(self) -> None:
         """Let go of the whole journal if nothing in it is needed."""

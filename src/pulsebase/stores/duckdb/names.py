@@ -82,13 +82,17 @@ class Names:
         del self._texts[self._published :]
         self._forget_codes()
 
-    def restore(self, number: int, text: str) -> None:
-        """Take back a number that the journal kept. Numbers arrive in order; one that is known already is left
-        alone.
+    def restore(self, number: int, text: str) -> bool:
+        """Take back a number that the journal kept. Numbers arrive in order; one that is known already is left alone.
+
+        Returns whether it could be: not a number out of turn, nor one that stands for another text.
         """
-        if self.number(text) != number:
-            raise ValueError(f"number {number} was given twice")
-        self.publish()
+        known = self._numbers.get(text)
+        if known is None and number == len(self._texts):
+            self.number(text)
+            self.publish()
+            return True
+        return known == number
 
     def forget(self, number: int) -> None:
         """Part a published number from its text. The number is never given again; the text, should it come again, gets

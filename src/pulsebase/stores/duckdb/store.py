@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pulsebase.model.errors import PulsebaseError, StoreCorruptError, StoreUnavailableError
+from pulsebase.model.errors import OutcomeUnknownError, PulsebaseError, StoreCorruptError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
@@ -41,7 +41,7 @@ from pulsebase.stores.contract import (
 )
 from pulsebase.stores.duckdb import check, expiry, people, removal, totals
 from pulsebase.stores.duckdb.backup import copy_store
-from pulsebase.stores.duckdb.database import Database, State, one_row, read_state
+from pulsebase.stores.duckdb.database import Database, State, one_row, read_position, read_state
 from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Journal
 from pulsebase.stores.duckdb.lock import StoreLock
@@ -83,7 +83,7 @@ class DuckdbStore:
             undo.callback(self.lock.release)
             self._database = Database(path, memory_limit=options.memory_limit, threads=options.threads)
             undo.callback(self._database.close)
-            self._journal = Journal(path.with_name(path.name + ".journal"))
+            self._journal = Journal(path.with_name(path.name + ".journal"), self._database.instance_id)
             self._maintenance = Maintenance(*self._load(), options)
             undo.pop_all()
         self._watchdog = Watchdog()
@@ -141,7 +141,7 @@ class DuckdbStore:
     def _new_origin(self, kind: str, name: str) -> int:
         with self._database_writes:
             origin = self._insert_origin(kind, name)
-            self._maintenance.checkpoint()
+            self._maintenance.checkpoint_if_possible()
             return origin
 
     def _insert_origin(self, kind: str, name: str) -> int:
@@ -171,7 +171,7 @@ class DuckdbStore:
             last = {user.user_id: user for user in users}
             with self._database.writing() as connection:
                 people.put_users(connection, [(self._users.number(user_id), user) for user_id, user in last.items()])
-            self._maintenance.checkpoint()
+            self._maintenance.checkpoint_if_possible()
 
     def put_priority(self, priority: DevicePriority) -> None:
         """See `contract.Registry.put_priority`."""
@@ -181,7 +181,7 @@ class DuckdbStore:
             with self._database.writing() as connection:
                 people.put_priority(connection, user_no, device_no, priority)
                 resolve_contested(connection, user_no, device_no)
-            self._maintenance.checkpoint()
+            self._maintenance.checkpoint_if_possible()
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         """See `contract.Registry.remove_priorities`."""
@@ -193,7 +193,7 @@ class DuckdbStore:
                 removed = people.remove_priorities(connection, user_no, device_no)
                 if removed:
                     resolve_contested(connection, user_no, device_no)
-            self._maintenance.checkpoint()
+            self._maintenance.checkpoint_if_possible()
             return removed
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
@@ -202,7 +202,7 @@ class DuckdbStore:
             self._name([summary.user_id for summary in summaries], [])
             with self._database.writing() as connection:
                 people.put_summaries(connection, [(self._users.number(each.user_id), each) for each in summaries])
-            self._maintenance.checkpoint()
+            self._maintenance.checkpoint_if_possible()
 
     def remove_user(self, user_id: str) -> int:
         """See `contract.Registry.remove_user`."""
@@ -339,6 +339,7 @@ class DuckdbStore:
             read_state(connection)
         if not self._maintenance.is_alive():
             raise StoreUnavailableError("the store's maintenance has stopped")
+        self._journal.refuse_when_broken()
 
     def statistics(self) -> dict[str, float]:
         """See `contract.Store.statistics`."""
@@ -362,7 +363,7 @@ class DuckdbStore:
             self._maintenance.checkpoint()
             if self._database.size_of_log():
                 raise StoreUnavailableError("the copy was given up: the disk has no room for a checkpoint", 60)
-            return copy_store(self._database.path, self._journal.folder, folder)
+            return copy_store(self._database.path, self._journal.folder, self._journal.listed(), folder)
 
     def select(self, statement: str, limit: int, timeout_s: float | None) -> pa.Table:
         """See `contract.Embedded.select`. Everything is merged first, so that the tables hold every reading."""
@@ -424,19 +425,15 @@ class DuckdbStore:
     def _load(self) -> tuple[Parts, int]:
         """Bring names and unmerged rows into memory; the parts, and how many late rows there are."""
         with self._database.reading() as connection:
-            state = read_state(connection)
+            state, position = read_state(connection), read_position(connection)
             self._horizon_us = state.horizon_hour * HOUR_US
             hour_sizes = HourSizes.read(connection)
             self._users = Names(_dense(connection, "user_no", "user_id", "users"))
             self._devices = Names(_dense(connection, "device_no", "device_id", "devices"))
             self._priorities = Priorities(connection, state.epoch)
         self._stage = Stage(state.merged_seq)
-        for frame in self._journal.replay(state.merged_seq):
-            for names, new in ((self._users, frame.users), (self._devices, frame.devices)):
-                for number, text in new:
-                    names.restore(number, text)
-            rows = frame.rows()
-            self._stage.append(rows.take(slice(max(state.merged_seq - frame.first_seq, 0), None)))
+        for rows in self._journal.replay(position, self._users, self._devices):
+            self._stage.append(rows)
         parts = Parts(
             self._database, self._journal, self._stage, self._users, self._devices, self._priorities, hour_sizes
         )
@@ -458,15 +455,20 @@ class DuckdbStore:
         if len(rows) == 0:
             return
         self._journal.append(self._stage.next_seq, self._users.new(), self._devices.new(), rows)
-        # Names before rows: a merge that takes the rows must find their names.
-        self._users.publish()
-        self._devices.publish()
-        self._stage.append(rows)
+        try:
+            # Names before rows: a merge that takes the rows must find their names.
+            self._users.publish()
+            self._devices.publish()
+            self._stage.append(rows)
+        except BaseException as error:  # memory that ran out
+            self._journal.fail()
+            raise OutcomeUnknownError("stored, but not shown before the next start", 60) from error
         self._maintenance.note(rows.t)
 
     def _name(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> None:
         """Make these people and devices known, durably. The caller holds the right to write the database."""
         with self._naming:
+            self._journal.refuse_when_broken()
             with self._given_names(), self._database.writing() as connection:
                 for user_id in user_ids:
                     self._users.number(user_id)

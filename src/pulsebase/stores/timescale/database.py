@@ -13,6 +13,7 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from pulsebase.model.errors import (
+    OutcomeUnknownError,
     PulsebaseError,
     QueryCancelledError,
     QueryTimeoutError,
@@ -123,8 +124,8 @@ class Database:
         """What the work answers, once it is committed. It is done again where it is certain that nothing was changed.
 
         Raises:
-            StoreUnavailableError: nothing was changed; or, as its message then says, it is not known whether the commit
-                reached the disk before its answer was lost.
+            StoreUnavailableError: nothing was changed.
+            OutcomeUnknownError: the answer to the commit was lost.
         """
 
         def once() -> T:
@@ -170,7 +171,7 @@ class Database:
             connection.execute("COMMIT")
         except psycopg.OperationalError as error:
             if _is_lost(connection, error):
-                raise StoreUnavailableError(
+                raise OutcomeUnknownError(
                     "the connection to the database was lost while it committed: it is not known whether the change "
                     "was kept; sending the same again does no harm",
                     retry_after_s=5,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.errors import RetryLaterError
 from pulsebase.stores.erasures import Erasure, packed, unpacked
 from pulsebase.stores.timescale.database import Connection, Database
 
@@ -33,7 +33,7 @@ class TimescaleErasureLog:
             connection.execute("INSERT INTO pulsebase.erasure_key (key) VALUES (%s) ON CONFLICT DO NOTHING", [fresh])
 
         if not (found := self._keys()):
-            with contextlib.suppress(StoreUnavailableError):
+            with contextlib.suppress(RetryLaterError):
                 self.database.change(make)
             found = self._keys()
         return found[0] if found else fresh
