@@ -217,6 +217,22 @@ class Writer(Protocol):
             StoreUnavailableError: nothing was kept, the same call may succeed later (a full disk).
         """
 
+    def has_room(self, patience_s: float) -> bool:
+        """Whether `write` would not wait for merges now; waits until it would not, but no longer than this.
+
+        May be called from any thread.
+        """
+
+    def pace(self, readings: int, patience_s: float) -> None:
+        """Wait until the next block of a stream, of so many readings, may be written.
+
+        For whoever brings much: a stream that asks before each block gets what merges keep up with, evenly, and leaves
+        room for small writes, which need not ask. May be called from any thread.
+
+        Raises:
+            StoreUnavailableError: that is not within `patience_s`.
+        """
+
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """Remove a person's readings inside the interval, of one device or of all; how many there were.
 

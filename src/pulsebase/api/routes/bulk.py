@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Annotated, Any
 
 import msgspec
@@ -26,6 +27,7 @@ from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import COLUMNS, Block
+from pulsebase.ingest.committer import LONG_PATIENCE_S, SHORT_PATIENCE_S
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, RejectedError, RetryLaterError
@@ -170,9 +172,11 @@ def _submit(services: Services, block: Block, count: _Count) -> None:
     if verdict.accepted is None:
         return
     count.settle(_OPEN_BLOCKS - 1)
+    give_up_at = monotonic() + (LONG_PATIENCE_S if count.open or count.accepted else SHORT_PATIENCE_S)
+    services.ingestor.pace(len(verdict.accepted), give_up_at - monotonic())
     while True:
         try:
-            done = services.ingestor.submit(verdict.accepted)
+            done = services.ingestor.submit(verdict.accepted, give_up_at - monotonic())
         except QueueFullError:
             if not count.open:
                 raise
