@@ -467,15 +467,23 @@ def test_a_body_of_which_nothing_is_stored_waits_shortly_for_merges_and_one_unde
     installed: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = installed()
-    asked: list[tuple[int, float]] = []
+    asked: list[tuple[int, float, bool]] = []
 
-    def pace(_: Ingestor, readings: int, patience_s: float) -> None:
-        asked.append((readings, round(patience_s, 1)))
+    def pace(_: Ingestor, readings: int, patience_s: float, *, within_turn: bool) -> None:
+        asked.append((readings, round(patience_s, 1), within_turn))
 
     monkeypatch.setattr(Ingestor, "pace", pace)
     batches = [table(BLOCK_READINGS, user_id=[f"user{number}"] * BLOCK_READINGS) for number in range(3)]
     assert counts(send(api, arrow_of(*batches)))[:2] == (202, 3 * BLOCK_READINGS)
-    assert asked == [(BLOCK_READINGS, SHORT_PATIENCE_S), *[(BLOCK_READINGS, LONG_PATIENCE_S)] * 2]
+    assert asked == [(BLOCK_READINGS, SHORT_PATIENCE_S, False), *[(BLOCK_READINGS, LONG_PATIENCE_S, False)] * 2]
+    asked.clear()
+    assert counts(send(api, arrow_of(*[table(40_000, user_id=["ann"] * 40_000)] * 4)))[:2] == (202, 160_000)
+    assert [(readings, within_turn) for readings, _, within_turn in asked] == [
+        (40_000, False),
+        (40_000, True),
+        (40_000, False),
+        (40_000, True),
+    ]
 
 
 @pytest.mark.parametrize("stored_blocks", [0, 1])
@@ -485,7 +493,8 @@ def test_a_body_that_merges_have_no_room_for_is_refused_and_says_what_of_it_is_s
     api = installed()
     asked: list[int] = []
 
-    def pace(_: MemoryStore, readings: int, patience_s: float) -> None:
+    def pace(_: MemoryStore, readings: int, patience_s: float, *, within_turn: bool) -> None:
+        del patience_s, within_turn
         asked.append(readings)
         if len(asked) > stored_blocks:
             raise StoreUnavailableError("too many readings wait for a merge; nothing of this request was stored", 3)

@@ -209,7 +209,8 @@ class FullStore(MemoryStore):
         self.asked.set()
         return self.room.wait(patience_s)
 
-    def pace(self, readings: int, patience_s: float) -> None:
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+        del within_turn
         self.paced.append((readings, patience_s))
         if not self.room.is_set():
             raise StoreUnavailableError("too many readings wait for a merge")

@@ -129,6 +129,22 @@ def test_whoever_would_wait_too_long_is_told_at_once_and_when_to_come_again() ->
     assert not pacer._waiting
 
 
+def test_what_passes_within_a_turn_makes_the_next_turn_later(scene: Scene) -> None:
+    scene.staged = 5_500
+    assert scene.passes(100)
+    scene.pacer.wait(900, 0, within_turn=True)
+    scene.now += 0.98  # of 1,000 rows a second
+    assert not scene.passes(1)
+    scene.now += 0.02
+    assert scene.passes(1)
+
+
+def test_nothing_passes_within_a_turn_either_where_there_is_no_room(scene: Scene) -> None:
+    scene.staged = 7_000
+    with pytest.raises(StoreUnavailableError):
+        scene.pacer.wait(1, 0, within_turn=True)
+
+
 def test_blocks_pass_in_the_order_in_which_they_came() -> None:
     staged, passed = 8_000, []
     pacer = Pacer(8_000, lambda: staged)

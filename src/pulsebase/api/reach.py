@@ -191,9 +191,9 @@ class ReachedStore:
         """See `contract.Writer.has_room`."""
         return self._inner.has_room(patience_s)
 
-    def pace(self, readings: int, patience_s: float) -> None:
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
         """See `contract.Writer.pace`."""
-        self._inner.pace(readings, patience_s)
+        self._inner.pace(readings, patience_s, within_turn=within_turn)
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`."""
@@ -259,9 +259,9 @@ class ReachedIngestor:
     def __init__(self, inner: Ingestor, access: Access) -> None:
         self._inner, self._access = inner, access
 
-    def pace(self, readings: int, patience_s: float) -> None:
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
         """See `Ingestor.pace`."""
-        self._inner.pace(readings, patience_s)
+        self._inner.pace(readings, patience_s, within_turn=within_turn)
 
     def submit(self, batch: ReadingBatch, patience_s: float = SHORT_PATIENCE_S) -> Future[None]:
         """See `Ingestor.submit`.

@@ -116,13 +116,13 @@ class Ingestor:
         self._thread = threading.Thread(target=self._run, name="pulsebase-commit", daemon=True)
         self._thread.start()
 
-    def pace(self, readings: int, patience_s: float) -> None:
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
         """See `Writer.pace`: asked before each block of a stream is queued, so that what waits does not wait in the
         queue, where it would hold up everybody else.
         """
         started = perf_counter()
         try:
-            self._writer.pace(readings, patience_s)
+            self._writer.pace(readings, patience_s, within_turn=within_turn)
         except StoreUnavailableError:
             telemetry.INGEST_ROOM_REFUSED.labels("block").inc()
             raise

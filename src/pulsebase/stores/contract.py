@@ -223,11 +223,12 @@ class Writer(Protocol):
         May be called from any thread.
         """
 
-    def pace(self, readings: int, patience_s: float) -> None:
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
         """Wait until the next block of a stream, of so many readings, may be written.
 
         For whoever brings much: a stream that asks before each block gets what merges keep up with, evenly, and leaves
-        room for small writes, which need not ask. May be called from any thread.
+        room for small writes, which need not ask. A turn may be for several blocks, of some 100,000 readings together:
+        those after the first, `within_turn`, count, but do not wait for other streams. May be called from any thread.
 
         Raises:
             StoreUnavailableError: that is not within `patience_s`.

@@ -111,7 +111,7 @@ class MemoryStore(Store):
         del patience_s
         return True
 
-    def pace(self, readings: int, patience_s: float) -> None:
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
         pass
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:

@@ -173,11 +173,11 @@ class Maintenance:
             self._wake.set()
             return self._merged.wait_for(self._has_room, patience_s)
 
-    def pace(self, rows: int, patience_s: float) -> None:
+    def pace(self, rows: int, patience_s: float, *, within_turn: bool) -> None:
         """See `contract.Writer.pace`."""
         if self._pacer.holds_back:
             self._wake.set()
-        self._pacer.wait(rows, patience_s)
+        self._pacer.wait(rows, patience_s, within_turn=within_turn)
 
     @property
     def most_unmerged(self) -> int:

@@ -58,8 +58,8 @@ class Pacer:
         """Whether a block that came now would have to wait, or some wait already."""
         return bool(self._waiting) or self._rate() < math.inf
 
-    def wait(self, rows: int, patience_s: float) -> None:
-        """Wait until it is this block's turn.
+    def wait(self, rows: int, patience_s: float, *, within_turn: bool = False) -> None:
+        """Wait until it is this block's turn; `within_turn` it is, unless nothing may pass at all.
 
         Raises:
             StoreUnavailableError: it would not be within `patience_s`. Known at once where too much waits already.
@@ -67,6 +67,9 @@ class Pacer:
         give_up_at = self._clock() + patience_s
         me = object()
         with self._changed:
+            if within_turn and self._rate():
+                self._passed_rows += rows  # which makes the next turn later
+                return
             if self._ahead_s() > patience_s:
                 raise _behind(self._ahead_s())
             self._waiting[me] = rows

@@ -105,9 +105,9 @@ class DuckdbStore:
         """See `contract.Writer.has_room`."""
         return self._maintenance.has_room(patience_s)
 
-    def pace(self, readings: int, patience_s: float) -> None:
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
         """See `contract.Writer.pace`."""
-        self._maintenance.pace(readings, patience_s)
+        self._maintenance.pace(readings, patience_s, within_turn=within_turn)
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`. A deletion is a tombstone for every reading that goes."""

@@ -107,8 +107,9 @@ class TimescaleStore:
             self._wake.set()
             return self._merged.wait_for(lambda: self._unmerged < self._options.most_unmerged, patience_s)
 
-    def pace(self, readings: int, patience_s: float) -> None:
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
         """See `contract.Writer.pace`. Large blocks are merged as they are written, which holds them back by itself."""
+        del within_turn
         if readings < self._options.merge_at_once and not self.has_room(patience_s):
             raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=1)
 
