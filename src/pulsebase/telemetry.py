@@ -71,6 +71,19 @@ INGEST_QUEUE_LIMIT_READINGS = Gauge(
 INGEST_QUEUE_FULL = Counter(
     "pulsebase_ingest_queue_full", "Requests refused because the write queue was full.", registry=REGISTRY
 )
+INGEST_ROOM_WAIT_SECONDS = Histogram(
+    "pulsebase_ingest_room_wait_seconds",
+    "How long writes waited for merges to make room: a block of a stream before it is queued, a commit.",
+    ["write"],
+    buckets=_FAST_SECONDS,
+    registry=REGISTRY,
+)
+INGEST_ROOM_REFUSED = Counter(
+    "pulsebase_ingest_room_refused",
+    "Blocks and requests refused because merges did not make room in time.",
+    ["write"],
+    registry=REGISTRY,
+)
 INGEST_COMMIT_SECONDS = Histogram(
     "pulsebase_ingest_commit_seconds", "Time of one group commit.", buckets=_FAST_SECONDS, registry=REGISTRY
 )
@@ -115,6 +128,14 @@ STORE_QUERY_FAILURES = Counter(
 STORE_STATISTICS = {
     "readings": Gauge("pulsebase_store_readings", "Readings that are merged where they belong.", registry=REGISTRY),
     "unmerged_rows": Gauge("pulsebase_store_unmerged_readings", "Readings that wait for a merge.", registry=REGISTRY),
+    "staged_rows": Gauge(
+        "pulsebase_store_staged_readings", "Readings in memory that wait for a merge.", registry=REGISTRY
+    ),
+    "staged_limit_rows": Gauge(
+        "pulsebase_store_staged_limit_readings",
+        "Readings that may wait in memory for a merge; beyond that writes wait.",
+        registry=REGISTRY,
+    ),
     "merge_lag_seconds": Gauge(
         "pulsebase_store_merge_lag_seconds", "How long the oldest staged reading has waited.", registry=REGISTRY
     ),

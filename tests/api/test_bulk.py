@@ -22,8 +22,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pulsebase.api.server import bound_socket, serving
+from pulsebase.ingest import Ingestor
 from pulsebase.ingest.blocks import BLOCK_READINGS
+from pulsebase.ingest.committer import LONG_PATIENCE_S, SHORT_PATIENCE_S
+from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.settings import Settings
+from pulsebase.stores.memory import MemoryStore
 from pulsebase.telemetry import REGISTRY
 from pulsebase.wiring import build
 from tests.api.conftest import Api, reading
@@ -511,6 +515,53 @@ def test_a_small_queue_makes_the_body_wait(installed: Callable[..., Api], tmp_pa
     assert counts(send(api, arrow_of(*batches))) == (202, 24_000, 0, 24_000)
     assert len(stored(api)) == 24_000
     assert (REGISTRY.get_sample_value("pulsebase_ingest_queue_full_total") or 0) >= before
+
+
+def test_a_body_of_which_nothing_is_stored_waits_shortly_for_merges_and_one_under_way_longer(
+    installed: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = installed()
+    asked: list[tuple[int, float, bool]] = []
+
+    def pace(_: Ingestor, readings: int, patience_s: float, *, within_turn: bool) -> None:
+        asked.append((readings, round(patience_s, 1), within_turn))
+
+    monkeypatch.setattr(Ingestor, "pace", pace)
+    batches = [table(BLOCK_READINGS, user_id=[f"user{number}"] * BLOCK_READINGS) for number in range(3)]
+    assert counts(send(api, arrow_of(*batches)))[:2] == (202, 3 * BLOCK_READINGS)
+    assert asked == [(BLOCK_READINGS, SHORT_PATIENCE_S, False), *[(BLOCK_READINGS, LONG_PATIENCE_S, False)] * 2]
+    asked.clear()
+    assert counts(send(api, arrow_of(*[table(40_000, user_id=["ann"] * 40_000)] * 4)))[:2] == (202, 160_000)
+    assert [(readings, within_turn) for readings, _, within_turn in asked] == [
+        (40_000, False),
+        (40_000, True),
+        (40_000, False),
+        (40_000, True),
+    ]
+
+
+@pytest.mark.parametrize("stored_blocks", [0, 1])
+def test_a_body_that_merges_have_no_room_for_is_refused_and_says_what_of_it_is_stored(
+    stored_blocks: int, installed: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = installed()
+    asked: list[int] = []
+
+    def pace(_: MemoryStore, readings: int, patience_s: float, *, within_turn: bool) -> None:
+        del patience_s, within_turn
+        asked.append(readings)
+        if len(asked) > stored_blocks:
+            raise StoreUnavailableError("too many readings wait for a merge; nothing of this request was stored", 3)
+
+    monkeypatch.setattr(MemoryStore, "pace", pace)
+    batches = [table(BLOCK_READINGS, user_id=[f"user{number}"] * BLOCK_READINGS) for number in range(2)]
+    answer = send(api, arrow_of(*batches))
+    said = (
+        f"{BLOCK_READINGS} readings before that were stored" if stored_blocks else "nothing of this request was stored"
+    )
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "3")
+    assert answer.json()["detail"] == f"too many readings wait for a merge; {said}"
+    assert len(stored(api)) == stored_blocks * BLOCK_READINGS
 
 
 def test_a_store_that_stops_taking_readings_is_said_with_the_count(installed: Callable[..., Api]) -> None:

@@ -6,15 +6,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pulsebase import telemetry
-from pulsebase.ingest import Candidates, Decoded, Ingestor, Outcome, ReadingRules
+from pulsebase.ingest import Candidates, Decoded, Ingestor, Outcome, ReadingRules, committer
 from pulsebase.ingest.committer import IngestLimits
 from pulsebase.model.errors import ErasedUserError, FieldError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.barred import Barred
 from pulsebase.stores.erasures import mark_of
 from pulsebase.stores.memory import MemoryStore
@@ -192,3 +194,111 @@ def test_what_was_checked_before_somebody_was_erased_is_not_stored_afterwards(st
     finally:
         store.go_on.set()
         ingestor.close()
+
+
+class FullStore(MemoryStore):
+    """Has no room until it is given some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = threading.Event()
+        self.asked = threading.Event()
+        self.paced: list[tuple[int, float]] = []
+
+    def has_room(self, patience_s: float) -> bool:
+        self.asked.set()
+        return self.room.wait(patience_s)
+
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+        del within_turn
+        self.paced.append((readings, patience_s))
+        if not self.room.is_set():
+            raise StoreUnavailableError("too many readings wait for a merge")
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FullStore, Ingestor]]:
+    monkeypatch.setattr(committer, "SHORT_PATIENCE_S", 0.1)
+    store = FullStore()
+    ingestor = Ingestor(store)
+    yield store, ingestor
+    store.room.set()
+    ingestor.close()
+
+
+def batch_of(second: int) -> ReadingBatch:
+    return ReadingBatch.of_columns(["ann"], ["strap"], [1_672_531_200_000_000 + second * 1_000_000], [6200], None, 5)
+
+
+def waits(write: str, name: str = "pulsebase_ingest_room_wait_seconds_count") -> float:
+    return telemetry.REGISTRY.get_sample_value(name, {"write": write}) or 0.0
+
+
+def refusals(write: str) -> float:
+    return waits(write, "pulsebase_ingest_room_refused_total")
+
+
+def test_what_finds_no_room_in_time_is_refused_whole_and_the_next_is_stored(full: tuple[FullStore, Ingestor]) -> None:
+    store, ingestor = full
+    before = refusals("commit")
+    waiting: list[Future[Any]] = [ingestor.offer(decoded(60.0, 61.0), RULES, 1), ingestor.submit(batch_of(9), 0.05)]
+    for future in waiting:
+        with pytest.raises(StoreUnavailableError, match="nothing of this request was stored") as refused:
+            future.result(30)
+        assert refused.value.retry_after_s >= 1
+    assert refusals("commit") == before + 2
+    assert store.stored().num_rows == 0
+    assert telemetry.REGISTRY.get_sample_value("pulsebase_ingest_queue_readings") == 0
+    store.room.set()
+    assert ingestor.offer(decoded(62.0), RULES, 1).result(30) == Outcome(1, [])
+    assert store.stored().num_rows == 1
+
+
+def test_each_waits_for_room_as_long_as_it_may_and_keeps_its_place(full: tuple[FullStore, Ingestor]) -> None:
+    """The blocks of a stream, and deletions, wait longer than a request that can be sent again."""
+    store, ingestor = full
+    first = ingestor.submit(batch_of(0), 30)
+    short = ingestor.offer(decoded(60.0), RULES, 1)
+    deletion = ingestor.submit_delete("ann", TimeRange(0, 2_000_000_000_000_000))
+    second = ingestor.submit(batch_of(1), 30)
+    with pytest.raises(StoreUnavailableError):
+        short.result(30)
+    assert [future.done() for future in (first, deletion, second)] == [False] * 3
+    store.room.set()
+    assert (first.result(30), deletion.result(30), second.result(30)) == (None, 1, None)
+    assert store.stored().num_rows == 1
+
+
+def test_waiting_for_room_is_measured(full: tuple[FullStore, Ingestor]) -> None:
+    store, ingestor = full
+    commits, blocks, refused = waits("commit"), waits("block"), refusals("block")
+    seconds = waits("commit", "pulsebase_ingest_room_wait_seconds_sum")
+    with pytest.raises(StoreUnavailableError):
+        ingestor.pace(7, 0.5)
+    assert store.paced == [(7, 0.5)]
+    assert (waits("block"), refusals("block")) == (blocks + 1, refused + 1)
+    submitted = ingestor.submit(batch_of(0), 30)
+    assert store.asked.wait(30)
+    time.sleep(0.1)
+    store.room.set()
+    submitted.result(30)
+    assert waits("commit") >= commits + 1
+    assert waits("commit", "pulsebase_ingest_room_wait_seconds_sum") >= seconds + 0.1
+
+
+def test_a_stream_asks_for_its_turn_before_each_batch(full: tuple[FullStore, Ingestor]) -> None:
+    store, ingestor = full
+    with pytest.raises(StoreUnavailableError):
+        ingestor.write(batch_of(0))
+    store.room.set()
+    ingestor.write(batch_of(0))
+    assert store.paced == [(1, committer.LONG_PATIENCE_S)] * 2
+    assert store.stored().num_rows == 1
+
+
+def test_an_ingestor_that_closes_without_room_refuses_what_waits(full: tuple[FullStore, Ingestor]) -> None:
+    _, ingestor = full
+    waiting = ingestor.submit(batch_of(0), 0.1)
+    ingestor.close()
+    with pytest.raises(StoreUnavailableError):
+        waiting.result(0)

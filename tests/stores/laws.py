@@ -294,6 +294,15 @@ class StoreLaws:
             assert [row[3] for row in harness.back_door()] == [7000]
             assert store.user("bob") is None
 
+    def test_a_store_with_little_to_merge_has_room_for_streams_and_others(self, harness: Harness) -> None:
+        for day in range(1, 4):
+            harness.store.pace(2, 0)
+            assert harness.store.has_room(0)
+            write(harness.store, Reading(TEN + day * DAY_US, 6000), Reading(TEN + day * DAY_US + 1, 6100))
+        harness.settle()
+        assert harness.store.has_room(0)
+        assert len(harness.back_door()) == 6
+
     def test_writing_nothing_changes_nothing(self, harness: Harness) -> None:
         write(harness.store, Reading(TEN, 7000))
         harness.store.write([])

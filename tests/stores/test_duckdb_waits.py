@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from pulsebase.model.timerange import HOUR_US, TimeRange
+from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.timerange import HOUR_US, SECOND_US, TimeRange
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.duckdb import maintenance
 from pulsebase.stores.duckdb.journal import Journal
 from pulsebase.stores.duckdb.maintenance import Maintenance
+from pulsebase.stores.duckdb.merge import MergeBounds
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
-from tests.stores.harness import at, write
+from tests.stores.harness import Reading, at, write
 from tests.support.victim import run_of
 
 TEN = at("2024-01-15T10:00:00")
@@ -90,6 +93,67 @@ def test_a_write_that_waits_for_room_and_a_new_person_do_not_wait_for_each_other
             waiting.result()  # a merge made room
     finally:
         full_store.close()
+
+
+def run(second: int, count: int) -> list[Reading]:
+    return [Reading(TEN + (second + step) * SECOND_US, 6000) for step in range(count)]
+
+
+def test_streams_leave_room_for_small_writes_until_a_merge_makes_more(tmp_path: Path) -> None:
+    full_store = DuckdbStore(tmp_path / "store.duckdb", replace(BY_HAND, most_unmerged=800))
+    try:
+        with full_store._database_writes:  # as a long merge holds it
+            for block in range(7):
+                full_store.pace(100, 30)
+                write(full_store, *run(block * 100, 100))
+            with pytest.raises(StoreUnavailableError):
+                full_store.pace(100, 0)
+            assert full_store.has_room(0)
+            write(full_store, *run(700, 100))
+            assert not full_store.has_room(0)
+            told = full_store.statistics()
+            assert (told["staged_rows"], told["staged_limit_rows"]) == (800, 800)
+        assert full_store.has_room(30)  # asking has woken the merge
+        full_store.pace(100, 30)
+        write(full_store, *run(800, 100))
+        full_store.merge()
+        assert full_store.statistics()["staged_rows"] == 0
+        assert full_store.check().readings == 900
+        assert full_store.check().problems == ()
+    finally:
+        full_store.close()
+
+
+def test_late_readings_find_their_place_while_a_flood_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each merge leaves enough behind for the next one to be due at once; late ones must not pile up all the same."""
+    bounds = MergeBounds(search_rows=0, fetch_rows=10_000)
+    options = replace(BY_HAND, bounds=bounds, merge_readings=100, late_readings=10)
+    flooded = DuckdbStore(tmp_path / "store.duckdb", options)
+    late: list[int] = []
+    merge_staged, rounds = Maintenance.merge_staged, 20
+
+    def beside_a_flood(maintenance: Maintenance) -> int:
+        late.append(maintenance.late_rows)
+        done = merge_staged(maintenance)
+        if len(late) < rounds:  # another hundred, of which 20 are late
+            late_rows = [Reading(TEN + len(late) * 1000 + step, 6000) for step in range(20)]
+            write(flooded, *run(10_000 + len(late) * 80, 80), *late_rows)
+        return done
+
+    try:
+        write(flooded, *run(0, 3000))
+        flooded.merge()
+        monkeypatch.setattr(Maintenance, "merge_staged", beside_a_flood)
+        write(flooded, *run(9_000, 100))  # wakes the thread
+        while len(late) < rounds:
+            time.sleep(0.01)
+        assert max(late) <= 8 * 10 + 20
+        assert any(late)
+        flooded.merge()
+        assert flooded.check().problems == ()
+        assert flooded.check().readings == 3000 + 100 + (rounds - 1) * 100
+    finally:
+        flooded.close()
 
 
 def test_a_deletion_while_the_journal_is_let_go_of_is_durable(

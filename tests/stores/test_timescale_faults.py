@@ -216,6 +216,24 @@ def test_a_question_that_is_taken_back_is_cancelled_on_the_server(store: Timesca
     assert store.series(minutes()).num_rows == 1
 
 
+def test_while_merges_are_held_up_a_full_stage_says_so_and_blocks_that_need_no_stage_go_on(url: str) -> None:
+    store = TimescaleStore(url, replace(QUICK, most_unmerged=2, merge_at_once=3))
+    try:
+        with connect(url) as merging:
+            lock_merges(merging)
+            store.pace(2, 0)
+            write(store, Reading(TEN, 7000), Reading(TEN + 1, 7100))
+            assert not store.has_room(0)
+            with pytest.raises(StoreUnavailableError):
+                store.pace(2, 0)
+            store.pace(3, 0)
+        assert store.has_room(30)  # asking has woken the merge
+        write(store, Reading(TEN + 2, 7200))
+        assert stored(store) == [7000, 7100, 7200]
+    finally:
+        store.close()
+
+
 def _wait_for_a_waiter(url: str, *, gone: bool = False) -> None:
     """Until a session waits for a lock, or none does any more."""
     with psycopg.connect(url, autocommit=True) as connection:

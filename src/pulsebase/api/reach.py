@@ -34,7 +34,7 @@ from pulsebase.etl.state import Connection, RunFilter, RunRecord, RunReport
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules
 from pulsebase.ingest.candidates import Decoded
-from pulsebase.ingest.committer import Outcome
+from pulsebase.ingest.committer import SHORT_PATIENCE_S, Outcome
 from pulsebase.ingest.feed import ALL_TIME, Changed
 from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.readings import ReadingBatch
@@ -187,6 +187,14 @@ class ReachedStore:
             caller().require_all(batch.users)
         self._inner.write(batches)
 
+    def has_room(self, patience_s: float) -> bool:
+        """See `contract.Writer.has_room`."""
+        return self._inner.has_room(patience_s)
+
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+        """See `contract.Writer.pace`."""
+        self._inner.pace(readings, patience_s, within_turn=within_turn)
+
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`."""
         caller().require([user_id])
@@ -251,14 +259,18 @@ class ReachedIngestor:
     def __init__(self, inner: Ingestor, access: Access) -> None:
         self._inner, self._access = inner, access
 
-    def submit(self, batch: ReadingBatch) -> Future[None]:
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+        """See `Ingestor.pace`."""
+        self._inner.pace(readings, patience_s, within_turn=within_turn)
+
+    def submit(self, batch: ReadingBatch, patience_s: float = SHORT_PATIENCE_S) -> Future[None]:
         """See `Ingestor.submit`.
 
         Raises:
             UnknownUserError: somebody in the batch is out of reach; rules of the caller refuse such rows before.
         """
         caller().require_all(batch.users)
-        return self._inner.submit(batch)
+        return self._inner.submit(batch, patience_s)
 
     def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
         """See `Ingestor.offer`; readings of others are refused one by one."""
@@ -282,7 +294,8 @@ class ReachedIngestor:
 
     def write(self, batch: ReadingBatch) -> None:
         """See `Ingestor.write`."""
-        self.submit(batch).result()
+        caller().require_all(batch.users)
+        self._inner.write(batch)
 
     @property
     def alive(self) -> bool:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from pulsebase import telemetry, tracing
@@ -24,6 +24,15 @@ from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Writer
 
 logger = logging.getLogger(__name__)
+
+#: How long a request of which nothing is stored yet waits for room before it is refused: it may be sent again …
+SHORT_PATIENCE_S = 1.0
+#: … and how long the next block of a stream does, whose sender is slowed down meanwhile. So do deletions.
+LONG_PATIENCE_S = 20.0
+#: How often the commit thread looks for those that have waited long enough, while there is no room.
+_LOOK_S = 0.05
+#: When whoever was refused may try again.
+_BEHIND_RETRY_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ class Outcome:
 @dataclass(slots=True)
 class _Write:
     readings: ReadingBatch
+    give_up_at: float
     done: Future[None]
 
 
@@ -57,6 +67,7 @@ class _Offer:
     readings: Candidates | Decoded
     rules: ReadingRules
     origin: int
+    give_up_at: float
     done: Future[Outcome]
 
     def goes_with(self, other: _Offer) -> bool:
@@ -72,6 +83,7 @@ class _Command:
 
     run: Callable[[], int]
     change: Changed | None
+    give_up_at: float
     done: Future[int]
 
 
@@ -103,15 +115,28 @@ class Ingestor:
         self._thread = threading.Thread(target=self._run, name="pulsebase-commit", daemon=True)
         self._thread.start()
 
-    def submit(self, batch: ReadingBatch) -> Future[None]:
-        """Queue a batch.
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+        """See `Writer.pace`: asked before each block of a stream is queued, so that what waits does not wait in the
+        queue, where it would hold up everybody else.
+        """
+        started = perf_counter()
+        try:
+            self._writer.pace(readings, patience_s, within_turn=within_turn)
+        except StoreUnavailableError:
+            telemetry.INGEST_ROOM_REFUSED.labels("block").inc()
+            raise
+        finally:
+            telemetry.INGEST_ROOM_WAIT_SECONDS.labels("block").observe(perf_counter() - started)
+
+    def submit(self, batch: ReadingBatch, patience_s: float = SHORT_PATIENCE_S) -> Future[None]:
+        """Queue a batch. Its commit waits for merges to make room no longer than `patience_s`, and fails then.
 
         Raises:
             QueueFullError: the queue is at its limit. Nothing of the batch is kept.
             StoreUnavailableError: the ingestor is closing.
         """
         done: Future[None] = _future()
-        self._queue_up(_Write(batch, done))
+        self._queue_up(_Write(batch, monotonic() + patience_s, done))
         return done
 
     def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
@@ -123,12 +148,13 @@ class Ingestor:
             QueueFullError, StoreUnavailableError: as `submit`.
         """
         done: Future[Outcome] = _future()
-        self._queue_up(_Offer(readings, rules, origin, done))
+        self._queue_up(_Offer(readings, rules, origin, monotonic() + SHORT_PATIENCE_S, done))
         return done
 
     def write(self, batch: ReadingBatch) -> None:
-        """Queue a batch and wait until it is durable and visible."""
-        self.submit(batch).result()
+        """Queue the next batch of a stream in its turn, and wait until it is durable and visible."""
+        self.pace(len(batch), LONG_PATIENCE_S)
+        self.submit(batch, LONG_PATIENCE_S).result()
 
     def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
         """Queue a deletion behind the writes before it; the result is how many readings went."""
@@ -174,7 +200,7 @@ class Ingestor:
         with self._changed:
             self._refuse_when_closing()
             self._refuse_when_full(1)
-            self._queue.append(_Command(run, change, done))
+            self._queue.append(_Command(run, change, monotonic() + LONG_PATIENCE_S, done))
             self._queued_readings += 1
             self._changed.notify()
         return done
@@ -196,11 +222,38 @@ class Ingestor:
                     self._changed.wait()
                 if not self._queue:
                     return
+            self._wait_for_room()
+            with self._changed:
+                if not self._queue:
+                    continue
                 turn = self._next_turn()
             if isinstance(turn, _Command):
                 self._execute(turn)
             else:
                 self._commit(turn)
+
+    def _wait_for_room(self) -> None:
+        """Wait until the store has room, or nobody waits any longer."""
+        started = perf_counter()
+        while not self._writer.has_room(_LOOK_S) and not self._given_up():
+            pass
+        telemetry.INGEST_ROOM_WAIT_SECONDS.labels("commit").observe(perf_counter() - started)
+
+    def _given_up(self) -> bool:
+        """Refuse what has waited long enough; whether nothing is left."""
+        now = monotonic()
+        with self._changed:
+            given_up = [item for item in self._queue if item.give_up_at <= now]
+            if given_up:
+                self._queue = deque(item for item in self._queue if item.give_up_at > now)
+                self._queued_readings -= sum(map(_size, given_up))
+                telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
+            is_empty = not self._queue
+        for item in given_up:
+            telemetry.INGEST_ROOM_REFUSED.labels("commit").inc()
+            message = "too many readings wait for a merge; nothing of this request was stored"
+            item.done.set_exception(StoreUnavailableError(message, _BEHIND_RETRY_S))
+        return is_empty
 
     def _next_turn(self) -> list[_Write | _Offer] | _Command:
         """The next command alone, or as many writes as one commit takes. Called under the lock."""
@@ -298,6 +351,11 @@ def _judged(run: Sequence[_Offer]) -> tuple[ReadingBatch | None, list[Outcome]]:
     lengths = [len(part) for part in parts]
     errors = verdict.refusals.errors_by_part(lengths)
     return verdict.accepted, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
+
+
+def _size(item: _Write | _Offer | _Command) -> int:
+    """What an item counts as in the queue."""
+    return 1 if isinstance(item, _Command) else len(item.readings)
 
 
 def _future() -> Future[Any]:

@@ -219,6 +219,23 @@ class Writer(Protocol):
             OutcomeUnknownError: it is not known whether it was kept; the same call again does no harm.
         """
 
+    def has_room(self, patience_s: float) -> bool:
+        """Whether `write` would not wait for merges now; waits until it would not, but no longer than this.
+
+        May be called from any thread.
+        """
+
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+        """Wait until the next block of a stream, of so many readings, may be written.
+
+        For whoever brings much: a stream that asks before each block gets what merges keep up with, evenly, and leaves
+        room for small writes, which need not ask. A turn may be for several blocks, of some 100,000 readings together:
+        those after the first, `within_turn`, count, but do not wait for other streams. May be called from any thread.
+
+        Raises:
+            StoreUnavailableError: that is not within `patience_s`.
+        """
+
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """Remove a person's readings inside the interval, of one device or of all; how many there were.
 

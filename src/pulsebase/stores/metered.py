@@ -37,6 +37,14 @@ class MeteredStore:
         """See `contract.Writer.write`."""
         self._inner.write(batches)
 
+    def has_room(self, patience_s: float) -> bool:
+        """See `contract.Writer.has_room`."""
+        return self._inner.has_room(patience_s)
+
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+        """See `contract.Writer.pace`."""
+        self._inner.pace(readings, patience_s, within_turn=within_turn)
+
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`."""
         return self._inner.delete(user_id, interval, device_id)

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Annotated, Any
 
 import msgspec
@@ -24,7 +25,8 @@ from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.ingest import validate
-from pulsebase.ingest.blocks import COLUMNS, Block
+from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, Block
+from pulsebase.ingest.committer import LONG_PATIENCE_S, SHORT_PATIENCE_S
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import (
@@ -58,6 +60,8 @@ class _Count:
     errors: list[FieldError] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)  # columns
     open: deque[tuple[Future[None], int]] = field(default_factory=deque)
+    #: What was queued since the body last waited for its turn, which is for a large block or some small ones.
+    in_turn: int = 0
 
     def refuse(self, unread: list[FieldError], refusals: Refusals) -> None:
         """Count what of a block could not be read and what was refused; the first ones by position are named."""
@@ -187,9 +191,16 @@ def _submit(services: Services, block: Block, count: _Count) -> None:
     if verdict.accepted is None:
         return
     count.settle(_OPEN_BLOCKS - 1)
+    give_up_at = monotonic() + (LONG_PATIENCE_S if count.open or count.accepted else SHORT_PATIENCE_S)
+    readings = len(verdict.accepted)
+    count.in_turn += readings
+    within_turn = readings < count.in_turn <= BLOCK_READINGS
+    services.ingestor.pace(readings, give_up_at - monotonic(), within_turn=within_turn)
+    if not within_turn:
+        count.in_turn = readings
     while True:
         try:
-            done = services.ingestor.submit(verdict.accepted)
+            done = services.ingestor.submit(verdict.accepted, give_up_at - monotonic())
         except QueueFullError:
             if not count.open:
                 raise

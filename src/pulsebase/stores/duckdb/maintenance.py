@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -24,6 +24,7 @@ from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Journal
 from pulsebase.stores.duckdb.merge import HourSizes, Merge, MergeBounds, persist_names
 from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.pacer import Pacer
 from pulsebase.stores.duckdb.priorities import Priorities
 from pulsebase.stores.duckdb.stage import Stage
 
@@ -36,6 +37,10 @@ _SOON = 0.1
 #: The most rows of one merge, which holds them in memory several times over.
 _MERGE_ROWS = 2_500_000
 _ROOM_WAIT_S = 20.0
+#: So many times the late rows that are worth a search do not wait for the flood to end: a search holds them in memory.
+_TOO_MANY_LATE = 8
+#: A merge of late rows does so much less while streams wait for the next merge of staged ones.
+_HURRIED = 4
 #: A journal below this size is left alone when there is nothing else to do.
 _SMALL_JOURNAL_BYTES = 1 << 20
 _PAUSE_AFTER_FAILURE_S = 0.5
@@ -114,6 +119,9 @@ class Maintenance:
         self._wake = threading.Event()
         self._stopping = False
         self._merged = threading.Condition()
+        self._pacer = Pacer(options.most_unmerged, parts.stage.__len__)
+        #: When the last merge ended, if the next one was due by then.
+        self._merged_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="pulsebase-merge", daemon=True)
 
     def start(self) -> None:
@@ -154,12 +162,27 @@ class Maintenance:
         Raises:
             StoreUnavailableError: they do not catch up.
         """
+        if not self.has_room(_ROOM_WAIT_S):
+            raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
+
+    def has_room(self, patience_s: float) -> bool:
+        """See `contract.Writer.has_room`."""
         if self._has_room():
-            return
+            return True
         with self._merged:
             self._wake.set()
-            if not self._merged.wait_for(self._has_room, _ROOM_WAIT_S):
-                raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
+            return self._merged.wait_for(self._has_room, patience_s)
+
+    def pace(self, rows: int, patience_s: float, *, within_turn: bool) -> None:
+        """See `contract.Writer.pace`."""
+        if self._pacer.holds_back:
+            self._wake.set()
+        self._pacer.wait(rows, patience_s, within_turn=within_turn)
+
+    @property
+    def most_unmerged(self) -> int:
+        """See `DuckdbOptions`."""
+        return self._options.most_unmerged
 
     # --- What there is to do ----------------------------------------------------------------------------------------
 
@@ -209,7 +232,7 @@ class Maintenance:
                     return upto_seq
                 new_users, new_devices = users.unpersisted(), devices.unpersisted()
                 persist_names(connection, new_users, new_devices)
-                done = self._merge_in(connection, state).staged(parts, state.merged_seq)
+                done = self._merge_in(connection, state, self._options.bounds).staged(parts, state.merged_seq)
                 connection.execute(
                     "UPDATE state SET merged_seq = ?, merged_file = ?, late_rows = ?",
                     [upto_seq, self._parts.journal.holder(upto_seq), done.late_rows],
@@ -219,6 +242,7 @@ class Maintenance:
             self.late_rows = done.late_rows
             with self._merged:
                 stage.drop_before(upto_seq)
+                self._pace_by(upto_seq - state.merged_seq, seen_at)
                 if len(stage) == 0:
                     self._waiting_since = None
                 elif upto_seq >= seen_seq:  # what is left came later
@@ -233,8 +257,11 @@ class Maintenance:
             if self.late_rows == 0:
                 return False
             started = time.perf_counter()
+            bounds = self._options.bounds
+            if self._pacer.holds_back:
+                bounds = replace(bounds, fetch_rows=bounds.fetch_rows // _HURRIED)
             with self._parts.database.writing() as connection:
-                done = self._merge_in(connection, read_state(connection)).late()
+                done = self._merge_in(connection, read_state(connection), bounds).late()
                 connection.execute("UPDATE state SET late_rows = ?", [done.late_rows])
             self.late_rows = done.late_rows
             self._count_merge(started)
@@ -341,13 +368,15 @@ class Maintenance:
         self.merge_staged()
         while len(self._parts.stage) >= self._options.merge_readings and not self._stopping:
             self.merge_staged()
+            if self.late_rows >= _TOO_MANY_LATE * self._options.late_readings:
+                self.settle_late()
         idle = before < _IDLE_ROWS
-        while not self._stopping and (self.late_rows >= self._options.late_readings or idle) and self.settle_late():
+        while not self._stopping and (self._many_late() or idle) and self.settle_late():
             idle = idle and len(self._parts.stage) < _IDLE_ROWS
         if self.late_rows and not self._stopping:
             self.look_ahead()
         self.build_quarters()
-        if before < self._options.merge_readings:
+        if before < self._options.merge_readings and not self._pacer.holds_back:
             self._compact(idle=idle)
         if idle and self._parts.journal.size_bytes() > _SMALL_JOURNAL_BYTES:
             self.trim_journal()
@@ -361,13 +390,26 @@ class Maintenance:
         """Whether late rows wait and much came in until now, but no more: they need not wait for a whole interval."""
         return self._was_busy and self.late_rows > 0 and len(self._parts.stage) < _IDLE_ROWS * _SOON
 
+    def _many_late(self) -> bool:
+        """Whether late rows are worth a search, and no merge of staged ones is due."""
+        is_due = len(self._parts.stage) >= self._options.merge_readings
+        return self.late_rows >= self._options.late_readings and not is_due
+
+    def _pace_by(self, rows: int, started_at: float) -> None:
+        """Let the pacer know what a merge has freed, and in how long: from the end of the one before where it was due
+        by then, so that everything else that was done in between counts too.
+        """
+        now = time.monotonic()
+        self._pacer.note_merge(rows, now - (self._merged_at or started_at))
+        self._merged_at = now if len(self._parts.stage) >= self._options.merge_readings else None
+
     def _has_room(self) -> bool:
         return len(self._parts.stage) < self._options.most_unmerged
 
-    def _merge_in(self, connection: duckdb.DuckDBPyConnection, state: State) -> Merge:
+    def _merge_in(self, connection: duckdb.DuckDBPyConnection, state: State, bounds: MergeBounds) -> Merge:
         histories = self._parts.priorities.at(connection, state.epoch)
         believers = Believers(self._parts.devices.text, histories)
-        return Merge(connection, believers, self._parts.hour_sizes, self._options.bounds)
+        return Merge(connection, believers, self._parts.hour_sizes, bounds)
 
     def _count_merge(self, started: float) -> None:
         self.merges += 1

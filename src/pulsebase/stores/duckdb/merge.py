@@ -35,7 +35,7 @@ from pulsebase.stores.duckdb.hours import (
     minutes_of,
     resolved,
 )
-from pulsebase.stores.duckdb.ordering import distinct, in_pieces, order_of
+from pulsebase.stores.duckdb.ordering import changes, distinct, in_pieces, order_of
 from pulsebase.stores.duckdb.resolve_sql import DAYS, IN_RANGE, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 
@@ -144,21 +144,25 @@ class Merge:
 
     def late(self) -> Merged:
         """Bring late rows where they belong, a stretch of hours with a bounded number of stored rows."""
-        rows = _rows_of(self.connection, "SELECT * EXCLUDE (seq) FROM late ORDER BY seq")
-        codes = _hour_codes(rows)
-        hours = distinct(codes)
+        found = self.connection.execute(f"SELECT DISTINCT user_no, t // {HOUR_US} AS hour FROM late").fetchnumpy()
+        hours = np.sort(hour_codes(found["user_no"], found["hour"]))
         hours = hours[np.argsort(hours & HOUR_MASK, kind="stable")]  # hours of a day lie together in `readings`
         known = self._stored_rows(hours)
         piece = np.cumsum(known) <= self.bounds.fetch_rows
         piece[0] = True
-        taken = np.isin(codes, hours[piece])
-        self._bring([rows.take(taken)], hours[piece], known[piece])
-        with relation(self.connection, "settled", _hour_table(hours[piece])):
+        hours, known = hours[piece], known[piece]
+        with relation(self.connection, "settled", _hour_table(hours)):
+            rows = _rows_of(
+                self.connection,
+                "SELECT late.* EXCLUDE (seq) FROM late SEMI JOIN settled "
+                f"ON late.user_no = settled.user_no AND late.t // {HOUR_US} = settled.hour ORDER BY seq",
+            )
+            self._bring([rows], hours, known)
             self.connection.execute(
                 "DELETE FROM late USING settled "
                 f"WHERE late.user_no = settled.user_no AND late.t // {HOUR_US} = settled.hour"
             )
-        return Merged(int(taken.sum()), self._late_rows())
+        return Merged(len(rows), self._late_rows())
 
     def _bring(self, arrived: Sequence[Rows], hours: I64, known: I64) -> None:
         """Bring rows, in the order of their arrival, into `readings` and compute the rollups of their hours."""
@@ -258,7 +262,7 @@ class Merge:
         left = []
         for part in parts:
             old = np.flatnonzero(part.t < end_us)  # which spares looking at most rows
-            late = old[np.isin(_hour_codes(part.take(old)), late_hours)]
+            late = old[_in_hours(part.take(old), late_hours)]
             if len(late):
                 self._insert("late", _table(part.take(late)).add_column(0, "seq", pa.array(first_seq + late)))
                 is_left = np.ones(len(part), np.bool_)
@@ -355,6 +359,13 @@ def _stored_table(rows: Rows) -> pa.Table:
 
 def _hour_codes(rows: Rows) -> I64:
     return hour_codes(rows.user_no, rows.t // HOUR_US)
+
+
+def _in_hours(rows: Rows, hours: I64) -> Mask:
+    """Which rows lie in these hours. Neighbours mostly share theirs, which is then looked for once."""
+    codes = _hour_codes(rows)
+    first = changes(codes)
+    return np.repeat(np.isin(codes[first], hours), np.diff(first, append=len(codes)))
 
 
 def _hour_table(hours: I64) -> pa.Table:

@@ -102,6 +102,14 @@ class DuckdbStore:
             alive = [_since(batch, self._horizon_us) for batch in batches]
             self._append(Rows.concatenated([self._rows(batch) for batch in alive if len(batch)]))
 
+    def has_room(self, patience_s: float) -> bool:
+        """See `contract.Writer.has_room`."""
+        return self._maintenance.has_room(patience_s)
+
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+        """See `contract.Writer.pace`."""
+        self._maintenance.pace(readings, patience_s, within_turn=within_turn)
+
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`. A deletion is a tombstone for every reading that goes."""
         user_no, selection = self._users.find(user_id), self._selection(device_id, include_all=True)
@@ -345,6 +353,8 @@ class DuckdbStore:
         """See `contract.Store.statistics`."""
         statistics = {
             "unmerged_rows": len(self._stage) + self._maintenance.late_rows,
+            "staged_rows": len(self._stage),
+            "staged_limit_rows": self._maintenance.most_unmerged,
             "size_bytes": self._database.size_bytes() + self._journal.size_bytes(),
             "merges": self._maintenance.merges,
             "merge_failures": self._maintenance.merge_failures,

@@ -99,6 +99,20 @@ class TimescaleStore:
         if self._unmerged >= self._options.merge_readings:
             self._wake.set()
 
+    def has_room(self, patience_s: float) -> bool:
+        """See `contract.Writer.has_room`."""
+        if self._unmerged < self._options.most_unmerged:
+            return True
+        with self._merged:
+            self._wake.set()
+            return self._merged.wait_for(lambda: self._unmerged < self._options.most_unmerged, patience_s)
+
+    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+        """See `contract.Writer.pace`. Large blocks are merged as they are written, which holds them back by itself."""
+        del within_turn
+        if readings < self._options.merge_at_once and not self.has_room(patience_s):
+            raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=1)
+
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`."""
         if interval.length_us <= 0:
@@ -316,12 +330,8 @@ class TimescaleStore:
         Raises:
             StoreUnavailableError: they do not catch up.
         """
-        if self._unmerged < self._options.most_unmerged:
-            return
-        with self._merged:
-            self._wake.set()
-            if not self._merged.wait_for(lambda: self._unmerged < self._options.most_unmerged, _ROOM_WAIT_S):
-                raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
+        if not self.has_room(_ROOM_WAIT_S):
+            raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
 
     def _maintain(self) -> None:
         while True:
