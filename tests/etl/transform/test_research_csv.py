@@ -87,6 +87,44 @@ def test_where_the_newest_come_first_times_are_of_the_second_hour_until_they_ste
     ]
 
 
+def test_the_hour_that_comes_twice_may_be_of_the_day_before() -> None:
+    # St John's, 2010-11-07: 00:01 becomes 23:01 of the day before.
+    walls = ["06 22:59:00", "06 23:05:00", "06 23:55:00", "07 00:00:30", "06 23:05:00", "06 23:55:00", "07 00:00:30"]
+    found = times(*(f"2010-11-{each}" for each in [*walls, "07 00:05:00"]), zone="America/St_Johns")
+    assert [each[11:] for each in found] == [
+        "01:29:00",
+        "01:35:00",
+        "02:25:00",
+        "02:30:30",
+        "02:35:00",
+        "03:25:00",
+        "03:30:30",
+        "03:35:00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "walls", "instants"),
+    [
+        pytest.param(
+            "Europe/Berlin",
+            "27 02:10, 27 02:20, 27 02:05, 27 02:06, 27 03:00",
+            "00:10, 00:20, 01:05, 01:06, 02:00",
+            id="off the wrist for most of the hour",
+        ),
+        pytest.param(
+            "Europe/Berlin", "27 01:00, 27 02:00, 27 02:00, 27 03:00", "23:00, 00:00, 01:00, 02:00", id="every hour"
+        ),
+        pytest.param(
+            "Antarctica/Troll", "27 01:05, 27 02:55, 27 01:05, 27 02:55", "23:05, 00:55, 01:05, 02:55", id="two hours"
+        ),
+    ],
+)
+def test_a_step_back_of_any_length_may_be_the_change(zone: str, walls: str, instants: str) -> None:
+    found = times(*(f"2024-10-{each}:00" for each in walls.split(", ")), zone=zone)
+    assert [each[11:16] for each in found] == instants.split(", ")
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns"])
 @pytest.mark.parametrize("step_s", [7, 600])
 @pytest.mark.parametrize("newest_first", [False, True])

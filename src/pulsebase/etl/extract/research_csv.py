@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pulsebase.etl.extract.parts import FileOwner, Part, Stream, untold_times
+from pulsebase.etl.extract.parts import FileOwner, Part, Stream, clock_remarks
 from pulsebase.etl.transform.civil import LocalClocks
 from pulsebase.etl.transform.research_csv import TextBlock, header_problem, parse_block
 from pulsebase.ingest.blocks import Block, MalformedError
@@ -39,7 +39,7 @@ def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_B
             number += parsed.lines
         following = next(lines, None)
         if following is None:
-            yield from untold_times(clocks.untold)
+            yield from clock_remarks(clocks)
             return
         data = following
 
