@@ -12,6 +12,7 @@ import msgspec
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
 from pulsebase.ingest.columns import check_columns
 from pulsebase.ingest.items import ReadingIn, columns_of, parse_items
+from pulsebase.ingest.table_ids import without_changed_ids
 from pulsebase.ingest.validate import readable
 from pulsebase.model.metrics import HEART_RATE
 
@@ -68,7 +69,8 @@ def csv_blocks(body: Readable) -> Iterator[Block]:
             continue
         items = [_csv_item(names, line) for line in lines]
         parsed, errors = parse_items(items, position)
-        yield Block(parsed, errors, len(items))
+        parsed, changed = without_changed_ids(parsed)
+        yield Block(parsed, sorted([*errors, *changed], key=lambda error: error.index or 0), len(items))
         position += len(items)
     if names is None:
         raise MalformedError("the body is empty; the first line names the columns")

@@ -113,8 +113,10 @@ class LocalClocks:
 
     def _second(self, wall_us: Ints, ids: Ids, night_of: Ints, nights: Sequence[FallBack]) -> Ints:
         """The rows whose times are the second ones."""
-        order = np.argsort(ids.codes, kind="stable")
-        codes, of_night = ids.codes[order].astype(np.int64), night_of[order]
+        person_of = {text: code for code, text in enumerate(ids.texts)}  # one text may have several codes
+        person = np.array([person_of[text] for text in ids.texts], np.int64)[ids.codes]
+        order = np.argsort(person, kind="stable")
+        codes, of_night = person[order], night_of[order]
         begins = np.flatnonzero(np.diff(codes, prepend=-1) | np.diff(of_night, prepend=-2))
         newest_first = _newest_first(codes, wall_us[order], wall_us)
         found = [np.empty(0, np.int64)]
