@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from pulsebase.model.errors import QueryCancelledError, QueryTimeoutError
@@ -34,12 +34,8 @@ class Deadline:
         if self._at is not None and time.monotonic() > self._at:
             raise QueryTimeoutError(TIMED_OUT)
 
-    def watched(self, items: Iterable[T]) -> Iterator[T]:
-        """The same items, with the deadline checked now and then. Raises as `check` does."""
-        left = 0
-        for item in items:
-            if left == 0:
-                self.check()
-                left = _AT_ONCE
-            left -= 1
-            yield item
+    def parts(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
+        """The same items in parts, with the deadline checked before each. Raises as `check` does."""
+        for first in range(0, len(items), _AT_ONCE):
+            self.check()
+            yield items[first : first + _AT_ONCE]

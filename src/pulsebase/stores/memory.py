@@ -188,7 +188,7 @@ class MemoryStore(Store):
         with self._lock:
             shown, frozen = self._shown(query, deadline), self._frozen(query)
         # Only now is the range cut: the winner of a minute depends on the whole minute.
-        inside = [reading for reading in deadline.watched(shown) if _inside(reading, query.range)]
+        inside = [each for part in deadline.parts(shown) for each in part if _inside(each, query.range)]
         if query.resolution.value == "raw":
             table = _raw_table(inside, deadline)
         else:
@@ -403,13 +403,13 @@ class MemoryStore(Store):
     def _of_winners(self, readings: list[_Reading], deadline: Deadline) -> list[_Reading]:
         """The readings of each minute's winner, of one person."""
         winners: dict[int, tuple[int, bytes]] = {}
-        for reading in deadline.watched(readings):
-            if reading.counts:
-                rank = self._rank(reading)
-                winners[reading.minute_us] = min(rank, winners.get(reading.minute_us, rank))
-        return [
-            reading for reading in deadline.watched(readings) if winners.get(reading.minute_us) == self._rank(reading)
-        ]
+        for part in deadline.parts(readings):
+            for reading in part:
+                if reading.counts:
+                    rank = self._rank(reading)
+                    winners[reading.minute_us] = min(rank, winners.get(reading.minute_us, rank))
+        parts = deadline.parts(readings)
+        return [each for part in parts for each in part if winners.get(each.minute_us) == self._rank(each)]
 
     def _rank(self, reading: _Reading) -> tuple[int, bytes]:
         """Lowest first: the device's priority at the start of the minute, then its id by bytes."""
@@ -477,20 +477,18 @@ _COLUMNS = [name for name in READING_SCHEMA.names if name != "time"]
 
 def _raw_table(readings: list[_Reading], deadline: Deadline) -> pa.Table:
     deadline.check()
-    return _table(
-        deadline.watched(sorted(readings, key=lambda reading: (reading.time_us, reading.device_id.encode()))),
-        RAW_SCHEMA,
-    )
+    in_order = sorted(readings, key=lambda reading: (reading.time_us, reading.device_id.encode()))
+    return _table((each for part in deadline.parts(in_order) for each in part), RAW_SCHEMA)
 
 
 def _bucket_table(query: SeriesQuery, readings: list[_Reading], frozen: list[_Bucket], deadline: Deadline) -> pa.Table:
     groups: dict[int, list[_Reading]] = {}
-    for reading in deadline.watched(readings):
-        groups.setdefault(_bucket_start(query, reading.time_us), []).append(reading)
+    for part in deadline.parts(readings):
+        for reading in part:
+            groups.setdefault(_bucket_start(query, reading.time_us), []).append(reading)
     names_device = query.resolution.value in ("1s", "1m") and not query.include_all
-    rows = {
-        start_us: _bucket_row(start_us, group, names_device) for start_us, group in deadline.watched(groups.items())
-    }
+    parts = deadline.parts(list(groups.items()))
+    rows = {start_us: _bucket_row(start_us, group, names_device) for part in parts for start_us, group in part}
     for bucket in frozen:
         start_us = _bucket_start(query, bucket.start_us)
         rows[start_us] = _joined(start_us, rows.get(start_us), bucket)
