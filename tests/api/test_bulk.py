@@ -351,6 +351,20 @@ def test_csv_is_read_with_a_mark_quotes_and_any_order_of_columns(any_api: Api) -
     assert [(row[3], row[4]) for row in stored(any_api)] == [(6000, 3), (6150, None), (7000, 1)]
 
 
+def test_ids_that_a_spreadsheet_changed_are_refused_in_csv_and_are_ids_elsewhere(any_api: Api) -> None:
+    rows = [("2.02E+09", "strap"), ("2022484408.0", "strap"), ("ann", "2.1e+11"), ("ann", "strap"), ("1e5", "2.0.1")]
+    lines = "".join(f"{user_id},{device_id},2024-01-15T10:00:00Z,60\n" for user_id, device_id in rows)
+    answer = send(any_api, b"user_id,device_id,timestamp,heart_rate\n" + lines.encode(), "text/csv")
+    assert counts(answer) == (202, 2, 3, 5)
+    assert faults(answer) == [(0, "user_id"), (1, "user_id"), (2, "device_id")]
+    assert "spreadsheet" in answer.json()["errors"][0]["reason"]
+    items = "".join(
+        f'{{"user_id":"{user_id}","device_id":"{device_id}","timestamp":"2024-01-15T10:00:00Z","heart_rate":60}}\n'
+        for user_id, device_id in rows
+    )
+    assert counts(send(any_api, items.encode(), NDJSON)) == (202, 5, 0, 5)
+
+
 def test_csv_must_name_its_columns(api: Api) -> None:
     answer = send(api, b"ann,strap,2024-01-15T10:00:00Z,70\n", "text/csv")
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:pulsebase:problem:invalid-request")

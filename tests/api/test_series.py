@@ -169,6 +169,41 @@ def test_a_day_starts_where_its_zone_says(any_api: Api, zone: str, start: str) -
     assert (body["start"], body["columns"]["timestamp"], body["columns"]["count"]) == (start, [start], [96])
 
 
+@pytest.mark.parametrize(
+    ("zone", "start", "end", "at"),
+    [
+        ("Europe/Berlin", "2024-03-31T02:00", "2024-03-31T03:00", "2024-03-31T01:00:00Z"),
+        ("Australia/Lord_Howe", "2024-10-06T02:00", "2024-10-06T02:30", "2024-10-05T15:30:00Z"),
+        ("Pacific/Apia", "2011-12-30", "2011-12-30", "2011-12-30T10:00:00Z"),
+    ],
+)
+def test_a_range_that_clocks_make_empty_is_an_empty_answer(
+    any_api: Api, zone: str, start: str, end: str, at: str
+) -> None:
+    before = datetime.fromisoformat(at).replace(tzinfo=None) - timedelta(minutes=90)
+    any_api.store(*every(timedelta(minutes=1), before.isoformat(), 180))
+    asked = {"start_date": start, "end_date": end, "tz": zone}
+    rungs: list[dict[str, Any]] = [{"interval": interval} for interval in ("raw", "1s", "1m", "15m", "1h", "1d")]
+    for more in ({}, {"max_points": 9}, *rungs):
+        for path, who in (("/v1/timeseries", {"user_id": "ann"}), ("/v1/multi-user/timeseries", {"user_ids": "ann"})):
+            body = any_api.get(path, params=who | asked | more).json()
+            answer = body if "columns" in body else body | body["series"][0]
+            assert (answer["start"], answer["end"], answer["count"]) == (at, at, 0), body
+            assert answer["interval"] == more.get("interval", answer["interval"])
+            names = (
+                {"timestamp", "value"} if answer["interval"] == "raw" else {"timestamp", "avg", "min", "max", "count"}
+            )
+            assert names <= answer["columns"].keys()
+            assert not any(answer["columns"].values())
+    days = any_api.get("/v1/timeseries", params={"user_id": "ann", "metric": "activities_heart_summary"} | asked)
+    assert (days.status_code, days.json()["columns"]["date"]) == (200, [])
+    within = {"start": start, "end": end, "tz": zone}
+    cohort = any_api.get("/v1/cohorts/heart-rate", params=within | {"min_avg_heart_rate": 0, "min_coverage": 0.5})
+    assert (cohort.status_code, cohort.json()["data"], cohort.json()["count"]) == (200, [], 0)
+    assert any_api.get("/v1/users/ann/heart-rate/top-hours", params=within).json()["data"] == []
+    assert any_api.get("/v1/timeseries", params={"user_id": "eve"} | asked).status_code == 404
+
+
 def test_a_plus_that_became_a_space_is_read_as_a_plus(api: Api) -> None:
     api.store(reading("2025-06-29T10:00:00Z", user_id="ann+1", device_id="a+b"))
     plain = "start_date=2025-06-29T12:00:00+02:00&end_date=2025-06-29T12:01:00+02:00&tz=Etc/GMT+5"

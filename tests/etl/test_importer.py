@@ -210,6 +210,23 @@ def test_times_that_come_twice_without_an_order_are_remarked_on(desk: Desk) -> N
     )
 
 
+def test_readings_every_half_hour_are_all_stored_where_clocks_fall_back(desk: Desk) -> None:
+    berlin = FileOwner(None, None, everybody_in(ZoneInfo("Europe/Berlin")))
+    clocks = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]
+    lines = "".join(f"ann,2024-10-27 {clock}:00,{60 + place}\n" for place, clock in enumerate(clocks))
+    result = desk.bring_one(f"Id,Time,Value\n{lines}".encode(), berlin)
+    assert (result.written, result.remark) == (6, None)
+    first_s = int(datetime(2024, 10, 27, 1, 30, tzinfo=ZoneInfo("Europe/Berlin")).timestamp())
+    assert [(at_s, bpm) for _, _, at_s, bpm, _ in desk.rows] == [(first_s + 1800 * n, 60 + n) for n in range(6)]
+
+
+def test_times_that_never_were_are_remarked_on(desk: Desk) -> None:
+    berlin = FileOwner(None, None, everybody_in(ZoneInfo("Europe/Berlin")))
+    result = desk.bring_one(b"Id,Time,Value\nann,2024-03-31 02:10:00,70\nann,2024-03-31 03:20:00,71\n", berlin)
+    remark = "1 times did not exist as clocks went forward, and were moved on by the change"
+    assert (result.written, result.problem, result.remark) == (2, None, remark)
+
+
 @pytest.mark.parametrize("left_out", [1, 30, 100, 20_000])
 def test_a_takeout_file_cut_short_gives_its_good_part(desk: Desk, left_out: int) -> None:
     data = takeout_heart_rate(SAMPLES)[:-left_out]

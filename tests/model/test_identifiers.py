@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.identifiers import changed_in_table, identifier_problem
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@+-"
 
@@ -27,3 +27,13 @@ def test_nothing_else_is_an_id(value: object) -> None:
 @pytest.mark.parametrize("value", [0, -1, 2022484408, 10**127])
 def test_integers_count_as_their_text(value: int) -> None:
     assert identifier_problem(value) is None
+
+
+@pytest.mark.parametrize("text", ["2.02E+09", "2,02E+09", "2E+9", "-1.5e-05", "7.0", "2022484408.00", "7,0"])
+def test_what_a_spreadsheet_makes_of_a_number_is_no_id_in_a_table(text: str) -> None:
+    assert "spreadsheet" in (changed_in_table(text) or "")
+
+
+@pytest.mark.parametrize("text", ["7", "2022484408", "1e5", "7.5", "7.", "a.0", "1.0.0", "E+09", "2.02E09", "007"])
+def test_other_ids_are_as_they_were_written(text: str) -> None:
+    assert changed_in_table(text) is None

@@ -78,6 +78,40 @@ def test_an_hour_that_is_skipped_is_shifted_and_of_one_that_comes_twice_the_firs
 
 
 @pytest.mark.parametrize(
+    ("zone", "start", "end", "at", "typed_us"),
+    [
+        ("Europe/Berlin", "2025-03-30T02:00", "2025-03-30T03:00", "2025-03-30T01:00:00Z", HOUR_US),
+        ("Europe/Berlin", "2025-03-30T02:30", "2025-03-30T03:00", "2025-03-30T01:30:00Z", HOUR_US // 2),
+        ("Australia/Lord_Howe", "2024-10-06T02:00", "2024-10-06T02:30", "2024-10-05T15:30:00Z", HOUR_US // 2),
+        ("Pacific/Apia", "2011-12-30", "2011-12-30", "2011-12-30T10:00:00Z", DAY_US),
+        ("Pacific/Apia", "2011-12-30T06:00", "2011-12-30", "2011-12-30T16:00:00Z", 18 * HOUR_US),
+        ("America/Sao_Paulo", "2018-11-04", "2018-11-04T01:00", "2018-11-04T03:00:00Z", HOUR_US),
+    ],
+)
+def test_a_range_that_clocks_make_empty_is_an_empty_one(
+    zone: str, start: str, end: str, at: str, typed_us: int
+) -> None:
+    assert asked(start, end, zone) == (at, at)
+    found = parse_range(start, end, ZoneInfo(zone), start_field="start", end_field="end")
+    assert found.typed_us == typed_us
+    assert all(found.range.widened(step_us) == found.range for step_us in (0, MINUTE_US, HOUR_US, DAY_US))
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2025-03-30T02:30", "2025-03-30T02:30"),
+        ("2025-03-30T01:00Z", "2025-03-30T03:00"),
+        ("2025-03-31", "2025-03-30"),
+        ("2025-10-26T02:30", "2025-10-26T02:10"),
+    ],
+)
+def test_a_range_that_is_none_on_the_clocks_face_is_refused_all_the_same(start: str, end: str) -> None:
+    with pytest.raises(RejectedError):
+        asked(start, end, "Europe/Berlin")
+
+
+@pytest.mark.parametrize(
     ("start", "end", "field"),
     [
         ("2025-06-29", "2025-06-28", "end"),

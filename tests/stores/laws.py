@@ -11,6 +11,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from itertools import groupby
@@ -20,7 +21,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from pulsebase.model.errors import TooManyRowsError
+from pulsebase.model.errors import QueryCancelledError, QueryTimeoutError, TooManyRowsError
 from pulsebase.model.readings import READING_SCHEMA, ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary, HeartRateZone
@@ -41,6 +42,7 @@ from pulsebase.stores.contract import (
     RAW_SCHEMA,
     STORED_SCHEMA,
     TOTALS_SCHEMA,
+    Cancellation,
     Expiry,
     SeriesQuery,
     Store,
@@ -1046,6 +1048,27 @@ class StoreLaws:
         for store in states(harness):
             assert store.stored().num_rows == 1
             assert store.stored().schema.equals(STORED_SCHEMA, check_metadata=True)
+
+    @every_rung
+    def test_a_question_gives_up_at_its_time_limit(self, harness: Harness, rung: Resolution) -> None:
+        write(harness.store, *(Reading(TEN + n * SECOND_US, 6000) for n in range(100)))
+        days = (THAT_DAY.start_us, THAT_DAY.end_us) if rung is DAY else ()
+        query = SeriesQuery("ann", THAT_DAY, rung, day_starts=days, timeout_s=1e-9)
+        with pytest.raises(QueryTimeoutError):
+            harness.store.series(query)
+        with pytest.raises(QueryTimeoutError):
+            harness.store.totals(TotalsQuery(THAT_DAY, timeout_s=1e-9))
+        assert harness.store.series(replace(query, timeout_s=60.0)).num_rows > 0
+        assert harness.store.totals(TotalsQuery(THAT_DAY, timeout_s=60.0)).num_rows == 1
+
+    def test_a_question_that_was_taken_back_is_not_answered(self, harness: Harness) -> None:
+        write(harness.store, Reading(TEN, 6000))
+        cancellation = Cancellation()
+        cancellation.cancel()
+        with pytest.raises(QueryCancelledError):
+            harness.store.series(SeriesQuery("ann", THAT_DAY, HOUR, cancellation=cancellation))
+        with pytest.raises(QueryCancelledError):
+            harness.store.totals(TotalsQuery(THAT_DAY, cancellation=cancellation))
 
     def test_an_empty_store_knows_nobody(self, harness: Harness) -> None:
         for store in states(harness):

@@ -114,6 +114,22 @@ def test_another_person_is_unknown_to_a_key_for_one(crowd: Guarded, ann: httpx.C
     assert crowd.parts.store.user(NOBODY) is None, "what may not be seen cannot be made either"
 
 
+@pytest.mark.parametrize("route", [route for route in ATTACKS if route.startswith("GET ")])
+def test_head_tells_of_another_person_no_more_than_get(crowd: Guarded, ann: httpx.Client, route: str) -> None:
+    head = route.replace("GET", "HEAD")
+    for who in ("bob", NOBODY):
+        template = "/v1" + route.split(" ")[1].replace("{user_id}", who).replace("{device_id}", "strap")
+        asked = ATTACKS[route](who)
+        if "stream" in template:
+            continue
+        get = ann.request("GET", template, **asked)
+        answer = ann.request("HEAD", template, **asked)
+        assert (answer.status_code, answer.content) == (get.status_code, b""), head
+        assert answer.headers.get("content-length") == get.headers.get("content-length")
+        nobodys = crowd.client().request("HEAD", template, **asked)
+        assert (nobodys.status_code, nobodys.content) == (401, b"")
+
+
 def test_the_same_attempts_reach_who_the_key_is_for(crowd: Guarded, ann: httpx.Client) -> None:
     """Otherwise the test above would pass where nothing works at all."""
     for route in ("GET /metrics/heart-rate", "GET /timeseries", "GET /users/{user_id}", "GET /users/{user_id}/export"):

@@ -11,6 +11,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from pulsebase.api.services import came_by_socket
 from pulsebase.model.errors import (
@@ -171,9 +172,25 @@ def _of_validation(request: Request, error: Any) -> Response:
 def _of_http(request: Request, error: Any) -> Response:
     slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
     detail = "there is no such route" if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
-    return problem(request, slug, detail, error.headers)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(sorted(_allowed(request)))}
+    return problem(request, slug, detail, headers)
 
 
+def _allowed(request: Request) -> set[str]:
+    """The methods that the path of a request knows: those of all its routes, and HEAD wherever GET is."""
+    scope = request.scope
+    plain = {"type": "http", "path": scope["path"], "root_path": scope.get("app_root_path", ""), "headers": []}
+    found = set()
+    for route in request.app.routes:
+        for method in _METHODS:
+            if route.matches(plain | {"method": method})[0] is Match.FULL:
+                found |= {"GET"} if isinstance(route, Mount) else {method}  # files are mounted, nothing else
+    return found | {"HEAD"} if "GET" in found else found
+
+
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     ProblemError: _of_problem,
     RejectedError: _of_rejected,

@@ -8,6 +8,7 @@ import random
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
@@ -42,7 +43,7 @@ _HEADERS = (
 _PRIVATE = (b"cache-control", b"private, no-cache")
 _TLS = (b"strict-transport-security", b"max-age=31536000")
 #: What pages of other origins may send and see, where they are let in at all.
-_CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE"
+_CORS_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 _CORS_HEADERS = b"authorization, content-type, content-encoding, if-none-match"
 _CORS_EXPOSED = b"etag, location, ratelimit, ratelimit-policy, retry-after, x-request-id"
 _CORS_KEPT_S = b"600"
@@ -55,6 +56,9 @@ _ids = random.Random(secrets.randbits(128))
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
+#: Says in the scope that the answer to this GET will be sent without its body.
+_HEAD = "pulsebase.head"
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -64,6 +68,10 @@ class Shortcut:
 
     route: str
     handler: Handler
+
+
+class _HeadAnsweredError(Exception):
+    """The answer to a HEAD request is out, which has no body: whoever would make one stops here."""
 
 
 class _Visit:
@@ -97,6 +105,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request_id = _id_of(scope)
+        if scope["method"] == "HEAD":  # whatever is asked is asked as by GET, by the same rules
+            scope = dict(scope, method="GET") | {_HEAD: True}
         scope["pulsebase.request_id"] = request_id
         tracing.REQUEST_ID.set(request_id)
         if not tracing.on():
@@ -123,16 +133,22 @@ class Guard:
                     headers.append(_PRIVATE)
                 message["headers"] = [*headers, *visit.said, (b"x-request-id", request_id.encode())]
             await send(message)
+            if _HEAD in scope and message["type"] == "http.response.start":
+                await send({"type": "http.response.body", "body": b""})
+                raise _HeadAnsweredError
 
         shortcut = self._shortcut(scope)
         try:
             await self._answer(scope, receive, send_on, shortcut, visit)
+        except _HeadAnsweredError:
+            pass
         except Exception:
             logger.exception("request %s failed", request_id)
             if visit.status is not None:  # half an answer is out: only the broken connection can tell
                 raise
             detail = "the server failed; its log has the details under the request id"
-            await problem(Request(scope), "internal-error", detail)(scope, receive, send_on)
+            with suppress(_HeadAnsweredError):
+                await problem(Request(scope), "internal-error", detail)(scope, receive, send_on)
         finally:
             method, elapsed_s = _method(scope), perf_counter() - started
             route = shortcut.route if shortcut else getattr(scope.get("route"), "path", "unmatched")
@@ -222,6 +238,8 @@ def _id_of(scope: Scope) -> str:
 
 
 def _method(scope: Scope) -> str:
+    if _HEAD in scope:
+        return "HEAD"
     return scope["method"] if scope["method"] in _METHODS else "other"
 
 

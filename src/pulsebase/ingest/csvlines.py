@@ -17,6 +17,7 @@ from pulsebase.ingest.candidates import Decoded
 from pulsebase.ingest.columns import check_columns
 from pulsebase.ingest.items import parse_items
 from pulsebase.ingest.lines import LINE_BYTES, Readable, line_pieces
+from pulsebase.ingest.table_ids import without_changed_ids
 from pulsebase.ingest.validate import readable
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.metrics import HEART_RATE
@@ -142,14 +143,16 @@ def _check_names(names: Sequence[str]) -> None:
 
 def _block(names: Sequence[str], rows: Sequence[Sequence[str]], position: int) -> Block:
     try:
-        candidates, errors = readable(_columns(names, rows, position))
+        parsed, errors = readable(_columns(names, rows, position))
     except ValueError:  # a row has to be looked at by itself
         items = [_item(names, row) for row in rows]
         parsed, errors = parse_items(items, position)
         uneven = {place for place, item in enumerate(items, position) if item is None}
         errors = [FieldError("reading", _NOT_AS_MANY, at.index) if at.index in uneven else at for at in errors]
-        return Block(parsed, errors, len(rows))
-    return Block(candidates, errors, len(rows))
+    parsed, changed = without_changed_ids(parsed)
+    if changed:
+        errors = sorted([*errors, *changed], key=lambda error: error.index or 0)
+    return Block(parsed, errors, len(rows))
 
 
 def _columns(names: Sequence[str], rows: Sequence[Sequence[str]], position: int) -> Decoded:

@@ -22,3 +22,24 @@ def identifier_problem(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return "must be a text or an integer"
     return text_problem(str(value))
+
+
+#: What a spreadsheet shows of a long number (2.02E+09), and what programs make of a column of numbers with gaps in it
+#: (2022484408.0).
+_ROUNDED = re.compile(r"[+-]?\d+([.,]\d*)?[eE][+-]\d+")
+_DECIMAL = re.compile(r"\d+[.,]0+")
+_AS_TEXT = "bring the file as it was before, or with the ids as text"
+
+
+@lru_cache(maxsize=1 << 16)
+def changed_in_table(text: str) -> str | None:
+    """Why a text of a CSV file is an id no more, since a spreadsheet or another program took it for a number; None if
+    nothing speaks for that.
+
+    CSV does not say what is text. Everywhere else such a text may be an id: JSON, Arrow and Parquet say that it is one.
+    """
+    if _ROUNDED.fullmatch(text):
+        return f"is a number that a spreadsheet rounded, so that several ids may look the same; {_AS_TEXT}"
+    if _DECIMAL.fullmatch(text):
+        return f"is a number with a decimal point, which a spreadsheet or program added to the id; {_AS_TEXT}"
+    return None

@@ -48,9 +48,9 @@ class TimeRange:
 
     def widened(self, step_us: int) -> TimeRange:
         """The smallest range of whole steps, counted from 1970 in UTC, that holds this one. A step of 0 widens
-        nothing.
+        nothing, and nothing widens an empty range.
         """
-        if step_us == 0:
+        if step_us == 0 or self.start_us == self.end_us:
             return self
         return TimeRange(self.start_us // step_us * step_us, -(-self.end_us // step_us) * step_us)
 
@@ -126,7 +126,9 @@ def parse_range(start: str, end: str, zone: ZoneInfo, *, start_field: str, end_f
     The typed length is the difference of the clocks' faces where both are local, so that a week stays a week over a
     daylight-saving change.
 
-    An end beyond `LAST_END_US` is read as that.
+    An end beyond `LAST_END_US` is read as that. Where clocks went forward, a range that is one on their face may hold
+    no instant: 02:00 to 03:00 of a spring day, or a day that a zone skipped. It is empty then, and begins and ends at
+    its start.
 
     Raises:
         RejectedError: a text is no time, the start lies before 1970 or after 2199, or the end is not after the start.
@@ -134,16 +136,21 @@ def parse_range(start: str, end: str, zone: ZoneInfo, *, start_field: str, end_f
     first, last = _parse(start, zone, start_field), _parse(end, zone, end_field)
     if first.at_us >= LAST_END_US:
         raise RejectedError.of(start_field, "is after the year 2199")
-    end_us = last.at_us
+    end_us, end_wall = last.at_us, last.wall
     if last.bare_date and end_us < LAST_END_US:
-        end_us = _at_us(_next_day(last.wall), zone)
+        end_wall = last.wall + timedelta(days=1)
+        end_us = _at_us(end_wall, zone)
     end_us = min(end_us, LAST_END_US)
-    if end_us <= first.at_us:
-        raise RejectedError.of(end_field, f"must be after {start_field}")
     both_local = first.local and last.local
+    if end_us <= first.at_us:
+        if not (both_local and end_wall > first.wall):
+            raise RejectedError.of(end_field, f"must be after {start_field}")
+        end_us = first.at_us
     typed_us = (last.wall - first.wall) // _MICROSECOND if both_local else last.at_us - first.at_us
     # The same date twice is one day to whoever types it, not an instant.
-    return AskedRange(TimeRange(first.at_us, end_us), typed_us if typed_us > 0 else end_us - first.at_us)
+    if typed_us <= 0:
+        typed_us = (end_us - first.at_us) or (end_wall - first.wall) // _MICROSECOND
+    return AskedRange(TimeRange(first.at_us, end_us), typed_us)
 
 
 def parse_reading_time(text: str) -> int:
@@ -190,10 +197,6 @@ def local_day_starts(asked: TimeRange, zone: ZoneInfo) -> list[int]:
         if start_us > starts[-1]:
             starts.append(start_us)
     return starts
-
-
-def _next_day(midnight: datetime) -> datetime:
-    return midnight + timedelta(days=1)
 
 
 def _parse(text: str, zone: ZoneInfo, field: str) -> _Typed:

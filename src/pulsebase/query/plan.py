@@ -54,7 +54,7 @@ class AskedPeriod:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPlan:
-    """What will be asked of the store, the same for every person of the question."""
+    """What will be asked of the store, the same for every person of the question. An empty range has no days."""
 
     question: SeriesQuestion
     asked: AskedRange
@@ -133,7 +133,7 @@ def metric_named(name: str, field: str = "metric") -> bool:
 
 
 def _at(question: SeriesQuestion, asked: AskedRange, zone: ZoneInfo, rung: Resolution) -> SeriesPlan:
-    if rung is not Resolution.DAY:
+    if rung is not Resolution.DAY or asked.range.length_us == 0:
         return SeriesPlan(question, asked, zone, rung, asked.range.widened(rung.step_us), ())
     starts = tuple(local_day_starts(asked.range, zone))
     return SeriesPlan(question, asked, zone, rung, TimeRange(starts[0], starts[-1]), starts)

@@ -121,16 +121,15 @@ class SeriesService:
                 )
         days = SeriesQuestion(question.start, question.end, question.tz, Resolution.DAY)
         plan = plan_series(replace(days, cancellation=question.cancellation))
-        first, last = _days(plan)
         known, missing, next_cursor = self._people(user_ids, limit, cursor)
-        found = tuple((user_id, tuple(self._days(user_id, plan, first, last, question.zones))) for user_id in known)
+        found = tuple((user_id, tuple(self._days(user_id, plan, question.zones))) for user_id in known)
         return SummaryAnswer(question.tz, plan.range, found, missing, next_cursor)
 
-    def _days(
-        self, user_id: str, plan: SeriesPlan, first: date, last: date, rule: ZoneRule | None
-    ) -> list[DailySummary]:
+    def _days(self, user_id: str, plan: SeriesPlan, rule: ZoneRule | None) -> list[DailySummary]:
         """A person's days, by day, then method (none first)."""
-        stored = self._reader.summaries(user_id, first, last)
+        if not plan.day_starts:
+            return []
+        stored = self._reader.summaries(user_id, *_days(plan))
         user = self._reader.user(user_id)
         if rule is None or user is None:
             return stored

@@ -26,6 +26,7 @@ from pulsebase.stores.contract import (
     RAW_SCHEMA,
     STORED_SCHEMA,
     TOTALS_SCHEMA,
+    Cancellation,
     CheckReport,
     Expiry,
     Origin,
@@ -35,7 +36,9 @@ from pulsebase.stores.contract import (
     TotalsQuery,
     origin_of_nobody,
 )
+from pulsebase.stores.deadline import Deadline
 
+_NO_DEADLINE = Deadline(None, Cancellation())
 _MINUTE_US = 60 * 1_000_000
 _DAY_US = 24 * 60 * _MINUTE_US
 _QUARTER_US, _HOUR_US = 15 * _MINUTE_US, 60 * _MINUTE_US
@@ -188,28 +191,36 @@ class MemoryStore(Store):
     # --- Reader ---
 
     def series(self, query: SeriesQuery) -> pa.Table:
+        deadline = Deadline.after(query.timeout_s, query.cancellation)
         with self._lock:
-            shown, frozen = self._shown(query), self._frozen(query)
+            shown, frozen = self._shown(query, deadline), self._frozen(query)
         # Only now is the range cut: the winner of a minute depends on the whole minute.
-        inside = [reading for reading in shown if _inside(reading, query.range)]
-        table = _raw_table(inside) if query.resolution.value == "raw" else _bucket_table(query, inside, frozen)
+        inside = [each for part in deadline.parts(shown) for each in part if _inside(each, query.range)]
+        if query.resolution.value == "raw":
+            table = _raw_table(inside, deadline)
+        else:
+            table = _bucket_table(query, inside, frozen, deadline)
+        deadline.check()
         if query.limit is not None and table.num_rows > query.limit:
             raise TooManyRowsError([FieldError("interval", f"would give more than {query.limit} rows")])
         return table
 
     def totals(self, query: TotalsQuery) -> pa.Table:
         rows = []
+        deadline = Deadline.after(query.timeout_s, query.cancellation)
         with self._lock:
             for user in sorted(self._users.values(), key=lambda user: user.user_id.encode()):
+                deadline.check()
                 if query.genders is not None and user.gender not in query.genders:
                     continue
                 if query.born_by is not None and (user.birth_date is None or user.birth_date > query.born_by):
                     continue
-                won = self._of_winners(list(self._readings.get(user.user_id, {}).values()))
+                won = self._of_winners(list(self._readings.get(user.user_id, {}).values()), deadline)
                 counted = [each for each in won if each.counts and _inside(each, query.range)]
                 quarters = self._quarters.get(user.user_id, {}).values()
                 frozen = [each for each in quarters if _whole(each.start_us, _HOUR_US, query.range)]
                 rows.append(_totals_row(user.user_id, counted, frozen))
+        deadline.check()
         return pa.Table.from_pylist([row for row in rows if row["count"]], schema=TOTALS_SCHEMA)
 
     def knows(self, user_id: str) -> bool:
@@ -355,7 +366,7 @@ class MemoryStore(Store):
         old = [reading for reading in kept.values() if reading.time_us < before_us]
         quarters: dict[int, list[_Reading]] = {}
         hours: dict[tuple[str, int], list[_Reading]] = {}
-        for reading in self._of_winners(old):
+        for reading in self._of_winners(old, _NO_DEADLINE):
             if reading.counts:
                 quarters.setdefault(reading.time_us // _QUARTER_US * _QUARTER_US, []).append(reading)
         for reading in old:
@@ -384,25 +395,28 @@ class MemoryStore(Store):
             step_us = _HOUR_US
         return [bucket for bucket in found if _whole(bucket.start_us, step_us, query.range)]
 
-    def _shown(self, query: SeriesQuery) -> list[_Reading]:
+    def _shown(self, query: SeriesQuery, deadline: Deadline) -> list[_Reading]:
         """The readings the query is about, at any time."""
         readings = list(self._readings.get(query.user_id, {}).values())
+        deadline.check()
         if query.device_id is not None:
             readings = [reading for reading in readings if reading.device_id == query.device_id]
         elif not query.include_all:
-            readings = self._of_winners(readings)
+            readings = self._of_winners(readings, deadline)
         if query.include_all and query.resolution.value == "raw":
             return readings
         return [reading for reading in readings if reading.counts]
 
-    def _of_winners(self, readings: list[_Reading]) -> list[_Reading]:
+    def _of_winners(self, readings: list[_Reading], deadline: Deadline) -> list[_Reading]:
         """The readings of each minute's winner, of one person."""
         winners: dict[int, tuple[int, bytes]] = {}
-        for reading in readings:
-            if reading.counts:
-                rank = self._rank(reading)
-                winners[reading.minute_us] = min(rank, winners.get(reading.minute_us, rank))
-        return [reading for reading in readings if winners.get(reading.minute_us) == self._rank(reading)]
+        for part in deadline.parts(readings):
+            for reading in part:
+                if reading.counts:
+                    rank = self._rank(reading)
+                    winners[reading.minute_us] = min(rank, winners.get(reading.minute_us, rank))
+        parts = deadline.parts(readings)
+        return [each for part in parts for each in part if winners.get(each.minute_us) == self._rank(each)]
 
     def _rank(self, reading: _Reading) -> tuple[int, bytes]:
         """Lowest first: the device's priority at the start of the minute, then its id by bytes."""
@@ -468,16 +482,20 @@ def _record_batch(readings: list[_Reading]) -> pa.RecordBatch:
 _COLUMNS = [name for name in READING_SCHEMA.names if name != "time"]
 
 
-def _raw_table(readings: list[_Reading]) -> pa.Table:
-    return _table(sorted(readings, key=lambda reading: (reading.time_us, reading.device_id.encode())), RAW_SCHEMA)
+def _raw_table(readings: list[_Reading], deadline: Deadline) -> pa.Table:
+    deadline.check()
+    in_order = sorted(readings, key=lambda reading: (reading.time_us, reading.device_id.encode()))
+    return _table((each for part in deadline.parts(in_order) for each in part), RAW_SCHEMA)
 
 
-def _bucket_table(query: SeriesQuery, readings: list[_Reading], frozen: list[_Bucket]) -> pa.Table:
+def _bucket_table(query: SeriesQuery, readings: list[_Reading], frozen: list[_Bucket], deadline: Deadline) -> pa.Table:
     groups: dict[int, list[_Reading]] = {}
-    for reading in readings:
-        groups.setdefault(_bucket_start(query, reading.time_us), []).append(reading)
+    for part in deadline.parts(readings):
+        for reading in part:
+            groups.setdefault(_bucket_start(query, reading.time_us), []).append(reading)
     names_device = query.resolution.value in ("1s", "1m") and not query.include_all
-    rows = {start_us: _bucket_row(start_us, group, names_device) for start_us, group in groups.items()}
+    parts = deadline.parts(list(groups.items()))
+    rows = {start_us: _bucket_row(start_us, group, names_device) for part in parts for start_us, group in part}
     for bucket in frozen:
         start_us = _bucket_start(query, bucket.start_us)
         rows[start_us] = _joined(start_us, rows.get(start_us), bucket)

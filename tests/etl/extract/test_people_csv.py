@@ -78,6 +78,8 @@ def test_every_fault_is_named_by_line_and_field(tmp_path: Path) -> None:
         ("id\n\n", (1, "file")),
         ("id,name\n1,a\x00b\n", (2, "name")),
         ("id,birth_year\n1," + "9" * 5000, (2, "birth_year")),
+        ("id,name\n1e5,Ann\n2.02E+09,Ben\n", (3, "id")),
+        ("id,name\n2022484408.0,Ann\n", (2, "id")),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where(tmp_path: Path, content: str | bytes, expected: tuple[int, str]) -> None:

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pulsebase.etl.extract.parts import FileOwner, everybody_in
+from pulsebase.etl.extract.kinds import RESEARCH_CSV, kind_of
+from pulsebase.etl.extract.parts import FileOwner, PassedOver, everybody_in
 from pulsebase.etl.extract.research_csv import BLOCK_BYTES, DEVICE_ID, LINE_BYTES, research_csv
 from pulsebase.ingest import ReadingRules, validate
 from pulsebase.ingest.blocks import Block
@@ -63,8 +64,22 @@ EXPECTED = [
         b"\xef\xbb\xbf" + HEADER + GOOD,
         b'"Id", time ,VALUE\r\n' + GOOD,
         HEADER + GOOD + b"\n\n",
+        (HEADER + GOOD).replace(b",", b";"),
+        (HEADER + GOOD).replace(b",", b"\t"),
+        b"Id,\xc2\xa0Time,Value\xe2\x80\xaf\n" + GOOD.replace(b" AM", b"\xe2\x80\xafAM").replace(b",7", b",\xc2\xa07"),
     ],
-    ids=["plain", "no last line break", "CRLF", "CR", "BOM", "quoted header", "empty lines"],
+    ids=[
+        "plain",
+        "no last line break",
+        "CRLF",
+        "CR",
+        "BOM",
+        "quoted header",
+        "empty lines",
+        "semicolons",
+        "tabs",
+        "other blanks",
+    ],
 )
 def test_a_file_is_read_whole_at_any_block_size(path: Path, data: bytes, block_bytes: int) -> None:
     path.write_bytes(data)
@@ -105,10 +120,11 @@ def test_a_file_cut_off_in_the_middle_gives_its_good_part(path: Path) -> None:
     ("data", "found"),
     [
         (b"", "found nothing"),
-        (b"\n" + HEADER + GOOD, "found nothing"),
+        (b"\n\n", "found nothing"),
+        (b"\n" * 2_000 + HEADER, "found nothing"),
         (GOOD, "found '7,2016-04-12 07:21:00,70'"),
-        (b"Id;Time;Value\n", "found 'Id;Time;Value'"),
-        (b"Time,Id,Value\n", "found 'Time,Id,Value'"),
+        (b"Id;Time,Value\n", "found 'Id;Time,Value'"),
+        (b"Id,Time,Heartrate\n", "found 'Id,Time,Heartrate'"),
         (b"\xff\xfeI\0d\0", "found"),
         (b"{" * 300_000, "found '{{{"),
     ],
@@ -119,6 +135,83 @@ def test_a_file_without_the_header_is_refused_with_what_was_found(path: Path, da
         list(blocks(path))
     assert found in str(refused.value)
     assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("block_bytes", [1, 30, 1 << 20])
+@pytest.mark.parametrize(
+    ("before", "count"),
+    [
+        (b"\n\n", 2),
+        (b"\xef\xbb\xbf\r\n  \r\n", 2),
+        (b"sep=,\n", 1),
+        (b'\n"sep=;"\n\n', 3),
+        (b"# exported by a tool\n# twice\n", 2),
+    ],
+)
+def test_lines_before_the_header_are_passed_over(path: Path, before: bytes, count: int, block_bytes: int) -> None:
+    path.write_bytes(before + HEADER + GOOD)
+    with path.open("rb") as file:
+        parts = list(research_csv(file, NOBODY, block_bytes=block_bytes))
+    comments = [part for part in parts if isinstance(part, PassedOver)]
+    assert comments == ([PassedOver("comment", 2)] if b"#" in before else [])
+    places = [part.candidates.positions for part in parts if isinstance(part, Block)]
+    lines = [line for found in places if found is not None for line in found.tolist()]
+    assert lines == [count + 2, count + 3, count + 4]
+    assert kind_of(before + HEADER + GOOD) is RESEARCH_CSV
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "unread"),
+    [
+        (b"Time,Id,Value", b"2016-04-12 07:21:00,7,70", []),
+        (b",Id,Time,Value", b"0,7,2016-04-12 07:21:00,70", ["column 1, which has no name"]),
+        (b"Id,Time,Value,Confidence", b"7,2016-04-12 07:21:00,70,3", ["column confidence"]),
+        (
+            b"Value;note;Time;Id;",
+            b"70;at rest, seated;2016-04-12 07:21:00;7;",
+            ["column note", "column 5, which has no name"],
+        ),
+    ],
+)
+def test_columns_are_found_by_name_and_the_others_are_said_to_be_passed_over(
+    path: Path, header: bytes, line: bytes, unread: list[str]
+) -> None:
+    path.write_bytes(header + b"\n" + line + b"\n" + line.replace(b":00", b":05") + b"\n7\n")
+    with path.open("rb") as file:
+        parts = list(research_csv(file, NOBODY))
+    (block,) = (part for part in parts if isinstance(part, Block))
+    assert [*map(str, block.candidates.user_ids)] == ["7", "7"]
+    assert block.candidates.values.tolist() == [70, 70]
+    assert [*map(format_us, block.candidates.times_us.tolist())] == ["2016-04-12T07:21:00Z", "2016-04-12T07:21:05Z"]
+    assert [error.index for error in block.errors] == [4]
+    assert parts[1:] == [PassedOver(name, 3) for name in unread]
+    assert kind_of(path.read_bytes()) is RESEARCH_CSV
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (b"Id,Time,Value,Unit", "the column unit says what values are of"),
+        (b"Id,Time,Value,Time", "names time twice"),
+    ],
+)
+def test_a_header_that_may_mean_something_else_is_refused(path: Path, header: bytes, reason: str) -> None:
+    path.write_bytes(header + b"\n" + GOOD)
+    assert kind_of(header) is RESEARCH_CSV
+    with pytest.raises(RejectedError, match=reason):
+        list(blocks(path))
+
+
+@pytest.mark.parametrize(
+    "head", [b"Id,Time,Heartrate\n7,", b"Id Time\nId;Time\n", b"#\nTime|Value\n", b"ID\tTime\tHR\n"]
+)
+def test_a_header_that_is_nearly_right_is_told_so(head: bytes) -> None:
+    assert (kind_of(head) is RESEARCH_CSV) == (b"Id Time" not in head)
+
+
+@pytest.mark.parametrize("head", [b"a,b,c\n", b"time,hr\n", b"\n" * 100, b"# nothing\n", b"sep=;\n"])
+def test_other_lines_are_no_research_csv(head: bytes) -> None:
+    assert kind_of(head) is None
 
 
 def test_a_header_alone_is_an_empty_file(path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pulsebase.etl.extract.parts import everybody_in
 from pulsebase.etl.transform.civil import LocalClocks
+from pulsebase.etl.transform.csv_layout import layout_of
 from pulsebase.etl.transform.research_csv import ParsedBlock, TextBlock, parse_block
 from pulsebase.model.timerange import MAX_US, from_us, to_us
 
@@ -87,6 +88,44 @@ def test_where_the_newest_come_first_times_are_of_the_second_hour_until_they_ste
     ]
 
 
+def test_the_hour_that_comes_twice_may_be_of_the_day_before() -> None:
+    # St John's, 2010-11-07: 00:01 becomes 23:01 of the day before.
+    walls = ["06 22:59:00", "06 23:05:00", "06 23:55:00", "07 00:00:30", "06 23:05:00", "06 23:55:00", "07 00:00:30"]
+    found = times(*(f"2010-11-{each}" for each in [*walls, "07 00:05:00"]), zone="America/St_Johns")
+    assert [each[11:] for each in found] == [
+        "01:29:00",
+        "01:35:00",
+        "02:25:00",
+        "02:30:30",
+        "02:35:00",
+        "03:25:00",
+        "03:30:30",
+        "03:35:00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "walls", "instants"),
+    [
+        pytest.param(
+            "Europe/Berlin",
+            "27 02:10, 27 02:20, 27 02:05, 27 02:06, 27 03:00",
+            "00:10, 00:20, 01:05, 01:06, 02:00",
+            id="off the wrist for most of the hour",
+        ),
+        pytest.param(
+            "Europe/Berlin", "27 01:00, 27 02:00, 27 02:00, 27 03:00", "23:00, 00:00, 01:00, 02:00", id="every hour"
+        ),
+        pytest.param(
+            "Antarctica/Troll", "27 01:05, 27 02:55, 27 01:05, 27 02:55", "23:05, 00:55, 01:05, 02:55", id="two hours"
+        ),
+    ],
+)
+def test_a_step_back_of_any_length_may_be_the_change(zone: str, walls: str, instants: str) -> None:
+    found = times(*(f"2024-10-{each}:00" for each in walls.split(", ")), zone=zone)
+    assert [each[11:16] for each in found] == instants.split(", ")
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns"])
 @pytest.mark.parametrize("step_s", [7, 600])
 @pytest.mark.parametrize("newest_first", [False, True])
@@ -155,7 +194,7 @@ def test_a_time_that_does_not_exist_is_moved_forward() -> None:
     st.booleans(),
 )
 def test_times_are_those_of_the_standard_library(walls: list[datetime], zone: str, us_layout: bool) -> None:
-    walls = [wall.replace(microsecond=0, fold=0) for wall in walls]
+    walls = sorted(wall.replace(microsecond=0, fold=0) for wall in walls)  # not the newest first
     form = "{0.month}/{0.day}/{0.year} {1}:{0:%M:%S %p}" if us_layout else "{0:%Y-%m-%d %H:%M:%S}"
     block = parsed(*("1," + form.format(wall, wall.hour % 12 or 12) + ",70" for wall in walls), zone=zone)
     assert block.errors == []
@@ -188,9 +227,18 @@ def test_every_quarter_of_a_year_is_that_of_the_standard_library(zone: str, year
         "2016-04-31 07:21:00",
         "2016-04-00 07:21:00",
         "2016/04/12 07:21:00",
-        "2016-04-12T07:21:00",
         "2016-04-12 07:21:00 AM",
-        "2016-04-12 07:21:00Z",
+        "2016-04-12T07:21:00 Z",
+        "2016-04-12 07:21:00+24:00",
+        "2016-04-12 07:21:00+01:60",
+        "2016-04-12 07:21:00+1",
+        "2016-04-12 07:21:00 +01:00",
+        "2016-04-12 07:21:00.",
+        "2016-04-12 07:21:00.1234567890",
+        "2016-04-12 07:21:00 1",
+        "4/12/2016T7:21:00 AM",
+        "4/12/2016 7:21:00Z",
+        "4/12/2016 7:21:00 A.",
         "2016-04-12 07:21:000",
         "-2016-04-12 07:21:00",
         "16-04-12 07:21:00",
@@ -208,6 +256,82 @@ def test_what_is_no_time_is_refused_with_its_line(text: str) -> None:
     block = parsed("1,2016-04-12 07:21:00,70", f"1,{text},71", "1,2016-04-12 07:21:05,72")
     assert block.candidates.values.tolist() == [70, 72]
     assert [(error.index, error.field) for error in block.errors] == [(3, "timestamp")]
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2016-04-12T07:21:00", "2016-04-12T11:21:00"),
+        ("2016-04-12T07:21:00Z", "2016-04-12T07:21:00"),
+        ("2016-04-12 07:21:00z", "2016-04-12T07:21:00"),
+        ("2016-04-12 07:21:00+00:00", "2016-04-12T07:21:00"),
+        ("2016-04-12T07:21:00-05:00", "2016-04-12T12:21:00"),
+        ("2016-04-12T07:21:00+0545", "2016-04-12T01:36:00"),
+        ("2016-04-12T07:21:00.250+02", "2016-04-12T05:21:00.250000"),
+        ("2016-04-12 07:21:05.5", "2016-04-12T11:21:05.500000"),
+        ("2016-04-12T07:21:05.123456789Z", "2016-04-12T07:21:05.123456"),
+        ("4/12/2016 7:21:00AM", "2016-04-12T11:21:00"),
+        ("4/12/2016 7:21:00 p.m.", "2016-04-12T23:21:00"),
+        ("4/12/2016 7:21:00 Am", "2016-04-12T11:21:00"),
+        ("4/12/2016 7:21:00\u202fAM", "2016-04-12T11:21:00"),
+        ("4/12/2016\u00a07:21:00\u00a0PM\u00a0", "2016-04-12T23:21:00"),
+    ],
+)
+def test_times_are_local_unless_they_say_their_offset(text: str, instant: str) -> None:
+    block = parsed("1,2016-04-12 00:00:00,70", f"1,{text},71", "1,4/12/2016 1:00:00 AM,72", zone="America/New_York")
+    assert block.errors == []
+    found = [from_us(at_us).replace(tzinfo=None).isoformat() for at_us in block.candidates.times_us.tolist()]
+    assert found == ["2016-04-12T04:00:00", instant, "2016-04-12T05:00:00"]
+
+
+@given(st.datetimes(datetime(1970, 1, 3), datetime(2037, 12, 30)), st.integers(-14 * 60, 14 * 60), st.booleans())
+def test_times_with_an_offset_are_those_of_the_standard_library(wall: datetime, minutes: int, colon: bool) -> None:
+    offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{':' if colon else ''}{abs(minutes) % 60:02}"
+    text = wall.isoformat() + offset
+    block = parsed(f"1,{text},70", zone="Europe/Berlin")
+    assert block.candidates.times_us.tolist() == [to_us(datetime.fromisoformat(text))]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("4/12/2016 7:21", "has no seconds: a spreadsheet left them out"),
+        ("2016-04-12 07:21", "has no seconds: a spreadsheet left them out"),
+        ("4/12/2016 19:21:05", "has no AM or PM, so that day or month may come first"),
+        ("4/12/16 7:21:00 AM", "has a year of two digits"),
+        ("12.04.2016 07:21:00", "has the day first"),
+        ("1460445660", "is a number"),
+        ("soon", "is not a time such as 2016-04-12 07:21:00"),
+    ],
+)
+def test_a_refusal_says_what_to_do(text: str, reason: str) -> None:
+    (error,) = parsed(f"1,{text},70").errors
+    assert error.reason.startswith(reason)
+    assert reason == "is not a time such as 2016-04-12 07:21:00" or "write" in error.reason or "bring" in error.reason
+
+
+@pytest.mark.parametrize("user_id", ["2.02E+09", "2.0225e+09", "2E+10", "2,02E+09", "2022484408.0", "7.00", "7,0"])
+def test_ids_that_a_spreadsheet_changed_are_refused(user_id: str) -> None:
+    good = "ann;2016-04-12 07:21:00;70\n2022484408;2016-04-12 07:21:00;70\n1e5;2016-04-12 07:21:00;71\n"
+    lines = f"{good}{user_id};2016-04-12 07:21:00;72\n{user_id};2016-04-12 07:21:05;73\n1.05;2016-04-12 07:21:00;74\n"
+    block = parse_block(
+        TextBlock(lines.encode(), 2), LocalClocks(everybody_in(UTC_ZONE)), "csv", layout_of(b"Id;Time;Value")
+    )
+    assert [(error.index, error.field) for error in block.errors] == [(5, "user_id"), (6, "user_id")]
+    assert all("spreadsheet" in error.reason and "bring the file" in error.reason for error in block.errors)
+    assert list(block.candidates.user_ids) == ["ann", "2022484408", "1e5", "1.05"]
+    assert block.candidates.positions is not None
+    assert block.candidates.positions.tolist() == [2, 3, 4, 7]
+
+
+def test_a_decimal_comma_is_read_where_commas_part_no_fields() -> None:
+    layout = layout_of(b"Id;Time;Value")
+    lines = b'7;2016-04-12 07:21:00;97,5\n7;2016-04-12 07:21:05;"98,25"\n7;2016-04-12 07:21:10;9,7,1\n'
+    block = parse_block(TextBlock(lines, 2), LocalClocks(everybody_in(UTC_ZONE)), "csv", layout)
+    assert block.candidates.values.tolist() == [97.5, 98.25]
+    assert [(error.index, error.field) for error in block.errors] == [(4, "heart_rate")]
+    (error,) = parsed('7,2016-04-12 07:21:00,"97,5"').errors
+    assert "decimal comma" in error.reason
 
 
 def test_times_before_1970_are_left_to_the_validation() -> None:

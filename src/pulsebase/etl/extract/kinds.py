@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from pulsebase.etl.extract import apple_health, fit, own_export, research_csv, takeout, takeout_csv
 from pulsebase.etl.extract.parts import FileOwner, Part, Stream
-from pulsebase.etl.transform.research_csv import header_problem
+from pulsebase.etl.transform.csv_layout import comes_before, is_alike
 from pulsebase.model.exported import FORMAT
 
 _BOM = b"\xef\xbb\xbf"
@@ -76,6 +76,8 @@ _OF_RECORDS = {
     b'"valid_from":': OWN_PRIORITIES,
     b'"resting_heart_rate_method":': OWN_SUMMARIES,
 }
+#: Lines of the beginning in which the header is looked for, behind comments.
+_LINES = 50
 _MANIFEST = re.compile(rb'\{\s*"format"\s*:\s*"' + FORMAT.encode() + rb'"')
 
 
@@ -105,7 +107,10 @@ def kind_of(head: bytes) -> Kind | None:
     if text[:1] == b"[":
         first = _FIRST_RECORD.match(text)
         return (_OF_FIRST_VALUE.get(first[1]) if first else None) or _of_record(text)
-    return OWN_MANIFEST if _MANIFEST.match(text) else _of_lines(re.split(rb"[\r\n]", text, maxsplit=1)[0])
+    if _MANIFEST.match(text):
+        return OWN_MANIFEST
+    lines = re.split(rb"[\r\n]+", text, maxsplit=_LINES)[:_LINES]
+    return _of_lines(lines[0]) or _research_csv(lines)
 
 
 def _of_record(text: bytes) -> Kind | None:
@@ -126,7 +131,13 @@ def _of_lines(line: bytes) -> Kind | None:
         return OWN_NDJSON if line[:1] == b"{" else OWN_CSV
     if line.startswith(_USER_FIRST):
         return next((kind for field, kind in _OF_RECORDS.items() if field in line), None)
-    return RESEARCH_CSV if header_problem(line) is None else None
+    return None
+
+
+def _research_csv(lines: Sequence[bytes]) -> Kind | None:
+    """Research CSV, if the first line that says something is its header or nearly so: the reader says what is amiss."""
+    header = next((line for line in lines if not comes_before(line)), b"")
+    return RESEARCH_CSV if is_alike(header) else None
 
 
 def is_utf16(head: bytes) -> bool:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from pulsebase.etl.transform.civil import LocalClocks
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.errors import FieldError
 from pulsebase.model.exported import Record
@@ -109,10 +110,14 @@ class PassedOver:
 Part = Block | SummaryBlock | RecordBlock | Remark | PassedOver
 
 
-def untold_times(count: int) -> Iterator[Remark]:
-    """The remark that so many local times came twice and nothing told which they were, if there are any."""
-    if count:
-        yield Remark(f"{count:,} times came twice as clocks fell back, and their order does not tell which they were")
+def clock_remarks(clocks: LocalClocks) -> Iterator[Remark]:
+    """What is to be said of local times that came twice or never, if there were any."""
+    if clocks.untold:
+        yield Remark(
+            f"{clocks.untold:,} times came twice as clocks fell back, and their order does not tell which they were"
+        )
+    if clocks.skipped:
+        yield Remark(f"{clocks.skipped:,} times did not exist as clocks went forward, and were moved on by the change")
 
 
 class EndOfImportError(MalformedError):

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from pulsebase.model.errors import FieldError, RejectedError
-from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.identifiers import changed_in_table, identifier_problem
 from pulsebase.model.users import PERSON_FIELDS, User, checked_person
 
 COLUMNS = ("id", *PERSON_FIELDS, "age")
@@ -83,7 +83,7 @@ def _check_header(header: list[str]) -> None:
 
 def _person(cells: Mapping[str, str], today: date, age_on: date) -> User:
     user_id = cells["id"]
-    problem = identifier_problem(user_id)
+    problem = identifier_problem(user_id) or changed_in_table(user_id)
     errors = [] if problem is None else [FieldError("id", problem)]
     fields: dict[str, object] = {}
     for name, cell in cells.items():

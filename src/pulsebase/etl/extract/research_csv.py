@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pulsebase.etl.extract.parts import FileOwner, Part, Stream, untold_times
+from pulsebase.etl.extract.parts import FileOwner, Part, PassedOver, Stream, clock_remarks
 from pulsebase.etl.transform.civil import LocalClocks
-from pulsebase.etl.transform.research_csv import TextBlock, header_problem, parse_block
+from pulsebase.etl.transform.csv_layout import comes_before, is_comment, layout_of
+from pulsebase.etl.transform.research_csv import TextBlock, parse_block
 from pulsebase.ingest.blocks import Block, MalformedError
 
 #: The device of readings whose file names none.
@@ -18,30 +19,48 @@ BLOCK_BYTES = 1 << 20
 LINE_BYTES = 64 << 10
 
 
+#: Blank lines and comments before the header; a file with more of them is something else.
+_MOST_BEFORE = 1_000
+
+
 def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Part]:
-    """The file's readings; positions and the `index` of errors are line numbers, the header being line 1.
+    """The file's readings; positions and the `index` of errors are line numbers, the first line being line 1.
 
     Raises:
-        RejectedError: the first line is not the header; says what was found instead.
+        RejectedError: the first line that says something is not the header; says what was found instead.
         MalformedError: what the file is packed in is damaged; what came before is good.
     """
     lines = _line_blocks(stream, block_bytes)
-    data = next(lines, b"\n")  # an empty file still gets to hear what is missing
-    header, _, data = data.partition(b"\n")
-    problem = header_problem(header)
-    if problem is not None:
-        raise problem
-    number, clocks = 2, LocalClocks(owner.zone_of)
-    while True:
-        if data:
-            parsed = parse_block(TextBlock(data, number), clocks, owner.device_id or DEVICE_ID)
-            yield Block(parsed.candidates, parsed.errors, len(parsed.candidates) + len(parsed.errors))
-            number += parsed.lines
+    before, header, data = _to_header(lines)
+    layout = layout_of(header)
+    comments = sum(map(is_comment, before))
+    if comments:
+        yield PassedOver("comment", comments)
+    number, total, clocks = len(before) + 2, 0, LocalClocks(owner.zone_of)
+    following: bytes | None = data
+    while following is not None:
+        if following:
+            parsed = parse_block(TextBlock(following, number), clocks, owner.device_id or DEVICE_ID, layout)
+            found = len(parsed.candidates) + len(parsed.errors)
+            yield Block(parsed.candidates, parsed.errors, found)
+            number, total = number + parsed.lines, total + found
         following = next(lines, None)
-        if following is None:
-            yield from untold_times(clocks.untold)
-            return
-        data = following
+    if total:
+        yield from (PassedOver(name, total) for name in layout.unread)
+    yield from clock_remarks(clocks)
+
+
+def _to_header(lines: Iterator[bytes]) -> tuple[list[bytes], bytes, bytes]:
+    """The lines before the header, the header (nothing if there is none), and what follows it of the same block."""
+    before: list[bytes] = []
+    for data in lines:
+        rest = data
+        while rest:
+            line, _, rest = rest.partition(b"\n")
+            if not comes_before(line) or len(before) == _MOST_BEFORE:
+                return before, line, rest
+            before.append(line)
+    return before, b"", b""
 
 
 def _line_blocks(stream: Stream, block_bytes: int) -> Iterator[bytes]:

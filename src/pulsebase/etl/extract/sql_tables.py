@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from pulsebase.etl.extract.parts import FileOwner, Part, untold_times
+from pulsebase.etl.extract.parts import FileOwner, Part, clock_remarks
 from pulsebase.etl.transform.civil import Ints, LocalClocks
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block
 from pulsebase.ingest.candidates import Candidates
@@ -126,7 +126,7 @@ class SqlTables:
                 found["id"][whole],
             )
             yield Block(candidates, errors, len(whole))
-        yield from untold_times(clocks.untold)
+        yield from clock_remarks(clocks)
 
     def _columns(self, table: str) -> dict[str, str]:
         return dict(

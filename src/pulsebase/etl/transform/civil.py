@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
+from pulsebase.etl.transform.changes import FallBack, offsets_of
+from pulsebase.etl.transform.nights import Night
 from pulsebase.model.readings import Ids
-from pulsebase.model.timerange import DAY_US, EPOCH, MINUTE_US, SECOND_US
+from pulsebase.model.timerange import DAY_US, SECOND_US
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -69,36 +69,26 @@ def number(letters: Letters, begin: int, end: int) -> Ints:
     return value
 
 
-@dataclass(slots=True)
-class _Night:
-    """A night on which a person's clock fell back: the last time that came twice, and which of both it was; how many
-    there were, and whether their order told the two hours apart.
-    """
-
-    last_us: int
-    second: bool
-    times: int = 0
-    told: bool = False
-
-
 class LocalClocks:
     """Everybody's clocks, read in the order of a file.
 
     A time that does not exist, since clocks spring forward, is moved forward by the change. One that comes twice, since
-    they fall back, is the first of both until a person's times step back by more than half of the change, and then the
-    second; smaller steps are disorder. Where a person's times fall, line by line, more often than they rise, the newest
+    they fall back, is the first of both until a person's times step back by the change, and then the second; see
+    `nights` for what counts as that. Where a person's times fall, line by line, more often than they rise, the newest
     come first: there it is the second until times step forward, and then the first.
     """
 
     def __init__(self, zone_of: Callable[[str], ZoneInfo]) -> None:
         self._zone_of = zone_of
-        self._nights: dict[str, _Night] = {}  # the last one of a person
+        self._nights: dict[str, Night] = {}  # of those whose last line was of such a night
         self._untold = 0
+        #: How many times did not exist, and were moved forward.
+        self.skipped = 0
 
     @property
     def untold(self) -> int:
-        """How many times came twice on the clock without an order that tells which of both they are."""
-        return self._untold + sum(night.times for night in self._nights.values() if not night.told)
+        """How many times came twice on the clock and nothing tells which of both they are."""
+        return self._untold + sum(night.untold for night in self._nights.values())
 
     def instants(self, wall_us: Ints, ids: Ids) -> Ints:
         """Microseconds UTC of local times since 1970-01-01 00:00."""
@@ -106,65 +96,56 @@ class LocalClocks:
         distinct = list(dict.fromkeys(zones))
         lived_in = np.array([distinct.index(zone) for zone in zones], np.int64)[ids.codes]
         times_us = wall_us.copy()
-        changes_us = np.zeros(len(wall_us), np.int64)
+        night_of = np.full(len(wall_us), -1, np.int64)
+        nights: list[FallBack] = []
         for place, zone in enumerate(distinct):
             theirs = np.flatnonzero(lived_in == place)
-            offsets, changes_us[theirs] = _offsets_us(wall_us[theirs], zone)
-            times_us[theirs] -= offsets
-        repeated = np.flatnonzero(changes_us)
-        if len(repeated):
-            newest_first = _newest_first(wall_us, ids)
-            for row in repeated.tolist():
-                user_id = ids[row]
-                if self._is_second(user_id, int(wall_us[row]), int(changes_us[row]), user_id in newest_first):
-                    times_us[row] += changes_us[row]
+            found = offsets_of(wall_us[theirs], zone)
+            times_us[theirs] -= found.first_us
+            night_of[theirs] = np.where(found.night_of >= 0, found.night_of + len(nights), -1)
+            nights += found.nights
+            self.skipped += int(found.skipped.sum())
+        if nights or self._nights:
+            second = self._second(wall_us, ids, night_of, nights)
+            changes_us = np.array([night.change_us for night in nights] or [0], np.int64)
+            times_us[second] += changes_us[night_of[second]]
         return times_us
 
-    def _is_second(self, user_id: str, wall_us: int, change_us: int, newest_first: bool) -> bool:
-        night = self._nights.get(user_id)
-        if night is None or abs(wall_us - night.last_us) >= change_us:
-            if night is not None and not night.told:
-                self._untold += night.times
-            night = self._nights[user_id] = _Night(wall_us, newest_first)
-        step_us = wall_us - night.last_us
-        if not night.told and (step_us if night.second else -step_us) > change_us // 2:
-            night.second, night.told = not night.second, True
-        night.last_us = wall_us
-        night.times += 1
-        return night.second
+    def _second(self, wall_us: Ints, ids: Ids, night_of: Ints, nights: Sequence[FallBack]) -> Ints:
+        """The rows whose times are the second ones."""
+        person_of = {text: code for code, text in enumerate(ids.texts)}  # one text may have several codes
+        person = np.array([person_of[text] for text in ids.texts], np.int64)[ids.codes]
+        order = np.argsort(person, kind="stable")
+        codes, of_night = person[order], night_of[order]
+        begins = np.flatnonzero(np.diff(codes, prepend=-1) | np.diff(of_night, prepend=-2))
+        newest_first = _newest_first(codes, wall_us[order], wall_us)
+        found = [np.empty(0, np.int64)]
+        last_code = -1
+        for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), len(order)], strict=True):
+            code, place = int(codes[begin]), int(of_night[begin])
+            goes_on, last_code = code != last_code, code
+            user_id = ids.texts[code]
+            clocks = nights[place] if place >= 0 else None
+            night = self._nights.get(user_id)
+            if night is not None and not (goes_on and clocks == night.clocks):
+                self._untold += self._nights.pop(user_id).untold
+                night = None
+            if clocks is not None:
+                if night is None:
+                    night = self._nights[user_id] = Night(clocks, code in newest_first)
+                elif len(night.last) == 1:  # one time alone said nothing of which way round the file is
+                    night.turn(code in newest_first)
+                rows = order[begin:end]
+                found.append(rows[night.second(wall_us[rows])])
+        return np.concatenate(found)
 
 
-def _newest_first(wall_us: Ints, ids: Ids) -> set[str]:
-    """Those whose times fall more often than they rise."""
-    order = np.argsort(ids.codes, kind="stable")
-    codes, steps = ids.codes[order], np.diff(wall_us[order])
-    same = codes[1:] == codes[:-1]
-    falls, rises = (np.bincount(codes[1:][same & way], minlength=len(ids.texts)) for way in (steps < 0, steps > 0))
-    names = np.flatnonzero(falls > rises).tolist()
-    return {ids.texts[code] for code in names}
-
-
-def _offsets_us(wall_us: Ints, zone: ZoneInfo) -> tuple[Ints, Ints]:
-    """UTC offsets of local times: the first of two where clocks fall back, and the one before the change where they
-    spring forward; and by how much the second instant is later, where there are two.
+def _newest_first(codes: Ints, in_order_us: Ints, wall_us: Ints) -> set[int]:
+    """The codes of those whose times fall more often than they rise; the rows of each are together in the first two
+    columns. Who has no such step is taken to be like the file, whose rows are the third.
     """
-    days, place = np.unique(wall_us // DAY_US, return_inverse=True)
-    at_start = np.array([_offset_us(day * DAY_US, zone) for day in days.tolist()], np.int64)
-    at_end = np.array([_offset_us((day + 1) * DAY_US, zone) for day in days.tolist()], np.int64)
-    offsets, repeats = at_start[place], np.zeros(len(wall_us), np.int64)
-    # Only on the days of a change it is worth asking for every minute; changes fall on whole minutes.
-    changing = (at_start != at_end)[place]
-    minutes, place = np.unique(wall_us[changing] // MINUTE_US, return_inverse=True)
-    first, second = (
-        np.array([_offset_us(minute * MINUTE_US, zone, fold) for minute in minutes.tolist()], np.int64)[place]
-        for fold in (0, 1)
-    )
-    offsets[changing], repeats[changing] = first, np.maximum(first - second, 0)
-    return np.asarray(offsets, np.int64), repeats
-
-
-def _offset_us(wall_us: int, zone: ZoneInfo, fold: int = 0) -> int:
-    wall = (EPOCH + timedelta(microseconds=wall_us)).replace(tzinfo=zone, fold=fold)
-    offset = zone.utcoffset(wall)
-    assert offset is not None  # a ZoneInfo always has one
-    return offset // timedelta(microseconds=1)
+    steps, same = np.diff(in_order_us), codes[1:] == codes[:-1]
+    most = int(codes.max(initial=-1)) + 1
+    falls, rises = (np.bincount(codes[1:][same & way], minlength=most) for way in (steps < 0, steps > 0))
+    file_falls = np.sign(np.diff(wall_us)).sum() < 0
+    return set(np.flatnonzero((falls > rises) | ((falls + rises == 0) & file_falls)).tolist())

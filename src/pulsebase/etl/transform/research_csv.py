@@ -9,32 +9,32 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase.etl.transform.civil import Ints, LocalClocks, Mask, clock_us, number
+from pulsebase.etl.transform.civil import Ints, LocalClocks, Mask
+from pulsebase.etl.transform.csv_layout import PLAIN, Layout
+from pulsebase.etl.transform.csv_times import times_of, why_no_time
 from pulsebase.ingest.candidates import Candidates
-from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.ingest.table_ids import without_changed_ids
+from pulsebase.model.errors import FieldError
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
-HEADER = ("id", "time", "value")
-
 _ID_BYTES = 129  # one more than an id may have: what is cut off here is refused there
-_TIME_BYTES = 22  # 10/12/2016 10:21:00 AM
+_TIME_BYTES = 33  # 2016-04-12 10:21:00.123456789+00:00, and a little less would do
 _VALUE_BYTES = 24
-_NEWLINE, _COMMA = ord("\n"), ord(",")
+_NEWLINE = ord("\n")
 _NUMBER = re.compile(rb"[+-]?\d+(\.\d*)?")
-#: How many digits the six numbers of a time have: 2016-04-12 07:21:00, and 4/12/2016 7:21:00 AM.
-_WIDTHS = [[4, 2, 2, 2, 2, 2], *([m, d, 4, h, 2, 2] for m in (1, 2) for d in (1, 2) for h in (1, 2))]
+#: Blanks that spreadsheets and phones put where others put a space (U+00A0, U+202F).
+_BLANKS = (b"\xc2\xa0", b"\xe2\x80\xaf")
 
 Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """Whole lines of a file, each ended by a line feed, and the number of the first one (the header is line 1)."""
+    """Whole lines of a file, each ended by a line feed, and the number of the first one (the file begins with 1)."""
 
     data: bytes
     first_line: int
@@ -49,67 +49,91 @@ class ParsedBlock:
     lines: int
 
 
-def header_problem(line: bytes) -> RejectedError | None:
-    """What is wrong with the first line of a file, if anything."""
-    text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").strip()
-    if tuple(name.strip().strip('"').lower() for name in text.split(",")) == HEADER:
-        return None
-    found = f"found {text[:80]!r}" if text else "found nothing"
-    return RejectedError.of("header", f"the first line must be Id,Time,Value; {found}")
-
-
-def parse_block(block: TextBlock, clocks: LocalClocks, device_id: str) -> ParsedBlock:
-    """Read the lines; local times are those of `clocks`. Ids, ranges and the future are the validation's
-    to judge.
+def parse_block(block: TextBlock, clocks: LocalClocks, device_id: str, layout: Layout = PLAIN) -> ParsedBlock:
+    """Read the lines; times without an offset are those of `clocks`. Ranges and the future are the validation's to
+    judge, and ids too, but for those that a spreadsheet has changed.
     """
     # Zeros pad the columns below, so that those of a damaged file must become something no field may hold.
-    buffer = np.frombuffer(block.data.replace(b"\0", b"?"), np.uint8)
-    starts, ends, commas, line_errors = _fields(buffer, block.first_line)
-    numbers = block.first_line + starts.lines
-    wall_us, time_ok = _times(_column(buffer, *_trimmed(buffer, commas[:, 0] + 1, commas[:, 1]), _TIME_BYTES))
-    values, value_ok = _values(_column(buffer, *_trimmed(buffer, commas[:, 1] + 1, ends), _VALUE_BYTES))
-    errors = line_errors
-    errors += [_bad_time(int(line)) for line in numbers[~time_ok]]
-    errors += [FieldError("heart_rate", "is not a number", int(line)) for line in numbers[time_ok & ~value_ok]]
-    errors.sort(key=lambda error: error.index or 0)
-    good = time_ok & value_ok
-    ids = _ids(_column(buffer, *_trimmed(buffer, starts.offsets, commas[:, 0]), _ID_BYTES)[good])
+    data = block.data.replace(b"\0", b"?")
+    if not data.isascii():
+        for blank in _BLANKS:
+            data = data.replace(blank, b" ")
+    buffer = np.frombuffer(data, np.uint8)
+    fields = _fields(buffer, block.first_line, layout)
+    numbers = block.first_line + fields.lines
+    times = times_of(_column(buffer, *fields.trimmed(buffer, layout.time), _TIME_BYTES))
+    column = _column(buffer, *fields.trimmed(buffer, layout.value), _VALUE_BYTES)
+    if layout.decimal_comma:
+        column[column == ord(",")] = ord(".")
+    values, value_ok = _values(column)
+    errors = fields.errors
+    errors += [
+        FieldError("timestamp", why_no_time(times.text(row)), int(numbers[row]))
+        for row in np.flatnonzero(~times.good).tolist()
+    ]
+    errors += [FieldError("heart_rate", "is not a number", int(line)) for line in numbers[times.good & ~value_ok]]
+    good = times.good & value_ok
+    ids = _ids(_column(buffer, *fields.trimmed(buffer, layout.id), _ID_BYTES)[good])
     count = int(good.sum())
-    candidates = Candidates(
-        ids,
-        Ids.repeated(device_id, count),
-        clocks.instants(wall_us[good], ids),
-        values[good],
-        np.full(count, NO_CONFIDENCE, np.int8),
-        numbers[good],
+    candidates, changed = without_changed_ids(
+        Candidates(
+            ids,
+            Ids.repeated(device_id, count),
+            times.instants(good, clocks, ids),
+            values[good],
+            np.full(count, NO_CONFIDENCE, np.int8),
+            numbers[good],
+        )
     )
-    return ParsedBlock(candidates, errors, starts.total)
+    errors = sorted([*errors, *changed], key=lambda error: error.index or 0)
+    return ParsedBlock(candidates, errors, fields.total)
 
 
 @dataclass(frozen=True, slots=True)
-class _Starts:
-    offsets: Ints  # where the lines that have three fields begin
-    lines: Ints  # their places among all lines of the block
+class _Fields:
+    """The lines that have as many fields as the header, and why the others are none.
+
+    Attributes:
+        bounds: a row a line: where it begins, after each of its delimiters, and one beyond its end.
+        lines: their places among all lines of the block, of which there are `total`.
+    """
+
+    bounds: Ints
+    lines: Ints
     total: int
+    errors: list[FieldError]
+
+    def trimmed(self, buffer: Bytes, place: int) -> tuple[Ints, Ints]:
+        """Where the fields of a column begin and end, without the blanks and quotes around them."""
+        return _trimmed(buffer, self.bounds[:, place], self.bounds[:, place + 1] - 1)
 
 
-def _fields(buffer: Bytes, first_line: int) -> tuple[_Starts, Ints, Ints, list[FieldError]]:
-    """Starts, ends and both commas of each line of three fields; an error for any other line that is not empty."""
+def _fields(buffer: Bytes, first_line: int, layout: Layout) -> _Fields:
     line_ends = np.flatnonzero(buffer == _NEWLINE)
     line_starts = np.concatenate([[0], line_ends[:-1] + 1]).astype(np.int64)
-    commas = np.flatnonzero(buffer == _COMMA)
-    first_comma = np.searchsorted(commas, line_starts)
-    count = np.searchsorted(commas, line_ends) - first_comma
-    whole = count == 2
-    errors = [
-        FieldError("line", f"has {int(count[line]) + 1} columns instead of 3", first_line + int(line))
-        for line in np.flatnonzero(~whole)
-        if buffer[line_starts[line] : line_ends[line]].tobytes().strip()
-    ]
-    pairs = first_comma[whole]
-    both = np.stack([commas[pairs], commas[pairs + 1]], axis=1) if len(pairs) else np.empty((0, 2), np.int64)
-    starts = _Starts(line_starts[whole], np.flatnonzero(whole), len(line_ends))
-    return starts, line_ends[whole], both, errors
+    delimiters = np.flatnonzero(buffer == ord(layout.delimiter))
+    first = np.searchsorted(delimiters, line_starts)
+    count = np.searchsorted(delimiters, line_ends) - first
+    whole = count == layout.width - 1
+    errors = []
+    for line in np.flatnonzero(~whole):
+        text = buffer[line_starts[line] : line_ends[line]].tobytes()
+        if text.strip():
+            errors.append(_wrong_width(text, int(count[line]) + 1, layout, first_line + int(line)))
+    ours = first[whole]
+    between = [delimiters[ours + n] + 1 for n in range(layout.width - 1)]
+    bounds = np.stack([line_starts[whole], *between, line_ends[whole] + 1], axis=1)
+    return _Fields(bounds, np.flatnonzero(whole), len(line_ends), errors)
+
+
+_QUOTED_COMMA = re.compile(rb'"[+-]?\d+,\d+"')
+
+
+def _wrong_width(text: bytes, count: int, layout: Layout, line: int) -> FieldError:
+    if layout.delimiter == "," and _QUOTED_COMMA.search(text):
+        reason = "holds a number with a decimal comma; write it with a point, or separate the fields by semicolons"
+        return FieldError("line", reason, line)
+    return FieldError("line", f"has {count} columns instead of {layout.width}", line)
 
 
 def _trimmed(buffer: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
@@ -140,11 +164,13 @@ def _column(buffer: Bytes, starts: Ints, ends: Ints, width: int) -> Bytes:
 
 
 def _ids(column: Bytes) -> Ids:
-    """The ids; they come in runs, so each run is decoded once."""
+    """The ids; they come in runs, so each run is looked at once."""
     begins = np.ones(len(column), np.bool_)
     begins[1:] = (column[1:] != column[:-1]).any(axis=1)
-    names = [row.tobytes().rstrip(b"\0").decode("utf-8", "replace") for row in column[begins]]
-    return Ids((np.cumsum(begins) - 1).astype(np.int32), names)
+    codes: dict[bytes, int] = {}
+    texts = np.ascontiguousarray(column[begins]).view(f"S{column.shape[1]}").ravel().tolist()  # without the zeros
+    of_run = np.array([codes.setdefault(text, len(codes)) for text in texts], np.int32)
+    return Ids(of_run[np.cumsum(begins) - 1], [text.decode("utf-8", "replace") for text in codes])
 
 
 # --- values --------------------------------------------------------------------------------------------------------
@@ -165,56 +191,3 @@ def _values(column: Bytes) -> tuple[npt.NDArray[np.float64], Mask]:
         if _NUMBER.fullmatch(text):
             values[row], known[row] = float(text), True
     return values, known
-
-
-# --- times ---------------------------------------------------------------------------------------------------------
-
-
-def _bad_time(line: int) -> FieldError:
-    return FieldError("timestamp", "is not a time such as 2016-04-12 07:21:00 or 4/12/2016 7:21:00 AM", line)
-
-
-def _times(column: Bytes) -> tuple[Ints, Mask]:
-    """Local times since 1970-01-01 00:00, and which fields hold a time of either layout.
-
-    Fields with digits in the same places are read together: one group for the first layout, some dozen for the second.
-    """
-    times_us, good = np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
-    digits = (column >= ord("0")) & (column <= ord("9"))
-    shapes, place, sizes = np.unique(
-        digits @ (1 << np.arange(column.shape[1])), return_inverse=True, return_counts=True
-    )
-    ends = np.cumsum(sizes)
-    in_groups = np.argsort(place, kind="stable")
-    for shape, begin, end in zip(shapes.tolist(), (ends - sizes).tolist(), ends.tolist(), strict=True):
-        rows, runs = in_groups[begin:end], _runs(shape)
-        if [end - begin for begin, end in runs] not in _WIDTHS or runs[0][0] != 0:
-            continue
-        if all(after[0] - before[1] == 1 for before, after in pairwise(runs)):
-            times_us[rows], good[rows] = _wall_us(column[rows], runs)
-    return times_us, good
-
-
-def _runs(shape: int) -> list[tuple[int, int]]:
-    """Begin and end of each run of set bits, the lowest bit first."""
-    return [match.span() for match in re.finditer("1+", f"{shape:b}"[::-1])]
-
-
-def _wall_us(column: Bytes, runs: list[tuple[int, int]]) -> tuple[Ints, Mask]:
-    """Local times since 1970-01-01 00:00 of fields whose six numbers stand in the same places."""
-    numbers = [number(column, begin, end) for begin, end in runs]
-    breaks = column[:, [end for _, end in runs[:-1]]]
-    tail = np.zeros((len(column), 4), np.uint8)
-    rest = column[:, runs[-1][1] :][:, :4]
-    tail[:, : rest.shape[1]] = rest
-    tails = tail.view("S4").ravel()
-    afternoon = (tails == b" PM") | (tails == b" pm")
-    iso = (breaks == np.frombuffer(b"-- ::", np.uint8)).all(axis=1) & (tails == b"")
-    us = (breaks == np.frombuffer(b"// ::", np.uint8)).all(axis=1) & (afternoon | (tails == b" AM") | (tails == b" am"))
-    year, month, day = (np.where(us, numbers[b], numbers[a]) for a, b in ((0, 2), (1, 0), (2, 1)))
-    hour, minute, second = numbers[3:]
-    good = (iso | (us & (hour >= 1) & (hour <= 12))) & (year >= 1000) & (year <= 9998)
-    hour = np.where(us, hour % 12 + np.where(afternoon, 12, 0), hour)
-    wall_us, exists = clock_us(year, month, day, hour, minute, second)
-    good &= exists
-    return np.where(good, wall_us, 0), good

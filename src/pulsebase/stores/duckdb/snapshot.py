@@ -22,12 +22,12 @@ from pulsebase.model.rollups import (
     winning_rows,
 )
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
+from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.database import one_row
 from pulsebase.stores.duckdb.hours import cut_at_hours
 from pulsebase.stores.duckdb.names import Names
 from pulsebase.stores.duckdb.resolve_sql import IN_RANGE
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
-from pulsebase.stores.duckdb.watchdog import Deadline
 
 CHUNK_US = 7 * DAY_US
 

@@ -39,6 +39,7 @@ from pulsebase.stores.contract import (
     SeriesQuery,
     TotalsQuery,
 )
+from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb import check, expiry, people, removal, totals
 from pulsebase.stores.duckdb.backup import copy_store
 from pulsebase.stores.duckdb.database import Database, State, one_row, read_position, read_state
@@ -57,7 +58,7 @@ from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage,
 from pulsebase.stores.duckdb.statements import check_statement
 from pulsebase.stores.duckdb.totals import PeopleSnapshot
 from pulsebase.stores.duckdb.unmerged import KnownChanges
-from pulsebase.stores.duckdb.watchdog import Deadline, Watchdog
+from pulsebase.stores.duckdb.watchdog import Watchdog
 from pulsebase.stores.duckdb.whole import WholeSnapshot
 
 logger = logging.getLogger(__name__)

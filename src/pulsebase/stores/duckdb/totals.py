@@ -16,6 +16,7 @@ import pyarrow as pa
 from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRange
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
+from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.database import State, one_row
 from pulsebase.stores.duckdb.hours import (
     HOUR_MASK,
@@ -35,7 +36,6 @@ from pulsebase.stores.duckdb.ordering import order_of
 from pulsebase.stores.duckdb.resolve_sql import IN_RANGE
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.unmerged import Changes, DirtyHours, KnownChanges, People, Unmerged, unmerged_rows
-from pulsebase.stores.duckdb.watchdog import Deadline
 
 #: The most stored readings to have in memory at a time, about.
 _PIECE_ROWS = 2_000_000

@@ -11,6 +11,7 @@ import duckdb
 
 from pulsebase.model.errors import QueryCancelledError, QueryTimeoutError
 from pulsebase.stores.contract import Cancellation
+from pulsebase.stores.deadline import TIMED_OUT, Deadline
 
 _TICK_S = 0.02
 
@@ -44,7 +45,7 @@ class Watchdog:
             except duckdb.InterruptException as error:
                 if cancellation.cancelled:
                     raise QueryCancelledError("the question was taken back") from error
-                raise QueryTimeoutError(_MESSAGE) from error
+                raise QueryTimeoutError(TIMED_OUT) from error
 
     @contextlib.contextmanager
     def _timed(
@@ -86,20 +87,3 @@ class Watchdog:
                     # Under the lock, so that a connection is never interrupted after its query ended.
                     self._deadlines.pop(ticket)[1].interrupt()
             time.sleep(_TICK_S)
-
-
-_MESSAGE = "the query ran into its time limit and was cancelled; ask for a shorter range or a coarser interval"
-
-
-class Deadline:
-    """When a query's time is up; asked between the steps that the engine cannot interrupt."""
-
-    def __init__(self, at: float | None, cancellation: Cancellation) -> None:
-        self._at, self._cancellation = at, cancellation
-
-    def check(self) -> None:
-        """Raises `QueryTimeoutError` once the time is up, `QueryCancelledError` once nobody waits for the answer."""
-        if self._cancellation.cancelled:
-            raise QueryCancelledError("the question was taken back")
-        if self._at is not None and time.monotonic() > self._at:
-            raise QueryTimeoutError(_MESSAGE)
