@@ -12,6 +12,8 @@ from typing import BinaryIO, Protocol
 from pulsebase.etl.extract.kinds import Kind, kind_of, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, files_in, paths_in
 from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Remark, SummaryBlock
+from pulsebase.etl.load import StoredRows
+from pulsebase.etl.records import KeptRecords
 from pulsebase.ingest.blocks import MalformedError
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, RejectedError
@@ -30,23 +32,24 @@ _OTHERS = "others"
 class Sink(Protocol):
     """Where an import stores what it reads. Each call is durable on return; doing it again changes nothing."""
 
-    def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
-        """Check and store; how many were stored, and why the others were not, by position."""
+    def readings(self, rows: Candidates) -> StoredRows:
+        """Check and store those that are not stored just so already."""
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """Put the days together with what is stored of them."""
 
-    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
-        """Keep what an export says of people, as far as nothing else is known; why some were refused, by position."""
+    def records(self, records: Sequence[Record]) -> KeptRecords:
+        """Keep what an export says of people, as far as nothing else is known."""
 
 
 @dataclass(slots=True)
 class FileResult:
     """What became of one file.
 
-    `counts` is what positions in it count. `days` are summaries. `problem` says why it was not read, or not to its
-    end; what was read until then is stored. `remark` is what else is to be known. `passed_over` counts
-    what is in the file and was not read, by what the file calls it.
+    `counts` is what positions in it count. What was `read` was `written`, which is new or changed now; or was there
+    `unchanged`; or `repeated` a reading that the same import had brought before; or was `rejected`. `days` are
+    summaries. `problem` says why it was not read, or not to its end; what was read until then is stored. `remark` is
+    what else is to be known. `passed_over` counts what is in the file and was not read, by what the file calls it.
     """
 
     name: str
@@ -59,6 +62,8 @@ class FileResult:
     problem: str | None = None
     remark: str | None = None
     passed_over: Counter[str] = field(default_factory=Counter)
+    unchanged: int = 0
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +221,10 @@ class Importer:
         if isinstance(part, SummaryBlock):
             self._refuse(result, [*part.errors, *self._take_days(part.summaries, result)])
         elif isinstance(part, RecordBlock):
-            refused = self._sink.records(part.records) if part.records else ()
-            result.written += len(part.records) - len(refused)
-            places = [replace(error, index=part.places[error.index or 0]) for error in refused]
+            kept = self._sink.records(part.records) if part.records else KeptRecords(0, [])
+            result.written += len(part.records) - len(kept.errors) - kept.unchanged
+            result.unchanged += kept.unchanged
+            places = [replace(error, index=part.places[error.index or 0]) for error in kept.errors]
             self._refuse(result, sorted([*part.errors, *places], key=lambda error: error.index or 0))
         elif len(part.candidates):
             self._waiting.append(_Waiting(result, part.candidates, part.errors))
@@ -232,14 +238,17 @@ class Importer:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        _, refused = self._sink.readings(Candidates.joined([each.rows for each in waiting]))
-        by_row = {error.index or 0: error for error in refused}
+        stored = self._sink.readings(Candidates.joined([each.rows for each in waiting]))
+        by_row = {error.index or 0: error for error in stored.refused}
         rows = sorted(by_row)
         first = 0
         for each in waiting:
             end = first + len(each.rows)
             theirs = rows[bisect_left(rows, first) : bisect_left(rows, end)]
-            each.result.written += len(each.rows) - len(theirs)
+            unchanged, repeated = (int(mask[first:end].sum()) for mask in (stored.unchanged, stored.repeated))
+            each.result.written += len(each.rows) - len(theirs) - unchanged - repeated
+            each.result.unchanged += unchanged
+            each.result.repeated += repeated
             places = each.rows.positions
             errors = [
                 replace(by_row[row], index=row - first if places is None else int(places[row - first]))

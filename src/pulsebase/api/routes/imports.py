@@ -180,10 +180,11 @@ def _detail(services: Services, import_id: int) -> dict[str, Any]:
 
 
 def _course(report: ImportReport) -> dict[str, Any]:
-    shown = ("size_bytes", "read_bytes", "file_count", "read", "written", "rejected", "days", "failure")
+    shown = ("size_bytes", "read_bytes", "file_count", "days", "failure")
+    counted = ("read", "written", "unchanged", "repeated", "rejected")
     return {
-        **{name: getattr(report, name) for name in shown},
-        "files": [_without(asdict(result), "counts") for result in report.files],
+        **{name: getattr(report, name) for name in (*shown, *counted)},
+        "files": [_without(asdict(result), "counts", "passed_over") for result in report.files],
         "errors": [{"file": each.file, "counts": each.counts} | asdict(each.error) for each in report.refusals],
     }
 

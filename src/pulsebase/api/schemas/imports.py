@@ -48,14 +48,18 @@ class ImportEntry(BaseModel):
 
 
 class ImportedFile(BaseModel):
-    """What became of one file. `problem` says why it was not read, or not to its end; `remark` what else is to be known
-    of it: local times that come twice, say, where nothing tells which they are.
+    """What became of one file. What was `read` was `written`, which is new or changed now; or was there `unchanged`; or
+    `repeated` a reading that the same import had brought before; or was `rejected`. `problem` says why it was not read,
+    or not to its end; `remark` what else is to be known of it: local times that come twice, say, where nothing tells
+    which they are.
     """
 
     name: str
     kind: str | None
     read: int
     written: int
+    unchanged: int
+    repeated: int
     rejected: int
     days: int
     problem: str | None
@@ -81,6 +85,8 @@ class ImportCourse(BaseModel):
     files: list[ImportedFile]
     read: int
     written: int
+    unchanged: int
+    repeated: int
     rejected: int
     days: int
     errors: list[RefusedRecord]

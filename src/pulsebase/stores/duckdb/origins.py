@@ -34,6 +34,12 @@ class Pushes:
         """Note one that is about to bring its first reading."""
         self._numbers = np.union1d(self._numbers, np.array([number], np.int32))
 
+    def are_all(self, origins: I32) -> bool:
+        """Whether all of the origins are such. Mostly there is but one."""
+        if len(origins) and (origins == origins[0]).all():
+            origins = origins[:1]
+        return bool(self.among(origins).all())
+
     def among(self, origins: I32) -> Mask:
         """Which of the origins are such."""
         return np.isin(origins, self._numbers)
@@ -44,7 +50,7 @@ def last_of_each(rows: Rows, order: Order, pushes: Pushes, stored_rows: int = 0)
     first `stored_rows` are what a merge had stored before.
     """
     kept = rows.take(order.kept)
-    if order.codes is None or pushes.among(rows.origin[stored_rows:]).all():
+    if order.codes is None or pushes.are_all(rows.origin[stored_rows:]):
         return kept
     again = np.unique(np.searchsorted(order.codes[order.kept], order.codes[order.replaced]))
     chain = np.concatenate([order.replaced, order.kept[again]])
