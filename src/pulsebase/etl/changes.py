@@ -42,19 +42,18 @@ def where(batch: ReadingBatch, wanted: Mask) -> ReadingBatch:
 
 def _ends_of_each(batch: ReadingBatch) -> tuple[Mask, Places]:
     """Which rows are the last ones of their readings, and the place of each one's first row."""
-    pairs: I64 = batch.users.codes.astype(np.int64) * len(batch.devices.texts) + batch.devices.codes
-    times_us = batch.times_us
+    users, devices, times_us = batch.users.codes, batch.devices.codes, batch.times_us
     last: Mask = np.ones(len(batch), np.bool_)
     first: Places = np.arange(len(batch))
-    stays = pairs[1:] == pairs[:-1]
-    if (times_us[1:] > times_us[:-1])[stays].all():
+    changes = (users[1:] != users[:-1]) | (devices[1:] != devices[:-1])
+    if (changes | (times_us[1:] > times_us[:-1])).all():
         # Each stretch of a device is in order of time; if each device has but one, no reading comes twice.
-        stretches = pairs[np.flatnonzero(np.concatenate(([True], ~stays)))]
-        if len(np.unique(stretches)) == len(stretches):
+        starts = np.concatenate(([0], np.flatnonzero(changes) + 1))
+        if len(set(zip(users[starts].tolist(), devices[starts].tolist(), strict=True))) == len(starts):
             return last, first
+    pairs: I64 = users.astype(np.int64) * len(batch.devices.texts) + devices
     order = np.lexsort((times_us, pairs))  # stable: the place decides among equals
     again = (pairs[order[1:]] == pairs[order[:-1]]) & (times_us[order[1:]] == times_us[order[:-1]])
     last[order[:-1][again]] = False
-    starts = np.concatenate(([True], ~again))
-    first[order] = order[np.maximum.accumulate(np.where(starts, first, 0))]
+    first[order] = order[np.maximum.accumulate(np.where(np.concatenate(([True], ~again)), first, 0))]
     return last, first

@@ -33,9 +33,12 @@ WHERE r.second BETWEEN $first AND $last AND r.user_no BETWEEN $first_user AND $l
 
 def numbers_of(names: Names, ids: Ids) -> npt.NDArray[np.int32]:
     """The numbers of a column of ids, -1 for those that are not known."""
-    used, places = np.unique(ids.codes, return_inverse=True)
-    found = (names.find(ids.texts[code]) for code in used.tolist())
-    return np.array([-1 if number is None else number for number in found], np.int32)[places]
+    used = np.flatnonzero(np.bincount(ids.codes)).tolist()
+    number_of_code = np.full(used[-1] + 1 if used else 0, -1, np.int32)
+    for code in used:
+        number = names.find(ids.texts[code])
+        number_of_code[code] = -1 if number is None else number
+    return number_of_code[ids.codes]
 
 
 def standing(
@@ -54,10 +57,10 @@ def standing(
     known = np.flatnonzero((keys.user_no >= 0) & (keys.device_no >= 0))
     if len(known) == 0:
         return answer
-    asked = keys.take(known)
+    asked = keys if len(known) == len(keys) else keys.take(known)
     interval = TimeRange(int(asked.t.min()), int(asked.t.max()) + 1)
     people = np.zeros(people_count, np.bool_)
-    people[np.unique(asked.user_no)] = True
+    people[asked.user_no] = True
     unmerged = unmerged_rows(connection, stage, state, interval, people).rows
     merged = _merged(connection, asked)
     rows = Rows.concatenated([merged, unmerged])
@@ -78,9 +81,10 @@ def standing(
 def _merged(connection: duckdb.DuckDBPyConnection, asked: Rows) -> Rows:
     hour = asked.t // HOUR_US
     codes = hour_codes(asked.user_no, hour)
-    asked = asked.take(np.isin(codes, _stored_hours(connection, distinct(codes))))
-    if len(asked) == 0:
-        return asked
+    stored = _stored_hours(connection, distinct(codes))
+    if len(stored) == 0:
+        return Rows.concatenated([])
+    asked = asked.take(np.isin(codes, stored))
     second = asked.t // SECOND_US
     columns = {"user_no": asked.user_no, "device_no": asked.device_no, "t": asked.t, "second": second}
     values = {

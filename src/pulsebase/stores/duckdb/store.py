@@ -310,6 +310,8 @@ class DuckdbStore:
     def standing(self, readings: ReadingBatch) -> Standing:
         """See `contract.Reader.standing`."""
         numbers = numbers_of(self._users, readings.users), numbers_of(self._devices, readings.devices)
+        if not len(readings) or min(int(each.max()) for each in numbers) < 0:
+            return Standing.nothing(len(readings))
         keys = Rows(*numbers, readings.times_us, readings.values, readings.confidences, numbers[0])
         with self._moment(None, None) as (stage, connection, _, state):
             people_count = len(self._users)
