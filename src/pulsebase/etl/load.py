@@ -166,6 +166,8 @@ class StoredRows:
         """Tell what becomes of these rows, which are not refused, under an origin. Of a reading that comes again among
         them the first row says it, and the others are repeated.
         """
+        if found.last.all() and not found.standing.there.any():
+            return
         holding = np.flatnonzero(found.last)
         first = rows[found.first[holding]]
         mine = found.standing.there[holding] & (found.standing.origins[holding] == origin)
