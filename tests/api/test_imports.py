@@ -70,6 +70,8 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
                 "days": 0,
                 "problem": None,
                 "remark": None,
+                "unchanged": 0,
+                "repeated": 0,
                 **days,
             }
             for day, count in ((15, 200), (16, 100))
@@ -97,6 +99,8 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
         "remark": None,
         "read": 300,
         "written": 300,
+        "unchanged": 0,
+        "repeated": 0,
         "rejected": 0,
         "days": 0,
         "errors": [],
@@ -207,11 +211,22 @@ def test_imports_are_listed_newest_first_page_by_page(any_api: Api) -> None:
     numbers = [upload(any_api, zipped(FILES), name)["id"] for name in ("a.zip", "b.zip", "c.zip")]
     first = any_api.get("/v1/imports?limit=2").json()
     assert [each["id"] for each in first["data"]] == numbers[:0:-1]
-    # The same readings came three times; they are of the last who brought them.
-    assert [each["readings"] for each in first["data"]] == [300, 0]
+    # The same readings came three times; they are of the first who brought them.
+    assert [each["readings"] for each in first["data"]] == [0, 0]
+    course = show(any_api, numbers[2])["course"]
+    assert (course["read"], course["written"], course["unchanged"], course["rejected"]) == (300, 0, 300, 0)
     second = any_api.get(f"/v1/imports?limit=2&cursor={first['next_cursor']}").json()
     assert ([each["id"] for each in second["data"]], second["next_cursor"]) == (numbers[:1], None)
+    assert second["data"][0]["readings"] == 300
     assert second["data"][0].keys() == {"id", "kind", "name", "received_at", "readings", "status"}
+
+
+def test_undoing_an_accidental_second_import_leaves_everything(any_api: Api) -> None:
+    first, second = (upload(any_api, zipped(FILES), name)["id"] for name in ("a.zip", "b.zip"))
+    assert any_api.delete(f"/v1/imports/{second}").json() == {"deleted": 0}
+    assert any_api.get(SERIES).json()["count"] == 300
+    assert any_api.delete(f"/v1/imports/{first}").json() == {"deleted": 300}
+    assert any_api.get(SERIES).json()["count"] == 0
 
 
 def test_an_import_is_undone_but_for_what_came_again(any_api: Api) -> None:

@@ -187,10 +187,12 @@ def test_an_export_imported_elsewhere_gives_the_same_store(full: Place, tmp_path
     elsewhere = Place(tmp_path / "elsewhere")
     with opened(full) as store:
         expected = everything_in(store)
-    for _ in range(2):  # a second time nothing is refused and nothing changes
+    for again in (False, True):  # a second time nothing is refused and nothing changes
         done = elsewhere.run("import", out)
         assert (done.returncode, done.stderr) == (0, "")
         assert re.search(r"[1-9]\d* rejected", done.stdout) is None
+        assert (re.search(r"[1-9]\d* written", done.stdout) is None) == again
+        assert ("already there" in done.stdout) == again
         with opened(elsewhere) as store:
             assert everything_in(store) == expected
             assert store.check().problems == ()
@@ -205,7 +207,7 @@ def test_every_format_gives_the_same_store(full: Place, tmp_path: Path, form: st
         assert (done.returncode, done.stderr) == (0, "")
         store, rules = MemoryStore(), ReadingRules()
         with contextlib.closing(Ingestor(store)) as ingestor:
-            sink = ImportSink(ingestor, RecordKeeper(store, rules, contextlib.nullcontext), rules, 1)
+            sink = ImportSink(ingestor, store, RecordKeeper(store, rules, contextlib.nullcontext), rules, origin=1)
             owner = FileOwner(None, None, everybody_in(ZoneInfo("UTC")))
             results = list(Importer(sink, owner, 1 << 30).path(tmp_path / name))
         assert [(result.rejected, result.problem) for result in results] == [(0, None)] * len(results)

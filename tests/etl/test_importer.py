@@ -11,6 +11,7 @@ import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pulsebase.etl import importer
 from pulsebase.etl.extract import apple_health, fit, packed, takeout, tars, zips
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.importer import NOBODY, Importer, Watcher
@@ -28,6 +30,7 @@ from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Ingestor, ReadingRules, parquet
 from pulsebase.model.errors import FieldError
+from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import SECOND_US, format_us
 from pulsebase.stores.memory import MemoryStore
@@ -53,7 +56,7 @@ ANN = FileOwner("ann", None, everybody_in(ZoneInfo("UTC")))
 
 def sink_of(ingestor: Ingestor, store: MemoryStore, origin: int) -> ImportSink:
     rules = ReadingRules()
-    return ImportSink(ingestor, RecordKeeper(store, rules, contextlib.nullcontext), rules, origin)
+    return ImportSink(ingestor, store, RecordKeeper(store, rules, contextlib.nullcontext), rules, origin=origin)
 
 
 class Desk:
@@ -63,9 +66,11 @@ class Desk:
         self.store, self._ingestor = store, ingestor
         self.refused: list[tuple[str, FieldError]] = []
         self.limit_bytes = 1 << 30
+        self.imports = 0
 
     def importer(self, owner: FileOwner = ANN) -> Importer:
-        origin = self._ingestor.register_origin("import", "desk")
+        self.imports += 1
+        origin = self._ingestor.register_origin("import", f"desk {self.imports}")
         sink = sink_of(self._ingestor, self.store, origin)
         return Importer(sink, owner, self.limit_bytes, Watcher(rejects=self._on_rejects))
 
@@ -139,7 +144,7 @@ def test_it_does_not_matter_where_a_file_is_cut_into_pieces(
     }
     for data in (zipped(files), zipped(files, streamed=True), zipped({n: gzip.compress(d) for n, d in files.items()})):
         results = desk.bring(data)
-        assert [(each.written, each.rejected, each.problem) for each in results] == [
+        assert [(each.written + each.unchanged + each.repeated, each.rejected, each.problem) for each in results] == [
             (100, 0, None),
             (100, 0, None),
             (5, 0, None),
@@ -151,13 +156,51 @@ def test_it_does_not_matter_where_a_file_is_cut_into_pieces(
 
 def test_importing_again_stores_no_more(desk: Desk) -> None:
     data = takeout_heart_rate(SAMPLES)
-    assert desk.bring_one(data) == desk.bring_one(data)
+    first, second = desk.bring_one(data), desk.bring_one(data)
+    assert (first.read, first.written, first.unchanged) == (500, 500, 0)
+    assert second == replace(first, written=0, unchanged=500)
     assert desk.rows == of_ann("takeout", SAMPLES)
 
 
 def test_the_last_of_the_same_instant_wins(desk: Desk) -> None:
-    desk.bring_one(takeout_heart_rate([(TEN, 60, 1), (TEN + 1, 61, 2), (TEN, 70, 3)]))
+    result = desk.bring_one(takeout_heart_rate([(TEN, 60, 1), (TEN + 1, 61, 2), (TEN, 70, 3)]))
     assert desk.rows == of_ann("takeout", [(TEN, 70, 3), (TEN + 1, 61, 2)])
+    assert (result.read, result.written, result.repeated) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 50_000])
+def test_what_was_read_is_written_there_repeated_or_rejected(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """However the files are put together for commits."""
+    monkeypatch.setattr(importer, "_READINGS_AT_ONCE", at_once)
+    desk.bring_one(takeout_heart_rate([(TEN + n, 60, 1) for n in range(20)]))
+    samples = [(TEN + n, 60 if n < 15 else 61, 1) for n in range(30)]  # 15 there, 5 changed, 10 new
+    samples += [*samples[25:28], (TEN + 29, 62, 1), (TEN + 30, 500, 1), (TEN + 31, 70, 2), (TEN + 31, 71, 2)]
+    parts = {f"{n:02}.json": takeout_heart_rate(samples[n : n + 3]) for n in range(0, len(samples), 3)}
+    results = desk.bring(zipped(parts))
+    names = ("read", "written", "unchanged", "repeated", "rejected")
+    assert [sum(getattr(result, name) for result in results) for name in names] == [37, 16, 15, 5, 1]
+    for result in results:
+        assert result.read == result.written + result.unchanged + result.repeated + result.rejected
+    numbers = [each.number for each in desk.store.origins()]
+    assert desk.store.origin_readings(numbers) == {numbers[0]: 15, numbers[1]: 16}
+    desk.store.delete_origin(numbers[1], 1000)
+    assert desk.rows == of_ann("takeout", [(TEN + n, 60, 1) for n in range(15)])
+
+
+def test_what_a_device_sends_between_two_imports_stays(desk: Desk) -> None:
+    samples = [(TEN + n, 60, 1) for n in range(20)]
+    desk.bring_one(takeout_heart_rate(samples))
+    push = desk.store.register_origin("push", "http")
+    times_us = [(TEN + n) * SECOND_US for n in range(5)]
+    desk.store.write([ReadingBatch.of_columns(["ann"] * 5, ["takeout"] * 5, times_us, [6000] * 5, [1] * 5, push)])
+    second = desk.bring_one(takeout_heart_rate(samples))
+    assert (second.written, second.unchanged) == (0, 20)
+    for origin in desk.store.origins():
+        if origin.kind == "import":
+            desk.store.delete_origin(origin.number, 1000)
+    assert desk.rows == of_ann("takeout", samples[:5])
 
 
 def test_the_day_on_which_clocks_fall_back_has_25_hours(desk: Desk) -> None:
@@ -472,7 +515,8 @@ def test_an_apple_file_cut_short_gives_its_good_part(desk: Desk, left_out: int) 
     result = desk.bring_one(data)
     assert result.problem is not None
     assert result.problem.startswith("the file is cut short at line ")
-    assert result.written >= 198
+    assert result.written == 5
+    assert result.written + result.repeated == result.read >= 198
     assert sorted(desk.rows) == sorted(APPLE_ROWS)
 
 
@@ -589,7 +633,8 @@ def test_names_in_an_archive_are_names_alone(desk: Desk, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     names = ["../../heart_rate.json", "/etc/heart_rate.json", "a\\..\\b.json"]
     results = desk.bring(zipped({name: takeout_heart_rate(SAMPLES[:1]) for name in names}), "evil.zip")
-    assert [(result.name, result.written) for result in results] == [(f"evil.zip/{name}", 1) for name in names]
+    assert [result.name for result in results] == [f"evil.zip/{name}" for name in names]
+    assert [(result.written, result.repeated) for result in results] == [(1, 0), (0, 1), (0, 1)]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -759,7 +804,7 @@ def test_parquet_of_our_own_is_read_whole_or_not_at_all(desk: Desk) -> None:
     assert desk.rows == []
     assert desk.bring_one(data).written == 100
     assert desk.rows[0] == ("ann", "band", TEN, 60.0, None)
-    assert desk.bring_one(zipped({"date=2020-05-01/part-0.parquet": data})).written == 100
+    assert desk.bring_one(zipped({"date=2020-05-01/part-0.parquet": data})).unchanged == 100
     assert len(desk.rows) == 100
 
 

@@ -38,7 +38,7 @@ def test_what_is_not_known_is_filled_and_what_is_known_stays(store: MemoryStore)
         User("bob", None, "male"),
         User("bob", "Rob"),
     ]
-    assert keeper(store).keep(said) == [
+    assert keeper(store).keep(said).errors == [
         FieldError("name, birth_date", STAYS, 0),
         FieldError("name", STAYS, 3),
     ]
@@ -49,13 +49,13 @@ def test_what_is_not_known_is_filled_and_what_is_known_stays(store: MemoryStore)
 def test_a_priority_that_is_set_stays(store: MemoryStore) -> None:
     store.put_priority(DevicePriority("ann", "strap", 3, 7))
     said = [DevicePriority("ann", "strap", priority, at_us) for priority, at_us in ((3, 7), (4, 7), (None, 8), (5, 9))]
-    assert keeper(store).keep(said) == [FieldError("priority", STAYS, 1)]
+    assert keeper(store).keep(said).errors == [FieldError("priority", STAYS, 1)]
     assert store.priorities("ann") == [said[0], *said[2:]]
 
 
 def test_a_day_that_both_have_is_the_exports(store: MemoryStore) -> None:
     store.put_summaries([DailySummary("ann", DAY.day, 55.0, "vendor"), DailySummary("ann", DAY.day, 50.0, None)])
-    assert keeper(store).keep([DAY]) == []
+    assert keeper(store).keep([DAY]).errors == []
     assert [day.resting_heart_rate for day in store.summaries("ann", date.min, date.max)] == [50.0, 61.0]
 
 
@@ -67,15 +67,19 @@ def test_nothing_is_taken_for_whom_nothing_may_be_taken(store: MemoryStore) -> N
         DailySummary("eve", DAY.day, 60, None),
         User("ann"),
     ]
-    refused = keeper(store, ReadingRules(barred=barred)).keep(said)
+    refused = keeper(store, ReadingRules(barred=barred)).keep(said).errors
     assert [(error.index, error.reason) for error in refused] == [
         (place, "belongs to somebody who was erased") for place in range(3)
     ]
     assert [each.user.user_id for each in store.users("", 10, None)] == ["ann"]
-    refused = keeper(store, ReadingRules(people=frozenset({"ann"}))).keep([User("bob", "Bob"), User("ann", "Ann")])
+    refused = (
+        keeper(store, ReadingRules(people=frozenset({"ann"}))).keep([User("bob", "Bob"), User("ann", "Ann")]).errors
+    )
     assert [error.index for error in refused] == [0]
-    refused = keeper(store, changes_people=False).keep(
-        [User("ann", None, "female"), DevicePriority("ann", "a", 1), DAY]
+    refused = (
+        keeper(store, changes_people=False)
+        .keep([User("ann", None, "female"), DevicePriority("ann", "a", 1), DAY])
+        .errors
     )
     assert [error.index for error in refused] == [0, 1]
     assert store.user("ann") == User("ann", "Ann")

@@ -40,6 +40,27 @@ class Harness(ABC):
         self.store.close()
 
 
+class Kept:
+    """What rows come to that a store keeps one after the other, put together by hand: see `contract.Writer.write`."""
+
+    def __init__(self, pushes: Collection[int]) -> None:
+        self._pushes = pushes
+        self._rows: dict[tuple[str, str, int], tuple[int, int | None, int]] = {}
+
+    def add(self, key: tuple[str, str, int], value: int, confidence: int | None, origin: int) -> None:
+        """A later row; it may be of the same reading."""
+        before = self._rows.get(key)
+        if before is None or before[:2] != (value, confidence) or origin in self._pushes:
+            self._rows[key] = (value, confidence, origin)
+
+    def drop(self, key: tuple[str, str, int]) -> None:
+        """The reading was deleted, if there was one."""
+        self._rows.pop(key, None)
+
+    def rows(self) -> list[StoredRow]:
+        return [(*key, *rest) for key, rest in self._rows.items()]
+
+
 class Reading(NamedTuple):
     """A reading as the tests write it: the value in hundredths of a bpm."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from tests.stores.harness import Harness, Reading, ask, ask_hours, at, batch_of,
 
 PEOPLE = ["ann", "Bob", "a-9"]
 DEVICES = ["device_a", "device_b", "strap", "Strap"]
-ORIGINS = [("push", "watch"), ("sync", "cloud"), ("import", "file")]
+ORIGINS = [("push", "watch"), ("sync", "cloud"), ("import", "file"), ("import", "the same file"), ("push", "phone")]
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/Santiago", "Australia/Lord_Howe"]
 
 BIRTH_DATES = [date(1990, 2, 28), date(1992, 2, 29), date(1992, 3, 1)]
@@ -111,6 +112,32 @@ class StoreMachine(RuleBasedStateMachine):
         ]
         for store in self.both:
             store.write([batch_of(rows, store.register_origin(*ORIGINS[0]))])
+
+    @rule(
+        data=st.data(),
+        changes=st.lists(
+            st.tuples(st.sampled_from([0, 0, 0, 0, 100]), st.sampled_from(ORIGINS), st.integers(0, 9)), min_size=1
+        ),
+        together=st.booleans(),
+        afresh=st.sampled_from([False, False, False, True]),
+    )
+    def say_again(
+        self, data: st.DataObject, changes: list[tuple[int, tuple[str, str], int]], together: bool, afresh: bool
+    ) -> None:
+        """Write what is stored already again, mostly unchanged, from here and there: in one commit or in several."""
+        stored = rows_of(self.oracle.stored())
+        if not stored:
+            return
+        first = data.draw(st.integers(0, len(stored) - 1))
+        said = []
+        for change, origin, offset in changes:
+            user_id, device_id, time_us, value, confidence, _ = stored[min(first + offset, len(stored) - 1)]
+            said.append((Reading(time_us, min(value + change, 22000), device_id, confidence, user_id), origin))
+        for store in self.both:
+            write = store.write_afresh if afresh else store.write
+            batches = [batch_of([reading], store.register_origin(*origin)) for reading, origin in said]
+            for commit in [batches] if together else [[batch] for batch in batches]:
+                write(commit)
 
     @rule(data=st.data(), value=values, confidence=st.sampled_from([None, 0, 2]))
     def overwrite(self, data: st.DataObject, value: int, confidence: int | None) -> None:
@@ -239,6 +266,7 @@ class StoreMachine(RuleBasedStateMachine):
         expected = self._named(rows_of(self.oracle.stored()), of_oracle=True)
         assert sorted(self._named(self.harness.back_door()), key=_stored_order) == expected
         assert self._named(rows_of(self.harness.store.stored())) == expected
+        self._compare_origins()
         self.agreed = True
 
     def _moment(self, data: st.DataObject) -> int:
@@ -288,6 +316,7 @@ class StoreMachine(RuleBasedStateMachine):
                 self._compare_people(user_id)
             assert self.harness.store.users("", 10, None) == self.oracle.users("", 10, None)
             self._compare_exports()
+            self._compare_standing()
             self.harness.settle()
         report = self.harness.store.check()
         assert report.problems == ()
@@ -299,11 +328,29 @@ class StoreMachine(RuleBasedStateMachine):
             rows = [row for batch in store.export(EVERYTHING) for row in batch.to_pylist()]
             exports.append(sorted(rows, key=lambda row: (row["user_id"], row["device_id"], row["time"])))
         assert exports[0] == exports[1]
+
+    def _compare_origins(self) -> None:
         origins = []
         for store in self.both:
             counts = store.origin_readings([each.number for each in store.origins()])
             origins.append({(each.kind, each.name): counts[each.number] for each in store.origins()})
         assert origins[0] == origins[1]
+
+    def _compare_standing(self) -> None:
+        rows = rows_of(self.oracle.stored())
+        asked = [Reading(at_us, 0, device, None, user) for user, device, at_us, *_ in rows]
+        asked += [each._replace(time_us=each.time_us + 1) for each in asked]
+        found, expected = (store.standing(batch_of(asked, 1)) for store in self.both)
+        assert found.there.tolist() == expected.there.tolist()
+        there = np.flatnonzero(found.there)
+        for place in there.tolist():
+            names = [
+                self.names[of_oracle, int(each.origins[place])]
+                for of_oracle, each in ((False, found), (True, expected))
+            ]
+            assert names[0] == names[1]
+        assert (found.values[there] == expected.values[there]).all()
+        assert (found.confidences[there] == expected.confidences[there]).all()
 
     def _compare_people(self, user_id: str) -> None:
         store, oracle = self.both

@@ -10,7 +10,7 @@ from pathlib import Path
 from pulsebase.stores.duckdb.merge import MergeBounds
 from pulsebase.stores.duckdb.stage import TOMBSTONE
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
-from tests.stores.harness import Harness, StoredRow
+from tests.stores.harness import Harness, Kept, StoredRow
 from tests.stores.laws import StoreLaws
 from tests.stores.machine import machine_of
 from tests.support.journal_files import commits_of, files_of
@@ -38,30 +38,30 @@ class DuckdbHarness(Harness):
 
     def back_door(self) -> list[StoredRow]:
         """The table and the journal as they lie on the disk, put together without any code of the store's queries."""
-        rows: dict[tuple[int, int, int], tuple[int, int | None, int]] = {}
         with self.store._database.reading() as connection:
             merged_seq = connection.execute("SELECT merged_seq FROM state").fetchall()[0][0]
             users = dict(connection.execute("SELECT user_no, user_id FROM users").fetchall())
             devices = dict(connection.execute("SELECT device_no, device_id FROM devices").fetchall())
+            pushes = connection.execute("SELECT origin FROM origins WHERE kind = 'push'").fetchall()
             columns = "user_no, device_no, t, v, confidence, origin"
             found = connection.execute(f"SELECT {columns} FROM readings").fetchall()
             late = connection.execute(f"SELECT {columns} FROM late ORDER BY seq").fetchall()
-        for user_no, device_no, time_us, *rest in found:
-            assert (user_no, device_no, time_us) not in rows, "a reading is stored twice"
-            rows[user_no, device_no, time_us] = _kept(*rest)
-        for user_no, device_no, time_us, value, *rest in late:
-            rows.pop((user_no, device_no, time_us), None)
-            if value != TOMBSTONE:
-                rows[user_no, device_no, time_us] = _kept(value, *rest)
+        keys = {(user_no, device_no, time_us) for user_no, device_no, time_us, *_ in found}
+        assert len(keys) == len(found), "a reading is stored twice"
+        rows = [*found, *late]
         files = files_of(self.path.with_name("store.duckdb.journal"))
         for commit in (each for file in files for each in commits_of(file)):
             users |= commit.users
             devices |= commit.devices
-            for user_no, device_no, time_us, value, *rest in commit.rows[max(merged_seq - commit.first_seq, 0) :]:
-                rows.pop((user_no, device_no, time_us), None)
-                if value != TOMBSTONE:
-                    rows[user_no, device_no, time_us] = _kept(value, *rest)
-        return [(users[user], devices[device], at, *rest) for (user, device, at), rest in rows.items()]
+            rows += commit.rows[max(merged_seq - commit.first_seq, 0) :]
+        kept = Kept([number for (number,) in pushes])
+        for user_no, device_no, time_us, value, confidence, origin in rows:
+            key = users[user_no], devices[device_no], time_us
+            if value == TOMBSTONE:
+                kept.drop(key)
+            else:
+                kept.add(key, value, None if confidence < 0 else confidence, origin)
+        return kept.rows()
 
     def discard(self) -> None:
         try:
@@ -70,10 +70,6 @@ class DuckdbHarness(Harness):
         finally:
             shutil.rmtree(self._folder)
         assert report.problems == ()
-
-
-def _kept(value: int, confidence: int, origin: int) -> tuple[int, int | None, int]:
-    return int(value), None if confidence < 0 else int(confidence), int(origin)
 
 
 class TestDuckdbStore(StoreLaws, harness=DuckdbHarness):

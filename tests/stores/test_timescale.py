@@ -8,7 +8,7 @@ import psycopg
 
 from pulsebase.stores.timescale.options import PoolOptions, TimescaleOptions
 from pulsebase.stores.timescale.store import TimescaleStore
-from tests.stores.harness import Harness, StoredRow
+from tests.stores.harness import Harness, Kept, StoredRow
 from tests.stores.laws import StoreLaws
 from tests.stores.machine import machine_of
 from tests.support.postgres import empty_postgres, empty_timescale
@@ -17,14 +17,12 @@ from tests.support.postgres import empty_postgres, empty_timescale
 BY_HAND = TimescaleOptions(PoolOptions(size=1, overflow=4), merge_interval_s=3600)
 
 _BACK_DOOR = """
-SELECT user_id, device_id, us, v, confidence, origin FROM (
-    SELECT DISTINCT ON (user_id, device_id, timestamp) *, (extract(epoch FROM timestamp) * 1000000)::bigint AS us
-    FROM (
-        SELECT 0 AS seq, user_id, device_id, timestamp, (value * 100)::int AS v, confidence, origin
-        FROM activities_heart_intraday
-        UNION ALL SELECT seq, user_id, device_id, timestamp, v, confidence, origin FROM pulsebase.stage
-    ) AS versions ORDER BY user_id, device_id, timestamp, seq DESC
-) AS last
+SELECT user_id, device_id, (extract(epoch FROM timestamp) * 1000000)::bigint, v, confidence, origin
+FROM (
+    SELECT 0 AS seq, user_id, device_id, timestamp, (value * 100)::int AS v, confidence, origin
+    FROM activities_heart_intraday
+    UNION ALL SELECT seq, user_id, device_id, timestamp, v, confidence, origin FROM pulsebase.stage
+) AS versions ORDER BY seq
 """
 
 
@@ -51,7 +49,11 @@ class TimescaleHarness(Harness):
     def back_door(self) -> list[StoredRow]:
         """Hypertable and stage, put together without any code of the store's queries."""
         with psycopg.connect(self.url, prepare_threshold=None) as connection:
-            return [tuple(row) for row in connection.execute(_BACK_DOOR).fetchall()]
+            pushes = connection.execute("SELECT origin FROM pulsebase.origins WHERE kind = 'push'").fetchall()
+            kept = Kept([number for (number,) in pushes])
+            for user_id, device_id, time_us, *rest in connection.execute(_BACK_DOOR).fetchall():
+                kept.add((user_id, device_id, time_us), *rest)
+        return kept.rows()
 
 
 class PostgresHarness(TimescaleHarness):

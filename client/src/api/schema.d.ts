@@ -1104,7 +1104,9 @@ export interface components {
         };
         /**
          * BlockStored
-         * @description One block of an import is durable and visible; `import_id` is the import's.
+         * @description One block of an import is durable and visible; `import_id` is the import's. `unchanged` rows were there just so,
+         *     `repeated` ones are of readings that the import had brought before: stretches of rows of the block, each as its
+         *     first and the one after its last, counted from 0.
          */
         BlockStored: {
             /**
@@ -1120,6 +1122,16 @@ export interface components {
             total: number;
             /** Errors */
             errors: components["schemas"]["RefusedReading"][];
+            /** Unchanged */
+            unchanged: [
+                number,
+                number
+            ][];
+            /** Repeated */
+            repeated: [
+                number,
+                number
+            ][];
             /** Import Id */
             import_id: number;
         };
@@ -1434,6 +1446,10 @@ export interface components {
             read: number;
             /** Written */
             written: number;
+            /** Unchanged */
+            unchanged: number;
+            /** Repeated */
+            repeated: number;
             /** Rejected */
             rejected: number;
             /** Days */
@@ -1513,9 +1529,11 @@ export interface components {
         };
         /**
          * ImportedFile
-         * @description What became of one file. `problem` says why it was not read, or not to its end; `remark` what else is to be known
-         *     of it: local times that come twice, say, where nothing tells which they are. `passed_over` counts what is in the
-         *     file and was not read, by what the file calls it. `first_day` and `last_day` are those of what was stored.
+         * @description What became of one file. What was `read` was `written`, which is new or changed now; or was there `unchanged`;
+         *     or `repeated` a reading that the same import had brought before; or was `rejected`. `problem` says why it was not
+         *     read, or not to its end; `remark` what else is to be known of it: local times that come twice, say, where nothing
+         *     tells which they are. `passed_over` counts what is in the file and was not read, by what the file calls it.
+         *     `first_day` and `last_day` are those of what was stored.
          */
         ImportedFile: {
             /** Name */
@@ -1526,6 +1544,10 @@ export interface components {
             read: number;
             /** Written */
             written: number;
+            /** Unchanged */
+            unchanged: number;
+            /** Repeated */
+            repeated: number;
             /** Rejected */
             rejected: number;
             /** Days */
@@ -1570,6 +1592,10 @@ export interface components {
             passed_over: {
                 [key: string]: number;
             };
+            /** Unchanged */
+            unchanged: number;
+            /** Repeated */
+            repeated: number;
         };
         /**
          * Information
@@ -1861,11 +1887,14 @@ export interface components {
         };
         /**
          * StoredRecords
-         * @description How many records are kept as they were sent, and why the others are not; `index` is the line, from 1.
+         * @description How many records are kept as they were sent, how many of these said what was known, and why the others are not
+         *     kept; `index` is the line, from 1.
          */
         StoredRecords: {
             /** Stored */
             stored: number;
+            /** Unchanged */
+            unchanged: number;
             /** Errors */
             errors: components["schemas"]["RefusedReading"][];
         };

@@ -51,6 +51,7 @@ from pulsebase.stores.contract import (
     Origin,
     ScrubReport,
     SeriesQuery,
+    Standing,
     Store,
     TotalsQuery,
 )
@@ -124,6 +125,11 @@ class ReachedStore:
         table = self._inner.totals(query)
         return table if people is None else table.filter(pc.is_in(table["user_id"], _texts(people)))
 
+    def standing(self, readings: ReadingBatch) -> Standing:
+        """See `contract.Reader.standing`."""
+        caller().require_all(readings.users)
+        return self._inner.standing(readings)
+
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""
         if user_ids is None:
@@ -194,6 +200,12 @@ class ReachedStore:
     def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
         """See `contract.Writer.pace`."""
         self._inner.pace(readings, patience_s, within_turn=within_turn)
+
+    def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
+        """See `contract.Writer.write_afresh`."""
+        for batch in batches:
+            caller().require_all(batch.users)
+        self._inner.write_afresh(batches)
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`."""

@@ -132,7 +132,10 @@ class Report:
 
 def counts_of(counted: FileResult | KindTotal) -> str:
     """The counts of a file or of a kind."""
-    text = f"{counted.read:,} read, {counted.written:,} written, {counted.rejected:,} rejected"
+    counts = [f"{counted.read:,} read", f"{counted.written:,} written"]
+    rare = ((counted.unchanged, "already there"), (counted.repeated, "repeated"))
+    counts += [f"{count:,} {what}" for count, what in rare if count]
+    text = ", ".join([*counts, f"{counted.rejected:,} rejected"])
     if counted.days:
         text += f", {_number_of(counted.days, 'day')}"
     return text + _span(counted.first_day, counted.last_day)

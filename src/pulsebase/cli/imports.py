@@ -41,6 +41,8 @@ from pulsebase.etl.extract.packed import paths_in
 from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import origin_name, running_imports
 from pulsebase.etl.importer import Importer, Watcher
+from pulsebase.etl.load import StoredRows
+from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
@@ -226,19 +228,24 @@ class _HttpSink:
         self._client, self.name, self._say = client, name, say
         self.number: int | None = None
 
-    def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
+    def readings(self, rows: Candidates) -> StoredRows:
         answer = store_block(self._client, self.name, rows, self._say)
         self.number = answer["import_id"]
         errors = [FieldError(entry["field"], entry["reason"], entry["index"]) for entry in answer["errors"]]
-        return answer["accepted"], errors
+        stored = StoredRows.all_written(len(rows), errors)
+        for mask, stretches in ((stored.unchanged, answer["unchanged"]), (stored.repeated, answer["repeated"])):
+            for first, end in stretches:
+                mask[first:end] = True
+        return stored
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         answer_of(self._client.post("/v1/admin/summaries", content=msgspec.json.encode(list(days))))
 
-    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
+    def records(self, records: Sequence[Record]) -> KeptRecords:
         kind = kind_of_record(records[0])
         answer = answer_of(self._client.post("/v1/admin/records", params={"kind": kind}, content=record_lines(records)))
-        return [FieldError(entry["field"], entry["reason"], entry["index"] - 1) for entry in answer["errors"]]
+        errors = [FieldError(entry["field"], entry["reason"], entry["index"] - 1) for entry in answer["errors"]]
+        return KeptRecords(answer["unchanged"], errors)
 
 
 class _Run:
@@ -293,6 +300,15 @@ class _Run:
 
     def _say(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _counts(result: FileResult) -> str:
+    """What was read, and what became of it; the rarer things where there are any."""
+    counts = [f"{result.read:,} read", f"{result.written:,} written"]
+    rare = ((result.unchanged, "already there"), (result.repeated, "repeated"))
+    counts += [f"{count:,} {what}" for count, what in rare if count]
+    counts.append(f"{result.rejected:,} rejected")
+    return ", ".join(counts + ([f"{result.days:,} days"] if result.days else []))
 
 
 def _all_imports(client: httpx.Client) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 Buffer = npt.NDArray[Any] | bytes
+#: As they come.
+Buffers = list[npt.NDArray[np.uint8]]
 
 _LENGTHS = struct.Struct("<II")
 _SIZE = struct.Struct("<Q")
@@ -62,7 +64,7 @@ class Channel:
         except OSError as error:
             raise ChannelError("the other side is gone") from error
 
-    def receive(self, timeout_s: float | None) -> tuple[bytes, list[npt.NDArray[np.uint8]]]:
+    def receive(self, timeout_s: float | None) -> tuple[bytes, Buffers]:
         """The next message.
 
         Raises:
@@ -71,7 +73,7 @@ class Channel:
         """
         return self._receive(timeout_s, b"")
 
-    def receive_with_file(self) -> tuple[bytes, list[npt.NDArray[np.uint8]], int | None]:
+    def receive_with_file(self) -> tuple[bytes, Buffers, int | None]:
         """The next message, and the descriptor of the file that comes with it."""
         self._connection.settimeout(None)
         try:
@@ -85,7 +87,7 @@ class Channel:
         """Let go of this end."""
         self._connection.close()
 
-    def _receive(self, timeout_s: float | None, start: bytes) -> tuple[bytes, list[npt.NDArray[np.uint8]]]:
+    def _receive(self, timeout_s: float | None, start: bytes) -> tuple[bytes, Buffers]:
         self._connection.settimeout(timeout_s)
         first = start + self._read(_LENGTHS.size - len(start)).tobytes()
         head_bytes, count = _LENGTHS.unpack(first)

@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from pulsebase.decoding.arena import Arena
-from pulsebase.decoding.channel import ChannelError
+from pulsebase.decoding.channel import Buffer, ChannelError
+from pulsebase.etl.load import StoredRows
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import UnreadFiles
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block
@@ -122,9 +124,11 @@ Answer = BlockCame | RecordsCame | RejectsCame | ProgressMade | ZoneAsked | Resu
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """How many of the readings were stored, and why others were not, by their places in what was sent."""
+    """What became of readings, by their places in what was sent: the buffers say which were there unchanged and which
+    are of readings that came before, a byte each; `errors` why others were refused. The rest was `written`.
+    """
 
-    stored: Any
+    written: int
     errors: FieldErrors
 
 
@@ -141,9 +145,10 @@ class ZoneSaid(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Why records were refused, by their places."""
+    """Why records were refused, by their places, and how many said what was known already."""
 
     errors: FieldErrors
+    unchanged: int
 
 
 def packed_errors(errors: Sequence[FieldError]) -> FieldErrors:
@@ -154,6 +159,19 @@ def packed_errors(errors: Sequence[FieldError]) -> FieldErrors:
 def unpacked_errors(errors: FieldErrors) -> list[FieldError]:
     """The other way round."""
     return [FieldError(*error) for error in errors]
+
+
+def packed_rows(rows: StoredRows) -> tuple[Stored, list[Buffer]]:
+    """What became of rows as a message."""
+    left = len(rows.unchanged) - int(rows.unchanged.sum()) - int(rows.repeated.sum())
+    head = Stored(left - len(rows.refused), packed_errors(rows.refused))
+    return head, [rows.unchanged.astype(np.uint8), rows.repeated.astype(np.uint8)]
+
+
+def unpacked_rows(head: Stored, buffers: Sequence[npt.NDArray[np.uint8]]) -> StoredRows:
+    """The other way round."""
+    unchanged, repeated = (buffer.astype(np.bool_) for buffer in buffers)
+    return StoredRows(unchanged, repeated, unpacked_errors(head.errors))
 
 
 def packed_result(result: FileResult) -> ResultCame:

@@ -15,12 +15,10 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from pulsebase import telemetry
 from pulsebase.decoding.arena import Arena
-from pulsebase.decoding.channel import Channel, ChannelError, pair
+from pulsebase.decoding.channel import Buffer, Buffers, Channel, ChannelError, pair
 from pulsebase.decoding.messages import (
     ARENA_BYTES,
     Answer,
@@ -41,6 +39,7 @@ from pulsebase.decoding.messages import (
     ZoneAsked,
     ZoneSaid,
     packed_errors,
+    packed_rows,
     unpacked_block,
     unpacked_errors,
     unpacked_result,
@@ -63,8 +62,6 @@ _END_S = 2
 _CPU_S, _CPU_S_PER_MIB = 60, 10
 #: Of the environment: what Python and its libraries need to start. No setting, no secret.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "LD_PRELOAD")
-
-Buffers = Sequence[npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +128,9 @@ class Decoders:
                     elif isinstance(answer, RejectsCame):
                         watcher.rejects(FileResult(answer.file, counts=answer.counts), unpacked_errors(answer.errors))
                     else:
-                        reply = _reply(decoder, answer, buffers, file, (sink, watcher))
-                        untold += reply.stored if isinstance(reply, Stored) else 0
-                        decoder.reply(reply)
+                        reply, more = _reply(decoder, answer, buffers, file, (sink, watcher))
+                        untold += reply.written if isinstance(reply, Stored) else 0
+                        decoder.reply(reply, more)
             except MalformedError as error:
                 yield FileResult(file.name, problem=str(error), written=max(untold, 0))
 
@@ -239,10 +236,10 @@ class _Decoder:
                 raise ChannelError("a decoder says what was not asked")
             return unpacked_block(answer, self._arena)
 
-    def reply(self, answer: object) -> None:
+    def reply(self, answer: object, buffers: Sequence[Buffer] = ()) -> None:
         """Answer what it asked."""
         with self._watched():
-            self._channel.send(answer)
+            self._channel.send(answer, buffers)
 
     def end(self) -> None:
         """End the process, whatever it is at."""
@@ -292,20 +289,21 @@ def _error_of(failed: Failed) -> Exception:
             return MalformedError("the file could not be read; the server's log says more")
 
 
-def _reply(decoder: _Decoder, answer: Answer, buffers: Buffers, file: Upload, watched: tuple[Sink, Watcher]) -> object:
+def _reply(
+    decoder: _Decoder, answer: Answer, buffers: Buffers, file: Upload, watched: tuple[Sink, Watcher]
+) -> tuple[object, Sequence[Buffer]]:
     """What an import is told in return."""
     sink, watcher = watched
     match answer:
         case BlockCame():
-            stored, errors = sink.readings(decoder.block_of(answer).candidates)
-            return Stored(stored, packed_errors(errors))
+            return packed_rows(sink.readings(decoder.block_of(answer).candidates))
         case RecordsCame():
-            return _kept(answer, buffers, sink)
+            return _kept(answer, buffers, sink), ()
         case ProgressMade():
             watcher.progress(answer.read_bytes)
-            return GoOn(watcher.stopped())
+            return GoOn(watcher.stopped()), ()
         case ZoneAsked():
-            return ZoneSaid(file.owner.zone_of(answer.user_id).key)
+            return ZoneSaid(file.owner.zone_of(answer.user_id).key), ()
         case _:
             raise ChannelError("a decoder says what was not asked")
 
@@ -315,12 +313,13 @@ def _kept(answer: RecordsCame, buffers: Buffers, sink: Sink) -> object:
     if len(buffers) != 1:
         raise ChannelError("records are none")
     parsed = parse_records(answer.kind, buffers[0].tobytes().splitlines(), 0, datetime.now(UTC).date())
-    if parsed.errors:
+    if parsed.errors or not parsed.records:
         raise ChannelError("records are none")
     if answer.days:
         sink.summaries([record for record in parsed.records if isinstance(record, DailySummary)])
         return Done()
-    return Refused(packed_errors(sink.records(parsed.records) if parsed.records else ()))
+    kept = sink.records(parsed.records)
+    return Refused(packed_errors(kept.errors), kept.unchanged)
 
 
 def _cpu_s(file: BinaryIO) -> int:

@@ -13,14 +13,14 @@ import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 
 from pulsebase.decoding.arena import Arena
-from pulsebase.decoding.channel import Channel, ChannelError
+from pulsebase.decoding.channel import Buffer, Buffers, Channel, ChannelError
 from pulsebase.decoding.messages import (
     DecodeParquet,
     Done,
@@ -40,9 +40,12 @@ from pulsebase.decoding.messages import (
     packed_errors,
     packed_result,
     unpacked_errors,
+    unpacked_rows,
 )
 from pulsebase.etl.extract.parts import FileOwner
 from pulsebase.etl.importer import Importer, Watcher
+from pulsebase.etl.load import StoredRows
+from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Candidates
 from pulsebase.ingest.blocks import Block, MalformedError
@@ -157,19 +160,19 @@ class _Server:
         self.stopped = False
         self.zone_of = lru_cache(maxsize=_REMEMBERED_ZONES)(self._zone_of)
 
-    def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
+    def readings(self, rows: Candidates) -> StoredRows:
         """Have them checked and stored."""
-        answer = self._asked(packed_block(Block(rows, [], len(rows)), self._arena), [], Stored)
-        return answer.stored, unpacked_errors(answer.errors)
+        return unpacked_rows(*self._asked(packed_block(Block(rows, [], len(rows)), self._arena), [], Stored))
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """Have days put together with what is stored of them."""
         self._asked(RecordsCame("summaries", days=True), [_lines(days)], Done)
 
-    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
+    def records(self, records: Sequence[Record]) -> KeptRecords:
         """Have records kept, all of one kind."""
         head = RecordsCame(kind_of_record(records[0]), days=False)
-        return unpacked_errors(self._asked(head, [_lines(records)], Refused).errors)
+        answer, _ = self._asked(head, [_lines(records)], Refused)
+        return KeptRecords(answer.unchanged, unpacked_errors(answer.errors))
 
     def rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
         """Tell of refusals."""
@@ -177,15 +180,17 @@ class _Server:
 
     def progress(self, read_bytes: int) -> None:
         """Tell how far the file is read, and hear whether to go on."""
-        self.stopped = self._asked(ProgressMade(read_bytes), [], GoOn).stopped
+        answer, _ = self._asked(ProgressMade(read_bytes), [], GoOn)
+        self.stopped = answer.stopped
 
     def _zone_of(self, user_id: str) -> ZoneInfo:
-        return ZoneInfo(self._asked(ZoneAsked(user_id), [], ZoneSaid).tz)
+        answer, _ = self._asked(ZoneAsked(user_id), [], ZoneSaid)
+        return ZoneInfo(answer.tz)
 
-    def _asked(self, head: object, buffers: Sequence[Any], kind: type[AnswerT]) -> AnswerT:
+    def _asked(self, head: object, buffers: Sequence[Buffer], kind: type[AnswerT]) -> tuple[AnswerT, Buffers]:
         self._channel.send(head, buffers)
-        answer, _ = self._channel.receive(None)
-        return msgspec.msgpack.decode(answer, type=kind)
+        answer, more = self._channel.receive(None)
+        return msgspec.msgpack.decode(answer, type=kind), more
 
 
 def _lines(records: Sequence[Record]) -> bytes:

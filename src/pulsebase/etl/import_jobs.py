@@ -63,6 +63,8 @@ class ImportReport:
     file_count: int = 0
     read: int = 0
     written: int = 0
+    unchanged: int = 0
+    repeated: int = 0
     rejected: int = 0
     days: int = 0
     refusals: tuple[Refusal, ...] = ()
@@ -153,7 +155,8 @@ class ImportJobs:
         report = ImportReport(number, "waiting", upload.seek(0, 2))
         rules = replace(self._rules, people=people)
         keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)
-        job = _Job(report, name, origin, upload, owner, ImportSink(self._ingestor, keeper, rules, number))
+        sink = ImportSink(self._ingestor, self._store, keeper, rules, origin=number)
+        job = _Job(report, name, origin, upload, owner, sink)
         with self._changed:
             self._jobs[number] = job
             ended = [each for each, kept in self._jobs.items() if kept.report.status in _ENDED]
@@ -237,6 +240,8 @@ class ImportJobs:
                 file_count=before.file_count + 1,
                 read=before.read + result.read,
                 written=before.written + result.written,
+                unchanged=before.unchanged + result.unchanged,
+                repeated=before.repeated + result.repeated,
                 rejected=before.rejected + result.rejected,
                 days=before.days + result.days,
                 refusals=tuple(job.refusals),

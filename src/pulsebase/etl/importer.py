@@ -24,6 +24,8 @@ from pulsebase.etl.extract.parts import (
     SummaryBlock,
 )
 from pulsebase.etl.extract.unread import unread
+from pulsebase.etl.load import StoredRows
+from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import Totals, UnreadFiles, add_bounded
 from pulsebase.ingest.blocks import MalformedError
@@ -46,14 +48,14 @@ NOTHING = "holds no file that is read"
 class Sink(Protocol):
     """Where an import stores what it reads. Each call is durable on return; doing it again changes nothing."""
 
-    def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
-        """Check and store; how many were stored, and why the others were not, by position."""
+    def readings(self, rows: Candidates) -> StoredRows:
+        """Check and store those that are not stored just so already."""
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """Put the days together with what is stored of them."""
 
-    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
-        """Keep what an export says of people, as far as nothing else is known; why some were refused, by position."""
+    def records(self, records: Sequence[Record]) -> KeptRecords:
+        """Keep what an export says of people, as far as nothing else is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +252,10 @@ class Importer:
         if isinstance(part, SummaryBlock):
             self._refuse(result, [*part.errors, *self._take_days(part.summaries, result)])
         elif isinstance(part, RecordBlock):
-            refused = self._sink.records(part.records) if part.records else ()
-            result.written += len(part.records) - len(refused)
-            places = [replace(error, index=part.places[error.index or 0]) for error in refused]
+            kept = self._sink.records(part.records) if part.records else KeptRecords(0, [])
+            result.written += len(part.records) - len(kept.errors) - kept.unchanged
+            result.unchanged += kept.unchanged
+            places = [replace(error, index=part.places[error.index or 0]) for error in kept.errors]
             self._refuse(result, sorted([*part.errors, *places], key=lambda error: error.index or 0))
         elif len(part.candidates):
             self._waiting.append(_Waiting(result, part.candidates, part.errors))
@@ -266,14 +269,17 @@ class Importer:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        _, refused = self._sink.readings(Candidates.joined([each.rows for each in waiting]))
-        by_row = {error.index or 0: error for error in refused}
+        stored = self._sink.readings(Candidates.joined([each.rows for each in waiting]))
+        by_row = {error.index or 0: error for error in stored.refused}
         rows = sorted(by_row)
         first = 0
         for each in waiting:
             end = first + len(each.rows)
             theirs = rows[bisect_left(rows, first) : bisect_left(rows, end)]
-            each.result.written += len(each.rows) - len(theirs)
+            unchanged, repeated = (int(mask[first:end].sum()) for mask in (stored.unchanged, stored.repeated))
+            each.result.written += len(each.rows) - len(theirs) - unchanged - repeated
+            each.result.unchanged += unchanged
+            each.result.repeated += repeated
             _span(each.result, each.rows.times_us, [row - first for row in theirs])
             places = each.rows.positions
             errors = [

@@ -15,15 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase import telemetry
-from pulsebase.etl.records import RecordKeeper
+from pulsebase.etl.changes import Comparison, where
+from pulsebase.etl.records import KeptRecords, RecordKeeper
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules, validate
 from pulsebase.model.errors import FieldError, RetryLaterError
 from pulsebase.model.exported import Record
-from pulsebase.model.readings import NO_CONFIDENCE, ReadingBatch
-from pulsebase.model.resolution import Resolution
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.rollups import Mask
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import TimeRange, to_us
-from pulsebase.stores.contract import Origin, Reader, Registry, SeriesQuery
+from pulsebase.model.timerange import to_us
+from pulsebase.stores.contract import Origin, Reader, Registry
 
 RowsT = TypeVar("RowsT")
 
@@ -88,7 +89,8 @@ class HeartRateLoader(Loader[Candidates]):
         written = unchanged = 0
         last_us = None
         if verdict.accepted is not None:
-            changed = self._changed(user_id, verdict.accepted)
+            found = Comparison.of(verdict.accepted, self._reader)
+            changed = where(verdict.accepted, found.last & ~(found.same if self._upsert else found.standing.there))
             if len(changed):
                 self._ingestor.write(changed)
             written, unchanged = len(changed), len(verdict.accepted) - len(changed)
@@ -98,34 +100,6 @@ class HeartRateLoader(Loader[Candidates]):
             telemetry.INGEST_REJECTED.labels(source=source, field=name).inc(count)
         reasons = Counter(f"{error.field}: {error.reason}" for error in verdict.errors)
         return LoadResult(written, unchanged, len(verdict.errors), dict(reasons), last_us)
-
-    def _changed(self, user_id: str, batch: ReadingBatch) -> ReadingBatch:
-        """The readings that the store does not have, or has otherwise; of a time that comes twice the last one."""
-        keep = np.zeros(len(batch), np.bool_)
-        for code in np.unique(batch.devices.codes).tolist():
-            places = np.flatnonzero(batch.devices.codes == code)
-            _, from_behind = np.unique(batch.times_us[places][::-1], return_index=True)
-            places = places[::-1][from_behind]
-            keep[places[self._is_new(user_id, batch.devices.texts[code], batch.take(places))]] = True
-        return batch if keep.all() else batch.take(np.flatnonzero(keep))
-
-    def _is_new(self, user_id: str, device_id: str, rows: ReadingBatch) -> npt.NDArray[np.bool_]:
-        """Which of one device's rows, by time, are."""
-        times, last_us = rows.times_us, self._reader.last_time_us(user_id, device_id)
-        if last_us is None or last_us < times[0]:
-            return np.ones(len(times), np.bool_)
-        span = TimeRange(int(times[0]), int(times[-1]) + 1)
-        stored = self._reader.series(SeriesQuery(user_id, span, Resolution.RAW, device_id, include_all=True))
-        place = np.searchsorted(stored["time_us"].to_numpy(), times)
-        place[place == len(stored)] = 0
-        if not len(stored):
-            return np.ones(len(times), np.bool_)
-        there = stored["time_us"].to_numpy()[place] == times
-        if not self._upsert:
-            return np.asarray(~there, np.bool_)
-        confidences = stored["confidence"].fill_null(NO_CONFIDENCE).to_numpy()
-        same = (stored["value"].to_numpy()[place] == rows.values) & (confidences[place] == rows.confidences)
-        return np.asarray(~(there & same), np.bool_)
 
 
 class SummaryLoader(Loader[Sequence[DailySummary]]):
@@ -173,6 +147,41 @@ def synced_by(origin: Origin) -> tuple[str, str]:
     return source, user_id
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """What became of rows that were to be stored, a mask each: `unchanged` were there just so, brought by something
+    else; `repeated` ones are of readings that the same import has brought before, and so count once. Others are
+    `refused`, and the rest was written.
+    """
+
+    unchanged: Mask
+    repeated: Mask
+    refused: Sequence[FieldError]
+
+    @classmethod
+    def all_written(cls, rows: int, refused: Sequence[FieldError]) -> StoredRows:
+        """So many rows, all of them written but the refused ones."""
+        return cls(np.zeros(rows, np.bool_), np.zeros(rows, np.bool_), refused)
+
+    def note(self, found: Comparison, rows: npt.NDArray[np.intp], origin: int) -> None:
+        """Tell what becomes of these rows, which are not refused, under an origin. Of a reading that comes again among
+        them the first row says it, and the others are repeated.
+        """
+        if found.last.all() and not found.standing.there.any():
+            return
+        holding = np.flatnonzero(found.last)
+        first = rows[found.first[holding]]
+        mine = found.standing.there[holding] & (found.standing.origins[holding] == origin)
+        self.repeated[rows] = True
+        self.repeated[first] = mine
+        self.unchanged[first] = found.same[holding] & ~mine
+
+    @property
+    def written(self) -> int:
+        """How many readings are stored now that were not, or not so."""
+        return len(self.unchanged) - int(self.unchanged.sum()) - int(self.repeated.sum()) - len(self.refused)
+
+
 class Write(Protocol):
     """The write path, as far as an import needs it."""
 
@@ -187,33 +196,43 @@ class ImportSink:
     """
 
     def __init__(
-        self, ingestor: Write, keeper: RecordKeeper, rules: ReadingRules, origin: int, *, attempts: int = LOAD_ATTEMPTS
+        self,
+        ingestor: Write,
+        reader: Reader,
+        keeper: RecordKeeper,
+        rules: ReadingRules,
+        *,
+        origin: int,
+        attempts: int = LOAD_ATTEMPTS,
     ) -> None:
-        self._ingestor, self._keeper, self._rules, self._origin = ingestor, keeper, rules, origin
-        self._attempts = attempts
+        self._ingestor, self._reader, self._keeper, self._rules = ingestor, reader, keeper, rules
+        self._origin, self._attempts = origin, attempts
 
-    def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
+    def readings(self, rows: Candidates) -> StoredRows:
         """See `importer.Sink.readings`. While others fill the queue it waits, as their senders do.
 
         Raises:
             RetryLaterError: nothing was kept.
         """
         verdict = validate(rows, self._rules, self._origin)
-        written = 0
+        stored = StoredRows.all_written(len(rows), verdict.errors)
         if verdict.accepted is not None:
-            self._write(verdict.accepted)
-            written = len(verdict.accepted)
-        telemetry.INGEST_ACCEPTED.labels(source=IMPORT_KIND).inc(written)
+            found = Comparison.of(verdict.accepted, self._reader)
+            stored.note(found, verdict.refusals.left(), self._origin)
+            changed = where(verdict.accepted, found.last & ~found.same)
+            if len(changed):
+                self._write(changed)
+        telemetry.INGEST_ACCEPTED.labels(source=IMPORT_KIND).inc(stored.written)
         for name, count in verdict.refusals.by_field().items():
             telemetry.INGEST_REJECTED.labels(source=IMPORT_KIND, field=name).inc(count)
-        return written, verdict.errors
+        return stored
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """See `importer.Sink.summaries`."""
         people = self._rules.people
         self._keeper.put_together(days if people is None else [day for day in days if day.user_id in people])
 
-    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
+    def records(self, records: Sequence[Record]) -> KeptRecords:
         """See `importer.Sink.records`."""
         return self._keeper.keep(records)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 
 from pulsebase.ingest import ReadingRules
@@ -17,6 +17,14 @@ from pulsebase.stores.contract import Store
 
 _KNOWN_OTHERWISE = "is known otherwise here; what is known stays"
 _NOT_WITH_THIS_KEY = "takes a key that may change people"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRecords:
+    """How many records said what was known already, and why others were refused, by position."""
+
+    unchanged: int
+    errors: list[FieldError]
 
 
 class RecordKeeper:
@@ -39,18 +47,27 @@ class RecordKeeper:
         self._store, self._rules, self._changing = store, rules, changing
         self._changes_people = changes_people
 
-    def keep(self, records: Sequence[Record]) -> list[FieldError]:
-        """Keep them; why some were refused, by position. Doing it again changes nothing."""
+    def keep(self, records: Sequence[Record]) -> KeptRecords:
+        """Keep them. Doing it again changes nothing."""
         errors: list[FieldError] = []
+        unchanged = 0
         users: dict[str, User] = {}
         days: list[DailySummary] = []
         with self._changing():
             for place, record in enumerate(records):
                 error = self._refusal(record)
                 if error is None and isinstance(record, User):
-                    users[record.user_id], error = self._filled(record, users.get(record.user_id))
+                    known = users.get(record.user_id) or self._store.user(record.user_id)
+                    users[record.user_id], error = _filled(record, known)
+                    unchanged += error is None and users[record.user_id] == known
                 elif error is None and isinstance(record, DevicePriority):
-                    error = self._put_priority(record)
+                    known_as = self._priority_like(record)
+                    if known_as is None:
+                        self._store.put_priority(record)
+                    elif known_as != record:
+                        error = FieldError("priority", _KNOWN_OTHERWISE)
+                    else:
+                        unchanged += 1
                 elif error is None and isinstance(record, DailySummary):
                     days.append(record)
                 if error is not None:
@@ -58,8 +75,8 @@ class RecordKeeper:
             changed = [user for user in users.values() if self._store.user(user.user_id) != user]
             if changed:
                 self._store.put_users(changed)
-            self._put_together(days)
-        return errors
+            unchanged += self._put_together(days)
+        return KeptRecords(unchanged, errors)
 
     def put_together(self, days: Sequence[DailySummary]) -> None:
         """Keep days of which each file of a source may know a part."""
@@ -76,37 +93,42 @@ class RecordKeeper:
             return FieldError("record", _NOT_WITH_THIS_KEY)
         return None
 
-    def _filled(self, said: User, known: User | None) -> tuple[User, FieldError | None]:
-        """The person with what is said where nothing is known, and which fields are known otherwise."""
-        known = known or self._store.user(said.user_id)
-        if known is None:
-            return said, None
-        others = []
-        for name in (field.name for field in fields(User)):
-            here, there = getattr(known, name), getattr(said, name)
-            if here is None:
-                known = replace(known, **{name: there})
-            elif there not in (None, here):
-                others.append(name)
-        return known, FieldError(", ".join(others), _KNOWN_OTHERWISE) if others else None
-
-    def _put_priority(self, said: DevicePriority) -> FieldError | None:
+    def _priority_like(self, said: DevicePriority) -> DevicePriority | None:
+        """What is set for the same device from the same instant on."""
         for known in self._store.priorities(said.user_id):
             if (known.device_id, known.valid_from_us) == (said.device_id, said.valid_from_us):
-                return None if known == said else FieldError("priority", _KNOWN_OTHERWISE)
-        self._store.put_priority(said)
+                return known
         return None
 
-    def _put_together(self, days: Sequence[DailySummary]) -> None:
+    def _put_together(self, days: Sequence[DailySummary]) -> int:
+        """How many of the days said nothing new."""
         stored: dict[tuple[str, date, str | None], DailySummary] = {}
         for user_id in {day.user_id for day in days}:
             asked = [day.day for day in days if day.user_id == user_id]
             known = self._store.summaries(user_id, min(asked), max(asked))
             stored |= {(user_id, day.day, day.resting_heart_rate_method): day for day in known}
         before = dict(stored)
+        unchanged = 0
         for day in days:
             key = (day.user_id, day.day, day.resting_heart_rate_method)
-            stored[key] = stored[key].completed_by(day) if key in stored else day
+            together = stored[key].completed_by(day) if key in stored else day
+            unchanged += stored.get(key) == together
+            stored[key] = together
         changed = [day for key, day in stored.items() if before.get(key) != day]
         if changed:
             self._store.put_summaries(changed)
+        return unchanged
+
+
+def _filled(said: User, known: User | None) -> tuple[User, FieldError | None]:
+    """The person with what is said where nothing is known, and which fields are known otherwise."""
+    if known is None:
+        return said, None
+    others = []
+    for name in (field.name for field in fields(User)):
+        here, there = getattr(known, name), getattr(said, name)
+        if here is None:
+            known = replace(known, **{name: there})
+        elif there not in (None, here):
+            others.append(name)
+    return known, FieldError(", ".join(others), _KNOWN_OTHERWISE) if others else None

@@ -39,6 +39,8 @@ class KindTotal:
     first_day: date | None = None
     last_day: date | None = None
     passed_over: dict[str, int] = field(default_factory=dict)
+    unchanged: int = 0
+    repeated: int = 0
 
     def plus(self, result: FileResult) -> KindTotal:
         """With one file more."""
@@ -57,6 +59,8 @@ class KindTotal:
             min((day for day in (self.first_day, result.first_day) if day), default=None),
             max((day for day in (self.last_day, result.last_day) if day), default=None),
             passed_over,
+            self.unchanged + result.unchanged,
+            self.repeated + result.repeated,
         )
 
 

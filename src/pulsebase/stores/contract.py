@@ -14,6 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pulsebase.model.readings import ReadingBatch
@@ -69,6 +71,9 @@ STORED_SCHEMA = pa.schema(
     ]
 )
 
+
+#: The kind of origins by which devices send readings. What they sent was acknowledged, and is never taken back.
+PUSH_KIND = "push"
 
 #: The most rows of one batch of an export.
 EXPORT_BATCH_READINGS = 1 << 17
@@ -174,6 +179,32 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What is stored of readings, row by row: whether they are `there`, and what they say. Where nothing is there, the
+    other columns mean nothing. Confidences are `NO_CONFIDENCE` for none.
+    """
+
+    there: npt.NDArray[np.bool_]
+    values: npt.NDArray[np.int16]
+    confidences: npt.NDArray[np.int8]
+    origins: npt.NDArray[np.int32]
+
+    @classmethod
+    def nothing(cls, count: int) -> Standing:
+        """Nothing is stored of so many readings."""
+        return cls(
+            np.zeros(count, np.bool_), np.zeros(count, np.int16), np.zeros(count, np.int8), np.zeros(count, np.int32)
+        )
+
+    def put(
+        self, rows: npt.NDArray[np.intp], values: npt.ArrayLike, confidences: npt.ArrayLike, origins: npt.ArrayLike
+    ) -> None:
+        """Say what is stored of the readings at these places, while this is put together."""
+        self.there[rows], self.values[rows] = True, values
+        self.confidences[rows], self.origins[rows] = confidences, origins
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What a check of a store compared, and each difference in words; no difference means sound."""
 
@@ -209,9 +240,13 @@ class Writer(Protocol):
     def write(self, batches: Sequence[ReadingBatch]) -> None:
         """Keep the batches, in their order, in one commit.
 
-        A reading is identified by (user_id, device_id, time); writing it again replaces it, the last one wins. When
-        this returns, every batch is on the disk and visible to the next query; when it raises, none is. Unknown people
-        and devices come into being. Readings before the horizon (`Store.expire`) are left out.
+        A reading is identified by (user_id, device_id, time); writing it again replaces it, the last one wins. Its
+        origin is that of the last row that brought it into being, or brought another value or confidence. A row that
+        finds the reading stored just so leaves the origin, unless its own is of `PUSH_KIND`: then it takes the reading
+        over. So removing an origin never removes what another one had stored before it, nor what a device sent.
+
+        When this returns, every batch is on the disk and visible to the next query; when it raises, none is. Unknown
+        people and devices come into being. Readings before the horizon (`Store.expire`) are left out.
 
         Raises:
             StoreUnavailableError: nothing was kept, the same call may succeed later (a full disk).
@@ -235,6 +270,9 @@ class Writer(Protocol):
         Raises:
             StoreUnavailableError: that is not within `patience_s`.
         """
+
+    def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
+        """The same, as if all of these readings had been deleted just before: they get the origins they come with."""
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """Remove a person's readings inside the interval, of one device or of all; how many there were.
@@ -346,6 +384,9 @@ class Reader(Protocol):
         """How many readings are stored under each of these numbers now: one that came again from elsewhere is no longer
         among them. It may take a look at every stored reading.
         """
+
+    def standing(self, readings: ReadingBatch) -> Standing:
+        """What is stored of the same people, devices and times, whatever the batch itself says of them."""
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Every stored reading inside the interval, counted or not, of these people or of everybody.

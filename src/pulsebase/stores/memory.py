@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pulsebase.model.errors import FieldError, TooManyRowsError
-from pulsebase.model.readings import READING_SCHEMA, ReadingBatch
+from pulsebase.model.readings import NO_CONFIDENCE, READING_SCHEMA, ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, default_priority, speaks_of
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     EXPORT_BATCH_READINGS,
+    PUSH_KIND,
     RAW_SCHEMA,
     STORED_SCHEMA,
     TOTALS_SCHEMA,
@@ -32,6 +34,7 @@ from pulsebase.stores.contract import (
     Origin,
     ScrubReport,
     SeriesQuery,
+    Standing,
     Store,
     TotalsQuery,
     origin_of_nobody,
@@ -61,6 +64,9 @@ class _Reading:
     @property
     def minute_us(self) -> int:
         return self.time_us // _MINUTE_US * _MINUTE_US
+
+    def says_what(self, known: _Reading) -> bool:
+        return (self.value, self.confidence) == (known.value, known.confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +106,26 @@ class MemoryStore(Store):
     # --- Writer ---
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
+        self._write(batches, afresh=False)
+
+    def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
+        self._write(batches, afresh=True)
+
+    def _write(self, batches: Sequence[ReadingBatch], *, afresh: bool) -> None:
         # Read everything before anything is kept: a batch that cannot be read leaves no trace of the others.
         readings = [reading for batch in batches for reading in _readings_of(batch)]
         with self._lock:
+            for reading in readings if afresh else ():
+                self._readings.get(reading.user_id, {}).pop((reading.time_us, reading.device_id), None)
+            pushes = {number for (kind, _), (number, _) in self._origins.items() if kind == PUSH_KIND}
             for reading in readings:
                 if reading.time_us < self._horizon_us:
                     continue
                 self._users.setdefault(reading.user_id, User(reading.user_id))
                 kept = self._readings.setdefault(reading.user_id, {})
-                kept[reading.time_us, reading.device_id] = reading
+                known = kept.get((reading.time_us, reading.device_id))
+                if known is None or reading.origin in pushes or not reading.says_what(known):
+                    kept[reading.time_us, reading.device_id] = reading
 
     def has_room(self, patience_s: float) -> bool:
         del patience_s
@@ -277,6 +294,16 @@ class MemoryStore(Store):
         with self._lock:
             counts = Counter(reading.origin for kept in self._readings.values() for reading in kept.values())
         return {number: counts[number] for number in numbers}
+
+    def standing(self, readings: ReadingBatch) -> Standing:
+        answer = Standing.nothing(len(readings))
+        with self._lock:
+            for row, asked in enumerate(_readings_of(readings)):
+                known = self._readings.get(asked.user_id, {}).get((asked.time_us, asked.device_id))
+                if known is not None:
+                    confidence = NO_CONFIDENCE if known.confidence is None else known.confidence
+                    answer.put(np.array([row]), known.value, confidence, known.origin)
+        return answer
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         with self._lock:

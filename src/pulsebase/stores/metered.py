@@ -16,7 +16,16 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US, TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
-from pulsebase.stores.contract import CheckReport, Expiry, Origin, ScrubReport, SeriesQuery, Store, TotalsQuery
+from pulsebase.stores.contract import (
+    CheckReport,
+    Expiry,
+    Origin,
+    ScrubReport,
+    SeriesQuery,
+    Standing,
+    Store,
+    TotalsQuery,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +53,10 @@ class MeteredStore:
     def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
         """See `contract.Writer.pace`."""
         self._inner.pace(readings, patience_s, within_turn=within_turn)
+
+    def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
+        """See `contract.Writer.write_afresh`."""
+        self._inner.write_afresh(batches)
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`."""
@@ -125,6 +138,10 @@ class MeteredStore:
     def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
         return self._timed("origin_readings", lambda: self._inner.origin_readings(numbers))
+
+    def standing(self, readings: ReadingBatch) -> Standing:
+        """See `contract.Reader.standing`. Not timed: it is asked by imports, not by people."""
+        return self._inner.standing(readings)
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`. Not timed: it takes as long as whoever reads it."""

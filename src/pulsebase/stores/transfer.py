@@ -7,7 +7,7 @@ goes on where it was, and the end of it is a comparison of everything.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -66,7 +66,8 @@ def copy_everything(source: Store, target: Store, report: Callable[[Progress], N
                 records.put(target, records_of(source, kind, person.user))
             for piece in _pieces(person):
                 found = _renumbered(source.readings(user_id, piece), numbers)
-                writing.add(_on_other_days(found, target.readings(user_id, piece)))
+                there = target.readings(user_id, piece)
+                writing.add(_on_other_days(found, there), afresh=there.num_rows > 0)
                 readings += found.num_rows
                 report(Progress(people, readings, writing.written))
         if writing.finish():
@@ -74,16 +75,20 @@ def copy_everything(source: Store, target: Store, report: Callable[[Progress], N
 
 
 class _Writing:
-    """Writes many readings at once while the next ones are collected. `written` counts what is in the target."""
+    """Writes many readings at once while the next ones are collected. `written` counts what is in the target.
+
+    Where the target has readings already, they get the origins of the source with everything else: it says so afresh,
+    which costs more.
+    """
 
     def __init__(self, target: Store, executor: Executor) -> None:
         self.written = 0
         self._target, self._executor = target, executor
-        self._waiting: list[pa.Table] = []
+        self._waiting: list[tuple[pa.Table, bool]] = []
         self._under_way: Future[int] | None = None
 
-    def add(self, rows: pa.Table) -> None:
-        self._waiting.append(rows)
+    def add(self, rows: pa.Table, *, afresh: bool) -> None:
+        self._waiting.append((rows, afresh))
         if self._count() >= _WRITTEN_AT_ONCE:
             self._begin()
 
@@ -96,21 +101,26 @@ class _Writing:
         return left
 
     def _count(self) -> int:
-        return sum(rows.num_rows for rows in self._waiting)
+        return sum(rows.num_rows for rows, _ in self._waiting)
 
     def _begin(self) -> None:
         self._end()
-        rows, self._waiting = pa.concat_tables(self._waiting), []
-        self._under_way = self._executor.submit(self._write, rows)
+        waiting, self._waiting = self._waiting, []
+        self._under_way = self._executor.submit(self._write, waiting)
 
     def _end(self) -> None:
         if self._under_way is not None:
             self.written += self._under_way.result()
             self._under_way = None
 
-    def _write(self, rows: pa.Table) -> int:
-        count: int = rows.num_rows
-        self._target.write(_batches(rows))
+    def _write(self, waiting: Sequence[tuple[pa.Table, bool]]) -> int:
+        count = 0
+        for write, wanted in ((self._target.write, False), (self._target.write_afresh, True)):
+            tables = [rows for rows, afresh in waiting if afresh is wanted and rows.num_rows]
+            if tables:
+                rows = pa.concat_tables(tables)
+                write(_batches(rows))
+                count += rows.num_rows
         return count
 
 

@@ -179,9 +179,10 @@ def _detail(services: Services, import_id: int) -> dict[str, Any]:
 
 
 def _course(report: ImportReport) -> dict[str, Any]:
-    shown = ("size_bytes", "read_bytes", "file_count", "read", "written", "rejected", "days", "failure", "remark")
+    shown = ("size_bytes", "read_bytes", "file_count", "days", "failure", "remark")
+    counted = ("read", "written", "unchanged", "repeated", "rejected")
     return {
-        **{name: getattr(report, name) for name in shown},
+        **{name: getattr(report, name) for name in (*shown, *counted)},
         "kinds": [asdict(total) for total in report.kinds],
         "unread": _unread(report.unread),
         "files": [_without(asdict(result), "counts") for result in report.files],

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -117,19 +118,34 @@ def _export_range(asked: ExportParameters) -> TimeRange:
 def _store_block(services: Services, body: bytes, origin: OriginParameters) -> dict[str, Any]:
     candidates = _candidates(body)
     number = services.ingestor.register_origin(origin.kind, origin.name)
-    sink = ImportSink(
-        services.ingestor, _keeper(services), services.rules, number, attempts=1
-    )  # who sends blocks waits
-    accepted, errors = sink.readings(candidates)
-    counts = {"accepted": accepted, "rejected": len(errors), "total": len(candidates)}
-    return {"status": "accepted"} | counts | {"errors": field_errors(errors), "import_id": number}
+    # Who sends blocks waits, and sends again what was not taken.
+    sink = ImportSink(services.ingestor, services.store, _keeper(services), services.rules, origin=number, attempts=1)
+    stored = sink.readings(candidates)
+    rejected = len(stored.refused)
+    counts = {"accepted": len(candidates) - rejected, "rejected": rejected, "total": len(candidates)}
+    return (
+        {"status": "accepted", "errors": field_errors(stored.refused), "import_id": number}
+        | counts
+        | {
+            "unchanged": _stretches(stored.unchanged),
+            "repeated": _stretches(stored.repeated),
+        }
+    )
+
+
+def _stretches(mask: npt.NDArray[np.bool_]) -> list[list[int]]:
+    """Where the mask is true: the first row of each stretch, and the one after its last."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    found: list[list[int]] = edges.reshape(-1, 2).tolist()
+    return found
 
 
 def _store_records(services: Services, kind: Kind, body: bytes) -> dict[str, Any]:
     parsed = parse_records(kind, body.splitlines(), 1, datetime.now(UTC).date())
-    refused = _keeper(services).keep(parsed.records)
-    errors = [*parsed.errors, *(replace(error, index=parsed.places[error.index or 0]) for error in refused)]
-    return {"stored": len(parsed.records) - len(refused), "errors": field_errors(errors)}
+    kept = _keeper(services).keep(parsed.records)
+    errors = [*parsed.errors, *(replace(error, index=parsed.places[error.index or 0]) for error in kept.errors)]
+    stored = len(parsed.records) - len(kept.errors)
+    return {"stored": stored, "unchanged": kept.unchanged, "errors": field_errors(errors)}
 
 
 def _keeper(services: Services) -> RecordKeeper:

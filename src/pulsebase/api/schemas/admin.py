@@ -32,9 +32,12 @@ class RecordKindParameters(Parameters):
 
 
 class StoredRecords(BaseModel):
-    """How many records are kept as they were sent, and why the others are not; `index` is the line, from 1."""
+    """How many records are kept as they were sent, how many of these said what was known, and why the others are not
+    kept; `index` is the line, from 1.
+    """
 
     stored: int
+    unchanged: int
     errors: list[RefusedReading]
 
 
@@ -60,8 +63,13 @@ class CheckResult(BaseModel):
 
 
 class BlockStored(BatchAccepted):
-    """One block of an import is durable and visible; `import_id` is the import's."""
+    """One block of an import is durable and visible; `import_id` is the import's. `unchanged` rows were there just so,
+    `repeated` ones are of readings that the import had brought before: stretches of rows of the block, each as its
+    first and the one after its last, counted from 0.
+    """
 
+    unchanged: list[tuple[int, int]]
+    repeated: list[tuple[int, int]]
     import_id: int
 
 

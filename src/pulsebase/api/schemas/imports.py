@@ -49,15 +49,19 @@ class ImportEntry(BaseModel):
 
 
 class ImportedFile(BaseModel):
-    """What became of one file. `problem` says why it was not read, or not to its end; `remark` what else is to be known
-    of it: local times that come twice, say, where nothing tells which they are. `passed_over` counts what is in the
-    file and was not read, by what the file calls it. `first_day` and `last_day` are those of what was stored.
+    """What became of one file. What was `read` was `written`, which is new or changed now; or was there `unchanged`;
+    or `repeated` a reading that the same import had brought before; or was `rejected`. `problem` says why it was not
+    read, or not to its end; `remark` what else is to be known of it: local times that come twice, say, where nothing
+    tells which they are. `passed_over` counts what is in the file and was not read, by what the file calls it.
+    `first_day` and `last_day` are those of what was stored.
     """
 
     name: str
     kind: str | None
     read: int
     written: int
+    unchanged: int
+    repeated: int
     rejected: int
     days: int
     problem: str | None
@@ -80,6 +84,8 @@ class ImportedKind(BaseModel):
     first_day: date | None
     last_day: date | None
     passed_over: dict[str, int]
+    unchanged: int
+    repeated: int
 
 
 class UnreadFile(BaseModel):
@@ -125,6 +131,8 @@ class ImportCourse(BaseModel):
     files: list[ImportedFile]
     read: int
     written: int
+    unchanged: int
+    repeated: int
     rejected: int
     days: int
     errors: list[RefusedRecord]

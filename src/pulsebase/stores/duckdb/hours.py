@@ -155,6 +155,12 @@ def hour_codes(user_no: npt.NDArray[np.int32], hour: npt.NDArray[np.signedintege
     return codes
 
 
+def hour_table(codes: I64) -> pa.Table:
+    """The people and the hours of `hour_codes`, as a relation."""
+    users, hours = hours_of_codes(codes)
+    return pa.table({"user_no": users, "hour": hours})
+
+
 def hours_of_codes(codes: I64) -> tuple[I32, I32]:
     """The people and the hours since 1970 of `hour_codes`."""
     return (codes >> HOUR_BITS).astype(np.int32), (codes & HOUR_MASK).astype(np.int32)

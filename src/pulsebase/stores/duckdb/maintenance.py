@@ -24,6 +24,7 @@ from pulsebase.stores.duckdb.hours import Believers
 from pulsebase.stores.duckdb.journal import Journal
 from pulsebase.stores.duckdb.merge import HourSizes, Merge, MergeBounds, persist_names
 from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.origins import Pushes
 from pulsebase.stores.duckdb.pacer import Pacer
 from pulsebase.stores.duckdb.priorities import Priorities
 from pulsebase.stores.duckdb.stage import Stage
@@ -89,6 +90,7 @@ class Parts:
     users: Names
     devices: Names
     priorities: Priorities
+    pushes: Pushes
     hour_sizes: HourSizes
     database_writes: threading.RLock = field(default_factory=threading.RLock)
     naming: threading.Lock = field(default_factory=threading.Lock)
@@ -409,7 +411,7 @@ class Maintenance:
     def _merge_in(self, connection: duckdb.DuckDBPyConnection, state: State, bounds: MergeBounds) -> Merge:
         histories = self._parts.priorities.at(connection, state.epoch)
         believers = Believers(self._parts.devices.text, histories)
-        return Merge(connection, believers, self._parts.hour_sizes, bounds)
+        return Merge(connection, believers, self._parts.pushes, self._parts.hour_sizes, bounds)
 
     def _count_merge(self, started: float) -> None:
         self.merges += 1

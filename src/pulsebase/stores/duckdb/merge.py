@@ -23,7 +23,6 @@ from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import default_priority
 from pulsebase.stores.duckdb.database import relation
 from pulsebase.stores.duckdb.hours import (
-    HOUR_BITS,
     HOUR_MASK,
     MINUTES_PER_HOUR,
     MINUTES_PER_QUARTER,
@@ -32,10 +31,12 @@ from pulsebase.stores.duckdb.hours import (
     bucket_rows,
     device_hours,
     hour_codes,
+    hour_table,
     minutes_of,
     resolved,
 )
 from pulsebase.stores.duckdb.ordering import changes, distinct, in_pieces, order_of
+from pulsebase.stores.duckdb.origins import Pushes, last_of_each
 from pulsebase.stores.duckdb.resolve_sql import DAYS, IN_RANGE, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 
@@ -128,6 +129,7 @@ class Merge:
 
     connection: duckdb.DuckDBPyConnection
     believers: Believers
+    pushes: Pushes
     sizes: HourSizes
     bounds: MergeBounds
 
@@ -151,7 +153,7 @@ class Merge:
         piece = np.cumsum(known) <= self.bounds.fetch_rows
         piece[0] = True
         hours, known = hours[piece], known[piece]
-        with relation(self.connection, "settled", _hour_table(hours)):
+        with relation(self.connection, "settled", hour_table(hours)):
             rows = _rows_of(
                 self.connection,
                 "SELECT late.* EXCLUDE (seq) FROM late SEMI JOIN settled "
@@ -171,7 +173,7 @@ class Merge:
         minutes, device_rollups, fresh, replaced = [], [], [], []
         for stored_count, rows in in_pieces(stored, arrived):
             order = order_of(rows)
-            complete = rows.take(order.kept)
+            complete = last_of_each(rows, order, self.pushes, stored_count)
             new = complete.take(order.kept >= stored_count) if stored_count else complete
             replaced.append(rows.take(order.replaced[order.replaced < stored_count]))
             fresh.append(_stored_table(_alive(new)))
@@ -186,7 +188,7 @@ class Merge:
 
     def _roll_up(self, minutes: Minutes, device_rollup: pa.Table, hours: I64, known: I64) -> None:
         """Replace every rollup of `hours`, of which these are all the readings, in the order of storage."""
-        with relation(self.connection, "touched", _hour_table(hours)):
+        with relation(self.connection, "touched", hour_table(hours)):
             if (known > 0).any():
                 for table in ("h1_dev", "h1"):
                     self.connection.execute(
@@ -223,7 +225,7 @@ class Merge:
 
     def _stored_rows(self, hours: I64) -> I64:
         """How many readings are stored for each of the hours."""
-        with relation(self.connection, "touched", _hour_table(hours)):
+        with relation(self.connection, "touched", hour_table(hours)):
             found = self.connection.execute(
                 "SELECT user_no, hour, sum(n_all)::BIGINT AS rows FROM h1_dev SEMI JOIN touched USING (user_no, hour) "
                 "GROUP BY user_no, hour"
@@ -237,7 +239,7 @@ class Merge:
     def _fetch(self, hours: I64) -> Rows:
         """The stored readings of these hours, all devices."""
         of_hour = hours & HOUR_MASK
-        with relation(self.connection, "old", _hour_table(hours)):
+        with relation(self.connection, "old", hour_table(hours)):
             return _rows_of(
                 self.connection,
                 f"SELECT {_COLUMNS} FROM readings JOIN old USING (user_no) "
@@ -366,8 +368,3 @@ def _in_hours(rows: Rows, hours: I64) -> Mask:
     codes = _hour_codes(rows)
     first = changes(codes)
     return np.repeat(np.isin(codes[first], hours), np.diff(first, append=len(codes)))
-
-
-def _hour_table(hours: I64) -> pa.Table:
-    columns = {"user_no": (hours >> HOUR_BITS).astype(np.int32), "hour": (hours & HOUR_MASK).astype(np.int32)}
-    return pa.table(columns)

@@ -29,11 +29,13 @@ class Order:
     """The order of storage of rows that are given in the order of their arrival.
 
     `kept` are the places of the rows that stay, the last of each (person, device, time), in the order of storage;
-    `replaced` the places of the others.
+    `replaced` the places of the others. Where there are any, `codes` has a number a row: the same for rows of the same
+    reading, and ascending in the order of storage.
     """
 
     kept: Places
     replaced: Places
+    codes: I64 | None = None
 
 
 def order_of(rows: Rows) -> Order:
@@ -57,7 +59,8 @@ def order_of(rows: Rows) -> Order:
     kept = _with_stragglers(order, keys, behind)
     gone: Mask = np.ones(len(rows), np.bool_)
     gone[kept] = False
-    return Order(kept, np.flatnonzero(gone))
+    replaced = np.flatnonzero(gone)
+    return Order(kept, replaced, groups if len(replaced) else None)
 
 
 def in_pieces(stored: Rows, arrived: Sequence[Rows]) -> Iterator[tuple[int, Rows]]:

@@ -26,6 +26,8 @@ from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.database import one_row
 from pulsebase.stores.duckdb.hours import cut_at_hours
 from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.ordering import order_of
+from pulsebase.stores.duckdb.origins import Pushes, last_of_each
 from pulsebase.stores.duckdb.resolve_sql import IN_RANGE
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 
@@ -63,13 +65,14 @@ class Selection:
 @dataclass(frozen=True, slots=True)
 class PersonSnapshot:
     """One person's readings at one moment. `staged` holds their unmerged rows, the last of each key, in order of
-    time.
+    time; `arrived` all of them, in the order of their arrival.
     """
 
     connection: duckdb.DuckDBPyConnection
     deadline: Deadline
     user_no: int
     staged: Rows
+    arrived: Rows
     history: PriorityHistory
     devices: Names
     want_quarters: Callable[[int], None]
@@ -78,16 +81,15 @@ class PersonSnapshot:
         """Stored readings inside the interval, of one device or all, by time, then device; of these hours alone if
         given.
         """
-        self.deadline.check()
         statement = _READINGS
-        values: dict[str, Any] = {"user": self.user_no, "start": interval.start_us, "end": interval.end_us}
+        values: dict[str, Any] = {}
         if selection.device_no is not None:
             statement += " AND device_no = $device"
             values["device"] = selection.device_no
         if hours is not None:
             statement += f" AND second // {HOUR_US // SECOND_US} IN (SELECT unnest($hours))"
             values["hours"] = (hours // HOUR_US).tolist()
-        stored = Rows(**self.connection.execute(statement, values).fetchnumpy())
+        stored = self._stored(statement, values, interval)
         staged = self._staged_in(interval, selection)
         if hours is not None:
             staged = staged.take(np.isin(floors(staged.t, HOUR_US), hours))
@@ -95,6 +97,14 @@ class PersonSnapshot:
             order = np.lexsort((stored.device_no, stored.t))
             return stored.take(order)
         rows = Rows.concatenated([stored, staged]).last_of_each_key()
+        return rows.take(rows.v != TOMBSTONE)
+
+    def owned(self, interval: TimeRange, pushes: Pushes) -> Rows:
+        """Every stored reading inside the interval, under its origin; in order of storage."""
+        stored = self._stored(_READINGS, {}, interval)
+        arrived = self.arrived.take((self.arrived.t >= interval.start_us) & (self.arrived.t < interval.end_us))
+        rows = Rows.concatenated([stored, arrived])
+        rows = last_of_each(rows, order_of(rows), pushes, len(stored))
         return rows.take(rows.v != TOMBSTONE)
 
     def shown(self, interval: TimeRange, selection: Selection) -> Rows:
@@ -195,6 +205,11 @@ class PersonSnapshot:
             return counted
         ranks = DeviceRanks(np.unique(rows.device_no), self.devices.text).at(rows.t, rows.device_no, self.history)
         return winning_rows(rows.t // MINUTE_US, ranks, counted)
+
+    def _stored(self, statement: str, values: dict[str, Any], interval: TimeRange) -> Rows:
+        self.deadline.check()
+        values = values | {"user": self.user_no, "start": interval.start_us, "end": interval.end_us}
+        return Rows(**self.connection.execute(statement, values).fetchnumpy())
 
     def _staged_in(self, interval: TimeRange, selection: Selection) -> Rows:
         rows = self.staged

@@ -27,6 +27,7 @@ from pulsebase.model.timerange import HOUR_US, MAX_US, TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
+    PUSH_KIND,
     RAW_SCHEMA,
     STORED_SCHEMA,
     TOTALS_SCHEMA,
@@ -37,6 +38,7 @@ from pulsebase.stores.contract import (
     Origin,
     ScrubReport,
     SeriesQuery,
+    Standing,
     TotalsQuery,
 )
 from pulsebase.stores.deadline import Deadline
@@ -49,12 +51,14 @@ from pulsebase.stores.duckdb.lock import StoreLock
 from pulsebase.stores.duckdb.maintenance import DuckdbOptions, Maintenance, Parts
 from pulsebase.stores.duckdb.merge import HourSizes, persist_names, resolve_contested
 from pulsebase.stores.duckdb.names import FORGOTTEN, Names
+from pulsebase.stores.duckdb.origins import Pushes
 from pulsebase.stores.duckdb.overviews import Extent, OverviewSnapshot
 from pulsebase.stores.duckdb.priorities import Priorities
 from pulsebase.stores.duckdb.select import select
 from pulsebase.stores.duckdb.series import answer
 from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
 from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage, StageSnapshot
+from pulsebase.stores.duckdb.standing import numbers_of, standing
 from pulsebase.stores.duckdb.statements import check_statement
 from pulsebase.stores.duckdb.totals import PeopleSnapshot
 from pulsebase.stores.duckdb.unmerged import KnownChanges
@@ -98,10 +102,18 @@ class DuckdbStore:
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write`."""
+        self._write(batches, afresh=False)
+
+    def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
+        """See `contract.Writer.write_afresh`. What is stored is buried first, in the same commit."""
+        self._write(batches, afresh=True)
+
+    def _write(self, batches: Sequence[ReadingBatch], *, afresh: bool) -> None:
         self._maintenance.wait_for_room()
         with self._naming, self._given_names():
             alive = [_since(batch, self._horizon_us) for batch in batches]
-            self._append(Rows.concatenated([self._rows(batch) for batch in alive if len(batch)]))
+            rows = Rows.concatenated([self._rows(batch) for batch in alive if len(batch)])
+            self._append(Rows.concatenated([_tombstones(rows), rows]) if afresh else rows)
 
     def has_room(self, patience_s: float) -> bool:
         """See `contract.Writer.has_room`."""
@@ -124,7 +136,7 @@ class DuckdbStore:
         """See `contract.Writer.delete_origin`."""
         while True:
             with self._whole() as snapshot:
-                rows = snapshot.of_origin(origin, most)
+                rows = snapshot.of_origin(origin, most, self._pushes)
             buried = self._bury(rows)
             if buried or len(rows) == 0:
                 return buried
@@ -137,7 +149,7 @@ class DuckdbStore:
                 gone = [number for number in np.unique(rows.user_no) if self._users.text(number) == FORGOTTEN]
                 rows = rows.take(~np.isin(rows.user_no, gone)) if gone else rows
                 rows = rows.take(rows.t >= self._horizon_us)
-                self._append(replace(rows, v=np.full_like(rows.v, TOMBSTONE)))
+                self._append(_tombstones(rows))
         return len(rows)
 
     def register_origin(self, kind: str, name: str) -> int:
@@ -150,6 +162,8 @@ class DuckdbStore:
     def _new_origin(self, kind: str, name: str) -> int:
         with self._database_writes:
             origin = self._insert_origin(kind, name)
+            if kind == PUSH_KIND:
+                self._pushes.add(origin)
             self._maintenance.checkpoint_if_possible()
             return origin
 
@@ -301,7 +315,17 @@ class DuckdbStore:
     def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
         with self._whole() as snapshot:
-            return snapshot.counts(numbers)
+            return snapshot.counts(numbers, self._pushes)
+
+    def standing(self, readings: ReadingBatch) -> Standing:
+        """See `contract.Reader.standing`."""
+        numbers = numbers_of(self._users, readings.users), numbers_of(self._devices, readings.devices)
+        if not len(readings) or min(int(each.max()) for each in numbers) < 0:
+            return Standing.nothing(len(readings))
+        keys = Rows(*numbers, readings.times_us, readings.values, readings.confidences, numbers[0])
+        with self._moment(None, None) as (stage, connection, _, state):
+            people_count = len(self._users)
+            return standing(connection, stage, state, keys=keys, pushes=self._pushes, people_count=people_count)
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`. Everything is merged first, so that little has to be put together on the way.
@@ -439,6 +463,7 @@ class DuckdbStore:
             state, position = read_state(connection), read_position(connection)
             self._horizon_us = state.horizon_hour * HOUR_US
             hour_sizes = HourSizes.read(connection)
+            self._pushes = Pushes.read(connection)
             self._users = Names(_dense(connection, "user_no", "user_id", "users"))
             self._devices = Names(_dense(connection, "device_no", "device_id", "devices"))
             self._priorities = Priorities(connection, state.epoch)
@@ -446,7 +471,14 @@ class DuckdbStore:
         for rows in self._journal.replay(position, self._users, self._devices):
             self._stage.append(rows)
         parts = Parts(
-            self._database, self._journal, self._stage, self._users, self._devices, self._priorities, hour_sizes
+            self._database,
+            self._journal,
+            self._stage,
+            self._users,
+            self._devices,
+            self._priorities,
+            self._pushes,
+            hour_sizes,
         )
         self._database_writes, self._naming = parts.database_writes, parts.naming
         return parts, state.late_rows
@@ -546,10 +578,11 @@ class DuckdbStore:
         with self._moment(timeout_s, cancellation) as (stage, connection, deadline, state):
             parts = [late_rows(connection, user_no)] if state.late_rows else []
             parts += [part.take(part.user_no == user_no) for part in stage.since(state.merged_seq)]
-            staged = Rows.concatenated([part for part in parts if len(part)]).last_of_each_key()
+            arrived = Rows.concatenated([part for part in parts if len(part)])
+            staged = arrived.last_of_each_key()
             history = self._priorities.at(connection, state.epoch).get(user_no, {})
             want = self._maintenance.wanted_quarters.add
-            yield PersonSnapshot(connection, deadline, user_no, staged, history, self._devices, want)
+            yield PersonSnapshot(connection, deadline, user_no, staged, arrived, history, self._devices, want)
 
     @contextlib.contextmanager
     def _whole(self) -> Iterator[WholeSnapshot]:
@@ -588,12 +621,17 @@ class DuckdbStore:
     def _stored_of(self, user_no: int, interval: TimeRange) -> pa.Table:
         user_id = self._users.text(user_no)  # which is gone afterwards, should the person be removed meanwhile
         with self._person(user_no, None) as snapshot:
-            rows = snapshot.rows(interval, Selection(include_all=True))
+            rows = snapshot.owned(interval, self._pushes)
         devices = pa.array([self._devices.text(int(number)) for number in rows.device_no], pa.string())
         confidence = pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE)
         users = pa.array([user_id] * len(rows), pa.string())
         columns = [users, devices, pa.array(rows.t), pa.array(rows.v), confidence, pa.array(rows.origin)]
         return pa.table(columns, schema=STORED_SCHEMA)
+
+
+def _tombstones(rows: Rows) -> Rows:
+    """Rows that delete the readings of these."""
+    return replace(rows, v=np.full_like(rows.v, TOMBSTONE))
 
 
 def _since(batch: ReadingBatch, start_us: int) -> ReadingBatch:

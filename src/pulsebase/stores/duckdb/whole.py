@@ -19,6 +19,7 @@ from pulsebase.stores.contract import EXPORT_BATCH_READINGS
 from pulsebase.stores.duckdb.database import read_state, relation
 from pulsebase.stores.duckdb.names import FORGOTTEN, Names
 from pulsebase.stores.duckdb.ordering import changes, order_of
+from pulsebase.stores.duckdb.origins import Pushes, last_of_each
 from pulsebase.stores.duckdb.resolve_sql import IN_RANGE
 from pulsebase.stores.duckdb.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows, StageSnapshot
 
@@ -42,9 +43,12 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class WholeSnapshot:
-    """The database as of a transaction; `unmerged` are the rows since, the last of each key, in order of storage."""
+    """The database as of a transaction; `arrived` are the rows since, in the order of their arrival, `unmerged` the
+    last of each key, in order of storage.
+    """
 
     connection: duckdb.DuckDBPyConnection
+    arrived: Rows
     unmerged: Rows
     users: Names
     devices: Names
@@ -56,7 +60,7 @@ class WholeSnapshot:
         """The state that this transaction and this stage, taken before it, are together."""
         late = Rows(**connection.execute("SELECT * EXCLUDE (seq) FROM late ORDER BY seq").fetchnumpy())
         rows = Rows.concatenated([late, *stage.since(read_state(connection).merged_seq)])
-        return cls(connection, rows.take(order_of(rows).kept), users, devices)
+        return cls(connection, rows, rows.take(order_of(rows).kept), users, devices)
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""
@@ -73,9 +77,10 @@ class WholeSnapshot:
                     if batch.num_rows:
                         yield batch
 
-    def of_origin(self, origin: int, most: int) -> Rows:
+    def of_origin(self, origin: int, most: int, pushes: Pushes) -> Rows:
         """Readings that are stored under this number, `most` at most."""
-        fresh = self.unmerged.take((self.unmerged.origin == origin) & (self.unmerged.v != TOMBSTONE))
+        fresh = self._owned(pushes)
+        fresh = fresh.take((fresh.origin == origin) & (fresh.v != TOMBSTONE))
         statement = f"SELECT {_COLUMNS} FROM readings AS r WHERE origin = $origin"
         values = {"origin": origin, "most": most - min(len(fresh), most)}
         with relation(self.connection, "unmerged", _keys(self.unmerged)):
@@ -84,7 +89,7 @@ class WholeSnapshot:
             stored = Rows(**self.connection.execute(statement + " LIMIT $most", values).fetchnumpy())
         return Rows.concatenated([fresh.take(slice(0, most)), stored])
 
-    def counts(self, origins: Sequence[int]) -> Mapping[int, int]:
+    def counts(self, origins: Sequence[int], pushes: Pushes) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
         if not origins:
             return {}
@@ -94,10 +99,25 @@ class WholeSnapshot:
             with relation(self.connection, "unmerged", _keys(self.unmerged)):
                 replaced = f"SELECT r.origin, count(*) FROM readings AS r JOIN unmerged AS u ON {_SAME_KEY}"
                 found.subtract(self._counts(f"{replaced} WHERE r.{asked} GROUP BY r.origin"))
-            alive = self.unmerged.origin[self.unmerged.v != TOMBSTONE]
+            owned = self._owned(pushes)
+            alive = owned.origin[owned.v != TOMBSTONE]
             come = np.unique(alive[np.isin(alive, origins)], return_counts=True)
             found.update(dict(zip(*(each.tolist() for each in come), strict=True)))
         return {number: found[number] for number in origins}
+
+    def _owned(self, pushes: Pushes) -> Rows:
+        """The unmerged rows, the last of each key, under the origins of their readings: what is stored of one may have
+        come by another.
+        """
+        asked = self.unmerged.take(~pushes.among(self.unmerged.origin))
+        if len(asked) == 0:
+            return self.unmerged
+        with relation(self.connection, "unmerged", _keys(asked)):
+            columns = ", ".join(f"r.{name}" for name in DTYPES)
+            statement = f"SELECT {columns} FROM readings AS r SEMI JOIN unmerged AS u ON {_SAME_KEY}"
+            stored = Rows(**self.connection.execute(statement).fetchnumpy())
+        rows = Rows.concatenated([stored, self.arrived])
+        return last_of_each(rows, order_of(rows), pushes, len(stored))
 
     def _counts(self, statement: str) -> dict[int, int]:
         return dict(self.connection.execute(statement).fetchall())

@@ -11,7 +11,7 @@ from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, merge_staged, recompute, touch
 from pulsebase.stores.timescale.people import get_user, make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
-from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH, bucket
+from pulsebase.stores.timescale.rollup_sql import APART, bucket
 
 #: Whatever is kept by person beside readings; rollups of those that have expired are left after a deletion.
 TABLES_BY_PERSON = (
@@ -21,21 +21,10 @@ TABLES_BY_PERSON = (
 _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
 #: More rows than any merge could take.
 _EVERYTHING = 1 << 40
-#: The keys of what is stored under a number, and whether the hypertable has them, in whatever words. Merged ones are
-#: looked for in the days and hours that may hold some.
+#: The keys of what is merged under a number, looked for in the days and hours that may hold some.
 _OF_ORIGIN = f"""
 CREATE TEMP TABLE gone ON COMMIT DROP AS
-WITH staged AS (
-    SELECT {LAST_OF_EACH} user_id, device_id, timestamp, origin
-    FROM pulsebase.stage {IN_ORDER}
-)
-SELECT user_id, device_id, timestamp, EXISTS (
-    SELECT FROM public.activities_heart_intraday AS r
-    WHERE r.user_id = s.user_id AND r.device_id = s.device_id AND r.timestamp = s.timestamp
-) AS merged
-FROM staged AS s WHERE origin = %(origin)s
-UNION ALL
-SELECT r.user_id, r.device_id, r.timestamp, true
+SELECT r.user_id, r.device_id, r.timestamp
 FROM pulsebase.d1_dev AS d CROSS JOIN LATERAL (
     SELECT * FROM pulsebase.h1_dev AS i
     WHERE i.user_id = d.user_id AND i.device_id = d.device_id
@@ -48,10 +37,7 @@ FROM pulsebase.d1_dev AS d CROSS JOIN LATERAL (
       AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour' AND i.origin = %(origin)s
     {APART}
 ) AS r
-WHERE (d.origin = %(origin)s OR d.origin IS NULL) AND NOT EXISTS (
-    SELECT FROM staged AS s
-    WHERE r.user_id = s.user_id AND r.device_id = s.device_id AND r.timestamp = s.timestamp
-)
+WHERE d.origin = %(origin)s OR d.origin IS NULL
 LIMIT %(most)s
 """
 _OF_PERSON = "WHERE user_id = %(user)s AND timestamp >= %(start)s AND timestamp < %(end)s"
@@ -82,16 +68,18 @@ def delete(connection: Connection, user_id: str, interval: TimeRange, device_id:
 
 
 def delete_origin(connection: Connection, origin: int, most: int) -> int:
-    """Remove readings that are stored under a number, so many at most; how many went."""
+    """Remove readings that are stored under a number, so many at most; how many went. What is staged is merged before,
+    which decides whose readings they are.
+    """
     lock_merges(connection)
     lock_stage(connection)
+    merge_staged(connection, _EVERYTHING)
     connection.execute(_OF_ORIGIN, {"origin": origin, "most": most})
     row = connection.execute("SELECT count(*) FROM gone", binary=True).fetchone()
     if row is None or row[0] == 0:
         return 0
     connection.execute("ANALYZE gone")
-    connection.execute(f"DELETE FROM pulsebase.stage AS r USING gone AS g WHERE {_SAME_KEY}")
-    touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM gone WHERE merged", {})
+    touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM gone")
     connection.execute(f"DELETE FROM public.activities_heart_intraday AS r USING gone AS g WHERE {_SAME_KEY}")
     recompute(connection)
     return int(row[0])

@@ -16,7 +16,8 @@ from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS, STORED_SCHEMA
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At, fetch_columns
-from pulsebase.stores.timescale.rollup_sql import IN_ORDER, LAST_OF_EACH, bucket
+from pulsebase.stores.timescale.origins import staged
+from pulsebase.stores.timescale.rollup_sql import bucket
 
 _USERS = "SELECT user_id FROM pulsebase.users"
 #: The devices of people, in the order in which exports have them; the place of one stands for both ids.
@@ -26,13 +27,10 @@ _DEVICES = (
 )
 _INSIDE = "user_id = ANY(%(users)s) AND timestamp >= %(start)s AND timestamp < %(end)s"
 _READINGS = f"""
-WITH staged AS (
-    SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence, origin
-    FROM pulsebase.stage WHERE {_INSIDE} {IN_ORDER}
-)
+WITH staged AS ({staged(_INSIDE)})
 SELECT place - 1, timestamp, v, coalesce(confidence, -1)::smallint, origin
 FROM (
-    SELECT * FROM staged
+    SELECT user_id, device_id, timestamp, v, confidence, origin FROM staged
     UNION ALL
     SELECT r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint, r.confidence, r.origin
     FROM public.activities_heart_intraday AS r

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pulsebase.model.readings import Ids
 from pulsebase.model.rollups import (
     I16,
     I32,
     I64,
     Buckets,
     DeviceRanks,
+    Mask,
     PriorityHistory,
     buckets_of_readings,
     floors,
@@ -30,6 +32,8 @@ from pulsebase.stores.timescale.binary_copy import Field, copy_in, laid_out, tex
 from pulsebase.stores.timescale.database import Connection
 
 _QUARTER_US = 15 * MINUTE_US
+#: Bits of a day since 1970: enough until the year 9999 is over.
+_DAY_BITS = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,20 @@ class PersonReadings:
     origin: I32
 
 
-def stored_days(connection: Connection, user_ids: list[str], days: list[int]) -> npt.NDArray[np.intp]:
+def of_fresh_days(connection: Connection, users: Ids, times_us: I64) -> Mask:
+    """Which readings are of days of which nothing is stored of their people, of whom nothing is staged either. It
+    stays so while the caller holds the lock of merges.
+    """
+    pairs, pair_of = np.unique((users.codes.astype(np.int64) << _DAY_BITS) | times_us // DAY_US, return_inverse=True)
+    user_ids = [users.texts[code] for code in (pairs >> _DAY_BITS).tolist()]
+    is_fresh = np.ones(len(pairs), np.bool_)
+    is_fresh[_stored_days(connection, user_ids, (pairs & ((1 << _DAY_BITS) - 1)).tolist())] = False
+    return is_fresh[pair_of]
+
+
+def _stored_days(connection: Connection, user_ids: list[str], days: list[int]) -> npt.NDArray[np.intp]:
     """The places of the days since 1970, each of the person at the same place, of which something is stored already;
-    and of all days of people of whom something is staged. The caller holds the lock of merges.
+    and of all days of people of whom something is staged.
     """
     values = {"users": " ".join(user_ids), "days": days, "people": " ".join(sorted(set(user_ids)))}
     found = connection.execute(

@@ -14,6 +14,7 @@ from pulsebase.stores.timescale.aggregates import note_stale
 from pulsebase.stores.timescale.binary_copy import copy_in
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.timescale.origins import push_origins, settle
 from pulsebase.stores.timescale.rollup_sql import (
     APART,
     DEVICE_HOURS,
@@ -31,6 +32,8 @@ from pulsebase.stores.timescale.rollup_sql import (
 _LOCKS = 0x50756C73
 _STAGE_LOCK, _MERGE_LOCK = 1, 2
 _PIECE = "7 days"
+#: Later than every commit.
+_LAST_SEQ = (1 << 63) - 1
 
 
 def _stretches(step: str, touched: str = "touched") -> str:
@@ -82,26 +85,30 @@ def merge_staged(connection: Connection, most_rows: int) -> int:
     """Take the oldest staged commits, about `most_rows` rows but whole commits, where they belong; how many went."""
     lock_merges(connection)
     upto = connection.execute(
-        "SELECT coalesce(min(seq) FILTER (WHERE rows >= %s), max(seq)) FROM ("
+        "SELECT coalesce(min(seq) FILTER (WHERE rows >= %(most)s), max(seq)), "
+        "coalesce(min(rows) FILTER (WHERE rows >= %(most)s), max(rows))::bigint FROM ("
         "SELECT seq, sum(count(*)) OVER (ORDER BY seq) AS rows FROM pulsebase.stage GROUP BY seq) AS commits",
-        [most_rows],
+        {"most": most_rows},
         binary=True,
     ).fetchone()
     if upto is None or upto[0] is None:
         return 0
     merged = f"FROM pulsebase.stage WHERE seq <= {int(upto[0])}"
-    connection.execute(
+    readings = connection.execute(
         f"""
         CREATE TEMP TABLE incoming ON COMMIT DROP AS
-        SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence, origin {merged} {IN_ORDER}
+        SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence, origin, false AS settled {merged} {IN_ORDER}
         """
-    )
+    ).rowcount
+    if readings < upto[1]:
+        settle(connection, f"SELECT *, false AS settled {merged}")
     _take_in(connection)
     return connection.execute(f"DELETE {merged}").rowcount
 
 
 def take_in_at_once(connection: Connection, blocks: Iterable[bytes]) -> None:
-    """Merge rows, laid out as the columns of `incoming` below, each reading once, without staging them.
+    """Merge rows, laid out as the columns of `incoming` below, each reading once, without staging them. `settled` says
+    that the row's origin holds whatever is stored.
 
     What is staged of the same readings is older and goes. What is staged meanwhile stays and wins: neither write was
     acknowledged when the other one began, so that any order of the two will do.
@@ -109,27 +116,45 @@ def take_in_at_once(connection: Connection, blocks: Iterable[bytes]) -> None:
     lock_merges(connection)
     connection.execute(
         "CREATE TEMP TABLE incoming (user_id text, device_id text, timestamp timestamptz, v smallint, "
-        "confidence smallint, origin integer) ON COMMIT DROP"
+        "confidence smallint, origin integer, settled boolean) ON COMMIT DROP; "
+        "CREATE TEMP TABLE older (LIKE pulsebase.stage) ON COMMIT DROP"
     )
     copy_in(connection, "incoming", blocks)
-    connection.execute(
-        "DELETE FROM pulsebase.stage AS s USING incoming AS i "
-        "WHERE s.user_id = i.user_id AND s.device_id = i.device_id AND s.timestamp = i.timestamp"
-    )
+    older = connection.execute(
+        "WITH gone AS (DELETE FROM pulsebase.stage AS s USING incoming AS i "
+        "WHERE s.user_id = i.user_id AND s.device_id = i.device_id AND s.timestamp = i.timestamp RETURNING s.*) "
+        "INSERT INTO older SELECT * FROM gone"
+    ).rowcount
+    if older:
+        latest = (
+            f"SELECT {_LAST_SEQ} AS seq, user_id, device_id, timestamp, v, confidence, origin, settled FROM incoming"
+        )
+        settle(connection, f"SELECT *, false AS settled FROM older UNION ALL {latest}")
+    connection.execute("DROP TABLE older")
     _take_in(connection)
 
 
 def _take_in(connection: Connection) -> None:
-    """Bring the rows of `incoming` where they belong."""
-    connection.execute(
-        """
-        INSERT INTO public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)
-        SELECT timestamp, v * 0.01, user_id, device_id, confidence, origin FROM incoming
-        ON CONFLICT (user_id, timestamp, device_id) DO UPDATE
-        SET value = excluded.value, confidence = excluded.confidence, origin = excluded.origin
-        """
-    )
+    """Bring the rows of `incoming` where they belong, each under its origin or that of the same reading there."""
+    unchanged = "kept.value = excluded.value AND kept.confidence IS NOT DISTINCT FROM excluded.confidence"
+    lasting = f"{unchanged} AND excluded.origin <> ALL (%(pushes)s::int[])"
+    values = {"pushes": push_origins(connection)}
+    for settled, origin in (
+        (False, f"CASE WHEN {lasting} THEN kept.origin ELSE excluded.origin END"),
+        (True, "excluded.origin"),
+    ):
+        connection.execute(
+            f"""
+            INSERT INTO public.activities_heart_intraday AS kept
+                (timestamp, value, user_id, device_id, confidence, origin)
+            SELECT timestamp, v * 0.01, user_id, device_id, confidence, origin FROM incoming WHERE settled = {settled}
+            ON CONFLICT (user_id, timestamp, device_id) DO UPDATE
+            SET value = excluded.value, confidence = excluded.confidence, origin = {origin}
+            """,
+            values,
+        )
     touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM incoming")
+    connection.execute("DROP TABLE incoming")
     recompute(connection)
 
 
@@ -141,7 +166,7 @@ def touch(connection: Connection, hours: str, values: dict[str, object] | None =
 
 
 def recompute(connection: Connection) -> None:
-    """Compute every rollup of the touched hours again from the hypertable."""
+    """Compute every rollup of the touched hours again from the hypertable, and forget which they were."""
     _work_out_minutes(connection)
     minutes = "WITH minutes AS (SELECT * FROM touched_minutes)"
     replacing = [
@@ -151,7 +176,7 @@ def recompute(connection: Connection) -> None:
         _replacing("h1", "1 hour", coarser(_touched("q15", "1 hour"), "1 hour")),
         _replacing("d1", "1 day", coarser(_touched("h1", "1 day"), "1 day")),
     ]
-    statements = ["ANALYZE touched_minutes", _BY_INDEX, *replacing, _AS_EVER, "DROP TABLE touched_minutes"]
+    statements = ["ANALYZE touched_minutes", _BY_INDEX, *replacing, _AS_EVER, "DROP TABLE touched_minutes, touched"]
     connection.execute("; ".join(statements))
 
 

@@ -14,7 +14,8 @@ from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOver
 from pulsebase.stores.contract import Origin
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
-from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH, bucket
+from pulsebase.stores.timescale.origins import staged
+from pulsebase.stores.timescale.rollup_sql import APART, bucket
 
 _USER = "user_id, name, gender, birth_date, time_zone"
 
@@ -23,10 +24,7 @@ _LIVE = "start_at >= (SELECT start_at FROM pulsebase.horizon)"
 #: Merged readings are counted from days and hours that one origin brought, and one by one where several did. Of days
 #: and hours before the horizon no reading is left.
 _ORIGIN_READINGS = f"""
-WITH staged AS (
-    SELECT {LAST_OF_EACH} user_id, device_id, timestamp, origin
-    FROM pulsebase.stage {IN_ORDER}
-),
+WITH staged AS ({staged()}),
 counted AS (
     SELECT origin, n_all AS n FROM pulsebase.d1_dev WHERE origin = ANY(%(origins)s) AND {_LIVE}
     UNION ALL

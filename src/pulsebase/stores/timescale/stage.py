@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,22 +11,23 @@ from psycopg import errors
 
 from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.model.rollups import Mask
-from pulsebase.model.timerange import DAY_US
 from pulsebase.stores.timescale import people
 from pulsebase.stores.timescale.aggregates import note_stale
 from pulsebase.stores.timescale.binary_copy import Field, copy_in, hundredths, laid_out, times
 from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.fresh import PersonReadings, put_rollups, stored_days
+from pulsebase.stores.timescale.fresh import PersonReadings, of_fresh_days, put_rollups
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, take_in_at_once
 
 _HYPERTABLE = "public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)"
-#: Bits of a day since 1970: enough until the year 9999 is over.
-_DAY_BITS = 22
 
 
 @dataclass(frozen=True, slots=True)
 class StageRows:
-    """The rows of one write, each reading once. The lists of ids hold those alone that some row has."""
+    """The rows of one write, each reading once. The lists of ids hold those alone that some row has.
+
+    `settled` says where the write itself has decided whose reading it is, since it said something else of it before;
+    `before` are the rows that said so.
+    """
 
     users: Ids
     devices: Ids
@@ -34,13 +35,18 @@ class StageRows:
     values: npt.NDArray[np.int16]
     confidences: npt.NDArray[np.int8]
     origins: npt.NDArray[np.int32]
+    settled: Mask
+    before: StageRows | None = None
 
     def __len__(self) -> int:
         return len(self.times_us)
 
     @classmethod
-    def of(cls, batches: Sequence[ReadingBatch]) -> StageRows:
-        """The last row of each reading, by the places in the batches."""
+    def of(cls, batches: Sequence[ReadingBatch], pushes: Callable[[], Sequence[int]]) -> StageRows:
+        """The last row of each reading, by the places in the batches, under the origin that it has after all of them.
+
+        `pushes` says which origins are those by which devices send, see `origins`; it is asked where that matters.
+        """
         users, devices = _joined([batch.users for batch in batches]), _joined([batch.devices for batch in batches])
         times_us = np.concatenate([batch.times_us for batch in batches])
         origins = np.repeat(np.array([batch.origin for batch in batches], np.int32), [len(batch) for batch in batches])
@@ -48,15 +54,31 @@ class StageRows:
         keys = [column[order] for column in (times_us, devices.codes, users.codes)]
         is_last = np.ones(len(order), np.bool_)
         is_last[:-1] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
-        kept = order[is_last]
-        return cls(
-            users.take(kept),
-            devices.take(kept),
-            times_us[kept],
-            np.concatenate([batch.values for batch in batches])[kept],
-            np.concatenate([batch.confidences for batch in batches])[kept],
-            origins[kept],
-        )
+        values = np.concatenate([batch.values for batch in batches])
+        confidences = np.concatenate([batch.confidences for batch in batches])
+        rows = cls(users, devices, times_us, values, confidences, origins, np.zeros(len(order), np.bool_))
+        return rows._where(order[is_last]) if is_last.all() else rows._last_of_each(order, is_last, pushes)
+
+    def _last_of_each(
+        self, order: npt.NDArray[np.intp], is_last: Mask, pushes: Callable[[], Sequence[int]]
+    ) -> StageRows:
+        """The last rows in an order in which those of one reading follow each other."""
+        last = np.flatnonzero(is_last)
+        is_first = np.roll(is_last, 1)
+        values, confidences, origins = self.values[order], self.confidences[order], self.origins[order]
+        changed = np.zeros(len(order), np.bool_)
+        changed[1:] = (values[1:] != values[:-1]) | (confidences[1:] != confidences[:-1])
+        changed &= ~is_first
+        if not changed.any() and (origins == origins[0]).all():
+            return self._where(order[last])
+        brings = is_first | changed | np.isin(origins, pushes())
+        source = np.maximum.accumulate(np.where(brings, np.arange(len(order)), 0))[last]
+        rows = replace(self._where(order[source]), settled=changed[source])
+        return replace(rows, before=self._where(order[source[rows.settled] - 1])) if rows.settled.any() else rows
+
+    def afresh(self) -> StageRows:
+        """The rows under the origins they come with, whatever is stored."""
+        return replace(self, settled=np.ones(len(self), np.bool_), before=None)
 
     def write(self, connection: Connection) -> None:
         """Add the rows to the stage, but those before the horizon."""
@@ -65,9 +87,16 @@ class StageRows:
         if not len(rows):
             return
         people.make_known(connection, rows.users.distinct(), rows._devices())
+        if self.before is not None:  # as if in a commit of its own, which others see together with this one
+            self.before._kept(connection)._add_to_stage(connection)
+        rows._add_to_stage(connection)
+
+    def _add_to_stage(self, connection: Connection) -> None:
+        if not len(self):
+            return
         (seq,) = connection.execute("SELECT nextval('pulsebase.stage_seq')", binary=True).fetchone() or (0,)
         number: Field = (">i8", int(seq))
-        copy_in(connection, "pulsebase.stage", rows._blocks(lambda *chosen: [number, *rows._staged(*chosen)]))
+        copy_in(connection, "pulsebase.stage", self._blocks(lambda *chosen: [number, *self._staged(*chosen)]))
 
     def merge(self, connection: Connection) -> None:
         """Bring the rows where a merge would bring them, past the stage, but those before the horizon."""
@@ -76,22 +105,12 @@ class StageRows:
         if not len(rows):
             return
         people.make_known(connection, rows.users.distinct(), rows._devices())
-        fresh = rows._of_fresh_days(connection)
-        others = rows._where(~fresh)
-        if fresh.any() and not rows._where(fresh)._put_into_fresh_days(connection):
+        fresh = of_fresh_days(connection, rows.users, rows.times_us)
+        others = rows._where(np.flatnonzero(~fresh))
+        if fresh.any() and not rows._where(np.flatnonzero(fresh))._put_into_fresh_days(connection):
             others = rows
         if len(others):
-            take_in_at_once(connection, others._blocks(others._staged))
-
-    def _of_fresh_days(self, connection: Connection) -> Mask:
-        """Which rows are of days of which nothing else is stored of their people."""
-        pairs, pair_of = np.unique(
-            (self.users.codes.astype(np.int64) << _DAY_BITS) | self.times_us // DAY_US, return_inverse=True
-        )
-        user_ids = [self.users.texts[code] for code in (pairs >> _DAY_BITS).tolist()]
-        is_fresh = np.ones(len(pairs), np.bool_)
-        is_fresh[stored_days(connection, user_ids, (pairs & ((1 << _DAY_BITS) - 1)).tolist())] = False
-        return is_fresh[pair_of]
+            take_in_at_once(connection, others._blocks(others._incoming))
 
     def _put_into_fresh_days(self, connection: Connection) -> bool:
         """Store rows of such days, and their rollups; False if that could not be."""
@@ -124,13 +143,18 @@ class StageRows:
         ((start_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
         if self.times_us.min(initial=start_us) >= start_us:
             return self
-        return self._where(self.times_us >= start_us)
+        return self._where(np.flatnonzero(self.times_us >= start_us))
 
-    def _where(self, mask: Mask) -> StageRows:
-        rows = np.flatnonzero(mask)
-        values, confidences, origins = self.values[rows], self.confidences[rows], self.origins[rows]
+    def _where(self, rows: npt.NDArray[np.intp]) -> StageRows:
+        """The rows at these places."""
         return StageRows(
-            self.users.take(rows), self.devices.take(rows), self.times_us[rows], values, confidences, origins
+            self.users.take(rows),
+            self.devices.take(rows),
+            self.times_us[rows],
+            self.values[rows],
+            self.confidences[rows],
+            self.origins[rows],
+            self.settled[rows],
         )
 
     def _devices(self) -> list[tuple[str, str]]:
@@ -155,9 +179,13 @@ class StageRows:
             yield laid_out(fields_of(user, device, chosen), len(chosen))
 
     def _staged(self, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
-        """Fields of `stage` without its number, and of `incoming`."""
+        """Fields of `stage` without its number."""
         value: Field = (">i2", self.values[rows])
         return [user, device, times(self.times_us[rows]), value, *self._rest(rows)]
+
+    def _incoming(self, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
+        """Fields of `incoming`."""
+        return [*self._staged(user, device, rows), ("i1", self.settled[rows])]
 
     def _merged(self, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
         """Fields of the hypertable, in the order of `_HYPERTABLE`."""

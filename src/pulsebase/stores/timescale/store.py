@@ -33,6 +33,7 @@ from pulsebase.stores.contract import (
     Origin,
     ScrubReport,
     SeriesQuery,
+    Standing,
     TotalsQuery,
 )
 from pulsebase.stores.timescale import check, edit, export, people, scrub, series, totals
@@ -42,7 +43,9 @@ from pulsebase.stores.timescale.erasures import TimescaleErasureLog
 from pulsebase.stores.timescale.merge import lock_stage, merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
+from pulsebase.stores.timescale.origins import push_origins
 from pulsebase.stores.timescale.stage import StageRows
+from pulsebase.stores.timescale.standing import standing
 
 logger = logging.getLogger(__name__)
 
@@ -83,10 +86,9 @@ class TimescaleStore:
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write`."""
-        filled = [batch for batch in batches if len(batch)]
-        if not filled:
+        rows = self._rows(batches)
+        if rows is None:
             return
-        rows = StageRows.of(filled)
         if len(rows) >= self._options.merge_at_once:
             self._database.change(rows.merge)
             return
@@ -113,6 +115,16 @@ class TimescaleStore:
         if readings < self._options.merge_at_once and not self.has_room(patience_s):
             raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=1)
 
+    def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
+        """See `contract.Writer.write_afresh`. It is merged at once, whatever its size."""
+        rows = self._rows(batches)
+        if rows is not None:
+            self._database.change(rows.afresh().merge)
+
+    def _rows(self, batches: Sequence[ReadingBatch]) -> StageRows | None:
+        filled = [batch for batch in batches if len(batch)]
+        return StageRows.of(filled, lambda: self._database.read(push_origins)) if filled else None
+
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`."""
         if interval.length_us <= 0:
@@ -121,6 +133,7 @@ class TimescaleStore:
 
     def delete_origin(self, origin: int, most: int) -> int:
         """See `contract.Writer.delete_origin`."""
+        self.settle()
         return self._database.change(lambda connection: edit.delete_origin(connection, origin, most))
 
     def register_origin(self, kind: str, name: str) -> int:
@@ -223,6 +236,10 @@ class TimescaleStore:
         """See `contract.Reader.origin_readings`."""
         found = self._database.read(lambda connection: people.origin_readings(connection, numbers))
         return {number: found.get(number, 0) for number in numbers}
+
+    def standing(self, readings: ReadingBatch) -> Standing:
+        """See `contract.Reader.standing`."""
+        return self._database.read(lambda connection: standing(connection, readings))
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""

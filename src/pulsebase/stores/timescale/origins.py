@@ -1,0 +1,62 @@
+"""Which origin a reading has after several writes of it; the law is that of `contract.Writer.write`.
+
+The rows of a reading, in the order of their commits, make a chain. Its origin is that of the last row that brought
+something, or that a device sent. Every merge and every question decides it like that, so it is the same whatever
+merges took in between.
+"""
+
+from __future__ import annotations
+
+from pulsebase.stores.contract import PUSH_KIND
+from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH
+
+_PUSHES = f"SELECT origin FROM pulsebase.origins WHERE kind = '{PUSH_KIND}'"
+_OF_EACH = 'PARTITION BY user_id COLLATE "C", device_id COLLATE "C", timestamp ORDER BY seq'
+
+
+def _brought(chain: str) -> str:
+    """The row of each chain that gave the reading its origin, and all else it says. `settled` says that this would be
+    so whatever was stored before the chain.
+    """
+    return f"""
+SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence, origin, settled OR NOT first AS settled
+FROM (
+    SELECT *, row_number() OVER each = 1 AS first,
+           v <> lag(v) OVER each OR confidence IS DISTINCT FROM lag(confidence) OVER each AS changed
+    FROM ({chain}) AS chain WINDOW each AS ({_OF_EACH})
+) AS rows WHERE first OR changed OR settled OR origin IN ({_PUSHES}) {IN_ORDER}"""
+
+
+def staged(inside: str = "true") -> str:
+    """What the stage says of readings: each once, under its origin. What devices sent is theirs whatever is merged; of
+    the others the merged row is looked up.
+    """
+    rows = "seq, user_id, device_id, timestamp, v, confidence, origin"
+    return _brought(f"""
+        SELECT {rows}, false AS settled FROM pulsebase.stage WHERE {inside}
+        UNION ALL
+        SELECT 0, r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint, r.confidence, r.origin, false
+        FROM (
+            SELECT DISTINCT user_id, device_id, timestamp FROM pulsebase.stage
+            WHERE {inside} AND origin NOT IN ({_PUSHES})
+        ) AS s CROSS JOIN LATERAL (
+            SELECT * FROM public.activities_heart_intraday AS i
+            WHERE i.user_id = s.user_id AND i.device_id = s.device_id AND i.timestamp = s.timestamp
+            {APART}
+        ) AS r""")
+
+
+def push_origins(connection: Connection) -> list[int]:
+    """The numbers of the origins by which devices send."""
+    return [origin for (origin,) in connection.execute(_PUSHES, binary=True).fetchall()]
+
+
+def settle(connection: Connection, chain: str) -> None:
+    """Give the rows of `incoming` the origins that they have after a chain of rows which ends with them."""
+    asked = f"SELECT user_id, device_id, timestamp FROM incoming WHERE origin NOT IN ({_PUSHES})"
+    found = _brought(f"SELECT c.* FROM ({chain}) AS c JOIN ({asked}) AS a USING (user_id, device_id, timestamp)")
+    connection.execute(
+        f"UPDATE incoming AS i SET origin = b.origin, settled = b.settled FROM ({found}) AS b "
+        "WHERE b.user_id = i.user_id AND b.device_id = i.device_id AND b.timestamp = i.timestamp"
+    )
