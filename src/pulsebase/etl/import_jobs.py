@@ -125,9 +125,11 @@ class ImportJobs:
         people: frozenset[str] | None = None,
         *,
         changes_people: bool = True,
+        noted: Callable[[int], object] = lambda _: None,
     ) -> ImportReport:
         """Import an open file, which is closed once that is done; what is of `people` alone, if they are given. What
-        it says of people themselves is taken if whoever sends it `changes_people`.
+        it says of people themselves is taken if whoever sends it `changes_people`. `noted` is given its number before
+        it begins; if that raises, it does not begin.
 
         Raises:
             StoreUnavailableError: too many wait already.
@@ -135,6 +137,7 @@ class ImportJobs:
         self.refuse_when_full()
         origin = origin_name(name)
         number = self._ingestor.register_origin(IMPORT_KIND, origin)
+        noted(number)
         report = ImportReport(number, "waiting", upload.seek(0, 2))
         rules = replace(self._rules, people=people)
         keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pulsebase.stores.faults import translated
+
 
 def file_name(*names: str) -> str:
     """A file name for something named by several texts, whatever they hold."""
@@ -18,7 +20,8 @@ def file_name(*names: str) -> str:
 class FolderLocks:
     """Named locks, a file each in a folder. Two holders in one process exclude each other too.
 
-    Files stay once they were made. With a key nobody who does not have it can tell of whom they are.
+    Whoever takes one may meet a `StoreUnavailableError`: its file could not be made. Files stay once they were made.
+    With a key nobody who does not have it can tell of whom they are.
     """
 
     def __init__(self, folder: Path, key: bytes = b"") -> None:
@@ -74,7 +77,8 @@ class FolderLocks:
             os.close(file)
 
     def _open(self, names: tuple[str, ...]) -> int:
-        return os.open(self._path(names), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with translated("the folder of locks"):
+            return os.open(self._path(names), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _path(self, names: tuple[str, ...]) -> Path:
         name = hashlib.blake2b("\0".join(names).encode(), key=self._key, digest_size=20).hexdigest()

@@ -191,7 +191,7 @@ def _broken_off(error: Exception, count: _Count) -> Exception:
         if count.accepted == 0:
             return error
         said = str(error).split("; nothing of this request")[0]
-        return RetryLaterError(f"{said}; {count.accepted} readings before that were stored", error.retry_after_s)
+        return type(error)(said, error.retry_after_s).but(f"{count.accepted} readings before that were stored")
     slug = error.slug if isinstance(error, ProblemError) else "malformed-body"
     detail = f"{error}; {count.accepted} readings before that were stored"
     return ProblemError(slug, detail, **count.as_json())

@@ -24,9 +24,10 @@ from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.import_jobs import ImportReport
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
-from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.errors import RetryLaterError, StoreCorruptError, StoreUnavailableError, after
 from pulsebase.model.timerange import format_us, zone_named
 from pulsebase.stores.contract import Origin
+from pulsebase.stores.faults import meaning_of, translated
 
 _PIECE_BYTES = 4 << 20
 #: Readings that go in one commit when an import is undone; other writes get their turn in between.
@@ -62,7 +63,8 @@ def router(services: Services) -> APIRouter:
             body.abandon()
             feeding.cancel()
         report = await run_in_threadpool(services.imports.start, parameters.name, upload, owner)
-        answer = await run_in_threadpool(_detail, services, report.number)
+        with after(f"the file was taken all the same, and is import {report.number}"):
+            answer = await run_in_threadpool(_detail, services, report.number)
         return Response(msgspec.json.encode(answer), 202, {"Location": f"/v1/imports/{report.number}"}, JSON)
 
     @routes.get("/imports", response_model=ImportList)
@@ -89,11 +91,17 @@ def router(services: Services) -> APIRouter:
         come back, and daily summaries stay. A source that is still connected brings its readings again.
         """
         origin = _origin(services, import_id)
+        deleted = 0
         with _standing_still(services, origin):
-            deleted = 0
-            while step := services.ingestor.submit_delete_origin(import_id, _UNDONE_AT_ONCE).result():
-                deleted += step
-                services.store.settle()
+            try:
+                while step := services.ingestor.submit_delete_origin(import_id, _UNDONE_AT_ONCE).result():
+                    deleted += step
+                    services.store.settle()
+            except (RetryLaterError, StoreCorruptError) as error:
+                if not deleted:
+                    raise
+                said = f"{deleted} of its readings were removed before; ask again for the rest"
+                raise error.but(said) from error
         return Response(msgspec.json.encode({"deleted": deleted}), media_type=JSON)
 
     return routes
@@ -106,7 +114,8 @@ def _zones_of(services: Services) -> Callable[[str], ZoneInfo]:
 
 def _kept(body: BodyStream) -> BinaryIO:
     """The body in a file without a name."""
-    file = tempfile.TemporaryFile(prefix="pulsebase-import-")  # noqa: SIM115 closed by the import
+    with translated("the upload"):
+        file = tempfile.TemporaryFile(prefix="pulsebase-import-")  # noqa: SIM115 closed by the import
     try:
         while piece := body.read(_PIECE_BYTES):
             file.write(piece)
@@ -116,7 +125,8 @@ def _kept(body: BodyStream) -> BinaryIO:
         raise ProblemError("malformed-body", f"{error}; nothing of it was imported") from None
     except OSError as error:
         file.close()
-        raise StoreUnavailableError(f"the upload cannot be kept: {error.strerror}", retry_after_s=60) from error
+        unnamed = StoreUnavailableError(f"the upload cannot be kept: {error.strerror}", retry_after_s=60)
+        raise meaning_of(error, "the upload") or unnamed from error
     except BaseException:
         file.close()
         raise

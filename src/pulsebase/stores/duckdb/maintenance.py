@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
 from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.duckdb.compaction import Compaction
@@ -39,6 +39,7 @@ _ROOM_WAIT_S = 20.0
 #: A journal below this size is left alone when there is nothing else to do.
 _SMALL_JOURNAL_BYTES = 1 << 20
 _PAUSE_AFTER_FAILURE_S = 0.5
+_LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Parts:
     priorities: Priorities
     hour_sizes: HourSizes
     database_writes: threading.RLock = field(default_factory=threading.RLock)
-    naming: threading.Lock = field(default_factory=threading.Lock)
+    naming: threading.RLock = field(default_factory=threading.RLock)
 
 
 class Maintenance:
@@ -113,16 +114,20 @@ class Maintenance:
         self._waiting_since: float | None = time.monotonic() if len(parts.stage) else None
         self._wake = threading.Event()
         self._stopping = False
+        self._closing = threading.Event()
+        self._pause_s = _PAUSE_AFTER_FAILURE_S
         self._merged = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="pulsebase-merge", daemon=True)
 
     def start(self) -> None:
         """Begin to do it in a thread."""
+        self._parts.database.on_failure = self._wake.set  # whoever writes next opens the file again
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread, once it has finished the transaction it is at."""
         self._stopping = True
+        self._closing.set()
         self._wake.set()
         self._thread.join()
 
@@ -153,12 +158,16 @@ class Maintenance:
 
         Raises:
             StoreUnavailableError: they do not catch up.
+            StoreCorruptError: nor can they, the database being damaged.
         """
         if self._has_room():
             return
         with self._merged:
             self._wake.set()
-            if not self._merged.wait_for(self._has_room, _ROOM_WAIT_S):
+            damage = self._parts.database.damage
+            if not self._merged.wait_for(self._has_room, 0 if damage else _ROOM_WAIT_S):
+                if damage is not None:
+                    raise damage
                 raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
 
     # --- What there is to do ----------------------------------------------------------------------------------------
@@ -179,6 +188,10 @@ class Maintenance:
         self.wanted_quarters.discard(user_no)
         self.late_rows = late_rows
         self._parts.hour_sizes.take(rows_by_hour)
+
+    def follow(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Hold what the database holds, where it is not known whether the last change reached it."""
+        self.late_rows = read_state(connection).late_rows
 
     def settle(self) -> None:
         """Do all that there is to do for what is staged now."""
@@ -269,6 +282,13 @@ class Maintenance:
             if database.size_of_log() == 0:
                 self._parts.journal.drop_before(merged_seq)
 
+    def checkpoint_after(self) -> None:
+        """The same after a change that is committed, and stays so whatever becomes of this."""
+        try:
+            self.checkpoint()
+        except (StoreUnavailableError, StoreCorruptError) as error:
+            logger.warning("the write-ahead log stays as it is: %s", error)
+
     def trim_journal(self) -> None:
         """Let go of the whole journal if nothing in it is needed."""
         stage, journal, database = self._parts.stage, self._parts.journal, self._parts.database
@@ -317,10 +337,23 @@ class Maintenance:
                 return
             try:
                 self._round()
-            except Exception:
+                self._pause_s = _PAUSE_AFTER_FAILURE_S
+            except Exception as error:
                 self.merge_failures += 1
-                logger.exception("a merge failed and will be tried again")
-                time.sleep(_PAUSE_AFTER_FAILURE_S)
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Wait a moment before the next try; where the database is damaged longer and longer, for it does not mend."""
+        if isinstance(error, StoreCorruptError):
+            logger.error("a merge met a damage and will be tried again in %g s: %s", self._pause_s, error)
+            self._closing.wait(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            return
+        if isinstance(error, StoreUnavailableError):
+            logger.error("a merge failed and will be tried again: %s", error)
+        else:
+            logger.exception("a merge failed and will be tried again")
+        self._closing.wait(_PAUSE_AFTER_FAILURE_S)
 
     def _round(self) -> None:
         before = len(self._parts.stage)

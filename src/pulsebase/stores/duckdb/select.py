@@ -6,6 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, TooManyRowsError
+from pulsebase.stores.duckdb.database import tells_of_damage
 
 _READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
 
@@ -40,6 +41,8 @@ def select(connection: duckdb.DuckDBPyConnection, statement: str, limit: int) ->
     except (duckdb.InterruptException, duckdb.FatalException, duckdb.IOException):
         raise  # nothing is wrong with the statement
     except duckdb.Error as error:
+        if isinstance(error, duckdb.InternalException) or tells_of_damage(error):
+            raise
         raise RejectedError.of("statement", str(error).splitlines()[0]) from None
 
 
