@@ -408,11 +408,10 @@ def test_every_way_in_which_a_disk_fails_has_a_name_and_says_what_was_kept(
     store, client = held
     store.gate.set()
     store.failure = failure
-    for send in (
-        lambda: client.put("/v1/users/ann", json={}),
-        lambda: client.post("/v1/metrics/heart-rate", json=reading()),
+    for answer in (
+        client.put("/v1/users/ann", json={}),
+        client.post("/v1/metrics/heart-rate", json=reading()),
     ):
-        answer = send()
         assert said in assert_problem(answer, 503, slug)["detail"]
         assert int(answer.headers["Retry-After"]) >= 1
     asked = assert_problem(client.get("/v1/users"), 503, slug)["detail"]

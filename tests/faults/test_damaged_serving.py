@@ -21,7 +21,7 @@ from tests.support.process import ARROW, BASE_US, Place, Server, reading, servin
 #: A database file's headers; blocks follow.
 HEADS = 3 * 4096
 BLOCK_BYTES = 256 << 10
-FLIPS = 24
+FLIPS = 16
 MANY = 120_000
 DAYS = "start_date=2024-01-01&end_date=2024-01-12"
 QUESTIONS = [

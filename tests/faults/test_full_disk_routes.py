@@ -84,6 +84,12 @@ class Ground(NamedTuple):
         begun = self.client.post("/v1/admin/sources/fitbit/authorize", json=asked).json()
         return {name: value for name, value in consent(begun["url"], PERSON).items() if name in ("state", "code")}
 
+    def quiet(self) -> None:
+        """Wait until nothing in the background changes anything, or gives room back."""
+        receipts = self.parts.services.erasures.receipts
+        wait_until(lambda: all(each.stage == "scrubbed" for each in receipts()), "the end of erasures")
+        wait_until(lambda: not self.parts.services.imports.busy, "the end of imports")
+
     def state(self) -> Any:
         """Everything there is to see of the store and of what lies beside it; what an import is called aside."""
         built = self.parts.services
@@ -127,7 +133,8 @@ def lines(user_id: str) -> bytes:
 
 
 def record_lines(user_id: str) -> bytes:
-    return b"".join(b'{"user_id":"%s%d","name":"%s"}\n' % (user_id.encode(), n, b"N" * 200) for n in range(200))
+    fields = b'"name":"%s","gender":null,"birth_date":null,"time_zone":null' % (b"N" * 200)
+    return b"".join(b'{"user_id":"%s-%d",%s}\n' % (user_id.encode(), n, fields) for n in range(200))
 
 
 def days(user_id: str) -> list[dict[str, Any]]:
@@ -252,6 +259,7 @@ def test_without_room_a_request_is_refused_with_the_truth_and_goes_through_once_
     for route, make in REQUESTS.items():
         method = route.split(" ")[0]
         path, sent = make(ground)
+        ground.quiet()
         before = ground.state()
         ground.disk.fill(left_bytes=left_bytes)
         try:
@@ -271,6 +279,9 @@ def test_without_room_a_request_is_refused_with_the_truth_and_goes_through_once_
         detail = answer.json()["detail"]
         assert "the disk is full" in detail or "no room" in detail
         assert str(ground.disk.folder) not in detail or "admin" in path, detail
+        if "the person may be known" in detail:
+            held["people"] = [each for each in held["people"] if each in before["people"]]
+            held |= {name: before[name] for name in ("priorities", "days")}  # of which there are as many as people
         if "some of the records may have been kept" not in detail:
             assert held == before, (route, detail)
         if "begin again" in detail:

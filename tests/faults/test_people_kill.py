@@ -58,7 +58,7 @@ def script() -> list[Op]:
             ["INSERT OR REPLACE INTO priorities", "DELETE FROM h1", "INSERT INTO h1", "INSERT INTO devices", "COMMIT"],
         ),
     ],
-    ids=["people", "priorities and days"],
+    ids=["people", "priorities", "taken back, and days"],
 )
 def test_a_kill_at_any_step_leaves_what_is_said_of_people_as_before_or_as_after(
     tmp_path: Path, begun: int, end: int, must_be_met: list[str]

@@ -130,7 +130,7 @@ class Connections:
             self._clients.pop((source, user_id), None)
             account = self._described(cloud, source, user_id)
             try:
-                with after("no connection was made; begin again"):
+                with after("no connection was made, though the person may be known from now on; begin again"):
                     self._note_person(user_id, account.time_zone)
                     self._state.connect(user_id, source, pair.account or account.account, self._now_us())
             except BaseException:
