@@ -19,6 +19,7 @@ from pulsebase.model.errors import (
     StoreCorruptError,
     UnknownUserError,
     after,
+    shown,
 )
 from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.barred import Barred
@@ -116,7 +117,7 @@ class Erasures:
             except (RetryLaterError, StopError) as error:
                 # Nothing takes the mark back: the thread goes on, and the receipt says how far it is.
                 logger.warning("an erasure goes on later: %s", error)
-                erasure = replace(erasure, problem=_shown(error))
+                erasure = replace(erasure, problem=_reason(error))
             finally:
                 self._wake.set()
         return erasure
@@ -244,8 +245,7 @@ class Erasures:
             return {"readings": self._store.remove_user(user_id), **counts}
 
 
-def _shown(error: PulsebaseError) -> str:
-    """What keeps an erasure back, without the path of a file."""
-    if isinstance(error, StoreCorruptError):
-        return f"{error.file or 'the database'} is damaged"
-    return str(error) if isinstance(error, RetryLaterError) else "the store needs its operator"
+def _reason(error: PulsebaseError) -> str:
+    """What keeps an erasure back, as anybody may see it."""
+    is_plain = isinstance(error, RetryLaterError | StoreCorruptError)
+    return shown(error) if is_plain else "the store needs its operator"

@@ -18,7 +18,7 @@ from pulsebase.etl.importer import FileResult, Importer, Watcher
 from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Ingestor, ReadingRules
-from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError
+from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError, shown
 from pulsebase.model.users import printable
 from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.contract import Store
@@ -194,7 +194,7 @@ class ImportJobs:
                 with self._running.held_once(job.origin):
                     self._import(job)
             except PulsebaseError as error:
-                failure = str(error)
+                failure = shown(error)
             except Exception:
                 logger.exception("an import failed")
                 failure = "a fault of the server; the log has it"

@@ -168,6 +168,11 @@ class StoreVersionError(StopError):
     """The store was written by a newer version of the program."""
 
 
+def shown(error: PulsebaseError) -> str:
+    """The error as anybody may see it: a damage without the folder that its file is in."""
+    return f"{error.file or 'the database'} is damaged" if isinstance(error, StoreCorruptError) else str(error)
+
+
 @contextlib.contextmanager
 def after(said: str) -> Iterator[None]:
     """What may fail in the block comes after something was kept, as these words say; the error repeats them."""
