@@ -144,6 +144,11 @@ STORE_STATISTICS = {
         "How long people's aggregates have waited to follow merges.",
         registry=REGISTRY,
     ),
+    "damaged": Gauge(
+        "pulsebase_store_damaged",
+        "1 since a damage was met in the store's files, 0 while none was.",
+        registry=REGISTRY,
+    ),
     "size_bytes": Gauge("pulsebase_store_size_bytes", "Bytes of the store's files.", registry=REGISTRY),
     "merges": Gauge("pulsebase_store_merges", "Merges since the start.", registry=REGISTRY),
     "merge_failures": Gauge(

@@ -1,5 +1,6 @@
 """What every request meets: limits, checks, and one shape of error."""
 
+import errno
 import gzip
 import logging
 import threading
@@ -20,8 +21,18 @@ from pulsebase import telemetry
 from pulsebase.api.app import create_app
 from pulsebase.api.services import Installation
 from pulsebase.ingest import IngestLimits, Ingestor
-from pulsebase.model.errors import OutcomeUnknownError, StoreCorruptError, StoreUnavailableError
+from pulsebase.model.errors import (
+    DiskFailedError,
+    DiskFullError,
+    MemoryLimitError,
+    OutcomeUnknownError,
+    ReadOnlyStoreError,
+    StopError,
+    StoreCorruptError,
+    StoreUnavailableError,
+)
 from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.users import User
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.stores.memory import MemoryStore
@@ -298,6 +309,11 @@ class HeldStore(MemoryStore):
             raise self.failure
         return super().users(text, limit, after)
 
+    def put_user(self, user: User) -> None:
+        if self.failure is not None:
+            raise self.failure
+        super().put_user(user)
+
     def ping(self) -> None:
         if self.failure is not None:
             raise self.failure
@@ -360,12 +376,58 @@ def test_a_commit_that_may_have_happened_is_called_so(held: tuple[HeldStore, htt
         assert answer.headers["Retry-After"] == "60"
 
 
-def test_a_damaged_store_needs_its_operator_and_the_caller_is_not_told_why(
-    held: tuple[HeldStore, httpx.Client],
+def test_a_damage_is_told_with_its_file_but_without_the_folder(held: tuple[HeldStore, httpx.Client]) -> None:
+    store, client = held
+    store.gate.set()
+    store.failure = StoreCorruptError("/secret/store.duckdb is damaged", "store.duckdb")
+    body = assert_problem(client.get("/v1/users"), 503, "store-damaged")
+    assert body["detail"] == "store.duckdb is damaged; its operator has to restore a backup"
+    assert body["file"] == "store.duckdb"
+    body = assert_problem(client.put("/v1/users/ann", json={}), 503, "store-damaged")
+    assert body["detail"].endswith("restore a backup; nothing of this request was kept")
+    health = client.get("/health")
+    assert (health.status_code, health.json()["checks"]["store"]) == (
+        503,
+        "damaged: store.duckdb is not what was written; restore a backup",
+    )
+
+
+def test_a_store_that_needs_a_person_does_not_tell_callers_why(held: tuple[HeldStore, httpx.Client]) -> None:
+    store, client = held
+    store.failure = StopError("/secret/place is gone")
+    assert "secret" not in assert_problem(client.get("/v1/users"), 503, "unavailable")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "slug", "said"),
+    [
+        (DiskFullError("the database cannot be written: the disk is full", 30), "disk-full", "nothing of this request"),
+        (DiskFailedError("the disk fails", 30, "unknown"), "disk-failed", "it is not known whether"),
+        (ReadOnlyStoreError("it may only be read"), "read-only", "nothing of this request"),
+        (MemoryLimitError("too little memory"), "out-of-memory", "nothing of this request"),
+        (DiskFullError("no room").but("half of it was kept"), "disk-full", "no room; half of it was kept"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk-full", "it is not known whether"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk-full", "it is not known whether"),
+        (OSError(errno.EIO, "Input/output error"), "disk-failed", "it is not known whether"),
+        (OSError(errno.EROFS, "Read-only file system"), "read-only", "it is not known whether"),
+    ],
+    ids=str,
+)
+def test_every_way_in_which_a_disk_fails_has_a_name_and_says_what_was_kept(
+    held: tuple[HeldStore, httpx.Client], failure: Exception, slug: str, said: str
 ) -> None:
     store, client = held
-    store.failure = StoreCorruptError("/secret/place is damaged")
-    assert "secret" not in assert_problem(client.get("/v1/users"), 503, "unavailable")["detail"]
+    store.gate.set()
+    store.failure = failure
+    for answer in (
+        client.put("/v1/users/ann", json={}),
+        client.post("/v1/metrics/heart-rate", json=reading()),
+    ):
+        assert said in assert_problem(answer, 503, slug)["detail"]
+        assert int(answer.headers["Retry-After"]) >= 1
+    asked = assert_problem(client.get("/v1/users"), 503, slug)["detail"]
+    assert "this request" not in asked
+    assert "send it again" not in asked
 
 
 def test_a_fault_is_a_problem_too_and_the_log_has_its_request_id(

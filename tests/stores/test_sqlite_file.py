@@ -10,7 +10,7 @@ import pytest
 
 from pulsebase.access.state import AccessState
 from pulsebase.etl.state import Checkpoint, RunReport, SqliteSyncState
-from pulsebase.model.errors import StopError, StoreUnavailableError
+from pulsebase.model.errors import DiskFullError, StopError
 from pulsebase.stores.erasures import SqliteErasureLog
 from tests.support.disk import SmallDisk, mounted
 
@@ -64,7 +64,7 @@ def test_a_change_that_finds_no_room_is_refused_and_nothing_is_lost(disk: SmallD
             state.add_run(run)
             state.save_checkpoint("ann", "fitbit", "heart_rate", Checkpoint(5, 6))
 
-    with pytest.raises(StoreUnavailableError, match=f"the disk of {disk.folder} is full"):
+    with pytest.raises(DiskFullError, match=r"state\.sqlite cannot be written: the disk is full"):
         change()
     assert state.checkpoint("ann", "fitbit", "heart_rate") in (Checkpoint(3, 4), Checkpoint(5, 6))
     disk.make_room()

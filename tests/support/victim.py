@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ def answers(store: Store) -> list[Any]:
     said += [
         ask(store, rung, DAYS, user_id=user_id) for rung in (Resolution.HOUR, Resolution.DAY) for user_id in OTHERS
     ]
+    said += [(store.priorities(user_id), store.summaries(user_id, date.min, date.max)) for user_id in ("ann", "zoe")]
     said.append(ask(store, Resolution.MINUTE, inside, include_all=True))
     said.append(ask(store, Resolution.HOUR, DAYS, device_id="device_b"))
     return said

@@ -267,7 +267,8 @@ export interface paths {
         /**
          * Erase User
          * @description Erase the person: no answer has them once this returns, no file of the store a while later. Nothing is taken
-         *     for that id from now on, until it is allowed again.
+         *     for that id from now on, until it is allowed again. 202 where a disk keeps it from being carried out now: it is
+         *     noted, and goes on by itself.
          *
          *     Scope: `admin`.
          */
@@ -2905,6 +2906,15 @@ export interface operations {
         responses: {
             /** @description Successful Response */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureReceipt"];
+                };
+            };
+            /** @description It is noted, and goes on by itself: see `problem`. */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,17 +146,15 @@ class AccessState:
 
     def all_keys(self) -> Sequence[tuple[bytes, Key]]:
         """Every key there is or was, with its hash, by number."""
-        with self._lock:
-            rows = self._connection.execute(f"SELECT hash, {_KEY} FROM keys ORDER BY number").fetchall()
-            pairs = self._connection.execute(
-                "SELECT key, user_id FROM key_people JOIN people ON number = person"
-            ).fetchall()
+        with self._asking() as connection:
+            rows = connection.execute(f"SELECT hash, {_KEY} FROM keys ORDER BY number").fetchall()
+            pairs = connection.execute("SELECT key, user_id FROM key_people JOIN people ON number = person").fetchall()
         return [(row[0], _key_of(row[1:], pairs)) for row in rows]
 
     def changes(self) -> int:
         """A number that grows whenever a key changes, in whichever process."""
-        with self._lock:
-            (number,) = self._connection.execute("SELECT number FROM changes").fetchone()
+        with self._asking() as connection:
+            (number,) = connection.execute("SELECT number FROM changes").fetchone()
             return int(number)
 
     def forget(self, user_id: str) -> None:
@@ -165,13 +164,14 @@ class AccessState:
         """
         with self._changing() as connection:
             row = connection.execute("SELECT number FROM people WHERE user_id = ?", (user_id,)).fetchone()
-            if row is None:
-                return
-            connection.execute("DELETE FROM key_people WHERE person = ?", row)
-            connection.execute("UPDATE people SET user_id = NULL WHERE number = ?", row)
-            connection.execute("UPDATE changes SET number = number + 1")
-        with self._lock:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log had the id
+            if row is not None:
+                connection.execute("DELETE FROM key_people WHERE person = ?", row)
+                connection.execute("UPDATE people SET user_id = NULL WHERE number = ?", row)
+                connection.execute("UPDATE changes SET number = number + 1")
+        with self._asking() as connection:
+            connection.execute(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            )  # the log had the id, and may have kept it the last time
 
     # --- imports ---
 
@@ -182,8 +182,8 @@ class AccessState:
 
     def imports_of(self, key: int) -> frozenset[int]:
         """The imports that came with this key."""
-        with self._lock:
-            rows = self._connection.execute("SELECT number FROM imports WHERE key = ?", (key,)).fetchall()
+        with self._asking() as connection:
+            rows = connection.execute("SELECT number FROM imports WHERE key = ?", (key,)).fetchall()
         return frozenset(number for (number,) in rows)
 
     # --- the trail ---
@@ -263,14 +263,18 @@ class AccessState:
         return int(self._connection.execute("INSERT INTO people (user_id) VALUES (?)", (user_id,)).lastrowid or 0)
 
     def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._connection.execute(statement, values).fetchall()
+        with self._asking() as connection:
+            return connection.execute(statement, values).fetchall()
 
-    def _changing(self) -> _Change:
-        return _Change(self._connection, self._lock)
+    def _changing(self) -> AbstractContextManager[sqlite3.Connection]:
+        return sqlite_file.changing(self._connection, self._lock, self.path)
+
+    def _asking(self) -> AbstractContextManager[sqlite3.Connection]:
+        return sqlite_file.asking(self._connection, self._lock, self.path)
 
     def _migrate(self, opened: sqlite3.Connection) -> None:
-        with _Change(opened, self._lock) as connection:  # two processes may open a new file at once
+        # Two processes may open a new file at once.
+        with sqlite_file.changing(opened, self._lock, self.path) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:
                 raise StopError(f"{self.path} was written by a newer version of the program")
@@ -278,28 +282,6 @@ class AccessState:
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
-
-
-class _Change:
-    """One transaction, whole or not at all."""
-
-    def __init__(self, connection: sqlite3.Connection, lock: threading.Lock) -> None:
-        self._connection, self._lock = connection, lock
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._lock.acquire()
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except BaseException:
-            self._lock.release()
-            raise
-        return self._connection
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
-        finally:
-            self._lock.release()
 
 
 def _key_of(row: Sequence[Any], pairs: Sequence[tuple[int, str]]) -> Key:

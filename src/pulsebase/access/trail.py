@@ -13,6 +13,7 @@ import numpy as np
 from pulsebase import telemetry
 from pulsebase.access.caller import Caller
 from pulsebase.access.state import EVERYBODY, NO_PERSON, AccessState, Deed, DeedCount, DeedFilter, DeedName
+from pulsebase.model.errors import RetryLaterError
 from pulsebase.model.readings import Ids
 from pulsebase.model.timerange import MINUTE_US
 
@@ -64,6 +65,8 @@ class Trail:
             try:
                 self._state.add_deeds(self._unwritten.items(), self._known)
                 self._unwritten = {}
+            except RetryLaterError as error:
+                logger.error("the trail waits in memory: %s", error)
             except sqlite3.Error:
                 logger.exception("the trail cannot be written")
 

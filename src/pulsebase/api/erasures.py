@@ -12,7 +12,15 @@ from datetime import date
 
 from pulsebase.etl.connections import Connections
 from pulsebase.ingest import Ingestor
-from pulsebase.model.errors import PulsebaseError, RetryLaterError, UnknownUserError
+from pulsebase.model.errors import (
+    PulsebaseError,
+    RetryLaterError,
+    StopError,
+    StoreCorruptError,
+    UnknownUserError,
+    after,
+    shown,
+)
 from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Store
@@ -25,6 +33,8 @@ logger = logging.getLogger(__name__)
 _ROUND_S = 60.0
 #: … and how often, while another process scrubs.
 _OTHERS_S = 2.0
+#: … and how soon it is tried again where a disk failed.
+_RETRY_S = 5.0
 _ID_BYTES = 12
 
 
@@ -64,6 +74,8 @@ class Erasures:
         self._marks, self._barred, self._now_us = marks, barred, now_us
         self._forget, self._locks, self._tell = forget, locks, tell
         self._known: frozenset[bytes] = frozenset()
+        #: Receipts that are further than what the log has of them.
+        self._unnoted: dict[str, Erasure] = {}
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="pulsebase-erase", daemon=True)
@@ -81,6 +93,9 @@ class Erasures:
     def erase(self, user_id: str) -> Erasure:
         """Take a person out of every answer, for good, and begin to take them out of every file; the receipt.
 
+        Where a disk fails on the way, the receipt is at the stage `requested` and has the problem: nothing is taken for
+        the person any more, and they are removed as soon as that is possible.
+
         First nothing is taken for them any more, which a crash does not undo; so whatever it leaves is removed by the
         next round. Connections go before readings.
 
@@ -91,12 +106,18 @@ class Erasures:
             if self._store.user(user_id) is None and not self._connections.of(user_id):
                 raise UnknownUserError
             erasure = Erasure(secrets.token_urlsafe(_ID_BYTES), self._now_us())
-            self._marks.log.add(self._marks.of(user_id), erasure)
+            mark, marks = self._marks.of(user_id), self._marks.log.marks()
+            self._marks.log.add(mark, erasure)
             try:
-                self.learn()  # what was taken before is stored before, and goes too
+                self._barred.replace(marks | {mark})
+                self._ingestor.drain()  # what was taken before is stored before, and goes too
                 self._tell()
                 erasure = replace(erasure, deleted=self._remove(user_id), hidden_us=self._now_us())
-                self._marks.log.update(erasure)
+                self._note(erasure)
+            except (RetryLaterError, StopError) as error:
+                # Nothing takes the mark back: the thread goes on, and the receipt says how far it is.
+                logger.warning("an erasure goes on later: %s", error)
+                erasure = replace(erasure, problem=_reason(error))
             finally:
                 self._wake.set()
         return erasure
@@ -110,8 +131,9 @@ class Erasures:
         with self._locks.held("erase"):
             if not self._marks.log.allow(self._marks.of(user_id)):
                 raise UnknownUserError
-            self._barred.replace(self._marks.log.marks())
-            self._tell()
+            with after("the id is allowed again all the same, though a server may not know it before its next start"):
+                self._barred.replace(self._marks.log.marks())
+                self._tell()
 
     def find(self, erasure_id: str) -> Erasure | None:
         """The receipt of that id."""
@@ -139,6 +161,8 @@ class Erasures:
                 return
             try:
                 pause_s = self._round()
+            except RetryLaterError as error:
+                pause_s = min(error.retry_after_s, _RETRY_S)
             except Exception as error:
                 if not isinstance(error, PulsebaseError):
                     logger.exception("an erasure failed and will be tried again")
@@ -189,8 +213,18 @@ class Erasures:
                     again = Erasure(secrets.token_urlsafe(_ID_BYTES), now_us, now_us, deleted)
                     self._marks.log.add(self._marks.of(user_id), again)
         for each in unfinished:
-            self._marks.log.update(replace(each, hidden_us=self._now_us()))
+            self._note(self._unnoted.get(each.erasure_id) or replace(each, hidden_us=self._now_us()))
         self._known = marks
+
+    def _note(self, erasure: Erasure) -> None:
+        """Keep a receipt of somebody who is removed; where that is not possible now, the thread does it later."""
+        self._unnoted[erasure.erasure_id] = erasure
+        try:
+            self._marks.log.update(erasure)
+        except RetryLaterError as error:
+            logger.warning("the receipt of an erasure waits in memory: %s", error)
+        else:
+            del self._unnoted[erasure.erasure_id]
 
     def _everybody(self) -> Iterator[str]:
         yield from self._connections.everybody()
@@ -209,3 +243,9 @@ class Erasures:
                 "summaries": len(self._store.summaries(user_id, date.min, date.max)),
             }
             return {"readings": self._store.remove_user(user_id), **counts}
+
+
+def _reason(error: PulsebaseError) -> str:
+    """What keeps an erasure back, as anybody may see it."""
+    is_plain = isinstance(error, RetryLaterError | StoreCorruptError)
+    return shown(error) if is_plain else "the store needs its operator"

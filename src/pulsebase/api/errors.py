@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,18 +17,26 @@ from starlette.routing import Match, Mount
 
 from pulsebase.api.services import came_by_socket
 from pulsebase.model.errors import (
+    DiskFailedError,
+    DiskFullError,
     ErasedUserError,
     FieldError,
+    Kept,
+    MemoryLimitError,
     OutcomeUnknownError,
+    PulsebaseError,
     QueryCancelledError,
     QueryTimeoutError,
+    ReadOnlyStoreError,
     RejectedError,
     RetryLaterError,
     StopError,
+    StoreCorruptError,
     TooManyRowsError,
     UnknownUserError,
     shown_name,
 )
+from pulsebase.stores.faults import meaning_of, meaning_of_sqlite
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +60,12 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "too-many-requests": (429, "More requests than the key or the address may send; see Retry-After."),
     "query-timeout": (422, "The query ran into the time limit and was cancelled."),
     "internal-error": (500, "A fault of the server; the log has it under the request id."),
-    "unavailable": (503, "The request may succeed later, see Retry-After; nothing was done but what `detail` says."),
+    "disk-full": (503, "A disk of the server has no room; `detail` says what was kept of the request, if anything."),
+    "disk-failed": (503, "A disk of the server does not read or write; `detail` says what was kept of the request."),
+    "read-only": (503, "What would be written to may only be read; `detail` says what was kept of the request."),
+    "out-of-memory": (503, "The store's engine ran out of memory; `detail` says what was kept of the request."),
+    "store-damaged": (503, "Stored bytes are not what was written; `detail` names the file. Waiting does not help."),
+    "unavailable": (503, "The request may succeed later, see Retry-After; `detail` says what was kept of it."),
     "outcome-unknown": (503, "Whether the request was carried out is not known; the same may be sent again."),
 }
 
@@ -93,14 +108,15 @@ def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:
     ]
 
 
-def partly_done(error: RetryLaterError | StopError, done: str) -> RetryLaterError:
+def partly_done(error: RetryLaterError | StopError, done: str) -> PulsebaseError:
     """The error as one that says what was done of the request all the same."""
+    if isinstance(error, StoreCorruptError):
+        return error.but(done)
     if isinstance(error, StopError):
         logger.error("the store needs a person: %s", error)
-        return RetryLaterError(f"{NEEDS_ITS_OPERATOR}; {done}", _RETRY_AFTER_REPAIR_S)
-    said = str(error).split("; nothing of this request")[0]
-    kind = OutcomeUnknownError if isinstance(error, OutcomeUnknownError) else RetryLaterError
-    return kind(f"{said}; {done}", error.retry_after_s)
+        return RetryLaterError(NEEDS_ITS_OPERATOR, _RETRY_AFTER_REPAIR_S).but(done)
+    said = str(error).split(f"; {_NOTHING}")[0]
+    return type(error)(said, error.retry_after_s).but(done)
 
 
 def install(app: FastAPI) -> None:
@@ -141,7 +157,45 @@ def _of_erased(request: Request, error: Any) -> Response:
 
 
 def _of_retry(request: Request, error: Any) -> Response:
-    return problem(request, "unavailable", str(error), {"Retry-After": str(error.retry_after_s)})
+    detail = _with_what_was_kept(request, str(error), error.kept)
+    return problem(request, _slug_of(error), detail, {"Retry-After": str(error.retry_after_s)})
+
+
+def _slug_of(error: PulsebaseError) -> str:
+    return next((slug for kind, slug in _REASONS_TO_WAIT.items() if isinstance(error, kind)), "unavailable")
+
+
+def _with_what_was_kept(request: Request, detail: str, kept: Kept) -> str:
+    """The detail, saying what was kept of a request that would change something."""
+    if request.method in _ASKING or kept == "as said" or _NOTHING in detail:
+        return detail
+    if kept == "nothing":
+        return f"{detail}; {_NOTHING} was kept"
+    return f"{detail}; it is not known whether the request was carried out: look before you send it again"
+
+
+def _of_damage(request: Request, error: Any) -> Response:
+    """Paths are for the owner; everybody may know which file it is."""
+    logger.error("the store is damaged: %s", error)
+    file = error.file or "the database"
+    detail = str(error)
+    if not came_by_socket(request.scope):
+        detail = "; ".join(filter(None, [f"{file} is damaged; its operator has to restore a backup", error.said]))
+    detail = _with_what_was_kept(request, detail, "as said" if error.said else "nothing")
+    return problem(request, "store-damaged", detail, {"Retry-After": str(_DAMAGED_PAUSE_S)}, file=file)
+
+
+def _of_raw(request: Request, error: Any) -> Response:
+    """An error of a disk that nobody below has translated, so that nobody knows what became of the request."""
+    what = "a file of the server"
+    if isinstance(error, sqlite3.Error):
+        ours: PulsebaseError | None = meaning_of_sqlite(error, Path("a file beside the store"), "unknown")
+    else:
+        ours = meaning_of(error, what, "unknown")
+    if ours is None:
+        raise error
+    logger.error("a disk fails: %s", error)
+    return _answer(request, ours)
 
 
 def _of_unknown_outcome(request: Request, error: Any) -> Response:
@@ -152,7 +206,10 @@ def _of_unknown_outcome(request: Request, error: Any) -> Response:
 def _of_stop(request: Request, error: Any) -> Response:
     logger.error("the store needs a person: %s", error)
     detail = str(error) if came_by_socket(request.scope) else NEEDS_ITS_OPERATOR
-    return problem(request, "unavailable", detail, {"Retry-After": str(_RETRY_AFTER_REPAIR_S)})
+    cause = error.__cause__
+    ours = meaning_of(cause, "") if isinstance(cause, OSError) else None
+    slug = "unavailable" if ours is None else _slug_of(ours)
+    return problem(request, slug, detail, {"Retry-After": str(_RETRY_AFTER_REPAIR_S)})
 
 
 def _of_unknown_user(request: Request, _: Any) -> Response:
@@ -191,6 +248,17 @@ def _allowed(request: Request) -> set[str]:
 
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+#: Why to come again later, where that has a name of its own.
+_REASONS_TO_WAIT: Mapping[type[RetryLaterError], str] = {
+    DiskFullError: "disk-full",
+    DiskFailedError: "disk-failed",
+    ReadOnlyStoreError: "read-only",
+    MemoryLimitError: "out-of-memory",
+}
+_ASKING = frozenset({"GET", "HEAD", "OPTIONS"})
+_NOTHING = "nothing of this request"
+_DAMAGED_PAUSE_S = 600
+
 _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     ProblemError: _of_problem,
     RejectedError: _of_rejected,
@@ -198,6 +266,9 @@ _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     RetryLaterError: _of_retry,
     OutcomeUnknownError: _of_unknown_outcome,
     StopError: _of_stop,
+    StoreCorruptError: _of_damage,
+    OSError: _of_raw,
+    sqlite3.Error: _of_raw,
     UnknownUserError: _of_unknown_user,
     QueryTimeoutError: _of_timeout,
     QueryCancelledError: _of_timeout,  # nobody is there to read it, unless the server itself gave up

@@ -10,11 +10,12 @@ from typing import Any
 
 from pulsebase.api.decode import identifier_in
 from pulsebase.api.errors import ProblemError
-from pulsebase.model.errors import FieldError, RejectedError, UnknownUserError, shown_name
+from pulsebase.model.errors import FieldError, RejectedError, UnknownUserError, after, shown_name
 from pulsebase.model.timerange import parse_instant
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, checked_person, checked_priority
 from pulsebase.stores.contract import Store
 
+_KEPT = "the change itself was kept"
 #: The most people of one import.
 MOST_PEOPLE = 100_000
 
@@ -48,7 +49,8 @@ class People:
             if self._store.user(user.user_id) is not None:
                 raise ProblemError("already-known", "somebody of that id is known already")
             self._store.put_user(user)
-            return self._known(user.user_id)
+            with after(_KEPT):
+                return self._known(user.user_id)
 
     def put(self, user_id: str, fields: Mapping[str, Any]) -> tuple[UserOverview, bool]:
         """Create a person or replace all that is said of them; and whether they are new."""
@@ -56,7 +58,8 @@ class People:
         with self._changing():
             is_new = self._store.user(user_id) is None
             self._store.put_user(user)
-            return self._known(user_id), is_new
+            with after(_KEPT):
+                return self._known(user_id), is_new
 
     def change(self, user_id: str, fields: Mapping[str, Any]) -> UserOverview:
         """Change what is said of a person in these fields alone.
@@ -70,7 +73,8 @@ class People:
             if user is None:
                 raise UnknownUserError
             self._store.put_user(replace(user, **changes))
-            return self._known(user_id)
+            with after(_KEPT):
+                return self._known(user_id)
 
     def put_all(self, body: dict[str, Any]) -> int:
         """Create or replace the people in `users`, all or none; how many there were.
@@ -121,7 +125,8 @@ class People:
             if self._store.user(user_id) is None:
                 raise UnknownUserError
             self._store.put_priority(DevicePriority(user_id, device_id, priority, valid_from_us))
-            return next(device for device in self._devices(user_id) if device.stored.device_id == device_id)
+            with after(_KEPT):
+                return next(device for device in self._devices(user_id) if device.stored.device_id == device_id)
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         """Take every setting of a device's priority back; how many there were.

@@ -337,13 +337,17 @@ class ReachedImports:
         asking = caller()
         try:
             self.admit(owner)
+            return self._inner.start(
+                name,
+                upload,
+                owner,
+                asking.principal.people,
+                changes_people=asking.principal.holds("admin"),
+                noted=lambda number: self._access.state.note_import(number, asking.principal.number),
+            )
         except BaseException:
             upload.close()
             raise
-        changes_people = asking.principal.holds("admin")
-        report = self._inner.start(name, upload, owner, asking.principal.people, changes_people=changes_people)
-        self._access.state.note_import(report.number, asking.principal.number)
-        return report
 
     def reports(self, numbers: Sequence[int]) -> Mapping[int, ImportReport]:
         """How imports stand, by number; see `ImportJobs.report`. Whichever worker runs one is asked."""

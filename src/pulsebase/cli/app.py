@@ -15,6 +15,7 @@ from pulsebase import __version__
 from pulsebase.cli import people
 from pulsebase.cli.options import StoreUrl, settings_for
 from pulsebase.model.errors import PulsebaseError
+from pulsebase.stores.faults import meaning_of
 from pulsebase.stores.private_files import UMASK
 
 app = typer.Typer(
@@ -43,6 +44,11 @@ def main() -> None:
         app()
     except PulsebaseError as error:
         line = f"pulsebase: {error}"
+    except OSError as error:  # of a file or folder that no command has named in words of its own
+        ours = meaning_of(error, error.filename or "a file")
+        if ours is None:
+            raise
+        line = f"pulsebase: {ours}"
     # Outside the handler, so that nothing the error has seen (connections of the engine) outlives the interpreter.
     errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(1)

@@ -78,7 +78,10 @@ def run_erase(settings: Settings, user_id: str, *, asking: bool, waiting: bool) 
         while waiting and receipt["scrubbed_at"] is None:
             sleep(_POLL_S)
             receipt = answer_of(client.get(f"/v1/erasures/{receipt['erasure_id']}"))
-        _say(f"{user_id} erased, with {receipt['deleted']['readings']:,} readings.")
+        if receipt["hidden_at"] is None:
+            _say(f"The erasure of {user_id} is noted, and goes on by itself once that is possible.")
+        else:
+            _say(f"{user_id} erased, with {(receipt['deleted'] or {}).get('readings', 0):,} readings.")
         _show_receipt(receipt)
     return True
 

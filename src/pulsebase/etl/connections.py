@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pulsebase.etl.state import Connection, SyncState
 from pulsebase.etl.sync import RUN_LOCK
-from pulsebase.model.errors import PulsebaseError, RejectedError, RetryLaterError, SourceUnavailableError
+from pulsebase.model.errors import PulsebaseError, RejectedError, RetryLaterError, SourceUnavailableError, after
 from pulsebase.model.timerange import MINUTE_US, SECOND_US, zone_named
 from pulsebase.model.users import User
 from pulsebase.sources.cloud import Account
@@ -200,12 +200,22 @@ class Connections:
         pair = cloud.oauth.exchange(code, *began_with)
         with self._locks.held(_CONNECT_LOCK, user_id):
             self._barred.refuse([user_id])
-            self._tokens.keep(user_id, source, pair)
+            was_connected = self._state.connection(user_id, source) is not None
+            with after("no connection was made; begin again"):
+                self._tokens.keep(user_id, source, pair)
             self._clients.pop((source, user_id), None)
             account = self._described(cloud, source, user_id)
-            self._note_person(user_id, account.time_zone)
-            self._state.connect(user_id, source, pair.account or account.account, self._now_us())
-            connection = self._state.connection(user_id, source)
+            try:
+                with after("no connection was made, though the person may be known from now on; begin again"):
+                    self._note_person(user_id, account.time_zone)
+                    self._state.connect(user_id, source, pair.account or account.account, self._now_us())
+            except BaseException:
+                if not was_connected:  # tokens of no connection would never be removed
+                    with contextlib.suppress(PulsebaseError):
+                        self._tokens.remove(user_id, source)
+                raise
+            with after("the connection was made all the same"):
+                connection = self._state.connection(user_id, source)
         assert connection is not None
         return connection
 
@@ -214,7 +224,8 @@ class Connections:
         connection = self._state.connection(user_id, source)
         self._state.disconnect(user_id, source)
         self._clients.pop((source, user_id), None)
-        pair = self._tokens.remove(user_id, source)
+        with after("nothing is brought any more; ask again, so that the tokens are forgotten too"):
+            pair = self._tokens.remove(user_id, source)
         if pair is not None and source in self._clouds:
             try:
                 self._clouds[source].oauth.revoke(pair)

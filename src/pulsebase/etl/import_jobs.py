@@ -20,7 +20,7 @@ from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import KindTotal, Totals, UnreadFiles
 from pulsebase.ingest import Ingestor, ReadingRules
-from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError
+from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError, shown
 from pulsebase.model.users import printable
 from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.contract import Store
@@ -142,9 +142,11 @@ class ImportJobs:
         people: frozenset[str] | None = None,
         *,
         changes_people: bool = True,
+        noted: Callable[[int], object] = lambda _: None,
     ) -> ImportReport:
         """Import an open file, which is closed once that is done; what is of `people` alone, if they are given. What
-        it says of people themselves is taken if whoever sends it `changes_people`.
+        it says of people themselves is taken if whoever sends it `changes_people`. `noted` is given its number before
+        it begins; if that raises, it does not begin.
 
         Raises:
             StoreUnavailableError: too many wait already.
@@ -152,6 +154,7 @@ class ImportJobs:
         self.refuse_when_full()
         origin = origin_name(name)
         number = self._ingestor.register_origin(IMPORT_KIND, origin)
+        noted(number)
         report = ImportReport(number, "waiting", upload.seek(0, 2))
         rules = replace(self._rules, people=people)
         keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)
@@ -209,7 +212,7 @@ class ImportJobs:
                 with self._running.held_once(job.origin):
                     failure = self._import(job)
             except PulsebaseError as error:
-                failure = str(error)
+                failure = shown(error)
             except Exception:
                 logger.exception("an import failed")
                 failure = "a fault of the server; the log has it"

@@ -9,7 +9,7 @@ from datetime import date
 
 from pulsebase.ingest import ReadingRules
 from pulsebase.ingest.validate import OUT_OF_REACH
-from pulsebase.model.errors import ErasedUserError, FieldError
+from pulsebase.model.errors import ErasedUserError, FieldError, after
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.users import DevicePriority, User
@@ -53,7 +53,7 @@ class RecordKeeper:
         unchanged = 0
         users: dict[str, User] = {}
         days: list[DailySummary] = []
-        with self._changing():
+        with self._changing(), after("some of the records may have been kept; sending all of them again is no harm"):
             for place, record in enumerate(records):
                 error = self._refusal(record)
                 if error is None and isinstance(record, User):

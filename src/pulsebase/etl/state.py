@@ -10,6 +10,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -194,8 +195,7 @@ class SqliteSyncState:
         return found[0] if found else None
 
     def connect(self, user_id: str, source: str, account: str | None, now_us: int) -> None:
-        with self._lock, sqlite_file.changing(self.path), self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._changing():
             self._connection.execute(
                 "DELETE FROM checkpoints WHERE user_id = ? AND source = ? AND account IS NOT ?",
                 (user_id, source, account),
@@ -224,15 +224,14 @@ class SqliteSyncState:
         self._change("DELETE FROM connections WHERE user_id = ? AND source = ?", user_id, source)
 
     def forget(self, user_id: str) -> None:
-        with self._lock, sqlite_file.changing(self.path), self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._changing():
             for table in ("connections", "checkpoints", "runs"):
                 self._connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,))
 
     def scrub(self) -> None:
-        with self._lock:
-            self._connection.execute("VACUUM")
-            (is_busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with self._asking() as connection:
+            connection.execute("VACUUM")
+            (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
             raise RetryLaterError("what is remembered of sources is in use", _PAUSE_S)
 
@@ -259,8 +258,7 @@ class SqliteSyncState:
     def add_run(self, run: RunReport) -> None:
         values = [getattr(run, name) for name in _RUN.split(", ")]
         values[8] = json.dumps(dict(run.reasons), ensure_ascii=False)
-        with self._lock, sqlite_file.changing(self.path), self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._changing():
             self._connection.execute(f"INSERT INTO runs ({_RUN}) VALUES ({', '.join('?' * len(values))})", values)
             self._connection.execute(
                 "DELETE FROM runs WHERE number <= (SELECT max(number) FROM runs) - ?", (RUNS_KEPT,)
@@ -286,12 +284,18 @@ class SqliteSyncState:
             self._connection.close()
 
     def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._connection.execute(statement, values).fetchall()
+        with self._asking() as connection:
+            return connection.execute(statement, values).fetchall()
 
     def _change(self, statement: str, *values: Any) -> None:
-        with self._lock, sqlite_file.changing(self.path):
-            self._connection.execute(statement, values)
+        with self._changing() as connection:
+            connection.execute(statement, values)
+
+    def _changing(self) -> AbstractContextManager[sqlite3.Connection]:
+        return sqlite_file.changing(self._connection, self._lock, self.path)
+
+    def _asking(self) -> AbstractContextManager[sqlite3.Connection]:
+        return sqlite_file.asking(self._connection, self._lock, self.path)
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         with connection:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
 from pulsebase.ingest.columns import blocks_of_batches, check_columns
 from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.stores.faults import meaning_of, translated
 
 _PIECE_BYTES = 4 << 20
 #: The largest column of a row group, unpacked: a page of it has to be in memory whole, and may be all of it.
@@ -38,13 +39,16 @@ def spooled(stream: Readable) -> Iterator[BinaryIO]:
     Raises:
         StoreUnavailableError: there is no room for it.
     """
-    with tempfile.TemporaryFile(prefix="pulsebase-parquet-") as file:
+    with translated("the file"):
+        opened = tempfile.TemporaryFile(prefix="pulsebase-parquet-")  # noqa: SIM115 closed below
+    with opened as file:
         try:
             while piece := stream.read(_PIECE_BYTES):
                 file.write(piece)
             file.seek(0)
         except OSError as error:
-            raise StoreUnavailableError(f"the file cannot be kept: {error.strerror}", retry_after_s=60) from error
+            unnamed = StoreUnavailableError(f"the file cannot be kept: {error.strerror}", retry_after_s=60)
+            raise meaning_of(error, "the file") or unnamed from error
         yield file
 
 

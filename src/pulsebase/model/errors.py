@@ -5,9 +5,10 @@ No message carries a reading, a token or a key: names of fields and reasons only
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,25 @@ class PulsebaseError(Exception):
 # --- retry: nothing is wrong with the request, the same one may succeed later -------------------------------------
 
 
-class RetryLaterError(PulsebaseError):
-    """The same request may succeed later; `retry_after_s` says when to try."""
+#: What was kept of what failed: nothing, nobody knows, or what the message says.
+Kept = Literal["nothing", "unknown", "as said"]
 
-    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+
+class RetryLaterError(PulsebaseError):
+    """The same request may succeed later; `retry_after_s` says when to try, `kept` what was kept of this one."""
+
+    def __init__(self, message: str, retry_after_s: int = 1, kept: Kept = "nothing") -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.kept: Kept = kept
+
+    def but(self, said: str) -> Self:
+        """The same error, saying what was kept."""
+        return type(self)(f"{self}; {said}", self.retry_after_s, "as said")
+
+    def leaving(self, kept: Kept) -> Self:
+        """The same error where so much was kept."""
+        return type(self)(str(self), self.retry_after_s, kept)
 
 
 class QueueFullError(RetryLaterError):
@@ -44,7 +58,23 @@ class QueueFullError(RetryLaterError):
 
 
 class StoreUnavailableError(RetryLaterError):
-    """The store cannot take the request now (disk full, shutting down); nothing of it was accepted."""
+    """The store cannot take the request now: it shuts down, is opened again, or for one of the reasons below."""
+
+
+class DiskFullError(StoreUnavailableError):
+    """A disk has no room, or the quota on it is used up."""
+
+
+class DiskFailedError(StoreUnavailableError):
+    """A disk did not read or write what it was asked to."""
+
+
+class ReadOnlyStoreError(StoreUnavailableError):
+    """What would be written to may only be read: a file system, a folder, a database."""
+
+
+class MemoryLimitError(StoreUnavailableError):
+    """The engine of the store has not enough memory for it."""
 
 
 class OutcomeUnknownError(RetryLaterError):
@@ -124,8 +154,33 @@ class StoreLockedError(StopError):
 
 
 class StoreCorruptError(StopError):
-    """The stored bytes are not what was written."""
+    """The stored bytes are not what was written; nothing of the request was kept, unless `said` says what was.
+
+    `file` is the name of the file they are in, without its folder.
+    """
+
+    def __init__(self, message: str, file: str = "", said: str = "") -> None:
+        super().__init__(f"{message}; {said}" if said else message)
+        self.file, self.said = file, said
+
+    def but(self, said: str) -> Self:
+        """The same error, saying what was kept."""
+        return type(self)(str(self), self.file, said)
 
 
 class StoreVersionError(StopError):
     """The store was written by a newer version of the program."""
+
+
+def shown(error: PulsebaseError) -> str:
+    """The error as anybody may see it: a damage without the folder that its file is in."""
+    return f"{error.file or 'the database'} is damaged" if isinstance(error, StoreCorruptError) else str(error)
+
+
+@contextlib.contextmanager
+def after(said: str) -> Iterator[None]:
+    """What may fail in the block comes after something was kept, as these words say; the error repeats them."""
+    try:
+        yield
+    except (RetryLaterError, StoreCorruptError) as error:
+        raise error.but(said) from error

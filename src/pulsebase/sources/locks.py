@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pulsebase.stores.faults import translated
 from pulsebase.stores.private_files import open_own
 
 
@@ -20,7 +21,8 @@ def file_name(*names: str) -> str:
 class FolderLocks:
     """Named locks, a file each in a folder. Two holders in one process exclude each other too.
 
-    Files stay once they were made. With a key nobody who does not have it can tell of whom they are.
+    Whoever takes one may meet a `StoreUnavailableError`: its file could not be made. Files stay once they were made.
+    With a key nobody who does not have it can tell of whom they are.
     """
 
     def __init__(self, folder: Path, key: bytes = b"") -> None:
@@ -76,7 +78,8 @@ class FolderLocks:
             os.close(file)
 
     def _open(self, names: tuple[str, ...]) -> int:
-        return open_own(self._path(names), os.O_RDWR | os.O_CREAT)
+        with translated("the folder of locks"):
+            return open_own(self._path(names), os.O_RDWR | os.O_CREAT)
 
     def _path(self, names: tuple[str, ...]) -> Path:
         name = hashlib.blake2b("\0".join(names).encode(), key=self._key, digest_size=20).hexdigest()

@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.sources.locks import file_name
+from pulsebase.stores.faults import translated
 
+_WHAT = "the folder of secrets"
 KEY_BYTES = 32
 _NONCE_BYTES = 12  # what AES-GCM asks for (NIST SP 800-38D)
 
@@ -41,8 +43,8 @@ def key_in(path: Path) -> bytes:
         StopError: the file cannot be read, or is no key.
     """
     try:
-        with contextlib.suppress(FileExistsError):  # another process may be as quick
-            _write_new(path, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)))
+        if not path.exists():
+            _make_key(path)
         return read_key(path.read_text(encoding="ascii").strip())
     except SettingsError:
         raise StopError(f"{path} holds no key; bring the right file back, or remove it and connect again") from None
@@ -87,7 +89,8 @@ class SealedFolder:
             StopError: it was sealed with another key, or changed on the disk.
         """
         try:
-            return self._opened(self._path(names).read_bytes(), names)
+            with translated(_WHAT):
+                return self._opened(self._path(names).read_bytes(), names)
         except FileNotFoundError:
             return None
 
@@ -97,31 +100,36 @@ class SealedFolder:
         sealed = nonce + self._cipher.encrypt(nonce, secret, _about(names))
         path = self._path(names)
         fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
-        try:
-            _write_new(fresh, sealed)
-            fresh.rename(path)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
-        _flush_folder(self._folder)
+        with translated(_WHAT):
+            try:
+                _write_new(fresh, sealed)
+                fresh.rename(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    fresh.unlink(missing_ok=True)
+                raise
+        with translated(_WHAT, "unknown"):
+            _flush_folder(self._folder)
 
     def take(self, *names: str) -> bytes | None:
         """Remove the secret and give it to one caller; None to everybody after."""
         path = self._path(names)
         mine = path.with_name(f"{path.name}.{secrets.token_hex(8)}.taken")
-        try:
-            path.rename(mine)  # of two who try, one finds nothing
-        except FileNotFoundError:
-            return None
-        try:
-            return self._opened(mine.read_bytes(), names)
-        finally:
-            mine.unlink()
+        with translated(_WHAT):
+            try:
+                path.rename(mine)  # of two who try, one finds nothing
+            except FileNotFoundError:
+                return None
+            try:
+                return self._opened(mine.read_bytes(), names)
+            finally:
+                mine.unlink()
 
     def remove(self, *names: str) -> None:
         """Forget the secret of that name, if there is one."""
-        self._path(names).unlink(missing_ok=True)
-        _flush_folder(self._folder)
+        with translated(_WHAT):
+            self._path(names).unlink(missing_ok=True)
+            _flush_folder(self._folder)
 
     def __len__(self) -> int:
         return sum(1 for _ in self._folder.iterdir())
@@ -150,10 +158,24 @@ def _about(names: tuple[str, ...]) -> bytes:
     return "\0".join(names).encode()
 
 
+def _make_key(path: Path) -> None:
+    """Bring a new key to its place, whole or not at all: neither a kill nor a full disk leaves a piece of one there."""
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
+    try:
+        _write_new(fresh, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)))
+        with contextlib.suppress(FileExistsError):  # another process may be as quick
+            path.hardlink_to(fresh)
+    finally:
+        fresh.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
 def _write_new(path: Path, data: bytes) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(file, data)
+        left = memoryview(data)
+        while left:  # a disk that is nearly full takes a part
+            left = left[os.write(file, left) :]
         os.fsync(file)
     finally:
         os.close(file)

@@ -10,6 +10,7 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from operator import methodcaller
 from pathlib import Path
@@ -120,34 +121,39 @@ class SqliteErasureLog:
         return None
 
     def marks(self) -> frozenset[bytes]:
-        with self._lock:
-            return frozenset(mark for (mark,) in self._connection.execute("SELECT mark FROM marks"))
+        with self._asking() as connection:
+            return frozenset(mark for (mark,) in connection.execute("SELECT mark FROM marks"))
 
     def add(self, mark: bytes, erasure: Erasure) -> None:
-        with self._lock, self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("INSERT OR IGNORE INTO marks VALUES (?)", (mark,))
+        with self._changing() as connection:
+            connection.execute("INSERT OR IGNORE INTO marks VALUES (?)", (mark,))
             self._put(erasure)
 
     def update(self, erasure: Erasure) -> None:
-        with self._lock:
+        with self._changing():
             self._put(erasure)
 
     def allow(self, mark: bytes) -> bool:
-        with self._lock:
-            return self._connection.execute("DELETE FROM marks WHERE mark = ?", (mark,)).rowcount > 0
+        with self._changing() as connection:
+            return connection.execute("DELETE FROM marks WHERE mark = ?", (mark,)).rowcount > 0
 
     def find(self, erasure_id: str) -> Erasure | None:
         return next((each for each in self.receipts() if each.erasure_id == erasure_id), None)
 
     def receipts(self) -> Sequence[Erasure]:
-        with self._lock:
-            rows = self._connection.execute("SELECT receipt FROM receipts ORDER BY requested_us DESC").fetchall()
+        with self._asking() as connection:
+            rows = connection.execute("SELECT receipt FROM receipts ORDER BY requested_us DESC").fetchall()
         return [unpacked(text) for (text,) in rows]
 
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+    def _changing(self) -> AbstractContextManager[sqlite3.Connection]:
+        return sqlite_file.changing(self._connection, self._lock, self.path)
+
+    def _asking(self) -> AbstractContextManager[sqlite3.Connection]:
+        return sqlite_file.asking(self._connection, self._lock, self.path)
 
     def _put(self, erasure: Erasure) -> None:
         self._connection.execute(

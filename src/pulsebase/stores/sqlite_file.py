@@ -1,21 +1,26 @@
-"""Small SQLite files beside a store: how they are opened, and what is said where their disk is full."""
+"""Small SQLite files beside a store: how they are opened, asked and changed, and what is said where a disk fails."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pulsebase.model.errors import StopError, StoreUnavailableError
+from pulsebase.model.errors import (
+    DiskFullError,
+    Kept,
+    PulsebaseError,
+    StopError,
+    StoreCorruptError,
+    StoreUnavailableError,
+)
+from pulsebase.stores.faults import meaning_of, meaning_of_sqlite
 from pulsebase.stores.private_files import open_own
 
 _BUSY_S = 30.0
-#: The shared memory of a write-ahead log grows by so much, and where it cannot, SQLite speaks of an I/O error.
-_LOG_BYTES = 32 << 10
-_PAUSE_S = 60
 
 
 def opened(path: Path, pragmas: Sequence[str], set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
@@ -34,35 +39,64 @@ def opened(path: Path, pragmas: Sequence[str], set_up: Callable[[sqlite3.Connect
     except BaseException as error:
         if connection is not None:
             connection.close()
-        if _is_full(error, path):
+        ours = error if isinstance(error, PulsebaseError) else meaning_of(error, path.name)
+        if isinstance(error, sqlite3.Error):
+            ours = meaning_of_sqlite(error, path)
+        if isinstance(ours, DiskFullError):
             raise StopError(f"{path}: the disk of {path.parent} is full; make room there and start again") from error
-        if isinstance(error, OSError | sqlite3.Error):
+        if isinstance(ours, StoreCorruptError):
+            raise ours from error
+        if isinstance(error, OSError | sqlite3.Error | StoreUnavailableError):
             raise StopError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
         raise
     return connection
 
 
 @contextlib.contextmanager
-def changing(path: Path) -> Iterator[None]:
-    """A change to the file.
+def changing(connection: sqlite3.Connection, lock: threading.Lock, path: Path) -> Iterator[sqlite3.Connection]:
+    """A transaction: all of the block is on the disk at its end, or nothing of it is kept.
 
     Raises:
-        StoreUnavailableError: its disk is full, and nothing was changed.
+        StoreUnavailableError: the file cannot be written now, and nothing was changed; or, where `kept` says so, the
+            disk failed in the commit, and nobody knows.
+        StoreCorruptError: the file is damaged.
     """
-    try:
-        yield
-    except sqlite3.Error as error:
-        if not _is_full(error, path):
+    with lock:
+        kept: Kept = "nothing"
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            kept = "unknown"
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:  # a commit that failed leaves it open at times
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                _raise_ours(error, path, kept)
             raise
-        detail = f"the disk of {path.parent} is full; nothing of this was kept"
-        raise StoreUnavailableError(detail, retry_after_s=_PAUSE_S) from error
 
 
-def _is_full(error: BaseException, path: Path) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if not isinstance(error, sqlite3.Error):
-        return False
-    name = getattr(error, "sqlite_errorname", "")
-    state = os.statvfs(path.parent)
-    return name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and state.f_bavail * state.f_frsize < _LOG_BYTES)
+@contextlib.contextmanager
+def asking(connection: sqlite3.Connection, lock: threading.Lock, path: Path) -> Iterator[sqlite3.Connection]:
+    """Questions to the file, or statements that take no transaction.
+
+    Raises:
+        StoreUnavailableError: the file cannot be read, or written, now.
+        StoreCorruptError: the file is damaged.
+    """
+    with lock:
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            _raise_ours(error, path, "nothing")
+            raise
+
+
+def _raise_ours(error: sqlite3.Error, path: Path, kept: Kept) -> None:
+    """Raise what the error means to whoever asked, unless it is a fault of ours."""
+    ours = meaning_of_sqlite(error, path, kept)
+    if isinstance(ours, DiskFullError):
+        raise ours.leaving("nothing") from error  # what has no room for its commit is rolled back
+    if ours is not None:
+        raise ours from error

@@ -32,14 +32,19 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["people"])
     erasures = services.erasures
 
-    @routes.delete("/users/{user_id}", response_model=ErasureReceipt)
+    @routes.delete(
+        "/users/{user_id}",
+        response_model=ErasureReceipt,
+        responses={202: {"model": ErasureReceipt, "description": "It is noted, and goes on by itself: see `problem`."}},
+    )
     def erase_user(user_id: UserId, _: Nothing) -> Response:
         """Erase the person: no answer has them once this returns, no file of the store a while later. Nothing is taken
-        for that id from now on, until it is allowed again.
+        for that id from now on, until it is allowed again. 202 where a disk keeps it from being carried out now: it is
+        noted, and goes on by itself.
         """
         erasure = erasures.erase(user_id)
-        telemetry.INGEST_DELETED.inc(erasure.deleted["readings"])
-        return _answer(_receipt(erasure))
+        telemetry.INGEST_DELETED.inc(erasure.deleted.get("readings", 0))
+        return _answer(_receipt(erasure), 202 if erasure.stage == "requested" else 200)
 
     @routes.post("/users/{user_id}/allow", response_model=AllowedUser)
     def allow_user(user_id: UserId, _: Nothing) -> Response:
@@ -78,5 +83,5 @@ def _receipt(erasure: Erasure) -> dict[str, Any]:
     }
 
 
-def _answer(body: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(body), media_type=JSON)
+def _answer(body: dict[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(body), status, media_type=JSON)

@@ -23,9 +23,10 @@ from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import ImportReport
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
 from pulsebase.etl.totals import UnreadFiles
-from pulsebase.model.errors import RetryLaterError, StopError, StoreUnavailableError
+from pulsebase.model.errors import RetryLaterError, StopError, StoreUnavailableError, after
 from pulsebase.model.timerange import format_us, zone_named
 from pulsebase.stores.contract import Origin
+from pulsebase.stores.faults import meaning_of, translated
 
 _PIECE_BYTES = 4 << 20
 #: Readings that go in one commit when an import is undone; other writes get their turn in between.
@@ -61,7 +62,8 @@ def router(services: Services) -> APIRouter:
             body.abandon()
             feeding.cancel()
         report = await run_in_threadpool(services.imports.start, parameters.name, upload, owner)
-        answer = await run_in_threadpool(_detail, services, report.number)
+        with after(f"the file was taken all the same, and is import {report.number}"):
+            answer = await run_in_threadpool(_detail, services, report.number)
         return Response(msgspec.json.encode(answer), 202, {"Location": f"/v1/imports/{report.number}"}, JSON)
 
     @routes.get("/imports", response_model=ImportList)
@@ -88,14 +90,14 @@ def router(services: Services) -> APIRouter:
         come back, and daily summaries stay. A source that is still connected brings its readings again.
         """
         origin = _origin(services, import_id)
+        deleted = 0
         with _standing_still(services, origin):
-            deleted = 0
             try:
                 while step := services.ingestor.submit_delete_origin(import_id, _UNDONE_AT_ONCE).result():
                     deleted += step
                     services.store.settle()
             except (RetryLaterError, StopError) as error:
-                if deleted == 0:
+                if not deleted:
                     raise
                 raise partly_done(error, f"{deleted} readings were removed, send the same again") from error
         return Response(msgspec.json.encode({"deleted": deleted}), media_type=JSON)
@@ -105,7 +107,8 @@ def router(services: Services) -> APIRouter:
 
 def _kept(body: BodyStream) -> BinaryIO:
     """The body in a file without a name."""
-    file = tempfile.TemporaryFile(prefix="pulsebase-import-")  # noqa: SIM115 closed by the import
+    with translated("the upload"):
+        file = tempfile.TemporaryFile(prefix="pulsebase-import-")  # noqa: SIM115 closed by the import
     try:
         while piece := body.read(_PIECE_BYTES):
             file.write(piece)
@@ -115,7 +118,8 @@ def _kept(body: BodyStream) -> BinaryIO:
         raise ProblemError("malformed-body", f"{error}; nothing of it was imported") from None
     except OSError as error:
         file.close()
-        raise StoreUnavailableError(f"the upload cannot be kept: {error.strerror}", retry_after_s=60) from error
+        unnamed = StoreUnavailableError(f"the upload cannot be kept: {error.strerror}", retry_after_s=60)
+        raise meaning_of(error, "the upload") or unnamed from error
     except BaseException:
         file.close()
         raise

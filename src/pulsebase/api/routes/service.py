@@ -15,6 +15,7 @@ from pulsebase.api.exposition import exposition
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.service import Health, Information
 from pulsebase.api.services import Services
+from pulsebase.model.errors import StoreCorruptError
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +68,11 @@ def watch_router(services: Services) -> APIRouter:
 
 
 def _store_state(services: Services) -> str:
+    """`ok`, or what is wrong; of a damage also which file has it and what helps, since waiting does not."""
     try:
         services.store.ping()
+    except StoreCorruptError as error:
+        return f"damaged: {error.file or 'the database'} is not what was written; restore a backup"
     except Exception:
         logger.exception("the store does not answer")
         return "unavailable"

@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from pulsebase.model.errors import RejectedError, StoreUnavailableError
+from pulsebase.model.errors import DiskFailedError, DiskFullError, RejectedError
 from pulsebase.stores.contract import BackupReport
 from pulsebase.stores.duckdb.journal_format import file_name
 from pulsebase.stores.duckdb.journal_list import Listing, list_path, sync_folder, write_list
@@ -41,7 +41,9 @@ def copy_store(database: Path, journal: Path, listing: Listing, folder: Path) ->
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreUnavailableError("the copy was given up: its disk is full", retry_after_s=60) from error
+            raise DiskFullError("the copy was given up: its disk is full", retry_after_s=60) from error
+        if error.errno == errno.EIO:
+            raise DiskFailedError("the copy was given up: a disk reports an I/O error", retry_after_s=60) from error
         raise RejectedError.of("folder", f"cannot be written: {error.strerror}") from error
     return BackupReport(str(target), str(target / database.name), size_bytes)
 

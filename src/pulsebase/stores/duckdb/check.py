@@ -1,11 +1,12 @@
-"""Compares every rollup with a recomputation from the raw readings."""
+"""Reads everything there is, and compares every rollup with a recomputation from the raw readings."""
 
 from __future__ import annotations
 
 import duckdb
 
+from pulsebase.model.errors import StoreCorruptError
 from pulsebase.stores.contract import CheckReport
-from pulsebase.stores.duckdb.database import one_row
+from pulsebase.stores.duckdb.database import Database, one_row
 from pulsebase.stores.duckdb.names import FORGOTTEN
 from pulsebase.stores.duckdb.resolve_sql import DAYS, DEVICE_HOURS, RESOLVED_HOURS, RESOLVED_QUARTERS
 
@@ -35,6 +36,27 @@ FROM (
     GROUP BY ALL
 )
 """
+
+
+_TABLES = "SELECT table_name FROM duckdb_tables() WHERE NOT temporary ORDER BY table_name"
+#: Makes the engine read every value of a table, each block of which has a checksum.
+_EVERYTHING = "SELECT count(*), bit_xor(hash(everything)) FROM {table} AS everything"
+
+
+def unreadable(database: Database) -> list[str]:
+    """Which tables have blocks that are not what was written, in words. What the engine has in its memory it does not
+    read again.
+    """
+    with database.reading() as connection:
+        tables = connection.execute(_TABLES).fetchall()
+    problems = []
+    for (table,) in tables:
+        try:
+            with database.reading() as connection:
+                one_row(connection, _EVERYTHING.format(table=table))
+        except StoreCorruptError as error:
+            problems.append(f"{table}: {error}")
+    return problems
 
 
 def check(connection: duckdb.DuckDBPyConnection) -> CheckReport:

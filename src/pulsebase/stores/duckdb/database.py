@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,10 @@ import duckdb
 import pyarrow as pa
 
 from pulsebase.model.errors import (
+    DiskFailedError,
+    DiskFullError,
+    Kept,
+    MemoryLimitError,
     PulsebaseError,
     StopError,
     StoreCorruptError,
@@ -30,6 +34,7 @@ from pulsebase.stores.duckdb.journal_format import NO_FILE
 from pulsebase.stores.duckdb.journal_list import sync_folder
 from pulsebase.stores.duckdb.journal_replay import Position
 from pulsebase.stores.duckdb.rewrite import copy_all
+from pulsebase.stores.faults import meaning_of_words, translated
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +50,17 @@ _Setting = str | bool | int | float | list[str]
 _NOT_OURS_TO_OPEN = ("lock", "Permission", "Cannot open file", "Is a directory")
 #: What a DuckDB file holds before its blocks.
 _HEADERS_BYTES = 3 * 4096
+#: After these the engine refuses everything until it is opened again.
+_FATAL = (duckdb.FatalException, duckdb.InternalException)
+_INVALIDATED = "database has been invalidated"
+#: In the engine's words: what it read is not what was written.
+_DAMAGED = (
+    "Corrupt database file",
+    "does not match stored checksum",
+    "Could not read",
+    "Failed to deserialize",
+    "SerializationException",
+)
 _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 
 
@@ -70,8 +86,11 @@ def relation(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) 
     connection.register(name, table)
     try:
         yield
-    finally:
-        connection.unregister(name)
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):  # a failed transaction takes no statement, which is not what failed
+            connection.unregister(name)
+        raise
+    connection.unregister(name)
 
 
 class State(NamedTuple):
@@ -121,6 +140,12 @@ class Database:
         self._writer = _connect(path, self._config)
         #: After a fatal error the engine refuses everything; the next one who writes opens the file again.
         self._failed = False
+        #: Called after such an error, by whoever met it, for somebody to write soon.
+        self.on_failure: Callable[[], None] = lambda: None
+        #: Called once the file was opened again, since what was committed last may be there or not.
+        self.on_reopened: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
+        #: What was found to be damaged since the start, and what to do about it.
+        self.damage: StoreCorruptError | None = None
         self._written = False
         self._gate = Gate()
         #: What tells a file that took the place of another from that one.
@@ -140,23 +165,26 @@ class Database:
         """A transaction that is committed at the end of the block and rolled back if the block raises.
 
         Raises:
-            StoreUnavailableError: there was no room on the disk; nothing was changed.
-            StoreCorruptError: the file is damaged.
+            StoreUnavailableError: it cannot be written now; nothing was changed. Where the engine failed in the commit,
+                `kept` says that nobody knows.
+            StoreCorruptError: the file is damaged; nothing was changed.
         """
         if self._failed:
             self._reopen()
         self._written = True
         connection = self._writer
+        kept: Kept = "nothing"
         try:
             connection.execute("BEGIN")
             yield connection
             connection.execute("UPDATE state SET changes = changes + 1")
+            kept = "unknown"
             connection.execute("COMMIT")
         except BaseException as error:
             with contextlib.suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                 connection.execute("ROLLBACK")
             if isinstance(error, duckdb.Error):
-                self._raise_ours(error)
+                self._raise_ours(error, kept if isinstance(error, _FATAL) else "nothing")
             raise
 
     @contextlib.contextmanager
@@ -171,10 +199,8 @@ class Database:
             connection = self._connection()
             try:
                 connection.execute("BEGIN")
-                try:
-                    yield connection
-                finally:
-                    connection.execute("ROLLBACK")
+                yield connection
+                connection.execute("ROLLBACK")
             except BaseException as error:
                 connection.close()  # an interrupted or failed connection is not used again
                 if isinstance(error, duckdb.Error):
@@ -215,7 +241,7 @@ class Database:
         if self.size_of_log():
             raise StoreUnavailableError("the file cannot be rewritten while a long question runs", retry_after_s=30)
         if shutil.disk_usage(self.path.parent).free < self.path.stat().st_size + _CHECKPOINT_ROOM_BYTES:
-            raise StoreUnavailableError("the disk has no room for a new file beside the old one", retry_after_s=60)
+            raise DiskFullError("the disk has no room for a new file beside the old one", retry_after_s=60)
         file_id = str(uuid.uuid4())
         try:
             with self.reading() as connection:
@@ -255,12 +281,15 @@ class Database:
             finally:
                 target.close()
         except (duckdb.Error, PulsebaseError) as error:
+            if isinstance(error, StoreCorruptError):
+                raise
             raise StoreUnavailableError(f"the file cannot be rewritten: {_first_line(str(error))}", 60) from error
-        file = os.open(self._fresh_path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+        with translated("the new file"):
+            file = os.open(self._fresh_path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
 
     def _put_in_place(self, file_id: str) -> None:
         with self._gate.alone(_SWAP_PATIENCE_S) as is_alone:
@@ -302,6 +331,8 @@ class Database:
         try:
             return self._writer.cursor()
         except duckdb.ConnectionException as error:
+            if self.damage is not None:
+                raise self.damage from error
             raise StoreUnavailableError("the database is being opened again", retry_after_s=5) from error
 
     def _reopen(self) -> None:
@@ -311,27 +342,48 @@ class Database:
             StoreUnavailableError: what came back has the file before the one that is there now.
         """
         self._close_connections()
-        self._writer = _connect(self.path, self._config)
+        try:
+            self._writer = _connect(self.path, self._config)
+        except StoreCorruptError as error:
+            self._found(error)
+            raise
         if _file_id(self._writer) != self._file_id:
             self._writer.close()
             raise StoreUnavailableError("the database is being opened again", retry_after_s=5)
+        self.on_reopened(self._writer)
         self._failed = False
 
-    def _raise_ours(self, error: duckdb.Error) -> None:
+    def _found(self, damage: StoreCorruptError) -> StoreCorruptError:
+        """Remember a damage that was met; the first time it is said in the log."""
+        if self.damage is None:
+            logger.error("%s", damage)
+        self.damage = damage
+        return damage
+
+    def _raise_ours(self, error: duckdb.Error, kept: Kept = "nothing") -> None:
         """Raise what the engine's error means to a caller, if it is the disk's fault."""
+        is_fatal = isinstance(error, _FATAL)
+        while isinstance(error.__context__, duckdb.Error):  # what came first says why the rest went wrong
+            error = error.__context__
+            is_fatal = is_fatal or isinstance(error, _FATAL)
         text = str(error)
-        reason = "the disk is full" if "No space left" in text else _first_line(text)
-        if isinstance(error, duckdb.FatalException):
+        if is_fatal:
             self._failed = True
-            raise StoreUnavailableError(f"the database is being opened again: {reason}", retry_after_s=5) from error
-        if "Could not write" in text or "No space left" in text:
-            raise StoreUnavailableError(f"the database cannot be written: {reason}", retry_after_s=10) from error
+            self.on_failure()
+        if _INVALIDATED in text:  # by an error that somebody else met
+            raise self.damage or StoreUnavailableError("the database is being opened again", 5, kept) from error
+        if (ours := meaning_of_words(text, "the database", kept)) is not None:
+            raise ours from error
+        if tells_of_damage(error):
+            raise self._found(_damaged(self.path, text)) from error
+        if "Could not write" in text:
+            raise DiskFailedError(f"the database cannot be written: {_first_line(text)}", 30, kept) from error
         if isinstance(error, duckdb.OutOfMemoryException):
-            raise StoreUnavailableError(
-                f"the database's memory limit was reached: {reason}", retry_after_s=5
-            ) from error
-        if "Corrupt database file" in text or "Could not read" in text:
-            raise _damaged(self.path, text) from error
+            reason = _first_line(text)
+            raise MemoryLimitError(f"the database's memory limit was reached: {reason}", 5, kept) from error
+        if is_fatal:
+            reason = f"the database is being opened again: {_first_line(text)}"
+            raise StoreUnavailableError(reason, 5, kept) from error
 
 
 def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnection:
@@ -349,9 +401,15 @@ def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnecti
             raise StopError(f"{path} cannot be opened: {_first_line(text)}") from error
         if "Corrupt WAL" in text:
             raise StoreCorruptError(
-                f"{log_path(path)} is damaged: {_first_line(text)}; move it away: the journal has the readings too"
+                f"{log_path(path)} is damaged: {_first_line(text)}; move it away: the journal has the readings too",
+                log_path(path).name,
             ) from error
         raise _damaged(path, text) from error
+
+
+def tells_of_damage(error: duckdb.Error) -> bool:
+    """Whether the engine read something else than was written."""
+    return any(words in str(error) for words in _DAMAGED)
 
 
 def log_path(path: Path) -> Path:
@@ -392,7 +450,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
         connection.execute("CHECKPOINT")  # the journal that begins now is of this version
     row = one_row(connection, "SELECT value FROM meta WHERE key = 'instance_id'")
     if row is None:
-        raise StoreCorruptError(f"{path} has no instance id; restore a backup")
+        raise StoreCorruptError(f"{path} has no instance id; restore a backup", path.name)
     return str(row[0])
 
 
@@ -414,8 +472,8 @@ def _file_id(connection: duckdb.DuckDBPyConnection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _damaged(path: Path, text: str) -> PulsebaseError:
-    return StoreCorruptError(f"{path} is damaged: {_first_line(text)}; restore a backup")
+def _damaged(path: Path, text: str) -> StoreCorruptError:
+    return StoreCorruptError(f"{path} is damaged: {_first_line(text)}; restore a backup", path.name)
 
 
 def _check_length(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

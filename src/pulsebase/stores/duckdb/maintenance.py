@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
-from pulsebase.model.errors import RetryLaterError, StoreUnavailableError
+from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
 from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.duckdb.compaction import Compaction
@@ -45,6 +45,7 @@ _HURRIED = 4
 #: A journal below this size is left alone when there is nothing else to do.
 _SMALL_JOURNAL_BYTES = 1 << 20
 _PAUSE_AFTER_FAILURE_S = 0.5
+_LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Parts:
     pushes: Pushes
     hour_sizes: HourSizes
     database_writes: threading.RLock = field(default_factory=threading.RLock)
-    naming: threading.Lock = field(default_factory=threading.Lock)
+    naming: threading.RLock = field(default_factory=threading.RLock)
 
 
 class Maintenance:
@@ -120,6 +121,8 @@ class Maintenance:
         self._waiting_since: float | None = time.monotonic() if len(parts.stage) else None
         self._wake = threading.Event()
         self._stopping = False
+        self._closing = threading.Event()
+        self._pause_s = _PAUSE_AFTER_FAILURE_S
         self._merged = threading.Condition()
         self._pacer = Pacer(options.most_unmerged, parts.stage.__len__)
         #: When the last merge ended, if the next one was due by then.
@@ -128,11 +131,13 @@ class Maintenance:
 
     def start(self) -> None:
         """Begin to do it in a thread."""
+        self._parts.database.on_failure = self._wake.set  # whoever writes next opens the file again
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread, once it has finished the transaction it is at."""
         self._stopping = True
+        self._closing.set()
         self._wake.set()
         self._thread.join()
 
@@ -163,8 +168,11 @@ class Maintenance:
 
         Raises:
             StoreUnavailableError: they do not catch up.
+            StoreCorruptError: nor can they, the database being damaged.
         """
         if not self.has_room(_ROOM_WAIT_S):
+            if (damage := self._parts.database.damage) is not None:
+                raise damage
             raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
 
     def has_room(self, patience_s: float) -> bool:
@@ -173,7 +181,8 @@ class Maintenance:
             return True
         with self._merged:
             self._wake.set()
-            return self._merged.wait_for(self._has_room, patience_s)
+            # What is damaged is not merged by waiting.
+            return self._merged.wait_for(self._has_room, 0 if self._parts.database.damage else patience_s)
 
     def pace(self, rows: int, patience_s: float, *, within_turn: bool) -> None:
         """See `contract.Writer.pace`."""
@@ -204,6 +213,10 @@ class Maintenance:
         self.wanted_quarters.discard(user_no)
         self.late_rows = late_rows
         self._parts.hour_sizes.take(rows_by_hour)
+
+    def follow(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Hold what the database holds, where it is not known whether the last change reached it."""
+        self.late_rows = read_state(connection).late_rows
 
     def settle(self) -> None:
         """Do all that there is to do for what is staged now."""
@@ -303,12 +316,12 @@ class Maintenance:
             if database.size_of_log() == 0:
                 self._parts.journal.drop_before(position.merged_seq, position.changes)
 
-    def checkpoint_if_possible(self) -> None:
-        """A checkpoint, behind a change that is durable without it: whoever asked for that has what they asked for."""
+    def checkpoint_after(self) -> None:
+        """The same after a change that is committed, and stays so whatever becomes of this."""
         try:
             self.checkpoint()
-        except RetryLaterError as error:
-            logger.warning("a checkpoint failed and will be tried again: %s", error)
+        except (StoreUnavailableError, StoreCorruptError) as error:
+            logger.warning("the write-ahead log stays as it is: %s", error)
 
     def trim_journal(self) -> None:
         """Let go of the whole journal if nothing in it is needed."""
@@ -358,10 +371,23 @@ class Maintenance:
                 return
             try:
                 self._round()
-            except Exception:
+                self._pause_s = _PAUSE_AFTER_FAILURE_S
+            except Exception as error:
                 self.merge_failures += 1
-                logger.exception("a merge failed and will be tried again")
-                time.sleep(_PAUSE_AFTER_FAILURE_S)
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Wait a moment before the next try; where the database is damaged longer and longer, for it does not mend."""
+        if isinstance(error, StoreCorruptError):
+            logger.error("a merge met a damage and will be tried again in %g s: %s", self._pause_s, error)
+            self._closing.wait(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            return
+        if isinstance(error, StoreUnavailableError):
+            logger.error("a merge failed and will be tried again: %s", error)
+        else:
+            logger.exception("a merge failed and will be tried again")
+        self._closing.wait(_PAUSE_AFTER_FAILURE_S)
 
     def _round(self) -> None:
         before = len(self._parts.stage)

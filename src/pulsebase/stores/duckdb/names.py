@@ -94,6 +94,22 @@ class Names:
             return True
         return known == number
 
+    def is_persisted(self, text: str) -> bool:
+        """Whether the database knows the text."""
+        number = self._numbers.get(text)
+        return number is not None and number < self.persisted
+
+    def follow(self, stored: Sequence[str]) -> None:
+        """Hold what the database holds, by number, where it is not known whether the last change reached it."""
+        self.withdraw()
+        for number, text in enumerate(stored):
+            if number == len(self._texts):
+                self.number(text)
+                self.publish()
+            elif text == FORGOTTEN != self._texts[number]:
+                self.forget(number)
+        self.persisted = len(stored)
+
     def forget(self, number: int) -> None:
         """Part a published number from its text. The number is never given again; the text, should it come again, gets
         a new one.

@@ -6,6 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, TooManyRowsError
+from pulsebase.stores.duckdb.database import tells_of_damage
 
 
 def select(connection: duckdb.DuckDBPyConnection, statement: str, limit: int) -> pa.Table:
@@ -28,6 +29,8 @@ def select(connection: duckdb.DuckDBPyConnection, statement: str, limit: int) ->
     except (duckdb.InterruptException, duckdb.FatalException, duckdb.IOException):
         raise  # nothing is wrong with the statement
     except duckdb.Error as error:
+        if isinstance(error, duckdb.InternalException) or tells_of_damage(error):
+            raise
         raise RejectedError.of("statement", str(error).splitlines()[0]) from None
 
 

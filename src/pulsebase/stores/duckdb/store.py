@@ -19,7 +19,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pulsebase.model.errors import OutcomeUnknownError, PulsebaseError, StoreCorruptError, StoreUnavailableError
+from pulsebase.model.errors import (
+    DiskFullError,
+    OutcomeUnknownError,
+    PulsebaseError,
+    StoreCorruptError,
+    StoreUnavailableError,
+    after,
+)
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
@@ -64,6 +71,7 @@ from pulsebase.stores.duckdb.totals import PeopleSnapshot
 from pulsebase.stores.duckdb.unmerged import KnownChanges
 from pulsebase.stores.duckdb.watchdog import Watchdog
 from pulsebase.stores.duckdb.whole import WholeSnapshot
+from pulsebase.stores.faults import named
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +90,10 @@ class DuckdbStore:
         path = path.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._closed = False
-        self._horizon_us = 0
+        #: Before it no reading is taken, and before this every reading has expired.
+        self._horizon_us = self._expired_us = 0
+        #: Not where a commit failed that may have kept numbers, or not: none are given until the file is open again.
+        self._names_are_sure = True
         with contextlib.ExitStack() as undo:
             self.lock = StoreLock(path)
             undo.callback(self.lock.release)
@@ -96,6 +107,7 @@ class DuckdbStore:
         self._known_changes = KnownChanges()
         self._totals_asked_at: float | None = None
         self._maintenance.look_ahead = self._look_ahead
+        self._database.on_reopened = self._follow
         self._maintenance.start()
 
     # --- Writer: called by one thread -------------------------------------------------------------------------------
@@ -164,7 +176,7 @@ class DuckdbStore:
             origin = self._insert_origin(kind, name)
             if kind == PUSH_KIND:
                 self._pushes.add(origin)
-            self._maintenance.checkpoint_if_possible()
+            self._maintenance.checkpoint_after()
             return origin
 
     def _insert_origin(self, kind: str, name: str) -> int:
@@ -189,22 +201,16 @@ class DuckdbStore:
 
     def put_users(self, users: Sequence[User]) -> None:
         """See `contract.Registry.put_users`."""
-        with self._database_writes:
-            self._name([user.user_id for user in users], [])
-            last = {user.user_id: user for user in users}
-            with self._database.writing() as connection:
-                people.put_users(connection, [(self._users.number(user_id), user) for user_id, user in last.items()])
-            self._maintenance.checkpoint_if_possible()
+        last = {user.user_id: user for user in users}
+        with self._about(list(last), []) as connection:
+            people.put_users(connection, [(self._users.number(user_id), user) for user_id, user in last.items()])
 
     def put_priority(self, priority: DevicePriority) -> None:
         """See `contract.Registry.put_priority`."""
-        with self._database_writes:
-            self._name([priority.user_id], [priority.device_id])
+        with self._about([priority.user_id], [priority.device_id]) as connection:
             user_no, device_no = self._users.number(priority.user_id), self._devices.number(priority.device_id)
-            with self._database.writing() as connection:
-                people.put_priority(connection, user_no, device_no, priority)
-                resolve_contested(connection, user_no, device_no)
-            self._maintenance.checkpoint_if_possible()
+            people.put_priority(connection, user_no, device_no, priority)
+            resolve_contested(connection, user_no, device_no)
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         """See `contract.Registry.remove_priorities`."""
@@ -216,16 +222,13 @@ class DuckdbStore:
                 removed = people.remove_priorities(connection, user_no, device_no)
                 if removed:
                     resolve_contested(connection, user_no, device_no)
-            self._maintenance.checkpoint_if_possible()
+            self._maintenance.checkpoint_after()
             return removed
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """See `contract.Registry.put_summaries`."""
-        with self._database_writes:
-            self._name([summary.user_id for summary in summaries], [])
-            with self._database.writing() as connection:
-                people.put_summaries(connection, [(self._users.number(each.user_id), each) for each in summaries])
-            self._maintenance.checkpoint_if_possible()
+        with self._about([summary.user_id for summary in summaries], []) as connection:
+            people.put_summaries(connection, [(self._users.number(each.user_id), each) for each in summaries])
 
     def remove_user(self, user_id: str) -> int:
         """See `contract.Registry.remove_user`."""
@@ -236,7 +239,7 @@ class DuckdbStore:
             with self._naming:  # no commit meanwhile; what came during that merge is little
                 self._maintenance.merge_up_to(self._stage.next_seq)
                 readings = self._remove_merged(user_id)
-            self._maintenance.checkpoint()  # lets go of the journal too
+            self._maintenance.checkpoint_after()  # lets go of the journal too
             return readings
 
     # --- Reader: called by any thread -------------------------------------------------------------------------------
@@ -361,13 +364,23 @@ class DuckdbStore:
         return self._stored_of(user_no, interval).sort_by([("device_id", "ascending"), ("time_us", "ascending")])
 
     def check(self) -> CheckReport:
-        """See `contract.Store.check`. Everything is merged first, so that the check covers every reading."""
-        self.merge()
-        with self._database.reading() as connection:
-            return check.check(connection)
+        """See `contract.Store.check`. Everything is merged first, so that the check covers every reading; where damaged
+        tables keep that from being done, they are what it says.
+        """
+        problems = check.unreadable(self._database)
+        if not problems:
+            try:
+                self.merge()
+                with self._database.reading() as connection:
+                    return check.check(connection)
+            except StoreCorruptError as error:  # in an index, say, which no table shows
+                problems = [str(error)]
+        return CheckReport(0, 0, tuple(problems))
 
     def ping(self) -> None:
         """See `contract.Store.ping`."""
+        if self._database.damage is not None:
+            raise self._database.damage
         with self._database.reading() as connection:
             read_state(connection)
         if not self._maintenance.is_alive():
@@ -385,6 +398,7 @@ class DuckdbStore:
             "merge_failures": self._maintenance.merge_failures,
             "merge_seconds": self._maintenance.merge_seconds,
             "merge_lag_seconds": self._maintenance.lag_seconds,
+            "damaged": self._database.damage is not None,
         }
         # The engine answers from its row groups: a millisecond for 30 million rows. Should it fail, the rest is shown.
         with contextlib.suppress(PulsebaseError, duckdb.Error), self._database.reading() as connection:
@@ -397,7 +411,7 @@ class DuckdbStore:
         with self._database_writes:
             self._maintenance.checkpoint()
             if self._database.size_of_log():
-                raise StoreUnavailableError("the copy was given up: the disk has no room for a checkpoint", 60)
+                raise DiskFullError("the copy was given up: the disk has no room for a checkpoint", 60)
             return copy_store(self._database.path, self._journal.folder, self._journal.listed(), folder)
 
     def select(self, statement: str, limit: int, timeout_s: float | None) -> pa.Table:
@@ -428,19 +442,21 @@ class DuckdbStore:
 
     def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
         """See `contract.Store.expire`. From the moment the horizon moves nothing older is taken any more."""
-        if before_us <= self._horizon_us:
+        if before_us <= self._expired_us:
             return Expiry(self._horizon_us, 0)
         with self._database_writes:
             self.merge()
             if not dry_run:
                 with self._naming:  # no commit meanwhile; what came during that merge is little
                     self.merge()
-                    self._horizon_us = before_us
+                    self._horizon_us = max(before_us, self._horizon_us)
             with self._database.reading() as connection:
                 first_hour, end_hour = read_state(connection).horizon_hour, before_us // HOUR_US
                 readings = expiry.count_before(connection, first_hour, end_hour)
             if not dry_run:
-                self._maintenance.expire(end_hour)
+                with after("some of the readings may have expired; the rest goes when it is asked for again"):
+                    self._maintenance.expire(end_hour)
+                self._expired_us = before_us
             return Expiry(before_us, readings)
 
     def scrub(self) -> ScrubReport:
@@ -461,7 +477,7 @@ class DuckdbStore:
         """Bring names and unmerged rows into memory; the parts, and how many late rows there are."""
         with self._database.reading() as connection:
             state, position = read_state(connection), read_position(connection)
-            self._horizon_us = state.horizon_hour * HOUR_US
+            self._horizon_us = self._expired_us = state.horizon_hour * HOUR_US
             hour_sizes = HourSizes.read(connection)
             self._pushes = Pushes.read(connection)
             self._users = Names(_dense(connection, "user_no", "user_id", "users"))
@@ -497,7 +513,10 @@ class DuckdbStore:
         """Make rows durable, then visible. The caller holds `_naming`, which keeps the journal from being cleared."""
         if len(rows) == 0:
             return
-        self._journal.append(self._stage.next_seq, self._users.new(), self._devices.new(), rows)
+        if not self._names_are_sure:
+            raise StoreUnavailableError("the database is being opened again", retry_after_s=5)
+        with _reasons_named():
+            self._journal.append(self._stage.next_seq, self._users.new(), self._devices.new(), rows)
         try:
             # Names before rows: a merge that takes the rows must find their names.
             self._users.publish()
@@ -508,21 +527,47 @@ class DuckdbStore:
             raise OutcomeUnknownError("stored, but not shown before the next start", 60) from error
         self._maintenance.note(rows.t)
 
-    def _name(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> None:
-        """Make these people and devices known, durably. The caller holds the right to write the database."""
+    @contextlib.contextmanager
+    def _about(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One transaction about these people and devices, who are known from then on: all of it, or nothing, is kept.
+
+        Commits go on meanwhile unless somebody is new.
+        """
+        with self._database_writes:
+            known = all(map(self._users.is_persisted, user_ids)) and all(map(self._devices.is_persisted, device_ids))
+            with self._database.writing() if known else self._numbering(user_ids, device_ids) as connection:
+                yield connection
+            self._maintenance.checkpoint_after()
+
+    @contextlib.contextmanager
+    def _numbering(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction that also keeps the numbers of these people and devices."""
         with self._naming:
             self._journal.refuse_when_broken()
-            with self._given_names(), self._database.writing() as connection:
-                for user_id in user_ids:
-                    self._users.number(user_id)
-                for device_id in device_ids:
-                    self._devices.number(device_id)
-                new_users, new_devices = self._users.new(), self._devices.new()
-                persist_names(
-                    connection, self._users.unpersisted() + new_users, self._devices.unpersisted() + new_devices
-                )
+            try:
+                with self._given_names(), self._database.writing() as connection:
+                    for names, texts in ((self._users, user_ids), (self._devices, device_ids)):
+                        for text in texts:
+                            names.number(text)
+                    persist_names(
+                        connection,
+                        self._users.unpersisted() + self._users.new(),
+                        self._devices.unpersisted() + self._devices.new(),
+                    )
+                    yield connection
+            except StoreUnavailableError as error:
+                self._names_are_sure = error.kept != "unknown"
+                raise
             # Before anybody else gives a number, which the database would not know.
             self._users.persisted, self._devices.persisted = len(self._users), len(self._devices)
+
+    def _follow(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Hold what the database holds after it was opened again. Called with the right to write it."""
+        self._maintenance.follow(connection)
+        with self._naming:
+            self._users.follow(_dense(connection, "user_no", "user_id", "users"))
+            self._devices.follow(_dense(connection, "device_no", "device_id", "devices"))
+            self._names_are_sure = True
 
     def _remove_merged(self, user_id: str) -> int:
         """Remove a person while everything is merged and nothing can be committed."""
@@ -534,7 +579,8 @@ class DuckdbStore:
             readings -= snapshot.expired(user_no)
         person = self.user(user_id) or User(user_id)
         # The files of before have the person's readings, and go with the checkpoint; the one in use never would.
-        self._journal.rotate(self._stage.next_seq)
+        with _reasons_named():
+            self._journal.rotate(self._stage.next_seq)
         with self._database.writing() as connection:
             hours = removal.rows_by_hour(connection, user_no)
             late_rows = removal.remove_rows(connection, user_no)
@@ -632,6 +678,15 @@ class DuckdbStore:
 def _tombstones(rows: Rows) -> Rows:
     """Rows that delete the readings of these."""
     return replace(rows, v=np.full_like(rows.v, TOMBSTONE))
+
+
+@contextlib.contextmanager
+def _reasons_named() -> Iterator[None]:
+    """Why a disk refuses the journal is told apart, as it is for every other file."""
+    try:
+        yield
+    except StoreUnavailableError as error:
+        raise named(error) from error
 
 
 def _since(batch: ReadingBatch, start_us: int) -> ReadingBatch:

@@ -13,11 +13,16 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from pulsebase.model.errors import (
+    DiskFailedError,
+    DiskFullError,
+    MemoryLimitError,
     OutcomeUnknownError,
     PulsebaseError,
     QueryCancelledError,
     QueryTimeoutError,
+    ReadOnlyStoreError,
     StopError,
+    StoreCorruptError,
     StoreUnavailableError,
 )
 from pulsebase.stores.contract import Cancellation
@@ -59,7 +64,7 @@ class Lost(Exception):  # noqa: N818 never leaves this module
     """The connection went away; nothing was changed."""
 
 
-class OnlyAnswersError(StoreUnavailableError):
+class OnlyAnswersError(ReadOnlyStoreError):
     """The database takes no changes: it is a replica, or set to read only."""
 
 
@@ -175,6 +180,7 @@ class Database:
                     "the connection to the database was lost while it committed: it is not known whether the change "
                     "was kept; sending the same again does no harm",
                     retry_after_s=5,
+                    kept="as said",
                 ) from error
             raise
 
@@ -260,6 +266,13 @@ _MEANINGS: Sequence[tuple[_Kinds, Callable[[str], PulsebaseError]]] = (
     (
         (errors.UndefinedTable, errors.InvalidSchemaName),
         lambda reason: StopError(f"the database is not set up: {reason}; run pulsebase db init"),
+    ),
+    (errors.DiskFull, lambda _: DiskFullError("the database cannot be written: its server's disk is full", 30)),
+    (errors.IoError, lambda _: DiskFailedError("the database cannot be reached: its server's disk fails", 60)),
+    (errors.OutOfMemory, lambda _: MemoryLimitError("the database's server is out of memory", 10)),
+    (
+        (errors.DataCorrupted, errors.IndexCorrupted),
+        lambda reason: StoreCorruptError(f"the database is damaged: {reason}; restore a backup", "the database"),
     ),
     (errors.InsufficientPrivilege, lambda reason: StopError(f"the database refuses us: {reason}")),
     (

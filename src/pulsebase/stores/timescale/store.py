@@ -36,6 +36,7 @@ from pulsebase.stores.contract import (
     Standing,
     TotalsQuery,
 )
+from pulsebase.stores.faults import meaning_of
 from pulsebase.stores.timescale import check, edit, export, people, scrub, series, totals
 from pulsebase.stores.timescale.aggregates import find_stale, forget_stale, refresh
 from pulsebase.stores.timescale.database import Connection, Database, OnlyAnswersError, connect
@@ -247,7 +248,8 @@ class TimescaleStore:
             try:
                 self._database.read(lambda connection: export.spool(connection, interval, user_ids, file))
             except OSError as error:
-                raise StoreUnavailableError(f"the export cannot be kept: {error.strerror}", retry_after_s=60) from error
+                unnamed = StoreUnavailableError(f"the export cannot be kept: {error.strerror}", retry_after_s=60)
+                raise meaning_of(error, "the export") or unnamed from error
             yield from export.spooled(file, self._still_known)
 
     def last_time_us(self, user_id: str, device_id: str) -> int | None:

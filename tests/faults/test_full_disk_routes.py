@@ -1,0 +1,380 @@
+"""Every route that changes something, on a disk without room: a refusal that says what was kept, and is true; then,
+with room, the same request goes through without a restart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2 as httpx
+import pyarrow as pa
+import pytest
+from starlette.testclient import TestClient
+
+from pulsebase.access.service import KeyWish, create_key
+from pulsebase.access.state import AccessState
+from pulsebase.api import erasures
+from pulsebase.api.scopes import NEEDS
+from pulsebase.cli.session import client_at, listening
+from pulsebase.etl.state import RunFilter
+from pulsebase.model.errors import DiskFullError
+from pulsebase.settings import Settings
+from pulsebase.sources.synthetic import DEMO_PEOPLE
+from pulsebase.wiring import Parts, build
+from tests.support.clouds import SimulatedCloud, consent, simulated
+from tests.support.disk import SmallDisk, mounted
+from tests.support.process import BASE_US, reading, wait_until
+
+PERSON = DEMO_PEOPLE[0].user_id
+#: More than fits into what a file has of its last page.
+MANY = 3000
+
+
+class Ground(NamedTuple):
+    """A server whose files are all on one small disk, and the cloud it asks."""
+
+    disk: SmallDisk
+    parts: Parts
+    client: httpx.Client
+    cloud: SimulatedCloud
+
+    def fresh(self) -> str:
+        """An id that nobody has."""
+        return f"somebody-{uuid.uuid4().hex[:8]}"
+
+    def somebody(self) -> str:
+        """A new person with readings, two devices and a name."""
+        user_id = self.fresh()
+        rows = [reading(user_id, second, device_id=device) for device in ("a", "b") for second in range(400)]
+        assert self.client.post("/v1/metrics/heart-rate/batch", json={"readings": rows}).status_code == 202
+        assert self.client.put(f"/v1/users/{user_id}", json={"name": "Somebody"}).status_code == 200
+        return user_id
+
+    def imported(self) -> int:
+        """An import whose readings are stored."""
+        params = {"kind": "import", "name": uuid.uuid4().hex}
+        answer = self.client.post("/v1/admin/readings", params=params, content=block(self.fresh()))
+        assert answer.json()["accepted"] == MANY, answer.text
+        number: int = answer.json()["import_id"]
+        return number
+
+    def erased(self) -> str:
+        """Somebody who was erased."""
+        user_id = self.somebody()
+        assert self.client.delete(f"/v1/users/{user_id}").status_code == 200
+        return user_id
+
+    def connected(self) -> str:
+        """A person who is connected to the cloud."""
+        asked = {"user_id": self.fresh(), "redirect_uri": "http://127.0.0.1:1/back"}
+        begun = self.client.post("/v1/admin/sources/fitbit/authorize", json=asked).json()
+        came = {name: value for name, value in consent(begun["url"], PERSON).items() if name in ("state", "code")}
+        assert self.client.post("/v1/admin/sources/fitbit/callback", json=came).status_code == 200
+        return str(asked["user_id"])
+
+    def said_yes(self) -> dict[str, str]:
+        """What comes back for somebody who said yes at the cloud."""
+        asked = {"user_id": self.fresh(), "redirect_uri": "http://127.0.0.1:1/back"}
+        begun = self.client.post("/v1/admin/sources/fitbit/authorize", json=asked).json()
+        return {name: value for name, value in consent(begun["url"], PERSON).items() if name in ("state", "code")}
+
+    def quiet(self) -> None:
+        """Wait until nothing in the background changes anything, or gives room back."""
+        receipts = self.parts.services.erasures.receipts
+        wait_until(lambda: all(each.stage == "scrubbed" for each in receipts()), "the end of erasures")
+        wait_until(lambda: not self.parts.services.imports.busy, "the end of imports")
+
+    def state(self) -> Any:
+        """Everything there is to see of the store and of what lies beside it; what an import is called aside."""
+        built = self.parts.services
+        people = [each.user.user_id for each in built.store.users("", 1000, None)]
+        return {
+            "people": built.store.users("", 1000, None),
+            "stored": built.store.stored().drop(["origin"]),
+            "priorities": [built.store.priorities(user_id) for user_id in people],
+            "days": [built.store.summaries(user_id, *DAYS_OF_ALL) for user_id in people],
+            "connections": built.sync.state.connections(),
+            "runs": built.sync.state.runs(RunFilter(limit=1000)),
+            "receipts": [(each.erasure_id, each.hidden_us) for each in built.erasures.receipts()],
+            "horizon": built.store.horizon_us(),
+            "keys": len(built.access.state.all_keys()),
+            "tokens": sorted(path.name for path in self.disk.folder.rglob("tokens/*")),
+        }
+
+
+DAYS_OF_ALL = (date(1970, 1, 1), date(2199, 1, 1))
+
+
+def block(user_id: str) -> bytes:
+    """A block of an import as the command sends it."""
+    ids = pa.array([user_id] * MANY).dictionary_encode()
+    devices = pa.array(["a"] * MANY).dictionary_encode()
+    times = pa.array([BASE_US + n * 1_000_000 for n in range(MANY)])
+    columns = [ids, devices, times, pa.array([70.0] * MANY), pa.array([-1] * MANY, pa.int8()), pa.array(range(MANY))]
+    table = pa.table(columns, names=["user_id", "device_id", "time_us", "value", "confidence", "position"])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def lines(user_id: str) -> bytes:
+    return b"".join(
+        b'{"user_id":"%s","device_id":"a","timestamp":"2024-01-01T%02d:%02d:%02dZ","heart_rate":70}\n'
+        % (user_id.encode(), n // 3600, n // 60 % 60, n % 60)
+        for n in range(MANY)
+    )
+
+
+def record_lines(user_id: str) -> bytes:
+    fields = b'"name":"%s","gender":null,"birth_date":null,"time_zone":null' % (b"N" * 200)
+    return b"".join(b'{"user_id":"%s-%d",%s}\n' % (user_id.encode(), n, fields) for n in range(200))
+
+
+def days(user_id: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "user_id": user_id,
+            "day": f"2023-{1 + n // 28:02d}-{1 + n % 28:02d}",
+            "resting_heart_rate": 60.0,
+            "resting_heart_rate_method": None,
+        }
+        for n in range(300)
+    ]
+
+
+def person(**fields: Any) -> dict[str, Any]:
+    return {"name": "N" * 256} | fields
+
+
+def _priority_to_remove(ground: Ground) -> tuple[str, dict[str, Any]]:
+    path = f"/v1/users/{ground.somebody()}/devices/a/priority"
+    assert ground.client.put(path, json={"priority": 1}).status_code == 200
+    return path, {}
+
+
+#: For each route that changes something a request that does, made while there is room.
+REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
+    "POST /metrics/heart-rate": lambda g: ("/v1/metrics/heart-rate", {"json": reading(g.fresh(), 1)}),
+    "POST /metrics/heart-rate/batch": lambda _: (
+        "/v1/metrics/heart-rate/batch",
+        {"json": {"readings": [reading("ann", second) for second in range(1000)]}},
+    ),
+    "POST /metrics/heart-rate/bulk": lambda g: (
+        "/v1/metrics/heart-rate/bulk",
+        {"content": lines(g.fresh()), "headers": {"content-type": "application/x-ndjson"}},
+    ),
+    "POST /api/v2/write": lambda _: (
+        "/api/v2/write",
+        {
+            "content": "\n".join(
+                f"heart_rate,user_id=ann,device_id=d bpm=70 {(BASE_US + n * 1_000_000) * 1000}" for n in range(MANY)
+            )
+        },
+    ),
+    "POST /imports": lambda g: ("/v1/imports", {"params": {"name": "x.ndjson"}, "content": lines(g.fresh())}),
+    "GET /sources/{source}/authorize": lambda g: (
+        "/v1/sources/fitbit/authorize",
+        {"params": {"user_id": g.fresh()}, "follow_redirects": False},
+    ),
+    "GET /sources/{source}/callback": lambda g: ("/v1/sources/fitbit/callback", {"params": g.said_yes()}),
+    "DELETE /users/{user_id}/sources/{source}": lambda g: (f"/v1/users/{g.connected()}/sources/fitbit", {}),
+    "DELETE /metrics/heart-rate": lambda g: (
+        "/v1/metrics/heart-rate",
+        {"params": {"user_id": g.somebody(), "start": "2024-01-01", "end": "2024-01-02"}},
+    ),
+    "POST /users": lambda g: ("/v1/users", {"json": person(user_id=g.fresh())}),
+    "PUT /users/{user_id}": lambda g: (f"/v1/users/{g.fresh()}", {"json": person()}),
+    "PATCH /users/{user_id}": lambda g: (f"/v1/users/{g.somebody()}", {"json": person()}),
+    "DELETE /users/{user_id}": lambda g: (f"/v1/users/{g.somebody()}", {}),
+    "POST /users/{user_id}/allow": lambda g: (f"/v1/users/{g.erased()}/allow", {}),
+    "PUT /users/{user_id}/devices/{device_id}/priority": lambda g: (
+        f"/v1/users/{g.somebody()}/devices/a/priority",
+        {"json": {"priority": 1}},
+    ),
+    "DELETE /users/{user_id}/devices/{device_id}/priority": _priority_to_remove,
+    "DELETE /imports/{import_id}": lambda g: (f"/v1/imports/{g.imported()}", {}),
+    "POST /admin/check": lambda _: ("/v1/admin/check", {}),
+    "POST /admin/backup": lambda g: ("/v1/admin/backup", {"json": {"folder": str(g.disk.folder / uuid.uuid4().hex)}}),
+    "POST /admin/retention": lambda _: ("/v1/admin/retention", {"json": {}}),
+    "POST /admin/sql": lambda _: ("/v1/admin/sql", {"json": {"statement": "SELECT count(*) FROM readings"}}),
+    "POST /admin/readings": lambda g: (
+        "/v1/admin/readings",
+        {"params": {"kind": "import", "name": uuid.uuid4().hex}, "content": block(g.fresh())},
+    ),
+    "POST /admin/users": lambda g: (
+        "/v1/admin/users",
+        {"json": {"users": [person(user_id=f"{g.fresh()}-{n}") for n in range(50)]}},
+    ),
+    "POST /admin/settle": lambda _: ("/v1/admin/settle", {}),
+    "POST /admin/summaries": lambda g: ("/v1/admin/summaries", {"json": days(g.somebody())}),
+    "POST /admin/records": lambda g: (
+        "/v1/admin/records",
+        {"params": {"kind": "people"}, "content": record_lines(g.fresh())},
+    ),
+    "POST /admin/sources/{source}/authorize": lambda g: (
+        "/v1/admin/sources/fitbit/authorize",
+        {"json": {"user_id": g.fresh(), "redirect_uri": "http://127.0.0.1:1/back"}},
+    ),
+    "POST /admin/sources/{source}/callback": lambda g: ("/v1/admin/sources/fitbit/callback", {"json": g.said_yes()}),
+    "POST /admin/etl/runs": lambda g: ("/v1/admin/etl/runs", {"json": {"user_id": g.connected()}}),
+}
+#: What may be done where the disk has no room: it takes none, or none that was not there before.
+NEEDS_NO_ROOM = {"POST /admin/check", "POST /admin/sql", "POST /admin/settle", "POST /admin/retention"}
+
+
+@pytest.fixture
+def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
+    with mounted(tmp_path / "disk", "size=128m") as disk, simulated("fitbit", every_s=60) as cloud:
+        (disk.folder / "tmp").mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.folder / "tmp"))
+        monkeypatch.setenv("XDG_RUNTIME_DIR", "/tmp")
+        url = f"duckdb:///{disk.folder / 'store.duckdb'}"
+        settings = Settings(_env_file=None, store_url=url, merge_interval_s=3600, **cloud.settings())
+        with (
+            build(settings, now_us=cloud.clock.now_us) as parts,
+            listening(parts) as (_, path),
+            client_at(path) as client,
+        ):
+            yield Ground(disk, parts, client, cloud)
+
+
+def test_every_route_that_changes_something_is_tried() -> None:
+    changing = {name for name in NEEDS if not name.startswith("GET ")}
+    changing |= {"GET /sources/{source}/authorize", "GET /sources/{source}/callback"}
+    assert set(REQUESTS) == changing
+
+
+@pytest.mark.parametrize("left_bytes", [0, 8192])
+def test_without_room_a_request_is_refused_with_the_truth_and_goes_through_once_there_is_some(
+    ground: Ground, left_bytes: int
+) -> None:
+    refused = set()
+    for route, make in REQUESTS.items():
+        method = route.split(" ")[0]
+        path, sent = make(ground)
+        ground.quiet()
+        before = ground.state()
+        ground.disk.fill(left_bytes=left_bytes)
+        try:
+            answer = ground.client.request(method, path, **sent)
+            held = ground.state()
+        finally:
+            ground.disk.make_room()
+        if answer.status_code < 400:
+            assert answer.status_code != 202 or route != "DELETE /users/{user_id}"
+            continue
+        refused.add(route)
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:pulsebase:problem:disk-full"), (
+            route,
+            answer.text,
+        )
+        assert int(answer.headers["Retry-After"]) > 0
+        detail = answer.json()["detail"]
+        assert "disk is full" in detail or "no room" in detail
+        assert str(ground.disk.folder) not in detail or "admin" in path, detail
+        if "the person may be known" in detail:
+            held["people"] = [each for each in held["people"] if each in before["people"]]
+            held |= {name: before[name] for name in ("priorities", "days")}  # of which there are as many as people
+        if "some of the records may have been kept" not in detail:
+            assert held == before, (route, detail)
+        if "begin again" in detail:
+            path, sent = make(ground)
+        again = ground.client.request(method, path, **sent)
+        assert again.status_code < 400, (route, again.status_code, again.text)
+    if left_bytes == 0:
+        assert refused >= set(REQUESTS) - NEEDS_NO_ROOM, set(REQUESTS) - NEEDS_NO_ROOM - refused
+    assert ground.client.post("/v1/admin/check").json()["problems"] == []
+    assert ground.client.get("/health").status_code == 200
+
+
+@pytest.fixture
+def marks_elsewhere(tmp_path: Path) -> Iterator[tuple[SmallDisk, Parts]]:
+    """A store on a small disk; what lies beside it is on another."""
+    with mounted(tmp_path / "disk", "size=32m") as disk:
+        url = f"duckdb:///{disk.folder / 'store.duckdb'}"
+        settings = Settings(
+            _env_file=None, store_url=url, merge_interval_s=3600, sources_folder=tmp_path / "beside", access="off"
+        )
+        with build(settings) as parts:
+            yield disk, parts
+
+
+def fill_with(parts: Parts, user_id: str) -> None:
+    rows = [reading(user_id, second) for second in range(500)]
+    answer = TestClient(parts.app, base_url="http://localhost").post(
+        "/v1/metrics/heart-rate/batch", json={"readings": rows}
+    )
+    assert answer.status_code == 202
+
+
+def test_an_erasure_that_is_noted_but_finds_no_room_goes_on_by_itself(
+    marks_elsewhere: tuple[SmallDisk, Parts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasures, "_RETRY_S", 0.2)
+    disk, parts = marks_elsewhere
+    client = TestClient(parts.app, base_url="http://localhost")
+    fill_with(parts, "ann")
+    disk.fill()
+    answer = client.delete("/v1/users/ann")
+    assert (answer.status_code, answer.json()["stage"], answer.json()["hidden_at"]) == (202, "requested", None)
+    assert "the disk is full" in answer.json()["problem"]
+    receipt = f"/v1/erasures/{answer.json()['erasure_id']}"
+    assert client.get(receipt).json()["stage"] == "requested"
+    assert client.get("/v1/users/ann").status_code == 200, "nothing of the person went"
+    refused = client.post("/v1/metrics/heart-rate", json=reading("ann", 9_000))
+    assert "erased" in refused.text, "and nothing is taken for them any more"
+    disk.make_room()
+    wait_until(lambda: client.get(receipt).json()["stage"] != "requested", "the erasure")
+    assert client.get("/v1/users/ann").status_code == 404
+    assert parts.store.stored().num_rows == 0
+
+
+def test_a_receipt_that_finds_no_room_once_the_person_is_gone_is_brought_up_to_date_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasures, "_RETRY_S", 0.2)
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        url = f"duckdb:///{tmp_path / 'store.duckdb'}"
+        settings = Settings(_env_file=None, store_url=url, sources_folder=disk.folder, access="off")
+        with build(settings) as parts:
+            client = TestClient(parts.app, base_url="http://localhost")
+            fill_with(parts, "ann")
+            remove_user = parts.store.remove_user
+
+            def full_afterwards(user_id: str) -> int:
+                removed = remove_user(user_id)
+                disk.fill()
+                return removed
+
+            monkeypatch.setattr(parts.store, "remove_user", full_afterwards)
+            answer = client.delete("/v1/users/ann")
+            assert (answer.status_code, answer.json()["stage"]) == (200, "hidden"), "which is so"
+            assert answer.json()["deleted"]["readings"] == 500
+            assert client.get("/v1/users/ann").status_code == 404
+            disk.make_room()
+            receipt = f"/v1/erasures/{answer.json()['erasure_id']}"
+            wait_until(lambda: client.get(receipt).json()["stage"] != "requested", "the receipt")
+            assert client.get(receipt).json()["deleted"]["readings"] == 500
+
+
+def test_a_key_that_finds_no_room_does_not_exist(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        state = AccessState(disk.folder / "access.sqlite")
+        disk.fill()
+        kept = 0
+        with contextlib.suppress(DiskFullError):
+            for kept in range(100):  # there may be room inside of the file
+                create_key(state, KeyWish(f"key-{kept}", ["read"], [f"person-{n}" for n in range(50)]))
+        assert kept < 99
+        assert len(state.all_keys()) == kept
+        disk.make_room()
+        create_key(state, KeyWish(f"key-{kept}", ["read"]))
+        assert len(state.all_keys()) == kept + 1
+        state.close()
