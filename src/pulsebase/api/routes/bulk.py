@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pulsebase import telemetry
-from pulsebase.api.body import read_body
+from pulsebase.api.body import read_body, worked_out
 from pulsebase.api.bulk import READERS, blocks_of
 from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import JSON
@@ -29,6 +29,7 @@ from pulsebase.ingest.blocks import COLUMNS, Block
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import FieldError, PulsebaseError, QueueFullError, RejectedError, RetryLaterError
+from pulsebase.model.readings import ReadingBatch
 
 #: Refusals named in an answer.
 SHOWN_ERRORS = 100
@@ -113,20 +114,27 @@ def line_protocol_router(services: Services) -> APIRouter:
         if others are refused.
         """
         body = await read_body(request, services.options.body_limit_bytes)
-        parsed = parse_lines(body, parameters.precision, wall_clock_us())
-        errors, accepted = parsed.errors, 0
-        if len(parsed.candidates):
-            verdict = validate(parsed.candidates, services.rules, services.push_origin)
-            errors = sorted([*errors, *verdict.errors], key=lambda error: error.index or 0)
-            if verdict.accepted is not None:
-                await asyncio.wrap_future(services.ingestor.submit(verdict.accepted))
-                accepted = len(verdict.accepted)
+        errors, checked = await worked_out(body, lambda: _checked_lines(services, body, parameters.precision))
+        accepted = 0
+        if checked is not None:
+            await asyncio.wrap_future(services.ingestor.submit(checked))
+            accepted = len(checked)
         count_readings("line-protocol", accepted, errors)
         if errors:
             return _partial_write(errors)
         return Response(status_code=204)
 
     return routes
+
+
+def _checked_lines(services: Services, body: bytes, precision: str) -> tuple[list[FieldError], ReadingBatch | None]:
+    """What of the lines may be stored, and why the others may not."""
+    parsed = parse_lines(body, precision, wall_clock_us())
+    if not len(parsed.candidates):
+        return parsed.errors, None
+    verdict = validate(parsed.candidates, services.rules, services.push_origin)
+    errors = sorted([*parsed.errors, *verdict.errors], key=lambda error: error.index or 0)
+    return errors, verdict.accepted
 
 
 def _partial_write(errors: list[FieldError]) -> Response:

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.body import read_body, require_json
+from pulsebase.api.body import read_body, require_json, worked_out
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import JSON, shown_time
 from pulsebase.api.people import Device, People
@@ -42,7 +42,8 @@ def router(services: Services, people: People) -> APIRouter:
         person follows it at once.
         """
         require_json(request)
-        fields = decode_object(await read_body(request, services.options.body_limit_bytes))
+        body = await read_body(request, services.options.body_limit_bytes)
+        fields = await worked_out(body, lambda: decode_object(body))
         device = await run_in_threadpool(people.set_priority, user_id, device_id, fields)
         services.streams.tell_changed(user_id)
         return Response(msgspec.json.encode(_entry(device)), media_type=JSON)

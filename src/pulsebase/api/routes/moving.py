@@ -60,11 +60,7 @@ def router(services: Services, people: People) -> APIRouter:
     async def store_summaries(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Put the days of an import, a JSON list, together with what is stored of them."""
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
-        try:
-            days = msgspec.json.decode(body, type=list[DailySummary])
-        except (msgspec.DecodeError, ValueError):
-            raise ProblemError("malformed-body", "the body is not a list of days") from None
-        await run_in_threadpool(_keeper(services).put_together, days)
+        await run_in_threadpool(_store_days, services, body)
         return Response(msgspec.json.encode({"status": "accepted"}), 202, media_type=JSON)
 
     @routes.get("/export", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
@@ -98,8 +94,8 @@ def router(services: Services, people: People) -> APIRouter:
         `POST /users`.
         """
         require_json(request)
-        body = decode_object(await read_body(request, _BLOCK_LIMIT_BYTES))
-        stored = await run_in_threadpool(people.put_all, body)
+        body = await read_body(request, _BLOCK_LIMIT_BYTES)
+        stored = await run_in_threadpool(lambda: people.put_all(decode_object(body, most_values=None)))
         return Response(msgspec.json.encode({"stored": stored}), media_type=JSON)
 
     return routes
@@ -123,6 +119,14 @@ def _store_block(services: Services, body: bytes, origin: OriginParameters) -> d
     accepted, errors = sink.readings(candidates)
     counts = {"accepted": accepted, "rejected": len(errors), "total": len(candidates)}
     return {"status": "accepted"} | counts | {"errors": field_errors(errors), "import_id": number}
+
+
+def _store_days(services: Services, body: bytes) -> None:
+    try:
+        days = msgspec.json.decode(body, type=list[DailySummary])
+    except (msgspec.DecodeError, ValueError):
+        raise ProblemError("malformed-body", "the body is not a list of days") from None
+    _keeper(services).put_together(days)
 
 
 def _store_records(services: Services, kind: Kind, body: bytes) -> dict[str, Any]:

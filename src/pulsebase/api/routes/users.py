@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.body import read_body, require_json
+from pulsebase.api.body import read_body, require_json, worked_out
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import JSON, shown_time
 from pulsebase.api.people import People
@@ -33,7 +33,8 @@ def router(services: Services, people: People) -> APIRouter:
 
     async def changed(request: Request, change: Callable[[dict[str, Any]], AnswerT]) -> AnswerT:
         require_json(request)
-        fields = decode_object(await read_body(request, services.options.body_limit_bytes))
+        body = await read_body(request, services.options.body_limit_bytes)
+        fields = await worked_out(body, lambda: decode_object(body))
         return await run_in_threadpool(change, fields)
 
     @routes.get("/users", response_model=UserList)
