@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from pulsebase.api.errors import ProblemError
+from pulsebase.api.threads import BODIES
 from pulsebase.api.unpack import BROKEN, unpacker_of
 
 Made = TypeVar("Made")
@@ -18,10 +17,6 @@ Made = TypeVar("Made")
 #: Bodies up to this size are read where they came in: that takes less than a millisecond, a thread costs a tenth of
 #: one.
 QUICK_BYTES = 64 << 10
-#: Larger bodies, and packed ones, that are worked on at once. They take turns with everything else, so more are no
-#: faster.
-_WORKERS = 4
-_workers: RunVar[CapacityLimiter] = RunVar("pulsebase_body_workers")
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -44,14 +39,14 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     body, encoding = b"".join(parts), request.headers.get("content-encoding", "")
     if not encoding:
         return body
-    return await _in_thread(lambda: _unpacked(body, encoding, limit_bytes))
+    return await BODIES.run(lambda: _unpacked(body, encoding, limit_bytes))
 
 
 async def worked_out(body: bytes, work: Callable[[], Made]) -> Made:
     """What the work makes of a body: at once of a small one, in a thread of a large one."""
     if len(body) <= QUICK_BYTES:
         return work()
-    return await _in_thread(work)
+    return await BODIES.run(work)
 
 
 def require_json(request: Request) -> None:
@@ -77,15 +72,6 @@ def _unpacked(body: bytes, encoding: str, limit_bytes: int) -> bytes:
 
 def _broken(encoding: str) -> ProblemError:
     return ProblemError("malformed-body", f"the body is not {encoding.strip().lower()}, or is cut short")
-
-
-async def _in_thread(work: Callable[[], Made]) -> Made:
-    try:
-        limiter = _workers.get()
-    except LookupError:
-        limiter = CapacityLimiter(_WORKERS)
-        _workers.set(limiter)
-    return await to_thread.run_sync(work, limiter=limiter)
 
 
 def _check_length(size: int, limit_bytes: int) -> None:

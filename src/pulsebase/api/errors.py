@@ -20,6 +20,7 @@ from pulsebase.model.errors import (
     QueryTimeoutError,
     RejectedError,
     RetryLaterError,
+    ShareFullError,
     StopError,
     TooManyRowsError,
     UnknownUserError,
@@ -45,7 +46,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "erased": (409, "Somebody of that id was erased; nothing is taken for them until the id is allowed again."),
     "body-too-large": (413, "The body is larger than the limit, as sent or as unpacked."),
     "unsupported-media-type": (415, "The body's type or encoding is not one the route reads."),
-    "too-many-requests": (429, "More requests than the key or the address may send; see Retry-After."),
+    "too-many-requests": (429, "More than the key or the address may send or hold at once; see Retry-After."),
     "query-timeout": (422, "The query ran into the time limit and was cancelled."),
     "internal-error": (500, "A fault of the server; the log has it under the request id."),
     "unavailable": (503, "The request may succeed later, see Retry-After; nothing of it was stored."),
@@ -126,6 +127,10 @@ def _of_retry(request: Request, error: Any) -> Response:
     return problem(request, "unavailable", str(error), {"Retry-After": str(error.retry_after_s)})
 
 
+def _of_share(request: Request, error: Any) -> Response:
+    return problem(request, "too-many-requests", str(error), {"Retry-After": str(error.retry_after_s)})
+
+
 def _of_stop(request: Request, error: Any) -> Response:
     logger.error("the store needs a person: %s", error)
     detail = str(error) if came_by_socket(request.scope) else "the store needs its operator"
@@ -157,6 +162,7 @@ _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     RejectedError: _of_rejected,
     ErasedUserError: _of_erased,
     RetryLaterError: _of_retry,
+    ShareFullError: _of_share,
     StopError: _of_stop,
     UnknownUserError: _of_unknown_user,
     QueryTimeoutError: _of_timeout,
@@ -173,8 +179,6 @@ _REASONS = {
 
 
 def _of_pydantic(entry: Mapping[str, Any]) -> FieldError:
-    name = shown_name(
-        str(entry["loc"][:2][-1])
-    )  # behind the place it stands in, where there is one
+    name = shown_name(str(entry["loc"][:2][-1]))  # behind the place it stands in, where there is one
     reason = _REASONS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ")
     return FieldError(name, reason[:1].lower() + reason[1:])

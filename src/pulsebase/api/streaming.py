@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from pulsebase.access.shares import Held
 from pulsebase.api.errors import ProblemError
+from pulsebase.api.fairness import held
 from pulsebase.api.unpack import BROKEN, unpacker_of
 
 #: Pieces are gathered up to this size before they go to the worker, so that a hand-over costs little …
@@ -30,6 +32,9 @@ class BodyStream:
         self._pieces: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(_PIECES)
         self._loop = asyncio.get_running_loop()
+        self._held = held(request.scope)
+        announced = request.headers.get("content-length", "")
+        self._announced_bytes = int(announced) if announced.isdecimal() else 0
         self._encoding = request.headers.get("content-encoding", "")
         self._unpacked = self._unpack()
         self._left, self._at = b"", 0  # the last piece, and how much of it was read
@@ -117,6 +122,14 @@ class BodyStream:
             self._loop.call_soon_threadsafe(self._room.release)
             yield piece
 
+    def to_spool(self) -> SpooledBody:
+        """The body for whoever keeps it on the disk.
+
+        Raises:
+            ShareFullError, PoolFullError: as much as it says it has may not lie there now.
+        """
+        return SpooledBody(self, self._held, self._announced_bytes)
+
     def abandon(self) -> None:
         """The worker wants no more; what still comes is not read."""
         self._abandoned = True
@@ -129,3 +142,19 @@ class BodyStream:
     def close(self) -> None:
         """For readers that close what they read."""
         self.closed = True
+
+
+class SpooledBody:
+    """A body whose request holds as much of the temporary disk as came of it, or was announced."""
+
+    def __init__(self, body: BodyStream, held: Held, announced_bytes: int) -> None:
+        self._body, self._held = body, held
+        self._announced_bytes, self._size = announced_bytes, 0
+        held.resize("spooled bytes", announced_bytes)
+
+    def read(self, size: int, /) -> bytes:
+        """As `BodyStream.read`; refused like its making where more comes than was announced."""
+        piece = self._body.read(size)
+        self._size += len(piece)
+        self._held.resize("spooled bytes", max(self._announced_bytes, self._size))
+        return piece

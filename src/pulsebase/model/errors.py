@@ -47,6 +47,14 @@ class StoreUnavailableError(RetryLaterError):
     """The store cannot take the request now (disk full, shutting down); nothing of it was accepted."""
 
 
+class PoolFullError(RetryLaterError):
+    """All callers together use as much as there is of something; nothing of the request was done."""
+
+
+class ShareFullError(RetryLaterError):
+    """The caller uses as much of something as one may; nothing of the request was done."""
+
+
 class SourceUnavailableError(RetryLaterError):
     """A source of readings cannot answer now: its limit is reached, it fails, or nothing answers there."""
 

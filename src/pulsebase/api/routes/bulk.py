@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from pulsebase import telemetry
 from pulsebase.api.body import read_body, worked_out
@@ -19,11 +18,13 @@ from pulsebase.api.bulk import READERS, blocks_of
 from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.lineprotocol import parse_lines
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BatchAccepted, LineProtocolParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
+from pulsebase.api.threads import UPLOADS
 from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import COLUMNS, Block
 from pulsebase.ingest.refusals import Refusals
@@ -81,7 +82,7 @@ class _Count:
 
 def router(services: Services) -> APIRouter:
     """`/metrics/heart-rate/bulk`."""
-    routes = APIRouter(tags=["readings"])
+    routes = APIRouter(route_class=FairRoute, tags=["readings"])
 
     @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BatchAccepted, openapi_extra=_BODY)
     async def ingest_bulk(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
@@ -94,7 +95,7 @@ def router(services: Services) -> APIRouter:
         count = _Count()
         feeding = asyncio.create_task(body.feed())
         try:
-            await run_in_threadpool(_store, services, body, media_type, count)
+            await UPLOADS.run(lambda: _store(services, body, media_type, count))
         finally:
             body.abandon()
             feeding.cancel()
@@ -105,7 +106,7 @@ def router(services: Services) -> APIRouter:
 
 def line_protocol_router(services: Services) -> APIRouter:
     """`/api/v2/write`, at the root alone, where clients of that protocol look for it."""
-    routes = APIRouter(tags=["readings"])
+    routes = APIRouter(route_class=FairRoute, tags=["readings"])
 
     @routes.post("/api/v2/write", status_code=204, response_model=None)
     async def write_lines(request: Request, parameters: Annotated[LineProtocolParameters, Query()]) -> Response:

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pulsebase.api.body import read_body, require_json, worked_out
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import JSON, shown_time
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.people import Device, People
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
 from pulsebase.api.schemas.people import DeviceEntry, DeviceList, PrioritySetting, RemovedPriorities
@@ -28,7 +29,7 @@ Nothing = Annotated[NoParameters, Query()]
 
 def router(services: Services, people: People) -> APIRouter:
     """`/users/{user_id}/devices`."""
-    routes = APIRouter(prefix="/users/{user_id}/devices", tags=["people"])
+    routes = APIRouter(route_class=FairRoute, prefix="/users/{user_id}/devices", tags=["people"])
 
     @routes.get("", response_model=DeviceList)
     def list_devices(user_id: Id, _: Nothing) -> Response:
