@@ -131,6 +131,26 @@ class Settings(BaseSettings):
         le=604_800,
         description="Longest time an export may take, seconds: meanwhile the store cannot let go of its log.",
     )
+    caller_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="The part of each of the following that one key, or one address without a key, may hold at once.",
+    )
+    questions: int = Field(24, ge=1, le=32, description="Questions and changes that are worked on at once.")
+    answer_rows: int = Field(
+        2_000_000,
+        ge=1,
+        description="Rows of series that may be read or wait to be taken at once; at least those of one answer.",
+    )
+    uploads: int = Field(16, ge=1, le=1000, description="Bulk bodies and files to import that may come in at once.")
+    spooled_bytes: int = Field(
+        32 << 30,
+        ge=1 << 20,
+        le=1 << 50,
+        description="Bytes of uploads that may lie in the temporary folder at once.",
+    )
+    exports: int = Field(8, ge=1, le=1000, description="Exports of a person that may run at once.")
     queue_readings: int = Field(
         1_000_000,
         ge=1,

@@ -40,6 +40,12 @@ ACCESS_LIMITED = Counter(
     ["by"],
     registry=REGISTRY,
 )
+SHARES_REFUSED = Counter(
+    "pulsebase_shares_refused",
+    "Requests refused since their caller held its share of something (own), or all callers held all of it (all).",
+    ["resource", "reason"],
+    registry=REGISTRY,
+)
 ACCESS_TRAIL_LOST = Counter(
     "pulsebase_access_trail_lost",
     "Requests that the trail does not have, since it could not be written.",

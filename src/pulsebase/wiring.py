@@ -15,6 +15,7 @@ import msgspec
 
 from pulsebase import tracing
 from pulsebase.access.service import Access, RequestLimits
+from pulsebase.access.shares import Shares, Size
 from pulsebase.access.state import AccessState
 from pulsebase.api.app import Application, create_app, create_watch_app
 from pulsebase.api.erasures import Erasures, Marks
@@ -51,6 +52,8 @@ from pulsebase.stores.timescale.options import Policies, PoolOptions, TimescaleO
 from pulsebase.wiring_sources import build_sources, sources_folder
 
 #: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
+#: How long a request waits for others to be done before it is refused.
+_WAIT_S = 10
 _DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
 
 
@@ -107,7 +110,7 @@ def build(
         ingestor = Ingestor(store, limits, feed if writes_alone else None, barred)
         closing.callback(ingestor.close)
         follower = None if writes_alone else closing.enter_context(contextlib.closing(StoreFollower(store, feed)))
-        listening = StreamLimits(settings.stream_subscribers, settings.stream_heartbeat_s)
+        listening = StreamLimits(settings.stream_heartbeat_s)
         query_limits = QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s)
         series = SeriesService(store, query_limits)
         closing.callback(series.close)
@@ -135,6 +138,7 @@ def build(
             running=running_imports(folder),
             limit_bytes=settings.import_limit_bytes,
             importing=decoders.importing,
+            most_running=max(1, settings.decoder_processes - 1),  # one is left for bodies in Parquet
         )
         closing.callback(imports.close)
         access = _access(settings, folder, store)
@@ -166,6 +170,7 @@ def build(
             erasures=erasures,
             retention=retention,
             decoders=decoders,
+            shares=_shares(settings),
             embedded=embedded,
             siblings=siblings,
         )
@@ -183,6 +188,7 @@ def answers_of(parts: Parts) -> Answers:
     return {
         "metrics": metrics,
         "imports": partial(reports_of, built.imports),
+        "cancel": built.imports.cancel,
         "remember": lambda reports: built.imports.remember(msgspec.convert(reports, dict[int, ImportReport])),
         "marks": lambda _: built.erasures.learn(),
         "flush": lambda _: built.access.trail.flush(),
@@ -317,6 +323,20 @@ def _access(settings: Settings, folder: Path, store: Store) -> Access:
     limits = RequestLimits(settings.key_requests_per_s, settings.address_requests_per_s, settings.wrong_keys_per_min)
     state = AccessState(access_file(folder))
     return Access(state, limits, settings.audit_days, store.knows, wall_clock_us, enforced=access_is_on(settings))
+
+
+def _shares(settings: Settings) -> Shares:
+    part = settings.caller_share
+    return Shares(
+        {
+            "questions": Size.of(settings.questions, part, _WAIT_S),
+            "answer rows": Size.of(settings.answer_rows, part, _WAIT_S, least=settings.max_rows),
+            "uploads": Size.of(settings.uploads, part, _WAIT_S),
+            "spooled bytes": Size.of(settings.spooled_bytes, part, least=settings.import_limit_bytes),
+            "exports": Size.of(settings.exports, part),
+            "streams": Size.of(settings.stream_subscribers, part),
+        }
+    )
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:

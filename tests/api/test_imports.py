@@ -313,13 +313,39 @@ def test_no_more_uploads_wait_than_there_is_room_for(api: Api, monkeypatch: pyte
             wait_until(lambda: show(api, numbers[0])["status"] == "running", "the first import runs")
     answer = api.post("/v1/imports", params={"name": "a", "user_id": "ann"}, content=data)
     assert_problem(answer, 503, "unavailable")
-    assert_problem(api.delete(f"/v1/imports/{numbers[0]}"), 409, "conflict")
-    assert_problem(api.delete(f"/v1/imports/{numbers[-1]}"), 409, "conflict")
     assert api.parts.services.imports.busy
     gate.set()
     assert [ended(api, number)["status"] for number in numbers] == ["done"] * len(numbers)
     assert not api.parts.services.imports.busy
     assert list(uploads.iterdir()) == []
+
+
+def test_an_import_that_waits_or_runs_is_cancelled_and_what_it_stored_removed_afterwards(
+    installed: Callable[..., Api], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    api = installed()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gate = threading.Event()
+    write = api.parts.ingestor.write
+    monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
+    data = takeout_heart_rate(SAMPLES)
+    running, waiting = (
+        api.post("/v1/imports", params={"name": "a", "user_id": user_id}, content=data).json()["id"]
+        for user_id in ("ann", "ben")
+    )
+    wait_until(lambda: show(api, running)["status"] == "running", "the first import runs")
+    for number in (waiting, running):
+        answer = api.delete(f"/v1/imports/{number}")
+        assert (answer.status_code, answer.json()) == (202, {"deleted": 0})
+    gate.set()
+    for number in (running, waiting):
+        detail = ended(api, number)
+        assert (detail["status"], detail["course"]["failure"]) == ("failed", "it was cancelled")
+        assert number == running or detail["readings"] == 0
+        answer = api.delete(f"/v1/imports/{number}")
+        assert (answer.status_code, answer.json()) == (200, {"deleted": detail["readings"]})
+    assert api.parts.store.stored().num_rows == 0
+    assert list(tmp_path.glob("pulsebase-import-*")) == []
 
 
 def test_a_server_that_stops_ends_what_it_imports(

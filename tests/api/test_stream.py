@@ -148,7 +148,7 @@ def test_no_more_may_listen_than_the_limit_and_leaving_makes_room(served: Callab
         next(told)
         answer = place.api.get("/v1/stream", params=params)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        assert answer.json()["detail"] == "as many listen as the server takes at once"
+        assert answer.json()["detail"] == "all streams that the server has are in use"
     wait_until(lambda: telemetry.STREAM_SUBSCRIBERS._value.get() == 0, "room")
     with place.listen("ann") as told:
         assert next(told)[1] == "hello"

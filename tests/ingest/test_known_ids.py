@@ -21,8 +21,10 @@ def test_a_column_with_codes_of_its_own_is_translated() -> None:
 
 
 def test_a_full_table_makes_way_for_a_new_one_and_columns_keep_their_own() -> None:
-    known = KnownIds(most_entries=2)
+    known = KnownIds(most_bytes=500)
     before = known.codes(["ann", "bob", "cid"])
     after = known.codes(["cid", "ann"])
     assert after.texts is not before.texts
     assert (list(before), list(after)) == (["ann", "bob", "cid"], ["cid", "ann"])
+    long = KnownIds(most_bytes=500)
+    assert long.codes(["a" * 128, "b" * 128]).texts is not long.codes(["ann"]).texts, "long ids take more"

@@ -429,7 +429,8 @@ export interface paths {
         /**
          * Undo Import
          * @description Remove the readings of an import, or of a connection, that are still stored. What they had replaced does not
-         *     come back, and daily summaries stay. A source that is still connected brings its readings again.
+         *     come back, and daily summaries stay. A source that is still connected brings its readings again. An import that
+         *     waits or runs is cancelled instead, which 202 says; what it had stored by then stays until this is asked again.
          *
          *     Scope: `admin`.
          */
@@ -3374,6 +3375,15 @@ export interface operations {
         responses: {
             /** @description Successful Response */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description Accepted */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };

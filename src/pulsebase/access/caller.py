@@ -20,10 +20,11 @@ _SHORT_ROWS = 4_096
 class Caller:
     """Who asks, and whom the request has asked about so far."""
 
-    __slots__ = ("asked", "everybody", "named", "principal")
+    __slots__ = ("address", "asked", "everybody", "named", "principal")
 
-    def __init__(self, principal: Principal) -> None:
-        self.principal = principal
+    def __init__(self, principal: Principal, address: str = "") -> None:
+        """`address` tells callers apart who have no key; empty for those who need not be told apart."""
+        self.principal, self.address = principal, address
         self.asked: set[str] = set()
         #: The people of whole columns, which are sorted out later, off the request's way.
         self.named: list[Ids] = []

@@ -87,6 +87,7 @@ def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     mount_page(app, page_folder)
     errors.install(app)
     app.state.streams = built.streams
+    app.state.shares = built.shares
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(Guard, options=services.options, access=built.access, shortcuts=_shortcuts(doors))
     return app

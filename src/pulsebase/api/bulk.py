@@ -60,7 +60,7 @@ def _arrow(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
 
 def _parquet(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
     """Read in another process: what reads Parquet is large, native, and believes much of what a file says of itself."""
-    with spooled(body) as file:
+    with spooled(body.to_spool()) as file:
         yield from decoders.parquet(file)
 
 

@@ -19,6 +19,9 @@ from pulsebase.model.errors import FieldError, RejectedError, shown_name
 from pulsebase.model.identifiers import identifier_problem
 
 MAX_BATCH = 1_000
+#: Values and names that a body may hold, counted by what parts them, before an object is made of any. What is refused
+#: item by item, or has a few fields too many, stays far below.
+MOST_VALUES = 100_000
 
 
 class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,9 +37,10 @@ def decode_single(body: bytes) -> Parsed:
     """One reading, to be put into columns with others by `columns_of_parsed`.
 
     Raises:
-        ProblemError: the body is no JSON.
+        ProblemError: the body is no JSON, or holds far too much.
         RejectedError: a field is missing, unknown or of the wrong type.
     """
+    _check_values(body)
     parsed = parse_item(_loads(body), 0)
     if isinstance(parsed, FieldError):
         raise RejectedError.of(parsed.field, parsed.reason)
@@ -47,9 +51,10 @@ def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], i
     """Up to `MAX_BATCH` readings: those that could be read, the refusals of those that could not, and how many came.
 
     Raises:
-        ProblemError: the body is no JSON.
+        ProblemError: the body is no JSON, or holds far too much.
         RejectedError: `readings` is missing, empty, too long, or not alone.
     """
+    _check_values(body)
     try:
         readings = _batch.decode(body).readings
         _check_length(len(readings))
@@ -62,13 +67,14 @@ def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], i
     return candidates, errors, len(items)
 
 
-def decode_object(body: bytes) -> dict[str, Any]:
+def decode_object(body: bytes, most_values: int | None = MOST_VALUES) -> dict[str, Any]:
     """A JSON object, with whatever fields it has.
 
     Raises:
-        ProblemError: the body is no JSON.
+        ProblemError: the body is no JSON, or holds far more than `most_values`.
         RejectedError: it is no object.
     """
+    _check_values(body, most_values)
     found = _loads(body)
     if not isinstance(found, dict):
         raise RejectedError.of("body", "must be an object")
@@ -95,6 +101,12 @@ def _check_length(count: int) -> None:
         raise RejectedError.of("readings", "is empty; send 1 to 1,000 readings")
     if count > MAX_BATCH:
         raise RejectedError.of("readings", f"holds {count} readings; at most {MAX_BATCH} are taken at a time")
+
+
+def _check_values(body: bytes, most: int | None = MOST_VALUES) -> None:
+    """Texts may hold what parts values, too, so this counts too many rather than too few: honest ones hold none."""
+    if most is not None and len(body) > most and sum(map(body.count, (b",", b"{", b"["))) > most:
+        raise ProblemError("body-too-large", f"the body holds more than {most} values; send smaller ones")
 
 
 def _loads(body: bytes) -> Any:

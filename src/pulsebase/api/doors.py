@@ -16,7 +16,7 @@ from fastapi import Request, Response
 
 from pulsebase import telemetry
 from pulsebase.access.caller import caller
-from pulsebase.api.body import read_body, require_json
+from pulsebase.api.body import read_body, require_json, worked_out
 from pulsebase.api.decode import decode_batch, decode_single
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors
@@ -51,7 +51,8 @@ class Doors:
                 succeed later.
         """
         require_json(request)
-        parsed = decode_single(await read_body(request, self._limit_bytes))
+        body = await read_body(request, self._limit_bytes)
+        parsed = await worked_out(body, lambda: decode_single(body))
         if not caller().reaches(parsed[1]):
             raise RejectedError.of("user_id", OUT_OF_REACH)
         loop = asyncio.get_running_loop()
@@ -72,7 +73,8 @@ class Doors:
         """
         require_json(request)
         services = self._services
-        candidates, errors, total = decode_batch(await read_body(request, self._limit_bytes))
+        body = await read_body(request, self._limit_bytes)
+        candidates, errors, total = await worked_out(body, lambda: decode_batch(body))
         accepted = 0
         if len(candidates):
             offered = services.ingestor.offer(candidates, services.rules, services.push_origin)
@@ -84,8 +86,8 @@ class Doors:
         if accepted == 0:
             shown = field_errors(errors)
             raise ProblemError("nothing-accepted", "every reading of the batch was refused", errors=shown, **counts)
-        body = {"status": "accepted"} | counts | {"errors": field_errors(errors)}
-        return Response(msgspec.json.encode(body), 202, media_type=JSON)
+        said = {"status": "accepted"} | counts | {"errors": field_errors(errors)}
+        return Response(msgspec.json.encode(said), 202, media_type=JSON)
 
     def _submit_singles(self) -> None:
         """Check and queue what came in together; a fault of one reading, or of the queue, goes to its own request."""

@@ -30,6 +30,7 @@ from pulsebase.model.errors import (
     ReadOnlyStoreError,
     RejectedError,
     RetryLaterError,
+    ShareFullError,
     StopError,
     StoreCorruptError,
     TooManyRowsError,
@@ -57,7 +58,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "erased": (409, "Somebody of that id was erased; nothing is taken for them until the id is allowed again."),
     "body-too-large": (413, "The body is larger than the limit, as sent or as unpacked."),
     "unsupported-media-type": (415, "The body's type or encoding is not one the route reads."),
-    "too-many-requests": (429, "More requests than the key or the address may send; see Retry-After."),
+    "too-many-requests": (429, "More than the key or the address may send or hold at once; see Retry-After."),
     "query-timeout": (422, "The query ran into the time limit and was cancelled."),
     "internal-error": (500, "A fault of the server; the log has it under the request id."),
     "disk-full": (503, "A disk of the server has no room; `detail` says what was kept of the request, if anything."),
@@ -203,6 +204,10 @@ def _of_unknown_outcome(request: Request, error: Any) -> Response:
     return problem(request, "outcome-unknown", str(error), {"Retry-After": str(error.retry_after_s)})
 
 
+def _of_share(request: Request, error: Any) -> Response:
+    return problem(request, "too-many-requests", str(error), {"Retry-After": str(error.retry_after_s)})
+
+
 def _of_stop(request: Request, error: Any) -> Response:
     logger.error("the store needs a person: %s", error)
     detail = str(error) if came_by_socket(request.scope) else NEEDS_ITS_OPERATOR
@@ -265,6 +270,7 @@ _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     ErasedUserError: _of_erased,
     RetryLaterError: _of_retry,
     OutcomeUnknownError: _of_unknown_outcome,
+    ShareFullError: _of_share,
     StopError: _of_stop,
     StoreCorruptError: _of_damage,
     OSError: _of_raw,

@@ -130,6 +130,14 @@ def _no_such_route() -> ProblemError:
     return ProblemError("not-found", "there is no such route")
 
 
+def told_apart_by(scope: Scope) -> str:
+    """The address, or network, of a request over the network; nothing for one from this machine."""
+    client = scope.get("client")
+    if client is None or came_by_socket(scope) or _is_loopback(client[0]):
+        return ""
+    return _network(client[0])
+
+
 def _key_in(scope: Scope) -> bytes | None:
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -144,6 +152,14 @@ def _key_in(scope: Scope) -> bytes | None:
 def _address(scope: Scope) -> str:
     client = scope.get("client")
     return _network(client[0]) if client else ""
+
+
+@lru_cache(maxsize=4096)
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:  # no address, so not from the network
+        return True
 
 
 @lru_cache(maxsize=4096)

@@ -22,7 +22,7 @@ from pulsebase import telemetry, tracing
 from pulsebase.access.caller import Caller, set_caller
 from pulsebase.access.service import Access
 from pulsebase.api.errors import answered, problem
-from pulsebase.api.gate import Gate, Header
+from pulsebase.api.gate import Gate, Header, told_apart_by
 from pulsebase.api.patience import Refusals
 from pulsebase.api.scopes import need_of
 from pulsebase.api.services import BorderOptions, came_by_socket
@@ -181,7 +181,7 @@ class Guard:
             await problem(Request(scope), error.slug, error.detail, headers)(scope, receive, send)
             return
         visit.said += about
-        visit.caller = Caller(principal)
+        visit.caller = Caller(principal, told_apart_by(scope))
         set_caller(visit.caller)
         if shortcut is None:
             await self._app(scope, receive, send)

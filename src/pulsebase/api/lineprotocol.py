@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pulsebase.api.errors import ProblemError
 from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
 from pulsebase.ingest.items import Parsed, columns_of_parsed
 from pulsebase.model.errors import FieldError
@@ -19,6 +20,9 @@ from pulsebase.model.timerange import LAST_END_US
 MEASUREMENT = "heart_rate"
 #: The device of lines that name none.
 DEVICE_ID = "influx"
+#: Clients send some thousands of lines at a time.
+MOST_LINES = 100_000
+_LINE_BYTES = 64 << 10
 _NS_OF: Mapping[str, int] = MappingProxyType({"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000})
 
 # A backslash before a comma, an equals sign or a space takes its meaning away; elsewhere it stands for itself.
@@ -71,7 +75,13 @@ class _LineError(Exception):
 
 
 def parse_lines(body: bytes, precision: str, now_us: int) -> ParsedLines:
-    """The readings of a body. Tags other than `user_id` and `device_id` are passed over: agents add their own."""
+    """The readings of a body. Tags other than `user_id` and `device_id` are passed over: agents add their own.
+
+    Raises:
+        ProblemError: there are more than `MOST_LINES` lines.
+    """
+    if body.count(b"\n") > MOST_LINES:
+        raise ProblemError("body-too-large", f"the body holds more than {MOST_LINES} lines; send fewer at a time")
     points: list[Parsed] = []
     errors: list[FieldError] = []
     for number, raw in _lines(body):
@@ -80,6 +90,9 @@ def parse_lines(body: bytes, precision: str, now_us: int) -> ParsedLines:
             break
         line = raw.strip()
         if not line or line.startswith(b"#"):
+            continue
+        if len(line) > _LINE_BYTES:
+            errors.append(FieldError("line", f"is longer than {_LINE_BYTES} bytes", number))
             continue
         try:
             points.append(_point(number, line.decode(), precision, now_us))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,8 +20,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pulsebase.access.caller import caller
+from pulsebase.access.caller import Caller, caller
 from pulsebase.access.service import Access
+from pulsebase.access.shares import EVERYBODY, who_is
 from pulsebase.access.state import Deed, DeedFilter
 from pulsebase.access.trail import Trail
 from pulsebase.api.erasures import Erasures
@@ -326,13 +327,13 @@ class ReachedImports:
 
         Raises:
             UnknownUserError: the owner is out of reach.
-            StoreUnavailableError: too many wait already.
+            StoreUnavailableError, ShareFullError: too many wait already.
         """
         if owner.user_id is not None:
             caller().require([owner.user_id])
-        self._inner.refuse_when_full()
+        self._inner.refuse_when_full(_sender(caller()))
 
-    def start(self, name: str, upload: BinaryIO, owner: FileOwner) -> ImportReport:
+    def start(self, name: str, upload: BinaryIO, owner: FileOwner, ended: Callable[[], None]) -> ImportReport:
         """See `ImportJobs.start`."""
         asking = caller()
         try:
@@ -344,9 +345,12 @@ class ReachedImports:
                 asking.principal.people,
                 changes_people=asking.principal.holds("admin"),
                 noted=lambda number: self._access.state.note_import(number, asking.principal.number),
+                who=_sender(asking),
+                ended=ended,
             )
         except BaseException:
             upload.close()
+            ended()
             raise
 
     def reports(self, numbers: Sequence[int]) -> Mapping[int, ImportReport]:
@@ -360,9 +364,20 @@ class ReachedImports:
                 found |= msgspec.convert(answer, dict[int, ImportReport])
         return found
 
+    def cancel(self, number: int) -> bool:
+        """See `ImportJobs.cancel`; also what another worker runs. Of those that `reports` knows."""
+        if number not in self.reports([number]):
+            return False
+        return self._inner.cancel(number) or any(self._siblings.ask("cancel", number).values())
+
     def runs(self, origin: str) -> bool:
         """See `ImportJobs.runs`. Whoever knows the name may see the import."""
         return self._inner.runs(origin)
+
+
+def _sender(asking: Caller) -> Hashable:
+    who = who_is(asking)
+    return None if who == EVERYBODY else who
 
 
 def reports_of(imports: ImportJobs, numbers: Sequence[int]) -> dict[int, ImportReport]:

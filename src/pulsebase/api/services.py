@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from pulsebase.access.caller import caller
 from pulsebase.access.service import Access
+from pulsebase.access.shares import Shares
 from pulsebase.api.erasures import Erasures
 from pulsebase.api.reach import (
     ReachedConnections,
@@ -81,6 +82,7 @@ class Installation:
     erasures: Erasures
     retention: Retention
     decoders: Decoders
+    shares: Shares
     embedded: Embedded | None = None
     siblings: Siblings = field(default_factory=Siblings)
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import zlib
 from collections.abc import Iterator
-from typing import Any, Protocol
 
-import zstandard
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from pulsebase.access.shares import Held
 from pulsebase.api.errors import ProblemError
+from pulsebase.api.fairness import held
+from pulsebase.api.unpack import BROKEN, unpacker_of
 
 #: Pieces are gathered up to this size before they go to the worker, so that a hand-over costs little …
 _PIECE_BYTES = 1 << 20
 #: … and so many may wait there.
 _PIECES = 4
-_WINDOW_BYTES = 8 << 20
-#: Four bytes of zstd can stand for 128 KiB, so that much is unpacked at a time.
-_ZSTD_BYTES = 1 << 10
 
 
 class BrokenOffError(Exception):
@@ -28,13 +25,18 @@ class BrokenOffError(Exception):
 
 
 class BodyStream:
-    """The unpacked body, fed by the event loop and read by one worker thread. Looks like a file to the readers."""
+    """The body, fed by the event loop, unpacked and read by one worker thread. Looks like a file to the readers."""
 
     def __init__(self, request: Request, limit_bytes: int) -> None:
         self._request, self._limit_bytes = request, limit_bytes
         self._pieces: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(_PIECES)
         self._loop = asyncio.get_running_loop()
+        self._held = held(request.scope)
+        announced = request.headers.get("content-length", "")
+        self._announced_bytes = int(announced) if announced.isdecimal() else 0
+        self._encoding = request.headers.get("content-encoding", "")
+        self._unpacked = self._unpack()
         self._left, self._at = b"", 0  # the last piece, and how much of it was read
         self._gathered: list[bytes] = []
         self._ended = False
@@ -47,34 +49,24 @@ class BodyStream:
         """Bring the body to the worker until it ends, breaks off, or the worker wants no more."""
         end: Exception | None = BrokenOffError("the server is stopping")
         try:
-            await self._feed(_unpacker(self._request))
+            await self._feed()
             end = None
         except ClientDisconnect:
             end = BrokenOffError("the connection broke off")
-        except (zlib.error, zstandard.ZstdError):
-            end = BrokenOffError("the body is not what its Content-Encoding says")
-        except (ProblemError, BrokenOffError) as error:
-            end = error
         finally:  # whatever happened, the worker gets what has come, and must not wait for more
             self._pieces.put(b"".join(self._gathered))
             self._pieces.put(end)
 
-    async def _feed(self, unpacker: _Unpacker) -> None:
-        waiting = size = 0
+    async def _feed(self) -> None:
+        waiting = 0
         async for part in self._request.stream():
-            for unpacked in unpacker.unpack(part):
-                waiting += len(unpacked)
-                size += len(unpacked)
-                if size > self._limit_bytes:
-                    raise ProblemError("body-too-large", f"the body is larger than {self._limit_bytes} bytes")
-                self._gathered.append(unpacked)
-                if waiting >= _PIECE_BYTES:
-                    await self._hand_over()
-                    waiting = 0
-                if self._abandoned:
-                    return
-        if not unpacker.complete:
-            raise BrokenOffError("what was packed is cut short")
+            waiting += len(part)
+            self._gathered.append(part)
+            if waiting >= _PIECE_BYTES:
+                await self._hand_over()
+                waiting = 0
+            if self._abandoned:
+                return
 
     async def _hand_over(self) -> None:
         await self._room.acquire()
@@ -88,7 +80,7 @@ class BodyStream:
 
         Raises:
             BrokenOffError: the body broke off.
-            ProblemError: the body is too large.
+            ProblemError: the body is too large, or unpacks to far more than was sent.
         """
         have = len(self._left) - self._at
         if 0 <= size <= have:  # small reads come by the thousand, and must not copy what they leave
@@ -96,14 +88,10 @@ class BodyStream:
             return self._left[self._at - size : self._at]
         parts = [memoryview(self._left)[self._at :]]
         while (size < 0 or have < size) and not self._ended:
-            piece = self._pieces.get()
+            piece = next(self._unpacked, None)
             if piece is None:
                 self._ended = True
-            elif isinstance(piece, BaseException):
-                self._ended = True
-                raise piece
             else:
-                self._loop.call_soon_threadsafe(self._room.release)
                 parts.append(memoryview(piece))
                 have += len(piece)
                 self._left = piece
@@ -116,6 +104,37 @@ class BodyStream:
         head = self.read(size)
         self._left, self._at = head + self._left[self._at :], 0
         return head
+
+    def _unpack(self) -> Iterator[bytes]:
+        """The body in pieces, as it comes."""
+        unpacker, size = unpacker_of(self._encoding), 0
+        try:
+            for part in self._came():
+                for unpacked in unpacker.unpack(part):
+                    size += len(unpacked)
+                    if size > self._limit_bytes:
+                        raise ProblemError("body-too-large", f"the body is larger than {self._limit_bytes} bytes")
+                    yield unpacked
+        except BROKEN:
+            raise BrokenOffError("the body is not what its Content-Encoding says") from None
+        if not unpacker.complete:
+            raise BrokenOffError("what was packed is cut short")
+
+    def _came(self) -> Iterator[bytes]:
+        """What the event loop has brought."""
+        while (piece := self._pieces.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            self._loop.call_soon_threadsafe(self._room.release)
+            yield piece
+
+    def to_spool(self) -> SpooledBody:
+        """The body for whoever keeps it on the disk.
+
+        Raises:
+            ShareFullError, PoolFullError: as much as it says it has may not lie there now.
+        """
+        return SpooledBody(self, self._held, self._announced_bytes)
 
     def abandon(self) -> None:
         """The worker wants no more; what still comes is not read."""
@@ -131,73 +150,17 @@ class BodyStream:
         self.closed = True
 
 
-class _Unpacker(Protocol):
-    """What was packed, a bounded piece at a time."""
+class SpooledBody:
+    """A body whose request holds as much of the temporary disk as came of it, or was announced."""
 
-    @property
-    def complete(self) -> bool: ...
+    def __init__(self, body: BodyStream, held: Held, announced_bytes: int) -> None:
+        self._body, self._held = body, held
+        self._announced_bytes, self._size = announced_bytes, 0
+        held.resize("spooled bytes", announced_bytes)
 
-    def unpack(self, part: bytes) -> Iterator[bytes]: ...
-
-
-def _unpacker(request: Request) -> _Unpacker:
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        return _Plain()
-    if encoding in ("gzip", "x-gzip"):
-        return _Gunzip()
-    if encoding == "zstd":
-        return _Unzstd()
-    raise ProblemError("unsupported-media-type", "the body's Content-Encoding must be gzip, zstd or none")
-
-
-class _Plain:
-    complete = True
-
-    def unpack(self, part: bytes) -> Iterator[bytes]:
-        yield part
-
-
-class _Gunzip:
-    """Members one after the other, as `gzip` files may hold them, with zeros behind each."""
-
-    def __init__(self) -> None:
-        self._decoder = zlib.decompressobj(wbits=31)
-
-    @property
-    def complete(self) -> bool:
-        return self._decoder.eof
-
-    def unpack(self, part: bytes) -> Iterator[bytes]:
-        more = bool(part)
-        while more:
-            if self._decoder.eof:
-                part = part.lstrip(b"\0")
-                if not part:
-                    return
-                self._decoder = zlib.decompressobj(wbits=31)
-            unpacked = self._decoder.decompress(part, _PIECE_BYTES)
-            yield unpacked
-            part = self._decoder.unused_data or self._decoder.unconsumed_tail
-            # A full piece may have left some output behind, also where no input is left.
-            more = bool(part) or (len(unpacked) == _PIECE_BYTES and not self._decoder.eof)
-
-
-class _Unzstd:
-    """Frames one after the other."""
-
-    def __init__(self) -> None:
-        self._decoder: Any = None
-
-    @property
-    def complete(self) -> bool:
-        return self._decoder is not None and bool(self._decoder.eof)
-
-    def unpack(self, part: bytes) -> Iterator[bytes]:
-        for first in range(0, len(part), _ZSTD_BYTES):
-            piece = part[first : first + _ZSTD_BYTES]
-            while piece:
-                if self._decoder is None or self._decoder.eof:
-                    self._decoder = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj()
-                yield self._decoder.decompress(piece)
-                piece = self._decoder.unused_data
+    def read(self, size: int, /) -> bytes:
+        """As `BodyStream.read`; refused like its making where more comes than was announced."""
+        piece = self._body.read(size)
+        self._size += len(piece)
+        self._held.resize("spooled bytes", max(self._announced_bytes, self._size))
+        return piece

@@ -43,9 +43,8 @@ _HEARTBEAT = b": still here\n\n"
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How many may listen (`subscribers`), and how often a silent stream says that it is there (`heartbeat_s`)."""
+    """How often a silent stream says that it is there. How many may listen, the shares say."""
 
-    subscribers: int = 100
     heartbeat_s: float = 15
 
 
@@ -76,12 +75,10 @@ class Streams:
         """A place among those who listen.
 
         Raises:
-            RetryLaterError: there are as many as there may be, or the server is stopping.
+            RetryLaterError: the server is stopping.
         """
         if self.closing:
             raise RetryLaterError("the server is shutting down", _RETRY_AFTER_S)
-        if len(self._open) >= self.limits.subscribers:
-            raise RetryLaterError("as many listen as the server takes at once", _RETRY_AFTER_S)
         listener = _Listener()
         self._open.add(listener)
         telemetry.STREAM_SUBSCRIBERS.set(len(self._open))

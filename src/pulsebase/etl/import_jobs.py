@@ -1,18 +1,18 @@
-"""Imports that a server runs in the background: one at a time, a few waiting, each on a file of its own."""
+"""Imports that a server runs in the background: few at a time, some waiting, each on a file of its own."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
+from pulsebase import telemetry
 from pulsebase.etl.extract.parts import FileOwner
 from pulsebase.etl.importer import Sink, Upload, Watcher
 from pulsebase.etl.load import IMPORT_KIND, ImportSink
@@ -20,15 +20,15 @@ from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import KindTotal, Totals, UnreadFiles
 from pulsebase.ingest import Ingestor, ReadingRules
-from pulsebase.model.errors import FieldError, PulsebaseError, StoreUnavailableError, shown
+from pulsebase.model.errors import FieldError, PulsebaseError, ShareFullError, StoreUnavailableError, shown
 from pulsebase.model.users import printable
 from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.contract import Store
 
 logger = logging.getLogger(__name__)
 
-#: Uploads that wait while one is read; each lies in the temporary folder.
-MOST_WAITING = 3
+#: Uploads that wait while others are read; each lies in the temporary folder.
+MOST_WAITING = 8
 #: Ended imports whose course is remembered, and what is remembered of each.
 _REMEMBERED = 100
 SHOWN_FILES = 1_000
@@ -36,6 +36,7 @@ SHOWN_ERRORS = 100
 
 JobStatus = Literal["waiting", "running", "done", "failed"]
 _ENDED: tuple[JobStatus, ...] = ("done", "failed")
+_CANCELLED = "it was cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,10 @@ class _Job:
     upload: BinaryIO
     owner: FileOwner
     sink: ImportSink
+    who: Hashable
+    ended: Callable[[], None]
     refusals: list[Refusal] = field(default_factory=list)
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 class Importing(Protocol):
@@ -102,7 +106,9 @@ def origin_name(name: str) -> str:
 
 
 class ImportJobs:
-    """Takes uploads and imports them one after the other. Every method may be called from any thread."""
+    """Takes uploads and imports them in order, of each sender one at a time, while another of theirs may wait. Every
+    method may be called from any thread.
+    """
 
     def __init__(
         self,
@@ -114,24 +120,33 @@ class ImportJobs:
         running: FolderLocks,
         limit_bytes: int,
         importing: Importing,
+        most_running: int = 1,
     ) -> None:
-        """`importing` reads the files, in whatever process."""
+        """`importing` reads the files, in whatever process, up to `most_running` at once."""
         self._importing = importing
         self._ingestor, self._store, self._rules, self._limit_bytes = ingestor, store, rules, limit_bytes
         self._changing, self._running = changing, running
         self._jobs: OrderedDict[int, _Job] = OrderedDict()
         self._others: dict[int, ImportReport] = {}
-        self._queue: queue.Queue[_Job | None] = queue.Queue()
-        self._changed = threading.Lock()
+        self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulsebase-import", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, name="pulsebase-import", daemon=True) for _ in range(most_running)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def refuse_when_full(self) -> None:
-        """Raises `StoreUnavailableError` while another upload would have no place to wait."""
+    def refuse_when_full(self, who: Hashable = None) -> None:
+        """Raises `StoreUnavailableError` while another upload would have no place to wait, `ShareFullError` while one
+        of the same sender waits already. Without a sender there is no such limit.
+        """
         with self._changed:
-            waiting = sum(job.report.status == "waiting" for job in self._jobs.values())
-        if waiting >= MOST_WAITING:
+            waiting = [job for job in self._jobs.values() if job.report.status == "waiting"]
+        if who is not None and any(job.who == who for job in waiting):
+            telemetry.SHARES_REFUSED.labels("imports", "own").inc()
+            raise ShareFullError("an import of this key or address waits already; nothing of this one was kept", 30)
+        if len(waiting) >= MOST_WAITING:
+            telemetry.SHARES_REFUSED.labels("imports", "all").inc()
             raise StoreUnavailableError("other imports wait already; nothing of this one was kept", retry_after_s=30)
 
     def start(
@@ -143,15 +158,17 @@ class ImportJobs:
         *,
         changes_people: bool = True,
         noted: Callable[[int], object] = lambda _: None,
+        who: Hashable = None,
+        ended: Callable[[], None] = lambda: None,
     ) -> ImportReport:
-        """Import an open file, which is closed once that is done; what is of `people` alone, if they are given. What
-        it says of people themselves is taken if whoever sends it `changes_people`. `noted` is given its number before
-        it begins; if that raises, it does not begin.
+        """Import an open file, which is closed once that is done, and `ended` called; what is of `people` alone, if
+        they are given. What it says of people themselves is taken if whoever sends it, `who`, `changes_people`. `noted`
+        is given its number before it begins; if that raises, it does not begin.
 
         Raises:
-            StoreUnavailableError: too many wait already.
+            StoreUnavailableError, ShareFullError: as `refuse_when_full`.
         """
-        self.refuse_when_full()
+        self.refuse_when_full(who)
         origin = origin_name(name)
         number = self._ingestor.register_origin(IMPORT_KIND, origin)
         noted(number)
@@ -159,14 +176,29 @@ class ImportJobs:
         rules = replace(self._rules, people=people)
         keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)
         sink = ImportSink(self._ingestor, self._store, keeper, rules, origin=number)
-        job = _Job(report, name, origin, upload, owner, sink)
+        job = _Job(report, name, origin, upload, owner, sink, who, ended)
         with self._changed:
             self._jobs[number] = job
-            ended = [each for each, kept in self._jobs.items() if kept.report.status in _ENDED]
-            for each in ended[: max(0, len(ended) - _REMEMBERED)]:
+            past = [each for each, kept in self._jobs.items() if kept.report.status in _ENDED]
+            for each in past[: max(0, len(past) - _REMEMBERED)]:
                 del self._jobs[each]
-        self._queue.put(job)
+            self._changed.notify_all()
         return report
+
+    def cancel(self, number: int) -> bool:
+        """Have an import end that waits, or that runs, which takes until it is through with the part it is at; whether
+        there is such a one. What it has stored stays.
+        """
+        with self._changed:
+            job = self._jobs.get(number)
+            if job is None or job.report.status in _ENDED:
+                return False
+            job.cancelled.set()
+            if job.report.status == "running":
+                return True
+            job.report = replace(job.report, status="failed", failure=_CANCELLED)
+        _let_go(job)
+        return True
 
     def report(self, number: int) -> ImportReport | None:
         """How an import stands; None if this process did not run it, or no longer remembers."""
@@ -199,14 +231,27 @@ class ImportJobs:
     def close(self) -> None:
         """End what runs after the part it is at, leave what waits, and stop."""
         self._stopping.set()
-        self._queue.put(None)
-        self._thread.join()
+        with self._changed:
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
         for job in self._jobs.values():
             job.upload.close()
 
+    def _next(self) -> _Job | None:
+        """The import that is to run now, once there is one; None when the server stops."""
+        with self._changed:
+            while not self._stopping.is_set():
+                running = {job.who for job in self._jobs.values() if job.report.status == "running"} - {None}
+                for job in self._jobs.values():
+                    if job.report.status == "waiting" and job.who not in running:
+                        job.report = replace(job.report, status="running")
+                        return job
+                self._changed.wait()
+        return None
+
     def _run(self) -> None:
-        while (job := self._queue.get()) is not None and not self._stopping.is_set():
-            self._change(job, status="running")
+        while (job := self._next()) is not None:
             failure: str | None = None
             try:
                 with self._running.held_once(job.origin):
@@ -218,15 +263,17 @@ class ImportJobs:
                 failure = "a fault of the server; the log has it"
             if self._stopping.is_set():
                 failure = "the server stopped"
+            elif job.cancelled.is_set():
+                failure = _CANCELLED
+            _let_go(job)
             self._change(job, status="failed" if failure else "done", failure=failure)
-            job.upload.close()
 
     def _import(self, job: _Job) -> str | None:
         """Why it came to nothing, if it did."""
         watcher = Watcher(
             rejects=lambda result, errors: _remember(job, result, errors),
             progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),
-            stopped=self._stopping.is_set,
+            stopped=lambda: self._stopping.is_set() or job.cancelled.is_set(),
         )
         job.upload.seek(0)
         upload = Upload(job.name, job.upload, job.owner, self._limit_bytes)
@@ -256,6 +303,13 @@ class ImportJobs:
     def _change(self, job: _Job, **changes: object) -> None:
         with self._changed:
             job.report = replace(job.report, **changes)  # type: ignore[arg-type]
+            if job.report.status in _ENDED:
+                self._changed.notify_all()  # its sender's next one may run
+
+
+def _let_go(job: _Job) -> None:
+    job.upload.close()
+    job.ended()
 
 
 def _remember(job: _Job, result: FileResult, errors: Sequence[FieldError]) -> None:

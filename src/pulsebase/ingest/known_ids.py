@@ -14,20 +14,22 @@ from pulsebase.model.identifiers import text_problem
 from pulsebase.model.readings import Ids
 
 NO_ID = -1
-#: Beyond so many entries a new table is begun, so that ids that come once do not fill the memory.
-_MOST_ENTRIES = 1 << 20
+#: Beyond so many bytes a new table is begun, so that ids that come once do not fill the memory.
+_MOST_BYTES = 64 << 20
+#: What an entry takes beside its characters: a text, a number, and their places.
+_ENTRY_BYTES = 200
 
 
 class KnownIds:
     """A table of the ids of people and devices; any thread may ask it."""
 
-    def __init__(self, most_entries: int = _MOST_ENTRIES) -> None:
-        self._most_entries = most_entries
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._table = _Table()
 
     def codes(self, ids: Sequence[str | int]) -> Ids:
         """The column in the codes of the table, `NO_ID` for what is no id. Integers count as their decimal texts."""
-        if len(self._table) >= self._most_entries:
+        if self._table.size_bytes >= self._most_bytes:
             self._table = _Table()
         table = self._table
         if isinstance(ids, Ids):
@@ -43,6 +45,7 @@ class _Table(dict[str | int, int]):
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[str] = []
+        self.size_bytes = 0
         self._adding = threading.Lock()
 
     def __missing__(self, asked: str | int) -> int:
@@ -56,6 +59,7 @@ class _Table(dict[str | int, int]):
                 self.texts.append(text)
                 self[text] = code
             self[asked] = code
+            self.size_bytes += len(text) + _ENTRY_BYTES
             return code
 
 

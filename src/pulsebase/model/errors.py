@@ -81,6 +81,14 @@ class OutcomeUnknownError(RetryLaterError):
     """Whether the request was carried out is not known: what had to say so failed. Sending the same again is safe."""
 
 
+class PoolFullError(RetryLaterError):
+    """All callers together use as much as there is of something; nothing of the request was done."""
+
+
+class ShareFullError(RetryLaterError):
+    """The caller uses as much of something as one may; nothing of the request was done."""
+
+
 class SourceUnavailableError(RetryLaterError):
     """A source of readings cannot answer now: its limit is reached, it fails, or nothing answers there."""
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import Resolution, coarser, resolution_for_length, resolution_for_points
-from pulsebase.model.timerange import AskedRange, TimeRange, local_day_starts, parse_range, zone_named
+from pulsebase.model.timerange import SECOND_US, AskedRange, TimeRange, local_day_starts, parse_range, zone_named
 from pulsebase.model.zones import ZoneRule
 from pulsebase.stores.contract import Cancellation, SeriesQuery
 
@@ -67,6 +67,13 @@ class SeriesPlan:
     def table(self) -> str:
         """The name of the table that the answer stands for."""
         return self.resolution.table
+
+    @property
+    def likely_rows(self) -> int:
+        """The most rows that a person's answer has, unless there are several readings a second."""
+        if self.resolution is Resolution.DAY:
+            return len(self.day_starts) - 1
+        return self.range.length_us // (self.resolution.step_us or SECOND_US) + 1
 
     def query(self, user_id: str, limit: int, timeout_s: float | None) -> SeriesQuery:
         """The store's query for one person."""

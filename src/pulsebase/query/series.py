@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -25,6 +25,8 @@ from pulsebase.stores.contract import Reader
 
 #: People of one question that are read at once.
 _READERS = 4
+#: Is told how many rows of an answer there may be from now on.
+RowsWanted = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,9 @@ class SeriesService:
         """The limits in force."""
         return self._limits
 
-    def one(self, user_id: str, question: SeriesQuestion) -> SeriesAnswer:
-        """One person's series.
+    def one(self, user_id: str, question: SeriesQuestion, rows: RowsWanted = lambda _: None) -> SeriesAnswer:
+        """One person's series. `rows` is told how many rows the answer may have before they are read, and how many it
+        has then; it may wait, or refuse them.
 
         Raises:
             UnknownUserError: nobody of that id is known.
@@ -88,19 +91,24 @@ class SeriesService:
         plan = plan_series(question)
         if not self._reader.knows(user_id):
             raise UnknownUserError(user_id)
-        return self._answer(plan, [user_id], (), None)
+        return self._answer(plan, [user_id], rows)
 
     def many(
-        self, user_ids: Sequence[str] | None, question: SeriesQuestion, limit: int, cursor: str | None
+        self,
+        user_ids: Sequence[str] | None,
+        question: SeriesQuestion,
+        limit: int,
+        cursor: str | None,
+        rows: RowsWanted = lambda _: None,
     ) -> SeriesAnswer:
-        """The series of the named people, or of the first `limit` people after `cursor`.
+        """The series of the named people, or of the first `limit` people after `cursor`; `rows` as for `one`.
 
         Raises:
             RejectedError: the question is wrong, or its answer too long.
         """
         plan = plan_series(question)
         known, missing, next_cursor = self._people(user_ids, limit, cursor)
-        return self._answer(plan, known, missing, next_cursor)
+        return replace(self._answer(plan, known, rows), missing=missing, next_cursor=next_cursor)
 
     def summaries(
         self, user_ids: Sequence[str] | None, question: SeriesQuestion, limit: int, cursor: str | None
@@ -157,11 +165,10 @@ class SeriesService:
         known = [user_id for user_id in asked if self._reader.knows(user_id)]
         return known, tuple(user_id for user_id in asked if user_id not in set(known)), None
 
-    def _answer(
-        self, plan: SeriesPlan, user_ids: Sequence[str], missing: tuple[str, ...], next_cursor: str | None
-    ) -> SeriesAnswer:
+    def _answer(self, plan: SeriesPlan, user_ids: Sequence[str], rows: RowsWanted) -> SeriesAnswer:
         max_points = plan.question.max_points
         limit = self._limits.max_rows if max_points is None else min(max_points, self._limits.max_rows)
+        rows(min(self._limits.max_rows, len(user_ids) * min(limit, plan.likely_rows)))
         try:
             series = self._read_all(plan, user_ids, limit)
         except TooManyRowsError:
@@ -169,8 +176,9 @@ class SeriesService:
             next_plan = plan.coarser() if max_points is not None and plan.resolution is Resolution.RAW else None
             if next_plan is None:
                 raise
-            return self._answer(next_plan, user_ids, missing, next_cursor)
-        return SeriesAnswer(plan, series, missing, next_cursor)
+            return self._answer(next_plan, user_ids, rows)
+        rows(sum(map(len, series)))
+        return SeriesAnswer(plan, series)
 
     def _read_all(self, plan: SeriesPlan, user_ids: Sequence[str], limit: int) -> tuple[PersonSeries, ...]:
         if len(user_ids) == 1:

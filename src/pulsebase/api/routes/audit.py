@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from pulsebase.access.state import Deed, DeedFilter
 from pulsebase.api.encode import JSON
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.schemas.audit import AuditParameters, DeedList
 from pulsebase.api.services import Services
 from pulsebase.model.timerange import format_us
@@ -16,7 +17,7 @@ from pulsebase.model.timerange import format_us
 
 def router(services: Services) -> APIRouter:
     """`/audit`."""
-    routes = APIRouter(tags=["access"])
+    routes = APIRouter(route_class=FairRoute, tags=["access"])
 
     @routes.get("/audit", response_model=DeedList)
     def audit(parameters: Annotated[AuditParameters, Query()]) -> Response:

@@ -11,19 +11,20 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from pulsebase import telemetry
-from pulsebase.api.body import read_body
+from pulsebase.api.body import read_body, worked_out
 from pulsebase.api.bulk import READERS, blocks_of
 from pulsebase.api.doors import count_readings
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, field_errors, partly_done
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.lineprotocol import parse_lines
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streaming import BodyStream, BrokenOffError
+from pulsebase.api.threads import UPLOADS
 from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, Block
 from pulsebase.ingest.committer import LONG_PATIENCE_S, SHORT_PATIENCE_S
@@ -38,6 +39,7 @@ from pulsebase.model.errors import (
     RetryLaterError,
     StopError,
 )
+from pulsebase.model.readings import ReadingBatch
 
 #: Refusals named in an answer.
 SHOWN_ERRORS = 100
@@ -97,7 +99,7 @@ class _Count:
 
 def router(services: Services) -> APIRouter:
     """`/metrics/heart-rate/bulk`."""
-    routes = APIRouter(tags=["readings"])
+    routes = APIRouter(route_class=FairRoute, tags=["readings"])
 
     @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BulkAccepted, openapi_extra=_BODY)
     async def ingest_bulk(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
@@ -111,7 +113,7 @@ def router(services: Services) -> APIRouter:
         count = _Count()
         feeding = asyncio.create_task(body.feed())
         try:
-            await run_in_threadpool(_store, services, body, media_type, count)
+            await UPLOADS.run(lambda: _store(services, body, media_type, count))
         finally:
             body.abandon()
             feeding.cancel()
@@ -122,7 +124,7 @@ def router(services: Services) -> APIRouter:
 
 def line_protocol_router(services: Services) -> APIRouter:
     """`/api/v2/write`, at the root alone, where clients of that protocol look for it."""
-    routes = APIRouter(tags=["readings"])
+    routes = APIRouter(route_class=FairRoute, tags=["readings"])
 
     @routes.post("/api/v2/write", status_code=204, response_model=None)
     async def write_lines(request: Request, parameters: Annotated[LineProtocolParameters, Query()]) -> Response:
@@ -131,20 +133,27 @@ def line_protocol_router(services: Services) -> APIRouter:
         if others are refused.
         """
         body = await read_body(request, services.options.body_limit_bytes)
-        parsed = parse_lines(body, parameters.precision, wall_clock_us())
-        errors, accepted = parsed.errors, 0
-        if len(parsed.candidates):
-            verdict = validate(parsed.candidates, services.rules, services.push_origin)
-            errors = sorted([*errors, *verdict.errors], key=lambda error: error.index or 0)
-            if verdict.accepted is not None:
-                await asyncio.wrap_future(services.ingestor.submit(verdict.accepted))
-                accepted = len(verdict.accepted)
+        errors, checked = await worked_out(body, lambda: _checked_lines(services, body, parameters.precision))
+        accepted = 0
+        if checked is not None:
+            await asyncio.wrap_future(services.ingestor.submit(checked))
+            accepted = len(checked)
         count_readings("line-protocol", accepted, errors)
         if errors:
             return _partial_write(errors)
         return Response(status_code=204)
 
     return routes
+
+
+def _checked_lines(services: Services, body: bytes, precision: str) -> tuple[list[FieldError], ReadingBatch | None]:
+    """What of the lines may be stored, and why the others may not."""
+    parsed = parse_lines(body, precision, wall_clock_us())
+    if not len(parsed.candidates):
+        return parsed.errors, None
+    verdict = validate(parsed.candidates, services.rules, services.push_origin)
+    errors = sorted([*parsed.errors, *verdict.errors], key=lambda error: error.index or 0)
+    return errors, verdict.accepted
 
 
 def _partial_write(errors: list[FieldError]) -> Response:

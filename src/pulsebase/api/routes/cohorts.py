@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from pulsebase.api.cancel import while_connected
 from pulsebase.api.encode import JSON
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.schemas.cohorts import Cohort, CohortParameters, TopHours, TopHoursParameters
 from pulsebase.api.schemas.common import Identifier
 from pulsebase.api.services import Services
@@ -26,7 +27,7 @@ from pulsebase.stores.contract import Cancellation
 
 def router(services: Services) -> APIRouter:
     """`/cohorts/heart-rate` and `/users/{user_id}/heart-rate/top-hours`."""
-    routes = APIRouter(tags=["cohorts"])
+    routes = APIRouter(route_class=FairRoute, tags=["cohorts"])
 
     @routes.get("/cohorts/heart-rate", response_model=Cohort)
     async def heart_rate_cohort(request: Request, parameters: Annotated[CohortParameters, Query()]) -> Response:

@@ -8,9 +8,10 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.body import read_body, require_json
+from pulsebase.api.body import read_body, require_json, worked_out
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import JSON, shown_time
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.people import Device, People
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
 from pulsebase.api.schemas.people import DeviceEntry, DeviceList, PrioritySetting, RemovedPriorities
@@ -28,7 +29,7 @@ Nothing = Annotated[NoParameters, Query()]
 
 def router(services: Services, people: People) -> APIRouter:
     """`/users/{user_id}/devices`."""
-    routes = APIRouter(prefix="/users/{user_id}/devices", tags=["people"])
+    routes = APIRouter(route_class=FairRoute, prefix="/users/{user_id}/devices", tags=["people"])
 
     @routes.get("", response_model=DeviceList)
     def list_devices(user_id: Id, _: Nothing) -> Response:
@@ -42,7 +43,8 @@ def router(services: Services, people: People) -> APIRouter:
         person follows it at once.
         """
         require_json(request)
-        fields = decode_object(await read_body(request, services.options.body_limit_bytes))
+        body = await read_body(request, services.options.body_limit_bytes)
+        fields = await worked_out(body, lambda: decode_object(body))
         device = await run_in_threadpool(people.set_priority, user_id, device_id, fields)
         services.streams.tell_changed(user_id)
         return Response(msgspec.json.encode(_entry(device)), media_type=JSON)

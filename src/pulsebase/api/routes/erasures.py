@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pulsebase import telemetry
 from pulsebase.api.encode import JSON, shown_time
 from pulsebase.api.errors import ProblemError
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.api.schemas.people import AllowedUser, DeletedRows, ErasureList, ErasureReceipt
 from pulsebase.api.services import Services
@@ -29,7 +30,7 @@ OUT_OF_REACH = (
 
 def router(services: Services) -> APIRouter:
     """`DELETE /users/{user_id}`, `/erasures`."""
-    routes = APIRouter(tags=["people"])
+    routes = APIRouter(route_class=FairRoute, tags=["people"])
     erasures = services.erasures
 
     @routes.delete(

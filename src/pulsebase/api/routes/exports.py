@@ -12,6 +12,7 @@ import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Response
 
 from pulsebase.api.encode import Pieces
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.held import HeldResponse
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.api.services import Services
@@ -29,7 +30,7 @@ _PACKING = 1
 
 def router(services: Services) -> APIRouter:
     """`/users/{user_id}/export`."""
-    routes = APIRouter(tags=["people"])
+    routes = APIRouter(route_class=FairRoute, tags=["people"])
 
     @routes.get("/users/{user_id}/export", response_model=None, response_class=Response, responses=_ANSWER)
     def export_person(user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]) -> HeldResponse:

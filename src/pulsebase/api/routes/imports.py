@@ -15,10 +15,12 @@ from fastapi.concurrency import run_in_threadpool
 
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError, partly_done
+from pulsebase.api.fairness import FairRoute, held
 from pulsebase.api.schemas.common import Deleted, NoParameters
 from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParameters, ImportsParameters
 from pulsebase.api.services import Services
-from pulsebase.api.streaming import BodyStream, BrokenOffError
+from pulsebase.api.streaming import BodyStream, BrokenOffError, SpooledBody
+from pulsebase.api.threads import UPLOADS
 from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import ImportReport
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
@@ -43,7 +45,7 @@ _BODY: dict[str, Any] = {
 
 def router(services: Services) -> APIRouter:
     """`/imports`."""
-    routes = APIRouter(tags=["imports"])
+    routes = APIRouter(route_class=FairRoute, tags=["imports"])
 
     @routes.post("/imports", status_code=202, response_model=ImportDetail, openapi_extra=_BODY)
     async def import_file(request: Request, parameters: Annotated[ImportParameters, Query()]) -> Response:
@@ -57,11 +59,12 @@ def router(services: Services) -> APIRouter:
         body = BodyStream(request, services.options.import_limit_bytes)
         feeding = asyncio.create_task(body.feed())
         try:
-            upload = await run_in_threadpool(_kept, body)
+            upload = await UPLOADS.run(lambda: _kept(body.to_spool()))
         finally:
             body.abandon()
             feeding.cancel()
-        report = await run_in_threadpool(services.imports.start, parameters.name, upload, owner)
+        spooled = held(request.scope).pass_on("spooled bytes")
+        report = await run_in_threadpool(services.imports.start, parameters.name, upload, owner, spooled.close)
         with after(f"the file was taken all the same, and is import {report.number}"):
             answer = await run_in_threadpool(_detail, services, report.number)
         return Response(msgspec.json.encode(answer), 202, {"Location": f"/v1/imports/{report.number}"}, JSON)
@@ -84,13 +87,16 @@ def router(services: Services) -> APIRouter:
         """One import: how far it is, its files, and what was refused."""
         return Response(msgspec.json.encode(_detail(services, import_id)), media_type=JSON)
 
-    @routes.delete("/imports/{import_id}", response_model=Deleted)
+    @routes.delete("/imports/{import_id}", response_model=Deleted, responses={202: {"model": Deleted}})
     def undo_import(import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
         """Remove the readings of an import, or of a connection, that are still stored. What they had replaced does not
-        come back, and daily summaries stay. A source that is still connected brings its readings again.
+        come back, and daily summaries stay. A source that is still connected brings its readings again. An import that
+        waits or runs is cancelled instead, which 202 says; what it had stored by then stays until this is asked again.
         """
         origin = _origin(services, import_id)
         deleted = 0
+        if origin.kind == IMPORT_KIND and services.imports.cancel(import_id):
+            return Response(msgspec.json.encode({"deleted": 0}), 202, media_type=JSON)
         with _standing_still(services, origin):
             try:
                 while step := services.ingestor.submit_delete_origin(import_id, _UNDONE_AT_ONCE).result():
@@ -105,7 +111,7 @@ def router(services: Services) -> APIRouter:
     return routes
 
 
-def _kept(body: BodyStream) -> BinaryIO:
+def _kept(body: SpooledBody) -> BinaryIO:
     """The body in a file without a name."""
     with translated("the upload"):
         file = tempfile.TemporaryFile(prefix="pulsebase-import-")  # noqa: SIM115 closed by the import

@@ -61,11 +61,7 @@ def router(services: Services, people: People) -> APIRouter:
     async def store_summaries(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Put the days of an import, a JSON list, together with what is stored of them."""
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
-        try:
-            days = msgspec.json.decode(body, type=list[DailySummary])
-        except (msgspec.DecodeError, ValueError):
-            raise ProblemError("malformed-body", "the body is not a list of days") from None
-        await run_in_threadpool(_keeper(services).put_together, days)
+        await run_in_threadpool(_store_days, services, body)
         return Response(msgspec.json.encode({"status": "accepted"}), 202, media_type=JSON)
 
     @routes.get("/export", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
@@ -99,8 +95,8 @@ def router(services: Services, people: People) -> APIRouter:
         `POST /users`.
         """
         require_json(request)
-        body = decode_object(await read_body(request, _BLOCK_LIMIT_BYTES))
-        stored = await run_in_threadpool(people.put_all, body)
+        body = await read_body(request, _BLOCK_LIMIT_BYTES)
+        stored = await run_in_threadpool(lambda: people.put_all(decode_object(body, most_values=None)))
         return Response(msgspec.json.encode({"stored": stored}), media_type=JSON)
 
     return routes
@@ -138,6 +134,14 @@ def _stretches(mask: npt.NDArray[np.bool_]) -> list[list[int]]:
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
     found: list[list[int]] = edges.reshape(-1, 2).tolist()
     return found
+
+
+def _store_days(services: Services, body: bytes) -> None:
+    try:
+        days = msgspec.json.decode(body, type=list[DailySummary])
+    except (msgspec.DecodeError, ValueError):
+        raise ProblemError("malformed-body", "the body is not a list of days") from None
+    _keeper(services).put_together(days)
 
 
 def _store_records(services: Services, kind: Kind, body: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pulsebase import telemetry
 from pulsebase.api.doors import Doors
 from pulsebase.api.encode import JSON, said_in_headers, timestamps
 from pulsebase.api.errors import ProblemError
+from pulsebase.api.fairness import FairRoute, rows_held
 from pulsebase.api.schemas.common import Accepted, Deleted, NoParameters, body_of
 from pulsebase.api.schemas.readings import BatchAccepted, DeleteParameters, HeartRate, HeartRateParameters
 from pulsebase.api.schemas.readings import Reading as ReadingSchema
@@ -28,7 +29,7 @@ BODY_SCHEMAS = (ReadingSchema, ReadingBatchSchema)
 
 def router(services: Services, doors: Doors) -> APIRouter:
     """The routes under `/metrics/heart-rate`."""
-    routes = APIRouter(tags=["readings"])
+    routes = APIRouter(route_class=FairRoute, tags=["readings"])
 
     @routes.post("/metrics/heart-rate", status_code=202, response_model=Accepted, openapi_extra=body_of("Reading"))
     async def ingest_reading(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
@@ -48,7 +49,7 @@ def router(services: Services, doors: Doors) -> APIRouter:
         return await doors.batch(request)
 
     @routes.get("/metrics/heart-rate", response_model=HeartRate)
-    def heart_rate(parameters: Annotated[HeartRateParameters, Query()]) -> Response:
+    def heart_rate(request: Request, parameters: Annotated[HeartRateParameters, Query()]) -> Response:
         """A person's minutes, devices resolved. Nothing found is 404."""
         question = SeriesQuestion(
             parameters.start,
@@ -58,7 +59,7 @@ def router(services: Services, doors: Doors) -> APIRouter:
             start_field="start",
             end_field="end",
         )
-        answer = services.series.one(parameters.user_id, question)
+        answer = services.series.one(parameters.user_id, question, rows_held(request))
         columns = answer.series[0].columns
         if len(answer.series[0]) == 0:
             raise ProblemError("not-found", "there are no readings in this range")

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pulsebase.api.cancel import while_connected
 from pulsebase.api.encode import ARROW, CSV, JSON, column_names, frame_of, json_columns, negotiated, respond, tagged
 from pulsebase.api.errors import ProblemError
+from pulsebase.api.fairness import FairRoute, rows_held
 from pulsebase.api.schemas.series import MultiSeries, MultiSeriesParameters, Series, SeriesParameters
 from pulsebase.api.services import Services
 from pulsebase.model.metrics import HEART_RATE
@@ -26,7 +27,7 @@ _FORMS: dict[int | str, dict[str, Any]] = {200: {"content": {CSV: {}, ARROW: {}}
 
 def router(services: Services) -> APIRouter:
     """`/timeseries` and `/multi-user/timeseries`."""
-    routes = APIRouter(tags=["series"])
+    routes = APIRouter(route_class=FairRoute, tags=["series"])
 
     @routes.get("/timeseries", response_model=Series, responses=_FORMS)
     async def timeseries(request: Request, parameters: Annotated[SeriesParameters, Query()]) -> Response:
@@ -49,7 +50,7 @@ def router(services: Services) -> APIRouter:
             columns = _summary_columns(summaries.summaries[0][1])
             body = {"user_id": parameters.user_id} | _summary_frame(summaries)
             return _summary_answer(request, media_type, body | {"count": len(columns["date"]), "columns": columns})
-        answer = services.series.one(parameters.user_id, question)
+        answer = services.series.one(parameters.user_id, question, rows_held(request))
         if media_type != JSON:
             return respond(request, answer, {}, media_type)
         person = answer.series[0]
@@ -69,7 +70,7 @@ def router(services: Services) -> APIRouter:
             ]
             tail = {"series": people, "missing": summaries.missing, "next_cursor": summaries.next_cursor}
             return _summary_answer(request, media_type, _summary_frame(summaries) | tail)
-        answer = services.series.many(parameters.user_ids, question, limit, parameters.cursor)
+        answer = services.series.many(parameters.user_ids, question, limit, parameters.cursor, rows_held(request))
         if media_type != JSON:
             return respond(request, answer, {}, media_type)
         names = column_names(answer)

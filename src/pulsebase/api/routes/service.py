@@ -15,6 +15,7 @@ from pulsebase.api.exposition import exposition
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.service import Health, Information
 from pulsebase.api.services import Services
+from pulsebase.api.threads import WATCH
 from pulsebase.model.errors import StoreCorruptError
 
 logger = logging.getLogger(__name__)
@@ -46,8 +47,11 @@ def watch_router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["service"])
 
     @routes.get("/health", response_model=Health, responses={503: {"model": Health}})
-    def health(_: Annotated[NoParameters, Query()]) -> Response:
+    async def health(_: Annotated[NoParameters, Query()]) -> Response:
         """200 when every part works, else 503; `checks` says which does not."""
+        return await WATCH.run(look_at_health)
+
+    def look_at_health() -> Response:
         checks = {"store": _store_state(services), "ingest": "ok" if services.ingestor.alive else "stopped"}
         if services.sync.schedule is not None:
             checks["schedule"] = "ok" if services.sync.schedule.is_alive() else "stopped"
@@ -58,8 +62,11 @@ def watch_router(services: Services) -> APIRouter:
         return Response(msgspec.json.encode(body), 200 if healthy else 503, media_type=JSON)
 
     @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    def metrics(_: Annotated[NoParameters, Query()]) -> Response:
+    async def metrics(_: Annotated[NoParameters, Query()]) -> Response:
         """Metrics in the Prometheus text format."""
+        return await WATCH.run(measure)
+
+    def measure() -> Response:
         services.store.statistics()  # brings the store's gauges up to date
         services.sync.measure()
         return Response(exposition(services.siblings), media_type=CONTENT_TYPE_LATEST)

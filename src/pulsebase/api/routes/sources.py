@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pulsebase.api.body import read_body
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.routes.admin import owner_only
 from pulsebase.api.schemas.common import Identifier, NoParameters
 from pulsebase.api.schemas.sources import (
@@ -46,7 +47,7 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 
 def router(services: Services) -> APIRouter:
     """`/sources`, `/users/{user_id}/sources` and `/etl/runs`."""
-    routes = APIRouter(tags=["sources"])
+    routes = APIRouter(route_class=FairRoute, tags=["sources"])
     connections = services.connections
 
     def consent_page(request: Request, source: str, user_id: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.schemas.series import StreamParameters
 from pulsebase.api.services import Services
 from pulsebase.api.streams import EVENT_STREAM
@@ -14,7 +15,7 @@ from pulsebase.model.errors import RejectedError
 
 def router(services: Services) -> APIRouter:
     """`/stream`."""
-    routes = APIRouter(tags=["series"])
+    routes = APIRouter(route_class=FairRoute, tags=["series"])
 
     @routes.get(
         "/stream", response_class=Response, responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}}

@@ -9,9 +9,10 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.body import read_body, require_json
+from pulsebase.api.body import read_body, require_json, worked_out
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import JSON, shown_time
+from pulsebase.api.fairness import FairRoute
 from pulsebase.api.people import People
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
 from pulsebase.api.schemas.people import NewPerson, PersonFields, UserEntry, UserList, UsersParameters
@@ -29,11 +30,12 @@ AnswerT = TypeVar("AnswerT")
 
 def router(services: Services, people: People) -> APIRouter:
     """`/users`."""
-    routes = APIRouter(tags=["people"])
+    routes = APIRouter(route_class=FairRoute, tags=["people"])
 
     async def changed(request: Request, change: Callable[[dict[str, Any]], AnswerT]) -> AnswerT:
         require_json(request)
-        fields = decode_object(await read_body(request, services.options.body_limit_bytes))
+        body = await read_body(request, services.options.body_limit_bytes)
+        fields = await worked_out(body, lambda: decode_object(body))
         return await run_in_threadpool(change, fields)
 
     @routes.get("/users", response_model=UserList)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows
 
 CHUNK_US = 7 * DAY_US
 
+#: So few are read without asking which of them hold anything.
+_FEW_CHUNKS = 8
 QUARTER_US = 15 * MINUTE_US
 #: Hours that lie further apart are looked for one by one: what is stored between them would be read for nothing.
 _GAP_US = 30 * DAY_US
@@ -168,12 +170,32 @@ class PersonSnapshot:
 
     def _chosen_by_pieces(self, interval: TimeRange, selection: Selection) -> Iterator[Rows]:
         """The counted readings of the selection, a chunk of seven days at a time so that memory stays bounded."""
-        for piece in _pieces(interval):
+        for piece in self._pieces(interval):
             rows = self.rows(piece.widened(MINUTE_US), selection)
             rows = rows.take(self._chosen(rows, selection))
             rows = rows.take((rows.t >= piece.start_us) & (rows.t < piece.end_us))
             if len(rows):
                 yield rows
+
+    def _pieces(self, interval: TimeRange) -> Iterator[TimeRange]:
+        """The chunks of the interval that may hold readings: ranges may span centuries, of which most is empty."""
+        first, last = interval.start_us // CHUNK_US, -(-interval.end_us // CHUNK_US)
+        places: Iterable[int] = range(first, last)
+        if last - first > _FEW_CHUNKS:
+            kept = self.connection.execute(
+                f"SELECT DISTINCT hour // {CHUNK_US // HOUR_US} AS chunk FROM h1_dev "
+                "WHERE user_no = $user AND hour >= $start AND hour < $end",
+                {
+                    "user": self.user_no,
+                    "start": interval.start_us // HOUR_US,
+                    "end": -(-interval.end_us // HOUR_US),
+                },
+            ).fetchnumpy()["chunk"]
+            staged = self._staged_in(interval, Selection()).t // CHUNK_US
+            places = np.union1d(kept.astype(np.int64), staged).tolist()
+        for place in places:
+            start_us = place * CHUNK_US
+            yield TimeRange(max(start_us, interval.start_us), min(start_us + CHUNK_US, interval.end_us))
 
     def _keeps_quarters(self) -> bool:
         found = one_row(self.connection, "SELECT 1 FROM q15_users WHERE user_no = ?", [self.user_no])
@@ -230,14 +252,6 @@ class PersonSnapshot:
             found["minutes"].astype(np.int64),
         )
         return columns.ordered()
-
-
-def _pieces(interval: TimeRange) -> Iterator[TimeRange]:
-    start_us = interval.start_us
-    while start_us < interval.end_us:
-        end_us = min((start_us // CHUNK_US + 1) * CHUNK_US, interval.end_us)
-        yield TimeRange(start_us, end_us)
-        start_us = end_us
 
 
 def _joined(parts: list[Buckets]) -> Buckets:

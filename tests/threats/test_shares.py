@@ -1,0 +1,248 @@
+"""Things that all callers share, and somebody who takes all they can get of one: others are answered meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from pulsebase.api.server import bound_socket, serving
+from pulsebase.stores.duckdb.snapshot import PersonSnapshot
+from pulsebase.telemetry import REGISTRY
+from tests.support.process import wait_until
+from tests.threats.conftest import Guarded, guarded, lines, reading
+
+#: Nobody judges speed here: this only tells an answer from none.
+ANSWERED_S = 5
+#: A raw answer about so many is some megabytes more than the buffers of a connection take that nobody reads.
+READINGS, DEVICE_ID = 50_000, "d" * 120
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+class Place:
+    """A real server over some readings of ann, with keys for somebody who takes all, and for somebody else."""
+
+    def __init__(self, guarded: Guarded, port: int) -> None:
+        self.guarded, self.port = guarded, port
+        self.taker, self.other = guarded.key("taker"), guarded.key("other")
+        body = b"heart_rate,user_id=ann,device_id=" + DEVICE_ID.encode() + b" bpm=60 %d\n"
+        at_s = 1_705_312_800
+        for first in range(0, READINGS, 10_000):
+            sent = b"".join(body % (at_s + place) for place in range(first, first + 10_000))
+            answer = guarded.owner.post("/api/v2/write?precision=s", content=sent)
+            assert answer.status_code == 204
+
+    def client(self, key: str) -> httpx.Client:
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=60, trust_env=False)
+
+    def get(self, path: str, key: str, **parameters: Any) -> httpx.Response:
+        with self.client(key) as client:
+            return client.get(path, params=parameters or None)
+
+    def answers_others(self) -> None:
+        """Fails unless somebody else's question, and one about the server, are answered."""
+        for path in ("/v1/timeseries?user_id=ann&start_date=2024-01-15&end_date=2024-01-16&interval=1h", "/health"):
+            began = time.monotonic()
+            assert self.get(path, self.other).status_code == 200
+            assert time.monotonic() - began < ANSWERED_S
+
+    def begin(self, head: str, body: bytes = b"", *, reads_little: bool = False) -> socket.socket:
+        """A connection of the taker with a request, whose answer nobody reads yet."""
+        connection = socket.socket()
+        if reads_little:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(30)
+        connection.connect(("127.0.0.1", self.port))
+        request = f"{head} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.taker}\r\n"
+        connection.sendall(request.encode() + body)
+        return connection
+
+
+@contextlib.contextmanager
+def served(**settings: Any) -> Iterator[Place]:
+    with (
+        guarded(**settings) as found,
+        bound_socket("127.0.0.1", 0) as listener,
+        serving(found.parts.app, [listener]),
+    ):
+        yield Place(found, listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def kept_open(begin: Callable[[], socket.socket], count: int) -> Iterator[list[socket.socket]]:
+    with contextlib.ExitStack() as closing:
+        yield [closing.enter_context(begin()) for _ in range(count)]
+
+
+def status_of(connection: socket.socket) -> int:
+    return int(connection.recv(4096).split(b" ")[1])
+
+
+def refused(resource: str, reason: str = "own") -> float:
+    labels = {"resource": resource, "reason": reason}
+    return REGISTRY.get_sample_value("pulsebase_shares_refused_total", labels) or 0
+
+
+def is_refused(answer: httpx.Response, status: int = 429) -> bool:
+    kind = {429: "too-many-requests", 503: "unavailable"}[status]
+    said = answer.json()["type"] if answer.status_code >= 400 else ""
+    return (answer.status_code, said) == (status, f"urn:pulsebase:problem:{kind}") and int(
+        answer.headers["retry-after"]
+    ) > 0
+
+
+@pytest.mark.parametrize("path", ["/v1/metrics/heart-rate/bulk", "/v1/imports?name=a"])
+def test_uploads_that_hardly_come_keep_nobody_from_asking(path: str) -> None:
+    with served() as place:
+        before = refused("uploads")
+        body = b"Content-Type: application/x-ndjson\r\nContent-Length: 100000\r\n\r\n{"
+        with kept_open(lambda: place.begin(f"POST {path}", body), 45):
+            place.answers_others()
+            wait_until(lambda: refused("uploads") - before >= 41, "those beyond its share are refused")
+            place.answers_others()
+            with place.client(place.other) as other:
+                mine = other.post("/v1/metrics/heart-rate/bulk", content=lines("ben"), headers=NDJSON)
+                assert (mine.status_code, mine.json()["accepted"]) == (202, 1)
+
+
+def test_streams_of_one_key_leave_room_for_others() -> None:
+    with served(stream_subscribers=8) as place, contextlib.ExitStack() as closing:
+        for _ in range(2):
+            opened = closing.enter_context(place.begin("GET /v1/stream?user_ids=ann", b"\r\n"))
+            assert status_of(opened) == 200
+        assert is_refused(place.get("/v1/stream", place.taker, user_ids="ann"))
+        with place.client(place.other) as other, other.stream("GET", "/v1/stream?user_ids=ann") as answer:
+            assert answer.status_code == 200
+    with served(stream_subscribers=1) as place:
+        opened = closing.enter_context(place.begin("GET /v1/stream?user_ids=ann", b"\r\n"))
+        assert status_of(opened) == 200
+        assert is_refused(place.get("/v1/stream", place.other, user_ids="ann"), 503)
+        opened.close()
+
+
+def test_answers_that_nobody_takes_hold_the_rows_of_their_key_alone() -> None:
+    question = "/v1/timeseries?user_id=ann&start_date=2024-01-15&end_date=2024-01-16&interval=raw"
+    with served(max_rows=READINGS + 1000, answer_rows=4 * READINGS) as place:
+        before = refused("answer rows")
+        with kept_open(lambda: place.begin(f"GET {question}", b"\r\n", reads_little=True), 4) as opened:
+            wait_until(lambda: refused("answer rows") - before >= 3, "all but one are refused", 60)
+            place.answers_others()
+            assert place.get(question, place.other).json()["count"] == READINGS
+            assert is_refused(place.get(question, place.taker))
+            assert place.get(question.replace("raw", "1h"), place.taker).status_code == 200, "few rows have room"
+            statuses = sorted(status_of(connection) for connection in opened)
+            assert statuses == [200, 429, 429, 429]
+        wait_until(lambda: place.get(question, place.taker).status_code == 200, "its share is its own again", 60)
+
+
+def test_questions_of_one_key_wait_for_one_another_and_not_others_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(questions=8) as place:
+        store = place.guarded.parts.services.store
+        knows, slow = store.knows, []
+
+        def knows_slowly(user_id: str) -> bool:
+            if user_id == "slow":
+                slow.append(user_id)
+                time.sleep(3)
+            return knows(user_id)
+
+        monkeypatch.setattr(type(store), "knows", lambda _, user_id: knows_slowly(user_id))
+        question = "/v1/timeseries?user_id=slow&start_date=2024-01-15&end_date=2024-01-16"
+        with kept_open(lambda: place.begin(f"GET {question}", b"\r\n"), 6) as opened:
+            wait_until(lambda: len(slow) == 2, "its share is at work")
+            place.answers_others()
+            assert len(slow) <= 4, "the rest waited"
+            assert {status_of(connection) for connection in opened} == {404}
+
+
+def test_exports_that_nobody_takes_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(exports=8) as place:
+        before = refused("exports")
+        export = lambda: place.begin("GET /v1/users/ann/export", b"\r\n", reads_little=True)  # noqa: E731
+        monkeypatch.setattr("pulsebase.api.routes.exports._PACKING", 0)
+        with kept_open(export, 12):
+            wait_until(lambda: refused("exports") - before == 10, "those beyond its share are refused")
+            place.answers_others()
+            assert place.get("/v1/users/ann/export", place.other).status_code == 200
+            assert is_refused(place.get("/v1/users/ann/export", place.taker))
+
+
+def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served() as place, place.client(place.taker) as taker, place.client(place.other) as other:
+        write, seen = place.guarded.parts.ingestor.write, []
+
+        def write_slowly(batch: Any) -> None:
+            seen.append(batch)
+            time.sleep(1)
+            write(batch)
+
+        monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_slowly)
+        running = taker.post("/v1/imports?name=a", content=lines("ann")).json()["id"]
+        wait_until(lambda: seen, "the first import runs")
+        waiting = taker.post("/v1/imports?name=b", content=lines("ann")).json()["id"]
+        assert is_refused(taker.post("/v1/imports?name=c", content=lines("ann")))
+        mine = other.post("/v1/imports?name=d", content=lines("ben"))
+        assert mine.status_code == 202
+        place.answers_others()
+        assert taker.delete(f"/v1/imports/{waiting}").status_code == 202
+        assert taker.get(f"/v1/imports/{waiting}").json()["course"]["failure"] == "it was cancelled"
+        for number in (running, mine.json()["id"]):
+            path = f"/v1/imports/{number}"
+            wait_until(lambda path=path: other.get(path).json()["status"] == "done", "the others end")
+
+
+def test_uploads_that_would_fill_the_temporary_folder_are_refused_by_their_length() -> None:
+    with served(import_limit_bytes=1 << 20, spooled_bytes=2 << 20) as place:
+        body = b"Content-Length: 1000000\r\n\r\n{"
+        with place.begin("POST /v1/imports?name=a", body) as first:
+            wait_until(lambda: _status(place, first), "it is taken in")
+            with place.begin("POST /v1/imports?name=b", body) as second:
+                assert status_of(second) == 429
+            with place.client(place.other) as other:
+                answer = other.post("/v1/imports?name=a", content=lines("ben"))
+                assert answer.status_code == 202
+
+
+def _status(place: Place, _: socket.socket) -> bool:
+    time.sleep(0.2)
+    return place.get("/health", place.other).status_code == 200
+
+
+def test_without_keys_addresses_have_shares_and_this_machine_has_all() -> None:
+    with guarded(access="off", stream_subscribers=0, exports=4) as place:
+        shares = place.parts.services.shares
+        assert shares is not None
+        far = place.client(address="192.0.2.1")
+        assert far.post("/v1/metrics/heart-rate", json=reading("ann")).status_code == 202
+        assert is_refused(far.get("/v1/stream?user_ids=ann"), 503)
+
+
+def test_a_question_about_centuries_reads_the_weeks_that_hold_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with guarded(store_url=f"duckdb:///{tmp_path}/a.duckdb") as place:
+        for timestamp in ("1975-03-01T10:00:00Z", "2024-01-15T10:00:00Z"):
+            sent = place.owner.post("/v1/metrics/heart-rate", json=reading("ann", timestamp))
+            assert sent.status_code == 202
+        place.parts.store.settle()
+        late = place.owner.post("/v1/metrics/heart-rate", json=reading("ann", "2001-01-01T00:00:00Z"))
+        assert late.status_code == 202
+        rows, read = PersonSnapshot.rows, []
+
+        def counted(*asked: Any) -> Any:
+            read.append(asked)
+            return rows(*asked)
+
+        monkeypatch.setattr(PersonSnapshot, "rows", counted)
+        for interval in ("1s", "1m"):
+            parameters = {"start_date": "1970-01-01", "end_date": "2199-01-01", "interval": interval}
+            answer = place.owner.get("/v1/timeseries", params={"user_id": "ann"} | parameters)
+            assert [at[:4] for at in answer.json()["columns"]["timestamp"]] == ["1975", "2001", "2024"]
+        assert len(read) == 6
