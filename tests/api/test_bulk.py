@@ -571,7 +571,7 @@ def test_a_body_that_merges_have_no_room_for_is_refused_and_says_what_of_it_is_s
     batches = [table(BLOCK_READINGS, user_id=[f"user{number}"] * BLOCK_READINGS) for number in range(2)]
     answer = send(api, arrow_of(*batches))
     said = (
-        f"{BLOCK_READINGS} readings before that were stored" if stored_blocks else "nothing of this request was stored"
+        f"{BLOCK_READINGS} readings of the body were stored" if stored_blocks else "nothing of this request was stored"
     )
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "3")
     assert answer.json()["detail"] == f"too many readings wait for a merge; {said}"

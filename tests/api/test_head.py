@@ -31,7 +31,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
 }
 #: What answers with something else than what it is for: a redirection, and things that are not there.
 WITHOUT = {"/app", "/app/", "/imports/{import_id}", "/erasures/{erasure_id}"}
-WITHOUT |= {"/sources/{source}/authorize", "/sources/{source}/callback"}
+WITHOUT |= {"/sources/{source}/authorize", "/sources/{source}/consent", "/sources/{source}/callback"}
 #: Headers that say something of this one answer.
 OWN = {"x-request-id", "date", "ratelimit", "pulsebase-place"}
 

@@ -85,6 +85,8 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
                 "written": 300,
                 "rejected": 0,
                 "days": 0,
+                "unchanged": 0,
+                "repeated": 0,
             }
             | days
         ],

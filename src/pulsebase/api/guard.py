@@ -25,7 +25,7 @@ from pulsebase.api.errors import answered, problem
 from pulsebase.api.gate import Gate, Header, told_apart_by
 from pulsebase.api.patience import Refusals
 from pulsebase.api.scopes import need_of
-from pulsebase.api.services import BorderOptions, came_by_socket
+from pulsebase.api.services import HEAD_MARK, BorderOptions, came_by_socket
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,6 @@ _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 #: Says in the scope that the answer to this GET will be sent without its body.
-_HEAD = "pulsebase.head"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -106,7 +105,7 @@ class Guard:
             return
         request_id = _id_of(scope)
         if scope["method"] == "HEAD":  # whatever is asked is asked as by GET, by the same rules
-            scope = dict(scope, method="GET") | {_HEAD: True}
+            scope = dict(scope, method="GET") | {HEAD_MARK: True}
         scope["pulsebase.request_id"] = request_id
         tracing.REQUEST_ID.set(request_id)
         if not tracing.on():
@@ -133,7 +132,7 @@ class Guard:
                     headers.append(_PRIVATE)
                 message["headers"] = [*headers, *visit.said, (b"x-request-id", request_id.encode())]
             await send(message)
-            if _HEAD in scope and message["type"] == "http.response.start":
+            if HEAD_MARK in scope and message["type"] == "http.response.start":
                 await send({"type": "http.response.body", "body": b""})
                 raise _HeadAnsweredError
 
@@ -238,7 +237,7 @@ def _id_of(scope: Scope) -> str:
 
 
 def _method(scope: Scope) -> str:
-    if _HEAD in scope:
+    if HEAD_MARK in scope:
         return "HEAD"
     return scope["method"] if scope["method"] in _METHODS else "other"
 

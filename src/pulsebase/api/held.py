@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from itertools import chain
 
+from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
 from fastapi.responses import StreamingResponse
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from pulsebase.api.services import is_head
 from pulsebase.model.errors import PulsebaseError
 
 logger = logging.getLogger(__name__)
@@ -26,8 +28,8 @@ class HeldResponse(StreamingResponse):
     """A stream whose source is let go of once it is through, broken off, or given up: after `timeout_s` in all, or
     after `STALL_S` in which nothing was taken. Whoever reads a stream that was given up sees it break off.
 
-    Making it waits for the first piece, which is done in a thread: what fails by then is answered with a problem. What
-    fails later breaks the connection off, before the end that a whole answer has, and the log says why.
+    It begins once there is a first piece: what fails by then is answered with a problem. What fails later breaks the
+    connection off, before the end that a whole answer has, and the log says why. For HEAD nothing is read.
     """
 
     def __init__(
@@ -38,8 +40,19 @@ class HeldResponse(StreamingResponse):
         media_type: str,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(_begun(pieces), headers=headers, media_type=media_type)
+        super().__init__(pieces, headers=headers, media_type=media_type)
         self._pieces, self._timeout_s = pieces, timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if not is_head(scope):
+            try:
+                first = await run_in_threadpool(next, self._pieces, b"")
+            except BaseException:
+                self._pieces.close()
+                raise
+            self.body_iterator = iterate_in_threadpool(chain([first], self._pieces))
+        await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Send everything in time."""
@@ -59,13 +72,3 @@ class HeldResponse(StreamingResponse):
             raise BrokenOffAnswerError from error
         finally:
             self._pieces.close()  # not by a thread: whoever hung up has cancelled this
-
-
-def _begun(pieces: Generator[bytes, None, None]) -> Iterator[bytes]:
-    """The pieces, the first of which, and whatever goes wrong with it, is there before anything is sent."""
-    try:
-        first = next(pieces, b"")
-    except BaseException:
-        pieces.close()
-        raise
-    return chain([first], pieces)

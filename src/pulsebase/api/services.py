@@ -122,6 +122,15 @@ class Services:
         return rules_for(caller().principal.people, self._rules)
 
 
+#: Stands in the scope of a request that asked by HEAD, which is answered as GET up to its body.
+HEAD_MARK = "pulsebase.head"
+
+
+def is_head(scope: Scope) -> bool:
+    """Whether the answer's body is wanted by nobody."""
+    return HEAD_MARK in scope
+
+
 def came_by_socket(scope: Scope) -> bool:
     """Whether the request came over the owner's Unix socket rather than the network."""
     server = scope.get("server")

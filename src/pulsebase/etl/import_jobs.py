@@ -144,10 +144,12 @@ class ImportJobs:
             waiting = [job for job in self._jobs.values() if job.report.status == "waiting"]
         if who is not None and any(job.who == who for job in waiting):
             telemetry.SHARES_REFUSED.labels("imports", "own").inc()
-            raise ShareFullError("an import of this key or address waits already; nothing of this one was kept", 30)
+            raise ShareFullError("an import of this key or address waits already; nothing of this request was kept", 30)
         if len(waiting) >= MOST_WAITING:
             telemetry.SHARES_REFUSED.labels("imports", "all").inc()
-            raise StoreUnavailableError("other imports wait already; nothing of this one was kept", retry_after_s=30)
+            raise StoreUnavailableError(
+                "other imports wait already; nothing of this request was kept", retry_after_s=30
+            )
 
     def start(
         self,
