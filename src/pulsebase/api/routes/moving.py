@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from pulsebase.api.arrowstream import BoundedMessages
 from pulsebase.api.body import read_body, require_json
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import ARROW, JSON, NDJSON, arrow_stream
@@ -41,6 +42,17 @@ from pulsebase.query.exports import exported_records
 from pulsebase.stores.records import Kind
 
 _BLOCK_LIMIT_BYTES = 256 << 20
+#: What a block may unpack to.
+_READ_LIMIT_BYTES = 1 << 30
+_IDS = pa.dictionary(pa.int32(), pa.string())
+_BLOCK_COLUMNS = [
+    ("user_id", _IDS),
+    ("device_id", _IDS),
+    ("time_us", pa.int64()),
+    ("value", pa.float64()),
+    ("confidence", pa.int8()),
+    ("position", pa.int64()),
+]
 
 
 def router(services: Services, people: People) -> APIRouter:
@@ -60,11 +72,7 @@ def router(services: Services, people: People) -> APIRouter:
     async def store_summaries(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Put the days of an import, a JSON list, together with what is stored of them."""
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
-        try:
-            days = msgspec.json.decode(body, type=list[DailySummary])
-        except (msgspec.DecodeError, ValueError):
-            raise ProblemError("malformed-body", "the body is not a list of days") from None
-        await run_in_threadpool(_keeper(services).put_together, days)
+        await run_in_threadpool(_keeper(services).put_together, _days(body))
         return Response(msgspec.json.encode({"status": "accepted"}), 202, media_type=JSON)
 
     @routes.get("/export", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
@@ -125,6 +133,13 @@ def _store_block(services: Services, body: bytes, origin: OriginParameters) -> d
     return {"status": "accepted"} | counts | {"errors": field_errors(errors), "import_id": number}
 
 
+def _days(body: bytes) -> list[DailySummary]:
+    try:
+        return msgspec.json.decode(body, type=list[DailySummary])
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise ProblemError("malformed-body", "the body is not a list of days") from None
+
+
 def _store_records(services: Services, kind: Kind, body: bytes) -> dict[str, Any]:
     parsed = parse_records(kind, body.splitlines(), 1, datetime.now(UTC).date())
     refused = _keeper(services).keep(parsed.records)
@@ -137,27 +152,25 @@ def _keeper(services: Services) -> RecordKeeper:
 
 
 def _candidates(body: bytes) -> Candidates:
+    malformed = ProblemError("malformed-body", "the body is not an Arrow stream of readings")
     try:
-        table = pa.ipc.open_stream(body).read_all()
+        messages = BoundedMessages(io.BytesIO(body), _BLOCK_LIMIT_BYTES, _READ_LIMIT_BYTES)
+        stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"))
+        if [(field.name, field.type) for field in stream.schema] != _BLOCK_COLUMNS:
+            raise malformed
+        table = stream.read_all()
+        table.validate(full=True)  # what lies outside of its buffers would take the process down
         if any(column.null_count for column in table.columns):
-            raise ValueError
-        return Candidates(
-            _ids(table["user_id"]),
-            _ids(table["device_id"]),
-            table["time_us"].to_numpy().astype(np.int64),
-            table["value"].to_numpy().astype(np.float64),
-            table["confidence"].to_numpy().astype(np.int8),
-            table["position"].to_numpy().astype(np.int64),
-        )
-    except (pa.ArrowException, KeyError, ValueError, TypeError):
-        raise ProblemError("malformed-body", "the body is not an Arrow stream of readings") from None
+            raise malformed
+        users, devices = _ids(table["user_id"]), _ids(table["device_id"])
+    except (pa.ArrowException, OSError, ValueError):
+        raise malformed from None
+    return Candidates(users, devices, *(table[name].to_numpy() for name, _ in _BLOCK_COLUMNS[2:]))
 
 
 def _ids(column: pa.ChunkedArray) -> Ids:
     """The ids of a body with one list of texts."""
-    if not pa.types.is_dictionary(column.type):
-        raise TypeError
-    ids = column.unify_dictionaries().combine_chunks().cast(pa.dictionary(pa.int32(), pa.string()))
+    ids = column.unify_dictionaries().combine_chunks()
     if ids.dictionary.null_count:
         raise ValueError
     return Ids(ids.indices.to_numpy(), ids.dictionary.to_pylist())
