@@ -34,6 +34,21 @@ def arrow_streams() -> list[bytes]:
     return [*streams, _written(pa.table(columns()).to_batches(), old), _written(pa.table(columns()).to_batches(8))]
 
 
+@cache
+def blocks_of_commands() -> list[bytes]:
+    """What the command line sends to the owner's socket, packed and not."""
+    users = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 12, pa.int32()), ["ann", "bob"])
+    given = {
+        "user_id": users,
+        "device_id": users,
+        "time_us": pa.array(range(_ROWS)),
+        "value": pa.array([60.0] * _ROWS),
+        "confidence": pa.array([-1, 2] * 12, pa.int8()),
+        "position": pa.array(range(_ROWS)),
+    }
+    return [_stream(pa.table(given), compression=packed) for packed in (None, "lz4", "zstd")]
+
+
 def stream_changed(dice: random.Random, data: bytes) -> bytes:
     """Change heads, bodies and the order of messages, and write them with their own lengths; at times mere bytes."""
     if dice.random() < 0.1:

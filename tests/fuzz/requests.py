@@ -17,6 +17,8 @@ from tests.support.process import Place, Server, serving
 
 #: How long an answer may take. The server may be busy with imports that were begun before.
 _ANSWER_S = 30.0
+#: How long more is waited for before a request is said to end.
+_PAUSE_S = 0.05
 _FAULT = re.compile(rb"HTTP/1\.1 (?:500|501|502|504) ")
 _HOST = b"Host: localhost\r\n"
 
@@ -103,9 +105,8 @@ class Doors:
 
 def _request(door: str, body: bytes) -> bytes:
     route, _, media_type = door.partition(" ")
-    head = (
-        f"POST {route} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    head = f"POST {route} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\n"
+    head += f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return head.encode() + body
 
 
@@ -125,8 +126,7 @@ def _send(server: Server, data: bytes) -> None:
             connection.settimeout(_ANSWER_S)
             with contextlib.suppress(ConnectionError):
                 connection.sendall(data)
-                connection.shutdown(socket.SHUT_WR)
-            answer = _answer(connection)
+            answer = _answer(connection, whole=b"\r\nConnection: close\r\n" in data)
     except ConnectionRefusedError as error:
         raise ServerEndedError(f"nobody listens; the process's exit code is {server.process.poll()}") from error
     if server.process.poll() is not None:
@@ -134,12 +134,24 @@ def _send(server: Server, data: bytes) -> None:
     assert _FAULT.search(answer) is None, f"the answer is a fault of the server: {answer[:400]!r}"
 
 
-def _answer(connection: socket.socket) -> bytes:
-    """All that comes until the server closes, its beginning alone where that is a stream."""
+def _answer(connection: socket.socket, *, whole: bool) -> bytes:
+    """All that comes until the server closes, its beginning alone where that is a stream. A request that is not whole
+    is ended once nothing comes any more.
+    """
     parts = b""
+    connection.settimeout(_ANSWER_S if whole else _PAUSE_S)
     with contextlib.suppress(ConnectionError):
-        while piece := connection.recv(1 << 16):
-            parts += piece
-            if b"text/event-stream" in parts:
+        while b"text/event-stream" not in parts:
+            try:
+                piece = connection.recv(1 << 16)
+            except TimeoutError:
+                if whole:
+                    raise
+                whole = True
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(_ANSWER_S)
+                continue
+            if not piece:
                 break
+            parts += piece
     return parts

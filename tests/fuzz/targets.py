@@ -17,6 +17,7 @@ from pulsebase.api.bulk import blocks_of
 from pulsebase.api.decode import decode_batch, decode_single
 from pulsebase.api.errors import ProblemError
 from pulsebase.api.lineprotocol import parse_lines
+from pulsebase.api.routes.moving import _candidates
 from pulsebase.api.streaming import BodyStream, BrokenOffError
 from pulsebase.api.streams import Streams
 from pulsebase.decoding import Decoders
@@ -75,6 +76,10 @@ def _bulk(media_type: str) -> Opened:
             decoders.close()
 
     return opened
+
+
+def _block(data: bytes) -> None:
+    check_candidates(_candidates(data))
 
 
 def _single(data: bytes) -> None:
@@ -170,6 +175,7 @@ def _cursors() -> Iterator[Read]:
 _ARROW, _PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"
 _DECODERS = [
     Target("arrow", arrow.arrow_streams, arrow.stream_changed, _bulk(_ARROW)),
+    Target("blocks", arrow.blocks_of_commands, arrow.stream_changed, _calling(_block)),
     Target("parquet", corpus.parquet_files, bytes_changed, _bulk(_PARQUET)),
     Target("ndjson", corpus.ndjson_bodies, corpus.JSON_CHANGED, _bulk("application/x-ndjson")),
     Target("csv", corpus.csv_bodies, corpus.CSV_CHANGED, _bulk("text/csv")),
