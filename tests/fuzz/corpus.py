@@ -292,7 +292,7 @@ def own_files() -> list[bytes]:
     """What an export holds besides Parquet: readings, the manifest, people, priorities, days."""
     ann = User("ann", "Ann", "female", date(1980, 2, 3), "Europe/Berlin")
     day = DailySummary("ann", date(2024, 1, 15), 55.0, "made-up", (HeartRateZone("rest", 30, 100, 60),))
-    records = [fields_of(record) for record in (ann, DevicePriority("ann", "watch", _TEN * 1_000_000, 3), day)]
+    records = [fields_of(record) for record in (ann, DevicePriority("ann", "watch", 3, _TEN * 1_000_000), day)]
     files = [msgspec.json.encode(each) + b"\n" for each in (*records, manifest())]
     return [*files, *ndjson_bodies(), *csv_bodies(), *parquet_files()]
 

@@ -13,6 +13,7 @@ from pulsebase.model.errors import RejectedError, StoreCorruptError
 from pulsebase.sources.cloud import _seconds
 from pulsebase.stores.duckdb.journal_format import _decoded
 from pulsebase.stores.duckdb.statements import check_statement
+from tests.fuzz import corpus
 from tests.fuzz.targets import _imported
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -59,3 +60,14 @@ def test_deep_sql_is_judged_or_refused(depth: int, form: str) -> None:
     begin, _, end = form.partition("{}")
     with contextlib.suppress(RejectedError):
         check_statement(f"SELECT {begin * depth}1{end * depth}")
+
+
+def test_a_lone_surrogate_in_a_record_of_an_export_refuses_it_alone() -> None:
+    for data in corpus.own_files()[:3]:
+        (result,) = _imported(
+            "x", data + data.replace(b'"ann"', b'"ann\\ud800"') + data[:-2] + b',"\\ud800":"\\ud800"}\n'
+        )
+        assert (result.problem, result.read, result.rejected) == (None, 3, 2)
+    day = corpus.own_files()[2].replace(b'"made-up"', b'"\\ud800"')
+    (result,) = _imported("x", day)
+    assert (result.problem, result.read, result.rejected) == (None, 1, 1)
