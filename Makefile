@@ -25,7 +25,7 @@ CLIENT_SOURCES = $(shell find client \( -name node_modules -o -name dist -o -nam
 	-o -type f ! -name '*.tsbuildinfo' -print 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help run test ready check check-client bench format lock client clean
+.PHONY: help run test ready check check-client fuzz bench format lock client clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ check: $(DEV) ## Style, types and the direction of dependencies
 check-client: $(MODULES)
 	@echo "Checking the client"
 	@cd client && $(NPM) run check && $(NPM) test
+
+fuzz: $(DEV) ## Give decoders and a server changed inputs for an hour (ARGS="--seconds 60 --target parquet")
+	@$(PY) -m tests.fuzz $(ARGS)
 
 bench: $(BENCH) ## Run the benchmarks (ARGS go to them)
 	@benchmarks/install_peers.sh

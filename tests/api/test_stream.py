@@ -121,7 +121,7 @@ def test_a_client_that_comes_back_misses_nothing_and_gets_nothing_twice(served: 
         assert beats(next(told)) == {"ann": [63]}
 
 
-@pytest.mark.parametrize("after", ["elsewhere-1", "", "nonsense", None])
+@pytest.mark.parametrize("after", ["elsewhere-1", "", "nonsense", "@-" + "9" * 5000, "@-+5", None])
 def test_one_who_cannot_go_on_is_told_so(served: Callable[..., Place], after: str | None) -> None:
     place = served(stream_readings=2)
     place.api.store(reading(at(0), 60))
@@ -130,7 +130,7 @@ def test_one_who_cannot_go_on_is_told_so(served: Callable[..., Place], after: st
         after = f"{feed.instance}-1"
         for second in range(1, 5):
             place.api.store(reading(at(second), 60))
-    with place.listen("ann", after=after) as told:
+    with place.listen("ann", after=after.replace("@", feed.instance)) as told:
         assert next(told)[1:] == ("hello", {"resumed": False, "missing": []})
         place.api.store(reading(at(50), 90))
         assert beats(next(told)) == {"ann": [90]}

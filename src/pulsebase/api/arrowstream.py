@@ -20,9 +20,15 @@ _CONTINUES = b"\xff\xff\xff\xff"
 _DICTIONARY, _RECORDS = 2, 3
 #: The fields of the tables `Message`, `DictionaryBatch` and `RecordBatch`, by their places in the schema.
 _KIND, _HEADER, _BODY_BYTES = 1, 2, 3
-_DATA = 1
-_BUFFERS, _COMPRESSION = 2, 3
+_ID, _DATA, _IS_DELTA = 0, 1, 2
+_ROWS, _BUFFERS, _COMPRESSION = 0, 2, 3
 _HEAD_BYTES = 1 << 20
+#: How writers of long ago said that buffers are packed; Arrow still believes it.
+_PACKED_OF_OLD = b"ARROW:experimental_compression"
+#: Rows of a record batch without a byte of their own, which columns of nothing but nulls may have.
+_EMPTY_ROWS = 100_000
+#: What reading a row comes to at least, in bytes read.
+_ROW_BYTES = 64
 
 
 class Body(Protocol):
@@ -33,10 +39,17 @@ class Body(Protocol):
 
 
 class BoundedMessages:
-    """A file for Arrow's reader, over the body that a request brings."""
+    """A file for Arrow's reader, over the body that a request brings.
 
-    def __init__(self, body: Body, most_bytes: int) -> None:
+    `most_bytes` bounds each message, and all dictionaries together, which are held until others take their places.
+    `most_read_bytes` bounds what is read in all: batches as unpacked, each with the dictionaries that it may use. A few
+    bytes stand for a lot of either.
+    """
+
+    def __init__(self, body: Body, most_bytes: int, most_read_bytes: int) -> None:
         self._body, self._most_bytes = body, most_bytes
+        self._left_bytes = most_read_bytes
+        self._dictionaries: dict[int, int] = {}  # bytes by id
         self._parts: deque[bytes] = deque()  # of the current message; Arrow asks for one at a time
         self._begun = False
         self.closed = False
@@ -83,13 +96,48 @@ class BoundedMessages:
         try:
             body_bytes = _body_bytes(head)
             self._check(body_bytes, self._most_bytes)
+            body = b""
             if body_bytes > 0:
                 body = self._body.read(body_bytes)
-                if len(body) == body_bytes:
-                    self._check(_unpacked_bytes(head, body), self._most_bytes)
+                if len(body) < body_bytes:
+                    yield body
+                    return
+            self._take(head, body)
+            if body:
                 yield body
         except (struct.error, IndexError):
             raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
+
+    def _take(self, head: bytes, body: bytes) -> None:
+        """See what a whole message comes to."""
+        message = _message(head)
+        kind = head[message.place(_KIND)]
+        if kind not in (_DICTIONARY, _RECORDS):
+            return
+        if _PACKED_OF_OLD in head:
+            raise ProblemError("malformed-body", "a record batch is packed as before Arrow 1.0; write it anew")
+        table = message.table(_HEADER)
+        records = table.table(_DATA) if kind == _DICTIONARY else table
+        size = _unpacked_bytes(records, body)
+        self._check(size, self._most_bytes)
+        rows = records.number(_ROWS, "<q")
+        if rows > max(size, _EMPTY_ROWS):
+            raise ProblemError("malformed-body", "a record batch says that it has more rows than it has bytes")
+        if kind == _DICTIONARY:
+            number = table.number(_ID, "<q")
+            held = self._dictionaries.get(number, 0) if table.number(_IS_DELTA, "<B") else 0
+            self._dictionaries[number] = held + size
+            if sum(self._dictionaries.values()) > self._most_bytes:
+                detail = f"the dictionaries are larger than {self._most_bytes} bytes in all; write smaller ones"
+                raise ProblemError("body-too-large", detail)
+            size += held
+        else:
+            size = max(size, rows * _ROW_BYTES) + sum(self._dictionaries.values())
+        self._left_bytes -= size
+        if self._left_bytes < 0:
+            raise ProblemError(
+                "body-too-large", "the batches and their dictionaries unpack to too much; send it in parts"
+            )
 
     def _check(self, size: int, most_bytes: int) -> None:
         if size > most_bytes:
@@ -117,24 +165,21 @@ class _Table:
         place = self.place(field)
         return _Table(self.data, place + _number("<I", self.data, place))
 
+    def number(self, field: int, form: str) -> int:
+        """The field's number, 0 if it is left out."""
+        place = self.place(field)
+        return _number(form, self.data, place) if place else 0
+
 
 def _body_bytes(head: bytes) -> int:
-    place = _message(head).place(_BODY_BYTES)
-    return _number("<q", head, place) if place else 0
+    return _message(head).number(_BODY_BYTES, "<q")
 
 
-def _unpacked_bytes(head: bytes, body: bytes) -> int:
-    """What the buffers of a record batch or dictionary take once they are unpacked; 0 where none is packed."""
-    message = _message(head)
-    kind = head[message.place(_KIND)]
-    if kind not in (_DICTIONARY, _RECORDS):
-        return 0
-    records = message.table(_HEADER)
-    if kind == _DICTIONARY:
-        records = records.table(_DATA)
+def _unpacked_bytes(records: _Table, body: bytes) -> int:
+    """What the buffers of a record batch take, those that are packed once they are unpacked."""
     if not records.place(_COMPRESSION) or not records.place(_BUFFERS):
-        return 0
-    vector = records.place(_BUFFERS)
+        return len(body)
+    head, vector = records.data, records.place(_BUFFERS)
     vector += _number("<I", head, vector)
     total = 0
     for number in range(_number("<I", head, vector)):

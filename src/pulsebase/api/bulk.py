@@ -18,6 +18,8 @@ from pulsebase.ingest.parquet import spooled
 
 #: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
 _RECORD_BATCH_BYTES = 256 << 20
+#: What one stream may have read, as unpacked: some minutes of one processor.
+_STREAM_BYTES = 64 << 30
 
 
 def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Iterator[Block]:
@@ -48,8 +50,9 @@ def _check_form(head: bytes, media_type: str) -> None:
 
 def _arrow(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
     del decoders
+    messages = BoundedMessages(body, _RECORD_BATCH_BYTES, _STREAM_BYTES)
     try:
-        stream = pa.ipc.open_stream(pa.PythonFile(BoundedMessages(body, _RECORD_BATCH_BYTES), mode="r"))
+        stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"))
         check_columns(stream.schema.names)
         yield from blocks_of_batches(iter(stream))
     except (pa.ArrowException, OSError, UnicodeDecodeError):

@@ -59,7 +59,7 @@ def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], i
         readings = _batch.decode(body).readings
         _check_length(len(readings))
         return columns_of(readings), [], len(readings)
-    except (msgspec.DecodeError, ValueError, OverflowError):
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
         pass
     items = _batch_items(_loads(body))
     _check_length(len(items))

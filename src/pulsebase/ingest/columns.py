@@ -118,34 +118,42 @@ def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch, which is looked through for what lies outside of its buffers, with plain texts in place of views, for
     which the engine knows few functions.
     """
-    views = []
+    batch.validate()  # lengths and the sizes of buffers: nothing but `num_rows` is to be asked before
     for name in batch.schema.names:
         column = batch.column(name)
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if pa.types.is_string_view(kind):
-            _check_lengths(column.dictionary if pa.types.is_dictionary(column.type) else column, name)
-            views.append(name)
-    batch.validate(full=True)  # what lies outside of its buffers would take the process down
-    for name in views:
-        column = batch.column(name)
-        if pa.types.is_dictionary(column.type):
-            column = pa.DictionaryArray.from_arrays(column.indices, column.dictionary.cast(pa.string()))
+        if pa.types.is_string_view(column.type):
+            plain = _plain_texts(column, name)
+        elif pa.types.is_dictionary(column.type) and pa.types.is_string_view(column.type.value_type):
+            plain = pa.DictionaryArray.from_arrays(column.indices, _plain_texts(column.dictionary, name))
         else:
-            column = column.cast(pa.string())
-        batch = batch.set_column(batch.schema.get_field_index(name), name, column)
+            continue
+        batch = batch.set_column(batch.schema.get_field_index(name), name, plain)
+    batch.validate(full=True)  # what lies outside of its buffers would take the process down
     return batch
 
 
-def _check_lengths(views: pa.Array, name: str) -> None:
-    """Refuse views that would take too long to read. A view is 16 bytes, the first four of them its length."""
-    buffer = views.buffers()[1]
-    if buffer is None or not len(views):
-        return
-    stated = np.frombuffer(buffer, np.uint32, buffer.size // 4)[4 * views.offset :: 4][: len(views)]
-    if views.null_count:
-        stated = stated[views.is_valid().to_numpy(zero_copy_only=False)[: len(stated)]]
-    if int(stated.sum(dtype=np.uint64)) > _TEXT_BYTES:
+def _plain_texts(views: pa.Array, name: str) -> pa.Array:
+    """Texts in place of views, whose buffers are as long as they should be.
+
+    A view is 16 bytes, the first four of them its length. Arrow's cast follows the views of nulls too, which may hold
+    anything, and which it does not validate: they are emptied.
+    """
+    if not len(views):
+        return pa.array([], pa.string())
+    validity, buffer, *texts = views.buffers()
+    whole = np.frombuffer(buffer, np.uint32, 4 * (views.offset + len(views))).reshape(-1, 4)[views.offset :]
+    nulls = 0
+    if validity is not None:
+        valid = views.is_valid().to_numpy(zero_copy_only=False)
+        nulls = len(valid) - int(np.count_nonzero(valid))
+        whole = np.where(valid[:, np.newaxis], whole, np.uint32(0))
+        validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    if int(whole[:, 0].sum(dtype=np.uint64)) > _TEXT_BYTES:
         raise MalformedError(f"the texts of {name} in a record batch are longer than {_TEXT_BYTES} bytes in all")
+    buffers = [validity, pa.py_buffer(np.ascontiguousarray(whole)), *texts]
+    emptied = pa.Array.from_buffers(views.type, len(views), buffers, nulls)
+    emptied.validate(full=True)
+    return emptied.cast(pa.string())
 
 
 # --- columns -------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def ndjson_blocks(body: Readable) -> Iterator[Block]:
             candidates, errors = readable(columns_of(readings, position))
             yield Block(candidates, errors, len(readings))
             position += len(readings)
-        except (msgspec.DecodeError, ValueError, OverflowError):
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
             items = [_json_line(line) for line in text.split(b"\n") if line.strip()]
             parsed, errors = parse_items(items, position)
             whys = enumerate(map(_no_reading, items), position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 from collections import deque
@@ -33,6 +34,8 @@ _ANSWER_LIMIT_BYTES = 64 << 20
 _ATTEMPTS, _FIRST_PAUSE_S = 3, 0.2
 #: How long to stay away where the source does not say.
 _UNTOLD_S = {429: 60, 403: 60, 500: 60}
+#: What says how long to wait; longer numbers say nothing.
+_WHOLE_SECONDS = re.compile(r"[0-9]{1,9}")
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
@@ -108,7 +111,7 @@ class Limits:
 
 
 def _seconds(header: str | None) -> int | None:
-    return int(header) if header is not None and header.isdecimal() else None
+    return int(header) if header is not None and _WHOLE_SECONDS.fullmatch(header) else None
 
 
 class CloudClient:
@@ -140,6 +143,8 @@ class CloudClient:
             return msgspec.json.decode(answer.content, type=kind)
         except msgspec.DecodeError as error:  # names the field, and no value
             raise UnreadableAnswerError.of(self._source, f"the answer cannot be read: {error}") from None
+        except RecursionError:
+            raise UnreadableAnswerError.of(self._source, "the answer is nested too deeply") from None
 
     def _ask(self, path: str, parameters: Mapping[str, str] | None, token: str) -> httpx.Response:
         """One question, sent again a few times where the line or the server fails."""

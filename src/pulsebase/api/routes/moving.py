@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from pulsebase.api.arrowstream import BoundedMessages
 from pulsebase.api.body import read_body, require_json
 from pulsebase.api.decode import decode_object
 from pulsebase.api.encode import ARROW, JSON, NDJSON, arrow_stream
@@ -42,6 +44,17 @@ from pulsebase.query.exports import exported_records
 from pulsebase.stores.records import Kind
 
 _BLOCK_LIMIT_BYTES = 256 << 20
+#: What a block may unpack to.
+_READ_LIMIT_BYTES = 1 << 30
+_IDS = pa.dictionary(pa.int32(), pa.string())
+_BLOCK_COLUMNS = [
+    ("user_id", _IDS),
+    ("device_id", _IDS),
+    ("time_us", pa.int64()),
+    ("value", pa.float64()),
+    ("confidence", pa.int8()),
+    ("position", pa.int64()),
+]
 
 
 def router(services: Services, people: People) -> APIRouter:
@@ -139,7 +152,7 @@ def _stretches(mask: npt.NDArray[np.bool_]) -> list[list[int]]:
 def _store_days(services: Services, body: bytes) -> None:
     try:
         days = msgspec.json.decode(body, type=list[DailySummary])
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise ProblemError("malformed-body", "the body is not a list of days") from None
     _keeper(services).put_together(days)
 
@@ -157,27 +170,25 @@ def _keeper(services: Services) -> RecordKeeper:
 
 
 def _candidates(body: bytes) -> Candidates:
+    malformed = ProblemError("malformed-body", "the body is not an Arrow stream of readings")
     try:
-        table = pa.ipc.open_stream(body).read_all()
+        messages = BoundedMessages(io.BytesIO(body), _BLOCK_LIMIT_BYTES, _READ_LIMIT_BYTES)
+        stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"))
+        if [(field.name, field.type) for field in stream.schema] != _BLOCK_COLUMNS:
+            raise malformed
+        table = stream.read_all()
+        table.validate(full=True)  # what lies outside of its buffers would take the process down
         if any(column.null_count for column in table.columns):
-            raise ValueError
-        return Candidates(
-            _ids(table["user_id"]),
-            _ids(table["device_id"]),
-            table["time_us"].to_numpy().astype(np.int64),
-            table["value"].to_numpy().astype(np.float64),
-            table["confidence"].to_numpy().astype(np.int8),
-            table["position"].to_numpy().astype(np.int64),
-        )
-    except (pa.ArrowException, KeyError, ValueError, TypeError):
-        raise ProblemError("malformed-body", "the body is not an Arrow stream of readings") from None
+            raise malformed
+        users, devices = _ids(table["user_id"]), _ids(table["device_id"])
+    except (pa.ArrowException, OSError, ValueError):
+        raise malformed from None
+    return Candidates(users, devices, *(table[name].to_numpy() for name, _ in _BLOCK_COLUMNS[2:]))
 
 
 def _ids(column: pa.ChunkedArray) -> Ids:
     """The ids of a body with one list of texts."""
-    if not pa.types.is_dictionary(column.type):
-        raise TypeError
-    ids = column.unify_dictionaries().combine_chunks().cast(pa.dictionary(pa.int32(), pa.string()))
+    ids = column.unify_dictionaries().combine_chunks()
     if ids.dictionary.null_count:
         raise ValueError
     return Ids(ids.indices.to_numpy(), ids.dictionary.to_pylist())

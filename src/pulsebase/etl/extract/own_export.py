@@ -52,7 +52,7 @@ def manifest(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     del owner
     try:
         version = json.loads(stream.read(_MANIFEST_BYTES))["version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise MalformedError("the manifest of the export is damaged") from None
     if version != VERSION:
         raise EndOfImportError("the export was written by another version of the program; nothing of it was read")

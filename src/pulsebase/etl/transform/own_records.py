@@ -94,6 +94,7 @@ def _fields(line: bytes, names: Sequence[str]) -> Mapping[str, Any]:
     """The line's fields, which are these."""
     try:
         given = json.loads(line)
+        json.dumps(given, ensure_ascii=False).encode()  # a lone surrogate is no text
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):

@@ -193,14 +193,14 @@ def _decoded(
     try:
         records = decoder.decode(text)
         return records, np.arange(first, first + len(records)), []
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     records, places, errors = [], [], []
     for place, each in enumerate(_BREAK.split(text.strip().removeprefix(b"[").removesuffix(b"]")), first):
         try:
             records += decoder.decode(b"[" + each + b"]")
             places.append(place)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             errors.append(FieldError("record", f"is not {what}", place))
     return records, np.array(places, np.int64), errors
 

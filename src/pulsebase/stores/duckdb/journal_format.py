@@ -217,7 +217,7 @@ _SIZES = [np.dtype(dtype).itemsize for dtype in DTYPES.values()]
 def _decoded(path: Path, at: int, payload: memoryview) -> Frame:
     try:
         frame = _decoder.decode(payload)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise senseless(path, at, "it is no commit") from error
     if len(frame.columns) != len(_SIZES) or frame.first_seq < 0:
         raise senseless(path, at, "it has not the columns of a commit")

@@ -94,7 +94,7 @@ def read_list(path: Path) -> Listing | None:
         if msgspec.json.decode(body, type=_Version).version > _VERSION:
             raise StoreVersionError(f"{path} was written by a newer version of Pulsebase; use that one")
         return msgspec.json.decode(body, type=Listing)
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise StoreCorruptError(
             f"{path} is not what was written; restore a backup, or move it away to go on with the journal's files as "
             "they are"

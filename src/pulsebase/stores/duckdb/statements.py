@@ -59,7 +59,10 @@ def _parsed(statement: str) -> dict[str, Any]:
     with duckdb.connect(config={"enable_external_access": False}) as connection:
         found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
     assert found is not None
-    parsed: dict[str, Any] = json.loads(found[0])
+    try:
+        parsed: dict[str, Any] = json.loads(found[0])
+    except RecursionError:
+        raise RejectedError.of("statement", "is nested too deeply") from None
     if not parsed["error"]:
         return parsed
     if parsed.get("error_type") == "parser":
