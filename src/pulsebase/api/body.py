@@ -15,6 +15,8 @@ from pulsebase.api.errors import ProblemError
 
 #: What unpacking zstd may take in memory, a request: the window RFC 9659 allows in HTTP.
 _WINDOW_BYTES = 8 << 20
+#: What a length has at most that fits into 64 bits. Python refuses to read thousands.
+_LENGTH_DIGITS = 20
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -24,7 +26,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         ProblemError: it is too large, not what its encoding says, or of an unknown encoding.
     """
     announced = request.headers.get("content-length", "")
-    _check_length(int(announced) if announced.isdecimal() else 0, limit_bytes)
+    _check_length(int(announced[:_LENGTH_DIGITS]) if announced.isdecimal() else 0, limit_bytes)
     parts: list[bytes] = []
     size = 0
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,8 @@ _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 )
+#: A place in the feed as an event id states it; no feed comes to one that is longer.
+_PLACE = re.compile(r"[0-9]{1,18}")
 _HEARTBEAT = b": still here\n\n"
 
 
@@ -104,7 +107,7 @@ class Streams:
         A follower's feed has only what came while somebody watched, so there is no going on from it.
         """
         instance, _, place = (last_event_id or "").partition("-")
-        if instance != self.feed.instance or not place.isdecimal() or self._follower is not None:
+        if instance != self.feed.instance or not _PLACE.fullmatch(place) or self._follower is not None:
             return None
         return int(place) if self.feed.since(int(place), people) is not None else None
 

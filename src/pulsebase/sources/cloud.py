@@ -33,6 +33,9 @@ _ANSWER_LIMIT_BYTES = 64 << 20
 _ATTEMPTS, _FIRST_PAUSE_S = 3, 0.2
 #: How long to stay away where the source does not say.
 _UNTOLD_S = {429: 60, 403: 60, 500: 60}
+#: No source is waited for longer, whatever it says.
+_MOST_WAIT_S = 86_400
+_SECONDS_DIGITS = 18
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
@@ -108,7 +111,10 @@ class Limits:
 
 
 def _seconds(header: str | None) -> int | None:
-    return int(header) if header is not None and header.isdecimal() else None
+    """Whole seconds as a header states them, a day at most; None if it states none."""
+    if header is None or not header.isascii() or not header.isdecimal():
+        return None
+    return min(int(header[:_SECONDS_DIGITS]), _MOST_WAIT_S)
 
 
 class CloudClient:
