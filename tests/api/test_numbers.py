@@ -18,8 +18,8 @@ USUAL: Mapping[str, str] = {
     "user_id": "ann",
     "device_id": "device_a",
     "source": "google_health",
-    "start": "2024-01-15",
-    "end": "2024-01-15",
+    "start_date": "2024-01-15",
+    "end_date": "2024-01-15",
     "format": "ndjson",
     "code": "code",
     "state": "state",
@@ -65,7 +65,7 @@ def test_no_number_in_a_header_is_a_fault(api: Api, header: str) -> None:
     api.store(reading())
     paths = [
         "/v1/users",
-        "/v1/timeseries?user_id=ann&start=2024-01-15",
+        "/v1/timeseries?user_id=ann&start_date=2024-01-15&end_date=2024-01-15",
         "/app/",
         "/openapi.json",
         "/health",
