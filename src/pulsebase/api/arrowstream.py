@@ -16,12 +16,21 @@ from typing import Protocol
 
 from pulsebase.api.errors import ProblemError
 
+#: What the dictionaries that hold at a time may take, unpacked, and how many values they may have: they come with every
+#: batch, however few rows it has.
+_DICTIONARIES_BYTES = 64 << 20
+_DICTIONARY_VALUES = 4_000_000
+#: How many of them may come before the next batch, and how often one may be added to: Arrow copies it each time.
+_DICTIONARIES_BETWEEN = 64
+_MOST_DELTAS = 256
+#: Rows that a batch may state beside those it has bytes for: a column of nothing but nulls takes none.
+_FREE_ROWS = 4_096
 _CONTINUES = b"\xff\xff\xff\xff"
 _DICTIONARY, _RECORDS = 2, 3
 #: The fields of the tables `Message`, `DictionaryBatch` and `RecordBatch`, by their places in the schema.
 _KIND, _HEADER, _BODY_BYTES = 1, 2, 3
-_DATA = 1
-_BUFFERS, _COMPRESSION = 2, 3
+_ID, _DATA, _IS_DELTA = 0, 1, 2
+_LENGTH, _BUFFERS, _COMPRESSION = 0, 2, 3
 _HEAD_BYTES = 1 << 20
 
 
@@ -39,6 +48,7 @@ class BoundedMessages:
         self._body, self._most_bytes = body, most_bytes
         self._parts: deque[bytes] = deque()  # of the current message; Arrow asks for one at a time
         self._begun = False
+        self._dictionaries = _Dictionaries()
         self.closed = False
 
     def read(self, size: int) -> bytes:
@@ -86,15 +96,65 @@ class BoundedMessages:
             if body_bytes > 0:
                 body = self._body.read(body_bytes)
                 if len(body) == body_bytes:
-                    self._check(_unpacked_bytes(head, body), self._most_bytes)
+                    self._look_at(head, body)
                 yield body
+            else:
+                self._look_at(head, b"")
         except (struct.error, IndexError):
             raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
+
+    def _look_at(self, head: bytes, body: bytes) -> None:
+        """Raises `ProblemError` if the message stands for much more than it is."""
+        message = _message(head)
+        place = message.place(_KIND)
+        kind = head[place] if place else 0
+        if kind == _DICTIONARY:
+            dictionary = message.table(_HEADER)
+            records = dictionary.table(_DATA)
+            size = max(len(body), _unpacked_bytes(records, body))
+            self._check(size, self._most_bytes)
+            self._dictionaries.take(
+                dictionary.number("<q", _ID), size, _rows(records), dictionary.number("<?", _IS_DELTA)
+            )
+        elif kind == _RECORDS:
+            records = message.table(_HEADER)
+            size = max(len(body), _unpacked_bytes(records, body))
+            self._check(size, self._most_bytes)
+            if _rows(records) > size + _FREE_ROWS:
+                raise ProblemError("malformed-body", "a record batch states more rows than it has bytes for")
+            self._dictionaries.between = 0
 
     def _check(self, size: int, most_bytes: int) -> None:
         if size > most_bytes:
             detail = f"a record batch is larger than {most_bytes} bytes; write smaller ones"
             raise ProblemError("body-too-large", detail)
+
+
+class _Dictionaries:
+    """The dictionaries of a stream, each by its number: the newest holds, with what was added to it."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[int, int] = {}
+        self._values: dict[int, int] = {}
+        self._deltas = self.between = 0
+
+    def take(self, number: int, size: int, values: int, is_delta: int) -> None:
+        """Take in another one. Raises `ProblemError` if that is too much."""
+        self.between += 1
+        self._deltas += bool(is_delta)
+        self._bytes[number] = size + (self._bytes.get(number, 0) if is_delta else 0)
+        self._values[number] = values + (self._values.get(number, 0) if is_delta else 0)
+        if sum(self._bytes.values()) > _DICTIONARIES_BYTES:
+            detail = f"the dictionaries of the stream are larger than {_DICTIONARIES_BYTES} bytes in all"
+        elif not 0 <= sum(self._values.values()) <= _DICTIONARY_VALUES:
+            detail = f"the dictionaries of the stream have more than {_DICTIONARY_VALUES} values in all"
+        elif self.between > _DICTIONARIES_BETWEEN:
+            detail = f"more than {_DICTIONARIES_BETWEEN} dictionaries come before a record batch"
+        elif self._deltas > _MOST_DELTAS:
+            detail = f"dictionaries are added to more than {_MOST_DELTAS} times"
+        else:
+            return
+        raise ProblemError("body-too-large", f"{detail}; write plain texts")
 
 
 class _Table:
@@ -112,10 +172,20 @@ class _Table:
         offset = _number("<H", self.data, self._fields + slot)
         return self.at + offset if offset else 0
 
+    def number(self, form: str, field: int) -> int:
+        """The field's value; 0 if it is left out."""
+        place = self.place(field)
+        return _number(form, self.data, place) if place else 0
+
     def table(self, field: int) -> _Table:
         """The table that the field refers to."""
         place = self.place(field)
         return _Table(self.data, place + _number("<I", self.data, place))
+
+
+def _rows(records: _Table) -> int:
+    """How many rows or values a record batch says it has."""
+    return records.number("<q", _LENGTH)
 
 
 def _body_bytes(head: bytes) -> int:
@@ -123,23 +193,20 @@ def _body_bytes(head: bytes) -> int:
     return _number("<q", head, place) if place else 0
 
 
-def _unpacked_bytes(head: bytes, body: bytes) -> int:
-    """What the buffers of a record batch or dictionary take once they are unpacked; 0 where none is packed."""
-    message = _message(head)
-    kind = head[message.place(_KIND)]
-    if kind not in (_DICTIONARY, _RECORDS):
+def _unpacked_bytes(records: _Table, body: bytes) -> int:
+    """What the buffers of a record batch or dictionary take once read; several may be of the same bytes."""
+    if not records.place(_BUFFERS):
         return 0
-    records = message.table(_HEADER)
-    if kind == _DICTIONARY:
-        records = records.table(_DATA)
-    if not records.place(_COMPRESSION) or not records.place(_BUFFERS):
-        return 0
-    vector = records.place(_BUFFERS)
+    head, vector, is_packed = records.data, records.place(_BUFFERS), bool(records.place(_COMPRESSION))
     vector += _number("<I", head, vector)
     total = 0
     for number in range(_number("<I", head, vector)):
         offset, length = struct.unpack_from("<qq", head, vector + 4 + 16 * number)
-        if length:
+        if length < 0 or offset < 0:
+            raise IndexError
+        if length and not is_packed:
+            total += length
+        elif length:
             unpacked = _number("<q", body, offset)
             total += unpacked if unpacked >= 0 else length  # -1: this one is not packed
     return total

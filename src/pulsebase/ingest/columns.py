@@ -20,8 +20,12 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 #: What pandas calls an index without a name when it writes one.
 _INDEX = re.compile(r"__index_level_\d+__")
-#: The texts of one column of a batch, written out: views may stand for the same bytes any number of times.
+#: The texts of one column, written out: views may stand for the same bytes any number of times. Of a batch, which are
+#: looked through, …
 _TEXT_BYTES = 256 << 20
+#: … of its dictionary, which is copied, and of a block, whose texts become Python's.
+_DICTIONARY_TEXT_BYTES = 64 << 20
+_BLOCK_TEXT_BYTES = 32 << 20
 
 _Integers = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -41,12 +45,18 @@ def blocks_of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
         if passed_over is None:
             _check_types(whole.schema)
             passed_over = indexes_in(whole.schema.names)
-        batch = _without_views(whole.select([name for name in whole.schema.names if name in COLUMNS]))
+        batch = _checked(whole.select([name for name in whole.schema.names if name in COLUMNS]))
         for start in range(0, batch.num_rows, BLOCK_READINGS):
-            block = _of_batch(batch.slice(start, BLOCK_READINGS), position, passed_over)
+            block = _of_batch(_without_views(batch.slice(start, BLOCK_READINGS)), position, passed_over)
             yield block
             position += block.total
             passed_over = ()
+
+
+def check_schema(schema: pa.Schema) -> None:
+    """See `check_columns`; each has to be of a type that it can be, too, which is known before any of it is read."""
+    check_columns(schema.names)
+    _check_types(schema)
 
 
 def check_columns(names: Sequence[str]) -> None:
@@ -101,7 +111,11 @@ _TYPES = {
 
 def _check_types(schema: pa.Schema) -> None:
     """A column of nothing but nulls may be of any kind; so may what is in a dictionary."""
-    errors = []
+    errors = [
+        FieldError(name, "is of a nested type; write a frame without its index (index=False)")
+        for name in indexes_in(schema.names)
+        if not _is_flat(schema.field(name).type)
+    ]
     for name, (fits, reason) in _TYPES.items():
         if name not in schema.names:
             continue
@@ -114,29 +128,52 @@ def _check_types(schema: pa.Schema) -> None:
         raise RejectedError(errors)
 
 
-def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch, which is looked through for what lies outside of its buffers, with plain texts in place of views, for
-    which the engine knows few functions.
-    """
-    views = []
+def _is_flat(kind: pa.DataType) -> bool:
+    """Whether a value is one, and not made of others."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    made = isinstance(kind, pa.BaseExtensionType) or pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
+    return not (made or pa.types.is_nested(kind))
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, looked through for what lies outside of its buffers, without views in its dictionaries."""
     for name in batch.schema.names:
         column = batch.column(name)
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if pa.types.is_string_view(kind):
-            _check_lengths(column.dictionary if pa.types.is_dictionary(column.type) else column, name)
-            views.append(name)
+        if pa.types.is_string_view(column.type):
+            _check_lengths(column, name, _TEXT_BYTES)
+        elif _has_views(column):
+            _check_lengths(column.dictionary, name, _DICTIONARY_TEXT_BYTES)
     batch.validate(full=True)  # what lies outside of its buffers would take the process down
-    for name in views:
+    for name in batch.schema.names:
         column = batch.column(name)
-        if pa.types.is_dictionary(column.type):
+        if _has_views(column):
             column = pa.DictionaryArray.from_arrays(column.indices, column.dictionary.cast(pa.string()))
-        else:
-            column = column.cast(pa.string())
-        batch = batch.set_column(batch.schema.get_field_index(name), name, column)
+            batch = batch.set_column(batch.schema.get_field_index(name), name, column)
     return batch
 
 
-def _check_lengths(views: pa.Array, name: str) -> None:
+def _has_views(column: pa.Array) -> bool:
+    return pa.types.is_dictionary(column.type) and pa.types.is_string_view(column.type.value_type)
+
+
+def _without_views(block: pa.RecordBatch) -> pa.RecordBatch:
+    """A block of a batch with plain texts in place of views, for which the engine knows few functions."""
+    for name in block.schema.names:
+        column = block.column(name)
+        if pa.types.is_string_view(column.type):
+            _check_lengths(column, name, _BLOCK_TEXT_BYTES)
+            block = block.set_column(block.schema.get_field_index(name), name, column.cast(pa.string()))
+        elif _is_text(column.type) and (pc.sum(pc.binary_length(column)).as_py() or 0) > _BLOCK_TEXT_BYTES:
+            raise _too_long(name, _BLOCK_TEXT_BYTES)
+    return block
+
+
+def _too_long(name: str, most_bytes: int) -> MalformedError:
+    return MalformedError(f"the texts of {name} that come together are longer than {most_bytes} bytes in all")
+
+
+def _check_lengths(views: pa.Array, name: str, most_bytes: int) -> None:
     """Refuse views that would take too long to read. A view is 16 bytes, the first four of them its length."""
     buffer = views.buffers()[1]
     if buffer is None or not len(views):
@@ -144,8 +181,8 @@ def _check_lengths(views: pa.Array, name: str) -> None:
     stated = np.frombuffer(buffer, np.uint32, buffer.size // 4)[4 * views.offset :: 4][: len(views)]
     if views.null_count:
         stated = stated[views.is_valid().to_numpy(zero_copy_only=False)[: len(stated)]]
-    if int(stated.sum(dtype=np.uint64)) > _TEXT_BYTES:
-        raise MalformedError(f"the texts of {name} in a record batch are longer than {_TEXT_BYTES} bytes in all")
+    if int(stated.sum(dtype=np.uint64)) > most_bytes:
+        raise _too_long(name, most_bytes)
 
 
 # --- columns -------------------------------------------------------------------------------------------------------
