@@ -73,17 +73,16 @@ def test_people_are_led_to_no_host_that_nobody_has_looked_at(
 ) -> None:
     with simulated("fitbit") as cloud:
         api = installed(**cloud.settings() | {"access": "off", "open_to_everybody": True} | settings)
-        for ask in (
-            lambda: api.post("/v1/sources/fitbit/authorize", json={"user_id": "ann"}, headers={"Host": host}),
-            lambda: api.get("/v1/sources/fitbit/authorize?user_id=ann", headers={"Host": host}, follow_redirects=False),
-        ):
-            answer = ask()
-            if url is None:
-                assert_problem(answer, 409, "conflict")
-                assert "PULSEBASE_PUBLIC_URL" in answer.json()["detail"]
-            else:
-                led = answer.headers.get("location") or answer.json()["url"]
-                assert led.startswith(f"{url}/v1/sources/fitbit/consent?ticket=")
+        headers = {"Host": host}
+        asked = api.post("/v1/sources/fitbit/authorize", json={"user_id": "ann"}, headers=headers)
+        led = api.get("/v1/sources/fitbit/authorize?user_id=ann", headers=headers, follow_redirects=False)
+    if url is None:
+        for answer in (asked, led):
+            assert_problem(answer, 409, "conflict")
+            assert "PULSEBASE_PUBLIC_URL" in answer.json()["detail"]
+    else:
+        for address in (asked.json()["url"], led.headers["location"]):
+            assert address.startswith(f"{url}/v1/sources/fitbit/consent?ticket=")
 
 
 KEPT = {"private, no-cache", "no-store", "no-cache", "public, max-age=31536000, immutable"}

@@ -73,10 +73,10 @@ def test_no_number_in_a_header_is_a_fault(api: Api, header: str) -> None:
     ]
     for path, number in itertools.product(paths, NUMBERS):
         for value in (number, f"bytes={number}-", f"text/csv;q={number}", f"gzip;q={number}", f"00-{number}-1-1"):
-            answer = api.get(path, headers={header: value.encode()})
+            answer = api.get(path, headers={header.encode(): value.encode()})
             assert answer.status_code < 500, (path, header, value[:40], answer.text)
     for number in NUMBERS:
-        answer = api.post("/v1/metrics/heart-rate", json=reading(), headers={header: number.encode()})
+        answer = api.post("/v1/metrics/heart-rate", json=reading(), headers={header.encode(): number.encode()})
         assert answer.status_code < 500, (header, number[:20], answer.text)
 
 

@@ -154,7 +154,7 @@ def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _has_views(column: pa.Array) -> bool:
-    return pa.types.is_dictionary(column.type) and pa.types.is_string_view(column.type.value_type)
+    return bool(pa.types.is_dictionary(column.type) and pa.types.is_string_view(column.type.value_type))
 
 
 def _without_views(block: pa.RecordBatch) -> pa.RecordBatch:
