@@ -177,11 +177,6 @@ FOREIGN_HOSTS = [
     "192.168.0.10",
     "0.0.0.0",
     "[::2]:8000",
-    "[::1",
-    "::1",
-    "localhost@evil.example",
-    "evil.example@localhost",
-    "localhost/evil.example",
     "",
 ]
 

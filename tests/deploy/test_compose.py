@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -68,12 +70,47 @@ def test_the_example_names_every_variable_and_no_other() -> None:
     assert named == set(re.findall(r"\$\{([A-Z_]+)", COMPOSE.read_text()))
 
 
-def test_images_are_named_by_version_and_without_a_registry(services: dict[str, Any]) -> None:
+def test_the_proxy_alone_is_believed_and_nobody_else_gets_its_address(services: dict[str, Any]) -> None:
+    (believed,) = json.loads(services["api-service"]["environment"]["PULSEBASE_TRUSTED_PROXIES"])
+    address = ipaddress.ip_address(believed)  # an address, no network
+    held = {
+        name: service["networks"]["default"]["ipv4_address"]
+        for name, service in services.items()
+        if "networks" in service
+    }
+    assert held == {"client-service": str(address)}
+    (network,) = composed(FILLED)["networks"]["default"]["ipam"]["config"]
+    assert address in ipaddress.ip_network(network["subnet"])
+    assert address not in ipaddress.ip_network(network["ip_range"])
+
+
+def test_every_image_of_others_can_be_held_by_digest() -> None:
+    images = [service["image"] for service in yaml.safe_load(COMPOSE.read_text())["services"].values()]
+    names = [re.fullmatch(r"\$\{([A-Z_]+_IMAGE):-.+\}", image) for image in images if image != "pulsebase:local"]
+    assert all(names)
+    digest = "@sha256:" + "0" * 64
+    given = {name[1]: f"there/image:v1{digest}" for name in names if name}
+    assert len(given) == len(STACK)
+    held = composed(FILLED | given)["services"]
+    assert {held[name]["image"] for name in STACK} == {f"there/image:v1{digest}"}
+
+
+def test_the_unit_bounds_memory_and_tasks() -> None:
+    text = (DEPLOY / "systemd" / "pulsebase.service").read_text()
+    assert re.search(r"^MemoryMax=\d+%$", text, re.MULTILINE)
+    assert re.search(r"^TasksMax=\d+$", text, re.MULTILINE)
+
+
+def test_images_are_named_by_exact_version_where_they_are_maintained(services: dict[str, Any]) -> None:
     images = [service["image"] for service in services.values()]
     images += re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     for image in images:
-        assert re.fullmatch(r"[\w-]+(/[\w-]+)?:[\w.-]+", image), image
+        # cAdvisor left the registry that needs no name in 2018; its project pushes to this one since 0.53.
+        assert re.fullmatch(r"(ghcr\.io/)?[\w-]+(/[\w-]+)?:[\w.-]+", image), image
         assert not image.endswith(":latest")
+    assert {image.split(":")[0] for image in images if image.startswith("ghcr.io/")} == {"ghcr.io/google/cadvisor"}
+    for name in STACK:
+        assert re.search(r":v?\d+\.\d+\.\d+(-\w+)?$", services[name]["image"]), name
 
 
 def test_what_is_mounted_and_what_is_waited_for_is_there(services: dict[str, Any]) -> None:

@@ -24,11 +24,13 @@ from pulsebase.decoding import Decoders
 from pulsebase.etl.extract.parts import FileOwner
 from pulsebase.etl.extract.people_csv import read_people_csv
 from pulsebase.etl.importer import Importer
+from pulsebase.etl.load import StoredRows
+from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Candidates
 from pulsebase.ingest.feed import Feed
 from pulsebase.ingest.items import columns_of_parsed
-from pulsebase.model.errors import FieldError, PulsebaseError
+from pulsebase.model.errors import PulsebaseError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary, summary_problem
 from pulsebase.query.cohorts import page_after
@@ -102,19 +104,18 @@ def _lines(data: bytes) -> None:
 class _Sink:
     """Where imports store: everything is checked and nothing kept."""
 
-    def readings(self, rows: Candidates) -> tuple[int, Sequence[FieldError]]:
-        errors = check_candidates(rows)
-        return len(rows) - len(errors), errors
+    def readings(self, rows: Candidates) -> StoredRows:
+        return StoredRows.all_written(len(rows), check_candidates(rows))
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         for day in days:
             check_id(day.user_id)
             assert summary_problem(day) is None
 
-    def records(self, records: Sequence[Record]) -> Sequence[FieldError]:
+    def records(self, records: Sequence[Record]) -> KeptRecords:
         for record in records:
             check_id(record.user_id)
-        return ()
+        return KeptRecords(0, [])
 
 
 def _imported(name: str, data: bytes) -> list[FileResult]:

@@ -316,7 +316,7 @@ def test_views_that_stand_for_very_much_are_refused(dictionary: bool) -> None:
             "heart_rate": [60] * count,
         }
     )
-    with pytest.raises(MalformedError, match="the texts of user_id in a record batch are longer than"):
+    with pytest.raises(MalformedError, match="the texts of user_id that come together are longer than"):
         list(blocks_of_batches(iter(table.to_batches())))
 
 

@@ -69,3 +69,28 @@ def test_a_ticket_is_made_for_people_within_reach_alone(place: Guarded) -> None:
     ann = place.client(place.key("for-ann", people=["ann"]))
     assert ann.post("/v1/sources/fitbit/authorize", json={"user_id": "bob"}).status_code in (403, 404)
     assert place.client().post("/v1/sources/fitbit/authorize", json={"user_id": "ann"}).status_code == 401
+
+
+def test_who_was_connected_is_in_the_trail_and_what_came_back_is_nowhere(
+    place: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    browser = place.client()
+    page = page_for(place, "ann")
+    assert browser.get(str(page)).status_code == 200
+    came = consent(agreed_in(browser, page).headers["location"], "user2")
+    assert browser.get("/v1/sources/fitbit/callback", params=came).status_code == 200
+    assert browser.get("/v1/sources/fitbit/callback", params=came | {"state": "wrong"}).status_code == 400
+    entries = place.owner.get("/v1/audit", params={"key": "nobody"}).json()["data"]
+    noted = [(each["method"], each["route"], each["status"], each["user_id"]) for each in entries]
+    template = "/sources/{source}"
+    assert sorted(noted) == [
+        ("GET", f"{template}/callback", 200, "ann"),
+        ("GET", f"{template}/consent", 200, "ann"),
+        ("POST", f"{template}/consent", 303, "ann"),
+    ]
+    logged = "".join(each.getMessage() for each in caplog.records if each.name.startswith("pulsebase"))
+    assert "/callback" in logged
+    said = place.owner.get("/v1/audit").text + logged + place.owner.get("/metrics").text
+    for secret in (came["code"], came["state"], page.params["ticket"]):
+        assert secret not in said

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pulsebase.api.errors import ProblemError
-from pulsebase.api.routes.moving import _days
+from pulsebase.api.routes.moving import _store_days
 from pulsebase.model.errors import RejectedError, StoreCorruptError
 from pulsebase.sources.cloud import _seconds
 from pulsebase.stores.duckdb.journal_format import _decoded
@@ -39,7 +39,7 @@ def test_a_deep_manifest_is_damaged() -> None:
 
 def test_deep_days_are_none() -> None:
     with pytest.raises(ProblemError, match="not a list of days"):
-        _days(b'[{"x":%s}]' % DEEP)
+        _store_days(None, b'[{"x":%s}]' % DEEP)  # type: ignore[arg-type] # it comes not so far
 
 
 def test_a_deep_commit_is_none() -> None:

@@ -3871,6 +3871,7 @@ export interface operations {
                 user_id?: string | null;
                 source?: string | null;
                 limit?: number;
+                /** @description `next_cursor` of the page before. */
                 cursor?: number | null;
             };
             header?: never;

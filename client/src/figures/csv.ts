@@ -5,8 +5,11 @@ import type { Day } from "./days";
 
 const line = (cells: readonly (string | number)[]) => cells.map(cellText).join(",");
 
+/** Spreadsheets take a text that begins so for a formula, and compute it: an apostrophe says that it is a text. */
+const FORMULA = /^[=+\-@\t\r\n]/;
+
 function cellText(cell: string | number): string {
-  const text = String(cell);
+  const text = typeof cell === "string" && FORMULA.test(cell) ? `'${cell}` : String(cell);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

@@ -96,6 +96,17 @@ describe("gaps", () => {
 });
 
 describe("CSV", () => {
+  it("holds no formula, whatever people and zones are called", () => {
+    const zone = { min: null, max: null, minutes: 3 };
+    const day = { date: "2024-01-15", resting: -1.5, zones: [{ ...zone, name: "=1+1" }] };
+    for (const userId of ["@sum", "+1", "-1", "=cmd", "\tx"]) {
+      const text = daysCsv([{ userId, days: [day as never] }]);
+      expect(text).toBe(
+        `user_id,date,resting_heart_rate,'=1+1 minutes\r\n'${userId},2024-01-15,-1.5,3\r\n`,
+      );
+    }
+  });
+
   it("has a row a bucket, or a row a reading", () => {
     expect(
       seriesCsv([series([0, 1, 2], [50, 60.25, 70])], { start: MINUTE, end: 2 * MINUTE }),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pulsebase.access.keys import OWNER, Key, Scope
+from pulsebase.access.keys import NOBODY, OWNER, Key, Scope
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.stores import sqlite_file
 
@@ -46,6 +46,10 @@ CREATE TABLE trail (
 CREATE INDEX trail_of_people ON trail (person, number);
 CREATE INDEX trail_of_keys ON trail (key, number);
 """
+#: Whose deed it was: a key's, somebody's without one, or the owner's; takes the number and name of the second, and the
+#: name of the third.
+_NAME_OF_KEY = "coalesce(keys.name, CASE trail.key WHEN ? THEN ? ELSE ? END)"
+_TAKEN = frozenset({OWNER.name, NOBODY.name})
 _KEY = "number, name, scopes, for_people, created_us, expires_us, revoked_us"
 
 
@@ -54,7 +58,8 @@ class Deed:
     """Equal requests of one minute: who asked what, with which outcome, about whom. Times in microseconds UTC.
 
     `user_id` is the person, or None with `whom` saying why: `nobody` in particular, `everybody` the key is for,
-    somebody `unknown`, or somebody who was `removed` since. `key` is `owner` for commands.
+    somebody `unknown`, or somebody who was `removed` since. `key` is `owner` for commands,
+    and `nobody` for browsers without one.
     """
 
     number: int
@@ -123,7 +128,7 @@ class AccessState:
         """
         people = None if people is None else frozenset(people)
         with self._changing() as connection:
-            if connection.execute("SELECT 1 FROM keys WHERE name = ?", (name,)).fetchone() or name == OWNER.name:
+            if connection.execute("SELECT 1 FROM keys WHERE name = ?", (name,)).fetchone() or name in _TAKEN:
                 raise RejectedError.of("name", "is the name of another key; names are not used again")
             number = connection.execute(
                 "INSERT INTO keys (name, hash, scopes, for_people, created_us, expires_us) VALUES (?, ?, ?, ?, ?, ?)",
@@ -216,19 +221,20 @@ class AccessState:
         if wanted.user_id is not None:
             conditions.append(("people.user_id = ?", [wanted.user_id]))
         if wanted.key is not None:
-            conditions.append(("coalesce(keys.name, ?) = ?", [OWNER.name, wanted.key]))
+            conditions.append((f"{_NAME_OF_KEY} = ?", [NOBODY.number, NOBODY.name, OWNER.name, wanted.key]))
         if wanted.people is not None:
             marks = ", ".join("?" * len(wanted.people))
             conditions.append((f"people.user_id IN ({marks})", sorted(wanted.people)))
         rows = self._rows(
-            "SELECT trail.number, keys.name, method, route, status, person, people.user_id, first_us, last_us, "
+            f"SELECT trail.number, {_NAME_OF_KEY}, method, route, status, person, people.user_id, first_us, last_us, "
             "requests FROM trail LEFT JOIN keys ON keys.number = trail.key LEFT JOIN people ON people.number = person "
             f"WHERE {' AND '.join(['true', *(text for text, _ in conditions)])} ORDER BY trail.number DESC LIMIT ?",
+            *(NOBODY.number, NOBODY.name, OWNER.name),
             *(value for _, values in conditions for value in values),
             wanted.limit,
         )
         return [
-            Deed(number, name or OWNER.name, method, route, status, _whom(person, user_id), user_id, *counts)
+            Deed(number, name, method, route, status, _whom(person, user_id), user_id, *counts)
             for number, name, method, route, status, person, user_id, *counts in rows
         ]
 

@@ -16,6 +16,15 @@ from typing import Protocol
 
 from pulsebase.api.errors import ProblemError
 
+#: What the dictionaries that hold at a time may take, unpacked, and how many values they may have: they come with every
+#: batch, however few rows it has.
+_DICTIONARIES_BYTES = 64 << 20
+_DICTIONARY_VALUES = 4_000_000
+#: How many of them may come before the next batch, and how often one may be added to: Arrow copies it each time.
+_DICTIONARIES_BETWEEN = 64
+_MOST_DELTAS = 256
+#: Rows that a batch may state beside those it has bytes for: a column of nothing but nulls takes none.
+_FREE_ROWS = 4_096
 _CONTINUES = b"\xff\xff\xff\xff"
 _DICTIONARY, _RECORDS = 2, 3
 #: The fields of the tables `Message`, `DictionaryBatch` and `RecordBatch`, by their places in the schema.
@@ -25,8 +34,6 @@ _ROWS, _BUFFERS, _COMPRESSION = 0, 2, 3
 _HEAD_BYTES = 1 << 20
 #: How writers of long ago said that buffers are packed; Arrow still believes it.
 _PACKED_OF_OLD = b"ARROW:experimental_compression"
-#: Rows of a record batch without a byte of their own, which columns of nothing but nulls may have.
-_EMPTY_ROWS = 100_000
 #: What reading a row comes to at least, in bytes read.
 _ROW_BYTES = 64
 
@@ -49,9 +56,10 @@ class BoundedMessages:
     def __init__(self, body: Body, most_bytes: int, most_read_bytes: int) -> None:
         self._body, self._most_bytes = body, most_bytes
         self._left_bytes = most_read_bytes
-        self._dictionaries: dict[int, int] = {}  # bytes by id
+        self._held: dict[int, int] = {}  # bytes of dictionaries by their numbers
         self._parts: deque[bytes] = deque()  # of the current message; Arrow asks for one at a time
         self._begun = False
+        self._dictionaries = _Dictionaries()
         self.closed = False
 
     def read(self, size: int) -> bytes:
@@ -118,21 +126,19 @@ class BoundedMessages:
             raise ProblemError("malformed-body", "a record batch is packed as before Arrow 1.0; write it anew")
         table = message.table(_HEADER)
         records = table.table(_DATA) if kind == _DICTIONARY else table
-        size = _unpacked_bytes(records, body)
+        size = max(len(body), _unpacked_bytes(records, body))
         self._check(size, self._most_bytes)
-        rows = records.number(_ROWS, "<q")
-        if rows > max(size, _EMPTY_ROWS):
+        rows = records.number("<q", _ROWS)
+        if rows > size + _FREE_ROWS:
             raise ProblemError("malformed-body", "a record batch says that it has more rows than it has bytes")
         if kind == _DICTIONARY:
-            number = table.number(_ID, "<q")
-            held = self._dictionaries.get(number, 0) if table.number(_IS_DELTA, "<B") else 0
-            self._dictionaries[number] = held + size
-            if sum(self._dictionaries.values()) > self._most_bytes:
-                detail = f"the dictionaries are larger than {self._most_bytes} bytes in all; write smaller ones"
-                raise ProblemError("body-too-large", detail)
-            size += held
+            number, is_delta = table.number("<q", _ID), table.number("<B", _IS_DELTA)
+            self._dictionaries.take(number, size, rows, is_delta)
+            size += self._held.get(number, 0) if is_delta else 0
+            self._held[number] = size
         else:
-            size = max(size, rows * _ROW_BYTES) + sum(self._dictionaries.values())
+            self._dictionaries.between = 0
+            size = max(size, rows * _ROW_BYTES) + sum(self._held.values())
         self._left_bytes -= size
         if self._left_bytes < 0:
             raise ProblemError(
@@ -143,6 +149,33 @@ class BoundedMessages:
         if size > most_bytes:
             detail = f"a record batch is larger than {most_bytes} bytes; write smaller ones"
             raise ProblemError("body-too-large", detail)
+
+
+class _Dictionaries:
+    """The dictionaries of a stream, each by its number: the newest holds, with what was added to it."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[int, int] = {}
+        self._values: dict[int, int] = {}
+        self._deltas = self.between = 0
+
+    def take(self, number: int, size: int, values: int, is_delta: int) -> None:
+        """Take in another one. Raises `ProblemError` if that is too much."""
+        self.between += 1
+        self._deltas += bool(is_delta)
+        self._bytes[number] = size + (self._bytes.get(number, 0) if is_delta else 0)
+        self._values[number] = values + (self._values.get(number, 0) if is_delta else 0)
+        if sum(self._bytes.values()) > _DICTIONARIES_BYTES:
+            detail = f"the dictionaries of the stream are larger than {_DICTIONARIES_BYTES} bytes in all"
+        elif not 0 <= sum(self._values.values()) <= _DICTIONARY_VALUES:
+            detail = f"the dictionaries of the stream have more than {_DICTIONARY_VALUES} values in all"
+        elif self.between > _DICTIONARIES_BETWEEN:
+            detail = f"more than {_DICTIONARIES_BETWEEN} dictionaries come before a record batch"
+        elif self._deltas > _MOST_DELTAS:
+            detail = f"dictionaries are added to more than {_MOST_DELTAS} times"
+        else:
+            return
+        raise ProblemError("body-too-large", f"{detail}; write plain texts")
 
 
 class _Table:
@@ -160,31 +193,35 @@ class _Table:
         offset = _number("<H", self.data, self._fields + slot)
         return self.at + offset if offset else 0
 
+    def number(self, form: str, field: int) -> int:
+        """The field's value; 0 if it is left out."""
+        place = self.place(field)
+        return _number(form, self.data, place) if place else 0
+
     def table(self, field: int) -> _Table:
         """The table that the field refers to."""
         place = self.place(field)
         return _Table(self.data, place + _number("<I", self.data, place))
 
-    def number(self, field: int, form: str) -> int:
-        """The field's number, 0 if it is left out."""
-        place = self.place(field)
-        return _number(form, self.data, place) if place else 0
-
 
 def _body_bytes(head: bytes) -> int:
-    return _message(head).number(_BODY_BYTES, "<q")
+    return _message(head).number("<q", _BODY_BYTES)
 
 
 def _unpacked_bytes(records: _Table, body: bytes) -> int:
-    """What the buffers of a record batch take, those that are packed once they are unpacked."""
-    if not records.place(_COMPRESSION) or not records.place(_BUFFERS):
-        return len(body)
-    head, vector = records.data, records.place(_BUFFERS)
+    """What the buffers of a record batch or dictionary take once read; several may be of the same bytes."""
+    if not records.place(_BUFFERS):
+        return 0
+    head, vector, is_packed = records.data, records.place(_BUFFERS), bool(records.place(_COMPRESSION))
     vector += _number("<I", head, vector)
     total = 0
     for number in range(_number("<I", head, vector)):
         offset, length = struct.unpack_from("<qq", head, vector + 4 + 16 * number)
-        if length:
+        if length < 0 or offset < 0:
+            raise IndexError
+        if length and not is_packed:
+            total += length
+        elif length:
             unpacked = _number("<q", body, offset)
             total += unpacked if unpacked >= 0 else length  # -1: this one is not packed
     return total

@@ -11,7 +11,7 @@ from pulsebase.api.errors import ProblemError
 from pulsebase.api.streaming import BodyStream
 from pulsebase.decoding import Decoders
 from pulsebase.ingest.blocks import Block, MalformedError
-from pulsebase.ingest.columns import blocks_of_batches, check_columns
+from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.ingest.csvlines import csv_blocks
 from pulsebase.ingest.lines import ndjson_blocks
 from pulsebase.ingest.parquet import spooled
@@ -53,7 +53,7 @@ def _arrow(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
     messages = BoundedMessages(body, _RECORD_BATCH_BYTES, _STREAM_BYTES)
     try:
         stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"))
-        check_columns(stream.schema.names)
+        check_schema(stream.schema)
         yield from blocks_of_batches(iter(stream))
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None

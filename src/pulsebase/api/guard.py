@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pulsebase import telemetry, tracing
 from pulsebase.access.caller import Caller, set_caller
 from pulsebase.access.service import Access
-from pulsebase.api.errors import answered, problem
+from pulsebase.api.errors import ProblemError, answered, problem
 from pulsebase.api.gate import Gate, Header, told_apart_by
 from pulsebase.api.patience import Refusals
 from pulsebase.api.scopes import need_of
@@ -39,8 +39,10 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-#: For answers to somebody in particular: whoever keeps them asks again before they show them again.
+#: Who may keep an answer that does not say so itself: whoever asked, who asks again before they show it again …
 _PRIVATE = (b"cache-control", b"private, no-cache")
+#: … and nobody, if it is an error.
+NOT_KEPT = (b"cache-control", b"no-store")
 _TLS = (b"strict-transport-security", b"max-age=31536000")
 #: What pages of other origins may send and see, where they are let in at all.
 _CORS_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
@@ -54,6 +56,9 @@ _COUNTED = frozenset({"unauthorized", "too-many-requests"})
 _ids = random.Random(secrets.randbits(128))
 #: What a caller, or a proxy before us, may call its request. It stands in the log, so it is short and plain.
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+#: `Host` (RFC 9110, 7.2): a name or an address, and a port. Nobody's name and no path.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
+_MOVED = (307, 308)
 
 
 #: Says in the scope that the answer to this GET will be sent without its body.
@@ -125,11 +130,7 @@ class Guard:
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
                 visit.status = message["status"]
-                headers = list(message.get("headers", ()))
-                stated = {name for name, _ in headers}
-                headers += [header for header in self._headers if header[0] not in stated]
-                if visit.caller is not None and visit.caller.principal.number > 0 and _PRIVATE[0] not in stated:
-                    headers.append(_PRIVATE)
+                headers = self._with_ours(scope, message["status"], list(message.get("headers", ())))
                 message["headers"] = [*headers, *visit.said, (b"x-request-id", request_id.encode())]
             await send(message)
             if HEAD_MARK in scope and message["type"] == "http.response.start":
@@ -155,14 +156,28 @@ class Guard:
             if "pulsebase.lasting" not in scope:  # how long somebody listens says nothing of how quick answers are
                 telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(elapsed_s)
             _log(method, route, visit.status or 500, elapsed_s)
-            if visit.caller is not None and self._gate.closed and need_of(method, route) not in ("open", None):
+            if visit.caller is not None and self._gate.closed and _is_noted(visit.caller, method, route):
                 self._access.trail.note(visit.caller, method, route, visit.status or 500)
         return route, visit.status or 500
+
+    def _with_ours(self, scope: Scope, status: int, headers: list[Header]) -> list[Header]:
+        """The headers of an answer, with those that every answer has."""
+        if status in _MOVED:
+            headers = [(name, _without_host(scope, value) if name == b"location" else value) for name, value in headers]
+        stated = {name for name, _ in headers}
+        kept = NOT_KEPT if status >= 400 else _PRIVATE
+        return headers + [header for header in (*self._headers, kept) if header[0] not in stated]
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, shortcut: Shortcut | None, visit: _Visit
     ) -> None:
         """Let the request in, or say why not."""
+        if not _has_one_host(scope):
+            reason = "must be given once, as a name or address with or without a port"
+            errors = [{"field": "Host", "reason": reason}]
+            refused = problem(Request(scope), "invalid-request", f"Host: {reason}", errors=errors)
+            await refused(scope, receive, send)
+            return
         fault = self._host_fault(scope)
         if fault:
             await problem(Request(scope), "forbidden-host", fault)(scope, receive, send)
@@ -226,6 +241,47 @@ class Guard:
     def _answers_to(self, host: str) -> bool:
         name = _name_of(host)
         return name is not None and (name in self._hosts or _is_loopback(name))
+
+
+def address_asked(request: Request, options: BorderOptions) -> str:
+    """Where browsers reach the server: as the settings say, else where this request went, if that can be believed.
+
+    Raises:
+        ProblemError: it cannot: whoever sends a request writes into its `Host` what they like, and nothing has looked.
+    """
+    if options.public_url is not None:
+        return options.public_url.rstrip("/")
+    looked_at = options.check_host and not came_by_socket(request.scope)
+    if not looked_at and _name_of(request.headers.get("host", "")) not in {
+        each.lower() for each in options.allowed_hosts
+    }:
+        detail = "the server does not know where browsers reach it; its operator has to set PULSEBASE_PUBLIC_URL"
+        raise ProblemError("conflict", detail)
+    return str(request.base_url).rstrip("/")
+
+
+def _is_noted(caller: Caller, method: str, route: str) -> bool:
+    """Whether a request stands in the trail: what takes a key, and what somebody without one does for a person."""
+    need = need_of(method, route)
+    return need is not None and (need != "open" or bool(caller.asked))
+
+
+def _has_one_host(scope: Scope) -> bool:
+    """Whether `Host` is there once at most, and is one. Of two, those on the way may each believe another."""
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    return not hosts or (len(hosts) == 1 and _is_host(hosts[0]))
+
+
+@lru_cache(maxsize=256)
+def _is_host(host: bytes) -> bool:
+    return len(host) <= 300 and _HOST.fullmatch(host.decode("latin-1")) is not None
+
+
+def _without_host(scope: Scope, location: bytes) -> bytes:
+    """A place on this server as a path: the framework writes into its redirects what `Host` says."""
+    own = f"{scope['scheme']}://".encode() + Headers(scope=scope).get("host", "").encode("latin-1")
+    rest = location.removeprefix(own)
+    return rest if rest.startswith(b"/") and not rest.startswith(b"//") else location
 
 
 def _id_of(scope: Scope) -> str:

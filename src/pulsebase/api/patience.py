@@ -258,7 +258,9 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
-            super().send_400_response(msg)
+            kind = b"content-type: text/plain; charset=utf-8\r\n"
+            self.transport.write(_last_answer(b"400 Bad Request", kind, msg.encode("ascii")))
+            self.transport.close()
 
     def pause_writing(self) -> None:
         self._paused_since_s = self.loop.time()
@@ -291,8 +293,16 @@ class PatientProtocol(HttpToolsProtocol):
         if status is None:
             self.transport.abort()
             return
-        self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        self.transport.write(_last_answer(status))
         self.transport.close()
+
+
+def _last_answer(status: bytes, kind: bytes = b"", body: bytes = b"") -> bytes:
+    """The answer that ends a connection, outside of any request."""
+    length = b"content-length: %d\r\n" % len(body)
+    return (
+        b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncache-control: no-store\r\n" + kind + length + b"\r\n" + body
+    )
 
 
 def _stated_length(headers: list[tuple[bytes, bytes]]) -> int | None:

@@ -409,10 +409,13 @@ class ReachedConnections:
 
     def offered(self, source: str, ticket: str) -> str:
         """See `Connections.offered`. The ticket stands for the right that `ticket` asked for."""
-        return self._inner.offered(source, ticket)
+        user_id = self._inner.offered(source, ticket)
+        caller().asked.add(user_id)
+        return user_id
 
     def agree(self, source: str, ticket: str, redirect_uri: str) -> Agreed:
         """See `Connections.agree`, and `offered`."""
+        self.offered(source, ticket)
         return self._inner.agree(source, ticket, redirect_uri)
 
     def come_back(self, source: str, state: str, kept: str | None, code: str | None, error: str | None) -> Connection:

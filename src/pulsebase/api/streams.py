@@ -39,8 +39,8 @@ _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 )
-#: Longer numbers are no place, and may be longer than Python reads.
-_PLACE = re.compile(r"[0-9]{1,19}")
+#: A place in the feed as an event id states it; no feed comes to one that is longer.
+_PLACE = re.compile(r"[0-9]{1,18}")
 _HEARTBEAT = b": still here\n\n"
 
 

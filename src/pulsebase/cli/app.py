@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from pulsebase import __version__
 from pulsebase.cli import people
 from pulsebase.cli.options import StoreUrl, settings_for
+from pulsebase.cli.output import errors
 from pulsebase.model.errors import PulsebaseError
 from pulsebase.stores.faults import meaning_of
 from pulsebase.stores.private_files import UMASK
@@ -31,7 +31,6 @@ etl = typer.Typer(help="What the pipeline did.", no_args_is_help=True)
 app.add_typer(etl, name="etl")
 database = typer.Typer(name="db", help="Care for the database of a server store.", no_args_is_help=True)
 app.add_typer(database)
-errors = Console(stderr=True)
 
 Host = Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1 by default.")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on; 8000 by default, 0 picks a free one.")]
@@ -50,7 +49,7 @@ def main() -> None:
             raise
         line = f"pulsebase: {ours}"
     # Outside the handler, so that nothing the error has seen (connections of the engine) outlives the interpreter.
-    errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    errors.print_error(line)
     sys.exit(1)
 
 

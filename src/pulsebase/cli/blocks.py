@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from time import monotonic, sleep
 from typing import Any
@@ -10,13 +11,14 @@ import httpx2 as httpx
 import pyarrow as pa
 
 from pulsebase.api.encode import stream_bytes
-from pulsebase.cli.session import answer_of
+from pulsebase.cli.session import answer_of, detail_of
 from pulsebase.etl.load import IMPORT_KIND
 from pulsebase.ingest import Candidates
 from pulsebase.model.readings import Ids
 
 #: How long a block is sent again to a store that takes nothing: it merges what came before, or its disk is full.
 PATIENCE_S = 120.0
+_SECONDS = re.compile(r"[0-9]{1,4}")
 
 
 def store_block(client: httpx.Client, name: str, rows: Candidates, say: Callable[[str], None]) -> Any:
@@ -32,11 +34,12 @@ def store_block(client: httpx.Client, name: str, rows: Candidates, say: Callable
     told = False
     while True:
         response = client.post("/v1/admin/readings", params={"kind": IMPORT_KIND, "name": name}, content=body)
-        wait_s = float(response.headers.get("retry-after", 1))
+        stated = response.headers.get("retry-after", "")
+        wait_s = float(stated) if _SECONDS.fullmatch(stated) else 1.0
         if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or monotonic() + wait_s > give_up_at:
             return answer_of(response)
         if not told:
-            say(f"The store is waited for: {response.json()['detail']}")
+            say(f"The store is waited for: {detail_of(response)}")
             told = True
         sleep(wait_s)
 

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from pulsebase.access.keys import Key
 from pulsebase.access.service import KeyWish, create_key
 from pulsebase.access.state import AccessState
-from pulsebase.cli.output import console
+from pulsebase.cli.output import console, errors
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import StopError
 from pulsebase.model.timerange import format_us, parse_instant
@@ -24,15 +23,13 @@ from pulsebase.stores.open import parse_store_url
 from pulsebase.wiring import access_file
 from pulsebase.wiring_sources import sources_folder
 
-notes = Console(stderr=True)
-
 
 def run_create(settings: Settings, name: str, scopes: list[str], people: list[str], expires: str | None) -> None:
     """Make a key. It alone goes to standard output, so that it can be kept by `> file`."""
     expires_us = None if expires is None else parse_instant(expires, "--expires")
     with _state(settings) as state:
         kept, key = create_key(state, KeyWish(name, scopes, people or None, expires_us))
-    notes.print(f"{kept.name}: {_scopes(kept)}, for {_whom(kept)}. Keep the key: it is not shown again.", markup=False)
+    errors.print(f"{kept.name}: {_scopes(kept)}, for {_whom(kept)}. Keep the key: it is not shown again.", markup=False)
     typer.echo(key)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pulsebase.cli.output import plain
 from pulsebase.settings import Settings
 from pulsebase.tracing import REQUEST_ID
 
@@ -39,6 +40,7 @@ class ConsoleLines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 the library's name
         """See `logging.Formatter`."""
+        record.message = plain(record.message)  # a line for each, whatever is in it
         line = super().formatMessage(record)
         request_id = getattr(record, "request_id", "")
         return f"{line} request_id={request_id}" if request_id else line
@@ -55,7 +57,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": plain(record.getMessage()),
         }
         if request_id := getattr(record, "request_id", ""):
             said["request_id"] = request_id

@@ -93,15 +93,23 @@ def answer_of(response: httpx.Response) -> Any:
     """The JSON of a good answer; None where it has no body.
 
     Raises:
-        RefusedError: the answer is a problem.
+        RefusedError: the answer is a problem, or is not what this program answers.
     """
-    if response.is_success:
+    if not response.is_success:
+        raise RefusedError(detail_of(response))
+    try:
         return response.json() if response.content else None
+    except ValueError:
+        raise RefusedError("the server's answer cannot be read; does another version of Pulsebase run?") from None
+
+
+def detail_of(response: httpx.Response) -> str:
+    """What an error answer says. Not every one is a problem: those about connections have no body at all."""
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        detail = f"status {response.status_code}"
-    raise RefusedError(detail)
+        detail = None
+    return detail if isinstance(detail, str) else f"the server answered with status {response.status_code}"
 
 
 def _holder(settings: Settings) -> Holder | None:

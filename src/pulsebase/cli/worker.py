@@ -20,8 +20,8 @@ import msgspec
 
 from pulsebase.api.server import HttpServer, serving, settled_interpreter
 from pulsebase.api.siblings import Siblings
-from pulsebase.cli.app import errors
 from pulsebase.cli.options import settings_for
+from pulsebase.cli.output import errors
 from pulsebase.cli.serve import say_who_may, stopping
 from pulsebase.model.errors import PulsebaseError, SettingsError
 from pulsebase.settings import Settings
@@ -134,7 +134,7 @@ def main() -> None:
             return
         except PulsebaseError as error:
             line = f"pulsebase: {error}"
-    errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    errors.print_error(line)
     sys.exit(1)
 
 

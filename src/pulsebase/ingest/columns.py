@@ -20,8 +20,12 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 #: What pandas calls an index without a name when it writes one.
 _INDEX = re.compile(r"__index_level_\d+__")
-#: The texts of one column of a batch, written out: views may stand for the same bytes any number of times.
+#: The texts of one column, written out: views may stand for the same bytes any number of times. Of a batch, which are
+#: looked through, …
 _TEXT_BYTES = 256 << 20
+#: … of its dictionary, which is copied, and of a block, whose texts become Python's.
+_DICTIONARY_TEXT_BYTES = 64 << 20
+_BLOCK_TEXT_BYTES = 32 << 20
 
 _Integers = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -41,12 +45,18 @@ def blocks_of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
         if passed_over is None:
             _check_types(whole.schema)
             passed_over = indexes_in(whole.schema.names)
-        batch = _without_views(whole.select([name for name in whole.schema.names if name in COLUMNS]))
+        batch = _checked(whole.select([name for name in whole.schema.names if name in COLUMNS]))
         for start in range(0, batch.num_rows, BLOCK_READINGS):
-            block = _of_batch(batch.slice(start, BLOCK_READINGS), position, passed_over)
+            block = _of_batch(_bounded(batch.slice(start, BLOCK_READINGS)), position, passed_over)
             yield block
             position += block.total
             passed_over = ()
+
+
+def check_schema(schema: pa.Schema) -> None:
+    """See `check_columns`; each has to be of a type that it can be, too, which is known before any of it is read."""
+    check_columns(schema.names)
+    _check_types(schema)
 
 
 def check_columns(names: Sequence[str]) -> None:
@@ -101,7 +111,11 @@ _TYPES = {
 
 def _check_types(schema: pa.Schema) -> None:
     """A column of nothing but nulls may be of any kind; so may what is in a dictionary."""
-    errors = []
+    errors = [
+        FieldError(name, "is of a nested type; write a frame without its index (index=False)")
+        for name in indexes_in(schema.names)
+        if not _is_flat(schema.field(name).type)
+    ]
     for name, (fits, reason) in _TYPES.items():
         if name not in schema.names:
             continue
@@ -114,7 +128,15 @@ def _check_types(schema: pa.Schema) -> None:
         raise RejectedError(errors)
 
 
-def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _is_flat(kind: pa.DataType) -> bool:
+    """Whether a value is one, and not made of others."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    made = isinstance(kind, pa.BaseExtensionType) or pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
+    return not (made or pa.types.is_nested(kind))
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch, which is looked through for what lies outside of its buffers, with plain texts in place of views, for
     which the engine knows few functions.
     """
@@ -122,9 +144,11 @@ def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
     for name in batch.schema.names:
         column = batch.column(name)
         if pa.types.is_string_view(column.type):
-            plain = _plain_texts(column, name)
+            plain = _plain_texts(column, name, _TEXT_BYTES)
         elif pa.types.is_dictionary(column.type) and pa.types.is_string_view(column.type.value_type):
-            plain = pa.DictionaryArray.from_arrays(column.indices, _plain_texts(column.dictionary, name))
+            plain = pa.DictionaryArray.from_arrays(
+                column.indices, _plain_texts(column.dictionary, name, _DICTIONARY_TEXT_BYTES)
+            )
         else:
             continue
         batch = batch.set_column(batch.schema.get_field_index(name), name, plain)
@@ -132,7 +156,7 @@ def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _plain_texts(views: pa.Array, name: str) -> pa.Array:
+def _plain_texts(views: pa.Array, name: str, most_bytes: int) -> pa.Array:
     """Texts in place of views, whose buffers are as long as they should be.
 
     A view is 16 bytes, the first four of them its length. Arrow's cast follows the views of nulls too, which may hold
@@ -148,12 +172,25 @@ def _plain_texts(views: pa.Array, name: str) -> pa.Array:
         nulls = len(valid) - int(np.count_nonzero(valid))
         whole = np.where(valid[:, np.newaxis], whole, np.uint32(0))
         validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    if int(whole[:, 0].sum(dtype=np.uint64)) > _TEXT_BYTES:
-        raise MalformedError(f"the texts of {name} in a record batch are longer than {_TEXT_BYTES} bytes in all")
+    if int(whole[:, 0].sum(dtype=np.uint64)) > most_bytes:
+        raise _too_long(name, most_bytes)
     buffers = [validity, pa.py_buffer(np.ascontiguousarray(whole)), *texts]
     emptied = pa.Array.from_buffers(views.type, len(views), buffers, nulls)
     emptied.validate(full=True)
     return emptied.cast(pa.string())
+
+
+def _bounded(block: pa.RecordBatch) -> pa.RecordBatch:
+    """Refuse a block whose texts are far longer than those of readings: they become Python's."""
+    for name in block.schema.names:
+        column = block.column(name)
+        if _is_text(column.type) and (pc.sum(pc.binary_length(column)).as_py() or 0) > _BLOCK_TEXT_BYTES:
+            raise _too_long(name, _BLOCK_TEXT_BYTES)
+    return block
+
+
+def _too_long(name: str, most_bytes: int) -> MalformedError:
+    return MalformedError(f"the texts of {name} that come together are longer than {most_bytes} bytes in all")
 
 
 # --- columns -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
-from pulsebase.ingest.columns import blocks_of_batches, check_columns
+from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.stores.faults import meaning_of, translated
 
@@ -62,7 +62,7 @@ def blocks_in_file(file: BinaryIO) -> Iterator[Block]:
     """
     try:
         table = pq.ParquetFile(file, pre_buffer=False)
-        check_columns(table.schema_arrow.names)
+        check_schema(table.schema_arrow)
         _check_sizes(table.metadata)
         yield from blocks_of_batches(table.iter_batches(BLOCK_READINGS))
     except MemoryError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 import threading
 from collections import deque
@@ -34,8 +33,9 @@ _ANSWER_LIMIT_BYTES = 64 << 20
 _ATTEMPTS, _FIRST_PAUSE_S = 3, 0.2
 #: How long to stay away where the source does not say.
 _UNTOLD_S = {429: 60, 403: 60, 500: 60}
-#: What says how long to wait; longer numbers say nothing.
-_WHOLE_SECONDS = re.compile(r"[0-9]{1,9}")
+#: No source is waited for longer, whatever it says.
+_MOST_WAIT_S = 86_400
+_SECONDS_DIGITS = 18
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
@@ -111,7 +111,10 @@ class Limits:
 
 
 def _seconds(header: str | None) -> int | None:
-    return int(header) if header is not None and _WHOLE_SECONDS.fullmatch(header) else None
+    """Whole seconds as a header states them, a day at most; None if it states none."""
+    if header is None or not header.isascii() or not header.isdecimal():
+        return None
+    return min(int(header[:_SECONDS_DIGITS]), _MOST_WAIT_S)
 
 
 class CloudClient:

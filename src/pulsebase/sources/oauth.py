@@ -20,6 +20,8 @@ from pulsebase.model.timerange import SECOND_US
 
 #: What is assumed of an access token that does not say how long it lives (RFC 6749 leaves it open), seconds.
 _LIFE_S = 3_600
+#: Tokens that are said to live longer are renewed after ten years.
+_MOST_LIFE_S = 10 * 366 * 86_400
 #: Characters of a PKCE verifier; 43 to 128 are allowed.
 _VERIFIER_LENGTH = 96
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -158,10 +160,10 @@ class OAuthClient:
         try:
             said: dict[str, Any] = answer.json()
             refresh = said.get("refresh_token") or (before.refresh if before else None)
-            life_s = int(said.get("expires_in", _LIFE_S))
+            life_s = min(max(int(said.get("expires_in", _LIFE_S)), 0), _MOST_LIFE_S)
             account = said.get("user_id") or (before.account if before else None)
             if not refresh or not said["access_token"]:
                 return None
             return TokenPair(str(said["access_token"]), str(refresh), self._now_us() + life_s * SECOND_US, account)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None

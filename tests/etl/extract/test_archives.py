@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import tarfile
 import tracemalloc
 import zipfile
@@ -16,6 +17,7 @@ from pulsebase.etl.extract import packed, tars, zips
 from pulsebase.etl.extract.archives import files_in
 from pulsebase.etl.extract.packed import Budget
 from pulsebase.ingest import Ingestor
+from pulsebase.ingest.blocks import MalformedError
 from pulsebase.stores.memory import MemoryStore
 from tests.etl.test_importer import SAMPLES, Desk, of_ann
 from tests.support.health_files import takeout_heart_rate, tarred, zipped
@@ -227,6 +229,20 @@ def test_what_is_unpacked_in_archives_is_bounded(desk: Desk) -> None:
     desk.limit_bytes = 30_000
     results = desk.bring(zipped({"a.zip": zipped(FILES)}))
     assert [result.problem for result in results][-1] == "unpacked it is larger than 30000 bytes"
+
+
+@pytest.mark.parametrize("stated", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 44])
+def test_a_size_beyond_all_files_is_a_damage(desk: Desk, tmp_path: Path, stated: int) -> None:
+    first = zipped({"heart_rate-2020-05-01.json": takeout_heart_rate(SAMPLES[:200])})
+    entry = struct.pack("<4sHHHHHIIIHH", b"PK\x03\x04", 45, 0, 0, 0, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF, 1, 20)
+    entry += b"x" + struct.pack("<HHQQ", 1, 16, stated, stated)
+    data = first[: first.index(b"PK\x01\x02")] + entry + b"rest"
+    (tmp_path / "huge.zip").write_bytes(data)
+    results = desk.bring(data, "huge.zip")
+    assert results[0].written == 200
+    assert "larger in it than files can be" in str([result.problem for result in results])
+    with (tmp_path / "huge.zip").open("rb") as file, pytest.raises(MalformedError, match="larger"):
+        list(files_in("huge.zip", file, Budget(1 << 30)))
 
 
 def test_no_damage_brings_the_importer_down(desk: Desk) -> None:

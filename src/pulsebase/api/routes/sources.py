@@ -16,6 +16,7 @@ from pulsebase.api.body import read_body
 from pulsebase.api.encode import JSON
 from pulsebase.api.errors import ProblemError
 from pulsebase.api.fairness import FairRoute
+from pulsebase.api.guard import address_asked
 from pulsebase.api.routes.admin import owner_only
 from pulsebase.api.schemas.common import Identifier, NoParameters
 from pulsebase.api.schemas.sources import (
@@ -98,12 +99,13 @@ def router(services: Services) -> APIRouter:
     @routes.get("/sources/{source}/callback", response_model=None, response_class=HTMLResponse)
     def callback(request: Request, source: str, parameters: Annotated[CallbackParameters, Query()]) -> Response:
         """Where the source sends the browser back to. Parameters that sources add of their own are not read."""
+        address = f"{_address(services, request, source)}/callback"
         cookie, state = consent_cookie(parameters.state), parameters.state
         kept = request.cookies.get(cookie)
         made = connections.come_back(source, state, kept, parameters.code, parameters.error)
         text = f"{made.user_id} is connected to {made.source}."
         answer = _page("Connected", f"<p>{html.escape(text)} You can close this page.")
-        _set_cookie(answer, cookie, "", f"{_address(services, request, source)}/callback", 0)
+        _set_cookie(answer, cookie, "", address, 0)
         return answer
 
     @routes.get("/users/{user_id}/sources", response_model=ConnectionList)
@@ -170,8 +172,7 @@ def admin_router(services: Services) -> APIRouter:
 
 def _address(services: Services, request: Request, source: str) -> str:
     """Where browsers reach the routes of a source."""
-    here = (services.options.public_url or str(request.base_url)).rstrip("/")
-    return f"{here}/v1/sources/{quote(source, safe='')}"
+    return f"{address_asked(request, services.options)}/v1/sources/{quote(source, safe='')}"
 
 
 def _page(title: str, content: str) -> Response:

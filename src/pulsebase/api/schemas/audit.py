@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pulsebase.api.schemas.common import Identifier, Parameters
+from pulsebase.api.schemas.common import Identifier, PageCursor, Parameters
 
 
 class AuditParameters(Parameters):
@@ -15,7 +15,7 @@ class AuditParameters(Parameters):
     user_id: Identifier | None = None
     key: str | None = Field(None, max_length=64, description="The name of a key, or `owner` for commands.")
     limit: int = Field(100, ge=1, le=1000)
-    cursor: int | None = Field(None, ge=1, description="`next_cursor` of the page before.")
+    cursor: PageCursor = None
 
 
 class DeedEntry(BaseModel):

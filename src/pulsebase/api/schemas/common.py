@@ -44,6 +44,10 @@ When = Annotated[
         examples=["2024-01-15T10:00:00Z"],
     ),
 ]
+#: No number of an entry is larger: databases keep them in 64 bits.
+PageCursor = Annotated[
+    Annotated[int, Field(ge=1, le=2**63 - 1)] | None, Field(description="`next_cursor` of the page before.")
+]
 Gender = Literal["female", "male", "other"]
 
 

@@ -7,14 +7,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pulsebase.api.schemas.common import Identifier, Parameters, Zone
+from pulsebase.api.schemas.common import Identifier, PageCursor, Parameters, Zone
 
 
 class ImportsParameters(Parameters):
     """`GET /imports`."""
 
     limit: int = Field(100, ge=1, le=1000)
-    cursor: int | None = Field(None, ge=1, description="`next_cursor` of the page before.")
+    cursor: PageCursor = None
 
 
 class ImportParameters(Parameters):

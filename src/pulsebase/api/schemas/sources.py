@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pulsebase.api.schemas.common import Identifier, Parameters
+from pulsebase.api.schemas.common import Identifier, PageCursor, Parameters
 
 SourceName = Annotated[str, Field(min_length=1, max_length=32, description="`fitbit` or `google`.")]
 
@@ -51,7 +51,7 @@ class RunsParameters(Parameters):
     user_id: Identifier | None = None
     source: SourceName | None = None
     limit: int = Field(100, ge=1, le=1000)
-    cursor: int | None = Field(None, ge=1)
+    cursor: PageCursor = None
 
 
 class BeginConnection(BaseModel):

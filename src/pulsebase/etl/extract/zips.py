@@ -20,6 +20,8 @@ _END_SIGN, _END64_SIGN = b"PK\x05\x06", b"PK\x06\x06"
 _ENCRYPTED, _SIZES_FOLLOW, _UTF8_NAME = 0x1, 0x8, 0x800
 _STORED, _DEFLATED = 0, 8
 _IN_EXTRA = 0xFFFFFFFF
+#: No file in an archive has more: a place further on is one that the system may not even be asked for.
+_MOST_BYTES = 1 << 43
 #: How far back a zip is read again, at most: to where the packed bytes ended whose number was not known.
 _BACK_BYTES = 2 * PIECE_BYTES
 
@@ -122,6 +124,8 @@ class Zip:
         name, extra = self._raw.read(name_bytes), self._raw.read(extra_bytes)
         if packed == _IN_EXTRA:
             packed = _packed_bytes_of(extra, size)
+            if packed > _MOST_BYTES:
+                raise MalformedError("the archive is damaged: a file is larger in it than files can be")
         return _Entry(
             name.decode("utf-8" if flags & _UTF8_NAME else "cp437", "replace"),
             flags,
