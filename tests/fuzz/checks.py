@@ -24,6 +24,10 @@ class Body(io.BytesIO):
         """The next bytes, which stay."""
         return self.getbuffer()[self.tell() : self.tell() + size].tobytes()
 
+    def to_spool(self) -> Body:
+        """The body for whoever keeps it on the disk."""
+        return self
+
 
 def check_blocks(blocks: Iterable[Block]) -> None:
     """See that every row has one verdict, and that what is accepted is a reading."""

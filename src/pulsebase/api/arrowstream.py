@@ -24,7 +24,7 @@ _DICTIONARY_VALUES = 4_000_000
 _DICTIONARIES_BETWEEN = 64
 _MOST_DELTAS = 256
 #: Rows that a batch may state beside those it has bytes for: a column of nothing but nulls takes none.
-_FREE_ROWS = 4_096
+_FREE_ROWS = 100_000
 _CONTINUES = b"\xff\xff\xff\xff"
 _DICTIONARY, _RECORDS = 2, 3
 #: The fields of the tables `Message`, `DictionaryBatch` and `RecordBatch`, by their places in the schema.
@@ -129,6 +129,8 @@ class BoundedMessages:
         size = max(len(body), _unpacked_bytes(records, body))
         self._check(size, self._most_bytes)
         rows = records.number("<q", _ROWS)
+        if rows < 0:
+            raise ProblemError("malformed-body", "a record batch says that it has fewer rows than none")
         if rows > size + _FREE_ROWS:
             raise ProblemError("malformed-body", "a record batch says that it has more rows than it has bytes")
         if kind == _DICTIONARY:
@@ -136,6 +138,9 @@ class BoundedMessages:
             self._dictionaries.take(number, size, rows, is_delta)
             size += self._held.get(number, 0) if is_delta else 0
             self._held[number] = size
+            if sum(self._held.values()) > self._most_bytes:
+                detail = f"the dictionaries are larger than {self._most_bytes} bytes in all; write smaller ones"
+                raise ProblemError("body-too-large", detail)
         else:
             self._dictionaries.between = 0
             size = max(size, rows * _ROW_BYTES) + sum(self._held.values())

@@ -20,7 +20,7 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 #: What pandas calls an index without a name when it writes one.
 _INDEX = re.compile(r"__index_level_\d+__")
-#: The texts of one column, written out: views may stand for the same bytes any number of times. Of a batch, which are
+#: Texts written out: views may stand for the same bytes any number of times. Of all columns of a batch, which are
 #: looked through, …
 _TEXT_BYTES = 256 << 20
 #: … of its dictionary, which is copied, and of a block, whose texts become Python's.
@@ -140,11 +140,13 @@ def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch, which is looked through for what lies outside of its buffers, with plain texts in place of views, for
     which the engine knows few functions.
     """
+    left_bytes = _TEXT_BYTES
     batch.validate()  # lengths and the sizes of buffers: nothing but `num_rows` is to be asked before
     for name in batch.schema.names:
         column = batch.column(name)
         if pa.types.is_string_view(column.type):
-            plain = _plain_texts(column, name, _TEXT_BYTES)
+            plain = _plain_texts(column, name, left_bytes)
+            left_bytes -= plain.nbytes
         elif pa.types.is_dictionary(column.type) and pa.types.is_string_view(column.type.value_type):
             plain = pa.DictionaryArray.from_arrays(
                 column.indices, _plain_texts(column.dictionary, name, _DICTIONARY_TEXT_BYTES)
