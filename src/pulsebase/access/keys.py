@@ -73,6 +73,11 @@ ANYBODY = Principal(-1, "anybody", _EVERYTHING)
 NOBODY = Principal(-2, "nobody", frozenset(), frozenset())
 
 
+def key_of_nobody(number: int) -> str:
+    """What a key is called once the person it was named after was erased; no other can be called so, for the blank."""
+    return f"key {number}"
+
+
 def new_key() -> str:
     """A key nobody can guess: 256 random bits, behind a word that tells scanners of leaked secrets what it is."""
     return f"{_PREFIX}_{secrets.token_hex(_SECRET_BYTES)}"

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pulsebase.access.keys import OWNER, Key, Scope
-from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.access.keys import OWNER, Key, Scope, key_of_nobody
+from pulsebase.model.errors import RejectedError, RetryLaterError, StopError
+from pulsebase.model.users import User, speaks_of
 from pulsebase.stores import sqlite_file
 
 _VERSION = 1
@@ -45,6 +46,10 @@ CREATE TABLE trail (
 CREATE INDEX trail_of_people ON trail (person, number);
 CREATE INDEX trail_of_keys ON trail (key, number);
 """
+_EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
+_PAUSE_S = 10
+#: Keys that are for one person alone.
+_KEYS_OF_ONE = "SELECT key FROM key_people GROUP BY key HAVING max(person) = ? AND count(*) = 1"
 _KEY = "number, name, scopes, for_people, created_us, expires_us, revoked_us"
 
 
@@ -158,20 +163,43 @@ class AccessState:
             (number,) = self._connection.execute("SELECT number FROM changes").fetchone()
             return int(number)
 
-    def forget(self, user_id: str) -> None:
-        """Forget a person's id: keys are for them no more, and the trail does not say who it was.
+    def people(self) -> Sequence[str]:
+        """The ids of everybody whom a key or the trail names."""
+        return [user_id for (user_id,) in self._rows("SELECT user_id FROM people WHERE user_id IS NOT NULL")]
 
-        A key that was for them alone is for nobody then, not for everybody.
+    def forget(self, person: User) -> None:
+        """Forget a person: keys are for them no more, and neither the trail nor a key's name says who it was.
+
+        A key that was for them alone is for nobody then, not for everybody. It loses its name (`key_of_nobody`), as
+        does every key whose name speaks of them: in the trail it would say whose it was.
         """
         with self._changing() as connection:
-            row = connection.execute("SELECT number FROM people WHERE user_id = ?", (user_id,)).fetchone()
-            if row is None:
+            found = connection.execute("SELECT number FROM people WHERE user_id = ?", (person.user_id,)).fetchone()
+            row = found or (NO_PERSON,)
+            theirs = {number for (number,) in connection.execute(_KEYS_OF_ONE, row)}
+            named = connection.execute("SELECT number, name FROM keys").fetchall()
+            renamed = [number for number, name in named if number in theirs or speaks_of(name, person)]
+            if found is None and not renamed:
                 return
+            for number in renamed:
+                connection.execute("UPDATE keys SET name = ? WHERE number = ?", (key_of_nobody(number), number))
             connection.execute("DELETE FROM key_people WHERE person = ?", row)
             connection.execute("UPDATE people SET user_id = NULL WHERE number = ?", row)
             connection.execute("UPDATE changes SET number = number + 1")
+            self._numbers = {}
         with self._lock:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log had the id
+            self._connection.execute(_EMPTY_LOG)  # it had the id
+
+    def scrub(self) -> None:
+        """Leave no byte on the disk of who was forgotten before: deletions are secure, so that the log is what is left.
+
+        Raises:
+            RetryLaterError: not while another process reads.
+        """
+        with self._lock:
+            (is_busy, *_) = self._connection.execute(_EMPTY_LOG).fetchone()
+        if is_busy:
+            raise RetryLaterError("what is kept of keys is in use", _PAUSE_S)
 
     # --- imports ---
 

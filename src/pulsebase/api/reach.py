@@ -177,8 +177,9 @@ class ReachedStore:
     def remove_user(self, user_id: str) -> int:
         """See `contract.Registry.remove_user`. What access knows of the person goes with them."""
         caller().require([user_id])
+        person = self._inner.user(user_id) or User(user_id)
         removed = self._inner.remove_user(user_id)
-        self._access.state.forget(user_id)
+        self._access.state.forget(person)
         return removed
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:

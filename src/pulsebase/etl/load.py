@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pulsebase import telemetry
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules, validate
-from pulsebase.model.errors import FieldError, RetryLaterError
+from pulsebase.model.errors import ErasedUserError, FieldError, RetryLaterError
 from pulsebase.model.exported import Record
 from pulsebase.model.readings import NO_CONFIDENCE, ReadingBatch
 from pulsebase.model.resolution import Resolution
@@ -199,10 +199,15 @@ class ImportSink:
             RetryLaterError: nothing was kept.
         """
         verdict = validate(rows, self._rules, self._origin)
-        written = 0
-        if verdict.accepted is not None:
-            self._write(verdict.accepted)
-            written = len(verdict.accepted)
+        while verdict.accepted is not None:
+            try:
+                self._write(verdict.accepted)
+                break
+            except ErasedUserError:  # somebody was erased since it was checked: their rows alone are refused
+                before, verdict = verdict, validate(rows, self._rules, self._origin)
+                if len(verdict.errors) == len(before.errors):
+                    raise
+        written = 0 if verdict.accepted is None else len(verdict.accepted)
         telemetry.INGEST_ACCEPTED.labels(source=IMPORT_KIND).inc(written)
         for name, count in verdict.refusals.by_field().items():
             telemetry.INGEST_REJECTED.labels(source=IMPORT_KIND, field=name).inc(count)
