@@ -317,7 +317,12 @@ def access_is_on(settings: Settings) -> bool:
 
 
 def _access(settings: Settings, folder: Path, known: Callable[[str], bool]) -> Access:
-    limits = RequestLimits(settings.key_requests_per_s, settings.address_requests_per_s, settings.wrong_keys_per_min)
+    limits = RequestLimits(
+        settings.key_requests_per_s,
+        settings.address_requests_per_s,
+        settings.wrong_keys_per_min,
+        settings.aggregate_questions_per_day,
+    )
     state = AccessState(access_file(folder))
     return Access(state, limits, settings.audit_days, known, wall_clock_us, enforced=access_is_on(settings))
 

@@ -152,10 +152,10 @@ def test_a_file_of_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scopes", "people", "holds"),
     [
-        ({"read"}, None, {"read"}),
+        ({"read"}, None, {"read", "aggregate"}),
         ({"ingest"}, {"ann"}, {"ingest"}),
-        ({"admin"}, None, {"read", "ingest", "admin", "metrics"}),
-        ({"admin"}, {"ann"}, {"read", "ingest", "admin"}),
+        ({"admin"}, None, {"read", "ingest", "admin", "metrics", "aggregate"}),
+        ({"admin"}, {"ann"}, {"read", "ingest", "admin", "aggregate"}),
     ],
 )
 def test_admin_takes_in_the_others_but_metrics_are_not_of_some_people(

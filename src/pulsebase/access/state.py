@@ -18,7 +18,6 @@ from pulsebase.model.errors import RejectedError, RetryLaterError, StopError
 from pulsebase.model.users import User, speaks_of
 from pulsebase.stores import sqlite_file
 
-_VERSION = 1
 #: What stands in place of a person's number.
 NO_PERSON, EVERYBODY, UNKNOWN = 0, -1, -2
 #: Entries of the trail that are removed at a time, so that others get their turn.
@@ -45,6 +44,17 @@ CREATE TABLE trail (
 );
 CREATE INDEX trail_of_people ON trail (person, number);
 CREATE INDEX trail_of_keys ON trail (key, number);
+"""
+_QUESTIONS = """
+CREATE TABLE questions (key INTEGER PRIMARY KEY, day INTEGER NOT NULL, asked INTEGER NOT NULL)
+"""
+#: What brings a file to each version from the one before.
+_STEPS = (_SCHEMA, _QUESTIONS)
+#: One question more, unless there were `most` that day. Should the clock go back, the day stays.
+_ASK = """
+INSERT INTO questions VALUES (:key, :day, 1) ON CONFLICT (key) DO UPDATE SET
+    asked = CASE WHEN day < excluded.day THEN 1 ELSE asked + 1 END, day = max(day, excluded.day)
+WHERE day < excluded.day OR asked < :most RETURNING asked
 """
 _EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 _PAUSE_S = 10
@@ -201,6 +211,19 @@ class AccessState:
         if is_busy:
             raise RetryLaterError("what is kept of keys is in use", _PAUSE_S)
 
+    # --- questions ---
+
+    def ask(self, key: int, day: int, most: int) -> int | None:
+        """Count a question of a key on a day since 1970, of which it has `most`; how many are left then, or None if
+        there was none.
+
+        Raises:
+            StoreUnavailableError: it cannot be counted, since the disk is full.
+        """
+        with sqlite_file.changing(self.path), self._changing() as connection:
+            row = connection.execute(_ASK, {"key": key, "day": day, "most": most}).fetchone()
+        return None if row is None else most - int(row[0])
+
     # --- imports ---
 
     def note_import(self, number: int, key: int) -> None:
@@ -300,12 +323,13 @@ class AccessState:
     def _migrate(self, opened: sqlite3.Connection) -> None:
         with _Change(opened, self._lock) as connection:  # two processes may open a new file at once
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
+            if version > len(_STEPS):
                 raise StopError(f"{self.path} was written by a newer version of the program")
-            if version < _VERSION:
-                for statement in _SCHEMA.split(";"):
+            for step in _STEPS[version:]:
+                for statement in step.split(";"):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
+            if version < len(_STEPS):
+                connection.execute(f"PRAGMA user_version = {len(_STEPS)}")
 
 
 class _Change:

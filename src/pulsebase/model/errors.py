@@ -47,6 +47,10 @@ class StoreUnavailableError(RetryLaterError):
     """The store cannot take the request now (disk full, shutting down); nothing of it was accepted."""
 
 
+class TooManyQuestionsError(RetryLaterError):
+    """Whoever asks has asked as many questions as they may for now."""
+
+
 class OutcomeUnknownError(RetryLaterError):
     """Whether the request was carried out is not known: what had to say so failed. Sending the same again is safe."""
 
