@@ -452,7 +452,8 @@ export interface paths {
          * Export Person
          * @description Everything of one person as a zip: an export that `pulsebase import` and `POST /imports` read
          *     (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), and for the person
-         *     `devices.json`, `connections.json` (without tokens) and `runs.json`.
+         *     `devices.json`, `connections.json` (without tokens), `runs.json`, `imports.json` (what brought the readings) and
+         *     `audit.json` (who asked what about them).
          *
          *     Scope: `read`.
          */

@@ -472,6 +472,13 @@ class ReachedTrail:
             return self.trail.deeds(wanted) if asking.reaches(wanted.user_id) else ()
         return self.trail.deeds(replace(wanted, people=asking.ask_everybody()))
 
+    def about(self, user_id: str) -> Iterator[Deed]:
+        """Every entry about one person, the newest first, a page at a time."""
+        wanted = DeedFilter(user_id, limit=_PAGE)
+        while found := self.deeds(wanted):
+            yield from found
+            wanted = replace(wanted, before=found[-1].number)
+
 
 class ReachedStreams:
     """What is committed to people in the caller's reach, as it is committed. A stream ends when its key does."""
