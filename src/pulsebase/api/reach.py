@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import date
@@ -140,6 +140,17 @@ class ReachedStore:
             return found
         own = self._access.state.imports_of(caller().principal.number)
         return [origin for origin in found if origin.number in own]
+
+    def origins_of(self, user_id: str, numbers: Iterable[int]) -> Mapping[int, Origin]:
+        """What the caller may know of the origins that brought a person's readings, by number: with a key for some
+        people, of the imports that came with it.
+        """
+        if not caller().reaches(user_id):
+            return {}
+        principal, wanted = caller().principal, set(numbers)
+        if principal.people is not None:
+            wanted &= self._access.state.imports_of(principal.number)
+        return {origin.number: origin for origin in self._inner.origins() if origin.number in wanted}
 
     def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""

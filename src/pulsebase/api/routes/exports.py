@@ -98,7 +98,7 @@ def _origins(services: Services, user_id: str, days: Sequence[int]) -> list[dict
         some = days[first : first + _DAYS_AT_ONCE]
         found = services.store.readings(user_id, TimeRange(some[0] * DAY_US, (some[-1] + 1) * DAY_US))
         counts.update({each["values"]: each["counts"] for each in found["origin"].value_counts().to_pylist()})
-    known = {origin.number: origin for origin in services.store.origins()}
+    known = services.store.origins_of(user_id, counts)
     return [_origin(number, counts[number], known.get(number)) for number in sorted(counts)]
 
 
