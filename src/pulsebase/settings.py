@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     wrong_keys_per_min: float = Field(
         30, gt=0, le=1e6, description="Requests a minute with a wrong key that an address may send."
     )
+    aggregate_questions_per_day: int = Field(
+        200, ge=1, le=1_000_000, description="Questions a day, of UTC, that a key with the scope `aggregate` may ask."
+    )
     audit_days: int = Field(90, ge=1, le=36_500, description="How long the trail of reads and changes is kept, days.")
     cors_origins: tuple[str, ...] = Field(
         (), description='Other origins whose pages may ask, with a key, such as `["https://health.example.org"]`.'

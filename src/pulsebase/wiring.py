@@ -26,6 +26,7 @@ from pulsebase.api.retention import Retention
 from pulsebase.api.services import BorderOptions, Installation
 from pulsebase.api.siblings import Answers, Siblings
 from pulsebase.api.streams import StreamLimits, Streams
+from pulsebase.api.traces import Traces
 from pulsebase.decoding import DecoderLimits, Decoders
 from pulsebase.etl import Scheduler
 from pulsebase.etl.import_jobs import ImportJobs, ImportReport, running_imports
@@ -34,6 +35,7 @@ from pulsebase.ingest import Feed, IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.timerange import SECOND_US
+from pulsebase.model.users import User
 from pulsebase.query.follow import StoreFollower
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
@@ -141,7 +143,7 @@ def build(
             most_running=max(1, settings.decoder_processes - 1),  # one is left for bodies in Parquet
         )
         closing.callback(imports.close)
-        access = _access(settings, folder, store)
+        access = _access(settings, folder, lambda user_id: not barred.holds(user_id) and store.knows(user_id))
         closing.callback(access.close)
         erasures = Erasures(
             store,
@@ -149,7 +151,7 @@ def build(
             syncing.connections,
             marks=marks,
             barred=barred,
-            forget=access.state.forget,
+            traces=Traces(access.state, imports, siblings),
             locks=locks,
             tell=partial(siblings.ask, "marks"),
             now_us=now_us,
@@ -190,6 +192,7 @@ def answers_of(parts: Parts) -> Answers:
         "imports": partial(reports_of, built.imports),
         "cancel": built.imports.cancel,
         "remember": lambda reports: built.imports.remember(msgspec.convert(reports, dict[int, ImportReport])),
+        "forget": lambda person: built.imports.forget(msgspec.convert(person, User)),
         "marks": lambda _: built.erasures.learn(),
         "flush": lambda _: built.access.trail.flush(),
     }
@@ -319,10 +322,15 @@ def access_is_on(settings: Settings) -> bool:
     return settings.access == "on"
 
 
-def _access(settings: Settings, folder: Path, store: Store) -> Access:
-    limits = RequestLimits(settings.key_requests_per_s, settings.address_requests_per_s, settings.wrong_keys_per_min)
+def _access(settings: Settings, folder: Path, known: Callable[[str], bool]) -> Access:
+    limits = RequestLimits(
+        settings.key_requests_per_s,
+        settings.address_requests_per_s,
+        settings.wrong_keys_per_min,
+        settings.aggregate_questions_per_day,
+    )
     state = AccessState(access_file(folder))
-    return Access(state, limits, settings.audit_days, store.knows, wall_clock_us, enforced=access_is_on(settings))
+    return Access(state, limits, settings.audit_days, known, wall_clock_us, enforced=access_is_on(settings))
 
 
 def _shares(settings: Settings) -> Shares:

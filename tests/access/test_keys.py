@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from pulsebase.access.keys import OWNER, Principal, hash_of, new_key
 from pulsebase.access.service import KeyRing, KeyWish, create_key
 from pulsebase.access.state import AccessState
-from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.model.errors import RejectedError, RetryLaterError, StopError
+from pulsebase.model.users import User
 
 NOW_US = 1_700_000_000_000_000
 
@@ -93,9 +95,47 @@ def test_a_person_who_is_forgotten_leaves_no_byte_and_their_key_is_for_nobody(st
     create_key(state, KeyWish("phone", ["ingest"], ["ann-to-forget"]), NOW_US)
     deed = (1, 1, "GET", "/users/{user_id}", 200, "ann-to-forget")
     state.add_deeds([(deed, (1, 1, 1))], lambda _: True)
-    state.forget("ann-to-forget")
-    state.forget("never-there")
+    state.forget(User("ann-to-forget"))
+    state.forget(User("never-there"))
     assert state.all_keys()[0][1].people == frozenset()
+    for path in state.path.parent.iterdir():
+        assert b"ann-to-forget" not in path.read_bytes()
+
+
+def test_names_of_keys_that_tell_who_was_forgotten_go_and_others_stay(state: AccessState) -> None:
+    for name, people in (
+        ("ann-phone", None),
+        ("ward-7", ["ann", "bob"]),
+        ("watch", ["ann"]),
+        ("lee.ann", ["bob"]),
+        ("joanna", None),
+    ):
+        create_key(state, KeyWish(name, ["read"], people), NOW_US)
+    before = state.changes()
+    state.forget(User("ann", "Ann Lee"))
+    assert [key.name for _, key in state.all_keys()] == ["key 1", "ward-7", "key 3", "key 4", "joanna"]
+    assert state.changes() > before, "running servers notice"
+    state.forget(User("bob"))
+    assert [key.name for _, key in state.all_keys()][1] == "key 2", "bob was the last it was for"
+    state.scrub()
+    for path in state.path.parent.iterdir():
+        assert not any(name in path.read_bytes() for name in (b"ann-phone", b"watch", b"lee.ann", b"ward-7"))
+    assert state.revoke_key("key 1", NOW_US)
+    with pytest.raises(RejectedError):
+        create_key(state, KeyWish("key 9", ["read"]), NOW_US)
+
+
+def test_the_log_is_emptied_later_if_another_process_reads_it(state: AccessState) -> None:
+    create_key(state, KeyWish("phone", ["ingest"], ["ann-to-forget"]), NOW_US)
+    state._connection.execute("PRAGMA busy_timeout = 10")
+    with contextlib.closing(sqlite3.connect(state.path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM people").fetchall()
+        state.forget(User("ann-to-forget"))
+        with pytest.raises(RetryLaterError):
+            state.scrub()
+        other.execute("COMMIT")
+    state.scrub()
     for path in state.path.parent.iterdir():
         assert b"ann-to-forget" not in path.read_bytes()
 
@@ -112,10 +152,10 @@ def test_a_file_of_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scopes", "people", "holds"),
     [
-        ({"read"}, None, {"read"}),
+        ({"read"}, None, {"read", "aggregate"}),
         ({"ingest"}, {"ann"}, {"ingest"}),
-        ({"admin"}, None, {"read", "ingest", "admin", "metrics"}),
-        ({"admin"}, {"ann"}, {"read", "ingest", "admin"}),
+        ({"admin"}, None, {"read", "ingest", "admin", "metrics", "aggregate"}),
+        ({"admin"}, {"ann"}, {"read", "ingest", "admin", "aggregate"}),
     ],
 )
 def test_admin_takes_in_the_others_but_metrics_are_not_of_some_people(

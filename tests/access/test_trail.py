@@ -16,6 +16,7 @@ from pulsebase.access.state import AccessState, DeedFilter
 from pulsebase.access.trail import Trail
 from pulsebase.model.readings import Ids
 from pulsebase.model.timerange import MINUTE_US
+from pulsebase.model.users import User
 
 DAY_US = 24 * 60 * MINUTE_US
 START_US = 1_700_000_000 * 1_000_000 // MINUTE_US * MINUTE_US
@@ -110,7 +111,7 @@ def test_somebody_who_is_removed_loses_their_name_and_not_the_entries(desk: Desk
     desk.trail.flush()
     desk.ask("ann", status=201)  # noted, and not yet written
     desk.known.remove("ann")
-    desk.state.forget("ann")
+    desk.state.forget(User("ann"))
     first, second = desk.trail.deeds(DeedFilter())
     assert {(first.whom, first.user_id), (second.whom, second.user_id)} == {("unknown", None), ("removed", None)}
 

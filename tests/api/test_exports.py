@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
+from pulsebase.access.caller import Caller
+from pulsebase.access.keys import Principal
+from pulsebase.access.service import KeyWish, create_key
 from pulsebase.api import held
 from pulsebase.api.held import HeldResponse
+from pulsebase.etl.extract.unread import unread
 from pulsebase.etl.state import RunReport
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.users import DevicePriority, User
@@ -69,6 +73,9 @@ def test_a_person_can_be_taken_along_whole(any_api: Api, installed: Callable[...
     lines = records["readings.ndjson"]
     expected = [{"confidence": None} | each for each in readings]
     assert sorted(lines, key=_identity) == sorted(expected, key=_identity)
+    (pushed,) = json.loads(found["imports.json"])
+    assert (pushed["kind"], pushed["name"], pushed["readings"]) == ("push", "http", 18)
+    assert json.loads(found["audit.json"]) == [], "access is off"
     elsewhere = installed()
     for place in range(2):  # the second time changes nothing
         course = upload(elsewhere, answer.content)["course"]
@@ -80,13 +87,36 @@ def test_a_person_can_be_taken_along_whole(any_api: Api, installed: Callable[...
             "readings.ndjson",
         ]
         assert came == [[0, count, 0] if place else [count, 0, 0] for count in (1, 1, 1, 18)]
+        assert (course["unread"]["named"], course["unread"]["other_count"]) == ([], 5)
         for path in ("", "/devices", "/heart-rate/top-hours?start=2024-01-01&end=2024-02-01"):
             there, here = (place.get(f"/v1/users/ann{path}") for place in (elsewhere, any_api))
             assert (there.status_code, there.content) == (200, here.content)
         again = elsewhere.get("/v1/users/ann/export")
         with zipfile.ZipFile(io.BytesIO(again.content)) as archive:
-            for name in found.keys() - {"connections.json", "runs.json"}:
+            for name in found.keys() - {"connections.json", "runs.json", "imports.json", "audit.json"}:
                 assert sorted(archive.read(name).decode().splitlines()) == sorted(found[name].splitlines())
+
+
+def test_a_person_is_told_what_brought_their_readings_and_who_asked_about_them(any_api: Api) -> None:
+    any_api.store(reading(), reading("2024-01-16T10:00:00Z"), reading(user_id="bob"))
+    rows = b"user_id,device_id,timestamp,heart_rate\n" + b"".join(
+        b"%b,strap,2024-02-%02dT10:00:00Z,70\n" % (user_id, day) for user_id in (b"ann", b"bob") for day in range(1, 21)
+    )
+    number = upload(any_api, rows, "heart_rate of the ward.csv")["id"]
+    trail = any_api.parts.services.access.trail
+    key, _ = create_key(any_api.parts.services.access.state, KeyWish("ward", ["read"]))
+    for user_id in ("ann", "ann", "bob"):
+        caller = Caller(Principal(key.number, key.name, key.scopes))
+        caller.reaches(user_id)
+        trail.note(caller, "GET", "/metrics/heart-rate", 200)
+    with zipfile.ZipFile(io.BytesIO(any_api.get("/v1/users/ann/export").content)) as archive:
+        brought, asked = json.loads(archive.read("imports.json")), json.loads(archive.read("audit.json"))
+        told = [archive.read(name) for name in ("imports.json", "audit.json")]
+    assert [(each["kind"], each["readings"]) for each in brought] == [("push", 2), ("import", 20)]
+    assert (brought[1]["id"], brought[1]["name"].startswith("heart_rate of the ward.csv 20")) == (number, True)
+    (deed,) = asked
+    assert (deed["key"], deed["route"], deed["user_id"], deed["requests"]) == ("ward", "/metrics/heart-rate", "ann", 2)
+    assert [unread("x.json", text).named for text in told] == [False, False], "nobody is told that they miss them"
 
 
 def _identity(line: dict[str, Any]) -> tuple[str, str]:

@@ -78,6 +78,22 @@ def test_the_course_of_an_import_is_told_by_whoever_is_asked(pair: Pair, monkeyp
     assert one.delete(f"/v1/imports/{number}").json() == {"deleted": 300}
 
 
+def test_courses_of_imports_that_another_worker_ran_do_not_speak_of_who_was_erased(pair: Pair) -> None:
+    one, two = pair
+    parameters = {"name": "fortescue.json", "user_id": "odalys-17"}
+    number = two.post("/v1/imports", params=parameters, content=takeout_heart_rate(SAMPLES)).json()["id"]
+    (file,) = ended(one, number)["course"]["files"]
+    assert file["name"] == "fortescue.json"
+    assert one.put("/v1/users/odalys-17", json={"name": "Fortescue"}).status_code == 200
+    assert one.delete("/v1/users/odalys-17").status_code == 200
+    for worker in pair:
+        shown = show(worker, number)
+        assert (shown["name"], shown["course"]["files"][0]["name"]) == (f"erased {number}", "erased")
+    told = two.parts.services.imports.ended()
+    one.parts.services.imports.remember(told)  # the worker is about to end
+    assert "ortescue" not in repr(told)
+
+
 def test_who_leaves_tells_how_its_imports_went(pair: Pair) -> None:
     one, two = pair
     parameters = {"name": "a.json", "user_id": "ann"}

@@ -162,7 +162,7 @@ def _confidences() -> Iterator[pa.Array]:
 
 
 def _indexes() -> dict[str, pa.Array]:
-    """Columns of other types, as the index of a frame, which nobody reads. Those of nested types are refused by name."""
+    """Columns of other types, as the index of a frame, which nobody reads. Nested types are refused by name."""
     columns = [
         pa.array([True, None] * (_ROWS // 2)),
         pa.array([b"12345"] * _ROWS, pa.binary(5)),

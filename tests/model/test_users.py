@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from pulsebase.model.errors import RejectedError
-from pulsebase.model.users import DevicePriority, checked_person, checked_priority, priority_at
+from pulsebase.model.users import DevicePriority, User, checked_person, checked_priority, priority_at, speaks_of
 
 TODAY = date(2024, 6, 15)
 
@@ -111,3 +111,28 @@ def test_the_latest_entry_that_has_begun_holds() -> None:
     ]
     assert priority_at(history, "device_a", 0) == 7
     assert priority_at(history, "device_b", 0) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "speaks"),
+    [
+        ("fitbit/ann-7", True),
+        ("ANN_7.csv", True),
+        ("ann7.zip", True),
+        ("joann-7", False),
+        ("ann-71", False),
+        ("zoe\u0308_lee (1).json", True),
+        ("Lee, Zoë", True),
+        ("ZoëLee", True),
+        ("zoë.csv", False),
+        ("flee zoë", False),
+        ("", False),
+    ],
+)
+def test_a_text_speaks_of_somebody_however_it_is_written(text: str, speaks: bool) -> None:
+    assert speaks_of(text, User("ann-7", "Zoë Lee")) is speaks
+
+
+def test_an_id_of_signs_alone_is_not_found_everywhere() -> None:
+    assert speaks_of("a/_/b", User("_"))
+    assert not speaks_of("week.csv", User("_"))

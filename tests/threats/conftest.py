@@ -13,10 +13,12 @@ import httpx2 as httpx
 import pytest
 from starlette.testclient import TestClient
 
-from pulsebase.access.keys import SCOPES
 from pulsebase.access.service import KeyWish, create_key
 from pulsebase.settings import Settings
 from pulsebase.wiring import Parts, build
+
+#: All that one key can hold.
+SCOPES = ("ingest", "read", "admin", "metrics")
 
 
 class Guarded:

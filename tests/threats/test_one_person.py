@@ -89,6 +89,12 @@ def test_every_route_says_what_it_takes_and_is_tried(crowd: Guarded) -> None:
     assert of_people == set(ATTACKS) | ELSEWHERE
 
 
+def all_but_the_trail(client: httpx.Client) -> dict[str, bytes]:
+    exported = unzipped(client.get("/v1/users/bob/export").content)
+    exported.pop("audit.json")
+    return exported
+
+
 def names_in(routes: Sequence[Any], prefix: str = "") -> set[str]:
     """Every route by method and template, those with and without `/v1` as one."""
     found = set()
@@ -215,8 +221,26 @@ def test_an_import_takes_rows_of_the_keys_people_alone(crowd: Guarded, ann: http
     assert crowd.parts.store.user(NOBODY) is None
 
 
+def test_an_export_tells_a_key_nothing_of_what_others_brought_and_is_in_the_trail_of_its_person() -> None:
+    with guarded() as place:
+        fill(place, {"ann": 60.0, "bob": 90.0})
+        client = place.client(place.key("ann", people=["ann"]))
+        number = client.post("/v1/imports?name=mine.ndjson", content=lines("ann")).json()["id"]
+        ended(client, number)
+        place.owner.get("/v1/users/bob/export")
+        exported = unzipped(client.get("/v1/users/ann/export").content)
+        brought = json.loads(exported["imports.json"])
+        assert [(each["name"] or "")[:11] for each in brought] == ["", "mine.ndjson"]
+        assert [each["readings"] for each in brought] == [19, 1], "one came again"
+        assert b"bob" not in b"".join(exported.values())
+        exported = unzipped(place.owner.get("/v1/users/ann/export").content)
+        found = [deed for deed in json.loads(exported["audit.json"]) if deed["route"].endswith("/export")]
+        assert [(deed["key"], deed["user_id"]) for deed in found] == [("ann", "ann")]
+        assert json.loads(exported["imports.json"])[0]["name"] == "http"
+
+
 def test_an_import_changes_what_is_known_of_the_keys_people_alone(crowd: Guarded, ann: httpx.Client) -> None:
-    before = unzipped(crowd.owner.get("/v1/users/bob/export").content)
+    before = all_but_the_trail(crowd.owner)
     files: dict[str, list[dict[str, Any]]] = {
         "people.ndjson": [
             {"user_id": who, "name": "taken", "gender": None, "birth_date": None, "time_zone": None}
@@ -241,7 +265,7 @@ def test_an_import_changes_what_is_known_of_the_keys_people_alone(crowd: Guarded
         outside = [error["reason"] for error in course["errors"] if error["index"] != 3]
         assert (len(outside), len(set(outside))) == (6, 1), "known or not, the reason is one"
     assert crowd.parts.store.user("ann").name == "Name of ann"  # type: ignore[union-attr]
-    assert unzipped(crowd.owner.get("/v1/users/bob/export").content) == before
+    assert all_but_the_trail(crowd.owner) == before
     assert crowd.parts.store.user(NOBODY) is None
 
 

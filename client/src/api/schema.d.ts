@@ -346,7 +346,10 @@ export interface paths {
          * Heart Rate Cohort
          * @description People by age, gender and average heart rate over a period, the highest average first.
          *
-         *     Scope: `read`.
+         *     A key with the scope `aggregate` is told what they come to, and of nobody; groups of fewer than ten are not
+         *     shown. It has so many questions a day.
+         *
+         *     Scope: `aggregate`.
          */
         get: operations["heart_rate_cohort_v1_cohorts_heart_rate_get"];
         put?: never;
@@ -451,7 +454,8 @@ export interface paths {
          * Export Person
          * @description Everything of one person as a zip: an export that `pulsebase import` and `POST /imports` read
          *     (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), and for the person
-         *     `devices.json`, `connections.json` (without tokens) and `runs.json`.
+         *     `devices.json`, `connections.json` (without tokens), `runs.json`, `imports.json` (what brought the readings) and
+         *     `audit.json` (who asked what about them).
          *
          *     Scope: `read`.
          */
@@ -1185,6 +1189,26 @@ export interface components {
             count: number;
             /** Next Cursor */
             next_cursor: string | null;
+        };
+        /**
+         * CohortSummary
+         * @description What a cohort comes to, for a key with the scope `aggregate`.
+         *
+         *     `people` is rounded down to a multiple of five, `avg` the mean of people's averages and `spread` their standard
+         *     deviation, in whole bpm. All three are null where the answer would tell of `fewer_than_ten` people: those of the
+         *     cohort, or those with a reading in the period who are left out of it. `questions_left` is for today.
+         */
+        CohortSummaryAnswer: {
+            /** Fewer Than Ten */
+            fewer_than_ten: boolean;
+            /** People */
+            people: number | null;
+            /** Avg */
+            avg: number | null;
+            /** Spread */
+            spread: number | null;
+            /** Questions Left */
+            questions_left: number;
         };
         /**
          * Connection
@@ -3154,7 +3178,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Cohort"];
+                    "application/json": components["schemas"]["Cohort"] | components["schemas"]["CohortSummaryAnswer"];
                 };
             };
             /** @description A problem (RFC 9457). */

@@ -27,7 +27,9 @@ export type UserList = AnswerOf<"/v1/users">;
 export type User = UserList["data"][number];
 export type MultiSeries = AnswerOf<"/v1/multi-user/timeseries">;
 export type UserSeries = MultiSeries["series"][number];
-export type CohortMember = Exclude<AnswerOf<"/v1/cohorts/heart-rate">["data"][number], string>;
+/** What a key that may see people is told of a cohort. */
+export type CohortPage = Extract<AnswerOf<"/v1/cohorts/heart-rate">, { data: unknown }>;
+export type CohortMember = Exclude<CohortPage["data"][number], string>;
 export type TopHour = Exclude<
   AnswerOf<"/v1/users/{user_id}/heart-rate/top-hours">["data"][number],
   number

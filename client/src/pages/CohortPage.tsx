@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { get } from "../api/client";
 import { isAbort } from "../api/errors";
-import type { AnswerOf, CohortMember } from "../api/types";
+import type { CohortMember } from "../api/types";
 import { spanLabel } from "../charts/labels";
 import { Skeleton } from "../components/Card";
 import { CohortForm } from "../components/CohortForm";
@@ -24,7 +24,6 @@ const PAGE_SIZE = 25;
 /** A small chart is a hundred and some pixels wide. */
 const SPARK_POINTS = 80;
 const MINUTE_MS = 60_000;
-type CohortAnswer = AnswerOf<"/v1/cohorts/heart-rate">;
 
 const isMember = (one: CohortMember | string): one is CohortMember => typeof one === "object";
 
@@ -63,7 +62,9 @@ function useCohort(question: Question) {
     const mine = new AbortController();
     control.current = mine;
     get("/v1/cohorts/heart-rate", { ...question, ...(cursor ? { cursor } : {}) }, mine.signal)
-      .then((answer: CohortAnswer) => {
+      .then((answer) => {
+        if (!("data" in answer))
+          throw new Error("This key may see what groups come to, and nobody in them.");
         const members = [...former, ...answer.data.filter(isMember)];
         setListing({ key, found: { count: answer.count, members, cursor: answer.next_cursor } });
         setFailure(null);

@@ -12,10 +12,13 @@ from pulsebase.model.errors import RejectedError
 from pulsebase.model.identifiers import identifier_problem, text_problem
 
 #: `ingest`: send readings and connect sources. `read`: ask. `admin`: all of it, change and remove people, read the
-#: trail. `metrics`: the metrics alone, for whoever watches the server and need not see a reading.
-Scope = Literal["ingest", "read", "admin", "metrics"]
+#: trail. `metrics`: the metrics alone, for whoever watches the server and need not see a reading. `aggregate`: what
+#: groups come to, for whoever studies many and need not see anybody.
+Scope = Literal["ingest", "read", "admin", "metrics", "aggregate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
+#: Smaller groups are not told of to a key for aggregates.
+LEAST_GROUP_PEOPLE = 10
 #: The most people one key is for; who needs more has a key for everybody.
 MOST_PEOPLE = 1_000
 _PREFIX = "pulsebase"
@@ -54,9 +57,13 @@ class Principal:
     expires_us: int | None = None
 
     def holds(self, scope: Scope) -> bool:
-        """Whether it may do what takes this scope. `admin` takes in the others; metrics count everybody's readings."""
+        """Whether it may do what takes this scope. `admin` takes in the others, `read` takes in `aggregate`; metrics
+        count everybody's readings.
+        """
         if scope == "metrics" and self.people is not None:
             return False
+        if scope == "aggregate" and "read" in self.scopes:
+            return True
         return scope in self.scopes or "admin" in self.scopes
 
     def reaches(self, user_id: str) -> bool:
@@ -71,6 +78,11 @@ OWNER = Principal(0, "owner", _EVERYTHING)
 ANYBODY = Principal(-1, "anybody", _EVERYTHING)
 #: Who shows no key where one is asked for.
 NOBODY = Principal(-2, "nobody", frozenset(), frozenset())
+
+
+def key_of_nobody(number: int) -> str:
+    """What a key is called once the person it was named after was erased; no other can be called so, for the blank."""
+    return f"key {number}"
 
 
 def new_key() -> str:
@@ -101,6 +113,10 @@ def checked_wish(
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise RejectedError.of("scope", f"must be one of {', '.join(SCOPES)}, once or more")
+    if (
+        "aggregate" in scopes and len(set(scopes)) > 1
+    ):  # who sends readings could fill a group up until it has one other
+        raise RejectedError.of("scope", "aggregate stands alone: with another right, groups would hide nobody")
     if people is None:
         return frozenset(scope for scope in SCOPES if scope in scopes), None
     for user_id in people:
@@ -109,6 +125,10 @@ def checked_wish(
             raise RejectedError.of("user", problem)
     if not 1 <= len(set(people)) <= MOST_PEOPLE:
         raise RejectedError.of("user", f"a key is for 1 to {MOST_PEOPLE} people, or for everybody")
+    if "aggregate" in scopes and len(set(people)) < LEAST_GROUP_PEOPLE:
+        raise RejectedError.of(
+            "user", f"groups have {LEAST_GROUP_PEOPLE} people or more; with fewer there is no answer"
+        )
     if "metrics" in scopes:
         raise RejectedError.of("scope", "metrics are of everybody; a key for some people cannot have them")
     return frozenset(scope for scope in SCOPES if scope in scopes), frozenset(people)

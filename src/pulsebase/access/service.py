@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 #: A bucket holds what comes in so many seconds.
 _BURST_S = 10
 _MINUTE_S = 60
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class RequestLimits:
     key_per_s: float = 200
     address_per_s: float = 400
     failures_per_min: float = 30
+    #: How many questions a day a key for aggregates may ask, days of UTC.
+    questions_per_day: int = 200
 
 
 @dataclass(slots=True)
@@ -82,6 +85,7 @@ class Access:
         enforced: bool,
     ) -> None:
         self.state, self.enforced = state, enforced
+        self._questions_per_day = limits.questions_per_day
         self.ring = KeyRing(state)
         self._now_us = now_us
         self.trail = Trail(state, kept_days, known, now_us)
@@ -98,6 +102,17 @@ class Access:
     def still_takes(self, principal: Principal) -> bool:
         """Whether what this caller came in with is still good, for answers that last."""
         return principal.number <= 0 or self.ring.has(principal.number, self._now_us())
+
+    def ask(self, principal: Principal) -> tuple[int | None, int]:
+        """Count a question for aggregates: how many are left today, None if there was none, and how many seconds until
+        there are all again. A restart gives none back, and every process counts the same ones.
+
+        Raises:
+            StoreUnavailableError: it cannot be counted now.
+        """
+        day, in_day_us = divmod(self._now_us(), _DAY_US)
+        left = self.state.ask(principal.number, day, self._questions_per_day)
+        return left, (_DAY_US - in_day_us) // 1_000_000 + 1
 
     def close(self) -> None:
         """Write what was noted and let go of the file."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pulsebase.access.keys import NOBODY, OWNER, Key, Scope
-from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.access.keys import NOBODY, OWNER, Key, Scope, key_of_nobody
+from pulsebase.model.errors import RejectedError, RetryLaterError, StopError
+from pulsebase.model.users import User, speaks_of
 from pulsebase.stores import sqlite_file
 
-_VERSION = 1
 #: What stands in place of a person's number.
 NO_PERSON, EVERYBODY, UNKNOWN = 0, -1, -2
 #: Entries of the trail that are removed at a time, so that others get their turn.
@@ -46,6 +46,21 @@ CREATE TABLE trail (
 CREATE INDEX trail_of_people ON trail (person, number);
 CREATE INDEX trail_of_keys ON trail (key, number);
 """
+_QUESTIONS = """
+CREATE TABLE questions (key INTEGER PRIMARY KEY, day INTEGER NOT NULL, asked INTEGER NOT NULL)
+"""
+#: What brings a file to each version from the one before.
+_STEPS = (_SCHEMA, _QUESTIONS)
+#: One question more, unless there were `most` that day. Should the clock go back, the day stays.
+_ASK = """
+INSERT INTO questions VALUES (:key, :day, 1) ON CONFLICT (key) DO UPDATE SET
+    asked = CASE WHEN day < excluded.day THEN 1 ELSE asked + 1 END, day = max(day, excluded.day)
+WHERE day < excluded.day OR asked < :most RETURNING asked
+"""
+_EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
+_PAUSE_S = 10
+#: Keys that are for one person alone.
+_KEYS_OF_ONE = "SELECT key FROM key_people GROUP BY key HAVING max(person) = ? AND count(*) = 1"
 #: Whose deed it was: a key's, somebody's without one, or the owner's; takes the number and name of the second, and the
 #: name of the third.
 _NAME_OF_KEY = "coalesce(keys.name, CASE trail.key WHEN ? THEN ? ELSE ? END)"
@@ -162,21 +177,56 @@ class AccessState:
             (number,) = connection.execute("SELECT number FROM changes").fetchone()
             return int(number)
 
-    def forget(self, user_id: str) -> None:
-        """Forget a person's id: keys are for them no more, and the trail does not say who it was.
+    def people(self) -> Sequence[str]:
+        """The ids of everybody whom a key or the trail names."""
+        return [user_id for (user_id,) in self._rows("SELECT user_id FROM people WHERE user_id IS NOT NULL")]
 
-        A key that was for them alone is for nobody then, not for everybody.
+    def forget(self, person: User) -> None:
+        """Forget a person: keys are for them no more, and neither the trail nor a key's name says who it was.
+
+        A key that was for them alone is for nobody then, not for everybody. It loses its name (`key_of_nobody`), as
+        does every key whose name speaks of them: in the trail it would say whose it was.
         """
         with self._changing() as connection:
-            row = connection.execute("SELECT number FROM people WHERE user_id = ?", (user_id,)).fetchone()
-            if row is not None:
-                connection.execute("DELETE FROM key_people WHERE person = ?", row)
-                connection.execute("UPDATE people SET user_id = NULL WHERE number = ?", row)
-                connection.execute("UPDATE changes SET number = number + 1")
+            found = connection.execute("SELECT number FROM people WHERE user_id = ?", (person.user_id,)).fetchone()
+            row = found or (NO_PERSON,)
+            theirs = {number for (number,) in connection.execute(_KEYS_OF_ONE, row)}
+            named = connection.execute("SELECT number, name FROM keys").fetchall()
+            renamed = [number for number, name in named if number in theirs or speaks_of(name, person)]
+            if found is None and not renamed:
+                return
+            for number in renamed:
+                connection.execute("UPDATE keys SET name = ? WHERE number = ?", (key_of_nobody(number), number))
+            connection.execute("DELETE FROM key_people WHERE person = ?", row)
+            connection.execute("UPDATE people SET user_id = NULL WHERE number = ?", row)
+            connection.execute("UPDATE changes SET number = number + 1")
+            self._numbers = {}
         with self._asking() as connection:
-            connection.execute(
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            )  # the log had the id, and may have kept it the last time
+            connection.execute(_EMPTY_LOG)  # it had the id, and may have kept it the last time
+
+    def scrub(self) -> None:
+        """Leave no byte on the disk of who was forgotten before: deletions are secure, so that the log is what is left.
+
+        Raises:
+            RetryLaterError: not while another process reads.
+        """
+        with self._asking() as connection:
+            (is_busy, *_) = connection.execute(_EMPTY_LOG).fetchone()
+        if is_busy:
+            raise RetryLaterError("what is kept of keys is in use", _PAUSE_S)
+
+    # --- questions ---
+
+    def ask(self, key: int, day: int, most: int) -> int | None:
+        """Count a question of a key on a day since 1970, of which it has `most`; how many are left then, or None if
+        there was none.
+
+        Raises:
+            StoreUnavailableError: it cannot be counted, since the disk is full.
+        """
+        with self._changing() as connection:
+            row = connection.execute(_ASK, {"key": key, "day": day, "most": most}).fetchone()
+        return None if row is None else most - int(row[0])
 
     # --- imports ---
 
@@ -282,12 +332,13 @@ class AccessState:
         # Two processes may open a new file at once.
         with sqlite_file.changing(opened, self._lock, self.path) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
+            if version > len(_STEPS):
                 raise StopError(f"{self.path} was written by a newer version of the program")
-            if version < _VERSION:
-                for statement in _SCHEMA.split(";"):
+            for step in _STEPS[version:]:
+                for statement in step.split(";"):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
+            if version < len(_STEPS):
+                connection.execute(f"PRAGMA user_version = {len(_STEPS)}")
 
 
 def _key_of(row: Sequence[Any], pairs: Sequence[tuple[int, str]]) -> Key:

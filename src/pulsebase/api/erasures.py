@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Protocol
 
 from pulsebase.etl.connections import Connections
 from pulsebase.ingest import Ingestor
@@ -21,6 +22,7 @@ from pulsebase.model.errors import (
     after,
     shown,
 )
+from pulsebase.model.users import User
 from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Store
@@ -50,6 +52,23 @@ class Marks:
         return mark_of(self.key, user_id)
 
 
+class Traces(Protocol):
+    """What speaks of people beside the store: keys, the trail, the course of imports."""
+
+    def people(self) -> Iterable[str]:
+        """The ids of everybody whom it names."""
+
+    def forget(self, person: User) -> None:
+        """Let nothing speak of the person any more."""
+
+    def scrub(self) -> None:
+        """Leave no byte of who was forgotten on the disk.
+
+        Raises:
+            RetryLaterError: not now.
+        """
+
+
 class Erasures:
     """One thread brings erasures to their end. Everything else may be called from any thread.
 
@@ -65,14 +84,14 @@ class Erasures:
         *,
         marks: Marks,
         barred: Barred,
-        forget: Callable[[str], None],
+        traces: Traces,
         locks: FolderLocks,
         tell: Callable[[], object],
         now_us: Callable[[], int],
     ) -> None:
         self._store, self._ingestor, self._connections = store, ingestor, connections
         self._marks, self._barred, self._now_us = marks, barred, now_us
-        self._forget, self._locks, self._tell = forget, locks, tell
+        self._traces, self._locks, self._tell = traces, locks, tell
         self._known: frozenset[bytes] = frozenset()
         #: Receipts that are further than what the log has of them.
         self._unnoted: dict[str, Erasure] = {}
@@ -182,6 +201,7 @@ class Erasures:
         try:
             report = self._store.scrub()
             self._connections.scrub()
+            self._traces.scrub()
         except RetryLaterError as error:
             for each in hidden:
                 self._marks.log.update(replace(each, problem=str(error)))
@@ -212,6 +232,8 @@ class Erasures:
                     now_us = self._now_us()
                     again = Erasure(secrets.token_urlsafe(_ID_BYTES), now_us, now_us, deleted)
                     self._marks.log.add(self._marks.of(user_id), again)
+            for user_id in filter(self._barred.holds, self._traces.people()):  # erased on another machine
+                self._traces.forget(User(user_id))
         for each in unfinished:
             self._note(self._unnoted.get(each.erasure_id) or replace(each, hidden_us=self._now_us()))
         self._known = marks
@@ -234,8 +256,9 @@ class Erasures:
         """Remove a person everywhere; how many rows of each kind there were."""
         counts = {"connections": len(self._connections.of(user_id))}
         with self._connections.forgotten(user_id), self.changing():
-            self._forget(user_id)
-            if self._store.user(user_id) is None:
+            person = self._store.user(user_id)
+            self._traces.forget(person or User(user_id))  # while the name is known
+            if person is None:
                 return {"readings": 0, **counts}
             counts |= {
                 "devices": len(self._store.devices(user_id)),

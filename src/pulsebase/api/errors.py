@@ -33,6 +33,7 @@ from pulsebase.model.errors import (
     ShareFullError,
     StopError,
     StoreCorruptError,
+    TooManyQuestionsError,
     TooManyRowsError,
     UnknownUserError,
     shown_name,
@@ -58,7 +59,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "erased": (409, "Somebody of that id was erased; nothing is taken for them until the id is allowed again."),
     "body-too-large": (413, "The body is larger than the limit, as sent or as unpacked."),
     "unsupported-media-type": (415, "The body's type or encoding is not one the route reads."),
-    "too-many-requests": (429, "More than the key or the address may send or hold at once; see Retry-After."),
+    "too-many-requests": (429, "More than the key or the address may send, ask or hold at once; see Retry-After."),
     "query-timeout": (422, "The query ran into the time limit and was cancelled."),
     "internal-error": (500, "A fault of the server; the log has it under the request id."),
     "disk-full": (503, "A disk of the server has no room; `detail` says what was kept of the request, if anything."),
@@ -199,6 +200,10 @@ def _of_raw(request: Request, error: Any) -> Response:
     return _answer(request, ours)
 
 
+def _of_too_many_questions(request: Request, error: Any) -> Response:
+    return problem(request, "too-many-requests", str(error), {"Retry-After": str(error.retry_after_s)})
+
+
 def _of_unknown_outcome(request: Request, error: Any) -> Response:
     logger.error("the outcome of a request is not known: %s", error)
     return problem(request, "outcome-unknown", str(error), {"Retry-After": str(error.retry_after_s)})
@@ -269,6 +274,7 @@ _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     RejectedError: _of_rejected,
     ErasedUserError: _of_erased,
     RetryLaterError: _of_retry,
+    TooManyQuestionsError: _of_too_many_questions,
     OutcomeUnknownError: _of_unknown_outcome,
     ShareFullError: _of_share,
     StopError: _of_stop,

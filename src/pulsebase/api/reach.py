@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import date
@@ -148,6 +148,17 @@ class ReachedStore:
         own = self._access.state.imports_of(caller().principal.number)
         return [origin for origin in found if origin.number in own]
 
+    def origins_of(self, user_id: str, numbers: Iterable[int]) -> Mapping[int, Origin]:
+        """What the caller may know of the origins that brought a person's readings, by number: with a key for some
+        people, of the imports that came with it.
+        """
+        if not caller().reaches(user_id):
+            return {}
+        principal, wanted = caller().principal, set(numbers)
+        if principal.people is not None:
+            wanted &= self._access.state.imports_of(principal.number)
+        return {origin.number: origin for origin in self._inner.origins() if origin.number in wanted}
+
     def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
         for number in numbers:
@@ -184,8 +195,9 @@ class ReachedStore:
     def remove_user(self, user_id: str) -> int:
         """See `contract.Registry.remove_user`. What access knows of the person goes with them."""
         caller().require([user_id])
+        person = self._inner.user(user_id) or User(user_id)
         removed = self._inner.remove_user(user_id)
-        self._access.state.forget(user_id)
+        self._access.state.forget(person)
         return removed
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
@@ -504,6 +516,13 @@ class ReachedTrail:
         if wanted.user_id is not None:
             return self.trail.deeds(wanted) if asking.reaches(wanted.user_id) else ()
         return self.trail.deeds(replace(wanted, people=asking.ask_everybody()))
+
+    def about(self, user_id: str) -> Iterator[Deed]:
+        """Every entry about one person, the newest first, a page at a time."""
+        wanted = DeedFilter(user_id, limit=_PAGE)
+        while found := self.deeds(wanted):
+            yield from found
+            wanted = replace(wanted, before=found[-1].number)
 
 
 class ReachedStreams:

@@ -37,7 +37,7 @@ NEEDS: Mapping[str, Need] = {
     "GET /timeseries": "read",
     "GET /multi-user/timeseries": "read",
     "GET /stream": "read",
-    "GET /cohorts/heart-rate": "read",
+    "GET /cohorts/heart-rate": "aggregate",  # which `read` takes in, with another answer
     "GET /users": "read",
     "GET /users/{user_id}": "read",
     "GET /users/{user_id}/heart-rate/top-hours": "read",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from pulsebase import telemetry
 from pulsebase.access.caller import caller
 from pulsebase.access.service import Access
 from pulsebase.access.shares import Shares
@@ -29,6 +30,7 @@ from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.model.errors import TooManyQuestionsError
 from pulsebase.query.cohorts import CohortService
 from pulsebase.query.series import SeriesService
 
@@ -115,6 +117,19 @@ class Services:
     def access_works(self) -> bool | None:
         """Whether the trail is written and changed keys are noticed; None where access is off."""
         return self._access.works if self._access.enforced else None
+
+    def ask(self) -> int:
+        """Count a question for aggregates of the caller; how many are left today.
+
+        Raises:
+            TooManyQuestionsError: there was none left.
+            StoreUnavailableError: it cannot be counted now.
+        """
+        left, again_in_s = self._access.ask(caller().principal)
+        if left is None:
+            telemetry.ACCESS_LIMITED.labels("questions").inc()
+            raise TooManyQuestionsError("the key has asked all questions of today", again_in_s)
+        return left
 
     @property
     def rules(self) -> ReadingRules:

@@ -152,7 +152,7 @@ app.add_typer(keys, name="keys")
 @keys.command("create")
 def create_key(
     name: Annotated[str, typer.Argument(help="What the key is called, in lists and in the trail.")],
-    scope: Annotated[list[str], typer.Option(help="ingest, read, admin or metrics; may be repeated.")],
+    scope: Annotated[list[str], typer.Option(help="ingest, read, admin, metrics or aggregate; may be repeated.")],
     user: Annotated[list[str] | None, typer.Option(help="For this person alone; may be repeated.")] = None,
     expires: Annotated[str | None, typer.Option(help="A date or a time, UTC, from which on it opens nothing.")] = None,
     store: StoreUrl = None,

@@ -7,10 +7,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
+from zoneinfo import ZoneInfo
 
 from pulsebase import telemetry
 from pulsebase.etl.extract.parts import FileOwner
@@ -18,10 +19,10 @@ from pulsebase.etl.importer import Sink, Upload, Watcher
 from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.results import FileResult
-from pulsebase.etl.totals import KindTotal, Totals, UnreadFiles
+from pulsebase.etl.totals import KindTotal, Totals, UnreadFiles, add_bounded
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError, PulsebaseError, ShareFullError, StoreUnavailableError, shown
-from pulsebase.model.users import printable
+from pulsebase.model.users import User, printable, speaks_of
 from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.contract import Store
 
@@ -33,6 +34,11 @@ MOST_WAITING = 8
 _REMEMBERED = 100
 SHOWN_FILES = 1_000
 SHOWN_ERRORS = 100
+
+#: What stands in a course in place of a text that spoke of somebody who was erased.
+OF_NOBODY = "erased"
+#: Fields of a course that hold words of ours.
+_NO_NAMES = ("status", "kind", "counts", "reason", "what")
 
 JobStatus = Literal["waiting", "running", "done", "failed"]
 _ENDED: tuple[JobStatus, ...] = ("done", "failed")
@@ -128,6 +134,8 @@ class ImportJobs:
         self._changing, self._running = changing, running
         self._jobs: OrderedDict[int, _Job] = OrderedDict()
         self._others: dict[int, ImportReport] = {}
+        #: Who was erased while an import is not at its end, which may name them yet.
+        self._erased: list[User] = []
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._threads = [
@@ -217,8 +225,19 @@ class ImportJobs:
     def remember(self, ended: Mapping[int, ImportReport]) -> None:
         """Remember how imports went that another process ran, which is about to end."""
         with self._changed:
-            kept = sorted((self._others | dict(ended)).items())[-_REMEMBERED:]
+            told = {number: _without(report, self._erased) for number, report in ended.items()}
+            kept = sorted((self._others | told).items())[-_REMEMBERED:]
             self._others = dict(kept)
+
+    def forget(self, person: User) -> None:
+        """Let no course speak of a person, neither what is known by now nor what the imports at hand still find."""
+        with self._changed:
+            self._erased.append(person)
+            for job in self._jobs.values():
+                job.refusals = [_without(each, [person]) for each in job.refusals]
+                job.report = _without(job.report, [person])
+            self._others = {number: _without(report, [person]) for number, report in self._others.items()}
+            self._forget_ended()
 
     @property
     def busy(self) -> bool:
@@ -269,6 +288,8 @@ class ImportJobs:
                 failure = _CANCELLED
             _let_go(job)
             self._change(job, status="failed" if failure else "done", failure=failure)
+            with self._changed:
+                self._forget_ended()
 
     def _import(self, job: _Job) -> str | None:
         """Why it came to nothing, if it did."""
@@ -304,9 +325,19 @@ class ImportJobs:
 
     def _change(self, job: _Job, **changes: object) -> None:
         with self._changed:
-            job.report = replace(job.report, **changes)  # type: ignore[arg-type]
+            report = replace(job.report, **changes)  # type: ignore[arg-type]
+            job.report = _without(report, self._erased)
             if job.report.status in _ENDED:
                 self._changed.notify_all()  # its sender's next one may run
+
+    def _forget_ended(self) -> None:
+        """Keep of imports that ended their course alone, and once all did, of nobody that they were erased."""
+        for job in self._jobs.values():
+            if job.report.status not in _ENDED:
+                return
+            job.name = job.origin = ""
+            job.owner = FileOwner(None, None, ZoneInfo)
+        self._erased = []
 
 
 def _let_go(job: _Job) -> None:
@@ -317,3 +348,22 @@ def _let_go(job: _Job) -> None:
 def _remember(job: _Job, result: FileResult, errors: Sequence[FieldError]) -> None:
     room = SHOWN_ERRORS - len(job.refusals)
     job.refusals += [Refusal(result.name, result.counts, error) for error in errors[:room]]
+
+
+def _without(value: Any, people: Sequence[User]) -> Any:
+    """A part of a course in which no text speaks of one of these people."""
+    if not people:
+        return value
+    if isinstance(value, str):
+        return OF_NOBODY if any(speaks_of(value, person) for person in people) else value
+    if isinstance(value, tuple):
+        return tuple(_without(each, people) for each in value)
+    if isinstance(value, dict):  # counts by what a file says
+        counts: dict[str, int] = {}
+        for name, count in value.items():
+            add_bounded(counts, {_without(name, people): count}, len(value))
+        return counts
+    if is_dataclass(value) and not isinstance(value, type):
+        told = {each.name: getattr(value, each.name) for each in fields(value) if each.name not in _NO_NAMES}
+        return replace(value, **{name: _without(each, people) for name, each in told.items()})
+    return value

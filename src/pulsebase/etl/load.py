@@ -17,8 +17,8 @@ import numpy.typing as npt
 from pulsebase import telemetry
 from pulsebase.etl.changes import Comparison, where
 from pulsebase.etl.records import KeptRecords, RecordKeeper
-from pulsebase.ingest import Candidates, Ingestor, ReadingRules, validate
-from pulsebase.model.errors import FieldError, RetryLaterError
+from pulsebase.ingest import Candidates, Ingestor, ReadingRules, Verdict, validate
+from pulsebase.model.errors import ErasedUserError, FieldError, RetryLaterError
 from pulsebase.model.exported import Record
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.rollups import Mask
@@ -215,16 +215,28 @@ class ImportSink:
             RetryLaterError: nothing was kept.
         """
         verdict = validate(rows, self._rules, self._origin)
-        stored = StoredRows.all_written(len(rows), verdict.errors)
+        while True:
+            try:
+                stored = self._keep(len(rows), verdict)
+                break
+            except ErasedUserError:  # somebody was erased since it was checked: their rows alone are refused
+                before, verdict = verdict, validate(rows, self._rules, self._origin)
+                if len(verdict.errors) == len(before.errors):
+                    raise
+        telemetry.INGEST_ACCEPTED.labels(source=IMPORT_KIND).inc(stored.written)
+        for name, count in verdict.refusals.by_field().items():
+            telemetry.INGEST_REJECTED.labels(source=IMPORT_KIND, field=name).inc(count)
+        return stored
+
+    def _keep(self, count: int, verdict: Verdict) -> StoredRows:
+        """Write what would change something of what may be stored of so many rows."""
+        stored = StoredRows.all_written(count, verdict.errors)
         if verdict.accepted is not None:
             found = Comparison.of(verdict.accepted, self._reader)
             stored.note(found, verdict.refusals.left(), self._origin)
             changed = where(verdict.accepted, found.last & ~found.same)
             if len(changed):
                 self._write(changed)
-        telemetry.INGEST_ACCEPTED.labels(source=IMPORT_KIND).inc(stored.written)
-        for name, count in verdict.refusals.by_field().items():
-            telemetry.INGEST_REJECTED.labels(source=IMPORT_KIND, field=name).inc(count)
         return stored
 
     def summaries(self, days: Sequence[DailySummary]) -> None:

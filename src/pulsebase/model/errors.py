@@ -77,6 +77,10 @@ class MemoryLimitError(StoreUnavailableError):
     """The engine of the store has not enough memory for it."""
 
 
+class TooManyQuestionsError(RetryLaterError):
+    """Whoever asks has asked as many questions as they may for now."""
+
+
 class OutcomeUnknownError(RetryLaterError):
     """Whether the request was carried out is not known: what had to say so failed. Sending the same again is safe."""
 

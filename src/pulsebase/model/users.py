@@ -26,6 +26,9 @@ MAX_PRIORITY = 1_000_000
 PERSON_FIELDS = ("name", "gender", "birth_date", "birth_year", "time_zone")
 
 _NUMBERS = ("birth_year", "age")
+_WORD = re.compile(r"[^\W_]+")
+#: What may stand between words of a name, and before and after all of them.
+_SEPARATED, _ALONE = r"[\W_]*", (r"(?<![^\W_])", r"(?![^\W_])")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOST_NAME_CHARACTERS = 256
 _FIRST_BIRTH_YEAR = 1900
@@ -35,12 +38,28 @@ _NOT_IN_NAMES = ("Cc", "Cs")
 
 
 def speaks_of(text: str, person: User) -> bool:
-    """Whether a text holds the person's id or name, with no further letter or digit beside it; case is ignored."""
-    return any(
-        re.search(rf"(?<![^\W_]){re.escape(part)}(?![^\W_])", text, re.IGNORECASE)
-        for part in (person.user_id, person.name)
-        if part is not None
-    )
+    """Whether a text holds the person's id or name, with no further letter or digit beside it.
+
+    Case is ignored, and what stands between words, since names of files write it in many ways: `Ann Lee` is found in
+    `ann_lee.csv`, `AnnLee` and `lee, ann`.
+    """
+    plain = _plain(text)
+    forms = [_words_of(person.user_id)]
+    if person.name is not None:
+        words = _words_of(person.name)
+        forms += [words, words[::-1]]
+    return any(re.search(_SEPARATED.join(map(re.escape, words)).join(_ALONE), plain) for words in forms)
+
+
+def _words_of(text: str) -> list[str]:
+    """The words of a text; one of signs alone is one word."""
+    plain = _plain(text)
+    return _WORD.findall(plain) or [plain]
+
+
+def _plain(text: str) -> str:
+    """A text whose characters are written one way; files of macOS have marks apart from their letters."""
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def default_priority(device_id: str) -> int:

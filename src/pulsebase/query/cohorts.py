@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
 
@@ -32,6 +33,8 @@ Moment = str | date | datetime
 MAX_AVERAGE = 1000
 MAX_AGE = 150
 MAX_TOP_HOURS = 1000
+#: Counts in summaries are multiples of it.
+PEOPLE_STEP = 5
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _DECIMAL_LENGTH = 64
@@ -87,6 +90,21 @@ class CohortMember:
 
 
 @dataclass(frozen=True, slots=True)
+class CohortSummary:
+    """What a cohort comes to, with nobody in it to be seen.
+
+    Attributes:
+        people: how many they are, rounded down to a multiple of `PEOPLE_STEP`.
+        average: the mean of people's averages, each weighing the same, in whole bpm.
+        spread: the standard deviation of people's averages, in whole bpm.
+    """
+
+    people: int
+    average: int
+    spread: int
+
+
+@dataclass(frozen=True, slots=True)
 class TopHoursQuestion:
     """A person's highest averages of UTC hours; an hour that the period cuts counts its readings inside."""
 
@@ -117,8 +135,7 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
         QueryTimeoutError: longer than `timeout_s`.
     """
     period = _period(question)
-    threshold = exact_number(question.min_avg_heart_rate, "min_avg_heart_rate", MAX_AVERAGE)
-    coverage = 0 if question.min_coverage is None else exact_number(question.min_coverage, "min_coverage", 1)
+    threshold, coverage = _bounds(question)
     first_day = from_us(period.range.start_us).astimezone(period.zone).date()
     table = reader.totals(
         TotalsQuery(
@@ -139,6 +156,38 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
     # Rounding keeps order, so the double decides and the fraction only where doubles are equal. Ids are in order.
     found.sort(key=lambda member: (member.average, member.exact_average), reverse=True)
     return found
+
+
+def cohort_summary(
+    reader: Reader, question: CohortQuestion, least_people: int, timeout_s: float | None = None
+) -> CohortSummary | None:
+    """What the cohort comes to; None if it would tell of fewer than `least_people`, be it those in it or those left out
+    of everybody with a reading in the period, whom the difference of two answers would tell of.
+
+    Questions are coarse, so that two seldom differ by one person: whole days, whole bpm, coverage in hundredths.
+
+    Raises:
+        RejectedError: names the field that is wrong, or too fine.
+        QueryTimeoutError: longer than `timeout_s`, which holds for each of two questions to the store.
+    """
+    period = _period(question)
+    for field, at_us in ((question.start_field, period.range.start_us), (question.end_field, period.range.end_us)):
+        if from_us(at_us).astimezone(period.zone).time() != time():
+            raise RejectedError.of(field, "must be a whole day for this key")
+    threshold, coverage = _bounds(question)
+    if threshold.denominator != 1:
+        raise RejectedError.of("min_avg_heart_rate", "must be a whole number for this key")
+    if (coverage * 100).denominator != 1:
+        raise RejectedError.of("min_coverage", "may have two decimals for this key")
+    members = cohort(reader, question, timeout_s)
+    asked = TotalsQuery(period.range, timeout_s=timeout_s, cancellation=question.cancellation)
+    left_out = reader.totals(asked).num_rows - len(members)
+    if len(members) < least_people or 0 < left_out < least_people:
+        return None
+    mean = sum((member.exact_average for member in members), Fraction()) / len(members)
+    squares = sum((member.exact_average**2 for member in members), Fraction()) / len(members)
+    spread = math.sqrt(squares - mean**2)
+    return CohortSummary(len(members) // PEOPLE_STEP * PEOPLE_STEP, round(mean), round(spread))
 
 
 def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | None = None) -> list[TopHour]:
@@ -212,6 +261,10 @@ class CohortService:
     def cohort(self, question: CohortQuestion) -> list[CohortMember]:
         """See `cohort`."""
         return cohort(self._reader, question, self._limits.timeout_s)
+
+    def summary(self, question: CohortQuestion, least_people: int) -> CohortSummary | None:
+        """See `cohort_summary`."""
+        return cohort_summary(self._reader, question, least_people, self._limits.timeout_s)
 
     def top_hours(self, question: TopHoursQuestion) -> list[TopHour]:
         """See `top_hours`."""
@@ -289,6 +342,13 @@ def born_by(min_age: int, on: date) -> date:
 def touched_minutes(period: TimeRange) -> int:
     """How many UTC minutes the period touches, the cut ones at its ends included: what coverage is a share of."""
     return period.widened(MINUTE_US).length_us // MINUTE_US
+
+
+def _bounds(question: CohortQuestion) -> tuple[Fraction, Fraction]:
+    """The average to be above, and the least coverage."""
+    least = 0 if question.min_coverage is None else question.min_coverage
+    average = exact_number(question.min_avg_heart_rate, "min_avg_heart_rate", MAX_AVERAGE)
+    return average, exact_number(least, "min_coverage", 1)
 
 
 def _period(question: CohortQuestion | TopHoursQuestion) -> AskedPeriod:

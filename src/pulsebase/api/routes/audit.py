@@ -26,13 +26,14 @@ def router(services: Services) -> APIRouter:
         wanted = DeedFilter(parameters.user_id, parameters.key, before=parameters.cursor, limit=limit + 1)
         found = services.trail.deeds(wanted)
         next_cursor = found[limit - 1].number if len(found) > limit else None
-        body = {"data": [_entry(deed) for deed in found[:limit]], "next_cursor": next_cursor}
+        body = {"data": [shown_deed(deed) for deed in found[:limit]], "next_cursor": next_cursor}
         return Response(msgspec.json.encode(body), media_type=JSON)
 
     return routes
 
 
-def _entry(deed: Deed) -> dict[str, Any]:
+def shown_deed(deed: Deed) -> dict[str, Any]:
+    """An entry of the trail as answers and exports show it."""
     return {
         "id": deed.number,
         "key": deed.key,

@@ -7,12 +7,15 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from pulsebase.access.caller import caller
+from pulsebase.access.keys import LEAST_GROUP_PEOPLE
 from pulsebase.api.cancel import while_connected
 from pulsebase.api.encode import JSON
 from pulsebase.api.fairness import FairRoute
-from pulsebase.api.schemas.cohorts import Cohort, CohortParameters, TopHours, TopHoursParameters
+from pulsebase.api.schemas.cohorts import Cohort, CohortParameters, CohortSummaryAnswer, TopHours, TopHoursParameters
 from pulsebase.api.schemas.common import Identifier
 from pulsebase.api.services import Services
+from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.timerange import format_us
 from pulsebase.query.cohorts import (
     CohortMember,
@@ -29,10 +32,15 @@ def router(services: Services) -> APIRouter:
     """`/cohorts/heart-rate` and `/users/{user_id}/heart-rate/top-hours`."""
     routes = APIRouter(route_class=FairRoute, tags=["cohorts"])
 
-    @routes.get("/cohorts/heart-rate", response_model=Cohort)
+    @routes.get("/cohorts/heart-rate", response_model=Cohort | CohortSummaryAnswer)
     async def heart_rate_cohort(request: Request, parameters: Annotated[CohortParameters, Query()]) -> Response:
-        """People by age, gender and average heart rate over a period, the highest average first."""
-        return await while_connected(request, lambda cancellation: cohort(parameters, cancellation))
+        """People by age, gender and average heart rate over a period, the highest average first.
+
+        A key with the scope `aggregate` is told what they come to, and of nobody; groups of fewer than ten are not
+        shown. It has so many questions a day.
+        """
+        answer = cohort if caller().principal.holds("read") else summary
+        return await while_connected(request, lambda cancellation: answer(parameters, cancellation))
 
     @routes.get("/users/{user_id}/heart-rate/top-hours", response_model=TopHours)
     async def top_hours(
@@ -41,20 +49,18 @@ def router(services: Services) -> APIRouter:
         """A person's highest distinct averages of UTC hours, highest first."""
         return await while_connected(request, lambda cancellation: top(user_id, parameters, cancellation))
 
+    def summary(parameters: CohortParameters, cancellation: Cancellation) -> Response:
+        if of_people := sorted(parameters.model_fields_set & {"include", "limit", "cursor"}):
+            raise RejectedError([FieldError(name, "takes the scope read") for name in of_people])
+        left = services.ask()
+        found = services.cohorts.summary(_question(parameters, cancellation), LEAST_GROUP_PEOPLE)
+        shown: dict[str, Any] = {"fewer_than_ten": True, "people": None, "avg": None, "spread": None}
+        if found is not None:
+            shown = {"fewer_than_ten": False, "people": found.people, "avg": found.average, "spread": found.spread}
+        return Response(msgspec.json.encode(shown | {"questions_left": left}), media_type=JSON)
+
     def cohort(parameters: CohortParameters, cancellation: Cancellation) -> Response:
-        question = CohortQuestion(
-            parameters.start,
-            parameters.end,
-            parameters.min_avg_heart_rate,
-            parameters.min_age,
-            parameters.gender,
-            parameters.min_coverage,
-            parameters.tz,
-            start_field="start",
-            end_field="end",
-            cancellation=cancellation,
-        )
-        members = services.cohorts.cohort(question)
+        members = services.cohorts.cohort(_question(parameters, cancellation))
         left = page_after(members, parameters.cursor)
         page = left[: parameters.limit]
         shown = [_member(member) if parameters.include else member.user_id for member in page]
@@ -78,6 +84,21 @@ def router(services: Services) -> APIRouter:
         return Response(msgspec.json.encode({"user_id": user_id, "data": shown}), media_type=JSON)
 
     return routes
+
+
+def _question(parameters: CohortParameters, cancellation: Cancellation) -> CohortQuestion:
+    return CohortQuestion(
+        parameters.start,
+        parameters.end,
+        parameters.min_avg_heart_rate,
+        parameters.min_age,
+        parameters.gender,
+        parameters.min_coverage,
+        parameters.tz,
+        start_field="start",
+        end_field="end",
+        cancellation=cancellation,
+    )
 
 
 def _member(member: CohortMember) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -14,18 +15,22 @@ from fastapi import APIRouter, Path, Query, Response
 from pulsebase.api.encode import Pieces
 from pulsebase.api.fairness import FairRoute
 from pulsebase.api.held import HeldResponse
+from pulsebase.api.routes.audit import shown_deed
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.api.services import Services
 from pulsebase.etl.state import RUNS_KEPT, RunFilter
 from pulsebase.model.exported import MANIFEST, READINGS, manifest, record_name
-from pulsebase.model.timerange import MAX_US, TimeRange
+from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange, format_us
 from pulsebase.query.exports import exported_records, in_units, ndjson_lines
+from pulsebase.stores.contract import Origin
 from pulsebase.stores.records import KINDS
 
 _ZIP = "application/zip"
 _ANSWER: dict[int | str, dict[str, Any]] = {200: {"content": {_ZIP: {}}}}
 #: As little time for packing as there can be: readings are alike, and pack well all the same.
 _PACKING = 1
+#: Days with readings that are looked at together for what brought them.
+_DAYS_AT_ONCE = 7
 
 
 def router(services: Services) -> APIRouter:
@@ -36,7 +41,8 @@ def router(services: Services) -> APIRouter:
     def export_person(user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]) -> HeldResponse:
         """Everything of one person as a zip: an export that `pulsebase import` and `POST /imports` read
         (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), and for the person
-        `devices.json`, `connections.json` (without tokens) and `runs.json`.
+        `devices.json`, `connections.json` (without tokens), `runs.json`, `imports.json` (what brought the readings) and
+        `audit.json` (who asked what about them).
         """
         services.series.require(user_id)
         texts = {MANIFEST: _text(manifest())}
@@ -50,7 +56,7 @@ def router(services: Services) -> APIRouter:
         batches = services.store.export(TimeRange(0, MAX_US), [user_id])
         headers = {"Content-Disposition": 'attachment; filename="pulsebase-export.zip"'}
         timeout_s = services.options.export_timeout_s
-        return HeldResponse(_archive(texts, batches), timeout_s, headers=headers, media_type=_ZIP)
+        return HeldResponse(_archive(services, user_id, texts, batches), timeout_s, headers=headers, media_type=_ZIP)
 
     return routes
 
@@ -59,7 +65,10 @@ def _text(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value))
 
 
-def _archive(texts: dict[str, bytes], batches: Iterator[pa.RecordBatch]) -> Generator[bytes, None, None]:
+def _archive(
+    services: Services, user_id: str, texts: dict[str, bytes], batches: Iterator[pa.RecordBatch]
+) -> Generator[bytes, None, None]:
+    days: set[int] = set()
     with contextlib.closing(batches):  # type: ignore[type-var]
         pieces = Pieces()
         with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED, compresslevel=_PACKING) as archive:
@@ -67,6 +76,38 @@ def _archive(texts: dict[str, bytes], batches: Iterator[pa.RecordBatch]) -> Gene
                 archive.writestr(name, value)
             with archive.open(f"{READINGS}.ndjson", "w", force_zip64=True) as file:
                 for batch in batches:
+                    days |= {time_us // DAY_US for time_us in batch["time"][:1].cast(pa.int64()).to_pylist()}
                     file.write(ndjson_lines(in_units(batch)))
                     yield pieces.take()
+            archive.writestr("imports.json", _text(_origins(services, user_id, sorted(days))))
+            with archive.open("audit.json", "w", force_zip64=True) as file:
+                before = b"[\n"
+                for deed in services.trail.about(user_id):
+                    file.write(before + msgspec.json.encode(shown_deed(deed)))
+                    before = b",\n"
+                    yield pieces.take()
+                file.write(b"[]" if before[:1] == b"[" else b"\n]")
         yield pieces.take()
+
+
+def _origins(services: Services, user_id: str, days: Sequence[int]) -> list[dict[str, Any]]:
+    """What brought the person's readings of these days, and how many of them; a caller for some people is told no more
+    than the number of what others brought.
+    """
+    counts: Counter[int] = Counter()
+    for first in range(0, len(days), _DAYS_AT_ONCE):
+        some = days[first : first + _DAYS_AT_ONCE]
+        found = services.store.readings(user_id, TimeRange(some[0] * DAY_US, (some[-1] + 1) * DAY_US))
+        counts.update({each["values"]: each["counts"] for each in found["origin"].value_counts().to_pylist()})
+    known = services.store.origins_of(user_id, counts)
+    return [_origin(number, counts[number], known.get(number)) for number in sorted(counts)]
+
+
+def _origin(number: int, readings: int, origin: Origin | None) -> dict[str, Any]:
+    return {
+        "id": number,
+        "kind": None if origin is None else origin.kind,
+        "name": None if origin is None else origin.name,
+        "received_at": None if origin is None else format_us(origin.received_us),
+        "readings": readings,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from pulsebase.api.schemas.common import Parameters, When, Zone, _lost_plus
 from pulsebase.model.users import GENDERS
@@ -65,6 +65,23 @@ class Cohort(BaseModel):
     data: list[str] | list[MemberFigures]
     count: int
     next_cursor: str | None
+
+
+class CohortSummaryAnswer(BaseModel):
+    """What a cohort comes to, for a key with the scope `aggregate`.
+
+    `people` is rounded down to a multiple of five, `avg` the mean of people's averages and `spread` their standard
+    deviation, in whole bpm. All three are null where the answer would tell of `fewer_than_ten` people: those of the
+    cohort, or those with a reading in the period who are left out of it. `questions_left` is for today.
+    """
+
+    model_config = ConfigDict(title="CohortSummary")
+
+    fewer_than_ten: bool
+    people: int | None
+    avg: int | None
+    spread: int | None
+    questions_left: int
 
 
 class TopHourFigures(BaseModel):

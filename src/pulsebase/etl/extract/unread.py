@@ -36,6 +36,9 @@ _OTHERS = [
         (rb"^SQLite format 3\0", "an SQLite database"),
     )
 ]
+#: What an export says of a person for the person: runs, what brought readings, who asked. Names and routes in it speak
+#: of heart rates, and nobody misses it.
+_FOR_THE_PERSON = re.compile(rb'^\s*\[\s*\{\s*("source"\s*:\s*"\w+",\s*"data_set"|"id"\s*:\s*\d+,\s*"(kind|key)")\s*:')
 _VITAL_SIGN = re.compile(
     r"heart[ _-]?(rate|beat)|\bbpm\b|beats[ _-]per[ _-]minute|\bpulse\b|spo2|oxygen[ _-]?saturation"
     r"|respiratory[ _-]?rate|\bhrv\b|(^|/)hr\.\w+$",
@@ -61,6 +64,8 @@ def unread(name: str, head: bytes) -> UnreadFile:
     """A file of no kind that begins like this."""
     if not head.strip():
         return UnreadFile(name, "empty", named=False)
+    if _FOR_THE_PERSON.match(head):
+        return UnreadFile(name, "a record of an export, for the person", named=False)
     what = _needs_hands(name, head) or _vital_signs(name, head.removeprefix(b"\xef\xbb\xbf")[:_SEARCHED_BYTES])
     return UnreadFile(name, what or "of no kind that is read", named=what is not None)
 

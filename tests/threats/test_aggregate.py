@@ -1,0 +1,176 @@
+"""Somebody with a key for aggregates tries to learn of one person."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from starlette.testclient import TestClient
+
+from pulsebase.access.service import KeyWish, create_key
+from pulsebase.access.state import AccessState
+from pulsebase.api.scopes import NEEDS
+from pulsebase.model.errors import RejectedError
+from pulsebase.settings import Settings
+from pulsebase.wiring import build
+from tests.threats.conftest import Guarded, guarded, reading
+from tests.threats.test_keys import path_of
+
+DAYS = {"start": "2024-01-15", "end": "2024-01-15", "min_avg_heart_rate": "0"}
+COHORT = "/v1/cohorts/heart-rate"
+#: Their averages are 60 to 83 bpm; those from p12 on are men.
+PEOPLE = [f"p{number:02}" for number in range(24)]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Guarded]:
+    with guarded() as made:
+        for number, user_id in enumerate(PEOPLE):
+            made.owner.put(f"/v1/users/{user_id}", json={"gender": "male" if number >= 12 else "female"})
+        readings = [reading(user_id, heart_rate=60 + number) for number, user_id in enumerate(PEOPLE)]
+        assert made.owner.post("/v1/metrics/heart-rate/batch", json={"readings": readings}).status_code == 202
+        yield made
+
+
+@pytest.fixture(scope="module")
+def study(place: Guarded) -> TestClient:
+    return place.client(place.key("study", ["aggregate"]))
+
+
+def asked(client: httpx.Client, **parameters: Any) -> tuple[int | None, int | None, int | None]:
+    answer = client.get(COHORT, params=DAYS | parameters)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert set(found) == {"fewer_than_ten", "people", "avg", "spread", "questions_left"}
+    assert found["fewer_than_ten"] == (found["people"] is None)
+    return found["people"], found["avg"], found["spread"]
+
+
+def test_a_group_comes_to_a_count_a_mean_and_a_spread_and_no_id(study: TestClient) -> None:
+    assert asked(study) == (20, 72, 7)  # 24 people, 71.5 bpm and 6.92 bpm
+    assert asked(study, gender="male") == (10, 78, 3)  # 12 people, 77.5 bpm and 3.45 bpm
+    text = study.get(COHORT, params=DAYS).text
+    assert re.search(r"p\d\d", text) is None
+
+
+@pytest.mark.parametrize(
+    ("threshold", "people"),
+    [
+        ("68", None),  # 15 above, 9 left out
+        ("69", 10),  # 14 above, 10 left out
+        ("73", 10),  # 10 above
+        ("74", None),  # 9 above
+        ("200", None),  # nobody
+    ],
+)
+def test_fewer_than_ten_are_not_told_of_on_either_side(study: TestClient, threshold: str, people: int | None) -> None:
+    assert asked(study, min_avg_heart_rate=threshold)[0] == people
+
+
+def test_two_answers_that_differ_by_one_person_are_mostly_the_same(study: TestClient) -> None:
+    answers = {asked(study, min_avg_heart_rate=threshold)[0] for threshold in ("69", "70", "71", "72", "73")}
+    assert answers == {10}, "14, 13, 12, 11 and 10 people"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"min_avg_heart_rate": "70.5"}, "min_avg_heart_rate"),
+        ({"min_coverage": "0.001"}, "min_coverage"),
+        ({"start": "2024-01-15T00:00:01Z"}, "start"),
+        ({"end": "2024-01-15T23:00:00Z"}, "end"),
+        ({"include": "averages"}, "include"),
+        ({"cursor": "8000/1/p03"}, "cursor"),
+        ({"limit": "1"}, "limit"),
+    ],
+)
+def test_questions_that_are_fine_enough_to_cut_one_person_out_are_refused(
+    study: TestClient, parameters: dict[str, str], field: str
+) -> None:
+    answer = study.get(COHORT, params=DAYS | parameters)
+    assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (400, [field])
+
+
+def test_it_opens_nothing_else(place: Guarded, study: TestClient) -> None:
+    for name, need in NEEDS.items():
+        method, path = path_of(name)
+        if need == "open" or name == "GET /cohorts/heart-rate":
+            continue
+        answer = study.request(method, path, content=b"{")
+        assert answer.status_code == (404 if need == "owner" else 403), name
+
+
+def test_whoever_may_read_is_told_of_people_and_has_no_budget(place: Guarded) -> None:
+    client = place.client(place.key("reader", ["read"]))
+    for _ in range(3):
+        assert client.get(COHORT, params=DAYS).json()["count"] == 24
+    with sqlite3.connect(place.parts.services.access.state.path) as file:
+        named = "SELECT count(*) FROM questions JOIN keys ON number = key WHERE name = 'reader'"
+        assert file.execute(named).fetchone() == (0,)
+
+
+def test_a_day_has_so_many_questions_and_a_restart_gives_none_back(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"store_url": f"duckdb:///{tmp_path / 'a.duckdb'}", "aggregate_questions_per_day": 3}
+    with guarded(**settings) as place:
+        keys = [place.key(name, ["aggregate"]) for name in ("one", "two")]
+        owner = place.key("admin", ["admin"])
+        left = [place.client(keys[0]).get(COHORT, params=DAYS).json()["questions_left"] for _ in range(2)]
+        assert left == [2, 1]
+    with build(Settings(_env_file=None, access="on", **settings)) as parts:
+
+        def client_with(key: str) -> TestClient:
+            headers = {"authorization": f"Bearer {key}"}
+            return TestClient(parts.app, base_url="http://localhost", headers=headers)
+
+        client = client_with(keys[0])
+        assert client.get(COHORT, params=DAYS).json()["questions_left"] == 0
+        refused = client.get(COHORT, params=DAYS)
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:pulsebase:problem:too-many-requests")
+        assert 0 < int(refused.headers["retry-after"]) <= 86_400
+        assert client_with(keys[1]).get(COHORT, params=DAYS).json()["questions_left"] == 2
+        assert 'pulsebase_access_limited_total{by="questions"' in client_with(owner).get("/metrics").text
+
+
+def test_questions_are_counted_by_day_and_by_processes_together(tmp_path: Path) -> None:
+    states = [AccessState(tmp_path / "access.sqlite") for _ in range(2)]
+    assert [states[turn % 2].ask(7, 100, 3) for turn in range(4)] == [2, 1, 0, None]
+    assert states[0].ask(7, 99, 3) is None, "a clock that goes back gives none back"
+    assert states[1].ask(8, 100, 3) == 2
+    assert [states[turn % 2].ask(7, 101, 3) for turn in range(4)] == [2, 1, 0, None]
+    for state in states:
+        state.close()
+
+
+def test_a_file_of_before_has_room_for_questions(tmp_path: Path) -> None:
+    path = tmp_path / "access.sqlite"
+    state = AccessState(path)
+    create_key(state, KeyWish("kept", ["read"]))
+    state.close()
+    with sqlite3.connect(path) as file:
+        file.executescript("DROP TABLE questions; PRAGMA user_version = 1")
+    file.close()
+    state = AccessState(path)
+    assert state.ask(1, 1, 5) == 4
+    assert [key.name for _, key in state.all_keys()] == ["kept"]
+    state.close()
+
+
+@pytest.mark.parametrize("other", ["ingest", "read", "admin", "metrics"])
+def test_no_key_can_fill_a_group_up_or_look_into_it(tmp_path: Path, other: str) -> None:
+    state = AccessState(tmp_path / "access.sqlite")
+    with pytest.raises(RejectedError, match="scope: aggregate stands alone"):
+        create_key(state, KeyWish("x", ["aggregate", other]))
+    with pytest.raises(RejectedError, match="user: groups have 10"):
+        create_key(state, KeyWish("x", ["aggregate"], PEOPLE[:9]))
+    state.close()
+
+
+def test_a_key_for_some_people_is_told_of_groups_among_them_alone(place: Guarded) -> None:
+    client = place.client(place.key("ward", ["aggregate"], PEOPLE[:10]))
+    assert asked(client) == (10, 64, 3)  # 64.5 bpm, to even, and 2.87 bpm
+    assert asked(client, min_avg_heart_rate="60") == (None, None, None)
