@@ -190,6 +190,10 @@ class Maintenance:
             self._wake.set()
         self._pacer.wait(rows, patience_s, within_turn=within_turn)
 
+    def stored_hours(self) -> Mapping[int, int] | None:
+        """The hours of which something is stored, or was; None while late rows wait, which are not counted yet."""
+        return None if self.late_rows else self._parts.hour_sizes.rows
+
     @property
     def most_unmerged(self) -> int:
         """See `DuckdbOptions`."""

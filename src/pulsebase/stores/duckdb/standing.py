@@ -6,6 +6,8 @@ of which there are few, and readings in those hours alone that have some.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,8 @@ from pulsebase.stores.duckdb.origins import Pushes, last_of_each
 from pulsebase.stores.duckdb.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.unmerged import unmerged_rows
 
+#: A block of an import spans some days, mostly.
+_MOST_HOURS = 10_000
 _COLUMNS = ", ".join(f"r.{name}" for name in DTYPES)
 _STORED = f"""
 SELECT {_COLUMNS} FROM readings AS r SEMI JOIN asked AS a
@@ -39,6 +43,20 @@ def numbers_of(names: Names, ids: Ids) -> npt.NDArray[np.int32]:
         number = names.find(ids.texts[code])
         number_of_code[code] = -1 if number is None else number
     return number_of_code[ids.codes]
+
+
+def is_of_other_hours(times_us: I64, stage: StageSnapshot, stored_hours: Mapping[int, int]) -> bool:
+    """Whether nothing is stored in the hours of these times, of anybody, which is known without asking the engine.
+
+    `stored_hours` has every hour of which something is stored and not late, or about to be: the stage is taken before.
+    """
+    first_us, last_us = int(times_us.min()), int(times_us.max())
+    if last_us - first_us > _MOST_HOURS * HOUR_US:
+        return False
+    hours = range(first_us // HOUR_US, last_us // HOUR_US + 1)
+    if any(hour in stored_hours for hour in hours):
+        return False
+    return not any(((rows.t >= first_us) & (rows.t <= last_us)).any() for _, rows in stage.parts)
 
 
 def standing(

@@ -65,7 +65,7 @@ from pulsebase.stores.duckdb.select import select
 from pulsebase.stores.duckdb.series import answer
 from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
 from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage, StageSnapshot
-from pulsebase.stores.duckdb.standing import numbers_of, standing
+from pulsebase.stores.duckdb.standing import is_of_other_hours, numbers_of, standing
 from pulsebase.stores.duckdb.statements import check_statement
 from pulsebase.stores.duckdb.totals import PeopleSnapshot
 from pulsebase.stores.duckdb.unmerged import KnownChanges
@@ -324,6 +324,9 @@ class DuckdbStore:
         """See `contract.Reader.standing`."""
         numbers = numbers_of(self._users, readings.users), numbers_of(self._devices, readings.devices)
         if not len(readings) or min(int(each.max()) for each in numbers) < 0:
+            return Standing.nothing(len(readings))
+        stage, hours = self._stage.snapshot(), self._maintenance.stored_hours()
+        if hours is not None and is_of_other_hours(readings.times_us, stage, hours):
             return Standing.nothing(len(readings))
         keys = Rows(*numbers, readings.times_us, readings.values, readings.confidences, numbers[0])
         with self._moment(None, None) as (stage, connection, _, state):
