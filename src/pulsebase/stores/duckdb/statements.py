@@ -22,6 +22,7 @@ from pulsebase.model.errors import RejectedError
 _TABLES = frozenset(
     {
         "duckdb_columns",
+        "duckdb_memory",
         "duckdb_tables",
         "duckdb_views",
         "generate_series",
