@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_made_is_named_as_the_fault(stocked: Place, tmp_
 def test_a_full_disk_leaves_nothing_behind(stocked: Place, tmp_path: Path) -> None:
     with mounted(tmp_path / "small", "size=64k") as disk:
         said = stocked.refusal("backup", str(disk.folder / "copy"))
-        assert said == "pulsebase: the copy was given up: its disk is full"
+        assert said == "pulsebase: the copy was given up: its disk is full; nothing of this request was kept"
         assert list(disk.folder.iterdir()) == []
 
 

@@ -25,8 +25,8 @@ def asked(place: Place, *arguments: str) -> dict[str, Any]:
 def test_importing_again_counts_the_same_and_stores_no_more(stocked: Place) -> None:
     done = stocked.run("import", ISO_FILE, US_FILE)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{ISO_FILE}: 1,080 read, 1,080 written, 0 rejected" in done.stdout
-    assert f"{US_FILE}: 60 read, 60 written, 0 rejected" in done.stdout
+    assert f"{ISO_FILE}: 1,080 read, 0 written, 1,080 already there, 0 rejected" in done.stdout
+    assert f"{US_FILE}: 60 read, 0 written, 60 already there, 0 rejected" in done.stdout
     sums = [sum(asked(stocked, user, *DAY)["columns"]["count"]) for user in ("7", "8")]
     assert sums == [len(ISO_ROWS), len(US_ROWS)]
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_none_fails_the_command_and_spares_the_others(stocked: Pl
     assert "letter.csv: is of no kind that is read" in done.stdout
     assert "empty.csv: is empty" in done.stdout
     assert "folder.csv: holds no file that is read" in done.stdout
-    assert f"{ISO_FILE}: 1,080 read, 1,080 written, 0 rejected" in done.stdout
+    assert f"{ISO_FILE}: 1,080 read, 0 written, 1,080 already there, 0 rejected" in done.stdout
 
 
 def test_check_says_that_the_store_is_sound(stocked: Place) -> None:

@@ -108,7 +108,7 @@ def asked(crashed: Crashed, folder: Path, damage: Callable[[Path], None], name: 
         store = DuckdbStore(folder / DATABASE, OPTIONS)
         try:
             found = answers(store)
-            assert store.check().problems == ()
+            assert all("is damaged" in problem for problem in store.check().problems)  # of what no answer needed
             assert answers(store) == found
         finally:
             store.close()

@@ -34,6 +34,7 @@ class Sender:
                 readings = [reading(self.user_id, second, value) for second in range(BATCH)]
                 answer = client.post("/v1/metrics/heart-rate/batch", json={"readings": readings})
                 kind = "accepted" if answer.status_code == 202 else answer.json()["type"].rpartition(":")[2]
+                kind = "unavailable" if kind in {"disk-full", "disk-failed"} else kind
                 self.kinds[kind] += 1
                 if kind == "accepted":
                     self.possible = {value}

@@ -19,10 +19,15 @@ class SmallDisk:
         self._filler = folder / "filler"
 
     def fill(self, *, left_bytes: int = 0) -> None:
-        """Leave no more room than this."""
+        """Leave no more room than this, whatever others write or remove meanwhile."""
+        with self._filler.open("ab", buffering=0) as file:
+            while (room_bytes := self._room_bytes() - left_bytes) > 0:
+                with contextlib.suppress(OSError):  # somebody was quicker
+                    file.write(bytes(room_bytes))
+
+    def _room_bytes(self) -> int:
         state = os.statvfs(self.folder)
-        with self._filler.open("ab") as file:
-            file.write(bytes(max(0, state.f_bavail * state.f_frsize - left_bytes)))
+        return state.f_bavail * state.f_frsize
 
     def make_room(self) -> None:
         self._filler.unlink()

@@ -197,7 +197,7 @@ class Erasures:
     def _scrub(self) -> float:
         hidden = [each for each in self.receipts() if each.stage == "hidden"]
         if not hidden:
-            return _ROUND_S
+            return _RETRY_S if self._unnoted else _ROUND_S
         try:
             report = self._store.scrub()
             self._connections.scrub()
