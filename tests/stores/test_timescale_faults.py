@@ -179,7 +179,7 @@ def test_a_commit_that_fails_keeps_nothing(store: TimescaleStore, url: str) -> N
             FOR EACH ROW EXECUTE FUNCTION full_disk()
         """,
     )
-    with pytest.raises(StoreUnavailableError, match="No space left"):
+    with pytest.raises(StoreUnavailableError, match="disk is full"):
         write(store, Reading(TEN + 1, 7100, user_id="bob"))
     execute(url, "DROP TRIGGER full_disk ON pulsebase.stage")
     assert stored(store) == [7000]

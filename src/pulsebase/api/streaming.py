@@ -18,6 +18,8 @@ from pulsebase.api.unpack import BROKEN, unpacker_of
 _PIECE_BYTES = 1 << 20
 #: … and so many may wait there.
 _PIECES = 4
+#: The same of a packed body, a piece of which may stand for many blocks.
+_PACKED_PIECE_BYTES = 64 << 10
 
 
 class BrokenOffError(Exception):
@@ -36,6 +38,7 @@ class BodyStream:
         announced = request.headers.get("content-length", "")
         self._announced_bytes = int(announced) if announced.isdecimal() else 0
         self._encoding = request.headers.get("content-encoding", "")
+        self._piece_bytes = _PACKED_PIECE_BYTES if self._encoding.strip() else _PIECE_BYTES
         self._unpacked = self._unpack()
         self._left, self._at = b"", 0  # the last piece, and how much of it was read
         self._gathered: list[bytes] = []
@@ -62,7 +65,7 @@ class BodyStream:
         async for part in self._request.stream():
             waiting += len(part)
             self._gathered.append(part)
-            if waiting >= _PIECE_BYTES:
+            if waiting >= self._piece_bytes:
                 await self._hand_over()
                 waiting = 0
             if self._abandoned:
