@@ -107,6 +107,8 @@ class Ingestor:
         self._feed = feed
         self._barred = barred or Barred()
         self._limits = limits or IngestLimits()
+        for write in ("block", "commit"):  # so that nothing refused is a figure, too
+            telemetry.INGEST_ROOM_REFUSED.labels(write)
         telemetry.INGEST_QUEUE_LIMIT_READINGS.set(self._limits.queue_readings)
         self._queue: deque[_Write | _Offer | _Command] = deque()
         self._queued_readings = 0
