@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pulsebase.model.errors import ReconnectError, SettingsError, StopError
+from pulsebase.model.errors import DiskFullError, ReconnectError, SettingsError, StopError
 from pulsebase.model.timerange import HOUR_US, MINUTE_US
 from pulsebase.sources.fitbit import FitbitCloud
 from pulsebase.sources.locks import FolderLocks
@@ -174,7 +174,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DiskFullError, match="disk is full"):
         folder.replace(b"new", "s")
     monkeypatch.undo()
     assert folder.read("s") == b"old"
