@@ -17,7 +17,6 @@ from pulsebase.api.siblings import Siblings, socket_of
 from pulsebase.settings import Settings
 from pulsebase.wiring import answers_of, build
 from tests.api.conftest import Api, reading
-from tests.api.test_border import assert_problem
 from tests.api.test_imports import SAMPLES, ended, show
 from tests.support.health_files import takeout_heart_rate
 from tests.support.stores import named_store
@@ -68,7 +67,6 @@ def test_the_course_of_an_import_is_told_by_whoever_is_asked(pair: Pair, monkeyp
     parameters = {"name": "a.json", "user_id": "ann"}
     number = two.post("/v1/imports", params=parameters, content=takeout_heart_rate(SAMPLES)).json()["id"]
     assert show(one, number)["status"] in ("waiting", "running")
-    assert_problem(one.delete(f"/v1/imports/{number}"), 409, "conflict")
     gate.set()
     shown = ended(one, number)
     assert (shown["status"], shown["readings"]) == ("done", 300)
@@ -76,6 +74,22 @@ def test_the_course_of_an_import_is_told_by_whoever_is_asked(pair: Pair, monkeyp
     (listed,) = one.get("/v1/imports").json()["data"]
     assert listed["status"] == "done"
     assert one.delete(f"/v1/imports/{number}").json() == {"deleted": 300}
+
+
+def test_an_import_is_cancelled_by_whoever_is_asked(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    one, two = pair
+    write = two.parts.ingestor.write
+    monkeypatch.setattr(two.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
+    parameters = {"name": "a.json", "user_id": "ann"}
+    number = two.post("/v1/imports", params=parameters, content=takeout_heart_rate(SAMPLES)).json()["id"]
+    cancelled = one.delete(f"/v1/imports/{number}")
+    assert (cancelled.status_code, cancelled.json()) == (202, {"deleted": 0})
+    gate.set()
+    shown = ended(one, number)
+    assert shown["status"] == "failed"
+    assert shown["course"]["failure"] == "it was cancelled"
+    assert shown == show(two, number)
 
 
 def test_courses_of_imports_that_another_worker_ran_do_not_speak_of_who_was_erased(pair: Pair) -> None:
