@@ -59,13 +59,19 @@ def test_metrics_are_told_of_both_and_of_the_whole_once(pair: Pair) -> None:
     ]
 
 
-def test_the_course_of_an_import_is_told_by_whoever_is_asked(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def held_import(api: Api, monkeypatch: pytest.MonkeyPatch) -> tuple[int, threading.Event]:
+    """The number of an import that stores nothing until the event is set."""
     gate = threading.Event()
-    one, two = pair
-    write = two.parts.ingestor.write
-    monkeypatch.setattr(two.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
+    write = api.parts.ingestor.write
+    monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
     parameters = {"name": "a.json", "user_id": "ann"}
-    number = two.post("/v1/imports", params=parameters, content=takeout_heart_rate(SAMPLES)).json()["id"]
+    number: int = api.post("/v1/imports", params=parameters, content=takeout_heart_rate(SAMPLES)).json()["id"]
+    return number, gate
+
+
+def test_the_course_of_an_import_is_told_by_whoever_is_asked(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = pair
+    number, gate = held_import(two, monkeypatch)
     assert show(one, number)["status"] in ("waiting", "running")
     gate.set()
     shown = ended(one, number)
@@ -77,12 +83,8 @@ def test_the_course_of_an_import_is_told_by_whoever_is_asked(pair: Pair, monkeyp
 
 
 def test_an_import_is_cancelled_by_whoever_is_asked(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = threading.Event()
     one, two = pair
-    write = two.parts.ingestor.write
-    monkeypatch.setattr(two.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
-    parameters = {"name": "a.json", "user_id": "ann"}
-    number = two.post("/v1/imports", params=parameters, content=takeout_heart_rate(SAMPLES)).json()["id"]
+    number, gate = held_import(two, monkeypatch)
     cancelled = one.delete(f"/v1/imports/{number}")
     assert (cancelled.status_code, cancelled.json()) == (202, {"deleted": 0})
     gate.set()

@@ -89,8 +89,8 @@ class _Effort:
             raise ProblemError("body-too-large", f"the body unpacks to more than {MOST_RATIO} times its size")
 
 
-class _Gunzip:
-    """Members one after the other, as `gzip` files may hold them."""
+class _PartAfterPart:
+    """A body of parts that each have an end: members of gzip, frames of zstd."""
 
     def __init__(self) -> None:
         self._decoder: Any = None
@@ -99,6 +99,10 @@ class _Gunzip:
     @property
     def complete(self) -> bool:
         return self._decoder is not None and bool(self._decoder.eof)
+
+
+class _Gunzip(_PartAfterPart):
+    """Members one after the other, as `gzip` files may hold them."""
 
     def unpack(self, part: bytes) -> Iterator[bytes]:
         self._effort.came(len(part))
@@ -119,16 +123,8 @@ class _Gunzip:
             more = bool(part) or (len(unpacked) == _PIECE_BYTES and not self._decoder.eof)
 
 
-class _Unzstd:
+class _Unzstd(_PartAfterPart):
     """Frames one after the other."""
-
-    def __init__(self) -> None:
-        self._decoder: Any = None
-        self._effort = _Effort()
-
-    @property
-    def complete(self) -> bool:
-        return self._decoder is not None and bool(self._decoder.eof)
 
     def unpack(self, part: bytes) -> Iterator[bytes]:
         self._effort.came(len(part))
