@@ -749,16 +749,34 @@ def test_a_folder_is_read_with_everything_below_it(desk: Desk, tmp_path: Path) -
     assert [result.problem for result in desk.importer().path(folder / "empty")] == ["holds no file that is read"]
 
 
-def test_an_import_can_be_stopped_between_parts() -> None:
+@pytest.mark.parametrize("before", [True, False], ids=["before the first part", "after it"])
+@pytest.mark.parametrize("place", ["file", "archive", "folder"])
+def test_an_import_that_is_stopped_names_what_was_not_read(tmp_path: Path, place: str, *, before: bool) -> None:
     store = MemoryStore()
     ingestor = Ingestor(store)
     seen: list[int] = []
     sink = sink_of(ingestor, store, ingestor.register_origin("import", "x"))
-    watcher = Watcher(progress=seen.append, stopped=lambda: bool(seen))
-    data = zipped({f"{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(5)})
-    results = list(Importer(sink, ANN, 1 << 30, watcher).upload("z", io.BytesIO(data)))
-    assert [(result.written, result.problem) for result in results] == [(1, "was not read to its end")]
-    assert 0 < seen[0] <= len(data)
+    watcher = Watcher(progress=seen.append, stopped=lambda: before or bool(seen))
+    files = {f"{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(5)}
+    importer = Importer(sink, ANN, 1 << 30, watcher)
+    size = 0
+    if place == "folder":
+        (tmp_path / "z").mkdir()
+        for name, data in files.items():
+            (tmp_path / "z" / name).write_bytes(data)
+        results = list(importer.path(tmp_path / "z"))
+        rest = "4 of its files were not read" if seen else "5 of its files were not read"
+        partly = [("z/0.json", 1, "was not read to its end")] * bool(seen)
+    else:
+        data = files["0.json"] if place == "file" else zipped(files)
+        size = len(data)
+        results = list(importer.upload("z", io.BytesIO(data)))
+        rest = "was not read to its end" if seen else "was not read"
+        partly = [("z/0.json", 1, rest)] * bool(seen and place == "archive")
+    told = [(result.name, result.written, result.problem) for result in results]
+    assert told == [*partly, ("z", int(place == "file" and bool(seen)), rest)]
+    assert bool(seen) is not before
+    assert not seen or 0 < seen[0] <= (size or 1 << 20)
     ingestor.close()
 
 

@@ -40,7 +40,7 @@ from pulsebase.cli.users import day_of_ages, path_of, store_people
 from pulsebase.etl.extract.packed import paths_in
 from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import origin_name, running_imports
-from pulsebase.etl.importer import Importer, Watcher
+from pulsebase.etl.importer import NOT_READ, Importer, Watcher
 from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
@@ -111,7 +111,8 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
         owner = FileOwner(choices.user, choices.device, everybody_in(zone) if zone else OwnZones(_zone_asked(client)))
         for place in places:
             if interrupted.is_set():
-                break
+                _say_red(console, f"{_name(place)}: {NOT_READ}")
+                continue
             if _is_database(place):
                 sound &= _import_tables(place, desk, owner, age_on)
                 continue
@@ -119,7 +120,7 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
             with Progress(
                 TextColumn(_NAME), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
             ) as bar:
-                name = path.resolve().name
+                name = _name(place)
                 run = _Run(name, desk, bar, bar.add_task(name, total=sizes[place]))
                 try:
                     importer = Importer(run.sink, owner, settings.import_limit_bytes, run.watcher)
@@ -154,6 +155,11 @@ def _is_database(place: str) -> bool:
     return place.startswith(("postgresql://", "postgres://"))
 
 
+def _name(place: str) -> str:
+    """What a place is called, without where it is, which may hold a password."""
+    return (urlsplit(place).path[1:] or "database") if _is_database(place) else Path(place).resolve().name
+
+
 @dataclass(frozen=True, slots=True)
 class _Desk:
     """What the places of one command have in common: the store, where refusals go, the locks of imports, and whether
@@ -170,7 +176,7 @@ def _import_tables(url: str, desk: _Desk, owner: FileOwner, age_on: date) -> boo
     """Import the people and the readings of a database."""
     from pulsebase.etl.extract.sql_tables import KIND, sql_tables  # loads the driver
 
-    name = urlsplit(url).path[1:] or "database"
+    name = _name(url)
     with (
         sql_tables(url) as tables,
         Progress(TextColumn(_NAME), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar,

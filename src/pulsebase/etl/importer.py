@@ -43,6 +43,8 @@ _DAYS_AT_ONCE = 500
 _MOST_PASSED_OVER = 200
 NOBODY = "does not say whose it is; name the person with --user, over HTTP with user_id"
 NOTHING = "holds no file that is read"
+#: What is said where an import is stopped.
+NOT_READ, NOT_TO_ITS_END = "was not read", "was not read to its end"
 
 
 class Sink(Protocol):
@@ -131,8 +133,11 @@ class Importer:
         except TooMuchError as error:
             yield FileResult(path.name, problem=str(error))
             return
-        found = False
+        found, unread = False, 0
         for each in paths:
+            if not self._goes_on:
+                unread += 1
+                continue
             with each.open("rb") as raw:
                 name = str(each.relative_to(path.parent))
                 for result in self._files(name, raw, before_bytes, alone=each == path):
@@ -142,7 +147,11 @@ class Importer:
             if self._goes_on:
                 self._watcher.progress(before_bytes)
         yield from self._rest()
-        if not found and not self._watcher.stopped():
+        if unread:
+            yield FileResult(
+                path.name, problem=NOT_READ if len(paths) == 1 else f"{unread:,} of its files were not read"
+            )
+        elif not found:
             yield FileResult(path.name, problem=NOTHING)
 
     def upload(self, name: str, raw: BinaryIO) -> Iterator[FileResult]:
@@ -190,6 +199,8 @@ class Importer:
         try:
             for file in files_in(name, raw, self._budget):
                 if not self._goes_on:
+                    if self._watcher.stopped():
+                        yield FileResult(name, problem=NOT_TO_ITS_END if results or not alone else NOT_READ)
                     return
                 head = file.peek()
                 kind = kind_of_file(file.name, head)
@@ -207,7 +218,7 @@ class Importer:
             self._at_end = isinstance(error, EndOfImportError)
             results += 1
             yield FileResult(name, problem=str(error))
-        if alone and not results and not self._watcher.stopped():
+        if alone and not results:
             yield FileResult(name, problem=NOTHING)
 
     @staticmethod
@@ -230,7 +241,7 @@ class Importer:
                 self._store(part, result)
                 on_progress()
                 if self._watcher.stopped():
-                    result.problem = "was not read to its end"
+                    result.problem = NOT_TO_ITS_END
                     break
         except (MalformedError, RejectedError) as error:
             self._at_end = isinstance(error, EndOfImportError)
