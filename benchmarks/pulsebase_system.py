@@ -190,7 +190,7 @@ class PulsebaseTimescale(Pulsebase):
 def _serving(folder: Path, data: Path, store_url: str) -> Iterator[RunningPulsebase]:
     port = free_port()
     command = [*PROGRAM, "serve", "--port", str(port)]
-    env = environment(store_url) | {"PULSEBASE_SOURCES_FOLDER": str(data / "sources")}
+    env = environment(store_url) | {"PULSEBASE_STATE_FOLDER": str(data / "sources")}
     with started(command, port, folder=folder, ready_path="/health", env=env) as process:
         yield RunningPulsebase(port, data, store_url, process)
 

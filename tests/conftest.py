@@ -14,7 +14,7 @@ TOGETHER = {
         "tests/stores/test_transfer.py",
         "tests/api/test_same_answers.py",
         "tests/api/test_server_store.py",
-        "tests/api/test_siblings.py",
+        "tests/test_worker_rpc.py",
         "tests/cli/test_server_store.py",
         "tests/cli/test_workers.py",
         "tests/deploy/test_roles.py",

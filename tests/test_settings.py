@@ -60,6 +60,13 @@ def test_common_names_are_read_from_the_file_too() -> None:
     assert load_settings().store_url == "postgresql://db:5432/pulse"
 
 
+def test_a_former_name_is_read_and_the_present_one_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, PULSEBASE_SOURCES_FOLDER="before")
+    assert load_settings().state_folder == Path("before")
+    given(monkeypatch, PULSEBASE_STATE_FOLDER="now")
+    assert load_settings().state_folder == Path("now")
+
+
 def test_a_url_of_another_kind_of_database_is_not_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, DATABASE_URL="mysql://db/shop")
     assert load_settings().store_url.startswith("duckdb:///")

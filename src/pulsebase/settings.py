@@ -199,8 +199,9 @@ class Settings(BaseSettings):
         le=36_500,
         description="Age from which `pulsebase db init` has the database server compress readings, days; 0 for never.",
     )
-    sources_folder: Path | None = Field(
+    state_folder: Path | None = Field(
         None,
+        validation_alias=AliasChoices("PULSEBASE_STATE_FOLDER", "PULSEBASE_SOURCES_FOLDER"),
         description="Where keys, the trail, connections, tokens, checkpoints and records of runs are kept; by default "
         "beside the store, in the user's data folder for a server store, in memory with `memory://`.",
     )
@@ -246,7 +247,7 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=65535,
-        description="The port on which `pulsebase ingest` answers `/health` and `/metrics`; 0 picks a free one. By "
+        description="The port on which `pulsebase sync` answers `/health` and `/metrics`; 0 picks a free one. By "
         "default none.",
     )
     ingest_in_server: bool = Field(True, description="Whether `pulsebase serve` keeps the schedule.")

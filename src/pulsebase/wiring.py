@@ -14,44 +14,45 @@ import httpx2 as httpx
 import msgspec
 
 from pulsebase import tracing
+from pulsebase.access.access_file import AccessFile
 from pulsebase.access.service import Access, RequestLimits
-from pulsebase.access.shares import Shares, Size
-from pulsebase.access.state import AccessState
+from pulsebase.access.shares import Shares, ShareSize
 from pulsebase.api.app import Application, create_app, create_watch_app
-from pulsebase.api.erasures import Erasures, Marks
-from pulsebase.api.exposition import Family, families
-from pulsebase.api.patience import ConnectionLimits
-from pulsebase.api.reach import reports_of
-from pulsebase.api.retention import Retention
-from pulsebase.api.services import BorderOptions, Installation
-from pulsebase.api.siblings import Answers, Siblings
-from pulsebase.api.streams import StreamLimits, Streams
-from pulsebase.api.traces import Traces
+from pulsebase.api.border.connection_limits import ConnectionLimits
+from pulsebase.api.components import BorderOptions, Components
+from pulsebase.api.server.prometheus import Family, families
+from pulsebase.authorization.imports import reports_of
 from pulsebase.decoding import DecoderLimits, Decoders
 from pulsebase.etl import Scheduler
 from pulsebase.etl.import_jobs import ImportJobs, ImportReport, running_imports
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
-from pulsebase.ingest import Feed, IngestLimits, Ingestor, ReadingRules
+from pulsebase.files.locks import FolderLocks
+from pulsebase.files.sealed import key_in, read_key
+from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
 from pulsebase.ingest.validate import wall_clock_us
+from pulsebase.lifecycle.erasures import ErasureMarks, Erasures
+from pulsebase.lifecycle.personal_traces import SharedTraces
+from pulsebase.lifecycle.retention import Retention
+from pulsebase.live.commit_log import CommitLog
+from pulsebase.live.follower import StoreFollower
+from pulsebase.live.subscriptions import StreamLimits, Subscriptions
 from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.timerange import SECOND_US
 from pulsebase.model.users import User
-from pulsebase.query.follow import StoreFollower
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.settings import Settings
-from pulsebase.sources.locks import FolderLocks
-from pulsebase.sources.sealed import key_in, read_key
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
-from pulsebase.stores.barred import Barred, BarringStore
 from pulsebase.stores.contract import Store
-from pulsebase.stores.duckdb.lock import StoreLock
+from pulsebase.stores.duckdb.engine.lock import StoreLock
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
+from pulsebase.stores.erased_users import ErasedUsers, ErasedUsersStore
 from pulsebase.stores.erasures import ErasureLog, SqliteErasureLog
 from pulsebase.stores.memory import MemoryStore
 from pulsebase.stores.open import open_store, parse_store_url
 from pulsebase.stores.timescale.options import Policies, PoolOptions, TimescaleOptions
-from pulsebase.wiring_sources import build_sources, sources_folder
+from pulsebase.wiring_sources import build_sources, state_folder
+from pulsebase.worker_rpc import Answers, OtherWorkers
 
 #: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
 #: How long a request waits for others to be done before it is refused.
@@ -60,13 +61,13 @@ _DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class BuiltServer:
     """A running installation: everything but the network."""
 
     settings: Settings
     store: Store
     ingestor: Ingestor
-    services: Installation
+    services: Components
     app: Application
     lock: StoreLock | None
 
@@ -85,40 +86,40 @@ def build(
     settings: Settings,
     *,
     synthetic: Sequence[SyntheticPerson] = (),
-    siblings: Siblings | None = None,
+    other_workers: OtherWorkers | None = None,
     now_us: Callable[[], int] = wall_clock_us,
-) -> Iterator[Parts]:
+) -> Iterator[BuiltServer]:
     """Open the store and put the parts together; at the end drain the queue and close the store.
 
-    `synthetic` people's chest straps are a source too. `siblings` are the other workers of the same server.
+    `synthetic` people's chest straps are a source too. `other_workers` are the other workers of the same server.
 
     Raises:
         StopError: the store cannot be opened.
     """
-    siblings = siblings or Siblings()
+    other_workers = other_workers or OtherWorkers()
     with contextlib.ExitStack() as closing:
         closing.enter_context(tracing.started(settings.traces_url))
         opened = _opened(settings)
         closing.callback(opened.close)
-        folder = sources_folder(settings, closing)
+        folder = state_folder(settings, closing)
         marks = _marks(settings, opened, folder)
-        barred = Barred(marks.key, marks.log.marks())
-        store = BarringStore(opened, barred, settings.slow_query_ms)
+        erased_users = ErasedUsers(marks.key, marks.log.marks())
+        store = ErasedUsersStore(opened, erased_users, settings.slow_query_ms)
         embedded = opened if isinstance(opened, DuckdbStore) else None
         limits = IngestLimits(settings.queue_readings, settings.commit_readings)
-        feed = Feed(settings.stream_readings)
+        commit_log = CommitLog(settings.stream_readings)
         # Where this process alone writes it knows every commit; else it has to ask the store for the others' as well.
         writes_alone = isinstance(opened, DuckdbStore | MemoryStore)
-        ingestor = Ingestor(store, limits, feed if writes_alone else None, barred)
+        ingestor = Ingestor(store, limits, commit_log if writes_alone else None, erased_users)
         closing.callback(ingestor.close)
-        follower = None if writes_alone else closing.enter_context(contextlib.closing(StoreFollower(store, feed)))
+        follower = None if writes_alone else closing.enter_context(contextlib.closing(StoreFollower(store, commit_log)))
         listening = StreamLimits(settings.stream_heartbeat_s)
         query_limits = QueryLimits(settings.max_rows, settings.max_people, settings.query_timeout_s)
         series = SeriesService(store, query_limits)
         closing.callback(series.close)
         retention = Retention(store, settings.retention_days, now_us)
         closing.callback(retention.close)
-        rules = _rules(settings, barred, retention, now_us)
+        rules = _rules(settings, erased_users, retention, now_us)
         syncing = build_sources(
             settings,
             folder,
@@ -143,21 +144,21 @@ def build(
             most_running=max(1, settings.decoder_processes - 1),  # one is left for bodies in Parquet
         )
         closing.callback(imports.close)
-        access = _access(settings, folder, lambda user_id: not barred.holds(user_id) and store.knows(user_id))
+        access = _access(settings, folder, lambda user_id: not erased_users.holds(user_id) and store.knows(user_id))
         closing.callback(access.close)
         erasures = Erasures(
             store,
             ingestor,
             syncing.connections,
             marks=marks,
-            barred=barred,
-            traces=Traces(access.state, imports, siblings),
+            erased_users=erased_users,
+            traces=SharedTraces(access.state, imports, other_workers),
             locks=locks,
-            tell=partial(siblings.ask, "marks"),
+            tell=partial(other_workers.ask, "marks"),
             now_us=now_us,
         )
         closing.callback(erasures.close)
-        services = Installation(
+        services = Components(
             store=store,
             ingestor=ingestor,
             rules=rules,
@@ -168,18 +169,20 @@ def build(
             connections=syncing.connections,
             sync=syncing.sync,
             access=access,
-            streams=Streams(feed, store, listening, follower),
+            streams=Subscriptions(commit_log, store, listening, follower),
             erasures=erasures,
             retention=retention,
             decoders=decoders,
             shares=_shares(settings),
             embedded=embedded,
-            siblings=siblings,
+            other_workers=other_workers,
         )
-        yield Parts(settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None)
+        yield BuiltServer(
+            settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None
+        )
 
 
-def answers_of(parts: Parts) -> Answers:
+def answers_of(parts: BuiltServer) -> Answers:
     """What the other workers of a server may ask of this one."""
     built = parts.services
 
@@ -194,17 +197,17 @@ def answers_of(parts: Parts) -> Answers:
         "remember": lambda reports: built.imports.remember(msgspec.convert(reports, dict[int, ImportReport])),
         "forget": lambda person: built.imports.forget(msgspec.convert(person, User)),
         "marks": lambda _: built.erasures.learn(),
-        "flush": lambda _: built.access.trail.flush(),
+        "flush": lambda _: built.access.audit.flush(),
     }
 
 
-def watch_app(parts: Parts) -> Application:
+def watch_app(parts: BuiltServer) -> Application:
     """The parts' health and metrics alone."""
     return create_watch_app(parts.services)
 
 
 @contextlib.contextmanager
-def scheduled(parts: Parts) -> Iterator[Scheduler]:
+def scheduled(parts: BuiltServer) -> Iterator[Scheduler]:
     """Everybody's connections, brought when they are due."""
     with Scheduler(parts.services.sync, CronSchedule(parts.settings.ingest_schedule)) as scheduler:
         yield scheduler
@@ -220,12 +223,12 @@ def simulated_fitbit(settings: Settings, people: Sequence[SyntheticPerson]) -> I
 
 
 @contextlib.contextmanager
-def synthetic_people(parts: Parts, people: Sequence[SyntheticPerson]) -> Iterator[None]:
+def synthetic_people(parts: BuiltServer, people: Sequence[SyntheticPerson]) -> Iterator[None]:
     """The people, connected to their simulated service the way anybody is, and disconnected at the end."""
     connections = parts.services.connections
     state = parts.services.sync.state
     for person in people:
-        if parts.services.rules.barred.holds(person.user_id):
+        if parts.services.rules.erased_users.holds(person.user_id):
             continue  # erased, and not allowed again
         parts.store.put_user(person.as_user())
         begun = connections.begin(person.user_id, "fitbit", "http://127.0.0.1/back")
@@ -280,7 +283,7 @@ def set_up_database(settings: Settings) -> list[int]:
 
 
 @contextlib.contextmanager
-def demo(parts: Parts) -> Iterator[Scheduler]:
+def demo(parts: BuiltServer) -> Iterator[Scheduler]:
     """The two synthetic people, brought up to now and kept there."""
     with (
         synthetic_people(parts, DEMO_PEOPLE),
@@ -329,7 +332,7 @@ def _access(settings: Settings, folder: Path, known: Callable[[str], bool]) -> A
         settings.wrong_keys_per_min,
         settings.aggregate_questions_per_day,
     )
-    state = AccessState(access_file(folder))
+    state = AccessFile(access_file(folder))
     return Access(state, limits, settings.audit_days, known, wall_clock_us, enforced=access_is_on(settings))
 
 
@@ -337,12 +340,12 @@ def _shares(settings: Settings) -> Shares:
     part = settings.caller_share
     return Shares(
         {
-            "questions": Size.of(settings.questions, part, _WAIT_S),
-            "answer rows": Size.of(settings.answer_rows, part, _WAIT_S, least=settings.max_rows),
-            "uploads": Size.of(settings.uploads, part, _WAIT_S),
-            "spooled bytes": Size.of(settings.spooled_bytes, part, least=settings.import_limit_bytes),
-            "exports": Size.of(settings.exports, part),
-            "streams": Size.of(settings.stream_subscribers, part),
+            "questions": ShareSize.of(settings.questions, part, _WAIT_S),
+            "answer rows": ShareSize.of(settings.answer_rows, part, _WAIT_S, least=settings.max_rows),
+            "uploads": ShareSize.of(settings.uploads, part, _WAIT_S),
+            "spooled bytes": ShareSize.of(settings.spooled_bytes, part, least=settings.import_limit_bytes),
+            "exports": ShareSize.of(settings.exports, part),
+            "streams": ShareSize.of(settings.stream_subscribers, part),
         }
     )
 
@@ -372,23 +375,25 @@ def _opened(settings: Settings, url: str | None = None) -> Store:
         raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error
 
 
-def _rules(settings: Settings, barred: Barred, retention: Retention, now_us: Callable[[], int]) -> ReadingRules:
+def _rules(
+    settings: Settings, erased_users: ErasedUsers, retention: Retention, now_us: Callable[[], int]
+) -> ReadingRules:
     return ReadingRules(
         settings.min_heart_rate,
         settings.max_heart_rate,
         settings.future_tolerance_s * SECOND_US,
         now_us,
-        barred=barred,
+        erased_users=erased_users,
         horizon_us=retention.horizon_us,
     )
 
 
-def _marks(settings: Settings, store: Store, folder: Path) -> Marks:
+def _marks(settings: Settings, store: Store, folder: Path) -> ErasureMarks:
     """Where erasures are noted: in a server store's database, else in a file beside the store."""
     log = _erasure_log(store, folder)
     if settings.erasure_key is not None:
-        return Marks(log, read_key(settings.erasure_key.get_secret_value(), "PULSEBASE_ERASURE_KEY"))
-    return Marks(log, log.key() or key_in(folder / "erasure.key"))
+        return ErasureMarks(log, read_key(settings.erasure_key.get_secret_value(), "PULSEBASE_ERASURE_KEY"))
+    return ErasureMarks(log, log.key() or key_in(folder / "erasure.key"))
 
 
 def _border(settings: Settings) -> BorderOptions:

@@ -19,19 +19,19 @@ from pulsebase.etl.connections import Cloud, Connections
 from pulsebase.etl.schedule import CronSchedule
 from pulsebase.etl.state import SqliteSyncState
 from pulsebase.etl.sync import Synchronizer, SyncOptions
+from pulsebase.files.locks import FolderLocks, file_name
+from pulsebase.files.private import make_private, tell_of_private
+from pulsebase.files.sealed import Seal, SealedFolder, key_in, read_key
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import StopError
 from pulsebase.model.timerange import SECOND_US, zone_or_utc
 from pulsebase.settings import Settings
 from pulsebase.sources.fitbit import FitbitCloud
 from pulsebase.sources.google_health import GoogleHealthCloud
-from pulsebase.sources.locks import FolderLocks, file_name
-from pulsebase.sources.sealed import Seal, SealedFolder, key_in, read_key
 from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.sources.tokens import Tokens
 from pulsebase.stores.contract import Reader, Store
 from pulsebase.stores.open import StoreAddress, parse_store_url
-from pulsebase.stores.private_files import make_private, tell_of_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class Syncing:
     connections: Connections
 
 
-def sources_folder(settings: Settings, closing: contextlib.ExitStack) -> Path:
+def state_folder(settings: Settings, closing: contextlib.ExitStack) -> Path:
     """The folder for what is kept beside the store; a temporary one beside a store that has none.
 
     Raises:
         StopError: it cannot be used.
     """
-    folder = settings.sources_folder or _beside(parse_store_url(settings.store_url))
+    folder = settings.state_folder or _beside(parse_store_url(settings.store_url))
     if folder is None:
         return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="pulsebase-")))
     try:
@@ -93,7 +93,7 @@ def build_sources(
         locks=locks,
         people=(store, store),
         now_us=now_us,
-        barred=rules.barred,
+        erased_users=rules.erased_users,
     )
     closing.callback(connections.close)
     load = loaders(ingestor, store, store, rules, upsert=settings.upsert_mode)

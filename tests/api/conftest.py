@@ -10,14 +10,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from pulsebase.settings import Settings
-from pulsebase.wiring import Parts, build
+from pulsebase.wiring import BuiltServer, build
 from tests.support.stores import named_store
 
 
 class Api(TestClient):
     """An HTTP client of an installation, and the installation."""
 
-    def __init__(self, parts: Parts, client: tuple[str, int] = ("127.0.0.1", 50000)) -> None:
+    def __init__(self, parts: BuiltServer, client: tuple[str, int] = ("127.0.0.1", 50000)) -> None:
         super().__init__(parts.app, base_url="http://localhost", client=client)
         self.parts = parts
 

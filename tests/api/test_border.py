@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from pulsebase import telemetry
 from pulsebase.api.app import create_app
-from pulsebase.api.services import Installation
+from pulsebase.api.components import Components
 from pulsebase.ingest import IngestLimits, Ingestor
 from pulsebase.model.errors import (
     DiskFailedError,
@@ -36,7 +36,7 @@ from pulsebase.model.users import User
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
 from pulsebase.stores.memory import MemoryStore
-from pulsebase.wiring import Parts
+from pulsebase.wiring import BuiltServer
 from tests.api.conftest import Api, reading
 
 BATCH = "/v1/metrics/heart-rate/batch"
@@ -276,7 +276,7 @@ def test_a_query_that_takes_too_long_is_cancelled(installed: Callable[..., Api],
     hurried.series.close()
 
 
-def _client(services: Installation) -> TestClient:
+def _client(services: Components) -> TestClient:
     return TestClient(create_app(services), base_url="http://localhost")
 
 
@@ -318,7 +318,7 @@ class HeldStore(MemoryStore):
 def held(api: Api) -> Iterator[tuple[HeldStore, httpx.Client]]:
     store = HeldStore()
     ingestor = Ingestor(store, IngestLimits(queue_readings=2, commit_readings=1))
-    parts: Parts = api.parts
+    parts: BuiltServer = api.parts
     series = SeriesService(store, QueryLimits())
     services = replace(parts.services, store=store, ingestor=ingestor, series=series, push_origin=1)
     yield store, _client(services)

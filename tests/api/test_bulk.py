@@ -21,10 +21,10 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pulsebase.api.server import bound_socket, serving
+from pulsebase.api.server.http_server import bound_socket, serving
 from pulsebase.ingest import Ingestor
 from pulsebase.ingest.blocks import BLOCK_READINGS
-from pulsebase.ingest.committer import LONG_PATIENCE_S, SHORT_PATIENCE_S
+from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.settings import Settings
 from pulsebase.stores.memory import MemoryStore
@@ -477,7 +477,7 @@ def test_a_body_beyond_the_limit_stops_there(installed: Callable[..., Api]) -> N
 
 def test_a_line_or_a_record_batch_without_end_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "a line is longer" in send(api, b"a" * (5 << 20), NDJSON).json()["detail"]
-    monkeypatch.setattr("pulsebase.api.bulk._RECORD_BATCH_BYTES", 100_000)
+    monkeypatch.setattr("pulsebase.api.codecs.bulk_bodies._RECORD_BATCH_BYTES", 100_000)
     answer = send(api, arrow_of(table(1000), table(10_000)))
     assert (answer.status_code, answer.json()["accepted"]) == (413, 1000)
 
@@ -494,7 +494,7 @@ def test_packed_columns_are_read_and_bounded_as_unpacked(
 
     ids = pa.array([f"user{number % 7}" for number in range(1000)]).dictionary_encode()
     assert counts(send(any_api, packed(table(1000, user_id=ids)))) == (202, 1000, 0, 1000)
-    monkeypatch.setattr("pulsebase.api.bulk._RECORD_BATCH_BYTES", 100_000)
+    monkeypatch.setattr("pulsebase.api.codecs.bulk_bodies._RECORD_BATCH_BYTES", 100_000)
     alike = table(10_000, timestamp=pa.array([START_S] * 10_000, pa.timestamp("s")), heart_rate=[60] * 10_000)
     long = table(1, device_id=pa.array(["a" * 200_000]).dictionary_encode())
     for found in (alike, long):
@@ -537,13 +537,13 @@ def test_a_body_of_which_nothing_is_stored_waits_shortly_for_merges_and_one_unde
     api = installed()
     asked: list[tuple[int, float, bool]] = []
 
-    def pace(_: Ingestor, readings: int, patience_s: float, *, within_turn: bool) -> None:
-        asked.append((readings, round(patience_s, 1), within_turn))
+    def pace(_: Ingestor, readings: int, max_wait_s: float, *, within_turn: bool) -> None:
+        asked.append((readings, round(max_wait_s, 1), within_turn))
 
     monkeypatch.setattr(Ingestor, "pace", pace)
     batches = [table(BLOCK_READINGS, user_id=[f"user{number}"] * BLOCK_READINGS) for number in range(3)]
     assert counts(send(api, arrow_of(*batches)))[:2] == (202, 3 * BLOCK_READINGS)
-    assert asked == [(BLOCK_READINGS, SHORT_PATIENCE_S, False), *[(BLOCK_READINGS, LONG_PATIENCE_S, False)] * 2]
+    assert asked == [(BLOCK_READINGS, SHORT_WAIT_S, False), *[(BLOCK_READINGS, LONG_WAIT_S, False)] * 2]
     asked.clear()
     assert counts(send(api, arrow_of(*[table(40_000, user_id=["ann"] * 40_000)] * 4)))[:2] == (202, 160_000)
     assert [(readings, within_turn) for readings, _, within_turn in asked] == [
@@ -561,8 +561,8 @@ def test_a_body_that_merges_have_no_room_for_is_refused_and_says_what_of_it_is_s
     api = installed()
     asked: list[int] = []
 
-    def pace(_: MemoryStore, readings: int, patience_s: float, *, within_turn: bool) -> None:
-        del patience_s, within_turn
+    def pace(_: MemoryStore, readings: int, max_wait_s: float, *, within_turn: bool) -> None:
+        del max_wait_s, within_turn
         asked.append(readings)
         if len(asked) > stored_blocks:
             raise StoreUnavailableError("too many readings wait for a merge; nothing of this request was stored", 3)
@@ -606,7 +606,7 @@ def _over_the_wire(api: Api, body: Iterator[bytes], headers: dict[str, str]) -> 
 
 
 def test_an_upload_that_stalls_does_not_hold_up_the_end_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulsebase.api.server.GRACE_S", 0.3)
+    monkeypatch.setattr("pulsebase.api.server.http_server.GRACE_S", 0.3)
     parts = build(Settings(_env_file=None, store_url="memory://"))
     with parts as built, socket.socket() as client, bound_socket("127.0.0.1", 0) as listener:
         with serving(built.app, [listener]):

@@ -76,12 +76,12 @@ def test_an_erasure_goes_through_its_stages_and_its_receipt_names_nobody(any_api
 def test_nothing_brings_somebody_back_but_an_explicit_word(any_api: Api) -> None:
     any_api.store(reading(user_id=ID))
     any_api.delete(f"/v1/users/{ID}")
-    barred = "user_id belongs to somebody who was erased"
-    assert refusal(any_api, reading(user_id="bob"), reading(user_id=ID)) == barred
+    erased_users = "user_id belongs to somebody who was erased"
+    assert refusal(any_api, reading(user_id="bob"), reading(user_id=ID)) == erased_users
     assert any_api.post("/v1/metrics/heart-rate", json=reading(user_id=ID)).status_code == 400
     bulk = f"user_id,device_id,timestamp,heart_rate\n{ID},strap,2024-01-15T10:00:00Z,70\n"
     assert (
-        barred.split(" ", 1)[1]
+        erased_users.split(" ", 1)[1]
         in any_api.post("/v1/metrics/heart-rate/bulk", content=bulk, headers={"Content-Type": "text/csv"}).text
     )
     for method, path, body in (
@@ -154,7 +154,9 @@ def test_several_who_are_erased_at_once_are_all_scrubbed(durable: Api, tmp_path:
     assert [each["user_id"] for each in durable.get("/v1/users").json()["data"]] == ["bob"]
 
 
-@pytest.mark.parametrize("at", ["pulsebase.stores.metered.MeteredStore.remove_user", "pulsebase.api.erasures.replace"])
+@pytest.mark.parametrize(
+    "at", ["pulsebase.stores.metered.MeteredStore.remove_user", "pulsebase.lifecycle.erasures.replace"]
+)
 def test_a_crash_in_the_middle_is_made_good_at_the_next_start(
     tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +218,7 @@ def test_an_erasure_during_a_backup_an_export_and_a_merge_comes_to_its_end(durab
 def test_what_keeps_bytes_in_a_file_is_said_in_the_receipt(
     durable: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("pulsebase.stores.duckdb.database._SWAP_PATIENCE_S", 0.01)
+    monkeypatch.setattr("pulsebase.stores.duckdb.engine.database._SWAP_PATIENCE_S", 0.01)
     durable.store(reading(user_id=ID), reading(user_id="bob"))
     durable.parts.store.settle()
     with durable.parts.services.embedded._database.reading():  # type: ignore[union-attr]

@@ -14,9 +14,9 @@ import pytest
 
 from pulsebase.access.caller import Caller
 from pulsebase.access.keys import Principal
-from pulsebase.access.service import KeyWish, create_key
-from pulsebase.api import held
-from pulsebase.api.held import HeldResponse
+from pulsebase.access.service import KeyRequest, create_key
+from pulsebase.api.border import bounded_response as held
+from pulsebase.api.border.bounded_response import BoundedResponse
 from pulsebase.etl.extract.unread import unread
 from pulsebase.etl.state import RunReport
 from pulsebase.model.summaries import DailySummary, HeartRateZone
@@ -103,19 +103,24 @@ def test_a_person_is_told_what_brought_their_readings_and_who_asked_about_them(a
         b"%b,strap,2024-02-%02dT10:00:00Z,70\n" % (user_id, day) for user_id in (b"ann", b"bob") for day in range(1, 21)
     )
     number = upload(any_api, rows, "heart_rate of the ward.csv")["id"]
-    trail = any_api.parts.services.access.trail
-    key, _ = create_key(any_api.parts.services.access.state, KeyWish("ward", ["read"]))
+    audit = any_api.parts.services.access.audit
+    key, _ = create_key(any_api.parts.services.access.state, KeyRequest("ward", ["read"]))
     for user_id in ("ann", "ann", "bob"):
         caller = Caller(Principal(key.number, key.name, key.scopes))
         caller.reaches(user_id)
-        trail.note(caller, "GET", "/metrics/heart-rate", 200)
+        audit.note(caller, "GET", "/metrics/heart-rate", 200)
     with zipfile.ZipFile(io.BytesIO(any_api.get("/v1/users/ann/export").content)) as archive:
         brought, asked = json.loads(archive.read("imports.json")), json.loads(archive.read("audit.json"))
         told = [archive.read(name) for name in ("imports.json", "audit.json")]
     assert [(each["kind"], each["readings"]) for each in brought] == [("push", 2), ("import", 20)]
     assert (brought[1]["id"], brought[1]["name"].startswith("heart_rate of the ward.csv 20")) == (number, True)
-    (deed,) = asked
-    assert (deed["key"], deed["route"], deed["user_id"], deed["requests"]) == ("ward", "/metrics/heart-rate", "ann", 2)
+    (entry,) = asked
+    assert (entry["key"], entry["route"], entry["user_id"], entry["requests"]) == (
+        "ward",
+        "/metrics/heart-rate",
+        "ann",
+        2,
+    )
     assert [unread("x.json", text).named for text in told] == [False, False], "nobody is told that they miss them"
 
 
@@ -148,7 +153,7 @@ def test_an_export_that_takes_too_long_lets_go_of_the_store(
         if message.get("body") == b"two":
             await asyncio.sleep(3_600)
 
-    response = HeldResponse(pieces(), timeout_s, media_type="text/plain")
+    response = BoundedResponse(pieces(), timeout_s, media_type="text/plain")
     asyncio.run(response.stream_response(send))  # type: ignore[arg-type]
     assert ended == ["source"]
 

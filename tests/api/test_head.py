@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from pulsebase.api.scopes import NEEDS
+from pulsebase.access.scopes import NEEDS
 from tests.api.conftest import Api, reading
 from tests.support.process import wait_until
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pulsebase.api.patience import ConnectionLimits
-from pulsebase.api.server import serving
+from pulsebase.api.border.connection_limits import ConnectionLimits
+from pulsebase.api.server.http_server import serving
 from tests.api.conftest import Api, reading
 from tests.api.test_border import assert_problem
 from tests.support.clouds import simulated

@@ -82,7 +82,7 @@ def test_no_number_in_a_header_is_a_fault(api: Api, header: str) -> None:
 
 def test_a_place_in_the_stream_that_no_server_gave_is_begun_anew(api: Api) -> None:
     streams = api.parts.app.state.streams
-    instance = streams.feed.instance
+    instance = streams.commit_log.instance
     for place in NUMBERS:
         assert streams.resumed(f"{instance}-{place}", {"ann"}) is None, place[:20]
 

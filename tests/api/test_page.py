@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from pulsebase.api.page import mount_page
+from pulsebase.api.server.web_page import mount_page
 
 SCRIPT = b"console.log('pulse')\n" * 500
 

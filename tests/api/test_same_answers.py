@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import pyarrow as pa
 
-from pulsebase.api.encode import stream_bytes
+from pulsebase.api.codecs.answers import stream_bytes
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US, format_us
 from pulsebase.model.users import DevicePriority, User

@@ -25,7 +25,7 @@ def test_a_server_that_is_gone_is_a_503_that_says_when_to_try_again(
             "The database is set up (schema 3).",
             "The database was set up already; nothing was changed.",
         ]
-        api = installed(store_url=server.url, pool_size=1, pool_timeout_s=0.5, sources_folder=tmp_path / "sources")
+        api = installed(store_url=server.url, pool_size=1, pool_timeout_s=0.5, state_folder=tmp_path / "sources")
         api.store(reading(), reading("2024-01-15T10:00:01Z", 76.5))
         asked = "/v1/timeseries?user_id=ann&start_date=2024-01-15&end_date=2024-01-15"
         assert api.get(asked).json()["count"] == 1

@@ -70,9 +70,7 @@ def test_console_lines_end_with_the_request(tmp_path: Path) -> None:
     with serving(Place(tmp_path / "pulse", log_level="debug")) as server:
         ids = misbehave(server)
     text = server.errors
-    line = (
-        rf"^\d{{4}}-\d\d-\d\d \S+ DEBUG pulsebase.api.guard: request: method=POST .* status=202 .* request_id={ids[0]}$"
-    )
+    line = rf"^\d{{4}}-\d\d-\d\d \S+ DEBUG \S+middleware: request: method=POST .* status=202 .* request_id={ids[0]}$"
     assert re.search(line, text, re.MULTILINE)
     assert [mark for mark in MARKS if mark in text.lower()] == []
 

@@ -84,10 +84,10 @@ def test_connect_ingest_and_status(place: Place, cloud: str, kind: str, up: str)
         if up == "server up":
             opened.enter_context(serving(place, PULSEBASE_INGEST_IN_SERVER="false"))
         assert f"ann is connected to {kind}." in connect(place, kind, "ann")
-        first = place.run("ingest", "--once")
+        first = place.run("sync", "--once")
         assert first.returncode == 0, first
         assert re.search(rf"^ann {kind} heart_rate: done, [\d,]+ read, [\d,]+ written, 0 unchanged", first.stdout)
-        second = place.run("ingest", "--once", "--user", "ann")
+        second = place.run("sync", "--once", "--user", "ann")
         assert " 0 written" in second.stdout
         status = place.run("etl", "status", COLUMNS="300").stdout
         assert re.search(rf"ann\W+{kind}\W+ok\W", status)
@@ -96,7 +96,7 @@ def test_connect_ingest_and_status(place: Place, cloud: str, kind: str, up: str)
         assert len(counted.splitlines()) > 8
         removed = place.run("users", "erase", "ann", "--yes")
         assert removed.returncode == 0, removed
-        assert "Nobody is connected" in place.run("ingest", "--once").stdout
+        assert "Nobody is connected" in place.run("ingest", "--once").stdout  # its former name
 
 
 @pytest.mark.parametrize("kind", ["fitbit"])
@@ -106,7 +106,7 @@ def test_disconnect(place: Place, cloud: str, kind: str) -> None:
         said = place.run("disconnect", kind, "--user", "ann").stdout
         assert said == "ann is not connected to fitbit any more; readings stay.\n"
         assert "is not connected" in place.refusal("disconnect", kind, "--user", "ann")
-    assert "Nobody is connected" in place.run("ingest", "--once").stdout
+    assert "Nobody is connected" in place.run("sync", "--once").stdout
 
 
 def test_the_server_keeps_the_schedule(place: Place, cloud: str, kind: str) -> None:
@@ -122,7 +122,7 @@ def test_the_server_keeps_the_schedule(place: Place, cloud: str, kind: str) -> N
 @pytest.mark.parametrize("kind", ["fitbit"])
 def test_ingestion_as_a_service_of_its_own(place: Place, cloud: str, kind: str) -> None:
     connect(place, kind, "ann")
-    with running(place, "ingest", says="Connections are brought"):
+    with running(place, "sync", says="Connections are brought"):
         wait_until(lambda: runs_of(place) >= 2, "a run of each data set")
         assert "heart_rate_summary" in place.run("etl", "status", COLUMNS="300").stdout
 
@@ -130,12 +130,12 @@ def test_ingestion_as_a_service_of_its_own(place: Place, cloud: str, kind: str) 
 def test_a_seed_makes_a_synthetic_person(place: Place) -> None:
     yesterday = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 2 * 86_400))
     settings = {"USER_ID": "user1", "DATA_SEED": "23", "START_DATE": yesterday, "BATCH_SIZE": "5000"}
-    done = place.run("ingest", "--once", **settings)
+    done = place.run("sync", "--once", **settings)
     assert done.returncode == 0, done
     assert "limit lifted" in done.stdout
     assert re.search(r"^user1 fitbit heart_rate: done", done.stdout, re.MULTILINE)
-    assert "Nobody is connected" in place.run("ingest", "--once").stdout  # the simulated cloud is gone, and said so
-    assert "PULSEBASE_DATA_SEED: needs PULSEBASE_USER_ID" in place.refusal("ingest", DATA_SEED="23")
+    assert "Nobody is connected" in place.run("sync", "--once").stdout  # the simulated cloud is gone, and said so
+    assert "PULSEBASE_DATA_SEED: needs PULSEBASE_USER_ID" in place.refusal("sync", DATA_SEED="23")
 
 
 @pytest.mark.parametrize("kind", ["fitbit"])
@@ -145,7 +145,7 @@ def test_ingestion_that_is_killed_again_and_again_ends_without_a_gap(place: Plac
     for _ in range(3):
         killed_after_a_checkpoint(place)
     assert position(place) is not None  # it was in the middle
-    done = place.run("ingest", "--once")
+    done = place.run("sync", "--once")
     assert done.returncode == 0, done
     raw = place.run("query", "ann", "2025-06-03", "2025-06-12", "--interval", "raw", "--format", "csv").stdout
     times = [line.split(",")[1].strip('"') for line in raw.splitlines()[1:]]
@@ -157,7 +157,7 @@ def test_ingestion_that_is_killed_again_and_again_ends_without_a_gap(place: Plac
 def killed_after_a_checkpoint(place: Place) -> None:
     before = position(place)
     with (place.folder / "ingest.out").open("wb") as out:
-        command = place.start("ingest", "--once", output=out)
+        command = place.start("sync", "--once", output=out)
     wait_until(lambda: position(place) != before or command.poll() is not None, "a checkpoint", 60)
     command.kill()
     command.wait()
@@ -198,11 +198,11 @@ def test_wrong_settings_are_named(place: Place) -> None:
         ("END_DATE", "june", "PULSEBASE_END_DATE: "),
         ("USER_ID", "an n", "PULSEBASE_USER_ID: must be 1–128"),
     ):
-        line = place.refusal("ingest", "--once", **{name: value})
+        line = place.refusal("sync", "--once", **{name: value})
         assert said in line
         assert "hunter2" not in line
     both = {"START_DATE": "2025-02-01", "END_DATE": "2025-01-31"}
-    assert "PULSEBASE_END_DATE: must not be before" in place.refusal("ingest", "--once", **both)
+    assert "PULSEBASE_END_DATE: must not be before" in place.refusal("sync", "--once", **both)
 
 
 def test_the_demos_cloud_ends_with_it(place: Place) -> None:

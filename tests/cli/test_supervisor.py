@@ -16,7 +16,7 @@ import pytest
 
 from pulsebase.cli import supervisor as module
 from pulsebase.cli.supervisor import Supervisor, Worker
-from pulsebase.cli.worker import LEAVE, Channel, Orders
+from pulsebase.cli.worker import LEAVE, Orders, SupervisorChannel
 from pulsebase.model.errors import StopError
 from tests.support.process import wait_until
 
@@ -147,7 +147,7 @@ def test_who_takes_long_to_leave_is_waited_for_only_so_long(row: Row, monkeypatc
 def test_a_worker_hears_the_word_to_leave_and_stops_without_a_supervisor() -> None:
     supervisor, worker = socket.socketpair()
     with worker:
-        channel = Channel(worker, threading.Event())
+        channel = SupervisorChannel(worker, threading.Event())
         with supervisor:
             assert not channel.is_to_leave()
             supervisor.sendall(LEAVE)

@@ -18,7 +18,7 @@ import pytest
 
 from pulsebase.decoding import DecoderLimits, Decoders
 from pulsebase.decoding.arena import Arena
-from pulsebase.decoding.channel import Channel, ChannelError, pair
+from pulsebase.decoding.channel import ChannelError, DecoderChannel, pair
 from pulsebase.decoding.messages import ARENA_BYTES, BlockCame, packed_block, unpacked_block
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.ingest.candidates import Candidates
@@ -246,7 +246,7 @@ def test_what_is_no_message_is_refused(said: bytes) -> None:
     ours, theirs = pair()
     theirs.sendall(said)
     theirs.close()
-    channel = Channel(ours)
+    channel = DecoderChannel(ours)
     started = time.monotonic()
     with pytest.raises(ChannelError):
         channel.receive(1)

@@ -29,7 +29,7 @@ from tests.support.clock_changes import each_clock_change
 from tests.support.clouds import (
     NOW_US,
     SOURCES,
-    Installation,
+    Components,
     Row,
     SimulatedCloud,
     consent,
@@ -78,16 +78,14 @@ def cloud(source: str, every_s: int) -> Iterator[SimulatedCloud]:
 
 
 @pytest.fixture
-def ada(cloud: SimulatedCloud, store: dict[str, Any]) -> Iterator[Installation]:
+def ada(cloud: SimulatedCloud, store: dict[str, Any]) -> Iterator[Components]:
     """An installation that Ada is connected to."""
     with installed(cloud, store) as there:
         there.connect("user1")
         yield there
 
 
-def assert_complete(
-    there: Installation, start_us: int = START_US, *, room: bool = True, every_s: int = EVERY_S
-) -> None:
+def assert_complete(there: Components, start_us: int = START_US, *, room: bool = True, every_s: int = EVERY_S) -> None:
     """Move on until everything that syncs late is there, bring it, and compare; then, if the limit has room for it,
     once more, which changes nothing.
     """
@@ -102,7 +100,7 @@ def assert_complete(
     assert [report.written for report in again] == [0, 0]
 
 
-def assert_summaries(there: Installation) -> None:
+def assert_summaries(there: Components) -> None:
     """The vendor's resting heart rate and minutes are those of its own days."""
     days = there.parts.store.summaries("user1", date(2025, 6, 10), date(2025, 6, 12))
     assert [day.day.day for day in days] == [10, 11, 12]
@@ -116,7 +114,7 @@ def assert_summaries(there: Installation) -> None:
 @pytest.mark.parametrize("every_s", [1])
 @in_stores("memory", "duckdb")
 @each_source
-def test_everything_comes_once_and_is_found_unchanged(ada: Installation) -> None:
+def test_everything_comes_once_and_is_found_unchanged(ada: Components) -> None:
     first = ada.bring("user1")
     assert [(report.data_set, report.outcome, report.error) for report in first] == [
         ("heart_rate", "done", None),
@@ -143,7 +141,7 @@ FAULTS: dict[str, dict[str, float | int]] = {
 
 @each_source
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_delays_and_loses_nothing(ada: Installation, fault: str) -> None:
+def test_a_fault_delays_and_loses_nothing(ada: Components, fault: str) -> None:
     ada.cloud.fault(fault, **FAULTS[fault])  # type: ignore[arg-type]
     if fault == "late_sync":
         ada.bring("user1")
@@ -207,7 +205,7 @@ def _killed(*_: object) -> None:
 
 
 @each_source
-def test_a_fault_has_its_time(ada: Installation) -> None:
+def test_a_fault_has_its_time(ada: Components) -> None:
     ada.cloud.fault("server_error", 1.0, until_us=NOW_US + 10 * MINUTE_US)
     (failed,) = ada.bring("user1")
     assert (failed.outcome, failed.read) == ("postponed", 0)
@@ -218,7 +216,7 @@ def test_a_fault_has_its_time(ada: Installation) -> None:
 
 
 @each_source
-def test_missing_fields_are_missing_and_no_more(ada: Installation) -> None:
+def test_missing_fields_are_missing_and_no_more(ada: Components) -> None:
     for name in ("missing_resting", "missing_minutes"):
         ada.cloud.fault(name, 1.0)
     ada.bring_all("user1")
@@ -281,7 +279,7 @@ def test_one_persons_limit_is_nobody_elses(store: dict[str, Any]) -> None:
 
 
 @each_source
-def test_access_tokens_are_renewed_as_they_expire(ada: Installation) -> None:
+def test_access_tokens_are_renewed_as_they_expire(ada: Components) -> None:
     for _ in range(4):
         ada.bring_all("user1")
         ada.cloud.clock.advance(9 * HOUR_US)
@@ -293,7 +291,7 @@ def test_access_tokens_are_renewed_as_they_expire(ada: Installation) -> None:
 
 
 @each_source
-def test_refused_tokens_wait_for_the_person_and_then_nothing_is_missing(ada: Installation) -> None:
+def test_refused_tokens_wait_for_the_person_and_then_nothing_is_missing(ada: Components) -> None:
     ada.bring("user1")
     ada.cloud.clock.advance(9 * HOUR_US)
     ada.cloud.fault("refresh_refused", 1.0)
@@ -339,7 +337,7 @@ def test_a_connection_without_second_level_readings_says_what_to_do(store: dict[
 
 
 @each_source
-def test_refusals_in_a_row_are_asked_again_ever_later(ada: Installation) -> None:
+def test_refusals_in_a_row_are_asked_again_ever_later(ada: Components) -> None:
     ada.cloud.fault("forbidden", 1.0)
     waits = []
     for _ in range(7):
@@ -356,7 +354,7 @@ def test_refusals_in_a_row_are_asked_again_ever_later(ada: Installation) -> None
 
 
 @each_source
-def test_an_answer_that_cannot_be_read_stops_at_its_slice_and_heals(ada: Installation) -> None:
+def test_an_answer_that_cannot_be_read_stops_at_its_slice_and_heals(ada: Components) -> None:
     ada.cloud.fault("garbled", following=1)
     report = ada.bring("user1")[0]
     assert report.outcome == "failed"
@@ -369,7 +367,7 @@ def test_an_answer_that_cannot_be_read_stops_at_its_slice_and_heals(ada: Install
 
 
 @each_source
-def test_a_cloud_that_speaks_nonsense_is_not_asked_a_thousand_times(ada: Installation) -> None:
+def test_a_cloud_that_speaks_nonsense_is_not_asked_a_thousand_times(ada: Components) -> None:
     ada.cloud.fault("garbled", 1.0)
     reports = ada.bring("user1")
     assert [report.rejected for report in reports] == [3, 1]
@@ -485,7 +483,7 @@ def test_a_new_person_has_the_zone_that_the_source_knows(store: dict[str, Any]) 
 
 
 @each_source
-def test_another_account_begins_from_the_start(ada: Installation) -> None:
+def test_another_account_begins_from_the_start(ada: Components) -> None:
     ada.bring_all("user1")
     ada.connect("user1", person="user2")
     ada.bring_all("user1")
@@ -494,7 +492,7 @@ def test_another_account_begins_from_the_start(ada: Installation) -> None:
 
 
 @each_source
-def test_disconnecting_revokes_and_forgets(ada: Installation) -> None:
+def test_disconnecting_revokes_and_forgets(ada: Components) -> None:
     ada.bring_all("user1")
     token = ada.parts.services.connections.client_of(ada.cloud.source, "user1")
     assert ada.connections.disconnect("user1", ada.cloud.source)

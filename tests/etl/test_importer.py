@@ -24,7 +24,7 @@ import pytest
 from pulsebase.etl import importer
 from pulsebase.etl.extract import apple_health, fit, packed, takeout, tars, zips
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
-from pulsebase.etl.importer import NOBODY, Importer, Watcher
+from pulsebase.etl.importer import NOBODY, Importer, ImportWatcher
 from pulsebase.etl.load import ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.results import FileResult
@@ -72,7 +72,7 @@ class Desk:
         self.imports += 1
         origin = self._ingestor.register_origin("import", f"desk {self.imports}")
         sink = sink_of(self._ingestor, self.store, origin)
-        return Importer(sink, owner, self.limit_bytes, Watcher(rejects=self._on_rejects))
+        return Importer(sink, owner, self.limit_bytes, ImportWatcher(rejects=self._on_rejects))
 
     def bring(self, data: bytes, name: str = "file", owner: FileOwner = ANN) -> list[FileResult]:
         return list(self.importer(owner).upload(name, io.BytesIO(data)))
@@ -756,7 +756,7 @@ def test_an_import_that_is_stopped_names_what_was_not_read(tmp_path: Path, place
     ingestor = Ingestor(store)
     seen: list[int] = []
     sink = sink_of(ingestor, store, ingestor.register_origin("import", "x"))
-    watcher = Watcher(progress=seen.append, stopped=lambda: before or bool(seen))
+    watcher = ImportWatcher(progress=seen.append, stopped=lambda: before or bool(seen))
     files = {f"{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(5)}
     importer = Importer(sink, ANN, 1 << 30, watcher)
     size = 0

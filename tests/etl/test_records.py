@@ -13,7 +13,7 @@ from pulsebase.model.errors import FieldError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.users import DevicePriority, User
-from pulsebase.stores.barred import Barred
+from pulsebase.stores.erased_users import ErasedUsers
 from pulsebase.stores.erasures import mark_of
 from pulsebase.stores.memory import MemoryStore
 
@@ -60,14 +60,14 @@ def test_a_day_that_both_have_is_the_exports(store: MemoryStore) -> None:
 
 
 def test_nothing_is_taken_for_whom_nothing_may_be_taken(store: MemoryStore) -> None:
-    barred = Barred(b"key", [mark_of(b"key", "eve")])
+    erased_users = ErasedUsers(b"key", [mark_of(b"key", "eve")])
     said: list[Record] = [
         User("eve"),
         DevicePriority("eve", "a", 1),
         DailySummary("eve", DAY.day, 60, None),
         User("ann"),
     ]
-    refused = keeper(store, ReadingRules(barred=barred)).keep(said).errors
+    refused = keeper(store, ReadingRules(erased_users=erased_users)).keep(said).errors
     assert [(error.index, error.reason) for error in refused] == [
         (place, "belongs to somebody who was erased") for place in range(3)
     ]

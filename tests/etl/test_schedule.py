@@ -11,9 +11,9 @@ from pulsebase.etl import Scheduler
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.etl.state import Connection, RunReport, SqliteSyncState
 from pulsebase.etl.sync import Synchronizer
+from pulsebase.files.locks import FolderLocks
 from pulsebase.model.errors import SettingsError
 from pulsebase.model.timerange import DAY_US, HOUR_US, SECOND_US
-from pulsebase.sources.locks import FolderLocks
 from tests.etl.conftest import Clock
 from tests.stores.harness import at
 

@@ -14,7 +14,7 @@ import pytest
 from pulsebase.etl.extract.parts import FileOwner, OwnZones
 from pulsebase.etl.extract.unread import UnreadFile, unread
 from pulsebase.etl.import_jobs import ImportReport
-from pulsebase.etl.importer import Importer, Watcher
+from pulsebase.etl.importer import Importer, ImportWatcher
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import MOST_NAMED, MOST_OTHER_NAMES, Totals, UnreadFiles
 from pulsebase.ingest import Ingestor
@@ -139,7 +139,7 @@ def test_progress_comes_to_its_end(tmp_path: Path, pack) -> None:  # type: ignor
     for done_bytes in (size, len(pack(files))):
         seen: list[int] = []
         sink = sink_of(ingestor, store, ingestor.register_origin("import", "x"))
-        importer = Importer(sink, ANN, 1 << 30, Watcher(progress=seen.append))
+        importer = Importer(sink, ANN, 1 << 30, ImportWatcher(progress=seen.append))
         list(importer.path(tmp_path / "a") if done_bytes == size else importer.upload("z", io.BytesIO(pack(files))))
         assert seen == sorted(seen)
         assert seen[-1] == done_bytes

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pulsebase.model.errors import StoreUnavailableError
-from pulsebase.stores.duckdb import database
-from pulsebase.stores.duckdb.database import Database
+from pulsebase.stores.duckdb.engine import database
+from pulsebase.stores.duckdb.engine.database import Database
 from tests.support.disk import SmallDisk, mounted
 from tests.support.process import Place, Server, reading, serving, wait_until
 

@@ -17,16 +17,16 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
-from pulsebase.access.service import KeyWish, create_key
-from pulsebase.access.state import AccessState
-from pulsebase.api import erasures
-from pulsebase.api.scopes import NEEDS
+from pulsebase.access.access_file import AccessFile
+from pulsebase.access.scopes import NEEDS
+from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.cli.session import client_at, listening
 from pulsebase.etl.state import RunFilter
+from pulsebase.lifecycle import erasures
 from pulsebase.model.errors import DiskFullError
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE
-from pulsebase.wiring import Parts, build
+from pulsebase.wiring import BuiltServer, build
 from tests.support.clouds import SimulatedCloud, consent, simulated
 from tests.support.disk import SmallDisk, mounted
 from tests.support.process import BASE_US, reading, wait_until
@@ -40,7 +40,7 @@ class Ground(NamedTuple):
     """A server whose files are all on one small disk, and the cloud it asks."""
 
     disk: SmallDisk
-    parts: Parts
+    parts: BuiltServer
     client: httpx.Client
     cloud: SimulatedCloud
 
@@ -302,18 +302,18 @@ def test_without_room_a_request_is_refused_with_the_truth_and_goes_through_once_
 
 
 @pytest.fixture
-def marks_elsewhere(tmp_path: Path) -> Iterator[tuple[SmallDisk, Parts]]:
+def marks_elsewhere(tmp_path: Path) -> Iterator[tuple[SmallDisk, BuiltServer]]:
     """A store on a small disk; what lies beside it is on another."""
     with mounted(tmp_path / "disk", "size=32m") as disk:
         url = f"duckdb:///{disk.folder / 'store.duckdb'}"
         settings = Settings(
-            _env_file=None, store_url=url, merge_interval_s=3600, sources_folder=tmp_path / "beside", access="off"
+            _env_file=None, store_url=url, merge_interval_s=3600, state_folder=tmp_path / "beside", access="off"
         )
         with build(settings) as parts:
             yield disk, parts
 
 
-def fill_with(parts: Parts, user_id: str) -> None:
+def fill_with(parts: BuiltServer, user_id: str) -> None:
     rows = [reading(user_id, second) for second in range(500)]
     answer = TestClient(parts.app, base_url="http://localhost").post(
         "/v1/metrics/heart-rate/batch", json={"readings": rows}
@@ -322,7 +322,7 @@ def fill_with(parts: Parts, user_id: str) -> None:
 
 
 def test_an_erasure_that_is_noted_but_finds_no_room_goes_on_by_itself(
-    marks_elsewhere: tuple[SmallDisk, Parts], monkeypatch: pytest.MonkeyPatch
+    marks_elsewhere: tuple[SmallDisk, BuiltServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasures, "_RETRY_S", 0.2)
     disk, parts = marks_elsewhere
@@ -349,7 +349,7 @@ def test_a_receipt_that_finds_no_room_once_the_person_is_gone_is_brought_up_to_d
     monkeypatch.setattr(erasures, "_RETRY_S", 0.2)
     with mounted(tmp_path / "disk", "size=1m") as disk:
         url = f"duckdb:///{tmp_path / 'store.duckdb'}"
-        settings = Settings(_env_file=None, store_url=url, sources_folder=disk.folder, access="off")
+        settings = Settings(_env_file=None, store_url=url, state_folder=disk.folder, access="off")
         with build(settings) as parts:
             client = TestClient(parts.app, base_url="http://localhost")
             fill_with(parts, "ann")
@@ -373,15 +373,15 @@ def test_a_receipt_that_finds_no_room_once_the_person_is_gone_is_brought_up_to_d
 
 def test_a_key_that_finds_no_room_does_not_exist(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=1m") as disk:
-        state = AccessState(disk.folder / "access.sqlite")
+        state = AccessFile(disk.folder / "access.sqlite")
         disk.fill()
         kept = 0
         with contextlib.suppress(DiskFullError):
             for kept in range(100):  # there may be room inside of the file
-                create_key(state, KeyWish(f"key-{kept}", ["read"], [f"person-{n}" for n in range(50)]))
+                create_key(state, KeyRequest(f"key-{kept}", ["read"], [f"person-{n}" for n in range(50)]))
         assert kept < 99
         assert len(state.all_keys()) == kept
         disk.make_room()
-        create_key(state, KeyWish(f"key-{kept}", ["read"]))
+        create_key(state, KeyRequest(f"key-{kept}", ["read"]))
         assert len(state.all_keys()) == kept + 1
         state.close()

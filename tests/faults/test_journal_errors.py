@@ -17,8 +17,8 @@ import pytest
 
 from pulsebase.model.errors import OutcomeUnknownError, PulsebaseError, RetryLaterError, StopError
 from pulsebase.model.users import User
-from pulsebase.stores.duckdb import journal
-from pulsebase.stores.duckdb.stage import Stage
+from pulsebase.stores.duckdb.journal import journal
+from pulsebase.stores.duckdb.merge.stage import Stage
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, at, write
 

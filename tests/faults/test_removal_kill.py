@@ -11,7 +11,7 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import DevicePriority, User
-from pulsebase.stores.duckdb.database import log_path
+from pulsebase.stores.duckdb.engine.database import log_path
 from pulsebase.stores.duckdb.store import DuckdbStore
 from tests.faults.test_merge_kill import every_kill, truth_of
 from tests.stores.harness import ask, write

@@ -23,8 +23,8 @@ from pulsebase.model.exported import fields_of, manifest
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import format_us
 from pulsebase.model.users import DevicePriority, User
-from pulsebase.stores.duckdb import journal_format
-from pulsebase.stores.duckdb.stage import DTYPES, Rows
+from pulsebase.stores.duckdb.journal import format as journal_format
+from pulsebase.stores.duckdb.merge.stage import DTYPES, Rows
 from tests.fuzz.arrow import columns
 from tests.fuzz.mutate import bytes_changed, text_changed
 from tests.support import fit

@@ -81,7 +81,7 @@ HEAD_CHANGED = text_changed(
 )
 
 
-class Doors:
+class PushHandlers:
     """Bodies of every form, changed as their form is, with heads that fit."""
 
     def __init__(self, doors: Mapping[str, tuple[Callable[[], Sequence[bytes]], Change]]) -> None:

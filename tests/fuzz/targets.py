@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import cast
 from zoneinfo import ZoneInfo
 
-from pulsebase.api.bulk import blocks_of
-from pulsebase.api.decode import decode_batch, decode_single
-from pulsebase.api.errors import ProblemError
-from pulsebase.api.lineprotocol import parse_lines
-from pulsebase.api.routes.moving import _candidates
-from pulsebase.api.streaming import BodyStream, BrokenOffError
-from pulsebase.api.streams import Streams
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError
+from pulsebase.api.codecs.bulk_bodies import blocks_of
+from pulsebase.api.codecs.json_bodies import decode_batch, decode_single
+from pulsebase.api.routes.admin_transfer import _candidates
 from pulsebase.decoding import Decoders
 from pulsebase.etl.extract.parts import FileOwner
 from pulsebase.etl.extract.people_csv import read_people_csv
@@ -28,14 +26,16 @@ from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Candidates
-from pulsebase.ingest.feed import Feed
 from pulsebase.ingest.items import columns_of_parsed
+from pulsebase.ingest.line_protocol import parse_lines
+from pulsebase.live.commit_log import CommitLog
+from pulsebase.live.subscriptions import Subscriptions
 from pulsebase.model.errors import PulsebaseError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary, summary_problem
 from pulsebase.query.cohorts import page_after
-from pulsebase.stores.duckdb.journal_format import check_rows, frames, read_header, restore_names
-from pulsebase.stores.duckdb.names import Names
+from pulsebase.stores.duckdb.journal.format import check_rows, frames, read_header, restore_names
+from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
 from pulsebase.stores.memory import MemoryStore
 from tests.fuzz import arrow, corpus, requests
 from tests.fuzz.checks import Body, check_blocks, check_candidates, check_id
@@ -145,7 +145,7 @@ def _people() -> Iterator[Read]:
 
 
 def _journal(data: bytes) -> None:
-    path, users, devices = Path("00000000000000000000.journal"), Names(), Names()
+    path, users, devices = Path("00000000000000000000.journal"), IdNumbers(), IdNumbers()
     header = read_header(path, data)
     if header is None:
         return
@@ -160,9 +160,9 @@ def _journal(data: bytes) -> None:
 
 @contextlib.contextmanager
 def _cursors() -> Iterator[Read]:
-    feed = Feed(100)
+    feed = CommitLog(100)
     feed.instance = "5f3a9c01"
-    streams = Streams(feed, MemoryStore())
+    streams = Subscriptions(feed, MemoryStore())
 
     def read(data: bytes) -> None:
         text = data.decode("latin-1")
@@ -212,7 +212,7 @@ _BODIES = {
     "archives": "/v1/imports?name=x&user_id=ann application/octet-stream",
 }
 _BY_NAME = {target.name: target for target in _DECODERS}
-_DOORS = requests.Doors({door: (_BY_NAME[name].corpus, _BY_NAME[name].change) for name, door in _BODIES.items()})
+_DOORS = requests.PushHandlers({door: (_BY_NAME[name].corpus, _BY_NAME[name].change) for name, door in _BODIES.items()})
 _SERVED = [
     Target("http", requests.heads, requests.HEAD_CHANGED, requests.served),
     Target("http-bodies", _DOORS.corpus, _DOORS.change, requests.served),

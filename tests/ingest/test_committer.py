@@ -17,7 +17,7 @@ from pulsebase.ingest.committer import IngestLimits
 from pulsebase.model.errors import ErasedUserError, FieldError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
-from pulsebase.stores.barred import Barred
+from pulsebase.stores.erased_users import ErasedUsers
 from pulsebase.stores.erasures import mark_of
 from pulsebase.stores.memory import MemoryStore
 
@@ -174,8 +174,8 @@ def test_the_last_commit_and_the_limit_of_the_queue_are_told(ingestor: Ingestor,
 
 def test_what_was_checked_before_somebody_was_erased_is_not_stored_afterwards(store: HeldStore) -> None:
     key = b"k" * 32
-    barred = Barred(key)
-    ingestor = Ingestor(store, barred=barred)
+    erased_users = ErasedUsers(key)
+    ingestor = Ingestor(store, erased_users=erased_users)
     try:
         of_ann, of_bob = (
             ReadingBatch.of_columns([user_id], ["strap"], [0], [7000], None, 1) for user_id in ("ann", "bob")
@@ -183,7 +183,7 @@ def test_what_was_checked_before_somebody_was_erased_is_not_stored_afterwards(st
         held = ingestor.submit(of_bob)
         assert store.begun.wait(30)
         waiting = [ingestor.submit(batch) for batch in (of_ann, of_bob)]
-        barred.replace([mark_of(key, "ann")])
+        erased_users.replace([mark_of(key, "ann")])
         store.go_on.set()
         ingestor.drain()
         assert (held.result(), waiting[1].result()) == (None, None)
@@ -205,20 +205,20 @@ class FullStore(MemoryStore):
         self.asked = threading.Event()
         self.paced: list[tuple[int, float]] = []
 
-    def has_room(self, patience_s: float) -> bool:
+    def has_room(self, max_wait_s: float) -> bool:
         self.asked.set()
-        return self.room.wait(patience_s)
+        return self.room.wait(max_wait_s)
 
-    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
         del within_turn
-        self.paced.append((readings, patience_s))
+        self.paced.append((readings, max_wait_s))
         if not self.room.is_set():
             raise StoreUnavailableError("too many readings wait for a merge")
 
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FullStore, Ingestor]]:
-    monkeypatch.setattr(committer, "SHORT_PATIENCE_S", 0.1)
+    monkeypatch.setattr(committer, "SHORT_WAIT_S", 0.1)
     store = FullStore()
     ingestor = Ingestor(store)
     yield store, ingestor
@@ -292,7 +292,7 @@ def test_a_stream_asks_for_its_turn_before_each_batch(full: tuple[FullStore, Ing
         ingestor.write(batch_of(0))
     store.room.set()
     ingestor.write(batch_of(0))
-    assert store.paced == [(1, committer.LONG_PATIENCE_S)] * 2
+    assert store.paced == [(1, committer.LONG_WAIT_S)] * 2
     assert store.stored().num_rows == 1
 
 

@@ -14,7 +14,7 @@ from pulsebase.etl.extract import own_export
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.ingest import ReadingRules, validate
 from pulsebase.ingest.blocks import Block, MalformedError
-from pulsebase.ingest.csvlines import csv_blocks
+from pulsebase.ingest.csv_lines import csv_blocks
 from pulsebase.ingest.lines import ndjson_blocks
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import zone_named
@@ -77,7 +77,7 @@ def test_fields_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks, problem = read(long + GOOD)
     assert (people(blocks), problem) == (["ann"], "a field is longer than 131072 characters")
     monkeypatch.setattr("pulsebase.ingest.lines._TEXT_BYTES", 1 << 10)
-    monkeypatch.setattr("pulsebase.ingest.csvlines.LINE_BYTES", 1 << 12)
+    monkeypatch.setattr("pulsebase.ingest.csv_lines.LINE_BYTES", 1 << 12)
     blocks, problem = read(HEADER + GOOD + 'ben,"' + f"{HOSTILE}\n" * 1_000 + '",x\n')
     assert people(blocks) == ["ann"]
     assert problem == "a field in quotes is longer than 4096 characters, or nothing ends it"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from pulsebase.files.locks import FolderLocks
+from pulsebase.files.sealed import SealedFolder, key_in, read_key
 from pulsebase.model.errors import DiskFullError, ReconnectError, SettingsError, StopError
 from pulsebase.model.timerange import HOUR_US, MINUTE_US
 from pulsebase.sources.fitbit import FitbitCloud
-from pulsebase.sources.locks import FolderLocks
 from pulsebase.sources.oauth import OAuthClient, TokenPair, require_safe
-from pulsebase.sources.sealed import SealedFolder, key_in, read_key
 from pulsebase.sources.tokens import Tokens
 from tests.support.clouds import SimulatedCloud, consent, simulated
 

@@ -1689,13 +1689,13 @@ class StoreLaws:
             Reading(0, 0),
         ]
         for each in states(harness):
-            found = each.standing(batch_of(asked, file))
+            found = each.stored_values(batch_of(asked, file))
             assert found.there.tolist() == [row in (0, 2, 4, 9) for row in range(len(asked))]
             columns = (found.values, found.confidences, found.origins)
             rows = [[int(column[row]) for column in columns] for row in (0, 2, 4, 9)]
             assert rows == [[8000, -1, file], [7000, 2, watch], [9001, -1, file], [7000, 2, watch]]
-            assert len(each.standing(batch_of([], file)).there) == 0
-            assert not each.standing(batch_of([Reading(TEN, 0, user_id="nobody")], file)).there.any()
+            assert len(each.stored_values(batch_of([], file)).there) == 0
+            assert not each.stored_values(batch_of([Reading(TEN, 0, user_id="nobody")], file)).there.any()
 
     def test_an_export_is_every_reading_by_day(self, harness: Harness) -> None:
         days = span("2024-01-15", "2024-01-19")

@@ -340,7 +340,7 @@ class StoreMachine(RuleBasedStateMachine):
         rows = rows_of(self.oracle.stored())
         asked = [Reading(at_us, 0, device, None, user) for user, device, at_us, *_ in rows]
         asked += [each._replace(time_us=each.time_us + 1) for each in asked]
-        found, expected = (store.standing(batch_of(asked, 1)) for store in self.both)
+        found, expected = (store.stored_values(batch_of(asked, 1)) for store in self.both)
         assert found.there.tolist() == expected.there.tolist()
         there = np.flatnonzero(found.there)
         for place in there.tolist():

@@ -7,8 +7,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pulsebase.stores.duckdb.merge import MergeBounds
-from pulsebase.stores.duckdb.stage import TOMBSTONE
+from pulsebase.stores.duckdb.merge.merge import MergeBounds
+from pulsebase.stores.duckdb.merge.stage import TOMBSTONE
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Harness, Kept, StoredRow
 from tests.stores.laws import StoreLaws

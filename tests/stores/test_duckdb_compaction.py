@@ -11,7 +11,7 @@ import pytest
 
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
-from pulsebase.stores.duckdb import compaction
+from pulsebase.stores.duckdb.merge import compaction
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, ask, at, write
 

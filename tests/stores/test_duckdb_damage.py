@@ -16,7 +16,8 @@ from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import DAY_US, HOUR_US, SECOND_US
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.contract import Store
-from pulsebase.stores.duckdb import expiry, maintenance
+from pulsebase.stores.duckdb.merge import maintenance
+from pulsebase.stores.duckdb.people import expiry
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import write
 from tests.support.process import wait_until

@@ -13,7 +13,7 @@ import pytest
 
 from pulsebase.model.errors import StoreCorruptError, StoreVersionError
 from pulsebase.model.users import User
-from pulsebase.stores.duckdb import journal
+from pulsebase.stores.duckdb.journal import journal
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, at, write
 from tests.support.journal_files import (

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pulsebase.model.timerange import DAY_US, SECOND_US
-from pulsebase.stores.duckdb import ordering
-from pulsebase.stores.duckdb.ordering import in_pieces, order_of
-from pulsebase.stores.duckdb.stage import Rows
+from pulsebase.stores.duckdb.merge import ordering
+from pulsebase.stores.duckdb.merge.ordering import in_pieces, order_of
+from pulsebase.stores.duckdb.merge.stage import Rows
 
 START_US = 19_000 * DAY_US - 30 * SECOND_US  # across midnight
 

@@ -14,9 +14,9 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.model.users import DevicePriority, User
-from pulsebase.stores.duckdb.merge import HourSizes
-from pulsebase.stores.duckdb.names import Names
-from pulsebase.stores.duckdb.removal import TABLES_BY_PERSON
+from pulsebase.stores.duckdb.merge.merge import HourSizes
+from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
+from pulsebase.stores.duckdb.people.removal import TABLES_BY_PERSON
 from pulsebase.stores.duckdb.store import DuckdbStore
 from tests.stores.harness import Reading, ask, at, span, write
 from tests.stores.test_duckdb import BY_HAND, LateHarness
@@ -88,7 +88,7 @@ def test_a_number_is_never_given_again(store: DuckdbStore) -> None:
 
 
 def test_a_forgotten_text_is_found_nowhere_and_gets_a_new_number() -> None:
-    names = Names(["ann", "", "bob", ""])
+    names = IdNumbers(["ann", "", "bob", ""])
     assert names.find("") is None
     names.forget(0)
     assert (names.find("ann"), names.text(0), len(names)) == (None, "", 4)

@@ -17,7 +17,7 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.model.users import DevicePriority
 from pulsebase.stores.contract import Store
-from pulsebase.stores.duckdb.merge import MergeBounds
+from pulsebase.stores.duckdb.merge.merge import MergeBounds
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.memory import MemoryStore
 from tests.stores.harness import Reading, ask, at, write

@@ -16,10 +16,10 @@ from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, TimeRange
 from pulsebase.model.users import DevicePriority
 from pulsebase.stores.contract import Cancellation, TotalsQuery
-from pulsebase.stores.duckdb import totals as totals_module
-from pulsebase.stores.duckdb import unmerged
-from pulsebase.stores.duckdb.merge import MergeBounds
-from pulsebase.stores.duckdb.stage import Rows
+from pulsebase.stores.duckdb.merge.merge import MergeBounds
+from pulsebase.stores.duckdb.merge.stage import Rows
+from pulsebase.stores.duckdb.read import totals as totals_module
+from pulsebase.stores.duckdb.read import unmerged
 from pulsebase.stores.duckdb.store import DuckdbStore
 from pulsebase.stores.memory import MemoryStore
 from tests.stores.harness import Reading, at, span, totals, write

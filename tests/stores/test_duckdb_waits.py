@@ -16,10 +16,10 @@ import pytest
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import HOUR_US, SECOND_US, TimeRange
 from pulsebase.model.users import DevicePriority, User
-from pulsebase.stores.duckdb import maintenance
-from pulsebase.stores.duckdb.journal import Journal
-from pulsebase.stores.duckdb.maintenance import Maintenance
-from pulsebase.stores.duckdb.merge import MergeBounds
+from pulsebase.stores.duckdb.journal.journal import Journal
+from pulsebase.stores.duckdb.merge import maintenance
+from pulsebase.stores.duckdb.merge.maintenance import Maintenance
+from pulsebase.stores.duckdb.merge.merge import MergeBounds
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, at, write
 from tests.support.victim import run_of

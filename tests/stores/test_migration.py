@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pulsebase.model.timerange import HOUR_US
-from pulsebase.stores.duckdb import database
+from pulsebase.stores.duckdb.engine import database
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, at, write
 

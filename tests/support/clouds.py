@@ -12,7 +12,7 @@ from typing import Any
 import httpx2 as httpx
 import pyarrow.compute as pc
 
-from pulsebase.api.server import serving
+from pulsebase.api.server.http_server import serving
 from pulsebase.etl.state import RunFilter, RunReport
 from pulsebase.model.timerange import SECOND_US, TimeRange
 from pulsebase.model.users import User
@@ -23,7 +23,7 @@ from pulsebase.sources.simulators.fitbit import HOURLY_LIMIT, fitbit_app
 from pulsebase.sources.simulators.google import MINUTE_LIMIT, google_app
 from pulsebase.sources.simulators.world import SimulatorClock, World
 from pulsebase.sources.synthetic import DEMO_PEOPLE, Samples, SyntheticPerson, samples_between
-from pulsebase.wiring import Parts, build
+from pulsebase.wiring import BuiltServer, build
 from tests.stores.harness import at
 
 SOURCES = ("fitbit", "google")
@@ -123,10 +123,10 @@ def consent(url: str, person: str, answer: str = "allow") -> dict[str, str]:
     return dict(httpx.URL(response.headers["location"]).params)
 
 
-class Installation:
+class Components:
     """Everything but the network, that asks one cloud and goes by its clock."""
 
-    def __init__(self, parts: Parts, cloud: SimulatedCloud) -> None:
+    def __init__(self, parts: BuiltServer, cloud: SimulatedCloud) -> None:
         self.parts, self.cloud = parts, cloud
         self.sync, self.connections = parts.services.sync, parts.services.connections
 
@@ -173,13 +173,13 @@ class Installation:
 
 
 @contextlib.contextmanager
-def installed(cloud: SimulatedCloud, store: Mapping[str, Any] = IN_MEMORY, **settings: Any) -> Iterator[Installation]:
+def installed(cloud: SimulatedCloud, store: Mapping[str, Any] = IN_MEMORY, **settings: Any) -> Iterator[Components]:
     """An installation of an empty store, which settings name, that knows the synthetic people's time zones."""
     chosen = {"start_date": FIRST_DAY} | cloud.settings(**store, **settings)
     with build(Settings(_env_file=None, **chosen), now_us=cloud.clock.now_us) as parts:
         for person in cloud.world.people.values():
             parts.store.put_user(User(person.user_id, time_zone=person.time_zone))
-        yield Installation(parts, cloud)
+        yield Components(parts, cloud)
 
 
 def recorded(person: SyntheticPerson, interval: TimeRange, every_s: int = 1) -> list[Row]:

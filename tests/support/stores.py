@@ -11,5 +11,5 @@ from tests.support.postgres import empty_timescale
 def named_store(kind: str, folder: Path) -> dict[str, Any]:
     """Settings that name an empty store of this kind: memory, duckdb or timescale."""
     if kind == "timescale":
-        return {"store_url": empty_timescale(), "pool_size": 1, "sources_folder": folder / "sources"}
+        return {"store_url": empty_timescale(), "pool_size": 1, "state_folder": folder / "sources"}
     return {"store_url": "memory://" if kind == "memory" else f"duckdb:///{folder / 'store.duckdb'}"}

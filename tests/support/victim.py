@@ -21,9 +21,11 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.contract import Store
-from pulsebase.stores.duckdb import compaction, database, journal
-from pulsebase.stores.duckdb.merge import MergeBounds
-from pulsebase.stores.duckdb.stage import Stage
+from pulsebase.stores.duckdb.engine import database
+from pulsebase.stores.duckdb.journal import journal
+from pulsebase.stores.duckdb.merge import compaction
+from pulsebase.stores.duckdb.merge.merge import MergeBounds
+from pulsebase.stores.duckdb.merge.stage import Stage
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, ask, at, write
 

@@ -13,9 +13,9 @@ import httpx2 as httpx
 import pytest
 from starlette.testclient import TestClient
 
-from pulsebase.access.service import KeyWish, create_key
+from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.settings import Settings
-from pulsebase.wiring import Parts, build
+from pulsebase.wiring import BuiltServer, build
 
 #: All that one key can hold.
 SCOPES = ("ingest", "read", "admin", "metrics")
@@ -24,13 +24,13 @@ SCOPES = ("ingest", "read", "admin", "metrics")
 class Guarded:
     """An installation that needs keys, and clients with keys of it."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: BuiltServer) -> None:
         self.parts = parts
         self.owner = self.client(self.key("owner-like", ["admin"]))
 
     def key(self, name: str, scopes: Sequence[str] = SCOPES, people: Sequence[str] | None = None, **wish: Any) -> str:
         scopes = [scope for scope in scopes if people is None or scope != "metrics"]
-        key = create_key(self.parts.services.access.state, KeyWish(name, scopes, people, **wish))[1]
+        key = create_key(self.parts.services.access.state, KeyRequest(name, scopes, people, **wish))[1]
         self.parts.services.access.ring.refresh()
         return key
 

@@ -12,9 +12,9 @@ import httpx2 as httpx
 import pytest
 from starlette.testclient import TestClient
 
-from pulsebase.access.service import KeyWish, create_key
-from pulsebase.access.state import AccessState
-from pulsebase.api.scopes import NEEDS
+from pulsebase.access.access_file import AccessFile
+from pulsebase.access.scopes import NEEDS
+from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.model.errors import RejectedError
 from pulsebase.settings import Settings
 from pulsebase.wiring import build
@@ -137,7 +137,7 @@ def test_a_day_has_so_many_questions_and_a_restart_gives_none_back(tmp_path: Pat
 
 
 def test_questions_are_counted_by_day_and_by_processes_together(tmp_path: Path) -> None:
-    states = [AccessState(tmp_path / "access.sqlite") for _ in range(2)]
+    states = [AccessFile(tmp_path / "access.sqlite") for _ in range(2)]
     assert [states[turn % 2].ask(7, 100, 3) for turn in range(4)] == [2, 1, 0, None]
     assert states[0].ask(7, 99, 3) is None, "a clock that goes back gives none back"
     assert states[1].ask(8, 100, 3) == 2
@@ -148,13 +148,13 @@ def test_questions_are_counted_by_day_and_by_processes_together(tmp_path: Path) 
 
 def test_a_file_of_before_has_room_for_questions(tmp_path: Path) -> None:
     path = tmp_path / "access.sqlite"
-    state = AccessState(path)
-    create_key(state, KeyWish("kept", ["read"]))
+    state = AccessFile(path)
+    create_key(state, KeyRequest("kept", ["read"]))
     state.close()
     with sqlite3.connect(path) as file:
         file.executescript("DROP TABLE questions; PRAGMA user_version = 1")
     file.close()
-    state = AccessState(path)
+    state = AccessFile(path)
     assert state.ask(1, 1, 5) == 4
     assert [key.name for _, key in state.all_keys()] == ["kept"]
     state.close()
@@ -162,11 +162,11 @@ def test_a_file_of_before_has_room_for_questions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", ["ingest", "read", "admin", "metrics"])
 def test_no_key_can_fill_a_group_up_or_look_into_it(tmp_path: Path, other: str) -> None:
-    state = AccessState(tmp_path / "access.sqlite")
+    state = AccessFile(tmp_path / "access.sqlite")
     with pytest.raises(RejectedError, match="scope: aggregate stands alone"):
-        create_key(state, KeyWish("x", ["aggregate", other]))
+        create_key(state, KeyRequest("x", ["aggregate", other]))
     with pytest.raises(RejectedError, match="user: groups have 10"):
-        create_key(state, KeyWish("x", ["aggregate"], PEOPLE[:9]))
+        create_key(state, KeyRequest("x", ["aggregate"], PEOPLE[:9]))
     state.close()
 
 

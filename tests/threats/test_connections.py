@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pulsebase.api.patience import MOST_REFUSALS, ConnectionLimits
-from pulsebase.api.server import bound_socket, serving
+from pulsebase.api.border.connection_limits import MOST_REFUSALS, ConnectionLimits
+from pulsebase.api.server.http_server import bound_socket, serving
 from tests.threats.conftest import Guarded, guarded, reading
 from tests.threats.test_pressure import rest_of
 

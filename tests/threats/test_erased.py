@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pulsebase.access.service import KeyWish, create_key
-from pulsebase.api.scopes import NEEDS
+from pulsebase.access.scopes import NEEDS
+from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.model.users import User
 from pulsebase.stores.erasures import Erasure
 from tests.faults.test_scrub_kill import files_with
@@ -89,7 +89,7 @@ def test_nothing_that_is_kept_or_answered_speaks_of_who_was_erased(place: Guarde
         assert client.get(f"/v1/users/{ID}").status_code == 200
     number = brought(place, FILES)
     before = course(place, number)
-    place.parts.services.access.trail.flush()
+    place.parts.services.access.audit.flush()
     assert all(word in told(place) for word in (ID, "fortescue", "Odalys", "odalys", "only-hers"))
     erase(place)
     text = told(place)
@@ -98,7 +98,7 @@ def test_nothing_that_is_kept_or_answered_speaks_of_who_was_erased(place: Guarde
     after = course(place, number)
     assert (after["read"], after["rejected"]) == (before["read"], before["rejected"])
     assert [each["name"] for each in after["files"]].count("erased") == 3, "the archive's name is in each"
-    assert {deed["key"] for deed in place.owner.get("/v1/audit").json()["data"]} >= {"key 2", "key 3", "ward"}
+    assert {entry["key"] for entry in place.owner.get("/v1/audit").json()["data"]} >= {"key 2", "key 3", "ward"}
 
 
 def test_an_import_that_runs_meanwhile_names_nobody_who_was_erased(
@@ -130,7 +130,7 @@ def test_an_import_that_runs_meanwhile_names_nobody_who_was_erased(
 def test_who_was_erased_on_another_machine_leaves_the_keys_and_the_trail_of_this_one(place: Guarded) -> None:
     """Machines share a database, and each has keys of its own."""
     services = place.parts.services
-    create_key(services.access.state, KeyWish("ward", ["read"], [ID]))
+    create_key(services.access.state, KeyRequest("ward", ["read"], [ID]))
     marks = services.erasures._marks
     marks.log.add(marks.of(ID), Erasure("elsewhere", 1, 2, {}, 3))
     services.erasures._wake.set()
@@ -148,10 +148,10 @@ def test_nothing_noted_between_the_mark_and_the_removal_keeps_the_id(
     def removed(user_id: str) -> int:
         assert services.store.user(ID) == User(ID)
         place.owner.get(f"/v1/users/{ID}")
-        services.access.trail.flush()
+        services.access.audit.flush()
         return remove(user_id)
 
     monkeypatch.setattr(services.store, "remove_user", removed)
     assert place.owner.delete(f"/v1/users/{ID}").status_code == 200
-    services.access.trail.flush()
+    services.access.audit.flush()
     assert ID not in services.access.state.people()

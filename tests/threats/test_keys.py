@@ -12,7 +12,7 @@ import httpx2 as httpx
 import pytest
 
 from pulsebase.access.keys import SCOPES
-from pulsebase.api.scopes import NEEDS
+from pulsebase.access.scopes import NEEDS
 from tests.threats.conftest import Guarded, guarded, reading
 
 CLOSED = [name for name, need in NEEDS.items() if need != "open"]
@@ -113,7 +113,7 @@ def test_no_key_is_in_an_answer_a_log_a_metric_or_a_file(tmp_path: Path, caplog:
             answers += [client.get("/v1/users"), client.get(f"/v1/users/{used}"), client.get("/v1/nowhere")]
             answers.append(client.post("/v1/metrics/heart-rate", content=b"{"))
             answers.append(client.get("/v1/sources/fitbit/authorize?user_id=ann"))
-        place.parts.services.access.trail.flush()
+        place.parts.services.access.audit.flush()
         told = "".join(answer.text + str(answer.headers) for answer in answers) + place.owner.get("/metrics").text
         told += place.owner.get("/v1/audit?limit=1000").text
         # The client of this test has a log of its own, which is not the server's.

@@ -13,7 +13,7 @@ import httpx2 as httpx
 import pytest
 import zstandard
 
-from pulsebase.api.server import bound_socket, serving
+from pulsebase.api.server.http_server import bound_socket, serving
 from tests.threats.conftest import Guarded, guarded, lines, reading
 
 WRITE = "/api/v2/write"

@@ -12,7 +12,7 @@ import httpx2 as httpx
 import pytest
 from starlette.routing import Mount
 
-from pulsebase.api.scopes import NEEDS
+from pulsebase.access.scopes import NEEDS
 from tests.threats.conftest import Guarded, fill, guarded, lines, reading, unzipped, zipped
 
 #: Somebody nobody knows; as long as the victim's id, so that lengths tell nothing either.
@@ -234,8 +234,8 @@ def test_an_export_tells_a_key_nothing_of_what_others_brought_and_is_in_the_trai
         assert [each["readings"] for each in brought] == [19, 1], "one came again"
         assert b"bob" not in b"".join(exported.values())
         exported = unzipped(place.owner.get("/v1/users/ann/export").content)
-        found = [deed for deed in json.loads(exported["audit.json"]) if deed["route"].endswith("/export")]
-        assert [(deed["key"], deed["user_id"]) for deed in found] == [("ann", "ann")]
+        found = [entry for entry in json.loads(exported["audit.json"]) if entry["route"].endswith("/export")]
+        assert [(entry["key"], entry["user_id"]) for entry in found] == [("ann", "ann")]
         assert json.loads(exported["imports.json"])[0]["name"] == "http"
 
 
@@ -310,6 +310,6 @@ def test_the_trail_shows_a_key_what_was_done_to_its_people_alone(crowd: Guarded,
     crowd.owner.get("/v1/users/ann")
     ann.get("/v1/users/bob")
     seen = ann.get("/v1/audit?limit=1000").json()["data"]
-    assert {deed["user_id"] for deed in seen} == {"ann"}
+    assert {entry["user_id"] for entry in seen} == {"ann"}
     tried = crowd.owner.get("/v1/audit?user_id=bob&key=ann").json()["data"]
-    assert any((deed["route"], deed["status"]) == ("/users/{user_id}", 404) for deed in tried), "the attempt shows"
+    assert any((entry["route"], entry["status"]) == ("/users/{user_id}", 404) for entry in tried), "the attempt shows"

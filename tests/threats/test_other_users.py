@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from pulsebase.files.locks import FolderLocks
+from pulsebase.files.private import make_private, open_own, require_own
 from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.settings import load_settings
-from pulsebase.sources.locks import FolderLocks
-from pulsebase.stores.duckdb.lock import StoreLock, lock_path
+from pulsebase.stores.duckdb.engine.lock import StoreLock, lock_path
 from pulsebase.stores.open import open_store
-from pulsebase.stores.private_files import make_private, open_own, require_own
 
 #: Nobody's files in particular, but not ours.
 STRANGER = 65_534

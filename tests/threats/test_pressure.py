@@ -13,8 +13,8 @@ import httpx2 as httpx
 import pytest
 import zstandard
 
-from pulsebase.api.patience import ConnectionLimits
-from pulsebase.api.server import bound_socket, serving
+from pulsebase.api.border.connection_limits import ConnectionLimits
+from pulsebase.api.server.http_server import bound_socket, serving
 from tests.threats.conftest import Guarded, guarded, lines, reading, zipped
 from tests.threats.test_one_person import ended
 

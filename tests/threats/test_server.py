@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from pulsebase.access.service import KeyWish, create_key
-from pulsebase.access.state import AccessState
+from pulsebase.access.access_file import AccessFile
+from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.model.errors import SettingsError
 from pulsebase.settings import Settings
 from pulsebase.wiring import access_is_on
@@ -58,8 +58,8 @@ def test_a_key_that_is_revoked_by_a_command_opens_nothing_within_a_second(server
 
 def test_the_trail_is_shown_by_a_command_which_is_in_it_itself(server: Server) -> None:
     place = server.place
-    with contextlib.closing(AccessState(place.folder / "store.duckdb.sources" / "access.sqlite")) as state:
-        headers = {"authorization": f"Bearer {create_key(state, KeyWish('gateway', ['ingest', 'read']))[1]}"}
+    with contextlib.closing(AccessFile(place.folder / "store.duckdb.sources" / "access.sqlite")) as state:
+        headers = {"authorization": f"Bearer {create_key(state, KeyRequest('gateway', ['ingest', 'read']))[1]}"}
     assert within_a_second(server, headers, 200)
     reading = {"device_id": "d", "user_id": "ann", "timestamp": "2024-01-15T10:00:00Z", "heart_rate": 60}
     assert server.client.post("/v1/metrics/heart-rate", json=reading, headers=headers).status_code == 202

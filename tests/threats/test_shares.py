@@ -12,8 +12,8 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from pulsebase.api.server import bound_socket, serving
-from pulsebase.stores.duckdb.snapshot import PersonSnapshot
+from pulsebase.api.server.http_server import bound_socket, serving
+from pulsebase.stores.duckdb.read.snapshot import PersonSnapshot
 from pulsebase.telemetry import REGISTRY
 from tests.support.process import wait_until
 from tests.threats.conftest import Guarded, guarded, lines, reading

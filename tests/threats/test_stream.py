@@ -6,8 +6,8 @@ import contextlib
 
 import httpx2 as httpx
 
-from pulsebase.api.server import bound_socket, serving
-from tests.api.test_stream import beats, events
+from pulsebase.api.server.http_server import bound_socket, serving
+from tests.api.test_events import beats, events
 from tests.threats.conftest import fill, guarded, reading
 
 

@@ -1030,6 +1030,48 @@ export interface components {
             user_id: string;
         };
         /**
+         * AuditList
+         * @description A page of the trail, the newest first.
+         */
+        AuditList: {
+            /** Data */
+            data: components["schemas"]["AuditRecord"][];
+            /** Next Cursor */
+            next_cursor: number | null;
+        };
+        /**
+         * Audit entry
+         * @description Equal requests of one minute: who asked what, with which outcome, about whom.
+         *
+         *     `whom` is a `person`, `everybody` the key is for, `nobody` in particular, somebody `unknown`, or somebody who was
+         *     `removed` since; `user_id` is there for a person.
+         */
+        AuditRecord: {
+            /** Id */
+            id: number;
+            /** Key */
+            key: string;
+            /** Method */
+            method: string;
+            /** Route */
+            route: string;
+            /** Status */
+            status: number;
+            /**
+             * Whom
+             * @enum {string}
+             */
+            whom: "person" | "everybody" | "nobody" | "unknown" | "removed";
+            /** User Id */
+            user_id: string | null;
+            /** First */
+            first: string;
+            /** Last */
+            last: string;
+            /** Requests */
+            requests: number;
+        };
+        /**
          * BackupFolder
          * @description `POST /admin/backup`.
          */
@@ -1099,10 +1141,10 @@ export interface components {
             user_id: string;
         };
         /**
-         * Begun
+         * BegunConsent
          * @description Where the person says yes, and the state that comes back.
          */
-        Begun: {
+        BegunConsent: {
             /** Url */
             url: string;
             /** State */
@@ -1254,48 +1296,6 @@ export interface components {
         ConsentPage: {
             /** Url */
             url: string;
-        };
-        /**
-         * Deed
-         * @description Equal requests of one minute: who asked what, with which outcome, about whom.
-         *
-         *     `whom` is a `person`, `everybody` the key is for, `nobody` in particular, somebody `unknown`, or somebody who was
-         *     `removed` since; `user_id` is there for a person.
-         */
-        DeedEntry: {
-            /** Id */
-            id: number;
-            /** Key */
-            key: string;
-            /** Method */
-            method: string;
-            /** Route */
-            route: string;
-            /** Status */
-            status: number;
-            /**
-             * Whom
-             * @enum {string}
-             */
-            whom: "person" | "everybody" | "nobody" | "unknown" | "removed";
-            /** User Id */
-            user_id: string | null;
-            /** First */
-            first: string;
-            /** Last */
-            last: string;
-            /** Requests */
-            requests: number;
-        };
-        /**
-         * DeedList
-         * @description A page of the trail, the newest first.
-         */
-        DeedList: {
-            /** Data */
-            data: components["schemas"]["DeedEntry"][];
-            /** Next Cursor */
-            next_cursor: number | null;
         };
         /**
          * Deleted
@@ -1488,7 +1488,7 @@ export interface components {
             remark: string | null;
             /** Kinds */
             kinds: components["schemas"]["ImportedKind"][];
-            unread: components["schemas"]["UnreadFiles"];
+            unread: components["schemas"]["UnreadFileList"];
         };
         /**
          * Import
@@ -1963,28 +1963,28 @@ export interface components {
             data: number[] | components["schemas"]["TopHourFigures"][];
         };
         /**
-         * UnreadFile
+         * UnreadFileEntry
          * @description A file that is not read though it looks like vital signs, or nobody can tell what is in it.
          */
-        UnreadFile: {
+        UnreadFileEntry: {
             /** Name */
             name: string;
             /** What */
             what: string;
         };
         /**
-         * UnreadFiles
+         * UnreadFileList
          * @description Files of an archive that are of no kind that is read. `named` are those that somebody may miss; `alike` counts
          *     more of them by names in which `#` stands for digits; `others` are some of all others, which `endings` counts by the
          *     ending of their names.
          */
-        UnreadFiles: {
+        UnreadFileList: {
             /** Named Count */
             named_count: number;
             /** Other Count */
             other_count: number;
             /** Named */
-            named: components["schemas"]["UnreadFile"][];
+            named: components["schemas"]["UnreadFileEntry"][];
             /** Alike */
             alike: {
                 [key: string]: number;
@@ -2199,10 +2199,10 @@ export interface components {
             confidence: number | null;
         };
         /**
-         * ReadingBatch
+         * ReadingsBody
          * @description A batch as a device sends it.
          */
-        ReadingBatch: {
+        ReadingsBody: {
             /** Readings */
             readings: components["schemas"]["Reading"][];
         };
@@ -2481,7 +2481,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ReadingBatch"];
+                "application/json": components["schemas"]["ReadingsBody"];
             };
         };
         responses: {
@@ -3955,7 +3955,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DeedList"];
+                    "application/json": components["schemas"]["AuditList"];
                 };
             };
             /** @description A problem (RFC 9457). */
@@ -4529,7 +4529,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Begun"];
+                    "application/json": components["schemas"]["BegunConsent"];
                 };
             };
             /** @description A problem (RFC 9457). */

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from pulsebase.access.access_file import AccessFile
+from pulsebase.access.audit import AuditThread, AuditTrail
 from pulsebase.access.keys import Key, Principal, Scope, checked_wish, hash_of, new_key
-from pulsebase.access.limits import Buckets, Rate
-from pulsebase.access.state import AccessState
-from pulsebase.access.trail import Trail, TrailThread
+from pulsebase.access.rate_limits import TokenBuckets, TokenRate
 from pulsebase.model.errors import RejectedError
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class RequestLimits:
 class KeyRing:
     """Every key that is in use, in memory by hash. `refresh` brings what changed in the file meanwhile."""
 
-    state: AccessState
+    state: AccessFile
     _by_hash: dict[bytes, tuple[bytes, Principal]] = field(init=False, default_factory=dict)
     _changes: int = field(init=False, default=-1)
 
@@ -76,7 +76,7 @@ class Access:
 
     def __init__(
         self,
-        state: AccessState,
+        state: AccessFile,
         limits: RequestLimits,
         kept_days: int,
         known: Callable[[str], bool],
@@ -88,15 +88,17 @@ class Access:
         self._questions_per_day = limits.questions_per_day
         self.ring = KeyRing(state)
         self._now_us = now_us
-        self.trail = Trail(state, kept_days, known, now_us)
-        self.keys = Buckets("key", Rate(limits.key_per_s * _BURST_S, limits.key_per_s))
-        self.addresses = Buckets("address", Rate(limits.address_per_s * _BURST_S, limits.address_per_s))
-        self.failures = Buckets("wrong-keys", Rate(limits.failures_per_min, limits.failures_per_min / _MINUTE_S))
-        self._thread = TrailThread(self.trail, self.ring.refresh)
+        self.audit = AuditTrail(state, kept_days, known, now_us)
+        self.keys = TokenBuckets("key", TokenRate(limits.key_per_s * _BURST_S, limits.key_per_s))
+        self.addresses = TokenBuckets("address", TokenRate(limits.address_per_s * _BURST_S, limits.address_per_s))
+        self.failures = TokenBuckets(
+            "wrong-keys", TokenRate(limits.failures_per_min, limits.failures_per_min / _MINUTE_S)
+        )
+        self._thread = AuditThread(self.audit, self.ring.refresh)
 
     @property
     def works(self) -> bool:
-        """Whether the trail is written and changed keys are noticed."""
+        """Whether the audit is written and changed keys are noticed."""
         return self._thread.alive
 
     def still_takes(self, principal: Principal) -> bool:
@@ -121,7 +123,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyWish:
+class KeyRequest:
     """A key that somebody asks for; without `people` it is for everybody. `expires_us` in microseconds UTC."""
 
     name: str
@@ -130,7 +132,7 @@ class KeyWish:
     expires_us: int | None = None
 
 
-def create_key(state: AccessState, wish: KeyWish, now_us: int | None = None) -> tuple[Key, str]:
+def create_key(state: AccessFile, wish: KeyRequest, now_us: int | None = None) -> tuple[Key, str]:
     """Keep a new key; what is kept of it, and the key itself, which nobody can show again.
 
     Raises:

@@ -25,7 +25,7 @@ _RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class ShareSize:
     """How many units there are, how many of them a caller may hold, and how long to wait for them."""
 
     total: int
@@ -33,16 +33,16 @@ class Size:
     wait_s: float = 0
 
     @classmethod
-    def of(cls, total: int, part: float, wait_s: float = 0, least: int = 1) -> Size:
+    def of(cls, total: int, part: float, wait_s: float = 0, least: int = 1) -> ShareSize:
         """A pool of which each caller has a part, but never less than `least`, the largest single thing there is."""
         total = max(total, least) if total else 0
         return cls(total, max(least, int(total * part)), wait_s)
 
 
-class Pool:
+class SharePool:
     """The units of one thing. Every method may be called from any thread, and none waits."""
 
-    def __init__(self, resource: Resource, size: Size) -> None:
+    def __init__(self, resource: Resource, size: ShareSize) -> None:
         self.resource, self.size = resource, size
         self._lock = threading.Lock()
         self._used = 0
@@ -112,13 +112,13 @@ class _Asked:
     done: Future[None]
 
 
-class Held:
+class HeldShare:
     """What one request holds, until it is closed. Used by one thread at a time.
 
     More than a whole share counts as one, so that what is large can still be had, alone.
     """
 
-    def __init__(self, pools: Mapping[Resource, Pool], who: Hashable) -> None:
+    def __init__(self, pools: Mapping[Resource, SharePool], who: Hashable) -> None:
         self._pools, self.who = pools, who
         self._units: Counter[Resource] = Counter()
 
@@ -165,9 +165,9 @@ class Held:
             except TimeoutError:
                 self.give_up(resource, more, done)
 
-    def pass_on(self, resource: Resource) -> Held:
+    def pass_on(self, resource: Resource) -> HeldShare:
         """Have somebody else hold what is held of one thing, longer than the request lasts."""
-        other = Held(self._pools, self.who)
+        other = HeldShare(self._pools, self.who)
         other._units[resource] = self._units.pop(resource, 0)
         return other
 
@@ -181,12 +181,12 @@ class Held:
 class Shares:
     """All pools of one server."""
 
-    def __init__(self, sizes: Mapping[Resource, Size]) -> None:
-        self._pools = {resource: Pool(resource, size) for resource, size in sizes.items()}
+    def __init__(self, sizes: Mapping[Resource, ShareSize]) -> None:
+        self._pools = {resource: SharePool(resource, size) for resource, size in sizes.items()}
 
-    def of(self, caller: Caller) -> Held:
+    def of(self, caller: Caller) -> HeldShare:
         """Nothing yet, in the name of a caller."""
-        return Held(self._pools, who_is(caller))
+        return HeldShare(self._pools, who_is(caller))
 
 
 def who_is(caller: Caller) -> Hashable:

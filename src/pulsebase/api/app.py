@@ -11,32 +11,32 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from pulsebase import __version__
-from pulsebase.api import errors
-from pulsebase.api.doors import Doors
-from pulsebase.api.gate import require_scope, route_requires_scope
-from pulsebase.api.guard import Guard, Handler, Shortcut
-from pulsebase.api.page import mount_page
-from pulsebase.api.people import People
+from pulsebase.access.scopes import need_of
+from pulsebase.api.border import problems as errors
+from pulsebase.api.border.authentication import require_scope, route_requires_scope
+from pulsebase.api.border.middleware import BorderMiddleware, Handler, Shortcut
+from pulsebase.api.components import Components, RequestServices
 from pulsebase.api.routes import (
     admin,
+    admin_transfer,
     audit,
     bulk,
     cohorts,
     devices,
     erasures,
+    events,
     exports,
     imports,
-    moving,
     readings,
     series,
     service,
     sources,
-    stream,
     users,
 )
+from pulsebase.api.routes.people_edits import PeopleEditor
+from pulsebase.api.routes.push import PushHandlers
 from pulsebase.api.schemas.service import Problem
-from pulsebase.api.scopes import need_of
-from pulsebase.api.services import Installation, Services
+from pulsebase.api.server.web_page import mount_page
 from pulsebase.model.errors import RejectedError, shown_name
 
 Application = FastAPI
@@ -44,12 +44,12 @@ _REPEATABLE = frozenset({"user_ids", "gender"})
 PAGE_FOLDER = Path(__file__).parent / "page"
 
 
-def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
+def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     """The application over built parts. It neither opens nor closes them.
 
-    Routes are given `Services`, the parts as the caller of a request may use them, and nothing of what is behind.
+    Routes are given `RequestServices`, the parts as the caller of a request may use them, and nothing behind them.
     """
-    services = Services(built)
+    services = RequestServices(built)
     app = FastAPI(
         title="Pulsebase",
         version=__version__,
@@ -60,13 +60,13 @@ def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     app.include_router(service.router())
     app.include_router(service.watch_router(services))
-    doors = Doors(services, built)
-    people = People(services.store, services.erasures.changing)
+    push_handlers = PushHandlers(services, built)
+    people = PeopleEditor(services.store, services.erasures.changing)
     routers = (
-        readings.router(services, doors),
+        readings.router(services, push_handlers),
         bulk.router(services),
         series.router(services),
-        stream.router(services),
+        events.router(services),
         users.router(services, people),
         devices.router(services, people),
         cohorts.router(services),
@@ -82,29 +82,31 @@ def create_app(built: Installation, page_folder: Path = PAGE_FOLDER) -> FastAPI:
         app.include_router(router, include_in_schema=False)
     app.include_router(bulk.line_protocol_router(services))
     app.include_router(admin.router(services), prefix="/v1")
-    app.include_router(moving.router(services, people), prefix="/v1")
+    app.include_router(admin_transfer.router(services, people), prefix="/v1")
     app.include_router(sources.admin_router(services), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)
     app.state.streams = built.streams
     app.state.shares = built.shares
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.add_middleware(Guard, options=services.options, access=built.access, shortcuts=_shortcuts(doors))
+    app.add_middleware(
+        BorderMiddleware, options=services.options, access=built.access, shortcuts=_shortcuts(push_handlers)
+    )
     return app
 
 
-def create_watch_app(built: Installation) -> FastAPI:
+def create_watch_app(built: Components) -> FastAPI:
     """What a process that takes no requests for data says of itself: `/health` and `/metrics`, nothing else."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(route_requires_scope)])
-    app.include_router(service.watch_router(Services(built)))
+    app.include_router(service.watch_router(RequestServices(built)))
     errors.install(app)
-    app.add_middleware(Guard, options=built.options, access=built.access)
+    app.add_middleware(BorderMiddleware, options=built.options, access=built.access)
     return app
 
 
-def _shortcuts(doors: Doors) -> dict[str, Shortcut]:
+def _shortcuts(push_handlers: PushHandlers) -> dict[str, Shortcut]:
     """The hot paths, which the guard answers without the framework. Both places of a route share a template."""
-    handlers = {"/metrics/heart-rate": doors.single, "/metrics/heart-rate/batch": doors.batch}
+    handlers = {"/metrics/heart-rate": push_handlers.single, "/metrics/heart-rate/batch": push_handlers.batch}
     shortcuts = {path: Shortcut(path, _scoped("POST", path, handler)) for path, handler in handlers.items()}
     return {prefix + path: shortcut for path, shortcut in shortcuts.items() for prefix in ("", "/v1")}
 

@@ -14,9 +14,9 @@ from pulsebase import __version__
 from pulsebase.cli import people
 from pulsebase.cli.options import StoreUrl, settings_for
 from pulsebase.cli.output import errors
+from pulsebase.files.disk_errors import meaning_of
+from pulsebase.files.private import UMASK
 from pulsebase.model.errors import PulsebaseError
-from pulsebase.stores.faults import meaning_of
-from pulsebase.stores.private_files import UMASK
 
 app = typer.Typer(
     name="pulsebase",
@@ -99,15 +99,16 @@ def demo(
 
 
 @app.command()
-def ingest(
+@app.command("ingest", hidden=True)  # its former name
+def sync(
     once: Annotated[bool, typer.Option("--once", help="Bring everything now and end, due or not.")] = False,
     user: Annotated[str | None, typer.Option(help="This person alone; PULSEBASE_USER_ID by default.")] = None,
     store: StoreUrl = None,
 ) -> None:
     """Bring what connected sources have, on schedule or once."""
-    from pulsebase.cli.ingest import run_ingest
+    from pulsebase.cli.sync import run_sync
 
-    if not run_ingest(settings_for(store_url=store, user_id=user), once=once):
+    if not run_sync(settings_for(store_url=store, user_id=user), once=once):
         raise typer.Exit(1)
 
 
@@ -140,7 +141,7 @@ def disconnect(
 @etl.command()
 def status(store: StoreUrl = None) -> None:
     """Show every connection and how it is, and the last runs."""
-    from pulsebase.cli.ingest import run_status
+    from pulsebase.cli.sync import run_status
 
     run_status(settings_for(store_url=store))
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2 as httpx
 import pyarrow as pa
 
-from pulsebase.api.encode import stream_bytes
+from pulsebase.api.codecs.answers import stream_bytes
 from pulsebase.cli.session import answer_of, detail_of
 from pulsebase.etl.load import IMPORT_KIND
 from pulsebase.ingest import Candidates

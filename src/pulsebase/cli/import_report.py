@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Refusals:
+class RefusalSummary:
     """Of one file: the first ones, and how often each reason was given."""
 
     first: list[FieldError] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Report:
         self._untold: Counter[str] = Counter()
         self._alone: set[str] = set()  # kinds whose counts were said as those of a file
 
-    def file(self, result: FileResult, refusals: Refusals) -> None:
+    def file(self, result: FileResult, refusals: RefusalSummary) -> None:
         """What became of a file. One that was named alone is always told of, one among others if there is something to
         say of it.
         """

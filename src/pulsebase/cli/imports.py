@@ -33,17 +33,18 @@ from rich.table import Table
 from rich.text import Text
 
 from pulsebase.cli.blocks import store_block
-from pulsebase.cli.import_report import Refusals, Report
+from pulsebase.cli.import_report import RefusalSummary, Report
 from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.cli.users import day_of_ages, path_of, store_people
 from pulsebase.etl.extract.packed import paths_in
 from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import origin_name, running_imports
-from pulsebase.etl.importer import NOT_READ, Importer, Watcher
+from pulsebase.etl.importer import NOT_READ, Importer, ImportWatcher
 from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
+from pulsebase.files.locks import FolderLocks
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
 from pulsebase.model.exported import Record
@@ -52,9 +53,8 @@ from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import zone_named, zone_or_utc
 from pulsebase.query.exports import record_lines
 from pulsebase.settings import Settings
-from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.records import kind_of_record
-from pulsebase.wiring_sources import sources_folder
+from pulsebase.wiring_sources import state_folder
 
 _PEOPLE_AT_ONCE = 1_000
 _NAME = "{task.description}"
@@ -107,7 +107,7 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
         rejects = opened.enter_context(_rejects_file(choices.rejects))
         client = opened.enter_context(session(settings))
         interrupted = opened.enter_context(_on_interrupt())
-        desk = _Desk(client, rejects, running_imports(sources_folder(settings, opened)), interrupted)
+        desk = _ImportContext(client, rejects, running_imports(state_folder(settings, opened)), interrupted)
         owner = FileOwner(choices.user, choices.device, everybody_in(zone) if zone else OwnZones(_zone_asked(client)))
         for place in places:
             if interrupted.is_set():
@@ -161,7 +161,7 @@ def _name(place: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _ImportContext:
     """What the places of one command have in common: the store, where refusals go, the locks of imports, and whether
     Ctrl+C was pressed.
     """
@@ -172,7 +172,7 @@ class _Desk:
     interrupted: threading.Event
 
 
-def _import_tables(url: str, desk: _Desk, owner: FileOwner, age_on: date) -> bool:
+def _import_tables(url: str, desk: _ImportContext, owner: FileOwner, age_on: date) -> bool:
     """Import the people and the readings of a database."""
     from pulsebase.etl.extract.sql_tables import KIND, sql_tables  # loads the driver
 
@@ -257,12 +257,12 @@ class _HttpSink:
 class _Run:
     """The import of one place."""
 
-    def __init__(self, name: str, desk: _Desk, progress: Progress, task: TaskID) -> None:
+    def __init__(self, name: str, desk: _ImportContext, progress: Progress, task: TaskID) -> None:
         self._progress, self._desk = progress, desk
-        self._refusals: defaultdict[str, Refusals] = defaultdict(Refusals)  # by file
+        self._refusals: defaultdict[str, RefusalSummary] = defaultdict(RefusalSummary)  # by file
         self._report = Report(self._say, lambda text: _say_red(progress.console, text))
         self.sink = _HttpSink(desk.client, origin_name(name[-100:]), self._say)
-        self.watcher = Watcher(
+        self.watcher = ImportWatcher(
             rejects=self.on_rejects,
             progress=lambda done: progress.update(task, completed=done),
             stopped=desk.interrupted.is_set,
@@ -276,7 +276,7 @@ class _Run:
         try:
             with self._desk.running.held_once(self.sink.name):  # it cannot be undone meanwhile
                 for result in results:
-                    self._report.file(result, self._refusals.pop(result.name, Refusals()))
+                    self._report.file(result, self._refusals.pop(result.name, RefusalSummary()))
                     sound &= result.problem is None
             self._report.totals(name, importer.totals.kinds, importer.unread, importer.remark)
             failure = importer.totals.failure
@@ -301,7 +301,7 @@ class _Run:
 
     def show_refusals(self, result: FileResult) -> None:
         """Say why records were refused, and forget it."""
-        for line in self._refusals.pop(result.name, Refusals()).lines(result.counts):
+        for line in self._refusals.pop(result.name, RefusalSummary()).lines(result.counts):
             self._say(line)
 
     def _say(self, text: str) -> None:

@@ -11,9 +11,9 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from pulsebase.access.access_file import AccessFile
 from pulsebase.access.keys import Key
-from pulsebase.access.service import KeyWish, create_key
-from pulsebase.access.state import AccessState
+from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.cli.output import console, errors
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import StopError
@@ -21,14 +21,14 @@ from pulsebase.model.timerange import format_us, parse_instant
 from pulsebase.settings import Settings
 from pulsebase.stores.open import parse_store_url
 from pulsebase.wiring import access_file
-from pulsebase.wiring_sources import sources_folder
+from pulsebase.wiring_sources import state_folder
 
 
 def run_create(settings: Settings, name: str, scopes: list[str], people: list[str], expires: str | None) -> None:
     """Make a key. It alone goes to standard output, so that it can be kept by `> file`."""
     expires_us = None if expires is None else parse_instant(expires, "--expires")
     with _state(settings) as state:
-        kept, key = create_key(state, KeyWish(name, scopes, people or None, expires_us))
+        kept, key = create_key(state, KeyRequest(name, scopes, people or None, expires_us))
     errors.print(f"{kept.name}: {_scopes(kept)}, for {_whom(kept)}. Keep the key: it is not shown again.", markup=False)
     typer.echo(key)
 
@@ -72,12 +72,12 @@ def run_audit(settings: Settings, user_id: str | None, key: str | None, limit: i
 
 
 @contextlib.contextmanager
-def _state(settings: Settings) -> Iterator[AccessState]:
+def _state(settings: Settings) -> Iterator[AccessFile]:
     """The file of keys, which a running server shares."""
-    if settings.sources_folder is None and parse_store_url(settings.store_url).path is None:
-        raise StopError("keys need a place: this store lies nowhere, and PULSEBASE_SOURCES_FOLDER is not set")
+    if settings.state_folder is None and parse_store_url(settings.store_url).path is None:
+        raise StopError("keys need a place: this store lies nowhere, and PULSEBASE_STATE_FOLDER is not set")
     with contextlib.ExitStack() as closing:
-        state = AccessState(access_file(sources_folder(settings, closing)))
+        state = AccessFile(access_file(state_folder(settings, closing)))
         closing.callback(state.close)
         yield state
 

@@ -10,13 +10,22 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-from pulsebase.api.server import bound_socket, settled_interpreter
+from pulsebase.api.server.http_server import bound_socket, settled_interpreter
 from pulsebase.cli.output import console
 from pulsebase.cli.session import listening
 from pulsebase.etl import Scheduler
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE
-from pulsebase.wiring import Parts, access_is_on, build, demo, demo_settings, is_loopback, scheduled, simulated_fitbit
+from pulsebase.wiring import (
+    BuiltServer,
+    access_is_on,
+    build,
+    demo,
+    demo_settings,
+    is_loopback,
+    scheduled,
+    simulated_fitbit,
+)
 
 #: How soon a stop is noticed.
 _LOOK_S = 0.1
@@ -50,7 +59,7 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
             say("Stopping …")
 
 
-def say_who_may(parts: Parts) -> None:
+def say_who_may(parts: BuiltServer) -> None:
     """Say what is worth knowing of access at the start."""
     settings = parts.settings
     if not is_loopback(settings.host) and not access_is_on(settings):

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2 as httpx
 
+from pulsebase.files.private import require_own
 from pulsebase.model.errors import StopError, StoreLockedError
 from pulsebase.settings import Settings
-from pulsebase.stores.duckdb.lock import Holder, holder_of
+from pulsebase.stores.duckdb.engine.lock import Holder, holder_of
 from pulsebase.stores.open import parse_store_url
-from pulsebase.stores.private_files import require_own
 
 if TYPE_CHECKING:
-    from pulsebase.wiring import Parts
+    from pulsebase.wiring import BuiltServer
 
 #: A check or an import of a large store takes its time.
 _TIMEOUT_S = 3600.0
 #: How long a server may take to start or to stop before a command gives up on it.
-_PATIENCE_S = 15.0
+_MAX_WAIT_S = 15.0
 
 
 class RefusedError(StopError):
@@ -55,7 +55,7 @@ def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
 
     A server that starts or stops while the command looks is given some time to be done with it.
     """
-    give_up_at = monotonic() + _PATIENCE_S
+    give_up_at = monotonic() + _MAX_WAIT_S
     while True:
         holder = _holder(settings)
         if holder is not None and holder.socket is not None:
@@ -75,9 +75,9 @@ def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
 
 
 @contextlib.contextmanager
-def listening(parts: Parts, *more: Any) -> Iterator[tuple[Any, str]]:
+def listening(parts: BuiltServer, *more: Any) -> Iterator[tuple[Any, str]]:
     """Serve the parts on the owner's socket, and on more listeners, and tell other commands where."""
-    from pulsebase.api.server import owner_socket, serving
+    from pulsebase.api.server.http_server import owner_socket, serving
     from pulsebase.wiring import connection_limits
 
     limits = connection_limits(parts.settings)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pulsebase.api.server import bound_socket, serving
+from pulsebase.api.server.http_server import bound_socket, serving
 from pulsebase.cli.output import console
 from pulsebase.cli.serve import stopping, wait_for
 from pulsebase.model.errors import RejectedError

@@ -23,13 +23,13 @@ from typing import Any
 
 import msgspec
 
-from pulsebase.api.server import bound_socket, private_folder
-from pulsebase.api.siblings import socket_of
+from pulsebase.api.server.http_server import bound_socket, private_folder
 from pulsebase.cli.serve import say, url_of
 from pulsebase.cli.worker import LEAVE, READY, Orders, require_several
 from pulsebase.model.errors import StopError
 from pulsebase.settings import Settings
 from pulsebase.wiring import access_is_on
+from pulsebase.worker_rpc import socket_of
 
 logger = logging.getLogger(__name__)
 

@@ -18,15 +18,15 @@ from typing import Any
 
 import msgspec
 
-from pulsebase.api.server import HttpServer, serving, settled_interpreter
-from pulsebase.api.siblings import Siblings
+from pulsebase.api.server.http_server import HttpServer, serving, settled_interpreter
 from pulsebase.cli.options import settings_for
 from pulsebase.cli.output import errors
 from pulsebase.cli.serve import say_who_may, stopping
 from pulsebase.model.errors import PulsebaseError, SettingsError
 from pulsebase.settings import Settings
 from pulsebase.stores.open import parse_store_url
-from pulsebase.wiring import Parts, answers_of, build, connection_limits, scheduled
+from pulsebase.wiring import BuiltServer, answers_of, build, connection_limits, scheduled
+from pulsebase.worker_rpc import OtherWorkers
 
 READY, LEAVE = b"R", b"L"
 _LOOK_S = 0.1
@@ -54,7 +54,7 @@ class Orders(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class SupervisorChannel:
     """The way to the supervisor."""
 
     socket: socket.socket
@@ -86,7 +86,7 @@ def require_several(settings: Settings) -> None:
         )
 
 
-def run_worker(channel: Channel) -> None:
+def run_worker(channel: SupervisorChannel) -> None:
     """Answer until told to leave or to stop.
 
     Raises:
@@ -96,10 +96,10 @@ def run_worker(channel: Channel) -> None:
     listener = socket.socket(fileno=orders.listener)
     settings = settings_for(**orders.given)
     require_several(settings)
-    siblings = Siblings(Path(orders.folder), orders.number)
+    other_workers = OtherWorkers(Path(orders.folder), orders.number)
     with (
-        build(settings, siblings=siblings) as parts,
-        siblings.answering(answers_of(parts)),
+        build(settings, other_workers=other_workers) as parts,
+        other_workers.answering(answers_of(parts)),
         serving(parts.app, [listener], connection_limits(settings)) as server,
         settled_interpreter(),
         contextlib.ExitStack() as running,
@@ -115,13 +115,13 @@ def run_worker(channel: Channel) -> None:
                 break
 
 
-def _leave(channel: Channel, parts: Parts, server: HttpServer, running: contextlib.ExitStack) -> None:
+def _leave(channel: SupervisorChannel, parts: BuiltServer, server: HttpServer, running: contextlib.ExitStack) -> None:
     """End what was begun, and begin nothing: requests, runs, imports. A stop ends that too."""
     server.leave()
     running.close()
     while (server.is_leaving or parts.services.imports.busy) and not channel.stopped.is_set():
         channel.is_to_leave()
-    parts.services.siblings.ask("remember", parts.services.imports.ended())
+    parts.services.other_workers.ask("remember", parts.services.imports.ended())
 
 
 def main() -> None:
@@ -130,7 +130,7 @@ def main() -> None:
     stopped = threading.Event()
     with stopping(stopped), socket.socket(fileno=int(sys.argv[1])) as supervisor:
         try:
-            run_worker(Channel(supervisor, stopped))
+            run_worker(SupervisorChannel(supervisor, stopped))
             return
         except PulsebaseError as error:
             line = f"pulsebase: {error}"

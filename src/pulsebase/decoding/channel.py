@@ -35,7 +35,7 @@ class ChannelError(Exception):
     """The other side is gone, or what it sends is no message."""
 
 
-class Channel:
+class DecoderChannel:
     """One end of the pair. Used by one thread at a time."""
 
     def __init__(self, connection: socket.socket) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from pulsebase import telemetry
 from pulsebase.decoding.arena import Arena
-from pulsebase.decoding.channel import Buffer, Buffers, Channel, ChannelError, pair
+from pulsebase.decoding.channel import Buffer, Buffers, ChannelError, DecoderChannel, pair
 from pulsebase.decoding.messages import (
     ARENA_BYTES,
     Answer,
@@ -44,7 +44,7 @@ from pulsebase.decoding.messages import (
     unpacked_errors,
     unpacked_result,
 )
-from pulsebase.etl.importer import Sink, Upload, Watcher
+from pulsebase.etl.importer import ImportWatcher, Sink, Upload
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import UnreadFiles
 from pulsebase.etl.transform.own_records import parse_records
@@ -105,7 +105,9 @@ class Decoders:
                 decoder.reply(Done())
                 yield block
 
-    def importing(self, file: Upload, sink: Sink, watcher: Watcher) -> Generator[FileResult | UnreadFiles, None, None]:
+    def importing(
+        self, file: Upload, sink: Sink, watcher: ImportWatcher
+    ) -> Generator[FileResult | UnreadFiles, None, None]:
         """Import an open file; as `Importer.upload`, with the reading of it in another process.
 
         Where that does not survive the file, the last result says so; what was stored until then stays.
@@ -191,7 +193,7 @@ class _Decoder:
             raise StoreUnavailableError("no process for decoding files can be started", retry_after_s=10) from error
         finally:
             theirs.close()
-        self._channel, self._step_s = Channel(ours), limits.step_s
+        self._channel, self._step_s = DecoderChannel(ours), limits.step_s
         self._answers = msgspec.msgpack.Decoder(Answer)
         self._tasks = 0
         self._busy = False
@@ -290,7 +292,7 @@ def _error_of(failed: Failed) -> Exception:
 
 
 def _reply(
-    decoder: _Decoder, answer: Answer, buffers: Buffers, file: Upload, watched: tuple[Sink, Watcher]
+    decoder: _Decoder, answer: Answer, buffers: Buffers, file: Upload, watched: tuple[Sink, ImportWatcher]
 ) -> tuple[object, Sequence[Buffer]]:
     """What an import is told in return."""
     sink, watcher = watched

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from pulsebase.decoding.arena import Arena
-from pulsebase.decoding.channel import Buffer, Buffers, Channel, ChannelError
+from pulsebase.decoding.channel import Buffer, Buffers, ChannelError, DecoderChannel
 from pulsebase.decoding.messages import (
     DecodeParquet,
     Done,
@@ -43,7 +43,7 @@ from pulsebase.decoding.messages import (
     unpacked_rows,
 )
 from pulsebase.etl.extract.parts import FileOwner
-from pulsebase.etl.importer import Importer, Watcher
+from pulsebase.etl.importer import Importer, ImportWatcher
 from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
@@ -68,7 +68,7 @@ def main() -> None:
     _limit(int(sys.argv[3]))
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stderr.fileno())  # what native code says as it dies may hold readings
-    channel, arena = Channel(connection), Arena(int(sys.argv[2]))
+    channel, arena = DecoderChannel(connection), Arena(int(sys.argv[2]))
     tasks = msgspec.msgpack.Decoder(Task)
     try:
         while True:
@@ -95,7 +95,7 @@ def _limit_processor(cpu_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + cpu_s, hard))
 
 
-def _work(channel: Channel, arena: Arena, task: Task, raw: BinaryIO) -> None:
+def _work(channel: DecoderChannel, arena: Arena, task: Task, raw: BinaryIO) -> None:
     _limit_processor(task.cpu_s)
     try:
         if isinstance(task, DecodeParquet):
@@ -118,7 +118,7 @@ def _work(channel: Channel, arena: Arena, task: Task, raw: BinaryIO) -> None:
         channel.send(Done())
 
 
-def _decode(channel: Channel, arena: Arena, raw: BinaryIO) -> None:
+def _decode(channel: DecoderChannel, arena: Arena, raw: BinaryIO) -> None:
     """Send block after block. The next one is decoded while the server has not taken the one before."""
     waiting = False
     for block in blocks_in_file(raw):
@@ -137,10 +137,10 @@ def _place_of(error: BaseException) -> str:
     return "?" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
 
 
-def _import(channel: Channel, arena: Arena, task: ImportFile, raw: BinaryIO) -> None:
+def _import(channel: DecoderChannel, arena: Arena, task: ImportFile, raw: BinaryIO) -> None:
     server = _Server(channel, arena)
     owner = FileOwner(task.user_id, task.device_id, server.zone_of)
-    watcher = Watcher(server.rejects, server.progress, lambda: server.stopped)
+    watcher = ImportWatcher(server.rejects, server.progress, lambda: server.stopped)
     importer = Importer(server, owner, task.limit_bytes, watcher)
     told = importer.unread
     for result in importer.upload(task.name, raw):
@@ -155,7 +155,7 @@ def _import(channel: Channel, arena: Arena, task: ImportFile, raw: BinaryIO) -> 
 class _Server:
     """The server, as an import sees it: where it stores what it reads, and who watches. See `importer.Sink`."""
 
-    def __init__(self, channel: Channel, arena: Arena) -> None:
+    def __init__(self, channel: DecoderChannel, arena: Arena) -> None:
         self._channel, self._arena = channel, arena
         self.stopped = False
         self.zone_of = lru_cache(maxsize=_REMEMBERED_ZONES)(self._zone_of)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.rollups import I64, Mask
-from pulsebase.stores.contract import Reader, Standing
+from pulsebase.stores.contract import Reader, StoredValues
 
 Places = npt.NDArray[np.intp]
 
@@ -22,7 +22,7 @@ class Comparison:
 
     last: Mask
     first: Places
-    standing: Standing
+    stored_values: StoredValues
     same: Mask
 
     @classmethod
@@ -30,9 +30,13 @@ class Comparison:
         """The batch beside what is stored now. It may be another thing once the batch is written: whose the readings
         are then, `contract.Writer.write` says.
         """
-        standing = reader.standing(batch)
-        same = standing.there & (standing.values == batch.values) & (standing.confidences == batch.confidences)
-        return cls(*_ends_of_each(batch), standing, same)
+        stored_values = reader.stored_values(batch)
+        same = (
+            stored_values.there
+            & (stored_values.values == batch.values)
+            & (stored_values.confidences == batch.confidences)
+        )
+        return cls(*_ends_of_each(batch), stored_values, same)
 
 
 def where(batch: ReadingBatch, wanted: Mask) -> ReadingBatch:

@@ -13,16 +13,16 @@ from typing import Any, Protocol
 
 from pulsebase.etl.state import Connection, SyncState
 from pulsebase.etl.sync import RUN_LOCK
+from pulsebase.files.locks import FolderLocks
+from pulsebase.files.sealed import Seal, SealedFolder
 from pulsebase.model.errors import PulsebaseError, RejectedError, RetryLaterError, SourceUnavailableError, after
 from pulsebase.model.timerange import MINUTE_US, SECOND_US, zone_named
 from pulsebase.model.users import User
 from pulsebase.sources.cloud import Account
-from pulsebase.sources.locks import FolderLocks
 from pulsebase.sources.oauth import OAuthClient
-from pulsebase.sources.sealed import Seal, SealedFolder
 from pulsebase.sources.tokens import Tokens
-from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Reader, Registry
+from pulsebase.stores.erased_users import ErasedUsers
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +91,9 @@ class Connections:
         locks: FolderLocks,
         people: tuple[Reader, Registry],
         now_us: Callable[[], int],
-        barred: Barred,
+        erased_users: ErasedUsers,
     ) -> None:
-        self._barred, self._seal = barred, seal
+        self._erased_users, self._seal = erased_users, seal
         self._clouds, self._missing, self._tokens, self._pending = clouds, missing, tokens, pending
         self._state, self._locks, self._now_us = state, locks, now_us
         self._reader, self._registry = people
@@ -115,7 +115,7 @@ class Connections:
             RetryLaterError: too many people are at it.
         """
         oauth = self._cloud(source).oauth
-        self._barred.refuse([user_id])
+        self._erased_users.refuse([user_id])
         state, verifier = secrets.token_urlsafe(32), oauth.new_verifier()
         expires_us = self._now_us() + CONSENT_US
         self._pending.remove_older((self._now_us() - CONSENT_US) / SECOND_US)
@@ -148,7 +148,7 @@ class Connections:
             RejectedError: there is no such source, or it is not configured, or somebody of that id was erased.
         """
         self._cloud(source)
-        self._barred.refuse([user_id])
+        self._erased_users.refuse([user_id])
         return self._seal.seal(json.dumps([user_id, self._now_us() + CONSENT_US]).encode(), "ticket", source)
 
     def offered(self, source: str, ticket: str) -> str:
@@ -199,7 +199,7 @@ class Connections:
             raise RejectedError.of("code", "did not come: the source or the person said no")
         pair = cloud.oauth.exchange(code, *began_with)
         with self._locks.held(_CONNECT_LOCK, user_id):
-            self._barred.refuse([user_id])
+            self._erased_users.refuse([user_id])
             was_connected = self._state.connection(user_id, source) is not None
             with after("no connection was made; begin again"):
                 self._tokens.keep(user_id, source, pair)

@@ -15,15 +15,15 @@ from zoneinfo import ZoneInfo
 
 from pulsebase import telemetry
 from pulsebase.etl.extract.parts import FileOwner
-from pulsebase.etl.importer import Sink, Upload, Watcher
+from pulsebase.etl.importer import ImportWatcher, Sink, Upload
 from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import KindTotal, Totals, UnreadFiles, add_bounded
+from pulsebase.files.locks import FolderLocks
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError, PulsebaseError, ShareFullError, StoreUnavailableError, shown
 from pulsebase.model.users import User, printable, speaks_of
-from pulsebase.sources.locks import FolderLocks
 from pulsebase.stores.contract import Store
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ _CANCELLED = "it was cancelled"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ImportRefusal:
     """A refused record of an import: its file, what its position counts, and why."""
 
     file: str
@@ -74,7 +74,7 @@ class ImportReport:
     repeated: int = 0
     rejected: int = 0
     days: int = 0
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[ImportRefusal, ...] = ()
     failure: str | None = None
     kinds: tuple[KindTotal, ...] = ()
     unread: UnreadFiles = field(default_factory=UnreadFiles)
@@ -91,14 +91,14 @@ class _Job:
     sink: ImportSink
     who: Hashable
     ended: Callable[[], None]
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[ImportRefusal] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 class Importing(Protocol):
     """Reads an upload into a sink, as `Importer.upload` does. Says the files that are not read as it meets them."""
 
-    def __call__(self, file: Upload, sink: Sink, watcher: Watcher) -> Iterator[FileResult | UnreadFiles]: ...
+    def __call__(self, file: Upload, sink: Sink, watcher: ImportWatcher) -> Iterator[FileResult | UnreadFiles]: ...
 
 
 def running_imports(folder: Path) -> FolderLocks:
@@ -293,7 +293,7 @@ class ImportJobs:
 
     def _import(self, job: _Job) -> str | None:
         """Why it came to nothing, if it did."""
-        watcher = Watcher(
+        watcher = ImportWatcher(
             rejects=lambda result, errors: _remember(job, result, errors),
             progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),
             stopped=lambda: self._stopping.is_set() or job.cancelled.is_set(),
@@ -347,7 +347,7 @@ def _let_go(job: _Job) -> None:
 
 def _remember(job: _Job, result: FileResult, errors: Sequence[FieldError]) -> None:
     room = SHOWN_ERRORS - len(job.refusals)
-    job.refusals += [Refusal(result.name, result.counts, error) for error in errors[:room]]
+    job.refusals += [ImportRefusal(result.name, result.counts, error) for error in errors[:room]]
 
 
 def _without(value: Any, people: Sequence[User]) -> Any:

@@ -61,7 +61,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
+class ImportWatcher:
     """Who is told of an import as it goes on.
 
     Attributes:
@@ -104,8 +104,8 @@ class Importer:
         unread: files in archives and folders that are of no kind that is read.
     """
 
-    def __init__(self, sink: Sink, owner: FileOwner, limit_bytes: int, watcher: Watcher | None = None) -> None:
-        self._sink, self._owner, self._watcher = sink, owner, watcher or Watcher()
+    def __init__(self, sink: Sink, owner: FileOwner, limit_bytes: int, watcher: ImportWatcher | None = None) -> None:
+        self._sink, self._owner, self._watcher = sink, owner, watcher or ImportWatcher()
         self._budget = Budget(limit_bytes)
         self._days: list[DailySummary] = []
         self._waiting: list[_Waiting] = []

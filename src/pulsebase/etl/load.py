@@ -90,7 +90,7 @@ class HeartRateLoader(Loader[Candidates]):
         last_us = None
         if verdict.accepted is not None:
             found = Comparison.of(verdict.accepted, self._reader)
-            changed = where(verdict.accepted, found.last & ~(found.same if self._upsert else found.standing.there))
+            changed = where(verdict.accepted, found.last & ~(found.same if self._upsert else found.stored_values.there))
             if len(changed):
                 self._ingestor.write(changed)
             written, unchanged = len(changed), len(verdict.accepted) - len(changed)
@@ -167,11 +167,11 @@ class StoredRows:
         """Tell what becomes of these rows, which are not refused, under an origin. Of a reading that comes again among
         them the first row says it, and the others are repeated.
         """
-        if found.last.all() and not found.standing.there.any():
+        if found.last.all() and not found.stored_values.there.any():
             return
         holding = np.flatnonzero(found.last)
         first = rows[found.first[holding]]
-        mine = found.standing.there[holding] & (found.standing.origins[holding] == origin)
+        mine = found.stored_values.there[holding] & (found.stored_values.origins[holding] == origin)
         self.repeated[rows] = True
         self.repeated[first] = mine
         self.unchanged[first] = found.same[holding] & ~mine

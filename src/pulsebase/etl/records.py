@@ -87,7 +87,7 @@ class RecordKeeper:
         people = self._rules.people
         if people is not None and record.user_id not in people:
             return FieldError("user_id", OUT_OF_REACH)
-        if self._rules.barred.holds(record.user_id):
+        if self._rules.erased_users.holds(record.user_id):
             return FieldError("user_id", ErasedUserError.REASON)
         if not self._changes_people and not isinstance(record, DailySummary):
             return FieldError("record", _NOT_WITH_THIS_KEY)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pulsebase.files import sqlite as sqlite_file
 from pulsebase.model.errors import RetryLaterError, StopError
-from pulsebase.stores import sqlite_file
 
 #: Records of runs that are kept; the oldest go.
 RUNS_KEPT = 20_000

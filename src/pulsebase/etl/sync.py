@@ -14,9 +14,9 @@ from pulsebase import telemetry
 from pulsebase.etl.pipeline import Pipeline, RunResult
 from pulsebase.etl.registry import HEART_RATE
 from pulsebase.etl.state import Connection, RunReport, SyncState
+from pulsebase.files.locks import FolderLocks
 from pulsebase.model.errors import PulsebaseError, ReconnectError, RetryLaterError, SourceForbiddenError, StopError
 from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange, format_us, to_us
-from pulsebase.sources.locks import FolderLocks
 
 logger = logging.getLogger(__name__)
 

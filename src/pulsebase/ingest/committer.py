@@ -15,20 +15,20 @@ from typing import Any
 
 from pulsebase import telemetry, tracing
 from pulsebase.ingest.candidates import Candidates, Decoded
-from pulsebase.ingest.feed import ALL_TIME, Changed, Feed
 from pulsebase.ingest.validate import ReadingRules, validate
+from pulsebase.live.commit_log import ALL_TIME, ChangedRange, CommitLog
 from pulsebase.model.errors import ErasedUserError, FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
-from pulsebase.stores.barred import Barred
 from pulsebase.stores.contract import Writer
+from pulsebase.stores.erased_users import ErasedUsers
 
 logger = logging.getLogger(__name__)
 
 #: How long a request of which nothing is stored yet waits for room before it is refused: it may be sent again …
-SHORT_PATIENCE_S = 1.0
+SHORT_WAIT_S = 1.0
 #: … and how long the next block of a stream does, whose sender is slowed down meanwhile. So do deletions.
-LONG_PATIENCE_S = 20.0
+LONG_WAIT_S = 20.0
 #: How often the commit thread looks for those that have waited long enough, while there is no room.
 _LOOK_S = 0.05
 #: When whoever was refused may try again.
@@ -82,7 +82,7 @@ class _Command:
     """Anything else that must keep its place between the writes before and after it."""
 
     run: Callable[[], int]
-    change: Changed | None
+    change: ChangedRange | None
     give_up_at: float
     done: Future[int]
 
@@ -92,20 +92,20 @@ class Ingestor:
 
     Every method may be called from any thread. An acknowledgement (the future's result) comes after the commit of its
     own batch; a failed commit fails every batch in it, and nothing of them was kept, unless the error is an
-    `OutcomeUnknownError`. After the acknowledgement the `feed` is told of it, if there is one.
+    `OutcomeUnknownError`. After the acknowledgement the `commit_log` is told of it, if there is one.
     """
 
     def __init__(
         self,
         writer: Writer,
         limits: IngestLimits | None = None,
-        feed: Feed | None = None,
-        barred: Barred | None = None,
+        commit_log: CommitLog | None = None,
+        erased_users: ErasedUsers | None = None,
     ) -> None:
-        """`barred` are those of the rules: what was checked before somebody was barred is not stored afterwards."""
+        """`erased_users` are those of the rules: what was checked before an erasure is not stored after it."""
         self._writer = writer
-        self._feed = feed
-        self._barred = barred or Barred()
+        self._commit_log = commit_log
+        self._erased_users = erased_users or ErasedUsers()
         self._limits = limits or IngestLimits()
         for write in ("block", "commit"):  # so that nothing refused is a figure, too
             telemetry.INGEST_ROOM_REFUSED.labels(write)
@@ -117,28 +117,28 @@ class Ingestor:
         self._thread = threading.Thread(target=self._run, name="pulsebase-commit", daemon=True)
         self._thread.start()
 
-    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
         """See `Writer.pace`: asked before each block of a stream is queued, so that what waits does not wait in the
         queue, where it would hold up everybody else.
         """
         started = perf_counter()
         try:
-            self._writer.pace(readings, patience_s, within_turn=within_turn)
+            self._writer.pace(readings, max_wait_s, within_turn=within_turn)
         except StoreUnavailableError:
             telemetry.INGEST_ROOM_REFUSED.labels("block").inc()
             raise
         finally:
             telemetry.INGEST_ROOM_WAIT_SECONDS.labels("block").observe(perf_counter() - started)
 
-    def submit(self, batch: ReadingBatch, patience_s: float = SHORT_PATIENCE_S) -> Future[None]:
-        """Queue a batch. Its commit waits for merges to make room no longer than `patience_s`, and fails then.
+    def submit(self, batch: ReadingBatch, max_wait_s: float = SHORT_WAIT_S) -> Future[None]:
+        """Queue a batch. Its commit waits for merges to make room no longer than `max_wait_s`, and fails then.
 
         Raises:
             QueueFullError: the queue is at its limit. Nothing of the batch is kept.
             StoreUnavailableError: the ingestor is closing.
         """
         done: Future[None] = _future()
-        self._queue_up(_Write(batch, monotonic() + patience_s, done))
+        self._queue_up(_Write(batch, monotonic() + max_wait_s, done))
         return done
 
     def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
@@ -150,22 +150,22 @@ class Ingestor:
             QueueFullError, StoreUnavailableError: as `submit`.
         """
         done: Future[Outcome] = _future()
-        self._queue_up(_Offer(readings, rules, origin, monotonic() + SHORT_PATIENCE_S, done))
+        self._queue_up(_Offer(readings, rules, origin, monotonic() + SHORT_WAIT_S, done))
         return done
 
     def write(self, batch: ReadingBatch) -> None:
         """Queue the next batch of a stream in its turn, and wait until it is durable and visible."""
-        self.pace(len(batch), LONG_PATIENCE_S)
-        self.submit(batch, LONG_PATIENCE_S).result()
+        self.pace(len(batch), LONG_WAIT_S)
+        self.submit(batch, LONG_WAIT_S).result()
 
     def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
         """Queue a deletion behind the writes before it; the result is how many readings went."""
-        change = Changed(user_id, interval)
+        change = ChangedRange(user_id, interval)
         return self._command(lambda: self._writer.delete(user_id, interval, device_id), change)
 
     def submit_delete_origin(self, origin: int, most: int) -> Future[int]:
         """Queue a step of `Writer.delete_origin` behind the writes before it; the result is how many readings went."""
-        change = Changed(None, ALL_TIME)
+        change = ChangedRange(None, ALL_TIME)
         return self._command(lambda: self._writer.delete_origin(origin, most), change)
 
     def drain(self) -> None:
@@ -197,12 +197,12 @@ class Ingestor:
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
             self._changed.notify()
 
-    def _command(self, run: Callable[[], int], change: Changed | None) -> Future[int]:
+    def _command(self, run: Callable[[], int], change: ChangedRange | None) -> Future[int]:
         done: Future[int] = _future()
         with self._changed:
             self._refuse_when_closing()
             self._refuse_when_full(1)
-            self._queue.append(_Command(run, change, monotonic() + LONG_PATIENCE_S, done))
+            self._queue.append(_Command(run, change, monotonic() + LONG_WAIT_S, done))
             self._queued_readings += 1
             self._changed.notify()
         return done
@@ -284,8 +284,8 @@ class Ingestor:
             command.done.set_exception(error)
             return
         command.done.set_result(done)
-        if self._feed and done and command.change is not None:
-            self._feed.publish_change(command.change)
+        if self._commit_log and done and command.change is not None:
+            self._commit_log.publish_change(command.change)
 
     def _commit(self, turn: Sequence[_Write | _Offer]) -> None:
         started = perf_counter()
@@ -295,7 +295,7 @@ class Ingestor:
         try:
             for run in _runs(turn):
                 if isinstance(run, _Write):
-                    is_barred = self._barred.among(run.readings.users) is not None
+                    is_barred = self._erased_users.among(run.readings.users) is not None
                     batches += [] if is_barred else [run.readings]
                     outcomes.append(ErasedUserError() if is_barred else None)
                 else:
@@ -324,8 +324,8 @@ class Ingestor:
                 item.done.set_result(outcome)  # type: ignore[arg-type] # None for writes, an outcome for offers
             else:
                 item.done.set_exception(failure)
-        if self._feed and batches and failure is None:
-            self._feed.publish(batches)
+        if self._commit_log and batches and failure is None:
+            self._commit_log.publish(batches)
 
 
 def _runs(turn: Sequence[_Write | _Offer]) -> Iterator[_Write | list[_Offer]]:

@@ -21,13 +21,13 @@ _UNREAD = object()
 _NOT_JSON = "is not JSON; a line holds one reading"
 
 
-class Readable(Protocol):
+class ReadableBytes(Protocol):
     """What lines are read from: a body, a file."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
-def ndjson_blocks(body: Readable) -> Iterator[Block]:
+def ndjson_blocks(body: ReadableBytes) -> Iterator[Block]:
     """A JSON object a line.
 
     Raises:
@@ -51,7 +51,7 @@ def ndjson_blocks(body: Readable) -> Iterator[Block]:
             position += len(items)
 
 
-def line_pieces(body: Readable) -> Iterator[bytes]:
+def line_pieces(body: ReadableBytes) -> Iterator[bytes]:
     """Pieces of whole lines, a block's worth at most.
 
     Raises:
@@ -66,7 +66,7 @@ def line_pieces(body: Readable) -> Iterator[bytes]:
             yield b"\n".join(lines[first : first + BLOCK_READINGS])
 
 
-def _whole_lines(body: Readable) -> Iterator[bytes]:
+def _whole_lines(body: ReadableBytes) -> Iterator[bytes]:
     rest = b""
     while piece := body.read(_TEXT_BYTES):
         cut = piece.rfind(b"\n") + 1

@@ -10,30 +10,30 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pulsebase.files.disk_errors import meaning_of, translated
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
 from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.model.errors import StoreUnavailableError
-from pulsebase.stores.faults import meaning_of, translated
 
 _PIECE_BYTES = 4 << 20
 #: The largest column of a row group, unpacked: a page of it has to be in memory whole, and may be all of it.
 _COLUMN_BYTES = 256 << 20
 
 
-class Readable(Protocol):
+class SeekableBytes(Protocol):
     """What the file is read from: a body, a file in an archive."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
-def parquet_blocks(stream: Readable) -> Iterator[Block]:
+def parquet_blocks(stream: SeekableBytes) -> Iterator[Block]:
     """The blocks of a file that comes as a stream; see `spooled` and `blocks_in_file`."""
     with spooled(stream) as file:
         yield from blocks_in_file(file)
 
 
 @contextlib.contextmanager
-def spooled(stream: Readable) -> Iterator[BinaryIO]:
+def spooled(stream: SeekableBytes) -> Iterator[BinaryIO]:
     """The stream as a temporary file: Parquet keeps its table of contents at the end.
 
     Raises:

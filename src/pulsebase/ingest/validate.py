@@ -18,7 +18,7 @@ from pulsebase.model.identifiers import ID_RULE
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.readings import NO_CONFIDENCE, Ids, ReadingBatch
 from pulsebase.model.timerange import LAST_END_US, format_us
-from pulsebase.stores.barred import Barred
+from pulsebase.stores.erased_users import ErasedUsers
 
 #: The same for people who are known and who are not.
 OUT_OF_REACH = "is nobody whose readings may be sent with this key"
@@ -33,7 +33,7 @@ def wall_clock_us() -> int:
 @dataclass(frozen=True, slots=True)
 class ReadingRules:
     """The bounds of what is accepted. `low` and `high` are inclusive, in the metric's unit, and judge the value as
-    sent. Nothing is taken for people who are `barred`, and nothing before `horizon_us`, where readings expire.
+    sent. Nothing is taken for people who are `erased_users`, and nothing before `horizon_us`, where readings expire.
 
     A reading further ahead of the clock than `future_tolerance_us` is refused: it would freeze every sync that resumes
     at the last stored time. `people` are the only ones whose readings are taken; None takes anybody's.
@@ -45,7 +45,7 @@ class ReadingRules:
     now_us: Callable[[], int] = field(default=wall_clock_us)
     metric: MetricSpec = HEART_RATE
     people: frozenset[str] | None = None
-    barred: Barred = field(default_factory=Barred)
+    erased_users: ErasedUsers = field(default_factory=ErasedUsers)
     horizon_us: Callable[[], int] = field(default=lambda: 0)
 
 
@@ -75,9 +75,9 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
         _refuse_no_ids(users, devices, refusals)
     if rules.people is not None:
         _refuse_others(users, rules.people, refusals)
-    barred = rules.barred.among(users)
-    if barred is not None:
-        refusals.add(barred, "user_id", ErasedUserError.REASON)
+    erased_users = rules.erased_users.among(users)
+    if erased_users is not None:
+        refusals.add(erased_users, "user_id", ErasedUserError.REASON)
     values, confidences = readings.values, readings.confidences
     latest_us = rules.now_us() + rules.future_tolerance_us
     if times_us.min(initial=0) < 0:

@@ -13,7 +13,7 @@ import httpx2 as httpx
 
 from pulsebase.model.errors import ReconnectError
 from pulsebase.sources.cloud import Account, CloudClient, Limits, http_client
-from pulsebase.sources.fitbit_shapes import Day, IntradayAnswer, Point, SummaryAnswer
+from pulsebase.sources.fitbit_shapes import Day, FitbitSummaryAnswer, IntradayAnswer, Point
 from pulsebase.sources.oauth import OAuthClient, Provider, require_safe
 from pulsebase.sources.tokens import Tokens
 
@@ -48,7 +48,7 @@ class FitbitClient:
 
     def days(self, first: date, last: date) -> Sequence[Day]:
         """The civil days of the person from `first` to `last`, both included, at most `SUMMARY_DAYS`."""
-        return self._cloud.get(SummaryAnswer, f"{_PATH}/{first}/{last}.json").days
+        return self._cloud.get(FitbitSummaryAnswer, f"{_PATH}/{first}/{last}.json").days
 
 
 class FitbitCloud:

@@ -51,7 +51,7 @@ class IntradayAnswer(msgspec.Struct):
     intraday: Dataset | None = msgspec.field(name="activities-heart-intraday", default=None)
 
 
-class SummaryAnswer(msgspec.Struct):
+class FitbitSummaryAnswer(msgspec.Struct):
     """`…/{start}/{end}.json`."""
 
     days: list[Day] = msgspec.field(name="activities-heart")

@@ -14,7 +14,7 @@ class SampleTime(msgspec.Struct, rename="camel"):
     utc_offset: str = "0s"
 
 
-class HeartRate(msgspec.Struct, rename="camel"):
+class GoogleHeartRate(msgspec.Struct, rename="camel"):
     """A reading."""
 
     beats_per_minute: str
@@ -73,7 +73,7 @@ class TimeInHeartRateZone(msgspec.Struct, rename="camel"):
 class DataPoint(msgspec.Struct, rename="camel"):
     """A point of one of the data types that are read."""
 
-    heart_rate: HeartRate | None = None
+    heart_rate: GoogleHeartRate | None = None
     daily_resting_heart_rate: DailyRestingHeartRate | None = None
     daily_heart_rate_zones: DailyHeartRateZones | None = None
     time_in_heart_rate_zone: TimeInHeartRateZone | None = None

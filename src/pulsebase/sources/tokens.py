@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from pulsebase.files.locks import FolderLocks
+from pulsebase.files.sealed import SealedFolder
 from pulsebase.model.errors import ReconnectError
 from pulsebase.model.timerange import SECOND_US
-from pulsebase.sources.locks import FolderLocks
 from pulsebase.sources.oauth import OAuthClient, TokenPair
-from pulsebase.sources.sealed import SealedFolder
 
 #: An access token is not used any more so shortly before it expires: a request takes its time.
 _MARGIN_US = 60 * SECOND_US

@@ -179,7 +179,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StoredValues:
     """What is stored of readings, row by row: whether they are `there`, and what they say. Where nothing is there, the
     other columns mean nothing. Confidences are `NO_CONFIDENCE` for none.
     """
@@ -190,7 +190,7 @@ class Standing:
     origins: npt.NDArray[np.int32]
 
     @classmethod
-    def nothing(cls, count: int) -> Standing:
+    def nothing(cls, count: int) -> StoredValues:
         """Nothing is stored of so many readings."""
         return cls(
             np.zeros(count, np.bool_), np.zeros(count, np.int16), np.zeros(count, np.int8), np.zeros(count, np.int32)
@@ -254,13 +254,13 @@ class Writer(Protocol):
             OutcomeUnknownError: it is not known whether it was kept; the same call again does no harm.
         """
 
-    def has_room(self, patience_s: float) -> bool:
+    def has_room(self, max_wait_s: float) -> bool:
         """Whether `write` would not wait for merges now; waits until it would not, but no longer than this.
 
         May be called from any thread.
         """
 
-    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
         """Wait until the next block of a stream, of so many readings, may be written.
 
         For whoever brings much: a stream that asks before each block gets what merges keep up with, evenly, and leaves
@@ -268,7 +268,7 @@ class Writer(Protocol):
         those after the first, `within_turn`, count, but do not wait for other streams. May be called from any thread.
 
         Raises:
-            StoreUnavailableError: that is not within `patience_s`.
+            StoreUnavailableError: that is not within `max_wait_s`.
         """
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
@@ -385,7 +385,7 @@ class Reader(Protocol):
         among them. It may take a look at every stored reading.
         """
 
-    def standing(self, readings: ReadingBatch) -> Standing:
+    def stored_values(self, readings: ReadingBatch) -> StoredValues:
         """What is stored of the same people, devices and times, whatever the batch itself says of them."""
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

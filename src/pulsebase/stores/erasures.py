@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from pulsebase.stores import sqlite_file
+from pulsebase.files import sqlite as sqlite_file
 
 _MARK_BYTES = 32
 

@@ -34,8 +34,8 @@ from pulsebase.stores.contract import (
     Origin,
     ScrubReport,
     SeriesQuery,
-    Standing,
     Store,
+    StoredValues,
     TotalsQuery,
     origin_of_nobody,
 )
@@ -127,11 +127,11 @@ class MemoryStore(Store):
                 if known is None or reading.origin in pushes or not reading.says_what(known):
                     kept[reading.time_us, reading.device_id] = reading
 
-    def has_room(self, patience_s: float) -> bool:
-        del patience_s
+    def has_room(self, max_wait_s: float) -> bool:
+        del max_wait_s
         return True
 
-    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
         pass
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
@@ -295,8 +295,8 @@ class MemoryStore(Store):
             counts = Counter(reading.origin for kept in self._readings.values() for reading in kept.values())
         return {number: counts[number] for number in numbers}
 
-    def standing(self, readings: ReadingBatch) -> Standing:
-        answer = Standing.nothing(len(readings))
+    def stored_values(self, readings: ReadingBatch) -> StoredValues:
+        answer = StoredValues.nothing(len(readings))
         with self._lock:
             for row, asked in enumerate(_readings_of(readings)):
                 known = self._readings.get(asked.user_id, {}).get((asked.time_us, asked.device_id))

@@ -22,8 +22,8 @@ from pulsebase.stores.contract import (
     Origin,
     ScrubReport,
     SeriesQuery,
-    Standing,
     Store,
+    StoredValues,
     TotalsQuery,
 )
 
@@ -46,13 +46,13 @@ class MeteredStore:
         """See `contract.Writer.write`."""
         self._inner.write(batches)
 
-    def has_room(self, patience_s: float) -> bool:
+    def has_room(self, max_wait_s: float) -> bool:
         """See `contract.Writer.has_room`."""
-        return self._inner.has_room(patience_s)
+        return self._inner.has_room(max_wait_s)
 
-    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
         """See `contract.Writer.pace`."""
-        self._inner.pace(readings, patience_s, within_turn=within_turn)
+        self._inner.pace(readings, max_wait_s, within_turn=within_turn)
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write_afresh`."""
@@ -139,9 +139,9 @@ class MeteredStore:
         """See `contract.Reader.origin_readings`."""
         return self._timed("origin_readings", lambda: self._inner.origin_readings(numbers))
 
-    def standing(self, readings: ReadingBatch) -> Standing:
-        """See `contract.Reader.standing`. Not timed: it is asked by imports, not by people."""
-        return self._inner.standing(readings)
+    def stored_values(self, readings: ReadingBatch) -> StoredValues:
+        """See `contract.Reader.stored_values`. Not timed: it is asked by imports, not by people."""
+        return self._inner.stored_values(readings)
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`. Not timed: it takes as long as whoever reads it."""

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from pulsebase.files.private import make_private, tell_of_private
 from pulsebase.model.errors import SettingsError
-from pulsebase.stores.private_files import make_private, tell_of_private
 
 if TYPE_CHECKING:  # a command that asks a running server parses a URL and needs no engine
     from pulsebase.stores.contract import Store
-    from pulsebase.stores.duckdb.maintenance import DuckdbOptions
+    from pulsebase.stores.duckdb.merge.maintenance import DuckdbOptions
     from pulsebase.stores.timescale.options import TimescaleOptions
 
 #: What a server store's URL may begin with; the second form names a driver, as SQLAlchemy does.

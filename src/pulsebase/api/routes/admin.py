@@ -8,8 +8,10 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from pulsebase.api.encode import ARROW, JSON, stream_bytes
-from pulsebase.api.errors import ProblemError
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.border.request_scope import came_by_socket
+from pulsebase.api.codecs.answers import ARROW, JSON, stream_bytes
+from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.admin import (
     BackupFolder,
     BackupResult,
@@ -19,7 +21,6 @@ from pulsebase.api.schemas.admin import (
     Statement,
 )
 from pulsebase.api.schemas.common import NoParameters
-from pulsebase.api.services import Services, came_by_socket
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import format_us
 from pulsebase.stores.contract import Embedded
@@ -31,7 +32,7 @@ def owner_only(request: Request) -> None:
         raise ProblemError("not-found", "there is no such route")
 
 
-def router(services: Services) -> APIRouter:
+def router(services: RequestServices) -> APIRouter:
     """Under `/v1/admin`; unknown to anybody who does not come by the socket."""
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
 
@@ -73,7 +74,7 @@ def router(services: Services) -> APIRouter:
     return routes
 
 
-def _embedded(services: Services, instead: str) -> Embedded:
+def _embedded(services: RequestServices, instead: str) -> Embedded:
     if services.embedded is None:
         raise ProblemError("not-found", f"this is for embedded stores, in files of their own; {instead}")
     return services.embedded

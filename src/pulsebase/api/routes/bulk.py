@@ -13,21 +13,21 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from pulsebase import telemetry
-from pulsebase.api.body import read_body, worked_out
-from pulsebase.api.bulk import READERS, blocks_of
-from pulsebase.api.doors import count_readings
-from pulsebase.api.encode import JSON
-from pulsebase.api.errors import ProblemError, field_errors, partly_done
-from pulsebase.api.fairness import FairRoute
-from pulsebase.api.lineprotocol import parse_lines
+from pulsebase.api.border.problems import ProblemError, field_errors, partly_done
+from pulsebase.api.border.request_shares import SharedRoute
+from pulsebase.api.border.threads import UPLOADS
+from pulsebase.api.codecs.answers import JSON
+from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError
+from pulsebase.api.codecs.bulk_bodies import READERS, blocks_of
+from pulsebase.api.codecs.request_body import read_body, worked_out
+from pulsebase.api.components import RequestServices
+from pulsebase.api.routes.push import count_readings
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
-from pulsebase.api.services import Services
-from pulsebase.api.streaming import BodyStream, BrokenOffError
-from pulsebase.api.threads import UPLOADS
 from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, Block
-from pulsebase.ingest.committer import LONG_PATIENCE_S, SHORT_PATIENCE_S
+from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
+from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import (
@@ -97,9 +97,9 @@ class _Count:
         return counts | ({"passed_over": self.passed_over} if self.passed_over else {})
 
 
-def router(services: Services) -> APIRouter:
+def router(services: RequestServices) -> APIRouter:
     """`/metrics/heart-rate/bulk`."""
-    routes = APIRouter(route_class=FairRoute, tags=["readings"])
+    routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BulkAccepted, openapi_extra=_BODY)
     async def ingest_bulk(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
@@ -122,9 +122,9 @@ def router(services: Services) -> APIRouter:
     return routes
 
 
-def line_protocol_router(services: Services) -> APIRouter:
+def line_protocol_router(services: RequestServices) -> APIRouter:
     """`/api/v2/write`, at the root alone, where clients of that protocol look for it."""
-    routes = APIRouter(route_class=FairRoute, tags=["readings"])
+    routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.post("/api/v2/write", status_code=204, response_model=None)
     async def write_lines(request: Request, parameters: Annotated[LineProtocolParameters, Query()]) -> Response:
@@ -146,9 +146,14 @@ def line_protocol_router(services: Services) -> APIRouter:
     return routes
 
 
-def _checked_lines(services: Services, body: bytes, precision: str) -> tuple[list[FieldError], ReadingBatch | None]:
+def _checked_lines(
+    services: RequestServices, body: bytes, precision: str
+) -> tuple[list[FieldError], ReadingBatch | None]:
     """What of the lines may be stored, and why the others may not."""
-    parsed = parse_lines(body, precision, wall_clock_us())
+    try:
+        parsed = parse_lines(body, precision, wall_clock_us())
+    except TooManyLinesError as error:
+        raise ProblemError("body-too-large", str(error)) from error
     if not len(parsed.candidates):
         return parsed.errors, None
     verdict = validate(parsed.candidates, services.rules, services.push_origin)
@@ -163,7 +168,7 @@ def _partial_write(errors: list[FieldError]) -> Response:
     return Response(msgspec.json.encode(body), 400, media_type=JSON)
 
 
-def _store(services: Services, body: BodyStream, media_type: str, count: _Count) -> None:
+def _store(services: RequestServices, body: BodyStream, media_type: str, count: _Count) -> None:
     """Store block after block, a few commits behind the reading of the body.
 
     Raises:
@@ -192,7 +197,7 @@ def _meter(count: _Count) -> None:
         telemetry.INGEST_REJECTED.labels(_SOURCE, name if name in COLUMNS else "other").inc(refusals)
 
 
-def _submit(services: Services, block: Block, count: _Count) -> None:
+def _submit(services: RequestServices, block: Block, count: _Count) -> None:
     count.total += block.total
     count.passed_over += block.passed_over
     verdict = validate(block.candidates, services.rules, services.push_origin)
@@ -200,7 +205,7 @@ def _submit(services: Services, block: Block, count: _Count) -> None:
     if verdict.accepted is None:
         return
     count.settle(_OPEN_BLOCKS - 1)
-    give_up_at = monotonic() + (LONG_PATIENCE_S if count.open or count.accepted else SHORT_PATIENCE_S)
+    give_up_at = monotonic() + (LONG_WAIT_S if count.open or count.accepted else SHORT_WAIT_S)
     readings = len(verdict.accepted)
     count.in_turn += readings
     within_turn = readings < count.in_turn <= BLOCK_READINGS

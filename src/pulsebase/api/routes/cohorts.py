@@ -9,12 +9,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from pulsebase.access.caller import caller
 from pulsebase.access.keys import LEAST_GROUP_PEOPLE
-from pulsebase.api.cancel import while_connected
-from pulsebase.api.encode import JSON
-from pulsebase.api.fairness import FairRoute
+from pulsebase.api.border.cancellation import while_connected
+from pulsebase.api.border.request_shares import SharedRoute
+from pulsebase.api.codecs.answers import JSON
+from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.cohorts import Cohort, CohortParameters, CohortSummaryAnswer, TopHours, TopHoursParameters
 from pulsebase.api.schemas.common import Identifier
-from pulsebase.api.services import Services
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.timerange import format_us
 from pulsebase.query.cohorts import (
@@ -28,9 +28,9 @@ from pulsebase.query.cohorts import (
 from pulsebase.stores.contract import Cancellation
 
 
-def router(services: Services) -> APIRouter:
+def router(services: RequestServices) -> APIRouter:
     """`/cohorts/heart-rate` and `/users/{user_id}/heart-rate/top-hours`."""
-    routes = APIRouter(route_class=FairRoute, tags=["cohorts"])
+    routes = APIRouter(route_class=SharedRoute, tags=["cohorts"])
 
     @routes.get("/cohorts/heart-rate", response_model=Cohort | CohortSummaryAnswer)
     async def heart_rate_cohort(request: Request, parameters: Annotated[CohortParameters, Query()]) -> Response:

@@ -8,14 +8,14 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.body import read_body, require_json, worked_out
-from pulsebase.api.decode import decode_object
-from pulsebase.api.encode import JSON, shown_time
-from pulsebase.api.fairness import FairRoute
-from pulsebase.api.people import Device, People
+from pulsebase.api.border.request_shares import SharedRoute
+from pulsebase.api.codecs.answers import JSON, shown_time
+from pulsebase.api.codecs.json_bodies import decode_object
+from pulsebase.api.codecs.request_body import read_body, require_json, worked_out
+from pulsebase.api.components import RequestServices
+from pulsebase.api.routes.people_edits import Device, PeopleEditor
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
 from pulsebase.api.schemas.people import DeviceEntry, DeviceList, PrioritySetting, RemovedPriorities
-from pulsebase.api.services import Services
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.timerange import format_us
 from pulsebase.model.users import priority_at
@@ -27,9 +27,9 @@ Id = Annotated[PathIdentifier, Path()]
 Nothing = Annotated[NoParameters, Query()]
 
 
-def router(services: Services, people: People) -> APIRouter:
+def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
     """`/users/{user_id}/devices`."""
-    routes = APIRouter(route_class=FairRoute, prefix="/users/{user_id}/devices", tags=["people"])
+    routes = APIRouter(route_class=SharedRoute, prefix="/users/{user_id}/devices", tags=["people"])
 
     @routes.get("", response_model=DeviceList)
     def list_devices(user_id: Id, _: Nothing) -> Response:

@@ -8,12 +8,12 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Response
 
 from pulsebase import telemetry
-from pulsebase.api.encode import JSON, shown_time
-from pulsebase.api.errors import ProblemError
-from pulsebase.api.fairness import FairRoute
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.border.request_shares import SharedRoute
+from pulsebase.api.codecs.answers import JSON, shown_time
+from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.api.schemas.people import AllowedUser, DeletedRows, ErasureList, ErasureReceipt
-from pulsebase.api.services import Services
 from pulsebase.stores.erasures import Erasure
 
 UserId = Annotated[PathIdentifier, Path()]
@@ -28,9 +28,9 @@ OUT_OF_REACH = (
 )
 
 
-def router(services: Services) -> APIRouter:
+def router(services: RequestServices) -> APIRouter:
     """`DELETE /users/{user_id}`, `/erasures`."""
-    routes = APIRouter(route_class=FairRoute, tags=["people"])
+    routes = APIRouter(route_class=SharedRoute, tags=["people"])
     erasures = services.erasures
 
     @routes.delete(

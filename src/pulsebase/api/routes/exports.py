@@ -12,12 +12,12 @@ import msgspec
 import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Response
 
-from pulsebase.api.encode import Pieces
-from pulsebase.api.fairness import FairRoute
-from pulsebase.api.held import HeldResponse
-from pulsebase.api.routes.audit import shown_deed
+from pulsebase.api.border.bounded_response import BoundedResponse
+from pulsebase.api.border.request_shares import SharedRoute
+from pulsebase.api.codecs.answers import Pieces
+from pulsebase.api.components import RequestServices
+from pulsebase.api.routes.audit import shown_entry
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
-from pulsebase.api.services import Services
 from pulsebase.etl.state import RUNS_KEPT, RunFilter
 from pulsebase.model.exported import MANIFEST, READINGS, manifest, record_name
 from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange, format_us
@@ -33,12 +33,14 @@ _PACKING = 1
 _DAYS_AT_ONCE = 7
 
 
-def router(services: Services) -> APIRouter:
+def router(services: RequestServices) -> APIRouter:
     """`/users/{user_id}/export`."""
-    routes = APIRouter(route_class=FairRoute, tags=["people"])
+    routes = APIRouter(route_class=SharedRoute, tags=["people"])
 
     @routes.get("/users/{user_id}/export", response_model=None, response_class=Response, responses=_ANSWER)
-    def export_person(user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]) -> HeldResponse:
+    def export_person(
+        user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]
+    ) -> BoundedResponse:
         """Everything of one person as a zip: an export that `pulsebase import` and `POST /imports` read
         (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), and for the person
         `devices.json`, `connections.json` (without tokens), `runs.json`, `imports.json` (what brought the readings) and
@@ -56,7 +58,7 @@ def router(services: Services) -> APIRouter:
         batches = services.store.export(TimeRange(0, MAX_US), [user_id])
         headers = {"Content-Disposition": 'attachment; filename="pulsebase-export.zip"'}
         timeout_s = services.options.export_timeout_s
-        return HeldResponse(_archive(services, user_id, texts, batches), timeout_s, headers=headers, media_type=_ZIP)
+        return BoundedResponse(_archive(services, user_id, texts, batches), timeout_s, headers=headers, media_type=_ZIP)
 
     return routes
 
@@ -66,7 +68,7 @@ def _text(value: Any) -> bytes:
 
 
 def _archive(
-    services: Services, user_id: str, texts: dict[str, bytes], batches: Iterator[pa.RecordBatch]
+    services: RequestServices, user_id: str, texts: dict[str, bytes], batches: Iterator[pa.RecordBatch]
 ) -> Generator[bytes, None, None]:
     days: set[int] = set()
     with contextlib.closing(batches):  # type: ignore[type-var]
@@ -82,15 +84,15 @@ def _archive(
             archive.writestr("imports.json", _text(_origins(services, user_id, sorted(days))))
             with archive.open("audit.json", "w", force_zip64=True) as file:
                 before = b"[\n"
-                for deed in services.trail.about(user_id):
-                    file.write(before + msgspec.json.encode(shown_deed(deed)))
+                for entry in services.audit.about(user_id):
+                    file.write(before + msgspec.json.encode(shown_entry(entry)))
                     before = b",\n"
                     yield pieces.take()
                 file.write(b"[]" if before[:1] == b"[" else b"\n]")
         yield pieces.take()
 
 
-def _origins(services: Services, user_id: str, days: Sequence[int]) -> list[dict[str, Any]]:
+def _origins(services: RequestServices, user_id: str, days: Sequence[int]) -> list[dict[str, Any]]:
     """What brought the person's readings of these days, and how many of them; a caller for some people is told no more
     than the number of what others brought.
     """

@@ -13,22 +13,22 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.encode import JSON
-from pulsebase.api.errors import ProblemError, partly_done
-from pulsebase.api.fairness import FairRoute, held
+from pulsebase.api.border.problems import ProblemError, partly_done
+from pulsebase.api.border.request_shares import SharedRoute, held
+from pulsebase.api.border.threads import UPLOADS
+from pulsebase.api.codecs.answers import JSON
+from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError, SpooledBody
+from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.common import Deleted, NoParameters
 from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParameters, ImportsParameters
-from pulsebase.api.services import Services
-from pulsebase.api.streaming import BodyStream, BrokenOffError, SpooledBody
-from pulsebase.api.threads import UPLOADS
 from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import ImportReport
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
 from pulsebase.etl.totals import UnreadFiles
+from pulsebase.files.disk_errors import meaning_of, translated
 from pulsebase.model.errors import RetryLaterError, StopError, StoreUnavailableError, after
 from pulsebase.model.timerange import format_us, zone_named
 from pulsebase.stores.contract import Origin
-from pulsebase.stores.faults import meaning_of, translated
 
 _PIECE_BYTES = 4 << 20
 #: Readings that go in one commit when an import is undone; other writes get their turn in between.
@@ -43,9 +43,9 @@ _BODY: dict[str, Any] = {
 }
 
 
-def router(services: Services) -> APIRouter:
+def router(services: RequestServices) -> APIRouter:
     """`/imports`."""
-    routes = APIRouter(route_class=FairRoute, tags=["imports"])
+    routes = APIRouter(route_class=SharedRoute, tags=["imports"])
 
     @routes.post("/imports", status_code=202, response_model=ImportDetail, openapi_extra=_BODY)
     async def import_file(request: Request, parameters: Annotated[ImportParameters, Query()]) -> Response:
@@ -131,11 +131,11 @@ def _kept(body: SpooledBody) -> BinaryIO:
         raise
 
 
-def _origins(services: Services) -> list[Origin]:
+def _origins(services: RequestServices) -> list[Origin]:
     return [origin for origin in services.store.origins() if origin.kind in (IMPORT_KIND, SYNC_KIND)]
 
 
-def _origin(services: Services, import_id: int) -> Origin:
+def _origin(services: RequestServices, import_id: int) -> Origin:
     for origin in _origins(services):
         if origin.number == import_id:
             return origin
@@ -143,7 +143,7 @@ def _origin(services: Services, import_id: int) -> Origin:
 
 
 @contextlib.contextmanager
-def _standing_still(services: Services, origin: Origin) -> Iterator[None]:
+def _standing_still(services: RequestServices, origin: Origin) -> Iterator[None]:
     """Nothing comes under the origin meanwhile."""
     if origin.kind == SYNC_KIND:
         source, user_id = synced_by(origin)
@@ -158,20 +158,20 @@ def _standing_still(services: Services, origin: Origin) -> Iterator[None]:
     yield
 
 
-def _entries(services: Services, origins: Sequence[Origin]) -> list[dict[str, Any]]:
+def _entries(services: RequestServices, origins: Sequence[Origin]) -> list[dict[str, Any]]:
     numbers = [origin.number for origin in origins]
     counts, reports = services.store.origin_readings(numbers), services.imports.reports(numbers)
     return [_entry(services, origin, counts[origin.number], reports.get(origin.number)) for origin in origins]
 
 
-def _status(services: Services, origin: Origin, report: ImportReport | None) -> str:
+def _status(services: RequestServices, origin: Origin, report: ImportReport | None) -> str:
     """How an import stands; one that a command runs, or ran, is known by its lock alone."""
     if report is not None:
         return report.status
     return "running" if origin.kind == IMPORT_KIND and services.imports.runs(origin.name) else "past"
 
 
-def _entry(services: Services, origin: Origin, readings: int, report: ImportReport | None) -> dict[str, Any]:
+def _entry(services: RequestServices, origin: Origin, readings: int, report: ImportReport | None) -> dict[str, Any]:
     return {
         "id": origin.number,
         "kind": origin.kind,
@@ -182,7 +182,7 @@ def _entry(services: Services, origin: Origin, readings: int, report: ImportRepo
     }
 
 
-def _detail(services: Services, import_id: int) -> dict[str, Any]:
+def _detail(services: RequestServices, import_id: int) -> dict[str, Any]:
     origin, report = _origin(services, import_id), services.imports.reports([import_id]).get(import_id)
     readings = services.store.origin_readings([import_id])[import_id]
     return _entry(services, origin, readings, report) | {"course": None if report is None else _course(report)}

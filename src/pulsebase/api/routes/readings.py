@@ -10,15 +10,15 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pulsebase import telemetry
-from pulsebase.api.doors import Doors
-from pulsebase.api.encode import JSON, said_in_headers, timestamps
-from pulsebase.api.errors import ProblemError
-from pulsebase.api.fairness import FairRoute, rows_held
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.border.request_shares import SharedRoute, rows_held
+from pulsebase.api.codecs.answers import JSON, said_in_headers, timestamps
+from pulsebase.api.components import RequestServices
+from pulsebase.api.routes.push import PushHandlers
 from pulsebase.api.schemas.common import Accepted, Deleted, NoParameters, body_of
 from pulsebase.api.schemas.readings import BatchAccepted, DeleteParameters, HeartRate, HeartRateParameters
 from pulsebase.api.schemas.readings import Reading as ReadingSchema
-from pulsebase.api.schemas.readings import ReadingBatch as ReadingBatchSchema
-from pulsebase.api.services import Services
+from pulsebase.api.schemas.readings import ReadingsBody as ReadingBatchSchema
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import parse_range, zone_named
 from pulsebase.query.plan import SeriesQuestion
@@ -27,9 +27,9 @@ from pulsebase.query.plan import SeriesQuestion
 BODY_SCHEMAS = (ReadingSchema, ReadingBatchSchema)
 
 
-def router(services: Services, doors: Doors) -> APIRouter:
+def router(services: RequestServices, doors: PushHandlers) -> APIRouter:
     """The routes under `/metrics/heart-rate`."""
-    routes = APIRouter(route_class=FairRoute, tags=["readings"])
+    routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.post("/metrics/heart-rate", status_code=202, response_model=Accepted, openapi_extra=body_of("Reading"))
     async def ingest_reading(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
@@ -40,7 +40,7 @@ def router(services: Services, doors: Doors) -> APIRouter:
         "/metrics/heart-rate/batch",
         status_code=202,
         response_model=BatchAccepted,
-        openapi_extra=body_of("ReadingBatch"),
+        openapi_extra=body_of("ReadingsBody"),
     )
     async def ingest_batch(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
         """Store up to 1,000 readings. Bad ones are refused one by one; the answer comes once the rest is on the

@@ -8,12 +8,22 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from pulsebase.api.cancel import while_connected
-from pulsebase.api.encode import ARROW, CSV, JSON, column_names, frame_of, json_columns, negotiated, respond, tagged
-from pulsebase.api.errors import ProblemError
-from pulsebase.api.fairness import FairRoute, rows_held
+from pulsebase.api.border.cancellation import while_connected
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.border.request_shares import SharedRoute, rows_held
+from pulsebase.api.codecs.answers import (
+    ARROW,
+    CSV,
+    JSON,
+    column_names,
+    frame_of,
+    json_columns,
+    negotiated,
+    respond,
+    tagged,
+)
+from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.series import MultiSeries, MultiSeriesParameters, Series, SeriesParameters
-from pulsebase.api.services import Services
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary, HeartRateZone
@@ -25,9 +35,9 @@ from pulsebase.stores.contract import Cancellation
 _FORMS: dict[int | str, dict[str, Any]] = {200: {"content": {CSV: {}, ARROW: {}}}, 304: {"description": "Not Modified"}}
 
 
-def router(services: Services) -> APIRouter:
+def router(services: RequestServices) -> APIRouter:
     """`/timeseries` and `/multi-user/timeseries`."""
-    routes = APIRouter(route_class=FairRoute, tags=["series"])
+    routes = APIRouter(route_class=SharedRoute, tags=["series"])
 
     @routes.get("/timeseries", response_model=Series, responses=_FORMS)
     async def timeseries(request: Request, parameters: Annotated[SeriesParameters, Query()]) -> Response:

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from pulsebase import __version__
-from pulsebase.api.encode import JSON
-from pulsebase.api.exposition import exposition
+from pulsebase.api.border.threads import WATCH
+from pulsebase.api.codecs.answers import JSON
+from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.service import Health, Information
-from pulsebase.api.services import Services
-from pulsebase.api.threads import WATCH
+from pulsebase.api.server.prometheus import exposition
 from pulsebase.model.errors import StoreCorruptError
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def router() -> APIRouter:
     return routes
 
 
-def watch_router(services: Services) -> APIRouter:
+def watch_router(services: RequestServices) -> APIRouter:
     """`/health` and `/metrics`, at the root alone."""
     routes = APIRouter(tags=["service"])
 
@@ -69,12 +69,12 @@ def watch_router(services: Services) -> APIRouter:
     def measure() -> Response:
         services.store.statistics()  # brings the store's gauges up to date
         services.sync.measure()
-        return Response(exposition(services.siblings), media_type=CONTENT_TYPE_LATEST)
+        return Response(exposition(services.other_workers), media_type=CONTENT_TYPE_LATEST)
 
     return routes
 
 
-def _store_state(services: Services) -> str:
+def _store_state(services: RequestServices) -> str:
     """`ok`, or what is wrong; of a damage also which file has it and what helps, since waiting does not."""
     try:
         services.store.ping()

@@ -12,18 +12,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from pulsebase.api.body import read_body
-from pulsebase.api.encode import JSON
-from pulsebase.api.errors import ProblemError
-from pulsebase.api.fairness import FairRoute
-from pulsebase.api.guard import address_asked
+from pulsebase.api.border.middleware import address_asked
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.border.request_shares import SharedRoute
+from pulsebase.api.codecs.answers import JSON
+from pulsebase.api.codecs.request_body import read_body
+from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.admin import owner_only
 from pulsebase.api.schemas.common import Identifier, NoParameters
 from pulsebase.api.schemas.sources import (
     AuthorizeParameters,
     BeginConnection,
     BeginConsent,
-    Begun,
+    BegunConsent,
     CallbackParameters,
     ConnectionEntry,
     ConnectionList,
@@ -35,7 +36,6 @@ from pulsebase.api.schemas.sources import (
     RunNow,
     RunsParameters,
 )
-from pulsebase.api.services import Services
 from pulsebase.etl.connections import CONSENT_US, consent_cookie
 from pulsebase.etl.state import Connection, RunFilter, RunReport
 from pulsebase.etl.sync import state_of
@@ -46,9 +46,9 @@ _FORM_BYTES = 8 << 10
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
 
-def router(services: Services) -> APIRouter:
+def router(services: RequestServices) -> APIRouter:
     """`/sources`, `/users/{user_id}/sources` and `/etl/runs`."""
-    routes = APIRouter(route_class=FairRoute, tags=["sources"])
+    routes = APIRouter(route_class=SharedRoute, tags=["sources"])
     connections = services.connections
 
     def consent_page(request: Request, source: str, user_id: str) -> str:
@@ -135,7 +135,7 @@ def router(services: Services) -> APIRouter:
     return routes
 
 
-def admin_router(services: Services) -> APIRouter:
+def admin_router(services: RequestServices) -> APIRouter:
     """What the owner's commands ask: under `/v1/admin`, unknown to anybody who does not come by the socket."""
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
     connections, sync = services.connections, services.sync
@@ -145,7 +145,7 @@ def admin_router(services: Services) -> APIRouter:
         """Everybody's connections."""
         return _connection_list(services, sync.noted())
 
-    @routes.post("/sources/{source}/authorize", response_model=Begun)
+    @routes.post("/sources/{source}/authorize", response_model=BegunConsent)
     def begin(source: str, asked: BeginConnection, _: Annotated[NoParameters, Query()]) -> Response:
         """Where the person says yes; the browser then comes back to a listener of the command."""
         begun = connections.begin(asked.user_id, source, asked.redirect_uri)
@@ -170,7 +170,7 @@ def admin_router(services: Services) -> APIRouter:
     return routes
 
 
-def _address(services: Services, request: Request, source: str) -> str:
+def _address(services: RequestServices, request: Request, source: str) -> str:
     """Where browsers reach the routes of a source."""
     return f"{address_asked(request, services.options)}/v1/sources/{quote(source, safe='')}"
 
@@ -189,12 +189,12 @@ def _set_cookie(answer: Response, name: str, value: str, address: str, age_s: in
     )
 
 
-def _connection_list(services: Services, found: Sequence[Connection]) -> Response:
+def _connection_list(services: RequestServices, found: Sequence[Connection]) -> Response:
     body = {"data": [_connection(services, each) for each in found], "next_cursor": None}
     return Response(msgspec.json.encode(body), media_type=JSON)
 
 
-def _connection(services: Services, connection: Connection) -> dict[str, Any]:
+def _connection(services: RequestServices, connection: Connection) -> dict[str, Any]:
     return {
         "user_id": connection.user_id,
         "source": connection.source,

@@ -9,14 +9,14 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from pulsebase.api.body import read_body, require_json, worked_out
-from pulsebase.api.decode import decode_object
-from pulsebase.api.encode import JSON, shown_time
-from pulsebase.api.fairness import FairRoute
-from pulsebase.api.people import People
+from pulsebase.api.border.request_shares import SharedRoute
+from pulsebase.api.codecs.answers import JSON, shown_time
+from pulsebase.api.codecs.json_bodies import decode_object
+from pulsebase.api.codecs.request_body import read_body, require_json, worked_out
+from pulsebase.api.components import RequestServices
+from pulsebase.api.routes.people_edits import PeopleEditor
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
 from pulsebase.api.schemas.people import NewPerson, PersonFields, UserEntry, UserList, UsersParameters
-from pulsebase.api.services import Services
 from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.users import UserOverview
 
@@ -28,9 +28,9 @@ Nothing = Annotated[NoParameters, Query()]
 AnswerT = TypeVar("AnswerT")
 
 
-def router(services: Services, people: People) -> APIRouter:
+def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
     """`/users`."""
-    routes = APIRouter(route_class=FairRoute, tags=["people"])
+    routes = APIRouter(route_class=SharedRoute, tags=["people"])
 
     async def changed(request: Request, change: Callable[[dict[str, Any]], AnswerT]) -> AnswerT:
         require_json(request)

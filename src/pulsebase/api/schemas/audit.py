@@ -18,14 +18,14 @@ class AuditParameters(Parameters):
     cursor: PageCursor = None
 
 
-class DeedEntry(BaseModel):
+class AuditRecord(BaseModel):
     """Equal requests of one minute: who asked what, with which outcome, about whom.
 
     `whom` is a `person`, `everybody` the key is for, `nobody` in particular, somebody `unknown`, or somebody who was
     `removed` since; `user_id` is there for a person.
     """
 
-    model_config = ConfigDict(title="Deed")
+    model_config = ConfigDict(title="Audit entry")
 
     id: int
     key: str
@@ -39,8 +39,8 @@ class DeedEntry(BaseModel):
     requests: int
 
 
-class DeedList(BaseModel):
+class AuditList(BaseModel):
     """A page of the trail, the newest first."""
 
-    data: list[DeedEntry]
+    data: list[AuditRecord]
     next_cursor: int | None

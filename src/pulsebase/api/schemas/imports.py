@@ -88,14 +88,14 @@ class ImportedKind(BaseModel):
     repeated: int
 
 
-class UnreadFile(BaseModel):
+class UnreadFileEntry(BaseModel):
     """A file that is not read though it looks like vital signs, or nobody can tell what is in it."""
 
     name: str
     what: str
 
 
-class UnreadFiles(BaseModel):
+class UnreadFileList(BaseModel):
     """Files of an archive that are of no kind that is read. `named` are those that somebody may miss; `alike` counts
     more of them by names in which `#` stands for digits; `others` are some of all others, which `endings` counts by the
     ending of their names.
@@ -103,7 +103,7 @@ class UnreadFiles(BaseModel):
 
     named_count: int
     other_count: int
-    named: list[UnreadFile]
+    named: list[UnreadFileEntry]
     alike: dict[str, int]
     others: list[str]
     endings: dict[str, int]
@@ -139,7 +139,7 @@ class ImportCourse(BaseModel):
     failure: str | None
     remark: str | None
     kinds: list[ImportedKind]
-    unread: UnreadFiles
+    unread: UnreadFileList
 
 
 class ImportDetail(ImportEntry):

@@ -51,7 +51,7 @@ class Reading(BaseModel):
     confidence: int | None = Field(None, ge=0, le=3, description="0 is off-wrist: kept, but never counted.")
 
 
-class ReadingBatch(BaseModel):
+class ReadingsBody(BaseModel):
     """A batch as a device sends it."""
 
     model_config = ConfigDict(extra="forbid")

@@ -65,7 +65,7 @@ class BeginConnection(BaseModel):
     )
 
 
-class Begun(BaseModel):
+class BegunConsent(BaseModel):
     """Where the person says yes, and the state that comes back."""
 
     url: str

@@ -14,7 +14,7 @@ import numpy as np
 from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Stream
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest.blocks import Block, MalformedError
-from pulsebase.ingest.csvlines import csv_blocks
+from pulsebase.ingest.csv_lines import csv_blocks
 from pulsebase.ingest.lines import line_pieces, ndjson_blocks
 from pulsebase.ingest.parquet import parquet_blocks
 from pulsebase.model.exported import VERSION

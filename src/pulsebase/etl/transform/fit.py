@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pulsebase.etl.transform.fit_messages import Reader, is_header
+from pulsebase.etl.transform.fit_messages import FitReader, is_header
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.summaries import DailySummary
 
@@ -39,7 +39,7 @@ def heart_rates(data: bytes, user_id: str, device_id: str | None) -> Iterator[Pa
     """
     chain = _Chain(data)
     while (extent := chain.next()) is not None:
-        reader = Reader(data, extent.last, extent.end, chain.messages, extent.header_from)
+        reader = FitReader(data, extent.last, extent.end, chain.messages, extent.header_from)
         damage = None
         try:
             for _ in reader.read(extent.begin):
@@ -55,7 +55,7 @@ def heart_rates(data: bytes, user_id: str, device_id: str | None) -> Iterator[Pa
         raise MalformedError(chain.damage)
 
 
-def _parts(reader: Reader, user_id: str, device_id: str | None) -> Iterator[Part]:
+def _parts(reader: FitReader, user_id: str, device_id: str | None) -> Iterator[Part]:
     block, days = reader.found.taken(user_id, device_id)
     yield block
     if days:
@@ -111,7 +111,7 @@ class _Chain:
             return None
         return self._extent()
 
-    def went_on(self, extent: _Extent, reader: Reader, damage: str | None) -> None:
+    def went_on(self, extent: _Extent, reader: FitReader, damage: str | None) -> None:
         """The messages of the file were read, until the damage if there is one."""
         self.messages = reader.messages
         self.passed_over += reader.passed_over

@@ -162,7 +162,7 @@ class Found:
         return Block(rows, errors, count + len(errors)), days
 
 
-class Reader:
+class FitReader:
     """One pass over the messages of one file, which begin before `last` and lie before `end`. From `header_from` on the
     header of another file ends this one.
 

@@ -19,6 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pulsebase.files.disk_errors import named
 from pulsebase.model.errors import (
     DiskFullError,
     OutcomeUnknownError,
@@ -45,33 +46,34 @@ from pulsebase.stores.contract import (
     Origin,
     ScrubReport,
     SeriesQuery,
-    Standing,
+    StoredValues,
     TotalsQuery,
 )
 from pulsebase.stores.deadline import Deadline
-from pulsebase.stores.duckdb import check, expiry, people, removal, totals
-from pulsebase.stores.duckdb.backup import copy_store
-from pulsebase.stores.duckdb.database import Database, State, one_row, read_position, read_state
-from pulsebase.stores.duckdb.hours import Believers
-from pulsebase.stores.duckdb.journal import Journal
-from pulsebase.stores.duckdb.lock import StoreLock
-from pulsebase.stores.duckdb.maintenance import DuckdbOptions, Maintenance, Parts
-from pulsebase.stores.duckdb.merge import HourSizes, persist_names, resolve_contested
-from pulsebase.stores.duckdb.names import FORGOTTEN, Names
-from pulsebase.stores.duckdb.origins import Pushes
-from pulsebase.stores.duckdb.overviews import Extent, OverviewSnapshot
-from pulsebase.stores.duckdb.priorities import Priorities
-from pulsebase.stores.duckdb.select import select
-from pulsebase.stores.duckdb.series import answer
-from pulsebase.stores.duckdb.snapshot import PersonSnapshot, Selection, late_rows
-from pulsebase.stores.duckdb.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage, StageSnapshot
-from pulsebase.stores.duckdb.standing import is_of_other_hours, numbers_of, standing
-from pulsebase.stores.duckdb.statements import check_statement
-from pulsebase.stores.duckdb.totals import PeopleSnapshot
-from pulsebase.stores.duckdb.unmerged import KnownChanges
-from pulsebase.stores.duckdb.watchdog import Watchdog
-from pulsebase.stores.duckdb.whole import WholeSnapshot
-from pulsebase.stores.faults import named
+from pulsebase.stores.duckdb.engine import check
+from pulsebase.stores.duckdb.engine.backup import copy_store
+from pulsebase.stores.duckdb.engine.database import Database, State, one_row, read_position, read_state
+from pulsebase.stores.duckdb.engine.lock import StoreLock
+from pulsebase.stores.duckdb.engine.watchdog import Watchdog
+from pulsebase.stores.duckdb.journal.journal import Journal
+from pulsebase.stores.duckdb.merge.hours import DevicePrecedence
+from pulsebase.stores.duckdb.merge.maintenance import DuckdbOptions, Maintenance, MaintenanceParts
+from pulsebase.stores.duckdb.merge.merge import HourSizes, persist_names, resolve_contested
+from pulsebase.stores.duckdb.merge.origins import Pushes
+from pulsebase.stores.duckdb.merge.stage import NO_CONFIDENCE, TOMBSTONE, Rows, Stage, StageSnapshot
+from pulsebase.stores.duckdb.people import expiry, people, removal
+from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN, IdNumbers
+from pulsebase.stores.duckdb.people.priorities import Priorities
+from pulsebase.stores.duckdb.read import totals
+from pulsebase.stores.duckdb.read.export_snapshot import ExportSnapshot
+from pulsebase.stores.duckdb.read.overviews import Extent, OverviewSnapshot
+from pulsebase.stores.duckdb.read.series import answer
+from pulsebase.stores.duckdb.read.snapshot import PersonSnapshot, Selection, late_rows
+from pulsebase.stores.duckdb.read.sql import select
+from pulsebase.stores.duckdb.read.statements import check_statement
+from pulsebase.stores.duckdb.read.stored_values import is_of_other_hours, numbers_of, stored_values
+from pulsebase.stores.duckdb.read.totals import PeopleSnapshot
+from pulsebase.stores.duckdb.read.unmerged import KnownChanges
 
 logger = logging.getLogger(__name__)
 
@@ -127,13 +129,13 @@ class DuckdbStore:
             rows = Rows.concatenated([self._rows(batch) for batch in alive if len(batch)])
             self._append(Rows.concatenated([_tombstones(rows), rows]) if afresh else rows)
 
-    def has_room(self, patience_s: float) -> bool:
+    def has_room(self, max_wait_s: float) -> bool:
         """See `contract.Writer.has_room`."""
-        return self._maintenance.has_room(patience_s)
+        return self._maintenance.has_room(max_wait_s)
 
-    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
         """See `contract.Writer.pace`."""
-        self._maintenance.pace(readings, patience_s, within_turn=within_turn)
+        self._maintenance.pace(readings, max_wait_s, within_turn=within_turn)
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`. A deletion is a tombstone for every reading that goes."""
@@ -320,18 +322,18 @@ class DuckdbStore:
         with self._whole() as snapshot:
             return snapshot.counts(numbers, self._pushes)
 
-    def standing(self, readings: ReadingBatch) -> Standing:
-        """See `contract.Reader.standing`."""
+    def stored_values(self, readings: ReadingBatch) -> StoredValues:
+        """See `contract.Reader.stored_values`."""
         numbers = numbers_of(self._users, readings.users), numbers_of(self._devices, readings.devices)
         if not len(readings) or min(int(each.max()) for each in numbers) < 0:
-            return Standing.nothing(len(readings))
+            return StoredValues.nothing(len(readings))
         stage, hours = self._stage.snapshot(), self._maintenance.stored_hours()
         if hours is not None and is_of_other_hours(readings.times_us, stage, hours):
-            return Standing.nothing(len(readings))
+            return StoredValues.nothing(len(readings))
         keys = Rows(*numbers, readings.times_us, readings.values, readings.confidences, numbers[0])
         with self._moment(None, None) as (stage, connection, _, state):
             people_count = len(self._users)
-            return standing(connection, stage, state, keys=keys, pushes=self._pushes, people_count=people_count)
+            return stored_values(connection, stage, state, keys=keys, pushes=self._pushes, people_count=people_count)
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`. Everything is merged first, so that little has to be put together on the way.
@@ -476,20 +478,20 @@ class DuckdbStore:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _load(self) -> tuple[Parts, int]:
+    def _load(self) -> tuple[MaintenanceParts, int]:
         """Bring names and unmerged rows into memory; the parts, and how many late rows there are."""
         with self._database.reading() as connection:
             state, position = read_state(connection), read_position(connection)
             self._horizon_us = self._expired_us = state.horizon_hour * HOUR_US
             hour_sizes = HourSizes.read(connection)
             self._pushes = Pushes.read(connection)
-            self._users = Names(_dense(connection, "user_no", "user_id", "users"))
-            self._devices = Names(_dense(connection, "device_no", "device_id", "devices"))
+            self._users = IdNumbers(_dense(connection, "user_no", "user_id", "users"))
+            self._devices = IdNumbers(_dense(connection, "device_no", "device_id", "devices"))
             self._priorities = Priorities(connection, state.epoch)
         self._stage = Stage(state.merged_seq)
         for rows in self._journal.replay(position, self._users, self._devices):
             self._stage.append(rows)
-        parts = Parts(
+        parts = MaintenanceParts(
             self._database,
             self._journal,
             self._stage,
@@ -634,10 +636,10 @@ class DuckdbStore:
             yield PersonSnapshot(connection, deadline, user_no, staged, arrived, history, self._devices, want)
 
     @contextlib.contextmanager
-    def _whole(self) -> Iterator[WholeSnapshot]:
+    def _whole(self) -> Iterator[ExportSnapshot]:
         stage = self._stage.snapshot()  # before the database's snapshot, see above
         with self._database.reading() as connection:
-            yield WholeSnapshot.of(connection, stage, self._users, self._devices)
+            yield ExportSnapshot.of(connection, stage, self._users, self._devices)
 
     def _selection(self, device_id: str | None, include_all: bool) -> Selection | None:
         """What is asked for, or None where the device is unknown and nothing can be found."""
@@ -651,7 +653,7 @@ class DuckdbStore:
         self, timeout_s: float | None = None, cancellation: Cancellation | None = None
     ) -> Iterator[PeopleSnapshot]:
         with self._moment(timeout_s, cancellation) as (stage, connection, deadline, state):
-            believers = Believers(self._devices.text, self._priorities.at(connection, state.epoch))
+            believers = DevicePrecedence(self._devices.text, self._priorities.at(connection, state.epoch))
             yield PeopleSnapshot(connection, deadline, state, stage, believers, self._users, self._known_changes)
 
     def _look_ahead(self) -> None:

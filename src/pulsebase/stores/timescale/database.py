@@ -68,7 +68,7 @@ class OnlyAnswersError(ReadOnlyStoreError):
     """The database takes no changes: it is a replica, or set to read only."""
 
 
-class Database:
+class TimescaleDatabase:
     """Transactions on one database. Every method may be called from any thread.
 
     Statements are never prepared on the server: plans of chunked tables depend on the values, and a pooler between us

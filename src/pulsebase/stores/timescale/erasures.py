@@ -10,7 +10,7 @@ from typing import Any
 
 from pulsebase.model.errors import RetryLaterError
 from pulsebase.stores.erasures import Erasure, packed, unpacked
-from pulsebase.stores.timescale.database import Connection, Database
+from pulsebase.stores.timescale.database import Connection, TimescaleDatabase
 
 _KEY_BYTES = 32
 _PUT = (
@@ -23,7 +23,7 @@ _PUT = (
 class TimescaleErasureLog:
     """See `stores.erasures.ErasureLog`."""
 
-    database: Database
+    database: TimescaleDatabase
 
     def key(self) -> bytes | None:
         """The key; made if there is none. A replica, which cannot, has no marks either, so that any key does."""

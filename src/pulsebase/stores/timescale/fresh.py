@@ -37,7 +37,7 @@ _DAY_BITS = 22
 
 
 @dataclass(frozen=True, slots=True)
-class PersonReadings:
+class FreshReadings:
     """One person's readings, each once, by place of the device in `devices`, then time."""
 
     user_id: str
@@ -85,7 +85,7 @@ def _stored_days(connection: Connection, user_ids: list[str], days: list[int]) -
     return np.array(sorted(place - 1 for (place,) in found), np.intp)
 
 
-def put_rollups(connection: Connection, people: Iterator[PersonReadings]) -> None:
+def put_rollups(connection: Connection, people: Iterator[FreshReadings]) -> None:
     """Store every rollup of people's whole days, of which these are all the readings."""
     tables: dict[str, list[bytes]] = {"h1_dev": [], "d1_dev": [], "q15": [], "h1": [], "d1": []}
     for person in people:
@@ -100,7 +100,7 @@ def put_rollups(connection: Connection, people: Iterator[PersonReadings]) -> Non
         copy_in(connection, f"pulsebase.{table}", blocks)
 
 
-def _quarters(connection: Connection, person: PersonReadings) -> Buckets:
+def _quarters(connection: Connection, person: FreshReadings) -> Buckets:
     order = np.argsort(person.time_us, kind="stable")
     time_us, device, value = person.time_us[order], person.device[order], person.value[order]
     chosen = person.confidence[order] != 0
@@ -112,7 +112,7 @@ def _quarters(connection: Connection, person: PersonReadings) -> Buckets:
     return buckets_of_readings(time_us, value[chosen], floors(time_us, _QUARTER_US))
 
 
-def _history(connection: Connection, person: PersonReadings) -> PriorityHistory:
+def _history(connection: Connection, person: FreshReadings) -> PriorityHistory:
     found = connection.execute(
         "SELECT device_id, valid_from, priority FROM pulsebase.priorities "
         "WHERE user_id = %s AND device_id = ANY (%s) ORDER BY valid_from",
@@ -125,7 +125,7 @@ def _history(connection: Connection, person: PersonReadings) -> PriorityHistory:
     return history
 
 
-def _device_rows(person: PersonReadings, tables: Mapping[str, list[bytes]]) -> None:
+def _device_rows(person: FreshReadings, tables: Mapping[str, list[bytes]]) -> None:
     """The rows of `h1_dev` and `d1_dev`."""
     bounds = np.searchsorted(person.device, np.arange(len(person.devices) + 1))
     for device_id, first, end in zip(person.devices, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):

@@ -135,7 +135,7 @@ def find_users(connection: Connection, text: str, limit: int, after: str | None)
     return [User(*row) for row in rows]
 
 
-class Extent(NamedTuple):
+class TimescaleExtent(NamedTuple):
     """What is stored of a person's device."""
 
     user_id: str
@@ -145,7 +145,7 @@ class Extent(NamedTuple):
     last_us: int | None
 
 
-def extents(connection: Connection, user_ids: Sequence[str]) -> list[Extent]:
+def extents(connection: Connection, user_ids: Sequence[str]) -> list[TimescaleExtent]:
     """What is stored of each known device of the people, all readings, by person and device (bytes)."""
     rows = connection.execute(
         f"""
@@ -187,18 +187,18 @@ def extents(connection: Connection, user_ids: Sequence[str]) -> list[Extent]:
         {"users": list(user_ids)},
         binary=True,
     ).fetchall()
-    return [Extent(*row) for row in rows]
+    return [TimescaleExtent(*row) for row in rows]
 
 
 def overviews(connection: Connection, users: Sequence[User]) -> list[UserOverview]:
     """The people and what is stored of them."""
-    of_user: dict[str, list[Extent]] = {user.user_id: [] for user in users}
+    of_user: dict[str, list[TimescaleExtent]] = {user.user_id: [] for user in users}
     for extent in extents(connection, list(of_user)):
         of_user[extent.user_id].append(extent)
     return [_overview(user, of_user[user.user_id]) for user in users]
 
 
-def _overview(user: User, found: Sequence[Extent]) -> UserOverview:
+def _overview(user: User, found: Sequence[TimescaleExtent]) -> UserOverview:
     firsts = [each.first_us for each in found if each.first_us is not None]
     lasts = [each.last_us for each in found if each.last_us is not None]
     return UserOverview(user, sum(each.readings for each in found), min(firsts, default=None), max(lasts, default=None))

@@ -11,7 +11,7 @@ from pulsebase.model.rollups import I32, I64, Buckets, days_of, merged
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, SeriesQuery
 from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.snapshot import PersonSnapshot, Selection
+from pulsebase.stores.timescale.snapshot import TimescalePersonSnapshot, TimescaleSelection
 
 _QUARTER_US = 15 * MINUTE_US
 _STEPS = {Resolution.SECOND: "1 second", Resolution.MINUTE: "1 minute"}
@@ -23,8 +23,8 @@ def answer(connection: Connection, query: SeriesQuery) -> pa.Table:
     Raises:
         TooManyRowsError: more rows than the query's limit.
     """
-    selection = Selection(query.device_id, query.include_all)
-    snapshot = PersonSnapshot(connection, query.user_id, query.limit)
+    selection = TimescaleSelection(query.device_id, query.include_all)
+    snapshot = TimescalePersonSnapshot(connection, query.user_id, query.limit)
     table = _raw(snapshot, query, selection) if query.resolution is Resolution.RAW else None
     if table is None and query.resolution in _STEPS:
         table = _short(snapshot, query, selection)
@@ -38,14 +38,14 @@ def answer(connection: Connection, query: SeriesQuery) -> pa.Table:
     return table
 
 
-def _raw(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection) -> pa.Table:
+def _raw(snapshot: TimescalePersonSnapshot, query: SeriesQuery, selection: TimescaleSelection) -> pa.Table:
     raw = snapshot.raw(query.range, selection)
     confidence = pa.array(raw.confidence.astype(np.int8), pa.int8(), mask=raw.confidence < 0)
     columns = [pa.array(raw.time_us), pa.array(raw.value), _texts(raw.device, snapshot.devices), confidence]
     return pa.table(columns, schema=RAW_SCHEMA)
 
 
-def _short(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection) -> pa.Table:
+def _short(snapshot: TimescalePersonSnapshot, query: SeriesQuery, selection: TimescaleSelection) -> pa.Table:
     buckets, devices = snapshot.short_buckets(query.range, selection, _STEPS[query.resolution])
     return _bucket_table(buckets, None if selection.include_all else _texts(devices, snapshot.devices))
 
@@ -57,7 +57,7 @@ def _bucket_table(buckets: Buckets, device_ids: pa.Array | None) -> pa.Table:
     return pa.table([pa.array(column) for column in columns], schema=BUCKET_SCHEMA)
 
 
-def _buckets(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection) -> Buckets:
+def _buckets(snapshot: TimescalePersonSnapshot, query: SeriesQuery, selection: TimescaleSelection) -> Buckets:
     if query.resolution is Resolution.QUARTER:
         return snapshot.quarters(query.range, selection)
     if query.resolution is Resolution.HOUR:

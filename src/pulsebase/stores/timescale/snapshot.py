@@ -51,7 +51,7 @@ rows AS (
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class TimescaleSelection:
     """Which of a person's readings a question is about: the resolved ones, one device's, or all."""
 
     device_id: str | None = None
@@ -73,7 +73,7 @@ class Raw:
     confidence: npt.NDArray[np.int16]
 
 
-class PersonSnapshot:
+class TimescalePersonSnapshot:
     """What one transaction sees of a person. Readings and buckets of at most a minute end one row after `limit`."""
 
     def __init__(self, connection: Connection, user_id: str, limit: int | None = None) -> None:
@@ -94,7 +94,7 @@ class PersonSnapshot:
         self.devices: list[str] = found[0]
         self._dirty_hours = np.array(sorted(found[1]), np.int64)
 
-    def raw(self, interval: TimeRange, selection: Selection) -> Raw:
+    def raw(self, interval: TimeRange, selection: TimescaleSelection) -> Raw:
         """The readings a raw answer shows: counted ones of each minute's winner or of the device, or every one."""
         relations, chosen = self._chosen(selection)
         statement = f"""
@@ -105,7 +105,7 @@ class PersonSnapshot:
         columns = self._fetch(statement, _RAW, interval, selection, [interval.widened(MINUTE_US)])
         return Raw(columns["timestamp"], columns["v"], columns["device"], columns["confidence"])
 
-    def short_buckets(self, interval: TimeRange, selection: Selection, step: str) -> tuple[Buckets, I32]:
+    def short_buckets(self, interval: TimeRange, selection: TimescaleSelection, step: str) -> tuple[Buckets, I32]:
         """Buckets of at most a minute, and the places of their devices in `devices`."""
         relations, chosen = self._chosen(selection)
         statement = f"""
@@ -117,7 +117,7 @@ class PersonSnapshot:
         columns = self._fetch(statement, types, interval, selection, [interval.widened(MINUTE_US)])
         return _buckets(columns), columns["device"]
 
-    def quarters(self, interval: TimeRange, selection: Selection) -> Buckets:
+    def quarters(self, interval: TimeRange, selection: TimescaleSelection) -> Buckets:
         """Whole quarters of an hour; the interval starts and ends with one."""
         if not selection.resolved:
             return self._from_raw(interval, selection, bucket("15 minutes"), [interval])
@@ -126,7 +126,7 @@ class PersonSnapshot:
         kept = kept.where(~np.isin(floors(kept.start_us, HOUR_US), dirty))
         return self._with_fresh(kept, interval, selection, bucket("15 minutes"), dirty)
 
-    def hours(self, interval: TimeRange, selection: Selection) -> Buckets:
+    def hours(self, interval: TimeRange, selection: TimescaleSelection) -> Buckets:
         """Hours: kept ones where they are whole and nothing is staged, else from raw, cut by the interval."""
         if selection.include_all:
             return self._from_raw(interval, selection, bucket("1 hour"), [interval])
@@ -138,16 +138,16 @@ class PersonSnapshot:
 
     def utc_days(self, interval: TimeRange) -> Buckets:
         """Whole UTC days of the resolved series."""
-        kept = self._kept("d1", interval, Selection())
+        kept = self._kept("d1", interval, TimescaleSelection())
         dirty = self._dirty(interval, DAY_US)
         if len(dirty) == 0:
             return kept
-        hours = self.hours(TimeRange(int(dirty[0]), int(dirty[-1]) + DAY_US), Selection())
+        hours = self.hours(TimeRange(int(dirty[0]), int(dirty[-1]) + DAY_US), TimescaleSelection())
         hours = hours.where(np.isin(floors(hours.start_us, DAY_US), dirty))
         fresh = merged(hours, floors(hours.start_us, DAY_US))
         return Buckets.concatenated([kept.where(~np.isin(kept.start_us, dirty)), fresh])
 
-    def days_from_raw(self, starts_us: Sequence[int], selection: Selection) -> Buckets:
+    def days_from_raw(self, starts_us: Sequence[int], selection: TimescaleSelection) -> Buckets:
         """Days that start anywhere; the last start only ends a day."""
         interval = TimeRange(starts_us[0], starts_us[-1])
         return self._from_raw(interval, selection, _DAY_START, [interval], days=[At(each) for each in starts_us])
@@ -158,14 +158,14 @@ class PersonSnapshot:
         return np.unique(floors(inside, step_us))
 
     def _with_fresh(
-        self, kept: Buckets, interval: TimeRange, selection: Selection, start_at: str, hours: I64
+        self, kept: Buckets, interval: TimeRange, selection: TimescaleSelection, start_at: str, hours: I64
     ) -> Buckets:
         """The kept buckets and, from raw, those of these hours."""
         if len(hours) == 0:
             return kept
         return Buckets.concatenated([kept, self._from_raw(interval, selection, start_at, _spans(hours))])
 
-    def _kept(self, table: str, interval: TimeRange, selection: Selection) -> Buckets:
+    def _kept(self, table: str, interval: TimeRange, selection: TimescaleSelection) -> Buckets:
         of_device = "" if selection.device_id is None else " AND device_id = %(device)s AND n > 0"
         statement = f"""
             SELECT start_at, n, sum, min, max, minutes FROM pulsebase.{table}
@@ -181,7 +181,7 @@ class PersonSnapshot:
     def _from_raw(
         self,
         interval: TimeRange,
-        selection: Selection,
+        selection: TimescaleSelection,
         start_at: str,
         spans: Sequence[TimeRange],
         *,
@@ -195,7 +195,7 @@ class PersonSnapshot:
         widened = [span.widened(MINUTE_US) for span in spans]
         return _buckets(self._fetch(statement, _BUCKET, interval, selection, widened, days=days))
 
-    def _chosen(self, selection: Selection) -> tuple[str, str]:
+    def _chosen(self, selection: TimescaleSelection) -> tuple[str, str]:
         """The relations that lead to the readings a selection counts, and the name of the last one.
 
         Where the person has one device there is nothing to resolve.
@@ -210,7 +210,7 @@ class PersonSnapshot:
         statement: str,
         types: Types,
         interval: TimeRange,
-        selection: Selection,
+        selection: TimescaleSelection,
         spans: Sequence[TimeRange],
         *,
         days: Sequence[At] = (),

@@ -15,7 +15,7 @@ from pulsebase.stores.timescale import people
 from pulsebase.stores.timescale.aggregates import note_stale
 from pulsebase.stores.timescale.binary_copy import Field, copy_in, hundredths, laid_out, times
 from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.fresh import PersonReadings, of_fresh_days, put_rollups
+from pulsebase.stores.timescale.fresh import FreshReadings, of_fresh_days, put_rollups
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, take_in_at_once
 
 _HYPERTABLE = "public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)"
@@ -123,12 +123,12 @@ class StageRows:
             return False
         return True
 
-    def _people(self) -> Iterator[PersonReadings]:
+    def _people(self) -> Iterator[FreshReadings]:
         bounds = np.flatnonzero(np.diff(self.users.codes, prepend=-1, append=-1))
         for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             rows = slice(first, end)
             used, devices = np.unique(self.devices.codes[rows], return_inverse=True)
-            yield PersonReadings(
+            yield FreshReadings(
                 self.users.texts[self.users.codes[first]],
                 [self.devices.texts[code] for code in used.tolist()],
                 devices.astype(np.int32),

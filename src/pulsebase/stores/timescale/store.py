@@ -17,6 +17,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from pulsebase.files.disk_errors import meaning_of
 from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
@@ -33,20 +34,19 @@ from pulsebase.stores.contract import (
     Origin,
     ScrubReport,
     SeriesQuery,
-    Standing,
+    StoredValues,
     TotalsQuery,
 )
-from pulsebase.stores.faults import meaning_of
 from pulsebase.stores.timescale import check, edit, export, people, scrub, series, totals
 from pulsebase.stores.timescale.aggregates import find_stale, forget_stale, refresh
-from pulsebase.stores.timescale.database import Connection, Database, OnlyAnswersError, connect
+from pulsebase.stores.timescale.database import Connection, OnlyAnswersError, TimescaleDatabase, connect
 from pulsebase.stores.timescale.erasures import TimescaleErasureLog
 from pulsebase.stores.timescale.merge import lock_stage, merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
 from pulsebase.stores.timescale.origins import push_origins
 from pulsebase.stores.timescale.stage import StageRows
-from pulsebase.stores.timescale.standing import standing
+from pulsebase.stores.timescale.stored_values import stored_values
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class TimescaleStore:
         self._options = options or TimescaleOptions()
         with connect(conninfo) as connection:
             require_current(connection, hypertables=self._options.hypertables)
-        self._database = Database(conninfo, self._options.pool)
+        self._database = TimescaleDatabase(conninfo, self._options.pool)
         self._unmerged = 0  # what this process wrote since its last merge: an estimate that needs no question
         self._merges = 0
         self._merge_failures = 0
@@ -102,18 +102,18 @@ class TimescaleStore:
         if self._unmerged >= self._options.merge_readings:
             self._wake.set()
 
-    def has_room(self, patience_s: float) -> bool:
+    def has_room(self, max_wait_s: float) -> bool:
         """See `contract.Writer.has_room`."""
         if self._unmerged < self._options.most_unmerged:
             return True
         with self._merged:
             self._wake.set()
-            return self._merged.wait_for(lambda: self._unmerged < self._options.most_unmerged, patience_s)
+            return self._merged.wait_for(lambda: self._unmerged < self._options.most_unmerged, max_wait_s)
 
-    def pace(self, readings: int, patience_s: float, *, within_turn: bool = False) -> None:
+    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
         """See `contract.Writer.pace`. Large blocks are merged as they are written, which holds them back by itself."""
         del within_turn
-        if readings < self._options.merge_at_once and not self.has_room(patience_s):
+        if readings < self._options.merge_at_once and not self.has_room(max_wait_s):
             raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=1)
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
@@ -238,9 +238,9 @@ class TimescaleStore:
         found = self._database.read(lambda connection: people.origin_readings(connection, numbers))
         return {number: found.get(number, 0) for number in numbers}
 
-    def standing(self, readings: ReadingBatch) -> Standing:
-        """See `contract.Reader.standing`."""
-        return self._database.read(lambda connection: standing(connection, readings))
+    def stored_values(self, readings: ReadingBatch) -> StoredValues:
+        """See `contract.Reader.stored_values`."""
+        return self._database.read(lambda connection: stored_values(connection, readings))
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""

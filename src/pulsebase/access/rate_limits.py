@@ -1,0 +1,57 @@
+"""Token buckets: so many requests at once, then so many a second."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+#: Buckets that are remembered of one kind; beyond that the fullest say nothing and go.
+_MOST_BUCKETS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRate:
+    """What a bucket holds, and how fast it fills again, requests and requests a second."""
+
+    burst: float
+    per_s: float
+
+    @property
+    def window_s(self) -> int:
+        """How long an empty bucket takes to be full."""
+        return max(1, round(self.burst / self.per_s))
+
+
+class TokenBuckets:
+    """A bucket for whoever asks, full at first. Used by the thread of the event loop alone."""
+
+    def __init__(self, name: str, rate: TokenRate) -> None:
+        self.name, self.rate = name, rate
+        self._buckets: dict[Hashable, tuple[float, float]] = {}  # tokens, and when there were so many
+
+    def take(self, name: Hashable, now_s: float) -> tuple[bool, float]:
+        """Take a token at a time of a clock that only goes on; whether there was one, and how many are left."""
+        rate = self.rate
+        tokens, at_s = self._buckets.get(name, (rate.burst, now_s))
+        tokens = min(rate.burst, tokens + (now_s - at_s) * rate.per_s)
+        allowed = tokens >= 1
+        if allowed:
+            tokens -= 1
+        if name not in self._buckets and len(self._buckets) >= _MOST_BUCKETS:
+            self._forget_full(now_s)
+        self._buckets[name] = tokens, now_s
+        return allowed, tokens
+
+    def next_in_s(self, tokens: float) -> int:
+        """How long until there is a whole token again, in whole seconds."""
+        return max(1, -int((tokens - 1) / self.rate.per_s // 1))
+
+    def _forget_full(self, now_s: float) -> None:
+        """Let go of the half that is nearest to full: a bucket that is gone counts as full."""
+
+        def missing(name: Hashable) -> float:
+            tokens, at_s = self._buckets[name]
+            return self.rate.burst - tokens - (now_s - at_s) * self.rate.per_s
+
+        for name in sorted(self._buckets, key=missing)[: _MOST_BUCKETS // 2]:
+            del self._buckets[name]

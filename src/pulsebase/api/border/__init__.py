@@ -1,0 +1,1 @@
+"""What every request meets before its route: connections, headers, keys, shares, and how an answer fails."""

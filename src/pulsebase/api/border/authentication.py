@@ -1,0 +1,179 @@
+"""Who a request comes from, and whether it is one too many."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from time import monotonic
+
+from fastapi import Request
+from starlette.types import Scope
+
+from pulsebase import telemetry
+from pulsebase.access.caller import caller
+from pulsebase.access.keys import ANYBODY, NOBODY, OWNER, Principal
+from pulsebase.access.rate_limits import TokenBuckets
+from pulsebase.access.scopes import is_open, is_owners, need_of
+from pulsebase.access.service import Access
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.border.request_scope import came_by_socket
+
+Header = tuple[bytes, bytes]
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="pulsebase"'}
+_BEARER, _TOKEN = b"bearer ", b"token "
+#: Where clients of the InfluxDB line protocol write, which say `Token`.
+_LINES = "/api/v2/write"
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why a request is not let in: the problem, and headers that say more."""
+
+    problem: ProblemError
+    headers: dict[str, str]
+
+
+class Authenticator:
+    """Lets requests in as somebody. Used by the thread of the event loop alone."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self.closed = access.enforced
+        self._policies = {
+            buckets.name: _policy(buckets) for buckets in (access.keys, access.addresses, access.failures)
+        }
+
+    def admit(self, scope: Scope) -> tuple[Principal, Denial | None, list[Header]]:
+        """Who it is, why they are refused if they are, and headers about what they may still ask."""
+        if came_by_socket(scope):
+            return OWNER, None, []
+        if not self.closed:
+            return ANYBODY, _owners_alone(scope["path"]), []
+        now_s = monotonic()
+        addresses, address = self._access.addresses, _address(scope)
+        allowed, left = addresses.take(address, now_s)
+        if not allowed:
+            return NOBODY, self._too_many(addresses, left), []
+        key = _key_in(scope)
+        if key is not None:
+            return self._with_key(key, address, scope["path"], now_s)
+        if is_open(scope["path"]):
+            return NOBODY, None, self._left(addresses, left)
+        telemetry.ACCESS_FAILURES.labels("no-key").inc()
+        return NOBODY, Denial(ProblemError("unauthorized", "a key is needed"), _CHALLENGE), []
+
+    def _with_key(
+        self, key: bytes, address: str, path: str, now_s: float
+    ) -> tuple[Principal, Denial | None, list[Header]]:
+        keys = self._access.keys
+        principal = self._access.ring.principal(key, time.time_ns() // 1000)
+        if principal is None:  # what is open stays so for whoever brings a key of something else along
+            refusal = None if is_open(path) else self._wrong_key(address, now_s)
+            return NOBODY, refusal, []
+        allowed, left = keys.take(principal.number, now_s)
+        if not allowed:
+            return principal, self._too_many(keys, left), []
+        return principal, _owners_alone(path), self._left(keys, left)
+
+    def _wrong_key(self, address: str, now_s: float) -> Denial:
+        failures = self._access.failures
+        allowed, left = failures.take(address, now_s)
+        if not allowed:
+            return self._too_many(failures, left)
+        telemetry.ACCESS_FAILURES.labels("wrong-key").inc()
+        return Denial(ProblemError("unauthorized", "the key is unknown, expired or revoked"), _CHALLENGE)
+
+    def _too_many(self, buckets: TokenBuckets, left: float) -> Denial:
+        telemetry.ACCESS_LIMITED.labels(buckets.name).inc()
+        headers = {header.decode(): value.decode() for header, value in self._left(buckets, left)}
+        retry = {"Retry-After": str(buckets.next_in_s(left))}
+        return Denial(ProblemError("too-many-requests", f"too many requests: {buckets.name}"), headers | retry)
+
+    def _left(self, buckets: TokenBuckets, left: float) -> list[Header]:
+        """By draft-ietf-httpapi-ratelimit-headers-10: `r` requests are left, all of them again in `t` seconds."""
+        rate = buckets.rate
+        shown = b'"%b";r=%d;t=%d' % (buckets.name.encode(), left, (rate.burst - left) / rate.per_s + 1)
+        return [self._policies[buckets.name], (b"ratelimit", shown)]
+
+
+def require_scope(method: str, template: str) -> None:
+    """Let the caller do what this route does.
+
+    Raises:
+        ProblemError: they may not.
+    """
+    need = need_of(method, template)
+    if need == "open":
+        return
+    principal = caller().principal
+    if principal is OWNER:
+        return
+    if need is None or need == "owner":
+        raise _no_such_route()
+    if not principal.holds(need):
+        telemetry.ACCESS_FAILURES.labels("scope").inc()
+        raise ProblemError("missing-scope", f"the key has no scope {need}")
+
+
+async def route_requires_scope(request: Request) -> None:
+    """The check of every route of the framework, before anything else of it."""
+    require_scope(request.method, request.scope["route"].path)
+
+
+def _owners_alone(path: str) -> Denial | None:
+    return Denial(_no_such_route(), {}) if is_owners(path) else None
+
+
+def _no_such_route() -> ProblemError:
+    return ProblemError("not-found", "there is no such route")
+
+
+def told_apart_by(scope: Scope) -> str:
+    """The address, or network, of a request over the network; nothing for one from this machine."""
+    client = scope.get("client")
+    if client is None or came_by_socket(scope) or _is_loopback(client[0]):
+        return ""
+    return _network(client[0])
+
+
+def _key_in(scope: Scope) -> bytes | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if value[:7].lower() == _BEARER:
+                return bytes(value[7:]).strip()
+            if value[:6].lower() == _TOKEN and scope["path"] == _LINES:
+                return bytes(value[6:]).strip()
+            return b""  # something else that was meant to open: wrong, not missing
+    return None
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return _network(client[0]) if client else ""
+
+
+@lru_cache(maxsize=4096)
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:  # no address, so not from the network
+        return True
+
+
+@lru_cache(maxsize=4096)
+def _network(address: str) -> str:
+    """An address, or of IPv6 the network of it: there whoever has one address has 2^64."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    except ValueError:
+        return address
+
+
+def _policy(buckets: TokenBuckets) -> Header:
+    """By the same draft: `q` requests in `w` seconds."""
+    rate = buckets.rate
+    return b"ratelimit-policy", f'"{buckets.name}";q={int(rate.burst)};w={rate.window_s}'.encode()

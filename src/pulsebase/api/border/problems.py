@@ -1,0 +1,301 @@
+"""One shape for every error: `application/problem+json` (RFC 9457). Nothing of a request's values is repeated in it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
+
+from pulsebase.api.border.request_scope import came_by_socket
+from pulsebase.files.disk_errors import meaning_of, meaning_of_sqlite
+from pulsebase.model.errors import (
+    DiskFailedError,
+    DiskFullError,
+    ErasedUserError,
+    FieldError,
+    Kept,
+    MemoryLimitError,
+    OutcomeUnknownError,
+    PulsebaseError,
+    QueryCancelledError,
+    QueryTimeoutError,
+    ReadOnlyStoreError,
+    RejectedError,
+    RetryLaterError,
+    ShareFullError,
+    StopError,
+    StoreCorruptError,
+    TooManyQuestionsError,
+    TooManyRowsError,
+    UnknownUserError,
+    shown_name,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Every problem type: its slug in `type`, and what it means. `docs/reference/errors.md` is checked against this table.
+PROBLEMS: Mapping[str, tuple[int, str]] = {
+    "invalid-request": (400, "Something in the request is wrong; `errors` names the fields."),
+    "malformed-body": (400, "The body cannot be read at all: not JSON, not gzip, cut short."),
+    "nothing-accepted": (400, "Every reading of a batch was refused; `errors` says why."),
+    "too-many-rows": (400, "The answer would be longer than the row limit."),
+    "unauthorized": (401, "A key is needed, or the key is not one that opens anything."),
+    "missing-scope": (403, "The key is not for what this route does."),
+    "forbidden-host": (403, "The request's Host or Origin is not one the server answers to."),
+    "not-found": (404, "No such route, or nobody of that id is known, or nothing was found."),
+    "method-not-allowed": (405, "The route does not know this method."),
+    "not-acceptable": (406, "The route cannot answer in any of the media types of Accept."),
+    "already-known": (409, "Somebody of that id is known already."),
+    "conflict": (409, "What is asked for cannot be done as things stand; `detail` says what has to end first."),
+    "erased": (409, "Somebody of that id was erased; nothing is taken for them until the id is allowed again."),
+    "body-too-large": (413, "The body is larger than the limit, as sent or as unpacked."),
+    "unsupported-media-type": (415, "The body's type or encoding is not one the route reads."),
+    "too-many-requests": (429, "More than the key or the address may send, ask or hold at once; see Retry-After."),
+    "query-timeout": (422, "The query ran into the time limit and was cancelled."),
+    "internal-error": (500, "A fault of the server; the log has it under the request id."),
+    "disk-full": (503, "A disk of the server has no room; `detail` says what was kept of the request, if anything."),
+    "disk-failed": (503, "A disk of the server does not read or write; `detail` says what was kept of the request."),
+    "read-only": (503, "What would be written to may only be read; `detail` says what was kept of the request."),
+    "out-of-memory": (503, "The store's engine ran out of memory; `detail` says what was kept of the request."),
+    "store-damaged": (503, "Stored bytes are not what was written; `detail` names the file. Waiting does not help."),
+    "unavailable": (503, "The request may succeed later, see Retry-After; `detail` says what was kept of it."),
+    "outcome-unknown": (503, "Whether the request was carried out is not known; the same may be sent again."),
+}
+
+
+#: What a client is told where a person has to act; only commands of the owner are told more.
+NEEDS_ITS_OPERATOR = "the store needs its operator"
+_RETRY_AFTER_REPAIR_S = 60
+
+
+class ProblemError(Exception):
+    """An error that only the border knows, by its slug in `PROBLEMS`."""
+
+    def __init__(self, slug: str, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+        self.extra = extra
+
+
+def problem(
+    request: Request, slug: str, detail: str, headers: Mapping[str, str] | None = None, **extra: Any
+) -> Response:
+    """The error answer of this slug."""
+    status = PROBLEMS[slug][0]
+    body = {
+        "type": f"urn:pulsebase:problem:{slug}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "request_id": request.scope.get("pulsebase.request_id", ""),
+    } | extra
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/problem+json")
+
+
+def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:
+    """Field errors as the answers show them; the index only where there is one."""
+    return [
+        ({} if error.index is None else {"index": error.index}) | {"field": error.field, "reason": error.reason}
+        for error in errors
+    ]
+
+
+def partly_done(error: RetryLaterError | StopError, done: str) -> PulsebaseError:
+    """The error as one that says what was done of the request all the same."""
+    if isinstance(error, StoreCorruptError):
+        return error.but(done)
+    if isinstance(error, StopError):
+        logger.error("the store needs a person: %s", error)
+        return RetryLaterError(NEEDS_ITS_OPERATOR, _RETRY_AFTER_REPAIR_S).but(done)
+    said = str(error).split(f"; {_NOTHING}")[0]
+    return type(error)(said, error.retry_after_s).but(done)
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error of the packages below, and of the framework, into a problem. Faults are the guard's affair."""
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        return _answer(request, error)
+
+    for kind in _ANSWERS:
+        app.add_exception_handler(kind, on_error)
+
+
+async def answered(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+    """A handler's answer, or the problem that its error means, without the framework."""
+    try:
+        return await handler(request)
+    except tuple(_ANSWERS) as error:
+        return _answer(request, error)
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    kind = next(kind for kind in type(error).__mro__ if kind in _ANSWERS)
+    return _ANSWERS[kind](request, error)
+
+
+def _of_problem(request: Request, error: Any) -> Response:
+    return problem(request, error.slug, error.detail, **error.extra)
+
+
+def _of_rejected(request: Request, error: Any) -> Response:
+    slug = "too-many-rows" if isinstance(error, TooManyRowsError) else "invalid-request"
+    return problem(request, slug, str(error), errors=field_errors(error.errors))
+
+
+def _of_erased(request: Request, error: Any) -> Response:
+    detail = "somebody of that id was erased; an administrator can allow the id again"
+    return problem(request, "erased", detail, errors=field_errors(error.errors))
+
+
+def _of_retry(request: Request, error: Any) -> Response:
+    detail = _with_what_was_kept(request, str(error), error.kept)
+    return problem(request, _slug_of(error), detail, {"Retry-After": str(error.retry_after_s)})
+
+
+def _slug_of(error: PulsebaseError) -> str:
+    return next((slug for kind, slug in _REASONS_TO_WAIT.items() if isinstance(error, kind)), "unavailable")
+
+
+def _with_what_was_kept(request: Request, detail: str, kept: Kept) -> str:
+    """The detail, saying what was kept of a request that would change something."""
+    if request.method in _ASKING or kept == "as said" or _NOTHING in detail:
+        return detail
+    if kept == "nothing":
+        return f"{detail}; {_NOTHING} was kept"
+    return f"{detail}; it is not known whether the request was carried out: look before you send it again"
+
+
+def _of_damage(request: Request, error: Any) -> Response:
+    """Paths are for the owner; everybody may know which file it is."""
+    logger.error("the store is damaged: %s", error)
+    file = error.file or "the database"
+    detail = str(error)
+    if not came_by_socket(request.scope):
+        detail = "; ".join(filter(None, [f"{file} is damaged; its operator has to restore a backup", error.said]))
+    detail = _with_what_was_kept(request, detail, "as said" if error.said else "nothing")
+    return problem(request, "store-damaged", detail, {"Retry-After": str(_DAMAGED_PAUSE_S)}, file=file)
+
+
+def _of_raw(request: Request, error: Any) -> Response:
+    """An error of a disk that nobody below has translated, so that nobody knows what became of the request."""
+    what = "a file of the server"
+    if isinstance(error, sqlite3.Error):
+        ours: PulsebaseError | None = meaning_of_sqlite(error, Path("a file beside the store"), "unknown")
+    else:
+        ours = meaning_of(error, what, "unknown")
+    if ours is None:
+        raise error
+    logger.error("a disk fails: %s", error)
+    return _answer(request, ours)
+
+
+def _of_too_many_questions(request: Request, error: Any) -> Response:
+    return problem(request, "too-many-requests", str(error), {"Retry-After": str(error.retry_after_s)})
+
+
+def _of_unknown_outcome(request: Request, error: Any) -> Response:
+    logger.error("the outcome of a request is not known: %s", error)
+    return problem(request, "outcome-unknown", str(error), {"Retry-After": str(error.retry_after_s)})
+
+
+def _of_share(request: Request, error: Any) -> Response:
+    return problem(request, "too-many-requests", str(error), {"Retry-After": str(error.retry_after_s)})
+
+
+def _of_stop(request: Request, error: Any) -> Response:
+    logger.error("the store needs a person: %s", error)
+    detail = str(error) if came_by_socket(request.scope) else NEEDS_ITS_OPERATOR
+    cause = error.__cause__
+    ours = meaning_of(cause, "") if isinstance(cause, OSError) else None
+    slug = "unavailable" if ours is None else _slug_of(ours)
+    return problem(request, slug, detail, {"Retry-After": str(_RETRY_AFTER_REPAIR_S)})
+
+
+def _of_unknown_user(request: Request, _: Any) -> Response:
+    return problem(request, "not-found", "nobody of that id is known")
+
+
+def _of_timeout(request: Request, error: Any) -> Response:
+    return problem(request, "query-timeout", str(error))
+
+
+def _of_validation(request: Request, error: Any) -> Response:
+    found = [_of_pydantic(entry) for entry in error.errors()]
+    detail = "; ".join(f"{entry.field}: {entry.reason}" for entry in found)
+    return problem(request, "invalid-request", detail, errors=field_errors(found))
+
+
+def _of_http(request: Request, error: Any) -> Response:
+    slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
+    detail = "there is no such route" if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(sorted(_allowed(request)))}
+    return problem(request, slug, detail, headers)
+
+
+def _allowed(request: Request) -> set[str]:
+    """The methods that the path of a request knows: those of all its routes, and HEAD wherever GET is."""
+    scope = request.scope
+    plain = {"type": "http", "path": scope["path"], "root_path": scope.get("app_root_path", ""), "headers": []}
+    found = set()
+    for route in request.app.routes:
+        for method in _METHODS:
+            if route.matches(plain | {"method": method})[0] is Match.FULL:
+                found |= {"GET"} if isinstance(route, Mount) else {method}  # files are mounted, nothing else
+    return found | {"HEAD"} if "GET" in found else found
+
+
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+#: Why to come again later, where that has a name of its own.
+_REASONS_TO_WAIT: Mapping[type[RetryLaterError], str] = {
+    DiskFullError: "disk-full",
+    DiskFailedError: "disk-failed",
+    ReadOnlyStoreError: "read-only",
+    MemoryLimitError: "out-of-memory",
+}
+_ASKING = frozenset({"GET", "HEAD", "OPTIONS"})
+_NOTHING = "nothing of this request"
+_DAMAGED_PAUSE_S = 600
+
+_ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
+    ProblemError: _of_problem,
+    RejectedError: _of_rejected,
+    ErasedUserError: _of_erased,
+    RetryLaterError: _of_retry,
+    TooManyQuestionsError: _of_too_many_questions,
+    OutcomeUnknownError: _of_unknown_outcome,
+    ShareFullError: _of_share,
+    StopError: _of_stop,
+    StoreCorruptError: _of_damage,
+    OSError: _of_raw,
+    sqlite3.Error: _of_raw,
+    UnknownUserError: _of_unknown_user,
+    QueryTimeoutError: _of_timeout,
+    QueryCancelledError: _of_timeout,  # nobody is there to read it, unless the server itself gave up
+    RequestValidationError: _of_validation,
+    HTTPException: _of_http,
+}
+
+
+_REASONS = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known parameter",
+}
+
+
+def _of_pydantic(entry: Mapping[str, Any]) -> FieldError:
+    name = shown_name(str(entry["loc"][:2][-1]))  # behind the place it stands in, where there is one
+    reason = _REASONS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ")
+    return FieldError(name, reason[:1].lower() + reason[1:])

@@ -1,0 +1,102 @@
+"""Every request of the framework's routes holds its caller's share of what it takes, until its answer is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.types import Message, Receive, Scope, Send
+
+from pulsebase.access.caller import caller
+from pulsebase.access.scopes import need_of
+from pulsebase.access.shares import HeldShare, Resource, Shares
+from pulsebase.model.errors import RetryLaterError
+
+#: Routes that take something else than a place among the questions.
+_TAKES: Mapping[str, Resource | None] = {
+    "POST /metrics/heart-rate": None,  # the hot path, which the guard answers; the queue for commits bounds it
+    "POST /metrics/heart-rate/batch": None,
+    "POST /api/v2/write": None,
+    "GET /metrics": None,  # who watches has to see what is the matter
+    "POST /metrics/heart-rate/bulk": "uploads",
+    "POST /imports": "uploads",
+    "GET /users/{user_id}/export": "exports",
+    "GET /stream": "streams",
+}
+#: Answers go to the connection in pieces, so that what nobody takes is not kept by it, unseen.
+_PIECE_BYTES = 256 << 10
+_HELD = "pulsebase.held"
+
+
+def held(scope: Scope) -> HeldShare:
+    """What the request at hand holds."""
+    found: HeldShare = scope[_HELD]
+    return found
+
+
+def rows_held(request: Request) -> Callable[[int], None]:
+    """Has the request hold as many rows of answers as it is told; in a thread, which may have to wait."""
+    mine = held(request.scope)
+    return lambda rows: mine.resize("answer rows", rows)
+
+
+async def hold(mine: HeldShare, resource: Resource, units: int = 1) -> None:
+    """Hold units, for which others may have to be waited for.
+
+    Raises:
+        ShareFullError, PoolFullError: there are none for a while.
+    """
+    done = mine.ask(resource, units)
+    if done.done():
+        return
+    try:
+        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(done)), mine.wait_s(resource))
+    except TimeoutError:
+        mine.give_up(resource, units, done)
+    except asyncio.CancelledError:
+        with contextlib.suppress(RetryLaterError):
+            mine.give_up(resource, units, done)
+        raise
+
+
+class SharedRoute(APIRoute):
+    """A route of an application with `state.shares`, of which each request holds what it takes until its answer is
+    taken.
+    """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        resource = _taken_by(scope["method"], self.path_format)
+        if resource is None:
+            await super().handle(scope, receive, send)
+            return
+
+        async def send_in_pieces(message: Message) -> None:
+            body = message.get("body", b"")
+            if len(body) <= _PIECE_BYTES:
+                await send(message)
+                return
+            last = (len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES
+            for first in range(0, last, _PIECE_BYTES):
+                piece = body[first : first + _PIECE_BYTES]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            more = message.get("more_body", False)
+            await send({"type": "http.response.body", "body": body[last:], "more_body": more})
+
+        shares: Shares = scope["app"].state.shares
+        mine = scope[_HELD] = shares.of(caller())
+        try:
+            await hold(mine, resource)
+            await super().handle(scope, receive, send_in_pieces)
+        finally:
+            mine.close()
+
+
+def _taken_by(method: str, template: str) -> Resource | None:
+    name = f"{method} {template.removeprefix('/v1')}"
+    if name in _TAKES:
+        return _TAKES[name]
+    return None if need_of(method, template) in ("open", "owner", None) else "questions"

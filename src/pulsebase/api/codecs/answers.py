@@ -1,0 +1,216 @@
+"""Answers as bytes: JSON, CSV and Arrow."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from fastapi import Request, Response
+
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.readings import READING_SCHEMA
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.timerange import format_all_us, format_us
+from pulsebase.query.series import PersonSeries, SeriesAnswer
+
+JSON = "application/json"
+CSV = "text/csv"
+NDJSON = "application/x-ndjson"
+ARROW = "application/vnd.apache.arrow.stream"
+
+_BUCKET_COLUMNS = ("timestamp", "avg", "min", "max", "count", "minutes")
+_RAW_COLUMNS = ("timestamp", "value", "device_id", "confidence")
+
+
+#: What is answered to an entry of `Accept`.
+_ANSWERS = {JSON: JSON, CSV: CSV, ARROW: ARROW, "*/*": JSON, "application/*": JSON, "": JSON, "text/*": CSV}
+
+
+def negotiated(request: Request) -> str:
+    """The media type to answer in: of those in `Accept` that the series routes know the most wanted, else the first.
+
+    Raises:
+        ProblemError: `Accept` names none of them.
+    """
+    best, best_quality = "", 0.0
+    for entry in ",".join(request.headers.getlist("accept") or ["*/*"]).split(","):
+        wanted, _, parameters = entry.partition(";")
+        quality = _quality(parameters)
+        if wanted.strip().lower() in _ANSWERS and quality > best_quality:
+            best, best_quality = _ANSWERS[wanted.strip().lower()], quality
+    if not best:
+        raise ProblemError("not-acceptable", f"answers come as {JSON}, {CSV} or {ARROW}")
+    return best
+
+
+def _quality(parameters: str) -> float:
+    """The `q` of an entry of `Accept`; 1 where there is none that can be read."""
+    found = re.search(r"(?:^|;)\s*q=([01](?:\.\d{0,3})?)\s*(?:;|$)", parameters.lower(), re.ASCII)
+    return float(found[1]) if found else 1.0
+
+
+def timestamps(times_us: pa.Array) -> list[str]:
+    """`2024-01-15T10:00:00Z` for each time; fractions only where they are not zero."""
+    return format_all_us(times_us.to_numpy(zero_copy_only=False))
+
+
+def shown_time(at_us: int | None) -> str | None:
+    """`2024-01-15T10:00:00Z`, where there is a time."""
+    return None if at_us is None else format_us(at_us)
+
+
+def column_names(answer: SeriesAnswer) -> tuple[str, ...]:
+    """The columns that the answer shows."""
+    return _RAW_COLUMNS if answer.plan.resolution is Resolution.RAW else _BUCKET_COLUMNS
+
+
+def json_columns(person: PersonSeries, names: Sequence[str]) -> dict[str, list[Any]]:
+    """A person's columns as JSON values."""
+    return {
+        name: timestamps(person.columns[name]) if name == "timestamp" else person.columns[name].to_pylist()
+        for name in names
+    }
+
+
+def frame_of(answer: SeriesAnswer) -> dict[str, Any]:
+    """What an answer says of itself: metric, unit, interval, table, zone and range."""
+    plan = answer.plan
+    return {
+        "metric": HEART_RATE.table,
+        "unit": HEART_RATE.unit,
+        "interval": plan.resolution.value,
+        "table": plan.table,
+        "tz": plan.question.tz,
+        "start": format_us(plan.range.start_us),
+        "end": format_us(plan.range.end_us),
+    }
+
+
+def said_in_headers(answer: SeriesAnswer) -> dict[str, str]:
+    """The same for answers whose body has no place for it."""
+    frame = frame_of(answer)
+    said = {f"Pulsebase-{name.title()}": frame[name] for name in ("interval", "table", "tz", "start", "end")}
+    if answer.missing:
+        said["Pulsebase-Missing"] = ",".join(answer.missing)
+    if answer.next_cursor is not None:
+        said["Pulsebase-Next-Cursor"] = answer.next_cursor
+    return said
+
+
+def tabular(answer: SeriesAnswer) -> pa.Table:
+    """One row a bucket or reading, `user_id` first, times as UTC timestamps."""
+    names = column_names(answer)
+    parts = [
+        pa.table([_repeated(person), *_typed(person, names)], names=["user_id", *names]) for person in answer.series
+    ]
+    if parts:
+        return pa.concat_tables(parts).combine_chunks()
+    return pa.table({name: pa.array([], pa.string()) for name in ("user_id", *names)})
+
+
+def csv_bytes(answer: SeriesAnswer) -> bytes:
+    """The table as CSV (RFC 4180), with a header line."""
+    table = tabular(answer)
+    if table.num_rows:
+        place = table.schema.get_field_index("timestamp")
+        table = table.set_column(
+            place, "timestamp", pa.array(timestamps(table["timestamp"].cast(pa.int64()).combine_chunks()))
+        )
+    out = io.BytesIO()
+    out.write((",".join(table.column_names) + "\r\n").encode())
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed", eol="\r\n")
+    pyarrow.csv.write_csv(table, out, options)
+    return out.getvalue()
+
+
+def arrow_bytes(answer: SeriesAnswer) -> bytes:
+    """The table as an Arrow IPC stream; what the answer says of itself is in the schema's metadata."""
+    return stream_bytes(tabular(answer).replace_schema_metadata(frame_of(answer)))
+
+
+def stream_bytes(table: pa.Table) -> bytes:
+    """A table as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def arrow_stream(batches: Iterator[pa.RecordBatch]) -> Generator[bytes, None, None]:
+    """Readings as an Arrow IPC stream, a batch at a time."""
+    with contextlib.closing(batches):  # type: ignore[type-var]
+        pieces = Pieces()
+        with pa.ipc.new_stream(pa.PythonFile(pieces, mode="w"), READING_SCHEMA) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                yield pieces.take()
+        yield pieces.take()
+
+
+class Pieces:
+    """A file to write to, whose bytes are taken away piece by piece."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.closed = False
+
+    def write(self, part: bytes) -> int:
+        """For whoever writes to a file."""
+        self._parts.append(bytes(part))
+        return len(part)
+
+    def take(self) -> bytes:
+        """All of it, joined."""
+        joined = b"".join(self._parts)
+        self._parts = []
+        return joined
+
+    def writable(self) -> bool:
+        """For Arrow, which asks."""
+        return True
+
+    def flush(self) -> None:
+        """For whoever writes to a file."""
+
+    def close(self) -> None:
+        """For Arrow, which closes what it has written."""
+        self.closed = True
+
+
+def tagged(request: Request, body: bytes, media_type: str, headers: dict[str, str] | None = None) -> Response:
+    """An answer with an ETag of its bytes; 304 without them if the client has them already."""
+    etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+    all_headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Accept"} | (headers or {})
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if etag in known or known == ["*"]:
+        return Response(status_code=304, headers=all_headers)
+    return Response(body, headers=all_headers, media_type=media_type)
+
+
+def respond(request: Request, answer: SeriesAnswer, as_json: dict[str, Any], media_type: str) -> Response:
+    """The answer in the negotiated form."""
+    if media_type == CSV:
+        return tagged(request, csv_bytes(answer), "text/csv; charset=utf-8", said_in_headers(answer))
+    if media_type == ARROW:
+        return tagged(request, arrow_bytes(answer), ARROW, said_in_headers(answer))
+    return tagged(request, msgspec.json.encode(as_json), JSON)
+
+
+def _repeated(person: PersonSeries) -> pa.Array:
+    return pa.array([person.user_id] * len(person), pa.string())
+
+
+def _typed(person: PersonSeries, names: Sequence[str]) -> list[pa.Array]:
+    return [
+        pc.cast(person.columns[name], pa.timestamp("us", tz="UTC")) if name == "timestamp" else person.columns[name]
+        for name in names
+    ]

@@ -1,0 +1,240 @@
+"""An Arrow IPC stream, message by message, none of which may take more memory than is allowed, as sent or unpacked.
+
+Arrow's own reader takes the sizes that a message states at their word: it makes room for a buffer before it unpacks
+it. So the messages are looked at here on their way to it.
+
+Formats: https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc, and of
+the tables in a message's head https://flatbuffers.dev/internals/.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from typing import Protocol
+
+from pulsebase.api.border.problems import ProblemError
+
+#: What the dictionaries that hold at a time may take, unpacked, and how many values they may have: they come with every
+#: batch, however few rows it has.
+_DICTIONARIES_BYTES = 64 << 20
+_DICTIONARY_VALUES = 4_000_000
+#: How many of them may come before the next batch, and how often one may be added to: Arrow copies it each time.
+_DICTIONARIES_BETWEEN = 64
+_MOST_DELTAS = 256
+#: Rows that a batch may state beside those it has bytes for: a column of nothing but nulls takes none.
+_FREE_ROWS = 100_000
+_CONTINUES = b"\xff\xff\xff\xff"
+_DICTIONARY, _RECORDS = 2, 3
+#: The fields of the tables `Message`, `DictionaryBatch` and `RecordBatch`, by their places in the schema.
+_KIND, _HEADER, _BODY_BYTES = 1, 2, 3
+_ID, _DATA, _IS_DELTA = 0, 1, 2
+_ROWS, _BUFFERS, _COMPRESSION = 0, 2, 3
+_HEAD_BYTES = 1 << 20
+#: How writers of long ago said that buffers are packed; Arrow still believes it.
+_PACKED_OF_OLD = b"ARROW:experimental_compression"
+#: What reading a row comes to at least, in bytes read.
+_ROW_BYTES = 64
+
+
+class Body(Protocol):
+    """What is read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes, all of them unless the body ends."""
+
+
+class BoundedMessages:
+    """A file for Arrow's reader, over the body that a request brings.
+
+    `most_bytes` bounds each message, and all dictionaries together, which are held until others take their places.
+    `most_read_bytes` bounds what is read in all: batches as unpacked, each with the dictionaries that it may use. A few
+    bytes stand for a lot of either.
+    """
+
+    def __init__(self, body: Body, most_bytes: int, most_read_bytes: int) -> None:
+        self._body, self._most_bytes = body, most_bytes
+        self._left_bytes = most_read_bytes
+        self._held: dict[int, int] = {}  # bytes of dictionaries by their numbers
+        self._parts: deque[bytes] = deque()  # of the current message; Arrow asks for one at a time
+        self._begun = False
+        self._dictionaries = _Dictionaries()
+        self.closed = False
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes of the current message, or of the next one.
+
+        Raises:
+            ProblemError: the next message is too large, or is none.
+        """
+        if not self._parts:
+            self._parts.extend(self._next())
+        part = self._parts.popleft() if self._parts else b""
+        if len(part) > size:
+            self._parts.appendleft(part[size:])
+        return part[:size]
+
+    def readable(self) -> bool:
+        """For Arrow, which asks."""
+        return True
+
+    def close(self) -> None:
+        """For Arrow, which closes what it has read."""
+        self.closed = True
+
+    def _next(self) -> Iterator[bytes]:
+        """The parts of the next message; nothing, or what there is of it, where the body ends."""
+        length = self._body.read(4)
+        yield length
+        if length == _CONTINUES:  # older writers leave it out
+            length = self._body.read(4)
+            yield length
+        head_bytes = int.from_bytes(length, "little", signed=True)
+        if head_bytes <= 0:  # the end of the stream
+            return
+        if head_bytes > _HEAD_BYTES and not self._begun:  # what is no stream begins with any number
+            raise ProblemError("malformed-body", "the body is not an Arrow IPC stream")
+        self._begun = True
+        self._check(head_bytes, _HEAD_BYTES)
+        head = self._body.read(head_bytes)
+        yield head
+        if len(head) < head_bytes:
+            return
+        try:
+            body_bytes = _body_bytes(head)
+            self._check(body_bytes, self._most_bytes)
+            body = b""
+            if body_bytes > 0:
+                body = self._body.read(body_bytes)
+                if len(body) < body_bytes:
+                    yield body
+                    return
+            self._take(head, body)
+            if body:
+                yield body
+        except (struct.error, IndexError):
+            raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
+
+    def _take(self, head: bytes, body: bytes) -> None:
+        """See what a whole message comes to."""
+        message = _message(head)
+        kind = head[message.place(_KIND)]
+        if kind not in (_DICTIONARY, _RECORDS):
+            return
+        if _PACKED_OF_OLD in head:
+            raise ProblemError("malformed-body", "a record batch is packed as before Arrow 1.0; write it anew")
+        table = message.table(_HEADER)
+        records = table.table(_DATA) if kind == _DICTIONARY else table
+        size = max(len(body), _unpacked_bytes(records, body))
+        self._check(size, self._most_bytes)
+        rows = records.number("<q", _ROWS)
+        if rows < 0:
+            raise ProblemError("malformed-body", "a record batch says that it has fewer rows than none")
+        if rows > size + _FREE_ROWS:
+            raise ProblemError("malformed-body", "a record batch says that it has more rows than it has bytes")
+        if kind == _DICTIONARY:
+            number, is_delta = table.number("<q", _ID), table.number("<B", _IS_DELTA)
+            self._dictionaries.take(number, size, rows, is_delta)
+            size += self._held.get(number, 0) if is_delta else 0
+            self._held[number] = size
+            if sum(self._held.values()) > self._most_bytes:
+                detail = f"the dictionaries are larger than {self._most_bytes} bytes in all; write smaller ones"
+                raise ProblemError("body-too-large", detail)
+        else:
+            self._dictionaries.between = 0
+            size = max(size, rows * _ROW_BYTES) + sum(self._held.values())
+        self._left_bytes -= size
+        if self._left_bytes < 0:
+            raise ProblemError(
+                "body-too-large", "the batches and their dictionaries unpack to too much; send it in parts"
+            )
+
+    def _check(self, size: int, most_bytes: int) -> None:
+        if size > most_bytes:
+            detail = f"a record batch is larger than {most_bytes} bytes; write smaller ones"
+            raise ProblemError("body-too-large", detail)
+
+
+class _Dictionaries:
+    """The dictionaries of a stream, each by its number: the newest holds, with what was added to it."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[int, int] = {}
+        self._values: dict[int, int] = {}
+        self._deltas = self.between = 0
+
+    def take(self, number: int, size: int, values: int, is_delta: int) -> None:
+        """Take in another one. Raises `ProblemError` if that is too much."""
+        self.between += 1
+        self._deltas += bool(is_delta)
+        self._bytes[number] = size + (self._bytes.get(number, 0) if is_delta else 0)
+        self._values[number] = values + (self._values.get(number, 0) if is_delta else 0)
+        if sum(self._bytes.values()) > _DICTIONARIES_BYTES:
+            detail = f"the dictionaries of the stream are larger than {_DICTIONARIES_BYTES} bytes in all"
+        elif not 0 <= sum(self._values.values()) <= _DICTIONARY_VALUES:
+            detail = f"the dictionaries of the stream have more than {_DICTIONARY_VALUES} values in all"
+        elif self.between > _DICTIONARIES_BETWEEN:
+            detail = f"more than {_DICTIONARIES_BETWEEN} dictionaries come before a record batch"
+        elif self._deltas > _MOST_DELTAS:
+            detail = f"dictionaries are added to more than {_MOST_DELTAS} times"
+        else:
+            return
+        raise ProblemError("body-too-large", f"{detail}; write plain texts")
+
+
+class _Table:
+    """A table in a flatbuffer; see the format's description of its insides."""
+
+    def __init__(self, data: bytes, at: int) -> None:
+        self.data, self.at = data, at
+        self._fields = at - _number("<i", data, at)
+
+    def place(self, field: int) -> int:
+        """Where the field's value lies; 0 if the field is left out."""
+        slot = 4 + 2 * field
+        if slot >= _number("<H", self.data, self._fields):
+            return 0
+        offset = _number("<H", self.data, self._fields + slot)
+        return self.at + offset if offset else 0
+
+    def number(self, form: str, field: int) -> int:
+        """The field's value; 0 if it is left out."""
+        place = self.place(field)
+        return _number(form, self.data, place) if place else 0
+
+    def table(self, field: int) -> _Table:
+        """The table that the field refers to."""
+        place = self.place(field)
+        return _Table(self.data, place + _number("<I", self.data, place))
+
+
+def _body_bytes(head: bytes) -> int:
+    return _message(head).number("<q", _BODY_BYTES)
+
+
+def _unpacked_bytes(records: _Table, body: bytes) -> int:
+    """What the buffers of a record batch or dictionary take once read; several may be of the same bytes."""
+    if not records.place(_BUFFERS):
+        return 0
+    head, vector, is_packed = records.data, records.place(_BUFFERS), bool(records.place(_COMPRESSION))
+    vector += _number("<I", head, vector)
+    total = 0
+    for number in range(_number("<I", head, vector)):
+        offset, length = struct.unpack_from("<qq", head, vector + 4 + 16 * number)
+        if length < 0 or offset < 0:
+            raise IndexError
+        if length and not is_packed:
+            total += length
+        elif length:
+            unpacked = _number("<q", body, offset)
+            total += unpacked if unpacked >= 0 else length  # -1: this one is not packed
+    return total
+
+
+def _message(head: bytes) -> _Table:
+    return _Table(head, _number("<I", head, 0))
+
+
+def _number(form: str, data: bytes, at: int) -> int:
+    return int(struct.unpack_from(form, data, at)[0])

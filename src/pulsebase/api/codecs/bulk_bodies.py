@@ -1,0 +1,101 @@
+"""Bulk bodies as blocks of candidates: Arrow streams, Parquet, NDJSON and CSV, each in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.codecs.arrow_stream import BoundedMessages
+from pulsebase.api.codecs.body_stream import BodyStream
+from pulsebase.decoding import Decoders
+from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.ingest.columns import blocks_of_batches, check_schema
+from pulsebase.ingest.csv_lines import csv_blocks
+from pulsebase.ingest.lines import ndjson_blocks
+from pulsebase.ingest.parquet import spooled
+
+#: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
+_RECORD_BATCH_BYTES = 256 << 20
+#: What one stream may have read, as unpacked: some minutes of one processor.
+_STREAM_BYTES = 64 << 30
+
+
+def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Iterator[Block]:
+    """The body's blocks.
+
+    Raises:
+        ProblemError: the type is not one of `READERS`, or the body is not of its type.
+        RejectedError: the columns are not those of readings.
+        BrokenOffError: the body broke off.
+    """
+    reader = READERS.get(media_type)
+    if reader is None:
+        known = ", ".join(READERS)
+        raise ProblemError("unsupported-media-type", f"the body's Content-Type must be one of {known}")
+    _check_form(body.peek(_HEAD_BYTES), media_type)
+    try:
+        yield from reader(body, decoders)
+    except MalformedError as error:
+        raise ProblemError("malformed-body", str(error)) from None
+
+
+def _check_form(head: bytes, media_type: str) -> None:
+    """Raises `ProblemError` if the body begins as something else does than what it is said to be; names that."""
+    for begins, (form, media_types, advice) in _FORMS.items():
+        if head.startswith(begins) and media_type not in media_types:
+            raise ProblemError("malformed-body", f"the body is {form}, not {_NAMES[media_type]}; {advice}")
+
+
+def _arrow(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
+    del decoders
+    messages = BoundedMessages(body, _RECORD_BATCH_BYTES, _STREAM_BYTES)
+    try:
+        stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"))
+        check_schema(stream.schema)
+        yield from blocks_of_batches(iter(stream))
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
+    if body.read(1):
+        raise ProblemError("malformed-body", "more follows behind the end of the Arrow stream")
+
+
+def _parquet(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
+    """Read in another process: what reads Parquet is large, native, and believes much of what a file says of itself."""
+    with spooled(body.to_spool()) as file:
+        yield from decoders.parquet(file)
+
+
+def _ndjson(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
+    del decoders
+    return ndjson_blocks(body)
+
+
+def _csv(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
+    del decoders
+    return csv_blocks(body)
+
+
+_ARROW, _PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"
+_NDJSON, _CSV = "application/x-ndjson", "text/csv"
+_NAMES = {_ARROW: "an Arrow stream", _PARQUET: "Parquet", _NDJSON: "NDJSON", _CSV: "CSV"}
+_HEAD_BYTES = 8
+_WRITE_A_STREAM = f"send a stream as {_ARROW} (pyarrow.ipc.new_stream, polars.DataFrame.write_ipc_stream)"
+#: How forms begin: what to call them, the types they may come as, and what to do about those that come as another.
+_FORMS: Mapping[bytes, tuple[str, Sequence[str], str]] = {
+    b"ARROW1": ("an Arrow file (Feather)", (), _WRITE_A_STREAM),
+    b"FEA1": ("a Feather file of version 1", (), _WRITE_A_STREAM),
+    b"\xff\xff\xff\xff": ("an Arrow stream", (_ARROW,), f"send it as {_ARROW}"),
+    b"PAR1": ("Parquet", (_PARQUET,), f"send it as {_PARQUET}"),
+    b"\x1f\x8b": ("packed with gzip", (), "send it with Content-Encoding: gzip"),
+    b"\x28\xb5\x2f\xfd": ("packed with zstd", (), "send it with Content-Encoding: zstd"),
+    b"PK\x03\x04": ("a zip", (), "send what is in it"),
+}
+
+READERS: Mapping[str, Callable[[BodyStream, Decoders], Iterator[Block]]] = {
+    _ARROW: _arrow,
+    _PARQUET: _parquet,
+    _NDJSON: _ndjson,
+    _CSV: _csv,
+}

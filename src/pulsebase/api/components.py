@@ -1,0 +1,132 @@
+"""What the API needs to be given: parts that are already built, and the limits of the border."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pulsebase import telemetry
+from pulsebase.access.caller import caller
+from pulsebase.access.service import Access
+from pulsebase.access.shares import Shares
+from pulsebase.authorization.audit import AuthorizedAudit
+from pulsebase.authorization.erasures import AuthorizedErasures
+from pulsebase.authorization.imports import AuthorizedImports
+from pulsebase.authorization.ingestor import AuthorizedIngestor
+from pulsebase.authorization.rules import rules_for
+from pulsebase.authorization.store import AuthorizedStore
+from pulsebase.authorization.streams import AuthorizedStreams
+from pulsebase.authorization.sync import AuthorizedConnections, AuthorizedSync
+from pulsebase.decoding import Decoders
+from pulsebase.etl.connections import Connections
+from pulsebase.etl.import_jobs import ImportJobs
+from pulsebase.etl.sync import Synchronizer
+from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.lifecycle.erasures import Erasures
+from pulsebase.lifecycle.retention import Retention
+from pulsebase.model.errors import TooManyQuestionsError
+from pulsebase.query.cohorts import CohortService
+from pulsebase.query.series import SeriesService
+from pulsebase.worker_rpc import OtherWorkers
+
+if TYPE_CHECKING:
+    from pulsebase.live.subscriptions import Subscriptions
+    from pulsebase.stores.contract import Embedded, Store
+
+
+@dataclass(frozen=True, slots=True)
+class BorderOptions:
+    """What the border lets in.
+
+    Attributes:
+        body_limit_bytes: the largest request body, as sent and as unpacked.
+        bulk_limit_bytes: the largest body of the bulk route, which is never held whole, as unpacked.
+        import_limit_bytes: the largest upload of an import, as sent.
+        export_timeout_s: how long an export may take, which holds a state of the store.
+        allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
+        public_url: the address browsers reach the server at; None: the one they used.
+        check_host: whether `Host` and `Origin` are checked at all; off only behind a proxy that does it.
+        cors_origins: other origins whose pages may ask, with a key.
+        behind_tls: whether browsers reach the server by https alone, and may be told to keep to that.
+    """
+
+    body_limit_bytes: int = 16 << 20
+    bulk_limit_bytes: int = 8 << 30
+    import_limit_bytes: int = 16 << 30
+    export_timeout_s: float = 21_600
+    allowed_hosts: tuple[str, ...] = field(default=())
+    check_host: bool = True
+    public_url: str | None = None
+    cors_origins: tuple[str, ...] = ()
+    behind_tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """The built parts, as they are. `embedded` is the store once more if it lies in a folder of its own."""
+
+    store: Store
+    ingestor: Ingestor
+    rules: ReadingRules
+    series: SeriesService
+    push_origin: int
+    imports: ImportJobs
+    options: BorderOptions
+    connections: Connections
+    sync: Synchronizer
+    access: Access
+    streams: Subscriptions
+    erasures: Erasures
+    retention: Retention
+    decoders: Decoders
+    shares: Shares
+    embedded: Embedded | None = None
+    other_workers: OtherWorkers = field(default_factory=OtherWorkers)
+
+
+class RequestServices:
+    """What routes are given: the parts, for the caller of the request at hand (see `reach`).
+
+    `embedded` knows no callers: it is for routes of the owner.
+    """
+
+    def __init__(self, built: Components) -> None:
+        self.store = AuthorizedStore(built.store, built.access)
+        self.ingestor = AuthorizedIngestor(built.ingestor, built.access)
+        self.series = built.series.through(self.store)
+        self.cohorts = CohortService(self.store, built.series.limits)
+        self.imports = AuthorizedImports(built.imports, built.access, built.other_workers)
+        self.streams = AuthorizedStreams(built.streams, built.access)
+        self.connections = AuthorizedConnections(built.connections)
+        self.sync = AuthorizedSync(built.sync)
+        self.erasures = AuthorizedErasures(built.erasures, self.streams)
+        self.retention = built.retention
+        self.audit = AuthorizedAudit(built.access.audit, built.other_workers)
+        self.decoders = built.decoders
+        self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
+        self.other_workers = built.other_workers
+        self._access = built.access
+        self._rules = built.rules
+
+    @property
+    def access_works(self) -> bool | None:
+        """Whether the trail is written and changed keys are noticed; None where access is off."""
+        return self._access.works if self._access.enforced else None
+
+    def ask(self) -> int:
+        """Count a question for aggregates of the caller; how many are left today.
+
+        Raises:
+            TooManyQuestionsError: there was none left.
+            StoreUnavailableError: it cannot be counted now.
+        """
+        left, again_in_s = self._access.ask(caller().principal)
+        if left is None:
+            telemetry.ACCESS_LIMITED.labels("questions").inc()
+            raise TooManyQuestionsError("the key has asked all questions of today", again_in_s)
+        return left
+
+    @property
+    def rules(self) -> ReadingRules:
+        """Which readings may be stored for the caller."""
+        return rules_for(caller().principal.people, self._rules)

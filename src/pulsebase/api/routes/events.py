@@ -1,0 +1,30 @@
+"""What is new, as it is committed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from pulsebase.api.border.request_shares import SharedRoute
+from pulsebase.api.components import RequestServices
+from pulsebase.api.schemas.series import StreamParameters
+from pulsebase.api.server.event_streams import EVENT_STREAM, EventStream
+from pulsebase.model.errors import RejectedError
+
+
+def router(services: RequestServices) -> APIRouter:
+    """`/stream`."""
+    routes = APIRouter(route_class=SharedRoute, tags=["series"])
+
+    @routes.get(
+        "/stream", response_class=Response, responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}}
+    )
+    async def stream(request: Request, parameters: Annotated[StreamParameters, Query()]) -> Response:
+        """Server-sent events: some people's readings as they are committed. `Last-Event-ID` goes on where one was."""
+        most = services.series.limits.max_people
+        if len(parameters.user_ids) > most:
+            raise RejectedError.of("user_ids", f"at most {most} people at a time")
+        return EventStream(services.streams.open(parameters.user_ids, request.headers.get("last-event-id")))
+
+    return routes

@@ -1,0 +1,177 @@
+"""Changes to people and their devices' priorities, from fields as they came to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.codecs.json_bodies import identifier_in
+from pulsebase.model.errors import FieldError, RejectedError, UnknownUserError, after, shown_name
+from pulsebase.model.timerange import parse_instant
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, checked_person, checked_priority
+from pulsebase.stores.contract import Store
+
+_KEPT = "the change itself was kept"
+#: The most people of one import.
+MOST_PEOPLE = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What is stored of a person's device, and their own settings of its priority, by time."""
+
+    stored: DeviceOverview
+    history: list[DevicePriority]
+
+
+class PeopleEditor:
+    """One change at a time, so that what a change was decided on still holds when it is made. Called in threads.
+
+    `changing` is held meanwhile; other processes on this machine hold the same.
+    """
+
+    def __init__(self, store: Store, changing: Callable[[], AbstractContextManager[None]]) -> None:
+        self._store, self._changing = store, changing
+
+    def create(self, fields: dict[str, Any]) -> UserOverview:
+        """A new person.
+
+        Raises:
+            ProblemError: somebody of that id is known.
+            RejectedError: a field is at fault.
+        """
+        user = _person_in(fields)
+        with self._changing():
+            if self._store.user(user.user_id) is not None:
+                raise ProblemError("already-known", "somebody of that id is known already")
+            self._store.put_user(user)
+            with after(_KEPT):
+                return self._known(user.user_id)
+
+    def put(self, user_id: str, fields: Mapping[str, Any]) -> tuple[UserOverview, bool]:
+        """Create a person or replace all that is said of them; and whether they are new."""
+        user = User(user_id, **_checked(fields))
+        with self._changing():
+            is_new = self._store.user(user_id) is None
+            self._store.put_user(user)
+            with after(_KEPT):
+                return self._known(user_id), is_new
+
+    def change(self, user_id: str, fields: Mapping[str, Any]) -> UserOverview:
+        """Change what is said of a person in these fields alone.
+
+        Raises:
+            UnknownUserError: nobody of that id is known.
+        """
+        changes = _checked(fields)
+        with self._changing():
+            user = self._store.user(user_id)
+            if user is None:
+                raise UnknownUserError
+            self._store.put_user(replace(user, **changes))
+            with after(_KEPT):
+                return self._known(user_id)
+
+    def put_all(self, body: dict[str, Any]) -> int:
+        """Create or replace the people in `users`, all or none; how many there were.
+
+        Raises:
+            RejectedError: names each field at fault, with the person's place.
+        """
+        _refuse_others(body, "users")
+        entries = body.get("users")
+        if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_PEOPLE:
+            raise RejectedError.of("users", f"must be a list of 1 to {MOST_PEOPLE} people")
+        people, errors = [], []
+        for index, entry in enumerate(entries):
+            try:
+                people.append(_person_in(dict(entry) if isinstance(entry, dict) else {}))
+            except RejectedError as error:
+                errors += [FieldError(each.field, each.reason, index) for each in error.errors]
+        if errors:
+            raise RejectedError(errors)
+        with self._changing():
+            self._store.put_users(people)
+        return len(people)
+
+    def devices(self, user_id: str) -> list[Device]:
+        """The person's devices, by id.
+
+        Raises:
+            UnknownUserError: nobody of that id is known.
+        """
+        with self._changing():
+            if self._store.user(user_id) is None:
+                raise UnknownUserError
+            return self._devices(user_id)
+
+    def set_priority(self, user_id: str, device_id: str, fields: Mapping[str, Any]) -> Device:
+        """Set a device's priority as `fields` say; the device as it is then.
+
+        Raises:
+            RejectedError: a field is at fault.
+            UnknownUserError: nobody of that id is known.
+        """
+        _refuse_others(fields, "priority", "valid_from")
+        if "priority" not in fields:
+            raise RejectedError.of("priority", "is required; null takes it back")
+        priority = checked_priority(fields["priority"])
+        valid_from_us = _instant(fields["valid_from"]) if "valid_from" in fields else 0
+        with self._changing():
+            if self._store.user(user_id) is None:
+                raise UnknownUserError
+            self._store.put_priority(DevicePriority(user_id, device_id, priority, valid_from_us))
+            with after(_KEPT):
+                return next(device for device in self._devices(user_id) if device.stored.device_id == device_id)
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        """Take every setting of a device's priority back; how many there were.
+
+        Raises:
+            UnknownUserError: nobody of that id is known.
+        """
+        with self._changing():
+            if self._store.user(user_id) is None:
+                raise UnknownUserError
+            return self._store.remove_priorities(user_id, device_id)
+
+    def _devices(self, user_id: str) -> list[Device]:
+        history = self._store.priorities(user_id)
+        return [
+            Device(stored, [entry for entry in history if entry.device_id == stored.device_id])
+            for stored in self._store.devices(user_id)
+        ]
+
+    def _known(self, user_id: str) -> UserOverview:
+        overview = self._store.overview(user_id)
+        assert overview is not None, "put just now, and nobody else removes people"
+        return overview
+
+
+def _person_in(fields: dict[str, Any]) -> User:
+    user_id = identifier_in(fields, "user_id")
+    return User(user_id, **_checked(fields))
+
+
+def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return checked_person({shown_name(name): value for name, value in fields.items()}, _today())
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _instant(value: object) -> int:
+    if not isinstance(value, str):
+        raise RejectedError.of("valid_from", "must be a text such as 2024-01-15T10:00:00Z")
+    return parse_instant(value, "valid_from")
+
+
+def _refuse_others(fields: Mapping[str, Any], *known: str) -> None:
+    unknown = [name for name in fields if name not in known]
+    if unknown:
+        raise RejectedError([FieldError(shown_name(name), "is not a known field") for name in unknown[:10]])

@@ -1,0 +1,136 @@
+"""Where devices push readings, one or a batch a request: the hot path.
+
+These handlers work without the framework: the guard calls them directly for requests without parameters, and the routes
+that stand for them in the OpenAPI document call them for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from fastapi import Request, Response
+
+from pulsebase import telemetry
+from pulsebase.access.caller import caller
+from pulsebase.api.border.problems import ProblemError, field_errors
+from pulsebase.api.codecs.answers import JSON
+from pulsebase.api.codecs.json_bodies import decode_batch, decode_single
+from pulsebase.api.codecs.request_body import read_body, require_json, worked_out
+from pulsebase.api.components import Components, RequestServices
+from pulsebase.ingest import validate
+from pulsebase.ingest.items import Parsed, columns_of_parsed
+from pulsebase.ingest.validate import OUT_OF_REACH
+from pulsebase.model.errors import FieldError, RejectedError
+
+_SOURCE = "http"
+_FIELDS = frozenset({"device_id", "user_id", "timestamp", "heart_rate", "confidence"})
+_SINGLE_ANSWER = msgspec.json.encode({"status": "accepted"})
+
+
+class PushHandlers:
+    """The handlers of `POST /metrics/heart-rate` and `POST /metrics/heart-rate/batch`."""
+
+    def __init__(self, services: RequestServices, built: Components) -> None:
+        self._services = services
+        #: For single readings of several callers at once, each of which was checked for its own.
+        self._ingestor, self._rules = built.ingestor, built.rules
+        self._limit_bytes = services.options.body_limit_bytes
+        #: Single readings that came in this turn of the event loop; they are checked and queued together.
+        self._singles: list[tuple[Parsed, asyncio.Future[None]]] = []
+
+    async def single(self, request: Request) -> Response:
+        """Store one reading.
+
+        Raises:
+            ProblemError, RejectedError: the body or the reading is refused.
+            RetryLaterError: nothing was stored, or that is not known (`OutcomeUnknownError`); the same request may
+                succeed later.
+        """
+        require_json(request)
+        body = await read_body(request, self._limit_bytes)
+        parsed = await worked_out(body, lambda: decode_single(body))
+        if not caller().reaches(parsed[1]):
+            raise RejectedError.of("user_id", OUT_OF_REACH)
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[None] = loop.create_future()
+        if not self._singles:
+            loop.call_soon(self._submit_singles)
+        self._singles.append((parsed, stored))
+        await stored
+        return Response(_SINGLE_ANSWER, 202, media_type=JSON)
+
+    async def batch(self, request: Request) -> Response:
+        """Store up to 1,000 readings; those that are refused are named in the answer.
+
+        Raises:
+            ProblemError, RejectedError: the body is refused, or every reading of it.
+            RetryLaterError: nothing was stored, or that is not known (`OutcomeUnknownError`); the same request may
+                succeed later.
+        """
+        require_json(request)
+        services = self._services
+        body = await read_body(request, self._limit_bytes)
+        candidates, errors, total = await worked_out(body, lambda: decode_batch(body))
+        accepted = 0
+        if len(candidates):
+            offered = services.ingestor.offer(candidates, services.rules, services.push_origin)
+            outcome = await asyncio.wrap_future(offered)
+            errors = sorted([*errors, *outcome.errors], key=lambda error: error.index or 0)
+            accepted = outcome.accepted
+        count_readings(_SOURCE, accepted, errors)
+        counts: dict[str, Any] = {"accepted": accepted, "rejected": total - accepted, "total": total}
+        if accepted == 0:
+            shown = field_errors(errors)
+            raise ProblemError("nothing-accepted", "every reading of the batch was refused", errors=shown, **counts)
+        said = {"status": "accepted"} | counts | {"errors": field_errors(errors)}
+        return Response(msgspec.json.encode(said), 202, media_type=JSON)
+
+    def _submit_singles(self) -> None:
+        """Check and queue what came in together; a fault of one reading, or of the queue, goes to its own request."""
+        waiting, self._singles = self._singles, []
+        try:
+            rows = columns_of_parsed([(place, *parsed[1:]) for place, (parsed, _) in enumerate(waiting)])
+            verdict = validate(rows, self._rules, self._services.push_origin)
+            refused = {error.index: error for error in verdict.errors}
+            count_readings(_SOURCE, 0, verdict.errors)
+            kept = []
+            for place, (_, stored) in enumerate(waiting):
+                error = refused.get(place)
+                if error is None:
+                    kept.append(stored)
+                else:
+                    _fail(stored, RejectedError([FieldError(error.field, error.reason)]))
+            if verdict.accepted is not None:
+                done = asyncio.wrap_future(self._ingestor.submit(verdict.accepted))
+                done.add_done_callback(lambda done: _pass_on(done, kept))
+        except Exception as error:  # each request answers for itself
+            for _, stored in waiting:
+                _fail(stored, error)
+
+
+def count_readings(source: str, accepted: int, errors: Sequence[FieldError]) -> None:
+    """Count what became of readings; fields that nobody knows share a label, since anything may stand there."""
+    if accepted:
+        telemetry.INGEST_ACCEPTED.labels(source).inc(accepted)
+    for name, count in Counter(error.field for error in errors).items():
+        telemetry.INGEST_REJECTED.labels(source, name if name in _FIELDS else "other").inc(count)
+
+
+def _pass_on(done: asyncio.Future[None], waiting: Sequence[asyncio.Future[None]]) -> None:
+    error = done.exception()
+    if error is None:
+        count_readings(_SOURCE, len(waiting), ())
+    for stored in waiting:
+        if error is not None:
+            _fail(stored, error)
+        elif not stored.done():
+            stored.set_result(None)
+
+
+def _fail(stored: asyncio.Future[None], error: BaseException) -> None:
+    if not stored.done():  # its client may be gone
+        stored.set_exception(error)

@@ -1,0 +1,1 @@
+"""The network: sockets, the page, the Prometheus endpoint, event streams."""

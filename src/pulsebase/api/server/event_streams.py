@@ -1,0 +1,122 @@
+"""Server-sent events: what is committed to some people's readings, as it is committed.
+
+A client that falls out of the log of commits, or takes nothing for a while, is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from fastapi import Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
+
+from pulsebase import telemetry
+from pulsebase.api.border.cancellation import gone
+from pulsebase.live.commit_log import Commits, CommittedReadings
+from pulsebase.live.subscriptions import Listener, Subscription
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.readings import NO_CONFIDENCE
+from pulsebase.model.timerange import format_all_us, format_us
+
+EVENT_STREAM = "text/event-stream"
+#: Commits that come faster are told together.
+STEP_S = 0.1
+#: A client that takes nothing for so long is given up.
+STALL_S = 20.0
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+)
+_HEARTBEAT = b": still here\n\n"
+
+
+class EventStream(Response):
+    """The answer of one listener: it lasts until the client leaves, is dropped, or the server stops."""
+
+    media_type = EVENT_STREAM
+
+    def __init__(self, wanted: Subscription) -> None:
+        super().__init__()
+        self._streams, self._commit_log = wanted.subscriptions, wanted.subscriptions.commit_log
+        self._unknown, self._allowed = wanted.unknown, wanted.allowed
+        self._people, self._last_event_id = wanted.people, wanted.last_event_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell until the end. Refusals come before the answer begins, so they are problems like any other."""
+        with self._streams.listening(self._people) as listener:
+            missing = await run_in_threadpool(self._streams.prepare, self._people)
+            place = self._streams.resumed(self._last_event_id, self._people)
+            hello = {"resumed": place is not None, "missing": sorted({*missing, *self._unknown})}
+            place = self._commit_log.place if place is None else place
+            scope["pulsebase.lasting"] = True
+            await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+            leaving = asyncio.ensure_future(gone(receive))
+            try:
+                await self._tell(send, "hello", hello, place)
+                if await self._follow(listener, leaving, send, place):
+                    await send({"type": "http.response.body", "body": b""})
+            except TimeoutError:  # it takes nothing: only the end of the connection can tell it
+                telemetry.STREAM_DROPPED.labels("stalled").inc()
+            finally:
+                leaving.cancel()
+
+    async def _follow(self, listener: Listener, leaving: asyncio.Future[None], send: Send, place: int) -> bool:
+        """Tell what is new again and again; whether the client is still there in the end."""
+        while not leaving.done():
+            if not self._allowed():
+                return True
+            listener.look()
+            news = self._commit_log.since(place, self._people)
+            if news is None:
+                telemetry.STREAM_DROPPED.labels("behind").inc()
+                await self._tell(send, "dropped", {"reason": "more came than was taken; ask again for what is shown"})
+                return True
+            place = news.place
+            if news.readings or news.changed:
+                await self._tell(send, "readings", _shown(news), place)
+            if self._streams.ending:
+                return True
+            await asyncio.sleep(STEP_S)
+            if not await listener.woken(leaving, self._streams.limits.heartbeat_s):
+                await self._send(send, _HEARTBEAT)
+        return False
+
+    async def _tell(self, send: Send, kind: str, data: dict[str, Any], place: int | None = None) -> None:
+        telemetry.STREAM_EVENTS.labels(kind).inc()
+        at = b"" if place is None else f"id: {self._commit_log.instance}-{place}\n".encode()
+        await self._send(send, b"%sevent: %s\ndata: %s\n\n" % (at, kind.encode(), msgspec.json.encode(data)))
+
+    @staticmethod
+    async def _send(send: Send, body: bytes) -> None:
+        """Raises `TimeoutError` if the client takes nothing."""
+        await asyncio.wait_for(send({"type": "http.response.body", "body": body, "more_body": True}), STALL_S)
+
+
+def _shown(news: Commits) -> dict[str, Any]:
+    return {
+        "series": [
+            {"user_id": user_id, "columns": _columns(readings)} for user_id, readings in sorted(news.readings.items())
+        ],
+        "changed": [
+            {
+                "user_id": change.user_id,
+                "start": format_us(change.range.start_us),
+                "end": format_us(change.range.end_us),
+            }
+            for change in news.changed
+        ],
+    }
+
+
+def _columns(readings: CommittedReadings) -> dict[str, list[Any]]:
+    """The columns of a raw series."""
+    return {
+        "timestamp": format_all_us(readings.times_us),
+        "value": (readings.values / HEART_RATE.scale).tolist(),
+        "device_id": list(readings.device_ids),
+        "confidence": [None if each == NO_CONFIDENCE else each for each in readings.confidences.tolist()],
+    }

@@ -1,0 +1,183 @@
+"""The application on the network: a TCP port for everybody, a Unix socket for the owner's commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from pulsebase.api.border.connection_limits import ConnectionLimits, protocol_within
+from pulsebase.live.subscriptions import Subscriptions
+from pulsebase.model.errors import StopError
+
+#: How long open requests may take to end once a stop was asked for.
+GRACE_S = 10
+#: How often a server that leaves looks whether its clients are gone.
+_LEAVE_LOOK_S = 0.05
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A listening socket, before anything else is started.
+
+    Raises:
+        StopError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except (OSError, UnicodeError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StopError(f"cannot listen on {host} port {port}: {reason}") from error
+    return listener
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder for sockets that only the owner can enter, while the block runs.
+
+    Raises:
+        StopError: there is no place for it.
+    """
+    base = _runtime_folder()
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="pulsebase-", dir=base, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StopError(f"cannot make a folder in {base or tempfile.gettempdir()}: {error.strerror}") from error
+    with folder as path:
+        yield Path(path)
+
+
+@contextlib.contextmanager
+def owner_socket() -> Iterator[tuple[Path, socket.socket]]:
+    """A listening Unix socket in a folder that only the owner can enter.
+
+    Raises:
+        StopError: there is no place for it.
+    """
+    with contextlib.ExitStack() as closing:
+        folder = closing.enter_context(private_folder())
+        try:
+            path = folder / "command.sock"
+            listener = closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            listener.bind(str(path))
+            path.chmod(0o600)
+            listener.listen(64)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StopError(f"cannot make the socket for commands in {folder.parent}: {reason}") from error
+        yield path, listener
+
+
+def _runtime_folder() -> str | None:
+    """The user's own folder for sockets, if there is one that can be used (not after `su`, not in a container)."""
+    folder = os.environ.get("XDG_RUNTIME_DIR")
+    return folder if folder and os.access(folder, os.W_OK | os.X_OK) else None
+
+
+@contextlib.contextmanager
+def settled_interpreter() -> Iterator[None]:
+    """Keep the interpreter's own pauses short during the block.
+
+    What is built by now is not looked through for garbage again, cycles are looked for less often, and a thread that
+    waits for its turn (with a commit that is on the disk) gets it within a millisecond.
+    """
+    thresholds, interval_s = gc.get_threshold(), sys.getswitchinterval()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    sys.setswitchinterval(0.001)
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval_s)
+
+
+class HttpServer(uvicorn.Server):
+    """Ends the streams first when it stops: they would last as long as their clients."""
+
+    def __init__(self, config: uvicorn.Config, app: ASGIApp) -> None:
+        super().__init__(config)
+        self._streams: Subscriptions | None = getattr(app.state, "streams", None) if isinstance(app, FastAPI) else None
+        #: Whether it still waits for that.
+        self.is_leaving = False
+
+    def leave(self) -> None:
+        """Let others take the new connections, and end once every open one has come to its end by itself, with all its
+        requests answered: each answer says that it is the last one of its connection, and a connection without requests
+        ends as it always does, after a few seconds. Setting `should_exit` after this stops the waiting.
+        """
+        self.is_leaving = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if not self.is_leaving or self.should_exit:
+            return await super().on_tick(counter)
+        await self._leave()
+        self.is_leaving = False
+        return True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._streams is not None:
+            self._streams.close()
+        await super().shutdown(sockets)
+
+    async def _leave(self) -> None:
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
+        if self._streams is not None:
+            self._streams.leave()
+        while self.server_state.connections and not self.should_exit:
+            await asyncio.sleep(_LEAVE_LOOK_S)
+
+
+def make_server(app: ASGIApp, limits: ConnectionLimits) -> HttpServer:
+    """A server that logs nothing by itself, waits for no client for ever, and ends open requests gracefully."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        loop="uvloop",
+        http=protocol_within(limits),
+        forwarded_allow_ips=list(limits.trusted_proxies),
+        ws="none",
+    )
+    return HttpServer(config, app)
+
+
+@contextlib.contextmanager
+def serving(
+    app: ASGIApp, listeners: list[socket.socket], limits: ConnectionLimits | None = None
+) -> Iterator[HttpServer]:
+    """Serve from a thread of its own while the block runs; open requests are answered before it ends."""
+    server = make_server(app, limits or ConnectionLimits())
+    thread = threading.Thread(target=server.run, args=(listeners,), name="pulsebase-http", daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise StopError("the server did not start; the log says why")
+            thread.join(0.005)
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,64 @@
+"""The write path, as the caller of a request may use it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from pulsebase.access.caller import caller
+from pulsebase.access.service import Access
+from pulsebase.authorization.rules import require_everybody_or, rules_for
+from pulsebase.ingest import Candidates, Ingestor, ReadingRules
+from pulsebase.ingest.candidates import Decoded
+from pulsebase.ingest.committer import SHORT_WAIT_S, Outcome
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.timerange import TimeRange
+
+
+class AuthorizedIngestor:
+    """The write path, for readings of people in the caller's reach."""
+
+    def __init__(self, inner: Ingestor, access: Access) -> None:
+        self._inner, self._access = inner, access
+
+    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+        """See `Ingestor.pace`."""
+        self._inner.pace(readings, max_wait_s, within_turn=within_turn)
+
+    def submit(self, batch: ReadingBatch, max_wait_s: float = SHORT_WAIT_S) -> Future[None]:
+        """See `Ingestor.submit`.
+
+        Raises:
+            UnknownUserError: somebody in the batch is out of reach; rules of the caller refuse such rows before.
+        """
+        caller().require_all(batch.users)
+        return self._inner.submit(batch, max_wait_s)
+
+    def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
+        """See `Ingestor.offer`; readings of others are refused one by one."""
+        asking = caller()
+        asking.name(readings.users if isinstance(readings, Decoded) else readings.user_ids)
+        return self._inner.offer(readings, rules_for(asking.principal.people, rules), origin)
+
+    def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
+        """See `Ingestor.submit_delete`."""
+        caller().require([user_id])
+        return self._inner.submit_delete(user_id, interval, device_id)
+
+    def submit_delete_origin(self, origin: int, most: int) -> Future[int]:
+        """See `Ingestor.submit_delete_origin`."""
+        require_everybody_or(origin, self._access)
+        return self._inner.submit_delete_origin(origin, most)
+
+    def register_origin(self, kind: str, name: str) -> int:
+        """See `Ingestor.register_origin`."""
+        return self._inner.register_origin(kind, name)
+
+    def write(self, batch: ReadingBatch) -> None:
+        """See `Ingestor.write`."""
+        caller().require_all(batch.users)
+        self._inner.write(batch)
+
+    @property
+    def alive(self) -> bool:
+        """See `Ingestor.alive`."""
+        return self._inner.alive

@@ -1,0 +1,258 @@
+"""The store, as the caller of a request may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pulsebase.access.caller import caller
+from pulsebase.access.service import Access
+from pulsebase.authorization.rules import require_everybody_or
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import TimeRange
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.stores.contract import (
+    BUCKET_SCHEMA,
+    RAW_SCHEMA,
+    STORED_SCHEMA,
+    CheckReport,
+    Expiry,
+    Origin,
+    ScrubReport,
+    SeriesQuery,
+    Store,
+    StoredValues,
+    TotalsQuery,
+)
+
+
+class AuthorizedStore:
+    """A store of the people in the caller's reach."""
+
+    def __init__(self, inner: Store, access: Access) -> None:
+        self._inner, self._access = inner, access
+
+    # --- one person ---
+
+    def knows(self, user_id: str) -> bool:
+        """See `contract.Reader.knows`."""
+        return caller().reaches(user_id) and self._inner.knows(user_id)
+
+    def user(self, user_id: str) -> User | None:
+        """See `contract.Reader.user`."""
+        return self._inner.user(user_id) if caller().reaches(user_id) else None
+
+    def overview(self, user_id: str) -> UserOverview | None:
+        """See `contract.Reader.overview`."""
+        return self._inner.overview(user_id) if caller().reaches(user_id) else None
+
+    def devices(self, user_id: str) -> list[DeviceOverview]:
+        """See `contract.Reader.devices`."""
+        return self._inner.devices(user_id) if caller().reaches(user_id) else []
+
+    def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
+        """See `contract.Reader.summaries`."""
+        return self._inner.summaries(user_id, first, last) if caller().reaches(user_id) else []
+
+    def priorities(self, user_id: str) -> list[DevicePriority]:
+        """See `contract.Reader.priorities`."""
+        return self._inner.priorities(user_id) if caller().reaches(user_id) else []
+
+    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+        """See `contract.Reader.last_time_us`."""
+        return self._inner.last_time_us(user_id, device_id) if caller().reaches(user_id) else None
+
+    def series(self, query: SeriesQuery) -> pa.Table:
+        """See `contract.Reader.series`."""
+        if caller().reaches(query.user_id):
+            return self._inner.series(query)
+        return (RAW_SCHEMA if query.resolution is Resolution.RAW else BUCKET_SCHEMA).empty_table()
+
+    # --- several people ---
+
+    def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
+        """See `contract.Reader.users`."""
+        people = caller().ask_everybody()
+        if people is None:
+            return self._inner.users(text, limit, after)
+        found: list[UserOverview] = []
+        for user_id in sorted(people, key=str.encode):
+            if len(found) == limit:
+                break
+            if after is None or user_id.encode() > after.encode():
+                overview = self._inner.overview(user_id)
+                if overview is not None and _matches(overview.user, text):
+                    found.append(overview)
+        return found
+
+    def totals(self, query: TotalsQuery) -> pa.Table:
+        """See `contract.Reader.totals`."""
+        people = caller().ask_everybody()
+        table = self._inner.totals(query)
+        return table if people is None else table.filter(pc.is_in(table["user_id"], _texts(people)))
+
+    def stored_values(self, readings: ReadingBatch) -> StoredValues:
+        """See `contract.Reader.stored_values`."""
+        caller().require_all(readings.users)
+        return self._inner.stored_values(readings)
+
+    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """See `contract.Reader.export`."""
+        if user_ids is None:
+            people = caller().ask_everybody()
+            return self._inner.export(interval, None if people is None else sorted(people))
+        return self._inner.export(interval, [user_id for user_id in user_ids if caller().reaches(user_id)])
+
+    def origins(self) -> list[Origin]:
+        """See `contract.Reader.origins`. A caller for some people has the imports they brought themselves alone: what
+        is stored of others would show in the counts.
+        """
+        found = self._inner.origins()
+        if caller().ask_everybody() is None:
+            return found
+        own = self._access.state.imports_of(caller().principal.number)
+        return [origin for origin in found if origin.number in own]
+
+    def origins_of(self, user_id: str, numbers: Iterable[int]) -> Mapping[int, Origin]:
+        """What the caller may know of the origins that brought a person's readings, by number: with a key for some
+        people, of the imports that came with it.
+        """
+        if not caller().reaches(user_id):
+            return {}
+        principal, wanted = caller().principal, set(numbers)
+        if principal.people is not None:
+            wanted &= self._access.state.imports_of(principal.number)
+        return {origin.number: origin for origin in self._inner.origins() if origin.number in wanted}
+
+    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        """See `contract.Reader.origin_readings`."""
+        for number in numbers:
+            require_everybody_or(number, self._access)
+        return self._inner.origin_readings(numbers)
+
+    # --- changes ---
+
+    def put_user(self, user: User) -> None:
+        """See `contract.Registry.put_user`."""
+        caller().require([user.user_id])
+        self._inner.put_user(user)
+
+    def put_users(self, users: Sequence[User]) -> None:
+        """See `contract.Registry.put_users`."""
+        caller().require(user.user_id for user in users)
+        self._inner.put_users(users)
+
+    def put_priority(self, priority: DevicePriority) -> None:
+        """See `contract.Registry.put_priority`."""
+        caller().require([priority.user_id])
+        self._inner.put_priority(priority)
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        """See `contract.Registry.remove_priorities`."""
+        caller().require([user_id])
+        return self._inner.remove_priorities(user_id, device_id)
+
+    def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
+        """See `contract.Registry.put_summaries`."""
+        caller().require(summary.user_id for summary in summaries)
+        self._inner.put_summaries(summaries)
+
+    def remove_user(self, user_id: str) -> int:
+        """See `contract.Registry.remove_user`. What access knows of the person goes with them."""
+        caller().require([user_id])
+        person = self._inner.user(user_id) or User(user_id)
+        removed = self._inner.remove_user(user_id)
+        self._access.state.forget(person)
+        return removed
+
+    def write(self, batches: Sequence[ReadingBatch]) -> None:
+        """See `contract.Writer.write`."""
+        for batch in batches:
+            caller().require_all(batch.users)
+        self._inner.write(batches)
+
+    def has_room(self, max_wait_s: float) -> bool:
+        """See `contract.Writer.has_room`."""
+        return self._inner.has_room(max_wait_s)
+
+    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+        """See `contract.Writer.pace`."""
+        self._inner.pace(readings, max_wait_s, within_turn=within_turn)
+
+    def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
+        """See `contract.Writer.write_afresh`."""
+        for batch in batches:
+            caller().require_all(batch.users)
+        self._inner.write_afresh(batches)
+
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
+        """See `contract.Writer.delete`."""
+        caller().require([user_id])
+        return self._inner.delete(user_id, interval, device_id)
+
+    def delete_origin(self, origin: int, most: int) -> int:
+        """See `contract.Writer.delete_origin`."""
+        require_everybody_or(origin, self._access)
+        return self._inner.delete_origin(origin, most)
+
+    def register_origin(self, kind: str, name: str) -> int:
+        """See `contract.Writer.register_origin`."""
+        return self._inner.register_origin(kind, name)
+
+    # --- the store as a whole ---
+
+    def stored(self) -> pa.Table:
+        """See `contract.Store.stored`."""
+        people = caller().ask_everybody()
+        table = self._inner.stored()
+        return table if people is None else table.filter(pc.is_in(table["user_id"], _texts(people)))
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        """See `contract.Store.readings`."""
+        return self._inner.readings(user_id, interval) if caller().reaches(user_id) else STORED_SCHEMA.empty_table()
+
+    def check(self) -> CheckReport:
+        """See `contract.Store.check`."""
+        return self._inner.check()
+
+    def settle(self) -> None:
+        """See `contract.Store.settle`."""
+        self._inner.settle()
+
+    def horizon_us(self) -> int:
+        """See `contract.Store.horizon_us`."""
+        return self._inner.horizon_us()
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        """See `contract.Store.expire`."""
+        return self._inner.expire(before_us, dry_run=dry_run)
+
+    def scrub(self) -> ScrubReport:
+        """See `contract.Store.scrub`."""
+        return self._inner.scrub()
+
+    def ping(self) -> None:
+        """See `contract.Store.ping`."""
+        self._inner.ping()
+
+    def statistics(self) -> dict[str, float]:
+        """See `contract.Store.statistics`."""
+        return self._inner.statistics()
+
+    def close(self) -> None:
+        """Routes close nothing."""
+
+
+def _matches(user: User, text: str) -> bool:
+    """As the stores find people, see `contract.Reader.users`."""
+    wanted = text.lower()
+    return wanted in user.user_id.lower() or wanted in (user.name or "").lower()
+
+
+def _texts(people: frozenset[str]) -> pa.Array:
+    return pa.array(sorted(people), pa.string())

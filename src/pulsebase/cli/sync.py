@@ -1,0 +1,110 @@
+"""`sync` and `etl status`: bringing what sources have, and how that went."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import httpx2 as httpx
+from rich.table import Table
+
+from pulsebase.api.server.http_server import bound_socket, serving
+from pulsebase.cli.output import console
+from pulsebase.cli.serve import stopping, url_of, wait_for
+from pulsebase.cli.session import answer_of, client_at, listening, session
+from pulsebase.settings import Settings
+from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
+from pulsebase.wiring import BuiltServer, build, scheduled, simulated_fitbit, synthetic_people, watch_app
+
+_RUNS_SHOWN = 20
+
+
+def run_sync(settings: Settings, *, once: bool) -> bool:
+    """Keep the schedule until SIGINT or SIGTERM, or bring everything once; whether every run went through.
+
+    Raises:
+        StopError: the store cannot be opened.
+    """
+    if once and settings.data_seed is None:
+        with session(settings) as client:
+            return _bring_once(client, settings)
+    stopped = threading.Event()
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(stopping(stopped))
+        people = [] if settings.data_seed is None else [synthetic_person(settings)]
+        if people:
+            settings = opened.enter_context(simulated_fitbit(settings, people))
+            _say("The person is synthetic, behind a simulated Fitbit cloud with its hourly limit lifted.")
+        parts = opened.enter_context(build(settings))
+        _, path = opened.enter_context(listening(parts))
+        opened.enter_context(synthetic_people(parts, people))
+        if once:
+            with client_at(path) as client:
+                return _bring_once(client, settings)
+        opened.enter_context(_watched(parts))
+        opened.enter_context(scheduled(parts))
+        _say(f'Connections are brought at "{settings.ingest_schedule}" in each person\'s time zone.  (stop: Ctrl+C)')
+        wait_for(stopped)
+    return True
+
+
+@contextlib.contextmanager
+def _watched(parts: BuiltServer) -> Iterator[None]:
+    """Health and metrics on the port of the settings, if they name one.
+
+    Raises:
+        StopError: the port cannot be had.
+    """
+    host, port = parts.settings.host, parts.settings.metrics_port
+    if port is None:
+        yield
+        return
+    with contextlib.closing(bound_socket(host, port)) as listener, serving(watch_app(parts), [listener]):
+        _say(f"Health and metrics are at {url_of(listener)}/health and /metrics")
+        yield
+
+
+def run_status(settings: Settings) -> None:
+    """Show every connection, and the last runs."""
+    with session(settings) as client:
+        connections = answer_of(client.get("/v1/admin/sources"))["data"]
+        runs = answer_of(client.get("/v1/etl/runs", params={"limit": _RUNS_SHOWN}))["data"]
+    columns = ("user_id", "source", "state", "last_reading", "last_run", "next_try", "problem")
+    _table(columns, connections)
+    _table(("user_id", "source", "data_set", "outcome", "started", "read", "written", "rejected", "error"), runs)
+
+
+def synthetic_person(settings: Settings) -> SyntheticPerson:
+    """The person that `USER_ID` and `DATA_SEED` describe: one of the demo's with that seed, or another like them."""
+    assert settings.user_id is not None
+    assert settings.data_seed is not None
+    known = {person.user_id: person for person in DEMO_PEOPLE}
+    another = SyntheticPerson(settings.user_id, 0, "UTC", "Synthetic", "female", date(1985, 6, 1), 60.0)
+    return replace(known.get(settings.user_id, another), seed=settings.data_seed, chest_strap=False)
+
+
+def _bring_once(client: httpx.Client, settings: Settings) -> bool:
+    runs = answer_of(client.post("/v1/admin/etl/runs", json={"user_id": settings.user_id}))["data"]
+    for run in runs:
+        counts = ", ".join(f"{run[name]:,} {name}" for name in ("read", "written", "unchanged", "rejected"))
+        _say(f"{run['user_id']} {run['source']} {run['data_set']}: {run['outcome']}, {counts}")
+        for reason in [run["error"]] if run["error"] else [f"{n:,} × {text}" for text, n in run["reasons"].items()]:
+            _say(f"  {reason}")
+    if not runs:
+        _say("Nobody is connected; pulsebase connect does that.")
+    return all(run["outcome"] == "done" for run in runs)
+
+
+def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
+    console.print(table)
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

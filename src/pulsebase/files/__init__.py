@@ -1,0 +1,1 @@
+"""Files that hold health data or keys: their modes, locks, seals, and SQLite databases."""

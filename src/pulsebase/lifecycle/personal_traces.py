@@ -1,0 +1,34 @@
+"""What speaks of people beside the store, in every worker of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from pulsebase.access.access_file import AccessFile
+from pulsebase.etl.import_jobs import ImportJobs
+from pulsebase.model.users import User
+from pulsebase.worker_rpc import OtherWorkers
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTraces:
+    """Keys and the trail, which workers share, and the courses of imports, which each has in its memory."""
+
+    access: AccessFile
+    imports: ImportJobs
+    other_workers: OtherWorkers
+
+    def people(self) -> Iterable[str]:
+        """See `erasures.PersonalTraces.people`. Reports of imports end with the process."""
+        return self.access.people()
+
+    def forget(self, person: User) -> None:
+        """See `erasures.PersonalTraces.forget`."""
+        self.access.forget(person)
+        self.imports.forget(person)
+        self.other_workers.ask("forget", asdict(person))
+
+    def scrub(self) -> None:
+        """See `erasures.PersonalTraces.scrub`."""
+        self.access.scrub()

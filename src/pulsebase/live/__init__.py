@@ -1,0 +1,1 @@
+"""What is committed, as it is committed: the log of commits, who follows it, and who subscribes to it."""

@@ -1,0 +1,118 @@
+"""News out of a store that other processes write to as well: their commits are seen by asking it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+
+import pyarrow as pa
+
+from pulsebase.live.commit_log import ChangedRange, CommitLog
+from pulsebase.model.errors import PulsebaseError, TooManyRowsError
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.timerange import TimeRange
+from pulsebase.model.users import UserOverview
+from pulsebase.stores.contract import Reader, SeriesQuery
+
+logger = logging.getLogger(__name__)
+
+#: A new reading is seen within this time and that of the question.
+POLL_S = 0.4
+_MOST_ROWS = 1_000
+#: Readings of the feed that were read back: nobody asks where they came from.
+_NO_ORIGIN = 0
+
+
+class StoreFollower:
+    """Asks for every watched person how many readings there are and when the last one was, and tells the feed.
+
+    Readings behind the last one known are told as such, anything else as a stretch to ask again. A reading that takes
+    the place of another goes unseen: neither number nor last time tells of it.
+    """
+
+    def __init__(self, reader: Reader, commit_log: CommitLog, poll_s: float = POLL_S) -> None:
+        self._reader, self._commit_log, self._poll_s = reader, commit_log, poll_s
+        self._seen: dict[str, UserOverview | None] = {}
+        self._looking = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulsebase-follow", daemon=True)
+        self._thread.start()
+
+    def begin(self, people: Collection[str]) -> None:
+        """Whatever is committed to these people's readings after this call is told, while they are watched.
+
+        Raises:
+            PulsebaseError: the store cannot answer.
+        """
+        with self._looking:
+            for user_id in people:
+                if user_id not in self._seen:
+                    self._seen[user_id] = self._reader.overview(user_id)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._stopping.set()
+        self._thread.join()
+
+    def look(self) -> None:
+        """Ask once for everybody who is watched; forget the others."""
+        with self._looking:
+            watched = self._commit_log.watched
+            self._seen = {user_id: self._seen[user_id] for user_id in watched if user_id in self._seen}
+            for user_id, before in self._seen.items():
+                now = self._reader.overview(user_id)
+                if now is not None and (before is None or _extent(now) != _extent(before)):
+                    self._tell(now, before)
+                elif now is None and before is not None:
+                    self._commit_log.publish_change(ChangedRange(user_id, _extent(before)[1]))
+                self._seen[user_id] = now
+
+    def _tell(self, now: UserOverview, before: UserOverview | None) -> None:
+        user_id, (readings, everything) = now.user.user_id, _extent(now)
+        known, known_range = _extent(before) if before else (0, TimeRange(0, 0))
+        behind = TimeRange(known_range.end_us, everything.end_us)
+        rows = self._rows(user_id, behind) if behind.length_us > 0 else None
+        if rows is not None and len(rows):
+            self._commit_log.publish([_batch(user_id, rows)])
+        if rows is None or len(rows) != readings - known:
+            start_us = min(everything.start_us, known_range.start_us) if before else everything.start_us
+            self._commit_log.publish_change(
+                ChangedRange(user_id, TimeRange(start_us, max(everything.end_us, known_range.end_us)))
+            )
+
+    def _rows(self, user_id: str, interval: TimeRange) -> pa.Table | None:
+        """The readings of the interval; None where they are too many to tell."""
+        try:
+            return self._reader.series(
+                SeriesQuery(user_id, interval, Resolution.RAW, include_all=True, limit=_MOST_ROWS, kind="follow")
+            )
+        except TooManyRowsError:
+            return None
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._poll_s):
+            try:
+                self.look()
+            except PulsebaseError as error:  # the store may answer the next time; what was missed is seen then
+                logger.warning("the store could not be followed: %s", error)
+            except Exception:
+                logger.exception("the store could not be followed")
+
+
+def _extent(overview: UserOverview) -> tuple[int, TimeRange]:
+    if overview.first_us is None or overview.last_us is None:
+        return 0, TimeRange(0, 0)
+    return overview.readings, TimeRange(overview.first_us, overview.last_us + 1)
+
+
+def _batch(user_id: str, rows: pa.Table) -> ReadingBatch:
+    return ReadingBatch.of_columns(
+        [user_id] * len(rows),
+        rows["device_id"].to_pylist(),
+        rows["time_us"].to_numpy(),
+        rows["value"].to_numpy(),
+        rows["confidence"].to_pylist(),
+        _NO_ORIGIN,
+    )

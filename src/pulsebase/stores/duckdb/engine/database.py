@@ -1,0 +1,491 @@
+"""The database file: opening, refusing, migrating, and the pool of connections that reads use."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from pulsebase.files.disk_errors import meaning_of_words, translated
+from pulsebase.model.errors import (
+    DiskFailedError,
+    DiskFullError,
+    Kept,
+    MemoryLimitError,
+    PulsebaseError,
+    StopError,
+    StoreCorruptError,
+    StoreUnavailableError,
+    StoreVersionError,
+)
+from pulsebase.stores.duckdb.engine.exclusive import ExclusiveAccess
+from pulsebase.stores.duckdb.engine.rewrite import copy_all
+from pulsebase.stores.duckdb.journal.file_list import sync_folder
+from pulsebase.stores.duckdb.journal.format import NO_FILE
+from pulsebase.stores.duckdb.journal.replay import Position
+
+logger = logging.getLogger(__name__)
+
+#: Room on the disk that a checkpoint needs besides twice the log's size: one that runs out of it ends the engine.
+_CHECKPOINT_ROOM_BYTES = 2 << 20
+#: How long a checkpoint waits for the questions that began before the last change.
+_CHECKPOINT_PATIENCE_S = 1.0
+_CHECKPOINT_PAUSE_S = 0.005
+#: How long questions are kept waiting for those that run, before a new file takes the place of the one in use.
+_SWAP_PATIENCE_S = 1.0
+_Setting = str | bool | int | float | list[str]
+#: In the engine's words: what stands between us and the file, rather than what is wrong in it.
+_NOT_OURS_TO_OPEN = ("lock", "Permission", "Cannot open file", "Is a directory")
+#: What a DuckDB file holds before its blocks.
+_HEADERS_BYTES = 3 * 4096
+#: After these the engine refuses everything until it is opened again.
+_FATAL = (duckdb.FatalException, duckdb.InternalException)
+_INVALIDATED = "database has been invalidated"
+#: In the engine's words: what it read is not what was written.
+_DAMAGED = (
+    "Corrupt database file",
+    "does not match stored checksum",
+    "Could not read",
+    "Failed to deserialize",
+    "SerializationException",
+)
+_NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """The numbered schema files, as (number, SQL), in order."""
+    found = []
+    for entry in resources.files("pulsebase.stores.duckdb.engine").joinpath("schema").iterdir():
+        match = _NUMBERED.fullmatch(entry.name)
+        if match:
+            found.append((int(match[1]), entry.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def one_row(connection: duckdb.DuckDBPyConnection, statement: str, values: object = None) -> tuple[Any, ...] | None:
+    """The first row of a short answer, read to its end: a result left unfinished blocks its connection."""
+    rows: list[tuple[Any, ...]] = connection.execute(statement, values).fetchall()
+    return rows[0] if rows else None
+
+
+@contextlib.contextmanager
+def relation(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
+    """A table in memory under a name that statements of the block may use."""
+    connection.register(name, table)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):  # a failed transaction takes no statement, which is not what failed
+            connection.unregister(name)
+        raise
+    connection.unregister(name)
+
+
+class State(NamedTuple):
+    """The row of `state`; see the schema."""
+
+    merged_seq: int
+    late_rows: int
+    epoch: int
+    horizon_hour: int
+
+
+def read_state(connection: duckdb.DuckDBPyConnection) -> State:
+    """The state that this transaction sees."""
+    row = one_row(connection, "SELECT merged_seq, late_rows, epoch, horizon_hour FROM state")
+    if row is None:
+        raise StoreCorruptError("the database has lost its state; restore a backup")
+    return State(*row)
+
+
+def read_position(connection: duckdb.DuckDBPyConnection) -> Position:
+    """How far this transaction sees the database to have got."""
+    row = one_row(connection, "SELECT merged_seq, merged_file, changes FROM state")
+    if row is None:
+        raise StoreCorruptError("the database has lost its state; restore a backup")
+    return Position(*row)
+
+
+class Database:
+    """An open database file. `writing()` is for one thread at a time; `reading()` for any number."""
+
+    def __init__(self, path: Path, *, memory_limit: str, threads: int) -> None:
+        self.path = path
+        self._fresh_path = path.with_name(path.name + ".next")
+        self._remove_fresh()
+        shutil.rmtree(_aside(path), ignore_errors=True)  # of an engine that was killed
+        self._config: dict[str, _Setting] = {
+            "memory_limit": memory_limit,
+            "threads": threads,
+            # Checkpoints are taken by the maintenance thread between merges, never in the middle of a commit.
+            "checkpoint_threshold": "16GB",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            # No statement, people's own SQL least of all, reads or writes other files.
+            "enable_external_access": False,
+            "temp_directory": str(_aside(path)),
+        }
+        self._writer = _connect(path, self._config)
+        #: After a fatal error the engine refuses everything; the next one who writes opens the file again.
+        self._failed = False
+        #: Called after such an error, by whoever met it, for somebody to write soon.
+        self.on_failure: Callable[[], None] = lambda: None
+        #: Called once the file was opened again, since what was committed last may be there or not.
+        self.on_reopened: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
+        #: What was found to be damaged since the start, and what to do about it.
+        self.damage: StoreCorruptError | None = None
+        self._written = False
+        self._gate = ExclusiveAccess()
+        #: What tells a file that took the place of another from that one.
+        self._file_id: str | None = None
+        self._idle: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()
+        try:
+            self.instance_id = _migrate(self._writer, path)
+            self._file_id = _file_id(self._writer)
+        except BaseException as error:
+            self._writer.close()
+            if isinstance(error, duckdb.Error):
+                self._raise_ours(error)
+            raise
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction that is committed at the end of the block and rolled back if the block raises.
+
+        Raises:
+            StoreUnavailableError: it cannot be written now; nothing was changed. Where the engine failed in the commit,
+                `kept` says that nobody knows.
+            StoreCorruptError: the file is damaged; nothing was changed.
+        """
+        if self._failed:
+            self._reopen()
+        self._written = True
+        connection = self._writer
+        kept: Kept = "nothing"
+        try:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("UPDATE state SET changes = changes + 1")
+            kept = "unknown"
+            connection.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(duckdb.Error):  # a failed COMMIT has rolled back already
+                connection.execute("ROLLBACK")
+            if isinstance(error, duckdb.Error):
+                self._raise_ours(error, kept if isinstance(error, _FATAL) else "nothing")
+            raise
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction on a connection of its own: every statement in the block sees the same state.
+
+        Raises:
+            StoreUnavailableError: the engine has failed and is not opened again yet.
+            StoreCorruptError: the file is damaged.
+        """
+        with self._gate.entered():
+            connection = self._connection()
+            try:
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("ROLLBACK")
+            except BaseException as error:
+                connection.close()  # an interrupted or failed connection is not used again
+                if isinstance(error, duckdb.Error):
+                    self._raise_ours(error)
+                raise
+            self._idle.put(connection)
+
+    def checkpoint(self) -> None:
+        """Bring the write-ahead log into the file; later, if the disk has no room for it or a long question runs.
+
+        Raises:
+            StoreUnavailableError: there was no room after all. Nothing is lost, the log has it.
+        """
+        needed = 2 * self.size_of_log() + _CHECKPOINT_ROOM_BYTES
+        if shutil.disk_usage(self.path.parent).free < needed:
+            logger.warning("the write-ahead log stays as it is: the disk has less than %d bytes of room", needed)
+            return
+        give_up_at = time.monotonic() + _CHECKPOINT_PATIENCE_S
+        try:
+            while not self._checkpointed():
+                if time.monotonic() > give_up_at:
+                    logger.info("the write-ahead log stays as it is until a long question has its answer")
+                    return
+                time.sleep(_CHECKPOINT_PAUSE_S)
+        except duckdb.Error as error:
+            self._raise_ours(error)
+            raise
+
+    def rewrite(self) -> None:
+        """Put a new file with the same content in the place of this one, so that nothing is left of what was deleted.
+
+        Called by whoever has the right to write, after a checkpoint. Questions go on meanwhile; at the end new ones
+        wait for those that run, a moment at most. A kill leaves the old file or the new one.
+
+        Raises:
+            StoreUnavailableError: not now: the disk has no room for it, or a long question runs. The file stays.
+        """
+        if self.size_of_log():
+            raise StoreUnavailableError("the file cannot be rewritten while a long question runs", retry_after_s=30)
+        if shutil.disk_usage(self.path.parent).free < self.path.stat().st_size + _CHECKPOINT_ROOM_BYTES:
+            raise DiskFullError("the disk has no room for a new file beside the old one", retry_after_s=60)
+        file_id = str(uuid.uuid4())
+        try:
+            with self.reading() as connection:
+                self._write_fresh(connection, file_id)
+            self._put_in_place(file_id)
+        finally:
+            self._remove_fresh()
+
+    def size_of_log(self) -> int:
+        """The bytes of the write-ahead log."""
+        log = log_path(self.path)
+        return log.stat().st_size if log.exists() else 0
+
+    def size_bytes(self) -> int:
+        """The bytes of the file and its write-ahead log."""
+        return self.path.stat().st_size + self.size_of_log()
+
+    def close(self) -> None:
+        """Close every connection; the last one brings the write-ahead log into the file if anything was written.
+
+        A file that was only looked at, and perhaps refused, stays as it was.
+        """
+        if self._written:
+            with contextlib.suppress(duckdb.Error):
+                self._writer.execute("PRAGMA enable_checkpoint_on_shutdown")
+        self._close_connections()
+
+    def _write_fresh(self, source: duckdb.DuckDBPyConnection, file_id: str) -> None:
+        """Copy everything that `source` sees into the file beside, and that to the disk."""
+        try:
+            target = _connect(self._fresh_path, self._config | {"temp_directory": str(_aside(self._fresh_path))})
+            try:
+                _migrate(target, self._fresh_path)
+                copy_all(source, target)
+                target.execute("INSERT OR REPLACE INTO meta VALUES ('file_id', ?)", [file_id])
+                target.execute("CHECKPOINT")
+            finally:
+                target.close()
+        except (duckdb.Error, PulsebaseError) as error:
+            if isinstance(error, StoreCorruptError):
+                raise
+            raise StoreUnavailableError(f"the file cannot be rewritten: {_first_line(str(error))}", 60) from error
+        with translated("the new file"):
+            file = os.open(self._fresh_path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+    def _put_in_place(self, file_id: str) -> None:
+        with self._gate.alone(_SWAP_PATIENCE_S) as is_alone:
+            if not is_alone:
+                raise StoreUnavailableError("the file cannot be replaced while a long question runs", retry_after_s=30)
+            # The engine knows a file by its path: only once every connection is closed it opens the new one.
+            self._failed = True
+            self._close_connections()
+            self._fresh_path.rename(self.path)
+            self._file_id = file_id
+            sync_folder(self.path.parent)
+            self._reopen()
+
+    def _remove_fresh(self) -> None:
+        """Remove what there is of a new file that is not in place."""
+        for path in (self._fresh_path, log_path(self._fresh_path)):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(_aside(self._fresh_path), ignore_errors=True)
+
+    def _close_connections(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
+        self._writer.close()
+
+    def _checkpointed(self) -> bool:
+        """Not while a question runs that began before the last change: the engine refuses it then."""
+        try:
+            self._writer.execute("CHECKPOINT")
+        except duckdb.TransactionException:
+            return False
+        return True
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            pass
+        try:
+            return self._writer.cursor()
+        except duckdb.ConnectionException as error:
+            if self.damage is not None:
+                raise self.damage from error
+            raise StoreUnavailableError("the database is being opened again", retry_after_s=5) from error
+
+    def _reopen(self) -> None:
+        """A new engine for the file. As long as a reader holds a connection to the failed one, that one comes back.
+
+        Raises:
+            StoreUnavailableError: what came back has the file before the one that is there now.
+        """
+        self._close_connections()
+        try:
+            self._writer = _connect(self.path, self._config)
+        except StoreCorruptError as error:
+            self._found(error)
+            raise
+        if _file_id(self._writer) != self._file_id:
+            self._writer.close()
+            raise StoreUnavailableError("the database is being opened again", retry_after_s=5)
+        self.on_reopened(self._writer)
+        self._failed = False
+
+    def _found(self, damage: StoreCorruptError) -> StoreCorruptError:
+        """Remember a damage that was met; the first time it is said in the log."""
+        if self.damage is None:
+            logger.error("%s", damage)
+        self.damage = damage
+        return damage
+
+    def _raise_ours(self, error: duckdb.Error, kept: Kept = "nothing") -> None:
+        """Raise what the engine's error means to a caller, if it is the disk's fault."""
+        is_fatal = isinstance(error, _FATAL)
+        while isinstance(error.__context__, duckdb.Error):  # what came first says why the rest went wrong
+            error = error.__context__
+            is_fatal = is_fatal or isinstance(error, _FATAL)
+        text = str(error)
+        if is_fatal:
+            self._failed = True
+            self.on_failure()
+        if _INVALIDATED in text:  # by an error that somebody else met
+            raise self.damage or StoreUnavailableError("the database is being opened again", 5, kept) from error
+        if (ours := meaning_of_words(text, "the database", kept)) is not None:
+            raise ours from error
+        if tells_of_damage(error):
+            raise self._found(_damaged(self.path, text)) from error
+        if "Could not write" in text:
+            raise DiskFailedError(f"the database cannot be written: {_first_line(text)}", 30, kept) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            reason = _first_line(text)
+            raise MemoryLimitError(f"the database's memory limit was reached: {reason}", 5, kept) from error
+        if is_fatal:
+            reason = f"the database is being opened again: {_first_line(text)}"
+            raise StoreUnavailableError(reason, 5, kept) from error
+
+
+def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = duckdb.connect(str(path), config=config)
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        return connection
+    except duckdb.Error as error:
+        text = str(error)
+        if "not a valid DuckDB database" in text:
+            raise StopError(f"{path} is not a Pulsebase database; name another file, or move this one away") from error
+        if "newer version" in text or "storage version" in text.lower():
+            raise StoreVersionError(f"{path} was written by a newer version of DuckDB: {_first_line(text)}") from error
+        if isinstance(error, duckdb.IOException) and any(word in text for word in _NOT_OURS_TO_OPEN):
+            raise StopError(f"{path} cannot be opened: {_first_line(text)}") from error
+        if "Corrupt WAL" in text:
+            raise StoreCorruptError(
+                f"{log_path(path)} is damaged: {_first_line(text)}; move it away: the journal has the readings too",
+                log_path(path).name,
+            ) from error
+        raise _damaged(path, text) from error
+
+
+def tells_of_damage(error: duckdb.Error) -> bool:
+    """Whether the engine read something else than was written."""
+    return any(words in str(error) for words in _DAMAGED)
+
+
+def log_path(path: Path) -> Path:
+    """The engine's write-ahead log of a database file."""
+    return path.with_name(path.name + ".wal")
+
+
+def _aside(path: Path) -> Path:
+    """Where the engine of a database file puts aside what outgrows its memory."""
+    return path.with_name(path.name + ".tmp")
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """Bring the schema up to date after copying the file; the store's instance id."""
+    known = migrations()
+    newest = known[-1][0]
+    current = _schema_version(connection, path)
+    if current > newest:
+        raise StoreVersionError(
+            f"{path} has schema version {current}, this program knows versions up to {newest}; use a newer Pulsebase"
+        )
+    if 0 < current < newest:
+        connection.execute("CHECKPOINT")
+        shutil.copy2(path, path.with_name(f"{path.name}.before-schema-{newest}"))
+    for number, sql in known:
+        if number <= current:
+            continue
+        connection.execute("BEGIN")
+        connection.execute(sql)
+        version = str(duckdb.__version__)
+        for key, value in (("schema_version", str(number)), ("engine_version", version)):
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('instance_id', ?)", [str(uuid.uuid4())])
+        connection.execute("COMMIT")
+    if current == 0:
+        connection.execute("UPDATE state SET merged_file = ?", [NO_FILE])
+    if current < newest:
+        connection.execute("CHECKPOINT")  # the journal that begins now is of this version
+    row = one_row(connection, "SELECT value FROM meta WHERE key = 'instance_id'")
+    if row is None:
+        raise StoreCorruptError(f"{path} has no instance id; restore a backup", path.name)
+    return str(row[0])
+
+
+def _schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    tables = {
+        row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
+    }
+    if not tables:
+        return 0
+    _check_length(connection, path)
+    if "meta" not in tables:
+        raise StopError(f"{path} is a DuckDB database, but not of Pulsebase; name another file")
+    row = one_row(connection, "SELECT value FROM meta WHERE key = 'schema_version'")
+    return int(row[0]) if row else 0
+
+
+def _file_id(connection: duckdb.DuckDBPyConnection) -> str | None:
+    row = one_row(connection, "SELECT value FROM meta WHERE key = 'file_id'")
+    return None if row is None else str(row[0])
+
+
+def _damaged(path: Path, text: str) -> StoreCorruptError:
+    return StoreCorruptError(f"{path} is damaged: {_first_line(text)}; restore a backup", path.name)
+
+
+def _check_length(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse a file that was cut short: the engine itself notices only when it comes to read what is gone.
+
+    Free blocks may be missing: those at the end are cut off after a checkpoint whose header still counts them.
+    """
+    row = one_row(connection, "SELECT block_size, used_blocks FROM pragma_database_size()")
+    size = path.stat().st_size
+    if row is not None and size < _HEADERS_BYTES + row[0] * row[1]:
+        raise _damaged(path, f"it was cut short to {size} bytes")
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0]

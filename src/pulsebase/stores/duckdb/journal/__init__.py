@@ -1,0 +1,1 @@
+"""The journal: what is acknowledged, on the disk before any merge."""

@@ -1,0 +1,235 @@
+"""The bytes of a journal file, little-endian: a header that says whose the file is, then a frame a group commit.
+
+    header   "PBJ2" · store 16 · file 16 · file before 16 · first_seq u64 · changes u64 · CRC-32 of these u32
+    frame    "PBF2" · length of the payload u32 · CRC-32 of it u32 · CRC-32 of these twelve bytes u32
+             payload (MessagePack of `Frame`)
+
+The checksum of a payload begins with the id of its file, so that a frame of another file does not pass. `store` is the
+database's instance id; `file` is random, made with the file; `file before` is the one that holds the row before
+`first_seq`. A file of version 1 has no header, and "PBJ1" before each frame; its id is made of its first frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from pulsebase.model.errors import StoreCorruptError, StoreVersionError
+from pulsebase.model.identifiers import text_problem
+from pulsebase.model.timerange import MAX_US
+from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows
+from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
+
+_MAGIC, _MAGIC_OF_FRAME, _MAGIC_OF_VERSION_1 = b"PBJ2", b"PBF2", b"PBJ1"
+_HEADER = struct.Struct("<4s16s16s16sQQ")
+HEADER_BYTES = _HEADER.size + 4
+_FRAME = struct.Struct("<4sII")
+_CHECKED_FRAME = struct.Struct("<4sIII")
+#: MessagePack: an array of four, one of six, and the mark and length before so many bytes.
+_FOUR, _SIX = b"\x94", b"\x96"
+_BYTES, _BYTES_MARK = struct.Struct(">BI"), 0xC6
+#: The file before the first one of a store.
+NO_FILE = bytes(16).hex()
+#: How the ids of files of version 1 begin.
+VERSION_1 = _MAGIC_OF_VERSION_1.hex()
+_MOST_CONFIDENCE = 3
+_NAME = re.compile(r"\d{20}\.journal")
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True):
+    """One group commit, read back: its rows as packed columns, and the numbers that people and devices got with it."""
+
+    first_seq: int
+    users: list[tuple[int, str]]
+    devices: list[tuple[int, str]]
+    columns: list[bytes]
+
+    def rows(self) -> Rows:
+        """Unpack the rows."""
+        return Rows(*(np.frombuffer(raw, dtype) for raw, dtype in zip(self.columns, DTYPES.values(), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Whose a file is. Ids are in hexadecimal digits.
+
+    Attributes:
+        store: the store it belongs to; None in version 1.
+        file: its own id.
+        before: the file that holds the row before its first; None in version 1.
+        first_seq: the number of its first row; None in version 1, whose frames alone say it.
+        changes: the database holds so many changes or more since before the file was begun.
+    """
+
+    store: str | None
+    file: str
+    before: str | None
+    first_seq: int | None
+    changes: int = 0
+
+    @property
+    def is_version_1(self) -> bool:
+        """Whether it is of a file without a header."""
+        return self.store is None
+
+
+def new_header(store: str, before: str, first_seq: int, changes: int) -> Header:
+    """The header of a new file."""
+    return Header(uuid.UUID(store).hex, uuid.uuid4().hex, before, first_seq, changes)
+
+
+def header_bytes(header: Header) -> bytes:
+    """A header as it is written."""
+    assert header.store is not None
+    assert header.before is not None
+    ids = (bytes.fromhex(text) for text in (header.store, header.file, header.before))
+    packed = _HEADER.pack(_MAGIC, *ids, header.first_seq, header.changes)
+    return packed + zlib.crc32(packed).to_bytes(4, "little")
+
+
+def read_header(path: Path, data: bytes | memoryview) -> Header | None:
+    """The header at the beginning of a file's bytes; None if there are too few for one.
+
+    Raises:
+        StoreVersionError: the file was written by a newer version.
+        StoreCorruptError: it is no header.
+    """
+    magic = bytes(data[:4])
+    if magic == _MAGIC_OF_VERSION_1:
+        if len(data) < _CHECKED_FRAME.size:
+            return None
+        digest = hashlib.blake2b(data[: _CHECKED_FRAME.size], digest_size=12).digest()
+        return Header(None, (_MAGIC_OF_VERSION_1 + digest).hex(), None, None)
+    if magic[:3] == _MAGIC[:3] and magic[3:] > _MAGIC[3:]:
+        raise StoreVersionError(f"{path} was written by a newer version of Pulsebase; use that one")
+    if len(data) < HEADER_BYTES and _MAGIC.startswith(magic):
+        return None
+    if magic != _MAGIC:
+        raise corrupt(path, 0)
+    if zlib.crc32(data[: _HEADER.size]) != int.from_bytes(data[_HEADER.size : HEADER_BYTES], "little"):
+        raise corrupt(path, 0)
+    _, store, file, before, first_seq, changes = _HEADER.unpack_from(data)
+    return Header(store.hex(), file.hex(), before.hex(), first_seq, changes)
+
+
+def frame_bytes(
+    file: str, first_seq: int, users: list[tuple[int, str]], devices: list[tuple[int, str]], rows: Rows
+) -> bytes:
+    """A frame of this file. Columns are copied once, into the place from which they are written."""
+    head = _encoder.encode((first_seq, users, devices))
+    payload: list[bytes | memoryview] = [_FOUR + head[len(_FOUR) :] + _SIX]
+    for name in DTYPES:
+        column = np.ascontiguousarray(getattr(rows, name)).view(np.uint8).data
+        payload += [_BYTES.pack(_BYTES_MARK, len(column)), column]
+    checksum = _seed(file)
+    for part in payload:
+        checksum = zlib.crc32(part, checksum)
+    header = _FRAME.pack(_MAGIC_OF_FRAME, sum(map(len, payload)), checksum)
+    return b"".join((header, zlib.crc32(header).to_bytes(4, "little"), *payload))
+
+
+def frames(path: Path, header: Header, data: memoryview) -> Iterator[tuple[int, int, Frame]]:
+    """The frames of a file as (where it begins, where it ends, frame), up to one that the bytes have not all of.
+
+    Raises:
+        StoreCorruptError: bytes are not what was written, or cannot be a commit.
+    """
+    at, magic, seed = HEADER_BYTES, _MAGIC_OF_FRAME, _seed(header.file)
+    if header.is_version_1:
+        at, magic, seed = 0, _MAGIC_OF_VERSION_1, 0
+    while at + _CHECKED_FRAME.size <= len(data):
+        body = at + _CHECKED_FRAME.size
+        found_magic, length, checksum, checksum_of_header = _CHECKED_FRAME.unpack_from(data, at)
+        if zlib.crc32(data[at : at + _FRAME.size]) != checksum_of_header or found_magic != magic:
+            raise corrupt(path, at)
+        end = body + length
+        if end > len(data):
+            return
+        if zlib.crc32(data[body:end], seed) != checksum:
+            raise corrupt(path, at)
+        yield at, end, _decoded(path, at, data[body:end])
+        at = end
+
+
+def restore_names(path: Path, at: int, frame: Frame, users: IdNumbers, devices: IdNumbers) -> None:
+    """Take back the numbers that came with a frame.
+
+    Raises:
+        StoreCorruptError: they are not the next ones, or stand for somebody else already.
+    """
+    for names, given in ((users, frame.users), (devices, frame.devices)):
+        for number, text in given:
+            if text_problem(text) is not None or not names.restore(number, text):
+                raise senseless(path, at, f"number {number} is given to somebody who cannot have it")
+
+
+def check_rows(path: Path, at: int, rows: Rows, users: IdNumbers, devices: IdNumbers) -> None:
+    """See that the rows of a frame can have been written.
+
+    Raises:
+        StoreCorruptError: they are of a person or device that nobody knows, or hold what cannot be stored.
+    """
+    # A negative number is a large one without its sign: one look at the greatest is enough.
+    if _greatest(rows.user_no, np.uint32) >= len(users) or _greatest(rows.device_no, np.uint32) >= len(devices):
+        raise senseless(path, at, "a reading is of a person or device that nobody knows")
+    if _greatest(rows.t, np.uint64) > MAX_US or rows.origin.min() < 0:
+        raise senseless(path, at, "a reading has a time or an origin that cannot be")
+    if rows.confidence.min() < NO_CONFIDENCE or rows.confidence.max() > _MOST_CONFIDENCE:
+        raise senseless(path, at, "a reading has a confidence that cannot be")
+    if rows.v.min() < 0 and not ((rows.v >= 0) | (rows.v == TOMBSTONE)).all():
+        raise senseless(path, at, "a reading has a value that cannot be")
+
+
+def file_name(first_seq: int) -> str:
+    """The name of the file whose first row has this number."""
+    return f"{first_seq:020d}.journal"
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name is one of a journal file."""
+    return _NAME.fullmatch(name) is not None
+
+
+def corrupt(path: Path, at: int) -> StoreCorruptError:
+    """What is said where checksums differ."""
+    return StoreCorruptError(f"{path}: the bytes from {at} on are not what was written")
+
+
+def senseless(path: Path, at: int, what: str) -> StoreCorruptError:
+    """What is said of a commit whose checksums are right."""
+    return StoreCorruptError(f"{path}: the commit at byte {at} cannot be: {what}")
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Frame)
+_SIZES = [np.dtype(dtype).itemsize for dtype in DTYPES.values()]
+
+
+def _decoded(path: Path, at: int, payload: memoryview) -> Frame:
+    try:
+        frame = _decoder.decode(payload)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise senseless(path, at, "it is no commit") from error
+    if len(frame.columns) != len(_SIZES) or frame.first_seq < 0:
+        raise senseless(path, at, "it has not the columns of a commit")
+    count = len(frame.columns[0]) // _SIZES[0]
+    if count == 0 or any(len(raw) != count * size for raw, size in zip(frame.columns, _SIZES, strict=True)):
+        raise senseless(path, at, "its columns differ in length")
+    return frame
+
+
+def _greatest(column: np.ndarray, unsigned: type[np.unsignedinteger]) -> int:
+    return int(column.view(unsigned).max())
+
+
+def _seed(file: str) -> int:
+    return zlib.crc32(bytes.fromhex(file))

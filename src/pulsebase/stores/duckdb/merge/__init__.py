@@ -1,0 +1,1 @@
+"""From the stage to ordered readings and rollups, and what keeps them in order."""

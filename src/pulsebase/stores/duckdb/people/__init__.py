@@ -1,0 +1,1 @@
+"""People and devices: their numbers, attributes, priorities, removal, and readings that expire."""

@@ -1,0 +1,130 @@
+"""Numbers for people and devices. Numbers are given here, kept by the journal, and brought to the database by
+merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.readings import Ids
+
+_NO_NUMBER = -1
+#: Stands in place of a text that was forgotten. No id is empty.
+FORGOTTEN = ""
+
+
+class IdNumbers:
+    """Texts and their numbers, both ways; numbers start at 0 and are dense.
+
+    One thread at a time gives numbers, and then either publishes them, once they are durable, or withdraws them.
+    Anybody
+    may look up published ones at any time.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._texts: list[str] = list(texts)
+        self._numbers: dict[str, int] = {text: number for number, text in enumerate(self._texts) if text != FORGOTTEN}
+        self._published = len(self._texts)
+        #: The list of texts of the last column that was numbered, and the number of each that is known.
+        self._coded_texts: Sequence[str] = ()
+        self._number_of_code = np.empty(0, np.int32)
+        #: How many of the first numbers the database already knows.
+        self.persisted = self._published
+
+    def __len__(self) -> int:
+        return self._published
+
+    def find(self, text: str) -> int | None:
+        """The number of a published text, else None."""
+        number = self._numbers.get(text)
+        return number if number is not None and number < self._published else None
+
+    def number(self, text: str) -> int:
+        """The number of a text; a new one for a new text."""
+        number = self._numbers.get(text)
+        if number is None:
+            number = len(self._texts)
+            self._texts.append(text)
+            self._numbers[text] = number
+        return number
+
+    def numbers(self, ids: Ids) -> npt.NDArray[np.int32]:
+        """The numbers of a column of ids; new ones for new texts. Columns that share a list of texts one after the
+        other cost no look-up by text.
+        """
+        if ids.texts is not self._coded_texts:
+            self._coded_texts, self._number_of_code = ids.texts, np.empty(0, np.int32)
+        grown = len(ids.texts) - len(self._number_of_code)
+        if grown > 0:
+            self._number_of_code = np.append(self._number_of_code, np.full(grown, _NO_NUMBER, np.int32))
+        numbers = self._number_of_code.take(ids.codes)
+        if numbers.min(initial=0) == _NO_NUMBER:
+            for code in np.unique(ids.codes[numbers == _NO_NUMBER]).tolist():
+                self._number_of_code[code] = self.number(ids.texts[code])
+            numbers = self._number_of_code.take(ids.codes)
+        return numbers
+
+    def new(self) -> list[tuple[int, str]]:
+        """The numbers that were given since the last publication, with their texts."""
+        return list(enumerate(self._texts[self._published :], self._published))
+
+    def publish(self) -> None:
+        """What was given is durable: everybody may see it."""
+        self._published = len(self._texts)
+
+    def withdraw(self) -> None:
+        """What was given since the last publication never happened."""
+        for _, text in self.new():
+            del self._numbers[text]
+        del self._texts[self._published :]
+        self._forget_codes()
+
+    def restore(self, number: int, text: str) -> bool:
+        """Take back a number that the journal kept. Numbers arrive in order; one that is known already is left alone.
+
+        Returns whether it could be: not a number out of turn, nor one that stands for another text.
+        """
+        known = self._numbers.get(text)
+        if known is None and number == len(self._texts):
+            self.number(text)
+            self.publish()
+            return True
+        return known == number
+
+    def is_persisted(self, text: str) -> bool:
+        """Whether the database knows the text."""
+        number = self._numbers.get(text)
+        return number is not None and number < self.persisted
+
+    def follow(self, stored: Sequence[str]) -> None:
+        """Hold what the database holds, by number, where it is not known whether the last change reached it."""
+        self.withdraw()
+        for number, text in enumerate(stored):
+            if number == len(self._texts):
+                self.number(text)
+                self.publish()
+            elif text == FORGOTTEN != self._texts[number]:
+                self.forget(number)
+        self.persisted = len(stored)
+
+    def forget(self, number: int) -> None:
+        """Part a published number from its text. The number is never given again; the text, should it come again, gets
+        a new one.
+        """
+        del self._numbers[self._texts[number]]
+        self._texts[number] = FORGOTTEN
+        self._forget_codes()
+
+    def text(self, number: int) -> str:
+        """The text of a number; `FORGOTTEN` if it was parted from it."""
+        return self._texts[number]
+
+    def _forget_codes(self) -> None:
+        self._coded_texts, self._number_of_code = (), np.empty(0, np.int32)
+
+    def unpersisted(self) -> list[tuple[int, str]]:
+        """The published numbers that the database does not know yet, with their texts."""
+        return list(enumerate(self._texts[self.persisted : self._published], self.persisted))

@@ -1,0 +1,66 @@
+"""Removing a person: every row of theirs goes, in one transaction, and their number never means anybody again.
+
+Numbers are dense and journal frames name them, so the row in `users` stays, with everything in it taken away. The
+caller has merged what was staged, keeps commits away until the number is parted from its text in memory too, and lets
+go of the journal's files of before.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from pulsebase.model.users import User, speaks_of
+from pulsebase.stores.contract import origin_of_nobody
+from pulsebase.stores.duckdb.engine.database import one_row
+from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
+
+#: Whatever is kept by person, beside `users` itself; a test compares it with the schema.
+TABLES_BY_PERSON = ("stored", "late", "h1_dev", "h1", "d1", "q15", "q15_users", "priorities", "summaries")
+
+
+def rows_by_hour(connection: duckdb.DuckDBPyConnection, user_no: int) -> dict[int, int]:
+    """How many rows of `readings` are this person's, by UTC hour."""
+    return dict(
+        connection.execute(
+            "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE user_no = ? "
+            "AND hour >= (SELECT horizon_hour FROM state) GROUP BY hour",
+            [user_no],
+        ).fetchall()
+    )
+
+
+def remove_rows(connection: duckdb.DuckDBPyConnection, user_no: int) -> int:
+    """Take a person out of every table, and tell readers that priorities changed; how many rows `late` still has."""
+    for table in TABLES_BY_PERSON:
+        connection.execute(f"DELETE FROM {table} WHERE user_no = ?", [user_no])
+    connection.execute(
+        "UPDATE users SET user_id = ?, name = NULL, gender = NULL, birth_date = NULL, time_zone = NULL "
+        "WHERE user_no = ?",
+        [FORGOTTEN, user_no],
+    )
+    late = one_row(connection, "SELECT count(*) FROM late")
+    late_rows = int(late[0]) if late else 0
+    connection.execute("UPDATE state SET late_rows = ?, epoch = epoch + 1", [late_rows])
+    return late_rows
+
+
+def forget_devices(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """Take the names of devices away that nobody has readings of or priorities for; their numbers. As with people the
+    rows stay.
+    """
+    found = connection.execute(
+        "SELECT device_no FROM devices WHERE device_id <> ? AND device_no NOT IN (SELECT device_no FROM h1_dev "
+        "UNION SELECT device_no FROM late UNION SELECT device_no FROM priorities)",
+        [FORGOTTEN],
+    ).fetchall()
+    numbers = [number for (number,) in found]
+    for number in numbers:
+        connection.execute("UPDATE devices SET device_id = ? WHERE device_no = ?", [FORGOTTEN, number])
+    return numbers
+
+
+def rename_origins(connection: duckdb.DuckDBPyConnection, person: User) -> None:
+    """Take away the names of syncs and imports that speak of the person."""
+    for number, name in connection.execute("SELECT origin, name FROM origins").fetchall():
+        if speaks_of(name, person):
+            connection.execute("UPDATE origins SET name = ? WHERE origin = ?", [origin_of_nobody(number), number])

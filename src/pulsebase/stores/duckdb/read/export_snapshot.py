@@ -1,0 +1,234 @@
+"""One consistent state of everybody's readings, for exports and for what an origin brought."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pulsebase.model.readings import READING_SCHEMA
+from pulsebase.model.rollups import I64
+from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange
+from pulsebase.stores.contract import EXPORT_BATCH_READINGS
+from pulsebase.stores.duckdb.engine.database import read_state, relation
+from pulsebase.stores.duckdb.merge.ordering import changes, order_of
+from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
+from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
+from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows, StageSnapshot
+from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN, IdNumbers
+
+#: Readings brought into memory at a time, at some 25 bytes each, several times over. A day of one person is not cut.
+_PIECE_ROWS = 1 << 20
+_HOURS_OF_DAY = 24
+#: By `second` the engine skips what lies outside of the unmerged rows' time.
+_SAME_KEY = "u.user_no = r.user_no AND u.device_no = r.device_no AND u.second = r.second AND u.t = r.t"
+_COLUMNS = ", ".join(DTYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Whole UTC days (cut by the interval that is asked for), or the people between two numbers on one day."""
+
+    start_us: int
+    end_us: int
+    first_user: int = 0
+    last_user: int = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSnapshot:
+    """The database as of a transaction; `arrived` are the rows since, in the order of their arrival, `unmerged` the
+    last of each key, in order of storage.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    arrived: Rows
+    unmerged: Rows
+    users: IdNumbers
+    devices: IdNumbers
+
+    @classmethod
+    def of(
+        cls, connection: duckdb.DuckDBPyConnection, stage: StageSnapshot, users: IdNumbers, devices: IdNumbers
+    ) -> ExportSnapshot:
+        """The state that this transaction and this stage, taken before it, are together."""
+        late = Rows(**connection.execute("SELECT * EXCLUDE (seq) FROM late ORDER BY seq").fetchnumpy())
+        rows = Rows.concatenated([late, *stage.since(read_state(connection).merged_seq)])
+        return cls(connection, rows, rows.take(order_of(rows).kept), users, devices)
+
+    def export(self, interval: TimeRange, user_ids: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        """See `contract.Reader.export`."""
+        asked = None
+        if user_ids is not None:
+            found = [number for number in map(self.users.find, user_ids) if number is not None]
+            asked = np.array(sorted(set(found)), np.int32)
+        for piece in self._pieces(interval, asked):
+            rows = self._rows(piece, asked)
+            ends = np.append(changes(rows.t // DAY_US), len(rows)).tolist()
+            for start, end in pairwise(ends):
+                for first in range(start, end, EXPORT_BATCH_READINGS):
+                    batch = self._batch(rows.take(slice(first, min(first + EXPORT_BATCH_READINGS, end))))
+                    if batch.num_rows:
+                        yield batch
+
+    def of_origin(self, origin: int, most: int, pushes: Pushes) -> Rows:
+        """Readings that are stored under this number, `most` at most."""
+        fresh = self._owned(pushes)
+        fresh = fresh.take((fresh.origin == origin) & (fresh.v != TOMBSTONE))
+        statement = f"SELECT {_COLUMNS} FROM readings AS r WHERE origin = $origin"
+        values = {"origin": origin, "most": most - min(len(fresh), most)}
+        with relation(self.connection, "unmerged", _keys(self.unmerged)):
+            if len(self.unmerged):
+                statement += f" AND NOT EXISTS (SELECT 1 FROM unmerged AS u WHERE {_SAME_KEY})"
+            stored = Rows(**self.connection.execute(statement + " LIMIT $most", values).fetchnumpy())
+        return Rows.concatenated([fresh.take(slice(0, most)), stored])
+
+    def counts(self, origins: Sequence[int], pushes: Pushes) -> Mapping[int, int]:
+        """See `contract.Reader.origin_readings`."""
+        if not origins:
+            return {}
+        asked = f"origin IN ({', '.join(str(int(number)) for number in origins)})"  # spelt out, blocks are passed over
+        found = Counter(self._counts(f"SELECT origin, count(*) FROM readings WHERE {asked} GROUP BY origin"))
+        if len(self.unmerged):
+            with relation(self.connection, "unmerged", _keys(self.unmerged)):
+                replaced = f"SELECT r.origin, count(*) FROM readings AS r JOIN unmerged AS u ON {_SAME_KEY}"
+                found.subtract(self._counts(f"{replaced} WHERE r.{asked} GROUP BY r.origin"))
+            owned = self._owned(pushes)
+            alive = owned.origin[owned.v != TOMBSTONE]
+            come = np.unique(alive[np.isin(alive, origins)], return_counts=True)
+            found.update(dict(zip(*(each.tolist() for each in come), strict=True)))
+        return {number: found[number] for number in origins}
+
+    def _owned(self, pushes: Pushes) -> Rows:
+        """The unmerged rows, the last of each key, under the origins of their readings: what is stored of one may have
+        come by another.
+        """
+        asked = self.unmerged.take(~pushes.among(self.unmerged.origin))
+        if len(asked) == 0:
+            return self.unmerged
+        with relation(self.connection, "unmerged", _keys(asked)):
+            columns = ", ".join(f"r.{name}" for name in DTYPES)
+            statement = f"SELECT {columns} FROM readings AS r SEMI JOIN unmerged AS u ON {_SAME_KEY}"
+            stored = Rows(**self.connection.execute(statement).fetchnumpy())
+        rows = Rows.concatenated([stored, self.arrived])
+        return last_of_each(rows, order_of(rows), pushes, len(stored))
+
+    def _counts(self, statement: str) -> dict[int, int]:
+        return dict(self.connection.execute(statement).fetchall())
+
+    def _pieces(self, interval: TimeRange, asked: npt.NDArray[np.int32] | None) -> Iterator[_Piece]:
+        """The interval in pieces of about `_PIECE_ROWS` rows, so that each is read at once."""
+        first_day, end_day = interval.start_us // DAY_US, -(-interval.end_us // DAY_US)
+        days = self._sizes("hour // 24", self.unmerged.t // DAY_US, first_day, end_day, asked)
+        start_day: int | None = None
+        rows = 0
+        for day, count in zip(*(column.tolist() for column in days), strict=True):
+            if start_day is not None and rows + count > _PIECE_ROWS:
+                yield _cut(interval, start_day, day)
+                start_day, rows = None, 0
+            if count > _PIECE_ROWS:
+                yield from self._parts_of_day(interval, day, asked)
+                continue
+            start_day, rows = day if start_day is None else start_day, rows + count
+            end_day = day + 1
+        if start_day is not None:
+            yield _cut(interval, start_day, end_day)
+
+    def _parts_of_day(self, interval: TimeRange, day: int, asked: npt.NDArray[np.int32] | None) -> Iterator[_Piece]:
+        whole = _cut(interval, day, day + 1)
+        people, counts = self._sizes("user_no", self.unmerged.user_no.astype(np.int64), day, day + 1, asked)
+        part = (np.cumsum(counts) - 1) // _PIECE_ROWS
+        starts = changes(part)
+        ends = np.append(starts[1:], len(people)) - 1
+        for start, end in zip(starts, ends, strict=True):
+            yield _Piece(whole.start_us, whole.end_us, int(people[start]), int(people[end]))
+
+    def _sizes(
+        self, column: str, of_unmerged: I64, first_day: int, end_day: int, asked: npt.NDArray[np.int32] | None
+    ) -> tuple[I64, I64]:
+        """About how many rows there are for each value of a column on these days, by value."""
+        statement = (
+            f"SELECT ({column})::BIGINT AS key, sum(n_all)::BIGINT AS rows FROM h1_dev "
+            "WHERE hour >= $first AND hour < $end"
+        )
+        values: dict[str, object] = {"first": first_day * _HOURS_OF_DAY, "end": end_day * _HOURS_OF_DAY}
+        if asked is not None:
+            statement += " AND user_no IN (SELECT unnest($asked))"
+            values["asked"] = asked.tolist()
+        found = self.connection.execute(statement + " GROUP BY key", values).fetchnumpy()
+        days = self.unmerged.t // DAY_US
+        fresh = of_unmerged[(days >= first_day) & (days < end_day) & _is_asked(self.unmerged, asked)]
+        keys, place = np.unique(np.concatenate([found["key"], fresh]), return_inverse=True)
+        counts = np.concatenate([found["rows"], np.ones(len(fresh), np.int64)])
+        return keys, np.bincount(place, counts, len(keys)).astype(np.int64)
+
+    def _rows(self, piece: _Piece, asked: npt.NDArray[np.int32] | None) -> Rows:
+        """The readings of a piece, in order of storage."""
+        statement = f"SELECT {_COLUMNS} FROM readings WHERE {IN_RANGE} AND user_no BETWEEN $first_user AND $last_user"
+        values: dict[str, object] = {
+            "start": piece.start_us,
+            "end": piece.end_us,
+            "first_user": piece.first_user,
+            "last_user": piece.last_user,
+        }
+        if asked is not None:
+            statement += " AND user_no IN (SELECT unnest($asked))"
+            values["asked"] = asked.tolist()
+        stored = Rows(**self.connection.execute(statement, values).fetchnumpy())
+        fresh = self.unmerged
+        fresh = fresh.take(
+            (fresh.t >= piece.start_us)
+            & (fresh.t < piece.end_us)
+            & (fresh.user_no >= piece.first_user)
+            & (fresh.user_no <= piece.last_user)
+            & _is_asked(fresh, asked)
+        )
+        rows = Rows.concatenated([stored, fresh]) if len(fresh) else stored
+        rows = rows.take(order_of(rows).kept)
+        return rows.take(rows.v != TOMBSTONE) if len(fresh) else rows
+
+    def _batch(self, rows: Rows) -> pa.RecordBatch:
+        """The rows but those of people who were removed since this state."""
+        codes, texts = _texts(rows.user_no, self.users)
+        if FORGOTTEN in texts:
+            known = np.array([text != FORGOTTEN for text in texts], np.bool_)[codes]
+            codes, rows = codes[known], rows.take(known)
+        columns = [
+            _dictionary(codes, texts),
+            _dictionary(*_texts(rows.device_no, self.devices)),
+            pa.array(rows.t).cast(READING_SCHEMA.field("time").type),
+            pa.array(rows.v),
+            pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE),
+        ]
+        return pa.record_batch(columns, schema=READING_SCHEMA)
+
+
+def _dictionary(codes: npt.NDArray[np.int32], texts: Sequence[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))
+
+
+def _cut(interval: TimeRange, first_day: int, end_day: int) -> _Piece:
+    return _Piece(max(interval.start_us, first_day * DAY_US), min(interval.end_us, end_day * DAY_US))
+
+
+def _is_asked(rows: Rows, asked: npt.NDArray[np.int32] | None) -> npt.NDArray[np.bool_]:
+    return np.ones(len(rows), np.bool_) if asked is None else np.isin(rows.user_no, asked)
+
+
+def _keys(rows: Rows) -> pa.Table:
+    columns = {"user_no": rows.user_no, "device_no": rows.device_no, "t": rows.t, "second": rows.t // SECOND_US}
+    return pa.table(columns)
+
+
+def _texts(numbers: npt.NDArray[np.int32], names: IdNumbers) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Numbers as codes of the texts they stand for, each of those that occur once in the list."""
+    present = np.flatnonzero(np.bincount(numbers)) if len(numbers) else np.empty(0, np.int64)
+    codes = np.zeros(int(present[-1]) + 1 if len(present) else 0, np.int32)
+    codes[present] = np.arange(len(present), dtype=np.int32)
+    return codes[numbers], [names.text(number) for number in present.tolist()]

@@ -1,0 +1,297 @@
+"""Answers to `TotalsQuery`: kept days and hours, what unmerged rows change in them, and readings where the range cuts
+an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pulsebase.model.rollups import I64, Mask
+from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRange
+from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
+from pulsebase.stores.deadline import Deadline
+from pulsebase.stores.duckdb.engine.database import State, one_row
+from pulsebase.stores.duckdb.merge.hours import (
+    HOUR_MASK,
+    MINUTES_PER_HOUR,
+    DevicePrecedence,
+    Minutes,
+    bucket_rows,
+    cut_at_hours,
+    device_hours,
+    hour_codes,
+    hours_of_codes,
+    minutes_of,
+    resolved,
+)
+from pulsebase.stores.duckdb.merge.ordering import order_of
+from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
+from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
+from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
+from pulsebase.stores.duckdb.read.unmerged import Changes, DirtyHours, KnownChanges, People, Unmerged, unmerged_rows
+
+#: The most stored readings to have in memory at a time, about.
+_PIECE_ROWS = 2_000_000
+#: Hours that lie further apart are looked for one by one: what is stored between them would be read for nothing.
+_GAP_HOURS = 24
+
+_ASKED_HOURS = "(SELECT unnest($people)::INTEGER AS user_no, unnest($hours)::INTEGER AS hour)"
+
+_ROLLED = """
+SELECT user_no, sum(n)::BIGINT AS n, sum(sum)::BIGINT AS sum, sum(minutes)::BIGINT AS minutes
+FROM (
+    SELECT user_no, n, sum, minutes FROM d1 WHERE day >= $first_day AND day < $end_day
+    UNION ALL
+    SELECT user_no, n, sum, minutes FROM h1 WHERE hour >= $first_hour AND hour < $end_of_first
+    UNION ALL
+    SELECT user_no, n, sum, minutes FROM h1 WHERE hour >= $start_of_last AND hour < $end_hour
+)
+GROUP BY user_no
+"""
+_STORED = f"SELECT {', '.join(DTYPES)} FROM readings {{these}} WHERE {IN_RANGE}"
+_DAYS = f"""
+SELECT user_no, day, n FROM d1
+SEMI JOIN (SELECT DISTINCT user_no, hour // 24 AS day FROM {_ASKED_HOURS}) AS asked USING (user_no, day)
+WHERE day BETWEEN $first AND $last
+"""
+
+
+#: Columns `user_no`, `n`, `sum` and `minutes`.
+Figures = dict[str, npt.NDArray[np.signedinteger[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleSnapshot:
+    """Everybody's readings at one moment: the database as of a transaction, and the stage as it was before that."""
+
+    connection: duckdb.DuckDBPyConnection
+    deadline: Deadline
+    state: State
+    stage: StageSnapshot
+    believers: DevicePrecedence
+    users: IdNumbers
+    known: KnownChanges
+
+
+def answer(snapshot: PeopleSnapshot, query: TotalsQuery) -> pa.Table:
+    """The totals, as `TOTALS_SCHEMA`."""
+    people = _asked(snapshot, query)
+    sums = _Sums(len(people))
+    connection, stage, state = snapshot.connection, snapshot.stage, snapshot.state
+    touched = query.range.widened(HOUR_US)
+    unmerged = unmerged_rows(connection, stage, state, touched, people)
+    whole, cuts = cut_at_hours(query.range)
+    if whole.length_us > 0:
+        sums.add(_rolled(snapshot, whole))
+        _add_changes(snapshot, unmerged, whole, sums)
+    for cut in cuts:
+        for piece in _minutes_of(snapshot, cut):
+            sums.add(_of_readings(snapshot, unmerged, piece))
+    return sums.table(people, snapshot.users)
+
+
+class _Sums:
+    """Count, sum and minutes of each person, by number."""
+
+    def __init__(self, people: int) -> None:
+        self._columns = {name: np.zeros(people, np.int64) for name in ("n", "sum", "minutes")}
+
+    def add(self, rows: Figures) -> None:
+        """Add these to the figures of the people they are of."""
+        for name, column in self._columns.items():
+            np.add.at(column, rows["user_no"], rows[name])
+
+    def table(self, people: People, users: IdNumbers) -> pa.Table:
+        """The people asked for who have a counted reading, by id."""
+        numbers = np.flatnonzero(people & (self._columns["n"] > 0)).tolist()
+        ids = {users.text(number): number for number in numbers}
+        order = np.array([ids[user_id] for user_id in sorted(ids)], np.intp)
+        columns = [pa.array(self._columns[name][order]) for name in ("n", "sum", "minutes")]
+        return pa.table([pa.array(sorted(ids), pa.string()), *columns], schema=TOTALS_SCHEMA)
+
+
+def _asked(snapshot: PeopleSnapshot, query: TotalsQuery) -> People:
+    """Who is asked for. Somebody whom the database has no row of yet has neither gender nor birth date."""
+    if query.genders is None and query.born_by is None:
+        return np.ones(len(snapshot.users), np.bool_)
+    conditions, values = [], {}
+    if query.genders is not None:
+        conditions.append("gender IN (SELECT unnest($genders))")
+        values["genders"] = sorted(query.genders)
+    if query.born_by is not None:
+        conditions.append("birth_date <= $born_by")
+        values["born_by"] = query.born_by  # type: ignore[assignment]
+    statement = f"SELECT user_no FROM users WHERE {' AND '.join(conditions)}"
+    people = np.zeros(len(snapshot.users), np.bool_)
+    people[snapshot.connection.execute(statement, values).fetchnumpy()["user_no"]] = True
+    return people
+
+
+def _rolled(snapshot: PeopleSnapshot, whole: TimeRange) -> Figures:
+    """What the rollups of whole hours come to, by person: days as far as they are whole."""
+    snapshot.deadline.check()
+    first_hour, end_hour = whole.start_us // HOUR_US, whole.end_us // HOUR_US
+    first_day, end_day = -(-whole.start_us // DAY_US), whole.end_us // DAY_US
+    has_days = first_day < end_day
+    values = {
+        "first_day": first_day,
+        "end_day": end_day,
+        "first_hour": first_hour,
+        "end_of_first": first_day * 24 if has_days else end_hour,
+        "start_of_last": end_day * 24 if has_days else end_hour,
+        "end_hour": end_hour,
+    }
+    return snapshot.connection.execute(_ROLLED, values).fetchnumpy()
+
+
+def look_ahead(snapshot: PeopleSnapshot) -> None:
+    """Work out what late rows change in their hours, so that whoever asks next does not wait for it."""
+    everybody = np.ones(len(snapshot.users), np.bool_)
+    unmerged = unmerged_rows(snapshot.connection, snapshot.stage, snapshot.state, TimeRange(0, MAX_US), everybody)
+    codes = unmerged.codes()
+    _changes(snapshot, unmerged.where(np.isin(codes, codes[: snapshot.state.late_rows])))  # the late ones come first
+
+
+def _add_changes(snapshot: PeopleSnapshot, unmerged: Unmerged, whole: TimeRange, sums: _Sums) -> None:
+    """Add what unmerged rows change in the rollups of whole hours."""
+    rows = unmerged.rows
+    hours, changes = _changes(snapshot, unmerged.where((rows.t >= whole.start_us) & (rows.t < whole.end_us)))
+    user_no, _ = hours_of_codes(hours.codes)
+    sums.add({"user_no": user_no, "n": changes.count, "sum": changes.sum, "minutes": changes.minutes})
+
+
+def _changes(snapshot: PeopleSnapshot, unmerged: Unmerged) -> tuple[DirtyHours, Changes]:
+    """What these rows, which must be all unmerged ones of each of their hours, change in the rollups."""
+    hours = DirtyHours.of(unmerged)
+    known, changes = snapshot.known.find(hours, snapshot.state.epoch)
+    if not known.all():
+        _work_out(snapshot, unmerged, hours, np.flatnonzero(~known), changes)
+        snapshot.known.keep(hours, changes, snapshot.state.epoch)
+    return hours, changes
+
+
+def _work_out(
+    snapshot: PeopleSnapshot, unmerged: Unmerged, hours: DirtyHours, places: npt.NDArray[np.intp], changes: Changes
+) -> None:
+    """Set the changes of the hours at these places: their readings resolved as stored, and with the unmerged rows."""
+    codes = unmerged.codes()
+    stored_rows = _stored_rows(snapshot, hours.codes[places])
+    for piece in _pieces(hours.codes[places], stored_rows):
+        of_piece = np.sort(hours.codes[places][piece])
+        has_stored = hours.codes[places][piece][stored_rows[piece] > 0]
+        new = unmerged.rows.take(np.isin(codes, of_piece))
+        stored = _stored_of_hours(snapshot, has_stored) if len(has_stored) else new.take(slice(0, 0))
+        change = Changes.none(len(of_piece))
+        for rows, sign in ((stored, -1), (Rows.concatenated([stored, new]), 1)):
+            complete = _complete(rows)
+            found = bucket_rows(_believed(complete, snapshot.believers), MINUTES_PER_HOUR, "hour")
+            place = np.searchsorted(of_piece, hour_codes(found["user_no"].to_numpy(), found["hour"].to_numpy()))
+            for column, name in ((change.count, "n"), (change.sum, "sum"), (change.minutes, "minutes")):
+                column[place] += sign * found[name].to_numpy().astype(np.int64)
+        changes.put(np.searchsorted(hours.codes, of_piece), change)
+
+
+def _of_readings(snapshot: PeopleSnapshot, unmerged: Unmerged, piece: TimeRange) -> Figures:
+    """What the readings in a piece of an hour come to, by person."""
+    minutes = piece.widened(MINUTE_US)
+    rows = _complete(Rows.concatenated([_stored(snapshot, minutes), unmerged.inside(minutes)]))
+    inside = (rows.t >= piece.start_us) & (rows.t < piece.end_us)
+    # The whole minute decides who wins it; of its readings, those inside the piece count.
+    chosen = rows.take(_of_winners(rows, snapshot.believers) & inside)
+    found = bucket_rows(minutes_of(chosen), MINUTES_PER_HOUR, "hour")
+    return {name: found[name].to_numpy() for name in ("user_no", "n", "sum", "minutes")}
+
+
+def _complete(rows: Rows) -> Rows:
+    """What is left of rows in the order of their arrival, in the order of storage."""
+    complete = rows.take(order_of(rows).kept)
+    return complete.take(complete.v != TOMBSTONE)
+
+
+def _believed(complete: Rows, believers: DevicePrecedence) -> Minutes:
+    """The minutes' winners, of whole minutes of rows in the order of storage."""
+    minutes = minutes_of(complete)
+    return resolved(minutes, device_hours(complete, minutes), believers)
+
+
+def _of_winners(complete: Rows, believers: DevicePrecedence) -> Mask:
+    """Which of the counted readings are of their minute's winner; says nothing of those that do not count."""
+    minutes = minutes_of(complete)
+    if len(minutes) == 0:
+        return np.zeros(len(complete), np.bool_)
+    wins = np.isin(minutes.row, resolved(minutes, device_hours(complete, minutes), believers).row)
+    minute_of_row = np.searchsorted(minutes.row, np.arange(len(complete)), side="right") - 1
+    found: Mask = wins[np.maximum(minute_of_row, 0)]
+    return found
+
+
+def _minutes_of(snapshot: PeopleSnapshot, cut: TimeRange) -> Iterator[TimeRange]:
+    """A cut hour in pieces, cut at whole minutes, that hold a bounded number of stored readings."""
+    hour = cut.start_us // HOUR_US
+    (stored_rows,) = one_row(
+        snapshot.connection, "SELECT coalesce(sum(n_all), 0)::BIGINT FROM h1_dev WHERE hour = ?", [hour]
+    ) or (0,)
+    step_us = max(HOUR_US // (stored_rows // _PIECE_ROWS + 1) // MINUTE_US, 1) * MINUTE_US
+    start_us = cut.start_us
+    while start_us < cut.end_us:
+        end_us = min((start_us // MINUTE_US) * MINUTE_US + step_us, cut.end_us)
+        yield TimeRange(start_us, end_us)
+        start_us = end_us
+
+
+def _pieces(codes: I64, stored_rows: I64) -> list[npt.NDArray[np.intp]]:
+    """Places of hours that lie near each other and hold a bounded number of stored readings, in order of time."""
+    hours = codes & HOUR_MASK
+    order = np.argsort(hours, kind="stable")
+    fill = np.cumsum(stored_rows[order]) // _PIECE_ROWS
+    starts = np.flatnonzero((np.diff(hours[order]) > _GAP_HOURS) | (np.diff(fill) > 0)) + 1
+    return np.split(order, starts)
+
+
+def _stored_rows(snapshot: PeopleSnapshot, codes: I64) -> I64:
+    """About how many readings are stored for each of the hours; 0 where none counts, since then none matters.
+
+    A guess from the person's day, to go by when memory is shared out: a quarter of its readings.
+    """
+    snapshot.deadline.check()
+    user_no, hours = hours_of_codes(codes)
+    values = _values_of(codes) | {"first": int(hours.min()) // 24, "last": int(hours.max()) // 24}
+    found = snapshot.connection.execute(_DAYS, values).fetchnumpy()
+    days = hour_codes(found["user_no"], found["day"])
+    order = np.argsort(days)
+    asked = hour_codes(user_no, hours // 24)
+    rows = np.zeros(len(codes), np.int64)
+    if len(days):
+        place = np.minimum(np.searchsorted(days, asked, sorter=order), len(days) - 1)
+        there = days[order[place]] == asked
+        rows[there] = found["n"][order[place[there]]] // 4 + 1
+    return rows
+
+
+def _stored_of_hours(snapshot: PeopleSnapshot, codes: I64) -> Rows:
+    """The stored readings of these hours."""
+    snapshot.deadline.check()
+    hours = codes & HOUR_MASK
+    values = _values_of(codes)
+    values |= {"start": int(hours.min()) * HOUR_US, "end": (int(hours.max()) + 1) * HOUR_US}
+    these = f"SEMI JOIN {_ASKED_HOURS} AS asked ON readings.user_no = asked.user_no AND second // 3600 = asked.hour"
+    return Rows(**snapshot.connection.execute(_STORED.format(these=these), values).fetchnumpy())
+
+
+def _stored(snapshot: PeopleSnapshot, interval: TimeRange) -> Rows:
+    """Everybody's stored readings in the interval."""
+    snapshot.deadline.check()
+    values = {"start": interval.start_us, "end": interval.end_us}
+    return Rows(**snapshot.connection.execute(_STORED.format(these=""), values).fetchnumpy())
+
+
+def _values_of(codes: I64) -> dict[str, object]:
+    user_no, hours = hours_of_codes(codes)
+    return {"people": user_no.tolist(), "hours": hours.tolist()}

@@ -1,0 +1,75 @@
+"""What is stored of readings that are about to be written, see `contract.Reader.stored_values`.
+
+Whoever imports asks it for every block, mostly for days of which nothing is known, which one statement tells.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.readings import Ids, ReadingBatch
+from pulsebase.stores.contract import StoredValues
+from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.timescale.fresh import of_fresh_days
+from pulsebase.stores.timescale.instants import At, fetch_columns
+from pulsebase.stores.timescale.origins import staged
+from pulsebase.stores.timescale.rollup_sql import APART
+
+_INSIDE = "timestamp >= %(first)s AND timestamp <= %(last)s"
+_STANDING = f"""
+WITH asked AS MATERIALIZED (
+    SELECT place, user_id, device_id, timestamp
+    FROM unnest(%(user)s::int[], %(device)s::int[], %(times)s::timestamptz[]) WITH ORDINALITY
+        AS a (user_no, device_no, timestamp, place)
+    JOIN unnest(%(users)s::text[]) WITH ORDINALITY AS u (user_id, user_no) USING (user_no)
+    JOIN unnest(%(devices)s::text[]) WITH ORDINALITY AS d (device_id, device_no) USING (device_no)
+),
+fresh AS MATERIALIZED (
+    SELECT place, v, confidence, origin
+    FROM ({staged(f"user_id = ANY(%(users)s) AND {_INSIDE}")}) AS s JOIN asked USING (user_id, device_id, timestamp)
+)
+SELECT place - 1 AS place, v, coalesce(confidence, -1)::smallint AS confidence, origin
+FROM (
+    SELECT * FROM fresh
+    UNION ALL
+    SELECT place, (r.value * 100)::smallint, r.confidence, r.origin
+    FROM asked AS a CROSS JOIN LATERAL (
+        SELECT * FROM public.activities_heart_intraday AS i
+        WHERE i.user_id = a.user_id AND i.device_id = a.device_id AND i.timestamp = a.timestamp
+          AND i.timestamp >= %(first)s AND i.timestamp <= %(last)s
+        {APART}
+    ) AS r WHERE place NOT IN (SELECT place FROM fresh)
+) AS every
+"""
+_TYPES = {"place": "i8", "v": "i2", "confidence": "i2", "origin": "i4"}
+
+
+def stored_values(connection: Connection, readings: ReadingBatch) -> StoredValues:
+    """What one transaction sees of readings."""
+    answer = StoredValues.nothing(len(readings))
+    if not len(readings):
+        return answer
+    rows = np.flatnonzero(~of_fresh_days(connection, readings.users, readings.times_us))
+    if not len(rows):
+        return answer
+    asked = readings.take(rows)
+    (users, user), (devices, device) = _numbered(asked.users), _numbered(asked.devices)
+    values = {
+        "users": users,
+        "user": user.tolist(),
+        "devices": devices,
+        "device": device.tolist(),
+        "times": [At(time_us) for time_us in asked.times_us.tolist()],
+        "first": At(int(asked.times_us.min())),
+        "last": At(int(asked.times_us.max())),
+    }
+    found = fetch_columns(connection, _STANDING, values, _TYPES)
+    answer.put(rows[found["place"]], found["v"], found["confidence"], found["origin"])
+    return answer
+
+
+def _numbered(ids: Ids) -> tuple[list[str], npt.NDArray[np.intp]]:
+    """The ids that some row has, and the place of each row's among them, counted from 1."""
+    used, places = np.unique(ids.codes, return_inverse=True)
+    return [ids.texts[code] for code in used.tolist()], places + 1
