@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from click import Command, Group
+from click import Command
 from pydantic import AliasChoices
 from pydantic_core import PydanticUndefined
 from starlette.routing import Route
@@ -226,8 +226,7 @@ def test_a_document_names_commands_that_exist(path: Path) -> None:
     blocks = re.findall(r"```(?:sh|console)\n(.*?)```", path.read_text(), re.DOTALL)
     text = "\n".join([*blocks, *re.findall(r"`(pulsebase [^`]+)`", path.read_text())])
     named = set(re.findall(r"(?<![\w/.])pulsebase ([a-z][\w-]*)", text))
-    group = typer.main.get_command(command_line)
-    assert isinstance(group, Group)
+    group: Any = typer.main.get_command(command_line)
     assert named <= group.commands.keys()  # former names too
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     asked = re.findall(r"`make ([a-z]+)", path.read_text()) + re.findall(r"^make ([a-z]+)", text, re.MULTILINE)
