@@ -86,7 +86,7 @@ class AuthorizedStore:
                 break
             if after is None or user_id.encode() > after.encode():
                 overview = self._inner.overview(user_id)
-                if overview is not None and _matches(overview.user, text):
+                if overview is not None and overview.user.matches(text):
                     found.append(overview)
         return found
 
@@ -246,12 +246,6 @@ class AuthorizedStore:
 
     def close(self) -> None:
         """Routes close nothing."""
-
-
-def _matches(user: User, text: str) -> bool:
-    """As the stores find people, see `contract.Reader.users`."""
-    wanted = text.lower()
-    return wanted in user.user_id.lower() or wanted in (user.name or "").lower()
 
 
 def _texts(people: frozenset[str]) -> pa.Array:

@@ -360,9 +360,10 @@ class Reader(Protocol):
         """The person, or None if nobody of that id is known."""
 
     def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
-        """People by id (bytes), after the id `after`, whose id or name holds `text` (case ignored), `limit` at most.
+        """People by id (bytes), after the id `after`, whose id or name holds `text` (`User.matches`), `limit` at most.
 
-        `text` is taken literally; an empty one finds everybody. Nobody needs to have the id `after`.
+        `text` is taken literally, but for case (`model.users.folded`); an empty one finds everybody. Nobody needs to
+        have the id `after`.
         """
 
     def overview(self, user_id: str) -> UserOverview | None:
