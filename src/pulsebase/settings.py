@@ -154,6 +154,16 @@ class Settings(BaseSettings):
         description="Bytes of uploads that may lie in the temporary folder at once.",
     )
     exports: int = Field(8, ge=1, le=1000, description="Exports of a person that may run at once.")
+    new_people_per_day: int = Field(
+        100_000,
+        ge=1,
+        le=2_000_000_000,
+        description="People whom nobody knew before that all callers may bring at once, and as many again in a day; a "
+        "caller has a share of them.",
+    )
+    new_people_per_request: int = Field(
+        10_000, ge=1, le=2_000_000_000, description="Most people whom nobody knew before in one request or import."
+    )
     queue_readings: int = Field(
         1_000_000,
         ge=1,

@@ -15,6 +15,7 @@ import msgspec
 
 from pulsebase import tracing
 from pulsebase.access.access_file import AccessFile
+from pulsebase.access.newcomers import NewcomerLimits, NewcomerShares
 from pulsebase.access.service import Access, RequestLimits
 from pulsebase.access.shares import Shares, ShareSize
 from pulsebase.api.app import Application, create_app, create_watch_app
@@ -110,7 +111,7 @@ def build(
         commit_log = CommitLog(settings.stream_readings)
         # Where this process alone writes it knows every commit; else it has to ask the store for the others' as well.
         writes_alone = isinstance(opened, DuckdbStore | MemoryStore)
-        ingestor = Ingestor(store, limits, commit_log if writes_alone else None, erased_users)
+        ingestor = Ingestor(store, limits, commit_log if writes_alone else None, erased_users, store.unknown_users)
         closing.callback(ingestor.close)
         follower = None if writes_alone else closing.enter_context(contextlib.closing(StoreFollower(store, commit_log)))
         listening = StreamLimits(settings.stream_heartbeat_s)
@@ -174,6 +175,9 @@ def build(
             retention=retention,
             decoders=decoders,
             shares=_shares(settings),
+            newcomers=NewcomerShares(
+                NewcomerLimits(settings.new_people_per_day, settings.caller_share, settings.new_people_per_request)
+            ),
             embedded=embedded,
             other_workers=other_workers,
         )

@@ -1104,6 +1104,7 @@ class StoreLaws:
             assert store.user("bob") == User("bob")
             assert store.user("cid") == cid
             assert [store.knows(user_id) for user_id in ("ann", "bob", "cid", "dan")] == [True, True, True, False]
+            assert store.unknown_users(["ann", "bob", "dan", "eve"]) == {"dan", "eve"}
             assert store.overview("ann") == UserOverview(User("ann"), 1, TEN, TEN)
             assert store.overview("cid") == UserOverview(cid, 0, None, None)
 

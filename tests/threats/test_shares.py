@@ -178,10 +178,10 @@ def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch:
     with served() as place, place.client(place.taker) as taker, place.client(place.other) as other:
         write, seen = place.guarded.parts.ingestor.write, []
 
-        def write_slowly(batch: Any) -> None:
-            seen.append(batch)
+        def write_slowly(*given: Any) -> None:
+            seen.append(given)
             time.sleep(1)
-            write(batch)
+            write(*given)
 
         monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_slowly)
         running = taker.post("/v1/imports?name=a", content=lines("ann")).json()["id"]

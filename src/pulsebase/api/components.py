@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pulsebase import telemetry
 from pulsebase.access.caller import caller
+from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.access.shares import Shares
 from pulsebase.authorization.audit import AuthorizedAudit
@@ -80,6 +81,7 @@ class Components:
     retention: Retention
     decoders: Decoders
     shares: Shares
+    newcomers: NewcomerShares
     embedded: Embedded | None = None
     other_workers: OtherWorkers = field(default_factory=OtherWorkers)
 
@@ -91,13 +93,13 @@ class RequestServices:
     """
 
     def __init__(self, built: Components) -> None:
-        self.store = AuthorizedStore(built.store, built.access)
-        self.ingestor = AuthorizedIngestor(built.ingestor, built.access)
+        self.store = AuthorizedStore(built.store, built.access, built.newcomers)
+        self.ingestor = AuthorizedIngestor(built.ingestor, built.access, built.newcomers)
         self.series = built.series.through(self.store)
         self.cohorts = CohortService(self.store, built.series.limits)
-        self.imports = AuthorizedImports(built.imports, built.access, built.other_workers)
+        self.imports = AuthorizedImports(built.imports, built.access, built.other_workers, built.newcomers)
         self.streams = AuthorizedStreams(built.streams, built.access)
-        self.connections = AuthorizedConnections(built.connections)
+        self.connections = AuthorizedConnections(built.connections, built.store.unknown_users, built.newcomers)
         self.sync = AuthorizedSync(built.sync)
         self.erasures = AuthorizedErasures(built.erasures, self.streams)
         self.retention = built.retention

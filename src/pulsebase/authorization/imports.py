@@ -8,6 +8,7 @@ from typing import BinaryIO
 import msgspec
 
 from pulsebase.access.caller import Caller, caller
+from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.access.shares import EVERYBODY, who_is
 from pulsebase.etl.extract.parts import FileOwner
@@ -18,8 +19,10 @@ from pulsebase.worker_rpc import OtherWorkers
 class AuthorizedImports:
     """Imports of readings of people in the caller's reach; with a key for some people, those of that key alone."""
 
-    def __init__(self, inner: ImportJobs, access: Access, other_workers: OtherWorkers) -> None:
-        self._inner, self._access, self._other_workers = inner, access, other_workers
+    def __init__(
+        self, inner: ImportJobs, access: Access, other_workers: OtherWorkers, newcomers: NewcomerShares
+    ) -> None:
+        self._inner, self._access, self._other_workers, self._newcomers = inner, access, other_workers, newcomers
 
     def admit(self, owner: FileOwner) -> None:
         """Refuse before the upload is taken what would be refused after it.
@@ -45,6 +48,7 @@ class AuthorizedImports:
                 changes_people=asking.principal.holds("admin"),
                 noted=lambda number: self._access.state.note_import(number, asking.principal.number),
                 who=_sender(asking),
+                allowance=self._newcomers.of(asking),
                 ended=ended,
             )
         except BaseException:

@@ -22,6 +22,7 @@ from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import KindTotal, Totals, UnreadFiles, add_bounded
 from pulsebase.files.locks import FolderLocks
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.ingest.newcomers import Allowance
 from pulsebase.model.errors import FieldError, PulsebaseError, ShareFullError, StoreUnavailableError, shown
 from pulsebase.model.users import User, printable, speaks_of
 from pulsebase.stores.contract import Store
@@ -169,11 +170,13 @@ class ImportJobs:
         changes_people: bool = True,
         noted: Callable[[int], object] = lambda _: None,
         who: Hashable = None,
+        allowance: Allowance | None = None,
         ended: Callable[[], None] = lambda: None,
     ) -> ImportReport:
         """Import an open file, which is closed once that is done, and `ended` called; what is of `people` alone, if
-        they are given. What it says of people themselves is taken if whoever sends it, `who`, `changes_people`. `noted`
-        is given its number before it begins; if that raises, it does not begin.
+        they are given. What it says of people themselves is taken if whoever sends it, `who`, `changes_people`, and
+        of new people as many as the `allowance` says. `noted` is given its number before it begins; if that raises, it
+        does not begin.
 
         Raises:
             StoreUnavailableError, ShareFullError: as `refuse_when_full`.
@@ -184,8 +187,8 @@ class ImportJobs:
         noted(number)
         report = ImportReport(number, "waiting", upload.seek(0, 2))
         rules = replace(self._rules, people=people)
-        keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)
-        sink = ImportSink(self._ingestor, self._store, keeper, rules, origin=number)
+        keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people, allowance=allowance)
+        sink = ImportSink(self._ingestor, self._store, keeper, rules, origin=number, allowance=allowance)
         job = _Job(report, name, origin, upload, owner, sink, who, ended)
         with self._changed:
             self._jobs[number] = job

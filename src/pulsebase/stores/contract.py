@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -355,6 +355,9 @@ class Reader(Protocol):
 
     def knows(self, user_id: str) -> bool:
         """Whether somebody has this id. Every question begins with it, so it is quick."""
+
+    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
+        """Which of these ids nobody has: a write of theirs would make somebody known."""
 
     def user(self, user_id: str) -> User | None:
         """The person, or None if nobody of that id is known."""

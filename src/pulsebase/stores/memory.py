@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -243,6 +243,10 @@ class MemoryStore(Store):
     def knows(self, user_id: str) -> bool:
         with self._lock:
             return user_id in self._users
+
+    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
+        with self._lock:
+            return set(user_ids) - self._users.keys()
 
     def user(self, user_id: str) -> User | None:
         with self._lock:

@@ -38,6 +38,7 @@ from pulsebase.model.errors import (
     RejectedError,
     RetryLaterError,
     StopError,
+    TooManyNewPeopleError,
 )
 from pulsebase.model.readings import ReadingBatch
 
@@ -180,7 +181,7 @@ def _store(services: RequestServices, body: BodyStream, media_type: str, count: 
         for block in blocks_of(body, media_type, services.decoders):
             _submit(services, block, count)
         count.settle(0)
-    except (BrokenOffError, ProblemError, RejectedError, RetryLaterError, StopError) as error:
+    except (BrokenOffError, ProblemError, RejectedError, RetryLaterError, StopError, TooManyNewPeopleError) as error:
         failures: list[Exception] = [error, *count.drain()]
         unknown = [failure for failure in failures if isinstance(failure, OutcomeUnknownError)]
         raise _broken_off((unknown or failures)[0], count) from error
@@ -230,7 +231,7 @@ def _broken_off(error: Exception, count: _Count) -> Exception:
     if count.total == 0 and not isinstance(error, BrokenOffError):
         return error
     stored = f"{count.accepted} readings of the body were stored"
-    if isinstance(error, RetryLaterError | StopError):
+    if isinstance(error, RetryLaterError | StopError | TooManyNewPeopleError):
         if count.accepted == 0:
             return error
         return partly_done(error, stored)

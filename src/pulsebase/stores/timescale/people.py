@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -114,6 +114,14 @@ def knows(connection: Connection, user_id: str) -> bool:
     """Whether somebody has this id."""
     found = connection.execute("SELECT FROM pulsebase.users WHERE user_id = %s", [user_id], binary=True)
     return found.fetchone() is not None
+
+
+def unknown_users(connection: Connection, user_ids: Collection[str]) -> set[str]:
+    """Which of these ids nobody has."""
+    rows = connection.execute(
+        "SELECT user_id FROM pulsebase.users WHERE user_id = ANY(%s)", [list(user_ids)], binary=True
+    ).fetchall()
+    return set(user_ids) - {user_id for (user_id,) in rows}
 
 
 def known_numbers(connection: Connection, numbers: Sequence[int]) -> set[int]:
