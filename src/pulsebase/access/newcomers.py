@@ -53,16 +53,15 @@ class NewcomerShares:
             caller.bringing = Bringing(self, caller)
         return caller.bringing
 
+    def most_of(self, caller: Caller) -> int:
+        """How many one request may bring."""
+        return int(self._all.rate.burst) if _has_all(caller) else self._of_request
+
     def take(self, bringing: Bringing, people: int) -> None:
         """See `Bringing.take`."""
         with self._lock:
+            bringing.refuse_beyond_most(bringing.people + people)
             has_all = _has_all(bringing.caller)
-            most = int(self._all.rate.burst) if has_all else self._of_request
-            if bringing.people + people > most:
-                telemetry.SHARES_REFUSED.labels(_RESOURCE, "request").inc()
-                raise TooManyNewPeopleError(
-                    f"user_id: brings more than {most} people whom nobody knows yet, the most of one request"
-                )
             who, now_s = who_is(bringing.caller), self._clock_s()
             if not has_all:
                 allowed, left = self._each.take(who, now_s, people)
@@ -91,12 +90,20 @@ class NewcomerShares:
 class Bringing:
     """The new people of one request; an `ingest.newcomers.Allowance`."""
 
-    __slots__ = ("_shares", "caller", "people")
+    __slots__ = ("_shares", "caller", "most", "people")
 
     def __init__(self, shares: NewcomerShares, caller: Caller) -> None:
         self._shares, self.caller = shares, caller
-        #: How many it has brought so far.
-        self.people = 0
+        #: How many it may bring, and how many it has brought so far.
+        self.most, self.people = shares.most_of(caller), 0
+
+    def refuse_beyond_most(self, people: int) -> None:
+        """Raises `TooManyNewPeopleError` if these are more than one request may bring."""
+        if people > self.most:
+            telemetry.SHARES_REFUSED.labels(_RESOURCE, "request").inc()
+            raise TooManyNewPeopleError(
+                f"user_id: brings more than {self.most} people whom nobody knows yet, the most of one request"
+            )
 
     def take(self, people: int) -> None:
         """See `Allowance.take`."""

@@ -94,7 +94,7 @@ class RequestServices:
 
     def __init__(self, built: Components) -> None:
         self.store = AuthorizedStore(built.store, built.access, built.newcomers)
-        self.ingestor = AuthorizedIngestor(built.ingestor, built.access, built.newcomers)
+        self.ingestor = AuthorizedIngestor(built.ingestor, built.access, built.store.unknown_users, built.newcomers)
         self.series = built.series.through(self.store)
         self.cohorts = CohortService(self.store, built.series.limits)
         self.imports = AuthorizedImports(built.imports, built.access, built.other_workers, built.newcomers)

@@ -11,7 +11,7 @@ from pulsebase.authorization.rules import require_everybody_or, rules_for
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules
 from pulsebase.ingest.candidates import Decoded
 from pulsebase.ingest.committer import SHORT_WAIT_S, Outcome
-from pulsebase.ingest.newcomers import Allowance
+from pulsebase.ingest.newcomers import Allowance, Unknown
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
 
@@ -19,8 +19,8 @@ from pulsebase.model.timerange import TimeRange
 class AuthorizedIngestor:
     """The write path, for readings of people in the caller's reach."""
 
-    def __init__(self, inner: Ingestor, access: Access, newcomers: NewcomerShares) -> None:
-        self._inner, self._access, self._newcomers = inner, access, newcomers
+    def __init__(self, inner: Ingestor, access: Access, unknown: Unknown, newcomers: NewcomerShares) -> None:
+        self._inner, self._access, self._unknown, self._newcomers = inner, access, unknown, newcomers
 
     def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
         """See `Ingestor.pace`."""
@@ -31,9 +31,15 @@ class AuthorizedIngestor:
 
         Raises:
             UnknownUserError: somebody in the batch is out of reach; rules of the caller refuse such rows before.
+            TooManyNewPeopleError: it brings more of them than a request may, which is told before it waits.
         """
+        allowance = self._newcomers.of(caller())
+        if allowance is not None and len(batch) > allowance.most:
+            people = batch.users.distinct()
+            if len(people) > allowance.most:
+                allowance.refuse_beyond_most(len(self._unknown(people)))
         caller().require_all(batch.users)
-        return self._inner.submit(batch, max_wait_s, self._newcomers.of(caller()))
+        return self._inner.submit(batch, max_wait_s, allowance)
 
     def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
         """See `Ingestor.offer`; readings of others are refused one by one."""

@@ -412,7 +412,8 @@ def _averages(totals: pa.Table) -> npt.NDArray[np.float64]:
     """The doubles nearest to the means. Rounding keeps order, so where two differ the means do so too, the same way."""
     sums, counts = totals["sum"].to_numpy(), HEART_RATE.scale * totals["count"].to_numpy()
     if max(sums.max(initial=0), counts.max(initial=0)) < _EXACT_IN_DOUBLES:
-        return np.divide(sums, counts)
+        found: npt.NDArray[np.float64] = np.divide(sums, counts)
+        return found
     return np.array([total / count for total, count in zip(sums.tolist(), counts.tolist(), strict=True)], np.float64)
 
 

@@ -191,6 +191,7 @@ def _work_out(
         stored = _stored_of_hours(snapshot, has_stored) if len(has_stored) else new.take(slice(0, 0))
         change = Changes.none(len(of_piece))
         for rows, sign in ((stored, -1), (Rows.concatenated([stored, new]), 1)):
+            snapshot.deadline.check()
             complete = _complete(rows)
             found = bucket_rows(_believed(complete, snapshot.believers), MINUTES_PER_HOUR, "hour")
             place = np.searchsorted(of_piece, hour_codes(found["user_no"].to_numpy(), found["hour"].to_numpy()))
