@@ -119,6 +119,18 @@ class Settings(BaseSettings):
         le=1 << 50,
         description="Largest import: an upload as sent, and what all files of one import come to as unpacked.",
     )
+    body_processor_s: float = Field(
+        10,
+        gt=0,
+        le=86_400,
+        description="Processor time that reading a body, or a file to import, may take however small it is, seconds.",
+    )
+    body_processor_s_per_mib: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="Processor time that it may take beyond that for each MiB of it, as sent, seconds.",
+    )
     decoder_processes: int = Field(
         2, ge=1, le=64, description="Processes that read Parquet bodies and imported files, at once."
     )

@@ -23,6 +23,7 @@ from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.ingest.processor import ProcessorLimit
 from pulsebase.lifecycle.erasures import Erasures
 from pulsebase.lifecycle.retention import Retention
 from pulsebase.model.errors import TooManyQuestionsError
@@ -43,6 +44,7 @@ class BorderOptions:
         body_limit_bytes: the largest request body, as sent and as unpacked.
         bulk_limit_bytes: the largest body of the bulk route, which is never held whole, as unpacked.
         import_limit_bytes: the largest upload of an import, as sent.
+        processor: what reading a body may take of the processor.
         export_timeout_s: how long an export may take, which holds a state of the store.
         allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
         public_url: the address browsers reach the server at; None: the one they used.
@@ -54,6 +56,7 @@ class BorderOptions:
     body_limit_bytes: int = 16 << 20
     bulk_limit_bytes: int = 8 << 30
     import_limit_bytes: int = 16 << 30
+    processor: ProcessorLimit = field(default_factory=ProcessorLimit)
     export_timeout_s: float = 21_600
     allowed_hosts: tuple[str, ...] = field(default=())
     check_host: bool = True

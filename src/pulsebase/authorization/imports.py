@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import BinaryIO
 
 import msgspec
@@ -12,7 +12,7 @@ from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.access.shares import EVERYBODY, who_is
 from pulsebase.etl.extract.parts import FileOwner
-from pulsebase.etl.import_jobs import ImportJobs, ImportReport
+from pulsebase.etl.import_jobs import ImportJobs, ImportReport, Turn
 from pulsebase.worker_rpc import OtherWorkers
 
 
@@ -35,7 +35,7 @@ class AuthorizedImports:
             caller().require([owner.user_id])
         self._inner.refuse_when_full(_sender(caller()))
 
-    def start(self, name: str, upload: BinaryIO, owner: FileOwner, ended: Callable[[], None]) -> ImportReport:
+    def start(self, name: str, upload: BinaryIO, owner: FileOwner, turn: Turn, sent_bytes: int) -> ImportReport:
         """See `ImportJobs.start`."""
         asking = caller()
         try:
@@ -49,11 +49,12 @@ class AuthorizedImports:
                 noted=lambda number: self._access.state.note_import(number, asking.principal.number),
                 who=_sender(asking),
                 allowance=self._newcomers.of(asking),
-                ended=ended,
+                turn=turn,
+                sent_bytes=sent_bytes,
             )
         except BaseException:
             upload.close()
-            ended()
+            turn.ended()
             raise
 
     def reports(self, numbers: Sequence[int]) -> Mapping[int, ImportReport]:

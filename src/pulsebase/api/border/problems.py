@@ -64,6 +64,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
         413,
         "The body is larger than the limit, as sent or as unpacked, or brings too many new people.",
     ),
+    "body-too-costly": (413, "The body takes more of the processor to read than its size, as sent, allows."),
     "unsupported-media-type": (415, "The body's type or encoding is not one the route reads."),
     "too-many-requests": (429, "More than the key or the address may send, ask or hold at once; see Retry-After."),
     "query-timeout": (422, "The query ran into the time limit and was cancelled."),

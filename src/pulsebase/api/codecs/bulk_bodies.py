@@ -15,6 +15,7 @@ from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.ingest.csv_lines import csv_blocks
 from pulsebase.ingest.lines import ndjson_blocks
 from pulsebase.ingest.parquet import spooled
+from pulsebase.ingest.processor import TooCostlyError
 
 #: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
 _RECORD_BATCH_BYTES = 256 << 20
@@ -26,7 +27,8 @@ def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Iterator
     """The body's blocks.
 
     Raises:
-        ProblemError: the type is not one of `READERS`, or the body is not of its type.
+        ProblemError: the type is not one of `READERS`, the body is not of its type, or takes too much of the processor.
+        ShareFullError, PoolFullError: no decoder is free for a while.
         RejectedError: the columns are not those of readings.
         BrokenOffError: the body broke off.
     """
@@ -36,7 +38,11 @@ def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Iterator
         raise ProblemError("unsupported-media-type", f"the body's Content-Type must be one of {known}")
     _check_form(body.peek(_HEAD_BYTES), media_type)
     try:
-        yield from reader(body, decoders)
+        for block in reader(body, decoders):
+            body.check()
+            yield block
+    except TooCostlyError as error:
+        raise ProblemError("body-too-costly", str(error)) from None
     except MalformedError as error:
         raise ProblemError("malformed-body", str(error)) from None
 
@@ -52,7 +58,9 @@ def _arrow(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
     del decoders
     messages = BoundedMessages(body, _RECORD_BATCH_BYTES, _STREAM_BYTES)
     try:
-        stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"))
+        # In this thread, whose processor time is counted.
+        options = pa.ipc.IpcReadOptions(use_threads=False)
+        stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"), options=options)
         check_schema(stream.schema)
         yield from blocks_of_batches(iter(stream))
     except (pa.ArrowException, OSError, UnicodeDecodeError):
@@ -63,8 +71,8 @@ def _arrow(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
 
 def _parquet(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
     """Read in another process: what reads Parquet is large, native, and believes much of what a file says of itself."""
-    with spooled(body.to_spool()) as file:
-        yield from decoders.parquet(file)
+    with spooled(body.to_spool()) as file, body.decoder():
+        yield from decoders.parquet(file, body.sent_bytes)
 
 
 def _ndjson(body: BodyStream, decoders: Decoders) -> Iterator[Block]:

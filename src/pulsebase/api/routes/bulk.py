@@ -19,7 +19,7 @@ from pulsebase.api.border.threads import UPLOADS
 from pulsebase.api.codecs.answers import JSON
 from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError
 from pulsebase.api.codecs.bulk_bodies import READERS, blocks_of
-from pulsebase.api.codecs.request_body import read_body, worked_out
+from pulsebase.api.codecs.request_body import read_sent, worked_out
 from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.push import count_readings
 from pulsebase.api.schemas.common import NoParameters
@@ -27,7 +27,8 @@ from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, Block
 from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
-from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
+from pulsebase.ingest.line_protocol import parse_lines
+from pulsebase.ingest.processor import ProcessorTime, TooCostlyError
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import (
@@ -110,7 +111,7 @@ def router(services: RequestServices) -> APIRouter:
         columns that were not read: the index of a frame.
         """
         media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        body = BodyStream(request, services.options.bulk_limit_bytes)
+        body = BodyStream(request, services.options.bulk_limit_bytes, services.options.processor)
         count = _Count()
         feeding = asyncio.create_task(body.feed())
         try:
@@ -133,8 +134,9 @@ def line_protocol_router(services: RequestServices) -> APIRouter:
         `bpm` and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even
         if others are refused.
         """
-        body = await read_body(request, services.options.body_limit_bytes)
-        errors, checked = await worked_out(body, lambda: _checked_lines(services, body, parameters.precision))
+        body, sent_bytes = await read_sent(request, services.options.body_limit_bytes)
+        precision = parameters.precision
+        errors, checked = await worked_out(body, lambda: _checked_lines(services, body, precision, sent_bytes))
         accepted = 0
         if checked is not None:
             await asyncio.wrap_future(services.ingestor.submit(checked))
@@ -148,13 +150,18 @@ def line_protocol_router(services: RequestServices) -> APIRouter:
 
 
 def _checked_lines(
-    services: RequestServices, body: bytes, precision: str
+    services: RequestServices, body: bytes, precision: str, sent_bytes: int
 ) -> tuple[list[FieldError], ReadingBatch | None]:
-    """What of the lines may be stored, and why the others may not."""
+    """What of the lines may be stored, and why the others may not.
+
+    Raises:
+        ProblemError: there are too many, or they take too much of the processor.
+    """
+    time = ProcessorTime(services.options.processor, lambda: sent_bytes)
     try:
-        parsed = parse_lines(body, precision, wall_clock_us())
-    except TooManyLinesError as error:
-        raise ProblemError("body-too-large", str(error)) from error
+        parsed = parse_lines(body, precision, wall_clock_us(), time)
+    except TooCostlyError as error:
+        raise ProblemError("body-too-costly", f"{error}; nothing of it was stored") from None
     if not len(parsed.candidates):
         return parsed.errors, None
     verdict = validate(parsed.candidates, services.rules, services.push_origin)
