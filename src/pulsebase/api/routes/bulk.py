@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Annotated, Any
@@ -185,8 +186,9 @@ def _store(services: RequestServices, body: BodyStream, media_type: str, count: 
         OutcomeUnknownError: of one block or more it is not known.
     """
     try:
-        for block in blocks_of(body, media_type, services.decoders):
-            _submit(services, block, count)
+        with closing(blocks_of(body, media_type, services.decoders)) as blocks:
+            for block in blocks:
+                _submit(services, block, count)
         count.settle(0)
     except (BrokenOffError, ProblemError, RejectedError, RetryLaterError, StopError, TooManyNewPeopleError) as error:
         failures: list[Exception] = [error, *count.drain()]
