@@ -248,6 +248,6 @@ def test_what_is_no_message_is_refused(said: bytes) -> None:
     channel = DecoderChannel(ours)
     started = time.monotonic()
     with pytest.raises(ChannelError):
-        channel.receive(1)
-    assert time.monotonic() - started < 1
+        channel.receive(60)
+    assert time.monotonic() - started < 30, "it did not wait for more"
     channel.close()
