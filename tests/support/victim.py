@@ -153,7 +153,7 @@ def left_by_kills(path: Path, begun: int, end: int, script: Script, copies: Path
     log = path.with_name("log")
     process = _CONTEXT.Process(target=_work, args=(_Copies(log, path.parent, copies), path, script, slice(begun, end)))
     process.start()
-    process.join(120)
+    process.join(300)
     code = process.exitcode
     process.kill()
     process.close()
@@ -192,7 +192,7 @@ def killed_before(step: int, path: Path, begun: int, end: int, script: Script = 
     log = path.with_name("log")
     process = _CONTEXT.Process(target=_work, args=(_Kill(log, step), path, script, slice(begun, end)))
     process.start()
-    process.join(120)
+    process.join(300)
     code = process.exitcode
     process.kill()
     process.close()
@@ -206,7 +206,7 @@ def killed_after(work: Callable[[Path], None], path: Path) -> None:
     """Let a process do this and be killed, with the store still open."""
     process = _CONTEXT.Process(target=_die_after, args=(work, path))
     process.start()
-    process.join(120)
+    process.join(300)
     assert process.exitcode == -signal.SIGKILL, "did not get that far"
     process.close()
 
