@@ -138,7 +138,6 @@ def build(
                 settings.decoder_processes, settings.decoder_memory_bytes, processor=_processor_limit(settings)
             )
         )
-        closing.callback(decoders.close)
         imports = ImportJobs(
             ingestor,
             store,
@@ -186,6 +185,7 @@ def build(
             embedded=embedded,
             other_workers=other_workers,
         )
+        closing.callback(services.give_up)
         yield BuiltServer(
             settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None
         )

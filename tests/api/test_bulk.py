@@ -561,8 +561,8 @@ def test_a_body_that_merges_have_no_room_for_is_refused_and_says_what_of_it_is_s
     api = installed()
     asked: list[int] = []
 
-    def pace(_: MemoryStore, readings: int, max_wait_s: float, *, within_turn: bool) -> None:
-        del max_wait_s, within_turn
+    def pace(_: MemoryStore, readings: int, max_wait_s: float, **rest: object) -> None:
+        del max_wait_s, rest
         asked.append(readings)
         if len(asked) > stored_blocks:
             raise StoreUnavailableError("too many readings wait for a merge; nothing of this request was stored", 3)

@@ -17,6 +17,7 @@ from pulsebase.ingest.committer import IngestLimits
 from pulsebase.model.errors import ErasedUserError, FieldError, NewPeopleShareError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
+from pulsebase.stores.contract import Cancellation
 from pulsebase.stores.erased_users import ErasedUsers
 from pulsebase.stores.erasures import mark_of
 from pulsebase.stores.memory import MemoryStore
@@ -209,8 +210,15 @@ class FullStore(MemoryStore):
         self.asked.set()
         return self.room.wait(max_wait_s)
 
-    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
-        del within_turn
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
+        del within_turn, cancellation
         self.paced.append((readings, max_wait_s))
         if not self.room.is_set():
             raise StoreUnavailableError("too many readings wait for a merge")
@@ -293,6 +301,22 @@ def test_a_stream_asks_for_its_turn_before_each_batch(full: tuple[FullStore, Ing
     store.room.set()
     ingestor.write(batch_of(0))
     assert store.paced == [(1, committer.LONG_WAIT_S)] * 2
+    assert store.stored().num_rows == 1
+
+
+def test_once_the_server_leaves_nothing_waits_for_room_and_what_has_some_is_stored(
+    full: tuple[FullStore, Ingestor],
+) -> None:
+    store, ingestor = full
+    waiting = [ingestor.submit(batch_of(0), 3600), ingestor.submit_delete("ann", TimeRange(0, 2_000_000_000_000_000))]
+    ingestor.leave()
+    for future in waiting:
+        with pytest.raises(StoreUnavailableError):
+            future.result(30)
+    store.room.set()
+    with pytest.raises(StoreUnavailableError, match="shutting down"):
+        ingestor.pace(1, 3600)
+    ingestor.submit(batch_of(1)).result(30)
     assert store.stored().num_rows == 1
 
 

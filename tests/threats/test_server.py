@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from pulsebase.access import audit as audit
+from pulsebase.access import audit
 from pulsebase.access.access_file import AccessFile
 from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.model.errors import SettingsError

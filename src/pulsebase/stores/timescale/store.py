@@ -104,16 +104,20 @@ class TimescaleStore:
 
     def has_room(self, max_wait_s: float) -> bool:
         """See `contract.Writer.has_room`."""
-        if self._unmerged < self._options.most_unmerged:
-            return True
-        with self._merged:
-            self._wake.set()
-            return self._merged.wait_for(lambda: self._unmerged < self._options.most_unmerged, max_wait_s)
+        return self._has_room(max_wait_s, Cancellation())
 
-    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
         """See `contract.Writer.pace`. Large blocks are merged as they are written, which holds them back by itself."""
         del within_turn
-        if readings < self._options.merge_at_once and not self.has_room(max_wait_s):
+        cancellation = cancellation or Cancellation()
+        if readings < self._options.merge_at_once and not self._has_room(max_wait_s, cancellation):
             raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=1)
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
@@ -237,9 +241,11 @@ class TimescaleStore:
         """See `contract.Reader.origins`."""
         return self._database.read(people.origins)
 
-    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+    def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
-        found = self._database.read(lambda connection: people.origin_readings(connection, numbers))
+        found = self._database.read(
+            lambda connection: people.origin_readings(connection, numbers), cancellation=cancellation
+        )
         return {number: found.get(number, 0) for number in numbers}
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
@@ -343,6 +349,20 @@ class TimescaleStore:
         self._database.close()
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _has_room(self, max_wait_s: float, cancellation: Cancellation) -> bool:
+        if self._unmerged < self._options.most_unmerged:
+            return True
+        with cancellation.stopping(self._look_again), self._merged:
+            self._wake.set()
+            self._merged.wait_for(
+                lambda: cancellation.cancelled or self._unmerged < self._options.most_unmerged, max_wait_s
+            )
+            return self._unmerged < self._options.most_unmerged
+
+    def _look_again(self) -> None:
+        with self._merged:
+            self._merged.notify_all()
 
     def _still_known(self, numbers: Sequence[int]) -> set[int]:
         return self._database.read(lambda connection: people.known_numbers(connection, numbers))
