@@ -43,7 +43,7 @@ from pulsebase.model.timerange import SECOND_US
 from pulsebase.model.users import User
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
-from pulsebase.settings import Settings
+from pulsebase.settings import Settings, role_passwords
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
 from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.engine.lock import StoreLock
@@ -275,20 +275,36 @@ def both_stores(settings: Settings, source_url: str, target_url: str) -> Iterato
         yield source, target
 
 
-def set_up_database(settings: Settings) -> list[int]:
-    """Make the tables of a server store, or bring them to the newest schema; the numbers of the steps this took.
+def set_up_database(settings: Settings) -> tuple[list[int], list[str]]:
+    """Make the tables of a server store, or bring them to the newest schema, and the roles that have passwords: the
+    numbers of the steps this took, and the roles there are.
 
     Raises:
         StopError: the store is none that is set up, or something is missing or in the way.
     """
     from pulsebase.stores.timescale.database import connect
     from pulsebase.stores.timescale.migrate import set_up
+    from pulsebase.stores.timescale.roles import RolePasswords, apply_roles
 
     address = parse_store_url(settings.store_url)
     if address.conninfo is None:
         raise StopError("PULSEBASE_STORE_URL names no server store (postgresql://…); other stores set themselves up")
+    passwords = RolePasswords(*role_passwords(settings))
     with connect(address.conninfo) as connection:
-        return set_up(connection, Policies(settings.compress_after_days))
+        done = set_up(connection, Policies(settings.compress_after_days))
+        return done, apply_roles(connection, passwords)
+
+
+def excess_of_store(settings: Settings) -> str | None:
+    """What the server's user may do in a server store's database beyond serving; None where that is nothing."""
+    from pulsebase.stores.timescale.database import connect
+    from pulsebase.stores.timescale.roles import excess_rights
+
+    address = parse_store_url(settings.store_url)
+    if address.conninfo is None:
+        return None
+    with connect(address.conninfo) as connection:
+        return excess_rights(connection)
 
 
 @contextlib.contextmanager

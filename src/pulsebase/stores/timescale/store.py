@@ -400,7 +400,8 @@ class TimescaleStore:
         if self._untidy >= _TIDY_ROWS and not self._stopping.is_set():
             self._untidy = 0
             with self._database.outside(self._closing) as connection:
-                connection.execute("VACUUM pulsebase.stage")
+                if _may_vacuum(connection):  # else the server does it by itself, within a minute or so
+                    connection.execute("VACUUM pulsebase.stage")
 
     def _merge(self) -> int:
         """Bring some staged rows where they belong; how many."""
@@ -447,6 +448,14 @@ class TimescaleStore:
 def _horizon_us(connection: Connection) -> int:
     ((at_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
     return int(at_us)
+
+
+def _may_vacuum(connection: Connection) -> bool:
+    maintains = "OR has_table_privilege(oid, 'MAINTAIN')" if connection.info.server_version >= 170_000 else ""
+    row = connection.execute(
+        f"SELECT pg_has_role(relowner, 'USAGE') {maintains} FROM pg_class WHERE oid = 'pulsebase.stage'::regclass"
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _new_origin(connection: Connection, kind: str, name: str) -> int:
