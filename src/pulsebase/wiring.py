@@ -296,15 +296,18 @@ def set_up_database(settings: Settings) -> tuple[list[int], list[str]]:
 
 
 def excess_of_store(settings: Settings) -> str | None:
-    """What the server's user may do in a server store's database beyond serving; None where that is nothing."""
+    """What the server's user may do in a server store's database beyond serving; None where that is nothing, or the
+    database does not say just now.
+    """
     from pulsebase.stores.timescale.database import connect
     from pulsebase.stores.timescale.roles import excess_rights
 
     address = parse_store_url(settings.store_url)
     if address.conninfo is None:
         return None
-    with connect(address.conninfo) as connection:
+    with contextlib.suppress(StopError), connect(address.conninfo) as connection:
         return excess_rights(connection)
+    return None
 
 
 @contextlib.contextmanager
