@@ -46,7 +46,7 @@ def test_what_requests_work_with_stays_open_until_their_last_thread_has_ended(mo
 
 
 @pytest.fixture
-def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Semaphore]:
+def counting(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     """Counting the readings of imports takes until the question is taken back; released whenever one begins."""
     begun = threading.Semaphore(0)
 

@@ -308,7 +308,10 @@ def test_once_the_server_leaves_nothing_waits_for_room_and_what_has_some_is_stor
     full: tuple[FullStore, Ingestor],
 ) -> None:
     store, ingestor = full
-    waiting = [ingestor.submit(batch_of(0), 3600), ingestor.submit_delete("ann", TimeRange(0, 2_000_000_000_000_000))]
+    waiting: list[Future[Any]] = [
+        ingestor.submit(batch_of(0), 3600),
+        ingestor.submit_delete("ann", TimeRange(0, 2_000_000_000_000_000)),
+    ]
     ingestor.leave()
     for future in waiting:
         with pytest.raises(StoreUnavailableError):
@@ -381,7 +384,7 @@ def test_somebody_who_comes_twice_in_a_commit_is_counted_for_who_brings_them_fir
 
 def test_who_brings_too_many_is_refused_alone(store: HeldStore, counting: Ingestor) -> None:
     few = Few(1)
-    refused = [
+    refused: list[Future[Any]] = [
         counting.submit(_batch("first", "ann", "bob"), allowance=few),
         counting.offer(_offered("first", "cid", "dan"), RULES, 1, few),
     ]
