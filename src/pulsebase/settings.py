@@ -158,6 +158,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Rows of series that may be read or wait to be taken at once; at least those of one answer.",
     )
+    body_bytes: int = Field(
+        256 << 20,
+        ge=1 << 20,
+        le=1 << 50,
+        description="Bytes of bodies that may be in memory at once, bulk ones and imports aside; at least those of one "
+        "body. Up to 64 KiB that are not packed are not counted.",
+    )
     uploads: int = Field(16, ge=1, le=1000, description="Bulk bodies and files to import that may come in at once.")
     spooled_bytes: int = Field(
         32 << 30,

@@ -370,6 +370,7 @@ def _shares(settings: Settings) -> Shares:
         {
             "questions": ShareSize.of(settings.questions, part, _WAIT_S),
             "answer rows": ShareSize.of(settings.answer_rows, part, _WAIT_S, least=settings.max_rows),
+            "body bytes": ShareSize.of(settings.body_bytes, part, _WAIT_S, least=settings.body_limit_bytes),
             "uploads": ShareSize.of(settings.uploads, part, _WAIT_S),
             "spooled bytes": ShareSize.of(settings.spooled_bytes, part, least=settings.import_limit_bytes),
             "decoders": ShareSize.of(settings.decoder_processes, part, _DECODER_WAIT_S),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
+import json
 import socket
 import threading
 import time
@@ -31,6 +33,7 @@ ANSWERED_S = 20
 #: A raw answer about so many is some megabytes more than the buffers of a connection take that nobody reads.
 READINGS, DEVICE_ID = 50_000, "d" * 120
 NDJSON = {"content-type": "application/x-ndjson"}
+GZIP = {"content-encoding": "gzip"}
 
 
 class Place:
@@ -138,6 +141,44 @@ def test_uploads_that_hardly_come_keep_nobody_from_asking(path: str) -> None:
             with place.client(place.other) as other:
                 mine = other.post("/v1/metrics/heart-rate/bulk", content=lines("ben"), headers=NDJSON)
                 assert (mine.status_code, mine.json()["accepted"]) == (202, 1)
+
+
+ONE_BODY = {"body_limit_bytes": 4 << 20, "body_bytes": 16 << 20}
+LENGTH = f"Content-Length: {4 << 20}\r\n\r\n".encode()
+CHUNK = f"Transfer-Encoding: chunked\r\n\r\n{(4 << 20) - 1:x}\r\n".encode()
+
+
+BATCH = "/v1/metrics/heart-rate/batch"
+
+
+@pytest.mark.parametrize(
+    ("path", "head"),
+    [(BATCH, LENGTH), (BATCH, CHUNK), ("/v1/metrics/heart-rate", LENGTH), ("/api/v2/write", LENGTH)],
+    ids=["batch", "chunks", "single", "lines"],
+)
+def test_bodies_that_never_end_hold_the_memory_of_their_key_alone(
+    path: str, head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulsebase.wiring._WAIT_S", 0.5)
+    packed = gzip.compress(json.dumps({"readings": [reading("ann")]}).encode())
+    with served(**ONE_BODY) as place, place.client(place.taker) as taker, place.client(place.other) as other:
+        before = refused("body bytes")
+        pool = place.guarded.parts.app.state.shares.pool("body bytes")
+        begun = head + b"{" + b" " * ((4 << 20) - 2)  # all but its last byte
+        with kept_open(lambda: place.begin(f"POST {path}", begun), 1):
+            wait_until(lambda: pool.used == 4 << 20, "its share is in use")
+            with kept_open(lambda: place.begin(f"POST {path}", head + b"{" * (1 << 20)), 8) as more:
+                assert {status_of(connection) for connection in more} == {429}
+            assert refused("body bytes") - before == 8
+            place.answers_others()
+            assert other.post(BATCH, content=packed, headers=GZIP).status_code == 202
+            assert taker.post(BATCH, json={"readings": [reading("ann")]}).status_code == 202, (
+                "a small body holds nothing"
+            )
+            assert is_refused(taker.post(BATCH, json={"readings": [reading("ann")], " " * (1 << 20): 1}))
+            assert is_refused(taker.post(BATCH, content=packed, headers=GZIP)), "nor may it be unpacked"
+        sent = taker.post(BATCH, content=packed, headers=GZIP)
+        assert sent.status_code == 202, "its share is its own again"
 
 
 def test_streams_of_one_key_leave_room_for_others() -> None:
