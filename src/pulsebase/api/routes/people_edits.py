@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -12,7 +12,15 @@ from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.codecs.json_bodies import identifier_in
 from pulsebase.model.errors import FieldError, RejectedError, UnknownUserError, after, shown_name
 from pulsebase.model.timerange import parse_instant
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, checked_person, checked_priority
+from pulsebase.model.users import (
+    DeviceOverview,
+    DevicePriority,
+    User,
+    UserOverview,
+    checked_person,
+    checked_priority,
+    setting_like,
+)
 from pulsebase.stores.contract import Store
 
 _KEPT = "the change itself was kept"
@@ -25,7 +33,7 @@ class Device:
     """What is stored of a person's device, and their own settings of its priority, by time."""
 
     stored: DeviceOverview
-    history: list[DevicePriority]
+    history: Sequence[DevicePriority]
 
 
 class PeopleEditor:
@@ -124,7 +132,9 @@ class PeopleEditor:
         with self._changing():
             if self._store.user(user_id) is None:
                 raise UnknownUserError
-            self._store.put_priority(DevicePriority(user_id, device_id, priority, valid_from_us))
+            said = DevicePriority(user_id, device_id, priority, valid_from_us)
+            setting_like(self._store.priorities(user_id), said)
+            self._store.put_priority(said)
             with after(_KEPT):
                 return next(device for device in self._devices(user_id) if device.stored.device_id == device_id)
 
@@ -140,11 +150,10 @@ class PeopleEditor:
             return self._store.remove_priorities(user_id, device_id)
 
     def _devices(self, user_id: str) -> list[Device]:
-        history = self._store.priorities(user_id)
-        return [
-            Device(stored, [entry for entry in history if entry.device_id == stored.device_id])
-            for stored in self._store.devices(user_id)
-        ]
+        history: dict[str, list[DevicePriority]] = {}
+        for entry in self._store.priorities(user_id):
+            history.setdefault(entry.device_id, []).append(entry)
+        return [Device(stored, history.get(stored.device_id, ())) for stored in self._store.devices(user_id)]
 
     def _known(self, user_id: str) -> UserOverview:
         overview = self._store.overview(user_id)
