@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from pulsebase.api.routes import people_edits as people
 from pulsebase.model import users
 from pulsebase.model.exported import fields_of
 from pulsebase.model.timerange import DAY_US
 from pulsebase.model.users import DevicePriority
 from tests.support.process import wait_until
-from tests.threats.conftest import Guarded, fill, guarded
+from tests.threats.conftest import Guarded, fill, guarded, reading
 
 MOST = 5
 
@@ -55,3 +56,17 @@ def test_an_import_brings_no_more_settings_than_that(place: Guarded) -> None:
     course = place.owner.get(show).json()["course"]
     assert (course["read"], course["rejected"]) == (20, 20 - MOST + 1)
     assert settings_of(place) == MOST
+
+
+def test_devices_without_end_are_not_listed(place: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "MOST_DEVICES", MOST)
+    devices = "/v1/users/ann/devices"
+    readings = [reading("ann") | {"device_id": f"d{number}"} for number in range(MOST)]
+    batch = "/v1/metrics/heart-rate/batch"
+    assert place.owner.post(batch, json={"readings": readings[: MOST - 1]}).status_code == 202
+    assert len(place.owner.get(devices).json()["data"]) == MOST
+    assert place.owner.post(batch, json={"readings": readings}).status_code == 202
+    refused = place.owner.get(devices)
+    assert (refused.status_code, refused.json()["type"]) == (400, "urn:pulsebase:problem:too-many-rows")
+    said = place.owner.put(f"{devices}/d1/priority", json={"priority": 1})
+    assert (said.status_code, said.json()["priority"], said.json()["readings"]) == (200, 1, 1), "one can be set still"
