@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,6 +60,23 @@ def test_two_columns_of_one_name_are_read_as_what_they_are(client: TestClient, f
     answer = client.post(BULK, content=body_of(form, twice), headers={"Content-Type": form})
     assert answer.status_code == 400
     assert {"field": "user_id", "reason": "is given more than once"} in answer.json()["errors"]
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_parquet_whose_counts_are_wrong_is_damaged_where_it_is_read(tmp_path: Path, place: int) -> None:
+    """In the process of a command there is nobody else to be ended in its place."""
+    body = body_of(PARQUET, [])
+    optional = [at for at in range(len(body)) if body.startswith(b"\x25\x02\x18", at)]
+    changed = optional[place] + 1  # a column that may be null is one that may not, but for its counts
+    file = tmp_path / "wrong.parquet"
+    file.write_bytes(body[:changed] + b"\0" + body[changed + 1 :])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "--target", "own-export", "--input", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("form", [ARROW, PARQUET, CSV])
