@@ -232,7 +232,7 @@ def test_wrong_keys_and_unknown_paths_add_nothing_to_trail_and_metrics(served: t
     before = len(place.owner.get("/metrics").text.splitlines())
     for number in range(100):
         place.owner.request(
-            "GET" if number % 2 else f"M{number}", f"/v1/nowhere{number}", headers={"user-agent": b"a\xff"}
+            "GET" if number % 2 else f"M{number}", f"/v1/nowhere{number}", headers={b"user-agent": b"a\xff"}
         )
         assert place.client(f"pulsebase_{number}").get("/v1/users").status_code == 401
     assert len(place.owner.get("/metrics").text.splitlines()) <= before + 20  # a method without a name: one more label
