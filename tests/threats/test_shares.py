@@ -299,10 +299,10 @@ def test_an_import_holds_a_decoder_of_its_share(monkeypatch: pytest.MonkeyPatch)
     with served() as place, place.client(place.taker) as taker:
         write, going_on, seen = place.guarded.parts.ingestor.write, threading.Event(), []
 
-        def write_slowly(batch: Any) -> None:
-            seen.append(batch)
+        def write_slowly(*given: Any) -> None:
+            seen.append(given)
             assert going_on.wait(60)
-            write(batch)
+            write(*given)
 
         monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_slowly)
         number = taker.post("/v1/imports?name=a", content=lines("ann")).json()["id"]
