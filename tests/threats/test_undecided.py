@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,14 +16,14 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DevicePriority, User
-from pulsebase.stores.contract import SeriesQuery, TotalsQuery
+from pulsebase.stores.contract import Capabilities, Embedded, SeriesQuery, TotalsQuery
 from pulsebase.stores.memory import MemoryStore
 from pulsebase.stores.wrapper import CONTRACT
 from tests.threats.conftest import Guarded
 
 DECIDED = frozenset(vars(AuthorizedStore)) & CONTRACT
-#: What asks nobody who they are, since it does nothing.
-EMPTY = {"close"}
+#: What asks nobody who they are, since it gives them nothing.
+EMPTY = {"capabilities", "close"}
 
 MINUTE = TimeRange(0, 60_000_000)
 SUMMARY = DailySummary("bob", date(2024, 1, 15), 50.0, None)
@@ -71,3 +71,12 @@ def test_what_is_not_passed_on_asks_who_the_caller_is(name: str, crowd: Guarded)
         given["query"] = TotalsQuery(MINUTE)
     with pytest.raises(LookupError, match="pulsebase_caller"):
         contextvars.Context().run(lambda: method(**given))
+
+
+def test_what_a_store_can_do_besides_is_not_for_callers(crowd: Guarded) -> None:
+    class Besides(MemoryStore):
+        def capabilities(self) -> Capabilities:
+            return Capabilities(writes_alone=True, embedded=cast(Embedded, self), erasure_log=lambda: cast(Any, None))
+
+    store = AuthorizedStore(Besides(), crowd.parts.services.access)
+    assert store.capabilities() == Capabilities(writes_alone=True)

@@ -20,6 +20,7 @@ from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
     STORED_SCHEMA,
+    Capabilities,
     Origin,
     SeriesQuery,
     Store,
@@ -208,6 +209,10 @@ class AuthorizedStore(WrapperStore):
         return self._inner.delete_origin(origin, most)
 
     # --- the store as a whole ---
+
+    def capabilities(self) -> Capabilities:
+        """See `contract.Store.capabilities`. None of what leads past this class."""
+        return Capabilities(self._inner.capabilities().writes_alone)
 
     def stored(self) -> pa.Table:
         """See `contract.Store.stored`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pulsebase.files.private import make_private, tell_of_private
-from pulsebase.model.errors import SettingsError
+from pulsebase.model.errors import SettingsError, StopError
 
 if TYPE_CHECKING:  # a command that asks a running server parses a URL and needs no engine
     from pulsebase.stores.contract import Store
@@ -29,6 +29,16 @@ class StoreAddress:
     scheme: str
     path: Path | None = None
     conninfo: str | None = field(default=None, repr=False)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes may have the store at once."""
+        return self.conninfo is not None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is stored there outlives the process."""
+        return self.path is not None or self.conninfo is not None
 
 
 def parse_store_url(url: str) -> StoreAddress:
@@ -73,6 +83,23 @@ def open_store(url: str, embedded: DuckdbOptions | None = None, server: Timescal
     opened = DuckdbStore(address.path, embedded)
     tell_of_private(changed for each in files_of(address.path) for changed in make_private(each))
     return opened
+
+
+def set_up_store(url: str, compress_after_days: int) -> list[int]:
+    """Make the tables of a server store, or bring them to the newest schema; the numbers of the steps this took.
+
+    Raises:
+        StopError: the store is none that is set up, or something is missing or in the way.
+    """
+    address = parse_store_url(url)
+    if address.conninfo is None:
+        raise StopError("PULSEBASE_STORE_URL names no server store (postgresql://…); other stores set themselves up")
+    from pulsebase.stores.timescale.database import connect
+    from pulsebase.stores.timescale.migrate import set_up
+    from pulsebase.stores.timescale.options import Policies
+
+    with connect(address.conninfo) as connection:
+        return set_up(connection, Policies(compress_after_days))
 
 
 def files_of(path: Path) -> list[Path]:

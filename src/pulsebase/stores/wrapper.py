@@ -13,6 +13,7 @@ from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import (
+    Capabilities,
     CheckReport,
     Expiry,
     Origin,
@@ -148,6 +149,10 @@ class WrapperStore:
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         """See `contract.Reader.last_time_us`."""
         return self._inner.last_time_us(user_id, device_id)
+
+    def capabilities(self) -> Capabilities:
+        """See `contract.Store.capabilities`. Those of the wrapped store, which they speak to directly."""
+        return self._inner.capabilities()
 
     def stored(self) -> pa.Table:
         """See `contract.Store.stored`."""
