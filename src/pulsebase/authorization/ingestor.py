@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 from pulsebase.access.caller import caller
 from pulsebase.access.service import Access
-from pulsebase.authorization.rules import require_everybody_or, rules_for
+from pulsebase.authorization.rules import require_everybody_or
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules
 from pulsebase.ingest.candidates import Decoded
 from pulsebase.ingest.committer import SHORT_WAIT_S, Outcome
@@ -33,11 +33,11 @@ class AuthorizedIngestor:
         caller().require_all(batch.users)
         return self._inner.submit(batch, max_wait_s)
 
-    def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
+    def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int, source: str) -> Future[Outcome]:
         """See `Ingestor.offer`; readings of others are refused one by one."""
         asking = caller()
         asking.name(readings.users if isinstance(readings, Decoded) else readings.user_ids)
-        return self._inner.offer(readings, rules_for(asking.principal.people, rules), origin)
+        return self._inner.offer(readings, rules.of_people(asking.principal.people), origin, source)
 
     def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
         """See `Ingestor.submit_delete`."""

@@ -183,7 +183,7 @@ class ImportJobs:
         number = self._ingestor.register_origin(IMPORT_KIND, origin)
         noted(number)
         report = ImportReport(number, "waiting", upload.seek(0, 2))
-        rules = replace(self._rules, people=people)
+        rules = self._rules.of_people(people)
         keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)
         sink = ImportSink(self._ingestor, self._store, keeper, rules, origin=number)
         job = _Job(report, name, origin, upload, owner, sink, who, ended)

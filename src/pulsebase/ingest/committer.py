@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from typing import Any
 
 from pulsebase import telemetry, tracing
 from pulsebase.ingest.candidates import Candidates, Decoded
+from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.validate import ReadingRules, validate
 from pulsebase.live.commit_log import ALL_TIME, ChangedRange, CommitLog
 from pulsebase.model.errors import ErasedUserError, FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
@@ -67,6 +68,7 @@ class _Offer:
     readings: Candidates | Decoded
     rules: ReadingRules
     origin: int
+    source: str
     give_up_at: float
     done: Future[Outcome]
 
@@ -74,7 +76,8 @@ class _Offer:
         """Whether both can be checked as one."""
         mine, theirs = self.readings, other.readings
         joinable = isinstance(mine, Decoded) and isinstance(theirs, Decoded) and mine.goes_with(theirs)
-        return joinable and self.rules is other.rules and self.origin == other.origin
+        judged_alike = self.rules is other.rules or self.rules == other.rules
+        return joinable and judged_alike and (self.origin, self.source) == (other.origin, other.source)
 
 
 @dataclass(slots=True)
@@ -141,16 +144,17 @@ class Ingestor:
         self._queue_up(_Write(batch, monotonic() + max_wait_s, done))
         return done
 
-    def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
+    def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int, source: str) -> Future[Outcome]:
         """Queue readings that nobody checked yet; the good ones among them are kept, as by `submit`.
 
-        What waits for the same commit is checked together, which costs a fraction of checking each request alone.
+        What waits for the same commit is checked together, which costs a fraction of checking each request alone. What
+        becomes of them is counted under `source`.
 
         Raises:
             QueueFullError, StoreUnavailableError: as `submit`.
         """
         done: Future[Outcome] = _future()
-        self._queue_up(_Offer(readings, rules, origin, monotonic() + SHORT_WAIT_S, done))
+        self._queue_up(_Offer(readings, rules, origin, source, monotonic() + SHORT_WAIT_S, done))
         return done
 
     def write(self, batch: ReadingBatch) -> None:
@@ -316,11 +320,12 @@ class Ingestor:
         with self._changed:
             self._queued_readings -= sum(len(item.readings) for item in turn)
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
-        for place, item in enumerate(turn):
-            outcome = outcomes[place] if place < len(outcomes) else None
+        told = [outcomes[place] if place < len(outcomes) else None for place in range(len(turn))]
+        _count(turn, told, failure)
+        for item, outcome in zip(turn, told, strict=True):
             if isinstance(outcome, ErasedUserError):
                 item.done.set_exception(outcome)
-            elif failure is None or (outcome and outcome.accepted == 0):  # no disk has a say in what is refused
+            elif failure is None or _is_refusal(outcome):
                 item.done.set_result(outcome)  # type: ignore[arg-type] # None for writes, an outcome for offers
             else:
                 item.done.set_exception(failure)
@@ -353,6 +358,26 @@ def _judged(run: Sequence[_Offer]) -> tuple[ReadingBatch | None, list[Outcome]]:
     lengths = [len(part) for part in parts]
     errors = verdict.refusals.errors_by_part(lengths)
     return verdict.accepted, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
+
+
+def _is_refusal(outcome: Outcome | ErasedUserError | None) -> bool:
+    """Whether nothing of an offer was to be stored: no disk has a say in that."""
+    return isinstance(outcome, Outcome) and outcome.accepted == 0
+
+
+def _count(
+    turn: Sequence[_Write | _Offer], outcomes: Sequence[Outcome | ErasedUserError | None], failure: BaseException | None
+) -> None:
+    """Count what became of the offers of a turn, those of a source together, before any of them is told."""
+    accepted: Counter[str] = Counter()
+    refused: dict[str, Counter[str]] = {}
+    for item, outcome in zip(turn, outcomes, strict=True):
+        if isinstance(item, _Offer) and isinstance(outcome, Outcome) and (failure is None or _is_refusal(outcome)):
+            accepted[item.source] += outcome.accepted
+            if outcome.errors:
+                refused.setdefault(item.source, Counter()).update(error.field for error in outcome.errors)
+    for source, readings in accepted.items():
+        count_readings(source, readings, refused.get(source, {}))
 
 
 def _size(item: _Write | _Offer | _Command) -> int:

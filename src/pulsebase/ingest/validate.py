@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ def wall_clock_us() -> int:
 class ReadingRules:
     """The bounds of what is accepted. `low` and `high` are inclusive, in the metric's unit, and judge the value as
     sent. Nothing is taken for people who are `erased_users`, and nothing before `horizon_us`, where readings expire.
+    Rules that are equal judge alike, so what comes under them can be checked together.
 
     A reading further ahead of the clock than `future_tolerance_us` is refused: it would freeze every sync that resumes
     at the last stored time. `people` are the only ones whose readings are taken; None takes anybody's.
@@ -47,6 +48,10 @@ class ReadingRules:
     people: frozenset[str] | None = None
     erased_users: ErasedUsers = field(default_factory=ErasedUsers)
     horizon_us: Callable[[], int] = field(default=lambda: 0)
+
+    def of_people(self, people: frozenset[str] | None) -> ReadingRules:
+        """The same, for readings of these people alone; None for anybody's."""
+        return self if people is self.people else replace(self, people=people)
 
 
 @dataclass(frozen=True, slots=True)

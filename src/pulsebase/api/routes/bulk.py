@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from pulsebase import telemetry
 from pulsebase.api.border.problems import ProblemError, field_errors, partly_done
 from pulsebase.api.border.request_shares import SharedRoute
 from pulsebase.api.border.threads import UPLOADS
@@ -21,13 +20,13 @@ from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError
 from pulsebase.api.codecs.bulk_bodies import READERS, blocks_of
 from pulsebase.api.codecs.request_body import read_body, worked_out
 from pulsebase.api.components import RequestServices
-from pulsebase.api.routes.push import count_readings
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.ingest import validate
-from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, Block
+from pulsebase.ingest.blocks import BLOCK_READINGS, Block
 from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
-from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
+from pulsebase.ingest.counting import count_readings
+from pulsebase.ingest.line_protocol import ParsedLines, TooManyLinesError, parse_lines
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import (
@@ -39,13 +38,12 @@ from pulsebase.model.errors import (
     RetryLaterError,
     StopError,
 )
-from pulsebase.model.readings import ReadingBatch
 
 #: Refusals named in an answer.
 SHOWN_ERRORS = 100
 #: Blocks that wait for their commit while the next one is read.
 _OPEN_BLOCKS = 4
-_SOURCE = "bulk"
+_SOURCE, _LINES_SOURCE = "bulk", "line-protocol"
 
 _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in READERS}}
@@ -133,32 +131,24 @@ def line_protocol_router(services: RequestServices) -> APIRouter:
         if others are refused.
         """
         body = await read_body(request, services.options.body_limit_bytes)
-        errors, checked = await worked_out(body, lambda: _checked_lines(services, body, parameters.precision))
-        accepted = 0
-        if checked is not None:
-            await asyncio.wrap_future(services.ingestor.submit(checked))
-            accepted = len(checked)
-        count_readings("line-protocol", accepted, errors)
+        lines = await worked_out(body, lambda: _read_lines(body, parameters.precision))
+        errors = list(lines.errors)
+        count_readings(_LINES_SOURCE, 0, Counter(error.field for error in errors))
+        if len(lines.candidates):
+            offered = services.ingestor.offer(lines.candidates, services.rules, services.push_origin, _LINES_SOURCE)
+            errors += (await asyncio.wrap_future(offered)).errors
         if errors:
-            return _partial_write(errors)
+            return _partial_write(sorted(errors, key=lambda error: error.index or 0))
         return Response(status_code=204)
 
     return routes
 
 
-def _checked_lines(
-    services: RequestServices, body: bytes, precision: str
-) -> tuple[list[FieldError], ReadingBatch | None]:
-    """What of the lines may be stored, and why the others may not."""
+def _read_lines(body: bytes, precision: str) -> ParsedLines:
     try:
-        parsed = parse_lines(body, precision, wall_clock_us())
+        return parse_lines(body, precision, wall_clock_us())
     except TooManyLinesError as error:
         raise ProblemError("body-too-large", str(error)) from error
-    if not len(parsed.candidates):
-        return parsed.errors, None
-    verdict = validate(parsed.candidates, services.rules, services.push_origin)
-    errors = sorted([*parsed.errors, *verdict.errors], key=lambda error: error.index or 0)
-    return errors, verdict.accepted
 
 
 def _partial_write(errors: list[FieldError]) -> Response:
@@ -186,15 +176,9 @@ def _store(services: RequestServices, body: BodyStream, media_type: str, count: 
         raise _broken_off((unknown or failures)[0], count) from error
     finally:
         count.drain()
-        _meter(count)
+        count_readings(_SOURCE, count.accepted, count.rejected)
     if count.total and not count.accepted:
         raise ProblemError("nothing-accepted", "every reading of the body was refused", **count.as_json())
-
-
-def _meter(count: _Count) -> None:
-    count_readings(_SOURCE, count.accepted, ())
-    for name, refusals in count.rejected.items():
-        telemetry.INGEST_REJECTED.labels(_SOURCE, name if name in COLUMNS else "other").inc(refusals)
 
 
 def _submit(services: RequestServices, block: Block, count: _Count) -> None:
