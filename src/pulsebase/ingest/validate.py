@@ -114,13 +114,9 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
 def readable(readings: Decoded) -> tuple[Candidates, list[FieldError]]:
     """The rows as candidates, for whoever changes or sends them on, and why the others are none, by position."""
     users, devices, times_us, refusals = _read(readings)
-    values, confidences = readings.values, readings.confidences
     positions = np.arange(readings.first_position, readings.first_position + len(readings))
-    if len(refusals):
-        rows = refusals.left()
-        users, devices = users.take(rows), devices.take(rows)
-        times_us, values, confidences, positions = times_us[rows], values[rows], confidences[rows], positions[rows]
-    return Candidates(users, devices, times_us, values, confidences, positions), refusals.errors()
+    every = Candidates(users, devices, times_us, readings.values, readings.confidences, positions)
+    return every.take(refusals.left()) if len(refusals) else every, refusals.errors()
 
 
 def _read(readings: Decoded) -> tuple[Ids, Ids, npt.NDArray[np.int64], Refusals]:
