@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,14 +177,14 @@ def test_exports_that_nobody_takes_are_few(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     with served() as place, place.client(place.taker) as taker, place.client(place.other) as other:
-        write, seen = place.guarded.parts.ingestor.write, []
+        write, seen, go_on = place.guarded.parts.ingestor.write, [], threading.Event()
 
-        def write_slowly(batch: Any) -> None:
+        def write_later(batch: Any) -> None:
             seen.append(batch)
-            time.sleep(1)
+            go_on.wait(30)
             write(batch)
 
-        monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_slowly)
+        monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_later)
         running = taker.post("/v1/imports?name=a", content=lines("ann")).json()["id"]
         wait_until(lambda: seen, "the first import runs")
         waiting = taker.post("/v1/imports?name=b", content=lines("ann")).json()["id"]
@@ -193,6 +194,7 @@ def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch:
         place.answers_others()
         assert taker.delete(f"/v1/imports/{waiting}").status_code == 202
         assert taker.get(f"/v1/imports/{waiting}").json()["course"]["failure"] == "it was cancelled"
+        go_on.set()
         for number in (running, mine.json()["id"]):
             path = f"/v1/imports/{number}"
             wait_until(lambda path=path: other.get(path).json()["status"] == "done", "the others end")
