@@ -21,7 +21,7 @@ BEATS = Beats(np.array([1, 2, 3], np.int64), np.array([60, 61, 62], np.int16))
 
 
 def rows(beats: Beats) -> list[tuple[int, int]]:
-    assert (beats.at.dtype, beats.bpm.dtype) == (np.int64, np.int16)
+    assert [beats.at.dtype.name, beats.bpm.dtype.name] == ["int64", "int16"]
     return list(zip(beats.at.tolist(), beats.bpm.tolist(), strict=True))
 
 
