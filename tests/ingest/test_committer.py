@@ -181,6 +181,39 @@ def test_what_is_offered_is_counted_by_source_before_it_is_told(store: HeldStore
     assert counted("test-b") == (1, {"heart_rate": 1})
 
 
+def test_long_columns_are_checked_where_they_are_offered_and_again_if_somebody_was_erased(store: HeldStore) -> None:
+    key = b"k" * 32
+    erased_users = ErasedUsers(key)
+    rules = ReadingRules(now_us=RULES.now_us, erased_users=erased_users)
+    ingestor = Ingestor(store, erased_users=erased_users)
+    try:
+        held(store, ingestor)
+        rows = committer._LONG_ROWS + 1
+        users, devices = ["ann", *["bob"] * (rows - 1)], ["clip"] * rows
+        values = np.full(rows, 60.0)
+        values[2] = 1.0
+        long = Candidates(users, devices, np.arange(rows, dtype=np.int64), values, np.full(rows, -1, np.int8))
+        checked: list[str] = []
+
+        def asked_us() -> int:
+            checked.append(threading.current_thread().name)
+            return 1_700_000_000_000_000
+
+        asked = ReadingRules(now_us=asked_us, erased_users=erased_users)
+        as_before, after = (ingestor.offer(long, each, 1, "test-d") for each in (asked, rules))
+        assert checked == [threading.current_thread().name]
+        erased_users.replace([mark_of(key, "ann")])
+        store.go_on.set()
+        for future in (as_before, after):
+            assert told([future]) == [(rows - 2, [(0, "user_id"), (2, "heart_rate")])]
+        assert checked[1:] == ["pulsebase-commit"]
+        assert not store.knows("ann")
+        assert counted("test-d") == (2 * (rows - 2), {"user_id": 2, "heart_rate": 2})
+    finally:
+        store.go_on.set()
+        ingestor.close()
+
+
 def test_of_a_commit_that_fails_only_what_was_refused_whole_is_counted(store: HeldStore, ingestor: Ingestor) -> None:
     held(store, ingestor)
     mixed, bad = (ingestor.offer(decoded(*values), RULES, 1, "test-c") for values in ((60.0, 1.0), (2.0, 3.0)))

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 SHORT_WAIT_S = 1.0
 #: … and how long the next block of a stream does, whose sender is slowed down meanwhile. So do deletions.
 LONG_WAIT_S = 20.0
+#: Columns that are longer are checked by the thread that brings them: small writes do not wait for that.
+_LONG_ROWS = 4_096
 #: How often the commit thread looks for those that have waited long enough, while there is no room.
 _LOOK_S = 0.05
 #: When whoever was refused may try again.
@@ -63,7 +65,9 @@ class _Write:
 
 @dataclass(slots=True)
 class _Offer:
-    """Readings that are checked in the commit thread, together with what else waits there."""
+    """Readings that are checked in the commit thread, together with what else waits there; long columns are `judged`
+    before, which holds unless somebody was erased since.
+    """
 
     readings: Candidates | Decoded
     rules: ReadingRules
@@ -71,6 +75,7 @@ class _Offer:
     source: str
     give_up_at: float
     done: Future[Outcome]
+    judged: tuple[ReadingBatch | None, Outcome] | None = None
 
     def goes_with(self, other: _Offer) -> bool:
         """Whether both can be checked as one."""
@@ -148,13 +153,20 @@ class Ingestor:
         """Queue readings that nobody checked yet; the good ones among them are kept, as by `submit`.
 
         What waits for the same commit is checked together, which costs a fraction of checking each request alone. What
-        becomes of them is counted under `source`.
+        becomes of them is counted under `source`. Thousands of rows are checked in the calling thread, before they are
+        queued.
 
         Raises:
             QueueFullError, StoreUnavailableError: as `submit`.
         """
         done: Future[Outcome] = _future()
-        self._queue_up(_Offer(readings, rules, origin, source, monotonic() + SHORT_WAIT_S, done))
+        offer = _Offer(readings, rules, origin, source, monotonic() + SHORT_WAIT_S, done)
+        if isinstance(readings, Candidates) and len(readings) > _LONG_ROWS:
+            with self._changed:
+                self._refuse_when_closing()
+                self._refuse_when_full(len(readings))
+            offer.judged = _checked(readings, rules, origin)
+        self._queue_up(offer)
         return done
 
     def write(self, batch: ReadingBatch) -> None:
@@ -303,7 +315,7 @@ class Ingestor:
                     batches += [] if is_barred else [run.readings]
                     outcomes.append(ErasedUserError() if is_barred else None)
                 else:
-                    batch, found = _judged(run)
+                    batch, found = _judged(run, self._erased_users)
                     batches += [batch] if batch else []
                     outcomes += found
             if batches:
@@ -348,13 +360,22 @@ def _runs(turn: Sequence[_Write | _Offer]) -> Iterator[_Write | list[_Offer]]:
         yield run
 
 
-def _judged(run: Sequence[_Offer]) -> tuple[ReadingBatch | None, list[Outcome]]:
+def _checked(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> tuple[ReadingBatch | None, Outcome]:
+    """What of some readings may be stored, and their outcome once that is stored."""
+    verdict = validate(readings, rules, origin)
+    return verdict.accepted, Outcome(len(readings) - len(verdict.refusals), verdict.errors)
+
+
+def _judged(run: Sequence[_Offer], erased_users: ErasedUsers) -> tuple[ReadingBatch | None, list[Outcome]]:
     """What of a run may be stored, as one batch, and the outcome of each offer once that is stored."""
-    parts = [offer.readings for offer in run if isinstance(offer.readings, Decoded)]
-    readings = Decoded.joined(parts) if parts else run[0].readings
-    verdict = validate(readings, run[0].rules, run[0].origin)
+    first = run[0]
     if len(run) == 1:
-        return verdict.accepted, [Outcome(len(readings) - len(verdict.refusals), verdict.errors)]
+        batch, outcome = first.judged or _checked(first.readings, first.rules, first.origin)
+        if first.judged and batch is not None and erased_users.among(batch.users) is not None:
+            batch, outcome = _checked(first.readings, first.rules, first.origin)
+        return batch, [outcome]
+    parts = [offer.readings for offer in run if isinstance(offer.readings, Decoded)]
+    verdict = validate(Decoded.joined(parts), first.rules, first.origin)
     lengths = [len(part) for part in parts]
     errors = verdict.refusals.errors_by_part(lengths)
     return verdict.accepted, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]

@@ -24,9 +24,9 @@ from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block
-from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
+from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S, Outcome
 from pulsebase.ingest.counting import count_readings
-from pulsebase.ingest.line_protocol import ParsedLines, TooManyLinesError, parse_lines
+from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import (
@@ -131,30 +131,35 @@ def line_protocol_router(services: RequestServices) -> APIRouter:
         if others are refused.
         """
         body = await read_body(request, services.options.body_limit_bytes)
-        lines = await worked_out(body, lambda: _read_lines(body, parameters.precision))
-        errors = list(lines.errors)
-        count_readings(_LINES_SOURCE, 0, Counter(error.field for error in errors))
-        if len(lines.candidates):
-            offered = services.ingestor.offer(lines.candidates, services.rules, services.push_origin, _LINES_SOURCE)
-            errors += (await asyncio.wrap_future(offered)).errors
-        if errors:
-            return _partial_write(sorted(errors, key=lambda error: error.index or 0))
+        unread, offered = await worked_out(body, lambda: _offered_lines(services, body, parameters.precision))
+        refused = [] if offered is None else (await asyncio.wrap_future(offered)).errors
+        if unread or refused:
+            return _partial_write(unread, refused)
         return Response(status_code=204)
 
     return routes
 
 
-def _read_lines(body: bytes, precision: str) -> ParsedLines:
+def _offered_lines(
+    services: RequestServices, body: bytes, precision: str
+) -> tuple[list[FieldError], Future[Outcome] | None]:
+    """Why some lines cannot be read, and what becomes of the others."""
     try:
-        return parse_lines(body, precision, wall_clock_us())
+        lines = parse_lines(body, precision, wall_clock_us())
     except TooManyLinesError as error:
         raise ProblemError("body-too-large", str(error)) from error
+    count_readings(_LINES_SOURCE, 0, Counter(error.field for error in lines.errors))
+    if not len(lines.candidates):
+        return lines.errors, None
+    offered = services.ingestor.offer(lines.candidates, services.rules, services.push_origin, _LINES_SOURCE)
+    return lines.errors, offered
 
 
-def _partial_write(errors: list[FieldError]) -> Response:
-    """The error shape of that API; clients show `message`."""
-    named = "; ".join(f"line {error.index}: {error.field} {error.reason}" for error in errors[:SHOWN_ERRORS])
-    body = {"code": "invalid", "message": f"partial write: {named}; dropped={len(errors)}"}
+def _partial_write(unread: list[FieldError], refused: list[FieldError]) -> Response:
+    """The error shape of that API; clients show `message`. Both lists are in the order of lines."""
+    first = sorted([*unread[:SHOWN_ERRORS], *refused[:SHOWN_ERRORS]], key=lambda error: error.index or 0)
+    named = "; ".join(f"line {error.index}: {error.field} {error.reason}" for error in first[:SHOWN_ERRORS])
+    body = {"code": "invalid", "message": f"partial write: {named}; dropped={len(unread) + len(refused)}"}
     return Response(msgspec.json.encode(body), 400, media_type=JSON)
 
 
