@@ -41,6 +41,7 @@ from pulsebase.stores.contract import (
     TOTALS_SCHEMA,
     BackupReport,
     Cancellation,
+    Capabilities,
     CheckReport,
     Expiry,
     Origin,
@@ -421,6 +422,14 @@ class DuckdbStore:
             row = one_row(connection, "SELECT count(*) FROM readings")
             statistics["readings"] = row[0] if row else 0
         return statistics
+
+    def capabilities(self) -> Capabilities:
+        """See `contract.Store.capabilities`."""
+        return Capabilities(writes_alone=True, embedded=self)
+
+    def advertise(self, socket_path: str | None) -> None:
+        """See `contract.Embedded.advertise`."""
+        self.lock.advertise(socket_path)
 
     def backup(self, folder: Path) -> BackupReport:
         """See `contract.Embedded.backup`."""

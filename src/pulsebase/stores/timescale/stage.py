@@ -47,7 +47,8 @@ class StageRows:
 
         `pushes` says which origins are those by which devices send, see `origins`; it is asked where that matters.
         """
-        users, devices = _joined([batch.users for batch in batches]), _joined([batch.devices for batch in batches])
+        users = Ids.joined([batch.users for batch in batches])
+        devices = Ids.joined([batch.devices for batch in batches])
         times_us = np.concatenate([batch.times_us for batch in batches])
         origins = np.repeat(np.array([batch.origin for batch in batches], np.int32), [len(batch) for batch in batches])
         order = np.lexsort((times_us, devices.codes, users.codes))  # stable: the place decides among equals
@@ -194,17 +195,6 @@ class StageRows:
     def _rest(self, rows: npt.NDArray[np.intp]) -> list[Field]:
         confidences = self.confidences[rows]
         return [(">i2", None if (confidences < 0).all() else confidences), (">i4", self.origins[rows])]
-
-
-def _joined(columns: Sequence[Ids]) -> Ids:
-    """The columns one after the other."""
-    numbers: dict[str, int] = {}
-    codes = []
-    for column in columns:
-        used, places = np.unique(column.codes, return_inverse=True)
-        texts = map(column.texts.__getitem__, used.tolist())
-        codes.append(np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)[places])
-    return Ids(np.concatenate(codes), list(numbers))
 
 
 def _encoded(column: Ids) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.int64]]:

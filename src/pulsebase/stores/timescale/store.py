@@ -29,6 +29,7 @@ from pulsebase.stores.contract import (
     RAW_SCHEMA,
     TOTALS_SCHEMA,
     Cancellation,
+    Capabilities,
     CheckReport,
     Expiry,
     Origin,
@@ -332,6 +333,10 @@ class TimescaleStore:
             return counted
         sizes = {"readings": readings, "unmerged_rows": unmerged, "size_bytes": size_bytes}
         return counted | sizes | {"refresh_lag_seconds": refresh_lag_s}
+
+    def capabilities(self) -> Capabilities:
+        """See `contract.Store.capabilities`."""
+        return Capabilities(writes_alone=False, erasure_log=self.erasure_log)
 
     def erasure_log(self) -> TimescaleErasureLog:
         """What every process of the installation knows of erased people."""
