@@ -91,8 +91,14 @@ def read_list(path: Path) -> Listing | None:
     try:
         if int(checksum, 16) != zlib.crc32(body):
             raise ValueError("the checksum differs")
-        if msgspec.json.decode(body, type=_Version).version > _VERSION:
-            raise StoreVersionError(f"{path} was written by a newer version of Pulsebase; use that one")
+        version = msgspec.json.decode(body, type=_Version).version
+        if version > _VERSION:
+            raise StoreVersionError(
+                f"{path} has version {version}, this program knows versions up to {_VERSION}; use a newer version of "
+                "Pulsebase"
+            )
+        if version != _VERSION:
+            raise ValueError("there was no such version")
         return msgspec.json.decode(body, type=Listing)
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise StoreCorruptError(

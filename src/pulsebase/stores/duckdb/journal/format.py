@@ -1,12 +1,15 @@
-"""The bytes of a journal file, little-endian: a header that says whose the file is, then a frame a group commit.
+"""The bytes of a journal file, little-endian: a header that names the file's store, then one frame per group commit.
 
     header   "PBJ2" · store 16 · file 16 · file before 16 · first_seq u64 · changes u64 · CRC-32 of these u32
     frame    "PBF2" · length of the payload u32 · CRC-32 of it u32 · CRC-32 of these twelve bytes u32
              payload (MessagePack of `Frame`)
 
-The checksum of a payload begins with the id of its file, so that a frame of another file does not pass. `store` is the
+The digit in both magics is the format's version, `VERSION`. Whatever a version changes, files and frames begin with
+such a magic, and no reader goes past one of a version that it does not know.
+
+The checksum of a payload is seeded with the id of its file, so a frame of another file does not pass. `store` is the
 database's instance id; `file` is random, made with the file; `file before` is the one that holds the row before
-`first_seq`. A file of version 1 has no header, and "PBJ1" before each frame; its id is made of its first frame.
+`first_seq`. A file of version 1 has no header, and "PBJ1" before each frame; its id is derived from its first frame.
 """
 
 from __future__ import annotations
@@ -29,7 +32,14 @@ from pulsebase.model.timerange import MAX_US
 from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
 
-_MAGIC, _MAGIC_OF_FRAME, _MAGIC_OF_VERSION_1 = b"PBJ2", b"PBF2", b"PBJ1"
+#: The version that is written. Versions from 1 on are read.
+VERSION = 2
+_FILE_LETTERS, _FRAME_LETTERS = b"PBJ", b"PBF"
+_FILE_MAGIC, _FRAME_MAGIC, _VERSION_1_MAGIC = (
+    b"%b%d" % (letters, version)
+    for letters, version in ((_FILE_LETTERS, VERSION), (_FRAME_LETTERS, VERSION), (_FILE_LETTERS, 1))
+)
+_MAGIC_BYTES = 4
 _HEADER = struct.Struct("<4s16s16s16sQQ")
 HEADER_BYTES = _HEADER.size + 4
 _FRAME = struct.Struct("<4sII")
@@ -40,7 +50,7 @@ _BYTES, _BYTES_MARK = struct.Struct(">BI"), 0xC6
 #: The file before the first one of a store.
 NO_FILE = bytes(16).hex()
 #: How the ids of files of version 1 begin.
-VERSION_1 = _MAGIC_OF_VERSION_1.hex()
+VERSION_1 = _VERSION_1_MAGIC.hex()
 _MOST_CONFIDENCE = 3
 _NAME = re.compile(r"\d{20}\.journal")
 
@@ -92,7 +102,7 @@ def header_bytes(header: Header) -> bytes:
     assert header.store is not None
     assert header.before is not None
     ids = (bytes.fromhex(text) for text in (header.store, header.file, header.before))
-    packed = _HEADER.pack(_MAGIC, *ids, header.first_seq, header.changes)
+    packed = _HEADER.pack(_FILE_MAGIC, *ids, header.first_seq, header.changes)
     return packed + zlib.crc32(packed).to_bytes(4, "little")
 
 
@@ -103,17 +113,16 @@ def read_header(path: Path, data: bytes | memoryview) -> Header | None:
         StoreVersionError: the file was written by a newer version.
         StoreCorruptError: it is no header.
     """
-    magic = bytes(data[:4])
-    if magic == _MAGIC_OF_VERSION_1:
+    magic = bytes(data[:_MAGIC_BYTES])
+    if magic == _VERSION_1_MAGIC:
         if len(data) < _CHECKED_FRAME.size:
             return None
         digest = hashlib.blake2b(data[: _CHECKED_FRAME.size], digest_size=12).digest()
-        return Header(None, (_MAGIC_OF_VERSION_1 + digest).hex(), None, None)
-    if magic[:3] == _MAGIC[:3] and magic[3:] > _MAGIC[3:]:
-        raise StoreVersionError(f"{path} was written by a newer version of Pulsebase; use that one")
-    if len(data) < HEADER_BYTES and _MAGIC.startswith(magic):
+        return Header(None, (_VERSION_1_MAGIC + digest).hex(), None, None)
+    refuse_newer(path, magic)
+    if len(data) < HEADER_BYTES and _FILE_MAGIC.startswith(magic):
         return None
-    if magic != _MAGIC:
+    if magic != _FILE_MAGIC:
         raise corrupt(path, 0)
     if zlib.crc32(data[: _HEADER.size]) != int.from_bytes(data[_HEADER.size : HEADER_BYTES], "little"):
         raise corrupt(path, 0)
@@ -133,20 +142,38 @@ def frame_bytes(
     checksum = _seed(file)
     for part in payload:
         checksum = zlib.crc32(part, checksum)
-    header = _FRAME.pack(_MAGIC_OF_FRAME, sum(map(len, payload)), checksum)
+    header = _FRAME.pack(_FRAME_MAGIC, sum(map(len, payload)), checksum)
     return b"".join((header, zlib.crc32(header).to_bytes(4, "little"), *payload))
 
 
-def frames(path: Path, header: Header, data: memoryview) -> Iterator[tuple[int, int, Frame]]:
-    """The frames of a file as (where it begins, where it ends, frame), up to one that the bytes have not all of.
+def refuse_newer(path: Path, magic: bytes) -> None:
+    """Refuse what another version wrote: its bytes are not for this one to judge, still less to cut off.
 
     Raises:
+        StoreVersionError: the magic, of a file or a frame, names a version newer than `VERSION`.
+    """
+    letters, version = magic[:-1], magic[-1:]
+    if letters in (_FILE_LETTERS, _FRAME_LETTERS) and version.isdigit() and int(version) > VERSION:
+        raise StoreVersionError(
+            f"{path} has journal version {int(version)}, this program knows versions up to {VERSION}; use a newer "
+            "version of Pulsebase"
+        )
+
+
+def frames(path: Path, header: Header, data: memoryview) -> Iterator[tuple[int, int, Frame]]:
+    """Iterate over the frames of a file as (start, end, frame), up to one that is cut short.
+
+    Raises:
+        StoreVersionError: a frame was written by a newer version.
         StoreCorruptError: bytes are not what was written, or cannot be a commit.
     """
-    at, magic, seed = HEADER_BYTES, _MAGIC_OF_FRAME, _seed(header.file)
+    at, magic, seed = HEADER_BYTES, _FRAME_MAGIC, _seed(header.file)
     if header.is_version_1:
-        at, magic, seed = 0, _MAGIC_OF_VERSION_1, 0
-    while at + _CHECKED_FRAME.size <= len(data):
+        at, magic, seed = 0, _VERSION_1_MAGIC, 0
+    while at < len(data):
+        refuse_newer(path, bytes(data[at : at + _MAGIC_BYTES]))
+        if at + _CHECKED_FRAME.size > len(data):
+            return
         body = at + _CHECKED_FRAME.size
         found_magic, length, checksum, checksum_of_header = _CHECKED_FRAME.unpack_from(data, at)
         if zlib.crc32(data[at : at + _FRAME.size]) != checksum_of_header or found_magic != magic:
