@@ -68,7 +68,7 @@ def test_a_question_that_does_not_end_puts_a_scrub_off(store: DuckdbStore, monke
     next(batches)
     with pytest.raises(StoreUnavailableError, match="a long question runs"):
         store.scrub()
-    assert "store.duckdb.next" not in names_in(store._database.path.parent)
+    assert "store.duckdb.next" not in names_in(store.parts.database.path.parent)
     assert ask(store, Resolution.RAW, THAT_DAY).num_rows == 200
     batches.close()
     store.scrub()
@@ -81,7 +81,7 @@ def test_a_disk_without_room_puts_a_scrub_off(tmp_path: Path) -> None:
         try:
             write(store, Reading(TEN, 7000))
             store.merge()
-            store._maintenance.checkpoint()
+            store.maintenance.checkpoint()
             disk.fill(left_bytes=1 << 20)
             with pytest.raises(StoreUnavailableError):
                 store.scrub()
@@ -101,7 +101,7 @@ def test_a_disk_that_fills_up_while_the_file_is_written_leaves_the_old_one(
         try:
             write(store, Reading(TEN, 7000))
             store.merge()
-            store._maintenance.checkpoint()
+            store.maintenance.checkpoint()
 
             def fill_and_copy(*connections: duckdb.DuckDBPyConnection) -> None:
                 disk.fill(left_bytes=8192)
@@ -121,7 +121,7 @@ def test_a_disk_that_fills_up_while_the_file_is_written_leaves_the_old_one(
 
 
 def test_copies_from_before_a_migration_go_with_a_scrub(store: DuckdbStore) -> None:
-    path = store._database.path
+    path = store.parts.database.path
     copy = path.with_name(f"{path.name}.before-schema-2")
     copy.write_bytes(b"what was stored then")
     store.scrub()

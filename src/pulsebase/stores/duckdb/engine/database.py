@@ -118,11 +118,30 @@ def read_position(connection: duckdb.DuckDBPyConnection) -> Position:
     return Position(*row)
 
 
+def _ignore(*_: object) -> None:
+    """For whoever has nothing to do when a file was opened, or the engine failed."""
+
+
 class Database:
     """An open database file. `writing()` is for one thread at a time; `reading()` for any number."""
 
-    def __init__(self, path: Path, *, memory_limit: str, threads: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        memory_limit: str,
+        threads: int,
+        on_opened: Callable[[duckdb.DuckDBPyConnection], None] = _ignore,
+        on_failure: Callable[[], None] = _ignore,
+    ) -> None:
+        """Open the file, or make it.
+
+        `on_opened` is called with the writer's connection whenever the file was opened: now, and after a failure of the
+        engine, when the last commit may be there or not. `on_failure` is called after such a failure, by whoever met
+        it, so that somebody writes soon: that opens the file again.
+        """
         self.path = path
+        self._on_opened, self._on_failure = on_opened, on_failure
         self._fresh_path = path.with_name(path.name + ".next")
         self._remove_fresh()
         shutil.rmtree(_aside(path), ignore_errors=True)  # of an engine that was killed
@@ -140,10 +159,6 @@ class Database:
         self._writer = _connect(path, self._config)
         #: After a fatal error the engine refuses everything; the next one who writes opens the file again.
         self._failed = False
-        #: Called after such an error, by whoever met it, for somebody to write soon.
-        self.on_failure: Callable[[], None] = lambda: None
-        #: Called once the file was opened again, since what was committed last may be there or not.
-        self.on_reopened: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
         #: What was found to be damaged since the start, and what to do about it.
         self.damage: StoreCorruptError | None = None
         self._written = False
@@ -154,6 +169,7 @@ class Database:
         try:
             self.instance_id = _migrate(self._writer, path)
             self._file_id = _file_id(self._writer)
+            self._on_opened(self._writer)
         except BaseException as error:
             self._writer.close()
             if isinstance(error, duckdb.Error):
@@ -350,7 +366,7 @@ class Database:
         if _file_id(self._writer) != self._file_id:
             self._writer.close()
             raise StoreUnavailableError("the database is being opened again", retry_after_s=5)
-        self.on_reopened(self._writer)
+        self._on_opened(self._writer)
         self._failed = False
 
     def _found(self, damage: StoreCorruptError) -> StoreCorruptError:
@@ -369,7 +385,7 @@ class Database:
         text = str(error)
         if is_fatal:
             self._failed = True
-            self.on_failure()
+            self._on_failure()
         if _INVALIDATED in text:  # by an error that somebody else met
             raise self.damage or StoreUnavailableError("the database is being opened again", 5, kept) from error
         if (ours := meaning_of_words(text, "the database", kept)) is not None:

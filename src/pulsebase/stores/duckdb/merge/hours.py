@@ -109,7 +109,7 @@ def device_hours(rows: Rows, minutes: Minutes) -> pa.Table:
     return pa.table(columns)
 
 
-def resolved(minutes: Minutes, device_rollup: pa.Table, believers: DevicePrecedence) -> Minutes:
+def resolved(minutes: Minutes, device_rollup: pa.Table, precedence: DevicePrecedence) -> Minutes:
     """The minutes of the devices that win them; those of an hour lie together, in order of time.
 
     `minutes` are of whole hours in the order of storage, `device_rollup` is `device_hours` of them.
@@ -122,7 +122,7 @@ def resolved(minutes: Minutes, device_rollup: pa.Table, believers: DevicePrecede
     contested = np.isin(hour_codes(minutes.user_no, minutes.minute // MINUTES_PER_HOUR), contested_codes)
     shared = minutes.take(contested)
     shared = shared.take(np.argsort(_minute_codes(shared), kind="stable"))
-    return Minutes.concatenated([minutes.take(~contested), shared.take(_winners(shared, believers))])
+    return Minutes.concatenated([minutes.take(~contested), shared.take(_winners(shared, precedence))])
 
 
 def bucket_rows(minutes: Minutes, step_minutes: int, name: str) -> pa.Table:
@@ -133,10 +133,10 @@ def bucket_rows(minutes: Minutes, step_minutes: int, name: str) -> pa.Table:
     return pa.table(columns | _buckets(minutes, first))
 
 
-def _winners(minutes: Minutes, believers: DevicePrecedence) -> Mask:
-    ranks_of = DeviceRanks(np.unique(minutes.device_no), believers.device_id)
+def _winners(minutes: Minutes, precedence: DevicePrecedence) -> Mask:
+    ranks_of = DeviceRanks(np.unique(minutes.device_no), precedence.device_id)
     ranks = ranks_of.by_default(minutes.device_no)
-    for user_no, history in believers.histories.items():
+    for user_no, history in precedence.histories.items():
         mine = np.flatnonzero(minutes.user_no == user_no)
         if len(mine):
             ranks[mine] = ranks_of.at(minutes.minute[mine] * MINUTE_US, minutes.device_no[mine], history)

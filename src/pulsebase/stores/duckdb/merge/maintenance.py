@@ -10,24 +10,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import duckdb
 
 from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
 from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US
-from pulsebase.stores.duckdb.engine.database import Database, State, read_position, read_state
-from pulsebase.stores.duckdb.journal.journal import Journal
+from pulsebase.stores.duckdb.engine.database import State, read_position, read_state
 from pulsebase.stores.duckdb.merge.compaction import Compaction
 from pulsebase.stores.duckdb.merge.hours import DevicePrecedence
-from pulsebase.stores.duckdb.merge.merge import HourSizes, Merge, MergeBounds, persist_names
-from pulsebase.stores.duckdb.merge.origins import Pushes
+from pulsebase.stores.duckdb.merge.merge import Merge, MergeBounds, persist_names
 from pulsebase.stores.duckdb.merge.pacer import Pacer
-from pulsebase.stores.duckdb.merge.stage import Stage
+from pulsebase.stores.duckdb.options import DuckdbOptions
+from pulsebase.stores.duckdb.parts import StoreParts
 from pulsebase.stores.duckdb.people.expiry import expire_step, keep_quarters, next_horizon
-from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
-from pulsebase.stores.duckdb.people.priorities import Priorities
 
 logger = logging.getLogger(__name__)
 
@@ -48,70 +45,17 @@ _PAUSE_AFTER_FAILURE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class DuckdbOptions:
-    """What an owner may tune.
-
-    Attributes:
-        memory_limit: the engine's, in DuckDB's notation.
-        threads: the engine's.
-        merge_readings: a merge starts once this many readings wait …
-        merge_scattered: … or this many that lie more than an hour behind the newest, since each may touch an hour that
-            queries then have to compute from raw …
-        merge_interval_s: … or the oldest has waited this long.
-        most_unmerged: beyond so many unmerged readings writes wait for a merge.
-        late_readings: readings for hours settled long ago are brought there once so many of them wait, or when little
-            else comes in.
-        bounds: of one merge.
-        checkpoint_bytes: the engine's write-ahead log is brought into the file once it or the journal is larger.
-    """
-
-    memory_limit: str = "1GiB"
-    threads: int = 2
-    merge_readings: int = 2_000_000
-    merge_scattered: int = 20_000
-    merge_interval_s: float = 20.0
-    most_unmerged: int = 8_000_000
-    checkpoint_bytes: int = 32 << 20
-    late_readings: int = 500_000
-    bounds: MergeBounds = field(default_factory=MergeBounds)
-
-
-@dataclass(frozen=True, slots=True)
-class MaintenanceParts:
-    """What the store is made of, shared with whoever keeps it in order.
-
-    `database_writes` is the right to write the database; `naming` keeps the journal and the numbers of people and
-    devices still. Who needs both takes the first one first.
-    """
-
-    database: Database
-    journal: Journal
-    stage: Stage
-    users: IdNumbers
-    devices: IdNumbers
-    priorities: Priorities
-    pushes: Pushes
-    hour_sizes: HourSizes
-    database_writes: threading.RLock = field(default_factory=threading.RLock)
-    naming: threading.RLock = field(default_factory=threading.RLock)
-
-
 class Maintenance:
     """Keeps a store in order, from `start` to `stop`."""
 
-    def __init__(self, parts: MaintenanceParts, late_rows: int, options: DuckdbOptions) -> None:
+    def __init__(self, parts: StoreParts, options: DuckdbOptions, look_ahead: Callable[[], None]) -> None:
+        """`look_ahead` is called where late rows wait that no question has looked at."""
         self._parts = parts
         self._options = options
-        #: How many rows wait in `late`.
-        self.late_rows = late_rows
+        self.look_ahead = look_ahead
         self.merges = 0
         self.merge_failures = 0
         self.merge_seconds = 0.0
-        #: The people for whom quarters of an hour are to be kept from the next round on.
-        self.wanted_quarters: set[int] = set()
-        #: Called where late rows wait that no question has looked at.
-        self.look_ahead: Callable[[], None] = lambda: None
         self._compaction = Compaction(parts.hour_sizes)
         self._compacting = threading.Lock()  # taken before the right to write the database
         self._newest_us = 0
@@ -119,7 +63,6 @@ class Maintenance:
         self._was_busy = False
         #: Since when the oldest staged rows wait; what a journal brought waits since the start.
         self._waiting_since: float | None = time.monotonic() if len(parts.stage) else None
-        self._wake = threading.Event()
         self._stopping = False
         self._closing = threading.Event()
         self._pause_s = _PAUSE_AFTER_FAILURE_S
@@ -131,14 +74,13 @@ class Maintenance:
 
     def start(self) -> None:
         """Begin to do it in a thread."""
-        self._parts.database.on_failure = self._wake.set  # whoever writes next opens the file again
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread, once it has finished the transaction it is at."""
         self._stopping = True
         self._closing.set()
-        self._wake.set()
+        self._parts.merge_due.set()
         self._thread.join()
 
     def is_alive(self) -> bool:
@@ -155,7 +97,7 @@ class Maintenance:
         self._scattered += int((times_us < self._newest_us - HOUR_US).sum())
         waiting = len(self._parts.stage)
         if waiting >= self._options.merge_readings or self._scattered >= self._options.merge_scattered:
-            self._wake.set()
+            self._parts.merge_due.set()
 
     @property
     def lag_seconds(self) -> float:
@@ -180,19 +122,19 @@ class Maintenance:
         if self._has_room():
             return True
         with self._merged:
-            self._wake.set()
+            self._parts.merge_due.set()
             # What is damaged is not merged by waiting.
             return self._merged.wait_for(self._has_room, 0 if self._parts.database.damage else max_wait_s)
 
     def pace(self, rows: int, max_wait_s: float, *, within_turn: bool) -> None:
         """See `contract.Writer.pace`."""
         if self._pacer.holds_back:
-            self._wake.set()
+            self._parts.merge_due.set()
         self._pacer.wait(rows, max_wait_s, within_turn=within_turn)
 
     def stored_hours(self) -> Mapping[int, int] | None:
         """The hours of which something is stored, or was; None while late rows wait, which are not counted yet."""
-        return None if self.late_rows else self._parts.hour_sizes.rows
+        return None if self._parts.cached.late_rows else self._parts.hour_sizes.rows
 
     @property
     def most_unmerged(self) -> int:
@@ -212,16 +154,6 @@ class Maintenance:
         while self.merge_staged() < seq:
             pass
 
-    def note_removed(self, user_no: int, rows_by_hour: Mapping[int, int], late_rows: int) -> None:
-        """A person and so many of their rows in `readings` are gone; so many rows are left in `late`."""
-        self.wanted_quarters.discard(user_no)
-        self.late_rows = late_rows
-        self._parts.hour_sizes.take(rows_by_hour)
-
-    def follow(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Hold what the database holds, where it is not known whether the last change reached it."""
-        self.late_rows = read_state(connection).late_rows
-
     def settle(self) -> None:
         """Do all that there is to do for what is staged now."""
         self.merge()
@@ -236,8 +168,8 @@ class Maintenance:
 
         Returns the sequence number up to which everything is merged.
         """
-        users, devices, stage = self._parts.users, self._parts.devices, self._parts.stage
-        with self._parts.database_writes:
+        stage, users, devices = self._parts.stage, self._parts.cached.users, self._parts.cached.devices
+        with self._parts.write_lock:
             if len(stage) == 0:
                 return stage.next_seq
             seen_seq, seen_at = stage.next_seq, time.monotonic()
@@ -258,7 +190,7 @@ class Maintenance:
                 )
             users.persisted += len(new_users)
             devices.persisted += len(new_devices)
-            self.late_rows = done.late_rows
+            self._parts.cached.late_rows = done.late_rows
             with self._merged:
                 stage.drop_before(upto_seq)
                 self._pace_by(upto_seq - state.merged_seq, seen_at)
@@ -272,8 +204,8 @@ class Maintenance:
 
     def settle_late(self) -> bool:
         """Bring a piece of the late rows where it belongs; whether there was one."""
-        with self._parts.database_writes:
-            if self.late_rows == 0:
+        with self._parts.write_lock:
+            if self._parts.cached.late_rows == 0:
                 return False
             started = time.perf_counter()
             bounds = self._options.bounds
@@ -282,7 +214,7 @@ class Maintenance:
             with self._parts.database.writing() as connection:
                 done = self._merge_in(connection, read_state(connection), bounds).late()
                 connection.execute("UPDATE state SET late_rows = ?", [done.late_rows])
-            self.late_rows = done.late_rows
+            self._parts.cached.late_rows = done.late_rows
             self._count_merge(started)
             return True
 
@@ -292,7 +224,7 @@ class Maintenance:
             with self._parts.database.reading() as connection:
                 more = self._compaction.find(connection)
             if self._compaction.found:
-                with self._parts.database_writes:
+                with self._parts.write_lock:
                     with self._parts.database.writing() as connection:
                         self._compaction.rewrite(connection)
                     self._compaction.done()
@@ -301,9 +233,9 @@ class Maintenance:
 
     def build_quarters(self) -> None:
         """Keep quarters of an hour for the people for whom they were asked."""
-        while self.wanted_quarters:
-            user_no = self.wanted_quarters.pop()
-            with self._parts.database_writes, self._parts.database.writing() as connection:
+        while self._parts.wanted_quarters:
+            user_no = self._parts.wanted_quarters.pop()
+            with self._parts.write_lock, self._parts.database.writing() as connection:
                 keep_quarters(connection, user_no)
 
     def checkpoint(self) -> None:
@@ -313,7 +245,7 @@ class Maintenance:
         readings.
         """
         database = self._parts.database
-        with self._parts.database_writes:
+        with self._parts.write_lock:
             with database.reading() as connection:
                 position = read_position(connection)
             database.checkpoint()
@@ -333,13 +265,13 @@ class Maintenance:
         if len(stage):
             return
         self.checkpoint()
-        with self._parts.naming:  # no commit meanwhile
+        with self._parts.cached.commit_lock:  # no commit meanwhile
             if len(stage) == 0 and database.size_of_log() == 0:
                 journal.clear()
 
     def expire(self, end_hour: int) -> None:
         """Let merged readings before this hour go. Nothing for the hours before it is staged, late or on its way."""
-        with self._parts.database_writes:
+        with self._parts.write_lock:
             horizon_hour = 0
             while horizon_hour < end_hour:
                 with self._parts.database.writing() as connection:
@@ -358,7 +290,7 @@ class Maintenance:
         Raises:
             StoreUnavailableError: not now; everything stays as it is.
         """
-        with self._compacting, self._parts.database_writes:
+        with self._compacting, self._parts.write_lock:
             self.merge()
             self.checkpoint()
             self._parts.database.rewrite()
@@ -368,9 +300,9 @@ class Maintenance:
     def _run(self) -> None:
         while not self._stopping:
             interval_s = self._options.merge_interval_s
-            if not self._wake.wait(interval_s * _SOON) and not self._became_idle():
-                self._wake.wait(interval_s * (1 - _SOON))
-            self._wake.clear()
+            if not self._parts.merge_due.wait(interval_s * _SOON) and not self._became_idle():
+                self._parts.merge_due.wait(interval_s * (1 - _SOON))
+            self._parts.merge_due.clear()
             if self._stopping:
                 return
             try:
@@ -400,12 +332,12 @@ class Maintenance:
         self.merge_staged()
         while len(self._parts.stage) >= self._options.merge_readings and not self._stopping:
             self.merge_staged()
-            if self.late_rows >= _TOO_MANY_LATE * self._options.late_readings:
+            if self._parts.cached.late_rows >= _TOO_MANY_LATE * self._options.late_readings:
                 self.settle_late()
         idle = before < _IDLE_ROWS
         while not self._stopping and (self._many_late() or idle) and self.settle_late():
             idle = idle and len(self._parts.stage) < _IDLE_ROWS
-        if self.late_rows and not self._stopping:
+        if self._parts.cached.late_rows and not self._stopping:
             self.look_ahead()
         self.build_quarters()
         if before < self._options.merge_readings and not self._pacer.holds_back:
@@ -420,12 +352,12 @@ class Maintenance:
 
     def _became_idle(self) -> bool:
         """Whether late rows wait and much came in until now, but no more: they need not wait for a whole interval."""
-        return self._was_busy and self.late_rows > 0 and len(self._parts.stage) < _IDLE_ROWS * _SOON
+        return self._was_busy and self._parts.cached.late_rows > 0 and len(self._parts.stage) < _IDLE_ROWS * _SOON
 
     def _many_late(self) -> bool:
         """Whether late rows are worth a search, and no merge of staged ones is due."""
         is_due = len(self._parts.stage) >= self._options.merge_readings
-        return self.late_rows >= self._options.late_readings and not is_due
+        return self._parts.cached.late_rows >= self._options.late_readings and not is_due
 
     def _pace_by(self, rows: int, started_at: float) -> None:
         """Let the pacer know what a merge has freed, and in how long: from the end of the one before where it was due
@@ -440,8 +372,8 @@ class Maintenance:
 
     def _merge_in(self, connection: duckdb.DuckDBPyConnection, state: State, bounds: MergeBounds) -> Merge:
         histories = self._parts.priorities.at(connection, state.epoch)
-        believers = DevicePrecedence(self._parts.devices.text, histories)
-        return Merge(connection, believers, self._parts.pushes, self._parts.hour_sizes, bounds)
+        precedence = DevicePrecedence(self._parts.cached.devices.text, histories)
+        return Merge(connection, precedence, self._parts.push_origins, self._parts.hour_sizes, bounds)
 
     def _count_merge(self, started: float) -> None:
         self.merges += 1

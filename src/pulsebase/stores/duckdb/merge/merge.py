@@ -36,7 +36,7 @@ from pulsebase.stores.duckdb.merge.hours import (
     resolved,
 )
 from pulsebase.stores.duckdb.merge.ordering import changes, distinct, in_pieces, order_of
-from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
+from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import DAYS, IN_RANGE, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows
 
@@ -128,8 +128,8 @@ class Merge:
     """One merge, inside the transaction of `connection`."""
 
     connection: duckdb.DuckDBPyConnection
-    believers: DevicePrecedence
-    pushes: Pushes
+    precedence: DevicePrecedence
+    pushes: PushOrigins
     sizes: HourSizes
     bounds: MergeBounds
 
@@ -195,18 +195,18 @@ class Merge:
                         f"DELETE FROM {table} USING touched "
                         f"WHERE {table}.user_no = touched.user_no AND {table}.hour = touched.hour"
                     )
-            believed = resolved(minutes, device_rollup, self.believers)
+            winners = resolved(minutes, device_rollup, self.precedence)
             self._insert("h1_dev", device_rollup)
-            self._insert("h1", bucket_rows(believed, MINUTES_PER_HOUR, "hour"))
-            self._roll_up_quarters(believed)
+            self._insert("h1", bucket_rows(winners, MINUTES_PER_HOUR, "hour"))
+            self._roll_up_quarters(winners)
             roll_up_days(self.connection)
 
-    def _roll_up_quarters(self, believed: Minutes) -> None:
+    def _roll_up_quarters(self, winners: Minutes) -> None:
         people = [number for (number,) in self.connection.execute("SELECT user_no FROM q15_users").fetchall()]
         if not people:
             return
         self.connection.execute(_FORGET_QUARTERS)
-        theirs = believed.take(np.isin(believed.user_no, np.array(people, np.int32)))
+        theirs = winners.take(np.isin(winners.user_no, np.array(people, np.int32)))
         self._insert("q15", bucket_rows(theirs, MINUTES_PER_QUARTER, "quarter"))
 
     def _waits(self, hours: I64, known: I64) -> Mask:

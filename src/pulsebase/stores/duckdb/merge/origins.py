@@ -18,14 +18,14 @@ from pulsebase.stores.duckdb.merge.ordering import Order, changes
 from pulsebase.stores.duckdb.merge.stage import Rows
 
 
-class Pushes:
+class PushOrigins:
     """The numbers of the origins by which devices send. One thread at a time adds to them; anybody looks."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = np.array(sorted(numbers), np.int32)
 
     @classmethod
-    def read(cls, connection: duckdb.DuckDBPyConnection) -> Pushes:
+    def read(cls, connection: duckdb.DuckDBPyConnection) -> PushOrigins:
         """Those that are registered."""
         found = connection.execute("SELECT origin FROM origins WHERE kind = ?", [PUSH_KIND]).fetchall()
         return cls(number for (number,) in found)
@@ -45,7 +45,7 @@ class Pushes:
         return np.isin(origins, self._numbers)
 
 
-def last_of_each(rows: Rows, order: Order, pushes: Pushes, stored_rows: int = 0) -> Rows:
+def last_of_each(rows: Rows, order: Order, pushes: PushOrigins, stored_rows: int = 0) -> Rows:
     """Of rows in the order of their arrival those that stay, `order.kept`, each under the origin of its reading. The
     first `stored_rows` are what a merge had stored before.
     """

@@ -7,6 +7,8 @@ people keep quarters as if they had been asked for.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import duckdb
 
 from pulsebase.stores.duckdb.engine.database import one_row
@@ -17,6 +19,19 @@ _STEP_HOURS = 7 * 24
 _WITHOUT_QUARTERS = (
     "SELECT DISTINCT user_no FROM h1_dev ANTI JOIN q15_users USING (user_no) WHERE hour >= $first AND hour < $end"
 )
+
+
+@dataclass(slots=True)
+class Horizon:
+    """Where readings begin.
+
+    Attributes:
+        start_us: no reading before it is accepted.
+        expired_us: every reading before it has expired.
+    """
+
+    start_us: int
+    expired_us: int
 
 
 def count_before(connection: duckdb.DuckDBPyConnection, first_hour: int, end_hour: int) -> int:

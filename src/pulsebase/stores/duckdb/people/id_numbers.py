@@ -100,14 +100,15 @@ class IdNumbers:
         return number is not None and number < self.persisted
 
     def follow(self, stored: Sequence[str]) -> None:
-        """Hold what the database holds, by number, where it is not known whether the last change reached it."""
+        """Take over what the database holds, by number: whether the last change reached it may not be known."""
         self.withdraw()
-        for number, text in enumerate(stored):
-            if number == len(self._texts):
-                self.number(text)
-                self.publish()
-            elif text == FORGOTTEN != self._texts[number]:
+        known = len(self._texts)
+        for number, text in enumerate(stored[:known]):
+            if text == FORGOTTEN != self._texts[number]:
                 self.forget(number)
+        self._texts += stored[known:]
+        self._numbers |= {text: number for number, text in enumerate(stored[known:], known) if text != FORGOTTEN}
+        self.publish()
         self.persisted = len(stored)
 
     def forget(self, number: int) -> None:

@@ -18,7 +18,7 @@ from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS
 from pulsebase.stores.duckdb.engine.database import read_state, relation
 from pulsebase.stores.duckdb.merge.ordering import changes, order_of
-from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
+from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN, IdNumbers
@@ -77,7 +77,7 @@ class ExportSnapshot:
                     if batch.num_rows:
                         yield batch
 
-    def of_origin(self, origin: int, most: int, pushes: Pushes) -> Rows:
+    def of_origin(self, origin: int, most: int, pushes: PushOrigins) -> Rows:
         """Readings that are stored under this number, `most` at most."""
         fresh = self._owned(pushes)
         fresh = fresh.take((fresh.origin == origin) & (fresh.v != TOMBSTONE))
@@ -89,7 +89,7 @@ class ExportSnapshot:
             stored = Rows(**self.connection.execute(statement + " LIMIT $most", values).fetchnumpy())
         return Rows.concatenated([fresh.take(slice(0, most)), stored])
 
-    def counts(self, origins: Sequence[int], pushes: Pushes) -> Mapping[int, int]:
+    def counts(self, origins: Sequence[int], pushes: PushOrigins) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
         if not origins:
             return {}
@@ -105,7 +105,7 @@ class ExportSnapshot:
             found.update(dict(zip(*(each.tolist() for each in come), strict=True)))
         return {number: found[number] for number in origins}
 
-    def _owned(self, pushes: Pushes) -> Rows:
+    def _owned(self, pushes: PushOrigins) -> Rows:
         """The unmerged rows, the last of each key, under the origins of their readings: what is stored of one may have
         come by another.
         """

@@ -26,7 +26,7 @@ from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.database import one_row
 from pulsebase.stores.duckdb.merge.hours import cut_at_hours
 from pulsebase.stores.duckdb.merge.ordering import order_of
-from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
+from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
@@ -101,7 +101,7 @@ class PersonSnapshot:
         rows = Rows.concatenated([stored, staged]).last_of_each_key()
         return rows.take(rows.v != TOMBSTONE)
 
-    def owned(self, interval: TimeRange, pushes: Pushes) -> Rows:
+    def owned(self, interval: TimeRange, pushes: PushOrigins) -> Rows:
         """Every stored reading inside the interval, under its origin; in order of storage."""
         stored = self._stored(_READINGS, {}, interval)
         arrived = self.arrived.take((self.arrived.t >= interval.start_us) & (self.arrived.t < interval.end_us))

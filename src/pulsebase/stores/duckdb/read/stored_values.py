@@ -20,7 +20,7 @@ from pulsebase.stores.contract import StoredValues
 from pulsebase.stores.duckdb.engine.database import State, relation
 from pulsebase.stores.duckdb.merge.hours import HOUR_MASK, hour_codes, hour_table
 from pulsebase.stores.duckdb.merge.ordering import distinct, order_of
-from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
+from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
 from pulsebase.stores.duckdb.read.unmerged import unmerged_rows
@@ -65,7 +65,7 @@ def stored_values(
     state: State,
     *,
     keys: Rows,
-    pushes: Pushes,
+    pushes: PushOrigins,
     people_count: int,
 ) -> StoredValues:
     """What is stored of the keys of rows, as a transaction and a stage taken before it say. Numbers of people and

@@ -35,7 +35,7 @@ from pulsebase.stores.duckdb.merge.ordering import order_of
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
-from pulsebase.stores.duckdb.read.unmerged import Changes, DirtyHours, KnownChanges, People, Unmerged, unmerged_rows
+from pulsebase.stores.duckdb.read.unmerged import ChangeCache, Changes, DirtyHours, People, Unmerged, unmerged_rows
 
 #: The most stored readings to have in memory at a time, about.
 _PIECE_ROWS = 2_000_000
@@ -75,9 +75,9 @@ class PeopleSnapshot:
     deadline: Deadline
     state: State
     stage: StageSnapshot
-    believers: DevicePrecedence
+    precedence: DevicePrecedence
     users: IdNumbers
-    known: KnownChanges
+    known: ChangeCache
 
 
 def answer(snapshot: PeopleSnapshot, query: TotalsQuery) -> pa.Table:
@@ -191,7 +191,7 @@ def _work_out(
         change = Changes.none(len(of_piece))
         for rows, sign in ((stored, -1), (Rows.concatenated([stored, new]), 1)):
             complete = _complete(rows)
-            found = bucket_rows(_believed(complete, snapshot.believers), MINUTES_PER_HOUR, "hour")
+            found = bucket_rows(_resolved_minutes(complete, snapshot.precedence), MINUTES_PER_HOUR, "hour")
             place = np.searchsorted(of_piece, hour_codes(found["user_no"].to_numpy(), found["hour"].to_numpy()))
             for column, name in ((change.count, "n"), (change.sum, "sum"), (change.minutes, "minutes")):
                 column[place] += sign * found[name].to_numpy().astype(np.int64)
@@ -204,7 +204,7 @@ def _of_readings(snapshot: PeopleSnapshot, unmerged: Unmerged, piece: TimeRange)
     rows = _complete(Rows.concatenated([_stored(snapshot, minutes), unmerged.inside(minutes)]))
     inside = (rows.t >= piece.start_us) & (rows.t < piece.end_us)
     # The whole minute decides who wins it; of its readings, those inside the piece count.
-    chosen = rows.take(_of_winners(rows, snapshot.believers) & inside)
+    chosen = rows.take(_of_winners(rows, snapshot.precedence) & inside)
     found = bucket_rows(minutes_of(chosen), MINUTES_PER_HOUR, "hour")
     return {name: found[name].to_numpy() for name in ("user_no", "n", "sum", "minutes")}
 
@@ -215,18 +215,18 @@ def _complete(rows: Rows) -> Rows:
     return complete.take(complete.v != TOMBSTONE)
 
 
-def _believed(complete: Rows, believers: DevicePrecedence) -> Minutes:
+def _resolved_minutes(complete: Rows, precedence: DevicePrecedence) -> Minutes:
     """The minutes' winners, of whole minutes of rows in the order of storage."""
     minutes = minutes_of(complete)
-    return resolved(minutes, device_hours(complete, minutes), believers)
+    return resolved(minutes, device_hours(complete, minutes), precedence)
 
 
-def _of_winners(complete: Rows, believers: DevicePrecedence) -> Mask:
+def _of_winners(complete: Rows, precedence: DevicePrecedence) -> Mask:
     """Which of the counted readings are of their minute's winner; says nothing of those that do not count."""
     minutes = minutes_of(complete)
     if len(minutes) == 0:
         return np.zeros(len(complete), np.bool_)
-    wins = np.isin(minutes.row, resolved(minutes, device_hours(complete, minutes), believers).row)
+    wins = np.isin(minutes.row, resolved(minutes, device_hours(complete, minutes), precedence).row)
     minute_of_row = np.searchsorted(minutes.row, np.arange(len(complete)), side="right") - 1
     found: Mask = wins[np.maximum(minute_of_row, 0)]
     return found

@@ -126,7 +126,7 @@ class Changes:
 
 
 @dataclass(slots=True)
-class KnownChanges:
+class ChangeCache:
     """Changes that earlier questions worked out, for the next ones: finding an hour's stored readings is dear.
 
     They hold as long as the hour's unmerged rows and the priorities are the same ones. A person's hour is made of its
@@ -138,6 +138,9 @@ class KnownChanges:
     _epoch: int = -1
     _hours: DirtyHours = field(default_factory=lambda: DirtyHours(*(np.empty(0, np.int64) for _ in range(3))))
     _changes: Changes = field(default_factory=lambda: Changes.none(0))
+
+    def __len__(self) -> int:
+        return len(self._hours.codes)
 
     def find(self, hours: DirtyHours, epoch: int) -> tuple[Mask, Changes]:
         """Of which of the hours the changes are known, and these; `epoch` is that of the priorities."""

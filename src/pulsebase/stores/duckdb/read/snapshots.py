@@ -1,0 +1,93 @@
+"""Consistent states of the store: what was staged, and the database as of a transaction that began after that.
+
+The order matters. A merge moves rows from the stage into the database, and what the database has is left out of the
+stage: so nothing is missing and nothing counts twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import duckdb
+
+from pulsebase.stores.contract import Cancellation
+from pulsebase.stores.deadline import Deadline
+from pulsebase.stores.duckdb.engine.database import State, read_state
+from pulsebase.stores.duckdb.merge.hours import DevicePrecedence
+from pulsebase.stores.duckdb.merge.stage import Rows, StageSnapshot
+from pulsebase.stores.duckdb.parts import StoreParts
+from pulsebase.stores.duckdb.read.export_snapshot import ExportSnapshot
+from pulsebase.stores.duckdb.read.overviews import OverviewSnapshot
+from pulsebase.stores.duckdb.read.snapshot import PersonSnapshot, Selection, late_rows
+from pulsebase.stores.duckdb.read.totals import PeopleSnapshot
+
+
+class Snapshots:
+    """Takes snapshots, each for one question. Any thread may."""
+
+    def __init__(self, parts: StoreParts) -> None:
+        self._parts = parts
+
+    @contextlib.contextmanager
+    def timed(
+        self, timeout_s: float | None = None, cancellation: Cancellation | None = None
+    ) -> Iterator[tuple[StageSnapshot, duckdb.DuckDBPyConnection, Deadline, State]]:
+        """Stage and database at one moment, for a question that ends in time or is stopped.
+
+        Raises:
+            QueryTimeoutError: the time was up.
+            QueryCancelledError: the question was taken back.
+        """
+        stage = self._parts.stage.snapshot()  # before the database's, see above
+        with (
+            self._parts.database.reading() as connection,
+            self._parts.watchdog.limit(connection, timeout_s, cancellation) as deadline,
+        ):
+            yield stage, connection, deadline, read_state(connection)
+
+    @contextlib.contextmanager
+    def person(
+        self, user_no: int, timeout_s: float | None = None, cancellation: Cancellation | None = None
+    ) -> Iterator[PersonSnapshot]:
+        """One person's readings."""
+        parts = self._parts
+        with self.timed(timeout_s, cancellation) as (stage, connection, deadline, state):
+            unmerged = [late_rows(connection, user_no)] if state.late_rows else []
+            unmerged += [part.take(part.user_no == user_no) for part in stage.since(state.merged_seq)]
+            arrived = Rows.concatenated([part for part in unmerged if len(part)])
+            staged = arrived.last_of_each_key()
+            history = parts.priorities.at(connection, state.epoch).get(user_no, {})
+            want = parts.wanted_quarters.add
+            yield PersonSnapshot(connection, deadline, user_no, staged, arrived, history, parts.cached.devices, want)
+
+    @contextlib.contextmanager
+    def everybody(
+        self, timeout_s: float | None = None, cancellation: Cancellation | None = None
+    ) -> Iterator[PeopleSnapshot]:
+        """Everybody's readings, for totals."""
+        parts = self._parts
+        with self.timed(timeout_s, cancellation) as (stage, connection, deadline, state):
+            precedence = DevicePrecedence(parts.cached.devices.text, parts.priorities.at(connection, state.epoch))
+            yield PeopleSnapshot(connection, deadline, state, stage, precedence, parts.cached.users, parts.change_cache)
+
+    @contextlib.contextmanager
+    def export(self) -> Iterator[ExportSnapshot]:
+        """Everybody's readings, one by one, without a limit of time."""
+        stage = self._parts.stage.snapshot()  # before the database's, see above
+        with self._parts.database.reading() as connection:
+            yield ExportSnapshot.of(connection, stage, self._parts.cached.users, self._parts.cached.devices)
+
+    @contextlib.contextmanager
+    def overviews(self) -> Iterator[OverviewSnapshot]:
+        """Who is known, and what is stored of them."""
+        stage = self._parts.stage.snapshot()  # before the database's, see above
+        with self._parts.database.reading() as connection:
+            yield OverviewSnapshot(connection, stage, self._parts.cached.users, self._parts.cached.devices)
+
+    def selection(self, device_id: str | None, include_all: bool) -> Selection | None:
+        """Which readings a question is about, or None where the device is unknown and nothing can be found."""
+        if device_id is None:
+            return Selection(None, include_all)
+        device_no = self._parts.cached.devices.find(device_id)
+        return None if device_no is None else Selection(device_no, include_all)
