@@ -29,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_PIECE_ROWS", 100)
     monkeypatch.setattr(compaction, "_SMALL_ROWS", 10)
     monkeypatch.setattr(compaction, "_WINDOW_ROWS", 1000)
-    monkeypatch.setattr(compaction, "_SCATTERED", 1)
+    monkeypatch.setattr(compaction, "_MAX_FRAGMENTATION", 1)
 
 
 @pytest.fixture

@@ -133,13 +133,13 @@ def test_a_gate_lets_nobody_in_while_one_is_alone_and_everybody_afterwards() -> 
     entered = threading.Event()
 
     def enter() -> None:
-        with gate.entered():
+        with gate.shared():
             entered.set()
 
-    with gate.entered(), gate.alone(0.01) as is_alone:
+    with gate.shared(), gate.exclusive(0.01) as is_alone:
         assert not is_alone
     with ThreadPoolExecutor(1) as pool:
-        with gate.alone(10) as is_alone:
+        with gate.exclusive(10) as is_alone:
             assert is_alone
             entering = pool.submit(enter)
             assert not entered.wait(0.05)

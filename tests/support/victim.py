@@ -106,7 +106,7 @@ def ops() -> list[Op]:
 
 def _settle(store: DuckdbStore) -> None:
     """Also bring together what lies in more than a few places, of a size that there are few of."""
-    sizes = {"_ROW_GROUP_ROWS": 16, "_PIECE_ROWS": 100, "_SMALL_ROWS": 20, "_WINDOW_ROWS": 200, "_SCATTERED": 1}
+    sizes = {"_ROW_GROUP_ROWS": 16, "_PIECE_ROWS": 100, "_SMALL_ROWS": 20, "_WINDOW_ROWS": 200, "_MAX_FRAGMENTATION": 1}
     for name, size in sizes.items():
         setattr(compaction, name, size)
     store.settle()

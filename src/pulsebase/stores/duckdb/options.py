@@ -19,8 +19,8 @@ class DuckdbOptions:
             queries then have to compute from raw …
         merge_interval_s: … or the oldest has waited this long.
         most_unmerged: with this many unmerged readings, writes wait for a merge.
-        late_readings: readings for hours settled long ago are brought there once so many of them wait, or when little
-            else comes in.
+        late_readings: readings for hours settled long ago are brought there once this many wait, or when the store
+            is idle.
         bounds: of one merge.
         checkpoint_bytes: the engine's write-ahead log is brought into the file once it or the journal is larger.
     """

@@ -37,10 +37,10 @@ class StoreParts:
         hour_sizes: about how many readings are stored for each hour.
         horizon: what has expired.
         merge_due: set to wake the thread that merges.
-        watchdog: stops questions whose time is up.
-        write_lock: the right to write the database. Who also needs `cached.commit_lock` takes this one first.
+        watchdog: stops queries whose time is up.
+        write_lock: the right to write the database. If both are needed, it is taken before `cached.commit_lock`.
         wanted_quarters: the people for whom quarters of an hour are to be kept from the next merge on.
-        change_cache: what unmerged rows change in rollups, as earlier questions worked it out.
+        change_cache: what unmerged rows change in rollups, as earlier queries computed it.
     """
 
     lock: StoreLock
@@ -59,7 +59,7 @@ class StoreParts:
     change_cache: ChangeCache = field(default_factory=ChangeCache)
 
     def size_bytes(self) -> int:
-        """The bytes of the database file, the engine's log and the journal."""
+        """Return the size of the database file, the engine's log and the journal."""
         return self.database.size_bytes() + self.journal.size_bytes()
 
     def close(self) -> None:

@@ -67,6 +67,7 @@ class DuckdbStore:
         options = options or DuckdbOptions()
         self.parts = parts = open_parts(path.absolute(), options)
         self.lock = parts.lock
+        self._users = parts.cached.users
         snapshots = Snapshots(parts)
         self._totals = TotalsAnswers(snapshots)
         self.maintenance = maintenance = Maintenance(parts, options, self._totals.look_ahead)
@@ -131,7 +132,7 @@ class DuckdbStore:
         return self._totals.totals(query)
 
     def knows(self, user_id: str) -> bool:
-        return self.parts.cached.users.find(user_id) is not None
+        return self._users.find(user_id) is not None
 
     def user(self, user_id: str) -> User | None:
         return self._registry.user(user_id)

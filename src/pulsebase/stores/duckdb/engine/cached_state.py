@@ -16,16 +16,16 @@ from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
 class CachedState:
     """The numbers of people and devices, and how many rows are late.
 
-    Loaded whenever the database file is opened; whoever changes the database keeps it up to date.
+    It is loaded whenever the database file is opened, and updated after each change of the database.
 
     Attributes:
         users: people and their numbers.
         devices: devices and their numbers.
         late_rows: how many rows the table `late` holds.
-        commit_lock: held while rows are committed or numbers are given, so that the journal and the numbers stay still
-            for whoever holds it. Who also needs the right to write the database takes that first.
-        ids_are_certain: False after a commit of which nobody knows whether it kept its numbers: none are given until
-            the file is opened again.
+        commit_lock: held while rows are committed or numbers are given; holding it keeps journal and numbers as they
+            are. If the right to write the database is needed too, that is taken first.
+        ids_are_certain: False after a transaction with new numbers whose outcome is unknown: no numbers are given
+            until the file is opened again.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What an operator does with a store: check it, back it up, question it in SQL, and see how it is."""
+"""What an operator does with a store: check it, back it up, query it in SQL, and monitor it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from pulsebase.stores.duckdb.read.snapshots import Snapshots
 
 
 class ReadingWriter:
-    """Writes and deletes readings. Called by one thread."""
+    """Commits written and deleted readings. Called by one thread."""
 
     def __init__(self, parts: StoreParts, snapshots: Snapshots, maintenance: Maintenance) -> None:
         self._parts, self._snapshots, self._maintenance = parts, snapshots, maintenance
@@ -56,7 +56,7 @@ class ReadingWriter:
                 return deleted
 
     def _delete(self, rows: Rows) -> int:
-        """Write a tombstone for each row, except those of people who were removed meanwhile; how many there were."""
+        """Write a tombstone for each row, except those of people removed meanwhile; return how many."""
         if len(rows):
             self._maintenance.wait_for_room()
             with self._parts.cached.commit_lock:
@@ -94,12 +94,12 @@ class ReadingWriter:
         except BaseException as error:  # memory that ran out
             journal.fail()
             raise OutcomeUnknownError("stored, but not shown before the next start", 60) from error
-        self._maintenance.note(rows.t)
+        self._maintenance.note_commit(rows.t)
 
 
 @contextlib.contextmanager
 def disk_reasons() -> Iterator[None]:
-    """Tell apart why the disk refuses the journal, as is done for every other file."""
+    """Raise the specific error for why the disk refuses the journal, as for every other file."""
     try:
         yield
     except StoreUnavailableError as error:
@@ -107,12 +107,12 @@ def disk_reasons() -> Iterator[None]:
 
 
 def _tombstones(rows: Rows) -> Rows:
-    """Rows that delete the readings of these."""
+    """Make rows that delete the readings of these."""
     return replace(rows, v=np.full_like(rows.v, TOMBSTONE))
 
 
 def _since(batch: ReadingBatch, start_us: int) -> ReadingBatch:
-    """The readings from that time on."""
+    """Return the readings from that time on."""
     if batch.times_us.min(initial=start_us) >= start_us:
         return batch
     return batch.take(np.flatnonzero(batch.times_us >= start_us))

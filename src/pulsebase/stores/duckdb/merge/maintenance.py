@@ -1,7 +1,7 @@
-"""What an open store does beside answering and committing: merges, late rows, quarters, checkpoints, the journal's end.
+"""Background work of an open store: merges, late rows, quarters of an hour, compaction, checkpoints, journal trimming.
 
-One thread does all of it, at intervals or when it is woken. Everything here can also be done at once, by whoever asks:
-the right to write the database makes the callers take turns.
+One thread does all of it, at intervals or when woken. Each step can also be asked for directly: callers take turns by
+the right to write the database.
 """
 
 from __future__ import annotations
@@ -28,28 +28,29 @@ from pulsebase.stores.duckdb.people.expiry import expire_step, keep_quarters, ne
 
 logger = logging.getLogger(__name__)
 
-#: Little comes in when no more than this is staged between two merges.
+#: The store counts as idle when fewer rows than this are staged between two merges.
 _IDLE_ROWS = 20_000
-#: The part of the time between two merges after which to see whether little comes in.
-_SOON = 0.1
-#: The most rows of one merge, which holds them in memory several times over.
+#: The fraction of the merge interval after which to look whether the store has become idle.
+_IDLE_CHECK = 0.1
+#: The most rows of one merge, which needs several times their size in memory.
 _MERGE_ROWS = 2_500_000
 _ROOM_WAIT_S = 20.0
-#: So many times the late rows that are worth a search do not wait for the flood to end: a search holds them in memory.
+#: Late rows are merged even under load once there are this many times `late_readings`, as a merge has to hold them in
+#: memory.
 _TOO_MANY_LATE = 8
-#: A merge of late rows does so much less while streams wait for the next merge of staged ones.
-_HURRIED = 4
-#: A journal below this size is left alone when there is nothing else to do.
+#: By how much a merge of late rows is made smaller while streams wait for the next merge of staged ones.
+_HURRY_DIVISOR = 4
+#: A smaller journal is not trimmed when idle.
 _SMALL_JOURNAL_BYTES = 1 << 20
 _PAUSE_AFTER_FAILURE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 
 
 class Maintenance:
-    """Keeps a store in order, from `start` to `stop`."""
+    """The background work, from `start` to `stop`, and how far behind it lets writes get."""
 
     def __init__(self, parts: StoreParts, options: DuckdbOptions, look_ahead: Callable[[], None]) -> None:
-        """`look_ahead` is called where late rows wait that no question has looked at."""
+        """Prepare the thread. `look_ahead` is called while late rows wait, to spare the next query their work."""
         self._parts = parts
         self._options = options
         self.look_ahead = look_ahead
@@ -61,23 +62,23 @@ class Maintenance:
         self._newest_us = 0
         self._scattered = 0
         self._was_busy = False
-        #: Since when the oldest staged rows wait; what a journal brought waits since the start.
+        #: Since when the oldest staged rows wait; replayed rows wait since the start.
         self._waiting_since: float | None = time.monotonic() if len(parts.stage) else None
         self._stopping = False
         self._closing = threading.Event()
         self._pause_s = _PAUSE_AFTER_FAILURE_S
         self._merged = threading.Condition()
         self._pacer = Pacer(options.most_unmerged, parts.stage.__len__)
-        #: When the last merge ended, if the next one was due by then.
+        #: When the last merge ended, if the next one was already due.
         self._merged_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="pulsebase-merge", daemon=True)
 
     def start(self) -> None:
-        """Begin to do it in a thread."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, once it has finished the transaction it is at."""
+        """End the thread once it has finished its current transaction."""
         self._stopping = True
         self._closing.set()
         self._parts.merge_due.set()
@@ -87,10 +88,10 @@ class Maintenance:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    # --- Asked by whoever commits -----------------------------------------------------------------------------------
+    # --- Called by commits ------------------------------------------------------------------------------------------
 
-    def note(self, times_us: I64) -> None:
-        """Judge by what was staged just now whether a merge is due."""
+    def note_commit(self, times_us: I64) -> None:
+        """Decide, from the times of rows staged just now, whether a merge is due."""
         if self._waiting_since is None or len(times_us) >= len(self._parts.stage):
             self._waiting_since = time.monotonic()
         self._newest_us = max(self._newest_us, int(times_us.max()))
@@ -109,8 +110,8 @@ class Maintenance:
         """Hold writes back while merges are far behind.
 
         Raises:
-            StoreUnavailableError: they do not catch up.
-            StoreCorruptError: nor can they, the database being damaged.
+            StoreUnavailableError: merges do not catch up.
+            StoreCorruptError: they cannot, because the database is damaged.
         """
         if not self.has_room(_ROOM_WAIT_S):
             if (damage := self._parts.database.damage) is not None:
@@ -123,7 +124,7 @@ class Maintenance:
             return True
         with self._merged:
             self._parts.merge_due.set()
-            # What is damaged is not merged by waiting.
+            # Waiting does not help where damage prevents merges.
             return self._merged.wait_for(self._has_room, 0 if self._parts.database.damage else max_wait_s)
 
     def pace(self, rows: int, max_wait_s: float, *, within_turn: bool) -> None:
@@ -133,7 +134,7 @@ class Maintenance:
         self._pacer.wait(rows, max_wait_s, within_turn=within_turn)
 
     def stored_hours(self) -> Mapping[int, int] | None:
-        """The hours of which something is stored, or was; None while late rows wait, which are not counted yet."""
+        """Return the hours that have or had stored readings; None while late rows wait, which are not counted yet."""
         return None if self._parts.cached.late_rows else self._parts.hour_sizes.rows
 
     @property
@@ -141,21 +142,21 @@ class Maintenance:
         """See `DuckdbOptions`."""
         return self._options.most_unmerged
 
-    # --- What there is to do ----------------------------------------------------------------------------------------
+    # --- Steps ------------------------------------------------------------------------------------------------------
 
     def merge(self) -> None:
-        """Bring everything that is staged now, and everything that is late, where it belongs."""
+        """Merge everything that is staged or late now."""
         self.merge_up_to(self._parts.stage.next_seq)
         while self.settle_late():
             pass
 
     def merge_up_to(self, seq: int) -> None:
-        """Bring what is staged before this sequence number into the database."""
+        """Merge what is staged before this sequence number."""
         while self.merge_staged() < seq:
             pass
 
     def settle(self) -> None:
-        """Do all that there is to do for what is staged now."""
+        """Do every step for what is staged now, until nothing is left to do."""
         self.merge()
         self.build_quarters()
         while self.compact():
@@ -164,7 +165,7 @@ class Maintenance:
         self.trim_journal()
 
     def merge_staged(self) -> int:
-        """Bring what is staged, but no more than one merge takes, into the database, in one transaction.
+        """Merge what is staged, `_MERGE_ROWS` at most, in one transaction.
 
         Returns the sequence number up to which everything is merged.
         """
@@ -196,21 +197,21 @@ class Maintenance:
                 self._pace_by(upto_seq - state.merged_seq, seen_at)
                 if len(stage) == 0:
                     self._waiting_since = None
-                elif upto_seq >= seen_seq:  # what is left came later
+                elif upto_seq >= seen_seq:  # the rest arrived later
                     self._waiting_since = seen_at
                 self._merged.notify_all()
             self._count_merge(started)
             return upto_seq
 
     def settle_late(self) -> bool:
-        """Bring a piece of the late rows where it belongs; whether there was one."""
+        """Merge a piece of the late rows; return whether there was one."""
         with self._parts.write_lock:
             if self._parts.cached.late_rows == 0:
                 return False
             started = time.perf_counter()
             bounds = self._options.bounds
             if self._pacer.holds_back:
-                bounds = replace(bounds, fetch_rows=bounds.fetch_rows // _HURRIED)
+                bounds = replace(bounds, fetch_rows=bounds.fetch_rows // _HURRY_DIVISOR)
             with self._parts.database.writing() as connection:
                 done = self._merge_in(connection, read_state(connection), bounds).late()
                 connection.execute("UPDATE state SET late_rows = ?", [done.late_rows])
@@ -219,7 +220,7 @@ class Maintenance:
             return True
 
     def compact(self) -> bool:
-        """Look for rows that are scattered, or bring a piece of them together; whether there may be more to do."""
+        """Look for fragmented windows, or rewrite a piece of one; return whether there may be more to do."""
         with self._compacting:
             with self._parts.database.reading() as connection:
                 more = self._compaction.find(connection)
@@ -228,20 +229,20 @@ class Maintenance:
                     with self._parts.database.writing() as connection:
                         self._compaction.rewrite(connection)
                     self._compaction.done()
-                    self.checkpoint()  # so that the next piece takes the room of this one
+                    self.checkpoint()  # so that the next piece reuses the space of this one
             return more
 
     def build_quarters(self) -> None:
-        """Keep quarters of an hour for the people for whom they were asked."""
+        """Start keeping quarters of an hour for the people for whom they were queried."""
         while self._parts.wanted_quarters:
             user_no = self._parts.wanted_quarters.pop()
             with self._parts.write_lock, self._parts.database.writing() as connection:
                 keep_quarters(connection, user_no)
 
     def checkpoint(self) -> None:
-        """Bring the engine's log into the file, and let go of the journal that this makes superfluous.
+        """Write the engine's log into the file, then drop the journal files that are no longer needed.
 
-        Not before: should the engine's log come to harm, which it does not always notice, the journal still has the
+        Not before: if the engine's log is damaged, which the engine does not always notice, the journal still has the
         readings.
         """
         database = self._parts.database
@@ -253,14 +254,14 @@ class Maintenance:
                 self._parts.journal.drop_before(position.merged_seq, position.changes)
 
     def checkpoint_after(self) -> None:
-        """The same after a change that is committed, and stays so whatever becomes of this."""
+        """Checkpoint after a committed change; a failure is logged, for the change stands all the same."""
         try:
             self.checkpoint()
         except (StoreUnavailableError, StoreCorruptError) as error:
             logger.warning("the write-ahead log stays as it is: %s", error)
 
     def trim_journal(self) -> None:
-        """Let go of the whole journal if nothing in it is needed."""
+        """Drop the whole journal if nothing in it is needed."""
         stage, journal, database = self._parts.stage, self._parts.journal, self._parts.database
         if len(stage):
             return
@@ -270,7 +271,7 @@ class Maintenance:
                 journal.clear()
 
     def expire(self, end_hour: int) -> None:
-        """Let merged readings before this hour go. Nothing for the hours before it is staged, late or on its way."""
+        """Delete merged readings before this hour. Nothing before it is staged, late or being written."""
         with self._parts.write_lock:
             horizon_hour = 0
             while horizon_hour < end_hour:
@@ -283,12 +284,12 @@ class Maintenance:
                 self.checkpoint()
 
     def scrub(self) -> None:
-        """Rewrite what may hold bytes of people who were removed before: the file, and let go of the journal of before.
+        """Rewrite the database file and drop the journal up to now: both may hold bytes of people who were removed.
 
-        Merges wait meanwhile; commits and questions go on.
+        Merges wait meanwhile; commits and queries go on.
 
         Raises:
-            StoreUnavailableError: not now; everything stays as it is.
+            StoreUnavailableError: not now; nothing has changed.
         """
         with self._compacting, self._parts.write_lock:
             self.merge()
@@ -300,8 +301,8 @@ class Maintenance:
     def _run(self) -> None:
         while not self._stopping:
             interval_s = self._options.merge_interval_s
-            if not self._parts.merge_due.wait(interval_s * _SOON) and not self._became_idle():
-                self._parts.merge_due.wait(interval_s * (1 - _SOON))
+            if not self._parts.merge_due.wait(interval_s * _IDLE_CHECK) and not self._became_idle():
+                self._parts.merge_due.wait(interval_s * (1 - _IDLE_CHECK))
             self._parts.merge_due.clear()
             if self._stopping:
                 return
@@ -313,7 +314,7 @@ class Maintenance:
                 self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        """Wait a moment before the next try; where the database is damaged longer and longer, for it does not mend."""
+        """Log a failure and pause before the next try: ever longer if the database is damaged, which does not heal."""
         if isinstance(error, StoreCorruptError):
             logger.error("a merge met a damage and will be tried again in %g s: %s", self._pause_s, error)
             self._closing.wait(self._pause_s)
@@ -346,22 +347,24 @@ class Maintenance:
             self.trim_journal()
 
     def _compact(self, *, idle: bool) -> None:
-        """One piece while much comes in, all there is to do while little does."""
+        """Compact one piece while busy, everything there is while idle."""
         while not self._stopping and self.compact() and idle:
             idle = len(self._parts.stage) < _IDLE_ROWS
 
     def _became_idle(self) -> bool:
-        """Whether late rows wait and much came in until now, but no more: they need not wait for a whole interval."""
-        return self._was_busy and self._parts.cached.late_rows > 0 and len(self._parts.stage) < _IDLE_ROWS * _SOON
+        """Whether a busy store with late rows has become idle: they need not wait for the whole interval."""
+        return self._was_busy and self._parts.cached.late_rows > 0 and len(self._parts.stage) < _IDLE_ROWS * _IDLE_CHECK
 
     def _many_late(self) -> bool:
-        """Whether late rows are worth a search, and no merge of staged ones is due."""
+        """Whether enough late rows wait for a merge of them to pay, and no merge of staged ones is due."""
         is_due = len(self._parts.stage) >= self._options.merge_readings
         return self._parts.cached.late_rows >= self._options.late_readings and not is_due
 
     def _pace_by(self, rows: int, started_at: float) -> None:
-        """Let the pacer know what a merge has freed, and in how long: from the end of the one before where it was due
-        by then, so that everything else that was done in between counts too.
+        """Tell the pacer how many rows a merge has freed, and in what time.
+
+        The time counts from the end of the merge before if this one was due by then, so that other work in between
+        counts too.
         """
         now = time.monotonic()
         self._pacer.note_merge(rows, now - (self._merged_at or started_at))

@@ -31,7 +31,7 @@ class OriginRegistry:
             return [Origin(*row) for row in connection.execute(statement).fetchall()]
 
     def forget_names(self) -> None:
-        """Look every origin up again: some were renamed, since somebody was removed."""
+        """Forget the remembered numbers, since removing a person renames origins."""
         self._numbers.clear()
 
     def _find_or_insert(self, kind: str, name: str) -> int:

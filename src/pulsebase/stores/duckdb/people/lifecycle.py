@@ -1,4 +1,4 @@
-"""How data ends: readings expire, people are removed, and files are rewritten so that nothing of them is left."""
+"""The end of data: readings expire, people are removed, and files are rewritten so that nothing of them is left."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class DataLifecycle:
             readings = sum(extent.readings for extent in snapshot.extents([user_no]).values())
             readings -= snapshot.expired(user_no)
         person = self._registry.user(user_id) or User(user_id)
-        # Earlier files have the person's readings, and go with the checkpoint; the one in use never would.
+        # Journal files before this one have the person's readings and go with the checkpoint; the one in use would not.
         with disk_reasons():
             self._parts.journal.rotate(stage.next_seq)
         with self._parts.database.writing() as connection:

@@ -1,4 +1,4 @@
-"""The registry: people, their priorities of devices, and their daily summaries, one transaction a change."""
+"""The registry: people, their priorities of devices, and their daily summaries; each change is one transaction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pulsebase.stores.duckdb.people import people
 
 
 class PeopleRegistry:
-    """Keeps people, priorities and summaries in the database's tables. Whoever changes them takes turns."""
+    """Keeps people, priorities and summaries in the database's tables. Writers take turns."""
 
     def __init__(self, parts: StoreParts, maintenance: Maintenance) -> None:
         self._parts, self._maintenance = parts, maintenance
@@ -87,9 +87,9 @@ class PeopleRegistry:
 
     @contextlib.contextmanager
     def _transaction(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Change the database whole or not at all; these people and devices are known from then on.
+        """Run the block in a transaction, after which these people and devices are known.
 
-        Commits of readings go on meanwhile unless somebody is new.
+        Commits of readings go on meanwhile, unless one of them is new.
         """
         with self._parts.write_lock:
             known = all(map(self._users.is_persisted, user_ids)) and all(map(self._devices.is_persisted, device_ids))
@@ -100,7 +100,7 @@ class PeopleRegistry:
 
     @contextlib.contextmanager
     def _with_new_ids(self, user_ids: Sequence[str], device_ids: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A transaction that also keeps the numbers of these people and devices."""
+        """Run the block in a transaction that also stores the numbers of these people and devices."""
         cached, users, devices = self._parts.cached, self._users, self._devices
         with cached.commit_lock:
             self._parts.journal.refuse_when_broken()
@@ -114,5 +114,5 @@ class PeopleRegistry:
             except StoreUnavailableError as error:
                 cached.ids_are_certain = error.kept != "unknown"
                 raise
-            # Before anybody else gives a number, which the database would not know.
+            # Still under the lock: a number that a commit gives next is not in the database yet.
             users.persisted, devices.persisted = len(users), len(devices)

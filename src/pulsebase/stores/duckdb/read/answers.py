@@ -1,4 +1,4 @@
-"""Answers about readings: series, totals, overviews, exports and copies."""
+"""Queries about readings: series, totals, overviews, exports and copies."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from pulsebase.stores.duckdb.read.snapshots import Snapshots
 from pulsebase.stores.duckdb.read.stored_values import is_of_other_hours, numbers_of, stored_values
 
 _ALL_TIME = TimeRange(0, MAX_US)
-#: How long after a question about totals the next one is prepared for.
+#: For how long after a query for totals the next one is prepared for.
 _LOOK_AHEAD_S = 3600
 
 
 class TotalsAnswers:
-    """Answers questions about totals, and prepares for the next one."""
+    """Answers queries for totals, and prepares for the next one."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
@@ -49,7 +49,7 @@ class TotalsAnswers:
             return totals.answer(snapshot, query)
 
     def look_ahead(self) -> None:
-        """After late rows came: whoever has asked for totals is likely to ask again."""
+        """Do work that late rows cause for the next query, if totals were queried lately."""
         asked_at = self._asked_at
         if asked_at is not None and time.monotonic() - asked_at < _LOOK_AHEAD_S:
             with self._snapshots.everybody() as snapshot:
@@ -57,7 +57,7 @@ class TotalsAnswers:
 
 
 class ReadingAnswers:
-    """Answers questions about readings and what is stored of people. Any thread may ask."""
+    """Answers queries about readings and what is stored of people. Any thread may ask."""
 
     def __init__(self, parts: StoreParts, snapshots: Snapshots, maintenance: Maintenance) -> None:
         self._parts, self._snapshots, self._maintenance = parts, snapshots, maintenance
@@ -114,7 +114,7 @@ class ReadingAnswers:
             return stored_values(connection, stage, state, keys=keys, pushes=pushes, people_count=people_count)
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        """See `contract.Reader.export`. Everything is merged first, so that little has to be put together on the way.
+        """See `contract.Reader.export`. Everything is merged first, so that few rows have to be combined on the way.
 
         While the state is held, the engine's log and the journal are not trimmed.
         """

@@ -1,7 +1,7 @@
-"""Consistent states of the store: what was staged, and the database as of a transaction that began after that.
+"""Consistent states of the store: a stage snapshot, and the database as of a transaction that began after it.
 
-The order matters. A merge moves rows from the stage into the database, and what the database has is left out of the
-stage: so nothing is missing and nothing counts twice.
+The order matters. A merge moves rows from the stage into the database, and rows that the transaction already sees are
+left out of the stage snapshot: so none is missing and none counts twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pulsebase.stores.duckdb.read.totals import PeopleSnapshot
 
 
 class Snapshots:
-    """Takes snapshots, each for one question. Any thread may."""
+    """Takes snapshots, one per query. Any thread may."""
 
     def __init__(self, parts: StoreParts) -> None:
         self._parts = parts
@@ -33,11 +33,11 @@ class Snapshots:
     def timed(
         self, timeout_s: float | None = None, cancellation: Cancellation | None = None
     ) -> Iterator[tuple[StageSnapshot, duckdb.DuckDBPyConnection, Deadline, State]]:
-        """Stage and database at one moment, for a question that ends in time or is stopped.
+        """Take stage and database at one moment, for a query that is stopped when its time is up.
 
         Raises:
             QueryTimeoutError: the time was up.
-            QueryCancelledError: the question was taken back.
+            QueryCancelledError: the query was cancelled.
         """
         stage = self._parts.stage.snapshot()  # before the database's, see above
         with (
@@ -50,7 +50,7 @@ class Snapshots:
     def person(
         self, user_no: int, timeout_s: float | None = None, cancellation: Cancellation | None = None
     ) -> Iterator[PersonSnapshot]:
-        """One person's readings."""
+        """Take one person's readings."""
         parts = self._parts
         with self.timed(timeout_s, cancellation) as (stage, connection, deadline, state):
             unmerged = [late_rows(connection, user_no)] if state.late_rows else []
@@ -65,7 +65,7 @@ class Snapshots:
     def everybody(
         self, timeout_s: float | None = None, cancellation: Cancellation | None = None
     ) -> Iterator[PeopleSnapshot]:
-        """Everybody's readings, for totals."""
+        """Take everybody's readings, for totals."""
         parts = self._parts
         with self.timed(timeout_s, cancellation) as (stage, connection, deadline, state):
             precedence = DevicePrecedence(parts.cached.devices.text, parts.priorities.at(connection, state.epoch))
@@ -73,20 +73,20 @@ class Snapshots:
 
     @contextlib.contextmanager
     def export(self) -> Iterator[ExportSnapshot]:
-        """Everybody's readings, one by one, without a limit of time."""
+        """Take everybody's readings, for exports and origins, without a time limit."""
         stage = self._parts.stage.snapshot()  # before the database's, see above
         with self._parts.database.reading() as connection:
             yield ExportSnapshot.of(connection, stage, self._parts.cached.users, self._parts.cached.devices)
 
     @contextlib.contextmanager
     def overviews(self) -> Iterator[OverviewSnapshot]:
-        """Who is known, and what is stored of them."""
+        """Take who is known, and what is stored of them."""
         stage = self._parts.stage.snapshot()  # before the database's, see above
         with self._parts.database.reading() as connection:
             yield OverviewSnapshot(connection, stage, self._parts.cached.users, self._parts.cached.devices)
 
     def selection(self, device_id: str | None, include_all: bool) -> Selection | None:
-        """Which readings a question is about, or None where the device is unknown and nothing can be found."""
+        """Say which readings a query is about; None if the device is unknown, so that nothing can be found."""
         if device_id is None:
             return Selection(None, include_all)
         device_no = self._parts.cached.devices.find(device_id)
