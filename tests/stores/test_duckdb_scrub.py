@@ -15,8 +15,8 @@ from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import MAX_US, SECOND_US, TimeRange
 from pulsebase.stores.duckdb.engine import database
-from pulsebase.stores.duckdb.engine.exclusive import ExclusiveAccess
 from pulsebase.stores.duckdb.engine.rewrite import copy_all
+from pulsebase.stores.duckdb.engine.shared_lock import SharedLock
 from pulsebase.stores.duckdb.store import DuckdbStore
 from tests.stores.harness import Reading, ask, at, span, write
 from tests.stores.test_duckdb import BY_HAND
@@ -129,7 +129,7 @@ def test_copies_from_before_a_migration_go_with_a_scrub(store: DuckdbStore) -> N
 
 
 def test_a_gate_lets_nobody_in_while_one_is_alone_and_everybody_afterwards() -> None:
-    gate = ExclusiveAccess()
+    gate = SharedLock()
     entered = threading.Event()
 
     def enter() -> None:

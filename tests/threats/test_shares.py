@@ -13,7 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from pulsebase.api.server.http_server import bound_socket, serving
-from pulsebase.stores.duckdb.read.snapshot import PersonSnapshot
+from pulsebase.stores.duckdb.read.person_snapshot import PersonSnapshot
 from pulsebase.telemetry import REGISTRY
 from tests.support.process import wait_until
 from tests.threats.conftest import Guarded, guarded, lines, reading

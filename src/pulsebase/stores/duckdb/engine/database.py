@@ -30,8 +30,8 @@ from pulsebase.model.errors import (
     StoreUnavailableError,
     StoreVersionError,
 )
-from pulsebase.stores.duckdb.engine.exclusive import ExclusiveAccess
 from pulsebase.stores.duckdb.engine.rewrite import copy_all
+from pulsebase.stores.duckdb.engine.shared_lock import SharedLock
 from pulsebase.stores.duckdb.journal.file_list import sync_folder
 from pulsebase.stores.duckdb.journal.format import NO_FILE
 from pulsebase.stores.duckdb.journal.replay import Position
@@ -162,7 +162,7 @@ class Database:
         #: The damage that was met since the start, and what to do about it.
         self.damage: StoreCorruptError | None = None
         self._written = False
-        self._access = ExclusiveAccess()
+        self._access = SharedLock()
         #: Tells a file that replaced another from the one it replaced.
         self._file_id: str | None = None
         self._idle: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()

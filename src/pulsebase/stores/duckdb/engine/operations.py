@@ -15,8 +15,8 @@ from pulsebase.stores.duckdb.engine.backup import copy_store
 from pulsebase.stores.duckdb.engine.database import one_row, read_state
 from pulsebase.stores.duckdb.merge.maintenance import Maintenance
 from pulsebase.stores.duckdb.parts import StoreParts
-from pulsebase.stores.duckdb.read.sql import select
-from pulsebase.stores.duckdb.read.statements import check_statement
+from pulsebase.stores.duckdb.read.statement_check import check_statement
+from pulsebase.stores.duckdb.read.user_sql import select
 
 
 class Operations:

@@ -19,7 +19,7 @@ from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.duckdb.engine.database import State, read_position, read_state
 from pulsebase.stores.duckdb.merge.compaction import Compaction
-from pulsebase.stores.duckdb.merge.hours import DevicePrecedence
+from pulsebase.stores.duckdb.merge.hour_rollups import DevicePrecedence
 from pulsebase.stores.duckdb.merge.merge import Merge, MergeBounds, persist_names
 from pulsebase.stores.duckdb.merge.pacer import Pacer
 from pulsebase.stores.duckdb.options import DuckdbOptions

@@ -1,7 +1,7 @@
 """The merge: moves staged readings into the ordered ones, and recomputes every rollup of the hours they touch.
 
 It is one transaction, so rollups equal a recomputation from `readings` in every state that anybody can see. The stored
-rows of the touched hours are fetched into memory, combined with the new ones and aggregated there (`hours`), at a
+rows of the touched hours are fetched into memory, combined with the new ones and aggregated (`hour_rollups`), at a
 fraction of what SQL would cost; `check` recomputes everything in SQL, independently.
 
 Hours without stored rows cost nothing to fetch. The others have to be found in `readings`, which is cheap near the end
@@ -22,7 +22,7 @@ from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import default_priority
 from pulsebase.stores.duckdb.engine.database import relation
-from pulsebase.stores.duckdb.merge.hours import (
+from pulsebase.stores.duckdb.merge.hour_rollups import (
     HOUR_MASK,
     MINUTES_PER_HOUR,
     MINUTES_PER_QUARTER,

@@ -12,7 +12,7 @@ from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, SeriesQuery
 from pulsebase.stores.duckdb.merge.stage import NO_CONFIDENCE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
-from pulsebase.stores.duckdb.read.snapshot import QUARTER_US, PersonSnapshot, Selection
+from pulsebase.stores.duckdb.read.person_snapshot import QUARTER_US, PersonSnapshot, Selection
 
 
 def answer(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection) -> pa.Table:

@@ -14,12 +14,12 @@ import duckdb
 from pulsebase.stores.contract import Cancellation
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.database import State, read_state
-from pulsebase.stores.duckdb.merge.hours import DevicePrecedence
+from pulsebase.stores.duckdb.merge.hour_rollups import DevicePrecedence
 from pulsebase.stores.duckdb.merge.stage import Rows, StageSnapshot
 from pulsebase.stores.duckdb.parts import StoreParts
 from pulsebase.stores.duckdb.read.export_snapshot import ExportSnapshot
 from pulsebase.stores.duckdb.read.overviews import OverviewSnapshot
-from pulsebase.stores.duckdb.read.snapshot import PersonSnapshot, Selection, late_rows
+from pulsebase.stores.duckdb.read.person_snapshot import PersonSnapshot, Selection, late_rows
 from pulsebase.stores.duckdb.read.totals import PeopleSnapshot
 
 

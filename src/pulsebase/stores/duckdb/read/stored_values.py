@@ -18,7 +18,7 @@ from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import StoredValues
 from pulsebase.stores.duckdb.engine.database import State, relation
-from pulsebase.stores.duckdb.merge.hours import HOUR_MASK, hour_codes, hour_table
+from pulsebase.stores.duckdb.merge.hour_rollups import HOUR_MASK, hour_codes, hour_table
 from pulsebase.stores.duckdb.merge.ordering import distinct, storage_order
 from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot

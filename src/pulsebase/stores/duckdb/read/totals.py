@@ -18,7 +18,7 @@ from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRa
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.database import State, one_row
-from pulsebase.stores.duckdb.merge.hours import (
+from pulsebase.stores.duckdb.merge.hour_rollups import (
     HOUR_MASK,
     MINUTES_PER_HOUR,
     DevicePrecedence,

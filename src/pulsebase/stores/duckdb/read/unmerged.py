@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import HOUR_US, TimeRange
 from pulsebase.stores.duckdb.engine.database import State
-from pulsebase.stores.duckdb.merge.hours import hour_codes
+from pulsebase.stores.duckdb.merge.hour_rollups import hour_codes
 from pulsebase.stores.duckdb.merge.ordering import group_starts
 from pulsebase.stores.duckdb.merge.stage import Rows, StageSnapshot
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 
-class ExclusiveAccess:
+class SharedLock:
     """Shared by any number, or held by one alone.
 
     A thread that shares it may share it again, but waits while another one waits to hold it alone. That wait is

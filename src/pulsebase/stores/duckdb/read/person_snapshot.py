@@ -24,7 +24,7 @@ from pulsebase.model.rollups import (
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.database import one_row
-from pulsebase.stores.duckdb.merge.hours import cut_at_hours
+from pulsebase.stores.duckdb.merge.hour_rollups import cut_at_hours
 from pulsebase.stores.duckdb.merge.ordering import storage_order
 from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
