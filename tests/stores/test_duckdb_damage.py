@@ -137,6 +137,22 @@ def test_peoples_own_questions_tell_a_damage_from_a_wrong_statement(sound: Path,
     assert met > 0
 
 
+def test_a_person_missing_from_the_numbers_refuses_the_start_and_lets_go_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    store = DuckdbStore(path, BY_HAND)
+    store.put_users([User("ann"), User("bob")])
+    store.close()
+    with duckdb.connect(str(path)) as database:
+        database.execute("DELETE FROM users WHERE user_no = 0")
+    with pytest.raises(StoreCorruptError, match="lost rows of users"):
+        DuckdbStore(path, BY_HAND)
+    with duckdb.connect(str(path)) as database:
+        database.execute("INSERT INTO users (user_no, user_id) VALUES (0, 'ann')")
+    store = DuckdbStore(path, BY_HAND)
+    assert [each.user.user_id for each in store.users("", 10, None)] == ["ann", "bob"]
+    store.close()
+
+
 def test_an_engine_that_fails_in_a_commit_is_asked_what_it_kept(tmp_path: Path) -> None:
     """Whether the commit reached the disk or not, memory and file agree afterwards."""
     for reached in (True, False):
