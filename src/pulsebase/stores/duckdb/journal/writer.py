@@ -27,18 +27,19 @@ class ReadingWriter:
 
     def __init__(self, parts: StoreParts, snapshots: Snapshots, maintenance: Maintenance) -> None:
         self._parts, self._snapshots, self._maintenance = parts, snapshots, maintenance
+        self._cached, self._journal, self._stage = parts.cached, parts.journal, parts.stage
 
     def write(self, batches: Sequence[ReadingBatch], *, afresh: bool = False) -> None:
         """See `contract.Writer.write` and `write_afresh`, which deletes what is stored in the same commit."""
         self._maintenance.wait_for_room()
-        with self._parts.cached.commit_lock, self._parts.cached.new_ids():
+        with self._cached.commit_lock, self._cached.new_ids():
             live = [_since(batch, self._parts.horizon.start_us) for batch in batches]
             rows = Rows.concatenated([self._rows(batch) for batch in live if len(batch)])
             self._append(Rows.concatenated([_tombstones(rows), rows]) if afresh else rows)
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None) -> int:
         """See `contract.Writer.delete`."""
-        user_no = self._parts.cached.users.find(user_id)
+        user_no = self._cached.users.find(user_id)
         selection = self._snapshots.selection(device_id, include_all=True)
         if user_no is None or selection is None or interval.length_us <= 0:
             return 0
@@ -59,8 +60,8 @@ class ReadingWriter:
         """Write a tombstone for each row, except those of people removed meanwhile; return how many."""
         if len(rows):
             self._maintenance.wait_for_room()
-            with self._parts.cached.commit_lock:
-                users = self._parts.cached.users
+            with self._cached.commit_lock:
+                users = self._cached.users
                 gone = [number for number in np.unique(rows.user_no) if users.text(number) == FORGOTTEN]
                 rows = rows.take(~np.isin(rows.user_no, gone)) if gone else rows
                 rows = rows.take(rows.t >= self._parts.horizon.start_us)
@@ -69,8 +70,8 @@ class ReadingWriter:
 
     def _rows(self, batch: ReadingBatch) -> Rows:
         return Rows(
-            self._parts.cached.users.numbers(batch.users),
-            self._parts.cached.devices.numbers(batch.devices),
+            self._cached.users.numbers(batch.users),
+            self._cached.devices.numbers(batch.devices),
             batch.times_us,
             batch.values,
             batch.confidences,
@@ -81,18 +82,18 @@ class ReadingWriter:
         """Make rows durable, then visible. The caller holds `commit_lock`, so that the journal is not cleared."""
         if len(rows) == 0:
             return
-        cached, journal, stage = self._parts.cached, self._parts.journal, self._parts.stage
+        cached, stage = self._cached, self._stage
         if not cached.ids_are_certain:
             raise StoreUnavailableError("the database is being opened again", retry_after_s=5)
         with disk_reasons():
-            journal.append(stage.next_seq, cached.users.new(), cached.devices.new(), rows)
+            self._journal.append(stage.next_seq, cached.users.new(), cached.devices.new(), rows)
         try:
             # Numbers before rows: a merge that takes the rows must find their numbers.
             cached.users.publish()
             cached.devices.publish()
             stage.append(rows)
         except BaseException as error:  # memory that ran out
-            journal.fail()
+            self._journal.fail()
             raise OutcomeUnknownError("stored, but not shown before the next start", 60) from error
         self._maintenance.note_commit(rows.t)
 
