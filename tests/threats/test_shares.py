@@ -23,7 +23,7 @@ from pulsebase.access.shares import Resource
 from pulsebase.api.server.http_server import bound_socket, serving
 from pulsebase.decoding import Decoders
 from pulsebase.ingest.blocks import Block
-from pulsebase.stores.duckdb.read.snapshot import PersonSnapshot
+from pulsebase.stores.duckdb.read.person_snapshot import PersonSnapshot
 from pulsebase.telemetry import REGISTRY
 from tests.support.process import wait_until
 from tests.threats.conftest import Guarded, guarded, lines, reading

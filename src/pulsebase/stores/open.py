@@ -14,7 +14,7 @@ from pulsebase.model.errors import SettingsError, StopError
 
 if TYPE_CHECKING:  # a command that asks a running server parses a URL and needs no engine
     from pulsebase.stores.contract import Store
-    from pulsebase.stores.duckdb.merge.maintenance import DuckdbOptions
+    from pulsebase.stores.duckdb.options import DuckdbOptions
     from pulsebase.stores.timescale.options import TimescaleOptions
 
 #: What a server store's URL may begin with; the second form names a driver, as SQLAlchemy does.
