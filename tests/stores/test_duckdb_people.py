@@ -61,7 +61,7 @@ def test_no_table_keeps_a_row_of_somebody_who_was_removed() -> None:
         assert rows_by_table(store) == dict.fromkeys(TABLES_BY_PERSON, 0) | {"users": 1}
         assert store.statistics()["unmerged_rows"] == 0
         with store.parts.database.reading() as connection:
-            assert connection.execute("SELECT * FROM users").fetchall() == [(0, "", None, None, None, None)]
+            assert connection.execute("SELECT * FROM users").fetchall() == [(0, "", None, None, None, None, None)]
     finally:
         harness.discard()
 
