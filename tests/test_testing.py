@@ -26,7 +26,7 @@ def run(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
 
 def example() -> str:
     (block,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    return block
+    return str(block)
 
 
 def test_the_example_of_the_guide_passes(tmp_path: Path) -> None:
