@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+from hypothesis import settings
+
 #: Tests that share something dear (an engine, a browser, a measurement) run in one process, by the start of their file.
 TOGETHER = {
     "benchmarks": ("tests/benchmarks/",),
@@ -23,6 +25,11 @@ TOGETHER = {
 }
 #: These share what one of their files set up.
 TOGETHER_BY_FILE = ("tests/cli/",)
+
+
+# An example may take as long as a busy machine needs: tests judge no speed.
+settings.register_profile("pulsebase", deadline=None)
+settings.load_profile("pulsebase")
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:

@@ -63,7 +63,7 @@ def held_import(api: Api, monkeypatch: pytest.MonkeyPatch) -> tuple[int, threadi
     """The number of an import that stores nothing until the event is set."""
     gate = threading.Event()
     write = api.parts.ingestor.write
-    monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
+    monkeypatch.setattr(api.parts.ingestor, "write", lambda *given: gate.wait(30) and write(*given))
     parameters = {"name": "a.json", "user_id": "ann"}
     number: int = api.post("/v1/imports", params=parameters, content=takeout_heart_rate(SAMPLES)).json()["id"]
     return number, gate

@@ -119,6 +119,18 @@ class Settings(BaseSettings):
         le=1 << 50,
         description="Largest import: an upload as sent, and what all files of one import come to as unpacked.",
     )
+    body_processor_s: float = Field(
+        10,
+        gt=0,
+        le=86_400,
+        description="Processor time that reading a body, or a file to import, may take however small it is, seconds.",
+    )
+    body_processor_s_per_mib: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="Processor time that it may take beyond that for each MiB of it, as sent, seconds.",
+    )
     decoder_processes: int = Field(
         2, ge=1, le=64, description="Processes that read Parquet bodies and imported files, at once."
     )
@@ -154,6 +166,16 @@ class Settings(BaseSettings):
         description="Bytes of uploads that may lie in the temporary folder at once.",
     )
     exports: int = Field(8, ge=1, le=1000, description="Exports of a person that may run at once.")
+    new_people_per_day: int = Field(
+        100_000,
+        ge=1,
+        le=2_000_000_000,
+        description="People whom nobody knew before that all callers may bring at once, and as many again in a day; a "
+        "caller has a share of them.",
+    )
+    new_people_per_request: int = Field(
+        10_000, ge=1, le=2_000_000_000, description="Most people whom nobody knew before in one request or import."
+    )
     queue_readings: int = Field(
         1_000_000,
         ge=1,

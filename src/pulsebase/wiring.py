@@ -15,6 +15,7 @@ import msgspec
 
 from pulsebase import tracing
 from pulsebase.access.access_file import AccessFile
+from pulsebase.access.newcomers import NewcomerLimits, NewcomerShares
 from pulsebase.access.service import Access, RequestLimits
 from pulsebase.access.shares import Shares, ShareSize
 from pulsebase.api.app import Application, create_app, create_watch_app
@@ -29,6 +30,7 @@ from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.files.locks import FolderLocks
 from pulsebase.files.sealed import key_in, read_key
 from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules
+from pulsebase.ingest.processor import ProcessorLimit
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.lifecycle.erasures import ErasureMarks, Erasures
 from pulsebase.lifecycle.personal_traces import SharedTraces
@@ -55,8 +57,8 @@ from pulsebase.wiring_sources import build_sources, state_folder
 from pulsebase.worker_rpc import Answers, OtherWorkers
 
 #: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
-#: How long a request waits for others to be done before it is refused.
-_WAIT_S = 10
+#: How long a request waits for others to be done before it is refused, and how long for a decoder.
+_WAIT_S, _DECODER_WAIT_S = 10, 20
 _DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
 
 
@@ -110,7 +112,7 @@ def build(
         commit_log = CommitLog(settings.stream_readings)
         # Where this process alone writes it knows every commit; else it has to ask the store for the others' as well.
         writes_alone = isinstance(opened, DuckdbStore | MemoryStore)
-        ingestor = Ingestor(store, limits, commit_log if writes_alone else None, erased_users)
+        ingestor = Ingestor(store, limits, commit_log if writes_alone else None, erased_users, store.unknown_users)
         closing.callback(ingestor.close)
         follower = None if writes_alone else closing.enter_context(contextlib.closing(StoreFollower(store, commit_log)))
         listening = StreamLimits(settings.stream_heartbeat_s)
@@ -131,7 +133,11 @@ def build(
             now_us=now_us,
         )
         locks = FolderLocks(folder / "locks")
-        decoders = Decoders(DecoderLimits(settings.decoder_processes, settings.decoder_memory_bytes))
+        decoders = Decoders(
+            DecoderLimits(
+                settings.decoder_processes, settings.decoder_memory_bytes, processor=_processor_limit(settings)
+            )
+        )
         closing.callback(decoders.close)
         imports = ImportJobs(
             ingestor,
@@ -174,6 +180,9 @@ def build(
             retention=retention,
             decoders=decoders,
             shares=_shares(settings),
+            newcomers=NewcomerShares(
+                NewcomerLimits(settings.new_people_per_day, settings.caller_share, settings.new_people_per_request)
+            ),
             embedded=embedded,
             other_workers=other_workers,
         )
@@ -344,6 +353,7 @@ def _shares(settings: Settings) -> Shares:
             "answer rows": ShareSize.of(settings.answer_rows, part, _WAIT_S, least=settings.max_rows),
             "uploads": ShareSize.of(settings.uploads, part, _WAIT_S),
             "spooled bytes": ShareSize.of(settings.spooled_bytes, part, least=settings.import_limit_bytes),
+            "decoders": ShareSize.of(settings.decoder_processes, part, _DECODER_WAIT_S),
             "exports": ShareSize.of(settings.exports, part),
             "streams": ShareSize.of(settings.stream_subscribers, part),
         }
@@ -401,6 +411,7 @@ def _border(settings: Settings) -> BorderOptions:
         settings.body_limit_bytes,
         settings.bulk_limit_bytes,
         settings.import_limit_bytes,
+        _processor_limit(settings),
         settings.export_timeout_s,
         settings.allowed_hosts,
         check_host=is_loopback(settings.host),
@@ -408,6 +419,10 @@ def _border(settings: Settings) -> BorderOptions:
         cors_origins=settings.cors_origins,
         behind_tls=settings.behind_tls,
     )
+
+
+def _processor_limit(settings: Settings) -> ProcessorLimit:
+    return ProcessorLimit(settings.body_processor_s, settings.body_processor_s_per_mib)
 
 
 def _duckdb_options(settings: Settings) -> DuckdbOptions:

@@ -305,7 +305,7 @@ def test_no_more_uploads_wait_than_there_is_room_for(api: Api, monkeypatch: pyte
     monkeypatch.setattr(tempfile, "tempdir", str(uploads))
     gate = threading.Event()
     write = api.parts.ingestor.write
-    monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
+    monkeypatch.setattr(api.parts.ingestor, "write", lambda *given: gate.wait(30) and write(*given))
     data = takeout_heart_rate(SAMPLES)
     numbers = []
     for place in range(1 + MOST_WAITING):
@@ -329,7 +329,7 @@ def test_an_import_that_waits_or_runs_is_cancelled_and_what_it_stored_removed_af
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     gate = threading.Event()
     write = api.parts.ingestor.write
-    monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
+    monkeypatch.setattr(api.parts.ingestor, "write", lambda *given: gate.wait(30) and write(*given))
     data = takeout_heart_rate(SAMPLES)
     running, waiting = (
         api.post("/v1/imports", params={"name": "a", "user_id": user_id}, content=data).json()["id"]
@@ -357,7 +357,7 @@ def test_a_server_that_stops_ends_what_it_imports(
     gate = threading.Event()
     write = api.parts.ingestor.write
     monkeypatch.setattr(importer, "_READINGS_AT_ONCE", 1)
-    monkeypatch.setattr(api.parts.ingestor, "write", lambda batch: gate.wait(30) and write(batch))
+    monkeypatch.setattr(api.parts.ingestor, "write", lambda *given: gate.wait(30) and write(*given))
     files = {f"{n}.json": takeout_heart_rate([SAMPLES[n]]) for n in range(50)}
     answer = api.post("/v1/imports", params={"name": "a", "user_id": "ann"}, content=zipped(files))
     number = answer.json()["id"]

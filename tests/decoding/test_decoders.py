@@ -23,6 +23,7 @@ from pulsebase.decoding.messages import ARENA_BYTES, BlockCame, packed_block, un
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.ingest.parquet import blocks_in_file
+from pulsebase.ingest.processor import ProcessorLimit, TooCostlyError
 from pulsebase.model.errors import FieldError, RejectedError, StoreUnavailableError
 
 US = 1_705_312_800_000_000
@@ -138,8 +139,7 @@ def test_a_silent_decoder_is_ended() -> None:
     decoders.close()
 
 
-def test_a_file_that_takes_too_much_of_the_processor_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulsebase.decoding.pool._CPU_S", 0)
+def test_a_file_that_takes_too_much_of_the_processor_is_given_up() -> None:
     columns = readings(1000)
     columns["timestamp"] = pa.array(["2024-01-15 10:00:00.1"] * 1000)  # of the forms that are read one by one
     table = pa.table(columns)
@@ -149,9 +149,8 @@ def test_a_file_that_takes_too_much_of_the_processor_is_given_up(monkeypatch: py
             writer.write_table(table)
     data = file.getvalue()
     assert len(data) < 16 << 20
-    monkeypatch.setattr("pulsebase.decoding.pool._CPU_S_PER_MIB", 0)
-    decoders = Decoders()
-    with pytest.raises(MalformedError, match="processor"):
+    decoders = Decoders(DecoderLimits(processor=ProcessorLimit(0.001, 0)))
+    with pytest.raises(TooCostlyError, match="processor"):
         list(decoded(data, decoders.parquet))
     decoders.close()
 

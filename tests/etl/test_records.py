@@ -7,9 +7,12 @@ from datetime import date
 
 import pytest
 
+from pulsebase.access.caller import Caller
+from pulsebase.access.keys import Principal
+from pulsebase.access.newcomers import NewcomerLimits, NewcomerShares
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import ReadingRules
-from pulsebase.model.errors import FieldError
+from pulsebase.model.errors import FieldError, TooManyNewPeopleError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.users import DevicePriority, User
@@ -84,3 +87,26 @@ def test_nothing_is_taken_for_whom_nothing_may_be_taken(store: MemoryStore) -> N
     assert [error.index for error in refused] == [0, 1]
     assert store.user("ann") == User("ann", "Ann")
     assert store.summaries("ann", date.min, date.max) == [DAY]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [User("new1"), User("new2"), User("new3"), User("ann", "Ann")],
+        [DailySummary(user_id, DAY.day, 60, None) for user_id in ("new1", "new2", "new3", "ann")],
+    ],
+    ids=["people", "days"],
+)
+def test_people_whom_nobody_knows_come_as_far_as_the_sender_may_bring_them(
+    store: MemoryStore, said: list[Record]
+) -> None:
+    store.put_user(User("ann"))
+    caller = Caller(Principal(1, "mover", frozenset(["ingest"])))
+    few = NewcomerShares(NewcomerLimits(per_day=100, per_request=2)).of(caller)
+    kept = RecordKeeper(store, ReadingRules(), contextlib.nullcontext, allowance=few)
+    with pytest.raises(TooManyNewPeopleError):
+        kept.keep(said)
+    assert [each.user.user_id for each in store.users("", 10, None)] == ["ann"]
+    assert kept.keep(said[1:]).errors == []
+    assert len(store.users("", 10, None)) == 3
+    assert kept.keep(said[1:]).unchanged == 3

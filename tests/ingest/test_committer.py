@@ -14,7 +14,7 @@ import pytest
 from pulsebase import telemetry
 from pulsebase.ingest import Candidates, Decoded, Ingestor, Outcome, ReadingRules, committer
 from pulsebase.ingest.committer import IngestLimits
-from pulsebase.model.errors import ErasedUserError, FieldError, StoreUnavailableError
+from pulsebase.model.errors import ErasedUserError, FieldError, NewPeopleShareError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.erased_users import ErasedUsers
@@ -302,3 +302,92 @@ def test_an_ingestor_that_closes_without_room_refuses_what_waits(full: tuple[Ful
     ingestor.close()
     with pytest.raises(StoreUnavailableError):
         waiting.result(0)
+
+
+class Few:
+    """Lets so many new people come."""
+
+    def __init__(self, people: int) -> None:
+        self.left = people
+
+    def take(self, people: int) -> None:
+        if people > self.left:
+            raise NewPeopleShareError("user_id: too many")
+        self.left -= people
+
+    def give_back(self, people: int) -> None:
+        self.left += people
+
+
+@pytest.fixture
+def counting(store: HeldStore) -> Iterator[Ingestor]:
+    """Commits wait behind a first one, so that what is sent meanwhile shares the next."""
+    ingestor = Ingestor(store, unknown=store.unknown_users)
+    ingestor.submit(_batch("first"))
+    assert store.begun.wait(30)
+    yield ingestor
+    store.go_on.set()
+    ingestor.close()
+
+
+def _batch(*user_ids: str) -> ReadingBatch:
+    count = len(user_ids)
+    return ReadingBatch.of_columns(user_ids, ["d"] * count, [0] * count, [6000] * count, None, 1)
+
+
+def _offered(*user_ids: str) -> Decoded:
+    count = len(user_ids)
+    return Decoded.of(user_ids, ["d"] * count, ["2020-01-01T00:00:00Z"] * count, [60.0] * count, [None] * count)
+
+
+def test_somebody_who_comes_twice_in_a_commit_is_counted_for_who_brings_them_first(
+    store: HeldStore, counting: Ingestor
+) -> None:
+    one, other = Few(2), Few(0)
+    done = [
+        counting.submit(_batch("ann", "bob"), allowance=one),
+        counting.submit(_batch("bob", "ann", "first"), allowance=other),
+    ]
+    offered = counting.offer(_offered("ann", "first"), RULES, 1, other)
+    store.go_on.set()
+    assert [each.result(30) for each in done] == [None, None]
+    assert offered.result(30).accepted == 2
+    assert (one.left, other.left) == (0, 0)
+
+
+def test_who_brings_too_many_is_refused_alone(store: HeldStore, counting: Ingestor) -> None:
+    few = Few(1)
+    refused = [
+        counting.submit(_batch("first", "ann", "bob"), allowance=few),
+        counting.offer(_offered("first", "cid", "dan"), RULES, 1, few),
+    ]
+    kept = [
+        counting.offer(_offered("first"), RULES, 1, few),
+        counting.offer(_offered("eve"), RULES, 1, few),
+        counting.offer(_offered("fay", "gus"), RULES, 1, None),
+    ]
+    singles = counting.submit_singles(_batch("hal", "first", "ian"), [Few(0), Few(0), Few(1)])
+    store.go_on.set()
+    for each in refused:
+        with pytest.raises(NewPeopleShareError):
+            each.result(30)
+    assert [each.result(30).accepted for each in kept] == [1, 1, 2]
+    assert list(singles.result(30)) == [0]
+    known = {"first", "eve", "fay", "gus", "ian"}
+    assert store.unknown_users({"ann", "bob", "cid", "dan", "hal"} | known) == {"ann", "bob", "cid", "dan", "hal"}
+    assert few.left == 0
+
+
+def test_who_was_not_stored_is_not_counted(store: HeldStore, counting: Ingestor) -> None:
+    few = Few(3)
+    done = counting.submit(_batch("ann", "bob"), allowance=few)
+    store.full = True
+    store.go_on.set()
+    with pytest.raises(StoreUnavailableError):
+        done.result(30)
+    assert few.left == 3
+    store.full = False
+    counting.submit(_batch("ann", "bob"), allowance=few).result(30)
+    assert few.left == 1
+    counting.submit(_batch("bob", "ann"), allowance=few).result(30)
+    assert few.left == 1, "they are known"

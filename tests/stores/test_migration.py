@@ -37,7 +37,7 @@ def test_a_file_of_the_first_schema_is_brought_forward_with_every_reading(tmp_pa
     with duckdb.connect(str(path)) as old:
         old.execute(dict(database.migrations())[1])
         old.execute("INSERT INTO meta VALUES ('schema_version', '1'), ('instance_id', gen_random_uuid()::VARCHAR)")
-        old.execute("INSERT INTO users (user_no, user_id) VALUES (0, 'ann')")
+        old.execute("INSERT INTO users (user_no, user_id, name) VALUES (0, 'ann', 'Ann Strauß')")
         old.execute("INSERT INTO devices VALUES (0, 'device_a', 1)")
         old.execute("INSERT INTO origins VALUES (1, 'test', 'laws', 0)")
         for time_us, value in zip(times_us, (7200, 7201, 9999), strict=True):
@@ -52,6 +52,7 @@ def test_a_file_of_the_first_schema_is_brought_forward_with_every_reading(tmp_pa
         found = store.stored().to_pydict()
         assert found["time_us"] == times_us
         assert found["value"] == [7200, 7201, 9999]
+        assert [each.user.user_id for each in store.users("STRAUSS", 10, None)] == ["ann"]
         said = store.select("SELECT timestamp, value FROM activities_heart_intraday ORDER BY timestamp", 10, None)
         assert said["value"].to_pylist() == [72.0, 72.01, 99.99]
         assert said["timestamp"].to_pylist()[0] == datetime(2024, 1, 15, 10)

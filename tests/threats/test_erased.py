@@ -108,10 +108,10 @@ def test_an_import_that_runs_meanwhile_names_nobody_who_was_erased(
     waits, goes_on = threading.Event(), threading.Event()
     write = place.parts.ingestor.write
 
-    def slow(batch: Any) -> None:
+    def slow(*given: Any) -> None:
         waits.set()
         assert goes_on.wait(30)
-        write(batch)
+        write(*given)
 
     monkeypatch.setattr(place.parts.ingestor, "write", slow)
     number = brought(place, FILES)

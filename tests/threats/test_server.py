@@ -135,7 +135,8 @@ def test_every_answer_has_the_headers_that_keep_browsers_safe(path: str, tls: bo
 
 
 def test_every_line_of_the_list_names_a_test_that_exists() -> None:
-    lines = [line for line in (ROOT / "docs" / "threats.md").read_text().splitlines() if line.startswith("| ")]
+    listed = (ROOT / "docs" / "threats.md").read_text().split("## What attacks took")[0]
+    lines = [line for line in listed.splitlines() if line.startswith("| ")]
     rows = [line for line in lines if not line.startswith("| Could")]
     assert rows
     for line in rows:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pulsebase.api.server.http_server import bound_socket, serving
+from pulsebase.decoding import Decoders
+from pulsebase.ingest.blocks import Block
 from pulsebase.stores.duckdb.read.snapshot import PersonSnapshot
 from pulsebase.telemetry import REGISTRY
 from tests.support.process import wait_until
@@ -46,6 +53,12 @@ class Place:
         with self.client(key) as client:
             return client.get(path, params=parameters or None)
 
+    def post(self, body: bytes, key: str) -> httpx.Response:
+        """A bulk body in Parquet."""
+        with self.client(key) as client:
+            headers = {"content-type": "application/vnd.apache.parquet"}
+            return client.post("/v1/metrics/heart-rate/bulk", content=body, headers=headers)
+
     def answers_others(self) -> None:
         """Fails unless somebody else's question, and one about the server, are answered."""
         for path in ("/v1/timeseries?user_id=ann&start_date=2024-01-15&end_date=2024-01-16&interval=1h", "/health"):
@@ -63,6 +76,14 @@ class Place:
         request = f"{head} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.taker}\r\n"
         connection.sendall(request.encode() + body)
         return connection
+
+
+def parquet(user_id: str, padding: str = "") -> bytes:
+    """A reading; with more bytes in what nobody reads, if wanted."""
+    columns = {name: [value] for name, value in reading(user_id).items()}
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns).replace_schema_metadata({"padding": padding}), file)
+    return file.getvalue()
 
 
 @contextlib.contextmanager
@@ -178,10 +199,10 @@ def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch:
     with served() as place, place.client(place.taker) as taker, place.client(place.other) as other:
         write, seen = place.guarded.parts.ingestor.write, []
 
-        def write_slowly(batch: Any) -> None:
-            seen.append(batch)
+        def write_slowly(*given: Any) -> None:
+            seen.append(given)
             time.sleep(1)
-            write(batch)
+            write(*given)
 
         monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_slowly)
         running = taker.post("/v1/imports?name=a", content=lines("ann")).json()["id"]
@@ -196,6 +217,51 @@ def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch:
         for number in (running, mine.json()["id"]):
             path = f"/v1/imports/{number}"
             wait_until(lambda path=path: other.get(path).json()["status"] == "done", "the others end")
+
+
+def test_decoders_of_one_key_leave_one_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two, while bodies of one key last; and a body of that key waits no longer than it may."""
+    monkeypatch.setattr("pulsebase.wiring._DECODER_WAIT_S", 0.5)
+    with served() as place, ThreadPoolExecutor(3) as threads:
+        decode, begun, done = Decoders.parquet, [], threading.Event()
+
+        def decode_slowly(self: Decoders, file: Any, sent_bytes: int) -> Iterator[Block]:
+            if sent_bytes > len(parquet("ben")):
+                begun.append(sent_bytes)
+                assert done.wait(60)
+            return decode(self, file, sent_bytes)
+
+        monkeypatch.setattr(Decoders, "parquet", decode_slowly)
+        long = parquet("ann", padding="x" * 4000)
+        waiting = [threads.submit(place.post, long, place.taker) for _ in range(3)]
+        ended = as_completed(waiting, 60)
+        assert all(is_refused(next(ended).result()) for _ in range(2))
+        assert len(begun) == 1
+        place.answers_others()
+        assert place.post(parquet("ben"), place.other).status_code == 202
+        done.set()
+        assert sorted(each.result().status_code for each in waiting) == [202, 429, 429]
+        assert place.post(long, place.taker).status_code == 202, "its share is its own again"
+
+
+def test_an_import_holds_a_decoder_of_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulsebase.wiring._DECODER_WAIT_S", 0.5)
+    with served() as place, place.client(place.taker) as taker:
+        write, going_on, seen = place.guarded.parts.ingestor.write, threading.Event(), []
+
+        def write_slowly(batch: Any) -> None:
+            seen.append(batch)
+            assert going_on.wait(60)
+            write(batch)
+
+        monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_slowly)
+        number = taker.post("/v1/imports?name=a", content=lines("ann")).json()["id"]
+        wait_until(lambda: seen, "the import runs")
+        assert is_refused(place.post(parquet("ann"), place.taker))
+        assert place.post(parquet("ben"), place.other).status_code == 202
+        going_on.set()
+        wait_until(lambda: taker.get(f"/v1/imports/{number}").json()["status"] == "done", "the import ends")
+        assert place.post(parquet("ann"), place.taker).status_code == 202
 
 
 def test_uploads_that_would_fill_the_temporary_folder_are_refused_by_their_length() -> None:

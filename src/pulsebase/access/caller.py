@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from pulsebase.access.keys import Principal
 from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.readings import Ids
+
+if TYPE_CHECKING:
+    from pulsebase.access.newcomers import Bringing
 
 #: Longer columns are sorted out at once rather than kept.
 _SHORT_ROWS = 4_096
@@ -20,7 +24,7 @@ _SHORT_ROWS = 4_096
 class Caller:
     """Who asks, and whom the request has asked about so far."""
 
-    __slots__ = ("address", "asked", "everybody", "named", "principal")
+    __slots__ = ("address", "asked", "bringing", "everybody", "named", "principal")
 
     def __init__(self, principal: Principal, address: str = "") -> None:
         """`address` tells callers apart who have no key; empty for those who need not be told apart."""
@@ -30,6 +34,8 @@ class Caller:
         self.named: list[Ids] = []
         #: Whether it asked about everybody its key is for.
         self.everybody = False
+        #: The people nobody knew before whom the request brings, once it does.
+        self.bringing: Bringing | None = None
 
     def reaches(self, user_id: str) -> bool:
         """Whether the caller may know of this person. That they asked is noted either way."""

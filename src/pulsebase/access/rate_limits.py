@@ -23,28 +23,36 @@ class TokenRate:
 
 
 class TokenBuckets:
-    """A bucket for whoever asks, full at first. Used by the thread of the event loop alone."""
+    """A bucket for whoever asks, full at first. Used by one thread at a time."""
 
     def __init__(self, name: str, rate: TokenRate) -> None:
         self.name, self.rate = name, rate
         self._buckets: dict[Hashable, tuple[float, float]] = {}  # tokens, and when there were so many
 
-    def take(self, name: Hashable, now_s: float) -> tuple[bool, float]:
-        """Take a token at a time of a clock that only goes on; whether there was one, and how many are left."""
+    def take(self, name: Hashable, now_s: float, count: int = 1) -> tuple[bool, float]:
+        """Take tokens, all or none, at a time of a clock that only goes on; whether there were so many, and how many
+        are left.
+        """
         rate = self.rate
         tokens, at_s = self._buckets.get(name, (rate.burst, now_s))
         tokens = min(rate.burst, tokens + (now_s - at_s) * rate.per_s)
-        allowed = tokens >= 1
+        allowed = tokens >= count
         if allowed:
-            tokens -= 1
+            tokens -= count
         if name not in self._buckets and len(self._buckets) >= _MOST_BUCKETS:
             self._forget_full(now_s)
         self._buckets[name] = tokens, now_s
         return allowed, tokens
 
-    def next_in_s(self, tokens: float) -> int:
-        """How long until there is a whole token again, in whole seconds."""
-        return max(1, -int((tokens - 1) / self.rate.per_s // 1))
+    def give_back(self, name: Hashable, count: int) -> None:
+        """Put tokens back that were taken and not used."""
+        if name in self._buckets:
+            tokens, at_s = self._buckets[name]
+            self._buckets[name] = min(self.rate.burst, tokens + count), at_s
+
+    def next_in_s(self, tokens: float, count: int = 1) -> int:
+        """How long until there are so many tokens again, in whole seconds."""
+        return max(1, -int((tokens - count) / self.rate.per_s // 1))
 
     def _forget_full(self, now_s: float) -> None:
         """Let go of the half that is nearest to full: a bucket that is gone counts as full."""

@@ -1,27 +1,34 @@
 """Fair shares: what all callers use together, of which each may hold a part and no more.
 
 A pool counts units of one thing: places, rows, bytes. Who asks for units waits a while until their own share and the
-pool have room, in order of coming; whoever waits for their own share keeps nobody else waiting.
+pool have room. Whose caller had least of it while others waited, in units and the time they were held, goes first; else
+it is in order of coming. Whoever waits for their own share keeps nobody else waiting.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from time import monotonic
 from typing import Literal
 
 from pulsebase import telemetry
 from pulsebase.access.caller import Caller
 from pulsebase.model.errors import PoolFullError, RetryLaterError, ShareFullError
 
-Resource = Literal["questions", "answer rows", "uploads", "spooled bytes", "exports", "streams"]
+Resource = Literal["questions", "answer rows", "uploads", "spooled bytes", "decoders", "exports", "streams"]
 
 #: Who asks where nobody can be told apart, or nobody has to be: they may have all there is.
 EVERYBODY = "everybody"
 _RETRY_AFTER_S = 5
+#: How often somebody who waits without end looks whether they still want to.
+_LOOK_S = 0.2
+#: Callers of whom a pool knows what they had; more than wait together anywhere.
+_MOST_KNOWN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +55,15 @@ class SharePool:
         self._used = 0
         self._used_by: Counter[Hashable] = Counter()
         self._waiting: list[_Asked] = []
+        #: Units times seconds that callers have held since somebody began to wait.
+        self._had: dict[Hashable, float] = {}
+        self._counted_at = monotonic()
 
     def ask(self, who: Hashable, units: int) -> Future[None]:
         """Done once whoever asks holds the units, which are to be given back."""
         asked = _Asked(who, units, Future())
         with self._lock:
+            self._count()
             self._waiting.append(asked)
             self._serve()
         return asked.done
@@ -60,6 +71,7 @@ class SharePool:
     def give_up(self, done: Future[None]) -> RetryLaterError | None:
         """Ask no longer; what is to be said, or None if the units came at the last moment."""
         with self._lock:
+            self._count()
             for asked in self._waiting:
                 if asked.done is done:
                     self._waiting.remove(asked)
@@ -71,6 +83,7 @@ class SharePool:
     def give_back(self, who: Hashable, units: int) -> None:
         """Let others have units that were held."""
         with self._lock:
+            self._count()
             self._used -= units
             self._used_by[who] -= units
             if not self._used_by[who]:
@@ -81,11 +94,21 @@ class SharePool:
         """What a caller may hold."""
         return self.size.total if who == EVERYBODY else min(self.size.each, self.size.total)
 
+    def _count(self) -> None:
+        """Count what callers held until now, while somebody waits. Called under the lock, before anything changes."""
+        now_s = monotonic()
+        if not self._waiting or len(self._had) > _MOST_KNOWN:
+            self._had.clear()
+        else:
+            for who, units in self._used_by.items():
+                self._had[who] = self._had.get(who, 0) + units * (now_s - self._counted_at)
+        self._counted_at = now_s
+
     def _serve(self) -> None:
-        """Give to those who wait, in order; whoever is at their own share is passed over. Called under the lock."""
+        """Give to those who wait; whoever is at their own share is passed over. Called under the lock."""
         kept = []
         full = False
-        for asked in self._waiting:
+        for asked in sorted(self._waiting, key=lambda asked: self._had.get(asked.who, 0)):
             has_share = self._used_by[asked.who] + asked.units <= self.most(asked.who)
             if full or not has_share or not self.size.total:
                 kept.append(asked)
@@ -164,6 +187,16 @@ class HeldShare:
                 done.result(self.wait_s(resource))
             except TimeoutError:
                 self.give_up(resource, more, done)
+
+    def wait(self, resource: Resource, stopped: Callable[[], bool]) -> None:
+        """Hold one unit, however long that takes, in a thread; or none, if it is `stopped` before."""
+        done = self.ask(resource)
+        while not stopped():
+            with contextlib.suppress(TimeoutError):
+                done.result(_LOOK_S)
+                return
+        with contextlib.suppress(RetryLaterError):
+            self.give_up(resource, 1, done)
 
     def pass_on(self, resource: Resource) -> HeldShare:
         """Have somebody else hold what is held of one thing, longer than the request lasts."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pulsebase import telemetry
 from pulsebase.access.caller import caller
+from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.access.shares import Shares
 from pulsebase.authorization.audit import AuthorizedAudit
@@ -22,6 +23,7 @@ from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.ingest.processor import ProcessorLimit
 from pulsebase.lifecycle.erasures import Erasures
 from pulsebase.lifecycle.retention import Retention
 from pulsebase.model.errors import TooManyQuestionsError
@@ -42,6 +44,7 @@ class BorderOptions:
         body_limit_bytes: the largest request body, as sent and as unpacked.
         bulk_limit_bytes: the largest body of the bulk route, which is never held whole, as unpacked.
         import_limit_bytes: the largest upload of an import, as sent.
+        processor: what reading a body may take of the processor.
         export_timeout_s: how long an export may take, which holds a state of the store.
         allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
         public_url: the address browsers reach the server at; None: the one they used.
@@ -53,6 +56,7 @@ class BorderOptions:
     body_limit_bytes: int = 16 << 20
     bulk_limit_bytes: int = 8 << 30
     import_limit_bytes: int = 16 << 30
+    processor: ProcessorLimit = field(default_factory=ProcessorLimit)
     export_timeout_s: float = 21_600
     allowed_hosts: tuple[str, ...] = field(default=())
     check_host: bool = True
@@ -80,6 +84,7 @@ class Components:
     retention: Retention
     decoders: Decoders
     shares: Shares
+    newcomers: NewcomerShares
     embedded: Embedded | None = None
     other_workers: OtherWorkers = field(default_factory=OtherWorkers)
 
@@ -91,13 +96,13 @@ class RequestServices:
     """
 
     def __init__(self, built: Components) -> None:
-        self.store = AuthorizedStore(built.store, built.access)
-        self.ingestor = AuthorizedIngestor(built.ingestor, built.access)
+        self.store = AuthorizedStore(built.store, built.access, built.newcomers)
+        self.ingestor = AuthorizedIngestor(built.ingestor, built.access, built.store.unknown_users, built.newcomers)
         self.series = built.series.through(self.store)
         self.cohorts = CohortService(self.store, built.series.limits)
-        self.imports = AuthorizedImports(built.imports, built.access, built.other_workers)
+        self.imports = AuthorizedImports(built.imports, built.access, built.other_workers, built.newcomers)
         self.streams = AuthorizedStreams(built.streams, built.access)
-        self.connections = AuthorizedConnections(built.connections)
+        self.connections = AuthorizedConnections(built.connections, built.store.unknown_users, built.newcomers)
         self.sync = AuthorizedSync(built.sync)
         self.erasures = AuthorizedErasures(built.erasures, self.streams)
         self.retention = built.retention

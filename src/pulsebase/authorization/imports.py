@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import BinaryIO
 
 import msgspec
 
 from pulsebase.access.caller import Caller, caller
+from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.access.shares import EVERYBODY, who_is
 from pulsebase.etl.extract.parts import FileOwner
-from pulsebase.etl.import_jobs import ImportJobs, ImportReport
+from pulsebase.etl.import_jobs import ImportJobs, ImportReport, Turn
 from pulsebase.worker_rpc import OtherWorkers
 
 
 class AuthorizedImports:
     """Imports of readings of people in the caller's reach; with a key for some people, those of that key alone."""
 
-    def __init__(self, inner: ImportJobs, access: Access, other_workers: OtherWorkers) -> None:
-        self._inner, self._access, self._other_workers = inner, access, other_workers
+    def __init__(
+        self, inner: ImportJobs, access: Access, other_workers: OtherWorkers, newcomers: NewcomerShares
+    ) -> None:
+        self._inner, self._access, self._other_workers, self._newcomers = inner, access, other_workers, newcomers
 
     def admit(self, owner: FileOwner) -> None:
         """Refuse before the upload is taken what would be refused after it.
@@ -32,7 +35,7 @@ class AuthorizedImports:
             caller().require([owner.user_id])
         self._inner.refuse_when_full(_sender(caller()))
 
-    def start(self, name: str, upload: BinaryIO, owner: FileOwner, ended: Callable[[], None]) -> ImportReport:
+    def start(self, name: str, upload: BinaryIO, owner: FileOwner, turn: Turn, sent_bytes: int) -> ImportReport:
         """See `ImportJobs.start`."""
         asking = caller()
         try:
@@ -45,11 +48,13 @@ class AuthorizedImports:
                 changes_people=asking.principal.holds("admin"),
                 noted=lambda number: self._access.state.note_import(number, asking.principal.number),
                 who=_sender(asking),
-                ended=ended,
+                allowance=self._newcomers.of(asking),
+                turn=turn,
+                sent_bytes=sent_bytes,
             )
         except BaseException:
             upload.close()
-            ended()
+            turn.ended()
             raise
 
     def reports(self, numbers: Sequence[int]) -> Mapping[int, ImportReport]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pulsebase.access.caller import caller
+from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.authorization.rules import require_everybody_or
+from pulsebase.ingest.newcomers import admitted
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
@@ -34,14 +37,19 @@ from pulsebase.stores.contract import (
 class AuthorizedStore:
     """A store of the people in the caller's reach."""
 
-    def __init__(self, inner: Store, access: Access) -> None:
-        self._inner, self._access = inner, access
+    def __init__(self, inner: Store, access: Access, newcomers: NewcomerShares) -> None:
+        self._inner, self._access, self._newcomers = inner, access, newcomers
 
     # --- one person ---
 
     def knows(self, user_id: str) -> bool:
         """See `contract.Reader.knows`."""
         return caller().reaches(user_id) and self._inner.knows(user_id)
+
+    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
+        """See `contract.Reader.unknown_users`."""
+        reached = {user_id for user_id in user_ids if caller().reaches(user_id)}
+        return set(user_ids) - reached | self._inner.unknown_users(reached)
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
@@ -86,7 +94,7 @@ class AuthorizedStore:
                 break
             if after is None or user_id.encode() > after.encode():
                 overview = self._inner.overview(user_id)
-                if overview is not None and _matches(overview.user, text):
+                if overview is not None and overview.user.matches(text):
                     found.append(overview)
         return found
 
@@ -140,17 +148,20 @@ class AuthorizedStore:
     def put_user(self, user: User) -> None:
         """See `contract.Registry.put_user`."""
         caller().require([user.user_id])
-        self._inner.put_user(user)
+        with self._admitted([user.user_id]):
+            self._inner.put_user(user)
 
     def put_users(self, users: Sequence[User]) -> None:
         """See `contract.Registry.put_users`."""
         caller().require(user.user_id for user in users)
-        self._inner.put_users(users)
+        with self._admitted([user.user_id for user in users]):
+            self._inner.put_users(users)
 
     def put_priority(self, priority: DevicePriority) -> None:
         """See `contract.Registry.put_priority`."""
         caller().require([priority.user_id])
-        self._inner.put_priority(priority)
+        with self._admitted([priority.user_id]):
+            self._inner.put_priority(priority)
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         """See `contract.Registry.remove_priorities`."""
@@ -160,7 +171,11 @@ class AuthorizedStore:
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """See `contract.Registry.put_summaries`."""
         caller().require(summary.user_id for summary in summaries)
-        self._inner.put_summaries(summaries)
+        with self._admitted([summary.user_id for summary in summaries]):
+            self._inner.put_summaries(summaries)
+
+    def _admitted(self, user_ids: Sequence[str]) -> AbstractContextManager[None]:
+        return admitted(self._newcomers.of(caller()), self._inner.unknown_users, user_ids)
 
     def remove_user(self, user_id: str) -> int:
         """See `contract.Registry.remove_user`. What access knows of the person goes with them."""
@@ -246,12 +261,6 @@ class AuthorizedStore:
 
     def close(self) -> None:
         """Routes close nothing."""
-
-
-def _matches(user: User, text: str) -> bool:
-    """As the stores find people, see `contract.Reader.users`."""
-    wanted = text.lower()
-    return wanted in user.user_id.lower() or wanted in (user.name or "").lower()
 
 
 def _texts(people: frozenset[str]) -> pa.Array:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from pulsebase.access.caller import caller
+from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.etl.connections import Agreed, Begun, Connections
 from pulsebase.etl.state import Connection, RunFilter, RunRecord, RunReport
 from pulsebase.etl.sync import Synchronizer
+from pulsebase.ingest.newcomers import Unknown, admitted
 
 
 class AuthorizedConnections:
     """Connections of people in the caller's reach."""
 
-    def __init__(self, inner: Connections) -> None:
-        self._inner = inner
+    def __init__(self, inner: Connections, unknown: Unknown, newcomers: NewcomerShares) -> None:
+        self._inner, self._unknown, self._newcomers = inner, unknown, newcomers
 
     def begin(self, user_id: str, source: str, redirect_uri: str) -> Begun:
-        """See `Connections.begin`."""
+        """See `Connections.begin`. Somebody whom nobody knows yet counts as brought by the caller: a sync will."""
         caller().require([user_id])
-        return self._inner.begin(user_id, source, redirect_uri)
+        with self._admitted(user_id):
+            return self._inner.begin(user_id, source, redirect_uri)
 
     def finish(self, source: str, state: str, code: str | None, error: str | None) -> Connection:
         """See `Connections.finish`. The state stands for the right that `begin` asked for."""
@@ -32,9 +36,13 @@ class AuthorizedConnections:
         return made
 
     def ticket(self, user_id: str, source: str) -> str:
-        """See `Connections.ticket`."""
+        """See `Connections.ticket`, and `begin`."""
         caller().require([user_id])
-        return self._inner.ticket(user_id, source)
+        with self._admitted(user_id):
+            return self._inner.ticket(user_id, source)
+
+    def _admitted(self, user_id: str) -> AbstractContextManager[None]:
+        return admitted(self._newcomers.of(caller()), self._unknown, [user_id])
 
     def offered(self, source: str, ticket: str) -> str:
         """See `Connections.offered`. The ticket stands for the right that `ticket` asked for."""

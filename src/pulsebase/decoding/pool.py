@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -49,6 +50,7 @@ from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import UnreadFiles
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.ingest.processor import ProcessorLimit, TooCostlyError
 from pulsebase.model.errors import RejectedError, StoreUnavailableError
 from pulsebase.model.summaries import DailySummary
 
@@ -58,8 +60,7 @@ logger = logging.getLogger(__name__)
 _TASKS_OF_A_PROCESS = 64
 #: How long a process may take to end by itself.
 _END_S = 2
-#: What a task may take of the processor: honest files take less than a tenth of it.
-_CPU_S, _CPU_S_PER_MIB = 60, 10
+_TOO_COSTLY = "takes more of the processor to read than its size as sent allows"
 #: Of the environment: what Python and its libraries need to start. No setting, no secret.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "LD_PRELOAD")
 
@@ -73,12 +74,14 @@ class DecoderLimits:
         memory_bytes: the memory of each, beyond what it takes to start.
         step_s: how long one may be silent.
         wait_s: how long a request waits for a free one.
+        processor: what a file may take of the processor.
     """
 
     most: int = 2
     memory_bytes: int = 768 << 20
     step_s: float = 60
     wait_s: float = 20
+    processor: ProcessorLimit = field(default_factory=ProcessorLimit)
 
 
 class Decoders:
@@ -91,15 +94,16 @@ class Decoders:
         self._idle: list[_Decoder] = []
         self._closed = False
 
-    def parquet(self, file: BinaryIO) -> Generator[Block, None, None]:
-        """The blocks of a Parquet file with a descriptor.
+    def parquet(self, file: BinaryIO, sent_bytes: int | None = None) -> Generator[Block, None, None]:
+        """The blocks of a Parquet file with a descriptor, for which so much was sent: by default its size.
 
         Raises:
             MalformedError, RejectedError: as `ingest.parquet.blocks_in_file`; also where no decoder survives the file.
+            TooCostlyError: it takes too much of the processor.
             StoreUnavailableError: every decoder is busy.
         """
         with self._decoder() as decoder:
-            decoder.begin(DecodeParquet(_cpu_s(file)), file)
+            decoder.begin(DecodeParquet(self._cpu_s(file, sent_bytes)), file)
             for answer, _ in decoder.answers():
                 block = decoder.block_of(answer)
                 decoder.reply(Done())
@@ -117,7 +121,8 @@ class Decoders:
         """
         untold = 0  # readings stored that no result has counted yet
         with self._decoder() as decoder:
-            task = ImportFile(file.name, file.owner.user_id, file.owner.device_id, file.limit_bytes, _cpu_s(file.raw))
+            cpu_s = self._cpu_s(file.raw, file.sent_bytes)
+            task = ImportFile(file.name, file.owner.user_id, file.owner.device_id, file.limit_bytes, cpu_s)
             try:
                 decoder.begin(task, file.raw)
                 for answer, buffers in decoder.answers():
@@ -143,6 +148,10 @@ class Decoders:
             idle, self._idle = self._idle, []
         for decoder in idle:
             decoder.end()
+
+    def _cpu_s(self, file: BinaryIO, sent_bytes: int | None) -> int:
+        size = os.fstat(file.fileno()).st_size if sent_bytes is None else sent_bytes
+        return math.ceil(self._limits.processor.of(size))
 
     @contextlib.contextmanager
     def _decoder(self) -> Iterator[_Decoder]:
@@ -265,7 +274,7 @@ class _Decoder:
             self._process.kill()
             status = self._process.wait()
             if status == -signal.SIGXCPU:
-                raise self._died("processor-time", "takes too much of the processor to read") from None
+                raise TooCostlyError(str(self._died("processor-time", _TOO_COSTLY))) from None
             raise self._died("crash", "could not be read: what read it crashed") from None
 
     def _died(self, reason: str, what: str) -> MalformedError:
@@ -322,10 +331,6 @@ def _kept(answer: RecordsCame, buffers: Buffers, sink: Sink) -> object:
         return Done()
     kept = sink.records(parsed.records)
     return Refused(packed_errors(kept.errors), kept.unchanged)
-
-
-def _cpu_s(file: BinaryIO) -> int:
-    return _CPU_S + _CPU_S_PER_MIB * (os.fstat(file.fileno()).st_size >> 20)
 
 
 def _environment() -> dict[str, str]:

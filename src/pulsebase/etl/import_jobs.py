@@ -22,6 +22,7 @@ from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import KindTotal, Totals, UnreadFiles, add_bounded
 from pulsebase.files.locks import FolderLocks
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.ingest.newcomers import Allowance
 from pulsebase.model.errors import FieldError, PulsebaseError, ShareFullError, StoreUnavailableError, shown
 from pulsebase.model.users import User, printable, speaks_of
 from pulsebase.stores.contract import Store
@@ -81,6 +82,19 @@ class ImportReport:
     remark: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What an import holds of what is shared.
+
+    Attributes:
+        wait: returns once the import may run, or once what it is given says that it should stop.
+        ended: lets go of everything.
+    """
+
+    wait: Callable[[Callable[[], bool]], None] = lambda _: None
+    ended: Callable[[], None] = lambda: None
+
+
 @dataclass(slots=True)
 class _Job:
     report: ImportReport
@@ -90,7 +104,8 @@ class _Job:
     owner: FileOwner
     sink: ImportSink
     who: Hashable
-    ended: Callable[[], None]
+    turn: Turn
+    sent_bytes: int | None
     refusals: list[ImportRefusal] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -169,11 +184,14 @@ class ImportJobs:
         changes_people: bool = True,
         noted: Callable[[int], object] = lambda _: None,
         who: Hashable = None,
-        ended: Callable[[], None] = lambda: None,
+        allowance: Allowance | None = None,
+        turn: Turn = Turn(),
+        sent_bytes: int | None = None,
     ) -> ImportReport:
-        """Import an open file, which is closed once that is done, and `ended` called; what is of `people` alone, if
-        they are given. What it says of people themselves is taken if whoever sends it, `who`, `changes_people`. `noted`
-        is given its number before it begins; if that raises, it does not begin.
+        """Import an open file, once it is its `turn`, and close it once that is done; what is of `people` alone, if
+        they are given. What it says of people themselves is taken if whoever sends it, `who`, `changes_people`, and of
+        new people as many as the `allowance` says. `noted` is given its number before it begins; if that raises, it
+        does not begin. `sent_bytes` were sent for the file, if that is not its size.
 
         Raises:
             StoreUnavailableError, ShareFullError: as `refuse_when_full`.
@@ -184,9 +202,9 @@ class ImportJobs:
         noted(number)
         report = ImportReport(number, "waiting", upload.seek(0, 2))
         rules = replace(self._rules, people=people)
-        keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people)
-        sink = ImportSink(self._ingestor, self._store, keeper, rules, origin=number)
-        job = _Job(report, name, origin, upload, owner, sink, who, ended)
+        keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people, allowance=allowance)
+        sink = ImportSink(self._ingestor, self._store, keeper, rules, origin=number, allowance=allowance)
+        job = _Job(report, name, origin, upload, owner, sink, who, turn, sent_bytes)
         with self._changed:
             self._jobs[number] = job
             past = [each for each, kept in self._jobs.items() if kept.report.status in _ENDED]
@@ -298,8 +316,11 @@ class ImportJobs:
             progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),
             stopped=lambda: self._stopping.is_set() or job.cancelled.is_set(),
         )
+        job.turn.wait(watcher.stopped)
+        if watcher.stopped():
+            return _CANCELLED
         job.upload.seek(0)
-        upload = Upload(job.name, job.upload, job.owner, self._limit_bytes)
+        upload = Upload(job.name, job.upload, job.owner, self._limit_bytes, job.sent_bytes)
         totals = Totals()
         for result in self._importing(upload, job.sink, watcher):
             if isinstance(result, UnreadFiles):
@@ -342,7 +363,7 @@ class ImportJobs:
 
 def _let_go(job: _Job) -> None:
     job.upload.close()
-    job.ended()
+    job.turn.ended()
 
 
 def _remember(job: _Job, result: FileResult, errors: Sequence[FieldError]) -> None:

@@ -77,12 +77,15 @@ class ImportWatcher:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An open file to import: what it is called, whose it is where it does not say, and what it may unpack to."""
+    """An open file to import: what it is called, whose it is where it does not say, what it may unpack to, and how much
+    was sent for it, if that is not its size.
+    """
 
     name: str
     raw: BinaryIO
     owner: FileOwner
     limit_bytes: int
+    sent_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

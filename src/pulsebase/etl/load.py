@@ -18,7 +18,8 @@ from pulsebase import telemetry
 from pulsebase.etl.changes import Comparison, where
 from pulsebase.etl.records import KeptRecords, RecordKeeper
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules, Verdict, validate
-from pulsebase.model.errors import ErasedUserError, FieldError, RetryLaterError
+from pulsebase.ingest.newcomers import Allowance
+from pulsebase.model.errors import ErasedUserError, FieldError, NewPeopleError, RetryLaterError
 from pulsebase.model.exported import Record
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.rollups import Mask
@@ -185,7 +186,7 @@ class StoredRows:
 class Write(Protocol):
     """The write path, as far as an import needs it."""
 
-    def write(self, batch: ReadingBatch) -> None:
+    def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> None:
         """See `Ingestor.write`."""
 
 
@@ -204,15 +205,17 @@ class ImportSink:
         *,
         origin: int,
         attempts: int = LOAD_ATTEMPTS,
+        allowance: Allowance | None = None,
     ) -> None:
         self._ingestor, self._reader, self._keeper, self._rules = ingestor, reader, keeper, rules
-        self._origin, self._attempts = origin, attempts
+        self._origin, self._attempts, self._allowance = origin, attempts, allowance
 
     def readings(self, rows: Candidates) -> StoredRows:
         """See `importer.Sink.readings`. While others fill the queue it waits, as their senders do.
 
         Raises:
             RetryLaterError: nothing was kept.
+            TooManyNewPeopleError: nor here, where the import has brought as many new people as one may.
         """
         verdict = validate(rows, self._rules, self._origin)
         while True:
@@ -251,9 +254,11 @@ class ImportSink:
     def _write(self, batch: ReadingBatch) -> None:
         for _ in range(self._attempts - 1):
             try:
-                self._ingestor.write(batch)
+                self._ingestor.write(batch, self._allowance)
+            except NewPeopleError:  # their time comes in hours rather than seconds
+                raise
             except RetryLaterError as error:
                 sleep(min(error.retry_after_s, _LONGEST_WAIT_S))
             else:
                 return
-        self._ingestor.write(batch)
+        self._ingestor.write(batch, self._allowance)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import date
 
 from pulsebase.ingest import ReadingRules
+from pulsebase.ingest.newcomers import Allowance, admitted
 from pulsebase.ingest.validate import OUT_OF_REACH
 from pulsebase.model.errors import ErasedUserError, FieldError, after
 from pulsebase.model.exported import Record
@@ -43,9 +44,10 @@ class RecordKeeper:
         changing: Callable[[], AbstractContextManager[None]],
         *,
         changes_people: bool = True,
+        allowance: Allowance | None = None,
     ) -> None:
         self._store, self._rules, self._changing = store, rules, changing
-        self._changes_people = changes_people
+        self._changes_people, self._allowance = changes_people, allowance
 
     def keep(self, records: Sequence[Record]) -> KeptRecords:
         """Keep them. Doing it again changes nothing."""
@@ -63,7 +65,8 @@ class RecordKeeper:
                 elif error is None and isinstance(record, DevicePriority):
                     known_as = self._priority_like(record)
                     if known_as is None:
-                        self._store.put_priority(record)
+                        with self._admitted([record.user_id]):
+                            self._store.put_priority(record)
                     elif known_as != record:
                         error = FieldError("priority", _KNOWN_OTHERWISE)
                     else:
@@ -74,7 +77,8 @@ class RecordKeeper:
                     errors.append(replace(error, index=place))
             changed = [user for user in users.values() if self._store.user(user.user_id) != user]
             if changed:
-                self._store.put_users(changed)
+                with self._admitted([user.user_id for user in changed]):
+                    self._store.put_users(changed)
             unchanged += self._put_together(days)
         return KeptRecords(unchanged, errors)
 
@@ -116,8 +120,12 @@ class RecordKeeper:
             stored[key] = together
         changed = [day for key, day in stored.items() if before.get(key) != day]
         if changed:
-            self._store.put_summaries(changed)
+            with self._admitted([day.user_id for day in changed]):
+                self._store.put_summaries(changed)
         return unchanged
+
+    def _admitted(self, user_ids: Sequence[str]) -> AbstractContextManager[None]:
+        return admitted(self._allowance, self._store.unknown_users, user_ids)
 
 
 def _filled(said: User, known: User | None) -> tuple[User, FieldError | None]:

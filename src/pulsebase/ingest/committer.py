@@ -7,17 +7,27 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Any
 
+import numpy as np
+
 from pulsebase import telemetry, tracing
 from pulsebase.ingest.candidates import Candidates, Decoded
+from pulsebase.ingest.newcomers import Allowance, Arrivals, Newcomers, Unknown
 from pulsebase.ingest.validate import ReadingRules, validate
 from pulsebase.live.commit_log import ALL_TIME, ChangedRange, CommitLog
-from pulsebase.model.errors import ErasedUserError, FieldError, PulsebaseError, QueueFullError, StoreUnavailableError
+from pulsebase.model.errors import (
+    ErasedUserError,
+    FieldError,
+    OutcomeUnknownError,
+    PulsebaseError,
+    QueueFullError,
+    StoreUnavailableError,
+)
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.contract import Writer
@@ -58,6 +68,19 @@ class _Write:
     readings: ReadingBatch
     give_up_at: float
     done: Future[None]
+    allowance: Allowance | None
+
+
+@dataclass(slots=True)
+class _Singles:
+    """Readings of a request each, and what each of these may bring. The result is what became of those that were not
+    stored, by row.
+    """
+
+    readings: ReadingBatch
+    give_up_at: float
+    done: Future[Mapping[int, PulsebaseError]]
+    allowances: Sequence[Allowance | None]
 
 
 @dataclass(slots=True)
@@ -69,6 +92,7 @@ class _Offer:
     origin: int
     give_up_at: float
     done: Future[Outcome]
+    allowance: Allowance | None
 
     def goes_with(self, other: _Offer) -> bool:
         """Whether both can be checked as one."""
@@ -87,6 +111,13 @@ class _Command:
     done: Future[int]
 
 
+_Item = _Write | _Singles | _Offer
+#: What is checked as one.
+_Run = _Write | _Singles | list[_Offer]
+#: What an item that was written, or need not be, comes to: nothing, an outcome, what became of rows, or why it was not.
+_Outcome = Outcome | Mapping[int, PulsebaseError] | PulsebaseError | None
+
+
 class Ingestor:
     """The only caller of a store's `Writer`: one thread commits what a bounded queue holds.
 
@@ -101,16 +132,20 @@ class Ingestor:
         limits: IngestLimits | None = None,
         commit_log: CommitLog | None = None,
         erased_users: ErasedUsers | None = None,
+        unknown: Unknown = lambda _: (),
     ) -> None:
-        """`erased_users` are those of the rules: what was checked before an erasure is not stored after it."""
+        """`erased_users` are those of the rules: what was checked before an erasure is not stored after it.
+        `unknown` tells who comes into being by a write, which allowances are asked for.
+        """
         self._writer = writer
         self._commit_log = commit_log
         self._erased_users = erased_users or ErasedUsers()
+        self._newcomers = Newcomers(unknown)
         self._limits = limits or IngestLimits()
         for write in ("block", "commit"):  # so that nothing refused is a figure, too
             telemetry.INGEST_ROOM_REFUSED.labels(write)
         telemetry.INGEST_QUEUE_LIMIT_READINGS.set(self._limits.queue_readings)
-        self._queue: deque[_Write | _Offer | _Command] = deque()
+        self._queue: deque[_Item | _Command] = deque()
         self._queued_readings = 0
         self._closing = False
         self._changed = threading.Condition()
@@ -130,18 +165,40 @@ class Ingestor:
         finally:
             telemetry.INGEST_ROOM_WAIT_SECONDS.labels("block").observe(perf_counter() - started)
 
-    def submit(self, batch: ReadingBatch, max_wait_s: float = SHORT_WAIT_S) -> Future[None]:
-        """Queue a batch. Its commit waits for merges to make room no longer than `max_wait_s`, and fails then.
+    def submit(
+        self, batch: ReadingBatch, max_wait_s: float = SHORT_WAIT_S, allowance: Allowance | None = None
+    ) -> Future[None]:
+        """Queue a batch. Its commit waits for merges to make room no longer than `max_wait_s`, and fails then; and it
+        fails where it brings more new people than its request may (`NewPeopleError`, `TooManyNewPeopleError`).
 
         Raises:
             QueueFullError: the queue is at its limit. Nothing of the batch is kept.
             StoreUnavailableError: the ingestor is closing.
         """
         done: Future[None] = _future()
-        self._queue_up(_Write(batch, monotonic() + max_wait_s, done))
+        self._queue_up(_Write(batch, monotonic() + max_wait_s, done, allowance))
         return done
 
-    def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
+    def submit_singles(
+        self, batch: ReadingBatch, allowances: Sequence[Allowance | None]
+    ) -> Future[Mapping[int, PulsebaseError]]:
+        """Queue readings of which each is a request of its own, with what it may bring. The result says by row what
+        became of those that were not stored while the others were.
+
+        Raises:
+            QueueFullError, StoreUnavailableError: as `submit`.
+        """
+        done: Future[Mapping[int, PulsebaseError]] = _future()
+        self._queue_up(_Singles(batch, monotonic() + SHORT_WAIT_S, done, allowances))
+        return done
+
+    def offer(
+        self,
+        readings: Candidates | Decoded,
+        rules: ReadingRules,
+        origin: int,
+        allowance: Allowance | None = None,
+    ) -> Future[Outcome]:
         """Queue readings that nobody checked yet; the good ones among them are kept, as by `submit`.
 
         What waits for the same commit is checked together, which costs a fraction of checking each request alone.
@@ -150,13 +207,13 @@ class Ingestor:
             QueueFullError, StoreUnavailableError: as `submit`.
         """
         done: Future[Outcome] = _future()
-        self._queue_up(_Offer(readings, rules, origin, monotonic() + SHORT_WAIT_S, done))
+        self._queue_up(_Offer(readings, rules, origin, monotonic() + SHORT_WAIT_S, done, allowance))
         return done
 
-    def write(self, batch: ReadingBatch) -> None:
+    def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> None:
         """Queue the next batch of a stream in its turn, and wait until it is durable and visible."""
         self.pace(len(batch), LONG_WAIT_S)
-        self.submit(batch, LONG_WAIT_S).result()
+        self.submit(batch, LONG_WAIT_S, allowance).result()
 
     def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
         """Queue a deletion behind the writes before it; the result is how many readings went."""
@@ -188,7 +245,7 @@ class Ingestor:
             self._changed.notify()
         self._thread.join()
 
-    def _queue_up(self, item: _Write | _Offer) -> None:
+    def _queue_up(self, item: _Item) -> None:
         with self._changed:
             self._refuse_when_closing()
             self._refuse_when_full(len(item.readings))
@@ -257,14 +314,14 @@ class Ingestor:
             item.done.set_exception(StoreUnavailableError(message, _BEHIND_RETRY_S))
         return is_empty
 
-    def _next_turn(self) -> list[_Write | _Offer] | _Command:
+    def _next_turn(self) -> list[_Item] | _Command:
         """The next command alone, or as many writes as one commit takes. Called under the lock."""
         first = self._queue[0]
         if isinstance(first, _Command):
             self._queue.popleft()
             self._queued_readings -= 1
             return first
-        turn: list[_Write | _Offer] = []
+        turn: list[_Item] = []
         size = 0
         while self._queue:
             item = self._queue[0]
@@ -287,20 +344,16 @@ class Ingestor:
         if self._commit_log and done and command.change is not None:
             self._commit_log.publish_change(command.change)
 
-    def _commit(self, turn: Sequence[_Write | _Offer]) -> None:
+    def _commit(self, turn: Sequence[_Item]) -> None:
         started = perf_counter()
         batches: list[ReadingBatch] = []
-        outcomes: list[Outcome | ErasedUserError | None] = []
+        outcomes: list[_Outcome] = []
         failure: BaseException | None = None
+        arrivals = Arrivals(self._newcomers)
         try:
             for run in _runs(turn):
-                if isinstance(run, _Write):
-                    is_barred = self._erased_users.among(run.readings.users) is not None
-                    batches += [] if is_barred else [run.readings]
-                    outcomes.append(ErasedUserError() if is_barred else None)
-                else:
-                    batch, found = _judged(run)
-                    batches += [batch] if batch else []
+                for kept, found in self._let_in(run, arrivals):
+                    batches += [kept] if kept else []
                     outcomes += found
             if batches:
                 with tracing.span("commit", readings=sum(map(len, batches)), requests=len(turn)):
@@ -311,6 +364,8 @@ class Ingestor:
                 logger.exception("a commit failed")
             telemetry.INGEST_COMMIT_FAILURES.inc()
             failure = error
+            if not isinstance(error, OutcomeUnknownError):
+                arrivals.give_back()
         telemetry.INGEST_COMMIT_SECONDS.observe(perf_counter() - started)
         telemetry.INGEST_COMMIT_READINGS.observe(sum(map(len, batches)))
         with self._changed:
@@ -318,17 +373,65 @@ class Ingestor:
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
         for place, item in enumerate(turn):
             outcome = outcomes[place] if place < len(outcomes) else None
-            if isinstance(outcome, ErasedUserError):
+            if isinstance(outcome, PulsebaseError):
                 item.done.set_exception(outcome)
-            elif failure is None or (outcome and outcome.accepted == 0):  # no disk has a say in what is refused
-                item.done.set_result(outcome)  # type: ignore[arg-type] # None for writes, an outcome for offers
+            elif failure is None or _stores_nothing(item, outcome):  # no disk has a say in what is refused
+                item.done.set_result(outcome)  # type: ignore[arg-type] # of the kind that the item asks for
             else:
                 item.done.set_exception(failure)
         if self._commit_log and batches and failure is None:
             self._commit_log.publish(batches)
 
+    def _let_in(self, run: _Run, arrivals: Arrivals) -> Iterator[tuple[ReadingBatch | None, Sequence[_Outcome]]]:
+        """What of a run may be written, with the outcomes of its items once that is."""
+        if isinstance(run, list):
+            yield from _offers_admitted(run, arrivals)
+        elif self._erased_users.among(run.readings.users) is not None:
+            yield None, [ErasedUserError()]
+        else:
+            yield _admitted(run, arrivals)
 
-def _runs(turn: Sequence[_Write | _Offer]) -> Iterator[_Write | list[_Offer]]:
+
+def _stores_nothing(item: _Item, outcome: _Outcome) -> bool:
+    """Whether all of an item was refused."""
+    if isinstance(item, _Singles):
+        return isinstance(outcome, Mapping) and len(outcome) == len(item.readings)
+    return isinstance(outcome, Outcome) and outcome.accepted == 0
+
+
+def _admitted(item: _Write | _Singles, arrivals: Arrivals) -> tuple[ReadingBatch | None, Sequence[_Outcome]]:
+    """What of a write may be written, and its outcome once that is."""
+    if isinstance(item, _Write):
+        error = arrivals.admit(item.readings.users, item.allowance)
+        return (item.readings if error is None else None), [error]
+    users = item.readings.users
+    if not arrivals.among(users):
+        return item.readings, [{}]
+    refused: dict[int, PulsebaseError] = {}
+    for row, allowance in enumerate(item.allowances):
+        error = arrivals.admit(users.take(np.array([row])), allowance)
+        if error is not None:
+            refused[row] = error
+    kept = np.array([row for row in range(len(users)) if row not in refused], np.intp)
+    return (item.readings.take(kept) if len(kept) else None), [refused]
+
+
+def _offers_admitted(
+    run: Sequence[_Offer], arrivals: Arrivals
+) -> Iterator[tuple[ReadingBatch | None, Sequence[_Outcome]]]:
+    """The batches of a run, with the outcomes of its offers. It is one, unless somebody new is in it."""
+    batch, outcomes = _judged(run)
+    if batch is None or not arrivals.among(batch.users):
+        yield batch, outcomes
+    elif len(run) == 1:
+        error = arrivals.admit(batch.users, run[0].allowance)
+        yield (batch, outcomes) if error is None else (None, [error])
+    else:
+        for offer in run:
+            yield from _offers_admitted([offer], arrivals)
+
+
+def _runs(turn: Sequence[_Item]) -> Iterator[_Run]:
     """The turn in its order, with neighbours that can be checked together as one."""
     run: list[_Offer] = []
     for item in turn:
@@ -355,7 +458,7 @@ def _judged(run: Sequence[_Offer]) -> tuple[ReadingBatch | None, list[Outcome]]:
     return verdict.accepted, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
 
 
-def _size(item: _Write | _Offer | _Command) -> int:
+def _size(item: _Item | _Command) -> int:
     """What an item counts as in the queue."""
     return 1 if isinstance(item, _Command) else len(item.readings)
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
 from pulsebase.ingest.items import Parsed, columns_of_parsed
+from pulsebase.ingest.processor import ProcessorTime
 from pulsebase.model.errors import FieldError, PulsebaseError
 from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import LAST_END_US
@@ -22,6 +23,8 @@ DEVICE_ID = "influx"
 #: Clients send some thousands of lines at a time.
 MOST_LINES = 100_000
 _LINE_BYTES = 64 << 10
+#: Lines after which is looked how long they took.
+_LINES_AT_ONCE = 1_000
 _NS_OF: Mapping[str, int] = MappingProxyType({"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000})
 
 # A backslash before a comma, an equals sign or a space takes its meaning away; elsewhere it stands for itself.
@@ -77,17 +80,20 @@ class _LineError(Exception):
         self.field = field
 
 
-def parse_lines(body: bytes, precision: str, now_us: int) -> ParsedLines:
+def parse_lines(body: bytes, precision: str, now_us: int, time: ProcessorTime | None = None) -> ParsedLines:
     """The readings of a body. Tags other than `user_id` and `device_id` are passed over: agents add their own.
 
     Raises:
         TooManyLinesError: there are more than `MOST_LINES` lines.
+        TooCostlyError: they take more of the processor than `time` has.
     """
     if body.count(b"\n") > MOST_LINES:
         raise TooManyLinesError(f"the body holds more than {MOST_LINES} lines; send fewer at a time")
     points: list[Parsed] = []
     errors: list[FieldError] = []
     for number, raw in _lines(body):
+        if time is not None and number % _LINES_AT_ONCE == 0:
+            time.check()
         if raw is None:
             errors.append(FieldError("line", _UNENDED, number))
             break

@@ -93,6 +93,20 @@ class ShareFullError(RetryLaterError):
     """The caller uses as much of something as one may; nothing of the request was done."""
 
 
+class NewPeopleError(RetryLaterError):
+    """The request brings more people whom nobody knows yet than may come for now; nothing of it was stored."""
+
+    FIELD = "user_id"
+
+
+class NewPeopleShareError(NewPeopleError, ShareFullError):
+    """More than the caller may bring for now."""
+
+
+class NewPeoplePoolError(NewPeopleError, PoolFullError):
+    """More than all callers together may bring for now."""
+
+
 class SourceUnavailableError(RetryLaterError):
     """A source of readings cannot answer now: its limit is reached, it fails, or nothing answers there."""
 
@@ -128,6 +142,16 @@ class ErasedUserError(RejectedError):
 
     def __init__(self) -> None:
         super().__init__([FieldError("user_id", self.REASON)])
+
+
+class TooManyNewPeopleError(PulsebaseError):
+    """One request brings more people whom nobody knows yet than a request may bring; it has to come in smaller ones."""
+
+    FIELD = "user_id"
+
+    def but(self, said: str) -> Self:
+        """The same error, saying what was kept."""
+        return type(self)(f"{self}; {said}")
 
 
 class UnreadableAnswerError(RejectedError):

@@ -43,7 +43,7 @@ def speaks_of(text: str, person: User) -> bool:
     Case is ignored, and what stands between words, since names of files write it in many ways: `Ann Lee` is found in
     `ann_lee.csv`, `AnnLee` and `lee, ann`.
     """
-    plain = _plain(text)
+    plain = folded(text)
     forms = [_words_of(person.user_id)]
     if person.name is not None:
         words = _words_of(person.name)
@@ -53,13 +53,17 @@ def speaks_of(text: str, person: User) -> bool:
 
 def _words_of(text: str) -> list[str]:
     """The words of a text; one of signs alone is one word."""
-    plain = _plain(text)
+    plain = folded(text)
     return _WORD.findall(plain) or [plain]
 
 
-def _plain(text: str) -> str:
-    """A text whose characters are written one way; files of macOS have marks apart from their letters."""
-    return unicodedata.normalize("NFKC", text).casefold()
+def folded(text: str) -> str:
+    """The text as searches compare it: case ignored, and each character written in one way.
+
+    `STRAUSS` and `Strauß` are the same, and so are an `é` of one character and one of two, as files of macOS have it.
+    This is Unicode's toNFKC_Casefold (The Unicode Standard, section 3.13), but for characters nobody sees.
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def default_priority(device_id: str) -> int:
@@ -76,6 +80,11 @@ class User:
     gender: str | None = None
     birth_date: date | None = None
     time_zone: str | None = None
+
+    def matches(self, text: str) -> bool:
+        """Whether a search for the text finds the person: it is in the id or the name, as `folded` has them."""
+        wanted = folded(text)
+        return wanted in folded(self.user_id) or wanted in folded(self.name or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
+from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, UnknownUserError
 from pulsebase.model.identifiers import identifier_problem
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import Resolution
-from pulsebase.model.rollups import averages
+from pulsebase.model.rollups import I64, Mask, averages
 from pulsebase.model.timerange import MINUTE_US, TimeRange, from_us
 from pulsebase.model.users import GENDERS
 from pulsebase.query.plan import AskedPeriod, QueryLimits, asked_period
@@ -28,6 +30,10 @@ from pulsebase.stores.contract import Cancellation, Reader, SeriesQuery, TotalsQ
 Number = int | float | Decimal | Fraction | str
 #: A point in time or a day as it was written. What has no zone is read in the question's, UTC unless it says so.
 Moment = str | date | datetime
+
+Places = npt.NDArray[np.intp]
+#: Whole numbers below it are doubles.
+_EXACT_IN_DOUBLES = 2**53
 
 #: Highest threshold and age that can be asked for: far above any, so that a slip (cents, days) is told.
 MAX_AVERAGE = 1000
@@ -127,7 +133,41 @@ class TopHour:
     count: int
 
 
-def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = None) -> list[CohortMember]:
+class Cohort(Sequence[CohortMember]):
+    """Everybody who answers a question, in order, as columns: of a million people those are made that are shown."""
+
+    def __init__(self, totals: pa.Table, rows: Places, minutes_asked: int) -> None:
+        """`rows` are the places of the members in the totals."""
+        self._totals, self._rows, self._minutes_asked = totals, rows, minutes_asked
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> CohortMember: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Cohort: ...
+
+    def __getitem__(self, place: int | slice) -> CohortMember | Cohort:
+        if isinstance(place, slice):
+            return Cohort(self._totals, self._rows[place], self._minutes_asked)
+        row = int(self._rows[place])
+        user_id, count, total, minutes = (column[row].as_py() for column in self._totals.columns)
+        return CohortMember(user_id, count, total, minutes, minutes / self._minutes_asked)
+
+    def user_ids(self) -> list[str]:
+        """The members' ids."""
+        found: list[str] = self._totals["user_id"].take(pa.array(self._rows)).to_pylist()
+        return found
+
+    def averages(self) -> npt.NDArray[np.float64]:
+        """The members' averages, as the nearest doubles, in the metric's unit."""
+        found: npt.NDArray[np.float64] = _averages(self._totals)[self._rows]
+        return found
+
+
+def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = None) -> Cohort:
     """Everybody who answers the question, the highest average first, equal ones by id (bytes).
 
     Raises:
@@ -137,7 +177,7 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
     period = _period(question)
     threshold, coverage = _bounds(question)
     first_day = from_us(period.range.start_us).astimezone(period.zone).date()
-    table = reader.totals(
+    totals = reader.totals(
         TotalsQuery(
             period.range,
             genders=_known_genders(question.genders),
@@ -147,15 +187,9 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
         )
     )
     minutes_asked = touched_minutes(period.range)
-    members = (
-        CohortMember(user_id, count, total, minutes, minutes / minutes_asked)
-        for user_id, count, total, minutes in zip(*(column.to_pylist() for column in table.columns), strict=True)
-    )
-    least_minutes = coverage * minutes_asked
-    found = [member for member in members if _above(member, threshold) and member.minutes >= least_minutes]
-    # Rounding keeps order, so the double decides and the fraction only where doubles are equal. Ids are in order.
-    found.sort(key=lambda member: (member.average, member.exact_average), reverse=True)
-    return found
+    least_minutes = math.ceil(coverage * minutes_asked)
+    rows = np.flatnonzero(_above(totals, threshold) & (totals["minutes"].to_numpy() >= least_minutes))
+    return Cohort(totals, rows[_highest_first(totals.take(pa.array(rows)))], minutes_asked)
 
 
 def cohort_summary(
@@ -184,10 +218,10 @@ def cohort_summary(
     left_out = reader.totals(asked).num_rows - len(members)
     if len(members) < least_people or 0 < left_out < least_people:
         return None
-    mean = sum((member.exact_average for member in members), Fraction()) / len(members)
-    squares = sum((member.exact_average**2 for member in members), Fraction()) / len(members)
-    spread = math.sqrt(squares - mean**2)
-    return CohortSummary(len(members) // PEOPLE_STEP * PEOPLE_STEP, round(mean), round(spread))
+    people = members.averages()
+    mean = math.fsum(people) / len(people)
+    spread = math.sqrt(math.fsum((people - mean) ** 2) / len(people))
+    return CohortSummary(len(people) // PEOPLE_STEP * PEOPLE_STEP, _in_whole(mean), _in_whole(spread))
 
 
 def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | None = None) -> list[TopHour]:
@@ -258,7 +292,7 @@ class CohortService:
         self._reader = reader
         self._limits = limits
 
-    def cohort(self, question: CohortQuestion) -> list[CohortMember]:
+    def cohort(self, question: CohortQuestion) -> Cohort:
         """See `cohort`."""
         return cohort(self._reader, question, self._limits.timeout_s)
 
@@ -292,7 +326,7 @@ def query_users(  # noqa: PLR0917 in the order in which the question is put
     """
     genders = [gender] if isinstance(gender, str) else gender
     question = CohortQuestion(date_from, date_to, min_avg_heart_rate, min_age, genders, min_coverage, tz)
-    return [member.user_id for member in cohort(store, question)]
+    return cohort(store, question).user_ids()
 
 
 def query_top(
@@ -374,8 +408,52 @@ def _check_whole(field: str, value: object, lowest: int, highest: int) -> None:
         raise RejectedError.of(field, f"must be a whole number from {lowest} to {highest}")
 
 
-def _above(member: CohortMember, threshold: Fraction) -> bool:
-    return member.sum * threshold.denominator > threshold.numerator * HEART_RATE.scale * member.count
+def _averages(totals: pa.Table) -> npt.NDArray[np.float64]:
+    """The doubles nearest to the means. Rounding keeps order, so where two differ the means do so too, the same way."""
+    sums, counts = totals["sum"].to_numpy(), HEART_RATE.scale * totals["count"].to_numpy()
+    if max(sums.max(initial=0), counts.max(initial=0)) < _EXACT_IN_DOUBLES:
+        found: npt.NDArray[np.float64] = np.divide(sums, counts)
+        return found
+    return np.array([total / count for total, count in zip(sums.tolist(), counts.tolist(), strict=True)], np.float64)
+
+
+def _lowest_terms(totals: pa.Table) -> tuple[I64, I64]:
+    """The means as fractions of hundredths; equal means are equal fractions."""
+    sums, counts = totals["sum"].to_numpy(), totals["count"].to_numpy()
+    common = np.gcd(sums, counts)
+    return sums // common, counts // common
+
+
+def _above(totals: pa.Table, threshold: Fraction) -> Mask:
+    """Whose mean is above; the fraction decides only where its double is that of the threshold."""
+    doubles, nearest = _averages(totals), float(threshold)
+    above: Mask = doubles > nearest
+    near = np.flatnonzero(doubles == nearest)
+    if len(near):
+        means = [column.tolist() for column in _lowest_terms(totals.take(pa.array(near)))]
+        over = {mean: Fraction(*mean) > threshold * HEART_RATE.scale for mean in set(zip(*means, strict=True))}
+        above[near] = [over[mean] for mean in zip(*means, strict=True)]
+    return above
+
+
+def _highest_first(totals: pa.Table) -> Places:
+    """The order of rows that are by id: the highest mean first. Fractions decide only where doubles are equal."""
+    doubles = _averages(totals)
+    order: Places = np.argsort(-doubles, kind="stable")
+    sums, counts = _lowest_terms(totals.take(pa.array(order)))
+    same = doubles[order[1:]] == doubles[order[:-1]]
+    unequal = np.flatnonzero(same & ((sums[1:] != sums[:-1]) | (counts[1:] != counts[:-1])))
+    run = np.concatenate([[0], np.cumsum(~same)])
+    for each in np.unique(run[unequal]):
+        first, end = np.searchsorted(run, [each, each + 1]).tolist()
+        means = [Fraction(*mean) for mean in zip(sums[first:end].tolist(), counts[first:end].tolist(), strict=True)]
+        order[first:end] = order[first:end][sorted(range(end - first), key=means.__getitem__, reverse=True)]
+    return order
+
+
+def _in_whole(figure: float) -> int:
+    """Rounded half to even; what the last bits of a double make of a half is a half."""
+    return round(round(figure, 9))
 
 
 def _typed(moment: Moment, field: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -356,13 +356,17 @@ class Reader(Protocol):
     def knows(self, user_id: str) -> bool:
         """Whether somebody has this id. Every question begins with it, so it is quick."""
 
+    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
+        """Which of these ids nobody has: a write of theirs would make somebody known."""
+
     def user(self, user_id: str) -> User | None:
         """The person, or None if nobody of that id is known."""
 
     def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
-        """People by id (bytes), after the id `after`, whose id or name holds `text` (case ignored), `limit` at most.
+        """People by id (bytes), after the id `after`, whose id or name holds `text` (`User.matches`), `limit` at most.
 
-        `text` is taken literally; an empty one finds everybody. Nobody needs to have the id `after`.
+        `text` is taken literally, but for case (`model.users.folded`); an empty one finds everybody. Nobody needs to
+        have the id `after`.
         """
 
     def overview(self, user_id: str) -> UserOverview | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -244,13 +244,17 @@ class MemoryStore(Store):
         with self._lock:
             return user_id in self._users
 
+    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
+        with self._lock:
+            return set(user_ids) - self._users.keys()
+
     def user(self, user_id: str) -> User | None:
         with self._lock:
             return self._users.get(user_id)
 
     def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
         with self._lock:
-            found = [user for user in self._users.values() if _matches(user, text)]
+            found = [user for user in self._users.values() if user.matches(text)]
             found.sort(key=lambda user: user.user_id.encode())
             if after is not None:
                 found = [user for user in found if user.user_id.encode() > after.encode()]
@@ -483,11 +487,6 @@ def _totals_row(user_id: str, readings: list[_Reading], frozen: list[_Bucket]) -
         "sum": sum(reading.value for reading in readings) + sum(bucket.sum for bucket in frozen),
         "minutes": len({reading.minute_us for reading in readings}) + sum(bucket.minutes for bucket in frozen),
     }
-
-
-def _matches(user: User, text: str) -> bool:
-    wanted = text.casefold()
-    return wanted in user.user_id.casefold() or wanted in (user.name or "").casefold()
 
 
 def _summary_order(summary: DailySummary) -> tuple[date, bool, bytes]:

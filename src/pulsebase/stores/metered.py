@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from time import perf_counter
 from typing import TypeVar
@@ -106,6 +106,10 @@ class MeteredStore:
     def knows(self, user_id: str) -> bool:
         """See `contract.Reader.knows`."""
         return self._inner.knows(user_id)
+
+    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
+        """See `contract.Reader.unknown_users`. Not timed: it is asked by commits, not by people."""
+        return self._inner.unknown_users(user_ids)
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""

@@ -200,7 +200,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         user_id=people,
-        name=st.sampled_from([None, "Ann", "Bob 100%"]),
+        name=st.sampled_from([None, "Ann", "Bob 100%", "Strauß", "İpek"]),
         gender=st.sampled_from([None, *GENDERS]),
         birth_date=st.sampled_from([None, *BIRTH_DATES]),
     )
@@ -254,7 +254,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert answer == expected, f"{asked} {genders=} {born_by=}"
 
     @rule(
-        text=st.sampled_from(["", "a", "B", "0%", "_"]),
+        text=st.sampled_from(["", "a", "B", "0%", "_", "STRAUSS", "i̇p"]),
         limit=st.integers(1, 3),
         after=st.sampled_from([None, "a", *PEOPLE]),
     )

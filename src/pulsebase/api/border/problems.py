@@ -24,6 +24,8 @@ from pulsebase.model.errors import (
     FieldError,
     Kept,
     MemoryLimitError,
+    NewPeopleError,
+    NewPeopleShareError,
     OutcomeUnknownError,
     PulsebaseError,
     QueryCancelledError,
@@ -34,6 +36,7 @@ from pulsebase.model.errors import (
     ShareFullError,
     StopError,
     StoreCorruptError,
+    TooManyNewPeopleError,
     TooManyQuestionsError,
     TooManyRowsError,
     UnknownUserError,
@@ -57,7 +60,11 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "already-known": (409, "Somebody of that id is known already."),
     "conflict": (409, "What is asked for cannot be done as things stand; `detail` says what has to end first."),
     "erased": (409, "Somebody of that id was erased; nothing is taken for them until the id is allowed again."),
-    "body-too-large": (413, "The body is larger than the limit, as sent or as unpacked."),
+    "body-too-large": (
+        413,
+        "The body is larger than the limit, as sent or as unpacked, or brings too many new people.",
+    ),
+    "body-too-costly": (413, "The body takes more of the processor to read than its size, as sent, allows."),
     "unsupported-media-type": (415, "The body's type or encoding is not one the route reads."),
     "too-many-requests": (429, "More than the key or the address may send, ask or hold at once; see Retry-After."),
     "query-timeout": (422, "The query ran into the time limit and was cancelled."),
@@ -110,8 +117,10 @@ def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:
     ]
 
 
-def partly_done(error: RetryLaterError | StopError, done: str) -> PulsebaseError:
+def partly_done(error: RetryLaterError | StopError | TooManyNewPeopleError, done: str) -> PulsebaseError:
     """The error as one that says what was done of the request all the same."""
+    if isinstance(error, TooManyNewPeopleError):
+        return error.but(done)
     if isinstance(error, StoreCorruptError):
         return error.but(done)
     if isinstance(error, StopError):
@@ -213,6 +222,21 @@ def _of_share(request: Request, error: Any) -> Response:
     return problem(request, "too-many-requests", str(error), {"Retry-After": str(error.retry_after_s)})
 
 
+def _of_new_people(request: Request, error: Any) -> Response:
+    slug = "too-many-requests" if isinstance(error, ShareFullError) else "unavailable"
+    detail = _with_what_was_kept(request, str(error), error.kept)
+    return problem(request, slug, detail, {"Retry-After": str(error.retry_after_s)}, errors=new_people_errors(error))
+
+
+def _of_too_many_new_people(request: Request, error: Any) -> Response:
+    return problem(request, "body-too-large", str(error), errors=new_people_errors(error))
+
+
+def new_people_errors(error: NewPeopleError | TooManyNewPeopleError) -> list[dict[str, str | int]]:
+    """The field at fault where somebody brings too many people whom nobody knows."""
+    return field_errors([FieldError(error.FIELD, str(error).removeprefix(f"{error.FIELD}: "))])
+
+
 def _of_stop(request: Request, error: Any) -> Response:
     logger.error("the store needs a person: %s", error)
     detail = str(error) if came_by_socket(request.scope) else NEEDS_ITS_OPERATOR
@@ -277,6 +301,9 @@ _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     TooManyQuestionsError: _of_too_many_questions,
     OutcomeUnknownError: _of_unknown_outcome,
     ShareFullError: _of_share,
+    NewPeopleError: _of_new_people,
+    NewPeopleShareError: _of_new_people,  # named, since it is a full share too
+    TooManyNewPeopleError: _of_too_many_new_people,
     StopError: _of_stop,
     StoreCorruptError: _of_damage,
     OSError: _of_raw,

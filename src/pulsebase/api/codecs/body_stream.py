@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from pulsebase.access.shares import HeldShare
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.border.request_shares import held
 from pulsebase.api.codecs.decompression import BROKEN, unpacker_of
+from pulsebase.ingest.processor import ProcessorLimit, ProcessorTime
 
 #: Pieces are gathered up to this size before they go to the worker, so that a hand-over costs little …
 _PIECE_BYTES = 1 << 20
@@ -20,6 +22,8 @@ _PIECE_BYTES = 1 << 20
 _PIECES = 4
 #: The same of a packed body, a piece of which may stand for many blocks.
 _PACKED_PIECE_BYTES = 64 << 10
+#: Asking for the time of a thread takes microseconds, and small reads come by the thousand, a few to an Arrow message.
+_READS_UNCHECKED = 8
 
 
 class BrokenOffError(Exception):
@@ -27,10 +31,18 @@ class BrokenOffError(Exception):
 
 
 class BodyStream:
-    """The body, fed by the event loop, unpacked and read by one worker thread. Looks like a file to the readers."""
+    """The body, fed by the event loop, unpacked and read by one worker thread. Looks like a file to the readers.
 
-    def __init__(self, request: Request, limit_bytes: int) -> None:
+    Attributes:
+        sent_bytes: what the worker was given of the body by now, as it was sent.
+    """
+
+    def __init__(self, request: Request, limit_bytes: int, processor: ProcessorLimit) -> None:
         self._request, self._limit_bytes = request, limit_bytes
+        self._processor = processor
+        self._time: ProcessorTime | None = None
+        self.sent_bytes = 0
+        self._reads = 0
         self._pieces: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(_PIECES)
         self._loop = asyncio.get_running_loop()
@@ -84,7 +96,11 @@ class BodyStream:
         Raises:
             BrokenOffError: the body broke off.
             ProblemError: the body is too large, or unpacks to far more than was sent.
+            TooCostlyError: as `check`.
         """
+        if self._reads % _READS_UNCHECKED == 0:
+            self.check()
+        self._reads += 1
         have = len(self._left) - self._at
         if 0 <= size <= have:  # small reads come by the thousand, and must not copy what they leave
             self._at += size
@@ -108,6 +124,25 @@ class BodyStream:
         self._left, self._at = head + self._left[self._at :], 0
         return head
 
+    def check(self) -> None:
+        """Raises `TooCostlyError` once the worker took more of the processor than the body may, since it began."""
+        if self._time is None:
+            self._time = ProcessorTime(self._processor, lambda: self.sent_bytes)
+        self._time.check()
+
+    @contextlib.contextmanager
+    def decoder(self) -> Iterator[None]:
+        """Have the request hold one of the processes that decode; waits for it, in the worker.
+
+        Raises:
+            ShareFullError, PoolFullError: there is none for a while.
+        """
+        self._held.resize("decoders", 1)
+        try:
+            yield
+        finally:
+            self._held.resize("decoders", 0)
+
     def _unpack(self) -> Iterator[bytes]:
         """The body in pieces, as it comes."""
         unpacker, size = unpacker_of(self._encoding), 0
@@ -129,6 +164,7 @@ class BodyStream:
             if isinstance(piece, BaseException):
                 raise piece
             self._loop.call_soon_threadsafe(self._room.release)
+            self.sent_bytes += len(piece)
             yield piece
 
     def to_spool(self) -> SpooledBody:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 
 import pyarrow as pa
 
@@ -15,6 +16,7 @@ from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.ingest.csv_lines import csv_blocks
 from pulsebase.ingest.lines import ndjson_blocks
 from pulsebase.ingest.parquet import spooled
+from pulsebase.ingest.processor import TooCostlyError
 
 #: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
 _RECORD_BATCH_BYTES = 256 << 20
@@ -22,11 +24,12 @@ _RECORD_BATCH_BYTES = 256 << 20
 _STREAM_BYTES = 64 << 30
 
 
-def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Iterator[Block]:
-    """The body's blocks.
+def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Generator[Block, None, None]:
+    """The body's blocks. To be closed: what reads them holds a decoder, or a file, until then.
 
     Raises:
-        ProblemError: the type is not one of `READERS`, or the body is not of its type.
+        ProblemError: the type is not one of `READERS`, the body is not of its type, or takes too much of the processor.
+        ShareFullError, PoolFullError: no decoder is free for a while.
         RejectedError: the columns are not those of readings.
         BrokenOffError: the body broke off.
     """
@@ -36,7 +39,12 @@ def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Iterator
         raise ProblemError("unsupported-media-type", f"the body's Content-Type must be one of {known}")
     _check_form(body.peek(_HEAD_BYTES), media_type)
     try:
-        yield from reader(body, decoders)
+        with closing(reader(body, decoders)) as blocks:
+            for block in blocks:
+                body.check()
+                yield block
+    except TooCostlyError as error:
+        raise ProblemError("body-too-costly", str(error)) from None
     except MalformedError as error:
         raise ProblemError("malformed-body", str(error)) from None
 
@@ -48,11 +56,13 @@ def _check_form(head: bytes, media_type: str) -> None:
             raise ProblemError("malformed-body", f"the body is {form}, not {_NAMES[media_type]}; {advice}")
 
 
-def _arrow(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
+def _arrow(body: BodyStream, decoders: Decoders) -> Generator[Block, None, None]:
     del decoders
     messages = BoundedMessages(body, _RECORD_BATCH_BYTES, _STREAM_BYTES)
     try:
-        stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"))
+        # In this thread, whose processor time is counted.
+        options = pa.ipc.IpcReadOptions(use_threads=False)
+        stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"), options=options)
         check_schema(stream.schema)
         yield from blocks_of_batches(iter(stream))
     except (pa.ArrowException, OSError, UnicodeDecodeError):
@@ -61,20 +71,20 @@ def _arrow(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
         raise ProblemError("malformed-body", "more follows behind the end of the Arrow stream")
 
 
-def _parquet(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
+def _parquet(body: BodyStream, decoders: Decoders) -> Generator[Block, None, None]:
     """Read in another process: what reads Parquet is large, native, and believes much of what a file says of itself."""
-    with spooled(body.to_spool()) as file:
-        yield from decoders.parquet(file)
+    with spooled(body.to_spool()) as file, body.decoder():
+        yield from decoders.parquet(file, body.sent_bytes)
 
 
-def _ndjson(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
+def _ndjson(body: BodyStream, decoders: Decoders) -> Generator[Block, None, None]:
     del decoders
-    return ndjson_blocks(body)
+    yield from ndjson_blocks(body)
 
 
-def _csv(body: BodyStream, decoders: Decoders) -> Iterator[Block]:
+def _csv(body: BodyStream, decoders: Decoders) -> Generator[Block, None, None]:
     del decoders
-    return csv_blocks(body)
+    yield from csv_blocks(body)
 
 
 _ARROW, _PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"
@@ -93,7 +103,7 @@ _FORMS: Mapping[bytes, tuple[str, Sequence[str], str]] = {
     b"PK\x03\x04": ("a zip", (), "send what is in it"),
 }
 
-READERS: Mapping[str, Callable[[BodyStream, Decoders], Iterator[Block]]] = {
+READERS: Mapping[str, Callable[[BodyStream, Decoders], Generator[Block, None, None]]] = {
     _ARROW: _arrow,
     _PARQUET: _parquet,
     _NDJSON: _ndjson,

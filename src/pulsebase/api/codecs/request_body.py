@@ -27,6 +27,11 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     Raises:
         ProblemError: it is too large, not what its encoding says, or of an unknown encoding.
     """
+    return (await read_sent(request, limit_bytes))[0]
+
+
+async def read_sent(request: Request, limit_bytes: int) -> tuple[bytes, int]:
+    """The unpacked body, and how many bytes of it were sent. Raises as `read_body`."""
     announced = request.headers.get("content-length", "")
     _check_length(int(announced[:_LENGTH_DIGITS]) if announced.isdecimal() else 0, limit_bytes)
     parts: list[bytes] = []
@@ -40,8 +45,8 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         raise ProblemError("malformed-body", "the body is cut short") from None
     body, encoding = b"".join(parts), request.headers.get("content-encoding", "")
     if not encoding:
-        return body
-    return await BODIES.run(lambda: _unpacked(body, encoding, limit_bytes))
+        return body, size
+    return await BODIES.run(lambda: _unpacked(body, encoding, limit_bytes)), size
 
 
 async def worked_out(body: bytes, work: Callable[[], Made]) -> Made:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from pulsebase.api.border.threads import UPLOADS
 from pulsebase.api.codecs.answers import JSON
 from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError
 from pulsebase.api.codecs.bulk_bodies import READERS, blocks_of
-from pulsebase.api.codecs.request_body import read_body, worked_out
+from pulsebase.api.codecs.request_body import read_sent, worked_out
 from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.push import count_readings
 from pulsebase.api.schemas.common import NoParameters
@@ -27,7 +28,8 @@ from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, Block
 from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
-from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
+from pulsebase.ingest.line_protocol import parse_lines
+from pulsebase.ingest.processor import ProcessorTime, TooCostlyError
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import (
@@ -38,6 +40,7 @@ from pulsebase.model.errors import (
     RejectedError,
     RetryLaterError,
     StopError,
+    TooManyNewPeopleError,
 )
 from pulsebase.model.readings import ReadingBatch
 
@@ -109,7 +112,7 @@ def router(services: RequestServices) -> APIRouter:
         columns that were not read: the index of a frame.
         """
         media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        body = BodyStream(request, services.options.bulk_limit_bytes)
+        body = BodyStream(request, services.options.bulk_limit_bytes, services.options.processor)
         count = _Count()
         feeding = asyncio.create_task(body.feed())
         try:
@@ -132,8 +135,9 @@ def line_protocol_router(services: RequestServices) -> APIRouter:
         `bpm` and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even
         if others are refused.
         """
-        body = await read_body(request, services.options.body_limit_bytes)
-        errors, checked = await worked_out(body, lambda: _checked_lines(services, body, parameters.precision))
+        body, sent_bytes = await read_sent(request, services.options.body_limit_bytes)
+        precision = parameters.precision
+        errors, checked = await worked_out(body, lambda: _checked_lines(services, body, precision, sent_bytes))
         accepted = 0
         if checked is not None:
             await asyncio.wrap_future(services.ingestor.submit(checked))
@@ -147,13 +151,18 @@ def line_protocol_router(services: RequestServices) -> APIRouter:
 
 
 def _checked_lines(
-    services: RequestServices, body: bytes, precision: str
+    services: RequestServices, body: bytes, precision: str, sent_bytes: int
 ) -> tuple[list[FieldError], ReadingBatch | None]:
-    """What of the lines may be stored, and why the others may not."""
+    """What of the lines may be stored, and why the others may not.
+
+    Raises:
+        ProblemError: there are too many, or they take too much of the processor.
+    """
+    time = ProcessorTime(services.options.processor, lambda: sent_bytes)
     try:
-        parsed = parse_lines(body, precision, wall_clock_us())
-    except TooManyLinesError as error:
-        raise ProblemError("body-too-large", str(error)) from error
+        parsed = parse_lines(body, precision, wall_clock_us(), time)
+    except TooCostlyError as error:
+        raise ProblemError("body-too-costly", f"{error}; nothing of it was stored") from None
     if not len(parsed.candidates):
         return parsed.errors, None
     verdict = validate(parsed.candidates, services.rules, services.push_origin)
@@ -177,10 +186,11 @@ def _store(services: RequestServices, body: BodyStream, media_type: str, count: 
         OutcomeUnknownError: of one block or more it is not known.
     """
     try:
-        for block in blocks_of(body, media_type, services.decoders):
-            _submit(services, block, count)
+        with closing(blocks_of(body, media_type, services.decoders)) as blocks:
+            for block in blocks:
+                _submit(services, block, count)
         count.settle(0)
-    except (BrokenOffError, ProblemError, RejectedError, RetryLaterError, StopError) as error:
+    except (BrokenOffError, ProblemError, RejectedError, RetryLaterError, StopError, TooManyNewPeopleError) as error:
         failures: list[Exception] = [error, *count.drain()]
         unknown = [failure for failure in failures if isinstance(failure, OutcomeUnknownError)]
         raise _broken_off((unknown or failures)[0], count) from error
@@ -230,7 +240,7 @@ def _broken_off(error: Exception, count: _Count) -> Exception:
     if count.total == 0 and not isinstance(error, BrokenOffError):
         return error
     stored = f"{count.accepted} readings of the body were stored"
-    if isinstance(error, RetryLaterError | StopError):
+    if isinstance(error, RetryLaterError | StopError | TooManyNewPeopleError):
         if count.accepted == 0:
             return error
         return partly_done(error, stored)

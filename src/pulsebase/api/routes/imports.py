@@ -7,6 +7,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, BinaryIO
 
 import msgspec
@@ -22,10 +23,11 @@ from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.common import Deleted, NoParameters
 from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParameters, ImportsParameters
 from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
-from pulsebase.etl.import_jobs import ImportReport
+from pulsebase.etl.import_jobs import ImportReport, Turn
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
 from pulsebase.etl.totals import UnreadFiles
 from pulsebase.files.disk_errors import meaning_of, translated
+from pulsebase.ingest.processor import TooCostlyError
 from pulsebase.model.errors import RetryLaterError, StopError, StoreUnavailableError, after
 from pulsebase.model.timerange import format_us, zone_named
 from pulsebase.stores.contract import Origin
@@ -56,15 +58,17 @@ def router(services: RequestServices) -> APIRouter:
         zone_of = everybody_in(zone_named(parameters.tz)) if parameters.tz else OwnZones(services.sync.zone_of)
         owner = FileOwner(parameters.user_id, parameters.device_id, zone_of)
         services.imports.admit(owner)
-        body = BodyStream(request, services.options.import_limit_bytes)
+        body = BodyStream(request, services.options.import_limit_bytes, services.options.processor)
         feeding = asyncio.create_task(body.feed())
         try:
             upload = await UPLOADS.run(lambda: _kept(body.to_spool()))
         finally:
             body.abandon()
             feeding.cancel()
-        spooled = held(request.scope).pass_on("spooled bytes")
-        report = await run_in_threadpool(services.imports.start, parameters.name, upload, owner, spooled.close)
+        holding = held(request.scope).pass_on("spooled bytes")
+        turn = Turn(partial(holding.wait, "decoders"), holding.close)
+        start = partial(services.imports.start, parameters.name, upload, owner, turn, body.sent_bytes)
+        report = await run_in_threadpool(start)
         with after(f"the file was taken all the same, and is import {report.number}"):
             answer = await run_in_threadpool(_detail, services, report.number)
         return Response(msgspec.json.encode(answer), 202, {"Location": f"/v1/imports/{report.number}"}, JSON)
@@ -119,9 +123,10 @@ def _kept(body: SpooledBody) -> BinaryIO:
         while piece := body.read(_PIECE_BYTES):
             file.write(piece)
         return file
-    except BrokenOffError as error:
+    except (BrokenOffError, TooCostlyError) as error:
         file.close()
-        raise ProblemError("malformed-body", f"{error}; nothing of it was imported") from None
+        slug = "body-too-costly" if isinstance(error, TooCostlyError) else "malformed-body"
+        raise ProblemError(slug, f"{error}; nothing of it was imported") from None
     except OSError as error:
         file.close()
         unnamed = StoreUnavailableError(f"the upload cannot be kept: {error.strerror}", retry_after_s=60)

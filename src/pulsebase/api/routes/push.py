@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,9 +23,12 @@ from pulsebase.api.codecs.request_body import read_body, require_json, worked_ou
 from pulsebase.api.components import Components, RequestServices
 from pulsebase.ingest import validate
 from pulsebase.ingest.items import Parsed, columns_of_parsed
+from pulsebase.ingest.newcomers import Allowance
 from pulsebase.ingest.validate import OUT_OF_REACH
-from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.errors import FieldError, PulsebaseError, RejectedError
 
+#: A reading that waits to be checked, who is told what becomes of it, and whether it may bring somebody new.
+_Single = tuple[Parsed, asyncio.Future[None], Allowance | None]
 _SOURCE = "http"
 _FIELDS = frozenset({"device_id", "user_id", "timestamp", "heart_rate", "confidence"})
 _SINGLE_ANSWER = msgspec.json.encode({"status": "accepted"})
@@ -37,10 +40,10 @@ class PushHandlers:
     def __init__(self, services: RequestServices, built: Components) -> None:
         self._services = services
         #: For single readings of several callers at once, each of which was checked for its own.
-        self._ingestor, self._rules = built.ingestor, built.rules
+        self._ingestor, self._rules, self._newcomers = built.ingestor, built.rules, built.newcomers
         self._limit_bytes = services.options.body_limit_bytes
         #: Single readings that came in this turn of the event loop; they are checked and queued together.
-        self._singles: list[tuple[Parsed, asyncio.Future[None]]] = []
+        self._singles: list[_Single] = []
 
     async def single(self, request: Request) -> Response:
         """Store one reading.
@@ -53,13 +56,14 @@ class PushHandlers:
         require_json(request)
         body = await read_body(request, self._limit_bytes)
         parsed = await worked_out(body, lambda: decode_single(body))
-        if not caller().reaches(parsed[1]):
+        asking = caller()
+        if not asking.reaches(parsed[1]):
             raise RejectedError.of("user_id", OUT_OF_REACH)
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[None] = loop.create_future()
         if not self._singles:
             loop.call_soon(self._submit_singles)
-        self._singles.append((parsed, stored))
+        self._singles.append((parsed, stored, self._newcomers.of(asking)))
         await stored
         return Response(_SINGLE_ANSWER, 202, media_type=JSON)
 
@@ -93,22 +97,23 @@ class PushHandlers:
         """Check and queue what came in together; a fault of one reading, or of the queue, goes to its own request."""
         waiting, self._singles = self._singles, []
         try:
-            rows = columns_of_parsed([(place, *parsed[1:]) for place, (parsed, _) in enumerate(waiting)])
+            rows = columns_of_parsed([(place, *parsed[1:]) for place, (parsed, _, _) in enumerate(waiting)])
             verdict = validate(rows, self._rules, self._services.push_origin)
             refused = {error.index: error for error in verdict.errors}
             count_readings(_SOURCE, 0, verdict.errors)
-            kept = []
-            for place, (_, stored) in enumerate(waiting):
+            kept, allowances = [], []
+            for place, (_, stored, allowance) in enumerate(waiting):
                 error = refused.get(place)
                 if error is None:
                     kept.append(stored)
+                    allowances.append(allowance)
                 else:
                     _fail(stored, RejectedError([FieldError(error.field, error.reason)]))
             if verdict.accepted is not None:
-                done = asyncio.wrap_future(self._ingestor.submit(verdict.accepted))
+                done = asyncio.wrap_future(self._ingestor.submit_singles(verdict.accepted, allowances))
                 done.add_done_callback(lambda done: _pass_on(done, kept))
         except Exception as error:  # each request answers for itself
-            for _, stored in waiting:
+            for _, stored, _ in waiting:
                 _fail(stored, error)
 
 
@@ -120,11 +125,13 @@ def count_readings(source: str, accepted: int, errors: Sequence[FieldError]) -> 
         telemetry.INGEST_REJECTED.labels(source, name if name in _FIELDS else "other").inc(count)
 
 
-def _pass_on(done: asyncio.Future[None], waiting: Sequence[asyncio.Future[None]]) -> None:
-    error = done.exception()
-    if error is None:
-        count_readings(_SOURCE, len(waiting), ())
-    for stored in waiting:
+def _pass_on(done: asyncio.Future[Mapping[int, PulsebaseError]], waiting: Sequence[asyncio.Future[None]]) -> None:
+    failed = done.exception()
+    refused = {} if failed is not None else done.result()
+    if failed is None:
+        count_readings(_SOURCE, len(waiting) - len(refused), ())
+    for row, stored in enumerate(waiting):
+        error = failed or refused.get(row)
         if error is not None:
             _fail(stored, error)
         elif not stored.done():

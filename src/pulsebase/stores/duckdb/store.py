@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -257,6 +257,10 @@ class DuckdbStore:
     def knows(self, user_id: str) -> bool:
         """See `contract.Reader.knows`."""
         return self._users.find(user_id) is not None
+
+    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
+        """See `contract.Reader.unknown_users`."""
+        return {user_id for user_id in user_ids if self._users.find(user_id) is None}
 
     def totals(self, query: TotalsQuery) -> pa.Table:
         """See `contract.Reader.totals`."""

@@ -14,6 +14,7 @@ from pulsebase.model.errors import StopError, StoreVersionError
 from pulsebase.stores.timescale.database import Connection, first_line
 from pulsebase.stores.timescale.merge import lock_merges, recompute, touch
 from pulsebase.stores.timescale.options import Policies
+from pulsebase.stores.timescale.people import fold_names
 from pulsebase.stores.timescale.rollup_sql import bucket
 
 #: date_bin, on which the rollups stand, came with 14.
@@ -21,6 +22,9 @@ _OLDEST_POSTGRES = 140_000
 _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 #: Needs the extension; the tests leave it out where they run on plain PostgreSQL.
 _HYPERTABLES = 2
+
+#: What the program does after a migration, because the server cannot.
+_AFTERWARDS = {4: fold_names}
 
 _READINGS = "public.activities_heart_intraday"
 _SUMMARIES = "public.activities_heart_summary"
@@ -97,6 +101,8 @@ def set_up(connection: Connection, policies: Policies, *, hypertables: bool = Tr
             todo = [(number, sql) for number, sql in _wanted(hypertables) if number not in done]
             for number, sql in todo:
                 connection.execute(sql)
+                if number in _AFTERWARDS:
+                    _AFTERWARDS[number](connection)
                 connection.execute("INSERT INTO pulsebase.migrations (number) VALUES (%s)", [number])
             if adopted:
                 _roll_up_everything(connection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import DAY_US, to_us
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, folded
 from pulsebase.stores.contract import Origin
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
@@ -87,9 +87,26 @@ def put_users(connection: Connection, users: Sequence[User]) -> None:
               = (excluded.name, excluded.gender, excluded.birth_date, excluded.time_zone, excluded.name_folded)
             """,
             [
-                [user.user_id, user.name, user.gender, user.birth_date, user.time_zone, (user.name or "").casefold()]
+                [
+                    user.user_id,
+                    user.name,
+                    user.gender,
+                    user.birth_date,
+                    user.time_zone,
+                    None if user.name is None else folded(user.name),
+                ]
                 for user in users
             ],
+        )
+
+
+def fold_names(connection: Connection) -> None:
+    """Fill `name_folded` of everybody with a name."""
+    rows = connection.execute("SELECT user_no, name FROM pulsebase.users WHERE name IS NOT NULL").fetchall()
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE pulsebase.users SET name_folded = %s WHERE user_no = %s",
+            [(folded(name), user_no) for user_no, name in rows],
         )
 
 
@@ -97,6 +114,14 @@ def knows(connection: Connection, user_id: str) -> bool:
     """Whether somebody has this id."""
     found = connection.execute("SELECT FROM pulsebase.users WHERE user_id = %s", [user_id], binary=True)
     return found.fetchone() is not None
+
+
+def unknown_users(connection: Connection, user_ids: Collection[str]) -> set[str]:
+    """Which of these ids nobody has."""
+    rows = connection.execute(
+        "SELECT user_id FROM pulsebase.users WHERE user_id = ANY(%s)", [list(user_ids)], binary=True
+    ).fetchall()
+    return set(user_ids) - {user_id for (user_id,) in rows}
 
 
 def known_numbers(connection: Connection, numbers: Sequence[int]) -> set[int]:
@@ -129,7 +154,7 @@ def find_users(connection: Connection, text: str, limit: int, after: str | None)
         )
         ORDER BY user_id COLLATE "C" LIMIT %(limit)s
         """,
-        {"after": (after or "").partition("\0")[0], "text": text.casefold(), "limit": limit},
+        {"after": (after or "").partition("\0")[0], "text": folded(text), "limit": limit},
         binary=True,
     ).fetchall()
     return [User(*row) for row in rows]

@@ -11,7 +11,7 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
 
@@ -197,6 +197,10 @@ class TimescaleStore:
     def knows(self, user_id: str) -> bool:
         """See `contract.Reader.knows`."""
         return self._database.read(lambda connection: people.knows(connection, user_id))
+
+    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
+        """See `contract.Reader.unknown_users`."""
+        return self._database.read(lambda connection: people.unknown_users(connection, user_ids))
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""

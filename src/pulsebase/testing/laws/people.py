@@ -33,6 +33,7 @@ class PeopleLaws(LawsOfOneStore):
             assert store.user("bob") == User("bob")
             assert store.user("cid") == cid
             assert [store.knows(user_id) for user_id in ("ann", "bob", "cid", "dan")] == [True, True, True, False]
+            assert store.unknown_users(["ann", "bob", "dan", "eve"]) == {"dan", "eve"}
             assert store.overview("ann") == UserOverview(User("ann"), 1, TEN, TEN)
             assert store.overview("cid") == UserOverview(cid, 0, None, None)
 
@@ -170,6 +171,19 @@ class PeopleLaws(LawsOfOneStore):
             ):
                 assert [each.user.user_id for each in store.users(text, 10, None)] == expected, text
             assert [each.user.user_id for each in store.users("u", 2, "MULE")] == ["u1", "u_2"]
+
+    def test_names_are_found_whatever_the_case_in_every_script(self, harness: Harness) -> None:
+        people = (("s1", "Johann Strauß"), ("i1", "İpek"), ("e1", "Ame\u0301lie"), ("g1", "Σίσυφος"))
+        for user_id, name in people:
+            harness.store.put_user(User(user_id, name))
+        harness.store.put_users([User("f1", "ﬁona"), User("s1", "Johann Strauß")])
+        for store in states(harness):
+            for text, expected in (
+                *(("STRAUSS", "s1"), ("strauß", "s1"), ("İPEK", "i1"), ("İpek", "i1"), ("AM\u00c9L", "e1")),
+                *(("ΣΊΣΥΦΟΣ", "g1"), ("σίσυφος", "g1"), ("FIONA", "f1")),
+            ):
+                assert [each.user.user_id for each in store.users(text, 10, None)] == [expected], text
+        assert harness.store.users("", 1, "f1")[0].user.name == "Σίσυφος"  # as it was written
 
     @settled_or_not
     def test_the_last_time_is_the_devices_last_stored_reading(self, harness: Harness, settled: bool) -> None:

@@ -30,6 +30,7 @@ from pulsebase.model.errors import (
     StoreUnavailableError,
     StoreVersionError,
 )
+from pulsebase.stores.duckdb.engine.after_migrations import AFTERWARDS
 from pulsebase.stores.duckdb.engine.exclusive import ExclusiveAccess
 from pulsebase.stores.duckdb.engine.rewrite import copy_all
 from pulsebase.stores.duckdb.journal.file_list import sync_folder
@@ -439,6 +440,8 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
             continue
         connection.execute("BEGIN")
         connection.execute(sql)
+        if number in AFTERWARDS:
+            AFTERWARDS[number](connection)
         version = str(duckdb.__version__)
         for key, value in (("schema_version", str(number)), ("engine_version", version)):
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from pulsebase.model.summaries import DailySummary, HeartRateZone
-from pulsebase.model.users import DevicePriority, User
+from pulsebase.model.users import DevicePriority, User, folded
 from pulsebase.stores.duckdb.engine.database import one_row, relation
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
 
@@ -24,6 +24,7 @@ _USERS = pa.schema(
         "gender": pa.string(),
         "birth_date": pa.date32(),
         "time_zone": pa.string(),
+        "name_folded": pa.string(),
     }
 )
 _USER = "user_id, name, gender, birth_date, time_zone"
@@ -31,7 +32,7 @@ _USER = "user_id, name, gender, birth_date, time_zone"
 
 def put_users(connection: duckdb.DuckDBPyConnection, people: Sequence[tuple[int, User]]) -> None:
     """Insert or replace people, each with their number."""
-    rows = [{"user_no": user_no} | asdict(user) for user_no, user in people]
+    rows = [{"user_no": user_no, "name_folded": _folded(user.name)} | asdict(user) for user_no, user in people]
     with relation(connection, "incoming", pa.Table.from_pylist(rows, schema=_USERS)):
         connection.execute("INSERT OR REPLACE INTO users SELECT * FROM incoming")
 
@@ -50,9 +51,9 @@ def find_users(
     """People by id whose id or name holds the text, with their numbers. Who was removed has no id, so none after ''."""
     rows = connection.execute(
         f"SELECT user_no, {_USER} FROM users WHERE user_id > $after "
-        "AND (contains(lower(user_id), $text) OR contains(lower(coalesce(name, '')), $text)) "
-        "ORDER BY user_id LIMIT $limit",
-        {"after": after or FORGOTTEN, "text": text.lower(), "limit": limit},
+        "AND (contains(lower(user_id), $text) OR contains(coalesce(name_folded, ''), $text)) "
+        "ORDER BY user_id LIMIT $limit",  # ids are ASCII, which every engine folds alike
+        {"after": after or FORGOTTEN, "text": folded(text), "limit": limit},
     ).fetchall()
     return [(user_no, User(*row)) for user_no, *row in rows]
 
@@ -121,6 +122,10 @@ def get_summaries(
         DailySummary(user_id, day, resting, method or None, _zones(zones), _zones(custom))
         for day, method, resting, zones, custom in rows
     ]
+
+
+def _folded(name: str | None) -> str | None:
+    return None if name is None else folded(name)
 
 
 def _zones_text(zones: Sequence[HeartRateZone]) -> str:

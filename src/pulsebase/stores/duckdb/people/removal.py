@@ -34,7 +34,8 @@ def remove_rows(connection: duckdb.DuckDBPyConnection, user_no: int) -> int:
     for table in TABLES_BY_PERSON:
         connection.execute(f"DELETE FROM {table} WHERE user_no = ?", [user_no])
     connection.execute(
-        "UPDATE users SET user_id = ?, name = NULL, gender = NULL, birth_date = NULL, time_zone = NULL "
+        "UPDATE users SET user_id = ?, name = NULL, gender = NULL, birth_date = NULL, time_zone = NULL, "
+        "name_folded = NULL "
         "WHERE user_no = ?",
         [FORGOTTEN, user_no],
     )

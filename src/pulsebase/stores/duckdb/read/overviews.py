@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pulsebase.model.timerange import HOUR_US, SECOND_US
-from pulsebase.model.users import DeviceOverview, User, UserOverview
+from pulsebase.model.users import DeviceOverview, User, UserOverview, folded
 from pulsebase.stores.duckdb.engine.database import one_row, read_state, relation
 from pulsebase.stores.duckdb.merge.ordering import order_of
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
@@ -67,7 +67,7 @@ class OverviewSnapshot:
         new = [
             (user_no, User(user_id))
             for user_no, user_id in self._not_in_database()
-            if user_id > (after or FORGOTTEN) and text.lower() in user_id.lower()
+            if user_id > (after or FORGOTTEN) and folded(text) in folded(user_id)
         ]
         found = [*people.find_users(self.connection, text, limit, after), *new]
         found.sort(key=lambda numbered: numbered[1].user_id)  # ids are ASCII: their order is that of their bytes

@@ -12,12 +12,13 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRange
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.deadline import Deadline
-from pulsebase.stores.duckdb.engine.database import State, one_row
+from pulsebase.stores.duckdb.engine.database import State, one_row, relation
 from pulsebase.stores.duckdb.merge.hours import (
     HOUR_MASK,
     MINUTES_PER_HOUR,
@@ -27,6 +28,7 @@ from pulsebase.stores.duckdb.merge.hours import (
     cut_at_hours,
     device_hours,
     hour_codes,
+    hour_table,
     hours_of_codes,
     minutes_of,
     resolved,
@@ -42,8 +44,6 @@ _PIECE_ROWS = 2_000_000
 #: Hours that lie further apart are looked for one by one: what is stored between them would be read for nothing.
 _GAP_HOURS = 24
 
-_ASKED_HOURS = "(SELECT unnest($people)::INTEGER AS user_no, unnest($hours)::INTEGER AS hour)"
-
 _ROLLED = """
 SELECT user_no, sum(n)::BIGINT AS n, sum(sum)::BIGINT AS sum, sum(minutes)::BIGINT AS minutes
 FROM (
@@ -56,9 +56,9 @@ FROM (
 GROUP BY user_no
 """
 _STORED = f"SELECT {', '.join(DTYPES)} FROM readings {{these}} WHERE {IN_RANGE}"
-_DAYS = f"""
+_DAYS = """
 SELECT user_no, day, n FROM d1
-SEMI JOIN (SELECT DISTINCT user_no, hour // 24 AS day FROM {_ASKED_HOURS}) AS asked USING (user_no, day)
+SEMI JOIN (SELECT DISTINCT user_no, hour // 24 AS day FROM asked_hours) AS asked USING (user_no, day)
 WHERE day BETWEEN $first AND $last
 """
 
@@ -94,6 +94,7 @@ def answer(snapshot: PeopleSnapshot, query: TotalsQuery) -> pa.Table:
     for cut in cuts:
         for piece in _minutes_of(snapshot, cut):
             sums.add(_of_readings(snapshot, unmerged, piece))
+    snapshot.deadline.check()
     return sums.table(people, snapshot.users)
 
 
@@ -110,11 +111,11 @@ class _Sums:
 
     def table(self, people: People, users: IdNumbers) -> pa.Table:
         """The people asked for who have a counted reading, by id."""
-        numbers = np.flatnonzero(people & (self._columns["n"] > 0)).tolist()
-        ids = {users.text(number): number for number in numbers}
-        order = np.array([ids[user_id] for user_id in sorted(ids)], np.intp)
-        columns = [pa.array(self._columns[name][order]) for name in ("n", "sum", "minutes")]
-        return pa.table([pa.array(sorted(ids), pa.string()), *columns], schema=TOTALS_SCHEMA)
+        numbers = np.flatnonzero(people & (self._columns["n"] > 0))
+        ids = pa.array([users.text(number) for number in numbers.tolist()], pa.string())
+        order = pc.sort_indices(ids).to_numpy()  # by bytes
+        columns = [pa.array(self._columns[name][numbers[order]]) for name in ("n", "sum", "minutes")]
+        return pa.table([ids.take(pa.array(order)), *columns], schema=TOTALS_SCHEMA)
 
 
 def _asked(snapshot: PeopleSnapshot, query: TotalsQuery) -> People:
@@ -190,6 +191,7 @@ def _work_out(
         stored = _stored_of_hours(snapshot, has_stored) if len(has_stored) else new.take(slice(0, 0))
         change = Changes.none(len(of_piece))
         for rows, sign in ((stored, -1), (Rows.concatenated([stored, new]), 1)):
+            snapshot.deadline.check()
             complete = _complete(rows)
             found = bucket_rows(_believed(complete, snapshot.believers), MINUTES_PER_HOUR, "hour")
             place = np.searchsorted(of_piece, hour_codes(found["user_no"].to_numpy(), found["hour"].to_numpy()))
@@ -262,8 +264,9 @@ def _stored_rows(snapshot: PeopleSnapshot, codes: I64) -> I64:
     """
     snapshot.deadline.check()
     user_no, hours = hours_of_codes(codes)
-    values = _values_of(codes) | {"first": int(hours.min()) // 24, "last": int(hours.max()) // 24}
-    found = snapshot.connection.execute(_DAYS, values).fetchnumpy()
+    values = {"first": int(hours.min()) // 24, "last": int(hours.max()) // 24}
+    with relation(snapshot.connection, "asked_hours", hour_table(codes)):
+        found = snapshot.connection.execute(_DAYS, values).fetchnumpy()
     days = hour_codes(found["user_no"], found["day"])
     order = np.argsort(days)
     asked = hour_codes(user_no, hours // 24)
@@ -279,10 +282,10 @@ def _stored_of_hours(snapshot: PeopleSnapshot, codes: I64) -> Rows:
     """The stored readings of these hours."""
     snapshot.deadline.check()
     hours = codes & HOUR_MASK
-    values = _values_of(codes)
-    values |= {"start": int(hours.min()) * HOUR_US, "end": (int(hours.max()) + 1) * HOUR_US}
-    these = f"SEMI JOIN {_ASKED_HOURS} AS asked ON readings.user_no = asked.user_no AND second // 3600 = asked.hour"
-    return Rows(**snapshot.connection.execute(_STORED.format(these=these), values).fetchnumpy())
+    values = {"start": int(hours.min()) * HOUR_US, "end": (int(hours.max()) + 1) * HOUR_US}
+    these = "SEMI JOIN asked_hours AS asked ON readings.user_no = asked.user_no AND second // 3600 = asked.hour"
+    with relation(snapshot.connection, "asked_hours", hour_table(codes)):
+        return Rows(**snapshot.connection.execute(_STORED.format(these=these), values).fetchnumpy())
 
 
 def _stored(snapshot: PeopleSnapshot, interval: TimeRange) -> Rows:
@@ -290,8 +293,3 @@ def _stored(snapshot: PeopleSnapshot, interval: TimeRange) -> Rows:
     snapshot.deadline.check()
     values = {"start": interval.start_us, "end": interval.end_us}
     return Rows(**snapshot.connection.execute(_STORED.format(these=""), values).fetchnumpy())
-
-
-def _values_of(codes: I64) -> dict[str, object]:
-    user_no, hours = hours_of_codes(codes)
-    return {"people": user_no.tolist(), "hours": hours.tolist()}
