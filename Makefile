@@ -24,9 +24,12 @@ PAGE = src/pulsebase/api/page/index.html
 CLIENT_SOURCES = $(shell find client \( -name node_modules -o -name dist -o -name coverage \) -prune \
 	-o -type f ! -name '*.tsbuildinfo' -print 2>/dev/null)
 
-# What `make quick` runs: neither a browser, nor a server store, nor processes that are killed.
+# What `make quick` runs: no browser, no server store, no processes that are killed, and of everything else what catches most.
 QUICK = tests/access tests/files tests/ingest tests/live tests/model tests/query \
-	tests/stores/test_memory.py tests/test_architecture.py tests/test_settings.py
+	tests/stores/test_memory.py tests/stores/test_duckdb.py::TestDuckdbStore \
+	tests/etl/transform tests/etl/extract/test_research_csv.py \
+	tests/api/test_readings.py tests/api/test_service.py \
+	tests/test_architecture.py tests/test_library.py tests/test_settings.py
 
 .DELETE_ON_ERROR:
 .PHONY: help run test quick quick-tests ready check check-client fuzz bench format lock client clean
