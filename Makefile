@@ -11,6 +11,9 @@ NPM = npm --no-audit --no-fund --no-update-notifier --no-progress --loglevel=err
 COMPILE = $(PY) -m uv pip compile --quiet pyproject.toml --universal --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
+# Programs that are started hundreds of times are compiled once, whatever the environment says of it.
+export PYTHONDONTWRITEBYTECODE =
+
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2
 # What each target says in one piece, where make knows how.
 IN_PIECES = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)

@@ -24,7 +24,15 @@ TOGETHER = {
     ),
 }
 #: These share what one of their files set up.
-TOGETHER_BY_FILE = ("tests/cli/",)
+TOGETHER_BY_FILE = (
+    "tests/api/test_cancel.py",
+    "tests/cli/",
+    "tests/decoding/",
+    "tests/etl/test_clock_changes.py",
+    "tests/faults/test_flipped.py",
+    "tests/faults/test_refusals.py",
+    "tests/threats/",
+)
 
 
 # An example may take as long as a busy machine needs: tests judge no speed.

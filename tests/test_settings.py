@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pulsebase.model.errors import SettingsError
-from pulsebase.settings import load_settings
+from pulsebase.settings import load_settings, role_passwords
 from pulsebase.stores.open import parse_store_url
 
 COMMON = (
-    *("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"),
+    *("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_PASSWORD_FILE"),
     *("POOL_SIZE", "MAX_OVERFLOW", "POOL_TIMEOUT", "POOL_RECYCLE"),
 )
 
@@ -90,3 +90,31 @@ def test_a_password_is_shown_nowhere() -> None:
     settings = load_settings(store_url="postgresql://user:hunter2@host/db")
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in repr(parse_store_url(settings.store_url))
+
+
+def test_passwords_come_from_files_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("database", "api", "exporter"):
+        (tmp_path / name).write_text(f"p@ss/{name}\n")
+    given(monkeypatch, DB_HOST="db", DB_NAME="pulse", DB_USER="me", DB_PASSWORD_FILE=str(tmp_path / "database"))
+    given(monkeypatch, PULSEBASE_API_PASSWORD_FILE=str(tmp_path / "api"))
+    given(monkeypatch, PULSEBASE_EXPORTER_PASSWORD="said", PULSEBASE_EXPORTER_PASSWORD_FILE=str(tmp_path / "exporter"))
+    settings = load_settings()
+    assert settings.store_url == "postgresql://me:p%40ss%2Fdatabase@db:5432/pulse"
+    assert role_passwords(settings) == ("p@ss/api", "said")
+    assert "said" not in repr(settings)
+
+
+@pytest.mark.parametrize("text", [None, "", "one\ntwo\n"])
+def test_a_file_that_holds_no_password_is_refused_by_the_setting(
+    text: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "password"
+    if text is not None:
+        path.write_text(text)
+    given(monkeypatch, PULSEBASE_API_PASSWORD_FILE=str(path))
+    with pytest.raises(SettingsError, match="PULSEBASE_API_PASSWORD_FILE: ") as refused:
+        role_passwords(load_settings())
+    assert "one" not in str(refused.value).replace("one line", "")
+    given(monkeypatch, DB_HOST="db", DB_NAME="pulse", DB_PASSWORD_FILE=str(path))
+    with pytest.raises(SettingsError, match="DB_PASSWORD_FILE: "):
+        load_settings()

@@ -158,6 +158,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Rows of series that may be read or wait to be taken at once; at least those of one answer.",
     )
+    body_bytes: int = Field(
+        256 << 20,
+        ge=1 << 20,
+        le=1 << 50,
+        description="Bytes of bodies that may be in memory at once, bulk ones and imports aside; at least those of one "
+        "body. Up to 64 KiB that are not packed are not counted.",
+    )
     uploads: int = Field(16, ge=1, le=1000, description="Bulk bodies and files to import that may come in at once.")
     spooled_bytes: int = Field(
         32 << 30,
@@ -221,6 +228,14 @@ class Settings(BaseSettings):
         le=36_500,
         description="Age from which `pulsebase db init` has the database server compress readings, days; 0 for never.",
     )
+    api_password: SecretStr | None = Field(
+        None,
+        description="The password that `pulsebase db init` gives the role `pulsebase_api`, which it makes if there is "
+        "none.",
+    )
+    api_password_file: Path | None = Field(None, description="A file with that password.")
+    exporter_password: SecretStr | None = Field(None, description="The same of the role `pulsebase_exporter`.")
+    exporter_password_file: Path | None = Field(None, description="A file with that password.")
     state_folder: Path | None = Field(
         None,
         validation_alias=AliasChoices("PULSEBASE_STATE_FOLDER", "PULSEBASE_SOURCES_FOLDER"),
@@ -334,6 +349,7 @@ class _CommonNames(BaseSettings):
     db_name: str = ""
     db_user: str = ""
     db_password: str = ""
+    db_password_file: str = ""
     pool_size: str = ""
     max_overflow: str = ""
     pool_timeout: str = ""
@@ -345,7 +361,8 @@ class _CommonNames(BaseSettings):
         if self.database_url.startswith("postgres"):
             named["store_url"] = self.database_url
         elif self.db_host:
-            login = quote(self.db_user, safe="") + (f":{quote(self.db_password, safe='')}" if self.db_password else "")
+            password = self.db_password or _secret_in(self.db_password_file, "DB_PASSWORD_FILE")
+            login = quote(self.db_user, safe="") + (f":{quote(password, safe='')}" if password else "")
             at = f"{login}@" if login else ""
             named["store_url"] = f"postgresql://{at}{self.db_host}:{self.db_port}/{quote(self.db_name, safe='')}"
         return {name: text for name, text in named.items() if text}
@@ -374,6 +391,34 @@ def load_settings(**overrides: object) -> Settings:
     if settings.data_seed is not None and settings.user_id is None:
         raise SettingsError("PULSEBASE_DATA_SEED: needs PULSEBASE_USER_ID, whose seed it is")
     return settings
+
+
+def role_passwords(settings: Settings) -> tuple[str, str]:
+    """The passwords of the roles for serving and for the exporter; an empty one is not given.
+
+    Raises:
+        SettingsError: a file with one cannot be read.
+    """
+    found = []
+    for name in ("api_password", "exporter_password"):
+        secret: SecretStr | None = getattr(settings, name)
+        path = getattr(settings, f"{name}_file")
+        given = secret.get_secret_value() if secret else ""
+        found.append(given or _secret_in(path, f"PULSEBASE_{name.upper()}_FILE"))
+    return found[0], found[1]
+
+
+def _secret_in(path: Path | str | None, setting: str) -> str:
+    """What the file holds, without the end of its line."""
+    if not path:
+        return ""
+    try:
+        text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{setting}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
+    if not text or "\n" in text:
+        raise SettingsError(f"{setting}: the file must hold one line")
+    return text
 
 
 def _validated(given: Mapping[str, object]) -> Settings:

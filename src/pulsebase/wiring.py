@@ -43,7 +43,7 @@ from pulsebase.model.timerange import SECOND_US
 from pulsebase.model.users import User
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
-from pulsebase.settings import Settings
+from pulsebase.settings import Settings, role_passwords
 from pulsebase.sources.synthetic import DEMO_PEOPLE, SyntheticPerson
 from pulsebase.stores.contract import Store
 from pulsebase.stores.duckdb.engine.lock import StoreLock
@@ -138,7 +138,6 @@ def build(
                 settings.decoder_processes, settings.decoder_memory_bytes, processor=_processor_limit(settings)
             )
         )
-        closing.callback(decoders.close)
         imports = ImportJobs(
             ingestor,
             store,
@@ -186,6 +185,7 @@ def build(
             embedded=embedded,
             other_workers=other_workers,
         )
+        closing.callback(services.give_up)
         yield BuiltServer(
             settings, store, ingestor, services, create_app(services), embedded.lock if embedded else None
         )
@@ -275,20 +275,39 @@ def both_stores(settings: Settings, source_url: str, target_url: str) -> Iterato
         yield source, target
 
 
-def set_up_database(settings: Settings) -> list[int]:
-    """Make the tables of a server store, or bring them to the newest schema; the numbers of the steps this took.
+def set_up_database(settings: Settings) -> tuple[list[int], list[str]]:
+    """Make the tables of a server store, or bring them to the newest schema, and the roles that have passwords: the
+    numbers of the steps this took, and the roles there are.
 
     Raises:
         StopError: the store is none that is set up, or something is missing or in the way.
     """
     from pulsebase.stores.timescale.database import connect
     from pulsebase.stores.timescale.migrate import set_up
+    from pulsebase.stores.timescale.roles import RolePasswords, apply_roles
 
     address = parse_store_url(settings.store_url)
     if address.conninfo is None:
         raise StopError("PULSEBASE_STORE_URL names no server store (postgresql://…); other stores set themselves up")
+    passwords = RolePasswords(*role_passwords(settings))
     with connect(address.conninfo) as connection:
-        return set_up(connection, Policies(settings.compress_after_days))
+        done = set_up(connection, Policies(settings.compress_after_days))
+        return done, apply_roles(connection, passwords)
+
+
+def excess_of_store(settings: Settings) -> str | None:
+    """What the server's user may do in a server store's database beyond serving; None where that is nothing, or the
+    database does not say just now.
+    """
+    from pulsebase.stores.timescale.database import connect
+    from pulsebase.stores.timescale.roles import excess_rights
+
+    address = parse_store_url(settings.store_url)
+    if address.conninfo is None:
+        return None
+    with contextlib.suppress(StopError), connect(address.conninfo) as connection:
+        return excess_rights(connection)
+    return None
 
 
 @contextlib.contextmanager
@@ -351,6 +370,7 @@ def _shares(settings: Settings) -> Shares:
         {
             "questions": ShareSize.of(settings.questions, part, _WAIT_S),
             "answer rows": ShareSize.of(settings.answer_rows, part, _WAIT_S, least=settings.max_rows),
+            "body bytes": ShareSize.of(settings.body_bytes, part, _WAIT_S, least=settings.body_limit_bytes),
             "uploads": ShareSize.of(settings.uploads, part, _WAIT_S),
             "spooled bytes": ShareSize.of(settings.spooled_bytes, part, least=settings.import_limit_bytes),
             "decoders": ShareSize.of(settings.decoder_processes, part, _DECODER_WAIT_S),

@@ -561,8 +561,8 @@ def test_a_body_that_merges_have_no_room_for_is_refused_and_says_what_of_it_is_s
     api = installed()
     asked: list[int] = []
 
-    def pace(_: MemoryStore, readings: int, max_wait_s: float, *, within_turn: bool) -> None:
-        del max_wait_s, within_turn
+    def pace(_: MemoryStore, readings: int, max_wait_s: float, **rest: object) -> None:
+        del max_wait_s, rest
         asked.append(readings)
         if len(asked) > stored_blocks:
             raise StoreUnavailableError("too many readings wait for a merge; nothing of this request was stored", 3)
@@ -617,7 +617,7 @@ def test_an_upload_that_stalls_does_not_hold_up_the_end_of_the_server(monkeypatc
             client.sendall(head.encode() + json.dumps(reading()).encode() + b"\n")
             time.sleep(0.3)
             began = time.monotonic()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25  # a body may take longer
 
 
 # --- a real server -------------------------------------------------------------------------------------------------
@@ -724,7 +724,9 @@ def test_a_reader_sees_blocks_whole_or_not_at_all(server: Server) -> None:
                 yield sink.getvalue()
                 sink.seek(0)
                 sink.truncate()
-                time.sleep(0.1)
+                until = time.monotonic() + 2  # at most, for whoever looks to see it
+                while len(seen) <= number + 1 and time.monotonic() < until:
+                    time.sleep(0.01)
 
     try:
         answer = server.client.post(BULK, content=body(), headers={"Content-Type": ARROW})

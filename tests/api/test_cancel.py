@@ -87,8 +87,8 @@ def test_a_client_that_goes_away_cancels_its_question(server: Server, several: b
         ask(server, path, [*people, *RANGE], 0.02 + 0.01 * attempt)
         if failures(server) > before:
             break
-    wait_until(lambda: failures(server) > before, "a question that was given up", 10)
-    assert time.monotonic() - began < 30
+    wait_until(lambda: failures(server) > before, "a question that was given up", 30)
+    assert time.monotonic() - began < 60
     answer = server.client.post("/v1/metrics/heart-rate", json=reading("after", 0))
     assert answer.status_code == 202
     assert len(server.raw("after")) == 1

@@ -20,10 +20,11 @@ def test_a_server_that_is_gone_is_a_503_that_says_when_to_try_again(
         assert too_early.stderr.strip() == (
             "pulsebase: the database is not set up for Pulsebase: run pulsebase db init"
         )
+        no_roles = "There are no roles of their own for serving and watching, see the guide."
         said = [place.run("db", "init").stdout.strip() for _ in range(2)]
         assert said == [
-            "The database is set up (schema 3).",
-            "The database was set up already; nothing was changed.",
+            "The database is set up (schema 4).\n" + no_roles,
+            "The database was set up already; nothing was changed.\n" + no_roles,
         ]
         api = installed(store_url=server.url, pool_size=1, pool_timeout_s=0.5, state_folder=tmp_path / "sources")
         api.store(reading(), reading("2024-01-15T10:00:01Z", 76.5))

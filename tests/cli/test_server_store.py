@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.files import ISO_FILE, write_files
 from tests.support.postgres import empty_timescale
-from tests.support.process import Place, Server, serving
+from tests.support.process import Place, Server, serving, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,11 @@ def first(place: Place) -> Iterator[Server]:
             done = place.run(*arguments)
             assert done.returncode == 0, done.stderr
         yield server
+
+
+def test_a_server_says_what_its_databases_user_may_do_beyond_serving(place: Place, first: Server) -> None:
+    said = place.folder / "server.out"
+    wait_until(lambda: "may do more than serving takes: it is a superuser" in said.read_text(), "it is said")
 
 
 @pytest.mark.parametrize(

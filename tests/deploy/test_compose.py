@@ -11,10 +11,16 @@ from typing import Any
 import pytest
 import yaml
 
+from pulsebase.stores.timescale.roles import API, EXPORTER
 from tests.deploy.compose import COMPOSE, MissingVariableError, composed
 from tests.deploy.files import DEPLOY, PROMETHEUS, ROOT
 
-FILLED = {"DB_PASSWORD": "any", "GRAFANA_PASSWORD": "any"}
+FILLED = {
+    "DB_PASSWORD": "of the superuser",
+    "DB_API_PASSWORD": "of the api",
+    "DB_EXPORTER_PASSWORD": "of the exporter",
+    "GRAFANA_PASSWORD": "any",
+}
 OURS = {"db-init-service", "ingestion-user1", "ingestion-user2", "api-service"}
 STACK = {
     "timescaledb",
@@ -63,6 +69,23 @@ def test_no_secret_stands_in_the_files() -> None:
                 assert re.fullmatch(r"\$\{\w+:\?.+\}", value), name
     values = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / ".env.example").read_text(), re.MULTILINE))
     assert values == dict.fromkeys(FILLED, "")
+
+
+def test_the_setting_up_alone_is_given_the_superusers_password(services: dict[str, Any]) -> None:
+    given = {
+        name: {value for value in service.get("environment", {}).values() if value in FILLED.values()}
+        for name, service in services.items()
+        if name != "grafana"
+    }
+    assert {name for name, values in given.items() if "of the superuser" in values} == {
+        "timescaledb",
+        "db-init-service",
+    }
+    assert {name for name, values in given.items() if values == {"of the api"}} == OURS - {"db-init-service"}
+    assert {name for name, values in given.items() if values == {"of the exporter"}} == {"postgres-exporter"}
+    users = {name: service.get("environment", {}).get("DB_USER") for name, service in services.items()}
+    assert {users[name] for name in OURS - {"db-init-service"}} == {API}
+    assert services["postgres-exporter"]["environment"]["DATA_SOURCE_USER"] == EXPORTER
 
 
 def test_the_example_names_every_variable_and_no_other() -> None:

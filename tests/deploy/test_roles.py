@@ -31,7 +31,13 @@ class Roles:
     def __init__(self, folder: Path, database_url: str) -> None:
         database = urlsplit(database_url)
         self.services: dict[str, Any] = composed(
-            {"DB_PASSWORD": "any: odd@pass/word", "GRAFANA_PASSWORD": "any", "DB_NAME": database.path[1:]}
+            {
+                "DB_PASSWORD": "any: odd@pass/word",
+                "DB_API_PASSWORD": "another: odd@pass/word",
+                "DB_EXPORTER_PASSWORD": "any",
+                "GRAFANA_PASSWORD": "any",
+                "DB_NAME": database.path[1:],
+            }
         )["services"]
         self.folder = folder
         self.places = {"DB_HOST": str(database.hostname), "DB_PORT": str(database.port), "PULSEBASE_HOST": "127.0.0.1"}

@@ -17,7 +17,9 @@ from pulsebase.etl.transform.heart_rate import DevicePage, HeartRateTransformer
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
 from pulsebase.stores.contract import Store
+from pulsebase.stores.memory import MemoryStore
 from pulsebase.stores.open import open_store
+from tests.etl.desk import Desk
 from tests.stores.harness import at
 from tests.support.stores import named_store
 
@@ -106,3 +108,11 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     state.close()
     ingestor.close()
     store.close()
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    store = MemoryStore()
+    ingestor = Ingestor(store)
+    yield Desk(store, ingestor)
+    ingestor.close()

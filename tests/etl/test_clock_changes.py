@@ -42,6 +42,13 @@ class Shift:
         return self.by_s < 0 and abs(at_s - self.at_s) <= -self.by_s and at_s not in {self.at_s - self.by_s}
 
 
+@cache
+def distinct() -> list[str]:
+    """One name of each set of clock changes."""
+    first = {tuple((shift.at_s, shift.by_s) for shift in shifts(name)): name for name in reversed(ZONES)}
+    return sorted(first.values())
+
+
 def offset_s(zone: ZoneInfo, at_s: int) -> int:
     offset = datetime.fromtimestamp(at_s, zone).utcoffset()
     assert offset is not None
@@ -70,8 +77,10 @@ def moment(zone: ZoneInfo, early_s: int, late_s: int) -> int:
 
 
 def sampled(most: int) -> Iterator[tuple[Shift, random.Random]]:
-    """Some changes of each zone that has any, the same in every run; the fall-backs are the hard ones."""
-    for name in ZONES:
+    """Some changes of each zone that has any, the same in every run; the fall-backs are the hard ones. Of zones whose
+    clocks were changed at the same moments, names of one place for the most part, one stands for all.
+    """
+    for name in distinct():
         by_chance = random.Random(name)
         back = [shift for shift in shifts(name) if -86_400 < shift.by_s < 0]
         on = [shift for shift in shifts(name) if shift.by_s > 0]
@@ -138,7 +147,7 @@ def test_even_spacing_tells_every_time(newest_first: bool) -> None:
         )
         assert imported(shift, instants_s, block_bytes) == (instants_s, 0), (shift, spacing_s, block_bytes)
         nights += 1
-    assert nights > 700
+    assert nights > 500
 
 
 def test_a_step_back_tells_every_time_where_nothing_is_missing() -> None:

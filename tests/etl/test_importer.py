@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import json
-import random
 import tracemalloc
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -25,15 +23,13 @@ from pulsebase.etl import importer
 from pulsebase.etl.extract import apple_health, fit, packed, takeout, tars, zips
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.importer import NOBODY, Importer, ImportWatcher
-from pulsebase.etl.load import ImportSink
-from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.results import FileResult
-from pulsebase.ingest import Ingestor, ReadingRules, parquet
-from pulsebase.model.errors import FieldError
+from pulsebase.ingest import Ingestor, parquet
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import SECOND_US, format_us
 from pulsebase.stores.memory import MemoryStore
+from tests.etl.desk import ANN, Desk, sink_of
 from tests.support.clock_changes import each_clock_change
 from tests.support.fit import activity
 from tests.support.health_files import (
@@ -51,59 +47,19 @@ from tests.support.health_files import (
 
 TEN = at("2020-05-01T10:00:00")
 SAMPLES = [(TEN + 5 * n, 60 + n % 40, n % 4) for n in range(500)]
-ANN = FileOwner("ann", None, everybody_in(ZoneInfo("UTC")))
 
 
-def sink_of(ingestor: Ingestor, store: MemoryStore, origin: int) -> ImportSink:
-    rules = ReadingRules()
-    return ImportSink(ingestor, store, RecordKeeper(store, rules, contextlib.nullcontext), rules, origin=origin)
-
-
-class Desk:
-    """Where files are handed in, and what has become of them."""
-
-    def __init__(self, store: MemoryStore, ingestor: Ingestor) -> None:
-        self.store, self._ingestor = store, ingestor
-        self.refused: list[tuple[str, FieldError]] = []
-        self.limit_bytes = 1 << 30
-        self.imports = 0
-
-    def importer(self, owner: FileOwner = ANN) -> Importer:
-        self.imports += 1
-        origin = self._ingestor.register_origin("import", f"desk {self.imports}")
-        sink = sink_of(self._ingestor, self.store, origin)
-        return Importer(sink, owner, self.limit_bytes, ImportWatcher(rejects=self._on_rejects))
-
-    def bring(self, data: bytes, name: str = "file", owner: FileOwner = ANN) -> list[FileResult]:
-        return list(self.importer(owner).upload(name, io.BytesIO(data)))
-
-    def bring_one(self, data: bytes, owner: FileOwner = ANN) -> FileResult:
-        (result,) = self.bring(data, owner=owner)
-        return result
-
-    def _on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
-        self.refused += [(result.counts, error) for error in errors]
-
-    @property
-    def rows(self) -> list[tuple[str, str, int, float, int | None]]:
-        """(person, device, seconds since 1970, bpm, confidence)"""
-        stored = self.store.stored().to_pylist()
-        return [
-            (row["user_id"], row["device_id"], row["time_us"] // SECOND_US, row["value"] / 100, row["confidence"])
-            for row in stored
-        ]
-
-    @property
-    def refusals(self) -> list[tuple[str, int | None, str]]:
-        return [(counts, error.index, error.field) for counts, error in self.refused]
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    store = MemoryStore()
-    ingestor = Ingestor(store)
-    yield Desk(store, ingestor)
-    ingestor.close()
+def each_kind_of_file() -> dict[str, bytes]:
+    return {
+        "a.json": takeout_heart_rate(SAMPLES[:50]),
+        "b.xml": apple_export(APPLE_DAY),
+        "c.fit": activity([(TEN + n, 70) for n in range(50)]),
+        "d.csv": b"Id,Time,Value\n" + b"bob,2020-05-01 10:00:00,70\n" * 50,
+        "e.parquet": own_parquet(),
+        "f.ndjson": "\n".join(own_lines()).encode(),
+        "g.json": takeout_resting([("05/01/20", 54.5)]),
+        "h.json": takeout_zones("05/01/20", {"IN_DEFAULT_ZONE_1": 75.0}),
+    }
 
 
 def of_ann(device_id: str, samples: Sequence[tuple[int, int, int]]) -> list[tuple[str, str, int, float, int | None]]:
@@ -844,25 +800,3 @@ def test_row_groups_that_would_fill_the_memory_are_not_read(desk: Desk, monkeypa
     result = desk.bring_one(out.getvalue())
     assert result.problem == "a column of a row group is larger than 1048576 bytes; write smaller ones"
     assert desk.rows == []
-
-
-def test_no_damage_brings_the_importer_down(desk: Desk) -> None:
-    files = {
-        "a.json": takeout_heart_rate(SAMPLES[:50]),
-        "b.xml": apple_export(APPLE_DAY),
-        "c.fit": activity([(TEN + n, 70) for n in range(50)]),
-        "d.csv": b"Id,Time,Value\n" + b"bob,2020-05-01 10:00:00,70\n" * 50,
-        "e.parquet": own_parquet(),
-        "f.ndjson": "\n".join(own_lines()).encode(),
-        "g.json": takeout_resting([("05/01/20", 54.5)]),
-        "h.json": takeout_zones("05/01/20", {"IN_DEFAULT_ZONE_1": 75.0}),
-    }
-    whole = [*files.values(), *map(gzip.compress, files.values()), zipped(files), zipped(files, streamed=True)]
-    dice = random.Random(11)
-    for data in whole:
-        for _ in range(25):
-            damaged = bytearray(data)
-            for _ in range(dice.randint(0, 8)):
-                damaged[dice.randrange(len(damaged))] = dice.randrange(256)
-            cut = damaged[: dice.randint(1, len(damaged))] if dice.random() < 0.5 else damaged
-            assert desk.bring(bytes(cut)), "every file has a result"

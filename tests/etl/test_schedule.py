@@ -70,7 +70,7 @@ class Sync(Synchronizer):
         connection = self.state.connection(user_id, source)
         assert connection is not None
         if user_id in self.blocks:
-            self.blocks[user_id].wait(20)
+            self.blocks[user_id].wait(60)
         now_us = self.now_us()
         self.brought.append((user_id, now_us))
         noted = replace(connection, tried_us=now_us, succeeded_us=now_us, due_us=None)
@@ -84,7 +84,7 @@ class Sync(Synchronizer):
 
     def wait(self, times: int) -> None:
         for _ in range(times):
-            assert self.happened.acquire(timeout=20)
+            assert self.happened.acquire(timeout=60)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_new_connections_are_brought_at_once_and_then_daily(sync: Sync, clock: C
     sync.state.connect("ann", "fitbit", None, start_us)
     with Scheduler(sync, DAILY) as scheduler:
         sync.wait(1)
-        assert scheduler.wait_caught_up(20)
+        assert scheduler.wait_caught_up(60)
         clock.at_us = at("2025-06-02T07:00:00")
         sync.wait(1)
         sync.state.connect("bob", "fitbit", None, clock.at_us)
@@ -117,7 +117,7 @@ def test_missed_days_are_caught_up_once(sync: Sync, clock: Clock) -> None:
     clock.at_us += 5 * DAY_US  # nothing ran all those days
     with Scheduler(sync, DAILY) as scheduler:
         sync.wait(1)
-        assert scheduler.wait_caught_up(20)
+        assert scheduler.wait_caught_up(60)
     assert len(sync.brought) == 2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -19,16 +18,9 @@ from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import MOST_NAMED, MOST_OTHER_NAMES, Totals, UnreadFiles
 from pulsebase.ingest import Ingestor
 from pulsebase.stores.memory import MemoryStore
-from tests.etl.test_importer import ANN, SAMPLES, Desk, sink_of
+from tests.etl.desk import ANN, Desk, sink_of
+from tests.etl.test_importer import SAMPLES
 from tests.support.health_files import takeout_heart_rate, tarred, zipped
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    store = MemoryStore()
-    ingestor = Ingestor(store)
-    yield Desk(store, ingestor)
-    ingestor.close()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.support.load import Client, Load
 from tests.support.process import Place, Server, serving, wait_until
 
 #: A start takes most of a round. `test_merge_kill` covers each step; here it is a whole server under load.
-ROUNDS = 20
+ROUNDS = 12
 
 
 @pytest.fixture

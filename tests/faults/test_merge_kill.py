@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,17 @@ import pytest
 
 from pulsebase.stores.duckdb.store import DuckdbStore
 from pulsebase.stores.memory import MemoryStore
-from tests.support.victim import OPTIONS, Script, answers, begin, killed_before, ops, prepared
+from tests.support.victim import (
+    OPTIONS,
+    Script,
+    answers,
+    begin,
+    files_of_store,
+    killed_before,
+    left_by_kills,
+    ops,
+    prepared,
+)
 
 #: More steps than there can be: the loop ends when a process got through.
 MOST_STEPS = 1000
@@ -73,6 +80,37 @@ def test_a_kill_at_any_step_loses_nothing_and_leaves_nothing_by_halves(
         assert any(where.startswith(step) for where in met), f"no kill before {step}: {met}"
 
 
+def test_a_copy_at_a_step_is_what_a_process_that_is_killed_there_leaves(tmp_path: Path) -> None:
+    """At the first step of each kind, but for the times that the journal notes."""
+    template, copies = tmp_path / "template", tmp_path / "copies"
+    prepared(template / "store.duckdb", ops()[:11])
+    shutil.copytree(template, tmp_path / "working")
+    copies.mkdir()
+    steps = left_by_kills(tmp_path / "working" / "store.duckdb", 11, 14, ops, copies)
+    kinds = {" ".join(left.where.split()[:3]): step for step, left in reversed(list(enumerate(steps)))}
+    assert kinds.keys() >= {
+        "write",
+        "the second half",
+        "fdatasync",
+        "Journal.rotate",
+        "COMMIT",
+        "CHECKPOINT",
+        "the end",
+    }
+    for step in sorted(kinds.values()):
+        mine = tmp_path / str(step)
+        shutil.copytree(template, mine)
+        assert killed_before(step, mine / "store.duckdb", 11, 14) == (True, steps[step].done, steps[step].where)
+        copied = [left.folder for left in steps[: step + 1] if left.folder]
+        killed, copy = sizes_of(mine), copied[-1]
+        assert killed == sizes_of(copy), steps[step].where
+        assert (mine / "store.duckdb").read_bytes() == (copy / "store.duckdb").read_bytes(), steps[step].where
+
+
+def sizes_of(folder: Path) -> dict[str, int]:
+    return {str(file.relative_to(folder)): file.stat().st_size for file in files_of_store(folder)}
+
+
 def test_a_kill_while_a_killed_store_is_opened_again_loses_nothing(truth: list[list[Any]], tmp_path: Path) -> None:
     path = tmp_path / "template" / "store.duckdb"
     prepared(path, ops()[:4])
@@ -91,69 +129,34 @@ def every_kill(
     *,
     after: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[str]:
-    """Kill one process a step, two at a time, until one gets through; where each was killed. What `after` says is done
-    with the store that is left each time.
-    """
-    kill = partial(kill_and_look, folder, truth, script, (begun, end), seen=set(), after=after)
-    with ThreadPoolExecutor(2) as pool:
-        for step in range(0, MOST_STEPS, 2):
-            for killed, where in pool.map(kill, (step, step + 1)):
-                if not killed:
-                    return
-                yield where
-    raise AssertionError("no process ever got through")
-
-
-def kill_and_look(
-    folder: Path,
-    truth: list[list[Any]],
-    script: Script,
-    part: tuple[int, int],
-    step: int,
-    *,
-    seen: set[tuple[int, bytes]],
-    after: Callable[[Path], None],
-) -> tuple[bool, str]:
-    """Whether the process was killed, and where; the store it leaves is as it must be.
-
-    Most steps leave the disk as it was: a store that is byte for byte one that was looked at would say the same.
-    """
-    mine = folder / str(step)
-    shutil.copytree(folder / "template", mine)
-    path = mine / "store.duckdb"
-    killed, done, where = killed_before(step, path, *part, script)
-    left = (done, digest_of(mine))
-    if left not in seen:
-        # What was not acknowledged happened or did not.
-        look(path, truth[part[0] + done : part[0] + done + 2], f"step {step}, {where}")
-        after(path)
-        seen.add(left)
-    shutil.rmtree(mine)
-    return killed, where
-
-
-def digest_of(folder: Path) -> bytes:
-    """Of all files that a killed store left, but for the notes on who held it and how it was killed."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        content = b"" if file.is_dir() or file.name in ("store.duckdb.lock", "log") else file.read_bytes()
-        digest.update(repr((str(file.relative_to(folder)), len(content))).encode() + content)
-    return digest.digest()
+    """Look at the stores that kills leave, one a step, and do with each what `after` says; where each was killed."""
+    working = folder / "working"
+    shutil.copytree(folder / "template", working)
+    copies = folder / "copies"
+    copies.mkdir()
+    for step, left in enumerate(left_by_kills(working / "store.duckdb", begun, end, script, copies)):
+        if left.folder:
+            path = left.folder / "store.duckdb"
+            # What was not acknowledged happened or did not.
+            look(path, truth[begun + left.done : begun + left.done + 2], f"step {step}, {left.where}")
+            after(path)
+            shutil.rmtree(left.folder)
+        yield left.where
 
 
 def killed_in_the_middle_of(path: Path, where: str, begun: int, end: int) -> int:
     """Kill a process before its first step of this name; how many operations it finished. The store stays so."""
-    for step in range(MOST_STEPS):
-        trial = path.parent.with_name(f"trial-{step}")
-        shutil.copytree(path.parent, trial)
-        killed, done, before = killed_before(step, trial / path.name, begun, end)
-        assert killed, f"no step {where}"
-        if before.startswith(where):
-            shutil.rmtree(path.parent)
-            trial.rename(path.parent)
-            return done
-        shutil.rmtree(trial)
-    raise AssertionError(f"no step {where}")
+    trial, copies = path.parent.with_name("trial"), path.parent.with_name("trial-copies")
+    shutil.copytree(path.parent, trial)
+    copies.mkdir()
+    steps = [left.where for left in left_by_kills(trial / path.name, begun, end, ops, copies)]
+    shutil.rmtree(copies)
+    shutil.rmtree(trial)
+    first = next(step for step, met in enumerate(steps) if met.startswith(where))
+    killed, done, before = killed_before(first, path, begun, end)
+    assert killed
+    assert before == steps[first]
+    return done
 
 
 def look(path: Path, allowed: list[list[Any]], where: str) -> None:

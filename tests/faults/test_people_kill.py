@@ -21,7 +21,7 @@ from tests.support.process import Place, reading, serving, wait_until
 from tests.support.victim import BASE_US, Op, prepared, run_of
 
 #: Kills of a whole server. A start takes most of a round.
-ROUNDS = 12
+ROUNDS = 8
 CLIENTS = 4
 #: Seconds of two devices that contradict each other, and what each of them says.
 SECONDS = range(0, 1200, 30)

@@ -17,6 +17,7 @@ from pulsebase.ingest.committer import IngestLimits
 from pulsebase.model.errors import ErasedUserError, FieldError, NewPeopleShareError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
+from pulsebase.stores.contract import Cancellation
 from pulsebase.stores.erased_users import ErasedUsers
 from pulsebase.stores.erasures import mark_of
 from pulsebase.stores.memory import MemoryStore
@@ -209,8 +210,15 @@ class FullStore(MemoryStore):
         self.asked.set()
         return self.room.wait(max_wait_s)
 
-    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
-        del within_turn
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
+        del within_turn, cancellation
         self.paced.append((readings, max_wait_s))
         if not self.room.is_set():
             raise StoreUnavailableError("too many readings wait for a merge")
@@ -296,6 +304,25 @@ def test_a_stream_asks_for_its_turn_before_each_batch(full: tuple[FullStore, Ing
     assert store.stored().num_rows == 1
 
 
+def test_once_the_server_leaves_nothing_waits_for_room_and_what_has_some_is_stored(
+    full: tuple[FullStore, Ingestor],
+) -> None:
+    store, ingestor = full
+    waiting: list[Future[Any]] = [
+        ingestor.submit(batch_of(0), 3600),
+        ingestor.submit_delete("ann", TimeRange(0, 2_000_000_000_000_000)),
+    ]
+    ingestor.leave()
+    for future in waiting:
+        with pytest.raises(StoreUnavailableError):
+            future.result(30)
+    store.room.set()
+    with pytest.raises(StoreUnavailableError, match="shutting down"):
+        ingestor.pace(1, 3600)
+    ingestor.submit(batch_of(1)).result(30)
+    assert store.stored().num_rows == 1
+
+
 def test_an_ingestor_that_closes_without_room_refuses_what_waits(full: tuple[FullStore, Ingestor]) -> None:
     _, ingestor = full
     waiting = ingestor.submit(batch_of(0), 0.1)
@@ -357,7 +384,7 @@ def test_somebody_who_comes_twice_in_a_commit_is_counted_for_who_brings_them_fir
 
 def test_who_brings_too_many_is_refused_alone(store: HeldStore, counting: Ingestor) -> None:
     few = Few(1)
-    refused = [
+    refused: list[Future[Any]] = [
         counting.submit(_batch("first", "ann", "bob"), allowance=few),
         counting.offer(_offered("first", "cid", "dan"), RULES, 1, few),
     ]

@@ -19,7 +19,7 @@ from typing import Any
 from pulsebase.sources.fixtures import FixtureSpec
 
 START_LIMIT_S = 60
-STOP_LIMIT_S = 15
+STOP_LIMIT_S = 60
 #: What the demo says once its two people are there, and a server once it answers.
 COMPLETE = "readings are complete"
 READY = "Pulsebase is at"
@@ -86,13 +86,13 @@ def now_ms() -> int:
 
 def fetched(url: str) -> Any:
     """What the server answers, as it understands JSON."""
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 
 def _posted(url: str, body: Mapping[str, Any]) -> Any:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 

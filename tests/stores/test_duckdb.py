@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import shutil
 import tempfile
 from dataclasses import replace
@@ -19,6 +21,15 @@ from tests.support.journal_files import commits_of, files_of
 BY_HAND = DuckdbOptions(merge_interval_s=3600, memory_limit="512MiB")
 
 
+@functools.cache
+def _empty_store() -> Path:
+    """The folder of a store that was made and closed, to be copied: its tables take longer to make than most laws."""
+    folder = Path(tempfile.mkdtemp(prefix="pulsebase-empty-"))
+    atexit.register(shutil.rmtree, folder)
+    DuckdbStore(folder / "store.duckdb", BY_HAND).close()
+    return folder
+
+
 class DuckdbHarness(Harness):
     """A store in a folder of its own."""
 
@@ -26,6 +37,7 @@ class DuckdbHarness(Harness):
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="pulsebase-laws-"))
+        shutil.copytree(_empty_store(), self._folder, dirs_exist_ok=True)
         self.path = self._folder / "store.duckdb"
         self.store: DuckdbStore = DuckdbStore(self.path, self.options)
 

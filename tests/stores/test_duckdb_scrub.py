@@ -143,5 +143,5 @@ def test_a_gate_lets_nobody_in_while_one_is_alone_and_everybody_afterwards() -> 
             assert is_alone
             entering = pool.submit(enter)
             assert not entered.wait(0.05)
-        entering.result(10)
+        entering.result(60)
     assert entered.is_set()

@@ -16,12 +16,14 @@ import pytest
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import HOUR_US, SECOND_US, TimeRange
 from pulsebase.model.users import DevicePriority, User
+from pulsebase.stores.contract import Cancellation
 from pulsebase.stores.duckdb.journal.journal import Journal
 from pulsebase.stores.duckdb.merge import maintenance
 from pulsebase.stores.duckdb.merge.maintenance import Maintenance
 from pulsebase.stores.duckdb.merge.merge import MergeBounds
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, at, write
+from tests.support.process import wait_until
 from tests.support.victim import run_of
 
 TEN = at("2024-01-15T10:00:00")
@@ -97,6 +99,22 @@ def test_a_write_that_waits_for_room_and_a_new_person_do_not_wait_for_each_other
 
 def run(second: int, count: int) -> list[Reading]:
     return [Reading(TEN + (second + step) * SECOND_US, 6000) for step in range(count)]
+
+
+def test_a_stream_that_waits_for_its_turn_is_told_when_that_is_taken_back(tmp_path: Path) -> None:
+    full_store = DuckdbStore(tmp_path / "store.duckdb", replace(BY_HAND, most_unmerged=800))
+    cancellation = Cancellation()
+    try:
+        with full_store._database_writes, ThreadPoolExecutor(2) as pool:  # as a long merge holds it
+            write(full_store, *run(0, 700))
+            waiting = [pool.submit(full_store.pace, 1, 3600, cancellation=cancellation) for _ in range(2)]
+            wait_until(lambda: len(full_store._maintenance._pacer._waiting) == 2, "both wait")
+            cancellation.cancel()
+            for future in waiting:
+                with pytest.raises(StoreUnavailableError):
+                    future.result(30)
+    finally:
+        full_store.close()
 
 
 def test_streams_leave_room_for_small_writes_until_a_merge_makes_more(tmp_path: Path) -> None:

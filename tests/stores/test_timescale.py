@@ -7,11 +7,12 @@ from dataclasses import replace
 import psycopg
 
 from pulsebase.stores.timescale.options import PoolOptions, TimescaleOptions
+from pulsebase.stores.timescale.roles import API
 from pulsebase.stores.timescale.store import TimescaleStore
 from tests.stores.harness import Harness, Kept, StoredRow
 from tests.stores.laws import StoreLaws
 from tests.stores.machine import machine_of
-from tests.support.postgres import empty_postgres, empty_timescale
+from tests.support.postgres import PASSWORDS, as_role, empty_postgres, empty_timescale
 
 #: Merges happen where the tests say so, not when a clock says so.
 BY_HAND = TimescaleOptions(PoolOptions(size=1, overflow=4), merge_interval_s=3600)
@@ -27,13 +28,17 @@ FROM (
 
 
 class TimescaleHarness(Harness):
-    """A store in an empty database."""
+    """A store in an empty database, opened as the role that serves; the back door is the superuser's."""
 
     options = BY_HAND
 
     def __init__(self) -> None:
         self.url = self.empty_database()
-        self.store: TimescaleStore = TimescaleStore(self.url, self.options)
+        self.store: TimescaleStore = TimescaleStore(self.served_url, self.options)
+
+    @property
+    def served_url(self) -> str:
+        return as_role(self.url, API, PASSWORDS.api or "")
 
     @staticmethod
     def empty_database() -> str:
@@ -41,7 +46,7 @@ class TimescaleHarness(Harness):
 
     def reopen(self) -> None:
         self.store.close()
-        self.store = TimescaleStore(self.url, self.options)
+        self.store = TimescaleStore(self.served_url, self.options)
 
     def settle(self) -> None:
         self.store.settle()

@@ -234,6 +234,24 @@ def test_while_merges_are_held_up_a_full_stage_says_so_and_blocks_that_need_no_s
         store.close()
 
 
+def test_a_stream_that_waits_for_room_is_told_when_that_is_taken_back(url: str) -> None:
+    store = TimescaleStore(url, replace(QUICK, most_unmerged=1, merge_at_once=3))
+    cancellation = Cancellation()
+    try:
+        with connect(url) as merging, ThreadPoolExecutor(1) as pool:
+            merging.execute("BEGIN")
+            lock_merges(merging)
+            write(store, Reading(TEN, 7000))
+            waiting = pool.submit(store.pace, 1, 3600, cancellation=cancellation)
+            _wait_for_a_waiter(url)  # the merge that was asked for
+            cancellation.cancel()
+            with pytest.raises(StoreUnavailableError):
+                waiting.result(30)
+            merging.execute("ROLLBACK")
+    finally:
+        store.close()
+
+
 def _wait_for_a_waiter(url: str, *, gone: bool = False) -> None:
     """Until a session waits for a lock, or none does any more."""
     with psycopg.connect(url, autocommit=True) as connection:

@@ -154,7 +154,7 @@ def _server() -> socket.socket:
 
 def _end(server: socket.socket, process: subprocess.Popen[bytes]) -> None:
     server.close()
-    process.wait(10)
+    process.wait(60)
 
 
 def _import_everything() -> None:

@@ -28,6 +28,7 @@ import psycopg
 from pulsebase.stores.timescale.database import connect
 from pulsebase.stores.timescale.migrate import set_up
 from pulsebase.stores.timescale.options import Policies
+from pulsebase.stores.timescale.roles import RolePasswords, apply_roles
 from tests.support.needs import need, need_program
 
 _FOLDER = Path(__file__).parent / "timescale"
@@ -45,6 +46,8 @@ _OF_OURS = (
 )
 
 
+#: Of the roles; only a full server asks for them.
+PASSWORDS = RolePasswords("of-the-api", "of-the-exporter")
 #: Databases that are set up; what is in them is another matter.
 _prepared: set[str] = set()
 
@@ -90,6 +93,7 @@ def empty_timescale() -> str:
     if url not in _prepared:
         with connect(url) as connection:
             set_up(connection, Policies())
+            apply_roles(connection, PASSWORDS)
         _prepared.add(url)
     execute(url, _EMPTIED)
     return url
@@ -155,6 +159,7 @@ class PlainPostgres:
         url = self.bare_database()
         with connect(url) as connection:
             set_up(connection, Policies(), hypertables=False)
+            apply_roles(connection, PASSWORDS)
         return url
 
 
@@ -174,6 +179,12 @@ def empty_postgres() -> str:
     url = _plain_database()
     execute(url, _EMPTIED)
     return url
+
+
+def as_role(url: str, role: str, password: str = "any") -> str:
+    """The URL by which this role connects to the same database."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{role}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def execute(url: str, statement: str) -> None:

@@ -25,7 +25,7 @@ from pulsebase.model.timerange import format_us
 from tests.support.forks import Forked, fork_command
 
 PULSEBASE = str(Path(sys.executable).with_name("pulsebase"))
-START_LIMIT_S = 60.0
+START_LIMIT_S = 120.0
 ARROW = "application/vnd.apache.arrow.stream"
 #: 2024-01-01T00:00:00Z, where the readings of these tests begin.
 BASE_US = 1_704_067_200_000_000
@@ -188,7 +188,7 @@ def reading(user_id: str, second: int, heart_rate: float = 70.0, device_id: str 
     return {"device_id": device_id, "user_id": user_id, "timestamp": at, "heart_rate": heart_rate}
 
 
-def wait_until(happened: Any, what: str, limit_s: float = 30.0) -> None:
+def wait_until(happened: Any, what: str, limit_s: float = 60.0) -> None:
     """Ask again and again; fails if it does not come about."""
     give_up_at = time.monotonic() + limit_s
     while not happened():

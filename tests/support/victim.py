@@ -1,13 +1,18 @@
-"""A process that works on an embedded store and is killed right before the n-th of its steps.
+"""A process that works on an embedded store, and what is left of the store when it is killed right before a step.
 
 A step is whatever may leave something behind: every statement on the writing connection that is no SELECT (COMMIT and
 CHECKPOINT are), every write, flush, opening and removal of a file of the journal, and what then changes in memory.
+
+A kill leaves what the kernel has, which is what a copy made at that moment has, too. So one process that copies the
+folder at each of its steps stands for one killed process a step; `test_merge_kill.py` holds the two against each other.
 """
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -129,15 +134,65 @@ def answers(store: Store) -> list[Any]:
 Script = Callable[[], list[Op]]
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a kill before a step leaves: how many operations were finished, what the step was, and a copy of the folder;
+    None where the kills before have left the same, byte for byte, after as many operations.
+    """
+
+    done: int
+    where: str
+    folder: Path | None
+
+
+def left_by_kills(path: Path, begun: int, end: int, script: Script, copies: Path) -> list[Left]:
+    """What a process that opens the store and does the operations `begun` to `end` leaves if it is killed, by step.
+
+    The copies are made in a folder that has to be there. The store itself ends as the process leaves it.
+    """
+    log = path.with_name("log")
+    process = _CONTEXT.Process(target=_work, args=(_Copies(log, path.parent, copies), path, script, slice(begun, end)))
+    process.start()
+    process.join(300)
+    code = process.exitcode
+    process.kill()
+    process.close()
+    assert code == 0, f"ended with {code}"
+    found, done, copied = list[Left](), 0, 0
+    for line in log.read_text().splitlines():
+        kind, _, what = line.partition(" ")
+        if kind == "done":
+            done += 1
+            continue
+        folder = copies / str(copied) if kind == "copied" else None
+        copied += kind == "copied"
+        found.append(Left(done, what.removeprefix("before "), folder))
+    return found
+
+
+def files_of_store(folder: Path) -> list[Path]:
+    """All files of a store, but for the notes on who holds it and on its steps."""
+    notes = ("store.duckdb.lock", "log")
+    return [file for file in sorted(folder.rglob("*")) if file.name not in notes and file.is_file()]
+
+
+def _digest_of(folder: Path) -> bytes:
+    digest = hashlib.sha256()
+    for file in files_of_store(folder):
+        content = file.read_bytes()
+        digest.update(repr((str(file.relative_to(folder)), len(content))).encode() + content)
+    return digest.digest()
+
+
 def killed_before(step: int, path: Path, begun: int, end: int, script: Script = ops) -> tuple[bool, int, str]:
     """Let a process open the store, do the operations `begun` to `end`, and be killed before this step.
 
     Whether it was killed (it had that many steps), how many operations it finished, and what the step was.
     """
     log = path.with_name("log")
-    process = _CONTEXT.Process(target=_work, args=(step, path, log, script, slice(begun, end)))
+    process = _CONTEXT.Process(target=_work, args=(_Kill(log, step), path, script, slice(begun, end)))
     process.start()
-    process.join(120)
+    process.join(300)
     code = process.exitcode
     process.kill()
     process.close()
@@ -151,7 +206,7 @@ def killed_after(work: Callable[[Path], None], path: Path) -> None:
     """Let a process do this and be killed, with the store still open."""
     process = _CONTEXT.Process(target=_die_after, args=(work, path))
     process.start()
-    process.join(120)
+    process.join(300)
     assert process.exitcode == -signal.SIGKILL, "did not get that far"
     process.close()
 
@@ -166,25 +221,23 @@ _CONTEXT.set_forkserver_preload(["tests.support.victim"])  # so that a process c
 
 
 class _Steps:
-    """Counts steps, and ends the process before one of them."""
+    """Makes steps of calls, and keeps a log of what was done."""
 
-    def __init__(self, last: int, log: Path) -> None:
-        self._left = last
-        self._log = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC)
+    def __init__(self, log: Path) -> None:
+        self._log_path = log
+
+    def open(self) -> None:
+        """In the process that works."""
+        self._log = os.open(self._log_path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC)
         self._write = os.write
 
     def note(self, line: str) -> None:
         """The kernel has it: it outlives the process."""
         self._write(self._log, (line + "\n").encode())
 
-    def at(self, what: str, dying: Callable[[], object] | None = None) -> None:
-        """One step; `dying` is done of it all the same when the process ends here."""
-        if self._left == 0:
-            if dying:
-                dying()
-            self.note("killed before " + " ".join(what.split())[:100])
-            os.kill(os.getpid(), signal.SIGKILL)
-        self._left -= 1
+    def at(self, what: str) -> None:
+        """One step."""
+        raise NotImplementedError
 
     def before(self, owner: Any, name: str) -> None:
         """Make each call of a function a step."""
@@ -202,10 +255,52 @@ class _Steps:
 
         def stepping(file: int, data: bytes) -> int:
             self.at("write")
-            self.at("the second half of write", lambda: original(file, data[: len(data) // 2]))
-            return original(file, data)
+            half = original(file, data[: len(data) // 2])
+            self.at("the second half of write")
+            return half + original(file, data[half:])
 
         setattr(os, "write", stepping)  # noqa: B010 an assignment would have to take every kind of buffer
+
+
+class _Kill(_Steps):
+    """Ends the process before its n-th step."""
+
+    def __init__(self, log: Path, step: int) -> None:
+        super().__init__(log)
+        self._left = step
+
+    def at(self, what: str) -> None:
+        if self._left == 0:
+            self.note("killed before " + _short(what))
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._left -= 1
+
+
+class _Copies(_Steps):
+    """Copies the folder before each step that finds it changed since the last copy, or an operation done since."""
+
+    def __init__(self, log: Path, folder: Path, copies: Path) -> None:
+        super().__init__(log)
+        self._folder, self._copies, self._copied = folder, copies, 0
+        self._last: bytes | None = None
+
+    def note(self, line: str) -> None:
+        super().note(line)
+        self._last = None
+
+    def at(self, what: str) -> None:
+        digest = _digest_of(self._folder)
+        if digest == self._last:
+            super().note("same before " + _short(what))
+            return
+        shutil.copytree(self._folder, self._copies / str(self._copied))
+        self._copied += 1
+        super().note("copied before " + _short(what))
+        self._last = digest
+
+
+def _short(what: str) -> str:
+    return " ".join(what.split())[:100]
 
 
 class _SteppingConnection:
@@ -223,8 +318,8 @@ class _SteppingConnection:
         return getattr(self._connection, name)
 
 
-def _work(step: int, path: Path, log: Path, script: Script, part: slice) -> None:
-    steps = _Steps(step, log)
+def _work(steps: _Steps, path: Path, script: Script, part: slice) -> None:
+    steps.open()
     connect: Any = database._connect
     database._connect = lambda *arguments: _SteppingConnection(connect(*arguments), steps)  # type: ignore[assignment]
     journal._FILE_BYTES = 1  # a file a commit, so that there are some to remove

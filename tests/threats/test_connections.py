@@ -14,6 +14,7 @@ import pytest
 
 from pulsebase.api.border.connection_limits import MOST_REFUSALS, ConnectionLimits
 from pulsebase.api.server.http_server import bound_socket, serving
+from pulsebase.telemetry import REGISTRY
 from tests.threats.conftest import Guarded, guarded, reading
 from tests.threats.test_pressure import rest_of
 
@@ -176,9 +177,65 @@ def test_a_connection_that_is_refused_again_and_again_is_closed(served: tuple[Gu
         for _ in range(MOST_REFUSALS - 1):
             connection.sendall(b"GET /v1/users HTTP/1.1\r\nHost: localhost\r\n\r\n")
             said = connection.recv(65536)
+            while not said.endswith(b"}"):  # its head may come first
+                said += connection.recv(65536)
             assert said.startswith(b"HTTP/1.1 401")
             assert b"connection: close" not in said.lower()
         connection.sendall(b"GET /v1/users HTTP/1.1\r\nHost: localhost\r\n\r\n")
         said = rest_of(connection)
     assert said.startswith(b"HTTP/1.1 401")
     assert b"connection: close" in said.lower()
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.3, a/b"])
+@pytest.mark.parametrize("in_pieces", [True, False], ids=["in pieces", "at once"])
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunks", "length"])
+def test_a_request_that_asks_for_another_protocol_is_answered_and_its_body_is_no_request(
+    served: tuple[Guarded, int], protocol: str, *, in_pieces: bool, chunked: bool
+) -> None:
+    place, port = served
+    hidden = _HEALTH + json.dumps(reading("ann")).encode()
+    sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(hidden), hidden) if chunked else hidden
+    kind = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(hidden)}"
+    head = (
+        f"POST /v1/metrics/heart-rate HTTP/1.1\r\nHost: localhost\r\n{kind}\r\nConnection: keep-alive, Upgrade\r\n"
+        f"Upgrade: {protocol}\r\nAuthorization: Bearer {place.key(f'upgrades-{time.monotonic_ns()}')}\r\n\r\n"
+    ).encode()
+    last = _HEALTH.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n")
+    with connected(port) as connection:
+        for piece in (head, sent + _HEALTH, last) if in_pieces else (head + sent + _HEALTH + last,):
+            connection.sendall(piece)
+            time.sleep(0.05)  # so that they are read apart
+        assert answers_in(rest_of(connection)) == [400, 200, 200]
+
+
+def test_a_reading_of_a_client_that_offers_http_2_is_taken(served: tuple[Guarded, int]) -> None:
+    place, port = served
+    body = json.dumps(reading("ann")).encode()
+    head = (
+        f"POST /v1/metrics/heart-rate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+        f"Authorization: Bearer {place.key('offers')}\r\n\r\n"
+    )
+    with connected(port) as connection:
+        connection.sendall(head.encode() + body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 202")
+
+
+def test_what_is_no_http_and_who_asks_for_another_protocol_leave_no_line_in_the_log(
+    served: tuple[Guarded, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, port = served
+    asks = _HEALTH.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n")
+    counted = {"reason": "malformed"}
+    before = REGISTRY.get_sample_value("pulsebase_http_connections_dropped_total", counted) or 0
+    for sent, status in (
+        (b"\x16\x03\x01\r\n\r\n", 400),
+        (b"CONNECT a:22 HTTP/1.1\r\nHost: a:22\r\n\r\n", 400),
+        (asks, 200),
+    ):
+        with connected(port) as connection:
+            connection.sendall(sent)
+            assert answers_in(rest_of(connection)) == [status]
+    assert caplog.records == []
+    assert REGISTRY.get_sample_value("pulsebase_http_connections_dropped_total", counted) == before + 2

@@ -146,7 +146,9 @@ def test_a_key_that_has_brought_its_share_waits_and_others_do_not(
 
 
 def test_single_readings_are_refused_one_by_one(place: Guarded, taker: httpx.Client, other: httpx.Client) -> None:
-    send = lambda client, user_id: client.post("/v1/metrics/heart-rate", json=reading(user_id))  # noqa: E731
+    def send(client: httpx.Client, user_id: str) -> httpx.Response:
+        return client.post("/v1/metrics/heart-rate", json=reading(user_id))
+
     assert [send(taker, user_id).status_code for user_id in new(0, OWN)] == [202] * OWN
     assert is_refused(send(taker, "new20"), 429)
     assert send(taker, "new0").status_code == 202
@@ -196,7 +198,10 @@ def test_people_are_not_made_known_beyond_a_share(place: Guarded) -> None:
 def test_people_are_not_connected_beyond_a_share(place: Guarded, taker: httpx.Client) -> None:
     for first in (0, 5):
         by_batch(taker, new(first, 5))
-    ask = lambda user_id: taker.post("/v1/sources/fitbit/authorize", json={"user_id": user_id})  # noqa: E731
+
+    def ask(user_id: str) -> httpx.Response:
+        return taker.post("/v1/sources/fitbit/authorize", json={"user_id": user_id})
+
     assert is_refused(ask("new20"), 429)
     assert is_refused(taker.get("/v1/sources/fitbit/authorize?user_id=new20"), 429)
     assert ask("new0").status_code == 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from starlette.routing import Mount
 
 from pulsebase.access.scopes import NEEDS
+from tests.support.process import wait_until
 from tests.threats.conftest import Guarded, fill, guarded, lines, reading, unzipped, zipped
 
 #: Somebody nobody knows; as long as the victim's id, so that lengths tell nothing either.
@@ -202,12 +202,14 @@ def test_metrics_which_count_everybody_are_not_for_a_key_of_some_people(crowd: G
 
 
 def ended(client: httpx.Client, number: int) -> dict[str, Any]:
-    for _ in range(500):
-        body: dict[str, Any] = client.get(f"/v1/imports/{number}").json()
-        if body["status"] in ("done", "failed"):
-            return body
-        time.sleep(0.01)
-    raise AssertionError("the import did not end")
+    body: dict[str, Any] = {}
+
+    def has_ended() -> bool:
+        body.update(client.get(f"/v1/imports/{number}").json())
+        return body["status"] in ("done", "failed")
+
+    wait_until(has_ended, "the end of the import", 60)
+    return body
 
 
 def test_an_import_takes_rows_of_the_keys_people_alone(crowd: Guarded, ann: httpx.Client) -> None:

@@ -18,7 +18,7 @@ def test_a_stream_tells_of_the_keys_people_alone_and_ends_with_the_key() -> None
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/stream"
         with (
             serving(place.parts.app, [listener]),
-            httpx.Client(timeout=20, trust_env=False, headers={"authorization": f"Bearer {key}"}) as client,
+            httpx.Client(timeout=60, trust_env=False, headers={"authorization": f"Bearer {key}"}) as client,
             client.stream("GET", url, params={"user_ids": ["ann", "bob", "eve"]}) as answer,
         ):
             told = events(answer.iter_lines())

@@ -20,7 +20,9 @@ from pulsebase import telemetry
 from pulsebase.access.caller import Caller
 from pulsebase.model.errors import PoolFullError, RetryLaterError, ShareFullError
 
-Resource = Literal["questions", "answer rows", "uploads", "spooled bytes", "decoders", "exports", "streams"]
+Resource = Literal[
+    "questions", "answer rows", "body bytes", "uploads", "spooled bytes", "decoders", "exports", "streams"
+]
 
 #: Who asks where nobody can be told apart, or nobody has to be: they may have all there is.
 EVERYBODY = "everybody"
@@ -58,6 +60,11 @@ class SharePool:
         #: Units times seconds that callers have held since somebody began to wait.
         self._had: dict[Hashable, float] = {}
         self._counted_at = monotonic()
+
+    @property
+    def used(self) -> int:
+        """The units that all callers hold."""
+        return self._used
 
     def ask(self, who: Hashable, units: int) -> Future[None]:
         """Done once whoever asks holds the units, which are to be given back."""
@@ -151,6 +158,10 @@ class HeldShare:
         self._units[resource] += units
         return self._pools[resource].ask(self.who, units)
 
+    def holds(self, resource: Resource) -> int:
+        """The units that are held, or asked for."""
+        return self._units[resource]
+
     def most(self, resource: Resource) -> int:
         """A whole share."""
         return self._pools[resource].most(self.who)
@@ -216,6 +227,10 @@ class Shares:
 
     def __init__(self, sizes: Mapping[Resource, ShareSize]) -> None:
         self._pools = {resource: SharePool(resource, size) for resource, size in sizes.items()}
+
+    def pool(self, resource: Resource) -> SharePool:
+        """The units of one thing."""
+        return self._pools[resource]
 
     def of(self, caller: Caller) -> HeldShare:
         """Nothing yet, in the name of a caller."""

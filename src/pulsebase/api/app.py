@@ -88,6 +88,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     errors.install(app)
     app.state.streams = built.streams
     app.state.shares = built.shares
+    app.state.give_up = built.give_up
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(
         BorderMiddleware, options=services.options, access=built.access, shortcuts=_shortcuts(push_handlers)

@@ -88,6 +88,14 @@ class Components:
     embedded: Embedded | None = None
     other_workers: OtherWorkers = field(default_factory=OtherWorkers)
 
+    def give_up(self) -> None:
+        """Have whatever requests and imports are at come to an end where it is, before the parts are closed: nothing
+        waits for room, for a turn or for a decoder any more.
+        """
+        self.imports.stop()
+        self.ingestor.leave()
+        self.decoders.close()
+
 
 class RequestServices:
     """What routes are given: the parts, for the caller of the request at hand (see `reach`).

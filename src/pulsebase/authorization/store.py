@@ -23,6 +23,7 @@ from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
     STORED_SCHEMA,
+    Cancellation,
     CheckReport,
     Expiry,
     Origin,
@@ -137,11 +138,11 @@ class AuthorizedStore:
             wanted &= self._access.state.imports_of(principal.number)
         return {origin.number: origin for origin in self._inner.origins() if origin.number in wanted}
 
-    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+    def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
         for number in numbers:
             require_everybody_or(number, self._access)
-        return self._inner.origin_readings(numbers)
+        return self._inner.origin_readings(numbers, cancellation)
 
     # --- changes ---
 
@@ -195,9 +196,16 @@ class AuthorizedStore:
         """See `contract.Writer.has_room`."""
         return self._inner.has_room(max_wait_s)
 
-    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
         """See `contract.Writer.pace`."""
-        self._inner.pace(readings, max_wait_s, within_turn=within_turn)
+        self._inner.pace(readings, max_wait_s, within_turn=within_turn, cancellation=cancellation)
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write_afresh`."""

@@ -9,8 +9,12 @@ from pulsebase.wiring import set_up_database
 
 def run_init(settings: Settings) -> None:
     """Set the database up and say what was done."""
-    done = set_up_database(settings)
+    done, roles = set_up_database(settings)
     if done:
         console.print(f"The database is set up (schema {done[-1]}).", highlight=False)
     else:
         console.print("The database was set up already; nothing was changed.", highlight=False)
+    if roles:
+        console.print(f"Roles: {', '.join(roles)}.", highlight=False)
+    else:
+        console.print("There are no roles of their own for serving and watching, see the guide.", highlight=False)

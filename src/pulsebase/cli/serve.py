@@ -22,6 +22,7 @@ from pulsebase.wiring import (
     build,
     demo,
     demo_settings,
+    excess_of_store,
     is_loopback,
     scheduled,
     simulated_fitbit,
@@ -66,6 +67,8 @@ def say_who_may(parts: BuiltServer) -> None:
         say("Access is off: everybody who reaches this address reads and writes everything.")
     elif access_is_on(settings) and not parts.has_keys():
         say("A key is needed, and there is none yet: make one with `pulsebase keys create NAME --scope admin`.")
+    if excess := excess_of_store(settings):
+        say(f"The database's user may do more than serving takes: {excess}. `pulsebase db init` makes a narrower role.")
 
 
 def _announce(scheduler: Scheduler, stopped: threading.Event) -> None:

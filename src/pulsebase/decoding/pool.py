@@ -58,8 +58,6 @@ logger = logging.getLogger(__name__)
 
 #: Tasks after which a process is replaced: what decoders leave behind in its memory goes with it.
 _TASKS_OF_A_PROCESS = 64
-#: How long a process may take to end by itself.
-_END_S = 2
 _TOO_COSTLY = "takes more of the processor to read than its size as sent allows"
 #: Of the environment: what Python and its libraries need to start. No setting, no secret.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "LD_PRELOAD")
@@ -92,6 +90,7 @@ class Decoders:
         self._free = threading.Semaphore(self._limits.most)
         self._lock = threading.Lock()
         self._idle: list[_Decoder] = []
+        self._working: set[_Decoder] = set()
         self._closed = False
 
     def parquet(self, file: BinaryIO, sent_bytes: int | None = None) -> Generator[Block, None, None]:
@@ -142,10 +141,12 @@ class Decoders:
                 yield FileResult(file.name, problem=str(error), written=max(untold, 0))
 
     def close(self) -> None:
-        """End the processes that are free, and each other one once its task is done."""
+        """End every process, and with it the task it is at: whoever waits for that is told that the server stops."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
+            for decoder in self._working:
+                decoder.stop()
         for decoder in idle:
             decoder.end()
 
@@ -162,16 +163,26 @@ class Decoders:
         decoder = None
         try:
             with self._lock:
+                if self._closed:
+                    raise _stops()
                 decoder = self._idle.pop() if self._idle else None
             decoder = decoder or _Decoder(self._limits)
+            self._begin(decoder)
             yield decoder
         finally:
             if decoder is not None:
                 self._give_back(decoder)
             self._free.release()
 
+    def _begin(self, decoder: _Decoder) -> None:
+        with self._lock:
+            self._working.add(decoder)
+            if self._closed:
+                decoder.stop()
+
     def _give_back(self, decoder: _Decoder) -> None:
         with self._lock:
+            self._working.discard(decoder)
             keep = decoder.sound and not self._closed
             if keep:
                 self._idle.append(decoder)
@@ -206,6 +217,7 @@ class _Decoder:
         self._answers = msgspec.msgpack.Decoder(Answer)
         self._tasks = 0
         self._busy = False
+        self._stopped = False
 
     @property
     def sound(self) -> bool:
@@ -252,16 +264,16 @@ class _Decoder:
         with self._watched():
             self._channel.send(answer, buffers)
 
+    def stop(self) -> None:
+        """End the process while another thread waits for what it says, which finds out by that."""
+        self._stopped = True
+        self._process.kill()
+
     def end(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process, whatever it is at: it has nothing to put in order."""
         self._channel.close()
-        if self._busy:
-            self._process.kill()
-        try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
         self._arena.close()
 
     @contextlib.contextmanager
@@ -273,6 +285,8 @@ class _Decoder:
         except (ChannelError, msgspec.MsgspecError):
             self._process.kill()
             status = self._process.wait()
+            if self._stopped:
+                raise _stops() from None
             if status == -signal.SIGXCPU:
                 raise TooCostlyError(str(self._died("processor-time", _TOO_COSTLY))) from None
             raise self._died("crash", "could not be read: what read it crashed") from None
@@ -281,6 +295,10 @@ class _Decoder:
         telemetry.DECODERS_ENDED.labels(reason).inc()
         logger.warning("a process that decodes files was ended: %s", reason)
         return MalformedError(f"the file {what}; it is damaged, or not what it seems")
+
+
+def _stops() -> StoreUnavailableError:
+    return StoreUnavailableError("the server is shutting down; the file is not read on")
 
 
 def _error_of(failed: Failed) -> Exception:

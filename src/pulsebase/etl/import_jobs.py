@@ -267,11 +267,15 @@ class ImportJobs:
         """Whether the import with this origin runs, in whatever process of this machine."""
         return self._running.is_held(origin)
 
-    def close(self) -> None:
-        """End what runs after the part it is at, leave what waits, and stop."""
+    def stop(self) -> None:
+        """Have what runs end after the part it is at, and begin nothing that waits."""
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """The same, and wait for the end."""
+        self.stop()
         for thread in self._threads:
             thread.join()
         for job in self._jobs.values():

@@ -10,10 +10,10 @@ from datetime import date
 from pulsebase.ingest import ReadingRules
 from pulsebase.ingest.newcomers import Allowance, admitted
 from pulsebase.ingest.validate import OUT_OF_REACH
-from pulsebase.model.errors import ErasedUserError, FieldError, after
+from pulsebase.model.errors import ErasedUserError, FieldError, RejectedError, after
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.users import DevicePriority, User
+from pulsebase.model.users import DevicePriority, User, setting_like
 from pulsebase.stores.contract import Store
 
 _KNOWN_OTHERWISE = "is known otherwise here; what is known stays"
@@ -63,14 +63,8 @@ class RecordKeeper:
                     users[record.user_id], error = _filled(record, known)
                     unchanged += error is None and users[record.user_id] == known
                 elif error is None and isinstance(record, DevicePriority):
-                    known_as = self._priority_like(record)
-                    if known_as is None:
-                        with self._admitted([record.user_id]):
-                            self._store.put_priority(record)
-                    elif known_as != record:
-                        error = FieldError("priority", _KNOWN_OTHERWISE)
-                    else:
-                        unchanged += 1
+                    same, error = self._set(record)
+                    unchanged += same
                 elif error is None and isinstance(record, DailySummary):
                     days.append(record)
                 if error is not None:
@@ -97,12 +91,18 @@ class RecordKeeper:
             return FieldError("record", _NOT_WITH_THIS_KEY)
         return None
 
-    def _priority_like(self, said: DevicePriority) -> DevicePriority | None:
-        """What is set for the same device from the same instant on."""
-        for known in self._store.priorities(said.user_id):
-            if (known.device_id, known.valid_from_us) == (said.device_id, said.valid_from_us):
-                return known
-        return None
+    def _set(self, said: DevicePriority) -> tuple[bool, FieldError | None]:
+        """Keep a setting; whether it was known already, and why it is refused if it is."""
+        try:
+            known = setting_like(self._store.priorities(said.user_id), said)
+        except RejectedError as error:
+            return False, error.errors[0]
+        if known is None:
+            with self._admitted([said.user_id]):
+                self._store.put_priority(said)
+        elif known != said:
+            return False, FieldError("priority", _KNOWN_OTHERWISE)
+        return known is not None, None
 
     def _put_together(self, days: Sequence[DailySummary]) -> int:
         """How many of the days said nothing new."""

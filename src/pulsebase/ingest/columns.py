@@ -20,6 +20,8 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 #: What pandas calls an index without a name when it writes one.
 _INDEX = re.compile(r"__index_level_\d+__")
+#: Levels that an index may have. Nobody's has more than a few.
+_MOST_LEVELS = 32
 #: Texts written out: views may stand for the same bytes any number of times. Of all columns of a batch, which are
 #: looked through, …
 _TEXT_BYTES = 256 << 20
@@ -61,11 +63,12 @@ def check_schema(schema: pa.Schema) -> None:
 
 def check_columns(names: Sequence[str]) -> None:
     """Raises `RejectedError` unless these are the columns of readings, in any order; a frame's index may be there."""
-    indexes = indexes_in(names)
-    unknown = [place for place, name in enumerate(names) if name not in COLUMNS and name not in indexes]
+    unknown = [place for place, name in enumerate(names) if name not in COLUMNS and not _INDEX.fullmatch(name)]
     errors = [_unknown(names[place], place) for place in unknown[:10]]
     errors += [FieldError(name, "is required") for name in REQUIRED if name not in names]
     errors += [FieldError(name, "is given more than once") for name in COLUMNS if names.count(name) > 1]
+    if len(indexes_in(names)) > _MOST_LEVELS:
+        errors.append(FieldError("columns", f"hold an index of more than {_MOST_LEVELS} levels"))
     if errors:
         raise RejectedError(errors)
 
@@ -113,8 +116,8 @@ def _check_types(schema: pa.Schema) -> None:
     """A column of nothing but nulls may be of any kind; so may what is in a dictionary."""
     errors = [
         FieldError(name, "is of a nested type; write a frame without its index (index=False)")
-        for name in indexes_in(schema.names)
-        if not _is_flat(schema.field(name).type)
+        for name, kind in zip(schema.names, schema.types, strict=True)  # an index may be there more than once
+        if _INDEX.fullmatch(name) and not _is_flat(kind)
     ]
     for name, (fits, reason) in _TYPES.items():
         if name not in schema.names:

@@ -5,6 +5,7 @@ durable.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from pulsebase.model.errors import (
 )
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
-from pulsebase.stores.contract import Writer
+from pulsebase.stores.contract import Cancellation, Writer
 from pulsebase.stores.erased_users import ErasedUsers
 
 logger = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ class Ingestor:
         self._queue: deque[_Item | _Command] = deque()
         self._queued_readings = 0
         self._closing = False
+        self._leaving = Cancellation()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="pulsebase-commit", daemon=True)
         self._thread.start()
@@ -157,9 +159,11 @@ class Ingestor:
         queue, where it would hold up everybody else.
         """
         started = perf_counter()
+        self._refuse_when_leaving()
         try:
-            self._writer.pace(readings, max_wait_s, within_turn=within_turn)
+            self._writer.pace(readings, max_wait_s, within_turn=within_turn, cancellation=self._leaving)
         except StoreUnavailableError:
+            self._refuse_when_leaving()
             telemetry.INGEST_ROOM_REFUSED.labels("block").inc()
             raise
         finally:
@@ -238,6 +242,12 @@ class Ingestor:
         """Whether the committing thread runs."""
         return self._thread.is_alive()
 
+    def leave(self) -> None:
+        """Have streams end where they are: no further block of theirs is taken, and what is queued is committed if the
+        store has room for it, and waits for none. For a server that stops, once its requests have had their time.
+        """
+        self._leaving.cancel()
+
     def close(self) -> None:
         """Refuse what comes from now on, commit what is queued, and stop."""
         with self._changed:
@@ -266,7 +276,11 @@ class Ingestor:
 
     def _refuse_when_closing(self) -> None:
         if self._closing:
-            raise StoreUnavailableError("the server is shutting down; nothing of this request was stored")
+            raise _stops()
+
+    def _refuse_when_leaving(self) -> None:
+        if self._leaving.cancelled:
+            raise _stops()
 
     def _refuse_when_full(self, readings: int) -> None:
         # A batch larger than the whole queue still gets its turn once the queue is empty.
@@ -299,8 +313,8 @@ class Ingestor:
         telemetry.INGEST_ROOM_WAIT_SECONDS.labels("commit").observe(perf_counter() - started)
 
     def _given_up(self) -> bool:
-        """Refuse what has waited long enough; whether nothing is left."""
-        now = monotonic()
+        """Refuse what has waited long enough, which is everything once the server leaves; whether nothing is left."""
+        now = math.inf if self._leaving.cancelled else monotonic()
         with self._changed:
             given_up = [item for item in self._queue if item.give_up_at <= now]
             if given_up:
@@ -456,6 +470,10 @@ def _judged(run: Sequence[_Offer]) -> tuple[ReadingBatch | None, list[Outcome]]:
     lengths = [len(part) for part in parts]
     errors = verdict.refusals.errors_by_part(lengths)
     return verdict.accepted, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
+
+
+def _stops() -> StoreUnavailableError:
+    return StoreUnavailableError("the server is shutting down; nothing of this request was stored")
 
 
 def _size(item: _Item | _Command) -> int:

@@ -118,11 +118,17 @@ class SourceForbiddenError(SourceUnavailableError):
 # --- reject: the request itself must change ------------------------------------------------------------------------
 
 
+#: Fields that a text about a rejection names: a request may hold any number of wrong ones.
+MOST_NAMED = 100
+
+
 class RejectedError(PulsebaseError):
     """The request is wrong and will stay wrong. `errors` names each field with its reason."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(f"{error.field}: {error.reason}" for error in errors))
+        said = [f"{error.field}: {error.reason}" for error in errors[:MOST_NAMED]]
+        more = [f"and {len(errors) - MOST_NAMED} more"] if len(errors) > MOST_NAMED else []
+        super().__init__("; ".join(said + more))
         self.errors = tuple(errors)
 
     @classmethod

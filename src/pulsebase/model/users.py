@@ -22,6 +22,8 @@ DEFAULT_PRIORITIES: Mapping[str, int] = MappingProxyType({"device_a": 1, "device
 GENDERS = ("female", "male", "other")
 #: The largest priority number a device can be given.
 MAX_PRIORITY = 1_000_000
+#: The most settings of priorities a person may have, of all devices together: every answer about anybody looks at all.
+MOST_PRIORITIES = 1_000
 #: What can be said of a person besides their id. Of `birth_date` and `birth_year` one at a time.
 PERSON_FIELDS = ("name", "gender", "birth_date", "birth_year", "time_zone")
 
@@ -122,6 +124,21 @@ class DevicePriority:
     device_id: str
     priority: int | None
     valid_from_us: int = 0
+
+
+def setting_like(history: Sequence[DevicePriority], said: DevicePriority) -> DevicePriority | None:
+    """The entry of a person for the same device from the same instant on, which another one would replace; None if
+    there is none.
+
+    Raises:
+        RejectedError: there is none, and the person has as many as there may be.
+    """
+    for entry in history:
+        if (entry.device_id, entry.valid_from_us) == (said.device_id, said.valid_from_us):
+            return entry
+    if len(history) >= MOST_PRIORITIES:
+        raise RejectedError.of("priority", f"the person has {MOST_PRIORITIES} settings already; take some back first")
+    return None
 
 
 def priority_at(history: Sequence[DevicePriority], device_id: str, at_us: int) -> int:

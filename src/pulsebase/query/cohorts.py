@@ -133,7 +133,7 @@ class TopHour:
     count: int
 
 
-class Cohort(Sequence[CohortMember]):
+class CohortMembers(Sequence[CohortMember]):
     """Everybody who answers a question, in order, as columns: of a million people those are made that are shown."""
 
     def __init__(self, totals: pa.Table, rows: Places, minutes_asked: int) -> None:
@@ -147,11 +147,11 @@ class Cohort(Sequence[CohortMember]):
     def __getitem__(self, place: int) -> CohortMember: ...
 
     @overload
-    def __getitem__(self, place: slice) -> Cohort: ...
+    def __getitem__(self, place: slice) -> CohortMembers: ...
 
-    def __getitem__(self, place: int | slice) -> CohortMember | Cohort:
+    def __getitem__(self, place: int | slice) -> CohortMember | CohortMembers:
         if isinstance(place, slice):
-            return Cohort(self._totals, self._rows[place], self._minutes_asked)
+            return CohortMembers(self._totals, self._rows[place], self._minutes_asked)
         row = int(self._rows[place])
         user_id, count, total, minutes = (column[row].as_py() for column in self._totals.columns)
         return CohortMember(user_id, count, total, minutes, minutes / self._minutes_asked)
@@ -167,7 +167,7 @@ class Cohort(Sequence[CohortMember]):
         return found
 
 
-def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = None) -> Cohort:
+def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = None) -> CohortMembers:
     """Everybody who answers the question, the highest average first, equal ones by id (bytes).
 
     Raises:
@@ -189,7 +189,7 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
     minutes_asked = touched_minutes(period.range)
     least_minutes = math.ceil(coverage * minutes_asked)
     rows = np.flatnonzero(_above(totals, threshold) & (totals["minutes"].to_numpy() >= least_minutes))
-    return Cohort(totals, rows[_highest_first(totals.take(pa.array(rows)))], minutes_asked)
+    return CohortMembers(totals, rows[_highest_first(totals.take(pa.array(rows)))], minutes_asked)
 
 
 def cohort_summary(
@@ -292,7 +292,7 @@ class CohortService:
         self._reader = reader
         self._limits = limits
 
-    def cohort(self, question: CohortQuestion) -> Cohort:
+    def cohort(self, question: CohortQuestion) -> CohortMembers:
         """See `cohort`."""
         return cohort(self._reader, question, self._limits.timeout_s)
 

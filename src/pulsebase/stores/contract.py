@@ -260,7 +260,14 @@ class Writer(Protocol):
         May be called from any thread.
         """
 
-    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
         """Wait until the next block of a stream, of so many readings, may be written.
 
         For whoever brings much: a stream that asks before each block gets what merges keep up with, evenly, and leaves
@@ -268,7 +275,7 @@ class Writer(Protocol):
         those after the first, `within_turn`, count, but do not wait for other streams. May be called from any thread.
 
         Raises:
-            StoreUnavailableError: that is not within `max_wait_s`.
+            StoreUnavailableError: that is not within `max_wait_s`, or was taken back.
         """
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
@@ -384,9 +391,12 @@ class Reader(Protocol):
     def origins(self) -> list[Origin]:
         """Everything that ever brought readings, by number."""
 
-    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+    def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """How many readings are stored under each of these numbers now: one that came again from elsewhere is no longer
         among them. It may take a look at every stored reading.
+
+        Raises:
+            QueryCancelledError: the question was taken back.
         """
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:

@@ -131,7 +131,14 @@ class MemoryStore(Store):
         del max_wait_s
         return True
 
-    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
         pass
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
@@ -294,7 +301,8 @@ class MemoryStore(Store):
                 Origin(number, kind, name, received_us) for (kind, name), (number, received_us) in self._origins.items()
             ]
 
-    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+    def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
+        Deadline.after(None, cancellation).check()
         with self._lock:
             counts = Counter(reading.origin for kept in self._readings.values() for reading in kept.values())
         return {number: counts[number] for number in numbers}

@@ -17,6 +17,7 @@ from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US, TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import (
+    Cancellation,
     CheckReport,
     Expiry,
     Origin,
@@ -50,9 +51,16 @@ class MeteredStore:
         """See `contract.Writer.has_room`."""
         return self._inner.has_room(max_wait_s)
 
-    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
         """See `contract.Writer.pace`."""
-        self._inner.pace(readings, max_wait_s, within_turn=within_turn)
+        self._inner.pace(readings, max_wait_s, within_turn=within_turn, cancellation=cancellation)
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write_afresh`."""
@@ -139,9 +147,9 @@ class MeteredStore:
         """See `contract.Reader.origins`."""
         return self._timed("origins", self._inner.origins)
 
-    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+    def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
-        return self._timed("origin_readings", lambda: self._inner.origin_readings(numbers))
+        return self._timed("origin_readings", lambda: self._inner.origin_readings(numbers, cancellation))
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         """See `contract.Reader.stored_values`. Not timed: it is asked by imports, not by people."""

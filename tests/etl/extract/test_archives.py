@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 import struct
 import tarfile
 import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,9 @@ import pytest
 from pulsebase.etl.extract import packed, tars, zips
 from pulsebase.etl.extract.archives import files_in
 from pulsebase.etl.extract.packed import Budget
-from pulsebase.ingest import Ingestor
 from pulsebase.ingest.blocks import MalformedError
-from pulsebase.stores.memory import MemoryStore
-from tests.etl.test_importer import SAMPLES, Desk, of_ann
+from tests.etl.desk import Desk
+from tests.etl.test_importer import SAMPLES, each_kind_of_file, of_ann
 from tests.support.health_files import takeout_heart_rate, tarred, zipped
 
 FILES = {
@@ -31,14 +31,6 @@ FILES = {
 NOISE = random.Random(3).randbytes(1 << 20)
 FORMS = {"ustar": tarfile.USTAR_FORMAT, "GNU": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    store = MemoryStore()
-    ingestor = Ingestor(store)
-    yield Desk(store, ingestor)
-    ingestor.close()
 
 
 def contents(data: bytes) -> dict[str, bytes]:
@@ -246,12 +238,14 @@ def test_a_size_beyond_all_files_is_a_damage(desk: Desk, tmp_path: Path, stated:
 
 
 def test_no_damage_brings_the_importer_down(desk: Desk) -> None:
-    whole = [PACKS[outer]({"a": PACKS[inner](FILES)}) for outer in PACKS for inner in PACKS]
-    dice = random.Random(5)
+    files = each_kind_of_file()
+    whole = [*files.values(), *map(gzip.compress, files.values()), zipped(files), zipped(files, streamed=True)]
+    whole += [PACKS[outer]({"a": PACKS[inner](FILES)}) for outer in PACKS for inner in PACKS]
+    dice = random.Random(11)
     for data in whole:
-        for _ in range(12):
+        for _ in range(25):
             damaged = bytearray(data)
-            for _ in range(dice.randint(1, 8)):
+            for _ in range(dice.randint(0, 8)):
                 damaged[dice.randrange(len(damaged))] = dice.randrange(256)
             cut = damaged[: dice.randint(1, len(damaged))] if dice.random() < 0.5 else damaged
             assert desk.bring(bytes(cut)), "every file has a result"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,25 +10,16 @@ import pytest
 
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.extract.takeout_csv import csv_heart_rates
-from pulsebase.ingest import Ingestor, lines
+from pulsebase.ingest import lines
 from pulsebase.ingest.blocks import Block
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US
-from pulsebase.stores.memory import MemoryStore
-from tests.etl.test_importer import ANN, Desk
+from tests.etl.desk import ANN, Desk
 from tests.support.clock_changes import each_clock_change
 from tests.support.health_files import at, takeout_csv, takeout_heart_rate, takeout_resting, zipped
 
 FOLDER = "Takeout/Fitbit/Physical Activity_GoogleData"
 TEN = at("2024-10-27T10:00:00")
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    store = MemoryStore()
-    ingestor = Ingestor(store)
-    yield Desk(store, ingestor)
-    ingestor.close()
 
 
 def utc(at_s: float) -> str:

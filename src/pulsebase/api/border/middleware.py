@@ -26,6 +26,7 @@ from pulsebase.api.border.authentication import Authenticator, Header, told_apar
 from pulsebase.api.border.connection_limits import ConnectionRefusals
 from pulsebase.api.border.problems import ProblemError, answered, problem
 from pulsebase.api.border.request_scope import HEAD_MARK, came_by_socket
+from pulsebase.api.border.request_shares import let_go_of_body
 from pulsebase.api.components import BorderOptions
 
 logger = logging.getLogger(__name__)
@@ -151,6 +152,7 @@ class BorderMiddleware:
             with suppress(_HeadAnsweredError):
                 await problem(Request(scope), "internal-error", detail)(scope, receive, send_on)
         finally:
+            let_go_of_body(scope)
             method, elapsed_s = _method(scope), perf_counter() - started
             route = shortcut.route if shortcut else getattr(scope.get("route"), "path", "unmatched")
             telemetry.HTTP_REQUESTS.labels(method, route, str(visit.status or 500)).inc()

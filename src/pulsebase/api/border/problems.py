@@ -18,6 +18,7 @@ from starlette.routing import Match, Mount
 from pulsebase.api.border.request_scope import came_by_socket
 from pulsebase.files.disk_errors import meaning_of, meaning_of_sqlite
 from pulsebase.model.errors import (
+    MOST_NAMED,
     DiskFailedError,
     DiskFullError,
     ErasedUserError,
@@ -159,7 +160,8 @@ def _of_problem(request: Request, error: Any) -> Response:
 
 def _of_rejected(request: Request, error: Any) -> Response:
     slug = "too-many-rows" if isinstance(error, TooManyRowsError) else "invalid-request"
-    return problem(request, slug, str(error), errors=field_errors(error.errors))
+    shown = error.errors if came_by_socket(request.scope) else error.errors[:MOST_NAMED]
+    return problem(request, slug, str(error), errors=field_errors(shown))
 
 
 def _of_erased(request: Request, error: Any) -> Response:
@@ -255,9 +257,7 @@ def _of_timeout(request: Request, error: Any) -> Response:
 
 
 def _of_validation(request: Request, error: Any) -> Response:
-    found = [_of_pydantic(entry) for entry in error.errors()]
-    detail = "; ".join(f"{entry.field}: {entry.reason}" for entry in found)
-    return problem(request, "invalid-request", detail, errors=field_errors(found))
+    return _of_rejected(request, RejectedError([_of_pydantic(entry) for entry in error.errors()]))
 
 
 def _of_http(request: Request, error: Any) -> Response:

@@ -13,11 +13,12 @@ from starlette.types import Message, Receive, Scope, Send
 from pulsebase.access.caller import caller
 from pulsebase.access.scopes import need_of
 from pulsebase.access.shares import HeldShare, Resource, Shares
+from pulsebase.api.border.request_scope import came_by_socket
 from pulsebase.model.errors import RetryLaterError
 
 #: Routes that take something else than a place among the questions.
 _TAKES: Mapping[str, Resource | None] = {
-    "POST /metrics/heart-rate": None,  # the hot path, which the guard answers; the queue for commits bounds it
+    "POST /metrics/heart-rate": None,  # the hot path, which the guard answers; large bodies hold their bytes
     "POST /metrics/heart-rate/batch": None,
     "POST /api/v2/write": None,
     "GET /metrics": None,  # who watches has to see what is the matter
@@ -28,7 +29,7 @@ _TAKES: Mapping[str, Resource | None] = {
 }
 #: Answers go to the connection in pieces, so that what nobody takes is not kept by it, unseen.
 _PIECE_BYTES = 256 << 10
-_HELD = "pulsebase.held"
+_HELD, _BODY = "pulsebase.held", "pulsebase.body"
 
 
 def held(scope: Scope) -> HeldShare:
@@ -60,6 +61,31 @@ async def hold(mine: HeldShare, resource: Resource, units: int = 1) -> None:
         with contextlib.suppress(RetryLaterError):
             mine.give_up(resource, units, done)
         raise
+
+
+async def hold_bytes(request: Request, size: int) -> None:
+    """Has the request hold so many bytes of its body in all, until it is answered (`let_go_of_body`).
+
+    Raises:
+        ShareFullError, PoolFullError: there are none for a while.
+    """
+    if came_by_socket(request.scope):
+        return
+    mine: HeldShare | None = request.scope.get(_BODY)
+    if mine is None:
+        mine = request.scope[_BODY] = request.app.state.shares.of(caller())
+    more = min(size, mine.most("body bytes")) - mine.holds("body bytes")
+    if more > 0:
+        await hold(mine, "body bytes", more)
+    else:
+        mine.resize("body bytes", size)
+
+
+def let_go_of_body(scope: Scope) -> None:
+    """Give back what a request held of the memory for bodies, now that it is answered."""
+    mine: HeldShare | None = scope.pop(_BODY, None)
+    if mine is not None:
+        mine.close()
 
 
 class SharedRoute(APIRoute):

@@ -30,6 +30,11 @@ _PART_BYTES = 4 << 10
 BROKEN = (zlib.error, zstandard.ZstdError)
 
 
+def most_unpacked(packed: int) -> int:
+    """What so many bytes may unpack to, in bytes."""
+    return max(_PIECE_BYTES, MOST_RATIO * packed)
+
+
 class Unpacker(Protocol):
     """A body on its way."""
 
@@ -85,7 +90,7 @@ class _Effort:
 
     def brought(self, unpacked: int) -> None:
         self._unpacked += unpacked
-        if self._unpacked > max(_PIECE_BYTES, MOST_RATIO * self._packed):
+        if self._unpacked > most_unpacked(self._packed):
             raise ProblemError("body-too-large", f"the body unpacks to more than {MOST_RATIO} times its size")
 
 

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.border.request_shares import SharedRoute, hold_bytes
 from pulsebase.api.border.threads import BODIES
-from pulsebase.api.codecs.decompression import BROKEN, unpacker_of
+from pulsebase.api.codecs.decompression import BROKEN, most_unpacked, unpacker_of
 
 Made = TypeVar("Made")
 
 #: Bodies up to this size are read where they came in: that takes less than a millisecond, a thread costs a tenth of
 #: one.
 QUICK_BYTES = 64 << 10
+#: Bodies that the framework reads are a few fields.
+FIELDS_BYTES = 64 << 10
+#: Of a body that does not say how long it is, so many bytes are held at a time, as they come.
+_HELD_AT_ONCE_BYTES = 1 << 20
 #: What a length has at most that fits into 64 bits. Python refuses to read thousands.
 _LENGTH_DIGITS = 20
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The unpacked body.
+    """The unpacked body. What is large of it is held as its caller's share, until the request is answered.
 
     Raises:
         ProblemError: it is too large, not what its encoding says, or of an unknown encoding.
+        ShareFullError, PoolFullError: there is no memory for it for a while.
     """
     return (await read_sent(request, limit_bytes))[0]
 
@@ -33,20 +39,45 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 async def read_sent(request: Request, limit_bytes: int) -> tuple[bytes, int]:
     """The unpacked body, and how many bytes of it were sent. Raises as `read_body`."""
     announced = request.headers.get("content-length", "")
-    _check_length(int(announced[:_LENGTH_DIGITS]) if announced.isdecimal() else 0, limit_bytes)
+    announced_bytes = int(announced[:_LENGTH_DIGITS]) if announced.isdecimal() else 0
+    _check_length(announced_bytes, limit_bytes)
+    held_bytes = QUICK_BYTES
+    if announced_bytes > held_bytes:
+        await hold_bytes(request, held_bytes := announced_bytes)
     parts: list[bytes] = []
     size = 0
     try:
         async for part in request.stream():
             size += len(part)
             _check_length(size, limit_bytes)
+            if size > held_bytes:
+                await hold_bytes(request, held_bytes := size + _HELD_AT_ONCE_BYTES)
             parts.append(part)
     except ClientDisconnect:
         raise ProblemError("malformed-body", "the body is cut short") from None
     body, encoding = b"".join(parts), request.headers.get("content-encoding", "")
     if not encoding:
         return body, size
-    return await BODIES.run(lambda: _unpacked(body, encoding, limit_bytes)), size
+    await hold_bytes(request, size + min(limit_bytes, most_unpacked(size)))
+    unpacked = await BODIES.run(lambda: _unpacked(body, encoding, limit_bytes))
+    await hold_bytes(request, len(unpacked) if len(unpacked) > QUICK_BYTES else 0)
+    return unpacked, size
+
+
+class FieldsRoute(SharedRoute):
+    """A route whose body the framework makes fields of. By itself it would read a body without end."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, which finds the body read, up to `FIELDS_BYTES`."""
+        handler = super().get_route_handler()
+        if self.body_field is None:
+            return handler
+
+        async def with_body(request: Request) -> Response:
+            request._body = await read_body(request, FIELDS_BYTES)  # where the framework looks first
+            return await handler(request)
+
+        return with_body
 
 
 async def worked_out(body: bytes, work: Callable[[], Made]) -> Made:

@@ -14,6 +14,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from pulsebase.api.border.cancellation import while_connected
 from pulsebase.api.border.problems import ProblemError, partly_done
 from pulsebase.api.border.request_shares import SharedRoute, held
 from pulsebase.api.border.threads import UPLOADS
@@ -30,7 +31,7 @@ from pulsebase.files.disk_errors import meaning_of, translated
 from pulsebase.ingest.processor import TooCostlyError
 from pulsebase.model.errors import RetryLaterError, StopError, StoreUnavailableError, after
 from pulsebase.model.timerange import format_us, zone_named
-from pulsebase.stores.contract import Origin
+from pulsebase.stores.contract import Cancellation, Origin
 
 _PIECE_BYTES = 4 << 20
 #: Readings that go in one commit when an import is undone; other writes get their turn in between.
@@ -70,26 +71,22 @@ def router(services: RequestServices) -> APIRouter:
         start = partial(services.imports.start, parameters.name, upload, owner, turn, body.sent_bytes)
         report = await run_in_threadpool(start)
         with after(f"the file was taken all the same, and is import {report.number}"):
-            answer = await run_in_threadpool(_detail, services, report.number)
+            origin = await run_in_threadpool(_origin, services, report.number)
+        # Nothing was stored under a number that was just given; to count it would mean to look at every reading.
+        answer = _entry(services, origin, 0, report) | {"course": _course(report)}
         return Response(msgspec.json.encode(answer), 202, {"Location": f"/v1/imports/{report.number}"}, JSON)
 
     @routes.get("/imports", response_model=ImportList)
-    def list_imports(parameters: Annotated[ImportsParameters, Query()]) -> Response:
+    async def list_imports(request: Request, parameters: Annotated[ImportsParameters, Query()]) -> Response:
         """Imports by file and by command, and what each connection to a source has brought, the newest first; and how
         many of their readings are stored now.
         """
-        origins = sorted(_origins(services), key=lambda origin: -origin.number)
-        if parameters.cursor is not None:
-            origins = [origin for origin in origins if origin.number < parameters.cursor]
-        page = origins[: parameters.limit]
-        next_cursor = page[-1].number if len(origins) > len(page) else None
-        body = {"data": _entries(services, page), "next_cursor": next_cursor}
-        return Response(msgspec.json.encode(body), media_type=JSON)
+        return await while_connected(request, lambda cancellation: _listed(services, parameters, cancellation))
 
     @routes.get("/imports/{import_id}", response_model=ImportDetail)
-    def show_import(import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
+    async def show_import(request: Request, import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
         """One import: how far it is, its files, and what was refused."""
-        return Response(msgspec.json.encode(_detail(services, import_id)), media_type=JSON)
+        return await while_connected(request, lambda cancellation: _shown(services, import_id, cancellation))
 
     @routes.delete("/imports/{import_id}", response_model=Deleted, responses={202: {"model": Deleted}})
     def undo_import(import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
@@ -163,9 +160,27 @@ def _standing_still(services: RequestServices, origin: Origin) -> Iterator[None]
     yield
 
 
-def _entries(services: RequestServices, origins: Sequence[Origin]) -> list[dict[str, Any]]:
+def _listed(services: RequestServices, parameters: ImportsParameters, cancellation: Cancellation) -> Response:
+    origins = sorted(_origins(services), key=lambda origin: -origin.number)
+    if parameters.cursor is not None:
+        origins = [origin for origin in origins if origin.number < parameters.cursor]
+    page = origins[: parameters.limit]
+    next_cursor = page[-1].number if len(origins) > len(page) else None
+    body = {"data": _entries(services, page, cancellation), "next_cursor": next_cursor}
+    return Response(msgspec.json.encode(body), media_type=JSON)
+
+
+def _shown(services: RequestServices, import_id: int, cancellation: Cancellation) -> Response:
+    origin, report = _origin(services, import_id), services.imports.reports([import_id]).get(import_id)
+    readings = services.store.origin_readings([import_id], cancellation)[import_id]
+    body = _entry(services, origin, readings, report) | {"course": None if report is None else _course(report)}
+    return Response(msgspec.json.encode(body), media_type=JSON)
+
+
+def _entries(services: RequestServices, origins: Sequence[Origin], cancellation: Cancellation) -> list[dict[str, Any]]:
     numbers = [origin.number for origin in origins]
-    counts, reports = services.store.origin_readings(numbers), services.imports.reports(numbers)
+    counts = services.store.origin_readings(numbers, cancellation)
+    reports = services.imports.reports(numbers)
     return [_entry(services, origin, counts[origin.number], reports.get(origin.number)) for origin in origins]
 
 
@@ -185,12 +200,6 @@ def _entry(services: RequestServices, origin: Origin, readings: int, report: Imp
         "readings": readings,
         "status": _status(services, origin, report),
     }
-
-
-def _detail(services: RequestServices, import_id: int) -> dict[str, Any]:
-    origin, report = _origin(services, import_id), services.imports.reports([import_id]).get(import_id)
-    readings = services.store.origin_readings([import_id])[import_id]
-    return _entry(services, origin, readings, report) | {"course": None if report is None else _course(report)}
 
 
 def _course(report: ImportReport) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -10,14 +10,24 @@ from typing import Any
 
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.codecs.json_bodies import identifier_in
-from pulsebase.model.errors import FieldError, RejectedError, UnknownUserError, after, shown_name
+from pulsebase.model.errors import FieldError, RejectedError, TooManyRowsError, UnknownUserError, after, shown_name
 from pulsebase.model.timerange import parse_instant
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, checked_person, checked_priority
+from pulsebase.model.users import (
+    DeviceOverview,
+    DevicePriority,
+    User,
+    UserOverview,
+    checked_person,
+    checked_priority,
+    setting_like,
+)
 from pulsebase.stores.contract import Store
 
 _KEPT = "the change itself was kept"
 #: The most people of one import.
 MOST_PEOPLE = 100_000
+#: The most devices of a person that are listed: ids of devices are made up by whoever sends readings.
+MOST_DEVICES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,7 @@ class Device:
     """What is stored of a person's device, and their own settings of its priority, by time."""
 
     stored: DeviceOverview
-    history: list[DevicePriority]
+    history: Sequence[DevicePriority]
 
 
 class PeopleEditor:
@@ -103,6 +113,7 @@ class PeopleEditor:
 
         Raises:
             UnknownUserError: nobody of that id is known.
+            TooManyRowsError: they are more than `MOST_DEVICES`.
         """
         with self._changing():
             if self._store.user(user_id) is None:
@@ -124,9 +135,13 @@ class PeopleEditor:
         with self._changing():
             if self._store.user(user_id) is None:
                 raise UnknownUserError
-            self._store.put_priority(DevicePriority(user_id, device_id, priority, valid_from_us))
+            said = DevicePriority(user_id, device_id, priority, valid_from_us)
+            setting_like(self._store.priorities(user_id), said)
+            self._store.put_priority(said)
             with after(_KEPT):
-                return next(device for device in self._devices(user_id) if device.stored.device_id == device_id)
+                stored = next(each for each in self._store.devices(user_id) if each.device_id == device_id)
+                entries = self._store.priorities(user_id)
+                return Device(stored, [entry for entry in entries if entry.device_id == device_id])
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         """Take every setting of a device's priority back; how many there were.
@@ -140,11 +155,13 @@ class PeopleEditor:
             return self._store.remove_priorities(user_id, device_id)
 
     def _devices(self, user_id: str) -> list[Device]:
-        history = self._store.priorities(user_id)
-        return [
-            Device(stored, [entry for entry in history if entry.device_id == stored.device_id])
-            for stored in self._store.devices(user_id)
-        ]
+        history: dict[str, list[DevicePriority]] = {}
+        for entry in self._store.priorities(user_id):
+            history.setdefault(entry.device_id, []).append(entry)
+        found = self._store.devices(user_id)
+        if len(found) > MOST_DEVICES:
+            raise TooManyRowsError([FieldError("user_id", f"has more than {MOST_DEVICES} devices, too many to list")])
+        return [Device(stored, history.get(stored.device_id, ())) for stored in found]
 
     def _known(self, user_id: str) -> UserOverview:
         overview = self._store.overview(user_id)

@@ -14,9 +14,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from pulsebase.api.border.middleware import address_asked
 from pulsebase.api.border.problems import ProblemError
-from pulsebase.api.border.request_shares import SharedRoute
 from pulsebase.api.codecs.answers import JSON
-from pulsebase.api.codecs.request_body import read_body
+from pulsebase.api.codecs.request_body import FieldsRoute, read_body
 from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.admin import owner_only
 from pulsebase.api.schemas.common import Identifier, NoParameters
@@ -48,7 +47,7 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 
 def router(services: RequestServices) -> APIRouter:
     """`/sources`, `/users/{user_id}/sources` and `/etl/runs`."""
-    routes = APIRouter(route_class=SharedRoute, tags=["sources"])
+    routes = APIRouter(route_class=FieldsRoute, tags=["sources"])
     connections = services.connections
 
     def consent_page(request: Request, source: str, user_id: str) -> str:
@@ -137,7 +136,7 @@ def router(services: RequestServices) -> APIRouter:
 
 def admin_router(services: RequestServices) -> APIRouter:
     """What the owner's commands ask: under `/v1/admin`, unknown to anybody who does not come by the socket."""
-    routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
+    routes = APIRouter(route_class=FieldsRoute, prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
     connections, sync = services.connections, services.sync
 
     @routes.get("/sources", response_model=ConnectionList)

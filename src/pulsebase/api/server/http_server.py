@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -110,11 +110,16 @@ def settled_interpreter() -> Iterator[None]:
 
 
 class HttpServer(uvicorn.Server):
-    """Ends the streams first when it stops: they would last as long as their clients."""
+    """Ends the streams first when it stops: they would last as long as their clients. At the end it gives up what
+    requests still wait for, and is done once none of their work goes on.
+    """
 
     def __init__(self, config: uvicorn.Config, app: ASGIApp) -> None:
         super().__init__(config)
-        self._streams: Subscriptions | None = getattr(app.state, "streams", None) if isinstance(app, FastAPI) else None
+        state = app.state if isinstance(app, FastAPI) else None
+        self._streams: Subscriptions | None = getattr(state, "streams", None)
+        self._give_up: Callable[[], None] = getattr(state, "give_up", lambda: None)
+        self._loop: asyncio.AbstractEventLoop | None = None
         #: Whether it still waits for that.
         self.is_leaving = False
 
@@ -135,7 +140,17 @@ class HttpServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._streams is not None:
             self._streams.close()
+        self._loop = asyncio.get_running_loop()
         await super().shutdown(sockets)
+        self._give_up()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until the end. Whoever closes what requests work with may do so after it."""
+        super().run(sockets)
+        # A request that is given up leaves its thread, which goes on until it notices.
+        for thread in threading.enumerate():
+            if self._loop is not None and getattr(thread, "loop", None) is self._loop:
+                thread.join()
 
     async def _leave(self) -> None:
         for server in self.servers:

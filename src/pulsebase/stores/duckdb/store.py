@@ -133,9 +133,16 @@ class DuckdbStore:
         """See `contract.Writer.has_room`."""
         return self._maintenance.has_room(max_wait_s)
 
-    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
         """See `contract.Writer.pace`."""
-        self._maintenance.pace(readings, max_wait_s, within_turn=within_turn)
+        self._maintenance.pace(readings, max_wait_s, within_turn=within_turn, cancellation=cancellation)
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
         """See `contract.Writer.delete`. A deletion is a tombstone for every reading that goes."""
@@ -321,9 +328,9 @@ class DuckdbStore:
             statement = "SELECT origin, kind, name, received_at FROM origins ORDER BY origin"
             return [Origin(*row) for row in connection.execute(statement).fetchall()]
 
-    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+    def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
-        with self._whole() as snapshot:
+        with self._whole(cancellation) as snapshot:
             return snapshot.counts(numbers, self._pushes)
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
@@ -640,10 +647,9 @@ class DuckdbStore:
             yield PersonSnapshot(connection, deadline, user_no, staged, arrived, history, self._devices, want)
 
     @contextlib.contextmanager
-    def _whole(self) -> Iterator[ExportSnapshot]:
-        stage = self._stage.snapshot()  # before the database's snapshot, see above
-        with self._database.reading() as connection:
-            yield ExportSnapshot.of(connection, stage, self._users, self._devices)
+    def _whole(self, cancellation: Cancellation | None = None) -> Iterator[ExportSnapshot]:
+        with self._moment(None, cancellation) as (stage, connection, deadline, state):
+            yield ExportSnapshot.of(connection, deadline, stage.since(state.merged_seq), self._users, self._devices)
 
     def _selection(self, device_id: str | None, include_all: bool) -> Selection | None:
         """What is asked for, or None where the device is unknown and nothing can be found."""

@@ -110,10 +110,10 @@ def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
     merge_staged(connection, _EVERYTHING)
     gone = count_before(connection, before_us)
     connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
-    if hypertables:
-        connection.execute("SELECT drop_chunks('public.activities_heart_intraday', older_than => %s)", [At(before_us)])
-    connection.execute("DELETE FROM public.activities_heart_intraday WHERE timestamp < %s", [At(before_us)])
     connection.execute("UPDATE pulsebase.horizon SET start_at = greatest(start_at, %s)", [At(before_us)])
+    if hypertables:
+        connection.execute("SELECT pulsebase.drop_expired_chunks()")
+    connection.execute("DELETE FROM public.activities_heart_intraday WHERE timestamp < %s", [At(before_us)])
     return gone
 
 

@@ -24,7 +24,7 @@ _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 _HYPERTABLES = 2
 
 #: What the program does after a migration, because the server cannot.
-_AFTERWARDS = {4: fold_names}
+_AFTERWARDS = {5: fold_names}
 
 _READINGS = "public.activities_heart_intraday"
 _SUMMARIES = "public.activities_heart_summary"
@@ -91,7 +91,8 @@ def set_up(connection: Connection, policies: Policies, *, hypertables: bool = Tr
             _require_timescale(connection)
         with _transaction(connection):
             lock_merges(connection)
-            connection.execute("CREATE SCHEMA IF NOT EXISTS pulsebase")
+            if connection.execute("SELECT to_regnamespace('pulsebase') IS NULL").fetchone() == (True,):
+                connection.execute("CREATE SCHEMA pulsebase")
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS pulsebase.migrations "
                 "(number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"

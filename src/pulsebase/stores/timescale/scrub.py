@@ -1,7 +1,8 @@
 """Writing anew what may still hold bytes of people who were removed: the engine leaves them in place until it needs it.
 
 Removals note where rows lay (`to_scrub`). A chunk of readings that they touched, and every other table of ours, is
-written anew by `VACUUM FULL`, one after the other, each of them locked meanwhile.
+written anew, one after the other, each of them locked meanwhile. Who serves need not own them (see `roles`): a function
+of the owner does it, except for aggregates, which are of whoever serves.
 """
 
 from __future__ import annotations
@@ -20,25 +21,27 @@ _LOCK_TIMEOUT_S = 30
 _ATTEMPTS = 4
 _PAUSE_S = 0.5
 _OURS = """
-SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'pulsebase'
+SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+WHERE schemaname = 'pulsebase' AND tablename <> 'to_scrub'  -- which has times of nobody
 UNION ALL SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
 WHERE schemaname = 'public' AND tablename IN ('activities_heart_intraday', 'activities_heart_summary')
 """
-#: The chunks of our hypertables and aggregates that overlap a range, and where they are compressed what they became.
+#: The chunks of our hypertables and aggregates that overlap a range, and where they are compressed what they became;
+#: and whether they are an aggregate's.
 _CHUNKS = """
 WITH tables AS (
-    SELECT 'public' AS schema, name FROM unnest(%(tables)s::text[]) AS name
-    UNION ALL SELECT materialization_hypertable_schema, materialization_hypertable_name
+    SELECT 'public' AS schema, name, false AS aggregate FROM unnest(%(tables)s::text[]) AS name
+    UNION ALL SELECT materialization_hypertable_schema, materialization_hypertable_name, true
     FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public' AND view_name = ANY(%(aggregates)s)
 ), chunks AS (
-    SELECT c.id, c.schema_name, c.table_name, c.compressed_chunk_id
+    SELECT c.id, c.schema_name, c.table_name, c.compressed_chunk_id, t.aggregate
     FROM tables AS t JOIN timescaledb_information.chunks AS i
         ON i.hypertable_schema = t.schema AND i.hypertable_name = t.name
     JOIN _timescaledb_catalog.chunk AS c ON c.schema_name = i.chunk_schema AND c.table_name = i.chunk_name
     WHERE i.range_start < %(end)s AND i.range_end > %(start)s
 )
-SELECT format('%%I.%%I', schema_name, table_name) FROM chunks
-UNION ALL SELECT format('%%I.%%I', c.schema_name, c.table_name)
+SELECT format('%%I.%%I', schema_name, table_name), aggregate FROM chunks
+UNION ALL SELECT format('%%I.%%I', c.schema_name, c.table_name), aggregate
 FROM chunks JOIN _timescaledb_catalog.chunk AS c ON c.id = chunks.compressed_chunk_id
 """
 
@@ -69,6 +72,7 @@ def scrub(connection: Connection, *, hypertables: bool) -> None:
         return
     span = TimeRange(min(start for _, start, _ in noted), max(end for _, _, end in noted))
     names = [name for (name,) in connection.execute(_OURS).fetchall()]
+    of_aggregates: list[str] = []
     if hypertables:
         if not _refreshed(connection, span.widened(DAY_US)):
             raise StoreUnavailableError("the server refreshes an aggregate just now", retry_after_s=60)
@@ -79,10 +83,13 @@ def scrub(connection: Connection, *, hypertables: bool) -> None:
             "start": At(span.start_us),
             "end": At(span.end_us),
         }
-        names += [name for (name,) in connection.execute(_CHUNKS, chunks).fetchall()]
+        for name, is_aggregate in connection.execute(_CHUNKS, chunks).fetchall():
+            (of_aggregates if is_aggregate else names).append(name)
     connection.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT_S}s'")
     try:
         for name in names:
+            connection.execute("SELECT pulsebase.write_anew(%s::regclass)", [name])
+        for name in of_aggregates:
             connection.execute(f"VACUUM (FULL, ANALYZE) {name}")
     finally:
         if not connection.closed:

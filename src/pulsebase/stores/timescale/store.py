@@ -104,16 +104,20 @@ class TimescaleStore:
 
     def has_room(self, max_wait_s: float) -> bool:
         """See `contract.Writer.has_room`."""
-        if self._unmerged < self._options.most_unmerged:
-            return True
-        with self._merged:
-            self._wake.set()
-            return self._merged.wait_for(lambda: self._unmerged < self._options.most_unmerged, max_wait_s)
+        return self._has_room(max_wait_s, Cancellation())
 
-    def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
         """See `contract.Writer.pace`. Large blocks are merged as they are written, which holds them back by itself."""
         del within_turn
-        if readings < self._options.merge_at_once and not self.has_room(max_wait_s):
+        cancellation = cancellation or Cancellation()
+        if readings < self._options.merge_at_once and not self._has_room(max_wait_s, cancellation):
             raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=1)
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
@@ -237,9 +241,11 @@ class TimescaleStore:
         """See `contract.Reader.origins`."""
         return self._database.read(people.origins)
 
-    def origin_readings(self, numbers: Sequence[int]) -> Mapping[int, int]:
+    def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
-        found = self._database.read(lambda connection: people.origin_readings(connection, numbers))
+        found = self._database.read(
+            lambda connection: people.origin_readings(connection, numbers), cancellation=cancellation
+        )
         return {number: found.get(number, 0) for number in numbers}
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
@@ -344,6 +350,20 @@ class TimescaleStore:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _has_room(self, max_wait_s: float, cancellation: Cancellation) -> bool:
+        if self._unmerged < self._options.most_unmerged:
+            return True
+        with cancellation.stopping(self._look_again), self._merged:
+            self._wake.set()
+            self._merged.wait_for(
+                lambda: cancellation.cancelled or self._unmerged < self._options.most_unmerged, max_wait_s
+            )
+            return self._unmerged < self._options.most_unmerged
+
+    def _look_again(self) -> None:
+        with self._merged:
+            self._merged.notify_all()
+
     def _still_known(self, numbers: Sequence[int]) -> set[int]:
         return self._database.read(lambda connection: people.known_numbers(connection, numbers))
 
@@ -380,7 +400,8 @@ class TimescaleStore:
         if self._untidy >= _TIDY_ROWS and not self._stopping.is_set():
             self._untidy = 0
             with self._database.outside(self._closing) as connection:
-                connection.execute("VACUUM pulsebase.stage")
+                if _may_vacuum(connection):  # else the server does it by itself, within a minute or so
+                    connection.execute("VACUUM pulsebase.stage")
 
     def _merge(self) -> int:
         """Bring some staged rows where they belong; how many."""
@@ -427,6 +448,14 @@ class TimescaleStore:
 def _horizon_us(connection: Connection) -> int:
     ((at_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
     return int(at_us)
+
+
+def _may_vacuum(connection: Connection) -> bool:
+    maintains = "OR has_table_privilege(oid, 'MAINTAIN')" if connection.info.server_version >= 170_000 else ""
+    row = connection.execute(
+        f"SELECT pg_has_role(relowner, 'USAGE') {maintains} FROM pg_class WHERE oid = 'pulsebase.stage'::regclass"
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _new_origin(connection: Connection, kind: str, name: str) -> int:

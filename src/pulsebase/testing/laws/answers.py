@@ -92,6 +92,8 @@ class AnswerLaws(LawsOfOneStore):
             harness.store.series(SeriesQuery("ann", THAT_DAY, HOUR, cancellation=cancellation))
         with pytest.raises(QueryCancelledError):
             harness.store.totals(TotalsQuery(THAT_DAY, cancellation=cancellation))
+        with pytest.raises(QueryCancelledError):
+            harness.store.origin_readings([1], cancellation)
 
     def test_an_empty_store_knows_nobody(self, harness: Harness) -> None:
         for store in states(harness):

@@ -17,6 +17,7 @@ import duckdb
 from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
 from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US
+from pulsebase.stores.contract import Cancellation
 from pulsebase.stores.duckdb.engine.database import Database, State, read_position, read_state
 from pulsebase.stores.duckdb.journal.journal import Journal
 from pulsebase.stores.duckdb.merge.compaction import Compaction
@@ -184,11 +185,11 @@ class Maintenance:
             # What is damaged is not merged by waiting.
             return self._merged.wait_for(self._has_room, 0 if self._parts.database.damage else max_wait_s)
 
-    def pace(self, rows: int, max_wait_s: float, *, within_turn: bool) -> None:
+    def pace(self, rows: int, max_wait_s: float, *, within_turn: bool, cancellation: Cancellation | None) -> None:
         """See `contract.Writer.pace`."""
         if self._pacer.holds_back:
             self._wake.set()
-        self._pacer.wait(rows, max_wait_s, within_turn=within_turn)
+        self._pacer.wait(rows, max_wait_s, within_turn=within_turn, cancellation=cancellation)
 
     def stored_hours(self) -> Mapping[int, int] | None:
         """The hours of which something is stored, or was; None while late rows wait, which are not counted yet."""

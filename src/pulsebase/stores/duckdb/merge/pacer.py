@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.stores.contract import Cancellation
 
 #: Of the stage's room: up to this part streams do not wait …
 _FREE_PART = 1 / 2
@@ -58,15 +59,24 @@ class Pacer:
         """Whether a block that came now would have to wait, or some wait already."""
         return bool(self._waiting) or self._rate() < math.inf
 
-    def wait(self, rows: int, max_wait_s: float, *, within_turn: bool = False) -> None:
+    def wait(
+        self,
+        rows: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
         """Wait until it is this block's turn; `within_turn` it is, unless nothing may pass at all.
 
         Raises:
-            StoreUnavailableError: it would not be within `max_wait_s`. Known at once where too much waits already.
+            StoreUnavailableError: it would not be within `max_wait_s`, or was taken back. Known at once where too much
+                waits already.
         """
         give_up_at = self._clock() + max_wait_s
         me = object()
-        with self._changed:
+        cancellation = cancellation or Cancellation()
+        with cancellation.stopping(self._look_again), self._changed:
             if within_turn and self._rate():
                 self._passed_rows += rows  # which makes the next turn later
                 return
@@ -74,20 +84,24 @@ class Pacer:
                 raise _behind(self._ahead_s())
             self._waiting[me] = rows
             try:
-                due_at = self._wait_until_due(me, give_up_at)
+                due_at = self._wait_until_due(me, give_up_at, cancellation)
                 # Whoever was looked after a little late does not make the next one later, too.
                 self._passed_rows, self._passed_at = rows, max(due_at, self._clock() - _LOOK_S)
             finally:
                 del self._waiting[me]
                 self._changed.notify_all()
 
-    def _wait_until_due(self, me: object, give_up_at: float) -> float:
+    def _look_again(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _wait_until_due(self, me: object, give_up_at: float, cancellation: Cancellation) -> float:
         while True:
             is_next = next(iter(self._waiting)) is me
             due_at, now = self._due_at() if is_next else math.inf, self._clock()
             if due_at <= now:
                 return due_at
-            if now >= give_up_at:
+            if now >= give_up_at or cancellation.cancelled:
                 raise _behind(self._ahead_s())
             self._changed.wait(min(_LOOK_S, give_up_at - now) if is_next else give_up_at - now)
 

@@ -16,11 +16,12 @@ from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS
-from pulsebase.stores.duckdb.engine.database import read_state, relation
+from pulsebase.stores.deadline import Deadline
+from pulsebase.stores.duckdb.engine.database import relation
 from pulsebase.stores.duckdb.merge.ordering import changes, order_of
 from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
-from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows, StageSnapshot
+from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN, IdNumbers
 
 #: Readings brought into memory at a time, at some 25 bytes each, several times over. A day of one person is not cut.
@@ -48,6 +49,7 @@ class ExportSnapshot:
     """
 
     connection: duckdb.DuckDBPyConnection
+    deadline: Deadline
     arrived: Rows
     unmerged: Rows
     users: IdNumbers
@@ -55,12 +57,21 @@ class ExportSnapshot:
 
     @classmethod
     def of(
-        cls, connection: duckdb.DuckDBPyConnection, stage: StageSnapshot, users: IdNumbers, devices: IdNumbers
+        cls,
+        connection: duckdb.DuckDBPyConnection,
+        deadline: Deadline,
+        staged: Sequence[Rows],
+        users: IdNumbers,
+        devices: IdNumbers,
     ) -> ExportSnapshot:
-        """The state that this transaction and this stage, taken before it, are together."""
+        """The state that this transaction and what is staged beyond it are together."""
         late = Rows(**connection.execute("SELECT * EXCLUDE (seq) FROM late ORDER BY seq").fetchnumpy())
-        rows = Rows.concatenated([late, *stage.since(read_state(connection).merged_seq)])
-        return cls(connection, rows, rows.take(order_of(rows).kept), users, devices)
+        deadline.check()
+        rows = Rows.concatenated([late, *staged])
+        deadline.check()
+        order = order_of(rows)
+        deadline.check()
+        return cls(connection, deadline, rows, rows.take(order.kept), users, devices)
 
     def export(self, interval: TimeRange, user_ids: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""
@@ -99,6 +110,7 @@ class ExportSnapshot:
             with relation(self.connection, "unmerged", _keys(self.unmerged)):
                 replaced = f"SELECT r.origin, count(*) FROM readings AS r JOIN unmerged AS u ON {_SAME_KEY}"
                 found.subtract(self._counts(f"{replaced} WHERE r.{asked} GROUP BY r.origin"))
+            self.deadline.check()
             owned = self._owned(pushes)
             alive = owned.origin[owned.v != TOMBSTONE]
             come = np.unique(alive[np.isin(alive, origins)], return_counts=True)
@@ -117,7 +129,10 @@ class ExportSnapshot:
             statement = f"SELECT {columns} FROM readings AS r SEMI JOIN unmerged AS u ON {_SAME_KEY}"
             stored = Rows(**self.connection.execute(statement).fetchnumpy())
         rows = Rows.concatenated([stored, self.arrived])
-        return last_of_each(rows, order_of(rows), pushes, len(stored))
+        self.deadline.check()
+        order = order_of(rows)
+        self.deadline.check()
+        return last_of_each(rows, order, pushes, len(stored))
 
     def _counts(self, statement: str) -> dict[int, int]:
         return dict(self.connection.execute(statement).fetchall())
