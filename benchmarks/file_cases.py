@@ -71,7 +71,7 @@ def _run(folder: Path, *arguments: str) -> tuple[float, float, int]:
     started_s = time.monotonic()
     log = folder / "log"
     output = [(os.POSIX_SPAWN_OPEN, number, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) for number in (1, 2)]
-    command = [sys.executable, "-c", "from pulsebase.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from pulsebase.cli.app import main; main()", *arguments]
     pid = os.posix_spawn(sys.executable, command, environment, file_actions=output)
     _, status, used = os.wait4(pid, 0)
     if status:

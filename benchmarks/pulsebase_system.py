@@ -34,7 +34,7 @@ JSON = "application/json"
 
 #: The server of the case over TimescaleDB; its user may create databases.
 TIMESCALE_URL = "PULSEBASE_TEST_TIMESCALE_URL"
-PROGRAM = [sys.executable, "-c", "from pulsebase.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from pulsebase.cli.app import main; main()"]
 
 
 class _User(Struct):

@@ -4,8 +4,10 @@ import ast
 import json
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +30,22 @@ def test_imports_keep_the_contracts() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     result = subprocess.run([linter, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+#: Packages that hand on what their modules have. No module of theirs asks them for it, so they are complete before
+#: anybody uses them. Every other package imports nothing: to import a module is to import the packages above it.
+HAND_ON = {"pulsebase", "pulsebase.decoding", "pulsebase.etl", "pulsebase.ingest", "pulsebase.testing"}
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """Imports in functions and for types alone count, and so do the packages that an import loads on its way."""
+    graph = grimp.build_graph("pulsebase", cache_dir=None)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    for name in graph.modules:
+        parts = name.split(".")
+        above = {".".join(parts[:length]) for length in range(1, len(parts))} - HAND_ON
+        imports[name] |= {package for package in above if imports[package]}
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
 
 
 def test_no_two_public_classes_have_the_same_name() -> None:

@@ -127,7 +127,7 @@ def test_erasing_somebody_whose_readings_stream_in_leaves_no_row_and_no_byte(dur
     durable.parts.store.settle()
     path = tmp_path / "readings.duckdb"
     # The erased person's number is 0: they came first.
-    with durable.parts.services.embedded._database.reading() as fresh:  # type: ignore[union-attr]
+    with durable.parts.services.embedded.parts.database.reading() as fresh:  # type: ignore[union-attr]
         assert fresh.execute("SELECT user_no, user_id FROM users ORDER BY user_no").fetchall() == [(0, ""), (1, "bob")]
         tables = fresh.execute("SELECT table_name FROM duckdb_columns() WHERE column_name = 'user_no'").fetchall()
         for (table,) in tables:
@@ -221,7 +221,7 @@ def test_what_keeps_bytes_in_a_file_is_said_in_the_receipt(
     monkeypatch.setattr("pulsebase.stores.duckdb.engine.database._SWAP_PATIENCE_S", 0.01)
     durable.store(reading(user_id=ID), reading(user_id="bob"))
     durable.parts.store.settle()
-    with durable.parts.services.embedded._database.reading():  # type: ignore[union-attr]
+    with durable.parts.services.embedded.parts.database.reading():  # type: ignore[union-attr]
         receipt = durable.delete(f"/v1/users/{ID}").json()
         shown = f"/v1/erasures/{receipt['erasure_id']}"
         wait_until(lambda: durable.get(shown).json()["problem"], "it is said")

@@ -17,7 +17,7 @@ def script() -> list[Op]:
     horizon_us = BASE_US + 2 * DAY_US
     return [
         Op("late", lambda store: write(store, *late)),
-        Op("merge", work=lambda store: store._maintenance.merge_staged()),
+        Op("merge", work=lambda store: store.maintenance.merge_staged()),
         Op("new", lambda store: write(store, *new)),
         Op("expired", lambda store: store.expire(horizon_us)),
         Op("too late", lambda store: write(store, *late, *new)),

@@ -183,11 +183,11 @@ def test_whatever_call_fails_while_the_journal_is_let_go_of_nothing_is_lost(
         store.merge()
         fate.put(store, "eve/4", 7004)
         with failing(disk, monkeypatch):
-            for work in (store._maintenance.checkpoint, store.merge, store._maintenance.trim_journal):
+            for work in (store.maintenance.checkpoint, store.merge, store.maintenance.trim_journal):
                 with suppress(PulsebaseError):
                     work()
             fate.put(store, "zoe/5", 7005)
-        store._maintenance.checkpoint()
+        store.maintenance.checkpoint()
         fate.put(store, "ann/2", 7012)
         left = as_killed(folder, tmp_path / f"{first}-killed")
         store.close()

@@ -35,11 +35,11 @@ def script() -> list[Op]:
     """Every write follows both what is merged and what is not."""
     return [
         Op("first import", lambda store: from_a(store, "import", "first", FILE)),
-        Op("merge", work=lambda store: store._maintenance.merge_staged()),
+        Op("merge", work=lambda store: store.maintenance.merge_staged()),
         Op("second import", lambda store: from_a(store, "import", "second", [*FILE, *CORRECTED])),
         Op("sent by a device", lambda store: from_a(store, "push", "watch", SENT)),
         Op("third import", lambda store: from_a(store, "import", "third", FILE)),
-        Op("merge behind late rows", work=lambda store: store._maintenance.merge_staged()),
+        Op("merge behind late rows", work=lambda store: store.maintenance.merge_staged()),
         Op("settle", work=lambda store: store.merge()),
         Op("second undone", lambda store: undone(store, "second")),
         Op("third undone", lambda store: undone(store, "third")),

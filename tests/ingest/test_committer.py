@@ -23,7 +23,7 @@ from pulsebase.stores.erasures import mark_of
 from pulsebase.stores.memory import MemoryStore
 
 RULES = ReadingRules(now_us=lambda: 1_700_000_000_000_000)
-#: Another object with the same bounds: what is offered under it is checked apart.
+#: The same bounds, but people of its own who were erased: what is offered under it is checked apart.
 OTHER_RULES = ReadingRules(now_us=RULES.now_us)
 
 
@@ -74,7 +74,7 @@ def columns(*values: float, positions: Sequence[int]) -> Candidates:
 
 def held(store: HeldStore, ingestor: Ingestor) -> None:
     """From here on what is offered waits together."""
-    ingestor.offer(decoded(60.0, user="first"), RULES, 1)
+    ingestor.offer(decoded(60.0, user="first"), RULES, 1, "http")
     assert store.begun.wait(30)
 
 
@@ -93,11 +93,13 @@ def stored(store: HeldStore) -> list[tuple[str, str, int, int]]:
 def test_each_offer_is_told_of_its_own_readings_by_their_own_places(store: HeldStore, ingestor: Ingestor) -> None:
     held(store, ingestor)
     futures = [
-        ingestor.offer(decoded(60.0, 1.0, 61.0), RULES, 1),
-        ingestor.offer(decoded(1.0, 2.0), RULES, 1),
-        ingestor.offer(decoded(62.0, 63.0, times=["soon", "2023-01-02T00:00:00Z"]), RULES, 1),
-        ingestor.offer(decoded(64.0, user="no id"), RULES, 1),
-        ingestor.offer(decoded(65.0, 3.0, user=7, times=["2023-01-01T00:00:00.5Z", "2023-01-01T00:00:01Z"]), RULES, 1),
+        ingestor.offer(decoded(60.0, 1.0, 61.0), RULES, 1, "http"),
+        ingestor.offer(decoded(1.0, 2.0), RULES, 1, "http"),
+        ingestor.offer(decoded(62.0, 63.0, times=["soon", "2023-01-02T00:00:00Z"]), RULES, 1, "http"),
+        ingestor.offer(decoded(64.0, user="no id"), RULES, 1, "http"),
+        ingestor.offer(
+            decoded(65.0, 3.0, user=7, times=["2023-01-01T00:00:00.5Z", "2023-01-01T00:00:01Z"]), RULES, 1, "http"
+        ),
     ]
     store.go_on.set()
     assert told(futures) == [
@@ -117,11 +119,11 @@ def test_what_cannot_be_checked_together_keeps_its_place_in_the_same_commit(
     held(store, ingestor)
     written = ingestor.submit(ReadingBatch.of_columns(["ann"], ["strap"], [1_672_531_200_000_000], [6200], None, 5))
     futures = [
-        ingestor.offer(decoded(60.0), RULES, 1),
-        ingestor.offer(decoded(61.0), RULES, 2),
-        ingestor.offer(columns(1.0, 70.0, positions=[3, 9]), RULES, 2),
-        ingestor.offer(decoded(63.0, 64.0), OTHER_RULES, 3),
-        ingestor.offer(decoded(65.0, 1.0), OTHER_RULES, 3),
+        ingestor.offer(decoded(60.0), RULES, 1, "http"),
+        ingestor.offer(decoded(61.0), RULES, 2, "http"),
+        ingestor.offer(columns(1.0, 70.0, positions=[3, 9]), RULES, 2, "http"),
+        ingestor.offer(decoded(63.0, 64.0), OTHER_RULES, 3, "http"),
+        ingestor.offer(decoded(65.0, 1.0), OTHER_RULES, 3, "http"),
     ]
     store.go_on.set()
     assert told(futures) == [
@@ -137,9 +139,98 @@ def test_what_cannot_be_checked_together_keeps_its_place_in_the_same_commit(
     assert stored(store) == [("ann", "clip", 7000, 2), ("ann", "strap", 6500, 3), ("ann", "strap", 6400, 3)]
 
 
+def test_readings_of_equal_rules_are_checked_together_and_of_other_people_apart(
+    store: HeldStore, ingestor: Ingestor
+) -> None:
+    held(store, ingestor)
+    # Two callers whose keys are for the same people, and one whose key is for others.
+    keys = [RULES.of_people(frozenset(people)) for people in (["ann", "bob"], ["bob", "ann"], ["bob"])]
+    assert keys[0] is not keys[1]
+    futures = [ingestor.offer(decoded(60.0), rules, 1, "http") for rules in keys]
+    store.go_on.set()
+    assert told(futures) == [(1, []), (1, []), (0, [(0, "user_id")])]
+    assert store.commits == [[1], [2]]
+    assert RULES.of_people(None) is RULES
+
+
+def counted(source: str) -> tuple[float, dict[str, float]]:
+    """How many readings of a source were stored, and how many refused by field."""
+    accepted = refused = None
+    for metric in telemetry.REGISTRY.collect():
+        mine = [each for each in metric.samples if each.labels.get("source") == source]
+        if metric.name == "pulsebase_ingest_readings_accepted":
+            accepted = sum(each.value for each in mine if each.name.endswith("_total"))
+        if metric.name == "pulsebase_ingest_readings_rejected":
+            refused = {each.labels["field"]: each.value for each in mine if each.name.endswith("_total")}
+    assert accepted is not None
+    assert refused is not None
+    return accepted, refused
+
+
+def test_what_is_offered_is_counted_by_source_before_it_is_told(store: HeldStore, ingestor: Ingestor) -> None:
+    held(store, ingestor)
+    futures = [
+        ingestor.offer(decoded(60.0, 1.0, 61.0), RULES, 1, "test-a"),
+        ingestor.offer(decoded(2.0, 62.0), RULES, 1, "test-b"),
+        ingestor.offer(decoded(63.0, 64.0, times=["soon", "2023-01-02T00:00:00Z"]), RULES, 1, "test-a"),
+    ]
+    seen: list[tuple[float, dict[str, float]]] = []
+    futures[0].add_done_callback(lambda _: seen.append(counted("test-a")))
+    store.go_on.set()
+    assert told(futures) == [(2, [(1, "heart_rate")]), (1, [(0, "heart_rate")]), (1, [(0, "timestamp")])]
+    assert seen == [(3, {"heart_rate": 1, "timestamp": 1})]
+    assert counted("test-b") == (1, {"heart_rate": 1})
+
+
+def test_long_columns_are_checked_where_they_are_offered_and_again_if_somebody_was_erased(store: HeldStore) -> None:
+    key = b"k" * 32
+    erased_users = ErasedUsers(key)
+    rules = ReadingRules(now_us=RULES.now_us, erased_users=erased_users)
+    ingestor = Ingestor(store, erased_users=erased_users)
+    try:
+        held(store, ingestor)
+        rows = committer._LONG_ROWS + 1
+        users, devices = ["ann", *["bob"] * (rows - 1)], ["clip"] * rows
+        values = np.full(rows, 60.0)
+        values[2] = 1.0
+        long = Candidates(users, devices, np.arange(rows, dtype=np.int64), values, np.full(rows, -1, np.int8))
+        checked: list[str] = []
+
+        def asked_us() -> int:
+            checked.append(threading.current_thread().name)
+            return 1_700_000_000_000_000
+
+        asked = ReadingRules(now_us=asked_us, erased_users=erased_users)
+        as_before, after = (ingestor.offer(long, each, 1, "test-d") for each in (asked, rules))
+        assert checked == [threading.current_thread().name]
+        erased_users.replace([mark_of(key, "ann")])
+        store.go_on.set()
+        for future in (as_before, after):
+            assert told([future]) == [(rows - 2, [(0, "user_id"), (2, "heart_rate")])]
+        assert checked[1:] == ["pulsebase-commit"]
+        assert not store.knows("ann")
+        assert counted("test-d") == (2 * (rows - 2), {"user_id": 2, "heart_rate": 2})
+    finally:
+        store.go_on.set()
+        ingestor.close()
+
+
+def test_of_a_commit_that_fails_only_what_was_refused_whole_is_counted(store: HeldStore, ingestor: Ingestor) -> None:
+    held(store, ingestor)
+    mixed, bad = (ingestor.offer(decoded(*values), RULES, 1, "test-c") for values in ((60.0, 1.0), (2.0, 3.0)))
+    store.full = True
+    store.go_on.set()
+    with pytest.raises(StoreUnavailableError):
+        mixed.result(30)
+    assert bad.result(30).accepted == 0
+    assert counted("test-c") == (0, {"heart_rate": 2})
+
+
 def test_places_go_on_from_where_a_piece_of_a_body_began(store: HeldStore, ingestor: Ingestor) -> None:
     store.go_on.set()
-    outcome = ingestor.offer(decoded(1.0, 60.0, times=["2023-01-01T00:00:00Z", "soon"], first_position=10), RULES, 1)
+    outcome = ingestor.offer(
+        decoded(1.0, 60.0, times=["2023-01-01T00:00:00Z", "soon"], first_position=10), RULES, 1, "http"
+    )
     assert told([outcome]) == [(0, [(10, "heart_rate"), (11, "timestamp")])]
 
 
@@ -147,7 +238,7 @@ def test_a_commit_that_fails_fails_what_was_to_be_stored_and_refusals_stay_refus
     store: HeldStore, ingestor: Ingestor
 ) -> None:
     held(store, ingestor)
-    good, bad = ingestor.offer(decoded(60.0, 1.0), RULES, 1), ingestor.offer(decoded(1.0), RULES, 1)
+    good, bad = ingestor.offer(decoded(60.0, 1.0), RULES, 1, "http"), ingestor.offer(decoded(1.0), RULES, 1, "http")
     store.full = True
     store.go_on.set()
     with pytest.raises(StoreUnavailableError):
@@ -165,11 +256,11 @@ def test_the_last_commit_and_the_limit_of_the_queue_are_told(ingestor: Ingestor,
     store.full = True
     store.go_on.set()
     with pytest.raises(StoreUnavailableError):
-        ingestor.offer(decoded(60), RULES, 1).result(30)
+        ingestor.offer(decoded(60), RULES, 1, "http").result(30)
     assert told("pulsebase_ingest_last_commit_timestamp_seconds") == 0
     store.full = False
     before_s = time.time()
-    ingestor.offer(decoded(60), RULES, 1).result(30)
+    ingestor.offer(decoded(60), RULES, 1, "http").result(30)
     assert before_s <= told("pulsebase_ingest_last_commit_timestamp_seconds") <= time.time()
 
 
@@ -249,7 +340,10 @@ def refusals(write: str) -> float:
 def test_what_finds_no_room_in_time_is_refused_whole_and_the_next_is_stored(full: tuple[FullStore, Ingestor]) -> None:
     store, ingestor = full
     before = refusals("commit")
-    waiting: list[Future[Any]] = [ingestor.offer(decoded(60.0, 61.0), RULES, 1), ingestor.submit(batch_of(9), 0.05)]
+    waiting: list[Future[Any]] = [
+        ingestor.offer(decoded(60.0, 61.0), RULES, 1, "http"),
+        ingestor.submit(batch_of(9), 0.05),
+    ]
     for future in waiting:
         with pytest.raises(StoreUnavailableError, match="nothing of this request was stored") as refused:
             future.result(30)
@@ -258,7 +352,7 @@ def test_what_finds_no_room_in_time_is_refused_whole_and_the_next_is_stored(full
     assert store.stored().num_rows == 0
     assert telemetry.REGISTRY.get_sample_value("pulsebase_ingest_queue_readings") == 0
     store.room.set()
-    assert ingestor.offer(decoded(62.0), RULES, 1).result(30) == Outcome(1, [])
+    assert ingestor.offer(decoded(62.0), RULES, 1, "http").result(30) == Outcome(1, [])
     assert store.stored().num_rows == 1
 
 
@@ -266,7 +360,7 @@ def test_each_waits_for_room_as_long_as_it_may_and_keeps_its_place(full: tuple[F
     """The blocks of a stream, and deletions, wait longer than a request that can be sent again."""
     store, ingestor = full
     first = ingestor.submit(batch_of(0), 30)
-    short = ingestor.offer(decoded(60.0), RULES, 1)
+    short = ingestor.offer(decoded(60.0), RULES, 1, "http")
     deletion = ingestor.submit_delete("ann", TimeRange(0, 2_000_000_000_000_000))
     second = ingestor.submit(batch_of(1), 30)
     with pytest.raises(StoreUnavailableError):
@@ -375,7 +469,7 @@ def test_somebody_who_comes_twice_in_a_commit_is_counted_for_who_brings_them_fir
         counting.submit(_batch("ann", "bob"), allowance=one),
         counting.submit(_batch("bob", "ann", "first"), allowance=other),
     ]
-    offered = counting.offer(_offered("ann", "first"), RULES, 1, other)
+    offered = counting.offer(_offered("ann", "first"), RULES, 1, "test", other)
     store.go_on.set()
     assert [each.result(30) for each in done] == [None, None]
     assert offered.result(30).accepted == 2
@@ -386,12 +480,12 @@ def test_who_brings_too_many_is_refused_alone(store: HeldStore, counting: Ingest
     few = Few(1)
     refused: list[Future[Any]] = [
         counting.submit(_batch("first", "ann", "bob"), allowance=few),
-        counting.offer(_offered("first", "cid", "dan"), RULES, 1, few),
+        counting.offer(_offered("first", "cid", "dan"), RULES, 1, "test", few),
     ]
     kept = [
-        counting.offer(_offered("first"), RULES, 1, few),
-        counting.offer(_offered("eve"), RULES, 1, few),
-        counting.offer(_offered("fay", "gus"), RULES, 1, None),
+        counting.offer(_offered("first"), RULES, 1, "test", few),
+        counting.offer(_offered("eve"), RULES, 1, "test", few),
+        counting.offer(_offered("fay", "gus"), RULES, 1, "test", None),
     ]
     singles = counting.submit_singles(_batch("hal", "first", "ian"), [Few(0), Few(0), Few(1)])
     store.go_on.set()

@@ -50,7 +50,7 @@ class DuckdbHarness(Harness):
 
     def back_door(self) -> list[StoredRow]:
         """The table and the journal as they lie on the disk, put together without any code of the store's queries."""
-        with self.store._database.reading() as connection:
+        with self.store.parts.database.reading() as connection:
             merged_seq = connection.execute("SELECT merged_seq FROM state").fetchall()[0][0]
             users = dict(connection.execute("SELECT user_no, user_id FROM users").fetchall())
             devices = dict(connection.execute("SELECT device_no, device_id FROM devices").fetchall())
@@ -97,7 +97,7 @@ class LateHarness(DuckdbHarness):
     options = replace(BY_HAND, bounds=MergeBounds(search_rows=0, fetch_rows=0))
 
     def settle(self) -> None:
-        self.store._maintenance.merge_staged()
+        self.store.maintenance.merge_staged()
 
 
 class TestDuckdbStoreWithLateRows(StoreLaws, harness=LateHarness):

@@ -20,7 +20,7 @@ def store() -> Iterator[DuckdbStore]:
     begin(harness.store)
     harness.store.merge()
     ask(harness.store, Resolution.QUARTER, DAYS)
-    harness.store._maintenance.build_quarters()
+    harness.store.maintenance.build_quarters()
     yield harness.store
     harness.discard()
 
@@ -39,12 +39,12 @@ def test_a_rollup_that_is_not_of_the_readings_is_counted(
     store: DuckdbStore, table: str, damage: str, surplus: int, missing: int
 ) -> None:
     assert store.check().problems == ()
-    with store._database.writing() as connection:
+    with store.parts.database.writing() as connection:
         connection.execute(f"CREATE TEMP TABLE good AS SELECT * FROM {table}")
         connection.execute(damage.format(table=table, one=f"rowid = (SELECT min(rowid) FROM {table})"))
     said = f"{table}: {surplus} rows differ from the readings, {missing} recomputed rows are not kept"
     assert said in store.check().problems
-    with store._database.writing() as connection:
+    with store.parts.database.writing() as connection:
         connection.execute(f"DELETE FROM {table}")
         connection.execute(f"INSERT INTO {table} SELECT * FROM good")
         connection.execute("DROP TABLE good")

@@ -29,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_PIECE_ROWS", 100)
     monkeypatch.setattr(compaction, "_SMALL_ROWS", 10)
     monkeypatch.setattr(compaction, "_WINDOW_ROWS", 1000)
-    monkeypatch.setattr(compaction, "_SCATTERED", 1)
+    monkeypatch.setattr(compaction, "_MAX_FRAGMENTATION", 1)
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def scatter(store: DuckdbStore, start_us: int) -> None:
     if start_us == START_US:  # people have to be known to have quarters kept
         for user_id in PEOPLE[:3]:
             ask(store, Resolution.QUARTER, DAYS, user_id=user_id)
-    store._maintenance.merge_staged()
-    store._maintenance.build_quarters()
+    store.maintenance.merge_staged()
+    store.maintenance.build_quarters()
 
 
 def answers(store: DuckdbStore) -> list[Any]:
@@ -68,7 +68,7 @@ def answers(store: DuckdbStore) -> list[Any]:
 
 def runs(store: DuckdbStore, table: str) -> int:
     """In how many stretches the people's rows lie."""
-    with store._database.reading() as connection:
+    with store.parts.database.reading() as connection:
         users = [row[0] for row in connection.execute(f"SELECT user_no FROM {table} ORDER BY rowid").fetchall()]
     return 1 + sum(int(left != right) for left, right in pairwise(users))
 
@@ -86,10 +86,10 @@ def test_a_persons_rows_come_to_lie_together_and_no_answer_changes(store: Duckdb
 
 def test_what_lies_together_is_left_alone(store: DuckdbStore) -> None:
     store.settle()
-    with store._database.reading() as connection:
+    with store.parts.database.reading() as connection:
         lies = connection.execute("SELECT rowid, * FROM stored ORDER BY rowid").fetchall()
     store.settle()
-    with store._database.reading() as connection:
+    with store.parts.database.reading() as connection:
         assert connection.execute("SELECT rowid, * FROM stored ORDER BY rowid").fetchall() == lies
 
 
@@ -106,9 +106,9 @@ def test_late_rows_are_brought_in_once_there_are_enough(store: DuckdbStore) -> N
 
 def test_a_question_that_began_before_keeps_its_answer(store: DuckdbStore) -> None:
     everything = "SELECT count(*), sum(t), sum(v) FROM readings"
-    with store._database.reading() as question:
+    with store.parts.database.reading() as question:
         before = question.execute(everything).fetchall()
-        while store._maintenance.compact():
+        while store.maintenance.compact():
             assert question.execute(everything).fetchall() == before
-    with store._database.reading() as question:
+    with store.parts.database.reading() as question:
         assert question.execute(everything).fetchall() == before

@@ -82,10 +82,10 @@ def test_a_merge_that_meets_a_damage_keeps_what_was_acknowledged_and_devices_go_
             assert store.stored().num_rows == MANY
         write(store, *run_of("eve", "band", BASE_US, 20, 7000))
         assert store.statistics()["unmerged_rows"] >= 20
-        path = store._database.path
+        path = store.parts.database.path
         store.close()
         again = DuckdbStore(path, BY_HAND)  # the journal brings what no merge could
-        assert len(again._stage) >= 20
+        assert len(again.parts.stage) >= 20
         again.close()
     assert met > 0
 
@@ -95,7 +95,7 @@ def test_the_thread_that_merges_waits_longer_and_longer_for_a_damage_that_does_n
 ) -> None:
     monkeypatch.setattr(maintenance, "_PAUSE_AFTER_FAILURE_S", 0.01)
     for store in damaged(sound, tmp_path):
-        store._maintenance._pause_s = 0.01
+        store.maintenance._pause_s = 0.01
         many(store, 9000)
         try:
             store.merge()
@@ -104,10 +104,10 @@ def test_the_thread_that_merges_waits_longer_and_longer_for_a_damage_that_does_n
     else:
         raise AssertionError("no damage was met")
     for _ in range(3):
-        failures = store._maintenance.merge_failures
-        store._maintenance._wake.set()
-        wait_until(lambda failures=failures: store._maintenance.merge_failures > failures, "a merge that fails")
-    wait_until(lambda: store._maintenance._pause_s >= 0.08, "a longer pause")
+        failures = store.maintenance.merge_failures
+        store.parts.merge_due.set()
+        wait_until(lambda failures=failures: store.maintenance.merge_failures > failures, "a merge that fails")
+    wait_until(lambda: store.maintenance._pause_s >= 0.08, "a longer pause")
     store.close()
 
 
@@ -121,7 +121,7 @@ def test_while_merges_meet_a_damage_writes_are_refused_openly_once_too_much_wait
             break
     else:
         raise AssertionError("no damage was met")
-    store._maintenance._options = options
+    store.maintenance._options = options
     with pytest.raises(StoreCorruptError, match="restore a backup"):
         many(store, 9500)
     store.close()
@@ -137,12 +137,28 @@ def test_peoples_own_questions_tell_a_damage_from_a_wrong_statement(sound: Path,
     assert met > 0
 
 
+def test_a_person_missing_from_the_numbers_refuses_the_start_and_lets_go_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    store = DuckdbStore(path, BY_HAND)
+    store.put_users([User("ann"), User("bob")])
+    store.close()
+    with duckdb.connect(str(path)) as database:
+        database.execute("DELETE FROM users WHERE user_no = 0")
+    with pytest.raises(StoreCorruptError, match="lost rows of users"):
+        DuckdbStore(path, BY_HAND)
+    with duckdb.connect(str(path)) as database:
+        database.execute("INSERT INTO users (user_no, user_id) VALUES (0, 'ann')")
+    store = DuckdbStore(path, BY_HAND)
+    assert [each.user.user_id for each in store.users("", 10, None)] == ["ann", "bob"]
+    store.close()
+
+
 def test_an_engine_that_fails_in_a_commit_is_asked_what_it_kept(tmp_path: Path) -> None:
     """Whether the commit reached the disk or not, memory and file agree afterwards."""
     for reached in (True, False):
         store = DuckdbStore(tmp_path / str(reached) / "store.duckdb", BY_HAND)
         write(store, *run_of("ann", "strap", BASE_US, 20, 7000))
-        store._database._writer = FailingWriter(store._database._writer, reached)  # type: ignore[assignment]
+        store.parts.database._writer = FailingWriter(store.parts.database._writer, reached)  # type: ignore[assignment]
         with pytest.raises(StoreUnavailableError) as raised:
             store.put_priority(DevicePriority("zoe", "band", 3, 0))
         assert raised.value.kept == "unknown"
@@ -159,7 +175,7 @@ def test_an_engine_that_fails_in_a_commit_is_asked_what_it_kept(tmp_path: Path) 
             )
             assert store.stored().num_rows == 40
             assert store.check().problems == ()
-            path = store._database.path
+            path = store.parts.database.path
             store.close()
             store = DuckdbStore(path, BY_HAND)
         store.close()

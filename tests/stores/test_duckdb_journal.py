@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import struct
+import uuid
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from pulsebase.model.errors import StoreCorruptError, StoreVersionError
+from pulsebase.model.errors import StopError, StoreCorruptError, StoreVersionError
 from pulsebase.model.users import User
 from pulsebase.stores.duckdb.journal import journal
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
@@ -71,10 +73,10 @@ def numbers_in(folder: Path) -> list[int]:
         store.close()
 
 
-def refusal(folder: Path) -> str:
+def refusal(folder: Path, kind: type[StopError] = StoreCorruptError) -> str:
     """Why the store is not opened; nothing was changed by that."""
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
-    with pytest.raises(StoreCorruptError) as caught:
+    with pytest.raises(kind) as caught:
         opened(folder)
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
     assert before == after
@@ -458,18 +460,103 @@ def test_what_is_damaged_in_a_file_of_the_version_before_is_refused(closed: Path
     goes_on(closed, [0, 1, 2, 3, 4])
 
 
-@pytest.mark.parametrize("magic", [b"PBJ3", b"PBJ9"])
-def test_a_file_of_a_newer_version_is_refused_by_name(killed: Path, magic: bytes) -> None:
+def newer_file(path: Path, version: int) -> None:
+    head = head_of(path)
+    path.write_bytes(head.packed(b"PBJ%d" % version) + path.read_bytes()[HEADER_BYTES:])
+
+
+def newer_file_of_other_layout(path: Path, version: int) -> None:
+    path.write_bytes(b"PBJ%d" % version + path.read_bytes()[4:])
+
+
+def newer_file_just_begun(path: Path, version: int) -> None:
+    path.write_bytes(b"PBJ%d" % version)
+
+
+def newer_first_frame(path: Path, version: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[HEADER_BYTES : HEADER_BYTES + 4] = b"PBF%d" % version
+    path.write_bytes(data)
+
+
+def newer_frame_at_the_end(path: Path, version: int) -> None:
+    frame = frame_of(frames_of(), head_of(path).file, b"PBF%d" % version)
+    path.write_bytes(path.read_bytes() + frame)
+
+
+def newer_frame_cut_short(path: Path, version: int) -> None:
+    path.write_bytes(path.read_bytes() + b"PBF%d" % version + b"\0\0")
+
+
+@pytest.mark.parametrize("version", [3, 9])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        newer_file,
+        newer_file_of_other_layout,
+        newer_file_just_begun,
+        newer_first_frame,
+        newer_frame_at_the_end,
+        newer_frame_cut_short,
+    ],
+)
+def test_what_a_newer_version_wrote_is_refused_by_name(
+    killed: Path, mark: Callable[[Path, int], None], version: int
+) -> None:
     path = files_of(journal_of(killed))[-1]
-    path.write_bytes(magic + path.read_bytes()[4:])
-    with pytest.raises(StoreVersionError, match=f"{path} was written by a newer version"):
-        opened(killed)
+    before = path.read_bytes()
+    mark(path, version)
+    assert refusal(killed, StoreVersionError) == (
+        f"{path} has journal version {version}, this program knows versions up to 2; use a newer version of Pulsebase"
+    )
+    path.write_bytes(before)
+    goes_on(killed, [0, 1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("magic", [b"PBF0", b"PBF1", b"PBF:", b"PBF\0", b"PBX3"])
+def test_a_frame_of_a_version_that_never_was_is_taken_for_damage(killed: Path, magic: bytes) -> None:
+    path = files_of(journal_of(killed))[-1]
+    path.write_bytes(path.read_bytes() + frame_of(frames_of(), head_of(path).file, magic))
+    assert "are not what was written" in refusal(killed)
 
 
 def test_a_list_of_a_newer_version_is_refused_by_name(killed: Path) -> None:
     rewrite_list(journal_of(killed), version=2, files="otherwise")
-    with pytest.raises(StoreVersionError, match=r"journal\.list was written by a newer version"):
-        opened(killed)
+    assert refusal(killed, StoreVersionError) == (
+        f"{list_of(journal_of(killed))} has version 2, this program knows versions up to 1; use a newer version of "
+        "Pulsebase"
+    )
+
+
+def test_a_list_of_a_version_that_never_was_is_taken_for_damage(killed: Path) -> None:
+    rewrite_list(journal_of(killed), version=0)
+    assert "is not what was written" in refusal(killed)
+
+
+@pytest.mark.parametrize("with_list", [True, False])
+def test_a_journal_of_version_2_as_its_reference_has_it_opens(tmp_path: Path, with_list: bool) -> None:
+    """Bytes that no code of ours wrote: what stores hold today must open whatever version is written then."""
+    folder = tmp_path / "store"
+    opened(folder).close()
+    store_id = uuid.UUID(listed(journal_of(folder))["store"]).bytes
+    for path in (*files_of(journal_of(folder)), list_of(journal_of(folder))):
+        path.unlink()
+    first = b"PBJ2" + store_id + b"\x01" * 16 + bytes(16) + struct.pack("<QQ", 0, 0)
+    second = b"PBJ2" + store_id + b"\x02" * 16 + b"\x01" * 16 + struct.pack("<QQ", 1, 0)
+    for number, header in enumerate((first, second)):
+        names = ([(0, "ann")], [(0, "watch")]) if number == 0 else ([], [])
+        payload = payload_of(number, *names, [(0, 0, TEN + number, 7000, -1, 1)])
+        of_frame = b"PBF2" + struct.pack("<II", len(payload), zlib.crc32(payload, zlib.crc32(header[20:36])))
+        data = header + struct.pack("<I", zlib.crc32(header))
+        data += of_frame + struct.pack("<I", zlib.crc32(of_frame)) + payload
+        (journal_of(folder) / f"{number:020d}.journal").write_bytes(data)
+    if with_list:
+        body = (
+            b'{"store":"%b","changes":0,"base_file":"%b","base_seq":0,"acknowledged_seq":2,"closed":false,"files":'
+            b'[{"file":"%b","first_seq":0},{"file":"%b","first_seq":1}],"going":[],"cut":null,"version":1}'
+        ) % (store_id.hex().encode(), b"00" * 16, b"01" * 16, b"02" * 16)
+        list_of(journal_of(folder)).write_bytes(b"%08x " % zlib.crc32(body) + body)
+    goes_on(folder, [0, 1])
 
 
 # --- What a commit may hold -----------------------------------------------------------------------------------------
@@ -535,12 +622,10 @@ def test_the_frame_that_these_are_made_of_is_taken(killed: Path) -> None:
     goes_on(killed, [0, 1, 2, 3, 4, 600])
 
 
-@pytest.mark.parametrize("kind", ["of another file", "of another magic"])
-def test_a_frame_that_is_not_of_this_file_is_refused(killed: Path, kind: str) -> None:
+def test_a_frame_that_is_not_of_this_file_is_refused(killed: Path) -> None:
     *_, before, path = files_of(journal_of(killed))
-    file_id = head_of(before if kind == "of another file" else path).file
     with path.open("ab") as file:
-        file.write(frame_of(frames_of(), file_id, b"PBF3" if kind == "of another magic" else None))
+        file.write(frame_of(frames_of(), head_of(before).file))
     assert "are not what was written" in refusal(killed)
 
 

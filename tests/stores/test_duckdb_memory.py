@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_refused_and_everything_goes_on(store: DuckdbStore)
     fill(store, "device_a")
     with pytest.raises(RejectedError, match="Out of Memory"):
         store.select(TOO_MUCH, 1, 60)
-    with pytest.raises(StoreUnavailableError, match="memory limit"), store._database.reading() as connection:
+    with pytest.raises(StoreUnavailableError, match="memory limit"), store.parts.database.reading() as connection:
         connection.execute(TOO_MUCH).fetchall()
     fill(store, "device_b")
     assert store.check().readings == 2 * COUNT

@@ -7,7 +7,7 @@ import pytest
 
 from pulsebase.model.timerange import DAY_US, SECOND_US
 from pulsebase.stores.duckdb.merge import ordering
-from pulsebase.stores.duckdb.merge.ordering import in_pieces, order_of
+from pulsebase.stores.duckdb.merge.ordering import in_pieces, storage_order
 from pulsebase.stores.duckdb.merge.stage import Rows
 
 START_US = 19_000 * DAY_US - 30 * SECOND_US  # across midnight
@@ -46,7 +46,7 @@ def by_hand(rows: Rows) -> list[int]:
 @pytest.mark.parametrize(("people", "far"), [(1, 0), (5, 0), (5, 9), (300_000, 50)])
 def test_the_last_of_each_key_stays_in_the_order_of_storage(seed: int, people: int, far: int) -> None:
     rows = arrived(seed, 400, people=people, far=far)
-    order = order_of(rows)
+    order = storage_order(rows)
     assert order.kept.tolist() == by_hand(rows)
     assert sorted([*order.kept.tolist(), *order.replaced.tolist()]) == list(range(len(rows)))
 
@@ -54,7 +54,7 @@ def test_the_last_of_each_key_stays_in_the_order_of_storage(seed: int, people: i
 @pytest.mark.parametrize("seed", range(20))
 def test_pieces_hold_every_row_once_and_no_day_of_a_person_twice(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ordering, "_PIECE_ROWS", 50)
-    monkeypatch.setattr(ordering, "_SAMPLED", 3)
+    monkeypatch.setattr(ordering, "_SAMPLE_STRIDE", 3)
     rows = arrived(seed, 600, people=40, far=5)
     stored, parts = rows.take(slice(0, 150)), [rows.take(slice(150, 170)), rows.take(slice(170, 600))]
     kept: list[int] = []
@@ -63,6 +63,6 @@ def test_pieces_hold_every_row_once_and_no_day_of_a_person_twice(seed: int, monk
     for stored_count, piece in pieces:
         assert (piece.origin[:stored_count] < 150).all()
         assert (piece.origin[stored_count:] >= 150).all()
-        kept += piece.origin[order_of(piece).kept].tolist()
+        kept += piece.origin[storage_order(piece).kept].tolist()
     assert sum(len(piece) for _, piece in pieces) == len(rows)
     assert kept == by_hand(rows)

@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[DuckdbStore]:
 
 def rows_by_table(store: DuckdbStore) -> dict[str, int]:
     """How many rows every table that knows people has, whatever it is called."""
-    with store._database.reading() as connection:
+    with store.parts.database.reading() as connection:
         tables = connection.execute(
             "SELECT table_name FROM duckdb_columns() JOIN duckdb_tables() USING (table_name) "
             "WHERE column_name = 'user_no'"
@@ -47,20 +47,20 @@ def test_no_table_keeps_a_row_of_somebody_who_was_removed() -> None:
     try:
         store = harness.store
         write(store, Reading(TEN, 7000), Reading(TEN, 9000, "device_b"))
-        store._maintenance.merge_staged()
+        store.maintenance.merge_staged()
         write(store, Reading(TEN + 1, 7000))
-        store._maintenance.merge_staged()  # into `late`
+        store.maintenance.merge_staged()  # into `late`
         store.put_priority(DevicePriority("ann", "device_b", 3))
         store.put_summaries([DailySummary("ann", date(2024, 1, 15), 55.0, None)])
         ask(store, Resolution.QUARTER, span("2024-01-15", "2024-01-16"))
-        store._maintenance.build_quarters()
+        store.maintenance.build_quarters()
         before = rows_by_table(store)
         assert before.keys() == {*TABLES_BY_PERSON, "users"}
         assert all(before.values()), before
         assert store.remove_user("ann") == 3
         assert rows_by_table(store) == dict.fromkeys(TABLES_BY_PERSON, 0) | {"users": 1}
         assert store.statistics()["unmerged_rows"] == 0
-        with store._database.reading() as connection:
+        with store.parts.database.reading() as connection:
             assert connection.execute("SELECT * FROM users").fetchall() == [(0, "", None, None, None, None)]
     finally:
         harness.discard()
@@ -70,9 +70,9 @@ def test_a_removal_takes_the_rows_off_the_estimate_of_merges(store: DuckdbStore)
     write(store, Reading(TEN, 7000), Reading(TEN + 2 * HOUR_US, 7000), Reading(TEN, 7000, user_id="bob"))
     store.merge()
     store.remove_user("ann")
-    with store._database.reading() as connection:
+    with store.parts.database.reading() as connection:
         counted = HourSizes.read(connection)
-    assert {hour: rows for hour, rows in store._maintenance._parts.hour_sizes.rows.items() if rows} == counted.rows
+    assert {hour: rows for hour, rows in store.parts.hour_sizes.rows.items() if rows} == counted.rows
 
 
 def test_a_number_is_never_given_again(store: DuckdbStore) -> None:
@@ -82,7 +82,7 @@ def test_a_number_is_never_given_again(store: DuckdbStore) -> None:
         store.remove_user("ann")
     write(store, Reading(TEN, 7000))
     store.merge()
-    with store._database.reading() as connection:
+    with store.parts.database.reading() as connection:
         people = connection.execute("SELECT user_no, user_id FROM users ORDER BY user_no").fetchall()
     assert people == [(0, ""), (1, "bob"), (2, ""), (3, "ann")]
 
@@ -115,17 +115,17 @@ def test_a_name_given_right_behind_another_is_brought_to_the_database(
                 write(store, Reading(TEN, 7000, user_id="bob"))
 
     store.register_origin("test", "laws")
-    monkeypatch.setattr(store, "_naming", Waited())
+    monkeypatch.setattr(store.parts.cached, "commit_lock", Waited())
     store.put_user(User("ann"))
     store.merge()
-    with store._database.reading() as connection:
+    with store.parts.database.reading() as connection:
         people = connection.execute("SELECT user_id FROM users ORDER BY user_no").fetchall()
     assert people == [("ann",), ("bob",)]
 
 
 def test_a_deletion_overtaken_by_a_removal_deletes_nothing(store: DuckdbStore, monkeypatch: pytest.MonkeyPatch) -> None:
     write(store, Reading(TEN, 7000))
-    wait_for_room = store._maintenance.wait_for_room
+    wait_for_room = store.maintenance.wait_for_room
     removed: list[int] = []
 
     def overtaken() -> None:
@@ -133,7 +133,7 @@ def test_a_deletion_overtaken_by_a_removal_deletes_nothing(store: DuckdbStore, m
         if not removed:
             removed.append(store.remove_user("ann"))
 
-    monkeypatch.setattr(store._maintenance, "wait_for_room", overtaken)
+    monkeypatch.setattr(store.maintenance, "wait_for_room", overtaken)
     deleted = store.delete("ann", span("2024-01-15", "2024-01-16"))
     assert (removed, deleted) == ([1], 0)
     write(store, Reading(TEN, 7100))

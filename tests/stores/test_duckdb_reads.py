@@ -118,8 +118,8 @@ def test_every_answer_is_of_a_moment(tmp_path: Path, interval_s: float) -> None:
                     change(store)
                     history.done = number
                     if by_hand and number % 4 == 0:
-                        store._maintenance.merge_staged()
-                        store._maintenance.build_quarters()
+                        store.maintenance.merge_staged()
+                        store.maintenance.build_quarters()
                     if by_hand and number % 16 == 0:
                         store.merge()
             finally:

@@ -15,8 +15,8 @@ from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import MAX_US, SECOND_US, TimeRange
 from pulsebase.stores.duckdb.engine import database
-from pulsebase.stores.duckdb.engine.exclusive import ExclusiveAccess
 from pulsebase.stores.duckdb.engine.rewrite import copy_all
+from pulsebase.stores.duckdb.engine.shared_lock import SharedLock
 from pulsebase.stores.duckdb.store import DuckdbStore
 from tests.stores.harness import Reading, ask, at, span, write
 from tests.stores.test_duckdb import BY_HAND
@@ -68,7 +68,7 @@ def test_a_question_that_does_not_end_puts_a_scrub_off(store: DuckdbStore, monke
     next(batches)
     with pytest.raises(StoreUnavailableError, match="a long question runs"):
         store.scrub()
-    assert "store.duckdb.next" not in names_in(store._database.path.parent)
+    assert "store.duckdb.next" not in names_in(store.parts.database.path.parent)
     assert ask(store, Resolution.RAW, THAT_DAY).num_rows == 200
     batches.close()
     store.scrub()
@@ -81,7 +81,7 @@ def test_a_disk_without_room_puts_a_scrub_off(tmp_path: Path) -> None:
         try:
             write(store, Reading(TEN, 7000))
             store.merge()
-            store._maintenance.checkpoint()
+            store.maintenance.checkpoint()
             disk.fill(left_bytes=1 << 20)
             with pytest.raises(StoreUnavailableError):
                 store.scrub()
@@ -101,7 +101,7 @@ def test_a_disk_that_fills_up_while_the_file_is_written_leaves_the_old_one(
         try:
             write(store, Reading(TEN, 7000))
             store.merge()
-            store._maintenance.checkpoint()
+            store.maintenance.checkpoint()
 
             def fill_and_copy(*connections: duckdb.DuckDBPyConnection) -> None:
                 disk.fill(left_bytes=8192)
@@ -121,7 +121,7 @@ def test_a_disk_that_fills_up_while_the_file_is_written_leaves_the_old_one(
 
 
 def test_copies_from_before_a_migration_go_with_a_scrub(store: DuckdbStore) -> None:
-    path = store._database.path
+    path = store.parts.database.path
     copy = path.with_name(f"{path.name}.before-schema-2")
     copy.write_bytes(b"what was stored then")
     store.scrub()
@@ -129,17 +129,17 @@ def test_copies_from_before_a_migration_go_with_a_scrub(store: DuckdbStore) -> N
 
 
 def test_a_gate_lets_nobody_in_while_one_is_alone_and_everybody_afterwards() -> None:
-    gate = ExclusiveAccess()
+    gate = SharedLock()
     entered = threading.Event()
 
     def enter() -> None:
-        with gate.entered():
+        with gate.shared():
             entered.set()
 
-    with gate.entered(), gate.alone(0.01) as is_alone:
+    with gate.shared(), gate.exclusive(0.01) as is_alone:
         assert not is_alone
     with ThreadPoolExecutor(1) as pool:
-        with gate.alone(10) as is_alone:
+        with gate.exclusive(10) as is_alone:
             assert is_alone
             entering = pool.submit(enter)
             assert not entered.wait(0.05)

@@ -116,9 +116,9 @@ def test_what_late_rows_change_is_worked_out_before_the_next_question(
         rows = scattered(dice, count)
         for each in (store, oracle):
             write(each, *rows)
-        store._maintenance.merge_staged()
-        assert store._maintenance.late_rows > 0
-        store._look_ahead()
+        store.maintenance.merge_staged()
+        assert store.parts.cached.late_rows > 0
+        store.maintenance.look_ahead()
 
     late(100)
     assert worked_out == []  # nobody has ever asked
@@ -134,7 +134,7 @@ def test_what_late_rows_change_is_worked_out_before_the_next_question(
 
 def test_changes_are_known_for_the_very_same_unmerged_rows_and_priorities_alone() -> None:
     """A merge of a part takes an hour's first rows: the last one is the same then, and the change is not."""
-    known = unmerged.KnownChanges()
+    known = unmerged.ChangeCache()
     numbers = [np.array([number], np.int64) for number in range(10)]
     known.keep(unmerged.DirtyHours(*numbers[7:10]), unmerged.Changes(*numbers[1:4]), epoch=5)
     for code, first_seq, last_seq, epoch, expected in (
@@ -160,7 +160,7 @@ def test_no_more_is_remembered_than_fits(store: DuckdbStore, monkeypatch: pytest
     for start, count in ((0, 20), (20, 10), (0, 30), (5, 10)):
         asked = TimeRange(at("2024-01-15") + start * HOUR_US, at("2024-01-15") + (start + count) * HOUR_US)
         assert totals(store, asked) == [("ann", count, sum(range(6000 + start, 6000 + start + count)), count)]
-    assert len(store._known_changes._hours.codes) == 10
+    assert len(store.parts.change_cache) == 10
 
 
 def test_a_question_that_was_taken_back_is_given_up(store: DuckdbStore) -> None:

@@ -41,14 +41,14 @@ def test_people_and_priorities_change_while_a_long_question_runs(store: DuckdbSt
     """The engine takes no checkpoint then; the changes hold all the same, and the next checkpoint has them."""
     write(store, *run_of("ann", "device_a", TEN, 50, 6000), *run_of("ann", "device_b", TEN, 50, 7000))
     store.merge()
-    with store._database.reading() as question:
+    with store.parts.database.reading() as question:
         question.execute("SELECT count(*) FROM readings").fetchall()
         store.put_user(User("ann", "Ann"))
         store.put_priority(DevicePriority("ann", "device_b", 0, 0))
         assert store.user("ann") == User("ann", "Ann")
-        assert store._database.size_of_log() > 0
-    store._maintenance.checkpoint()
-    assert store._database.size_of_log() == 0
+        assert store.parts.database.size_of_log() > 0
+    store.maintenance.checkpoint()
+    assert store.parts.database.size_of_log() == 0
     assert store.check().problems == ()
 
 
@@ -58,7 +58,7 @@ def test_a_checkpoint_waits_for_a_short_question(store: DuckdbStore) -> None:
     asked, ended = threading.Event(), threading.Event()
 
     def ask() -> None:
-        with store._database.reading() as question:
+        with store.parts.database.reading() as question:
             question.execute("SELECT count(*) FROM readings").fetchall()
             asked.set()
             ended.wait(0.2)
@@ -69,7 +69,7 @@ def test_a_checkpoint_waits_for_a_short_question(store: DuckdbStore) -> None:
         store.put_user(User("ann", "Ann"))
         ended.set()
         question.result()
-    assert store._database.size_of_log() == 0
+    assert store.parts.database.size_of_log() == 0
 
 
 def test_a_write_that_waits_for_room_and_a_new_person_do_not_wait_for_each_other(
@@ -79,7 +79,7 @@ def test_a_write_that_waits_for_room_and_a_new_person_do_not_wait_for_each_other
     waits, wait_for_room = threading.Event(), Maintenance.wait_for_room
 
     def noted(of_full_store: Maintenance) -> None:
-        if len(full_store._stage) >= 50:
+        if len(full_store.parts.stage) >= 50:
             waits.set()
         wait_for_room(of_full_store)
 
@@ -87,7 +87,7 @@ def test_a_write_that_waits_for_room_and_a_new_person_do_not_wait_for_each_other
     full_store = DuckdbStore(tmp_path / "store.duckdb", replace(BY_HAND, most_unmerged=50))
     try:
         with ThreadPoolExecutor(1) as pool:
-            with full_store._database_writes:  # as a change of the registry holds it
+            with full_store.parts.write_lock:  # as a change of the registry holds it
                 write(full_store, *run_of("ann", "device_a", TEN, 50, 6000))
                 waiting = pool.submit(write, full_store, *run_of("ann", "device_a", TEN, 50, 7000))
                 assert waits.wait(30)
@@ -105,10 +105,10 @@ def test_a_stream_that_waits_for_its_turn_is_told_when_that_is_taken_back(tmp_pa
     full_store = DuckdbStore(tmp_path / "store.duckdb", replace(BY_HAND, most_unmerged=800))
     cancellation = Cancellation()
     try:
-        with full_store._database_writes, ThreadPoolExecutor(2) as pool:  # as a long merge holds it
+        with full_store.parts.write_lock, ThreadPoolExecutor(2) as pool:  # as a long merge holds it
             write(full_store, *run(0, 700))
             waiting = [pool.submit(full_store.pace, 1, 3600, cancellation=cancellation) for _ in range(2)]
-            wait_until(lambda: len(full_store._maintenance._pacer._waiting) == 2, "both wait")
+            wait_until(lambda: len(full_store.maintenance._pacer._waiting) == 2, "both wait")
             cancellation.cancel()
             for future in waiting:
                 with pytest.raises(StoreUnavailableError):
@@ -120,7 +120,7 @@ def test_a_stream_that_waits_for_its_turn_is_told_when_that_is_taken_back(tmp_pa
 def test_streams_leave_room_for_small_writes_until_a_merge_makes_more(tmp_path: Path) -> None:
     full_store = DuckdbStore(tmp_path / "store.duckdb", replace(BY_HAND, most_unmerged=800))
     try:
-        with full_store._database_writes:  # as a long merge holds it
+        with full_store.parts.write_lock:  # as a long merge holds it
             for block in range(7):
                 full_store.pace(100, 30)
                 write(full_store, *run(block * 100, 100))
@@ -151,7 +151,7 @@ def test_late_readings_find_their_place_while_a_flood_goes_on(tmp_path: Path, mo
     merge_staged, rounds = Maintenance.merge_staged, 20
 
     def beside_a_flood(maintenance: Maintenance) -> int:
-        late.append(maintenance.late_rows)
+        late.append(flooded.parts.cached.late_rows)
         done = merge_staged(maintenance)
         if len(late) < rounds:  # another hundred, of which 20 are late
             late_rows = [Reading(TEN + len(late) * 1000 + step, 6000) for step in range(20)]
@@ -189,7 +189,7 @@ def test_a_deletion_while_the_journal_is_let_go_of_is_durable(
             clear(journal)
 
         monkeypatch.setattr(Journal, "clear", slow_clear)
-        store._maintenance.trim_journal()
+        store.maintenance.trim_journal()
         assert [deletion.result() for deletion in deletions] == [30]
     shutil.copytree(tmp_path, tmp_path.with_name("killed"), ignore=shutil.ignore_patterns("*.lock"))
     killed = DuckdbStore(tmp_path.with_name("killed") / "store.duckdb", BY_HAND)

@@ -79,7 +79,10 @@ def test_chunks_and_aggregates_are_written_anew() -> None:
 def test_the_log_is_shared_by_every_process() -> None:
     harness = PostgresHarness()
     try:
-        log, other = harness.store.erasure_log(), harness.store.erasure_log()
+        said = harness.store.capabilities()
+        assert (said.writes_alone, said.embedded) == (False, None)
+        assert said.erasure_log is not None
+        log, other = said.erasure_log(), said.erasure_log()
         key = log.key()
         assert key is not None
         assert other.key() == key

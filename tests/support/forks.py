@@ -249,7 +249,7 @@ if __name__ == "__main__":
     _import_everything()
     if _serve(socket.socket(fileno=int(sys.argv[1]))):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        from pulsebase.cli import main
+        from pulsebase.cli.app import main
 
         try:
             main()

@@ -93,25 +93,25 @@ def ops() -> list[Op]:
         Op("corrected, duplicated and late", lambda store: write(store, *corrected, *corrected, *uncounted, *late)),
         Op("deleted", lambda store: store.delete("ann", half_hour)),
         Op("deleted of an old hour", lambda store: store.delete("bob", old_hour, "device_b")),
-        Op("merge", work=lambda store: store._maintenance.merge_staged()),
+        Op("merge", work=lambda store: store.maintenance.merge_staged()),
         Op("late again", lambda store: write(store, *overtaking)),
         Op("asked for quarters", work=lambda store: ask(store, Resolution.QUARTER, DAYS)),
-        Op("quarters", work=lambda store: store._maintenance.build_quarters()),
-        Op("merge behind late rows", work=lambda store: store._maintenance.merge_staged()),
+        Op("quarters", work=lambda store: store.maintenance.build_quarters()),
+        Op("merge behind late rows", work=lambda store: store.maintenance.merge_staged()),
         Op("settle", work=lambda store: store.merge()),
         Op("priority", lambda store: store.put_priority(first)),
         Op("written after", lambda store: write(store, *run_of("bob", "strap", BASE_US + 2 * HOUR_US, 5, 12_000))),
         Op("deleted again", lambda store: store.delete("eve", DAYS)),
         Op("last merge", work=lambda store: store.merge()),
         Op("settle all", work=_settle),
-        Op("checkpoint", work=lambda store: store._maintenance.checkpoint()),
+        Op("checkpoint", work=lambda store: store.maintenance.checkpoint()),
         Op("close", work=lambda store: store.close()),
     ]
 
 
 def _settle(store: DuckdbStore) -> None:
     """Also bring together what lies in more than a few places, of a size that there are few of."""
-    sizes = {"_ROW_GROUP_ROWS": 16, "_PIECE_ROWS": 100, "_SMALL_ROWS": 20, "_WINDOW_ROWS": 200, "_SCATTERED": 1}
+    sizes = {"_ROW_GROUP_ROWS": 16, "_PIECE_ROWS": 100, "_SMALL_ROWS": 20, "_WINDOW_ROWS": 200, "_MAX_FRAGMENTATION": 1}
     for name, size in sizes.items():
         setattr(compaction, name, size)
     store.settle()

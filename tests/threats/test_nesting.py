@@ -12,7 +12,7 @@ from pulsebase.api.routes.admin_transfer import _store_days
 from pulsebase.model.errors import RejectedError, StoreCorruptError
 from pulsebase.sources.cloud import _seconds
 from pulsebase.stores.duckdb.journal.format import _decoded
-from pulsebase.stores.duckdb.read.statements import check_statement
+from pulsebase.stores.duckdb.read.statement_check import check_statement
 from tests.fuzz import corpus
 from tests.fuzz.targets import _imported
 

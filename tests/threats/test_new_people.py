@@ -215,7 +215,7 @@ def test_a_key_that_may_change_everybody_has_all_there_is_and_the_owner_more(pla
     owner.run(set_caller, Caller(OWNER))
     own = RequestServices(place.parts.services)
     crowd = parse_items([reading(user_id) for user_id in new(100, 60)])[0]
-    outcome = owner.run(lambda: own.ingestor.offer(crowd, own.rules, own.push_origin).result(30))
+    outcome = owner.run(lambda: own.ingestor.offer(crowd, own.rules, own.push_origin, "http").result(30))
     assert outcome.accepted == 60
     assert people(place) == 100
 

@@ -15,7 +15,7 @@ from pulsebase.access.access_file import AccessFile
 from pulsebase.access.service import KeyRequest, create_key
 from pulsebase.model.errors import SettingsError
 from pulsebase.settings import Settings
-from pulsebase.wiring import access_is_on
+from pulsebase.wiring_options import access_is_on
 from tests.support.process import Place, Server, serving, wait_until
 from tests.threats.conftest import guarded
 

@@ -23,7 +23,7 @@ from pulsebase.access.shares import Resource
 from pulsebase.api.server.http_server import bound_socket, serving
 from pulsebase.decoding import Decoders
 from pulsebase.ingest.blocks import Block
-from pulsebase.stores.duckdb.read.snapshot import PersonSnapshot
+from pulsebase.stores.duckdb.read.person_snapshot import PersonSnapshot
 from pulsebase.telemetry import REGISTRY
 from tests.support.process import wait_until
 from tests.threats.conftest import Guarded, guarded, lines, reading
@@ -248,12 +248,12 @@ def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch:
     with served() as place, place.client(place.taker) as taker, place.client(place.other) as other:
         write, seen, go_on = place.guarded.parts.ingestor.write, [], threading.Event()
 
-        def write_slowly(*given: Any) -> None:
+        def write_later(*given: Any) -> None:
             seen.append(given)
             go_on.wait(60)
             write(*given)
 
-        monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_slowly)
+        monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_later)
         running = taker.post("/v1/imports?name=a", content=lines("ann")).json()["id"]
         wait_until(lambda: seen, "the first import runs")
         waiting = taker.post("/v1/imports?name=b", content=lines("ann")).json()["id"]

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 from pulsebase.access.keys import Principal
+from pulsebase.ingest.newcomers import Allowance
 from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.readings import Ids
-
-if TYPE_CHECKING:
-    from pulsebase.access.newcomers import Bringing
 
 #: Longer columns are sorted out at once rather than kept.
 _SHORT_ROWS = 4_096
@@ -35,7 +32,7 @@ class Caller:
         #: Whether it asked about everybody its key is for.
         self.everybody = False
         #: The people nobody knew before whom the request brings, once it does.
-        self.bringing: Bringing | None = None
+        self.bringing: Allowance | None = None
 
     def reaches(self, user_id: str) -> bool:
         """Whether the caller may know of this person. That they asked is noted either way."""

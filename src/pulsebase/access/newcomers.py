@@ -49,7 +49,7 @@ class NewcomerShares:
         """What the request of a caller may bring; None for the owner, whom nothing is counted for."""
         if caller.principal is OWNER:
             return None
-        if caller.bringing is None:
+        if not isinstance(caller.bringing, Bringing):
             caller.bringing = Bringing(self, caller)
         return caller.bringing
 

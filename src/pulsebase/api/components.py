@@ -14,7 +14,6 @@ from pulsebase.authorization.audit import AuthorizedAudit
 from pulsebase.authorization.erasures import AuthorizedErasures
 from pulsebase.authorization.imports import AuthorizedImports
 from pulsebase.authorization.ingestor import AuthorizedIngestor
-from pulsebase.authorization.rules import rules_for
 from pulsebase.authorization.store import AuthorizedStore
 from pulsebase.authorization.streams import AuthorizedStreams
 from pulsebase.authorization.sync import AuthorizedConnections, AuthorizedSync
@@ -142,4 +141,4 @@ class RequestServices:
     @property
     def rules(self) -> ReadingRules:
         """Which readings may be stored for the caller."""
-        return rules_for(caller().principal.people, self._rules)
+        return self._rules.of_people(caller().principal.people)

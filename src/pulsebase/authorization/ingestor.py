@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from pulsebase.access.caller import caller
 from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.access.service import Access
-from pulsebase.authorization.rules import require_everybody_or, rules_for
+from pulsebase.authorization.rules import require_everybody_or
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules
 from pulsebase.ingest.candidates import Decoded
 from pulsebase.ingest.committer import SHORT_WAIT_S, Outcome
@@ -41,12 +41,12 @@ class AuthorizedIngestor:
         caller().require_all(batch.users)
         return self._inner.submit(batch, max_wait_s, allowance)
 
-    def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Future[Outcome]:
+    def offer(self, readings: Candidates | Decoded, rules: ReadingRules, origin: int, source: str) -> Future[Outcome]:
         """See `Ingestor.offer`; readings of others are refused one by one."""
         asking = caller()
         asking.name(readings.users if isinstance(readings, Decoded) else readings.user_ids)
         allowance = self._newcomers.of(asking)
-        return self._inner.offer(readings, rules_for(asking.principal.people, rules), origin, allowance)
+        return self._inner.offer(readings, rules.of_people(asking.principal.people), origin, source, allowance)
 
     def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
         """See `Ingestor.submit_delete`."""

@@ -24,22 +24,38 @@ from pulsebase.stores.contract import (
     RAW_SCHEMA,
     STORED_SCHEMA,
     Cancellation,
-    CheckReport,
-    Expiry,
+    Capabilities,
     Origin,
-    ScrubReport,
     SeriesQuery,
     Store,
     StoredValues,
     TotalsQuery,
 )
+from pulsebase.stores.wrapper import WrapperStore, passing_on
+
+#: What is passed on as it is, whoever asks, and why that tells them of nobody. Whatever the contract has beyond this
+#: and the methods below is refused. Which routes a key opens at all is in `access.scopes`.
+PASSED_ON: Mapping[str, str] = {
+    "has_room": "how busy the store is",
+    "pace": "how busy the store is",
+    "register_origin": "gives a number to a name that the server makes up; reading or undoing what came by it asks",
+    "check": "counts and names of tables, for whoever looks after the store",
+    "settle": "changes no answer",
+    "horizon_us": "one instant for everybody",
+    "expire": "one instant for everybody, and a count, for whoever looks after the store",
+    "scrub": "changes no answer",
+    "ping": "whether the store answers",
+    "statistics": "sizes and counts of the whole store",
+}
 
 
-class AuthorizedStore:
+@passing_on(PASSED_ON)
+class AuthorizedStore(WrapperStore):
     """A store of the people in the caller's reach."""
 
     def __init__(self, inner: Store, access: Access, newcomers: NewcomerShares) -> None:
-        self._inner, self._access, self._newcomers = inner, access, newcomers
+        super().__init__(inner)
+        self._access, self._newcomers = access, newcomers
 
     # --- one person ---
 
@@ -192,21 +208,6 @@ class AuthorizedStore:
             caller().require_all(batch.users)
         self._inner.write(batches)
 
-    def has_room(self, max_wait_s: float) -> bool:
-        """See `contract.Writer.has_room`."""
-        return self._inner.has_room(max_wait_s)
-
-    def pace(
-        self,
-        readings: int,
-        max_wait_s: float,
-        *,
-        within_turn: bool = False,
-        cancellation: Cancellation | None = None,
-    ) -> None:
-        """See `contract.Writer.pace`."""
-        self._inner.pace(readings, max_wait_s, within_turn=within_turn, cancellation=cancellation)
-
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
         """See `contract.Writer.write_afresh`."""
         for batch in batches:
@@ -223,11 +224,11 @@ class AuthorizedStore:
         require_everybody_or(origin, self._access)
         return self._inner.delete_origin(origin, most)
 
-    def register_origin(self, kind: str, name: str) -> int:
-        """See `contract.Writer.register_origin`."""
-        return self._inner.register_origin(kind, name)
-
     # --- the store as a whole ---
+
+    def capabilities(self) -> Capabilities:
+        """See `contract.Store.capabilities`. None of what leads past this class."""
+        return Capabilities(self._inner.capabilities().writes_alone)
 
     def stored(self) -> pa.Table:
         """See `contract.Store.stored`."""
@@ -238,34 +239,6 @@ class AuthorizedStore:
     def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
         """See `contract.Store.readings`."""
         return self._inner.readings(user_id, interval) if caller().reaches(user_id) else STORED_SCHEMA.empty_table()
-
-    def check(self) -> CheckReport:
-        """See `contract.Store.check`."""
-        return self._inner.check()
-
-    def settle(self) -> None:
-        """See `contract.Store.settle`."""
-        self._inner.settle()
-
-    def horizon_us(self) -> int:
-        """See `contract.Store.horizon_us`."""
-        return self._inner.horizon_us()
-
-    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
-        """See `contract.Store.expire`."""
-        return self._inner.expire(before_us, dry_run=dry_run)
-
-    def scrub(self) -> ScrubReport:
-        """See `contract.Store.scrub`."""
-        return self._inner.scrub()
-
-    def ping(self) -> None:
-        """See `contract.Store.ping`."""
-        self._inner.ping()
-
-    def statistics(self) -> dict[str, float]:
-        """See `contract.Store.statistics`."""
-        return self._inner.statistics()
 
     def close(self) -> None:
         """Routes close nothing."""

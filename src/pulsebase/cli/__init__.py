@@ -1,5 +1,1 @@
-"""The `pulsebase` command."""
-
-from pulsebase.cli.app import main
-
-__all__ = ["main"]
+"""The `pulsebase` command: `app.main`. Nothing is imported here, so that a worker loads no commands."""

@@ -20,7 +20,7 @@ from pulsebase.model.errors import StopError
 from pulsebase.model.timerange import format_us, parse_instant
 from pulsebase.settings import Settings
 from pulsebase.stores.open import parse_store_url
-from pulsebase.wiring import access_file
+from pulsebase.wiring_options import access_file
 from pulsebase.wiring_sources import state_folder
 
 

@@ -18,15 +18,14 @@ from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE
 from pulsebase.wiring import (
     BuiltServer,
-    access_is_on,
     build,
     demo,
     demo_settings,
     excess_of_store,
-    is_loopback,
     scheduled,
     simulated_fitbit,
 )
+from pulsebase.wiring_options import access_is_on, is_loopback
 
 #: How soon a stop is noticed.
 _LOOK_S = 0.1

@@ -78,7 +78,7 @@ def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
 def listening(parts: BuiltServer, *more: Any) -> Iterator[tuple[Any, str]]:
     """Serve the parts on the owner's socket, and on more listeners, and tell other commands where."""
     from pulsebase.api.server.http_server import owner_socket, serving
-    from pulsebase.wiring import connection_limits
+    from pulsebase.wiring_options import connection_limits
 
     limits = connection_limits(parts.settings)
     with owner_socket() as (path, listener), serving(parts.app, [*more, listener], limits) as server:

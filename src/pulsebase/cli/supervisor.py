@@ -28,7 +28,7 @@ from pulsebase.cli.serve import say, url_of
 from pulsebase.cli.worker import LEAVE, READY, Orders, require_several
 from pulsebase.model.errors import StopError
 from pulsebase.settings import Settings
-from pulsebase.wiring import access_is_on
+from pulsebase.wiring_options import access_is_on
 from pulsebase.worker_rpc import socket_of
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,8 @@ from pulsebase.cli.serve import say_who_may, stopping
 from pulsebase.model.errors import PulsebaseError, SettingsError
 from pulsebase.settings import Settings
 from pulsebase.stores.open import parse_store_url
-from pulsebase.wiring import BuiltServer, answers_of, build, connection_limits, scheduled
+from pulsebase.wiring import BuiltServer, answers_of, build, scheduled
+from pulsebase.wiring_options import connection_limits
 from pulsebase.worker_rpc import OtherWorkers
 
 READY, LEAVE = b"R", b"L"
@@ -79,7 +80,7 @@ class SupervisorChannel:
 
 def require_several(settings: Settings) -> None:
     """Raises `SettingsError` where one process alone can have the store."""
-    if parse_store_url(settings.store_url).conninfo is None:
+    if not parse_store_url(settings.store_url).is_shared:
         raise SettingsError(
             f"PULSEBASE_WORKERS={settings.workers}: an embedded store is one folder of one process, and a store in "
             "memory is nobody else's; several workers need a server store (PULSEBASE_STORE_URL=postgresql://…)"

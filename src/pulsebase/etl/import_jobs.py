@@ -201,7 +201,7 @@ class ImportJobs:
         number = self._ingestor.register_origin(IMPORT_KIND, origin)
         noted(number)
         report = ImportReport(number, "waiting", upload.seek(0, 2))
-        rules = replace(self._rules, people=people)
+        rules = self._rules.of_people(people)
         keeper = RecordKeeper(self._store, rules, self._changing, changes_people=changes_people, allowance=allowance)
         sink = ImportSink(self._ingestor, self._store, keeper, rules, origin=number, allowance=allowance)
         job = _Job(report, name, origin, upload, owner, sink, who, turn, sent_bytes)

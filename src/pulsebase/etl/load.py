@@ -14,10 +14,10 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase import telemetry
 from pulsebase.etl.changes import Comparison, where
 from pulsebase.etl.records import KeptRecords, RecordKeeper
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules, Verdict, validate
+from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.newcomers import Allowance
 from pulsebase.model.errors import ErasedUserError, FieldError, NewPeopleError, RetryLaterError
 from pulsebase.model.exported import Record
@@ -96,9 +96,7 @@ class HeartRateLoader(Loader[Candidates]):
                 self._ingestor.write(changed)
             written, unchanged = len(changed), len(verdict.accepted) - len(changed)
             last_us = int(verdict.accepted.times_us.max())
-        telemetry.INGEST_ACCEPTED.labels(source=source).inc(written)
-        for name, count in Counter(error.field for error in verdict.errors).items():
-            telemetry.INGEST_REJECTED.labels(source=source, field=name).inc(count)
+        count_readings(source, written, verdict.refusals.by_field())
         reasons = Counter(f"{error.field}: {error.reason}" for error in verdict.errors)
         return LoadResult(written, unchanged, len(verdict.errors), dict(reasons), last_us)
 
@@ -226,9 +224,7 @@ class ImportSink:
                 before, verdict = verdict, validate(rows, self._rules, self._origin)
                 if len(verdict.errors) == len(before.errors):
                     raise
-        telemetry.INGEST_ACCEPTED.labels(source=IMPORT_KIND).inc(stored.written)
-        for name, count in verdict.refusals.by_field().items():
-            telemetry.INGEST_REJECTED.labels(source=IMPORT_KIND, field=name).inc(count)
+        count_readings(IMPORT_KIND, stored.written, verdict.refusals.by_field())
         return stored
 
     def _keep(self, count: int, verdict: Verdict) -> StoredRows:

@@ -34,6 +34,13 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.times_us)
 
+    def take(self, rows: npt.NDArray[np.intp]) -> Candidates:
+        """The rows at these places, which keep their positions."""
+        users, devices = (ids if isinstance(ids, Ids) else Ids.of(ids) for ids in (self.user_ids, self.device_ids))
+        positions = rows.astype(np.int64) if self.positions is None else self.positions[rows]
+        columns = self.times_us[rows], self.values[rows], self.confidences[rows]
+        return Candidates(users.take(rows), devices.take(rows), *columns, positions)
+
     @classmethod
     def joined(cls, parts: Sequence[Candidates]) -> Candidates:
         """All rows, part after part, at their places in the whole."""

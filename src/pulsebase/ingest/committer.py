@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import numpy as np
 
 from pulsebase import telemetry, tracing
 from pulsebase.ingest.candidates import Candidates, Decoded
+from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.newcomers import Allowance, Arrivals, Newcomers, Unknown
 from pulsebase.ingest.validate import ReadingRules, validate
 from pulsebase.live.commit_log import ALL_TIME, ChangedRange, CommitLog
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 SHORT_WAIT_S = 1.0
 #: … and how long the next block of a stream does, whose sender is slowed down meanwhile. So do deletions.
 LONG_WAIT_S = 20.0
+#: Columns that are longer are checked by the thread that brings them: small writes do not wait for that.
+_LONG_ROWS = 4_096
 #: How often the commit thread looks for those that have waited long enough, while there is no room.
 _LOOK_S = 0.05
 #: When whoever was refused may try again.
@@ -86,20 +89,25 @@ class _Singles:
 
 @dataclass(slots=True)
 class _Offer:
-    """Readings that are checked in the commit thread, together with what else waits there."""
+    """Readings that are checked in the commit thread, together with what else waits there; long columns are `judged`
+    before, which holds unless somebody was erased since.
+    """
 
     readings: Candidates | Decoded
     rules: ReadingRules
     origin: int
+    source: str
     give_up_at: float
     done: Future[Outcome]
-    allowance: Allowance | None
+    allowance: Allowance | None = None
+    judged: tuple[ReadingBatch | None, Outcome] | None = None
 
     def goes_with(self, other: _Offer) -> bool:
         """Whether both can be checked as one."""
         mine, theirs = self.readings, other.readings
         joinable = isinstance(mine, Decoded) and isinstance(theirs, Decoded) and mine.goes_with(theirs)
-        return joinable and self.rules is other.rules and self.origin == other.origin
+        judged_alike = self.rules is other.rules or self.rules == other.rules
+        return joinable and judged_alike and (self.origin, self.source) == (other.origin, other.source)
 
 
 @dataclass(slots=True)
@@ -201,17 +209,26 @@ class Ingestor:
         readings: Candidates | Decoded,
         rules: ReadingRules,
         origin: int,
+        source: str,
         allowance: Allowance | None = None,
     ) -> Future[Outcome]:
         """Queue readings that nobody checked yet; the good ones among them are kept, as by `submit`.
 
-        What waits for the same commit is checked together, which costs a fraction of checking each request alone.
+        What waits for the same commit is checked together, which costs a fraction of checking each request alone. What
+        becomes of them is counted under `source`. Thousands of rows are checked in the calling thread, before they are
+        queued.
 
         Raises:
             QueueFullError, StoreUnavailableError: as `submit`.
         """
         done: Future[Outcome] = _future()
-        self._queue_up(_Offer(readings, rules, origin, monotonic() + SHORT_WAIT_S, done, allowance))
+        offer = _Offer(readings, rules, origin, source, monotonic() + SHORT_WAIT_S, done, allowance)
+        if isinstance(readings, Candidates) and len(readings) > _LONG_ROWS:
+            with self._changed:
+                self._refuse_when_closing()
+                self._refuse_when_full(len(readings))
+            offer.judged = _checked(readings, rules, origin)
+        self._queue_up(offer)
         return done
 
     def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> None:
@@ -385,11 +402,12 @@ class Ingestor:
         with self._changed:
             self._queued_readings -= sum(len(item.readings) for item in turn)
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
-        for place, item in enumerate(turn):
-            outcome = outcomes[place] if place < len(outcomes) else None
+        told = [outcomes[place] if place < len(outcomes) else None for place in range(len(turn))]
+        _count(turn, told, failure)
+        for item, outcome in zip(turn, told, strict=True):
             if isinstance(outcome, PulsebaseError):
                 item.done.set_exception(outcome)
-            elif failure is None or _stores_nothing(item, outcome):  # no disk has a say in what is refused
+            elif failure is None or _stores_nothing(item, outcome):  # a failing disk changes nothing about a refusal
                 item.done.set_result(outcome)  # type: ignore[arg-type] # of the kind that the item asks for
             else:
                 item.done.set_exception(failure)
@@ -399,7 +417,7 @@ class Ingestor:
     def _let_in(self, run: _Run, arrivals: Arrivals) -> Iterator[tuple[ReadingBatch | None, Sequence[_Outcome]]]:
         """What of a run may be written, with the outcomes of its items once that is."""
         if isinstance(run, list):
-            yield from _offers_admitted(run, arrivals)
+            yield from _offers_admitted(run, arrivals, self._erased_users)
         elif self._erased_users.among(run.readings.users) is not None:
             yield None, [ErasedUserError()]
         else:
@@ -431,10 +449,10 @@ def _admitted(item: _Write | _Singles, arrivals: Arrivals) -> tuple[ReadingBatch
 
 
 def _offers_admitted(
-    run: Sequence[_Offer], arrivals: Arrivals
+    run: Sequence[_Offer], arrivals: Arrivals, erased_users: ErasedUsers
 ) -> Iterator[tuple[ReadingBatch | None, Sequence[_Outcome]]]:
     """The batches of a run, with the outcomes of its offers. It is one, unless somebody new is in it."""
-    batch, outcomes = _judged(run)
+    batch, outcomes = _judged(run, erased_users)
     if batch is None or not arrivals.among(batch.users):
         yield batch, outcomes
     elif len(run) == 1:
@@ -442,7 +460,7 @@ def _offers_admitted(
         yield (batch, outcomes) if error is None else (None, [error])
     else:
         for offer in run:
-            yield from _offers_admitted([offer], arrivals)
+            yield from _offers_admitted([offer], arrivals, erased_users)
 
 
 def _runs(turn: Sequence[_Item]) -> Iterator[_Run]:
@@ -460,16 +478,40 @@ def _runs(turn: Sequence[_Item]) -> Iterator[_Run]:
         yield run
 
 
-def _judged(run: Sequence[_Offer]) -> tuple[ReadingBatch | None, list[Outcome]]:
+def _checked(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> tuple[ReadingBatch | None, Outcome]:
+    """What of some readings may be stored, and their outcome once that is stored."""
+    verdict = validate(readings, rules, origin)
+    return verdict.accepted, Outcome(len(readings) - len(verdict.refusals), verdict.errors)
+
+
+def _judged(run: Sequence[_Offer], erased_users: ErasedUsers) -> tuple[ReadingBatch | None, list[Outcome]]:
     """What of a run may be stored, as one batch, and the outcome of each offer once that is stored."""
-    parts = [offer.readings for offer in run if isinstance(offer.readings, Decoded)]
-    readings = Decoded.joined(parts) if parts else run[0].readings
-    verdict = validate(readings, run[0].rules, run[0].origin)
+    first = run[0]
     if len(run) == 1:
-        return verdict.accepted, [Outcome(len(readings) - len(verdict.refusals), verdict.errors)]
+        batch, outcome = first.judged or _checked(first.readings, first.rules, first.origin)
+        if first.judged and batch is not None and erased_users.among(batch.users) is not None:
+            batch, outcome = _checked(first.readings, first.rules, first.origin)
+        return batch, [outcome]
+    parts = [offer.readings for offer in run if isinstance(offer.readings, Decoded)]
+    verdict = validate(Decoded.joined(parts), first.rules, first.origin)
     lengths = [len(part) for part in parts]
     errors = verdict.refusals.errors_by_part(lengths)
     return verdict.accepted, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
+
+
+def _count(turn: Sequence[_Item], outcomes: Sequence[_Outcome], failure: BaseException | None) -> None:
+    """Count what became of the offers of a turn, those of a source together, before any of them is told."""
+    accepted: Counter[str] = Counter()
+    refused: dict[str, Counter[str]] = {}
+    for item, outcome in zip(turn, outcomes, strict=True):
+        if not (isinstance(item, _Offer) and isinstance(outcome, Outcome)):
+            continue
+        if failure is None or _stores_nothing(item, outcome):
+            accepted[item.source] += outcome.accepted
+            if outcome.errors:
+                refused.setdefault(item.source, Counter()).update(error.field for error in outcome.errors)
+    for source, readings in accepted.items():
+        count_readings(source, readings, refused.get(source, {}))
 
 
 def _stops() -> StoreUnavailableError:

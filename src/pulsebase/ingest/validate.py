@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ def wall_clock_us() -> int:
 class ReadingRules:
     """The bounds of what is accepted. `low` and `high` are inclusive, in the metric's unit, and judge the value as
     sent. Nothing is taken for people who are `erased_users`, and nothing before `horizon_us`, where readings expire.
+    Rules that are equal judge alike, so what comes under them can be checked together.
 
     A reading further ahead of the clock than `future_tolerance_us` is refused: it would freeze every sync that resumes
     at the last stored time. `people` are the only ones whose readings are taken; None takes anybody's.
@@ -47,6 +48,10 @@ class ReadingRules:
     people: frozenset[str] | None = None
     erased_users: ErasedUsers = field(default_factory=ErasedUsers)
     horizon_us: Callable[[], int] = field(default=lambda: 0)
+
+    def of_people(self, people: frozenset[str] | None) -> ReadingRules:
+        """The same, for readings of these people alone; None for anybody's."""
+        return self if people is self.people else replace(self, people=people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +114,9 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
 def readable(readings: Decoded) -> tuple[Candidates, list[FieldError]]:
     """The rows as candidates, for whoever changes or sends them on, and why the others are none, by position."""
     users, devices, times_us, refusals = _read(readings)
-    values, confidences = readings.values, readings.confidences
     positions = np.arange(readings.first_position, readings.first_position + len(readings))
-    if len(refusals):
-        rows = refusals.left()
-        users, devices = users.take(rows), devices.take(rows)
-        times_us, values, confidences, positions = times_us[rows], values[rows], confidences[rows], positions[rows]
-    return Candidates(users, devices, times_us, values, confidences, positions), refusals.errors()
+    every = Candidates(users, devices, times_us, readings.values, readings.confidences, positions)
+    return every.take(refusals.left()) if len(refusals) else every, refusals.errors()
 
 
 def _read(readings: Decoded) -> tuple[Ids, Ids, npt.NDArray[np.int64], Refusals]:

@@ -51,14 +51,17 @@ class Ids(Sequence[str]):
 
     @classmethod
     def joined(cls, columns: Sequence[Sequence[str]]) -> Ids:
-        """All rows, column after column, each text once in the list."""
-        codes: dict[str, int] = {}
-        rows = []
+        """All rows, column after column; in the list is each text once that some row has. A row without an id (a code
+        below 0) stays without.
+        """
+        numbers: dict[str, int] = {}
+        codes = []
         for column in columns:
             ids = column if isinstance(column, Ids) else cls.of(column)
-            ours = np.array([codes.setdefault(text, len(codes)) for text in ids.texts], np.int32)
-            rows.append(ours[ids.codes])
-        return cls(np.concatenate(rows), list(codes))
+            used, places = np.unique(ids.codes, return_inverse=True)
+            ours = [-1 if code < 0 else numbers.setdefault(ids.texts[code], len(numbers)) for code in used.tolist()]
+            codes.append(np.array(ours, np.int32)[places])
+        return cls(np.concatenate(codes), list(numbers))
 
     def __len__(self) -> int:
         return len(self.codes)

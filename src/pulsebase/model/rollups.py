@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pulsebase.model.columns import Columns
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.timerange import MINUTE_US
 from pulsebase.model.users import default_priority
@@ -24,7 +25,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Buckets:
+class Buckets(Columns):
     """Columns of buckets with at least one counted reading, ascending by `start_us`.
 
     `sum`, `min` and `max` are in hundredths of the unit; `minutes` is how many distinct UTC minutes hold a counted
@@ -38,12 +39,9 @@ class Buckets:
     max: I16
     minutes: I64
 
-    def __len__(self) -> int:
-        return len(self.start_us)
-
     def where(self, mask: Mask) -> Buckets:
         """The buckets the mask keeps."""
-        return Buckets(*(getattr(self, name)[mask] for name in _COLUMNS))
+        return self.take(mask)
 
     @classmethod
     def empty(cls) -> Buckets:
@@ -58,15 +56,11 @@ class Buckets:
             return parts[0]
         if not parts:
             return cls.empty()
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS)).ordered()
+        return cls.joined(parts).ordered()
 
     def ordered(self) -> Buckets:
         """The same buckets in order of time; equal starts keep their order."""
-        order = np.argsort(self.start_us, kind="stable")
-        return Buckets(*(getattr(self, name)[order] for name in _COLUMNS))
-
-
-_COLUMNS = ("start_us", "count", "sum", "min", "max", "minutes")
+        return self.take(np.argsort(self.start_us, kind="stable"))
 
 
 def averages(sums: I64, counts: I64) -> npt.NDArray[np.float64]:

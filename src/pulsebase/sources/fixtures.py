@@ -9,7 +9,7 @@ than twenty times as long for a reading.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from pulsebase.model.columns import Columns
 from pulsebase.model.timerange import SECOND_US, to_us
 from pulsebase.model.users import User
 from pulsebase.sources.population import ZONES, Population, population
@@ -75,7 +76,7 @@ class FixtureSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class FixtureReadings:
+class FixtureReadings(Columns):
     """Columns of equal length: the number of the person (their id as a number), the place of the device in `DEVICES`,
     microseconds UTC, whole beats a minute, confidence 0–3.
     """
@@ -85,26 +86,6 @@ class FixtureReadings:
     times_us: Ints
     bpm: npt.NDArray[np.int16]
     confidences: npt.NDArray[np.int8]
-
-    def __len__(self) -> int:
-        return len(self.times_us)
-
-    def take(self, rows: slice | Places) -> FixtureReadings:
-        """The readings at these places."""
-        return FixtureReadings(
-            self.people[rows], self.devices[rows], self.times_us[rows], self.bpm[rows], self.confidences[rows]
-        )
-
-    @classmethod
-    def joined(cls, parts: Sequence[FixtureReadings]) -> FixtureReadings:
-        """All readings, part after part."""
-        return cls(
-            np.concatenate([part.people for part in parts]),
-            np.concatenate([part.devices for part in parts]),
-            np.concatenate([part.times_us for part in parts]),
-            np.concatenate([part.bpm for part in parts]),
-            np.concatenate([part.confidences for part in parts]),
-        )
 
 
 def fixture_users(spec: FixtureSpec) -> list[User]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+
+if TYPE_CHECKING:
+    from pulsebase.stores.erasures import ErasureLog
 
 #: A raw answer: one row a reading, by time, then device. `value` in hundredths of the unit.
 RAW_SCHEMA = pa.schema(
@@ -445,9 +448,31 @@ class Embedded(Protocol):
             QueryTimeoutError: longer than `timeout_s`.
         """
 
+    def advertise(self, socket_path: str | None) -> None:
+        """Tell other processes, which find the store locked, where this one takes commands; None: nowhere any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What sets a store apart from others, for whoever puts an installation together. It stays the same.
+
+    Attributes:
+        writes_alone: nobody else changes the store while it is open, so who writes knows every commit.
+        embedded: what it can do besides if it lies in a folder of its own.
+        erasure_log: opens the log of erasures that is kept in the store, for all processes that share it; None: the
+            store keeps none.
+    """
+
+    writes_alone: bool
+    embedded: Embedded | None = None
+    erasure_log: Callable[[], ErasureLog] | None = None
+
 
 class Store(Writer, Registry, Reader, Protocol):
     """A whole store."""
+
+    def capabilities(self) -> Capabilities:
+        """What sets this store apart."""
 
     def stored(self) -> pa.Table:
         """Every stored reading (`STORED_SCHEMA`), by person, device and time: for exports and the tests' back door."""

@@ -29,6 +29,7 @@ from pulsebase.stores.contract import (
     STORED_SCHEMA,
     TOTALS_SCHEMA,
     Cancellation,
+    Capabilities,
     CheckReport,
     Expiry,
     Origin,
@@ -380,6 +381,9 @@ class MemoryStore(Store):
     def scrub(self) -> ScrubReport:
         """Do nothing: there is no file."""
         return ScrubReport(0, 0)
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(writes_alone=True)
 
     def ping(self) -> None:
         """Do nothing: memory always answers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from time import perf_counter
 from typing import TypeVar
@@ -12,95 +12,27 @@ import pyarrow as pa
 
 from pulsebase import telemetry, tracing
 from pulsebase.model.errors import RejectedError
-from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import SECOND_US, TimeRange
+from pulsebase.model.timerange import SECOND_US
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
-from pulsebase.stores.contract import (
-    Cancellation,
-    CheckReport,
-    Expiry,
-    Origin,
-    ScrubReport,
-    SeriesQuery,
-    Store,
-    StoredValues,
-    TotalsQuery,
-)
+from pulsebase.stores.contract import Cancellation, Origin, SeriesQuery, Store, TotalsQuery
+from pulsebase.stores.wrapper import WrapperStore
 
 logger = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 
 
-class MeteredStore:
-    """Passes every call to the store it wraps.
+class MeteredStore(WrapperStore):
+    """Times and counts what people ask. What imports ask is not timed, nor are exports: they take as long as whoever
+    reads them.
 
     A question that takes `slow_query_ms` milliseconds or more is logged, never whom it is about; 0 logs none.
     """
 
     def __init__(self, inner: Store, slow_query_ms: float = 0) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._slow_s = slow_query_ms / 1000 or float("inf")
-
-    def write(self, batches: Sequence[ReadingBatch]) -> None:
-        """See `contract.Writer.write`."""
-        self._inner.write(batches)
-
-    def has_room(self, max_wait_s: float) -> bool:
-        """See `contract.Writer.has_room`."""
-        return self._inner.has_room(max_wait_s)
-
-    def pace(
-        self,
-        readings: int,
-        max_wait_s: float,
-        *,
-        within_turn: bool = False,
-        cancellation: Cancellation | None = None,
-    ) -> None:
-        """See `contract.Writer.pace`."""
-        self._inner.pace(readings, max_wait_s, within_turn=within_turn, cancellation=cancellation)
-
-    def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
-        """See `contract.Writer.write_afresh`."""
-        self._inner.write_afresh(batches)
-
-    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
-        """See `contract.Writer.delete`."""
-        return self._inner.delete(user_id, interval, device_id)
-
-    def delete_origin(self, origin: int, most: int) -> int:
-        """See `contract.Writer.delete_origin`."""
-        return self._inner.delete_origin(origin, most)
-
-    def register_origin(self, kind: str, name: str) -> int:
-        """See `contract.Writer.register_origin`."""
-        return self._inner.register_origin(kind, name)
-
-    def put_user(self, user: User) -> None:
-        """See `contract.Registry.put_user`."""
-        self._inner.put_user(user)
-
-    def put_users(self, users: Sequence[User]) -> None:
-        """See `contract.Registry.put_users`."""
-        self._inner.put_users(users)
-
-    def put_priority(self, priority: DevicePriority) -> None:
-        """See `contract.Registry.put_priority`."""
-        self._inner.put_priority(priority)
-
-    def remove_priorities(self, user_id: str, device_id: str) -> int:
-        """See `contract.Registry.remove_priorities`."""
-        return self._inner.remove_priorities(user_id, device_id)
-
-    def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
-        """See `contract.Registry.put_summaries`."""
-        self._inner.put_summaries(summaries)
-
-    def remove_user(self, user_id: str) -> int:
-        """See `contract.Registry.remove_user`."""
-        return self._inner.remove_user(user_id)
 
     def series(self, query: SeriesQuery) -> pa.Table:
         """See `contract.Reader.series`."""
@@ -110,14 +42,6 @@ class MeteredStore:
     def totals(self, query: TotalsQuery) -> pa.Table:
         """See `contract.Reader.totals`."""
         return self._timed("totals", lambda: self._inner.totals(query), length_us=query.range.length_us)
-
-    def knows(self, user_id: str) -> bool:
-        """See `contract.Reader.knows`."""
-        return self._inner.knows(user_id)
-
-    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
-        """See `contract.Reader.unknown_users`. Not timed: it is asked by commits, not by people."""
-        return self._inner.unknown_users(user_ids)
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
@@ -151,49 +75,9 @@ class MeteredStore:
         """See `contract.Reader.origin_readings`."""
         return self._timed("origin_readings", lambda: self._inner.origin_readings(numbers, cancellation))
 
-    def stored_values(self, readings: ReadingBatch) -> StoredValues:
-        """See `contract.Reader.stored_values`. Not timed: it is asked by imports, not by people."""
-        return self._inner.stored_values(readings)
-
-    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """See `contract.Reader.export`. Not timed: it takes as long as whoever reads it."""
-        return self._inner.export(interval, user_ids)
-
     def last_time_us(self, user_id: str, device_id: str) -> int | None:
         """See `contract.Reader.last_time_us`."""
         return self._timed("last_time", lambda: self._inner.last_time_us(user_id, device_id))
-
-    def stored(self) -> pa.Table:
-        """See `contract.Store.stored`."""
-        return self._inner.stored()
-
-    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
-        """See `contract.Store.readings`."""
-        return self._inner.readings(user_id, interval)
-
-    def check(self) -> CheckReport:
-        """See `contract.Store.check`."""
-        return self._inner.check()
-
-    def settle(self) -> None:
-        """See `contract.Store.settle`."""
-        self._inner.settle()
-
-    def horizon_us(self) -> int:
-        """See `contract.Store.horizon_us`."""
-        return self._inner.horizon_us()
-
-    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
-        """See `contract.Store.expire`."""
-        return self._inner.expire(before_us, dry_run=dry_run)
-
-    def scrub(self) -> ScrubReport:
-        """See `contract.Store.scrub`."""
-        return self._inner.scrub()
-
-    def ping(self) -> None:
-        """See `contract.Store.ping`."""
-        self._inner.ping()
 
     def statistics(self) -> dict[str, float]:
         """See `contract.Store.statistics`."""
@@ -201,10 +85,6 @@ class MeteredStore:
         for name, gauge in telemetry.STORE_STATISTICS.items():
             gauge.set(statistics.get(name, float("nan")))
         return statistics
-
-    def close(self) -> None:
-        """See `contract.Store.close`."""
-        self._inner.close()
 
     def _timed(self, kind: str, ask: Callable[[], _Answer], rung: str = "", length_us: int | None = None) -> _Answer:
         started = perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pulsebase.files.private import make_private, tell_of_private
-from pulsebase.model.errors import SettingsError
+from pulsebase.model.errors import SettingsError, StopError
 
 if TYPE_CHECKING:  # a command that asks a running server parses a URL and needs no engine
     from pulsebase.stores.contract import Store
-    from pulsebase.stores.duckdb.merge.maintenance import DuckdbOptions
+    from pulsebase.stores.duckdb.options import DuckdbOptions
     from pulsebase.stores.timescale.options import TimescaleOptions
 
 #: What a server store's URL may begin with; the second form names a driver, as SQLAlchemy does.
@@ -29,6 +30,16 @@ class StoreAddress:
     scheme: str
     path: Path | None = None
     conninfo: str | None = field(default=None, repr=False)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes may have the store at once."""
+        return self.conninfo is not None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is stored there outlives the process."""
+        return self.path is not None or self.conninfo is not None
 
 
 def parse_store_url(url: str) -> StoreAddress:
@@ -73,6 +84,43 @@ def open_store(url: str, embedded: DuckdbOptions | None = None, server: Timescal
     opened = DuckdbStore(address.path, embedded)
     tell_of_private(changed for each in files_of(address.path) for changed in make_private(each))
     return opened
+
+
+def set_up_store(
+    url: str, compress_after_days: int, passwords: tuple[str | None, str | None] = (None, None)
+) -> tuple[list[int], list[str]]:
+    """Make the tables of a server store, or bring them to the newest schema, and the roles that have passwords (of the
+    API and of the exporter): the numbers of the steps this took, and the roles there are.
+
+    Raises:
+        StopError: the store is none that is set up, or something is missing or in the way.
+    """
+    address = parse_store_url(url)
+    if address.conninfo is None:
+        raise StopError("PULSEBASE_STORE_URL names no server store (postgresql://…); other stores set themselves up")
+    from pulsebase.stores.timescale.database import connect
+    from pulsebase.stores.timescale.migrate import set_up
+    from pulsebase.stores.timescale.options import Policies
+    from pulsebase.stores.timescale.roles import RolePasswords, apply_roles
+
+    with connect(address.conninfo) as connection:
+        done = set_up(connection, Policies(compress_after_days))
+        return done, apply_roles(connection, RolePasswords(*passwords))
+
+
+def excess_rights_of(url: str) -> str | None:
+    """What the user in a server store's URL may do in the database beyond serving; None where that is nothing, or the
+    database does not say just now.
+    """
+    address = parse_store_url(url)
+    if address.conninfo is None:
+        return None
+    from pulsebase.stores.timescale.database import connect
+    from pulsebase.stores.timescale.roles import excess_rights
+
+    with contextlib.suppress(StopError), connect(address.conninfo) as connection:
+        return excess_rights(connection)
+    return None
 
 
 def files_of(path: Path) -> list[Path]:

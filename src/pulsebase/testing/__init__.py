@@ -9,19 +9,29 @@ It needs pytest and hypothesis, which Pulsebase itself does not.
 """
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-_NEEDED = ("pytest", "hypothesis")
-_missing = [name for name in _NEEDED if find_spec(name) is None]
+if TYPE_CHECKING:
+    from pulsebase.testing.harness import GivenReading, Harness, Kept, StoredRow
+    from pulsebase.testing.laws.suite import StoreLaws
+    from pulsebase.testing.machine import machine_of
+
+__all__ = ["GivenReading", "Harness", "Kept", "StoreLaws", "StoredRow", "machine_of"]
+
+_missing = [name for name in ("pytest", "hypothesis") if find_spec(name) is None]
 if _missing:
     raise ImportError(f"pulsebase.testing needs {' and '.join(_missing)}: pip install {' '.join(_missing)}")
 
-import pytest  # noqa: E402 only once it is known to be there
 
-# Before they are imported: so that what fails in them is shown with its values.
-pytest.register_assert_rewrite("pulsebase.testing.laws", "pulsebase.testing.machine")
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest
 
-from pulsebase.testing.harness import GivenReading, Harness, Kept, StoredRow  # noqa: E402
-from pulsebase.testing.laws import StoreLaws  # noqa: E402
-from pulsebase.testing.machine import machine_of  # noqa: E402
+    # Before they are imported: so that what fails in them is shown with its values.
+    pytest.register_assert_rewrite("pulsebase.testing.laws", "pulsebase.testing.machine")
+    from pulsebase.testing import harness, machine
+    from pulsebase.testing.laws import suite
 
-__all__ = ["GivenReading", "Harness", "Kept", "StoreLaws", "StoredRow", "machine_of"]
+    homes = (harness, suite, machine)
+    return next(getattr(home, name) for home in homes if hasattr(home, name))

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from pulsebase import telemetry
 from pulsebase.api.border.problems import ProblemError, field_errors, partly_done
 from pulsebase.api.border.request_shares import SharedRoute
 from pulsebase.api.border.threads import UPLOADS
@@ -22,13 +21,13 @@ from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError
 from pulsebase.api.codecs.bulk_bodies import READERS, blocks_of
 from pulsebase.api.codecs.request_body import read_sent, worked_out
 from pulsebase.api.components import RequestServices
-from pulsebase.api.routes.push import count_readings
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.ingest import validate
-from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, Block
-from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
-from pulsebase.ingest.line_protocol import parse_lines
+from pulsebase.ingest.blocks import BLOCK_READINGS, Block
+from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S, Outcome
+from pulsebase.ingest.counting import count_readings
+from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
 from pulsebase.ingest.processor import ProcessorTime, TooCostlyError
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
@@ -42,13 +41,12 @@ from pulsebase.model.errors import (
     StopError,
     TooManyNewPeopleError,
 )
-from pulsebase.model.readings import ReadingBatch
 
 #: Refusals named in an answer.
 SHOWN_ERRORS = 100
 #: Blocks that wait for their commit while the next one is read.
 _OPEN_BLOCKS = 4
-_SOURCE = "bulk"
+_SOURCE, _LINES_SOURCE = "bulk", "line-protocol"
 
 _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in READERS}}
@@ -137,43 +135,42 @@ def line_protocol_router(services: RequestServices) -> APIRouter:
         """
         body, sent_bytes = await read_sent(request, services.options.body_limit_bytes)
         precision = parameters.precision
-        errors, checked = await worked_out(body, lambda: _checked_lines(services, body, precision, sent_bytes))
-        accepted = 0
-        if checked is not None:
-            await asyncio.wrap_future(services.ingestor.submit(checked))
-            accepted = len(checked)
-        count_readings("line-protocol", accepted, errors)
-        if errors:
-            return _partial_write(errors)
+        unread, offered = await worked_out(body, lambda: _offered_lines(services, body, precision, sent_bytes))
+        refused = [] if offered is None else (await asyncio.wrap_future(offered)).errors
+        if unread or refused:
+            return _partial_write(unread, refused)
         return Response(status_code=204)
 
     return routes
 
 
-def _checked_lines(
+def _offered_lines(
     services: RequestServices, body: bytes, precision: str, sent_bytes: int
-) -> tuple[list[FieldError], ReadingBatch | None]:
-    """What of the lines may be stored, and why the others may not.
+) -> tuple[list[FieldError], Future[Outcome] | None]:
+    """Why some lines cannot be read, and what becomes of the others.
 
     Raises:
         ProblemError: there are too many, or they take too much of the processor.
     """
     time = ProcessorTime(services.options.processor, lambda: sent_bytes)
     try:
-        parsed = parse_lines(body, precision, wall_clock_us(), time)
+        lines = parse_lines(body, precision, wall_clock_us(), time)
+    except TooManyLinesError as error:
+        raise ProblemError("body-too-large", str(error)) from error
     except TooCostlyError as error:
         raise ProblemError("body-too-costly", f"{error}; nothing of it was stored") from None
-    if not len(parsed.candidates):
-        return parsed.errors, None
-    verdict = validate(parsed.candidates, services.rules, services.push_origin)
-    errors = sorted([*parsed.errors, *verdict.errors], key=lambda error: error.index or 0)
-    return errors, verdict.accepted
+    count_readings(_LINES_SOURCE, 0, Counter(error.field for error in lines.errors))
+    if not len(lines.candidates):
+        return lines.errors, None
+    offered = services.ingestor.offer(lines.candidates, services.rules, services.push_origin, _LINES_SOURCE)
+    return lines.errors, offered
 
 
-def _partial_write(errors: list[FieldError]) -> Response:
-    """The error shape of that API; clients show `message`."""
-    named = "; ".join(f"line {error.index}: {error.field} {error.reason}" for error in errors[:SHOWN_ERRORS])
-    body = {"code": "invalid", "message": f"partial write: {named}; dropped={len(errors)}"}
+def _partial_write(unread: list[FieldError], refused: list[FieldError]) -> Response:
+    """The error shape of that API; clients show `message`. Both lists are in the order of lines."""
+    first = sorted([*unread[:SHOWN_ERRORS], *refused[:SHOWN_ERRORS]], key=lambda error: error.index or 0)
+    named = "; ".join(f"line {error.index}: {error.field} {error.reason}" for error in first[:SHOWN_ERRORS])
+    body = {"code": "invalid", "message": f"partial write: {named}; dropped={len(unread) + len(refused)}"}
     return Response(msgspec.json.encode(body), 400, media_type=JSON)
 
 
@@ -196,15 +193,9 @@ def _store(services: RequestServices, body: BodyStream, media_type: str, count: 
         raise _broken_off((unknown or failures)[0], count) from error
     finally:
         count.drain()
-        _meter(count)
+        count_readings(_SOURCE, count.accepted, count.rejected)
     if count.total and not count.accepted:
         raise ProblemError("nothing-accepted", "every reading of the body was refused", **count.as_json())
-
-
-def _meter(count: _Count) -> None:
-    count_readings(_SOURCE, count.accepted, ())
-    for name, refusals in count.rejected.items():
-        telemetry.INGEST_REJECTED.labels(_SOURCE, name if name in COLUMNS else "other").inc(refusals)
 
 
 def _submit(services: RequestServices, block: Block, count: _Count) -> None:

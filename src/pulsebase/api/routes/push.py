@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 from fastapi import Request, Response
 
-from pulsebase import telemetry
 from pulsebase.access.caller import caller
 from pulsebase.api.border.problems import ProblemError, field_errors
 from pulsebase.api.codecs.answers import JSON
@@ -22,6 +21,7 @@ from pulsebase.api.codecs.json_bodies import decode_batch, decode_single
 from pulsebase.api.codecs.request_body import read_body, require_json, worked_out
 from pulsebase.api.components import Components, RequestServices
 from pulsebase.ingest import validate
+from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.items import Parsed, columns_of_parsed
 from pulsebase.ingest.newcomers import Allowance
 from pulsebase.ingest.validate import OUT_OF_REACH
@@ -30,7 +30,6 @@ from pulsebase.model.errors import FieldError, PulsebaseError, RejectedError
 #: A reading that waits to be checked, who is told what becomes of it, and whether it may bring somebody new.
 _Single = tuple[Parsed, asyncio.Future[None], Allowance | None]
 _SOURCE = "http"
-_FIELDS = frozenset({"device_id", "user_id", "timestamp", "heart_rate", "confidence"})
 _SINGLE_ANSWER = msgspec.json.encode({"status": "accepted"})
 
 
@@ -80,12 +79,12 @@ class PushHandlers:
         body = await read_body(request, self._limit_bytes)
         candidates, errors, total = await worked_out(body, lambda: decode_batch(body))
         accepted = 0
+        count_readings(_SOURCE, 0, Counter(error.field for error in errors))
         if len(candidates):
-            offered = services.ingestor.offer(candidates, services.rules, services.push_origin)
+            offered = services.ingestor.offer(candidates, services.rules, services.push_origin, _SOURCE)
             outcome = await asyncio.wrap_future(offered)
             errors = sorted([*errors, *outcome.errors], key=lambda error: error.index or 0)
             accepted = outcome.accepted
-        count_readings(_SOURCE, accepted, errors)
         counts: dict[str, Any] = {"accepted": accepted, "rejected": total - accepted, "total": total}
         if accepted == 0:
             shown = field_errors(errors)
@@ -100,7 +99,7 @@ class PushHandlers:
             rows = columns_of_parsed([(place, *parsed[1:]) for place, (parsed, _, _) in enumerate(waiting)])
             verdict = validate(rows, self._rules, self._services.push_origin)
             refused = {error.index: error for error in verdict.errors}
-            count_readings(_SOURCE, 0, verdict.errors)
+            count_readings(_SOURCE, 0, verdict.refusals.by_field())
             kept, allowances = [], []
             for place, (_, stored, allowance) in enumerate(waiting):
                 error = refused.get(place)
@@ -117,19 +116,11 @@ class PushHandlers:
                 _fail(stored, error)
 
 
-def count_readings(source: str, accepted: int, errors: Sequence[FieldError]) -> None:
-    """Count what became of readings; fields that nobody knows share a label, since anything may stand there."""
-    if accepted:
-        telemetry.INGEST_ACCEPTED.labels(source).inc(accepted)
-    for name, count in Counter(error.field for error in errors).items():
-        telemetry.INGEST_REJECTED.labels(source, name if name in _FIELDS else "other").inc(count)
-
-
 def _pass_on(done: asyncio.Future[Mapping[int, PulsebaseError]], waiting: Sequence[asyncio.Future[None]]) -> None:
     failed = done.exception()
     refused = {} if failed is not None else done.result()
     if failed is None:
-        count_readings(_SOURCE, len(waiting) - len(refused), ())
+        count_readings(_SOURCE, len(waiting) - len(refused), {})
     for row, stored in enumerate(waiting):
         error = failed or refused.get(row)
         if error is not None:

@@ -1,6 +1,6 @@
-"""The continuous aggregates that people's own SQL reads: refreshed after merges, beside the server's own policies.
+"""The continuous aggregates that users' own SQL reads: refreshed after merges, in addition to the server's policies.
 
-Which times merges have changed since is kept in the database, so that it outlives whoever merged.
+Which times merges have changed since the last refresh is kept in the database, so that it outlives the process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ AGGREGATES = ("activities_heart_intraday_1m", "activities_heart_intraday_1h", "a
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The times between which something has changed, how many changes that took, and when this was asked."""
+    """The times between which something changed, how many changes there were, and when this was read."""
 
     interval: TimeRange
     changes: int
@@ -38,20 +38,21 @@ def note_stale(connection: Connection, first_us: int, last_us: int) -> None:
 
 
 def find_stale(connection: Connection) -> Stale | None:
-    """What is to be refreshed."""
+    """Return what has to be refreshed."""
     row = connection.execute("SELECT first_at, last_at, changes, now() FROM pulsebase.stale", binary=True).fetchone()
     return None if row is None else Stale(TimeRange(row[0], row[1] + 1).widened(DAY_US), row[2], row[3])
 
 
 def forget_stale(connection: Connection, stale: Stale) -> None:
-    """It was refreshed; what has changed since stays noted."""
+    """Note that it was refreshed; what has changed since stays noted."""
     connection.execute("DELETE FROM pulsebase.stale WHERE changes = %s", [stale.changes])
     connection.execute("UPDATE pulsebase.stale SET since = greatest(since, %s)", [At(stale.asked_us)])
 
 
 def refresh(connection: Connection, interval: TimeRange) -> bool:
-    """Compute the buckets inside the interval again that have changed; False if somebody else refreshes an aggregate
-    at this moment, and it has to be done later.
+    """Recompute the changed buckets inside the interval.
+
+    Returns False if another session is refreshing an aggregate, so that this has to be done later.
     """
     try:
         for name in AGGREGATES:

@@ -1,4 +1,4 @@
-"""The way to the server: the pool, transactions, and what the engine's errors mean to a caller."""
+"""Access to the server: the pool, transactions, and the translation of the engine's errors."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ T = TypeVar("T")
 _ATTEMPTS = 3
 _PAUSE_S = 0.1
 _CONNECT_TIMEOUT_S = 10
-#: How long the server may take to answer a request to cancel.
+#: How long the server may take to answer a cancel request.
 _CANCEL_TIMEOUT_S = 2.0
-#: Nothing was changed, and the same may work at once.
+#: Errors after which nothing was changed, and a retry may succeed at once.
 _TRY_AGAIN = (errors.LockNotAvailable, errors.SerializationFailure, errors.DeadlockDetected)
-#: The server's last words on a connection.
+#: Errors with which the server ends a connection.
 _GOING_AWAY = (
     errors.AdminShutdown,
     errors.CrashShutdown,
@@ -51,8 +51,8 @@ _GOING_AWAY = (
 #: The planner cannot know how much is staged or inside a range, and where it expects next to nothing a nested loop over
 #: many thousands of rows on both sides takes minutes. Compiling a plan takes longer than most of our answers.
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
-#: A merge sorts and groups some hundred thousand rows, for which the server's usual 4 MB send it to the disk. A late
-#: reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
+#: A merge sorts and groups some hundred thousand rows, which spill to the disk with the server's usual 4 MB. A late
+#: reading may belong to a compressed chunk, where the server limits how much one transaction may decompress.
 _BEGIN_CHANGING = (
     "BEGIN; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; "
     "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
@@ -65,7 +65,7 @@ class Lost(Exception):  # noqa: N818 never leaves this module
 
 
 class OnlyAnswersError(ReadOnlyStoreError):
-    """The database takes no changes: it is a replica, or set to read only."""
+    """The database accepts no changes: it is a replica, or set to read-only."""
 
 
 class TimescaleDatabase:
@@ -98,11 +98,11 @@ class TimescaleDatabase:
         timeout_s: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> T:
-        """What the work answers from one consistent state of the database. It is done again if the connection is lost.
+        """Run the work in a read transaction, on one consistent state; retry it if the connection is lost.
 
         Raises:
             QueryTimeoutError: longer than `timeout_s`.
-            QueryCancelledError: the question was taken back.
+            QueryCancelledError: the query was cancelled.
             StoreUnavailableError: the server does not answer.
         """
         give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
@@ -126,11 +126,11 @@ class TimescaleDatabase:
             raise QueryTimeoutError(_TIMED_OUT) from error
 
     def change(self, work: Callable[[Connection], T]) -> T:
-        """What the work answers, once it is committed. It is done again where it is certain that nothing was changed.
+        """Run the work in a transaction and commit it; retry it where it is certain that nothing was changed.
 
         Raises:
             StoreUnavailableError: nothing was changed.
-            OutcomeUnknownError: the answer to the commit was lost.
+            OutcomeUnknownError: the reply to the commit was lost.
         """
 
         def once() -> T:
@@ -146,7 +146,7 @@ class TimescaleDatabase:
 
     @contextlib.contextmanager
     def outside(self, cancellation: Cancellation) -> Iterator[Connection]:
-        """A connection without a transaction, for what the engine does not do inside one."""
+        """Lend a connection without a transaction, for what the engine does not do inside one."""
         try:
             with self._pool.connection() as connection, cancellation.stopping(lambda: _cancel(connection)):
                 yield connection
@@ -155,7 +155,7 @@ class TimescaleDatabase:
 
     @contextlib.contextmanager
     def _transaction(self, begin: str, cancellation: Cancellation) -> Iterator[Connection]:
-        """Everything in the block is rolled back unless it was committed there."""
+        """Run the block in a transaction, which is rolled back unless the block commits it."""
         with self._pool.connection() as connection:
             with cancellation.stopping(lambda: _cancel(connection)):
                 try:
@@ -168,7 +168,7 @@ class TimescaleDatabase:
                 finally:
                     _roll_back(connection)
             if cancellation.cancelled:
-                connection.close()  # the cancelling may still be under way and must not hit the next question
+                connection.close()  # the cancel request may still be on its way and must not hit the next query
 
     @staticmethod
     def _commit(connection: Connection) -> None:
@@ -186,10 +186,10 @@ class TimescaleDatabase:
 
 
 def connect(conninfo: str) -> Connection:
-    """One connection outside any pool.
+    """Open one connection outside any pool.
 
     Raises:
-        StopError: the server cannot be reached or refuses us; the message has its reason.
+        StopError: the server cannot be reached or refuses the connection; the message has its reason.
     """
     try:
         connection = psycopg.connect(
@@ -202,7 +202,7 @@ def connect(conninfo: str) -> Connection:
 
 
 def first_line(error: Exception) -> str:
-    """The engine's own words, without the lines that repeat the statement or its values."""
+    """Return the engine's message without the lines that repeat the statement or its values."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
@@ -222,14 +222,14 @@ def _roll_back(connection: Connection) -> None:
 
 
 def _retried(once: Callable[[], T], check: Callable[[], None]) -> T:
-    """Do it again, a few times, where nothing was changed and it may well work now."""
+    """Retry a few times where nothing was changed and another attempt may succeed."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return once()
         except Lost as error:
             if attempt == _ATTEMPTS:
                 raise StoreUnavailableError("the connection to the database was lost", 5) from error
-            check()  # after a restart every connection is a dead one
+            check()  # after a restart of the server every pooled connection is dead
         except _TRY_AGAIN as error:
             if attempt == _ATTEMPTS:
                 raise StoreUnavailableError("the database is busy with the same rows", 2) from error
@@ -242,8 +242,8 @@ def _retried(once: Callable[[], T], check: Callable[[], None]) -> T:
 
 
 def _ours(error: psycopg.Error) -> Exception:
-    """What the engine's error means to a caller; what is a fault of ours keeps its first line alone, since the others
-    may repeat rows.
+    """Translate an engine error for callers. Of an unexpected one only the first line is kept: the others may repeat
+    rows.
     """
     for kinds, ours in _MEANINGS:
         if isinstance(error, kinds):
@@ -252,7 +252,7 @@ def _ours(error: psycopg.Error) -> Exception:
 
 
 _Kinds = type[psycopg.Error] | tuple[type[psycopg.Error], ...]
-#: The first that fits holds.
+#: The first match applies.
 _MEANINGS: Sequence[tuple[_Kinds, Callable[[str], PulsebaseError]]] = (
     (
         (PoolTimeout, TooManyRequests),

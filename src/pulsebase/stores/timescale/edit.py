@@ -1,4 +1,4 @@
-"""What changes merged readings without new ones: deletions, removals, priorities. One transaction each."""
+"""Changes of merged readings without new ones: deletions, removals, expiry, priorities; one transaction each."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pulsebase.stores.timescale.people import get_user, make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
 from pulsebase.stores.timescale.rollup_sql import APART, bucket
 
-#: Whatever is kept by person beside readings; rollups of those that have expired are left after a deletion.
+#: Tables by person besides the readings; after a deletion they still hold rollups of readings that have expired.
 TABLES_BY_PERSON = (
     *("pulsebase.h1_dev", "pulsebase.d1_dev", "pulsebase.q15", "pulsebase.h1", "pulsebase.d1"),
     *("pulsebase.users", "pulsebase.devices", "pulsebase.priorities", "public.activities_heart_summary"),
 )
 _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
-#: More rows than any merge could take.
+#: More rows than are ever staged, so that a merge takes all of them.
 _EVERYTHING = 1 << 40
-#: The keys of what is merged under a number, looked for in the days and hours that may hold some.
+#: The keys of readings merged under an origin, searched in the days and hours that may hold some.
 _OF_ORIGIN = f"""
 CREATE TEMP TABLE gone ON COMMIT DROP AS
 SELECT r.user_id, r.device_id, r.timestamp
@@ -44,7 +44,7 @@ _OF_PERSON = "WHERE user_id = %(user)s AND timestamp >= %(start)s AND timestamp 
 
 
 def delete(connection: Connection, user_id: str, interval: TimeRange, device_id: str | None) -> int:
-    """Remove readings from the stage and the hypertable; how many there were."""
+    """Remove readings from the stage and the hypertable; return how many there were."""
     lock_merges(connection)
     lock_stage(connection)
     condition = _OF_PERSON + ("" if device_id is None else " AND device_id = %(device)s")
@@ -68,8 +68,9 @@ def delete(connection: Connection, user_id: str, interval: TimeRange, device_id:
 
 
 def delete_origin(connection: Connection, origin: int, most: int) -> int:
-    """Remove readings that are stored under a number, so many at most; how many went. What is staged is merged before,
-    which decides whose readings they are.
+    """Remove readings stored under an origin, a limited number at most; return how many.
+
+    What is staged is merged first, since that decides under which origin a reading is stored.
     """
     lock_merges(connection)
     lock_stage(connection)
@@ -86,7 +87,7 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
 
 
 def remove_user(connection: Connection, user_id: str) -> int:
-    """Remove a person and everything that is stored of them; how many readings went."""
+    """Remove a person and everything that is stored of them; return how many readings there were."""
     lock_merges(connection)
     lock_stage(connection)
     person = get_user(connection, user_id)
@@ -104,7 +105,7 @@ def remove_user(connection: Connection, user_id: str) -> int:
 
 
 def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
-    """Let the readings before the instant go, and move the horizon there; how many went. Their rollups stay."""
+    """Delete the readings before the instant and move the horizon there; return how many. Their rollups stay."""
     lock_merges(connection)
     lock_stage(connection)
     merge_staged(connection, _EVERYTHING)
@@ -118,7 +119,7 @@ def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
 
 
 def count_before(connection: Connection, before_us: int) -> int:
-    """How many merged readings there are before the instant."""
+    """Count the merged readings before the instant."""
     row = connection.execute(
         "SELECT count(*) FROM public.activities_heart_intraday WHERE timestamp < %s", [At(before_us)], binary=True
     ).fetchone()
@@ -126,7 +127,7 @@ def count_before(connection: Connection, before_us: int) -> int:
 
 
 def put_priority(connection: Connection, entry: DevicePriority) -> None:
-    """Insert or replace a priority, and decide again where this device and another one count in the same hour."""
+    """Insert or replace a priority, and resolve anew the hours in which this device and another one count."""
     lock_merges(connection)
     lock_stage(connection)
     make_known(connection, [entry.user_id], [(entry.user_id, entry.device_id)])
@@ -135,7 +136,7 @@ def put_priority(connection: Connection, entry: DevicePriority) -> None:
 
 
 def remove_priorities(connection: Connection, user_id: str, device_id: str) -> int:
-    """Remove every priority of a device, and decide again as above; how many went."""
+    """Remove every priority of a device, and resolve anew as `put_priority` does; return how many there were."""
     lock_merges(connection)
     lock_stage(connection)
     gone = connection.execute(

@@ -1,4 +1,4 @@
-"""What is remembered of erased people, in the database that every process of an installation shares."""
+"""The log of erased people, in the database that every process of an installation shares."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TimescaleErasureLog:
     database: TimescaleDatabase
 
     def key(self) -> bytes | None:
-        """The key; made if there is none. A replica, which cannot, has no marks either, so that any key does."""
+        """Return the key; make one if there is none. A replica cannot, but has no marks either, so any key does."""
         fresh = secrets.token_bytes(_KEY_BYTES)
 
         def make(connection: Connection) -> None:

@@ -1,8 +1,8 @@
-"""Large writes into days of which nothing is stored yet, as an import of years or a copy brings them.
+"""Large writes into days without stored readings, as an import of years or a copy brings them.
 
-What a merge costs a server most is finding readings again, sorting and grouping them. A write that holds all there is
-of its days has them in memory, in order: it works the rollups out by the reference of the bucket algebra and copies
-everything into place.
+Most of the cost of a merge on the server is finding, sorting and grouping readings. A write with all the readings of
+its days has them in memory, in order: it computes the rollups here, by the reference implementation of the bucket
+algebra, and copies everything into place.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from pulsebase.stores.timescale.binary_copy import Field, copy_in, laid_out, tex
 from pulsebase.stores.timescale.database import Connection
 
 _QUARTER_US = 15 * MINUTE_US
-#: Bits of a day since 1970: enough until the year 9999 is over.
+#: Bits of a day since 1970: enough until the end of the year 9999.
 _DAY_BITS = 22
 
 
 @dataclass(frozen=True, slots=True)
 class FreshReadings:
-    """One person's readings, each once, by place of the device in `devices`, then time."""
+    """One person's readings, each once, by index of the device in `devices`, then time."""
 
     user_id: str
     devices: list[str]
@@ -50,8 +50,9 @@ class FreshReadings:
 
 
 def of_fresh_days(connection: Connection, users: Ids, times_us: I64) -> Mask:
-    """Which readings are of days of which nothing is stored of their people, of whom nothing is staged either. It
-    stays so while the caller holds the lock of merges.
+    """Say which readings are of days without stored readings of their person, and of a person without staged ones.
+
+    That stays so while the caller holds the lock of merges.
     """
     pairs, pair_of = np.unique((users.codes.astype(np.int64) << _DAY_BITS) | times_us // DAY_US, return_inverse=True)
     user_ids = [users.texts[code] for code in (pairs >> _DAY_BITS).tolist()]
@@ -61,8 +62,9 @@ def of_fresh_days(connection: Connection, users: Ids, times_us: I64) -> Mask:
 
 
 def _stored_days(connection: Connection, user_ids: list[str], days: list[int]) -> npt.NDArray[np.intp]:
-    """The places of the days since 1970, each of the person at the same place, of which something is stored already;
-    and of all days of people of whom something is staged.
+    """Return the indices of days that have stored readings of their person, or whose person has staged readings.
+
+    Days are since 1970; each is of the person at the same index.
     """
     values = {"users": " ".join(user_ids), "days": days, "people": " ".join(sorted(set(user_ids)))}
     found = connection.execute(
@@ -86,7 +88,7 @@ def _stored_days(connection: Connection, user_ids: list[str], days: list[int]) -
 
 
 def put_rollups(connection: Connection, people: Iterator[FreshReadings]) -> None:
-    """Store every rollup of people's whole days, of which these are all the readings."""
+    """Store every rollup of people's whole days, given all readings of these days."""
     tables: dict[str, list[bytes]] = {"h1_dev": [], "d1_dev": [], "q15": [], "h1": [], "d1": []}
     for person in people:
         _device_rows(person, tables)
@@ -126,7 +128,7 @@ def _history(connection: Connection, person: FreshReadings) -> PriorityHistory:
 
 
 def _device_rows(person: FreshReadings, tables: Mapping[str, list[bytes]]) -> None:
-    """The rows of `h1_dev` and `d1_dev`."""
+    """Compute the rows of `h1_dev` and `d1_dev`."""
     bounds = np.searchsorted(person.device, np.arange(len(person.devices) + 1))
     for device_id, first, end in zip(person.devices, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         rows = slice(first, end)
@@ -139,8 +141,8 @@ def _device_rows(person: FreshReadings, tables: Mapping[str, list[bytes]]) -> No
 
 
 def _extents(ids: list[Field], time_us: I64, origin: I32, start_us: I64, counts: Buckets | None) -> Iterator[bytes]:
-    """Rows of one device's buckets: what counts there, where it is kept; how many readings there are, the first and
-    the last of them, and what brought all of them.
+    """Compute rows of one device's buckets: the counted readings, if given; how many there are, the first and the last;
+    and the origin, if all have the same.
     """
     starts_us, first, lengths = np.unique(start_us, return_index=True, return_counts=True)
     spread = [] if counts is None else _spread(counts, np.searchsorted(starts_us, counts.start_us), len(starts_us))
@@ -160,7 +162,7 @@ def _extents(ids: list[Field], time_us: I64, origin: I32, start_us: I64, counts:
 
 
 def _spread(buckets: Buckets, places: npt.NDArray[np.intp], count: int) -> list[tuple[str, npt.NDArray[np.int64]]]:
-    """The numbers of buckets at their places among so many, zeros elsewhere."""
+    """Place the values of buckets at their indices in a column of this length, with zeros elsewhere."""
     spread = []
     for kind, column in _numbers(buckets):
         full = np.zeros(count, np.int64)

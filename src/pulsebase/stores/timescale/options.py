@@ -1,4 +1,4 @@
-"""What an owner may tune. Free of the database driver, so that whoever only names options does not load it."""
+"""What an owner may tune. It does not import the database driver, so that naming options does not load it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """How connections are kept.
+    """How connections are pooled.
 
     Attributes:
         size: connections that are kept open.
@@ -27,12 +27,12 @@ class TimescaleOptions:
     """How a process uses the store.
 
     Attributes:
-        pool: how connections are kept.
+        pool: how connections are pooled.
         merge_readings: a merge starts once this many new readings wait …
         merge_interval_s: … or the oldest has waited this long.
-        most_unmerged: beyond so many unmerged readings writes wait for a merge.
-        merge_at_once: so many readings in one write are merged by it, and not staged before.
-        hypertables: whether the database has the extension. Only tests that run on plain PostgreSQL say no.
+        most_unmerged: with this many unmerged readings, writes wait for a merge.
+        merge_at_once: a write of at least this many readings merges them itself, without staging them.
+        hypertables: whether the database has the extension; False only for tests on plain PostgreSQL.
     """
 
     pool: PoolOptions = field(default_factory=PoolOptions)
@@ -45,7 +45,7 @@ class TimescaleOptions:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What the server does by itself.
+    """Background policies of the server.
 
     Attributes:
         compress_after_days: readings older than this are compressed; 0 for never.

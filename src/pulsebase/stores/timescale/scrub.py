@@ -1,8 +1,8 @@
-"""Writing anew what may still hold bytes of people who were removed: the engine leaves them in place until it needs it.
+"""Rewriting what may still hold bytes of people who were removed: the engine leaves them until it reuses their space.
 
-Removals note where rows lay (`to_scrub`). A chunk of readings that they touched, and every other table of ours, is
-written anew, one after the other, each of them locked meanwhile. Who serves need not own them (see `roles`): a function
-of the owner does it, except for aggregates, which are of whoever serves.
+Removals note where rows lay (`to_scrub`). Each chunk of readings that they touched, and every other table of ours, is
+rewritten, one at a time, locked meanwhile. Who serves need not own them (see `roles`): a function of the owner does it,
+except for aggregates, which belong to whoever serves.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pulsebase.stores.timescale.aggregates import AGGREGATES, refresh
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 
-#: How long a table may be in use before the scrubbing is put off.
+#: How long to wait for a table in use before giving up for now.
 _LOCK_TIMEOUT_S = 30
-#: How often aggregates are tried that somebody else refreshes, and the first pause between, which grows.
+#: How often to try aggregates that another session refreshes, and the first pause in between, which grows.
 _ATTEMPTS = 4
 _PAUSE_S = 0.5
 _OURS = """
@@ -26,7 +26,7 @@ WHERE schemaname = 'pulsebase' AND tablename <> 'to_scrub'  -- which has times o
 UNION ALL SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
 WHERE schemaname = 'public' AND tablename IN ('activities_heart_intraday', 'activities_heart_summary')
 """
-#: The chunks of our hypertables and aggregates that overlap a range, and where they are compressed what they became;
+#: The chunks of our hypertables and aggregates that overlap a range, with the compressed chunks that hold their rows;
 #: and whether they are an aggregate's.
 _CHUNKS = """
 WITH tables AS (
@@ -47,7 +47,7 @@ FROM chunks JOIN _timescaledb_catalog.chunk AS c ON c.id = chunks.compressed_chu
 
 
 def note(connection: Connection, user_id: str) -> None:
-    """Note where the person's readings and days lie, who is about to be removed in this transaction."""
+    """Note where the readings and days of a person lie who is removed in this transaction."""
     connection.execute(
         """
         INSERT INTO pulsebase.to_scrub
@@ -62,10 +62,10 @@ def note(connection: Connection, user_id: str) -> None:
 
 
 def scrub(connection: Connection, *, hypertables: bool) -> None:
-    """Write anew what removals until now have touched. `connection` is in no transaction.
+    """Rewrite what removals until now have touched. `connection` is in no transaction.
 
     Raises:
-        StoreUnavailableError: the server refreshes an aggregate at this moment.
+        StoreUnavailableError: the server is refreshing an aggregate.
     """
     noted = connection.execute("SELECT ctid::text, start_at, end_at FROM pulsebase.to_scrub", binary=True).fetchall()
     if not noted:

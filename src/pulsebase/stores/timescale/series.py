@@ -18,7 +18,7 @@ _STEPS = {Resolution.SECOND: "1 second", Resolution.MINUTE: "1 minute"}
 
 
 def answer(connection: Connection, query: SeriesQuery) -> pa.Table:
-    """The rows of a series, in the contract's schemas.
+    """Answer a query with `RAW_SCHEMA` or `BUCKET_SCHEMA` rows.
 
     Raises:
         TooManyRowsError: more rows than the query's limit.

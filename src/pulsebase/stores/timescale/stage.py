@@ -23,10 +23,10 @@ _HYPERTABLE = "public.activities_heart_intraday (timestamp, value, user_id, devi
 
 @dataclass(frozen=True, slots=True)
 class StageRows:
-    """The rows of one write, each reading once. The lists of ids hold those alone that some row has.
+    """The rows of one write, each reading once. The lists of ids hold only ids that some row has.
 
-    `settled` says where the write itself has decided whose reading it is, since it said something else of it before;
-    `before` are the rows that said so.
+    `settled` says of which rows the write itself determines the origin, since an earlier row of it said something else
+    of the reading; `before` are these earlier rows.
     """
 
     users: Ids
@@ -43,14 +43,15 @@ class StageRows:
 
     @classmethod
     def of(cls, batches: Sequence[ReadingBatch], pushes: Callable[[], Sequence[int]]) -> StageRows:
-        """The last row of each reading, by the places in the batches, under the origin that it has after all of them.
+        """Take the last row of each reading in the batches, under the origin that the reading has after all of them.
 
-        `pushes` says which origins are those by which devices send, see `origins`; it is asked where that matters.
+        `pushes` returns the origins by which devices push, see `origins`; it is called only where that matters.
         """
-        users, devices = _joined([batch.users for batch in batches]), _joined([batch.devices for batch in batches])
+        users = Ids.joined([batch.users for batch in batches])
+        devices = Ids.joined([batch.devices for batch in batches])
         times_us = np.concatenate([batch.times_us for batch in batches])
         origins = np.repeat(np.array([batch.origin for batch in batches], np.int32), [len(batch) for batch in batches])
-        order = np.lexsort((times_us, devices.codes, users.codes))  # stable: the place decides among equals
+        order = np.lexsort((times_us, devices.codes, users.codes))  # stable: position decides among equals
         keys = [column[order] for column in (times_us, devices.codes, users.codes)]
         is_last = np.ones(len(order), np.bool_)
         is_last[:-1] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
@@ -62,7 +63,7 @@ class StageRows:
     def _last_of_each(
         self, order: npt.NDArray[np.intp], is_last: Mask, pushes: Callable[[], Sequence[int]]
     ) -> StageRows:
-        """The last rows in an order in which those of one reading follow each other."""
+        """Take the last row of each reading, given an order in which the rows of one reading follow each other."""
         last = np.flatnonzero(is_last)
         is_first = np.roll(is_last, 1)
         values, confidences, origins = self.values[order], self.confidences[order], self.origins[order]
@@ -77,17 +78,17 @@ class StageRows:
         return replace(rows, before=self._where(order[source[rows.settled] - 1])) if rows.settled.any() else rows
 
     def afresh(self) -> StageRows:
-        """The rows under the origins they come with, whatever is stored."""
+        """Return the rows under the origins they come with, whatever is stored."""
         return replace(self, settled=np.ones(len(self), np.bool_), before=None)
 
     def write(self, connection: Connection) -> None:
-        """Add the rows to the stage, but those before the horizon."""
+        """Add the rows to the stage, except those before the horizon."""
         lock_stage(connection)
         rows = self._kept(connection)
         if not len(rows):
             return
         people.make_known(connection, rows.users.distinct(), rows._devices())
-        if self.before is not None:  # as if in a commit of its own, which others see together with this one
+        if self.before is not None:  # like a commit of its own that becomes visible together with this one
             self.before._kept(connection)._add_to_stage(connection)
         rows._add_to_stage(connection)
 
@@ -99,7 +100,7 @@ class StageRows:
         copy_in(connection, "pulsebase.stage", self._blocks(lambda *chosen: [number, *self._staged(*chosen)]))
 
     def merge(self, connection: Connection) -> None:
-        """Bring the rows where a merge would bring them, past the stage, but those before the horizon."""
+        """Merge the rows without staging them, except those before the horizon."""
         lock_merges(connection)
         rows = self._kept(connection)
         if not len(rows):
@@ -113,13 +114,13 @@ class StageRows:
             take_in_at_once(connection, others._blocks(others._incoming))
 
     def _put_into_fresh_days(self, connection: Connection) -> bool:
-        """Store rows of such days, and their rollups; False if that could not be."""
+        """Store rows of fresh days, and their rollups; return False if that is not possible."""
         try:
             with connection.transaction():
                 copy_in(connection, _HYPERTABLE, self._blocks(self._merged))
                 put_rollups(connection, self._people())
                 note_stale(connection, int(self.times_us.min()), int(self.times_us.max()))
-        except errors.UniqueViolation:  # somebody's own SQL put readings there, of which no rollup knows
+        except errors.UniqueViolation:  # users' own SQL put readings there, which no rollup has
             return False
         return True
 
@@ -139,14 +140,14 @@ class StageRows:
             )
 
     def _kept(self, connection: Connection) -> StageRows:
-        """The rows that have not expired. The caller holds a lock without which the horizon does not move."""
+        """Return the rows that have not expired. The caller holds a lock that keeps the horizon from moving."""
         ((start_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
         if self.times_us.min(initial=start_us) >= start_us:
             return self
         return self._where(np.flatnonzero(self.times_us >= start_us))
 
     def _where(self, rows: npt.NDArray[np.intp]) -> StageRows:
-        """The rows at these places."""
+        """Return the rows at these indices."""
         return StageRows(
             self.users.take(rows),
             self.devices.take(rows),
@@ -163,10 +164,9 @@ class StageRows:
         return [(self.users.texts[pair // count], self.devices.texts[pair % count]) for pair in pairs]
 
     def _blocks(self, fields_of: Callable[[Field, Field, npt.NDArray[np.intp]], list[Field]]) -> Iterator[bytes]:
-        """The rows in any order, laid out as `fields_of` says for a person's id, a device's and chosen rows.
+        """Encode the rows, in any order; `fields_of` gives the fields for a person's id, a device's id and their rows.
 
-        Rows whose variable parts are of the same length are laid out the same, so a block is made of all of them at
-        once.
+        Rows whose variable parts have the same length have the same layout, so they are encoded together as a block.
         """
         users, user_sizes = _encoded(self.users)
         devices, device_sizes = _encoded(self.devices)
@@ -179,16 +179,16 @@ class StageRows:
             yield laid_out(fields_of(user, device, chosen), len(chosen))
 
     def _staged(self, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
-        """Fields of `stage` without its number."""
+        """Return the fields of `stage`, without its commit number."""
         value: Field = (">i2", self.values[rows])
         return [user, device, times(self.times_us[rows]), value, *self._rest(rows)]
 
     def _incoming(self, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
-        """Fields of `incoming`."""
+        """Return the fields of `incoming`."""
         return [*self._staged(user, device, rows), ("i1", self.settled[rows])]
 
     def _merged(self, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
-        """Fields of the hypertable, in the order of `_HYPERTABLE`."""
+        """Return the fields of the hypertable, in the order of `_HYPERTABLE`."""
         return [times(self.times_us[rows]), hundredths(self.values[rows]), user, device, *self._rest(rows)]
 
     def _rest(self, rows: npt.NDArray[np.intp]) -> list[Field]:
@@ -196,19 +196,8 @@ class StageRows:
         return [(">i2", None if (confidences < 0).all() else confidences), (">i4", self.origins[rows])]
 
 
-def _joined(columns: Sequence[Ids]) -> Ids:
-    """The columns one after the other."""
-    numbers: dict[str, int] = {}
-    codes = []
-    for column in columns:
-        used, places = np.unique(column.codes, return_inverse=True)
-        texts = map(column.texts.__getitem__, used.tolist())
-        codes.append(np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)[places])
-    return Ids(np.concatenate(codes), list(numbers))
-
-
 def _encoded(column: Ids) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.int64]]:
-    """The texts as bytes, and the length of each row's."""
+    """Encode texts as bytes; return them and the length of each row's."""
     encoded = [text.encode() for text in column.texts]
     sizes = np.array([len(text) for text in encoded], np.int64)
     return np.array(encoded, np.bytes_), sizes[column.codes]

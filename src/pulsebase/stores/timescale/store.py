@@ -29,6 +29,7 @@ from pulsebase.stores.contract import (
     RAW_SCHEMA,
     TOTALS_SCHEMA,
     Cancellation,
+    Capabilities,
     CheckReport,
     Expiry,
     Origin,
@@ -50,12 +51,12 @@ from pulsebase.stores.timescale.stored_values import stored_values
 
 logger = logging.getLogger(__name__)
 
-#: The most staged rows of one merge: about a second of the server's time.
+#: The most staged rows of one merge, which take the server about a second.
 _MERGE_ROWS = 200_000
-#: Every question looks into the stage, and looks at the rows that left it until a vacuum has removed them.
+#: After this many merged rows the stage is vacuumed: until then every query scans the dead rows too.
 _TIDY_ROWS = 20_000
 _ROOM_WAIT_S = 20.0
-#: How often aggregates are refreshed; while much comes in, such a part of the time at most.
+#: How often aggregates are refreshed; under load the pauses are at least this many times as long as the refreshing.
 _REFRESH_INTERVAL_S = 60.0
 _REFRESH_PAUSES = 5
 
@@ -68,7 +69,7 @@ class TimescaleStore:
         with connect(conninfo) as connection:
             require_current(connection, hypertables=self._options.hypertables)
         self._database = TimescaleDatabase(conninfo, self._options.pool)
-        self._unmerged = 0  # what this process wrote since its last merge: an estimate that needs no question
+        self._unmerged = 0  # what this process wrote since its last merge: an estimate that needs no query
         self._merges = 0
         self._merge_failures = 0
         self._merge_seconds = 0.0
@@ -143,8 +144,8 @@ class TimescaleStore:
 
     def register_origin(self, kind: str, name: str) -> int:
         """See `contract.Writer.register_origin`."""
-        # Looked for before it is made: a replica has it, and cannot make it. Not remembered: whoever removes a person
-        # takes the names from their origins, and may be another process.
+        # Looked up first: a replica may have it and cannot make it. Not cached: another process may remove a person and
+        # rename their origins.
         known = self._database.read(lambda connection: people.find_origin(connection, kind, name))
         return known or self._database.change(lambda connection: _new_origin(connection, kind, name))
 
@@ -333,8 +334,12 @@ class TimescaleStore:
         sizes = {"readings": readings, "unmerged_rows": unmerged, "size_bytes": size_bytes}
         return counted | sizes | {"refresh_lag_seconds": refresh_lag_s}
 
+    def capabilities(self) -> Capabilities:
+        """See `contract.Store.capabilities`."""
+        return Capabilities(writes_alone=False, erasure_log=self.erasure_log)
+
     def erasure_log(self) -> TimescaleErasureLog:
-        """What every process of the installation knows of erased people."""
+        """Return the log of erased people that all processes of the installation share."""
         return TimescaleErasureLog(self._database)
 
     def close(self) -> None:
@@ -371,7 +376,7 @@ class TimescaleStore:
         """Hold writes back while merges are far behind.
 
         Raises:
-            StoreUnavailableError: they do not catch up.
+            StoreUnavailableError: merges do not catch up.
         """
         if not self.has_room(_ROOM_WAIT_S):
             raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
@@ -404,15 +409,15 @@ class TimescaleStore:
                     connection.execute("VACUUM pulsebase.stage")
 
     def _merge(self) -> int:
-        """Bring some staged rows where they belong; how many."""
+        """Merge some staged rows; return how many."""
         before, began = self._unmerged, time.monotonic()
         started = time.perf_counter()
         done = self._database.change(lambda connection: merge_staged(connection, _MERGE_ROWS))
         with self._merged:
-            # Others may have merged or deleted ours: less than a whole merge is all there was, and nothing of what was
-            # counted before is left.
+            # Others may have merged or deleted our rows: if this took less than a whole merge, nothing that was counted
+            # before is left.
             self._unmerged -= before if done < _MERGE_ROWS else min(done, before)
-            if done < _MERGE_ROWS or done >= before:  # what is left came later
+            if done < _MERGE_ROWS or done >= before:  # the rest arrived later
                 self._waiting_since = began
             self._merged.notify_all()
         if done:
@@ -421,7 +426,7 @@ class TimescaleStore:
         return done
 
     def _refresh_now_and_then(self) -> None:
-        """In a thread of its own: bringing years up to date takes minutes, and merges must not wait for that."""
+        """Refresh aggregates, in a thread of its own: years of them take minutes, and merges must not wait for that."""
         pause_s = _REFRESH_INTERVAL_S
         while self._options.hypertables and not self._stopping.wait(pause_s):
             started = time.monotonic()
@@ -435,7 +440,7 @@ class TimescaleStore:
             pause_s = max(_REFRESH_INTERVAL_S, _REFRESH_PAUSES * (time.monotonic() - started))
 
     def _refresh(self) -> None:
-        """Bring people's aggregates up to date where merges have changed what they show."""
+        """Refresh users' aggregates where merges have changed what they show."""
         stale = self._database.read(find_stale)
         if stale is None:
             return
@@ -464,7 +469,7 @@ def _new_origin(connection: Connection, kind: str, name: str) -> int:
 
 
 def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float, float, float]:
-    """Readings, staged rows, bytes, and for how many seconds aggregates have waited to be refreshed."""
+    """Return counts of readings and staged rows, bytes, and for how many seconds aggregates wait for a refresh."""
     measured = "hypertable_size" if hypertables else "pg_total_relation_size"
     lag = "extract(epoch FROM clock_timestamp() - since)" if hypertables else "0"
     row = connection.execute(

@@ -1,6 +1,6 @@
-"""What is stored of readings that are about to be written, see `contract.Reader.stored_values`.
+"""Looking up what is stored of readings that are about to be written, see `contract.Reader.stored_values`.
 
-Whoever imports asks it for every block, mostly for days of which nothing is known, which one statement tells.
+An import asks this for every block, mostly about days without stored readings, which one statement finds out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TYPES = {"place": "i8", "v": "i2", "confidence": "i2", "origin": "i4"}
 
 
 def stored_values(connection: Connection, readings: ReadingBatch) -> StoredValues:
-    """What one transaction sees of readings."""
+    """Look readings up in one transaction."""
     answer = StoredValues.nothing(len(readings))
     if not len(readings):
         return answer
@@ -70,6 +70,6 @@ def stored_values(connection: Connection, readings: ReadingBatch) -> StoredValue
 
 
 def _numbered(ids: Ids) -> tuple[list[str], npt.NDArray[np.intp]]:
-    """The ids that some row has, and the place of each row's among them, counted from 1."""
+    """Return the ids that occur in rows, and the index of each row's id among them, counted from 1."""
     used, places = np.unique(ids.codes, return_inverse=True)
     return [ids.texts[code] for code in used.tolist()], places + 1

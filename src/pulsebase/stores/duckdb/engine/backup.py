@@ -9,15 +9,15 @@ from pathlib import Path
 
 from pulsebase.model.errors import DiskFailedError, DiskFullError, RejectedError
 from pulsebase.stores.contract import BackupReport
-from pulsebase.stores.duckdb.journal.file_list import Listing, list_path, sync_folder, write_list
+from pulsebase.stores.duckdb.journal.file_list import FileList, list_path, sync_folder, write_list
 from pulsebase.stores.duckdb.journal.format import file_name
 
 
-def copy_store(database: Path, journal: Path, listing: Listing, folder: Path) -> BackupReport:
+def copy_store(database: Path, journal: Path, listing: FileList, folder: Path) -> BackupReport:
     """Copy the database file, whose write-ahead log must be empty, and the journal's files that `listing` names.
 
-    The caller keeps merges away meanwhile. Commits may go on: a frame that was being written is cut short in the copy
-    and dropped when that is opened, as after a crash; nothing in it was acknowledged when the copy began.
+    The caller prevents merges meanwhile. Commits may go on: a frame being written is cut short in the copy and dropped
+    when the copy is opened, as after a crash; it was not acknowledged when the copy began.
     """
     target = folder.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -54,7 +54,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _flush(folder: Path) -> int:
-    """Bring every file to the disk; how many bytes they are."""
+    """Flush every file to the disk; return their total size."""
     size_bytes = 0
     for path in sorted(folder.rglob("*")):
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""Reads everything there is, and compares every rollup with a recomputation from the raw readings."""
+"""The check: reads every block, and compares every rollup with a recomputation from the raw readings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pulsebase.stores.duckdb.merge.rollup_sql import DAYS, DEVICE_HOURS, RESOLVE
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
 
 _LIVE_HOUR = "hour >= (SELECT horizon_hour FROM state)"
-#: What can be worked out again: days from hours at any time, the rest where readings have not expired.
+#: What can be recomputed: days from hours at any time, the rest where readings have not expired.
 _LIVE = {
     "h1_dev": _LIVE_HOUR,
     "h1": _LIVE_HOUR,
@@ -26,8 +26,8 @@ _RECOMPUTED = {
     ),
     "d1": DAYS.format(source="SELECT * FROM h1"),
 }
-#: Rows that should be kept and are not, rows that are kept and should not be, and rows that are kept. A row that is
-#: right has one of each side.
+#: Counts the recomputed rows that are missing, the kept rows that should not exist, and the kept rows. A correct row
+#: occurs once on each side.
 _COMPARED = """
 SELECT coalesce(sum(greatest(balance, 0)), 0), coalesce(sum(greatest(-balance, 0)), 0), coalesce(sum(kept_rows), 0)
 FROM (
@@ -39,14 +39,12 @@ FROM (
 
 
 _TABLES = "SELECT table_name FROM duckdb_tables() WHERE NOT temporary ORDER BY table_name"
-#: Makes the engine read every value of a table, each block of which has a checksum.
+#: Makes the engine read every value of a table, and so verify the checksum of every block.
 _EVERYTHING = "SELECT count(*), bit_xor(hash(everything)) FROM {table} AS everything"
 
 
 def unreadable(database: Database) -> list[str]:
-    """Which tables have blocks that are not what was written, in words. What the engine has in its memory it does not
-    read again.
-    """
+    """Say which tables have blocks that are not what was written. Blocks in the engine's memory are not read again."""
     with database.reading() as connection:
         tables = connection.execute(_TABLES).fetchall()
     problems = []
@@ -60,7 +58,7 @@ def unreadable(database: Database) -> list[str]:
 
 
 def check(connection: duckdb.DuckDBPyConnection) -> CheckReport:
-    """What is kept twice, compared on one snapshot."""
+    """Compare every rollup with its recomputation, on one snapshot."""
     problems = []
     rollup_rows = 0
     for table, recomputed in _RECOMPUTED.items():

@@ -31,30 +31,30 @@ from pulsebase.model.errors import (
     StoreVersionError,
 )
 from pulsebase.stores.duckdb.engine.after_migrations import AFTERWARDS
-from pulsebase.stores.duckdb.engine.exclusive import ExclusiveAccess
 from pulsebase.stores.duckdb.engine.rewrite import copy_all
+from pulsebase.stores.duckdb.engine.shared_lock import SharedLock
 from pulsebase.stores.duckdb.journal.file_list import sync_folder
 from pulsebase.stores.duckdb.journal.format import NO_FILE
 from pulsebase.stores.duckdb.journal.replay import Position
 
 logger = logging.getLogger(__name__)
 
-#: Room on the disk that a checkpoint needs besides twice the log's size: one that runs out of it ends the engine.
+#: Free disk space that a checkpoint needs beyond twice the log's size: running out in the middle kills the engine.
 _CHECKPOINT_ROOM_BYTES = 2 << 20
-#: How long a checkpoint waits for the questions that began before the last change.
+#: How long a checkpoint waits for queries that began before the last change.
 _CHECKPOINT_PATIENCE_S = 1.0
 _CHECKPOINT_PAUSE_S = 0.005
-#: How long questions are kept waiting for those that run, before a new file takes the place of the one in use.
+#: How long new queries are held back for running ones before a new file replaces the one in use.
 _SWAP_PATIENCE_S = 1.0
 _Setting = str | bool | int | float | list[str]
-#: In the engine's words: what stands between us and the file, rather than what is wrong in it.
-_NOT_OURS_TO_OPEN = ("lock", "Permission", "Cannot open file", "Is a directory")
-#: What a DuckDB file holds before its blocks.
+#: Words of engine errors that mean the file cannot be accessed, rather than that it is damaged.
+_INACCESSIBLE = ("lock", "Permission", "Cannot open file", "Is a directory")
+#: The size of a DuckDB file's headers, which come before its blocks.
 _HEADERS_BYTES = 3 * 4096
-#: After these the engine refuses everything until it is opened again.
+#: After these errors the engine refuses everything until it is opened again.
 _FATAL = (duckdb.FatalException, duckdb.InternalException)
 _INVALIDATED = "database has been invalidated"
-#: In the engine's words: what it read is not what was written.
+#: Words of engine errors that mean it read something other than was written.
 _DAMAGED = (
     "Corrupt database file",
     "does not match stored checksum",
@@ -66,7 +66,7 @@ _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 
 
 def migrations() -> list[tuple[int, str]]:
-    """The numbered schema files, as (number, SQL), in order."""
+    """Return the numbered schema files as (number, SQL), in order."""
     found = []
     for entry in resources.files("pulsebase.stores.duckdb.engine").joinpath("schema").iterdir():
         match = _NUMBERED.fullmatch(entry.name)
@@ -76,19 +76,19 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def one_row(connection: duckdb.DuckDBPyConnection, statement: str, values: object = None) -> tuple[Any, ...] | None:
-    """The first row of a short answer, read to its end: a result left unfinished blocks its connection."""
+    """Return the first row of a short answer. All of it is fetched: an unfinished result blocks its connection."""
     rows: list[tuple[Any, ...]] = connection.execute(statement, values).fetchall()
     return rows[0] if rows else None
 
 
 @contextlib.contextmanager
 def relation(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
-    """A table in memory under a name that statements of the block may use."""
+    """Let statements of the block use a table in memory under this name."""
     connection.register(name, table)
     try:
         yield
     except BaseException:
-        with contextlib.suppress(duckdb.Error):  # a failed transaction takes no statement, which is not what failed
+        with contextlib.suppress(duckdb.Error):  # a failed transaction refuses this too, which must not hide the cause
             connection.unregister(name)
         raise
     connection.unregister(name)
@@ -104,7 +104,7 @@ class State(NamedTuple):
 
 
 def read_state(connection: duckdb.DuckDBPyConnection) -> State:
-    """The state that this transaction sees."""
+    """Read the state that this transaction sees."""
     row = one_row(connection, "SELECT merged_seq, late_rows, epoch, horizon_hour FROM state")
     if row is None:
         raise StoreCorruptError("the database has lost its state; restore a backup")
@@ -112,21 +112,40 @@ def read_state(connection: duckdb.DuckDBPyConnection) -> State:
 
 
 def read_position(connection: duckdb.DuckDBPyConnection) -> Position:
-    """How far this transaction sees the database to have got."""
+    """Read how far the database got, as this transaction sees it."""
     row = one_row(connection, "SELECT merged_seq, merged_file, changes FROM state")
     if row is None:
         raise StoreCorruptError("the database has lost its state; restore a backup")
     return Position(*row)
 
 
+def _ignore(*_: object) -> None:
+    """Do nothing."""
+
+
 class Database:
     """An open database file. `writing()` is for one thread at a time; `reading()` for any number."""
 
-    def __init__(self, path: Path, *, memory_limit: str, threads: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        memory_limit: str,
+        threads: int,
+        on_opened: Callable[[duckdb.DuckDBPyConnection], None] = _ignore,
+        on_failure: Callable[[], None] = _ignore,
+    ) -> None:
+        """Open the file, or make it.
+
+        `on_opened` is called with the writer's connection whenever the file was opened: now, and again after a failure
+        of the engine, when the last commit may or may not have been kept. `on_failure` is called when the engine
+        failed. It has to see to it that something is written soon, since the next write opens the file again.
+        """
         self.path = path
+        self._on_opened, self._on_failure = on_opened, on_failure
         self._fresh_path = path.with_name(path.name + ".next")
         self._remove_fresh()
-        shutil.rmtree(_aside(path), ignore_errors=True)  # of an engine that was killed
+        shutil.rmtree(_spill_folder(path), ignore_errors=True)  # of an engine that was killed
         self._config: dict[str, _Setting] = {
             "memory_limit": memory_limit,
             "threads": threads,
@@ -136,38 +155,35 @@ class Database:
             "autoload_known_extensions": False,
             # No statement, people's own SQL least of all, reads or writes other files.
             "enable_external_access": False,
-            "temp_directory": str(_aside(path)),
+            "temp_directory": str(_spill_folder(path)),
         }
         self._writer = _connect(path, self._config)
         #: After a fatal error the engine refuses everything; the next one who writes opens the file again.
         self._failed = False
-        #: Called after such an error, by whoever met it, for somebody to write soon.
-        self.on_failure: Callable[[], None] = lambda: None
-        #: Called once the file was opened again, since what was committed last may be there or not.
-        self.on_reopened: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
-        #: What was found to be damaged since the start, and what to do about it.
+        #: The damage that was met since the start, and what to do about it.
         self.damage: StoreCorruptError | None = None
         self._written = False
-        self._gate = ExclusiveAccess()
-        #: What tells a file that took the place of another from that one.
+        self._access = SharedLock()
+        #: Tells a file that replaced another from the one it replaced.
         self._file_id: str | None = None
         self._idle: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()
         try:
             self.instance_id = _migrate(self._writer, path)
             self._file_id = _file_id(self._writer)
+            self._on_opened(self._writer)
         except BaseException as error:
             self._writer.close()
             if isinstance(error, duckdb.Error):
-                self._raise_ours(error)
+                self._raise_translated(error)
             raise
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A transaction that is committed at the end of the block and rolled back if the block raises.
+        """Run the block in a transaction that is committed at its end, and rolled back if it raises.
 
         Raises:
-            StoreUnavailableError: it cannot be written now; nothing was changed. Where the engine failed in the commit,
-                `kept` says that nobody knows.
+            StoreUnavailableError: it cannot be written now; nothing was changed. If the engine failed in the commit,
+                `kept` says that the outcome is unknown.
             StoreCorruptError: the file is damaged; nothing was changed.
         """
         if self._failed:
@@ -185,18 +201,18 @@ class Database:
             with contextlib.suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                 connection.execute("ROLLBACK")
             if isinstance(error, duckdb.Error):
-                self._raise_ours(error, kept if isinstance(error, _FATAL) else "nothing")
+                self._raise_translated(error, kept if isinstance(error, _FATAL) else "nothing")
             raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A transaction on a connection of its own: every statement in the block sees the same state.
+        """Run the block in a read transaction on a connection of its own: all its statements see the same state.
 
         Raises:
             StoreUnavailableError: the engine has failed and is not opened again yet.
             StoreCorruptError: the file is damaged.
         """
-        with self._gate.entered():
+        with self._access.shared():
             connection = self._connection()
             try:
                 connection.execute("BEGIN")
@@ -205,15 +221,15 @@ class Database:
             except BaseException as error:
                 connection.close()  # an interrupted or failed connection is not used again
                 if isinstance(error, duckdb.Error):
-                    self._raise_ours(error)
+                    self._raise_translated(error)
                 raise
             self._idle.put(connection)
 
     def checkpoint(self) -> None:
-        """Bring the write-ahead log into the file; later, if the disk has no room for it or a long question runs.
+        """Write the write-ahead log into the file, unless the disk has no room for it or a long query runs.
 
         Raises:
-            StoreUnavailableError: there was no room after all. Nothing is lost, the log has it.
+            StoreUnavailableError: there was no room after all. Nothing is lost: the log has it.
         """
         needed = 2 * self.size_of_log() + _CHECKPOINT_ROOM_BYTES
         if shutil.disk_usage(self.path.parent).free < needed:
@@ -227,17 +243,17 @@ class Database:
                     return
                 time.sleep(_CHECKPOINT_PAUSE_S)
         except duckdb.Error as error:
-            self._raise_ours(error)
+            self._raise_translated(error)
             raise
 
     def rewrite(self) -> None:
-        """Put a new file with the same content in the place of this one, so that nothing is left of what was deleted.
+        """Replace the file by a new one with the same content, so that nothing is left of what was deleted.
 
-        Called by whoever has the right to write, after a checkpoint. Questions go on meanwhile; at the end new ones
-        wait for those that run, a moment at most. A kill leaves the old file or the new one.
+        Called with the right to write, after a checkpoint. Queries go on meanwhile; at the end new ones wait a moment
+        for running ones. A kill leaves the old file or the new one.
 
         Raises:
-            StoreUnavailableError: not now: the disk has no room for it, or a long question runs. The file stays.
+            StoreUnavailableError: not now: the disk has no room for it, or a long query runs. The file stays.
         """
         if self.size_of_log():
             raise StoreUnavailableError("the file cannot be rewritten while a long question runs", retry_after_s=30)
@@ -252,18 +268,18 @@ class Database:
             self._remove_fresh()
 
     def size_of_log(self) -> int:
-        """The bytes of the write-ahead log."""
+        """Return the size of the write-ahead log."""
         log = log_path(self.path)
         return log.stat().st_size if log.exists() else 0
 
     def size_bytes(self) -> int:
-        """The bytes of the file and its write-ahead log."""
+        """Return the size of the file and its write-ahead log."""
         return self.path.stat().st_size + self.size_of_log()
 
     def close(self) -> None:
-        """Close every connection; the last one brings the write-ahead log into the file if anything was written.
+        """Close every connection; the last one writes the write-ahead log into the file if anything was changed.
 
-        A file that was only looked at, and perhaps refused, stays as it was.
+        A file that was only read, and perhaps refused, stays as it was.
         """
         if self._written:
             with contextlib.suppress(duckdb.Error):
@@ -271,9 +287,9 @@ class Database:
         self._close_connections()
 
     def _write_fresh(self, source: duckdb.DuckDBPyConnection, file_id: str) -> None:
-        """Copy everything that `source` sees into the file beside, and that to the disk."""
+        """Copy everything that `source` sees into the new file, and flush it."""
         try:
-            target = _connect(self._fresh_path, self._config | {"temp_directory": str(_aside(self._fresh_path))})
+            target = _connect(self._fresh_path, self._config | {"temp_directory": str(_spill_folder(self._fresh_path))})
             try:
                 _migrate(target, self._fresh_path)
                 copy_all(source, target)
@@ -293,10 +309,10 @@ class Database:
                 os.close(file)
 
     def _put_in_place(self, file_id: str) -> None:
-        with self._gate.alone(_SWAP_PATIENCE_S) as is_alone:
+        with self._access.exclusive(_SWAP_PATIENCE_S) as is_alone:
             if not is_alone:
                 raise StoreUnavailableError("the file cannot be replaced while a long question runs", retry_after_s=30)
-            # The engine knows a file by its path: only once every connection is closed it opens the new one.
+            # The engine caches files by path: it opens the new one only once every connection is closed.
             self._failed = True
             self._close_connections()
             self._fresh_path.rename(self.path)
@@ -305,10 +321,10 @@ class Database:
             self._reopen()
 
     def _remove_fresh(self) -> None:
-        """Remove what there is of a new file that is not in place."""
+        """Remove what is left of a new file that was not put in place."""
         for path in (self._fresh_path, log_path(self._fresh_path)):
             path.unlink(missing_ok=True)
-        shutil.rmtree(_aside(self._fresh_path), ignore_errors=True)
+        shutil.rmtree(_spill_folder(self._fresh_path), ignore_errors=True)
 
     def _close_connections(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -317,7 +333,7 @@ class Database:
         self._writer.close()
 
     def _checkpointed(self) -> bool:
-        """Not while a question runs that began before the last change: the engine refuses it then."""
+        """Checkpoint, unless a query runs that began before the last change: the engine refuses it then."""
         try:
             self._writer.execute("CHECKPOINT")
         except duckdb.TransactionException:
@@ -337,46 +353,46 @@ class Database:
             raise StoreUnavailableError("the database is being opened again", retry_after_s=5) from error
 
     def _reopen(self) -> None:
-        """A new engine for the file. As long as a reader holds a connection to the failed one, that one comes back.
+        """Open a new engine for the file. While a reader still has a connection, the engine returns the old instance.
 
         Raises:
-            StoreUnavailableError: what came back has the file before the one that is there now.
+            StoreUnavailableError: the instance has the file that was replaced.
         """
         self._close_connections()
         try:
             self._writer = _connect(self.path, self._config)
         except StoreCorruptError as error:
-            self._found(error)
+            self._note_damage(error)
             raise
         if _file_id(self._writer) != self._file_id:
             self._writer.close()
             raise StoreUnavailableError("the database is being opened again", retry_after_s=5)
-        self.on_reopened(self._writer)
+        self._on_opened(self._writer)
         self._failed = False
 
-    def _found(self, damage: StoreCorruptError) -> StoreCorruptError:
-        """Remember a damage that was met; the first time it is said in the log."""
+    def _note_damage(self, damage: StoreCorruptError) -> StoreCorruptError:
+        """Remember a damage, and log it the first time."""
         if self.damage is None:
             logger.error("%s", damage)
         self.damage = damage
         return damage
 
-    def _raise_ours(self, error: duckdb.Error, kept: Kept = "nothing") -> None:
-        """Raise what the engine's error means to a caller, if it is the disk's fault."""
+    def _raise_translated(self, error: duckdb.Error, kept: Kept = "nothing") -> None:
+        """Raise the error of ours that an engine error stands for, if there is one."""
         is_fatal = isinstance(error, _FATAL)
-        while isinstance(error.__context__, duckdb.Error):  # what came first says why the rest went wrong
+        while isinstance(error.__context__, duckdb.Error):  # the first error is the cause of the others
             error = error.__context__
             is_fatal = is_fatal or isinstance(error, _FATAL)
         text = str(error)
         if is_fatal:
             self._failed = True
-            self.on_failure()
-        if _INVALIDATED in text:  # by an error that somebody else met
+            self._on_failure()
+        if _INVALIDATED in text:  # by an error that another caller met
             raise self.damage or StoreUnavailableError("the database is being opened again", 5, kept) from error
         if (ours := meaning_of_words(text, "the database", kept)) is not None:
             raise ours from error
         if tells_of_damage(error):
-            raise self._found(_damaged(self.path, text)) from error
+            raise self._note_damage(_damaged(self.path, text)) from error
         if "Could not write" in text:
             raise DiskFailedError(f"the database cannot be written: {_first_line(text)}", 30, kept) from error
         if isinstance(error, duckdb.OutOfMemoryException):
@@ -398,7 +414,7 @@ def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnecti
             raise StopError(f"{path} is not a Pulsebase database; name another file, or move this one away") from error
         if "newer version" in text or "storage version" in text.lower():
             raise StoreVersionError(f"{path} was written by a newer version of DuckDB: {_first_line(text)}") from error
-        if isinstance(error, duckdb.IOException) and any(word in text for word in _NOT_OURS_TO_OPEN):
+        if isinstance(error, duckdb.IOException) and any(word in text for word in _INACCESSIBLE):
             raise StopError(f"{path} cannot be opened: {_first_line(text)}") from error
         if "Corrupt WAL" in text:
             raise StoreCorruptError(
@@ -409,22 +425,22 @@ def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnecti
 
 
 def tells_of_damage(error: duckdb.Error) -> bool:
-    """Whether the engine read something else than was written."""
+    """Whether the engine read something other than was written."""
     return any(words in str(error) for words in _DAMAGED)
 
 
 def log_path(path: Path) -> Path:
-    """The engine's write-ahead log of a database file."""
+    """Return the path of a database file's write-ahead log."""
     return path.with_name(path.name + ".wal")
 
 
-def _aside(path: Path) -> Path:
-    """Where the engine of a database file puts aside what outgrows its memory."""
+def _spill_folder(path: Path) -> Path:
+    """Return the path of the folder into which the engine spills what outgrows its memory."""
     return path.with_name(path.name + ".tmp")
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """Bring the schema up to date after copying the file; the store's instance id."""
+    """Migrate the schema, after copying the file if it has an older one; return the store's instance id."""
     known = migrations()
     newest = known[-1][0]
     current = _schema_version(connection, path)
@@ -450,7 +466,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     if current == 0:
         connection.execute("UPDATE state SET merged_file = ?", [NO_FILE])
     if current < newest:
-        connection.execute("CHECKPOINT")  # the journal that begins now is of this version
+        connection.execute("CHECKPOINT")  # so that no journal of the new version goes with an older file
     row = one_row(connection, "SELECT value FROM meta WHERE key = 'instance_id'")
     if row is None:
         raise StoreCorruptError(f"{path} has no instance id; restore a backup", path.name)
@@ -480,7 +496,7 @@ def _damaged(path: Path, text: str) -> StoreCorruptError:
 
 
 def _check_length(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Refuse a file that was cut short: the engine itself notices only when it comes to read what is gone.
+    """Refuse a file that was cut short: the engine notices only when it reads what is gone.
 
     Free blocks may be missing: those at the end are cut off after a checkpoint whose header still counts them.
     """

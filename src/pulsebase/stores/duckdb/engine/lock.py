@@ -1,6 +1,6 @@
-"""One process a store, by an OS lock that the kernel lets go of when the process dies.
+"""One process per store, by an OS lock that the kernel releases when the process dies.
 
-The lock file also says who holds it, so that commands find the running server: its process id and, once the server
+The lock file also names its holder, so that commands find the running server: its process id and, once the server
 listens there, the path of its Unix socket.
 """
 
@@ -30,12 +30,12 @@ class Holder:
 
 
 def lock_path(database: Path) -> Path:
-    """The lock file of a database file."""
+    """Return the path of a database's lock file."""
     return database.with_name(database.name + ".lock")
 
 
 def holder_of(database: Path) -> Holder | None:
-    """Who holds the store now, or None if nobody does."""
+    """Return who holds the store now, or None if nobody does."""
     try:
         file = open_own(lock_path(database), os.O_RDONLY)
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def holder_of(database: Path) -> Holder | None:
     except OSError as error:
         raise StopError(f"{lock_path(database)}: {error.strerror}") from error
     try:
-        # Shared, so that two who look do not take each other for the holder.
+        # Shared, so that two processes that look do not take each other for the holder.
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _written_in(file) or Holder(pid=0)
@@ -72,16 +72,16 @@ class StoreLock:
         self._write(Holder(os.getpid()))
 
     def advertise(self, socket: str | None) -> None:
-        """Tell where the holder listens for commands."""
+        """Note in the file where the holder listens for commands."""
         self._write(Holder(os.getpid(), socket))
 
     def release(self) -> None:
-        """Let the next process in. The file stays: removing it would let two processes lock two files."""
+        """Release the lock. The file stays: deleting it would let two processes lock two different files."""
         os.ftruncate(self._file, 0)
         os.close(self._file)
 
     def _taken(self) -> bool:
-        """Whether the lock could be had. Somebody who only looks (`holder_of`) is gone in a moment."""
+        """Take the lock if it is free. A process that only looks (`holder_of`) holds it for a moment, so try again."""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(_PAUSE_S)
@@ -103,7 +103,7 @@ def _written_in(file: int) -> Holder | None:
 
 
 def _remove_socket(path: Path) -> None:
-    """What a killed holder could not remove itself: its socket, and the folder if that was all in it."""
+    """Remove what a killed holder left behind: its socket, and the folder if nothing else is in it."""
     with contextlib.suppress(OSError):
         if path.is_socket():
             path.unlink()

@@ -1,4 +1,4 @@
-"""Time limits of queries: one thread that interrupts connections whose time is up."""
+"""Time limits of queries: one thread interrupts connections whose time is up."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Watchdog:
     def limit(
         self, connection: duckdb.DuckDBPyConnection, timeout_s: float | None, cancellation: Cancellation | None = None
     ) -> Iterator[Deadline]:
-        """Stop what runs on the connection once the time is up or the question is taken back.
+        """Stop what runs on the connection once the time is up or the query is cancelled.
 
         Raises:
             QueryTimeoutError: the time was up before the block ended.
-            QueryCancelledError: the question was taken back before the block ended.
+            QueryCancelledError: the query was cancelled before the block ended.
         """
         cancellation = cancellation or Cancellation()
         with cancellation.stopping(connection.interrupt):

@@ -1,1 +1,1 @@
-"""The journal: what is acknowledged, on the disk before any merge."""
+"""The write-ahead journal: every acknowledged commit, on the disk before any merge."""

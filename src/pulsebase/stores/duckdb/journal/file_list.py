@@ -1,7 +1,7 @@
-"""The list of the journal's files: a small file beside their folder that says which of them must be there.
+"""The list of the journal's files: a small file beside their folder that says which of them must exist.
 
-It is written, whole and to the disk, when a file is begun or let go of, after a checkpoint of the engine, and at a
-clean end: never for a commit. Its text is a CRC-32 in eight hexadecimal digits, a space, and a JSON object.
+It is replaced as a whole, and flushed, when a file is begun or dropped, after a checkpoint of the engine, and at a
+clean shutdown; never for a commit. Its text is a CRC-32 in eight hexadecimal digits, a space, and a JSON object.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from pulsebase.model.errors import StoreCorruptError, StoreVersionError
 _VERSION = 1
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A file of the journal: its id, and the number of its first row."""
+class ListedFile(msgspec.Struct, frozen=True):
+    """A file of the journal: its id, and the sequence number of its first row."""
 
     file: str
     first_seq: int
 
 
-class Cut(msgspec.Struct, frozen=True):
-    """What a file holds from this size on was never acknowledged, and could not be cut off."""
+class Truncation(msgspec.Struct, frozen=True):
+    """Bytes of a file from `size` on, which were never acknowledged and could not be cut off."""
 
     file: str
     size: int
 
 
-class Listing(msgspec.Struct, frozen=True):
-    """What must be there.
+class FileList(msgspec.Struct, frozen=True):
+    """What must exist.
 
     Attributes:
         store: the store's id.
-        changes: the database has as many changes, or more.
+        changes: the database has seen at least this many changes.
         base_file: the file that holds the last row before `base_seq`.
         base_seq: rows before it are in the database.
-        acknowledged_seq: rows before it are in the files, or in the database.
-        closed: there are no others.
-        files: those that must be there, oldest first.
-        going: files that may still be there, but are not needed.
-        cut: where the newest file ends, if it could not be made to end there.
-        version: of this form.
+        acknowledged_seq: rows before it are in the files or in the database.
+        closed: the store was shut down cleanly: there are no rows after `acknowledged_seq`.
+        files: the files that must exist, oldest first.
+        going: files that are no longer needed, but may still exist.
+        cut: where the newest file ends, if it could not be truncated there.
+        version: of this format.
     """
 
     store: str
@@ -54,13 +54,13 @@ class Listing(msgspec.Struct, frozen=True):
     base_seq: int
     acknowledged_seq: int
     closed: bool = False
-    files: tuple[Entry, ...] = ()
-    going: tuple[Entry, ...] = ()
-    cut: Cut | None = None
+    files: tuple[ListedFile, ...] = ()
+    going: tuple[ListedFile, ...] = ()
+    cut: Truncation | None = None
     version: int = _VERSION
 
     def holder(self, seq: int) -> str:
-        """The file that holds the row before `seq`, which is not before `base_seq`."""
+        """Return the id of the file that holds the row before `seq`, which is at least `base_seq`."""
         if seq == self.base_seq:
             return self.base_file
         before = [entry.file for entry in self.files if entry.first_seq < seq]
@@ -72,16 +72,16 @@ class _Version(msgspec.Struct):
 
 
 def list_path(folder: Path) -> Path:
-    """Where the list of the files of this folder is."""
+    """Return the path of the list for a journal's folder."""
     return folder.with_name(folder.name + ".list")
 
 
-def read_list(path: Path) -> Listing | None:
-    """What the list says, None if there is none.
+def read_list(path: Path) -> FileList | None:
+    """Read the list; None if there is none.
 
     Raises:
         StoreVersionError: it was written by a newer version.
-        StoreCorruptError: it is not what was written.
+        StoreCorruptError: its bytes are not what was written.
     """
     try:
         data = path.read_bytes()
@@ -91,9 +91,15 @@ def read_list(path: Path) -> Listing | None:
     try:
         if int(checksum, 16) != zlib.crc32(body):
             raise ValueError("the checksum differs")
-        if msgspec.json.decode(body, type=_Version).version > _VERSION:
-            raise StoreVersionError(f"{path} was written by a newer version of Pulsebase; use that one")
-        return msgspec.json.decode(body, type=Listing)
+        version = msgspec.json.decode(body, type=_Version).version
+        if version > _VERSION:
+            raise StoreVersionError(
+                f"{path} has version {version}, this program knows versions up to {_VERSION}; use a newer version of "
+                "Pulsebase"
+            )
+        if version != _VERSION:
+            raise ValueError("there was no such version")
+        return msgspec.json.decode(body, type=FileList)
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise StoreCorruptError(
             f"{path} is not what was written; restore a backup, or move it away to go on with the journal's files as "
@@ -101,8 +107,8 @@ def read_list(path: Path) -> Listing | None:
         ) from error
 
 
-def write_list(path: Path, listing: Listing) -> None:
-    """Put a new list in the place of the old one. A kill, and an error too, leaves one of them.
+def write_list(path: Path, listing: FileList) -> None:
+    """Replace the list atomically: after a kill or an error there is the old one or the new one.
 
     Raises:
         OSError: it may not be on the disk.
@@ -125,14 +131,14 @@ def write_list(path: Path, listing: Listing) -> None:
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Write all of it: the system may take a part at a time."""
+    """Write all of `data`: the system may take less at a time."""
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder last."""
+    """Flush a folder's entries to the disk."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(file)

@@ -1,12 +1,15 @@
-"""The bytes of a journal file, little-endian: a header that says whose the file is, then a frame a group commit.
+"""The bytes of a journal file, little-endian: a header that names the file's store, then one frame per group commit.
 
     header   "PBJ2" · store 16 · file 16 · file before 16 · first_seq u64 · changes u64 · CRC-32 of these u32
     frame    "PBF2" · length of the payload u32 · CRC-32 of it u32 · CRC-32 of these twelve bytes u32
              payload (MessagePack of `Frame`)
 
-The checksum of a payload begins with the id of its file, so that a frame of another file does not pass. `store` is the
+The digit in both magics is the format's version, `VERSION`. Whatever a version changes, files and frames begin with
+such a magic, and no reader goes past one of a version that it does not know.
+
+The checksum of a payload is seeded with the id of its file, so a frame of another file does not pass. `store` is the
 database's instance id; `file` is random, made with the file; `file before` is the one that holds the row before
-`first_seq`. A file of version 1 has no header, and "PBJ1" before each frame; its id is made of its first frame.
+`first_seq`. A file of version 1 has no header, and "PBJ1" before each frame; its id is derived from its first frame.
 """
 
 from __future__ import annotations
@@ -29,24 +32,31 @@ from pulsebase.model.timerange import MAX_US
 from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
 
-_MAGIC, _MAGIC_OF_FRAME, _MAGIC_OF_VERSION_1 = b"PBJ2", b"PBF2", b"PBJ1"
+#: The version that is written. Versions from 1 on are read.
+VERSION = 2
+_FILE_LETTERS, _FRAME_LETTERS = b"PBJ", b"PBF"
+_FILE_MAGIC, _FRAME_MAGIC, _VERSION_1_MAGIC = (
+    b"%b%d" % (letters, version)
+    for letters, version in ((_FILE_LETTERS, VERSION), (_FRAME_LETTERS, VERSION), (_FILE_LETTERS, 1))
+)
+_MAGIC_BYTES = 4
 _HEADER = struct.Struct("<4s16s16s16sQQ")
 HEADER_BYTES = _HEADER.size + 4
 _FRAME = struct.Struct("<4sII")
 _CHECKED_FRAME = struct.Struct("<4sIII")
-#: MessagePack: an array of four, one of six, and the mark and length before so many bytes.
+#: MessagePack: an array of four, an array of six, and the type byte and length of a byte string.
 _FOUR, _SIX = b"\x94", b"\x96"
 _BYTES, _BYTES_MARK = struct.Struct(">BI"), 0xC6
-#: The file before the first one of a store.
+#: The id that stands for "no file" before a store's first one.
 NO_FILE = bytes(16).hex()
-#: How the ids of files of version 1 begin.
-VERSION_1 = _MAGIC_OF_VERSION_1.hex()
+#: The prefix of the ids of files of version 1.
+VERSION_1 = _VERSION_1_MAGIC.hex()
 _MOST_CONFIDENCE = 3
 _NAME = re.compile(r"\d{20}\.journal")
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):
-    """One group commit, read back: its rows as packed columns, and the numbers that people and devices got with it."""
+    """One group commit, read back: its rows as packed columns, and the numbers given to people and devices with it."""
 
     first_seq: int
     users: list[tuple[int, str]]
@@ -60,14 +70,14 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Whose a file is. Ids are in hexadecimal digits.
+    """Which store a file belongs to, and where in its journal. Ids are in hexadecimal digits.
 
     Attributes:
         store: the store it belongs to; None in version 1.
         file: its own id.
         before: the file that holds the row before its first; None in version 1.
-        first_seq: the number of its first row; None in version 1, whose frames alone say it.
-        changes: the database holds so many changes or more since before the file was begun.
+        first_seq: the sequence number of its first row; None in version 1, where only frames have one.
+        changes: the database had seen at least this many changes when the file was begun.
     """
 
     store: str | None
@@ -78,42 +88,41 @@ class Header:
 
     @property
     def is_version_1(self) -> bool:
-        """Whether it is of a file without a header."""
+        """Whether the file is of version 1, which had no header."""
         return self.store is None
 
 
 def new_header(store: str, before: str, first_seq: int, changes: int) -> Header:
-    """The header of a new file."""
+    """Make the header of a new file."""
     return Header(uuid.UUID(store).hex, uuid.uuid4().hex, before, first_seq, changes)
 
 
 def header_bytes(header: Header) -> bytes:
-    """A header as it is written."""
+    """Encode a header."""
     assert header.store is not None
     assert header.before is not None
     ids = (bytes.fromhex(text) for text in (header.store, header.file, header.before))
-    packed = _HEADER.pack(_MAGIC, *ids, header.first_seq, header.changes)
+    packed = _HEADER.pack(_FILE_MAGIC, *ids, header.first_seq, header.changes)
     return packed + zlib.crc32(packed).to_bytes(4, "little")
 
 
 def read_header(path: Path, data: bytes | memoryview) -> Header | None:
-    """The header at the beginning of a file's bytes; None if there are too few for one.
+    """Decode the header at the beginning of a file's bytes; None if there are too few for one.
 
     Raises:
         StoreVersionError: the file was written by a newer version.
-        StoreCorruptError: it is no header.
+        StoreCorruptError: the bytes are not a header.
     """
-    magic = bytes(data[:4])
-    if magic == _MAGIC_OF_VERSION_1:
+    magic = bytes(data[:_MAGIC_BYTES])
+    if magic == _VERSION_1_MAGIC:
         if len(data) < _CHECKED_FRAME.size:
             return None
         digest = hashlib.blake2b(data[: _CHECKED_FRAME.size], digest_size=12).digest()
-        return Header(None, (_MAGIC_OF_VERSION_1 + digest).hex(), None, None)
-    if magic[:3] == _MAGIC[:3] and magic[3:] > _MAGIC[3:]:
-        raise StoreVersionError(f"{path} was written by a newer version of Pulsebase; use that one")
-    if len(data) < HEADER_BYTES and _MAGIC.startswith(magic):
+        return Header(None, (_VERSION_1_MAGIC + digest).hex(), None, None)
+    refuse_newer(path, magic)
+    if len(data) < HEADER_BYTES and _FILE_MAGIC.startswith(magic):
         return None
-    if magic != _MAGIC:
+    if magic != _FILE_MAGIC:
         raise corrupt(path, 0)
     if zlib.crc32(data[: _HEADER.size]) != int.from_bytes(data[_HEADER.size : HEADER_BYTES], "little"):
         raise corrupt(path, 0)
@@ -124,7 +133,7 @@ def read_header(path: Path, data: bytes | memoryview) -> Header | None:
 def frame_bytes(
     file: str, first_seq: int, users: list[tuple[int, str]], devices: list[tuple[int, str]], rows: Rows
 ) -> bytes:
-    """A frame of this file. Columns are copied once, into the place from which they are written."""
+    """Encode a frame of this file. Columns are copied once, into the buffer that is written."""
     head = _encoder.encode((first_seq, users, devices))
     payload: list[bytes | memoryview] = [_FOUR + head[len(_FOUR) :] + _SIX]
     for name in DTYPES:
@@ -133,20 +142,38 @@ def frame_bytes(
     checksum = _seed(file)
     for part in payload:
         checksum = zlib.crc32(part, checksum)
-    header = _FRAME.pack(_MAGIC_OF_FRAME, sum(map(len, payload)), checksum)
+    header = _FRAME.pack(_FRAME_MAGIC, sum(map(len, payload)), checksum)
     return b"".join((header, zlib.crc32(header).to_bytes(4, "little"), *payload))
 
 
-def frames(path: Path, header: Header, data: memoryview) -> Iterator[tuple[int, int, Frame]]:
-    """The frames of a file as (where it begins, where it ends, frame), up to one that the bytes have not all of.
+def refuse_newer(path: Path, magic: bytes) -> None:
+    """Refuse what another version wrote: its bytes are not for this one to judge, still less to cut off.
 
     Raises:
+        StoreVersionError: the magic, of a file or a frame, names a version newer than `VERSION`.
+    """
+    letters, version = magic[:-1], magic[-1:]
+    if letters in (_FILE_LETTERS, _FRAME_LETTERS) and version.isdigit() and int(version) > VERSION:
+        raise StoreVersionError(
+            f"{path} has journal version {int(version)}, this program knows versions up to {VERSION}; use a newer "
+            "version of Pulsebase"
+        )
+
+
+def frames(path: Path, header: Header, data: memoryview) -> Iterator[tuple[int, int, Frame]]:
+    """Iterate over the frames of a file as (start, end, frame), up to one that is cut short.
+
+    Raises:
+        StoreVersionError: a frame was written by a newer version.
         StoreCorruptError: bytes are not what was written, or cannot be a commit.
     """
-    at, magic, seed = HEADER_BYTES, _MAGIC_OF_FRAME, _seed(header.file)
+    at, magic, seed = HEADER_BYTES, _FRAME_MAGIC, _seed(header.file)
     if header.is_version_1:
-        at, magic, seed = 0, _MAGIC_OF_VERSION_1, 0
-    while at + _CHECKED_FRAME.size <= len(data):
+        at, magic, seed = 0, _VERSION_1_MAGIC, 0
+    while at < len(data):
+        refuse_newer(path, bytes(data[at : at + _MAGIC_BYTES]))
+        if at + _CHECKED_FRAME.size > len(data):
+            return
         body = at + _CHECKED_FRAME.size
         found_magic, length, checksum, checksum_of_header = _CHECKED_FRAME.unpack_from(data, at)
         if zlib.crc32(data[at : at + _FRAME.size]) != checksum_of_header or found_magic != magic:
@@ -161,51 +188,51 @@ def frames(path: Path, header: Header, data: memoryview) -> Iterator[tuple[int, 
 
 
 def restore_names(path: Path, at: int, frame: Frame, users: IdNumbers, devices: IdNumbers) -> None:
-    """Take back the numbers that came with a frame.
+    """Restore the numbers of people and devices that a frame brought.
 
     Raises:
-        StoreCorruptError: they are not the next ones, or stand for somebody else already.
+        StoreCorruptError: they are not the next ones, or already stand for somebody else.
     """
     for names, given in ((users, frame.users), (devices, frame.devices)):
         for number, text in given:
             if text_problem(text) is not None or not names.restore(number, text):
-                raise senseless(path, at, f"number {number} is given to somebody who cannot have it")
+                raise impossible_commit(path, at, f"number {number} is given to somebody who cannot have it")
 
 
 def check_rows(path: Path, at: int, rows: Rows, users: IdNumbers, devices: IdNumbers) -> None:
-    """See that the rows of a frame can have been written.
+    """Check that the rows of a frame are ones that a store writes.
 
     Raises:
-        StoreCorruptError: they are of a person or device that nobody knows, or hold what cannot be stored.
+        StoreCorruptError: they are of an unknown person or device, or hold values that cannot be stored.
     """
-    # A negative number is a large one without its sign: one look at the greatest is enough.
+    # As unsigned, a negative number is a large one: comparing the maximum is enough.
     if _greatest(rows.user_no, np.uint32) >= len(users) or _greatest(rows.device_no, np.uint32) >= len(devices):
-        raise senseless(path, at, "a reading is of a person or device that nobody knows")
+        raise impossible_commit(path, at, "a reading is of a person or device that nobody knows")
     if _greatest(rows.t, np.uint64) > MAX_US or rows.origin.min() < 0:
-        raise senseless(path, at, "a reading has a time or an origin that cannot be")
+        raise impossible_commit(path, at, "a reading has a time or an origin that cannot be")
     if rows.confidence.min() < NO_CONFIDENCE or rows.confidence.max() > _MOST_CONFIDENCE:
-        raise senseless(path, at, "a reading has a confidence that cannot be")
+        raise impossible_commit(path, at, "a reading has a confidence that cannot be")
     if rows.v.min() < 0 and not ((rows.v >= 0) | (rows.v == TOMBSTONE)).all():
-        raise senseless(path, at, "a reading has a value that cannot be")
+        raise impossible_commit(path, at, "a reading has a value that cannot be")
 
 
 def file_name(first_seq: int) -> str:
-    """The name of the file whose first row has this number."""
+    """Return the name of the file whose first row has this sequence number."""
     return f"{first_seq:020d}.journal"
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a name is one of a journal file."""
+    """Whether this is the name of a journal file."""
     return _NAME.fullmatch(name) is not None
 
 
 def corrupt(path: Path, at: int) -> StoreCorruptError:
-    """What is said where checksums differ."""
+    """Make the error for bytes whose checksum differs."""
     return StoreCorruptError(f"{path}: the bytes from {at} on are not what was written")
 
 
-def senseless(path: Path, at: int, what: str) -> StoreCorruptError:
-    """What is said of a commit whose checksums are right."""
+def impossible_commit(path: Path, at: int, what: str) -> StoreCorruptError:
+    """Make the error for a commit whose checksums are right but whose content cannot be."""
     return StoreCorruptError(f"{path}: the commit at byte {at} cannot be: {what}")
 
 
@@ -218,12 +245,12 @@ def _decoded(path: Path, at: int, payload: memoryview) -> Frame:
     try:
         frame = _decoder.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise senseless(path, at, "it is no commit") from error
+        raise impossible_commit(path, at, "it is no commit") from error
     if len(frame.columns) != len(_SIZES) or frame.first_seq < 0:
-        raise senseless(path, at, "it has not the columns of a commit")
+        raise impossible_commit(path, at, "it has not the columns of a commit")
     count = len(frame.columns[0]) // _SIZES[0]
     if count == 0 or any(len(raw) != count * size for raw, size in zip(frame.columns, _SIZES, strict=True)):
-        raise senseless(path, at, "its columns differ in length")
+        raise impossible_commit(path, at, "its columns differ in length")
     return frame
 
 

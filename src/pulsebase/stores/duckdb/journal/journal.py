@@ -1,7 +1,7 @@
-"""The journal: one frame a group commit, appended and flushed to the disk before anything is acknowledged.
+"""The journal: one frame per group commit, appended and flushed to the disk before the commit is acknowledged.
 
-`journal_format` has the bytes of its files, `journal_list` the list of them that lies beside their folder, and
-`journal_replay` what is read back, and what is refused, at the start.
+`format` defines the bytes of its files, `file_list` the list that lies beside their folder, and `replay` reads them
+back at the start and refuses what does not fit.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import msgspec
 
 from pulsebase.model.errors import OutcomeUnknownError, StopError, StoreUnavailableError
 from pulsebase.stores.duckdb.journal.file_list import (
-    Cut,
-    Entry,
-    Listing,
+    FileList,
+    ListedFile,
+    Truncation,
     list_path,
     sync_folder,
     write_all,
@@ -34,7 +34,7 @@ from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
 
 logger = logging.getLogger(__name__)
 
-#: A new file starts beyond this size, so that merged ones can go.
+#: A new file is begun beyond this size, so that merged ones can be dropped.
 _FILE_BYTES = 16 << 20
 _RETRY_S = 10
 _RETRY_WHEN_BROKEN_S = 60
@@ -44,13 +44,13 @@ class Journal:
     """A folder of journal files and their list. One thread appends; `replay` comes before the first append."""
 
     def __init__(self, folder: Path, store: str) -> None:
-        """`store` is the id of the database."""
+        """Open the journal of the database with the id `store`."""
         self.folder = folder
         self._store = uuid.UUID(store).hex
-        self._listing = Listing(self._store, 0, "", 0, 0)
-        #: Whether the disk may have another list than this one.
+        self._listing = FileList(self._store, 0, "", 0, 0)
+        #: Whether the list on the disk may differ from this one.
         self._unlisted = True
-        self._lists = threading.RLock()  # files are begun by one thread and let go of by another
+        self._lists = threading.RLock()  # files are begun by one thread and dropped by another
         self._file: int | None = None
         self._size = 0
         self._end_seq = 0
@@ -60,8 +60,9 @@ class Journal:
             sync_folder(folder.parent)
 
     def replay(self, position: Position, users: IdNumbers, devices: IdNumbers) -> Iterator[Rows]:
-        """The rows that a database of this position has not, oldest first; the names that came with them are given
-        before. At the end what was left unfinished is cut off, and what is there is listed.
+        """Yield the rows that a database at this position lacks, oldest first, after restoring the numbers they need.
+
+        At the end an unfinished commit is cut off, and the files are listed.
 
         Raises:
             StoreCorruptError: something was changed on the disk, is missing, or is of another store or time.
@@ -82,14 +83,14 @@ class Journal:
 
     @property
     def is_sound(self) -> bool:
-        """Whether it still takes anything."""
+        """Whether it still accepts commits."""
         return not self._broken
 
     def refuse_when_broken(self) -> None:
-        """Numbers that are given now could be the ones of a commit that may come back at the next start.
+        """Refuse to go on after a failure: a commit that may come back at the next start has its numbers already.
 
         Raises:
-            StopError: the journal takes nothing more.
+            StopError: the journal accepts nothing more.
         """
         if self._broken:
             raise StopError("the journal's disk failed; restart the server once the disk is sound")
@@ -99,8 +100,8 @@ class Journal:
 
         Raises:
             StoreUnavailableError: there was no room; the journal is as before.
-            StopError: the disk failed. The journal is as before, and takes nothing more until the next start.
-            OutcomeUnknownError: the disk failed, so that the next start may find the frame or not. As before otherwise.
+            StopError: the disk failed. The journal is as before, and accepts nothing more until the next start.
+            OutcomeUnknownError: the disk failed, and the next start may or may not find the frame; otherwise the same.
         """
         self.refuse_when_broken()
         if self._file is None or self._unlisted or self._size >= _FILE_BYTES:
@@ -110,28 +111,28 @@ class Journal:
         try:
             write_all(self._file, record)
         except OSError as error:
-            self._take_back(error)
+            self._roll_back(error)
             raise _unavailable(error) from error
         try:
             os.fdatasync(self._file)
         except OSError as error:
             # The kernel may have dropped the pages and will report success next time: trust nothing from here on.
             self._broken = True
-            self._take_back(error)
+            self._roll_back(error)
             raise StopError(f"the journal's disk failed, nothing of this was kept: {error.strerror}") from error
         self._size += len(record)
         self._end_seq = first_seq + len(rows)
 
     def fail(self) -> None:
-        """What was appended last could not be made visible: the next start will, so nothing may come after it."""
+        """Accept nothing more: the last frame could not be made visible, but the next start will replay it."""
         self._broken = True
 
     def rotate(self, first_seq: int) -> None:
         """Go on in a new file whose first row will be `first_seq`. An empty current file stays in use.
 
         Raises:
-            StoreUnavailableError: the disk does not take it now.
-            StopError: the journal takes nothing more.
+            StoreUnavailableError: the disk refuses it now.
+            StopError: the journal accepts nothing more.
         """
         self.refuse_when_broken()
         with self._lists:
@@ -143,39 +144,40 @@ class Journal:
                 raise _unavailable(error) from error
 
     def holder(self, seq: int) -> str:
-        """The file that holds the row before `seq`, up to which rows were merged."""
+        """Return the id of the file that holds the row before `seq`, up to which rows were merged."""
         return self._listing.holder(seq)
 
     def drop_before(self, seq: int, changes: int) -> None:
-        """Let go of the files whose rows are all below `seq`, which the database, changed so often, has in its file.
-        The newest file stays.
+        """Drop the files whose rows are all below `seq`, except the newest.
+
+        The database file has these rows, and the given number of `changes`.
 
         Raises:
-            StoreUnavailableError: the disk does not take it now.
+            StoreUnavailableError: the disk refuses it now.
         """
         with self._lists:
             files = self._listing.files
             ends = [entry.first_seq for entry in files[1:]]
             count = sum(end <= seq for end in ends)
-            self._let_go(count, seq, changes)
+            self._drop_files(count, seq, changes)
 
     def clear(self) -> None:
-        """Let go of every file; the next append starts a new one. Nothing may be in them that is not elsewhere.
+        """Drop every file; the next append begins a new one. The database must have all that is in them.
 
         Raises:
-            StoreUnavailableError: the disk does not take it now.
+            StoreUnavailableError: the disk refuses it now.
         """
         with self._lists:
             self._close_file()
-            self._let_go(len(self._listing.files), self._end_seq, self._listing.changes)
+            self._drop_files(len(self._listing.files), self._end_seq, self._listing.changes)
 
-    def listed(self) -> Listing:
-        """What must be there at this moment."""
+    def listed(self) -> FileList:
+        """Return the list as of this moment, as a copy of the store needs it."""
         with self._lists:
             return msgspec.structs.replace(self._listing, acknowledged_seq=self._end_seq, going=())
 
     def size_bytes(self) -> int:
-        """The bytes of all files."""
+        """Return the total size of the files."""
         size_bytes = 0
         for path in self.folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # merged and removed meanwhile
@@ -183,14 +185,14 @@ class Journal:
         return size_bytes
 
     def close(self) -> None:
-        """Let go of the file in use, and note that nothing comes after it."""
+        """Close the file in use, and note in the list that nothing comes after it."""
         with self._lists:
             self._close_file()
             if self._broken:
                 return
             closed = msgspec.structs.replace(self._listing, acknowledged_seq=self._end_seq, closed=True)
             try:
-                self._list(closed)
+                self._replace_list(closed)
             except OSError as error:
                 logger.warning("the end of the journal was not noted: %s", error.strerror)
 
@@ -201,7 +203,7 @@ class Journal:
         return self._listing.files[-1].file
 
     def _begin(self, first_seq: int) -> None:
-        """Make a new file, in the place of one without rows if there is one. It is listed by whoever calls."""
+        """Make a new file, replacing one without rows if there is one. The caller writes the list."""
         self._close_file()
         header = new_header(self._store, self._listing.holder(first_seq), first_seq, self._listing.changes)
         path = self.folder / file_name(first_seq)
@@ -225,13 +227,13 @@ class Journal:
             self._listing,
             acknowledged_seq=self._end_seq,
             closed=False,
-            files=(*self._listing.files, Entry(header.file, first_seq)),
+            files=(*self._listing.files, ListedFile(header.file, first_seq)),
             going=tuple(entry for entry in self._listing.going if entry.first_seq != first_seq),
         )
         self._unlisted = True
 
-    def _let_go(self, count: int, seq: int, changes: int) -> None:
-        """Take the first files off the list, and then remove them."""
+    def _drop_files(self, count: int, seq: int, changes: int) -> None:
+        """Take the first `count` files off the list, then delete them."""
         listing = self._listing
         going = listing.going + listing.files[:count]
         if not going and (listing.changes, listing.base_seq) == (changes, seq) and not self._unlisted:
@@ -246,18 +248,18 @@ class Journal:
             going=going,
         )
         try:
-            self._list(shorter)
+            self._replace_list(shorter)
             for entry in going:
                 (self.folder / file_name(entry.first_seq)).unlink(missing_ok=True)
-            self._listing = msgspec.structs.replace(shorter, going=())  # known to the disk with the next list
+            self._listing = msgspec.structs.replace(shorter, going=())  # on the disk with the next list
         except OSError as error:
             raise _unavailable(error) from error
 
-    def _take_back(self, cause: OSError) -> None:
-        """Cut the file back to its last acknowledged frame, for good.
+    def _roll_back(self, cause: OSError) -> None:
+        """Truncate the file to its last acknowledged frame, and flush that.
 
         Raises:
-            OutcomeUnknownError: it could not be done.
+            OutcomeUnknownError: that failed too.
         """
         assert self._file is not None
         try:
@@ -268,10 +270,10 @@ class Journal:
             self._note_cut(cause)
 
     def _note_cut(self, cause: OSError) -> None:
-        """Where the file itself cannot be cut, the list says where it ends."""
+        """Note in the list where the file ends, since it cannot be truncated."""
         try:
             with self._lists:
-                self._list(msgspec.structs.replace(self._listing, cut=Cut(self._newest, self._size)))
+                self._replace_list(msgspec.structs.replace(self._listing, cut=Truncation(self._newest, self._size)))
         except OSError:
             raise OutcomeUnknownError(
                 f"the journal's disk failed ({cause.strerror}): it is not known whether this was stored; sending the "
@@ -279,7 +281,7 @@ class Journal:
                 retry_after_s=_RETRY_WHEN_BROKEN_S,
             ) from cause
 
-    def _list(self, listing: Listing) -> None:
+    def _replace_list(self, listing: FileList) -> None:
         if listing != self._listing:
             self._listing, self._unlisted = listing, True
         self._write_list()
@@ -302,7 +304,7 @@ def _unavailable(error: OSError) -> StoreUnavailableError:
 
 
 def _truncate(path: Path, size: int) -> None:
-    """Cut a file, for good: the next file would make an unfinished frame that comes back look like damage."""
+    """Truncate a file and flush that: an unfinished frame that came back once there is a next file would be damage."""
     file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.ftruncate(file, size)

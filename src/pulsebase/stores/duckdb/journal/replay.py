@@ -1,7 +1,7 @@
-"""Reading a journal at the start: does it belong to this database, is all of it there, and what does it hold?
+"""Reading a journal at the start: does it belong to this database, is it complete, and what does it hold?
 
-Nothing is changed. What does not fit is refused with a way out: either bring back what belongs here, or move away what
-the message names and go on without what that holds.
+Nothing is changed. What does not fit is refused with a way out: bring back what belongs here, or move away what the
+message names and go on without what it holds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from pulsebase.model.errors import StoreCorruptError
-from pulsebase.stores.duckdb.journal.file_list import Entry, Listing, list_path, read_list
+from pulsebase.stores.duckdb.journal.file_list import FileList, ListedFile, list_path, read_list
 from pulsebase.stores.duckdb.journal.format import (
     HEADER_BYTES,
     NO_FILE,
@@ -24,10 +24,10 @@ from pulsebase.stores.duckdb.journal.format import (
     corrupt,
     file_name,
     frames,
+    impossible_commit,
     is_file_name,
     read_header,
     restore_names,
-    senseless,
 )
 from pulsebase.stores.duckdb.merge.stage import Rows
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
@@ -37,10 +37,10 @@ class Position(NamedTuple):
     """How far a database got.
 
     Attributes:
-        merged_seq: it holds the journal's rows before this number.
-        merged_file: the journal's file that holds the row before it; `NO_FILE` if there was none yet, empty if the
+        merged_seq: it holds the journal's rows before this sequence number.
+        merged_file: the journal file that holds the row before it; `NO_FILE` if there was none yet, empty if the
             database has merged nothing since files have ids.
-        changes: how often it was changed.
+        changes: how many transactions changed it.
     """
 
     merged_seq: int
@@ -52,7 +52,7 @@ class Position(NamedTuple):
 class _File:
     path: Path
     header: Header
-    #: From its name.
+    #: Taken from its name.
     first_seq: int
     size: int
 
@@ -62,26 +62,29 @@ class _File:
 
 
 class Replay:
-    """One reading of a journal.
+    """One pass over a journal.
 
-    Once `rows` has come to its end:
+    Complete once `rows` is exhausted:
 
     Attributes:
-        listing: what must be there from now on; `closed` and so on as they were found.
-        found: what the list said.
-        cut: the newest file and where it has to end, if it holds more than commits.
+        listing: what must exist from now on; `closed` and so on as they were found.
+        found: the list as it was on the disk.
+        cut: the newest file and where it has to end, if an unfinished commit follows.
         leftovers: files that are not needed.
     """
 
     def __init__(self, folder: Path, store: str, position: Position) -> None:
         self.found = read_list(list_path(folder))
-        self.listing = Listing(store, 0, NO_FILE, 0, 0)
+        self.listing = FileList(store, 0, NO_FILE, 0, 0)
         self.cut: tuple[Path, int] | None = None
         self.leftovers: list[Path] = []
         self._folder, self._store, self._position = folder, store, position
+        listed = self.found.files if self.found else ()
+        self._listed_ids = {entry.file for entry in listed}
+        self._listed_names = {file_name(entry.first_seq) for entry in listed}
 
     def rows(self, users: IdNumbers, devices: IdNumbers) -> Iterator[Rows]:
-        """The rows that the database has not, commit by commit; the names that came with them are given before.
+        """Yield the rows that the database lacks, commit by commit, after restoring the numbers they need.
 
         Raises:
             StoreCorruptError: something was changed or is missing, or is of another store or another time.
@@ -115,14 +118,16 @@ class Replay:
         beginning = 0 if file.header.is_version_1 else HEADER_BYTES
         return self.cut is not None and self.cut[0] == file.path and self.cut[1] <= beginning
 
-    def _listing_of(self, files: Sequence[_File], end_seq: int) -> Listing:
-        """What must be there from now on. What the engine's log holds of the database may still come to harm: it is not
-        counted on, unless the files do not go back further.
+    def _listing_of(self, files: Sequence[_File], end_seq: int) -> FileList:
+        """Return what must exist from now on.
+
+        The engine's log may still be lost, so the list does not rely on what only the log has, unless the files do not
+        reach back further.
         """
         merged_seq, holder, _ = self._position
         found, holder = self.found, holder or NO_FILE
-        entries = tuple(Entry(file.header.file, file.first_seq) for file in files)
-        listing = Listing(
+        entries = tuple(ListedFile(file.header.file, file.first_seq) for file in files)
+        listing = FileList(
             self._store,
             changes=found.changes if found else 0,
             base_file=found.base_file if found else (files[0].header.before if files else None) or NO_FILE,
@@ -135,7 +140,7 @@ class Replay:
             return msgspec.structs.replace(listing, base_file=holder, base_seq=merged_seq)
         return listing
 
-    # --- Whose it is, and of when -----------------------------------------------------------------------------------
+    # --- Which store and which time it belongs to -------------------------------------------------------------------
 
     def _check_list(self) -> None:
         found, position = self.found, self._position
@@ -154,32 +159,17 @@ class Replay:
             )
 
     def _files(self) -> list[_File]:
-        """The files that may hold rows, by number."""
-        listed = {entry.file for entry in self.found.files} if self.found else set()
-        listed_names = {file_name(entry.first_seq) for entry in self.found.files} if self.found else set()
+        """Return the files that may hold rows, by number."""
         going = {entry.file for entry in self.found.going} if self.found else set()
         files, strangers = [], []
         paths = self._paths()
         for path in paths:
-            size = path.stat().st_size
-            try:
-                header = read_header(path, _head_of(path))
-            except StoreCorruptError as error:
-                raise StoreCorruptError(f"{error}; {self._way_out_of(path, paths)}") from error
-            if header is None:
-                if path != paths[-1] or path.name in listed_names:
-                    raise StoreCorruptError(f"{corrupt(path, 0)}; {self._way_out_of(path, paths)}")
-                self.leftovers.append(path)  # it was being begun when the process died
-                continue
-            file = _File(path, header, int(path.stem), size)
-            if header.file in listed:
+            file = self._file_at(path, paths)
+            if file is None:
+                self.leftovers.append(path)
+            elif self._is_listed(file, paths):
                 files.append(file)
-            elif path.name in listed_names:
-                raise StoreCorruptError(
-                    f"{path} is another file than the one that was written there, which held readings from number "
-                    f"{file.first_seq} on; bring that one back, or {self._without(path, paths)}"
-                )
-            elif header.file in going or (file.is_empty and header.store == self._store):
+            elif file.header.file in going or (file.is_empty and file.header.store == self._store):
                 self.leftovers.append(path)
             elif self._may_follow(file):
                 files.append(file)
@@ -195,8 +185,31 @@ class Replay:
             self._check_header(file, paths)
         return files
 
+    def _file_at(self, path: Path, paths: Sequence[Path]) -> _File | None:
+        """Read a file's header; None if the file was being begun when the process died."""
+        try:
+            header = read_header(path, _head_of(path))
+        except StoreCorruptError as error:
+            raise StoreCorruptError(f"{error}; {self._way_out_of(path, paths)}") from error
+        if header is not None:
+            return _File(path, header, int(path.stem), path.stat().st_size)
+        if path != paths[-1] or path.name in self._listed_names:
+            raise StoreCorruptError(f"{corrupt(path, 0)}; {self._way_out_of(path, paths)}")
+        return None
+
+    def _is_listed(self, file: _File, paths: Sequence[Path]) -> bool:
+        """Whether the list names this file. Where it names another one in this place, that one is missed."""
+        if file.header.file in self._listed_ids:
+            return True
+        if file.path.name in self._listed_names:
+            raise StoreCorruptError(
+                f"{file.path} is another file than the one that was written there, which held readings from number "
+                f"{file.first_seq} on; bring that one back, or {self._without(file.path, paths)}"
+            )
+        return False
+
     def _paths(self) -> list[Path]:
-        """The journal's files. Others are no concern of ours, unless they may be one that lost its name."""
+        """Return the journal's files. Others are ignored, unless one may be a journal file that lost its name."""
         paths = []
         for path in sorted(self._folder.iterdir()):
             if is_file_name(path.name):
@@ -209,9 +222,9 @@ class Replay:
         return paths
 
     def _may_follow(self, file: _File) -> bool:
-        """Whether a file that no list names may be one of ours. Whether it fits is seen when it is read."""
+        """Whether an unlisted file may belong to this journal. Whether it fits is checked when it is read."""
         if file.header.is_version_1:
-            # They do not say whose they are: after a merge that could be told, none can come any more.
+            # These do not name their store; since a merge noted a file's id, no more of them can appear.
             merged_file = self._position.merged_file
             return self.found is None and (merged_file == "" or merged_file.startswith(VERSION_1))
         is_newer = self.found is None or file.first_seq >= self.found.acknowledged_seq
@@ -248,7 +261,7 @@ class Replay:
                 )
 
     def _holds_nothing_new(self, file: _File) -> bool:
-        """Whether it is known of the newest file that the database has all of it."""
+        """Whether the list says that the database has all of the newest file."""
         found = self.found
         is_last = found is not None and bool(found.files) and found.files[-1].file == file.header.file
         return found is not None and is_last and found.closed and found.acknowledged_seq <= self._position.merged_seq
@@ -258,7 +271,7 @@ class Replay:
     def _rows_of(
         self, file: _File, expected: int, holder: str, users: IdNumbers, devices: IdNumbers, *, newest: bool
     ) -> Iterator[Rows]:
-        """The rows of one file from `expected` on; `holder` is the file that holds the row before it."""
+        """Yield the rows of one file from `expected` on; `holder` is the file that holds the row before it."""
         data = memoryview(file.path.read_bytes())
         cut = self.found.cut if self.found else None
         if cut is not None and cut.file == file.header.file:
@@ -275,7 +288,7 @@ class Replay:
             if frame.first_seq > expected:
                 raise _lost_readings(file.path, expected, frame.first_seq)
             if frame.first_seq < expected != self._position.merged_seq:
-                raise senseless(file.path, at, "its readings were there before")
+                raise impossible_commit(file.path, at, "its readings were there before")
             if holder != file.header.file:
                 _check_that_it_continues(file, expected, holder)
                 holder = file.header.file
@@ -306,7 +319,7 @@ class Replay:
         return self._moving([each for each in paths if each >= path])
 
     def _moving(self, paths: Sequence[Path]) -> str:
-        """What to move away so that the rest opens: the list, which speaks of them, goes too."""
+        """Say what to move away so that the rest opens: the list, which names these files, goes too."""
         away = [paths[0].name, "the files of higher numbers"][: len(paths)] if paths else []
         if self.found is not None:
             away.append(str(list_path(self._folder)))
@@ -315,9 +328,9 @@ class Replay:
 
 
 def _check_that_it_continues(file: _File, seq: int, holder: str) -> None:
-    """The first rows of a file that are needed, from `seq` on, follow the row that `holder` holds."""
+    """Refuse a file whose row `seq` does not follow the row that `holder` holds."""
     header = file.header
-    # In the middle of a file from which the database has merged before, that one would be the holder.
+    # If the database had merged from the middle of this file, this file would be the holder.
     if not header.is_version_1 and (header.before != holder or header.first_seq != seq):
         raise StoreCorruptError(
             f"{file.path} does not go on where the database ends: they were taken apart, and each went on by itself"

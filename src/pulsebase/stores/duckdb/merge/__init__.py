@@ -1,1 +1,1 @@
-"""From the stage to ordered readings and rollups, and what keeps them in order."""
+"""Merges: from the stage into ordered readings and rollups, with compaction and flow control."""

@@ -1,11 +1,11 @@
-"""The merge: staged readings go into the ordered ones, and every rollup of the touched hours is computed again.
+"""The merge: moves staged readings into the ordered ones, and recomputes every rollup of the hours they touch.
 
-One transaction, so rollups equal a recomputation from `readings` at every moment that anybody can see. The rows of the
-touched hours are brought into memory, put together with the new ones and aggregated there (`hours`), which costs a
-fraction of doing it in SQL; `check` recomputes everything in SQL, independently.
+It is one transaction, so rollups equal a recomputation from `readings` in every state that anybody can see. The stored
+rows of the touched hours are fetched into memory, combined with the new ones and aggregated (`hour_rollups`), at a
+fraction of what SQL would cost; `check` recomputes everything in SQL, independently.
 
-Hours that are not stored yet cost nothing to bring. Those that are have to be found in `readings`, which is cheap near
-the end of the series and dear far from it. So rows for old hours wait in `late` until there are enough of them.
+Hours without stored rows cost nothing to fetch. The others have to be found in `readings`, which is cheap near the end
+of the series and expensive far from it. So rows for old hours wait in the table `late` until there are enough of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import default_priority
 from pulsebase.stores.duckdb.engine.database import relation
-from pulsebase.stores.duckdb.merge.hours import (
+from pulsebase.stores.duckdb.merge.hour_rollups import (
     HOUR_MASK,
     MINUTES_PER_HOUR,
     MINUTES_PER_QUARTER,
@@ -35,8 +35,8 @@ from pulsebase.stores.duckdb.merge.hours import (
     minutes_of,
     resolved,
 )
-from pulsebase.stores.duckdb.merge.ordering import changes, distinct, in_pieces, order_of
-from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
+from pulsebase.stores.duckdb.merge.ordering import distinct, group_starts, in_pieces, storage_order
+from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import DAYS, IN_RANGE, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows
 
@@ -49,26 +49,26 @@ _FORGET_QUARTERS = (
 )
 
 
-#: Hours further apart than this, a century, are counted by sorting them.
+#: Hours that span more than this, a century, are counted by sorting them.
 _MOST_COUNTERS = 1 << 20
 
 
 @dataclass(slots=True)
 class HourSizes:
-    """About how many rows `readings` holds for each UTC hour, for judging what a search would cost. A mere estimate."""
+    """An estimate of how many rows `readings` holds for each UTC hour, by which the cost of a search is judged."""
 
     rows: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, connection: duckdb.DuckDBPyConnection) -> HourSizes:
-        """Count what is stored."""
+        """Count the rows of each hour."""
         found = connection.execute(
             "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE hour >= (SELECT horizon_hour FROM state) GROUP BY hour"
         ).fetchall()
         return cls(dict(found))
 
     def add(self, hours: I64) -> None:
-        """Note new rows by their hours."""
+        """Add new rows, given by their hours."""
         if len(hours) == 0:
             return
         start = int(hours.min())
@@ -82,16 +82,16 @@ class HourSizes:
             self.rows[start + place] = self.rows.get(start + place, 0) + count
 
     def take(self, rows: Mapping[int, int]) -> None:
-        """Note that so many rows of these hours are gone."""
+        """Subtract rows that were deleted, by hour."""
         for hour, count in rows.items():
             self.rows[hour] = self.rows.get(hour, 0) - count
 
     def forget_before(self, hour: int) -> None:
-        """Note that the rows of the hours before this one are gone."""
+        """Forget the hours before this one."""
         self.rows = {each: count for each, count in self.rows.items() if each >= hour}
 
     def first_within(self, most_rows: int) -> int:
-        """The earliest hour from which on at most so many rows are stored."""
+        """Return the earliest hour from which on at most `most_rows` rows are stored."""
         left = most_rows
         first = 1 << 62
         for hour in sorted(self.rows, reverse=True):
@@ -104,11 +104,11 @@ class HourSizes:
 
 @dataclass(frozen=True, slots=True)
 class MergeBounds:
-    """How much one merge may do for rows of hours that are stored already.
+    """How much one merge may do for rows of hours that have stored rows already.
 
     Attributes:
-        search_rows: the stored rows it may search for them; 8 million take about 50 ms of two cores.
-        fetch_rows: the stored rows it may bring into memory, at some 25 bytes each, several times over.
+        search_rows: how many stored rows it may scan for them; 8 million take about 50 ms of two cores.
+        fetch_rows: how many stored rows it may fetch, at some 25 bytes each, several times over.
     """
 
     search_rows: int = 8_000_000
@@ -117,7 +117,7 @@ class MergeBounds:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge did: how many rows went into `readings`, how many `late` holds now."""
+    """The result of a merge: how many rows went into `readings`, and how many `late` holds now."""
 
     stored_rows: int
     late_rows: int
@@ -128,24 +128,24 @@ class Merge:
     """One merge, inside the transaction of `connection`."""
 
     connection: duckdb.DuckDBPyConnection
-    believers: DevicePrecedence
-    pushes: Pushes
+    precedence: DevicePrecedence
+    pushes: PushOrigins
     sizes: HourSizes
     bounds: MergeBounds
 
     def staged(self, parts: Sequence[Rows], first_seq: int) -> Merged:
-        """Take staged rows, in the order of their arrival, into `readings` or, where that is dear, into `late`."""
+        """Merge staged rows, in order of arrival, into `readings` or, where that is expensive, into `late`."""
         hours = np.unique(np.concatenate([distinct(_hour_codes(part)) for part in parts]))
         known = self._stored_rows(hours)
-        waits = self._waits(hours, known)
-        if waits.any():
-            parts = self._without_late(parts, hours[waits], first_seq)
-            hours, known = hours[~waits], known[~waits]
-        self._bring(parts, hours, known)
+        deferred = self._deferred(hours, known)
+        if deferred.any():
+            parts = self._set_late_aside(parts, hours[deferred], first_seq)
+            hours, known = hours[~deferred], known[~deferred]
+        self._merge_in(parts, hours, known)
         return Merged(sum(map(len, parts)), self._late_rows())
 
     def late(self) -> Merged:
-        """Bring late rows where they belong, a stretch of hours with a bounded number of stored rows."""
+        """Merge the late rows of some hours, which have a bounded number of stored rows."""
         found = self.connection.execute(f"SELECT DISTINCT user_no, t // {HOUR_US} AS hour FROM late").fetchnumpy()
         hours = np.sort(hour_codes(found["user_no"], found["hour"]))
         hours = hours[np.argsort(hours & HOUR_MASK, kind="stable")]  # hours of a day lie together in `readings`
@@ -159,20 +159,23 @@ class Merge:
                 "SELECT late.* EXCLUDE (seq) FROM late SEMI JOIN settled "
                 f"ON late.user_no = settled.user_no AND late.t // {HOUR_US} = settled.hour ORDER BY seq",
             )
-            self._bring([rows], hours, known)
+            self._merge_in([rows], hours, known)
             self.connection.execute(
                 "DELETE FROM late USING settled "
                 f"WHERE late.user_no = settled.user_no AND late.t // {HOUR_US} = settled.hour"
             )
         return Merged(len(rows), self._late_rows())
 
-    def _bring(self, arrived: Sequence[Rows], hours: I64, known: I64) -> None:
-        """Bring rows, in the order of their arrival, into `readings` and compute the rollups of their hours."""
+    def _merge_in(self, arrived: Sequence[Rows], hours: I64, known: I64) -> None:
+        """Merge rows, in order of arrival, into `readings` and recompute the rollups of their hours.
+
+        `known` says how many readings are stored for each of the hours.
+        """
         old_hours = hours[known > 0]
         stored = self._fetch(old_hours) if len(old_hours) else _NO_ROWS
         minutes, device_rollups, fresh, replaced = [], [], [], []
         for stored_count, rows in in_pieces(stored, arrived):
-            order = order_of(rows)
+            order = storage_order(rows)
             complete = last_of_each(rows, order, self.pushes, stored_count)
             new = complete.take(order.kept >= stored_count) if stored_count else complete
             replaced.append(rows.take(order.replaced[order.replaced < stored_count]))
@@ -187,7 +190,7 @@ class Merge:
             self._roll_up(Minutes.concatenated(minutes), pa.concat_tables(device_rollups), hours, known)
 
     def _roll_up(self, minutes: Minutes, device_rollup: pa.Table, hours: I64, known: I64) -> None:
-        """Replace every rollup of `hours`, of which these are all the readings, in the order of storage."""
+        """Replace every rollup of `hours`. `minutes` are of all their readings, in storage order."""
         with relation(self.connection, "touched", hour_table(hours)):
             if (known > 0).any():
                 for table in ("h1_dev", "h1"):
@@ -195,36 +198,36 @@ class Merge:
                         f"DELETE FROM {table} USING touched "
                         f"WHERE {table}.user_no = touched.user_no AND {table}.hour = touched.hour"
                     )
-            believed = resolved(minutes, device_rollup, self.believers)
+            winners = resolved(minutes, device_rollup, self.precedence)
             self._insert("h1_dev", device_rollup)
-            self._insert("h1", bucket_rows(believed, MINUTES_PER_HOUR, "hour"))
-            self._roll_up_quarters(believed)
+            self._insert("h1", bucket_rows(winners, MINUTES_PER_HOUR, "hour"))
+            self._roll_up_quarters(winners)
             roll_up_days(self.connection)
 
-    def _roll_up_quarters(self, believed: Minutes) -> None:
+    def _roll_up_quarters(self, winners: Minutes) -> None:
         people = [number for (number,) in self.connection.execute("SELECT user_no FROM q15_users").fetchall()]
         if not people:
             return
         self.connection.execute(_FORGET_QUARTERS)
-        theirs = believed.take(np.isin(believed.user_no, np.array(people, np.int32)))
+        theirs = winners.take(np.isin(winners.user_no, np.array(people, np.int32)))
         self._insert("q15", bucket_rows(theirs, MINUTES_PER_QUARTER, "quarter"))
 
-    def _waits(self, hours: I64, known: I64) -> Mask:
-        """Which of the touched hours are too dear to search for now."""
+    def _deferred(self, hours: I64, known: I64) -> Mask:
+        """Say which of the touched hours are too expensive to search for now."""
         of_hour = hours & HOUR_MASK
-        waits = (known > 0) & (of_hour < self.sizes.first_within(self.bounds.search_rows))
+        deferred = (known > 0) & (of_hour < self.sizes.first_within(self.bounds.search_rows))
         newest_first = np.argsort(-of_hour, kind="stable")
         too_many = np.zeros(len(hours), np.bool_)
-        too_many[newest_first] = np.cumsum(np.where(waits, 0, known)[newest_first]) > self.bounds.fetch_rows
-        waits |= too_many & (known > 0)
+        too_many[newest_first] = np.cumsum(np.where(deferred, 0, known)[newest_first]) > self.bounds.fetch_rows
+        deferred |= too_many & (known > 0)
         if self._late_rows():
-            # What waits already must not be overtaken by what comes after it.
+            # Rows that wait already must not be overtaken by later ones.
             found = self.connection.execute(f"SELECT DISTINCT user_no, t // {HOUR_US} AS hour FROM late").fetchnumpy()
-            waits |= np.isin(hours, hour_codes(found["user_no"], found["hour"]))
-        return waits
+            deferred |= np.isin(hours, hour_codes(found["user_no"], found["hour"]))
+        return deferred
 
     def _stored_rows(self, hours: I64) -> I64:
-        """How many readings are stored for each of the hours."""
+        """Count the readings that are stored for each of the hours."""
         with relation(self.connection, "touched", hour_table(hours)):
             found = self.connection.execute(
                 "SELECT user_no, hour, sum(n_all)::BIGINT AS rows FROM h1_dev SEMI JOIN touched USING (user_no, hour) "
@@ -237,7 +240,7 @@ class Merge:
         return rows
 
     def _fetch(self, hours: I64) -> Rows:
-        """The stored readings of these hours, all devices."""
+        """Fetch the stored readings of these hours, of all devices."""
         of_hour = hours & HOUR_MASK
         with relation(self.connection, "old", hour_table(hours)):
             return _rows_of(
@@ -258,12 +261,12 @@ class Merge:
                 {"first": int(rows.t.min()) // SECOND_US, "last": int(rows.t.max()) // SECOND_US},
             )
 
-    def _without_late(self, parts: Sequence[Rows], late_hours: I64, first_seq: int) -> list[Rows]:
-        """The rows but those of these hours, which go into `late`."""
+    def _set_late_aside(self, parts: Sequence[Rows], late_hours: I64, first_seq: int) -> list[Rows]:
+        """Put the rows of these hours into `late`; return the others."""
         end_us = (int((late_hours & HOUR_MASK).max()) + 1) * HOUR_US
         left = []
         for part in parts:
-            old = np.flatnonzero(part.t < end_us)  # which spares looking at most rows
+            old = np.flatnonzero(part.t < end_us)  # most rows need no closer look
             late = old[_in_hours(part.take(old), late_hours)]
             if len(late):
                 self._insert("late", _table(part.take(late)).add_column(0, "seq", pa.array(first_seq + late)))
@@ -286,7 +289,7 @@ class Merge:
 
 
 def roll_up_days(connection: duckdb.DuckDBPyConnection) -> None:
-    """Compute the days of the relation `touched` (user_no, hour) again from `h1`."""
+    """Recompute the days of the relation `touched` (user_no, hour) from `h1`."""
     connection.execute(
         "DELETE FROM d1 USING (SELECT DISTINCT user_no, hour // 24 AS day FROM touched) AS gone "
         "WHERE d1.user_no = gone.user_no AND d1.day = gone.day"
@@ -298,7 +301,7 @@ def roll_up_days(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def resolve_contested(connection: duckdb.DuckDBPyConnection, user_no: int, device_no: int) -> None:
-    """Decide again between the devices of a person in the hours in which this device and another one count."""
+    """Resolve a person's devices anew in the hours in which this device and another one have counted readings."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE touched AS "
         "SELECT user_no, hour FROM h1_dev WHERE user_no = $user AND n > 0 "
@@ -320,7 +323,7 @@ def resolve_contested(connection: duckdb.DuckDBPyConnection, user_no: int, devic
 def persist_names(
     connection: duckdb.DuckDBPyConnection, users: Sequence[tuple[int, str]], devices: Sequence[tuple[int, str]]
 ) -> None:
-    """Bring numbers that only the journal knows to the database. The caller notes it after the commit."""
+    """Store numbers that only the journal has so far. The caller notes that once the transaction is committed."""
     if users:
         table = pa.table({"number": [number for number, _ in users], "text": [text for _, text in users]})
         with relation(connection, "new_users", table):
@@ -343,7 +346,7 @@ def _table(rows: Rows) -> pa.Table:
 
 
 def _stored_table(rows: Rows) -> pa.Table:
-    """Rows as the table `stored` keeps them."""
+    """Convert rows to the columns of the table `stored`."""
     second = rows.t // SECOND_US
     beats = rows.v // HEART_RATE.scale
     columns = {
@@ -364,7 +367,7 @@ def _hour_codes(rows: Rows) -> I64:
 
 
 def _in_hours(rows: Rows, hours: I64) -> Mask:
-    """Which rows lie in these hours. Neighbours mostly share theirs, which is then looked for once."""
+    """Say which rows lie in these hours. Neighbours mostly share an hour, which is then looked up once."""
     codes = _hour_codes(rows)
-    first = changes(codes)
+    first = group_starts(codes)
     return np.repeat(np.isin(codes[first], hours), np.diff(first, append=len(codes)))

@@ -1,4 +1,4 @@
-"""The order of stored readings: (UTC day, person, device, time), so that a day of one person lies together."""
+"""Storage order: readings by (UTC day, person, device, time), so that a person's day lies together."""
 
 from __future__ import annotations
 
@@ -16,38 +16,40 @@ from pulsebase.stores.duckdb.merge.stage import Rows
 #: Bits of the microseconds of a day: 2**37 > 86.4e9.
 _DAY_BITS = 37
 _KEY_BITS = 63
-#: Rows of a piece, see `in_pieces`.
+#: Rows per piece, see `in_pieces`.
 _PIECE_ROWS = 1 << 17
-#: One of so many rows is looked at to cut pieces of equal size.
-_SAMPLED = 64
+#: Every 64th row is sampled to choose the cuts between pieces of about equal size.
+_SAMPLE_STRIDE = 64
 
-Places = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """The order of storage of rows that are given in the order of their arrival.
+class StorageOrder:
+    """The storage order of rows that are given in order of arrival.
 
-    `kept` are the places of the rows that stay, the last of each (person, device, time), in the order of storage;
-    `replaced` the places of the others. Where there are any, `codes` has a number a row: the same for rows of the same
-    reading, and ascending in the order of storage.
+    Attributes:
+        kept: indices of the rows that stay, the last of each (person, device, time), in storage order.
+        replaced: indices of the others.
+        codes: if rows were replaced, one number per row: equal for rows of the same reading, ascending in storage
+            order.
     """
 
-    kept: Places
-    replaced: Places
+    kept: Indices
+    replaced: Indices
     codes: I64 | None = None
 
 
-def order_of(rows: Rows) -> Order:
-    """How to bring rows into the order of storage.
+def storage_order(rows: Rows) -> StorageOrder:
+    """Work out the storage order of rows.
 
-    Made for how readings arrive: each device's mostly in order of time. Groups of (day, person, device) are told apart
-    first, which keeps the order of arrival inside each; only rows that are behind the latest before them in their group
-    have to find their place.
+    This exploits how readings arrive: each device's mostly in order of time. Rows are first sorted stably into groups
+    of (day, person, device), which keeps the order of arrival inside each group; only rows older than one before them
+    in their group then have to be moved.
     """
     none = np.empty(0, np.intp)
     if len(rows) == 0:
-        return Order(none, none)
+        return StorageOrder(none, none)
     groups, in_day = _groups(rows)
     order = np.argsort(_narrow(groups), kind="stable")
     groups <<= _DAY_BITS
@@ -55,21 +57,22 @@ def order_of(rows: Rows) -> Order:
     keys = groups[order]
     behind = np.flatnonzero(keys[1:] <= np.maximum.accumulate(keys)[:-1]) + 1
     if len(behind) == 0:
-        return Order(order, none)
+        return StorageOrder(order, none)
     kept = _with_stragglers(order, keys, behind)
     gone: Mask = np.ones(len(rows), np.bool_)
     gone[kept] = False
     replaced = np.flatnonzero(gone)
-    return Order(kept, replaced, groups if len(replaced) else None)
+    return StorageOrder(kept, replaced, groups if len(replaced) else None)
 
 
 def in_pieces(stored: Rows, arrived: Sequence[Rows]) -> Iterator[tuple[int, Rows]]:
-    """All rows in pieces that follow each other in the order of storage.
+    """Divide all rows into pieces that follow each other in storage order.
 
-    Of each piece: how many stored rows it has, and its rows, those first and then the others in order of arrival.
+    Yields for each piece how many stored rows it has, and its rows: the stored ones, then the others in order of
+    arrival.
 
-    No person's day is in two of them. They are small, so that what is computed about one stays in the processor's
-    caches, and memory that was asked for once serves for all: fresh pages cost more than the computing.
+    No person's day is in two pieces. Pieces are small, so that the data of one stays in the processor's caches and
+    memory is reused from piece to piece: touching fresh pages costs more than the computation.
     """
     parts = [part for whole in (stored, *arrived) for part in _cut(whole)]
     count = sum(map(len, parts))
@@ -92,8 +95,8 @@ def in_pieces(stored: Rows, arrived: Sequence[Rows]) -> Iterator[tuple[int, Rows
             yield sum(map(len, taken[:stored_parts])), rows
 
 
-def changes(*columns: npt.NDArray[np.generic]) -> Places:
-    """The places where a group of equal neighbours starts, over all columns together."""
+def group_starts(*columns: npt.NDArray[np.generic]) -> Indices:
+    """Return the indices at which runs of equal neighbours start; rows are equal if all columns are."""
     count = len(columns[0])
     if count == 0:
         return np.empty(0, np.intp)
@@ -105,21 +108,21 @@ def changes(*columns: npt.NDArray[np.generic]) -> Places:
 
 
 def distinct(codes: I64) -> I64:
-    """The different ones, ascending. Neighbours are often equal, which spares most of the sorting."""
-    return np.unique(codes[changes(codes)])
+    """Return the distinct codes, ascending. Neighbours are often equal, which saves most of the sorting."""
+    return np.unique(codes[group_starts(codes)])
 
 
-def _with_stragglers(order: Places, keys: I64, behind: Places) -> Places:
-    """The places in order of `keys`, the last arrival of each, when all but those `behind` are in order already."""
+def _with_stragglers(order: Indices, keys: I64, behind: Indices) -> Indices:
+    """Order the rows by key, keeping the last arrival of each; all but the rows `behind` are in order already."""
     in_time: Mask = np.ones(len(order), np.bool_)
     in_time[behind] = False
     kept, kept_keys = order[in_time], keys[in_time]
     by_key = np.argsort(keys[behind], kind="stable")  # arrival decides among equals
     late, late_keys = order[behind][by_key], keys[behind][by_key]
-    last = np.append(changes(late_keys), len(late))[1:] - 1
+    last = np.append(group_starts(late_keys), len(late))[1:] - 1
     late, late_keys = late[last], late_keys[last]
     place = np.searchsorted(kept_keys, late_keys)
-    # What is behind arrived after the row of the same key that is not.
+    # A row that is behind arrived after the row of the same key that is in order.
     again = kept_keys[np.minimum(place, len(kept_keys) - 1)] == late_keys
     kept[place[again]] = late[again]
     return np.insert(kept, place[~again], late[~again])
@@ -127,7 +130,7 @@ def _with_stragglers(order: Places, keys: I64, behind: Places) -> Places:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Numbers that order as (day, person, device) does."""
+    """Encodes (day, person, device) in numbers of the same order."""
 
     first_day: int
     people: int
@@ -135,7 +138,7 @@ class _Scale:
 
     @classmethod
     def of(cls, parts: Sequence[Rows]) -> _Scale:
-        """One that has a number for each row of these parts."""
+        """Make an encoding that covers every row of these parts."""
         return cls(
             min(int(part.t.min()) for part in parts) // DAY_US,
             max(int(part.user_no.max()) for part in parts) + 1,
@@ -143,7 +146,7 @@ class _Scale:
         )
 
     def groups(self, rows: Rows) -> tuple[I64, I64]:
-        """A number a row, and the microseconds since its day began."""
+        """Return the code of each row, and its microseconds since midnight UTC."""
         numbers = rows.t // DAY_US
         in_day = rows.t - numbers * DAY_US
         numbers -= self.first_day
@@ -153,15 +156,15 @@ class _Scale:
         numbers += rows.device_no
         return numbers, in_day
 
-    def order(self, rows: Rows) -> tuple[npt.NDArray[np.unsignedinteger[Any]], Places]:
-        """The numbers in order, and the places they come from, equal ones in the order of arrival."""
+    def order(self, rows: Rows) -> tuple[npt.NDArray[np.unsignedinteger[Any]], Indices]:
+        """Return the sorted codes, and the indices they come from; equal ones stay in order of arrival."""
         numbers = _narrow(self.groups(rows)[0])
         order = np.argsort(numbers, kind="stable")
         return numbers[order], order
 
     def cuts(self, ordered: Sequence[npt.NDArray[np.unsignedinteger[Any]]], pieces: int) -> I64:
-        """Numbers that cut all rows into about so many equal pieces, at the first device of a person's day."""
-        samples = np.sort(np.concatenate([numbers[::_SAMPLED] for numbers in ordered]).astype(np.int64))
+        """Choose codes that cut all rows into about `pieces` equal parts, each at the start of a person's day."""
+        samples = np.sort(np.concatenate([numbers[::_SAMPLE_STRIDE] for numbers in ordered]).astype(np.int64))
         inner = samples[np.arange(1, pieces) * len(samples) // pieces]
         return np.unique(np.concatenate(([0], inner // self.devices * self.devices, [np.iinfo(np.int64).max])))
 
@@ -171,14 +174,14 @@ def _cut(rows: Rows) -> list[Rows]:
 
 
 def _groups(rows: Rows) -> tuple[I64, I64]:
-    """A number a row that orders as (day, person, device) does, and the microseconds since the day began."""
+    """Return codes that order as (day, person, device) does, and the microseconds since midnight UTC."""
     groups, in_day = _Scale.of([rows]).groups(rows)
     if int(groups.max()).bit_length() + _DAY_BITS > _KEY_BITS:
-        # Too many combinations for the bits that are left: number those that occur.
+        # Too many combinations for the bits that are left: number the ones that occur.
         groups = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     return groups, in_day
 
 
 def _narrow(groups: I64) -> npt.NDArray[np.unsignedinteger[Any]]:
-    """In the narrowest type that fits: NumPy sorts 16 bits by radix, in a fraction of the time."""
+    """Cast to the narrowest type that fits: NumPy sorts 16-bit numbers by radix, in a fraction of the time."""
     return groups.astype(np.min_scalar_type(int(groups.max())))

@@ -1,8 +1,8 @@
-"""Gives the stage's room to streams as merges free it, rather than all at once when one ends.
+"""Flow control: gives the stage's capacity to streams gradually, rather than all at once when a merge ends.
 
-A stream that comes faster than merges take it would fill the stage, stop until a merge ends, fill what that freed in a
-moment, and stop again: its blocks would wait as long as a merge takes. Here it is slowed down before the stage is full,
-by as much as is needed, and what a merge freed is given out over the time that the merge took.
+A stream faster than the merges would fill the stage, stop until a merge ends, fill the freed capacity in a moment, and
+stop again: its blocks would wait as long as a merge takes. Here it is slowed down before the stage is full, by as much
+as is needed, and the capacity that a merge frees is handed out over the time that the merge took.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from collections.abc import Callable
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.stores.contract import Cancellation
 
-#: Of the stage's room: up to this part streams do not wait …
+#: Up to this fraction of the stage's capacity streams do not wait …
 _FREE_PART = 1 / 2
-#: … and beyond this one they get no more: the rest is for small writes, which do not wait for streams.
+#: … and beyond this one they get none: the rest is for small writes, which do not wait for streams.
 _FULL_PART = 7 / 8
-#: How fast merges are taken to be before the first one, rows a second.
+#: The assumed speed of merges before the first one, in rows per second.
 _FIRST_ROWS_PER_S = 1_000_000.0
-#: The weight of one merge in the estimate of how fast they are; less for one of few rows, which mostly starts and ends.
+#: The weight of one merge in the estimate of their speed; less for one of few rows, which is mostly overhead.
 _WEIGHT = 0.5
 _WEIGHTY_PART = 1 / 8
-#: How often whoever is next looks again.
+#: How often the block whose turn is next checks again.
 _LOOK_S = 0.01
 
 
 class Pacer:
-    """Lets blocks of streams pass one after the other, in the order in which they came.
+    """Lets blocks of streams pass one after the other, in order of arrival.
 
-    Between the two parts of the room above, the rate falls from twice what merges take to nothing. So it settles where
-    streams get what merges take, wherever that is, and a merge that takes long slows them down before it stops them.
+    Between the two fractions above, the rate falls from twice the speed of merges to zero. So it settles where streams
+    are as fast as merges, wherever that is, and a long merge slows them down before it stops them.
     """
 
     def __init__(self, most_rows: int, staged: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
-        """`staged` says how many of `most_rows` are taken."""
+        """Pace a stage of `most_rows`, of which `staged()` are in use."""
         self._most_rows, self._staged, self._clock = most_rows, staged, clock
         self._free_rows, self._full_rows = most_rows * _FREE_PART, most_rows * _FULL_PART
         self._rows_per_s = _FIRST_ROWS_PER_S
@@ -46,7 +46,7 @@ class Pacer:
         self._waiting: dict[object, int] = {}  # the rows of each block that waits, the next one first
 
     def note_merge(self, rows: int, seconds: float) -> None:
-        """A merge, which took so long since the one before it or since it was due, has freed so many rows."""
+        """Note that a merge freed `rows` of the stage in `seconds`, counted from the merge before or since due."""
         seconds = max(seconds, 0.001)
         with self._changed:
             weight = _WEIGHT * min(1.0, rows / (self._most_rows * _WEIGHTY_PART))
@@ -56,7 +56,7 @@ class Pacer:
 
     @property
     def holds_back(self) -> bool:
-        """Whether a block that came now would have to wait, or some wait already."""
+        """Whether a block that arrived now would have to wait, or some wait already."""
         return bool(self._waiting) or self._rate() < math.inf
 
     def wait(
@@ -67,10 +67,10 @@ class Pacer:
         within_turn: bool = False,
         cancellation: Cancellation | None = None,
     ) -> None:
-        """Wait until it is this block's turn; `within_turn` it is, unless nothing may pass at all.
+        """Wait for this block's turn; `within_turn` it has it already, unless nothing may pass at all.
 
         Raises:
-            StoreUnavailableError: it would not be within `max_wait_s`, or was taken back. Known at once where too much
+            StoreUnavailableError: it would take longer than `max_wait_s`, or was cancelled; raised at once if too much
                 waits already.
         """
         give_up_at = self._clock() + max_wait_s
@@ -85,7 +85,7 @@ class Pacer:
             self._waiting[me] = rows
             try:
                 due_at = self._wait_until_due(me, give_up_at, cancellation)
-                # Whoever was looked after a little late does not make the next one later, too.
+                # A block that passed a little late does not delay the next one too.
                 self._passed_rows, self._passed_at = rows, max(due_at, self._clock() - _LOOK_S)
             finally:
                 del self._waiting[me]
@@ -106,16 +106,16 @@ class Pacer:
             self._changed.wait(min(_LOOK_S, give_up_at - now) if is_next else give_up_at - now)
 
     def _ahead_s(self) -> float:
-        """How long merges take for what waits."""
+        """Estimate how long merges need for the blocks that wait."""
         return sum(self._waiting.values()) / self._rows_per_s
 
     def _due_at(self) -> float:
-        """When the next block may pass, as things stand."""
+        """Return when the next block may pass at the current rate."""
         rate = self._rate()
         return self._passed_at + self._passed_rows / rate if rate else math.inf
 
     def _rate(self) -> float:
-        """How many rows a second may pass now."""
+        """Return how many rows per second may pass now."""
         filled = self._filled()
         if filled <= self._free_rows:
             return math.inf
@@ -123,7 +123,7 @@ class Pacer:
         return 2 * self._rows_per_s * max(left_part, 0.0)
 
     def _filled(self) -> float:
-        """The rows that are staged, and what of the room that the last merge freed is not to be given out yet."""
+        """Return the staged rows plus what the last merge freed but is not to be handed out yet."""
         passed = (self._clock() - self._freed_at) / self._freed_in_s
         return self._staged() + self._freed_rows * max(0.0, 1 - passed)
 

@@ -1,8 +1,8 @@
-"""Rollups in SQL: for what changes without new readings (priorities), and for the check of everything else."""
+"""Rollups in SQL: for changes without new readings (priorities), and for the check of everything else."""
 
 from __future__ import annotations
 
-#: Keeps readings of [$start, $end) in microseconds. By `second` the engine skips what lies outside.
+#: Selects readings of [$start, $end) in microseconds. By `second` the engine skips row groups outside.
 IN_RANGE = "second >= $start // 1000000 AND second <= ($end - 1) // 1000000 AND t >= $start AND t < $end"
 
 #: The rollup of each device and hour. `{source}` is any relation with the columns of `readings`.
@@ -16,7 +16,7 @@ FROM (SELECT *, confidence <> 0 AS counted FROM ({source}))
 GROUP BY user_no, device_no, t // 3600000000
 """
 
-#: The counted readings of the minutes' winners in the hours `{hours}` (user_no, hour) that several devices share.
+#: The counted readings of each minute's winner, in those of the hours `{hours}` (user_no, hour) that devices share.
 _SHARED = """
 asked AS ({hours}),
 device AS (SELECT * FROM h1_dev SEMI JOIN asked USING (user_no, hour) WHERE n > 0),
@@ -40,7 +40,7 @@ winners AS (
 won AS (SELECT * FROM counted SEMI JOIN winners USING (user_no, minute, device_no))
 """
 
-#: The resolved rollup of each hour of `{hours}`: the device's own where only one counts, else by minute.
+#: The resolved rollup of each of the hours `{hours}`: the device's own where only one counts, else minute by minute.
 RESOLVED_HOURS = (
     "WITH "
     + _SHARED

@@ -1,6 +1,6 @@
-"""What the journal holds and no merge has taken yet, in memory, where queries see it.
+"""The stage: rows that are in the journal but not merged yet, in memory, where queries see them.
 
-Append-only: rows are copied into arrays of fixed size and then published by raising a counter, so a reader that took a
+It is append-only: rows are copied into arrays of fixed size and then published by raising a counter, so a reader with a
 snapshot needs no lock and sees nothing of later commits.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-#: In the column of values: this reading was deleted. No accepted value comes near it.
+#: A value that marks a deleted reading. No accepted value comes near it.
 TOMBSTONE = np.int16(-32768)
-#: In the column of confidences: none given.
+#: A confidence that stands for none.
 NO_CONFIDENCE = np.int8(-1)
 
 DTYPES: dict[str, type[np.generic]] = {
@@ -31,7 +31,7 @@ _SEGMENT_ROWS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Columns of readings as the journal and the stage keep them; see `DTYPES`. In order of time or of arrival."""
+    """Columns of readings as the journal and the stage keep them, with the types of `DTYPES`."""
 
     user_no: npt.NDArray[np.int32]
     device_no: npt.NDArray[np.int32]
@@ -44,12 +44,12 @@ class Rows:
         return len(self.t)
 
     def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Rows:
-        """The rows at these places, or where the mask is true."""
+        """Return the rows at these indices, or where the mask is true."""
         return Rows(*(getattr(self, name)[index] for name in DTYPES))
 
     @classmethod
     def concatenated(cls, parts: Sequence[Rows]) -> Rows:
-        """All rows, part after part."""
+        """Join parts, one after the other."""
         if len(parts) == 1:
             return parts[0]
         if not parts:
@@ -57,7 +57,7 @@ class Rows:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES))
 
     def last_of_each_key(self) -> Rows:
-        """Of rows in order of arrival the last one of each (user, device, time), ordered by (user, time, device)."""
+        """Keep, of rows in order of arrival, the last of each (user, device, time); ordered by (user, time, device)."""
         if len(self) == 0:
             return self
         order = np.lexsort((self.device_no, self.t, self.user_no))  # stable: arrival decides among equals
@@ -72,7 +72,7 @@ class Rows:
 
 
 class _Segment:
-    """A stretch of consecutive journal rows, `first_seq` onwards."""
+    """A run of consecutive journal rows from `first_seq` on."""
 
     def __init__(self, first_seq: int, capacity: int) -> None:
         self.first_seq = first_seq
@@ -89,12 +89,12 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class StageSnapshot:
-    """The published rows at one moment, in order of arrival: (sequence number of the first row, rows) a part."""
+    """The published rows at one moment, in parts in order of arrival: (sequence number of the first row, rows)."""
 
     parts: tuple[tuple[int, Rows], ...]
 
     def since(self, seq: int) -> list[Rows]:
-        """The rows from sequence number `seq` on."""
+        """Return the rows from sequence number `seq` on."""
         return [
             rows if first_seq >= seq else rows.take(slice(seq - first_seq, None))
             for first_seq, rows in self.parts
@@ -102,7 +102,7 @@ class StageSnapshot:
         ]
 
     def between(self, seq: int, end_seq: int) -> list[Rows]:
-        """The rows from sequence number `seq` up to, not including, `end_seq`."""
+        """Return the rows from sequence number `seq` up to, not including, `end_seq`."""
         found = StageSnapshot(tuple(part for part in self.parts if part[0] < end_seq)).since(seq)
         surplus = seq + sum(map(len, found)) - end_seq
         return [*found[:-1], found[-1].take(slice(0, len(found[-1]) - surplus))] if surplus > 0 else found
@@ -133,7 +133,7 @@ class Stage:
             self.next_seq += len(rows)
 
     def snapshot(self) -> StageSnapshot:
-        """What is published now."""
+        """Take a snapshot of what is published now."""
         parts = []
         for segment in self._segments:
             count = segment.count
@@ -141,7 +141,7 @@ class Stage:
         return StageSnapshot(tuple(parts))
 
     def drop_before(self, seq: int) -> None:
-        """Forget whole segments below `seq`, which the database has by now."""
+        """Drop whole segments below `seq`, which the database has by now."""
         with self._lock:
             self._start_seq = max(self._start_seq, seq)
             self._segments = tuple(segment for segment in self._segments if segment.first_seq + segment.count > seq)

@@ -1,11 +1,13 @@
-"""Raw readings that expire, while what they came to stays.
+"""Expiry: deletes raw readings before the horizon and keeps their rollups.
 
-Days go a week at a time, each in one transaction, so that a kill leaves whole days. Before readings go, quarters of an
-hour are worked out for whoever has some among them, so that every kept rung is there for everybody; from then on these
-people keep quarters as if they had been asked for.
+Readings go a week at a time, each week in one transaction, so that a kill leaves whole days. Before that, quarters of
+an hour are computed for everybody who has readings among them, so that every kept resolution exists for everybody; from
+then on these people's quarters are kept as if they had been queried.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import duckdb
 
@@ -19,8 +21,21 @@ _WITHOUT_QUARTERS = (
 )
 
 
+@dataclass(slots=True)
+class Horizon:
+    """Since when readings are accepted and stored.
+
+    Attributes:
+        start_us: no reading before it is accepted.
+        expired_us: every reading before it has expired.
+    """
+
+    start_us: int
+    expired_us: int
+
+
 def count_before(connection: duckdb.DuckDBPyConnection, first_hour: int, end_hour: int) -> int:
-    """How many merged readings lie in these hours."""
+    """Count the merged readings in these hours."""
     row = one_row(
         connection,
         "SELECT coalesce(sum(n_all), 0)::BIGINT FROM h1_dev WHERE hour >= ? AND hour < ?",
@@ -30,14 +45,14 @@ def count_before(connection: duckdb.DuckDBPyConnection, first_hour: int, end_hou
 
 
 def next_horizon(connection: duckdb.DuckDBPyConnection, horizon_hour: int, end_hour: int) -> int:
-    """The hour up to which one step goes: through the week of the first reading, but no further than `end_hour`."""
+    """Return the hour at which one step ends: after the week of the first reading, but no later than `end_hour`."""
     row = one_row(connection, "SELECT min(hour) FROM h1_dev WHERE hour >= ? AND hour < ?", [horizon_hour, end_hour])
     first = row[0] if row else None
     return end_hour if first is None else min((first // _STEP_HOURS + 1) * _STEP_HOURS, end_hour)
 
 
 def expire_step(connection: duckdb.DuckDBPyConnection, horizon_hour: int, end_hour: int) -> None:
-    """Let the readings of these hours go. Everything that was staged or late for them is merged."""
+    """Delete the readings of these hours. Everything that was staged or late for them is merged."""
     for (user_no,) in connection.execute(_WITHOUT_QUARTERS, {"first": horizon_hour, "end": end_hour}).fetchall():
         keep_quarters(connection, user_no)
     connection.execute("DELETE FROM stored WHERE second < ?", [end_hour * _HOUR_S])
@@ -45,7 +60,7 @@ def expire_step(connection: duckdb.DuckDBPyConnection, horizon_hour: int, end_ho
 
 
 def keep_quarters(connection: duckdb.DuckDBPyConnection, user_no: int) -> None:
-    """Keep quarters of an hour of a person from now on, if they are not kept yet."""
+    """Compute a person's quarters of an hour and keep them from now on, unless they are kept already."""
     if one_row(connection, "SELECT 1 FROM q15_users WHERE user_no = ?", [user_no]):
         return
     connection.execute("INSERT INTO q15_users VALUES (?)", [user_no])

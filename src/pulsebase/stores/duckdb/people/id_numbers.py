@@ -1,6 +1,4 @@
-"""Numbers for people and devices. Numbers are given here, kept by the journal, and brought to the database by
-merges.
-"""
+"""Dense numbers for the ids of people and devices: given here, kept by the journal, stored by merges."""
 
 from __future__ import annotations
 
@@ -12,15 +10,14 @@ import numpy.typing as npt
 from pulsebase.model.readings import Ids
 
 _NO_NUMBER = -1
-#: Stands in place of a text that was forgotten. No id is empty.
+#: Takes the place of an id that was forgotten. No id is empty.
 FORGOTTEN = ""
 
 
 class IdNumbers:
-    """Texts and their numbers, both ways; numbers start at 0 and are dense.
+    """Ids and their numbers, in both directions; numbers start at 0 and are dense.
 
-    One thread at a time gives numbers, and then either publishes them, once they are durable, or withdraws them.
-    Anybody
+    One thread at a time gives numbers, and then publishes them, once they are durable, or withdraws them. Any thread
     may look up published ones at any time.
     """
 
@@ -28,7 +25,7 @@ class IdNumbers:
         self._texts: list[str] = list(texts)
         self._numbers: dict[str, int] = {text: number for number, text in enumerate(self._texts) if text != FORGOTTEN}
         self._published = len(self._texts)
-        #: The list of texts of the last column that was numbered, and the number of each that is known.
+        #: The list of texts of the column numbered last, and the number of each text as far as known.
         self._coded_texts: Sequence[str] = ()
         self._number_of_code = np.empty(0, np.int32)
         #: How many of the first numbers the database already knows.
@@ -38,12 +35,12 @@ class IdNumbers:
         return self._published
 
     def find(self, text: str) -> int | None:
-        """The number of a published text, else None."""
+        """Return the number of a published text, or None."""
         number = self._numbers.get(text)
         return number if number is not None and number < self._published else None
 
     def number(self, text: str) -> int:
-        """The number of a text; a new one for a new text."""
+        """Return the number of a text; give one to a new text."""
         number = self._numbers.get(text)
         if number is None:
             number = len(self._texts)
@@ -52,8 +49,9 @@ class IdNumbers:
         return number
 
     def numbers(self, ids: Ids) -> npt.NDArray[np.int32]:
-        """The numbers of a column of ids; new ones for new texts. Columns that share a list of texts one after the
-        other cost no look-up by text.
+        """Return the numbers of a column of ids; give numbers to new texts.
+
+        Successive columns that share a list of texts need no lookup by text.
         """
         if ids.texts is not self._coded_texts:
             self._coded_texts, self._number_of_code = ids.texts, np.empty(0, np.int32)
@@ -68,24 +66,24 @@ class IdNumbers:
         return numbers
 
     def new(self) -> list[tuple[int, str]]:
-        """The numbers that were given since the last publication, with their texts."""
+        """Return the numbers given since the last publication, with their texts."""
         return list(enumerate(self._texts[self._published :], self._published))
 
     def publish(self) -> None:
-        """What was given is durable: everybody may see it."""
+        """Make the numbers that were given visible to everybody, since they are durable."""
         self._published = len(self._texts)
 
     def withdraw(self) -> None:
-        """What was given since the last publication never happened."""
+        """Undo what was given since the last publication."""
         for _, text in self.new():
             del self._numbers[text]
         del self._texts[self._published :]
         self._forget_codes()
 
     def restore(self, number: int, text: str) -> bool:
-        """Take back a number that the journal kept. Numbers arrive in order; one that is known already is left alone.
+        """Restore a number from the journal. Numbers arrive in order; one that is known already stays as it is.
 
-        Returns whether it could be: not a number out of turn, nor one that stands for another text.
+        Returns False for a number out of turn, or one that stands for another text.
         """
         known = self._numbers.get(text)
         if known is None and number == len(self._texts):
@@ -100,31 +98,30 @@ class IdNumbers:
         return number is not None and number < self.persisted
 
     def follow(self, stored: Sequence[str]) -> None:
-        """Hold what the database holds, by number, where it is not known whether the last change reached it."""
+        """Take over the ids that the database holds, by number; it may or may not have the last change."""
         self.withdraw()
-        for number, text in enumerate(stored):
-            if number == len(self._texts):
-                self.number(text)
-                self.publish()
-            elif text == FORGOTTEN != self._texts[number]:
+        known = len(self._texts)
+        for number, text in enumerate(stored[:known]):
+            if text == FORGOTTEN != self._texts[number]:
                 self.forget(number)
+        self._texts += stored[known:]
+        self._numbers |= {text: number for number, text in enumerate(stored[known:], known) if text != FORGOTTEN}
+        self.publish()
         self.persisted = len(stored)
 
     def forget(self, number: int) -> None:
-        """Part a published number from its text. The number is never given again; the text, should it come again, gets
-        a new one.
-        """
+        """Forget the text of a published number. It is never given again; the text would get a new one."""
         del self._numbers[self._texts[number]]
         self._texts[number] = FORGOTTEN
         self._forget_codes()
 
     def text(self, number: int) -> str:
-        """The text of a number; `FORGOTTEN` if it was parted from it."""
+        """Return the text of a number; `FORGOTTEN` if it was forgotten."""
         return self._texts[number]
 
     def _forget_codes(self) -> None:
         self._coded_texts, self._number_of_code = (), np.empty(0, np.int32)
 
     def unpersisted(self) -> list[tuple[int, str]]:
-        """The published numbers that the database does not know yet, with their texts."""
+        """Return the published numbers that the database does not have yet, with their texts."""
         return list(enumerate(self._texts[self.persisted : self._published], self.persisted))

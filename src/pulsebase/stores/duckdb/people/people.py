@@ -38,9 +38,7 @@ def put_users(connection: duckdb.DuckDBPyConnection, people: Sequence[tuple[int,
 
 
 def get_user(connection: duckdb.DuckDBPyConnection, user_no: int) -> User | None:
-    """The row of that number, if a merge or `put_users` made one; of a person who was removed the id is
-    `FORGOTTEN`.
-    """
+    """Read a person's row, if a merge or `put_users` made one; the id of a removed person is `FORGOTTEN`."""
     row = one_row(connection, f"SELECT {_USER} FROM users WHERE user_no = ?", [user_no])
     return User(*row) if row else None
 
@@ -59,7 +57,7 @@ def find_users(
 
 
 def put_priority(connection: duckdb.DuckDBPyConnection, user_no: int, device_no: int, entry: DevicePriority) -> None:
-    """Insert or replace an entry, and tell readers that priorities changed."""
+    """Insert or replace an entry, and advance the epoch, so that readers load priorities anew."""
     connection.execute(
         "INSERT OR REPLACE INTO priorities VALUES (?, ?, ?, ?)",
         [user_no, device_no, entry.valid_from_us, entry.priority],
@@ -68,7 +66,7 @@ def put_priority(connection: duckdb.DuckDBPyConnection, user_no: int, device_no:
 
 
 def remove_priorities(connection: duckdb.DuckDBPyConnection, user_no: int, device_no: int) -> int:
-    """Delete a device's entries, and tell readers if there were any; how many there were."""
+    """Delete a device's entries; return how many there were. If any, the epoch advances."""
     row = one_row(
         connection,
         "SELECT count(*) FROM priorities WHERE user_no = $user AND device_no = $device",
@@ -82,14 +80,14 @@ def remove_priorities(connection: duckdb.DuckDBPyConnection, user_no: int, devic
 
 
 def get_priorities(connection: duckdb.DuckDBPyConnection, user_no: int) -> list[tuple[int, int, int | None]]:
-    """(device_no, valid_from, priority) of a person."""
+    """Read a person's entries as (device_no, valid_from, priority)."""
     return connection.execute(
         "SELECT device_no, valid_from, priority FROM priorities WHERE user_no = ?", [user_no]
     ).fetchall()
 
 
 def all_priorities(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int, int, int | None]]:
-    """(user_no, device_no, valid_from, priority), ordered."""
+    """Read everybody's entries as (user_no, device_no, valid_from, priority), in that order."""
     return connection.execute("SELECT * FROM priorities ORDER BY user_no, device_no, valid_from").fetchall()
 
 
@@ -112,7 +110,7 @@ def put_summaries(connection: duckdb.DuckDBPyConnection, rows: Sequence[tuple[in
 def get_summaries(
     connection: duckdb.DuckDBPyConnection, user_no: int, user_id: str, first: date, last: date
 ) -> list[DailySummary]:
-    """A person's days, by day, then method."""
+    """Read a person's days, by day, then method."""
     rows = connection.execute(
         "SELECT day, method, resting_heart_rate, zones, custom_zones FROM summaries "
         "WHERE user_no = ? AND day BETWEEN ? AND ? ORDER BY day, method",

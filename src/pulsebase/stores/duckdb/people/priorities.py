@@ -1,4 +1,4 @@
-"""Everybody's own priorities of devices, kept in memory until one changes."""
+"""A cache of everybody's own priorities of devices, valid until one changes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Histories = Mapping[int, PriorityHistory]
 
 
 class Priorities:
-    """The newest priorities seen so far; a transaction that sees older ones reads them for itself."""
+    """Holds the newest priorities seen so far; a transaction that sees older ones reads them for itself."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, epoch: int) -> None:
         self._newest = (epoch, _read(connection))
 
     def at(self, connection: duckdb.DuckDBPyConnection, epoch: int) -> Histories:
-        """What the transaction of `connection`, which sees this epoch, holds."""
+        """Return the priorities as the transaction of `connection`, which sees this epoch, sees them."""
         known_epoch, known = self._newest
         if known_epoch == epoch:
             return known

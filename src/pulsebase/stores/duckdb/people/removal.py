@@ -1,8 +1,7 @@
-"""Removing a person: every row of theirs goes, in one transaction, and their number never means anybody again.
+"""Removing a person: every row of theirs is deleted in one transaction, and their number is never used again.
 
-Numbers are dense and journal frames name them, so the row in `users` stays, with everything in it taken away. The
-caller has merged what was staged, keeps commits away until the number is parted from its text in memory too, and lets
-go of the journal's files of before.
+Numbers are dense and journal frames refer to them, so the row in `users` stays, emptied. The caller has merged what was
+staged, prevents commits until the number is forgotten in memory too, and drops the journal files written before.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from pulsebase.stores.contract import origin_of_nobody
 from pulsebase.stores.duckdb.engine.database import one_row
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
 
-#: Whatever is kept by person, beside `users` itself; a test compares it with the schema.
+#: Every table with a column of people, except `users` itself; a test compares it with the schema.
 TABLES_BY_PERSON = ("stored", "late", "h1_dev", "h1", "d1", "q15", "q15_users", "priorities", "summaries")
 
 
 def rows_by_hour(connection: duckdb.DuckDBPyConnection, user_no: int) -> dict[int, int]:
-    """How many rows of `readings` are this person's, by UTC hour."""
+    """Count this person's rows of `readings` by UTC hour."""
     return dict(
         connection.execute(
             "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE user_no = ? "
@@ -30,7 +29,7 @@ def rows_by_hour(connection: duckdb.DuckDBPyConnection, user_no: int) -> dict[in
 
 
 def remove_rows(connection: duckdb.DuckDBPyConnection, user_no: int) -> int:
-    """Take a person out of every table, and tell readers that priorities changed; how many rows `late` still has."""
+    """Delete a person from every table, and advance the epoch of priorities; return how many rows `late` still has."""
     for table in TABLES_BY_PERSON:
         connection.execute(f"DELETE FROM {table} WHERE user_no = ?", [user_no])
     connection.execute(
@@ -46,9 +45,7 @@ def remove_rows(connection: duckdb.DuckDBPyConnection, user_no: int) -> int:
 
 
 def forget_devices(connection: duckdb.DuckDBPyConnection) -> list[int]:
-    """Take the names of devices away that nobody has readings of or priorities for; their numbers. As with people the
-    rows stay.
-    """
+    """Erase the ids of devices that nobody has readings of or priorities for; return their numbers. Rows stay."""
     found = connection.execute(
         "SELECT device_no FROM devices WHERE device_id <> ? AND device_no NOT IN (SELECT device_no FROM h1_dev "
         "UNION SELECT device_no FROM late UNION SELECT device_no FROM priorities)",
@@ -61,7 +58,7 @@ def forget_devices(connection: duckdb.DuckDBPyConnection) -> list[int]:
 
 
 def rename_origins(connection: duckdb.DuckDBPyConnection, person: User) -> None:
-    """Take away the names of syncs and imports that speak of the person."""
+    """Replace the names of syncs and imports that mention the person."""
     for number, name in connection.execute("SELECT origin, name FROM origins").fetchall():
         if speaks_of(name, person):
             connection.execute("UPDATE origins SET name = ? WHERE origin = ?", [origin_of_nobody(number), number])

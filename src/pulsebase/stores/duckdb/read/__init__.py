@@ -1,1 +1,1 @@
-"""Answers: consistent snapshots, series, totals, overviews, exports and people's own SQL."""
+"""Queries: consistent snapshots, series, totals, overviews, exports and users' own SQL."""

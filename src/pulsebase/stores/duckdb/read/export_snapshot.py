@@ -1,4 +1,4 @@
-"""One consistent state of everybody's readings, for exports and for what an origin brought."""
+"""One consistent state of everybody's readings, for exports and for the readings of an origin."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.database import relation
-from pulsebase.stores.duckdb.merge.ordering import changes, order_of
-from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
+from pulsebase.stores.duckdb.merge.ordering import group_starts, storage_order
+from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN, IdNumbers
 
-#: Readings brought into memory at a time, at some 25 bytes each, several times over. A day of one person is not cut.
+#: Readings fetched at a time, at some 25 bytes each, several times over. A person's day is not divided.
 _PIECE_ROWS = 1 << 20
 _HOURS_OF_DAY = 24
-#: By `second` the engine skips what lies outside of the unmerged rows' time.
+#: The condition on `second` lets the engine skip row groups outside the time of the unmerged rows.
 _SAME_KEY = "u.user_no = r.user_no AND u.device_no = r.device_no AND u.second = r.second AND u.t = r.t"
 _COLUMNS = ", ".join(DTYPES)
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Whole UTC days (cut by the interval that is asked for), or the people between two numbers on one day."""
+    """Whole UTC days, clipped to the requested interval, or a range of people on one day."""
 
     start_us: int
     end_us: int
@@ -44,8 +44,9 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class ExportSnapshot:
-    """The database as of a transaction; `arrived` are the rows since, in the order of their arrival, `unmerged` the
-    last of each key, in order of storage.
+    """The database as of a transaction, and the rows that it has not merged.
+
+    `arrived` are these rows in order of arrival, `unmerged` the last of each key, in storage order.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -64,12 +65,12 @@ class ExportSnapshot:
         users: IdNumbers,
         devices: IdNumbers,
     ) -> ExportSnapshot:
-        """The state that this transaction and what is staged beyond it are together."""
+        """Combine a transaction with what is staged beyond it."""
         late = Rows(**connection.execute("SELECT * EXCLUDE (seq) FROM late ORDER BY seq").fetchnumpy())
         deadline.check()
         rows = Rows.concatenated([late, *staged])
         deadline.check()
-        order = order_of(rows)
+        order = storage_order(rows)
         deadline.check()
         return cls(connection, deadline, rows, rows.take(order.kept), users, devices)
 
@@ -81,15 +82,15 @@ class ExportSnapshot:
             asked = np.array(sorted(set(found)), np.int32)
         for piece in self._pieces(interval, asked):
             rows = self._rows(piece, asked)
-            ends = np.append(changes(rows.t // DAY_US), len(rows)).tolist()
+            ends = np.append(group_starts(rows.t // DAY_US), len(rows)).tolist()
             for start, end in pairwise(ends):
                 for first in range(start, end, EXPORT_BATCH_READINGS):
                     batch = self._batch(rows.take(slice(first, min(first + EXPORT_BATCH_READINGS, end))))
                     if batch.num_rows:
                         yield batch
 
-    def of_origin(self, origin: int, most: int, pushes: Pushes) -> Rows:
-        """Readings that are stored under this number, `most` at most."""
+    def of_origin(self, origin: int, most: int, pushes: PushOrigins) -> Rows:
+        """Return readings stored under this origin, `most` at most."""
         fresh = self._owned(pushes)
         fresh = fresh.take((fresh.origin == origin) & (fresh.v != TOMBSTONE))
         statement = f"SELECT {_COLUMNS} FROM readings AS r WHERE origin = $origin"
@@ -100,11 +101,12 @@ class ExportSnapshot:
             stored = Rows(**self.connection.execute(statement + " LIMIT $most", values).fetchnumpy())
         return Rows.concatenated([fresh.take(slice(0, most)), stored])
 
-    def counts(self, origins: Sequence[int], pushes: Pushes) -> Mapping[int, int]:
+    def counts(self, origins: Sequence[int], pushes: PushOrigins) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
         if not origins:
             return {}
-        asked = f"origin IN ({', '.join(str(int(number)) for number in origins)})"  # spelt out, blocks are passed over
+        # Literals let the engine skip blocks.
+        asked = f"origin IN ({', '.join(str(int(number)) for number in origins)})"
         found = Counter(self._counts(f"SELECT origin, count(*) FROM readings WHERE {asked} GROUP BY origin"))
         if len(self.unmerged):
             with relation(self.connection, "unmerged", _keys(self.unmerged)):
@@ -117,9 +119,10 @@ class ExportSnapshot:
             found.update(dict(zip(*(each.tolist() for each in come), strict=True)))
         return {number: found[number] for number in origins}
 
-    def _owned(self, pushes: Pushes) -> Rows:
-        """The unmerged rows, the last of each key, under the origins of their readings: what is stored of one may have
-        come by another.
+    def _owned(self, pushes: PushOrigins) -> Rows:
+        """Return the unmerged rows, the last of each key, under the origin of their reading.
+
+        That may be the origin under which the reading is stored, rather than the row's own.
         """
         asked = self.unmerged.take(~pushes.among(self.unmerged.origin))
         if len(asked) == 0:
@@ -130,7 +133,7 @@ class ExportSnapshot:
             stored = Rows(**self.connection.execute(statement).fetchnumpy())
         rows = Rows.concatenated([stored, self.arrived])
         self.deadline.check()
-        order = order_of(rows)
+        order = storage_order(rows)
         self.deadline.check()
         return last_of_each(rows, order, pushes, len(stored))
 
@@ -138,7 +141,7 @@ class ExportSnapshot:
         return dict(self.connection.execute(statement).fetchall())
 
     def _pieces(self, interval: TimeRange, asked: npt.NDArray[np.int32] | None) -> Iterator[_Piece]:
-        """The interval in pieces of about `_PIECE_ROWS` rows, so that each is read at once."""
+        """Divide the interval into pieces of about `_PIECE_ROWS` rows, each of which is read at once."""
         first_day, end_day = interval.start_us // DAY_US, -(-interval.end_us // DAY_US)
         days = self._sizes("hour // 24", self.unmerged.t // DAY_US, first_day, end_day, asked)
         start_day: int | None = None
@@ -159,7 +162,7 @@ class ExportSnapshot:
         whole = _cut(interval, day, day + 1)
         people, counts = self._sizes("user_no", self.unmerged.user_no.astype(np.int64), day, day + 1, asked)
         part = (np.cumsum(counts) - 1) // _PIECE_ROWS
-        starts = changes(part)
+        starts = group_starts(part)
         ends = np.append(starts[1:], len(people)) - 1
         for start, end in zip(starts, ends, strict=True):
             yield _Piece(whole.start_us, whole.end_us, int(people[start]), int(people[end]))
@@ -167,7 +170,7 @@ class ExportSnapshot:
     def _sizes(
         self, column: str, of_unmerged: I64, first_day: int, end_day: int, asked: npt.NDArray[np.int32] | None
     ) -> tuple[I64, I64]:
-        """About how many rows there are for each value of a column on these days, by value."""
+        """Estimate how many rows there are for each value of a column on these days, by value."""
         statement = (
             f"SELECT ({column})::BIGINT AS key, sum(n_all)::BIGINT AS rows FROM h1_dev "
             "WHERE hour >= $first AND hour < $end"
@@ -184,7 +187,7 @@ class ExportSnapshot:
         return keys, np.bincount(place, counts, len(keys)).astype(np.int64)
 
     def _rows(self, piece: _Piece, asked: npt.NDArray[np.int32] | None) -> Rows:
-        """The readings of a piece, in order of storage."""
+        """Read a piece, in storage order."""
         statement = f"SELECT {_COLUMNS} FROM readings WHERE {IN_RANGE} AND user_no BETWEEN $first_user AND $last_user"
         values: dict[str, object] = {
             "start": piece.start_us,
@@ -205,11 +208,11 @@ class ExportSnapshot:
             & _is_asked(fresh, asked)
         )
         rows = Rows.concatenated([stored, fresh]) if len(fresh) else stored
-        rows = rows.take(order_of(rows).kept)
+        rows = rows.take(storage_order(rows).kept)
         return rows.take(rows.v != TOMBSTONE) if len(fresh) else rows
 
     def _batch(self, rows: Rows) -> pa.RecordBatch:
-        """The rows but those of people who were removed since this state."""
+        """Encode rows, without those of people who were removed since this state."""
         codes, texts = _texts(rows.user_no, self.users)
         if FORGOTTEN in texts:
             known = np.array([text != FORGOTTEN for text in texts], np.bool_)[codes]
@@ -242,7 +245,7 @@ def _keys(rows: Rows) -> pa.Table:
 
 
 def _texts(numbers: npt.NDArray[np.int32], names: IdNumbers) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Numbers as codes of the texts they stand for, each of those that occur once in the list."""
+    """Encode numbers as a dictionary column: codes, and the list of the distinct texts they stand for."""
     present = np.flatnonzero(np.bincount(numbers)) if len(numbers) else np.empty(0, np.int64)
     codes = np.zeros(int(present[-1]) + 1 if len(present) else 0, np.int32)
     codes[present] = np.arange(len(present), dtype=np.int32)

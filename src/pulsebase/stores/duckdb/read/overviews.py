@@ -1,7 +1,7 @@
-"""Who is known and what is stored of them: how many readings, the first and the last, by person and by device.
+"""Overviews: who is known, how many readings they have, and the first and the last, by person and by device.
 
-A page of people is answered by a few statements, however many they are: kept hours tell of everything but the hours
-that hold unmerged rows, whose readings are counted here.
+A page of people takes a few statements, however many they are: kept hours cover everything except the hours with
+unmerged rows, whose readings are counted here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import DeviceOverview, User, UserOverview, folded
 from pulsebase.stores.duckdb.engine.database import one_row, read_state, relation
-from pulsebase.stores.duckdb.merge.ordering import order_of
+from pulsebase.stores.duckdb.merge.ordering import storage_order
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.people import people
@@ -36,26 +36,26 @@ WHERE second // {HOUR_US // SECOND_US} = hour AND {IN_RANGE}
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many readings there are, and the times of the first and the last in microseconds; none without readings."""
+    """How many readings there are, and the times of the first and the last in microseconds; None without readings."""
 
     readings: int = 0
     first_us: int | None = None
     last_us: int | None = None
 
     def joined(self, other: Extent) -> Extent:
-        """Of both together."""
+        """Combine two extents."""
         firsts = [at for at in (self.first_us, other.first_us) if at is not None]
         lasts = [at for at in (self.last_us, other.last_us) if at is not None]
         return Extent(self.readings + other.readings, min(firsts, default=None), max(lasts, default=None))
 
 
-#: What is stored, by the numbers of person and device.
+#: By the numbers of person and device.
 Extents = dict[tuple[int, int], Extent]
 
 
 @dataclass(frozen=True, slots=True)
 class OverviewSnapshot:
-    """One state of the store: what was staged, and the database as of a transaction that began after that."""
+    """One state of the store: a stage snapshot, and the database as of a transaction that began after it."""
 
     connection: duckdb.DuckDBPyConnection
     stage: StageSnapshot
@@ -82,7 +82,7 @@ class OverviewSnapshot:
             return None
         stored = people.get_user(self.connection, user_no)
         if stored is None and user_no not in dict(self._not_in_database()):
-            return None  # of a commit that came after this state
+            return None  # known by a commit after this state
         if stored is not None and stored.user_id == FORGOTTEN:
             return None
         extent = _of_people(self.extents([user_no])).get(user_no, Extent())
@@ -100,7 +100,7 @@ class OverviewSnapshot:
         return [DeviceOverview(name, extent.readings, extent.first_us, extent.last_us) for name, extent in named]
 
     def extents(self, user_nos: Sequence[int]) -> Extents:
-        """What is stored of these people, counted or not, by device."""
+        """Return the extents of these people's readings, counted or not, by device."""
         with relation(self.connection, "wanted", pa.table({"user_no": pa.array(user_nos, pa.int32())})):
             unmerged = self._unmerged(user_nos)
             hours = unmerged.t // HOUR_US
@@ -117,7 +117,7 @@ class OverviewSnapshot:
         return extents
 
     def expired(self, user_no: int) -> int:
-        """How many of the person's readings the extents count although they have expired."""
+        """Count the person's readings that extents include although they have expired."""
         statement = (
             "SELECT coalesce(sum(n_all), 0)::BIGINT FROM h1_dev WHERE user_no = ? "
             "AND hour < (SELECT horizon_hour FROM state)"
@@ -126,7 +126,7 @@ class OverviewSnapshot:
         return int(count)
 
     def _not_in_database(self) -> Iterable[tuple[int, str]]:
-        """Who is known by staged readings alone."""
+        """Return the people who are known by staged readings alone."""
         (known,) = one_row(self.connection, "SELECT count(*) FROM users") or (0,)
         parts = self.stage.since(read_state(self.connection).merged_seq)
         numbers = {int(number) for part in parts for number in np.unique(part.user_no[part.user_no >= known])}
@@ -134,18 +134,20 @@ class OverviewSnapshot:
         return [(number, user_id) for number, user_id in named if user_id != FORGOTTEN]
 
     def _unmerged(self, user_nos: Sequence[int]) -> Rows:
-        """The rows of the relation `wanted` that are late or staged, in the order of their arrival."""
+        """Return the late and staged rows of the people in the relation `wanted`, in order of arrival."""
         state = read_state(self.connection)
         parts = [Rows(**self.connection.execute(_LATE).fetchnumpy())] if state.late_rows else []
         is_wanted = np.zeros(len(self.users) + 1, np.bool_)
         is_wanted[list(user_nos)] = True
         for part in self.stage.since(state.merged_seq):
-            known = np.minimum(part.user_no, len(is_wanted) - 1)  # a number given since is nobody's who is asked for
+            known = np.minimum(
+                part.user_no, len(is_wanted) - 1
+            )  # numbers given since then map to the last slot, which is False
             parts.append(part.take(is_wanted[known]))
         return Rows.concatenated([part for part in parts if len(part)])
 
     def _stored_in(self, hours: pa.Table) -> Rows:
-        """The stored readings of these people's hours; only keys are looked at."""
+        """Fetch the stored readings of these people and hours; only their keys are filled in."""
         if hours.num_rows == 0:
             return Rows.concatenated([])
         of_hour = hours["hour"].to_numpy()
@@ -158,8 +160,8 @@ class OverviewSnapshot:
 
 
 def _counted(rows: Rows) -> Iterable[tuple[tuple[int, int], Extent]]:
-    """The extents of rows in the order of their arrival."""
-    rows = rows.take(order_of(rows).kept)
+    """Compute the extents of rows that are in order of arrival."""
+    rows = rows.take(storage_order(rows).kept)
     rows = rows.take(rows.v != TOMBSTONE)
     table = pa.table({"user_no": rows.user_no, "device_no": rows.device_no, "t": rows.t})
     groups = table.group_by(["user_no", "device_no"]).aggregate([("t", "count"), ("t", "min"), ("t", "max")])
@@ -168,7 +170,7 @@ def _counted(rows: Rows) -> Iterable[tuple[tuple[int, int], Extent]]:
 
 
 def _of_people(extents: Extents) -> dict[int, Extent]:
-    """All devices of a person together."""
+    """Combine the devices of each person."""
     found: dict[int, Extent] = {}
     for (user_no, _), extent in extents.items():
         found[user_no] = found.get(user_no, Extent()).joined(extent)

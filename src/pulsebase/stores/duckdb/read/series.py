@@ -12,11 +12,11 @@ from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, SeriesQuery
 from pulsebase.stores.duckdb.merge.stage import NO_CONFIDENCE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
-from pulsebase.stores.duckdb.read.snapshot import QUARTER_US, PersonSnapshot, Selection
+from pulsebase.stores.duckdb.read.person_snapshot import QUARTER_US, PersonSnapshot, Selection
 
 
 def answer(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection) -> pa.Table:
-    """The rows of a series, in the contract's schemas.
+    """Answer a query with `RAW_SCHEMA` or `BUCKET_SCHEMA` rows.
 
     Raises:
         TooManyRowsError: more rows than the query's limit.
@@ -36,7 +36,7 @@ def answer(snapshot: PersonSnapshot, query: SeriesQuery, selection: Selection) -
 
 
 def raw_table(rows: Rows, devices: IdNumbers) -> pa.Table:
-    """Readings as `RAW_SCHEMA`, by time, then device id."""
+    """Convert readings to `RAW_SCHEMA`, by time, then device id."""
     present, codes = np.unique(rows.device_no, return_inverse=True)
     if len(present) > 1:
         places = np.argsort(np.argsort([devices.text(int(number)) for number in present]))
@@ -47,7 +47,7 @@ def raw_table(rows: Rows, devices: IdNumbers) -> pa.Table:
 
 
 def bucket_table(buckets: Buckets, device_ids: pa.Array) -> pa.Table:
-    """Buckets as `BUCKET_SCHEMA`."""
+    """Convert buckets to `BUCKET_SCHEMA`."""
     columns = [buckets.start_us, buckets.count, buckets.sum, buckets.min, buckets.max, buckets.minutes, device_ids]
     return pa.table([pa.array(column) for column in columns], schema=BUCKET_SCHEMA)
 

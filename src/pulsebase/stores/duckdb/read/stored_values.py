@@ -1,7 +1,7 @@
-"""What is stored of readings that are about to be written, see `contract.Reader.stored_values`.
+"""Looking up what is stored of readings that are about to be written, see `contract.Reader.stored_values`.
 
-Whoever imports asks it for every block, mostly for readings of which nothing is known. So hours are looked for first,
-of which there are few, and readings in those hours alone that have some.
+An import asks this for every block, mostly about readings of which nothing is stored. So the few hours are looked up
+first, and readings only in hours that have some.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import StoredValues
 from pulsebase.stores.duckdb.engine.database import State, relation
-from pulsebase.stores.duckdb.merge.hours import HOUR_MASK, hour_codes, hour_table
-from pulsebase.stores.duckdb.merge.ordering import distinct, order_of
-from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
+from pulsebase.stores.duckdb.merge.hour_rollups import HOUR_MASK, hour_codes, hour_table
+from pulsebase.stores.duckdb.merge.ordering import distinct, storage_order
+from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
 from pulsebase.stores.duckdb.read.unmerged import unmerged_rows
 
-#: A block of an import spans some days, mostly.
+#: A block of an import usually spans some days.
 _MOST_HOURS = 10_000
 _COLUMNS = ", ".join(f"r.{name}" for name in DTYPES)
 _STORED = f"""
@@ -36,7 +36,7 @@ WHERE r.second BETWEEN $first AND $last AND r.user_no BETWEEN $first_user AND $l
 
 
 def numbers_of(names: IdNumbers, ids: Ids) -> npt.NDArray[np.int32]:
-    """The numbers of a column of ids, -1 for those that are not known."""
+    """Return the numbers of a column of ids, -1 for unknown ones."""
     used = np.flatnonzero(np.bincount(ids.codes)).tolist()
     number_of_code = np.full(used[-1] + 1 if used else 0, -1, np.int32)
     for code in used:
@@ -46,9 +46,10 @@ def numbers_of(names: IdNumbers, ids: Ids) -> npt.NDArray[np.int32]:
 
 
 def is_of_other_hours(times_us: I64, stage: StageSnapshot, stored_hours: Mapping[int, int]) -> bool:
-    """Whether nothing is stored in the hours of these times, of anybody, which is known without asking the engine.
+    """Whether, as memory can tell without the engine, nothing is stored of anybody in the hours of these times.
 
-    `stored_hours` has every hour of which something is stored and not late, or about to be: the stage is taken before.
+    `stored_hours` has every hour with stored readings that are not late. It is read after the stage snapshot, so that
+    rows being merged are in one of the two.
     """
     first_us, last_us = int(times_us.min()), int(times_us.max())
     if last_us - first_us > _MOST_HOURS * HOUR_US:
@@ -65,11 +66,12 @@ def stored_values(
     state: State,
     *,
     keys: Rows,
-    pushes: Pushes,
+    pushes: PushOrigins,
     people_count: int,
 ) -> StoredValues:
-    """What is stored of the keys of rows, as a transaction and a stage taken before it say. Numbers of people and
-    devices that are not known are below 0, all others below `people_count`.
+    """Look up the keys of rows in a transaction and in a stage snapshot taken before it.
+
+    Numbers of unknown people and devices are below 0; the numbers of known people are below `people_count`.
     """
     answer = StoredValues.nothing(len(keys))
     known = np.flatnonzero((keys.user_no >= 0) & (keys.device_no >= 0))
@@ -84,13 +86,13 @@ def stored_values(
     rows = Rows.concatenated([merged, unmerged])
     if len(rows) == 0:
         return answer
-    rows = last_of_each(rows, order_of(rows), pushes, len(merged))
+    rows = last_of_each(rows, storage_order(rows), pushes, len(merged))
     rows = rows.take(rows.v != TOMBSTONE)
-    codes = order_of(Rows.concatenated([rows, asked])).codes
+    codes = storage_order(Rows.concatenated([rows, asked])).codes
     if len(rows) == 0 or codes is None:
         return answer
     of_rows, of_asked = codes[: len(rows)], codes[len(rows) :]
-    place = np.minimum(np.searchsorted(of_rows, of_asked), len(rows) - 1)  # `rows` are in the order of storage
+    place = np.minimum(np.searchsorted(of_rows, of_asked), len(rows) - 1)  # `rows` are in storage order
     there = of_rows[place] == of_asked
     answer.put(known[there], rows.v[place[there]], rows.confidence[place[there]], rows.origin[place[there]])
     return answer
@@ -116,7 +118,7 @@ def _merged(connection: duckdb.DuckDBPyConnection, asked: Rows) -> Rows:
 
 
 def _stored_hours(connection: duckdb.DuckDBPyConnection, codes: I64) -> I64:
-    """Those of the hours of which something is stored."""
+    """Return those of the hours that have stored readings."""
     of_hour = codes & HOUR_MASK
     with relation(connection, "touched", hour_table(codes)):
         found = connection.execute(

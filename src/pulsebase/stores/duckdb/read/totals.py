@@ -1,5 +1,5 @@
-"""Answers to `TotalsQuery`: kept days and hours, what unmerged rows change in them, and readings where the range cuts
-an hour.
+"""Answers to `TotalsQuery`: kept days and hours, what unmerged rows change in them, and raw readings where the range
+cuts an hour.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRa
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.database import State, one_row, relation
-from pulsebase.stores.duckdb.merge.hours import (
+from pulsebase.stores.duckdb.merge.hour_rollups import (
     HOUR_MASK,
     MINUTES_PER_HOUR,
     DevicePrecedence,
@@ -33,15 +33,15 @@ from pulsebase.stores.duckdb.merge.hours import (
     minutes_of,
     resolved,
 )
-from pulsebase.stores.duckdb.merge.ordering import order_of
+from pulsebase.stores.duckdb.merge.ordering import storage_order
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
-from pulsebase.stores.duckdb.read.unmerged import Changes, DirtyHours, KnownChanges, People, Unmerged, unmerged_rows
+from pulsebase.stores.duckdb.read.unmerged import ChangeCache, Changes, DirtyHours, People, Unmerged, unmerged_rows
 
-#: The most stored readings to have in memory at a time, about.
+#: About how many stored readings are in memory at a time.
 _PIECE_ROWS = 2_000_000
-#: Hours that lie further apart are looked for one by one: what is stored between them would be read for nothing.
+#: Hours further apart are fetched separately: the readings between them would be scanned for nothing.
 _GAP_HOURS = 24
 
 _ROLLED = """
@@ -64,24 +64,24 @@ WHERE day BETWEEN $first AND $last
 
 
 #: Columns `user_no`, `n`, `sum` and `minutes`.
-Figures = dict[str, npt.NDArray[np.signedinteger[Any]]]
+PersonSums = dict[str, npt.NDArray[np.signedinteger[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class PeopleSnapshot:
-    """Everybody's readings at one moment: the database as of a transaction, and the stage as it was before that."""
+    """Everybody's readings at one moment: the database as of a transaction, and a stage snapshot taken before it."""
 
     connection: duckdb.DuckDBPyConnection
     deadline: Deadline
     state: State
     stage: StageSnapshot
-    believers: DevicePrecedence
+    precedence: DevicePrecedence
     users: IdNumbers
-    known: KnownChanges
+    known: ChangeCache
 
 
 def answer(snapshot: PeopleSnapshot, query: TotalsQuery) -> pa.Table:
-    """The totals, as `TOTALS_SCHEMA`."""
+    """Answer a query with `TOTALS_SCHEMA` rows."""
     people = _asked(snapshot, query)
     sums = _Sums(len(people))
     connection, stage, state = snapshot.connection, snapshot.stage, snapshot.state
@@ -104,13 +104,13 @@ class _Sums:
     def __init__(self, people: int) -> None:
         self._columns = {name: np.zeros(people, np.int64) for name in ("n", "sum", "minutes")}
 
-    def add(self, rows: Figures) -> None:
-        """Add these to the figures of the people they are of."""
+    def add(self, rows: PersonSums) -> None:
+        """Add rows to the sums of their people."""
         for name, column in self._columns.items():
             np.add.at(column, rows["user_no"], rows[name])
 
     def table(self, people: People, users: IdNumbers) -> pa.Table:
-        """The people asked for who have a counted reading, by id."""
+        """Return the selected people who have a counted reading, by id."""
         numbers = np.flatnonzero(people & (self._columns["n"] > 0))
         ids = pa.array([users.text(number) for number in numbers.tolist()], pa.string())
         order = pc.sort_indices(ids).to_numpy()  # by bytes
@@ -119,7 +119,7 @@ class _Sums:
 
 
 def _asked(snapshot: PeopleSnapshot, query: TotalsQuery) -> People:
-    """Who is asked for. Somebody whom the database has no row of yet has neither gender nor birth date."""
+    """Select the people the query is about. Who has no row in the database yet has neither gender nor birth date."""
     if query.genders is None and query.born_by is None:
         return np.ones(len(snapshot.users), np.bool_)
     conditions, values = [], {}
@@ -135,8 +135,8 @@ def _asked(snapshot: PeopleSnapshot, query: TotalsQuery) -> People:
     return people
 
 
-def _rolled(snapshot: PeopleSnapshot, whole: TimeRange) -> Figures:
-    """What the rollups of whole hours come to, by person: days as far as they are whole."""
+def _rolled(snapshot: PeopleSnapshot, whole: TimeRange) -> PersonSums:
+    """Sum the rollups of whole hours by person, using days where they are whole."""
     snapshot.deadline.check()
     first_hour, end_hour = whole.start_us // HOUR_US, whole.end_us // HOUR_US
     first_day, end_day = -(-whole.start_us // DAY_US), whole.end_us // DAY_US
@@ -153,7 +153,7 @@ def _rolled(snapshot: PeopleSnapshot, whole: TimeRange) -> Figures:
 
 
 def look_ahead(snapshot: PeopleSnapshot) -> None:
-    """Work out what late rows change in their hours, so that whoever asks next does not wait for it."""
+    """Compute what late rows change in their hours ahead of the next query, which then need not wait for it."""
     everybody = np.ones(len(snapshot.users), np.bool_)
     unmerged = unmerged_rows(snapshot.connection, snapshot.stage, snapshot.state, TimeRange(0, MAX_US), everybody)
     codes = unmerged.codes()
@@ -169,7 +169,7 @@ def _add_changes(snapshot: PeopleSnapshot, unmerged: Unmerged, whole: TimeRange,
 
 
 def _changes(snapshot: PeopleSnapshot, unmerged: Unmerged) -> tuple[DirtyHours, Changes]:
-    """What these rows, which must be all unmerged ones of each of their hours, change in the rollups."""
+    """Return what rows, which must be all unmerged ones of each of their hours, change in the rollups."""
     hours = DirtyHours.of(unmerged)
     known, changes = snapshot.known.find(hours, snapshot.state.epoch)
     if not known.all():
@@ -181,7 +181,7 @@ def _changes(snapshot: PeopleSnapshot, unmerged: Unmerged) -> tuple[DirtyHours, 
 def _work_out(
     snapshot: PeopleSnapshot, unmerged: Unmerged, hours: DirtyHours, places: npt.NDArray[np.intp], changes: Changes
 ) -> None:
-    """Set the changes of the hours at these places: their readings resolved as stored, and with the unmerged rows."""
+    """Compute the changes of the hours at these indices: resolved with the unmerged rows, minus resolved as stored."""
     codes = unmerged.codes()
     stored_rows = _stored_rows(snapshot, hours.codes[places])
     for piece in _pieces(hours.codes[places], stored_rows):
@@ -193,49 +193,49 @@ def _work_out(
         for rows, sign in ((stored, -1), (Rows.concatenated([stored, new]), 1)):
             snapshot.deadline.check()
             complete = _complete(rows)
-            found = bucket_rows(_believed(complete, snapshot.believers), MINUTES_PER_HOUR, "hour")
+            found = bucket_rows(_resolved_minutes(complete, snapshot.precedence), MINUTES_PER_HOUR, "hour")
             place = np.searchsorted(of_piece, hour_codes(found["user_no"].to_numpy(), found["hour"].to_numpy()))
             for column, name in ((change.count, "n"), (change.sum, "sum"), (change.minutes, "minutes")):
                 column[place] += sign * found[name].to_numpy().astype(np.int64)
         changes.put(np.searchsorted(hours.codes, of_piece), change)
 
 
-def _of_readings(snapshot: PeopleSnapshot, unmerged: Unmerged, piece: TimeRange) -> Figures:
-    """What the readings in a piece of an hour come to, by person."""
+def _of_readings(snapshot: PeopleSnapshot, unmerged: Unmerged, piece: TimeRange) -> PersonSums:
+    """Sum the readings in a part of an hour by person."""
     minutes = piece.widened(MINUTE_US)
     rows = _complete(Rows.concatenated([_stored(snapshot, minutes), unmerged.inside(minutes)]))
     inside = (rows.t >= piece.start_us) & (rows.t < piece.end_us)
     # The whole minute decides who wins it; of its readings, those inside the piece count.
-    chosen = rows.take(_of_winners(rows, snapshot.believers) & inside)
+    chosen = rows.take(_of_winners(rows, snapshot.precedence) & inside)
     found = bucket_rows(minutes_of(chosen), MINUTES_PER_HOUR, "hour")
     return {name: found[name].to_numpy() for name in ("user_no", "n", "sum", "minutes")}
 
 
 def _complete(rows: Rows) -> Rows:
-    """What is left of rows in the order of their arrival, in the order of storage."""
-    complete = rows.take(order_of(rows).kept)
+    """Apply replacements and deletions to rows in order of arrival; return what is left, in storage order."""
+    complete = rows.take(storage_order(rows).kept)
     return complete.take(complete.v != TOMBSTONE)
 
 
-def _believed(complete: Rows, believers: DevicePrecedence) -> Minutes:
-    """The minutes' winners, of whole minutes of rows in the order of storage."""
+def _resolved_minutes(complete: Rows, precedence: DevicePrecedence) -> Minutes:
+    """Return the winning minutes of rows that are whole minutes in storage order."""
     minutes = minutes_of(complete)
-    return resolved(minutes, device_hours(complete, minutes), believers)
+    return resolved(minutes, device_hours(complete, minutes), precedence)
 
 
-def _of_winners(complete: Rows, believers: DevicePrecedence) -> Mask:
-    """Which of the counted readings are of their minute's winner; says nothing of those that do not count."""
+def _of_winners(complete: Rows, precedence: DevicePrecedence) -> Mask:
+    """Say which counted readings are of their minute's winner; for uncounted ones the result means nothing."""
     minutes = minutes_of(complete)
     if len(minutes) == 0:
         return np.zeros(len(complete), np.bool_)
-    wins = np.isin(minutes.row, resolved(minutes, device_hours(complete, minutes), believers).row)
+    wins = np.isin(minutes.row, resolved(minutes, device_hours(complete, minutes), precedence).row)
     minute_of_row = np.searchsorted(minutes.row, np.arange(len(complete)), side="right") - 1
     found: Mask = wins[np.maximum(minute_of_row, 0)]
     return found
 
 
 def _minutes_of(snapshot: PeopleSnapshot, cut: TimeRange) -> Iterator[TimeRange]:
-    """A cut hour in pieces, cut at whole minutes, that hold a bounded number of stored readings."""
+    """Divide a part of an hour at whole minutes into pieces with a bounded number of stored readings."""
     hour = cut.start_us // HOUR_US
     (stored_rows,) = one_row(
         snapshot.connection, "SELECT coalesce(sum(n_all), 0)::BIGINT FROM h1_dev WHERE hour = ?", [hour]
@@ -249,7 +249,7 @@ def _minutes_of(snapshot: PeopleSnapshot, cut: TimeRange) -> Iterator[TimeRange]
 
 
 def _pieces(codes: I64, stored_rows: I64) -> list[npt.NDArray[np.intp]]:
-    """Places of hours that lie near each other and hold a bounded number of stored readings, in order of time."""
+    """Group indices of hours that lie near each other and hold a bounded number of readings, in order of time."""
     hours = codes & HOUR_MASK
     order = np.argsort(hours, kind="stable")
     fill = np.cumsum(stored_rows[order]) // _PIECE_ROWS
@@ -258,9 +258,9 @@ def _pieces(codes: I64, stored_rows: I64) -> list[npt.NDArray[np.intp]]:
 
 
 def _stored_rows(snapshot: PeopleSnapshot, codes: I64) -> I64:
-    """About how many readings are stored for each of the hours; 0 where none counts, since then none matters.
+    """Estimate how many readings are stored for each of the hours; 0 where none counts, since then none matters.
 
-    A guess from the person's day, to go by when memory is shared out: a quarter of its readings.
+    The estimate, which bounds memory, is a quarter of the person's readings of the day.
     """
     snapshot.deadline.check()
     user_no, hours = hours_of_codes(codes)
@@ -279,7 +279,7 @@ def _stored_rows(snapshot: PeopleSnapshot, codes: I64) -> I64:
 
 
 def _stored_of_hours(snapshot: PeopleSnapshot, codes: I64) -> Rows:
-    """The stored readings of these hours."""
+    """Fetch the stored readings of these hours."""
     snapshot.deadline.check()
     hours = codes & HOUR_MASK
     values = {"start": int(hours.min()) * HOUR_US, "end": (int(hours.max()) + 1) * HOUR_US}
@@ -289,7 +289,7 @@ def _stored_of_hours(snapshot: PeopleSnapshot, codes: I64) -> Rows:
 
 
 def _stored(snapshot: PeopleSnapshot, interval: TimeRange) -> Rows:
-    """Everybody's stored readings in the interval."""
+    """Fetch everybody's stored readings in the interval."""
     snapshot.deadline.check()
     values = {"start": interval.start_us, "end": interval.end_us}
     return Rows(**snapshot.connection.execute(_STORED.format(these=""), values).fetchnumpy())

@@ -1,4 +1,4 @@
-"""Everybody's rows that no merge has brought where they belong, and what they change in the hours they are for."""
+"""Everybody's rows that are not merged yet, staged or late, and what they change in the rollups of their hours."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ import numpy.typing as npt
 from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import HOUR_US, TimeRange
 from pulsebase.stores.duckdb.engine.database import State
-from pulsebase.stores.duckdb.merge.hours import hour_codes
-from pulsebase.stores.duckdb.merge.ordering import changes
+from pulsebase.stores.duckdb.merge.hour_rollups import hour_codes
+from pulsebase.stores.duckdb.merge.ordering import group_starts
 from pulsebase.stores.duckdb.merge.stage import Rows, StageSnapshot
 
-#: People by their numbers: whether a question is about them.
+#: By person number: whether a query is about this person.
 People = npt.NDArray[np.bool_]
 
 _LATE = "SELECT * FROM late WHERE t >= $start AND t < $end ORDER BY seq"
-#: The most hours to remember changes of, at 48 bytes each.
+#: How many hours' changes are cached at most, at 48 bytes each.
 _MOST_REMEMBERED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Unmerged:
-    """Unmerged rows in the order of their arrival. `seq` is each one's number in the journal."""
+    """Unmerged rows in order of arrival. `seq` is each row's sequence number in the journal."""
 
     rows: Rows
     seq: I64
 
     def where(self, mask: Mask) -> Unmerged:
-        """The rows that the mask keeps."""
+        """Return the rows where the mask is true."""
         return Unmerged(self.rows.take(mask), self.seq[mask])
 
     def inside(self, interval: TimeRange) -> Rows:
-        """The rows of the interval, in the order of their arrival."""
+        """Return the rows inside the interval, in order of arrival."""
         return self.rows.take((self.rows.t >= interval.start_us) & (self.rows.t < interval.end_us))
 
     def codes(self) -> I64:
-        """A number a row that tells person and hour."""
+        """Return the code of each row's person and hour."""
         return hour_codes(self.rows.user_no, self.rows.t // HOUR_US)
 
 
 def unmerged_rows(
     connection: duckdb.DuckDBPyConnection, stage: StageSnapshot, state: State, interval: TimeRange, people: People
 ) -> Unmerged:
-    """The unmerged rows of these people in the interval, as this transaction and a stage taken before it say."""
+    """Collect these people's unmerged rows in the interval from a transaction and a stage snapshot taken before it."""
     parts: list[Unmerged] = []
     if state.late_rows:
         late = connection.execute(_LATE, {"start": interval.start_us, "end": interval.end_us}).fetchnumpy()
@@ -65,7 +65,7 @@ def unmerged_rows(
 
 @dataclass(frozen=True, slots=True)
 class DirtyHours:
-    """The hours that unmerged rows are for, by code. `first_seq` and `last_seq` are those of the hour's rows."""
+    """Hours with unmerged rows, by code, and the first and last sequence number of each hour's rows."""
 
     codes: I64
     first_seq: I64
@@ -73,20 +73,20 @@ class DirtyHours:
 
     @classmethod
     def of(cls, unmerged: Unmerged) -> DirtyHours:
-        """The hours of these rows, which must be all unmerged ones of each hour."""
+        """Group rows by hour; they must be all unmerged ones of each hour."""
         codes = unmerged.codes()
         order = np.argsort(codes, kind="stable")
         codes = codes[order]
-        first = changes(codes)
+        first = group_starts(codes)
         last = np.append(first, len(codes))[1:] - 1
         return cls(codes[first], unmerged.seq[order[first]], unmerged.seq[order[last]])
 
     def take(self, index: npt.NDArray[np.intp]) -> DirtyHours:
-        """The hours at these places."""
+        """Return the hours at these indices."""
         return DirtyHours(self.codes[index], self.first_seq[index], self.last_seq[index])
 
     def followed_by(self, other: DirtyHours) -> DirtyHours:
-        """These hours and then the others."""
+        """Append other hours."""
         return DirtyHours(
             np.concatenate([self.codes, other.codes]),
             np.concatenate([self.first_seq, other.first_seq]),
@@ -104,15 +104,15 @@ class Changes:
 
     @classmethod
     def none(cls, hours: int) -> Changes:
-        """No change of so many hours."""
+        """Make changes of zero for this many hours."""
         return cls(*(np.zeros(hours, np.int64) for _ in range(3)))
 
     def take(self, index: npt.NDArray[np.intp]) -> Changes:
-        """Those of the hours at these places."""
+        """Return the changes at these indices."""
         return Changes(self.count[index], self.sum[index], self.minutes[index])
 
     def followed_by(self, other: Changes) -> Changes:
-        """These and then the others."""
+        """Append other changes."""
         return Changes(
             np.concatenate([self.count, other.count]),
             np.concatenate([self.sum, other.sum]),
@@ -120,18 +120,18 @@ class Changes:
         )
 
     def put(self, index: npt.NDArray[np.intp], other: Changes) -> None:
-        """Replace those of the hours at these places."""
+        """Replace the changes at these indices."""
         for mine, theirs in ((self.count, other.count), (self.sum, other.sum), (self.minutes, other.minutes)):
             mine[index] = theirs
 
 
 @dataclass(slots=True)
-class KnownChanges:
-    """Changes that earlier questions worked out, for the next ones: finding an hour's stored readings is dear.
+class ChangeCache:
+    """A cache of changes that earlier queries computed, since finding an hour's stored readings is expensive.
 
-    They hold as long as the hour's unmerged rows and the priorities are the same ones. A person's hour is made of its
-    rows in the order of the journal, and a merge takes the first of those that wait: so if the first and the last
-    unmerged row are the same as before, the stored readings are too.
+    An entry is valid while the hour's unmerged rows and the priorities stay the same. A person's hour consists of its
+    rows in journal order, and a merge takes the first of those that wait: so if the first and the last unmerged row are
+    the same as before, the stored readings are too.
     """
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -139,8 +139,11 @@ class KnownChanges:
     _hours: DirtyHours = field(default_factory=lambda: DirtyHours(*(np.empty(0, np.int64) for _ in range(3))))
     _changes: Changes = field(default_factory=lambda: Changes.none(0))
 
+    def __len__(self) -> int:
+        return len(self._hours.codes)
+
     def find(self, hours: DirtyHours, epoch: int) -> tuple[Mask, Changes]:
-        """Of which of the hours the changes are known, and these; `epoch` is that of the priorities."""
+        """Return which hours are cached, and their changes; `epoch` is that of the priorities."""
         found = Changes.none(len(hours.codes))
         with self._lock:
             known_epoch, known, values = self._epoch, self._hours, self._changes
@@ -156,7 +159,7 @@ class KnownChanges:
         return same, found
 
     def keep(self, hours: DirtyHours, changes_of: Changes, epoch: int) -> None:
-        """Remember the changes of these hours, and those of others as long as they are not too many."""
+        """Cache the changes of these hours, and keep those of other hours as far as there is room."""
         with self._lock:
             if epoch < self._epoch:
                 return

@@ -1,9 +1,9 @@
-"""Which statements of people's own SQL are run: those that only read, with functions that only compute.
+"""Which statements of users' own SQL are run: those that only read, with functions that only compute.
 
-The engine's transactions that cannot write keep tables as they are, no more: `EXPLAIN ANALYZE COPY … TO` writes
-files, and there are functions that make a checkpoint, switch logging on, or run a text as another statement. So a
-statement is looked at as the engine itself parses it (https://duckdb.org/docs/stable/data/json/sql_to_and_from_json),
-and what it calls has to be known for harmless.
+The engine's read-only transactions protect tables, and nothing else: `EXPLAIN ANALYZE COPY … TO` writes files, and some
+functions make a checkpoint, switch logging on, or run a text as another statement. So a statement is inspected as the
+engine itself parses it (https://duckdb.org/docs/stable/data/json/sql_to_and_from_json), and every function it calls has
+to be known as harmless.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import duckdb
 
 from pulsebase.model.errors import RejectedError
 
-#: Functions that answer tables, of which the others read files, run texts as statements or change the engine.
+#: The permitted table functions; others read files, run texts as statements or change the engine.
 _TABLES = frozenset(
     {
         "duckdb_columns",
@@ -38,7 +38,7 @@ _TABLES = frozenset(
         "unnest",
     }
 )
-#: Of the functions that do more than compute, those that do no harm.
+#: Functions that do more than compute, but are harmless.
 _HARMLESS = frozenset({"random", "uuid", "uuidv4", "uuidv7", "gen_random_uuid", "error", "setseed"})
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b\s*)?(\([^()]*\)\s*)?", re.IGNORECASE)
 _READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
@@ -46,7 +46,11 @@ _DESCRIBED = frozenset({"DESCRIBE", "SUMMARY", "SHOW_SPECIAL", "SHOW_FROM", "SHO
 
 
 def check_statement(statement: str) -> None:
-    """Raises `RejectedError` unless the text is one statement that only reads, and calls nothing that does more."""
+    """Refuse anything but one statement that only reads and calls only harmless functions.
+
+    Raises:
+        RejectedError: it is something else.
+    """
     explain = _EXPLAIN.match(statement)
     parsed = _parsed(statement[explain.end() :] if explain else statement)
     if len(parsed["statements"]) != 1:
@@ -76,7 +80,7 @@ def _no_reading() -> RejectedError:
 
 
 def _called(node: Any, *, in_from: bool) -> Iterator[tuple[str, bool]]:
-    """The functions in a parsed statement, and whether each answers a table."""
+    """Yield the functions in a parsed statement, and whether each is a table function."""
     if isinstance(node, list):
         for each in node:
             yield from _called(each, in_from=False)
@@ -95,7 +99,7 @@ def _called(node: Any, *, in_from: bool) -> Iterator[tuple[str, bool]]:
 
 @lru_cache(maxsize=1)
 def _computing() -> frozenset[str]:
-    """The names of functions that answer a value and have no effect beside it."""
+    """Return the names of functions that return a value and have no side effect."""
     with duckdb.connect() as connection:
         found = connection.execute(
             "SELECT DISTINCT function_name FROM duckdb_functions() GROUP BY function_name "

@@ -1,4 +1,4 @@
-"""People's own reading SQL."""
+"""Running users' own SQL queries."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pulsebase.stores.duckdb.engine.database import tells_of_damage
 
 
 def select(connection: duckdb.DuckDBPyConnection, statement: str, limit: int) -> pa.Table:
-    """Run a statement that `check_statement` has looked at; its rows as they come from the engine. The connection's
-    transaction becomes a new one that cannot write.
+    """Run a statement that passed `check_statement`; return its rows as the engine gives them.
+
+    The connection's transaction is replaced by a new one that cannot write.
 
     Raises:
-        RejectedError: the engine refuses it.
+        RejectedError: the engine refuses the statement.
         TooManyRowsError: more than `limit` rows.
     """
     connection.execute("ROLLBACK")
@@ -23,7 +24,7 @@ def select(connection: duckdb.DuckDBPyConnection, statement: str, limit: int) ->
         found = connection.sql(statement)
         if found is None:
             raise RejectedError.of("statement", "answers nothing")
-        # Closed in any case: a result left open blocks its connection.
+        # Always closed: a result left open blocks its connection.
         with found.to_arrow_reader(min(limit + 1, 100_000)) as reader:
             return _bounded(reader, limit)
     except (duckdb.InterruptException, duckdb.FatalException, duckdb.IOException):

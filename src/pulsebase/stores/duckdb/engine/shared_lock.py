@@ -1,4 +1,4 @@
-"""Lets any number of questions in at once, or one who has to be alone with the file."""
+"""A lock for many readers, or one who needs the file alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import threading
 from collections.abc import Iterator
 
 
-class ExclusiveAccess:
-    """Whoever is inside may go in again, unless somebody waits to be alone: then that one gives up instead."""
+class SharedLock:
+    """Shared by any number, or held by one alone.
+
+    A thread that shares it may share it again, but waits while another one waits to hold it alone. That wait is
+    bounded, so the two cannot block each other for good.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -16,8 +20,8 @@ class ExclusiveAccess:
         self._shut = False
 
     @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """Be inside during the block, once nobody is alone there or about to be."""
+    def shared(self) -> Iterator[None]:
+        """Share the lock during the block, once nobody holds it alone or waits to."""
         with self._changed:
             self._changed.wait_for(lambda: not self._shut)
             self._inside += 1
@@ -29,8 +33,8 @@ class ExclusiveAccess:
                 self._changed.notify_all()
 
     @contextlib.contextmanager
-    def alone(self, max_wait_s: float) -> Iterator[bool]:
-        """Let nobody in during the block; says whether everybody was out in time. One caller at a time."""
+    def exclusive(self, max_wait_s: float) -> Iterator[bool]:
+        """Keep everybody out during the block; yield whether all others left in time. One caller at a time."""
         with self._changed:
             self._shut = True
             is_empty = self._changed.wait_for(lambda: self._inside == 0, max_wait_s)

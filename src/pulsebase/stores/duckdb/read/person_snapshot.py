@@ -1,4 +1,4 @@
-"""One consistent state of the store, for one query: the database as of a transaction, and the unmerged rows since."""
+"""One person's readings in one consistent state: the database as of a transaction, and the rows not merged by then."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from pulsebase.model.rollups import (
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.database import one_row
-from pulsebase.stores.duckdb.merge.hours import cut_at_hours
-from pulsebase.stores.duckdb.merge.ordering import order_of
-from pulsebase.stores.duckdb.merge.origins import Pushes, last_of_each
+from pulsebase.stores.duckdb.merge.hour_rollups import cut_at_hours
+from pulsebase.stores.duckdb.merge.ordering import storage_order
+from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
 
 CHUNK_US = 7 * DAY_US
 
-#: So few are read without asking which of them hold anything.
+#: This many chunks are read without looking up first which of them hold anything.
 _FEW_CHUNKS = 8
 QUARTER_US = 15 * MINUTE_US
-#: Hours that lie further apart are looked for one by one: what is stored between them would be read for nothing.
+#: Hours further apart are fetched separately: the readings between them would be scanned for nothing.
 _GAP_US = 30 * DAY_US
 
 #: Gives each time the start of its bucket.
@@ -47,27 +47,29 @@ _LATE = "SELECT * EXCLUDE (seq) FROM late WHERE user_no = ? ORDER BY seq"
 
 
 def late_rows(connection: duckdb.DuckDBPyConnection, user_no: int) -> Rows:
-    """One person's rows that wait in `late`, in the order of their arrival."""
+    """Return one person's rows in `late`, in order of arrival."""
     return Rows(**connection.execute(_LATE, [user_no]).fetchnumpy())
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which of a person's readings a question is about: the resolved ones, one device's, or all."""
+    """Which of a person's readings a query is about: the resolved ones, one device's, or all."""
 
     device_no: int | None = None
     include_all: bool = False
 
     @property
     def resolved(self) -> bool:
-        """Whether minutes are given to their winners."""
+        """Whether each minute shows only the device that wins it."""
         return self.device_no is None and not self.include_all
 
 
 @dataclass(frozen=True, slots=True)
 class PersonSnapshot:
-    """One person's readings at one moment. `staged` holds their unmerged rows, the last of each key, in order of
-    time; `arrived` all of them, in the order of their arrival.
+    """One person's readings at one moment.
+
+    `staged` holds their unmerged rows, the last of each key, in order of time; `arrived` holds all of them, in order of
+    arrival.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -80,9 +82,7 @@ class PersonSnapshot:
     want_quarters: Callable[[int], None]
 
     def rows(self, interval: TimeRange, selection: Selection, hours: I64 | None = None) -> Rows:
-        """Stored readings inside the interval, of one device or all, by time, then device; of these hours alone if
-        given.
-        """
+        """Return readings inside the interval, of one device or all, by time, then device; only of `hours` if given."""
         statement = _READINGS
         values: dict[str, Any] = {}
         if selection.device_no is not None:
@@ -101,28 +101,28 @@ class PersonSnapshot:
         rows = Rows.concatenated([stored, staged]).last_of_each_key()
         return rows.take(rows.v != TOMBSTONE)
 
-    def owned(self, interval: TimeRange, pushes: Pushes) -> Rows:
-        """Every stored reading inside the interval, under its origin; in order of storage."""
+    def owned(self, interval: TimeRange, pushes: PushOrigins) -> Rows:
+        """Return every stored reading inside the interval under its origin, in storage order."""
         stored = self._stored(_READINGS, {}, interval)
         arrived = self.arrived.take((self.arrived.t >= interval.start_us) & (self.arrived.t < interval.end_us))
         rows = Rows.concatenated([stored, arrived])
-        rows = last_of_each(rows, order_of(rows), pushes, len(stored))
+        rows = last_of_each(rows, storage_order(rows), pushes, len(stored))
         return rows.take(rows.v != TOMBSTONE)
 
     def shown(self, interval: TimeRange, selection: Selection) -> Rows:
-        """The readings a raw answer shows: counted ones of each minute's winner or of the device, or every one."""
+        """Return what a raw answer shows: counted readings of each minute's winner or of the device, or all."""
         rows = self.rows(interval.widened(MINUTE_US), selection)
         if not selection.include_all:
             rows = rows.take(self._chosen(rows, selection))
         return rows.take((rows.t >= interval.start_us) & (rows.t < interval.end_us))
 
     def buckets_from_raw(self, interval: TimeRange, selection: Selection, starts: StartsOf) -> Buckets:
-        """Buckets computed from raw readings."""
+        """Compute buckets from raw readings."""
         pieces = self._chosen_by_pieces(interval, selection)
         return _joined([buckets_of_readings(rows.t, rows.v, starts(rows.t)) for rows in pieces])
 
     def short_buckets(self, interval: TimeRange, selection: Selection, step_us: int) -> tuple[Buckets, I32]:
-        """Buckets of a minute or less, and the number of the one device whose readings each holds."""
+        """Compute buckets of a minute or less, and the number of the one device whose readings each holds."""
         parts, devices = [Buckets.concatenated([])], [np.empty(0, np.int32)]
         for rows in self._chosen_by_pieces(interval, selection):
             part = buckets_of_readings(rows.t, rows.v, floors(rows.t, step_us))
@@ -131,7 +131,7 @@ class PersonSnapshot:
         return Buckets.concatenated(parts), np.concatenate(devices)
 
     def hours(self, interval: TimeRange, selection: Selection) -> Buckets:
-        """Hours: kept ones where nothing is unmerged and the interval cuts nothing, the rest from raw."""
+        """Return hours: kept ones where nothing is unmerged and the interval cuts none, else from raw readings."""
         if selection.include_all:
             return self.buckets_from_raw(interval, selection, lambda times_us: floors(times_us, HOUR_US))
         statement = f"SELECT hour * {HOUR_US} AS start_us, n, sum, min, max, minutes FROM "
@@ -146,7 +146,7 @@ class PersonSnapshot:
         return self._with_dirty_hours(kept, interval, selection, HOUR_US, cuts)
 
     def quarters(self, interval: TimeRange, selection: Selection) -> Buckets:
-        """Whole quarters of an hour: kept ones for people for whom they were asked before, else from raw."""
+        """Return whole quarters of an hour: kept ones for people whose quarters were queried before, else from raw."""
         if not (selection.resolved and self._keeps_quarters()):
             return self.buckets_from_raw(interval, selection, lambda times_us: floors(times_us, QUARTER_US))
         kept = self._buckets(
@@ -157,19 +157,19 @@ class PersonSnapshot:
         return self._with_dirty_hours(kept, interval, selection, QUARTER_US)
 
     def days(self, interval: TimeRange) -> Buckets:
-        """Whole UTC days of the resolved series."""
+        """Return whole UTC days of the resolved series, as of the last merge."""
         statement = f"SELECT day * {DAY_US} AS start_us, n, sum, min, max, minutes FROM d1"
         statement += " WHERE user_no = $user AND day >= $start AND day < $end"
         values = {"user": self.user_no, "start": interval.start_us // DAY_US, "end": interval.end_us // DAY_US}
         return self._buckets(statement, values)
 
     def dirty(self, interval: TimeRange, step_us: int) -> I64:
-        """The starts of the buckets in the interval that hold unmerged rows, whatever the device."""
+        """Return the starts of the buckets in the interval that hold unmerged rows of any device."""
         times_us = self.staged.t
         return np.unique(floors(times_us[(times_us >= interval.start_us) & (times_us < interval.end_us)], step_us))
 
     def _chosen_by_pieces(self, interval: TimeRange, selection: Selection) -> Iterator[Rows]:
-        """The counted readings of the selection, a chunk of seven days at a time so that memory stays bounded."""
+        """Yield the selection's counted readings, seven days at a time, so that memory stays bounded."""
         for piece in self._pieces(interval):
             rows = self.rows(piece.widened(MINUTE_US), selection)
             rows = rows.take(self._chosen(rows, selection))
@@ -178,7 +178,7 @@ class PersonSnapshot:
                 yield rows
 
     def _pieces(self, interval: TimeRange) -> Iterator[TimeRange]:
-        """The chunks of the interval that may hold readings: ranges may span centuries, of which most is empty."""
+        """Yield the chunks of the interval that may hold readings: a range may span centuries and be mostly empty."""
         first, last = interval.start_us // CHUNK_US, -(-interval.end_us // CHUNK_US)
         places: Iterable[int] = range(first, last)
         if last - first > _FEW_CHUNKS:
@@ -206,7 +206,7 @@ class PersonSnapshot:
     def _with_dirty_hours(
         self, kept: Buckets, interval: TimeRange, selection: Selection, step_us: int, cuts: Sequence[int] = ()
     ) -> Buckets:
-        """The kept buckets, but those of hours with unmerged rows, and those of the hours `cuts`, computed from raw."""
+        """Replace kept buckets by ones from raw readings, in hours with unmerged rows and in the hours `cuts`."""
         dirty = np.union1d(self.dirty(interval.widened(HOUR_US), HOUR_US), np.array(cuts, np.int64))
         if len(dirty) == 0:
             return kept
@@ -255,6 +255,6 @@ class PersonSnapshot:
 
 
 def _joined(parts: list[Buckets]) -> Buckets:
-    """Buckets of pieces that were cut at whole minutes; a bucket that a cut went through comes in two parts."""
+    """Join buckets of pieces that were cut at whole minutes; a bucket on a cut comes in two parts, which are merged."""
     together = Buckets.concatenated(parts)
     return merged(together, together.start_us)

@@ -1,0 +1,119 @@
+"""Commits: readings get the numbers of their people and devices, go to the journal, and then into the stage.
+
+A commit is durable once its journal frame is on the disk, and visible once the stage holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pulsebase.files.disk_errors import named
+from pulsebase.model.errors import OutcomeUnknownError, StoreUnavailableError
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.timerange import TimeRange
+from pulsebase.stores.duckdb.merge.maintenance import Maintenance
+from pulsebase.stores.duckdb.merge.stage import TOMBSTONE, Rows
+from pulsebase.stores.duckdb.parts import StoreParts
+from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
+from pulsebase.stores.duckdb.read.snapshots import Snapshots
+
+
+class ReadingWriter:
+    """Commits written and deleted readings. Called by one thread."""
+
+    def __init__(self, parts: StoreParts, snapshots: Snapshots, maintenance: Maintenance) -> None:
+        self._parts, self._snapshots, self._maintenance = parts, snapshots, maintenance
+        self._cached, self._journal, self._stage = parts.cached, parts.journal, parts.stage
+
+    def write(self, batches: Sequence[ReadingBatch], *, afresh: bool = False) -> None:
+        """See `contract.Writer.write` and `write_afresh`, which deletes what is stored in the same commit."""
+        self._maintenance.wait_for_room()
+        with self._cached.commit_lock, self._cached.new_ids():
+            live = [_since(batch, self._parts.horizon.start_us) for batch in batches]
+            rows = Rows.concatenated([self._rows(batch) for batch in live if len(batch)])
+            self._append(Rows.concatenated([_tombstones(rows), rows]) if afresh else rows)
+
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None) -> int:
+        """See `contract.Writer.delete`."""
+        user_no = self._cached.users.find(user_id)
+        selection = self._snapshots.selection(device_id, include_all=True)
+        if user_no is None or selection is None or interval.length_us <= 0:
+            return 0
+        with self._snapshots.person(user_no) as snapshot:
+            rows = snapshot.rows(interval, selection)
+        return self._delete(rows)
+
+    def delete_origin(self, origin: int, most: int) -> int:
+        """See `contract.Writer.delete_origin`."""
+        while True:
+            with self._snapshots.export() as snapshot:
+                rows = snapshot.of_origin(origin, most, self._parts.push_origins)
+            deleted = self._delete(rows)
+            if deleted or len(rows) == 0:
+                return deleted
+
+    def _delete(self, rows: Rows) -> int:
+        """Write a tombstone for each row, except those of people removed meanwhile; return how many."""
+        if len(rows):
+            self._maintenance.wait_for_room()
+            with self._cached.commit_lock:
+                users = self._cached.users
+                gone = [number for number in np.unique(rows.user_no) if users.text(number) == FORGOTTEN]
+                rows = rows.take(~np.isin(rows.user_no, gone)) if gone else rows
+                rows = rows.take(rows.t >= self._parts.horizon.start_us)
+                self._append(_tombstones(rows))
+        return len(rows)
+
+    def _rows(self, batch: ReadingBatch) -> Rows:
+        return Rows(
+            self._cached.users.numbers(batch.users),
+            self._cached.devices.numbers(batch.devices),
+            batch.times_us,
+            batch.values,
+            batch.confidences,
+            np.full(len(batch), batch.origin, np.int32),
+        )
+
+    def _append(self, rows: Rows) -> None:
+        """Make rows durable, then visible. The caller holds `commit_lock`, so that the journal is not cleared."""
+        if len(rows) == 0:
+            return
+        cached, stage = self._cached, self._stage
+        if not cached.ids_are_certain:
+            raise StoreUnavailableError("the database is being opened again", retry_after_s=5)
+        with disk_reasons():
+            self._journal.append(stage.next_seq, cached.users.new(), cached.devices.new(), rows)
+        try:
+            # Numbers before rows: a merge that takes the rows must find their numbers.
+            cached.users.publish()
+            cached.devices.publish()
+            stage.append(rows)
+        except BaseException as error:  # memory that ran out
+            self._journal.fail()
+            raise OutcomeUnknownError("stored, but not shown before the next start", 60) from error
+        self._maintenance.note_commit(rows.t)
+
+
+@contextlib.contextmanager
+def disk_reasons() -> Iterator[None]:
+    """Raise the specific error for why the disk refuses the journal, as for every other file."""
+    try:
+        yield
+    except StoreUnavailableError as error:
+        raise named(error) from error
+
+
+def _tombstones(rows: Rows) -> Rows:
+    """Make rows that delete the readings of these."""
+    return replace(rows, v=np.full_like(rows.v, TOMBSTONE))
+
+
+def _since(batch: ReadingBatch, start_us: int) -> ReadingBatch:
+    """Return the readings from that time on."""
+    if batch.times_us.min(initial=start_us) >= start_us:
+        return batch
+    return batch.take(np.flatnonzero(batch.times_us >= start_us))

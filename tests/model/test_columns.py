@@ -1,0 +1,54 @@
+"""Rows as columns are selected and put together the same way, whatever their shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.columns import Columns
+from pulsebase.model.readings import Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Beats(Columns):
+    at: npt.NDArray[np.int64]
+    bpm: npt.NDArray[np.int16]
+
+
+BEATS = Beats(np.array([1, 2, 3], np.int64), np.array([60, 61, 62], np.int16))
+
+
+def rows(beats: Beats) -> list[tuple[int, int]]:
+    assert [beats.at.dtype.name, beats.bpm.dtype.name] == ["int64", "int16"]
+    return list(zip(beats.at.tolist(), beats.bpm.tolist(), strict=True))
+
+
+def test_rows_are_taken_by_place_by_mask_and_by_slice() -> None:
+    assert len(BEATS) == 3
+    assert rows(BEATS.take(np.array([2, 0]))) == [(3, 62), (1, 60)]
+    assert rows(BEATS.take(np.array([False, True, False]))) == [(2, 61)]
+    assert rows(BEATS.take(slice(1, None))) == [(2, 61), (3, 62)]
+
+
+def test_parts_are_joined_in_their_order() -> None:
+    joined = Beats.joined([BEATS.take(slice(2, 3)), BEATS.take(slice(0, 0)), BEATS])
+    assert rows(joined) == [(3, 62), (1, 60), (2, 61), (3, 62)]
+    assert not hasattr(joined, "__dict__")
+
+
+def test_ids_are_joined_with_the_texts_that_are_used_and_rows_without_one_stay_without() -> None:
+    shared = ["ann", "nobody has this", "bob"]
+    first, second = Ids(np.array([2, -1, 0], np.int32), shared), Ids(np.array([-1, 0], np.int32), ["bob"])
+    joined = Ids.joined([first, second, ["cid", "ann"]])
+    assert [None if code < 0 else joined.texts[code] for code in joined.codes.tolist()] == [
+        "bob",
+        None,
+        "ann",
+        None,
+        "bob",
+        "cid",
+        "ann",
+    ]
+    assert sorted(joined.texts) == ["ann", "bob", "cid"]
