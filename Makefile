@@ -27,8 +27,15 @@ PAGE = src/pulsebase/api/page/index.html
 CLIENT_SOURCES = $(shell find client \( -name node_modules -o -name dist -o -name coverage \) -prune \
 	-o -type f ! -name '*.tsbuildinfo' -print 2>/dev/null)
 
+# What `make quick` runs: no browser, no server store, no processes that are killed, and of everything else what catches most.
+QUICK = tests/access tests/files tests/ingest tests/live tests/model tests/query \
+	tests/stores/test_memory.py tests/stores/test_duckdb.py::TestDuckdbStore \
+	tests/etl/transform tests/etl/extract/test_research_csv.py \
+	tests/api/test_readings.py tests/api/test_service.py \
+	tests/test_architecture.py tests/test_library.py tests/test_settings.py
+
 .DELETE_ON_ERROR:
-.PHONY: help run test ready check check-client fuzz bench format lock client clean
+.PHONY: help run test quick quick-tests ready check check-client fuzz bench format lock client clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +49,12 @@ test: ## Everything a change has to pass (ARGS go to pytest)
 	@scripts/system-packages.sh
 	@$(SIDE_BY_SIDE) $(IN_PIECES) check check-client
 	@$(PY) -m pytest -n 3 $(ARGS)
+
+quick: $(DEV) ## While you work: style, types, layers, and the tests that catch most mistakes
+	@$(SIDE_BY_SIDE) $(IN_PIECES) check quick-tests
+
+quick-tests: $(DEV)
+	@$(PY) -m pytest -n 2 -q $(QUICK) $(ARGS)
 
 ready: $(DEV) $(PAGE) $(TIMESCALE)
 	@:

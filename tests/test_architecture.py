@@ -34,7 +34,7 @@ def test_imports_keep_the_contracts() -> None:
 
 #: Packages that hand on what their modules have. No module of theirs asks them for it, so they are complete before
 #: anybody uses them. Every other package imports nothing: to import a module is to import the packages above it.
-HAND_ON = {"pulsebase", "pulsebase.decoding", "pulsebase.etl", "pulsebase.ingest"}
+HAND_ON = {"pulsebase", "pulsebase.decoding", "pulsebase.etl", "pulsebase.ingest", "pulsebase.testing"}
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:

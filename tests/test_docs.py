@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ REFERENCE = ROOT / "docs" / "reference"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "client" / "README.md", *(ROOT / "docs").rglob("*.md")])
 WALKTHROUGHS = [path for path in DOCUMENTS if "```console\n" in path.read_text()]
 ADDRESS = "127.0.0.1:8000"
+#: What Prometheus and our server put behind the name of a metric.
+SHOWN_SUFFIX = re.compile(r"_(total|created|bucket|sum|count)$")
+#: What simulated clouds answer, which are servers of their own.
+SIMULATORS = "/control/"
+TOP_FOLDERS = "benchmarks|client|deploy|docs|scripts|src|tests"
+#: Set up or built, or somebody's own.
+NOT_OURS = {".git", ".venv", "node_modules", "__pycache__", "page", "secrets", ".hypothesis", ".mypy_cache"}
+CODE = (".css", ".html", ".mjs", ".py", ".sql", ".toml", ".ts", ".tsx", ".yaml", ".yml")
+#: Pages for those who change the code.
+ABOUT_CODE = ("ARCHITECTURE.md", "CONTRIBUTING.md", "where-things-are.md", "writing-a-store.md")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -56,8 +67,37 @@ def rows(path: Path, columns: int) -> list[tuple[str, ...]]:
     return [tuple(cell.strip() for cell in line.strip("|").split("|")[:columns]) for line in found]
 
 
+def prose(path: Path) -> str:
+    """A document without its blocks of code."""
+    return re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+
+
 def coded(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", text)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files and folders of the checkout, by their paths from its root."""
+
+    files: frozenset[str]
+    folders: frozenset[str]
+
+    def has(self, name: str, document: Path) -> bool:
+        """Whether a document may name this: from the root, the package or its own folder, or by its end."""
+        if set(name.split("/")) & (NOT_OURS | {".env"}):
+            return True
+        bare = name.rstrip("/")
+        places = {bare, f"src/pulsebase/{bare}", f"{document.parent.relative_to(ROOT)}/{bare}"}
+        known = self.folders if name.endswith("/") else self.files | self.folders
+        if "*" in bare:
+            return any(fnmatch(each, place) for place in places for each in known)
+        return bool(places & known) or (bare.count("/") < 2 and any(each.endswith(f"/{bare}") for each in known))
+
+
+def is_path_in_code(code: str) -> bool:
+    """Whether what stands in backticks is the path or the name of a file of ours, rather than of somebody's data."""
+    return re.fullmatch(r"[\w.*-]+(?:/[\w.*-]+)*", code) is not None and code.endswith(CODE)
 
 
 # --- what there is -------------------------------------------------------------------------------------------------
@@ -190,7 +230,7 @@ def test_every_table_of_the_embedded_store_is_documented() -> None:
 
 def links(path: Path) -> list[Path]:
     """The files that a document's relative links lead to."""
-    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    text = prose(path)
     targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
     return [(path.parent / target.split("#")[0]).resolve() for target in targets]
 
@@ -198,6 +238,41 @@ def links(path: Path) -> list[Path]:
 @each_document
 def test_every_relative_link_leads_somewhere(path: Path) -> None:
     assert [str(target) for target in links(path) if not target.exists()] == []
+
+
+@each_document
+def test_every_link_to_a_heading_leads_to_one(path: Path) -> None:
+    found = re.findall(r"\]\(([^)\s#:]*)#([^)\s]+)\)", path.read_text())
+    targets = [(path if not target else (path.parent / target).resolve(), anchor) for target, anchor in found]
+    assert [f"{target.name}#{anchor}" for target, anchor in targets if anchor not in anchors(target)] == []
+
+
+def anchors(path: Path) -> set[str]:
+    """What links to a page's headings end with, as forges make them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture(scope="module")
+def tree() -> Tree:
+    """Every file of the checkout that a document may name, by its path from the root, and every folder."""
+    files, folders = set(), set()
+    for place, inner, names in os.walk(ROOT):
+        inner[:] = [name for name in inner if name not in NOT_OURS]
+        below = Path(place).relative_to(ROOT)
+        files |= {str(below / name) for name in names}
+        folders |= {str(below / name) for name in inner}
+    return Tree(frozenset(files), frozenset(folders))
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.parent.name != "decisions"], ids=name_of)
+def test_a_document_names_files_that_exist(path: Path, tree: Tree) -> None:
+    text = path.read_text()
+    named = re.findall(rf"(?<![\w/.:*-])((?:{TOP_FOLDERS})/[\w./*-]*)", text)
+    named += [code for code in coded(prose(path)) if is_path_in_code(code)]
+    if path.name in ABOUT_CODE:  # elsewhere a name with a slash may be of a folder with data
+        named += re.findall(r"`(\w+/)`", text)
+    assert sorted({name for name in named if not tree.has(name.partition("::")[0].rstrip("."), path)}) == []
 
 
 def test_every_document_can_be_reached_from_the_readme() -> None:
@@ -219,8 +294,9 @@ def test_a_document_names_settings_that_exist(path: Path) -> None:
 
 @each_document
 def test_a_document_names_metrics_that_exist(path: Path) -> None:
-    named = set(re.findall(r"`(pulsebase_\w+)`", path.read_text())) - {OWNER, API, EXPORTER}
-    assert named <= families().keys()
+    known = families().keys() | {OWNER, API, EXPORTER}  # roles of the database have names of that kind
+    named = re.findall(r"\bpulsebase_(?!\w*\.)\w+", path.read_text())
+    assert {name for name in named if SHOWN_SUFFIX.sub("", name) not in known and name not in known} == set()
 
 
 @each_document
@@ -233,6 +309,38 @@ def test_a_document_names_commands_that_exist(path: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     asked = re.findall(r"`make ([a-z]+)", path.read_text()) + re.findall(r"^make ([a-z]+)", text, re.MULTILINE)
     assert set(asked) <= targets
+
+
+@each_document
+def test_a_document_gives_commands_options_that_they_have(path: Path) -> None:
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", path.read_text(), re.DOTALL)
+    typed = re.sub(r"\\\n\s*", "", "\n".join(blocks)).splitlines() + coded(prose(path))
+    known = commands()
+    for line in typed:
+        for words in re.findall(r"(?<![\w/.])pulsebase ((?:[a-z][\w-]* ?){1,3}[^|;&>\n]*)", line):
+            named = [" ".join(words.split()[:count]) for count in (2, 1)]
+            command = next((known[name] for name in named if name in known), None)
+            options = set(re.findall(r"(?<=\s)(--[a-z][\w-]*)", words)) - {"--help"}
+            if command is not None:
+                assert options <= {option for each in command.params for option in each.opts}, line
+
+
+@each_document
+def test_a_document_names_methods_that_routes_have(path: Path, api: Api) -> None:
+    named = set(re.findall(r"\b(GET|HEAD|POST|PUT|PATCH|DELETE) `?(/[\w/{}.-]*)", path.read_text()))
+    found = {(method, place.rstrip("/.") or "/") for method, place in named if not place.startswith(SIMULATORS)}
+    assert {each for each in found if not is_route(*each, api)} == set()
+
+
+def is_route(method: str, place: str, api: Api) -> bool:
+    """Whether there is such a route, with or without `/v1`; a name in braces stands for itself or for a value."""
+    for route in api.routes:
+        known, template = route.split()
+        same = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
+        is_method = known == method or (known, method) == ("GET", "HEAD")
+        if is_method and re.fullmatch(same, place if place.startswith("/v1") or place == template else f"/v1{place}"):
+            return True
+    return False
 
 
 @each_document

@@ -45,7 +45,7 @@ def started(url: str | None) -> Iterator[None]:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise StopError("PULSEBASE_TRACES_URL needs more packages: pip install 'pulsebase[otel]'") from error
+        raise StopError("PULSEBASE_TRACES_URL needs more packages; in the checkout: pip install '.[otel]'") from error
     name = os.environ.get("OTEL_SERVICE_NAME", "pulsebase")
     provider = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))

@@ -1,150 +1,33 @@
-"""What a backend supplies to be tested, and the words in which the tests of stores are written."""
+"""The words in which tests of stores are written, from `pulsebase.testing`; a reading has a short name here."""
 
-from __future__ import annotations
+from pulsebase.testing.harness import (
+    Choices,
+    Harness,
+    Kept,
+    StoredRow,
+    ask,
+    ask_hours,
+    at,
+    batch_of,
+    rows_of,
+    span,
+    totals,
+    write,
+)
+from pulsebase.testing.harness import GivenReading as Reading
 
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime
-from typing import Any, NamedTuple, TypedDict, Unpack
-from zoneinfo import ZoneInfo
-
-import pyarrow as pa
-
-from pulsebase.model.readings import ReadingBatch
-from pulsebase.model.resolution import Resolution
-from pulsebase.model.timerange import TimeRange, local_day_starts, to_us
-from pulsebase.stores.contract import SeriesQuery, Store, TotalsQuery
-
-#: user_id, device_id, time_us, value, confidence, origin: the columns of `STORED_SCHEMA`.
-StoredRow = tuple[str, str, int, int, int | None, int]
-
-
-class Harness(ABC):
-    """One store under test and the place where its data lives. A new harness holds a new, empty, open store."""
-
-    store: Store
-
-    @abstractmethod
-    def reopen(self) -> None:
-        """Close the store and open the same data again, as `self.store`."""
-
-    @abstractmethod
-    def back_door(self) -> list[StoredRow]:
-        """Every stored reading, in any order, read past the store's own queries: they must not hide a wrong write."""
-
-    def settle(self) -> None:  # noqa: B027 a store without background work has nothing to do here
-        """Bring what the store does in the background to its end (merges, say), however it is brought about."""
-
-    def discard(self) -> None:
-        """Close the store; a harness that made files removes them."""
-        self.store.close()
-
-
-class Kept:
-    """What rows come to that a store keeps one after the other, put together by hand: see `contract.Writer.write`."""
-
-    def __init__(self, pushes: Collection[int]) -> None:
-        self._pushes = pushes
-        self._rows: dict[tuple[str, str, int], tuple[int, int | None, int]] = {}
-
-    def add(self, key: tuple[str, str, int], value: int, confidence: int | None, origin: int) -> None:
-        """A later row; it may be of the same reading."""
-        before = self._rows.get(key)
-        if before is None or before[:2] != (value, confidence) or origin in self._pushes:
-            self._rows[key] = (value, confidence, origin)
-
-    def drop(self, key: tuple[str, str, int]) -> None:
-        """The reading was deleted, if there was one."""
-        self._rows.pop(key, None)
-
-    def rows(self) -> list[StoredRow]:
-        return [(*key, *rest) for key, rest in self._rows.items()]
-
-
-class Reading(NamedTuple):
-    """A reading as the tests write it: the value in hundredths of a bpm."""
-
-    time_us: int
-    value: int
-    device_id: str = "device_a"
-    confidence: int | None = None
-    user_id: str = "ann"
-
-
-def at(text: str) -> int:
-    """Microseconds of a time in UTC, written as in ISO 8601 without an offset."""
-    return to_us(datetime.fromisoformat(text).replace(tzinfo=UTC))
-
-
-def span(start: str, end: str) -> TimeRange:
-    return TimeRange(at(start), at(end))
-
-
-def batch_of(readings: Sequence[Reading], origin: int) -> ReadingBatch:
-    return ReadingBatch.of_columns(
-        [reading.user_id for reading in readings],
-        [reading.device_id for reading in readings],
-        [reading.time_us for reading in readings],
-        [reading.value for reading in readings],
-        [reading.confidence for reading in readings],
-        origin,
-    )
-
-
-def write(store: Store, *readings: Reading) -> None:
-    """Write one batch, in this order."""
-    store.write([batch_of(readings, store.register_origin("test", "laws"))])
-
-
-class Choices(TypedDict, total=False):
-    """What a question may say besides its rung and range; the person is ann and the zone UTC if not said."""
-
-    user_id: str
-    device_id: str | None
-    include_all: bool
-    zone: str
-    limit: int | None
-
-
-def ask(store: Store, rung: Resolution, asked: TimeRange, **choices: Unpack[Choices]) -> pa.Table:
-    """The series over the range, widened to whole buckets the way the query layer does it."""
-    zone = ZoneInfo(choices.get("zone", "UTC"))
-    day_starts = local_day_starts(asked, zone) if rung is Resolution.DAY else []
-    return store.series(
-        SeriesQuery(
-            user_id=choices.get("user_id", "ann"),
-            range=TimeRange(day_starts[0], day_starts[-1]) if day_starts else asked.widened(rung.step_us),
-            resolution=rung,
-            device_id=choices.get("device_id"),
-            include_all=choices.get("include_all", False),
-            day_starts=day_starts,
-            limit=choices.get("limit"),
-            timeout_s=600,
-        )
-    )
-
-
-def ask_hours(store: Store, asked: TimeRange, **choices: Unpack[Choices]) -> pa.Table:
-    """The hours over the range as it is, which may cut the first and the last."""
-    return store.series(
-        SeriesQuery(
-            user_id=choices.get("user_id", "ann"),
-            range=asked,
-            resolution=Resolution.HOUR,
-            device_id=choices.get("device_id"),
-            include_all=choices.get("include_all", False),
-            timeout_s=600,
-        )
-    )
-
-
-def totals(
-    store: Store, asked: TimeRange, genders: Collection[str] | None = None, born_by: date | None = None
-) -> list[tuple[Any, ...]]:
-    """(user_id, count, sum, minutes) of everybody asked for who has a counted reading in the range."""
-    wanted = None if genders is None else frozenset(genders)
-    return rows_of(store.totals(TotalsQuery(asked, wanted, born_by, timeout_s=600)))
-
-
-def rows_of(table: pa.Table) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in table.to_pylist()]
+__all__ = [
+    "Choices",
+    "Harness",
+    "Kept",
+    "Reading",
+    "StoredRow",
+    "ask",
+    "ask_hours",
+    "at",
+    "batch_of",
+    "rows_of",
+    "span",
+    "totals",
+    "write",
+]

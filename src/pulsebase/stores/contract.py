@@ -1,4 +1,4 @@
-"""What every store promises. Each promise is written here, once; `tests/stores/laws.py` states each as a test.
+"""What every store promises. Each promise is written here, once; `testing/laws/` states each as a test.
 
 Stores are synchronous. A `Reader` may be called from many threads at once; a `Writer` from one thread at a time, at the
 same time as readers. No method returns live state: what comes back never changes later.

@@ -1,0 +1,1 @@
+"""The laws of stores, by subject; `suite` puts them together."""
