@@ -1,4 +1,4 @@
-"""The audit: what was read and changed, by whom and about whom. A background thread counts it by minute and writes it."""
+"""The audit: what was read and changed, by whom and about whom. A background thread writes it, counted by minute."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class KeyRing:
 
 
 class Access:
-    """Access control as the HTTP border uses it. Unless `enforced`, everybody may do everything and nothing is audited."""
+    """Access control for the HTTP border. Unless `enforced`, everybody may do everything and nothing is audited."""
 
     def __init__(
         self,
