@@ -1,6 +1,7 @@
-"""The continuous aggregates that people's own SQL reads: refreshed after merges, beside the server's own policies.
+"""The continuous aggregates for people's own SQL. We refresh them after merges, in addition to the server's policies.
 
-Which times merges have changed since is kept in the database, so that it outlives whoever merged.
+The time range that merges have changed since the last refresh is kept in the database, so that it outlives the process
+that merged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ AGGREGATES = ("activities_heart_intraday_1m", "activities_heart_intraday_1h", "a
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The times between which something has changed, how many changes that took, and when this was asked."""
+    """The time range that has changed, the number of changes so far, and when that was read."""
 
     interval: TimeRange
     changes: int
@@ -26,7 +27,7 @@ class Stale:
 
 
 def note_stale(connection: Connection, first_us: int, last_us: int) -> None:
-    """Remember that hours between these times have changed."""
+    """Record that hours between these times have changed."""
     connection.execute(
         """
         INSERT INTO pulsebase.stale (first_at, last_at) VALUES (%s, %s)
@@ -38,20 +39,20 @@ def note_stale(connection: Connection, first_us: int, last_us: int) -> None:
 
 
 def find_stale(connection: Connection) -> Stale | None:
-    """What is to be refreshed."""
+    """Return what has to be refreshed, or None."""
     row = connection.execute("SELECT first_at, last_at, changes, now() FROM pulsebase.stale", binary=True).fetchone()
     return None if row is None else Stale(TimeRange(row[0], row[1] + 1).widened(DAY_US), row[2], row[3])
 
 
 def forget_stale(connection: Connection, stale: Stale) -> None:
-    """It was refreshed; what has changed since stays noted."""
+    """Clear the record after a refresh, unless more has changed since it was read."""
     connection.execute("DELETE FROM pulsebase.stale WHERE changes = %s", [stale.changes])
     connection.execute("UPDATE pulsebase.stale SET since = greatest(since, %s)", [At(stale.asked_us)])
 
 
 def refresh(connection: Connection, interval: TimeRange) -> bool:
-    """Compute the buckets inside the interval again that have changed; False if somebody else refreshes an aggregate
-    at this moment, and it has to be done later.
+    """Recompute the changed buckets inside the interval. Return False if another session is refreshing an aggregate, so
+    that it has to be done later.
     """
     try:
         for name in AGGREGATES:

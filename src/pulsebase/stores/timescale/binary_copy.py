@@ -1,4 +1,4 @@
-"""Rows on their way into a table: columns laid out in the binary form of COPY, which PostgreSQL documents with it."""
+"""Write rows into a table with COPY, from columns encoded in its binary format, which PostgreSQL documents."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import COPY_END, COPY_HEADER, POSTGRES_EPOCH_US
 
-#: NumPy type and values of a field of every row; no values for null. Texts are `S…`, each exactly as long as it says.
+#: The NumPy type and values of a field in all rows; None for nulls. Texts have type `S…`, of exactly that length.
 Field = tuple[str, npt.ArrayLike | None]
 
 
 def copy_in(connection: Connection, table: str, blocks: Iterable[bytes]) -> None:
-    """Add rows, laid out, to a table (with its columns in parentheses, where not all are meant)."""
+    """Add encoded rows to a table. If only some columns are given, they follow the name in parentheses."""
     with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
         copy.write(COPY_HEADER)
         for block in blocks:
@@ -24,7 +24,7 @@ def copy_in(connection: Connection, table: str, blocks: Iterable[bytes]) -> None
 
 
 def laid_out(fields: Sequence[Field], count: int) -> bytes:
-    """So many rows, all with fields of the same sizes."""
+    """Encode `count` rows, all with fields of the same sizes."""
     layout: list[tuple[str, str]] = [("fields", ">i2")]
     for place, (kind, column) in enumerate(fields):
         layout.append((f"size {place}", ">i4"))
@@ -40,18 +40,18 @@ def laid_out(fields: Sequence[Field], count: int) -> bytes:
 
 
 def text(value: str) -> Field:
-    """The same text in every row."""
+    """Return a field with the same text in every row."""
     encoded = value.encode()
     return f"S{len(encoded)}", encoded
 
 
 def times(times_us: npt.NDArray[np.int64]) -> Field:
-    """Microseconds since 1970 as `timestamptz`."""
+    """Encode microseconds since 1970 as `timestamptz`."""
     return ">i8", times_us - POSTGRES_EPOCH_US
 
 
 def hundredths(values: npt.NDArray[np.int16]) -> Field:
-    """Hundredths, none below zero, as `numeric` with two digits after the point.
+    """Encode hundredths, none below zero, as `numeric` with two digits after the point.
 
     Its binary form: number of digits to the base 10,000, the first one's power, sign, digits after the point (decimal),
     then the digits. The server strips leading and trailing zeros.

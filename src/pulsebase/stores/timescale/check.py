@@ -24,13 +24,13 @@ _RECOMPUTED = {
     "d1": coarser("pulsebase.h1", "1 day"),
 }
 
-#: What is worked out from readings can be worked out again where they have not expired.
+#: Rollups computed from readings, which can be checked only where the readings have not expired.
 _FROM_READINGS = ("h1_dev", "q15", "h1")
 _LIVE = "start_at >= (SELECT start_at FROM pulsebase.horizon)"
 
 
 def check(connection: Connection) -> CheckReport:
-    """What is kept twice, compared on one snapshot."""
+    """Compare every rollup with its recomputation, in one snapshot."""
     problems = []
     rollup_rows = 0
     for table, recomputed in _RECOMPUTED.items():

@@ -1,4 +1,4 @@
-"""The way to the server: the pool, transactions, and what the engine's errors mean to a caller."""
+"""Access to the database server: the connection pool, transactions, and the translation of the engine's errors."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ _PAUSE_S = 0.1
 _CONNECT_TIMEOUT_S = 10
 #: How long the server may take to answer a request to cancel.
 _CANCEL_TIMEOUT_S = 2.0
-#: Nothing was changed, and the same may work at once.
+#: Errors after which nothing was changed and an immediate retry may succeed.
 _TRY_AGAIN = (errors.LockNotAvailable, errors.SerializationFailure, errors.DeadlockDetected)
-#: The server's last words on a connection.
+#: Errors with which the server ends a connection.
 _GOING_AWAY = (
     errors.AdminShutdown,
     errors.CrashShutdown,
     errors.CannotConnectNow,
     errors.IdleInTransactionSessionTimeout,
 )
-#: The planner cannot know how much is staged or inside a range, and where it expects next to nothing a nested loop over
-#: many thousands of rows on both sides takes minutes. Compiling a plan takes longer than most of our answers.
+#: The planner cannot know how many rows are staged or in a range. If it expects few, it picks a nested loop, which
+#: takes minutes with many thousands of rows on both sides. JIT compilation takes longer than most of our queries.
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
-#: A merge sorts and groups some hundred thousand rows, for which the server's usual 4 MB send it to the disk. A late
-#: reading may belong to a compressed chunk, where the server limits what one transaction may unpack.
+#: A merge sorts and groups some hundred thousand rows, which the server's default of 4 MB would spill to the disk. A
+#: late reading may belong to a compressed chunk, and the server limits how much one transaction may decompress.
 _BEGIN_CHANGING = (
     "BEGIN; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; "
     "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
@@ -61,11 +61,11 @@ _TIMED_OUT = "the query ran into its time limit and was cancelled; ask for a sho
 
 
 class Lost(Exception):  # noqa: N818 never leaves this module
-    """The connection went away; nothing was changed."""
+    """The connection was lost; nothing was changed."""
 
 
 class OnlyAnswersError(ReadOnlyStoreError):
-    """The database takes no changes: it is a replica, or set to read only."""
+    """The database accepts no changes: it is a replica, or set to read-only."""
 
 
 class TimescaleDatabase:
@@ -98,11 +98,12 @@ class TimescaleDatabase:
         timeout_s: float | None = None,
         cancellation: Cancellation | None = None,
     ) -> T:
-        """What the work answers from one consistent state of the database. It is done again if the connection is lost.
+        """Run the work on one consistent state of the database and return its result. It is repeated if the connection
+        is lost.
 
         Raises:
-            QueryTimeoutError: longer than `timeout_s`.
-            QueryCancelledError: the question was taken back.
+            QueryTimeoutError: it took longer than `timeout_s`.
+            QueryCancelledError: the caller cancelled it.
             StoreUnavailableError: the server does not answer.
         """
         give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
@@ -126,11 +127,12 @@ class TimescaleDatabase:
             raise QueryTimeoutError(_TIMED_OUT) from error
 
     def change(self, work: Callable[[Connection], T]) -> T:
-        """What the work answers, once it is committed. It is done again where it is certain that nothing was changed.
+        """Run the work in a transaction and return its result once that is committed. It is repeated if certainly
+        nothing was changed.
 
         Raises:
             StoreUnavailableError: nothing was changed.
-            OutcomeUnknownError: the answer to the commit was lost.
+            OutcomeUnknownError: the connection was lost during the commit.
         """
 
         def once() -> T:
@@ -146,7 +148,7 @@ class TimescaleDatabase:
 
     @contextlib.contextmanager
     def outside(self, cancellation: Cancellation) -> Iterator[Connection]:
-        """A connection without a transaction, for what the engine does not do inside one."""
+        """Yield a connection without a transaction, for statements that the engine does not allow inside one."""
         try:
             with self._pool.connection() as connection, cancellation.stopping(lambda: _cancel(connection)):
                 yield connection
@@ -155,7 +157,7 @@ class TimescaleDatabase:
 
     @contextlib.contextmanager
     def _transaction(self, begin: str, cancellation: Cancellation) -> Iterator[Connection]:
-        """Everything in the block is rolled back unless it was committed there."""
+        """Begin a transaction. It is rolled back at the end of the block unless it was committed there."""
         with self._pool.connection() as connection:
             with cancellation.stopping(lambda: _cancel(connection)):
                 try:
@@ -168,7 +170,7 @@ class TimescaleDatabase:
                 finally:
                     _roll_back(connection)
             if cancellation.cancelled:
-                connection.close()  # the cancelling may still be under way and must not hit the next question
+                connection.close()  # the cancel request may still be on its way and must not hit the next query
 
     @staticmethod
     def _commit(connection: Connection) -> None:
@@ -186,7 +188,7 @@ class TimescaleDatabase:
 
 
 def connect(conninfo: str) -> Connection:
-    """One connection outside any pool.
+    """Open one connection outside the pool.
 
     Raises:
         StopError: the server cannot be reached or refuses us; the message has its reason.
@@ -202,7 +204,7 @@ def connect(conninfo: str) -> Connection:
 
 
 def first_line(error: Exception) -> str:
-    """The engine's own words, without the lines that repeat the statement or its values."""
+    """Return the first line of the engine's message; further lines may repeat the statement or its values."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
@@ -222,14 +224,14 @@ def _roll_back(connection: Connection) -> None:
 
 
 def _retried(once: Callable[[], T], check: Callable[[], None]) -> T:
-    """Do it again, a few times, where nothing was changed and it may well work now."""
+    """Repeat the work a few times if nothing was changed and it may well succeed now."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return once()
         except Lost as error:
             if attempt == _ATTEMPTS:
                 raise StoreUnavailableError("the connection to the database was lost", 5) from error
-            check()  # after a restart every connection is a dead one
+            check()  # after a restart of the server every connection is dead
         except _TRY_AGAIN as error:
             if attempt == _ATTEMPTS:
                 raise StoreUnavailableError("the database is busy with the same rows", 2) from error
@@ -242,8 +244,8 @@ def _retried(once: Callable[[], T], check: Callable[[], None]) -> T:
 
 
 def _ours(error: psycopg.Error) -> Exception:
-    """What the engine's error means to a caller; what is a fault of ours keeps its first line alone, since the others
-    may repeat rows.
+    """Translate an error of the engine. If it is a bug of ours, only the first line of the message is kept, since
+    others may repeat rows.
     """
     for kinds, ours in _MEANINGS:
         if isinstance(error, kinds):
@@ -252,7 +254,7 @@ def _ours(error: psycopg.Error) -> Exception:
 
 
 _Kinds = type[psycopg.Error] | tuple[type[psycopg.Error], ...]
-#: The first that fits holds.
+#: The first match applies.
 _MEANINGS: Sequence[tuple[_Kinds, Callable[[str], PulsebaseError]]] = (
     (
         (PoolTimeout, TooManyRequests),

@@ -1,4 +1,4 @@
-"""What changes merged readings without new ones: deletions, removals, priorities. One transaction each."""
+"""Operations that change merged readings without new ones: deletions, removals, priorities. Each is one transaction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pulsebase.stores.timescale.people import get_user, make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
 from pulsebase.stores.timescale.rollup_sql import APART, bucket
 
-#: Whatever is kept by person beside readings; rollups of those that have expired are left after a deletion.
+#: All tables by person besides readings. A deletion of readings leaves the rollups of expired ones.
 TABLES_BY_PERSON = (
     *("pulsebase.h1_dev", "pulsebase.d1_dev", "pulsebase.q15", "pulsebase.h1", "pulsebase.d1"),
     *("pulsebase.users", "pulsebase.devices", "pulsebase.priorities", "public.activities_heart_summary"),
@@ -21,7 +21,7 @@ TABLES_BY_PERSON = (
 _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
 #: More rows than any merge could take.
 _EVERYTHING = 1 << 40
-#: The keys of what is merged under a number, looked for in the days and hours that may hold some.
+#: The keys of merged readings of an origin, searched only in days and hours that may hold some.
 _OF_ORIGIN = f"""
 CREATE TEMP TABLE gone ON COMMIT DROP AS
 SELECT r.user_id, r.device_id, r.timestamp
@@ -44,7 +44,7 @@ _OF_PERSON = "WHERE user_id = %(user)s AND timestamp >= %(start)s AND timestamp 
 
 
 def delete(connection: Connection, user_id: str, interval: TimeRange, device_id: str | None) -> int:
-    """Remove readings from the stage and the hypertable; how many there were."""
+    """Delete readings from the stage and the hypertable. Return how many there were."""
     lock_merges(connection)
     lock_stage(connection)
     condition = _OF_PERSON + ("" if device_id is None else " AND device_id = %(device)s")
@@ -68,8 +68,8 @@ def delete(connection: Connection, user_id: str, interval: TimeRange, device_id:
 
 
 def delete_origin(connection: Connection, origin: int, most: int) -> int:
-    """Remove readings that are stored under a number, so many at most; how many went. What is staged is merged before,
-    which decides whose readings they are.
+    """Delete at most `most` readings of an origin. Return how many were deleted. The stage is merged first, since only
+    that decides which origin a reading has.
     """
     lock_merges(connection)
     lock_stage(connection)
@@ -86,7 +86,7 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
 
 
 def remove_user(connection: Connection, user_id: str) -> int:
-    """Remove a person and everything that is stored of them; how many readings went."""
+    """Remove a person and everything that is stored of them. Return how many readings were deleted."""
     lock_merges(connection)
     lock_stage(connection)
     person = get_user(connection, user_id)
@@ -104,7 +104,7 @@ def remove_user(connection: Connection, user_id: str) -> int:
 
 
 def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
-    """Let the readings before the instant go, and move the horizon there; how many went. Their rollups stay."""
+    """Delete the readings before the instant, and move the horizon there. Return how many. Their rollups stay."""
     lock_merges(connection)
     lock_stage(connection)
     merge_staged(connection, _EVERYTHING)
@@ -118,7 +118,7 @@ def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
 
 
 def count_before(connection: Connection, before_us: int) -> int:
-    """How many merged readings there are before the instant."""
+    """Return how many merged readings there are before the instant."""
     row = connection.execute(
         "SELECT count(*) FROM public.activities_heart_intraday WHERE timestamp < %s", [At(before_us)], binary=True
     ).fetchone()
@@ -126,7 +126,7 @@ def count_before(connection: Connection, before_us: int) -> int:
 
 
 def put_priority(connection: Connection, entry: DevicePriority) -> None:
-    """Insert or replace a priority, and decide again where this device and another one count in the same hour."""
+    """Insert or replace a priority, and recompute the hours in which both this device and another one count."""
     lock_merges(connection)
     lock_stage(connection)
     make_known(connection, [entry.user_id], [(entry.user_id, entry.device_id)])
@@ -135,7 +135,7 @@ def put_priority(connection: Connection, entry: DevicePriority) -> None:
 
 
 def remove_priorities(connection: Connection, user_id: str, device_id: str) -> int:
-    """Remove every priority of a device, and decide again as above; how many went."""
+    """Remove every priority of a device, and recompute as `put_priority` does. Return how many were removed."""
     lock_merges(connection)
     lock_stage(connection)
     gone = connection.execute(

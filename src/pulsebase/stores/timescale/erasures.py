@@ -1,4 +1,4 @@
-"""What is remembered of erased people, in the database that every process of an installation shares."""
+"""The log of erasures, in the database that all processes of an installation share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class TimescaleErasureLog:
     database: TimescaleDatabase
 
     def key(self) -> bytes | None:
-        """The key; made if there is none. A replica, which cannot, has no marks either, so that any key does."""
+        """Return the key, and make one if there is none. A read-only replica without a key has no marks either, so that
+        any key will do there.
+        """
         fresh = secrets.token_bytes(_KEY_BYTES)
 
         def make(connection: Connection) -> None:

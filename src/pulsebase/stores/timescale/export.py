@@ -1,4 +1,4 @@
-"""Every stored reading, as it is: for exports, copies and the back door of the tests."""
+"""Read every stored reading unchanged: for exports, copies and tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pulsebase.stores.timescale.origins import staged
 from pulsebase.stores.timescale.rollup_sql import bucket
 
 _USERS = "SELECT user_id FROM pulsebase.users"
-#: The devices of people, in the order in which exports have them; the place of one stands for both ids.
+#: The devices of people in the order of exports. The index of a device stands for both ids.
 _DEVICES = (
     "SELECT user_id, device_id FROM pulsebase.devices WHERE user_id = ANY(%s) "
     'ORDER BY user_id COLLATE "C", device_id COLLATE "C"'
@@ -46,7 +46,7 @@ ORDER BY 1, 2
 _TYPES = {"place": "i8", "timestamp": "t", "v": "i2", "confidence": "i2", "origin": "i4"}
 
 
-#: People and their readings of each day of the interval, about: staged readings are counted once more.
+#: People and roughly their number of readings on each day of the interval; staged readings may be counted twice.
 _DAYS = f"""
 SELECT ({bucket("1 day", "start_at")}), user_no, user_id, sum(n)::bigint FROM (
     SELECT start_at, user_id, n_all AS n FROM pulsebase.d1_dev
@@ -59,15 +59,15 @@ GROUP BY 1, 2, 3 ORDER BY 1, user_id COLLATE "C"
 """
 
 
-#: What waits in a file: rows with the number of their person, to see who has gone since.
+#: The rows of the temporary file. They include the number of the person, to find out who was removed meanwhile.
 _SPOOLED = pa.schema([pa.field("user_no", pa.int64(), nullable=False), *STORED_SCHEMA])
 
 
 def spool(connection: Connection, interval: TimeRange, user_ids: Sequence[str] | None, file: IO[bytes]) -> None:
-    """Write what `contract.Reader.export` is about into a file, from one state of the database.
+    """Write the rows of `contract.Reader.export` into a file, from one state of the database.
 
-    A reader may take hours over an export. A snapshot that is held so long would keep the server from tidying every
-    table of its database.
+    A client may take hours to read an export. A snapshot held that long would keep the server from vacuuming any table
+    of its database.
     """
     file.seek(0)
     file.truncate()
@@ -86,7 +86,7 @@ def spool(connection: Connection, interval: TimeRange, user_ids: Sequence[str] |
 
 
 def spooled(file: IO[bytes], still_known: Callable[[Sequence[int]], set[int]]) -> Iterator[pa.RecordBatch]:
-    """The batches of a file; `still_known` says who has not been removed, by number."""
+    """Yield the batches of a file. `still_known` returns which people, by number, have not been removed."""
     file.seek(0)
     with pa.ipc.open_stream(file) as reader:
         for rows in reader:
@@ -95,7 +95,7 @@ def spooled(file: IO[bytes], still_known: Callable[[Sequence[int]], set[int]]) -
 
 
 def _groups(people: Iterable[tuple[int, str, int]]) -> Iterator[dict[str, int]]:
-    """People, id and number, whose readings make about a batch."""
+    """Group people (id and number), so that each group's readings make about one batch."""
     group: dict[str, int] = {}
     rows = 0
     for number, user_id, count in people:
@@ -122,13 +122,13 @@ def _batches(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def everything(connection: Connection) -> pa.Table:
-    """`STORED_SCHEMA` rows of everybody."""
+    """Return the `STORED_SCHEMA` rows of everybody."""
     people = [user_id for (user_id,) in connection.execute(_USERS, binary=True).fetchall()]
     return of_people(connection, people, TimeRange(0, MAX_US))
 
 
 def of_people(connection: Connection, user_ids: Sequence[str], interval: TimeRange) -> pa.Table:
-    """`STORED_SCHEMA` rows of these people inside the interval, by person, device and time."""
+    """Return the `STORED_SCHEMA` rows of these people inside the interval, ordered by person, device and time."""
     known = connection.execute(_DEVICES, [list(user_ids)], binary=True).fetchall()
     owners, devices = [user_id for user_id, _ in known], [device_id for _, device_id in known]
     values = {

@@ -1,8 +1,8 @@
-"""Large writes into days of which nothing is stored yet, as an import of years or a copy brings them.
+"""Large writes into days of which nothing is stored yet, such as imports of years, or copies.
 
-What a merge costs a server most is finding readings again, sorting and grouping them. A write that holds all there is
-of its days has them in memory, in order: it works the rollups out by the reference of the bucket algebra and copies
-everything into place.
+Most of a merge's cost on the server is finding, sorting and grouping readings. A write that holds all readings of its
+days has them sorted in memory already: it computes the rollups here, with the reference code in `model.rollups`, and
+copies everything into place.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from pulsebase.stores.timescale.binary_copy import Field, copy_in, laid_out, tex
 from pulsebase.stores.timescale.database import Connection
 
 _QUARTER_US = 15 * MINUTE_US
-#: Bits of a day since 1970: enough until the year 9999 is over.
+#: Bits for the number of a day since 1970: enough up to the year 9999.
 _DAY_BITS = 22
 
 
 @dataclass(frozen=True, slots=True)
 class FreshReadings:
-    """One person's readings, each once, by place of the device in `devices`, then time."""
+    """One person's readings, each once, ordered by index of the device in `devices`, then by time."""
 
     user_id: str
     devices: list[str]
@@ -50,8 +50,8 @@ class FreshReadings:
 
 
 def of_fresh_days(connection: Connection, users: Ids, times_us: I64) -> Mask:
-    """Which readings are of days of which nothing is stored of their people, of whom nothing is staged either. It
-    stays so while the caller holds the lock of merges.
+    """Return which readings are of days of which nothing is stored, and of people of whom nothing is staged. That stays
+    true while the caller holds the lock of merges.
     """
     pairs, pair_of = np.unique((users.codes.astype(np.int64) << _DAY_BITS) | times_us // DAY_US, return_inverse=True)
     user_ids = [users.texts[code] for code in (pairs >> _DAY_BITS).tolist()]
@@ -61,8 +61,8 @@ def of_fresh_days(connection: Connection, users: Ids, times_us: I64) -> Mask:
 
 
 def _stored_days(connection: Connection, user_ids: list[str], days: list[int]) -> npt.NDArray[np.intp]:
-    """The places of the days since 1970, each of the person at the same place, of which something is stored already;
-    and of all days of people of whom something is staged.
+    """Return the indexes of the days (each of the person at the same index) of which something is stored already, or of
+    whose person something is staged.
     """
     values = {"users": " ".join(user_ids), "days": days, "people": " ".join(sorted(set(user_ids)))}
     found = connection.execute(
@@ -86,7 +86,7 @@ def _stored_days(connection: Connection, user_ids: list[str], days: list[int]) -
 
 
 def put_rollups(connection: Connection, people: Iterator[FreshReadings]) -> None:
-    """Store every rollup of people's whole days, of which these are all the readings."""
+    """Store every rollup of whole days, given all their readings."""
     tables: dict[str, list[bytes]] = {"h1_dev": [], "d1_dev": [], "q15": [], "h1": [], "d1": []}
     for person in people:
         _device_rows(person, tables)
@@ -139,8 +139,8 @@ def _device_rows(person: FreshReadings, tables: Mapping[str, list[bytes]]) -> No
 
 
 def _extents(ids: list[Field], time_us: I64, origin: I32, start_us: I64, counts: Buckets | None) -> Iterator[bytes]:
-    """Rows of one device's buckets: what counts there, where it is kept; how many readings there are, the first and
-    the last of them, and what brought all of them.
+    """Yield the rows of one device's buckets: its counted readings (if `counts` is given), the number of all readings,
+    their first and last time, and their origin if they have only one.
     """
     starts_us, first, lengths = np.unique(start_us, return_index=True, return_counts=True)
     spread = [] if counts is None else _spread(counts, np.searchsorted(starts_us, counts.start_us), len(starts_us))
@@ -160,7 +160,7 @@ def _extents(ids: list[Field], time_us: I64, origin: I32, start_us: I64, counts:
 
 
 def _spread(buckets: Buckets, places: npt.NDArray[np.intp], count: int) -> list[tuple[str, npt.NDArray[np.int64]]]:
-    """The numbers of buckets at their places among so many, zeros elsewhere."""
+    """Return the figures of buckets at their places in columns of `count` rows, with zeros elsewhere."""
     spread = []
     for kind, column in _numbers(buckets):
         full = np.zeros(count, np.int64)

@@ -1,6 +1,6 @@
-"""Times and columns on the wire: microseconds since 1970 as `timestamptz`, and COPY's binary form as NumPy columns.
+"""Convert times and columns: microseconds since 1970 to `timestamptz` and back, and COPY's binary format to NumPy.
 
-psycopg's own types for times end with the year 9999 and cost an object each; ours are integers.
+psycopg's own times end with the year 9999 and cost an object each; ours are integers.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from psycopg.pq import Format
 #: 2000-01-01T00:00:00Z, from which PostgreSQL counts microseconds.
 POSTGRES_EPOCH_US = 946_684_800_000_000
 _TIMESTAMPTZ_OID = 1184
-#: The signature, no flags, no extension: what binary COPY data begins with; and what it ends with.
+#: The beginning of binary COPY data (signature, no flags, no extension), and its end.
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END = b"\xff\xff"
 
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """A time in microseconds since 1970, as a value of a statement."""
+    """A time in microseconds since 1970, as a parameter of a statement."""
 
     us: int
 
@@ -47,7 +47,7 @@ class _AtLoader(Loader):
 
 
 def adapt(connection: psycopg.Connection[Any]) -> None:
-    """Teach a connection our times."""
+    """Register our times with a connection."""
     connection.adapters.register_dumper(At, _AtDumper)
     connection.adapters.register_loader("timestamptz", _AtLoader)
 
@@ -59,7 +59,7 @@ Types = Mapping[str, str]
 def fetch_columns(
     connection: psycopg.Connection[Any], statement: str, values: Mapping[str, object], types: Types
 ) -> dict[str, npt.NDArray[Any]]:
-    """The answer as columns. Every value must be of the type's size and none may be null."""
+    """Run a query and return the result as columns. Every value must have its type's size, and none may be null."""
     with connection.cursor().copy(f"COPY ({statement}) TO STDOUT (FORMAT binary)", values) as copy:
         data = b"".join(copy)
     return _columns(memoryview(data)[len(COPY_HEADER) : -len(COPY_END)], types)
@@ -68,7 +68,7 @@ def fetch_columns(
 def stream_columns(
     connection: psycopg.Connection[Any], statement: str, values: Mapping[str, object], types: Types, *, rows: int
 ) -> Iterator[dict[str, npt.NDArray[Any]]]:
-    """The same in blocks of so many rows, the last one of fewer, so that no answer has to be held whole."""
+    """As `fetch_columns`, in blocks of so many rows, so that no result has to be held whole."""
     block_bytes = rows * _row_dtype(types).itemsize
     waiting = bytearray()
     with connection.cursor().copy(f"COPY ({statement}) TO STDOUT (FORMAT binary)", values) as copy:

@@ -1,8 +1,9 @@
-"""The merge: staged readings go into the hypertable, and every rollup of the touched hours is computed again.
+"""The merge: move staged readings into the hypertable, and recompute every rollup of the touched hours.
 
-One transaction, on the server: rollups equal a recomputation from the hypertable at every moment that anybody can see.
-One process at a time merges, deletes or changes a priority (`lock_merges`); one at a time adds to the stage
-(`lock_stage`), so that numbers of commits grow in the order of commits. Whoever takes both takes merges first.
+It is one transaction on the server, so that rollups equal a recomputation from the hypertable in every visible state.
+One process at a time merges, deletes or changes a priority (`lock_merges`), and one at a time adds to the stage
+(`lock_stage`), so that commit numbers grow in the order of commits. Code that needs both locks takes `lock_merges`
+first.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ _LAST_SEQ = (1 << 63) - 1
 
 
 def _stretches(step: str, touched: str = "touched") -> str:
-    """The touched buckets of `step`, those in a row together: as `user_id`, `start_at` and `end_at`. To look for each
-    bucket by itself would cost as much as all else.
+    """Return SQL for the touched buckets of `step`, adjacent ones joined, as `user_id`, `start_at` and `end_at`.
+    Looking up each bucket by itself would cost as much as the rest of the merge.
     """
     return f"""(
         SELECT user_id, min(start_at) AS start_at, max(start_at) + INTERVAL '{step}' AS end_at
@@ -64,25 +65,25 @@ rows AS (
 {DEVICE_MINUTES}
 """
 _INSIDE = "kept.user_id = t.user_id AND kept.start_at >= t.start_at AND kept.start_at < t.end_at"
-#: The one good plan for `_INSIDE` is to look each stretch up in the index. What else the planner may take for good, as
-#: long as it knows little of tables that grow quickly, compares every hour of a person with every other.
+#: The only good plan for `_INSIDE` looks each range up in the index. With outdated statistics of a quickly growing
+#: table the planner may prefer one that compares every hour of a person with every other.
 _BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 _AS_EVER = "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
 _NOWHERE = {"first": At(0), "last": At(0)}
 
 
 def lock_stage(connection: Connection) -> None:
-    """Nobody else adds to the stage until the end of this transaction."""
+    """Lock the stage: no other process adds to it until the end of this transaction."""
     connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS}, {_STAGE_LOCK})")
 
 
 def lock_merges(connection: Connection) -> None:
-    """Nobody else changes what is merged until the end of this transaction."""
+    """Lock merges: no other process changes merged readings until the end of this transaction."""
     connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS}, {_MERGE_LOCK})")
 
 
 def merge_staged(connection: Connection, most_rows: int) -> int:
-    """Take the oldest staged commits, about `most_rows` rows but whole commits, where they belong; how many went."""
+    """Merge the oldest staged commits, whole commits of about `most_rows` rows in all. Return how many rows."""
     lock_merges(connection)
     upto = connection.execute(
         "SELECT coalesce(min(seq) FILTER (WHERE rows >= %(most)s), max(seq)), "
@@ -107,11 +108,11 @@ def merge_staged(connection: Connection, most_rows: int) -> int:
 
 
 def take_in_at_once(connection: Connection, blocks: Iterable[bytes]) -> None:
-    """Merge rows, laid out as the columns of `incoming` below, each reading once, without staging them. `settled` says
-    that the row's origin holds whatever is stored.
+    """Merge rows without staging them, encoded as the columns of `incoming` below, each reading once. `settled` rows
+    keep their origin whatever is stored.
 
-    What is staged of the same readings is older and goes. What is staged meanwhile stays and wins: neither write was
-    acknowledged when the other one began, so that any order of the two will do.
+    Staged rows of the same readings are older and are removed. Rows staged meanwhile stay and win: neither write was
+    acknowledged when the other one began, so that either order is correct.
     """
     lock_merges(connection)
     connection.execute(
@@ -135,7 +136,7 @@ def take_in_at_once(connection: Connection, blocks: Iterable[bytes]) -> None:
 
 
 def _take_in(connection: Connection) -> None:
-    """Bring the rows of `incoming` where they belong, each under its origin or that of the same reading there."""
+    """Move the rows of `incoming` into the hypertable, each under its own origin or that of the stored reading."""
     unchanged = "kept.value = excluded.value AND kept.confidence IS NOT DISTINCT FROM excluded.confidence"
     lasting = f"{unchanged} AND excluded.origin <> ALL (%(pushes)s::int[])"
     values = {"pushes": push_origins(connection)}
@@ -159,14 +160,14 @@ def _take_in(connection: Connection) -> None:
 
 
 def touch(connection: Connection, hours: str, values: dict[str, object] | None = None) -> None:
-    """Note the hours (`user_id`, start) whose rollups `recompute` is about to bring up to date."""
+    """Collect the hours (`user_id`, start) whose rollups `recompute` will update."""
     connection.execute("CREATE TEMP TABLE touched (user_id text, start_at timestamptz) ON COMMIT DROP")
     connection.execute(f"INSERT INTO touched {hours}", values)
     connection.execute("ANALYZE touched")
 
 
 def recompute(connection: Connection) -> None:
-    """Compute every rollup of the touched hours again from the hypertable, and forget which they were."""
+    """Recompute every rollup of the touched hours from the hypertable, and clear the list of hours."""
     _work_out_minutes(connection)
     minutes = "WITH minutes AS (SELECT * FROM touched_minutes)"
     replacing = [
@@ -181,8 +182,8 @@ def recompute(connection: Connection) -> None:
 
 
 def _work_out_minutes(connection: Connection) -> None:
-    """The minutes of the touched hours. Readings are found a few chunks at a time, so that no statement looks into all
-    of them.
+    """Compute the minutes of the touched hours. Readings are read a few chunks at a time, so that no statement searches
+    all chunks.
     """
     pieces = connection.execute(
         f"SELECT min(start_at), max(start_at) FROM touched GROUP BY {bucket_of_piece()} ORDER BY 1", binary=True
@@ -196,12 +197,12 @@ def _work_out_minutes(connection: Connection) -> None:
 
 
 def bucket_of_piece() -> str:
-    """About a chunk of the hypertable."""
+    """Return SQL for the piece that an hour belongs to, about a chunk of the hypertable."""
     return bucket(_PIECE, "start_at")
 
 
 def _touched(table: str, step: str) -> str:
-    """The rows of a rollup inside the touched buckets of `step`."""
+    """Return SQL for the rows of a rollup inside the touched buckets of `step`."""
     return f"(SELECT kept.* FROM pulsebase.{table} AS kept JOIN {_stretches(step)} AS t ON {_INSIDE}) AS finer"
 
 

@@ -1,4 +1,4 @@
-"""Setting a database up: what must be there, what is recognised and brought forward, what is refused by name."""
+"""Set up a database: check the server, adopt known tables of other programs, and migrate to the newest schema."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pulsebase.stores.timescale.options import Policies
 from pulsebase.stores.timescale.people import fold_names
 from pulsebase.stores.timescale.rollup_sql import bucket
 
-#: date_bin, on which the rollups stand, came with 14.
+#: The rollups use `date_bin`, which came with PostgreSQL 14.
 _OLDEST_POSTGRES = 140_000
 _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 #: Needs the extension; the tests leave it out where they run on plain PostgreSQL.
 _HYPERTABLES = 2
 
-#: What the program does after a migration, because the server cannot.
+#: Steps after a migration that the server cannot do in SQL.
 _AFTERWARDS = {4: fold_names}
 
 _READINGS = "public.activities_heart_intraday"
 _SUMMARIES = "public.activities_heart_summary"
-#: What a table of the same name must have, made by whatever program: column → type.
+#: What an existing table of the same name must have, whatever program made it: column → type.
 _EXPECTED = {
     _READINGS: {"timestamp": "timestamp with time zone", "value": "numeric", "user_id": "text"},
     _SUMMARIES: {
@@ -50,7 +50,7 @@ _ADDED = {
 
 
 def migrations() -> list[tuple[int, str]]:
-    """The numbered schema files, as (number, SQL), in order."""
+    """Return the numbered schema files as (number, SQL), in order."""
     found = []
     for entry in resources.files("pulsebase.stores.timescale").joinpath("schema").iterdir():
         match = _NUMBERED.fullmatch(entry.name)
@@ -64,7 +64,7 @@ def _wanted(hypertables: bool) -> list[tuple[int, str]]:
 
 
 def require_current(connection: Connection, *, hypertables: bool = True) -> None:
-    """Raises `StopError` unless the database is set up for exactly this version of the program."""
+    """Raise `StopError` unless the database is set up for exactly this version of the program."""
     applied = _applied(connection)
     newest = max(number for number, _ in migrations())
     if not applied:
@@ -78,10 +78,10 @@ def require_current(connection: Connection, *, hypertables: bool = True) -> None
 
 
 def set_up(connection: Connection, policies: Policies, *, hypertables: bool = True) -> list[int]:
-    """Bring the database to the newest schema, whatever it holds now; the numbers of the migrations this took.
+    """Migrate the database to the newest schema, whatever it holds now. Return the numbers of the migrations applied.
 
-    Everything happens in one transaction that only one process at a time gets into, so it is done whole or not at all,
-    and doing it again changes nothing.
+    Everything happens in one transaction, which only one process at a time can enter, so that it is done whole or not
+    at all. Doing it again changes nothing.
 
     Raises:
         StopError: something is missing or in the way; the message names it. Nothing was changed.
@@ -163,7 +163,7 @@ def _require_timescale(connection: Connection) -> None:
 
 
 def require_community(connection: Connection) -> None:
-    """Raises `StopError` where the server runs the edition without aggregates and compression."""
+    """Raise `StopError` if the server runs the edition without continuous aggregates and compression."""
     row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
     if row is not None and row[0] == "apache":
         raise StopError(
@@ -174,10 +174,10 @@ def require_community(connection: Connection) -> None:
 
 
 def _adopt(connection: Connection) -> bool:
-    """Bring tables of ours that another program made, without devices, to our shape; whether there were readings.
+    """Convert tables that another program made, without devices, to our schema. Return whether they held readings.
 
     Raises:
-        StopError: they differ in a way that cannot be brought forward; nothing was changed.
+        StopError: they differ in a way that cannot be converted; nothing was changed.
     """
     for table, expected in _EXPECTED.items():
         if _exists(connection, table):
@@ -218,7 +218,7 @@ def _require_columns(connection: Connection, table: str, expected: dict[str, str
 
 
 def _drop_keys(connection: Connection, table: str) -> None:
-    """Let go of keys that know no devices."""
+    """Drop primary and unique keys, which do not include the device."""
     constraints = connection.execute(
         "SELECT quote_ident(conname) FROM pg_constraint WHERE conrelid = to_regclass(%s) AND contype IN ('p', 'u')",
         [table],

@@ -1,4 +1,4 @@
-"""What an owner may tune. Free of the database driver, so that whoever only names options does not load it."""
+"""Options of the store. This module does not import the database driver, so that reading options does not load it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which origin a reading has after several writes of it; the law is that of `contract.Writer.write`.
+"""Decide which origin a reading has after several writes, by the rule stated at `contract.Writer.write`.
 
-The rows of a reading, in the order of their commits, make a chain. Its origin is that of the last row that brought
-something, or that a device sent. Every merge and every question decides it like that, so it is the same whatever
-merges took in between.
+The rows of a reading, in commit order, form a chain. The reading's origin is that of the last row that changed
+something or that a device sent. Every merge and every query follows this rule, so that the result does not depend on
+when merges happen.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _OF_EACH = 'PARTITION BY user_id COLLATE "C", device_id COLLATE "C", timestamp O
 
 
 def _brought(chain: str) -> str:
-    """The row of each chain that gave the reading its origin, and all else it says. `settled` says that this would be
-    so whatever was stored before the chain.
+    """Return SQL for the last row of each chain, with the origin that the chain gives the reading. `settled` says that
+    the origin does not depend on what was stored before the chain.
     """
     return f"""
 SELECT {LAST_OF_EACH} user_id, device_id, timestamp, v, confidence, origin, settled OR NOT first AS settled
@@ -29,8 +29,8 @@ FROM (
 
 
 def staged(inside: str = "true") -> str:
-    """What the stage says of readings: each once, under its origin. What devices sent is theirs whatever is merged; of
-    the others the merged row is looked up.
+    """Return SQL for the staged readings, each once, under its origin. A reading sent by a device keeps that origin;
+    for all others the merged row is looked up.
     """
     rows = "seq, user_id, device_id, timestamp, v, confidence, origin"
     return _brought(f"""
@@ -48,12 +48,12 @@ def staged(inside: str = "true") -> str:
 
 
 def push_origins(connection: Connection) -> list[int]:
-    """The numbers of the origins by which devices send."""
+    """Return the numbers of the origins under which devices push readings."""
     return [origin for (origin,) in connection.execute(_PUSHES, binary=True).fetchall()]
 
 
 def settle(connection: Connection, chain: str) -> None:
-    """Give the rows of `incoming` the origins that they have after a chain of rows which ends with them."""
+    """Set the origins of the rows of `incoming`, given the chains of rows that end with them."""
     asked = f"SELECT user_id, device_id, timestamp FROM incoming WHERE origin NOT IN ({_PUSHES})"
     found = _brought(f"SELECT c.* FROM ({chain}) AS c JOIN ({asked}) AS a USING (user_id, device_id, timestamp)")
     connection.execute(

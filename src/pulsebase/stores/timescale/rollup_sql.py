@@ -1,4 +1,4 @@
-"""Rollups in SQL, of whatever relation of readings: the same text serves merges, answers and the check.
+"""Rollups in SQL over any relation of readings. Merges, queries and the check all use the same SQL.
 
 A relation of readings, `rows`, has `user_id`, `device_id`, `timestamp`, `v` (hundredths) and `confidence`, each reading
 once, and holds whole minutes. The property tests compare all of it with the memory store.
@@ -12,23 +12,23 @@ _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 #: A relation of readings: the merged ones, by the alias `r`.
 MERGED = "r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint AS v, r.confidence"
 
-#: Of several staged rows of a reading the one that holds. By bytes, the order that costs a server least.
+#: With `IN_ORDER`, selects the last staged row of each reading, the valid one. Ids sort as bytes, the cheapest order.
 LAST_OF_EACH = 'DISTINCT ON (user_id COLLATE "C", device_id COLLATE "C", timestamp)'
 IN_ORDER = 'ORDER BY user_id COLLATE "C", device_id COLLATE "C", timestamp, seq DESC'
 
-#: Ends a lateral subquery that finds readings by person and hour: it is planned by itself, as a search in the index,
-#: rather than made a join that reads everything these people have.
+#: Ends a lateral subquery that finds readings by person and hour. It has the subquery planned separately, as an index
+#: search, rather than turned into a join that reads everything of these people.
 APART = "OFFSET 0"
 
 
 def bucket(step: str, column: str = "timestamp") -> str:
-    """The start of the bucket in which the time lies; `step` is an interval of at most a day."""
+    """Return SQL for the start of the bucket that contains the time; `step` is an interval of at most a day."""
     return f"date_bin(INTERVAL '{step}', {column}, {_EPOCH})"
 
 
 def priority() -> str:
-    """The priority of the device in the minute of a row `m`. Most people have none of their own, and are not looked up
-    minute by minute.
+    """Return SQL for the priority of the device in the minute of a row `m`. Most people have no priorities of their
+    own, and are not looked up for every minute.
     """
     cases = " ".join(f"WHEN '{device_id}' THEN {priority}" for device_id, priority in DEFAULT_PRIORITIES.items())
     return f"""coalesce(
@@ -41,7 +41,7 @@ def priority() -> str:
     )"""
 
 
-#: The counted readings, and those of them that are of their minute's winner. Follows the relation `rows`.
+#: The counted readings, and those of the device that wins the minute. Comes after the relation `rows`.
 COUNTED = f"""
 counted AS (
     SELECT user_id, device_id, timestamp, v, confidence, {bucket("1 minute")} AS minute
@@ -57,8 +57,8 @@ won AS (SELECT counted.* FROM counted JOIN winners USING (user_id, minute, devic
 
 
 def buckets_of(source: str, start_at: str, keys: str = "user_id", condition: str = "true") -> str:
-    """Buckets of counted readings. `source` has a column `minute`; minutes are counted by a second grouping, which is
-    cheaper than a count of distinct ones.
+    """Return SQL for buckets of counted readings. `source` has a column `minute`; minutes are counted by a second
+    grouping, which is cheaper than counting distinct ones.
     """
     return f"""
 SELECT {keys}, start_at, sum(n)::bigint AS n, sum(sum)::bigint AS sum, min(min) AS min, max(max) AS max,
@@ -71,7 +71,7 @@ GROUP BY {keys}, start_at"""
 
 
 def coarser(source: str, step: str) -> str:
-    """Buckets put together from finer ones, `source`, which must not share a minute."""
+    """Return SQL for buckets merged from finer ones, `source`, which must not share a minute."""
     return f"""
 SELECT user_id, {bucket(step, "start_at")} AS start_at, sum(n)::bigint AS n, sum(sum)::bigint AS sum, min(min) AS min,
        max(max) AS max, sum(minutes)::bigint AS minutes
@@ -79,7 +79,7 @@ FROM {source} GROUP BY 1, 2"""
 
 
 def device_days(source: str) -> str:
-    """The rows of `d1_dev` from those of `h1_dev`."""
+    """Return SQL for the rows of `d1_dev`, from those of `h1_dev`."""
     return f"""
 SELECT user_id, device_id, {bucket("1 day", "start_at")} AS start_at, sum(n_all)::bigint AS n_all,
        min(first_at) AS first_at, max(last_at) AS last_at,
@@ -87,8 +87,8 @@ SELECT user_id, device_id, {bucket("1 day", "start_at")} AS start_at, sum(n_all)
 FROM {source} GROUP BY 1, 2, 3"""
 
 
-#: What a merge works out of each reading, once: the readings of each device's minutes. Follows the relation `rows`,
-#: which has `origin` too. `n` to `max` are of counted readings, the rest of all.
+#: The minutes of each device, which a merge computes once. Comes after the relation `rows`, which has `origin` too. `n`
+#: to `max` cover counted readings, the other columns all readings.
 DEVICE_MINUTES = f"""
 SELECT user_id, device_id, {bucket("1 minute")} AS minute, count(*) FILTER (WHERE counts) AS n,
        sum(v) FILTER (WHERE counts) AS sum, min(v) FILTER (WHERE counts) AS min, max(v) FILTER (WHERE counts) AS max,

@@ -1,7 +1,8 @@
-"""Writing anew what may still hold bytes of people who were removed: the engine leaves them in place until it needs it.
+"""Rewrite tables that may still hold bytes of removed people: the engine leaves deleted rows in place until it needs
+the space.
 
-Removals note where rows lay (`to_scrub`). A chunk of readings that they touched, and every other table of ours, is
-written anew by `VACUUM FULL`, one after the other, each of them locked meanwhile.
+Removals record where rows were (`to_scrub`). Every touched chunk of readings, and all our other tables, are rewritten
+by `VACUUM FULL`, one after the other, each locked meanwhile.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pulsebase.stores.timescale.aggregates import AGGREGATES, refresh
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 
-#: How long a table may be in use before the scrubbing is put off.
+#: How long to wait for a table that is in use before the scrub is put off.
 _LOCK_TIMEOUT_S = 30
-#: How often aggregates are tried that somebody else refreshes, and the first pause between, which grows.
+#: How often to try aggregates that another session refreshes, and the first pause in between, which grows.
 _ATTEMPTS = 4
 _PAUSE_S = 0.5
 _OURS = """
@@ -44,7 +45,7 @@ FROM chunks JOIN _timescaledb_catalog.chunk AS c ON c.id = chunks.compressed_chu
 
 
 def note(connection: Connection, user_id: str) -> None:
-    """Note where the person's readings and days lie, who is about to be removed in this transaction."""
+    """Record where the readings and days of a person are who is about to be removed in this transaction."""
     connection.execute(
         """
         INSERT INTO pulsebase.to_scrub
@@ -59,10 +60,10 @@ def note(connection: Connection, user_id: str) -> None:
 
 
 def scrub(connection: Connection, *, hypertables: bool) -> None:
-    """Write anew what removals until now have touched. `connection` is in no transaction.
+    """Rewrite everything that removals so far have touched. `connection` must not be in a transaction.
 
     Raises:
-        StoreUnavailableError: the server refreshes an aggregate at this moment.
+        StoreUnavailableError: the server is refreshing an aggregate at the moment.
     """
     noted = connection.execute("SELECT ctid::text, start_at, end_at FROM pulsebase.to_scrub", binary=True).fetchall()
     if not noted:

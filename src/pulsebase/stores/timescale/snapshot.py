@@ -1,7 +1,7 @@
 """One person's readings at one moment, inside one transaction of the database.
 
-Hours without staged readings are answered from rollups, the others from the hypertable and the stage. "Dirty" means
-"present in the stage": no flags that could be wrong.
+Hours without staged readings are answered from rollups, the others from the hypertable and the stage. "Dirty" simply
+means "has rows in the stage"; there are no flags that could be wrong.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _INSIDE = "timestamp >= %(start)s AND timestamp < %(end)s"
 _DAY_START = "(%(days)s::timestamptz[])[width_bucket(timestamp, %(days)s::timestamptz[])]"
 _SPANS = "unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS span(since, until)"
 
-#: The merged readings of one person inside the spans. `first` and `last` enclose all spans: the planner looks at them
-#: when it leaves out chunks.
+#: The merged readings of one person inside the spans. `first` and `last` enclose all spans, so that the planner can
+#: exclude chunks.
 _MERGED = f"""
 SELECT {MERGED} FROM {_SPANS} CROSS JOIN LATERAL (
     SELECT * FROM public.activities_heart_intraday
@@ -34,7 +34,7 @@ SELECT {MERGED} FROM {_SPANS} CROSS JOIN LATERAL (
       AND timestamp >= %(first)s AND timestamp < %(last)s{{of_device}}
     {APART}
 ) AS r"""
-#: The same with the staged ones, each reading's last.
+#: The same together with staged readings; of each reading only the last row.
 _MERGED_AND_STAGED = f"""
 staged AS MATERIALIZED (
     SELECT DISTINCT ON (device_id, timestamp) user_id, device_id, timestamp, v, confidence
@@ -52,20 +52,20 @@ rows AS (
 
 @dataclass(frozen=True, slots=True)
 class TimescaleSelection:
-    """Which of a person's readings a question is about: the resolved ones, one device's, or all."""
+    """Which of a person's readings a query covers: those of each minute's winning device, of one device, or all."""
 
     device_id: str | None = None
     include_all: bool = False
 
     @property
     def resolved(self) -> bool:
-        """Whether minutes are given to their winners."""
+        """Whether each minute is resolved to its winning device."""
         return self.device_id is None and not self.include_all
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Readings by time, then device; `device` is a place in the snapshot's `devices`, a confidence of -1 is none."""
+    """Readings by time, then device. `device` is an index into the snapshot's `devices`; confidence -1 is none."""
 
     time_us: I64
     value: npt.NDArray[np.int16]
@@ -74,7 +74,9 @@ class Raw:
 
 
 class TimescalePersonSnapshot:
-    """What one transaction sees of a person. Readings and buckets of at most a minute end one row after `limit`."""
+    """What one transaction sees of a person. Lists of readings, and of buckets up to a minute, stop one row after
+    `limit`.
+    """
 
     def __init__(self, connection: Connection, user_id: str, limit: int | None = None) -> None:
         self._connection = connection
@@ -95,7 +97,7 @@ class TimescalePersonSnapshot:
         self._dirty_hours = np.array(sorted(found[1]), np.int64)
 
     def raw(self, interval: TimeRange, selection: TimescaleSelection) -> Raw:
-        """The readings a raw answer shows: counted ones of each minute's winner or of the device, or every one."""
+        """Return the readings for a raw series: counted ones of each minute's winner or of the device, or all."""
         relations, chosen = self._chosen(selection)
         statement = f"""
             WITH {relations}
@@ -106,7 +108,7 @@ class TimescalePersonSnapshot:
         return Raw(columns["timestamp"], columns["v"], columns["device"], columns["confidence"])
 
     def short_buckets(self, interval: TimeRange, selection: TimescaleSelection, step: str) -> tuple[Buckets, I32]:
-        """Buckets of at most a minute, and the places of their devices in `devices`."""
+        """Return buckets of at most a minute, and the indexes of their devices in `devices`."""
         relations, chosen = self._chosen(selection)
         statement = f"""
             WITH {relations}
@@ -118,7 +120,7 @@ class TimescalePersonSnapshot:
         return _buckets(columns), columns["device"]
 
     def quarters(self, interval: TimeRange, selection: TimescaleSelection) -> Buckets:
-        """Whole quarters of an hour; the interval starts and ends with one."""
+        """Return quarters of an hour; the interval consists of whole ones."""
         if not selection.resolved:
             return self._from_raw(interval, selection, bucket("15 minutes"), [interval])
         dirty = self._dirty(interval.widened(HOUR_US), HOUR_US)
@@ -127,7 +129,9 @@ class TimescalePersonSnapshot:
         return self._with_fresh(kept, interval, selection, bucket("15 minutes"), dirty)
 
     def hours(self, interval: TimeRange, selection: TimescaleSelection) -> Buckets:
-        """Hours: kept ones where they are whole and nothing is staged, else from raw, cut by the interval."""
+        """Return hours: stored ones if they are whole and nothing is staged, else computed from the raw readings inside
+        the interval.
+        """
         if selection.include_all:
             return self._from_raw(interval, selection, bucket("1 hour"), [interval])
         cut = {at_us // HOUR_US * HOUR_US for at_us in (interval.start_us, interval.end_us) if at_us % HOUR_US}
@@ -137,7 +141,7 @@ class TimescalePersonSnapshot:
         return self._with_fresh(kept, interval, selection, bucket("1 hour"), apart)
 
     def utc_days(self, interval: TimeRange) -> Buckets:
-        """Whole UTC days of the resolved series."""
+        """Return whole UTC days of the resolved series."""
         kept = self._kept("d1", interval, TimescaleSelection())
         dirty = self._dirty(interval, DAY_US)
         if len(dirty) == 0:
@@ -148,7 +152,7 @@ class TimescalePersonSnapshot:
         return Buckets.concatenated([kept.where(~np.isin(kept.start_us, dirty)), fresh])
 
     def days_from_raw(self, starts_us: Sequence[int], selection: TimescaleSelection) -> Buckets:
-        """Days that start anywhere; the last start only ends a day."""
+        """Return days with arbitrary starts; the last start only ends the last day."""
         interval = TimeRange(starts_us[0], starts_us[-1])
         return self._from_raw(interval, selection, _DAY_START, [interval], days=[At(each) for each in starts_us])
 
@@ -160,7 +164,7 @@ class TimescalePersonSnapshot:
     def _with_fresh(
         self, kept: Buckets, interval: TimeRange, selection: TimescaleSelection, start_at: str, hours: I64
     ) -> Buckets:
-        """The kept buckets and, from raw, those of these hours."""
+        """Return the stored buckets together with those of the given hours, computed from raw readings."""
         if len(hours) == 0:
             return kept
         return Buckets.concatenated([kept, self._from_raw(interval, selection, start_at, _spans(hours))])
@@ -196,9 +200,9 @@ class TimescalePersonSnapshot:
         return _buckets(self._fetch(statement, _BUCKET, interval, selection, widened, days=days))
 
     def _chosen(self, selection: TimescaleSelection) -> tuple[str, str]:
-        """The relations that lead to the readings a selection counts, and the name of the last one.
+        """Return SQL relations for the readings that a selection counts, and the name of the last relation.
 
-        Where the person has one device there is nothing to resolve.
+        If the person has only one device, there is nothing to resolve.
         """
         resolve = selection.resolved and len(self.devices) > 1
         rows = _MERGED_AND_STAGED if len(self._dirty_hours) else f"rows AS ({_MERGED})"
@@ -215,7 +219,7 @@ class TimescalePersonSnapshot:
         *,
         days: Sequence[At] = (),
     ) -> dict[str, npt.NDArray[Any]]:
-        """The answer of a statement over the readings inside the spans, which are whole minutes in order of time."""
+        """Run a statement over the readings inside the spans, which are whole minutes in time order."""
         values = {
             "user": self._user_id,
             "device": selection.device_id,
@@ -232,7 +236,7 @@ class TimescalePersonSnapshot:
 
 
 def _spans(hours: I64) -> list[TimeRange]:
-    """The hours, those that follow one another together."""
+    """Return the hours as ranges, with consecutive ones joined."""
     first = np.flatnonzero(np.concatenate(([True], np.diff(hours) != HOUR_US)))
     last = np.append(first[1:], len(hours)) - 1
     return [TimeRange(int(hours[a]), int(hours[b]) + HOUR_US) for a, b in zip(first, last, strict=True)]

@@ -1,4 +1,4 @@
-"""One write on its way into the table `stage`."""
+"""The rows of one write, and how they get into the table `stage`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _HYPERTABLE = "public.activities_heart_intraday (timestamp, value, user_id, devi
 
 @dataclass(frozen=True, slots=True)
 class StageRows:
-    """The rows of one write, each reading once. The lists of ids hold those alone that some row has.
+    """The rows of one write, each reading once. The lists of ids hold only ids that occur.
 
-    `settled` says where the write itself has decided whose reading it is, since it said something else of it before;
-    `before` are the rows that said so.
+    `settled` marks rows whose origin is decided by the write itself, since an earlier row of the same write had another
+    value for the reading; `before` holds those earlier rows.
     """
 
     users: Ids
@@ -43,14 +43,14 @@ class StageRows:
 
     @classmethod
     def of(cls, batches: Sequence[ReadingBatch], pushes: Callable[[], Sequence[int]]) -> StageRows:
-        """The last row of each reading, by the places in the batches, under the origin that it has after all of them.
+        """Return the last row of each reading in the batches, under the origin that it has after all of them.
 
-        `pushes` says which origins are those by which devices send, see `origins`; it is asked where that matters.
+        `pushes` returns the origins under which devices push (see `origins`); it is called only if that matters.
         """
         users, devices = _joined([batch.users for batch in batches]), _joined([batch.devices for batch in batches])
         times_us = np.concatenate([batch.times_us for batch in batches])
         origins = np.repeat(np.array([batch.origin for batch in batches], np.int32), [len(batch) for batch in batches])
-        order = np.lexsort((times_us, devices.codes, users.codes))  # stable: the place decides among equals
+        order = np.lexsort((times_us, devices.codes, users.codes))  # stable, so equal readings keep their order
         keys = [column[order] for column in (times_us, devices.codes, users.codes)]
         is_last = np.ones(len(order), np.bool_)
         is_last[:-1] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
@@ -62,7 +62,7 @@ class StageRows:
     def _last_of_each(
         self, order: npt.NDArray[np.intp], is_last: Mask, pushes: Callable[[], Sequence[int]]
     ) -> StageRows:
-        """The last rows in an order in which those of one reading follow each other."""
+        """Return the last rows, given an order in which the rows of one reading follow each other."""
         last = np.flatnonzero(is_last)
         is_first = np.roll(is_last, 1)
         values, confidences, origins = self.values[order], self.confidences[order], self.origins[order]
@@ -77,17 +77,17 @@ class StageRows:
         return replace(rows, before=self._where(order[source[rows.settled] - 1])) if rows.settled.any() else rows
 
     def afresh(self) -> StageRows:
-        """The rows under the origins they come with, whatever is stored."""
+        """Return the rows with their own origins, whatever is stored."""
         return replace(self, settled=np.ones(len(self), np.bool_), before=None)
 
     def write(self, connection: Connection) -> None:
-        """Add the rows to the stage, but those before the horizon."""
+        """Add the rows to the stage, except those before the horizon."""
         lock_stage(connection)
         rows = self._kept(connection)
         if not len(rows):
             return
         people.make_known(connection, rows.users.distinct(), rows._devices())
-        if self.before is not None:  # as if in a commit of its own, which others see together with this one
+        if self.before is not None:  # as a commit of its own, though others see both at once
             self.before._kept(connection)._add_to_stage(connection)
         rows._add_to_stage(connection)
 
@@ -99,7 +99,7 @@ class StageRows:
         copy_in(connection, "pulsebase.stage", self._blocks(lambda *chosen: [number, *self._staged(*chosen)]))
 
     def merge(self, connection: Connection) -> None:
-        """Bring the rows where a merge would bring them, past the stage, but those before the horizon."""
+        """Merge the rows directly, without staging them, except those before the horizon."""
         lock_merges(connection)
         rows = self._kept(connection)
         if not len(rows):
@@ -113,13 +113,13 @@ class StageRows:
             take_in_at_once(connection, others._blocks(others._incoming))
 
     def _put_into_fresh_days(self, connection: Connection) -> bool:
-        """Store rows of such days, and their rollups; False if that could not be."""
+        """Store rows of days without stored readings, and their rollups. Return False if that was not possible."""
         try:
             with connection.transaction():
                 copy_in(connection, _HYPERTABLE, self._blocks(self._merged))
                 put_rollups(connection, self._people())
                 note_stale(connection, int(self.times_us.min()), int(self.times_us.max()))
-        except errors.UniqueViolation:  # somebody's own SQL put readings there, of which no rollup knows
+        except errors.UniqueViolation:  # somebody's own SQL added readings there, which are in no rollup
             return False
         return True
 
@@ -139,7 +139,7 @@ class StageRows:
             )
 
     def _kept(self, connection: Connection) -> StageRows:
-        """The rows that have not expired. The caller holds a lock without which the horizon does not move."""
+        """Return the rows that have not expired. The caller holds a lock that keeps the horizon from moving."""
         ((start_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
         if self.times_us.min(initial=start_us) >= start_us:
             return self
@@ -163,10 +163,9 @@ class StageRows:
         return [(self.users.texts[pair // count], self.devices.texts[pair % count]) for pair in pairs]
 
     def _blocks(self, fields_of: Callable[[Field, Field, npt.NDArray[np.intp]], list[Field]]) -> Iterator[bytes]:
-        """The rows in any order, laid out as `fields_of` says for a person's id, a device's and chosen rows.
+        """Encode the rows, in any order. `fields_of` returns the fields for a person, a device and row numbers.
 
-        Rows whose variable parts are of the same length are laid out the same, so a block is made of all of them at
-        once.
+        Rows whose variable parts have the same length have the same layout, so that all of them are encoded at once.
         """
         users, user_sizes = _encoded(self.users)
         devices, device_sizes = _encoded(self.devices)
@@ -197,7 +196,7 @@ class StageRows:
 
 
 def _joined(columns: Sequence[Ids]) -> Ids:
-    """The columns one after the other."""
+    """Return the columns, one after the other, as one."""
     numbers: dict[str, int] = {}
     codes = []
     for column in columns:
@@ -208,7 +207,7 @@ def _joined(columns: Sequence[Ids]) -> Ids:
 
 
 def _encoded(column: Ids) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.int64]]:
-    """The texts as bytes, and the length of each row's."""
+    """Return the texts as bytes, and the length of each row's text."""
     encoded = [text.encode() for text in column.texts]
     sizes = np.array([len(text) for text in encoded], np.int64)
     return np.array(encoded, np.bytes_), sizes[column.codes]

@@ -1,8 +1,8 @@
 """The server store: `stores.contract.Store` on a TimescaleDB database that several processes may share.
 
 A write is durable and visible once its rows are committed to the table `stage`. Each process has a thread that merges
-the stage into the hypertable and its rollups; an advisory lock lets one of them at a time. Every answer is read from
-one snapshot of the database, from rollups where nothing is staged and else from hypertable and stage.
+the stage into the hypertable and its rollups; an advisory lock admits one of them at a time. Every query reads one
+snapshot of the database: rollups where nothing is staged, else the hypertable and the stage.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ logger = logging.getLogger(__name__)
 
 #: The most staged rows of one merge: about a second of the server's time.
 _MERGE_ROWS = 200_000
-#: Every question looks into the stage, and looks at the rows that left it until a vacuum has removed them.
+#: The stage is vacuumed after this many rows left it: until then, every query still scans those.
 _TIDY_ROWS = 20_000
 _ROOM_WAIT_S = 20.0
-#: How often aggregates are refreshed; while much comes in, such a part of the time at most.
+#: How often aggregates are refreshed. After a refresh the pause is at least `_REFRESH_PAUSES` times as long as it took.
 _REFRESH_INTERVAL_S = 60.0
 _REFRESH_PAUSES = 5
 
@@ -68,7 +68,7 @@ class TimescaleStore:
         with connect(conninfo) as connection:
             require_current(connection, hypertables=self._options.hypertables)
         self._database = TimescaleDatabase(conninfo, self._options.pool)
-        self._unmerged = 0  # what this process wrote since its last merge: an estimate that needs no question
+        self._unmerged = 0  # what this process wrote since its last merge: an estimate without a query
         self._merges = 0
         self._merge_failures = 0
         self._merge_seconds = 0.0
@@ -139,8 +139,8 @@ class TimescaleStore:
 
     def register_origin(self, kind: str, name: str) -> int:
         """See `contract.Writer.register_origin`."""
-        # Looked for before it is made: a replica has it, and cannot make it. Not remembered: whoever removes a person
-        # takes the names from their origins, and may be another process.
+        # Look for it first: a replica may have it but cannot create it. Do not cache it: removing a person, perhaps by
+        # another process, erases the names of their origins.
         known = self._database.read(lambda connection: people.find_origin(connection, kind, name))
         return known or self._database.change(lambda connection: _new_origin(connection, kind, name))
 
@@ -278,7 +278,7 @@ class TimescaleStore:
 
     def settle(self) -> None:
         """See `contract.Store.settle`."""
-        while self._merge() >= _MERGE_ROWS:  # less is all there was
+        while self._merge() >= _MERGE_ROWS:  # fewer rows mean that the stage is empty
             pass
 
     def horizon_us(self) -> int:
@@ -298,7 +298,7 @@ class TimescaleStore:
         return Expiry(before_us, self._database.change(work))
 
     def scrub(self) -> ScrubReport:
-        """See `contract.Store.scrub`. What is the server's own (its log, its replicas) is beyond our reach."""
+        """See `contract.Store.scrub`. The server's own copies (its log, its replicas) are out of reach."""
         before_bytes = int(self.statistics().get("size_bytes", 0))
         with self._database.outside(self._closing) as connection:
             scrub.scrub(connection, hypertables=self._options.hypertables)
@@ -322,13 +322,13 @@ class TimescaleStore:
             readings, unmerged, size_bytes, refresh_lag_s = self._database.read(
                 lambda connection: _sizes(connection, self._options.hypertables)
             )
-        except PulsebaseError:  # what this process counts itself is shown all the same
+        except PulsebaseError:  # return at least what this process counts itself
             return counted
         sizes = {"readings": readings, "unmerged_rows": unmerged, "size_bytes": size_bytes}
         return counted | sizes | {"refresh_lag_seconds": refresh_lag_s}
 
     def erasure_log(self) -> TimescaleErasureLog:
-        """What every process of the installation knows of erased people."""
+        """Return the log of erasures, which all processes of the installation share."""
         return TimescaleErasureLog(self._database)
 
     def close(self) -> None:
@@ -348,10 +348,10 @@ class TimescaleStore:
         return self._database.read(lambda connection: people.known_numbers(connection, numbers))
 
     def _wait_for_room(self) -> None:
-        """Hold writes back while merges are far behind.
+        """Delay writes while merges are far behind.
 
         Raises:
-            StoreUnavailableError: they do not catch up.
+            StoreUnavailableError: merges do not catch up in time.
         """
         if not self.has_room(_ROOM_WAIT_S):
             raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
@@ -365,10 +365,10 @@ class TimescaleStore:
             try:
                 self._maintain_once()
             except OnlyAnswersError:
-                pass  # somebody who may write merges
+                pass  # a process with write access merges
             except Exception as error:
                 self._merge_failures += 1
-                # In one line: a traceback would repeat what the server says of rows.
+                # Only one line: a traceback could repeat rows that the server quotes.
                 logger.warning("a merge failed and will be tried again: %s", error)
                 self._stopping.wait(1.0)
 
@@ -383,15 +383,15 @@ class TimescaleStore:
                 connection.execute("VACUUM pulsebase.stage")
 
     def _merge(self) -> int:
-        """Bring some staged rows where they belong; how many."""
+        """Merge some staged rows. Return how many."""
         before, began = self._unmerged, time.monotonic()
         started = time.perf_counter()
         done = self._database.change(lambda connection: merge_staged(connection, _MERGE_ROWS))
         with self._merged:
-            # Others may have merged or deleted ours: less than a whole merge is all there was, and nothing of what was
-            # counted before is left.
+            # Other processes may have merged or deleted our rows. If fewer rows than a full merge were left, none of
+            # those counted before remain.
             self._unmerged -= before if done < _MERGE_ROWS else min(done, before)
-            if done < _MERGE_ROWS or done >= before:  # what is left came later
+            if done < _MERGE_ROWS or done >= before:  # the remaining rows came later
                 self._waiting_since = began
             self._merged.notify_all()
         if done:
@@ -400,7 +400,7 @@ class TimescaleStore:
         return done
 
     def _refresh_now_and_then(self) -> None:
-        """In a thread of its own: bringing years up to date takes minutes, and merges must not wait for that."""
+        """Refresh aggregates in a separate thread: refreshing years takes minutes, and merges must not wait for it."""
         pause_s = _REFRESH_INTERVAL_S
         while self._options.hypertables and not self._stopping.wait(pause_s):
             started = time.monotonic()
@@ -414,7 +414,7 @@ class TimescaleStore:
             pause_s = max(_REFRESH_INTERVAL_S, _REFRESH_PAUSES * (time.monotonic() - started))
 
     def _refresh(self) -> None:
-        """Bring people's aggregates up to date where merges have changed what they show."""
+        """Refresh the continuous aggregates where merges have changed the readings."""
         stale = self._database.read(find_stale)
         if stale is None:
             return
@@ -435,7 +435,7 @@ def _new_origin(connection: Connection, kind: str, name: str) -> int:
 
 
 def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float, float, float]:
-    """Readings, staged rows, bytes, and for how many seconds aggregates have waited to be refreshed."""
+    """Return the numbers of readings, staged rows and bytes, and for how many seconds aggregates have been stale."""
     measured = "hypertable_size" if hypertables else "pg_total_relation_size"
     lag = "extract(epoch FROM clock_timestamp() - since)" if hypertables else "0"
     row = connection.execute(

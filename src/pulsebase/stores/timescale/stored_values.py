@@ -1,6 +1,6 @@
-"""What is stored of readings that are about to be written, see `contract.Reader.stored_values`.
+"""Look up what is stored of readings that are about to be written; see `contract.Reader.stored_values`.
 
-Whoever imports asks it for every block, mostly for days of which nothing is known, which one statement tells.
+Imports ask this for every block. Mostly the block's days hold nothing yet, which a single statement finds out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TYPES = {"place": "i8", "v": "i2", "confidence": "i2", "origin": "i4"}
 
 
 def stored_values(connection: Connection, readings: ReadingBatch) -> StoredValues:
-    """What one transaction sees of readings."""
+    """Return what one transaction sees of these readings."""
     answer = StoredValues.nothing(len(readings))
     if not len(readings):
         return answer
@@ -70,6 +70,6 @@ def stored_values(connection: Connection, readings: ReadingBatch) -> StoredValue
 
 
 def _numbered(ids: Ids) -> tuple[list[str], npt.NDArray[np.intp]]:
-    """The ids that some row has, and the place of each row's among them, counted from 1."""
+    """Return the ids that occur, and for each row the index of its id among them, counted from 1."""
     used, places = np.unique(ids.codes, return_inverse=True)
     return [ids.texts[code] for code in used.tolist()], places + 1
