@@ -1,7 +1,7 @@
-"""Keys, and the audit of what was done with them: a SQLite file beside the store, which processes share.
+"""Keys, and the audit of what was done with them: a SQLite file beside the store, shared by all processes.
 
-People are noted by number, as the store does it: who is removed loses their name here, in one place, and what was done
-to whom stays countable.
+People are recorded by number, as in the store. When a person is removed, their id is deleted in this one place, and the
+audit can still count what was done about whom.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pulsebase.files import sqlite as sqlite_file
 from pulsebase.model.errors import RejectedError, RetryLaterError, StopError
 from pulsebase.model.users import User, speaks_of
 
-#: What stands in place of a person's number.
+#: Stand in for a person's number where an entry is about no single known person.
 NO_PERSON, EVERYBODY, UNKNOWN = 0, -1, -2
-#: Entries of the audit that are removed at a time, so that others get their turn.
+#: Audit entries removed in one transaction, so that other writers get their turn.
 _PRUNED_AT_ONCE = 5_000
 _MOST_NUMBERS = 100_000
 
@@ -49,9 +49,9 @@ CREATE INDEX trail_of_keys ON trail (key, number);
 _QUESTIONS = """
 CREATE TABLE questions (key INTEGER PRIMARY KEY, day INTEGER NOT NULL, asked INTEGER NOT NULL)
 """
-#: What brings a file to each version from the one before.
+#: The statements that bring a file from each version to the next.
 _STEPS = (_SCHEMA, _QUESTIONS)
-#: One question more, unless there were `most` that day. Should the clock go back, the day stays.
+#: Counts one more question, unless there were `most` that day. If the clock goes back, the day does not.
 _ASK = """
 INSERT INTO questions VALUES (:key, :day, 1) ON CONFLICT (key) DO UPDATE SET
     asked = CASE WHEN day < excluded.day THEN 1 ELSE asked + 1 END, day = max(day, excluded.day)
@@ -59,10 +59,10 @@ WHERE day < excluded.day OR asked < :most RETURNING asked
 """
 _EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 _PAUSE_S = 10
-#: Keys that are for one person alone.
+#: Keys that are for this one person alone.
 _KEYS_OF_ONE = "SELECT key FROM key_people GROUP BY key HAVING max(person) = ? AND count(*) = 1"
-#: Whose act it was: a key's, somebody's without one, or the owner's; takes the number and name of the second, and the
-#: name of the third.
+#: The name of who acted: the key's name, or that of `NOBODY` (no key) or `OWNER`. Parameters: the number and name of
+#: `NOBODY`, the name of `OWNER`.
 _NAME_OF_KEY = "coalesce(keys.name, CASE trail.key WHEN ? THEN ? ELSE ? END)"
 _TAKEN = frozenset({OWNER.name, NOBODY.name})
 _KEY = "number, name, scopes, for_people, created_us, expires_us, revoked_us"
@@ -70,11 +70,11 @@ _KEY = "number, name, scopes, for_people, created_us, expires_us, revoked_us"
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Equal requests of one minute: who asked what, with which outcome, about whom. Times in microseconds UTC.
+    """Equal requests within one minute: who asked what, about whom, and the outcome. Times are microseconds UTC.
 
-    `user_id` is the person, or None with `whom` saying why: `nobody` in particular, `everybody` the key is for,
-    somebody `unknown`, or somebody who was `removed` since. `key` is `owner` for commands,
-    and `nobody` for browsers without one.
+    `user_id` is the person, or None, and then `whom` says why: `nobody` in particular, `everybody` the key is for,
+    somebody `unknown`, or somebody who was `removed` since. `key` is `owner` for commands and `nobody` for browsers
+    without a key.
     """
 
     number: int
@@ -91,9 +91,9 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries are asked for: those with a number below `before`, the newest first.
+    """Selects audit entries: those with a number below `before`, newest first.
 
-    `people`: about one of these alone, and nobody else.
+    With `people`, only entries about one of them are selected.
     """
 
     user_id: str | None = None
@@ -103,25 +103,25 @@ class AuditFilter:
     limit: int = 100
 
 
-#: An entry as it is counted: minute, key, method, route, status, and the person's id or one of the numbers above.
+#: What identifies an entry: minute, key, method, route, status, and the person's id or one of the numbers above.
 EntryName = tuple[int, int, str, str, int, str | int]
-#: When it was done first and last, and how often.
+#: The first and last time in microseconds, and the number of requests.
 EntryCount = tuple[int, int, int]
 
 
 @dataclass(slots=True)
 class AccessFile:
-    """The file. Every method may be called from any thread; what it changed is on the disk when it returns."""
+    """The file. Every method may be called from any thread; its changes are on the disk when it returns."""
 
     path: Path
     _connection: sqlite3.Connection = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
-    #: Numbers of people, as they were when `changes` was as beside it.
+    #: Cached numbers of people, valid while `changes` equals `_numbers_of`.
     _numbers: dict[str, int] = field(init=False, default_factory=dict)
     _numbers_of: int = field(init=False, default=-1)
 
     def __post_init__(self) -> None:
-        # Deletions are secure, so that who is removed is gone from its pages too.
+        # With secure_delete SQLite overwrites deleted content, so that a removed person is gone from the file's pages.
         pragmas = "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"
         self._connection = sqlite_file.opened(self.path, pragmas, self._migrate)
 
@@ -136,10 +136,10 @@ class AccessFile:
         now_us: int,
         expires_us: int | None,
     ) -> Key:
-        """Keep a new key.
+        """Store a new key.
 
         Raises:
-            RejectedError: there is or was one of that name; names tell keys apart in the audit.
+            RejectedError: a key has or had that name; names tell keys apart in the audit, so none is used twice.
         """
         people = None if people is None else frozenset(people)
         with self._changing() as connection:
@@ -156,7 +156,7 @@ class AccessFile:
         return Key(int(number or 0), name, frozenset(scopes), people, now_us, expires_us)
 
     def revoke_key(self, name: str, now_us: int) -> bool:
-        """Let a key open nothing any more; False if no such key is in use."""
+        """Revoke a key. Return False if there is no unrevoked key of that name."""
         with self._changing() as connection:
             done = connection.execute(
                 "UPDATE keys SET revoked_us = ? WHERE name = ? AND revoked_us IS NULL", (now_us, name)
@@ -165,27 +165,27 @@ class AccessFile:
             return done.rowcount > 0
 
     def all_keys(self) -> Sequence[tuple[bytes, Key]]:
-        """Every key there is or was, with its hash, by number."""
+        """Return every key, revoked ones included, with its hash, ordered by number."""
         with self._asking() as connection:
             rows = connection.execute(f"SELECT hash, {_KEY} FROM keys ORDER BY number").fetchall()
             pairs = connection.execute("SELECT key, user_id FROM key_people JOIN people ON number = person").fetchall()
         return [(row[0], _key_of(row[1:], pairs)) for row in rows]
 
     def changes(self) -> int:
-        """A number that grows whenever a key changes, in whichever process."""
+        """Return a number that grows whenever any process changes a key."""
         with self._asking() as connection:
             (number,) = connection.execute("SELECT number FROM changes").fetchone()
             return int(number)
 
     def people(self) -> Sequence[str]:
-        """The ids of everybody whom a key or the audit names."""
+        """Return the ids of everybody whom a key or the audit names."""
         return [user_id for (user_id,) in self._rows("SELECT user_id FROM people WHERE user_id IS NOT NULL")]
 
     def forget(self, person: User) -> None:
-        """Forget a person: keys are for them no more, and neither the audit nor a key's name says who it was.
+        """Forget a person: no key is for them any more, and neither the audit nor a key's name reveals them.
 
-        A key that was for them alone is for nobody then, not for everybody. It loses its name (`key_of_nobody`), as
-        does every key whose name speaks of them: in the audit it would say whose it was.
+        A key that was for them alone is then for nobody, not for everybody. Such a key, and every key whose name
+        mentions them, is renamed (`key_of_nobody`): in the audit the old name would tell whose it was.
         """
         with self._changing() as connection:
             found = connection.execute("SELECT number FROM people WHERE user_id = ?", (person.user_id,)).fetchone()
@@ -202,13 +202,14 @@ class AccessFile:
             connection.execute("UPDATE changes SET number = number + 1")
             self._numbers = {}
         with self._asking() as connection:
-            connection.execute(_EMPTY_LOG)  # it had the id, and may have kept it the last time
+            connection.execute(_EMPTY_LOG)  # the write-ahead log still holds the id, perhaps from earlier writes too
 
     def scrub(self) -> None:
-        """Leave no byte on the disk of who was forgotten before: deletions are secure, so that the log is what is left.
+        """Remove the last traces of forgotten people from the disk. Deleted content is overwritten in the database
+        (secure_delete), so that only the write-ahead log is left to empty.
 
         Raises:
-            RetryLaterError: not while another process reads.
+            RetryLaterError: another process is reading, so that the log cannot be emptied now.
         """
         with self._asking() as connection:
             (is_busy, *_) = connection.execute(_EMPTY_LOG).fetchone()
@@ -218,8 +219,8 @@ class AccessFile:
     # --- questions ---
 
     def ask(self, key: int, day: int, most: int) -> int | None:
-        """Count a question of a key on a day since 1970, of which it has `most`; how many are left then, or None if
-        there was none.
+        """Count a question of a key, which may ask `most` a day. `day` counts days since 1970. Return how many are left
+        then, or None if none was left to take.
 
         Raises:
             StoreUnavailableError: it cannot be counted, since the disk is full.
@@ -231,12 +232,12 @@ class AccessFile:
     # --- imports ---
 
     def note_import(self, number: int, key: int) -> None:
-        """Note whose import this is."""
+        """Note which key started an import."""
         with self._changing() as connection:
             connection.execute("INSERT OR REPLACE INTO imports VALUES (?, ?)", (number, key))
 
     def imports_of(self, key: int) -> frozenset[int]:
-        """The imports that came with this key."""
+        """Return the numbers of the imports that this key started."""
         with self._asking() as connection:
             rows = connection.execute("SELECT number FROM imports WHERE key = ?", (key,)).fetchall()
         return frozenset(number for (number,) in rows)
@@ -244,13 +245,13 @@ class AccessFile:
     # --- the audit ---
 
     def add_entries(self, entries: Iterable[tuple[EntryName, EntryCount]], known: Callable[[str], bool]) -> None:
-        """Add to the audit; what is in it of the same minute is counted on.
+        """Add entries to the audit. An equal entry of the same minute is counted up instead.
 
-        Ids of people who are not `known` are not kept: they may be of somebody who was removed, or anything at all. It
-        is asked inside of the change, so that `forget`, once the person is gone, misses nothing.
+        Ids of people who are not `known` are not stored: they may belong to somebody who was removed, or be anything at
+        all. `known` is asked inside the transaction, so that `forget`, called once the person is gone, misses nothing.
         """
         numbers = self._numbers_of
-        self._numbers_of = -1  # what is made up below holds once the change is made
+        self._numbers_of = -1  # numbers cached below are valid only once the transaction is committed
         with self._changing() as connection:
             (changes,) = connection.execute("SELECT number FROM changes").fetchone()
             if changes != numbers or len(self._numbers) > _MOST_NUMBERS:
@@ -264,7 +265,7 @@ class AccessFile:
         self._numbers_of = changes
 
     def entries(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
-        """Entries of the audit, the newest first."""
+        """Return entries of the audit, newest first."""
         conditions: list[tuple[str, list[Any]]] = []
         if wanted.before is not None:
             conditions.append(("trail.number < ?", [wanted.before]))
@@ -289,7 +290,7 @@ class AccessFile:
         ]
 
     def prune(self, before_minute: int) -> int:
-        """Remove some of what is older; how many entries went. 0 says that nothing older is left."""
+        """Remove some of the older entries. Return how many; 0 means that nothing older is left."""
         with self._changing() as connection:
             return connection.execute(
                 "DELETE FROM trail WHERE number IN (SELECT number FROM trail WHERE minute < ? LIMIT ?)",
@@ -297,7 +298,7 @@ class AccessFile:
             ).rowcount
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._connection.close()
 
@@ -312,7 +313,7 @@ class AccessFile:
         return number
 
     def _person(self, user_id: str) -> int:
-        """The person's number, a new one if need be. Called within a change."""
+        """Return the person's number, assigning one if need be. Called within a transaction."""
         row = self._connection.execute("SELECT number FROM people WHERE user_id = ?", (user_id,)).fetchone()
         if row is not None:
             return int(row[0])

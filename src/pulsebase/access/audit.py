@@ -1,4 +1,4 @@
-"""What was read and changed, by whom and of whom: counted by minute beside the requests, written by a thread."""
+"""The audit: what was read and changed, by whom and about whom. A background thread writes it, counted by minute."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ from pulsebase.model.timerange import MINUTE_US
 
 logger = logging.getLogger(__name__)
 
-#: How often changed keys are looked for, seconds …
+#: How often the thread looks for changed keys, in seconds.
 LOOK_S = 0.5
-#: … and how often what was done is written, in looks: a crash can lose a second of it.
+#: The audit is written every so many looks, once a second: so much of it a crash can lose.
 _WRITTEN_EVERY = 2
-#: Requests that may wait to be counted, and entries that may wait to be written. A disk that hangs for long loses the
-#: rest, which is counted.
+#: How many requests may wait to be counted, and entries to be written. If the disk hangs for longer, the rest is lost,
+#: and a metric counts the loss.
 _MOST_WAITING = 20_000
 _MOST_UNWRITTEN = 200_000
 _DAY_MINUTES = 24 * 60
-#: How often what is too old is looked for, in looks.
+#: Entries that are too old are removed every so many looks.
 _PRUNED_EVERY = 240
 
 _Note = tuple[Caller, str, str, int, int]
 
 
 class AuditTrail:
-    """Takes notes for the price of an append. Holds no reading and no key: ids, route templates and outcomes alone."""
+    """Collects the audit. Noting a request costs one append to a list. Holds ids, route templates and outcomes only,
+    never a reading or a key.
+    """
 
     def __init__(
         self, state: AccessFile, kept_days: int, known: Callable[[str], bool], now_us: Callable[[], int]
@@ -54,14 +56,14 @@ class AuditTrail:
         self._writing = threading.Lock()
 
     def note(self, caller: Caller, method: str, route: str, status: int) -> None:
-        """Note a request that was answered."""
+        """Note an answered request."""
         if len(self._notes) < _MOST_WAITING:
             self._notes.append((caller, method, route, status, self._now_us()))
         else:
             telemetry.ACCESS_TRAIL_LOST.inc()
 
     def flush(self) -> None:
-        """Write what was noted. What cannot be written waits for the next time."""
+        """Write the notes to the file. What cannot be written now is kept for the next time."""
         with self._writing:
             notes, self._notes = self._notes, []
             if len(self._unwritten) < _MOST_UNWRITTEN:
@@ -79,19 +81,19 @@ class AuditTrail:
                 logger.exception("the audit cannot be written")
 
     def prune(self) -> None:
-        """Remove what is older than it has to be kept."""
+        """Remove the entries that are older than the retention time."""
         oldest = self._now_us() // MINUTE_US - self._kept_days * _DAY_MINUTES
         while self._state.prune(oldest):
             pass
 
     def entries(self, wanted: AuditFilter) -> Sequence[AuditEntry]:
-        """Entries of the audit, the newest first, all that was noted until now included."""
+        """Return entries of the audit, newest first, including everything noted so far."""
         self.flush()
         return self._state.entries(wanted)
 
 
 class AuditThread:
-    """Calls `look` and writes the audit over and over, until it is closed; then writes once more."""
+    """Calls `look` and writes the audit at intervals until it is closed, then writes once more."""
 
     def __init__(self, audit: AuditTrail, look: Callable[[], None]) -> None:
         self._audit, self._look = audit, look
@@ -118,14 +120,14 @@ class AuditThread:
                     self._audit.flush()
                 if turn % _PRUNED_EVERY == 0:
                     self._audit.prune()
-            except Exception:  # the next turn may go better; the audit says itself what it loses
+            except Exception:  # the next turn may succeed; the audit itself counts what is lost
                 logger.exception("access cannot be kept up to date")
             turn += 1
         self._audit.flush()
 
 
 def _count(notes: Sequence[_Note], counts: dict[EntryName, EntryCount]) -> None:
-    """Add the notes to the counts, those of one key, route, outcome and minute together."""
+    """Add the notes to the counts, grouped by key, route, outcome and minute."""
     alike: dict[tuple[int, int, str, str, int], list[tuple[Caller, int]]] = {}
     for caller, method, route, status, at_us in notes:
         name = at_us // MINUTE_US, caller.principal.number, method, route, status
@@ -139,7 +141,7 @@ def _count(notes: Sequence[_Note], counts: dict[EntryName, EntryCount]) -> None:
 
 
 def _people(callers: Sequence[Caller]) -> Counter[str | int]:
-    """Whom requests were about, and how many of them."""
+    """Count how many requests were about each person."""
     people: Counter[str | int] = Counter()
     columns: dict[int, list[Ids]] = {}
     for caller in callers:
@@ -155,7 +157,7 @@ def _people(callers: Sequence[Caller]) -> Counter[str | int]:
         texts = several[0].texts
         counts = np.zeros(len(texts), np.int64)
         for ids in several:
-            counts[ids.codes[ids.codes >= 0]] += 1  # once for each person in the column, however often they are in it
+            counts[ids.codes[ids.codes >= 0]] += 1  # once for each person, however often the column names them
         for code in np.flatnonzero(counts).tolist():
             people[texts[code]] += int(counts[code])
     return people

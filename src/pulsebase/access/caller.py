@@ -1,7 +1,7 @@
-"""The caller of the request at hand, known to whatever works for it, in whichever thread.
+"""The caller of the current request, available to all code that works for it, in any thread.
 
-Nothing here has a default: where no caller is set, asking for one fails, so what forgets to say for whom it works
-answers nothing.
+There is no default: where no caller is set, asking for one fails. Code that forgets to set one answers nothing, rather
+than answering everybody.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ class Caller:
     __slots__ = ("address", "asked", "bringing", "everybody", "named", "principal")
 
     def __init__(self, principal: Principal, address: str = "") -> None:
-        """`address` tells callers apart who have no key; empty for those who need not be told apart."""
+        """`address` tells callers without a key apart; it is empty where that is not needed."""
         self.principal, self.address = principal, address
         self.asked: set[str] = set()
-        #: The people of whole columns, which are sorted out later, off the request's way.
+        #: Columns of people, which the audit evaluates later, so that the request does not wait for it.
         self.named: list[Ids] = []
-        #: Whether it asked about everybody its key is for.
+        #: Whether the request asked about everybody its key is for.
         self.everybody = False
         #: The people nobody knew before whom the request brings, once it does.
         self.bringing: Allowance | None = None
 
     def reaches(self, user_id: str) -> bool:
-        """Whether the caller may know of this person. That they asked is noted either way."""
+        """Whether the caller may know of this person. The question is noted for the audit either way."""
         self.asked.add(user_id)
         return self.principal.reaches(user_id)
 
     def require(self, user_ids: Iterable[str]) -> None:
-        """Raises `UnknownUserError`, as for somebody nobody knows, unless the caller may know of all of them."""
+        """Raise `UnknownUserError`, just as for an unknown id, unless the caller may know of all these people."""
         for user_id in user_ids:
             if not self.reaches(user_id):
                 raise UnknownUserError
 
     def require_all(self, ids: Ids) -> None:
-        """`require`, for the people of a column."""
+        """As `require`, for the people of a column."""
         if self.principal.people is None:
             self.name(ids)
         else:
@@ -60,7 +60,7 @@ class Caller:
             self.asked |= ids.distinct() if isinstance(ids, Ids) else set(ids)
 
     def ask_everybody(self) -> frozenset[str] | None:
-        """The people that a question about everybody is about; None if it really is everybody."""
+        """Note a question about everybody. Return the people it covers, None for everybody without exception."""
         self.everybody = True
         return self.principal.people
 
@@ -71,9 +71,9 @@ set_caller = _caller.set
 
 
 def caller() -> Caller:
-    """The caller of the request at hand.
+    """Return the caller of the current request.
 
     Raises:
-        LookupError: there is none, which is a fault.
+        LookupError: none is set, which is a programming error.
     """
     return _caller.get()

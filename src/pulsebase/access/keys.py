@@ -1,4 +1,4 @@
-"""API keys: what one looks like, what it is good for, and who stands behind a request that has one."""
+"""API keys: their form, their scopes, and the principal that a request with a key stands for."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Literal, get_args
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.identifiers import identifier_problem, text_problem
 
-#: `ingest`: send readings and connect sources. `read`: ask. `admin`: all of it, change and remove people, read the
-#: trail. `metrics`: the metrics alone, for whoever watches the server and need not see a reading. `aggregate`: what
-#: groups come to, for whoever studies many and need not see anybody.
+#: `ingest`: send readings and connect sources. `read`: ask questions. `admin`: everything, including changing and
+#: removing people and reading the audit. `metrics`: the metrics alone, for monitoring, which need not see a reading.
+#: `aggregate`: figures of groups alone, for studies, which need not see any single person.
 Scope = Literal["ingest", "read", "admin", "metrics", "aggregate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-#: Smaller groups are not told of to a key for aggregates.
+#: An `aggregate` key gets no figures about smaller groups.
 LEAST_GROUP_PEOPLE = 10
-#: The most people one key is for; who needs more has a key for everybody.
+#: The most people that one key may be limited to; for more, make a key for everybody.
 MOST_PEOPLE = 1_000
 _PREFIX = "pulsebase"
 _SECRET_BYTES = 32
@@ -28,9 +28,9 @@ _LONGEST_NAME = 64
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as it is kept: everything but the key itself. Times in microseconds UTC.
+    """A key as it is stored: everything but the key itself. Times are microseconds UTC.
 
-    `people` are the only ones it is for, which may be none any more; None is everybody.
+    The key is for `people` alone; an empty set means that all of them were removed, None means everybody.
     """
 
     number: int
@@ -42,13 +42,15 @@ class Key:
     revoked_us: int | None = None
 
     def good_at(self, now_us: int) -> bool:
-        """Whether it opens anything then."""
+        """Whether the key is valid at this time."""
         return self.revoked_us is None and (self.expires_us is None or now_us < self.expires_us)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Principal:
-    """Who a request comes from. `number` is the key's, `OWNER` or `OPEN` where there is none."""
+    """Who a request comes from. `number` is the key's number; without a key it is 0 or less (`OWNER`, `ANYBODY`,
+    `NOBODY`).
+    """
 
     number: int
     name: str
@@ -57,8 +59,8 @@ class Principal:
     expires_us: int | None = None
 
     def holds(self, scope: Scope) -> bool:
-        """Whether it may do what takes this scope. `admin` takes in the others, `read` takes in `aggregate`; metrics
-        count everybody's readings.
+        """Whether the principal has this scope. `admin` includes all others, `read` includes `aggregate`. A key for
+        some people never has `metrics`, since metrics count everybody's readings.
         """
         if scope == "metrics" and self.people is not None:
             return False
@@ -67,34 +69,36 @@ class Principal:
         return scope in self.scopes or "admin" in self.scopes
 
     def reaches(self, user_id: str) -> bool:
-        """Whether it may know of this person."""
+        """Whether the principal may know of this person."""
         return self.people is None or user_id in self.people
 
 
 _EVERYTHING: frozenset[Scope] = frozenset(SCOPES)
-#: Whoever comes by the owner's socket.
+#: Requests over the owner's socket.
 OWNER = Principal(0, "owner", _EVERYTHING)
-#: Everybody, where access is off.
+#: Requests over the network while access control is off.
 ANYBODY = Principal(-1, "anybody", _EVERYTHING)
-#: Who shows no key where one is asked for.
+#: Requests without a valid key while access control is on.
 NOBODY = Principal(-2, "nobody", frozenset(), frozenset())
 
 
 def key_of_nobody(number: int) -> str:
-    """What a key is called once the person it was named after was erased; no other can be called so, for the blank."""
+    """Return the name of a key whose own name revealed an erased person. The space in it keeps it unique: names that
+    people choose have none.
+    """
     return f"key {number}"
 
 
 def new_key() -> str:
-    """A key nobody can guess: 256 random bits, behind a word that tells scanners of leaked secrets what it is."""
+    """Return a new key: 256 random bits after a prefix by which scanners for leaked secrets recognize it."""
     return f"{_PREFIX}_{secrets.token_hex(_SECRET_BYTES)}"
 
 
 def hash_of(key: bytes) -> bytes:
-    """What is kept of a key.
+    """Return the hash under which a key is stored.
 
-    One round of SHA-256, unsalted, on purpose: slow and salted hashes protect what people choose, which can be guessed
-    from lists. Of 256 random bits there is no list, and this runs for every request.
+    It is one round of unsalted SHA-256 on purpose. Slow, salted hashes protect secrets that people choose, which can be
+    guessed from lists. There is no list of 256 random bits, and this runs for every request.
     """
     return hashlib.sha256(key).digest()
 
@@ -102,7 +106,7 @@ def hash_of(key: bytes) -> bytes:
 def checked_wish(
     name: str, scopes: Collection[str], people: Sequence[str] | None
 ) -> tuple[frozenset[Scope], frozenset[str] | None]:
-    """The scopes and people of a key that somebody asks for.
+    """Check a request for a new key and return its scopes and people.
 
     Raises:
         RejectedError: names what is wrong.
@@ -115,7 +119,7 @@ def checked_wish(
         raise RejectedError.of("scope", f"must be one of {', '.join(SCOPES)}, once or more")
     if (
         "aggregate" in scopes and len(set(scopes)) > 1
-    ):  # who sends readings could fill a group up until it has one other
+    ):  # with `ingest`, made-up people could fill a group until it hides a single real one
         raise RejectedError.of("scope", "aggregate stands alone: with another right, groups would hide nobody")
     if people is None:
         return frozenset(scope for scope in SCOPES if scope in scopes), None

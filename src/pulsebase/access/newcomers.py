@@ -1,8 +1,8 @@
-"""New people: how many whom nobody knows yet a caller may bring.
+"""Limits on new people: how many ids that the store does not know yet a caller may add.
 
-Each takes a place in memory and on the disk for good, and every question about everybody asks about them too; a body of
-two megabytes can name a million. So a caller may bring so many at once, and as many again in a day, evenly; all callers
-together have so many; and one request brings no more than a part of that.
+Each new person takes memory and disk space for good and is part of every question about everybody, and a body of two
+megabytes can name a million of them. So there are three limits: one for each caller and one for all callers together,
+which may be used up at once and refill evenly over a day, and one for a single request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _RESOURCE = "new people"
 
 @dataclass(frozen=True, slots=True)
 class NewcomerLimits:
-    """How many new people all callers may bring a day, the part of them that one may, and the most of one request."""
+    """How many new people all callers together may add a day, the share of that for one caller, and the most that one
+    request may add.
+    """
 
     per_day: int = 100_000
     share: float = 0.25
@@ -33,7 +35,7 @@ class NewcomerLimits:
 
 
 class NewcomerShares:
-    """What is left of the day's new people, for each caller and for all. Any thread may ask."""
+    """Counts how many more new people each caller, and all callers together, may add. Thread-safe."""
 
     def __init__(self, limits: NewcomerLimits, clock_s: Callable[[], float] = time.monotonic) -> None:
         own = max(1, int(limits.per_day * limits.share))
@@ -46,7 +48,7 @@ class NewcomerShares:
             telemetry.SHARES_REFUSED.labels(_RESOURCE, reason)
 
     def of(self, caller: Caller) -> Bringing | None:
-        """What the request of a caller may bring; None for the owner, whom nothing is counted for."""
+        """Return the allowance of the caller's request; None for the owner, who has no limit."""
         if caller.principal is OWNER:
             return None
         if not isinstance(caller.bringing, Bringing):
@@ -54,7 +56,7 @@ class NewcomerShares:
         return caller.bringing
 
     def most_of(self, caller: Caller) -> int:
-        """How many one request may bring."""
+        """Return how many new people one request of this caller may add."""
         return int(self._all.rate.burst) if _has_all(caller) else self._of_request
 
     def take(self, bringing: Bringing, people: int) -> None:
@@ -94,11 +96,11 @@ class Bringing:
 
     def __init__(self, shares: NewcomerShares, caller: Caller) -> None:
         self._shares, self.caller = shares, caller
-        #: How many it may bring, and how many it has brought so far.
+        #: How many new people the request may add, and how many it has added so far.
         self.most, self.people = shares.most_of(caller), 0
 
     def refuse_beyond_most(self, people: int) -> None:
-        """Raises `TooManyNewPeopleError` if these are more than one request may bring."""
+        """Raise `TooManyNewPeopleError` if these are more than one request may add."""
         if people > self.most:
             telemetry.SHARES_REFUSED.labels(_RESOURCE, "request").inc()
             raise TooManyNewPeopleError(
@@ -115,8 +117,8 @@ class Bringing:
 
 
 def _has_all(caller: Caller) -> bool:
-    """Whether a caller may bring all that may come: with a key that may remove everybody, too, and from this machine
-    where no key is needed.
+    """Whether a caller may use up the limit of all callers alone. An `admin` key for everybody may, since it could also
+    remove everybody; and so may a caller from this machine where no key is needed.
     """
     principal = caller.principal
     return who_is(caller) == EVERYBODY or (

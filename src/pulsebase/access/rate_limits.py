@@ -1,36 +1,36 @@
-"""Token buckets: so many requests at once, then so many a second."""
+"""Token buckets: a burst of requests at once, then a steady number a second."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-#: Buckets that are remembered of one kind; beyond that the fullest say nothing and go.
+#: How many buckets of one kind are remembered. Beyond that the fullest half is dropped: a full bucket limits nobody.
 _MOST_BUCKETS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRate:
-    """What a bucket holds, and how fast it fills again, requests and requests a second."""
+    """The capacity of a bucket in requests, and how fast it refills in requests a second."""
 
     burst: float
     per_s: float
 
     @property
     def window_s(self) -> int:
-        """How long an empty bucket takes to be full."""
+        """How many seconds an empty bucket takes to fill up."""
         return max(1, round(self.burst / self.per_s))
 
 
 class TokenBuckets:
-    """A bucket for whoever asks, full at first. Used by one thread at a time."""
+    """One bucket for each name, full at first. Used by one thread at a time."""
 
     def __init__(self, name: str, rate: TokenRate) -> None:
         self.name, self.rate = name, rate
-        self._buckets: dict[Hashable, tuple[float, float]] = {}  # tokens, and when there were so many
+        self._buckets: dict[Hashable, tuple[float, float]] = {}  # tokens, and the time they were counted
 
     def take(self, name: Hashable, now_s: float, count: int = 1) -> tuple[bool, float]:
-        """Take tokens, all or none, at a time of a clock that only goes on; whether there were so many, and how many
+        """Take tokens, all or none, at this time of a monotonic clock. Return whether there were enough, and how many
         are left.
         """
         rate = self.rate
@@ -51,11 +51,11 @@ class TokenBuckets:
             self._buckets[name] = min(self.rate.burst, tokens + count), at_s
 
     def next_in_s(self, tokens: float, count: int = 1) -> int:
-        """How long until there are so many tokens again, in whole seconds."""
+        """Return in how many whole seconds there will be this many tokens."""
         return max(1, -int((tokens - count) / self.rate.per_s // 1))
 
     def _forget_full(self, now_s: float) -> None:
-        """Let go of the half that is nearest to full: a bucket that is gone counts as full."""
+        """Drop the half of the buckets that is nearest to full, since a forgotten bucket counts as full."""
 
         def missing(name: Hashable) -> float:
             tokens, at_s = self._buckets[name]

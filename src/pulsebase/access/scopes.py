@@ -1,4 +1,4 @@
-"""What each route takes. A route that is not here answers nobody but the owner; a test fails for it."""
+"""The scope that each route requires. A route missing here answers the owner alone, and a test fails for it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Literal
 
 from pulsebase.access.keys import Scope
 
-#: `open`: anybody, without a key. `owner`: who comes by the owner's socket, alone.
+#: `open`: anybody may ask, without a key. `owner`: only requests over the owner's socket.
 Need = Scope | Literal["open", "owner"]
 
-#: By method and template; the places of a route with and without `/v1` are one.
+#: By method and path template; a route counts once, with and without `/v1`.
 NEEDS: Mapping[str, Need] = {
     "GET /": "open",
     "GET /health": "open",
@@ -20,7 +20,7 @@ NEEDS: Mapping[str, Need] = {
     "GET /openapi.json": "open",
     "GET /app": "open",
     "GET /app/": "open",
-    # A person's browser has no key, but a ticket that somebody with one made, and then what it was given to keep.
+    # A person's browser has no key. It shows a ticket that somebody with a key made, and later the cookie it was given.
     "GET /sources/{source}/consent": "open",
     "POST /sources/{source}/consent": "open",
     "GET /sources/{source}/callback": "open",
@@ -37,7 +37,7 @@ NEEDS: Mapping[str, Need] = {
     "GET /timeseries": "read",
     "GET /multi-user/timeseries": "read",
     "GET /stream": "read",
-    "GET /cohorts/heart-rate": "aggregate",  # which `read` takes in, with another answer
+    "GET /cohorts/heart-rate": "aggregate",  # `read` includes this scope, and gets another answer
     "GET /users": "read",
     "GET /users/{user_id}": "read",
     "GET /users/{user_id}/heart-rate/top-hours": "read",
@@ -78,12 +78,12 @@ NEEDS: Mapping[str, Need] = {
 
 
 def need_of(method: str, template: str) -> Need | None:
-    """What a route takes, by its template; None if nothing says so."""
+    """Return the scope that a route requires, by its template; None for a route that is not in the table."""
     return _NEEDS.get((method, template))
 
 
 def is_open(path: str) -> bool:
-    """Whether a request of this path may come without a key: before it is known which route it meets."""
+    """Whether this path may be asked for without a key. Decided by the path alone, before the route is known."""
     return path.startswith("/app/") or _OPEN.fullmatch(_unversioned(path)) is not None
 
 

@@ -1,4 +1,4 @@
-"""Access as a whole: which key a request shows, whether it is too many, and what is noted of it."""
+"""Access control: look up the key of a request, apply rate limits, and keep the audit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pulsebase.model.errors import RejectedError
 
 logger = logging.getLogger(__name__)
 
-#: A bucket holds what comes in so many seconds.
+#: A full bucket holds as many requests as are allowed in this time.
 _BURST_S = 10
 _MINUTE_S = 60
 _DAY_US = 86_400_000_000
@@ -24,18 +24,18 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """How many requests a key and an address may send a second, and wrong keys an address a minute."""
+    """How many requests a second one key and one address may send, and how many wrong keys a minute one address may."""
 
     key_per_s: float = 200
     address_per_s: float = 400
     failures_per_min: float = 30
-    #: How many questions a day a key for aggregates may ask, days of UTC.
+    #: How many questions an `aggregate` key may ask per UTC day.
     questions_per_day: int = 200
 
 
 @dataclass(slots=True)
 class KeyRing:
-    """Every key that is in use, in memory by hash. `refresh` brings what changed in the file meanwhile."""
+    """All keys that are not revoked, in memory by hash. `refresh` picks up changes made to the file since."""
 
     state: AccessFile
     _by_hash: dict[bytes, tuple[bytes, Principal]] = field(init=False, default_factory=dict)
@@ -45,7 +45,7 @@ class KeyRing:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the keys again if one changed."""
+        """Read the keys again if any of them changed."""
         changes = self.state.changes()
         if changes == self._changes:
             return
@@ -62,7 +62,7 @@ class KeyRing:
         return any(each.expires_us is None or now_us < each.expires_us for each in kept)
 
     def principal(self, key: bytes, now_us: int) -> Principal | None:
-        """Who this key stands for now; None if it opens nothing."""
+        """Return the principal of this key; None if the key is unknown, revoked or expired."""
         shown = hash_of(key)
         kept = self._by_hash.get(shown)
         if kept is None or not hmac.compare_digest(kept[0], shown):
@@ -72,7 +72,7 @@ class KeyRing:
 
 
 class Access:
-    """What the border asks. Without `enforced` everybody may do everything, and nothing is noted."""
+    """Access control for the HTTP border. Unless `enforced`, everybody may do everything and nothing is audited."""
 
     def __init__(
         self,
@@ -102,12 +102,12 @@ class Access:
         return self._thread.alive
 
     def still_takes(self, principal: Principal) -> bool:
-        """Whether what this caller came in with is still good, for answers that last."""
+        """Whether the key of this caller is still valid. Checked again and again while a long answer is sent."""
         return principal.number <= 0 or self.ring.has(principal.number, self._now_us())
 
     def ask(self, principal: Principal) -> tuple[int | None, int]:
-        """Count a question for aggregates: how many are left today, None if there was none, and how many seconds until
-        there are all again. A restart gives none back, and every process counts the same ones.
+        """Count one question of an `aggregate` key. Return how many are left today (None if none was left to take), and
+        the seconds until the count starts anew. The count outlives restarts and is shared by all processes.
 
         Raises:
             StoreUnavailableError: it cannot be counted now.
@@ -117,7 +117,7 @@ class Access:
         return left, (_DAY_US - in_day_us) // 1_000_000 + 1
 
     def close(self) -> None:
-        """Write what was noted and let go of the file."""
+        """Write the rest of the audit and close the file."""
         self._thread.close()
         self.state.close()
 
@@ -133,10 +133,10 @@ class KeyRequest:
 
 
 def create_key(state: AccessFile, wish: KeyRequest, now_us: int | None = None) -> tuple[Key, str]:
-    """Keep a new key; what is kept of it, and the key itself, which nobody can show again.
+    """Store a new key. Return its stored record, and the key itself, which cannot be shown again.
 
     Raises:
-        RejectedError: names what is wrong with the wish.
+        RejectedError: names the field of the request that is wrong.
     """
     now_us = time.time_ns() // 1000 if now_us is None else now_us
     scopes, people = checked_wish(wish.name, wish.scopes, wish.people)

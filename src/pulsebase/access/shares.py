@@ -1,4 +1,4 @@
-"""Fair shares: what all callers use together, of which each may hold a part and no more.
+"""Fair shares of limited resources: each caller may hold a part of a common pool, and no more.
 
 A pool counts units of one thing: places, rows, bytes. Who asks for units waits a while until their own share and the
 pool have room. Whose caller had least of it while others waited, in units and the time they were held, goes first; else
@@ -24,7 +24,7 @@ Resource = Literal[
     "questions", "answer rows", "body bytes", "uploads", "spooled bytes", "decoders", "exports", "streams"
 ]
 
-#: Who asks where nobody can be told apart, or nobody has to be: they may have all there is.
+#: The caller where callers cannot, or need not, be told apart. It may hold the whole pool.
 EVERYBODY = "everybody"
 _RETRY_AFTER_S = 5
 #: How often somebody who waits without end looks whether they still want to.
@@ -43,13 +43,15 @@ class ShareSize:
 
     @classmethod
     def of(cls, total: int, part: float, wait_s: float = 0, least: int = 1) -> ShareSize:
-        """A pool of which each caller has a part, but never less than `least`, the largest single thing there is."""
+        """Return the size of a pool of which each caller may hold a part, but at least `least` units: the size of the
+        largest single item.
+        """
         total = max(total, least) if total else 0
         return cls(total, max(least, int(total * part)), wait_s)
 
 
 class SharePool:
-    """The units of one thing. Every method may be called from any thread, and none waits."""
+    """The units of one resource. Every method may be called from any thread, and none blocks."""
 
     def __init__(self, resource: Resource, size: ShareSize) -> None:
         self.resource, self.size = resource, size
@@ -67,7 +69,7 @@ class SharePool:
         return self._used
 
     def ask(self, who: Hashable, units: int) -> Future[None]:
-        """Done once whoever asks holds the units, which are to be given back."""
+        """Ask for units. The future is done once the caller holds them; they must be given back later."""
         asked = _Asked(who, units, Future())
         with self._lock:
             self._count()
@@ -76,7 +78,7 @@ class SharePool:
         return asked.done
 
     def give_up(self, done: Future[None]) -> RetryLaterError | None:
-        """Ask no longer; what is to be said, or None if the units came at the last moment."""
+        """Withdraw a request for units. Return the error to raise, or None if the units came at the last moment."""
         with self._lock:
             self._count()
             for asked in self._waiting:
@@ -88,7 +90,7 @@ class SharePool:
         return None
 
     def give_back(self, who: Hashable, units: int) -> None:
-        """Let others have units that were held."""
+        """Return units to the pool, for others."""
         with self._lock:
             self._count()
             self._used -= units
@@ -98,7 +100,7 @@ class SharePool:
             self._serve()
 
     def most(self, who: Hashable) -> int:
-        """What a caller may hold."""
+        """Return how many units a caller may hold."""
         return self.size.total if who == EVERYBODY else min(self.size.each, self.size.total)
 
     def _count(self) -> None:
@@ -121,7 +123,7 @@ class SharePool:
                 kept.append(asked)
             elif self._used + asked.units > self.size.total:
                 kept.append(asked)
-                full = True  # else large ones would wait for ever
+                full = True  # otherwise small requests would overtake a large one for ever
             else:
                 self._used += asked.units
                 self._used_by[asked.who] += asked.units
@@ -143,9 +145,9 @@ class _Asked:
 
 
 class HeldShare:
-    """What one request holds, until it is closed. Used by one thread at a time.
+    """The units that one request holds until it is closed. Used by one thread at a time.
 
-    More than a whole share counts as one, so that what is large can still be had, alone.
+    Asking for more than a whole share counts as a whole share, so that a large item can still be had, alone.
     """
 
     def __init__(self, pools: Mapping[Resource, SharePool], who: Hashable) -> None:
@@ -153,7 +155,7 @@ class HeldShare:
         self._units: Counter[Resource] = Counter()
 
     def ask(self, resource: Resource, units: int = 1) -> Future[None]:
-        """Ask for units, which are held once that is done."""
+        """Ask for units. They are held once the future is done."""
         units = min(units, self.most(resource))
         self._units[resource] += units
         return self._pools[resource].ask(self.who, units)
@@ -163,18 +165,18 @@ class HeldShare:
         return self._units[resource]
 
     def most(self, resource: Resource) -> int:
-        """A whole share."""
+        """Return the size of a whole share."""
         return self._pools[resource].most(self.who)
 
     def wait_s(self, resource: Resource) -> float:
-        """How long to wait for units."""
+        """Return how many seconds to wait for units."""
         return self._pools[resource].size.wait_s
 
     def give_up(self, resource: Resource, units: int, done: Future[None]) -> None:
-        """Ask no longer.
+        """Withdraw a request for units.
 
         Raises:
-            ShareFullError, PoolFullError: they did not come meanwhile.
+            ShareFullError, PoolFullError: the units did not come meanwhile.
         """
         refusal = self._pools[resource].give_up(done)
         if refusal is not None:
@@ -182,10 +184,10 @@ class HeldShare:
             raise refusal
 
     def resize(self, resource: Resource, units: int) -> None:
-        """Hold so many from now on; waits for more of them, in a thread.
+        """Hold this many units from now on. Blocks while it waits for more of them, so call it in a thread.
 
         Raises:
-            ShareFullError, PoolFullError: there are none for a while.
+            ShareFullError, PoolFullError: the units did not come in time.
         """
         units = min(units, self.most(resource))
         more = units - self._units[resource]
@@ -210,7 +212,7 @@ class HeldShare:
             self.give_up(resource, 1, done)
 
     def pass_on(self, resource: Resource) -> HeldShare:
-        """Have somebody else hold what is held of one thing, longer than the request lasts."""
+        """Move the held units of one resource to a new holder, which may outlive the request."""
         other = HeldShare(self._pools, self.who)
         other._units[resource] = self._units.pop(resource, 0)
         return other
@@ -233,13 +235,13 @@ class Shares:
         return self._pools[resource]
 
     def of(self, caller: Caller) -> HeldShare:
-        """Nothing yet, in the name of a caller."""
+        """Return a holder in the caller's name that holds nothing yet."""
         return HeldShare(self._pools, who_is(caller))
 
 
 def who_is(caller: Caller) -> Hashable:
-    """Whose share counts: that of the key, or of the address where no key is needed. The owner, and whoever comes from
-    this machine without a key, may have all there is.
+    """Return whose share is used: the key's, or the address's where no key is needed. The owner, and anybody on this
+    machine without a key, count as `EVERYBODY`, who may hold the whole pool.
     """
     if caller.principal.number > 0:
         return caller.principal.number

@@ -1,4 +1,4 @@
-"""The application: routers, errors, guard, page and the OpenAPI document."""
+"""The application: routers, error handlers, middleware, web page and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ PAGE_FOLDER = Path(__file__).parent / "page"
 
 
 def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> FastAPI:
-    """The application over built parts. It neither opens nor closes them.
+    """Return the application over built parts. It neither opens nor closes them.
 
-    Routes are given `RequestServices`, the parts as the caller of a request may use them, and nothing behind them.
+    Routes get `RequestServices`, through which each caller can use the parts as far as allowed, and nothing else.
     """
     services = RequestServices(built)
     app = FastAPI(
@@ -78,7 +78,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     for router in routers:
         app.include_router(router, prefix="/v1")
-        # The same at the root, for callers of the older paths.
+        # The same routes at the root, for clients that use the older paths.
         app.include_router(router, include_in_schema=False)
     app.include_router(bulk.line_protocol_router(services))
     app.include_router(admin.router(services), prefix="/v1")
@@ -97,7 +97,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> FastAPI:
 
 
 def create_watch_app(built: Components) -> FastAPI:
-    """What a process that takes no requests for data says of itself: `/health` and `/metrics`, nothing else."""
+    """Return the application of a process that serves no data: `/health` and `/metrics`, nothing else."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(route_requires_scope)])
     app.include_router(service.watch_router(RequestServices(built)))
     errors.install(app)
@@ -106,14 +106,16 @@ def create_watch_app(built: Components) -> FastAPI:
 
 
 def _shortcuts(push_handlers: PushHandlers) -> dict[str, Shortcut]:
-    """The hot paths, which the guard answers without the framework. Both places of a route share a template."""
+    """Return the hot paths, which the middleware answers without the framework. With and without `/v1`, a route has the
+    same template.
+    """
     handlers = {"/metrics/heart-rate": push_handlers.single, "/metrics/heart-rate/batch": push_handlers.batch}
     shortcuts = {path: Shortcut(path, _scoped("POST", path, handler)) for path, handler in handlers.items()}
     return {prefix + path: shortcut for path, shortcut in shortcuts.items() for prefix in ("", "/v1")}
 
 
 def _scoped(method: str, template: str, handler: Handler) -> Handler:
-    """The handler behind the check of scopes that the framework's routes have."""
+    """Return the handler behind the same scope check that the framework's routes have."""
 
     async def checked(request: Request) -> Response:
         require_scope(method, template)

@@ -1,4 +1,4 @@
-"""What the API needs to be given: parts that are already built, and the limits of the border."""
+"""What the API is built from: the ready parts of the server, and the limits of its HTTP border."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BorderOptions:
-    """What the border lets in.
+    """What the HTTP border lets in.
 
     Attributes:
-        body_limit_bytes: the largest request body, as sent and as unpacked.
-        bulk_limit_bytes: the largest body of the bulk route, which is never held whole, as unpacked.
+        body_limit_bytes: the largest request body, as sent and as decompressed.
+        bulk_limit_bytes: the largest body of the bulk route, as decompressed; it is never held in memory whole.
         import_limit_bytes: the largest upload of an import, as sent.
         processor: what reading a body may take of the processor.
         export_timeout_s: how long an export may take, which holds a state of the store.
         allowed_hosts: names and addresses the server answers to besides loopback ones (`Host` header, without port).
-        public_url: the address browsers reach the server at; None: the one they used.
-        check_host: whether `Host` and `Origin` are checked at all; off only behind a proxy that does it.
+        public_url: the address at which browsers reach the server; None: the one they used.
+        check_host: whether `Host` and `Origin` are checked at all; off only behind a proxy that checks them.
         cors_origins: other origins whose pages may ask, with a key.
-        behind_tls: whether browsers reach the server by https alone, and may be told to keep to that.
+        behind_tls: whether browsers reach the server by https only, and are told to keep to it (HSTS).
     """
 
     body_limit_bytes: int = 16 << 20
@@ -66,7 +66,7 @@ class BorderOptions:
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The built parts, as they are. `embedded` is the store once more if it lies in a folder of its own."""
+    """The built parts, without authorization. `embedded` is the same store again if it lies in a folder of its own."""
 
     store: Store
     ingestor: Ingestor
@@ -97,9 +97,9 @@ class Components:
 
 
 class RequestServices:
-    """What routes are given: the parts, for the caller of the request at hand (see `reach`).
+    """What routes are given: the parts, limited to what the caller of the current request may do (see `authorization`).
 
-    `embedded` knows no callers: it is for routes of the owner.
+    `embedded` is not limited by caller, so that only routes of the owner may use it.
     """
 
     def __init__(self, built: Components) -> None:
@@ -122,14 +122,14 @@ class RequestServices:
 
     @property
     def access_works(self) -> bool | None:
-        """Whether the trail is written and changed keys are noticed; None where access is off."""
+        """Whether the audit is written and changed keys are noticed; None where access control is off."""
         return self._access.works if self._access.enforced else None
 
     def ask(self) -> int:
-        """Count a question for aggregates of the caller; how many are left today.
+        """Count one question of the caller's `aggregate` key. Return how many are left today.
 
         Raises:
-            TooManyQuestionsError: there was none left.
+            TooManyQuestionsError: none was left.
             StoreUnavailableError: it cannot be counted now.
         """
         left, again_in_s = self._access.ask(caller().principal)

@@ -1,4 +1,4 @@
-"""The commands, one function each; what they do is in the modules beside."""
+"""The commands, one function each. The work is done in the other modules of this package."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ Port = Annotated[int | None, typer.Option(help="The port to listen on; 8000 by d
 
 
 def main() -> None:
-    """Run a command; what stops it is said in one line."""
+    """Run a command. An error that stops it is printed in one line."""
     os.umask(UMASK)
     try:
         app()
     except PulsebaseError as error:
         line = f"pulsebase: {error}"
-    except OSError as error:  # of a file or folder that no command has named in words of its own
+    except OSError as error:  # of a file or folder for which no command has a message of its own
         ours = meaning_of(error, error.filename or "a file")
         if ours is None:
             raise
         line = f"pulsebase: {ours}"
-    # Outside the handler, so that nothing the error has seen (connections of the engine) outlives the interpreter.
+    # Outside the handler, so that nothing the error refers to (connections of the engine) outlives the interpreter.
     errors.print_error(line)
     sys.exit(1)
 

@@ -1,4 +1,4 @@
-"""`backup`: a copy of the store that opens."""
+"""`backup`: make a copy of the store that can be opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks of readings on their way from a command to the store."""
+"""Send blocks of readings from a command to the store."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pulsebase.etl.load import IMPORT_KIND
 from pulsebase.ingest import Candidates
 from pulsebase.model.readings import Ids
 
-#: How long a block is sent again to a store that takes nothing: it merges what came before, or its disk is full.
+#: How long to retry a block that the store does not accept, because it is still merging or its disk is full.
 PATIENCE_S = 120.0
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
 
 def store_block(client: httpx.Client, name: str, rows: Candidates, say: Callable[[str], None]) -> Any:
-    """Store candidates in one commit, as brought by the import of that name; the counts and refusals that came back.
+    """Store candidates in one commit, under the import of that name. Return the counts and refusals in the answer.
 
-    `rows.positions` are the places that refusals name. `say` is told, once, why the store is waited for.
+    `rows.positions` are the places that refusals name. `say` is called once with the reason for waiting.
 
     Raises:
-        RefusedError: the block was refused, or the store took nothing for `PATIENCE_S`.
+        RefusedError: the block was refused, or the store accepted nothing for `PATIENCE_S`.
     """
     body = _arrow(rows)
     give_up_at = monotonic() + PATIENCE_S

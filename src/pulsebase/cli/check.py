@@ -8,7 +8,7 @@ from pulsebase.settings import Settings
 
 
 def run_check(settings: Settings) -> bool:
-    """Run the check and say what it found; whether the store is sound."""
+    """Run the check and print what it found. Return whether the store is sound."""
     with session(settings) as client:
         report = answer_of(client.post("/v1/admin/check"))
     console.print(

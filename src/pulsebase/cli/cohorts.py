@@ -1,4 +1,4 @@
-"""`cohort` and `top-hours`: questions about many people, and about a person's highest hours."""
+"""`cohort` and `top-hours`: questions about groups of people, and about a person's highest hours."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_top_hours(settings: Settings, user_id: str, parameters: dict[str, Any], 
     """Ask for a person's highest hours and show them.
 
     Raises:
-        RejectedError: the form is unknown, or the id is none.
+        RejectedError: the form is unknown, or the id is not valid.
         RefusedError: the server refused the question.
     """
     problem = identifier_problem(user_id)

@@ -1,4 +1,4 @@
-"""`connect` and `disconnect`: a person's consent, caught by a listener of the command, and taken back."""
+"""`connect` and `disconnect`: get a person's consent, with a local listener for the browser's return, and revoke it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PATH = "/callback"
 
 
 def run_connect(settings: Settings, source: str, user_id: str, port: int, *, browser: bool) -> None:
-    """Show where the person says yes, and wait for their browser to come back.
+    """Show where the person gives consent, and wait for their browser to come back.
 
     Raises:
-        StopError: the port is taken, or nobody came back in time.
-        RefusedError: the source is not configured, or did not agree.
+        StopError: the port is taken, or no browser came back in time.
+        RefusedError: the source is not configured, or refused the connection.
     """
     with _Listener(port) as listener, session(settings) as client:
         redirect_uri = f"http://127.0.0.1:{listener.server_port}{_PATH}"
@@ -40,7 +40,7 @@ def run_connect(settings: Settings, source: str, user_id: str, port: int, *, bro
 
 
 def run_disconnect(settings: Settings, source: str, user_id: str) -> None:
-    """Take the connection back.
+    """Remove the connection.
 
     Raises:
         RefusedError: there is none.
@@ -51,7 +51,7 @@ def run_disconnect(settings: Settings, source: str, user_id: str) -> None:
 
 
 class _Listener(http.server.HTTPServer):
-    """Takes the one request that brings the state back."""
+    """Waits for the one request that brings the state back."""
 
     def __init__(self, port: int) -> None:
         self.came: dict[str, str] = {}
@@ -61,10 +61,10 @@ class _Listener(http.server.HTTPServer):
             raise StopError(f"cannot listen on 127.0.0.1 port {port}: {error.strerror}") from error
 
     def wait(self, state: str) -> dict[str, str]:
-        """What came back with the state.
+        """Return the parameters that came back with the state.
 
         Raises:
-            StopError: nothing did in time.
+            StopError: no request with the state came in time.
         """
         give_up_at = monotonic() + CONSENT_US / SECOND_US
         while self.came.get("state") != state:

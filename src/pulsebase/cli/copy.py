@@ -1,4 +1,4 @@
-"""`copy`: everything of one store into another, with the comparison that ends it."""
+"""`copy`: copy everything from one store into another, and compare them at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EVERY_READINGS = 1_000_000
 
 
 def run_copy(settings: Settings, source_url: str, target_url: str) -> bool:
-    """Copy, compare, and say what differs; whether nothing does."""
+    """Copy, compare, and print what differs. Return whether nothing does."""
     with both_stores(settings, source_url, target_url) as (source, target):
         told = _Told("copied")
         copy_everything(source, target, told.tell)
@@ -33,7 +33,7 @@ def run_copy(settings: Settings, source_url: str, target_url: str) -> bool:
 
 
 class _Told:
-    """Says how far it got, now and then."""
+    """Prints the progress at intervals."""
 
     def __init__(self, verb: str) -> None:
         self._verb = verb
@@ -41,14 +41,14 @@ class _Told:
         self._said = 0
 
     def tell(self, progress: Progress) -> None:
-        """Say it once for so many readings."""
+        """Print the progress, once every `_EVERY_READINGS`."""
         self._last = progress
         if progress.readings - self._said >= _EVERY_READINGS:
             self._said = progress.readings
             self.end()
 
     def end(self) -> None:
-        """Say how far it got."""
+        """Print the progress."""
         written = f", {self._last.written:,} of them written" if self._verb == "copied" else ""
         _say(f"{self._last.people:,} people {self._verb}, {self._last.readings:,} readings{written}")
 

@@ -1,4 +1,4 @@
-"""`devices`: a person's devices, and which of them is believed."""
+"""`devices`: a person's devices, and which of them counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_priority(settings: Settings, user_id: str, device_id: str, priority: int
 
 
 def run_reset(settings: Settings, user_id: str, device_id: str) -> None:
-    """Take every setting back."""
+    """Remove every setting."""
     with session(settings) as client:
         removed = answer_of(client.delete(_priority_path(user_id, device_id)))["removed_entries"]
     text = f"{removed} settings taken back; the default holds at all times."

@@ -1,4 +1,4 @@
-"""`export`: readings into Parquet, CSV or NDJSON files, and beside them what is known of people."""
+"""`export`: write readings to Parquet, CSV or NDJSON files, and records of people beside them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pulsebase.query.exports import CSV_HEADER, EXPORT_SCHEMA, csv_lines, in_uni
 from pulsebase.settings import Settings
 from pulsebase.stores.records import KINDS
 
-#: Rows gathered before they are written, so that Parquet files have few row groups.
+#: Rows collected before they are written, so that Parquet files have few row groups.
 _ROW_GROUP_ROWS = 1 << 20
 _PIECE_BYTES = 1 << 20
 _EPOCH = date(1970, 1, 1)
@@ -35,7 +35,7 @@ _Parameters = list[tuple[str, str | int | float | bool | None]]
 
 @dataclass(frozen=True, slots=True)
 class ExportChoices:
-    """What is exported, as typed: everybody and all time where nothing is said."""
+    """What to export, as typed. By default everybody and all time."""
 
     form: str
     out: Path
@@ -45,7 +45,7 @@ class ExportChoices:
 
     @property
     def in_one_file(self) -> bool:
-        """Whether the place is the name of a file: one that ends in the format."""
+        """Whether `out` names a single file: one whose extension is the format."""
         return self.out.suffix == f".{self.form}"
 
 
@@ -53,15 +53,15 @@ def run_export(settings: Settings, choices: ExportChoices) -> None:
     """Write the files, all of them or none.
 
     Raises:
-        RejectedError: the form is unknown, or what is asked for.
-        StopError: there is something at that place already, or it cannot be written.
+        RejectedError: the format is unknown, or the selection is not valid.
+        StopError: something exists at that place already, or it cannot be written.
     """
     if choices.form not in _FILES:
         raise RejectedError.of("--format", f"must be {', '.join(_FILES)}")
     out = choices.out.absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise StopError(f"{choices.out} is there already; name a new file, or a new or empty folder")
-    # Beside its place under another name, so that what stands there is whole.
+    # Written under another name first, so that the final name never holds an incomplete export.
     partial = out.with_name(out.name + ".partial")
     _remove(partial)
     try:
@@ -84,7 +84,7 @@ def run_export(settings: Settings, choices: ExportChoices) -> None:
 
 
 def _write_folder(client: httpx.Client, choices: ExportChoices, folder: Path) -> tuple[int, int]:
-    """Write everything; how many people and readings there are."""
+    """Write everything. Return the numbers of people and readings."""
     folder.mkdir()
     (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest()))
     lines = {kind: _write_records(client, choices, folder / record_name(kind), kind) for kind in KINDS}
@@ -93,13 +93,13 @@ def _write_folder(client: httpx.Client, choices: ExportChoices, folder: Path) ->
 
 
 def _write_records(client: httpx.Client, choices: ExportChoices, path: Path, kind: str) -> int:
-    """Write one kind of records; how many there are."""
+    """Write one kind of records. Return how many there are."""
     with path.open("wb") as file, _asked(client, "/v1/admin/records", [*_parameters(choices), ("kind", kind)]) as body:
         return sum(file.write(piece) and piece.count(b"\n") for piece in body.iter_raw(_PIECE_BYTES))
 
 
 def _write_readings(client: httpx.Client, choices: ExportChoices, place: Path) -> int:
-    """Write the readings, into one file or into folders by day; how many there are."""
+    """Write the readings, into one file or into folders by day. Return how many there are."""
     file_type = _FILES[choices.form]
     readings = 0
     file: _File | None = file_type(place) if choices.in_one_file else None
@@ -125,7 +125,7 @@ def _write_readings(client: httpx.Client, choices: ExportChoices, place: Path) -
 
 
 def _place_of(day: int, folder: Path, form: str) -> Path:
-    """The file of a day, whose folder is made."""
+    """Make the folder of a day, and return the path of its file."""
     path = folder / f"date={_EPOCH + timedelta(days=day)}" / f"part-0.{form}"
     path.parent.mkdir()
     return path
@@ -144,7 +144,7 @@ def _parameters(choices: ExportChoices) -> _Parameters:
 
 @contextlib.contextmanager
 def _asked(client: httpx.Client, path: str, parameters: _Parameters) -> Iterator[httpx.Response]:
-    """A good answer, which comes piece by piece.
+    """Yield a successful answer, to be read piece by piece.
 
     Raises:
         RefusedError: the answer is a problem.
@@ -186,8 +186,8 @@ class _File(Protocol):
 
 class _ParquetFile:
     def __init__(self, path: Path) -> None:
-        # Times rise but for the turns of devices, so their differences are small. Without the schema of Arrow ids are
-        # plain texts to whoever reads.
+        # Times ascend except where the device changes, so delta encoding fits. Without Arrow's schema, readers see ids
+        # as plain texts.
         self._writer = pq.ParquetWriter(
             path,
             EXPORT_SCHEMA,

@@ -1,4 +1,4 @@
-"""`fixtures`: a population of made-up people into the store, with a progress bar, its rate and the time left."""
+"""`fixtures`: fill the store with a population of made-up people, showing progress, rate and the time left."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from pulsebase.model.users import User
 from pulsebase.settings import Settings
 from pulsebase.sources.fixtures import DEVICES, FixtureReadings, FixtureSpec, fixture_readings, fixture_users
 
-#: Readings of one commit. What is stored does not depend on it.
+#: Readings in one commit. The stored result does not depend on it.
 _BLOCK_READINGS = 500_000
-#: People of one request.
+#: People in one request.
 _USERS_AT_ONCE = 1_000
-#: Who is ninety then was born in 1900, the first year people are said to be born in.
+#: The oldest people, of ninety years, are then born in 1900, the earliest birth year that is accepted.
 _EARLIEST_START = date(1990, 1, 1)
 
 
 def fixture_spec(users: int, readings: int, seed: int, start: str | None) -> FixtureSpec:
-    """What the options ask for.
+    """Return the specification that the options ask for.
 
     Raises:
-        RejectedError: the start is no date, or the readings would reach into the future.
+        RejectedError: the start is not a date, or the readings would reach into the future.
     """
     spec = FixtureSpec(users, readings, seed)
     if start is not None:
@@ -54,7 +54,7 @@ def fixture_spec(users: int, readings: int, seed: int, start: str | None) -> Fix
 
 
 def run_fixtures(settings: Settings, spec: FixtureSpec) -> None:
-    """Store the people and their readings and bring every merge to its end."""
+    """Store the people and their readings, and wait until all merges are done."""
     started = time.monotonic()
     users = fixture_users(spec)
     ids = [user.user_id for user in users]

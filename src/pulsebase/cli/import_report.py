@@ -1,4 +1,4 @@
-"""What an import of one place says: of files what is to be known of each, then a line for each kind, and what to do."""
+"""Print the report of an import: notes on single files, then a line for each kind of file, and advice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pulsebase.etl.totals import NOTHING_READ, KindTotal, UnreadFiles, most_firs
 from pulsebase.model.errors import FieldError
 
 _SHOWN_REJECTS = 10
-#: Files of an archive or a folder of which something is said on lines of their own; the others are counted.
+#: How many files of an archive or folder get a line of their own; the others are only counted.
 _SHOWN_FILES = 20
 _SHOWN_OF_A_PROBLEM = 3
 _SHOWN_PASSED_OVER = 8
@@ -30,18 +30,18 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class RefusalSummary:
-    """Of one file: the first ones, and how often each reason was given."""
+    """The refusals of one file: the first ones in full, and a count by reason."""
 
     first: list[FieldError] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, errors: Sequence[FieldError]) -> None:
-        """Refusals more."""
+        """Add refusals."""
         self.first += errors[: _SHOWN_REJECTS - len(self.first)]
         self.reasons.update(f"{error.field}: {error.reason}" for error in errors)
 
     def lines(self, counts: str) -> list[str]:
-        """The first ones, and how many more there are by reason."""
+        """Return lines with the first refusals, and the number of further ones by reason."""
         lines = []
         for error in self.first:
             place = "" if error.index is None else f"{counts} {error.index}: "
@@ -54,7 +54,7 @@ class RefusalSummary:
 
 
 class Report:
-    """What is said of one place; `warn` is for what went wrong."""
+    """The report of one file, folder or database. `say` prints a line, `warn` prints what went wrong."""
 
     def __init__(self, say: Say, warn: Say) -> None:
         self._say, self._warn = say, warn
@@ -64,8 +64,8 @@ class Report:
         self._alone: set[str] = set()  # kinds whose counts were said as those of a file
 
     def file(self, result: FileResult, refusals: RefusalSummary) -> None:
-        """What became of a file. One that was named alone is always told of, one among others if there is something to
-        say of it.
+        """Report the result of a file. A file that was named itself is always reported, one among others only if there
+        is something to say about it.
         """
         alone = "/" not in result.name
         what = result.problem or result.remark or (_REJECTED if result.rejected else None)
@@ -91,7 +91,7 @@ class Report:
             self._say(line)
 
     def totals(self, name: str, kinds: Sequence[KindTotal], unread: UnreadFiles, remark: str | None) -> None:
-        """What all files came to, and what was not read."""
+        """Report the totals of all files, and the files that were not read."""
         for reason, files in self._untold.most_common():
             self._warn(f"{name}: {_number_of(files, 'more file')}: {reason}")
         for total in kinds:
@@ -104,14 +104,14 @@ class Report:
         self._unread(name, unread)
 
     def nothing(self, name: str, why: str) -> None:
-        """All of it came to nothing."""
+        """Report that the import stored nothing."""
         if not self._told:
             self._warn(f"{name}: {why}")
         if why == NOTHING_READ and NOBODY not in self._told:
             self._say(_WHAT_TO_DO)
 
     def hint(self, *, has_rejects: bool) -> None:
-        """Where the refusals are that were not shown."""
+        """Explain how to see the refusals that were not shown."""
         if not has_rejects and (self._cut_short or _REJECTED in self._untold):
             self._say(_REJECTS_TO_DO)
 
@@ -131,7 +131,7 @@ class Report:
 
 
 def counts_of(counted: FileResult | KindTotal) -> str:
-    """The counts of a file or of a kind."""
+    """Return the counts of a file or of a kind as text."""
     counts = [f"{counted.read:,} read", f"{counted.written:,} written"]
     rare = ((counted.unchanged, "already there"), (counted.repeated, "repeated"))
     counts += [f"{count:,} {what}" for count, what in rare if count]

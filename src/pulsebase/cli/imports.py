@@ -1,6 +1,4 @@
-"""`import` and `imports`: files, and tables of other programs, into the store, with a progress bar, a count and the
-reasons of refusals.
-"""
+"""`import` and `imports`: import files, and tables of other programs, with progress, counts and reasons of refusals."""
 
 from __future__ import annotations
 
@@ -66,7 +64,7 @@ _INTERRUPTED = (
 
 @dataclass(frozen=True, slots=True)
 class ImportChoices:
-    """What files do not say of themselves, as typed, and where refusals are written in full."""
+    """What files do not state themselves, as typed, and the file to which all refusals are written."""
 
     user: str | None
     device: str | None
@@ -75,10 +73,10 @@ class ImportChoices:
     age_on: str | None
 
     def zone(self) -> ZoneInfo | None:
-        """The zone of everybody's local times, where one was typed.
+        """Return the zone of everybody's local times, if one was typed.
 
         Raises:
-            RejectedError: something was typed that is no id or no zone.
+            RejectedError: an option is not a valid id or zone.
         """
         for option, value in (("--user", self.user), ("--device", self.device)):
             problem = None if value is None else identifier_problem(value)
@@ -87,20 +85,20 @@ class ImportChoices:
         return None if self.tz is None else zone_named(self.tz, "--tz")
 
     def reference_day(self) -> date:
-        """The day on which ages hold. Raises `RejectedError` for what is no date."""
+        """Return the day to which ages refer. Raises `RejectedError` if the option is not a date."""
         return day_of_ages(self.age_on, datetime.now(UTC).date())
 
 
-#: Exit statuses: all is well; something could not be read, or all of it was refused; Ctrl+C.
+#: Exit statuses: success; something could not be read, or everything was refused; Ctrl+C.
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 
 def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoices) -> int:
-    """Import files, folders and databases one after the other; the exit status. It is `FAILED` if one of them could not
-    be read to its end, or came to nothing.
+    """Import files, folders and databases one after the other. Return the exit status: `FAILED` if one of them could
+    not be read to its end, or nothing of it was stored.
     """
     zone, age_on = choices.zone(), choices.reference_day()
-    # Before the store is opened: a mistyped name makes none.
+    # Checked before the store is opened, so that a mistyped name does not create one.
     sizes = {place: _size(Path(place)) for place in places if not _is_database(place)}
     sound = True
     with contextlib.ExitStack() as opened:
@@ -136,7 +134,9 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
 
 @contextlib.contextmanager
 def _on_interrupt() -> Iterator[threading.Event]:
-    """An event that Ctrl+C sets; what is being read is then stored and told of. A second one ends the command."""
+    """Yield an event that Ctrl+C sets: the import then stores and reports what it has read. A second Ctrl+C ends the
+    command.
+    """
     interrupted = threading.Event()
 
     def on_signal(*_: object) -> None:
@@ -156,14 +156,14 @@ def _is_database(place: str) -> bool:
 
 
 def _name(place: str) -> str:
-    """What a place is called, without where it is, which may hold a password."""
+    """Return the name of a file or database, without its URL, which may contain a password."""
     return (urlsplit(place).path[1:] or "database") if _is_database(place) else Path(place).resolve().name
 
 
 @dataclass(frozen=True, slots=True)
 class _ImportContext:
-    """What the places of one command have in common: the store, where refusals go, the locks of imports, and whether
-    Ctrl+C was pressed.
+    """What all imports of one command share: the store, the file for refusals, the locks of imports, and whether Ctrl+C
+    was pressed.
     """
 
     client: httpx.Client
@@ -198,7 +198,7 @@ def _import_tables(url: str, desk: _ImportContext, owner: FileOwner, age_on: dat
 
 
 def run_list(settings: Settings) -> None:
-    """Show what imports have brought, the newest first."""
+    """Show all imports, newest first."""
     with session(settings) as client:
         imports = list(_all_imports(client))
     table = Table("id", "kind", "name", "readings", "status")
@@ -208,7 +208,7 @@ def run_list(settings: Settings) -> None:
 
 
 def run_undo(settings: Settings, number: int) -> None:
-    """Remove what is still stored of an import."""
+    """Remove the readings of an import that are still stored."""
     with session(settings) as client:
         deleted = answer_of(client.delete(f"/v1/imports/{number}"))["deleted"]
     text = f"{deleted:,} readings removed. What they had replaced does not come back; people and daily summaries stay."
@@ -216,7 +216,7 @@ def run_undo(settings: Settings, number: int) -> None:
 
 
 def _zone_asked(client: httpx.Client) -> Callable[[str], ZoneInfo]:
-    """Each person's own zone; UTC for whoever has none or is not known."""
+    """Return a function for each person's own zone, UTC for people without one and for unknown people."""
 
     def zone_of(user_id: str) -> ZoneInfo:
         if identifier_problem(user_id) is not None:
@@ -269,8 +269,8 @@ class _Run:
         )
 
     def tell(self, name: str, importer: Importer, results: Iterator[FileResult]) -> bool:
-        """Say what becomes of each file, and what all come to; whether they could be read to their ends, and came to
-        something.
+        """Report the result of each file, and the totals. Return whether all could be read to their ends and something
+        was stored.
         """
         sound = True
         try:
@@ -300,7 +300,7 @@ class _Run:
                 rejects.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def show_refusals(self, result: FileResult) -> None:
-        """Say why records were refused, and forget it."""
+        """Print why records were refused, and drop the list."""
         for line in self._refusals.pop(result.name, RefusalSummary()).lines(result.counts):
             self._say(line)
 
@@ -309,7 +309,7 @@ class _Run:
 
 
 def _counts(result: FileResult) -> str:
-    """What was read, and what became of it; the rarer things where there are any."""
+    """Return the counts of a file as text; rare ones only if they are not zero."""
     counts = [f"{result.read:,} read", f"{result.written:,} written"]
     rare = ((result.unchanged, "already there"), (result.repeated, "repeated"))
     counts += [f"{count:,} {what}" for count, what in rare if count]

@@ -1,4 +1,4 @@
-"""`keys` and `audit`: who may do what, and what they did."""
+"""`keys` and `audit`: manage keys, and show what was done with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pulsebase.wiring_sources import state_folder
 
 
 def run_create(settings: Settings, name: str, scopes: list[str], people: list[str], expires: str | None) -> None:
-    """Make a key. It alone goes to standard output, so that it can be kept by `> file`."""
+    """Make a key. Only the key is written to standard output, so that `> file` stores it."""
     expires_us = None if expires is None else parse_instant(expires, "--expires")
     with _state(settings) as state:
         kept, key = create_key(state, KeyRequest(name, scopes, people or None, expires_us))
@@ -34,7 +34,7 @@ def run_create(settings: Settings, name: str, scopes: list[str], people: list[st
 
 
 def run_list(settings: Settings) -> None:
-    """Show every key there is or was."""
+    """Show every key, revoked ones included."""
     now_us = _now_us()
     with _state(settings) as state:
         kept = [key for _, key in state.all_keys()]
@@ -48,7 +48,7 @@ def run_list(settings: Settings) -> None:
 
 
 def run_revoke(settings: Settings, name: str) -> None:
-    """Take a key back."""
+    """Revoke a key."""
     with _state(settings) as state:
         if not state.revoke_key(name, _now_us()):
             raise StopError("there is no such key in use")

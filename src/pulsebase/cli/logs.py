@@ -1,4 +1,4 @@
-"""The log on standard error: for people, or a JSON object a line for machines. Either way with the request's id."""
+"""The log on standard error: text for people, or one JSON object a line for machines, both with the request id."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pulsebase.cli.output import plain
 from pulsebase.settings import Settings
 from pulsebase.tracing import REQUEST_ID
 
-#: Libraries that tell more than an operator wants to know.
+#: Libraries that log more than an operator wants to know.
 _CHATTY = ("httpx2", "httpcore2", "urllib3", "uvicorn.error", "opentelemetry")
 
 
@@ -40,7 +40,7 @@ class ConsoleLines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 the library's name
         """See `logging.Formatter`."""
-        record.message = plain(record.message)  # a line for each, whatever is in it
+        record.message = plain(record.message)  # one line for each message, whatever it contains
         line = super().formatMessage(record)
         request_id = getattr(record, "request_id", "")
         return f"{line} request_id={request_id}" if request_id else line

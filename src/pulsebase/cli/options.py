@@ -1,4 +1,4 @@
-"""What the commands share: the store they are told to use, and the settings in force."""
+"""What the commands share: the option for the store, and loading the settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ StoreUrl = Annotated[str | None, typer.Option("--store", help="The store's URL; 
 
 
 def settings_for(**overrides: Any) -> Settings:
-    """The settings in force, with the log set up after them."""
+    """Load the settings, with these overrides, and set up the log accordingly."""
     settings = load_settings(**overrides)
     set_up_log(settings)
     return settings

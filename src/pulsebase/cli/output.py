@@ -1,7 +1,7 @@
-"""What commands print with: as wide as the terminal, and as wide as it takes where there is none.
+"""The console for all commands: lines are as wide as the terminal, and of any width if the output is not a terminal.
 
-Names and texts come from other people: members of archives, devices, origins, what a server said. A terminal obeys some
-characters in them, so none of those gets there; an escape that can be read stands in its place.
+Many names and texts come from outside: members of archives, devices, origins, answers of servers. A terminal would obey
+control characters in them, so these are replaced by visible escapes.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from rich.segment import Segment
 
 #: No line is longer.
 _ANY_WIDTH = 1_000_000
-#: Control characters (ESC and C1 too), what turns the direction of writing, line and paragraph separators, and halves
-#: of characters.
+#: Unicode categories that a terminal may obey: control characters (ESC and C1 too), format characters that change the
+#: writing direction, line and paragraph separators, and surrogates.
 _OBEYED = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
-#: Joiners, without which some scripts and signs cannot be written.
+#: Joiners are allowed, since some scripts and emoji cannot be written without them.
 _JOINERS = "\u200c\u200d"
 
 
 def plain(text: str, kept: str = "") -> str:
-    """The text with escapes that can be read in place of what a terminal obeys, apart from the characters `kept`."""
+    """Replace characters that a terminal would obey by visible escapes, except for those in `kept`."""
     if text.isprintable():  # nearly all are
         return text
     return "".join(_escaped(char) if _is_obeyed(char) and char not in kept else char for char in text)
@@ -38,11 +38,11 @@ def _escaped(char: str) -> str:
 
 
 class Output(Console):
-    """A console that cuts nothing off where its lines go to a file or to another program."""
+    """A console that cuts off nothing if its output goes to a file or to another program."""
 
     @property
     def width(self) -> int:
-        """How wide lines may be."""
+        """The width of lines."""
         return super().width if self.file.isatty() else _ANY_WIDTH
 
     @width.setter
@@ -59,13 +59,13 @@ class Output(Console):
         super().print(*(plain(each) if isinstance(each, str) else each for each in objects), **options)
 
     def print_error(self, text: str) -> None:
-        """Print what went wrong, in red. Lines behind the first are set in, so that none passes for one of ours."""
+        """Print an error in red. Lines after the first are indented, so that none can pass for a message of ours."""
         first, *more = text.split("\n")
         for line in (first, *(f"  {each}" for each in more)):
             self.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """See `Console.render`: tables and bars too. What the library itself tells the terminal is marked as such."""
+        """See `Console.render`; covers tables and bars too. The library's own control codes are marked as such."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text.isprintable():
                 yield segment
@@ -73,7 +73,7 @@ class Output(Console):
                 yield Segment(plain(segment.text, kept="\n"), segment.style)
 
 
-#: Where all commands print to, …
+#: The output of all commands.
 console = Output()
-#: … and what went wrong with them, and what is for people alone where the output is for programs.
+#: Errors, and notes for people where standard output is for programs.
 errors = Output(stderr=True)

@@ -1,4 +1,4 @@
-"""`retention`: raw readings that are older than they are kept."""
+"""`retention`: expire raw readings that are older than they are kept."""
 
 from __future__ import annotations
 

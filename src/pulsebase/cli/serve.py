@@ -27,7 +27,7 @@ from pulsebase.wiring import (
 )
 from pulsebase.wiring_options import access_is_on, is_loopback
 
-#: How soon a stop is noticed.
+#: How quickly a stop is noticed, in seconds.
 _LOOK_S = 0.1
 
 
@@ -35,7 +35,7 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
     """Serve until SIGINT or SIGTERM, then answer what is open, commit what is queued and close the store.
 
     Raises:
-        StopError: the port or the store cannot be had.
+        StopError: the port is taken, or the store cannot be opened.
     """
     stopped = threading.Event()
     access_is_on(settings)  # a server that would be open by mistake does not start to listen
@@ -60,7 +60,7 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
 
 
 def say_who_may(parts: BuiltServer) -> None:
-    """Say what is worth knowing of access at the start."""
+    """Print at the start who can use the server, where that may surprise."""
     settings = parts.settings
     if not is_loopback(settings.host) and not access_is_on(settings):
         say("Access is off: everybody who reaches this address reads and writes everything.")
@@ -97,19 +97,19 @@ def stopping(stopped: threading.Event) -> Iterator[None]:
 def wait_for(stopped: threading.Event) -> None:
     """Wait until the event is set, which a signal may do.
 
-    Not by the event's own `wait`: a signal that comes right before that sleeps would be heeded after the next one, and
-    inside of it the handler would wait for a lock that the waiting thread holds.
+    The event's own `wait` cannot be used: a signal that arrives just before it sleeps would only be handled after the
+    next one, and within it the handler would wait for a lock that the waiting thread holds.
     """
     while not stopped.is_set():
         time.sleep(_LOOK_S)
 
 
 def url_of(listener: socket.socket) -> str:
-    """Where browsers of this machine find what listens."""
+    """Return the URL at which browsers on this machine reach the listener."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def say(text: str) -> None:
-    """Print a line for whoever started the server."""
+    """Print a line for the person who started the server."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,7 +1,7 @@
-"""How commands reach the store: over the running server's socket, or by opening it themselves.
+"""Connect commands to the store: over the socket of a running server, or by opening the store themselves.
 
-Either way a command speaks HTTP to the same application, so it works the same with the server up and down. With the
-server up it is quick, since it loads neither the application nor the engine.
+Either way a command speaks HTTP to the same application, so it works the same whether a server runs or not. With a
+running server it is fast, since it loads neither the application nor the engine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pulsebase.stores.open import parse_store_url
 if TYPE_CHECKING:
     from pulsebase.wiring import BuiltServer
 
-#: A check or an import of a large store takes its time.
+#: Long, since a check or an import of a large store takes time.
 _TIMEOUT_S = 3600.0
 #: How long a server may take to start or to stop before a command gives up on it.
 _MAX_WAIT_S = 15.0
@@ -36,11 +36,10 @@ class RefusedError(StopError):
 
 @contextlib.contextmanager
 def session(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of the store named by the settings.
+    """Yield a client of the store named by the settings.
 
     Raises:
-        StopError: the store cannot be opened, or is held by a process that takes no commands, or that stops while the
-            command runs.
+        StopError: the store cannot be opened, or the process that holds it accepts no commands or stops meanwhile.
     """
     with contextlib.ExitStack() as opened:
         client = opened.enter_context(client_at(_socket_of(settings, opened)))
@@ -51,9 +50,9 @@ def session(settings: Settings) -> Iterator[httpx.Client]:
 
 
 def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
-    """The socket of whoever holds the store, which is this process if nobody else does.
+    """Return the socket of the process that holds the store; if there is none, this process opens the store itself.
 
-    A server that starts or stops while the command looks is given some time to be done with it.
+    A server that is just starting or stopping is given some time to finish that.
     """
     give_up_at = monotonic() + _MAX_WAIT_S
     while True:
@@ -65,7 +64,7 @@ def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
         if holder is None:
             from pulsebase.wiring import build
 
-            with contextlib.suppress(StoreLockedError):  # somebody else was quicker: ask them
+            with contextlib.suppress(StoreLockedError):  # another process was faster: use its socket
                 parts = opened.enter_context(build(settings))
                 return opened.enter_context(listening(parts))[1]
         if monotonic() > give_up_at:
@@ -76,7 +75,7 @@ def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
 
 @contextlib.contextmanager
 def listening(parts: BuiltServer, *more: Any) -> Iterator[tuple[Any, str]]:
-    """Serve the parts on the owner's socket, and on more listeners, and tell other commands where."""
+    """Serve the parts on the owner's socket and on further listeners, and let other commands find the socket."""
     from pulsebase.api.server.http_server import owner_socket, serving
     from pulsebase.wiring_options import connection_limits
 
@@ -90,10 +89,10 @@ def listening(parts: BuiltServer, *more: Any) -> Iterator[tuple[Any, str]]:
 
 
 def answer_of(response: httpx.Response) -> Any:
-    """The JSON of a good answer; None where it has no body.
+    """Return the JSON of a successful answer, None if it has no body.
 
     Raises:
-        RefusedError: the answer is a problem, or is not what this program answers.
+        RefusedError: the answer is a problem, or not from this program.
     """
     if not response.is_success:
         raise RefusedError(detail_of(response))
@@ -104,7 +103,7 @@ def answer_of(response: httpx.Response) -> Any:
 
 
 def detail_of(response: httpx.Response) -> str:
-    """What an error answer says. Not every one is a problem: those about connections have no body at all."""
+    """Return the detail of an error answer. Not every one is a problem: those about connections have no body."""
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
@@ -118,7 +117,7 @@ def _holder(settings: Settings) -> Holder | None:
 
 
 def client_at(socket_path: str) -> httpx.Client:
-    """A client of whoever listens on this socket."""
-    # Nothing is encrypted on it: reading the authorities would take longer than most commands.
+    """Return a client for the process that listens on this socket."""
+    # No TLS here, so no certificate authorities are loaded: that would take longer than most commands.
     transport = httpx.HTTPTransport(uds=socket_path, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     return httpx.Client(transport=transport, base_url="http://localhost", timeout=_TIMEOUT_S)

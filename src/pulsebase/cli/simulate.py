@@ -1,4 +1,4 @@
-"""`simulate`: a load of devices against a running server, with live rates."""
+"""`simulate`: send the load of many devices to a running server, and show live rates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load_spec(**choices: Any) -> LoadSpec:
     """The load that the options describe.
 
     Raises:
-        RejectedError: they describe none.
+        RejectedError: they do not describe a valid load.
     """
     try:
         return LoadSpec(**choices)
@@ -30,8 +30,8 @@ async def run_simulation(url: str, spec: LoadSpec) -> None:
     """Send the load and show how it goes.
 
     Raises:
-        RejectedError: the URL is none.
-        StopError: nothing answers at the URL, or it is no Pulsebase server.
+        RejectedError: the URL is not valid.
+        StopError: nothing answers at the URL, or it is not a Pulsebase server.
     """
     try:
         httpx.URL(url)

@@ -23,7 +23,7 @@ _APPS = {"fitbit": fitbit_app, "google": google_app}
 
 @dataclass(frozen=True, slots=True)
 class SimulatorOptions:
-    """How a cloud is simulated. `limit` 0 lifts the limit of requests; None is the vendor's."""
+    """How a cloud is simulated. A `limit` of 0 removes the rate limit; None keeps the vendor's."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ def run_simulator(kind: str, options: SimulatorOptions) -> None:
 
     Raises:
         RejectedError: an option is wrong.
-        StopError: the port cannot be had.
+        StopError: the port is taken.
     """
     try:
         start_us = None if options.now is None else parse_reading_time(options.now)

@@ -1,4 +1,4 @@
-"""`sql`: people's own reading SQL."""
+"""`sql`: run the user's own read-only SQL."""
 
 from __future__ import annotations
 

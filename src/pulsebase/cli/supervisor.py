@@ -1,8 +1,8 @@
-"""`serve` with several workers: the process that listens, starts them, replaces them, and stops them.
+"""`serve` with several workers: the process that listens, and starts, replaces and stops the workers.
 
-It answers no request and opens no store. The listening socket is its own, so that connections wait there for whichever
-worker takes them, also while one is replaced. Workers are started anew, not forked: a replaced one has the program, the
-environment file and the libraries as they are on the disk by then.
+It answers no requests and opens no store. It owns the listening socket, so that connections wait there until a worker
+accepts them, even while one is being replaced. Workers are started as new programs, not forked: a replacement uses the
+program, the environment file and the libraries that are on the disk by then.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from pulsebase.worker_rpc import socket_of
 
 logger = logging.getLogger(__name__)
 
-#: What is started, with the number of its channel. It finds modules as this process does, not in the working directory.
+#: The command of a worker; the number of its channel follows. With -P it does not import from the working directory.
 _COMMAND = (sys.executable, "-P", "-m", "pulsebase.cli.worker")
 _LOOK_S = 0.05
-#: How long a worker may take to be ready.
+#: How long a worker may take to become ready.
 _START_S = 60.0
-#: How long a worker that leaves is waited for before the next one is replaced. It may take longer over what it is at.
+#: How long to wait for a leaving worker before the next one is replaced. It may take longer to finish its work.
 _LEAVE_S = 30.0
-#: The pause before one that ended is started again, doubling while it ends again and again, up to the second.
+#: The shortest and longest pause before a worker that ended is restarted; it doubles with each failure in a row.
 _BACK_OFF_S = (0.5, 30.0)
-#: Whoever ran for so long has not ended again and again.
+#: A worker that ran this long resets its count of failures.
 _STEADY_S = 60.0
 
 
@@ -67,24 +67,24 @@ class Worker:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; None while it runs."""
+        """The exit code; None while it runs."""
         return self._process.poll()
 
     @property
     def is_ready(self) -> bool:
-        """Whether it answers by now."""
+        """Whether it is ready to answer requests."""
         if not self._is_ready:
             with contextlib.suppress(BlockingIOError, ConnectionError):
                 self._is_ready = self._channel.recv(1) == READY
         return self._is_ready
 
     def leave(self) -> None:
-        """Have it end once it is done with what was begun."""
+        """Tell it to end once its current work is done."""
         with contextlib.suppress(OSError):  # it has ended by itself
             self._channel.sendall(LEAVE)
 
     def stop(self) -> None:
-        """Have it end soon."""
+        """Tell it to end soon."""
         self._process.terminate()
 
     def kill(self) -> None:
@@ -92,14 +92,14 @@ class Worker:
         self._process.kill()
 
     def close(self) -> None:
-        """Let go of one that has ended, and of what it left behind if it was killed."""
+        """Clean up after it has ended, including files it left behind if it was killed."""
         self._channel.close()
         self._socket.unlink(missing_ok=True)
 
 
 @dataclass(slots=True)
 class _Place:
-    """A place in the row: who answers in it, and who will."""
+    """A slot for a worker: the one that answers now, and the one that will replace it."""
 
     worker: Worker | None = None
     coming: Worker | None = None
@@ -107,13 +107,13 @@ class _Place:
     not_before_s: float = 0.0
 
 
-#: Starts a worker of this number; the place is the first one or not.
+#: Starts a worker with this number; the flag says whether its slot is the first one.
 Start = Callable[[int, bool], Worker]
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """Sees to it that so many workers answer. Used by one thread, which calls `look` again and again."""
+    """Keeps this number of workers running. Used by one thread, which calls `look` again and again."""
 
     count: int
     start: Start
@@ -131,10 +131,10 @@ class Supervisor:
         self._to_replace = list(self._places)
 
     def look(self) -> None:
-        """Start, replace and let go of workers as it is due.
+        """Start, replace and clean up workers as needed.
 
         Raises:
-            StopError: a worker did not start, and none ever did: its own words say why.
+            StopError: the first worker did not start. It has printed the reason itself.
         """
         for worker, since_s in list(self._leaving):
             if worker.exit_code is not None:
@@ -145,7 +145,7 @@ class Supervisor:
         for place in self._places:
             self._look_at(place)
             if not self.is_up and self._places[0].worker is None:
-                return  # one alone says what is wrong, and makes what they share
+                return  # the first starts alone: it reports errors once, and creates what all share
         self.is_up = self.is_up or all(place.worker for place in self._places)
         self._replace_next()
 
@@ -220,10 +220,10 @@ class Supervisor:
 
 def run_workers(settings: Settings, given: Mapping[str, Any]) -> None:
     """Serve with several workers until SIGINT or SIGTERM; SIGHUP replaces them one by one. `given` are the settings
-    from the command line, which new workers are given too.
+    from the command line, which are passed on to every worker.
 
     Raises:
-        StopError: the port cannot be had, or the workers do not start.
+        StopError: the port is taken, or the workers do not start.
     """
     require_several(settings)
     access_is_on(settings)  # a server that would be open by mistake does not start to listen
@@ -267,7 +267,7 @@ def _watch(supervisor: Supervisor, signals: queue.SimpleQueue[int], words: str) 
 
 @contextlib.contextmanager
 def _signals() -> Iterator[queue.SimpleQueue[int]]:
-    """The signals that came during the block, in their order."""
+    """Yield a queue of the signals that arrive during the block, in order."""
     came: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""`sync` and `etl status`: bringing what sources have, and how that went."""
+"""`sync` and `etl status`: fetch data from connected sources, and show the results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RUNS_SHOWN = 20
 
 
 def run_sync(settings: Settings, *, once: bool) -> bool:
-    """Keep the schedule until SIGINT or SIGTERM, or bring everything once; whether every run went through.
+    """Follow the schedule until SIGINT or SIGTERM, or fetch everything once. Return whether every run succeeded.
 
     Raises:
         StopError: the store cannot be opened.
@@ -54,10 +54,10 @@ def run_sync(settings: Settings, *, once: bool) -> bool:
 
 @contextlib.contextmanager
 def _watched(parts: BuiltServer) -> Iterator[None]:
-    """Health and metrics on the port of the settings, if they name one.
+    """Serve health and metrics on the port in the settings, if there is one, during the block.
 
     Raises:
-        StopError: the port cannot be had.
+        StopError: the port is taken.
     """
     host, port = parts.settings.host, parts.settings.metrics_port
     if port is None:

@@ -1,4 +1,4 @@
-"""`users`: who is known, and what is said of them."""
+"""`users`: show, create, change and erase people."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def run_show(settings: Settings, user_id: str) -> None:
 
 
 def run_add(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
-    """Make a person known and show them."""
+    """Create a person and show them."""
     path_of(user_id)
     with session(settings) as client:
         _show(answer_of(client.post("/v1/users", json={"user_id": user_id} | fields)))
 
 
 def run_set(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
-    """Change what is said of a person and show them."""
+    """Change fields of a person and show them."""
     if not fields:
         raise RejectedError.of("USER_ID", "says who; an option has to say what is to change")
     with session(settings) as client:
@@ -67,7 +67,7 @@ def run_set(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
 
 
 def run_erase(settings: Settings, user_id: str, *, asking: bool, waiting: bool) -> bool:
-    """Erase a person, once that was confirmed, and show the receipt; whether they were erased."""
+    """Erase a person, after confirmation, and show the receipt. Return whether they were erased."""
     path = path_of(user_id)
     with session(settings) as client:
         if asking:
@@ -87,7 +87,7 @@ def run_erase(settings: Settings, user_id: str, *, asking: bool, waiting: bool) 
 
 
 def run_allow(settings: Settings, user_id: str) -> None:
-    """Let an id come into being again."""
+    """Allow an erased id again."""
     path = path_of(user_id)
     with session(settings) as client:
         answer_of(client.post(f"{path}/allow"))
@@ -105,7 +105,7 @@ def run_erasures(settings: Settings) -> None:
 
 
 def run_import(settings: Settings, path: Path, today: date, age_on: str | None) -> bool:
-    """Store the people of a file; whether every line of it was good."""
+    """Store the people of a file. Return whether every line was valid."""
     from pulsebase.etl.extract.people_csv import read_people_csv
 
     reference = day_of_ages(age_on, today)
@@ -126,10 +126,10 @@ def run_import(settings: Settings, path: Path, today: date, age_on: str | None) 
 
 
 def day_of_ages(typed: str | None, today: date) -> date:
-    """The day on which ages hold.
+    """Return the day to which ages refer.
 
     Raises:
-        RejectedError: what was typed is no date.
+        RejectedError: the option is not a date.
     """
     try:
         return today if typed is None else date.fromisoformat(typed)
@@ -138,15 +138,15 @@ def day_of_ages(typed: str | None, today: date) -> date:
 
 
 def store_people(client: httpx.Client, users: Sequence[User]) -> int:
-    """Create or replace the people, all or none; how many there were."""
+    """Create or replace the people, all or none. Return how many there were."""
     return _stored(client, [asdict(user) for user in users])
 
 
 def path_of(user_id: str) -> str:
-    """Where the person is.
+    """Return the person's path in the API.
 
     Raises:
-        RejectedError: no id looks like that.
+        RejectedError: the id is not valid.
     """
     problem = identifier_problem(user_id)
     if problem is not None:

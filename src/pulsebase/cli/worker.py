@@ -1,7 +1,7 @@
 """A worker of `serve`: a process that its supervisor starts, and that answers on the supervisor's port.
 
-Run as `python -m pulsebase.cli.worker FD`, where FD is the channel to the supervisor. Orders come over it, the worker
-says when it is ready, and from then on it waits for the word to leave. Without a supervisor it stops.
+Run as `python -m pulsebase.cli.worker FD`, where FD is the channel to the supervisor. The worker receives its orders
+over it, reports when it is ready, and then waits for the message to leave. If the supervisor is gone, it stops.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _ORDERS_LIMIT_BYTES = 1 << 20
 
 
 class Orders(msgspec.Struct):
-    """What a worker is to be.
+    """The orders for a worker.
 
     Attributes:
-        number: tells it apart from the others that are there.
-        folder: where they find each other.
+        number: tells it apart from the other workers.
+        folder: where the workers find each other's sockets.
         listener: the file descriptor of the listening socket.
         given: settings from the command line.
-        is_first: whether it is the first of its server, which says who may use it.
-        keeps_schedule: whether it is the one that brings what is due.
+        is_first: whether it is the server's first worker, which prints who may use the server.
+        keeps_schedule: whether it is the one that runs the schedule.
     """
 
     number: int
@@ -56,20 +56,20 @@ class Orders(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SupervisorChannel:
-    """The way to the supervisor."""
+    """The connection to the supervisor."""
 
     socket: socket.socket
     stopped: threading.Event
 
     def orders(self) -> Orders:
-        """What the supervisor says first."""
+        """Read the orders, the supervisor's first message."""
         text = b""
         while not text.endswith(b"\n") and len(text) < _ORDERS_LIMIT_BYTES:
             text += self.socket.recv(_ORDERS_LIMIT_BYTES)
         return msgspec.json.decode(text, type=Orders)
 
     def is_to_leave(self) -> bool:
-        """Wait a moment for the word to leave; a supervisor that is gone is as good as being stopped."""
+        """Wait a moment for the message to leave. A supervisor that is gone counts as a stop."""
         if not select.select([self.socket], [], [], _LOOK_S)[0]:
             return False
         word = self.socket.recv(1)
@@ -117,7 +117,7 @@ def run_worker(channel: SupervisorChannel) -> None:
 
 
 def _leave(channel: SupervisorChannel, parts: BuiltServer, server: HttpServer, running: contextlib.ExitStack) -> None:
-    """End what was begun, and begin nothing: requests, runs, imports. A stop ends that too."""
+    """Finish requests, runs and imports that were begun, and begin no new ones. A stop interrupts that too."""
     server.leave()
     running.close()
     while (server.is_leaving or parts.services.imports.busy) and not channel.stopped.is_set():
@@ -126,7 +126,7 @@ def _leave(channel: SupervisorChannel, parts: BuiltServer, server: HttpServer, r
 
 
 def main() -> None:
-    """Be a worker; what stops it is said in one line."""
+    """Run a worker. An error that stops it is printed in one line."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is meant for the supervisor
     stopped = threading.Event()
     with stopping(stopped), socket.socket(fileno=int(sys.argv[1])) as supervisor:

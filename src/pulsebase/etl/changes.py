@@ -1,4 +1,4 @@
-"""Which readings of a batch would change what is stored: they alone need to be written."""
+"""Find the readings of a batch that would change what is stored; only they need to be written."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ Places = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A batch beside what is stored, row by row: whether the row is the last one of its reading in the batch, which is
-    the one that holds; the place of the first one; what is stored, and whether that is just so.
+    """A batch compared with the store, row by row.
+
+    Attributes:
+        last: whether the row is the last one of its reading in the batch. That one is valid.
+        first: the row number of the first row of the same reading.
+        stored_values: what is stored.
+        same: whether the stored reading equals the row.
     """
 
     last: Mask
@@ -27,8 +32,8 @@ class Comparison:
 
     @classmethod
     def of(cls, batch: ReadingBatch, reader: Reader) -> Comparison:
-        """The batch beside what is stored now. It may be another thing once the batch is written: whose the readings
-        are then, `contract.Writer.write` says.
+        """Compare the batch with what is stored now. That may change before the batch is written; see
+        `contract.Writer.write` for whose readings they are then.
         """
         stored_values = reader.stored_values(batch)
         same = (
@@ -40,23 +45,23 @@ class Comparison:
 
 
 def where(batch: ReadingBatch, wanted: Mask) -> ReadingBatch:
-    """The rows of a batch that the mask keeps."""
+    """Return the rows of a batch that the mask selects."""
     return batch if wanted.all() else batch.take(np.flatnonzero(wanted))
 
 
 def _ends_of_each(batch: ReadingBatch) -> tuple[Mask, Places]:
-    """Which rows are the last ones of their readings, and the place of each one's first row."""
+    """Return which rows are the last of their reading, and for each row the number of the first row of its reading."""
     users, devices, times_us = batch.users.codes, batch.devices.codes, batch.times_us
     last: Mask = np.ones(len(batch), np.bool_)
     first: Places = np.arange(len(batch))
     changes = (users[1:] != users[:-1]) | (devices[1:] != devices[:-1])
     if (changes | (times_us[1:] > times_us[:-1])).all():
-        # Each stretch of a device is in order of time; if each device has but one, no reading comes twice.
+        # Each run of rows of one device is ascending in time; if each device has one run, no reading comes twice.
         starts = np.concatenate(([0], np.flatnonzero(changes) + 1))
         if len(set(zip(users[starts].tolist(), devices[starts].tolist(), strict=True))) == len(starts):
             return last, first
     pairs: I64 = users.astype(np.int64) * len(batch.devices.texts) + devices
-    order = np.lexsort((times_us, pairs))  # stable: the place decides among equals
+    order = np.lexsort((times_us, pairs))  # stable, so equal readings keep their order
     again = (pairs[order[1:]] == pairs[order[:-1]]) & (times_us[order[1:]] == times_us[order[:-1]])
     last[order[:-1][again]] = False
     first[order] = order[np.maximum.accumulate(np.where(np.concatenate(([True], ~again)), first, 0))]

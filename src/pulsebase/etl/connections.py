@@ -1,4 +1,4 @@
-"""Connecting people to sources, and taking the connection back."""
+"""Connect people to sources, and disconnect them."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from pulsebase.stores.erased_users import ErasedUsers
 
 logger = logging.getLogger(__name__)
 
-#: Whoever connects a person, or forgets them, holds it.
+#: The lock held while a person is connected or forgotten.
 _CONNECT_LOCK = "connect"
-#: How long a person may take to say yes.
+#: How long a person may take to give consent.
 CONSENT_US = 10 * MINUTE_US
-#: Consents that the owner's commands may have under way at once.
+#: How many consents begun by the owner's commands may be open at once.
 CONSENTS_LIMIT = 1_000
 
 
 def consent_cookie(state: str) -> str:
-    """The name of the cookie of a consent: a browser may have several under way."""
+    """Return the cookie name of a consent. Each has its own, since a browser may have several open."""
     return f"pulsebase_consent_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
 
 
@@ -48,15 +48,15 @@ class Cloud(Protocol):
         """A client for one person, with limits of its own."""
 
     def describe(self, client: Any) -> Account:
-        """Who the person's tokens speak for."""
+        """Return the account that the person's tokens belong to."""
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the network connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An authorization that waits for its person: where they say yes, and the state that comes back."""
+    """An authorization that waits for its person: the address where they consent, and the OAuth state."""
 
     url: str
     state: str
@@ -64,8 +64,8 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """A consent that a browser goes on with: where the source asks the person, and what the browser keeps until it is
-    back. `cookie` is the name under which it keeps it, and `kept` what.
+    """A consent that continues in a browser: the address where the source asks the person, and the cookie that the
+    browser keeps until it comes back, by its name `cookie` and value `kept`.
     """
 
     url: str
@@ -100,19 +100,19 @@ class Connections:
         self._clients: dict[tuple[str, str], Any] = {}
 
     def client_of(self, source: str, user_id: str) -> Any:
-        """The person's client, the same one each time, so that it knows what is left of the limits."""
+        """Return the person's client, the same one each time, so that it keeps track of the rate limits."""
         key = (source, user_id)
         if key not in self._clients:
             self._clients[key] = self._clouds[source].client(user_id, self._tokens)
         return self._clients[key]
 
     def begin(self, user_id: str, source: str, redirect_uri: str) -> Begun:
-        """Where the person says yes, for the owner's command, which waits for the answer itself. The state in it is
-        good once, for a while, for this person alone.
+        """Begin an authorization for the owner's command, which waits for the redirect itself. The state is valid once,
+        for a limited time, and for this person alone.
 
         Raises:
-            RejectedError: there is no such source, or it is not configured, or somebody of that id was erased.
-            RetryLaterError: too many people are at it.
+            RejectedError: there is no such source, or it is not configured, or a person with that id was erased.
+            RetryLaterError: too many consents are open.
         """
         oauth = self._cloud(source).oauth
         self._erased_users.refuse([user_id])
@@ -125,7 +125,7 @@ class Connections:
         return Begun(oauth.authorization_url(state, verifier, redirect_uri), state)
 
     def finish(self, source: str, state: str, code: str | None, error: str | None) -> Connection:
-        """Make the connection with what came back from the source. The person comes into being if they were not known.
+        """Make the connection with what came back from the source. A new person is created if need be.
 
         Raises:
             RejectedError: the state is unknown, used or expired; the person said no; or the source refuses the code.
@@ -141,21 +141,21 @@ class Connections:
         return self._connect(source, user_id, (verifier, redirect_uri), code, error)
 
     def ticket(self, user_id: str, source: str) -> str:
-        """What stands for the right to connect this person, for a while, in an address that somebody opens. It is kept
-        nowhere: however many are begun, they take no room.
+        """Return a ticket for use in an address: for a limited time, it carries the right to connect this person.
+        Tickets are not stored, so that any number of them takes no space.
 
         Raises:
-            RejectedError: there is no such source, or it is not configured, or somebody of that id was erased.
+            RejectedError: there is no such source, or it is not configured, or a person with that id was erased.
         """
         self._cloud(source)
         self._erased_users.refuse([user_id])
         return self._seal.seal(json.dumps([user_id, self._now_us() + CONSENT_US]).encode(), "ticket", source)
 
     def offered(self, source: str, ticket: str) -> str:
-        """The person whom a ticket connects.
+        """Return the person whom a ticket connects.
 
         Raises:
-            RejectedError: it is none, or too old.
+            RejectedError: it is not a valid ticket, or too old.
         """
         self._cloud(source)
         said = self._seal.opened(ticket, "ticket", source)
@@ -165,7 +165,7 @@ class Connections:
         return str(user_id)
 
     def agree(self, source: str, ticket: str, redirect_uri: str) -> Agreed:
-        """Go on to the source, in the browser of somebody who was told whom this connects.
+        """Continue to the source, in the browser of a person who was shown whom this connects.
 
         Raises:
             RejectedError: see `offered`.
@@ -177,7 +177,7 @@ class Connections:
         return Agreed(oauth.authorization_url(state, verifier, redirect_uri), consent_cookie(state), kept)
 
     def come_back(self, source: str, state: str, kept: str | None, code: str | None, error: str | None) -> Connection:
-        """Make the connection with what a browser brings back from the source, if it is the one that went there.
+        """Make the connection with what a browser brings back from the source, if the same browser went there.
 
         Raises:
             RejectedError, SourceUnavailableError: as `finish`.
@@ -210,7 +210,7 @@ class Connections:
                     self._note_person(user_id, account.time_zone)
                     self._state.connect(user_id, source, pair.account or account.account, self._now_us())
             except BaseException:
-                if not was_connected:  # tokens of no connection would never be removed
+                if not was_connected:  # tokens without a connection would never be removed
                     with contextlib.suppress(PulsebaseError):
                         self._tokens.remove(user_id, source)
                 raise
@@ -220,7 +220,9 @@ class Connections:
         return connection
 
     def disconnect(self, user_id: str, source: str) -> bool:
-        """Revoke the tokens as far as the source can be reached, and forget them; whether there was a connection."""
+        """Revoke the tokens if the source can be reached, and remove them in any case. Return whether there was a
+        connection.
+        """
         connection = self._state.connection(user_id, source)
         self._state.disconnect(user_id, source)
         self._clients.pop((source, user_id), None)
@@ -235,11 +237,11 @@ class Connections:
 
     @contextlib.contextmanager
     def forgotten(self, user_id: str) -> Iterator[None]:
-        """Disconnect the person everywhere and forget tokens, checkpoints and records of runs; then, during the block,
-        nothing is brought for them and nobody connects them.
+        """Disconnect the person from every source and remove tokens, checkpoints and records of runs. During the block
+        nothing is fetched for them and nobody can connect them.
 
-        A run under way ends at its next question, for want of tokens, and is waited for. Doing it again finishes what a
-        crash left undone.
+        A running synchronisation fails at its next request, since the tokens are gone, and is waited for. Calling this
+        again finishes what a crash left undone.
         """
         with contextlib.ExitStack() as held:
             held.enter_context(self._locks.held(_CONNECT_LOCK, user_id))
@@ -248,11 +250,11 @@ class Connections:
                 self.disconnect(user_id, source)
             for source in sources:
                 held.enter_context(self._locks.held(RUN_LOCK, user_id, source))
-            self._state.forget(user_id)  # a run that just ended has noted how it went
+            self._state.forget(user_id)  # only now, since runs that just ended have recorded their results
             yield
 
     def everybody(self) -> Sequence[str]:
-        """Who is connected to something."""
+        """Return everybody who is connected to a source."""
         return sorted({connection.user_id for connection in self._state.connections()})
 
     def scrub(self) -> None:
@@ -264,7 +266,7 @@ class Connections:
         return self._state.connections(user_id)
 
     def close(self) -> None:
-        """Let go of the clouds."""
+        """Close the clients of all clouds."""
         for cloud in self._clouds.values():
             cloud.close()
 
@@ -276,7 +278,7 @@ class Connections:
         raise RejectedError.of("source", f"must be {' or '.join(sorted({*self._clouds, *self._missing}))}")
 
     def _described(self, cloud: Cloud, source: str, user_id: str) -> Account:
-        """Who it is. Tokens that are good are not given up because the source is busy now."""
+        """Return the account. If the source is too busy to say, the valid tokens are kept, without an account."""
         try:
             return cloud.describe(self.client_of(source, user_id))
         except SourceUnavailableError as error:
@@ -284,7 +286,7 @@ class Connections:
             return Account()
 
     def _note_person(self, user_id: str, time_zone: str | None) -> None:
-        """The person exists from now on; a zone they set themselves stays."""
+        """Create the person if need be. A time zone that is already set stays."""
         known = self._reader.user(user_id)
         zone = time_zone
         if zone is not None:

@@ -1,4 +1,4 @@
-"""Imports that a server runs in the background: few at a time, some waiting, each on a file of its own."""
+"""Imports that a server runs in the background: a few at a time, while others wait, each with a file of its own."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from pulsebase.stores.contract import Store
 
 logger = logging.getLogger(__name__)
 
-#: Uploads that wait while others are read; each lies in the temporary folder.
+#: How many uploads may wait while others are read. Each takes space in the temporary folder.
 MOST_WAITING = 8
-#: Ended imports whose course is remembered, and what is remembered of each.
+#: How many reports of ended imports are kept, and how many files and errors each lists.
 _REMEMBERED = 100
 SHOWN_FILES = 1_000
 SHOWN_ERRORS = 100
 
-#: What stands in a course in place of a text that spoke of somebody who was erased.
+#: Replaces a text in a report that mentioned an erased person.
 OF_NOBODY = "erased"
-#: Fields of a course that hold words of ours.
+#: Fields of a report whose texts are our own and cannot mention anybody.
 _NO_NAMES = ("status", "kind", "counts", "reason", "what")
 
 JobStatus = Literal["waiting", "running", "done", "failed"]
@@ -48,7 +48,7 @@ _CANCELLED = "it was cancelled"
 
 @dataclass(frozen=True, slots=True)
 class ImportRefusal:
-    """A refused record of an import: its file, what its position counts, and why."""
+    """A refused record of an import: its file, what its position counts, and the reason."""
 
     file: str
     counts: str
@@ -57,10 +57,10 @@ class ImportRefusal:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """An import as it stands. Counts are of all files, `files` and `refusals` the first ones.
+    """The state of an import. The counts cover all files; `files` and `refusals` list only the first ones.
 
-    `failure` says why the import did not come to its end, or that it came to nothing. `kinds` are the counts by kind of
-    file, `unread` the files of no kind that is read, and `remark` is what else is to be known of all of it.
+    `failure` says why the import did not finish, or that it stored nothing. `kinds` are the counts by kind of file,
+    `unread` the files of unknown kinds, and `remark` is a note about the import as a whole.
     """
 
     number: int
@@ -111,24 +111,24 @@ class _Job:
 
 
 class Importing(Protocol):
-    """Reads an upload into a sink, as `Importer.upload` does. Says the files that are not read as it meets them."""
+    """Reads an upload into a sink, as `Importer.upload` does, and also yields the unread files as it finds them."""
 
     def __call__(self, file: Upload, sink: Sink, watcher: ImportWatcher) -> Iterator[FileResult | UnreadFiles]: ...
 
 
 def running_imports(folder: Path) -> FolderLocks:
-    """The locks of imports that run over the store to which a folder belongs: each is held under its origin's name."""
+    """Return the locks of running imports into the store that the folder belongs to. Each is named by its origin."""
     return FolderLocks(folder / "imports")
 
 
 def origin_name(name: str) -> str:
-    """The name of the origin of an import that begins now; every import has its own."""
+    """Return the origin name of an import that begins now. Every import has its own."""
     return f"{printable(name)} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 class ImportJobs:
-    """Takes uploads and imports them in order, of each sender one at a time, while another of theirs may wait. Every
-    method may be called from any thread.
+    """Takes uploads and imports them in order. Of each sender one runs at a time, and one more may wait. Every method
+    may be called from any thread.
     """
 
     def __init__(
@@ -143,13 +143,13 @@ class ImportJobs:
         importing: Importing,
         most_running: int = 1,
     ) -> None:
-        """`importing` reads the files, in whatever process, up to `most_running` at once."""
+        """`importing` reads the files, perhaps in another process, up to `most_running` at the same time."""
         self._importing = importing
         self._ingestor, self._store, self._rules, self._limit_bytes = ingestor, store, rules, limit_bytes
         self._changing, self._running = changing, running
         self._jobs: OrderedDict[int, _Job] = OrderedDict()
         self._others: dict[int, ImportReport] = {}
-        #: Who was erased while an import is not at its end, which may name them yet.
+        #: People erased while an import is unfinished, which may still mention them.
         self._erased: list[User] = []
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -160,8 +160,8 @@ class ImportJobs:
             thread.start()
 
     def refuse_when_full(self, who: Hashable = None) -> None:
-        """Raises `StoreUnavailableError` while another upload would have no place to wait, `ShareFullError` while one
-        of the same sender waits already. Without a sender there is no such limit.
+        """Raise `StoreUnavailableError` if there is no place for another upload to wait, `ShareFullError` if one of the
+        same sender waits already. The second limit applies only if there is a sender.
         """
         with self._changed:
             waiting = [job for job in self._jobs.values() if job.report.status == "waiting"]
@@ -214,8 +214,8 @@ class ImportJobs:
         return report
 
     def cancel(self, number: int) -> bool:
-        """Have an import end that waits, or that runs, which takes until it is through with the part it is at; whether
-        there is such a one. What it has stored stays.
+        """Cancel an import that waits or runs; a running one stops after its current part. What it has stored stays.
+        Return whether there was such an import.
         """
         with self._changed:
             job = self._jobs.get(number)
@@ -229,26 +229,26 @@ class ImportJobs:
         return True
 
     def report(self, number: int) -> ImportReport | None:
-        """How an import stands; None if this process did not run it, or no longer remembers."""
+        """Return the report of an import; None if this process did not run it, or no longer remembers it."""
         with self._changed:
             job = self._jobs.get(number)
             return self._others.get(number) if job is None else job.report
 
     def ended(self) -> dict[int, ImportReport]:
-        """How imports went that have ended, by number."""
+        """Return the reports of ended imports, by number."""
         with self._changed:
             own = {number: job.report for number, job in self._jobs.items() if job.report.status in _ENDED}
             return self._others | own
 
     def remember(self, ended: Mapping[int, ImportReport]) -> None:
-        """Remember how imports went that another process ran, which is about to end."""
+        """Keep the reports of imports by another process that is about to end."""
         with self._changed:
             told = {number: _without(report, self._erased) for number, report in ended.items()}
             kept = sorted((self._others | told).items())[-_REMEMBERED:]
             self._others = dict(kept)
 
     def forget(self, person: User) -> None:
-        """Let no course speak of a person, neither what is known by now nor what the imports at hand still find."""
+        """Remove every mention of a person from the reports, including what unfinished imports still find."""
         with self._changed:
             self._erased.append(person)
             for job in self._jobs.values():
@@ -264,7 +264,7 @@ class ImportJobs:
             return any(job.report.status not in _ENDED for job in self._jobs.values())
 
     def runs(self, origin: str) -> bool:
-        """Whether the import with this origin runs, in whatever process of this machine."""
+        """Whether the import with this origin runs in any process of this machine."""
         return self._running.is_held(origin)
 
     def stop(self) -> None:
@@ -282,7 +282,7 @@ class ImportJobs:
             job.upload.close()
 
     def _next(self) -> _Job | None:
-        """The import that is to run now, once there is one; None when the server stops."""
+        """Wait for the next import to run and return it; None when the server stops."""
         with self._changed:
             while not self._stopping.is_set():
                 running = {job.who for job in self._jobs.values() if job.report.status == "running"} - {None}
@@ -314,7 +314,7 @@ class ImportJobs:
                 self._forget_ended()
 
     def _import(self, job: _Job) -> str | None:
-        """Why it came to nothing, if it did."""
+        """Run the import. Return why nothing was stored, or None."""
         watcher = ImportWatcher(
             rejects=lambda result, errors: _remember(job, result, errors),
             progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),
@@ -353,10 +353,10 @@ class ImportJobs:
             report = replace(job.report, **changes)  # type: ignore[arg-type]
             job.report = _without(report, self._erased)
             if job.report.status in _ENDED:
-                self._changed.notify_all()  # its sender's next one may run
+                self._changed.notify_all()  # the sender's next import may run now
 
     def _forget_ended(self) -> None:
-        """Keep of imports that ended their course alone, and once all did, of nobody that they were erased."""
+        """Keep only the reports of ended imports. Once all have ended, forget who was erased."""
         for job in self._jobs.values():
             if job.report.status not in _ENDED:
                 return
@@ -376,7 +376,7 @@ def _remember(job: _Job, result: FileResult, errors: Sequence[FieldError]) -> No
 
 
 def _without(value: Any, people: Sequence[User]) -> Any:
-    """A part of a course in which no text speaks of one of these people."""
+    """Return a part of a report with every text replaced that mentions one of these people."""
     if not people:
         return value
     if isinstance(value, str):

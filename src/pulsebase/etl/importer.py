@@ -1,4 +1,4 @@
-"""Imports: every file of a path or an upload is recognised, read part by part and handed to whoever stores."""
+"""Imports: recognise every file of a path or an upload, read it part by part, and pass the parts to a sink."""
 
 from __future__ import annotations
 
@@ -35,39 +35,39 @@ from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary, summary_problem
 from pulsebase.model.timerange import from_us
 
-#: Readings that are stored at once, of one file or of many: those of a day are few, and each time costs a commit.
+#: Readings stored at once, also from several files: a file often holds few, and each time costs a commit.
 _READINGS_AT_ONCE = 50_000
-#: Summaries that are stored at once: files with a single day each are common, and each time costs a checkpoint.
+#: Summaries stored at once: files with a single day are common, and each time costs a checkpoint.
 _DAYS_AT_ONCE = 500
-#: Names of things passed over that are kept apart for one file; what goes beyond is counted together.
+#: How many names of ignored things are counted separately for one file. The rest is counted together.
 _MOST_PASSED_OVER = 200
 NOBODY = "does not say whose it is; name the person with --user, over HTTP with user_id"
 NOTHING = "holds no file that is read"
-#: What is said where an import is stopped.
+#: The problem of a file when the import is stopped.
 NOT_READ, NOT_TO_ITS_END = "was not read", "was not read to its end"
 
 
 class Sink(Protocol):
-    """Where an import stores what it reads. Each call is durable on return; doing it again changes nothing."""
+    """Stores what an import reads. Each call is durable on return, and repeating it changes nothing."""
 
     def readings(self, rows: Candidates) -> StoredRows:
-        """Check and store those that are not stored just so already."""
+        """Check the readings and store those that are new or changed."""
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
-        """Put the days together with what is stored of them."""
+        """Merge the days into what is stored of them."""
 
     def records(self, records: Sequence[Record]) -> KeptRecords:
-        """Keep what an export says of people, as far as nothing else is known."""
+        """Store records of people from an export where nothing else is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportWatcher:
-    """Who is told of an import as it goes on.
+    """Callbacks during an import.
 
     Attributes:
-        rejects: each refusal, and the file it is in.
-        progress: how many bytes of the path or the upload have been read.
-        stopped: asked between parts; the import ends there once it says so.
+        rejects: called with refusals and the file they are in.
+        progress: called with the number of bytes read of the path or the upload.
+        stopped: called between parts; the import stops once it returns True.
     """
 
     rejects: Callable[[FileResult, Sequence[FieldError]], None] = field(default=lambda *_: None)
@@ -90,7 +90,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """Readings that are not stored yet, the file they are of, and what else was refused in the part they came with."""
+    """Readings that are not stored yet, the result of their file, and the other refusals of their part."""
 
     result: FileResult
     rows: Candidates
@@ -98,13 +98,13 @@ class _Waiting:
 
 
 class Importer:
-    """Reads files into a sink; `limit_bytes` is what one import may unpack.
+    """Reads files into a sink; `limit_bytes` is the most that one import may decompress to.
 
-    Readings of small files are stored together, so a file's result is told once all of its readings are stored.
+    Readings of small files are stored together, so a file's result is yielded once all of its readings are stored.
 
     Attributes:
-        totals: what the files come to of which a result was told.
-        unread: files in archives and folders that are of no kind that is read.
+        totals: the totals of the files whose results were yielded.
+        unread: files of unknown kinds in archives and folders.
     """
 
     def __init__(self, sink: Sink, owner: FileOwner, limit_bytes: int, watcher: ImportWatcher | None = None) -> None:
@@ -118,18 +118,18 @@ class Importer:
 
     @property
     def remark(self) -> str | None:
-        """What is to be known of how all files were read; it is said once."""
+        """A note on how the files were read. It is returned only once."""
         return self._owner.remark()
 
     def path(self, path: Path) -> Iterator[FileResult]:
-        """Import a file, an archive, or everything below a folder. In folders and archives files of no known kind have
-        no result of their own: they are in `unread`.
+        """Import a file, an archive, or everything below a folder. Files of unknown kinds in folders and archives get
+        no result of their own; they are listed in `unread`.
 
         Raises:
             OSError: a file cannot be read.
-            RetryLaterError: the store takes nothing now.
+            RetryLaterError: the store accepts nothing now.
         """
-        path = path if path.name.strip(".") else path.resolve()  # files are named by the folder, `.` names none
+        path = path if path.name.strip(".") else path.resolve()  # file names begin with the folder's, which `.` lacks
         before_bytes = 0
         try:
             paths = paths_in(path)
@@ -158,7 +158,7 @@ class Importer:
             yield FileResult(path.name, problem=NOTHING)
 
     def upload(self, name: str, raw: BinaryIO) -> Iterator[FileResult]:
-        """The same for an open file."""
+        """Import an open file, as `path` does."""
         for result in self._files(name, raw, 0, alone=True):
             yield from self._told(result)
         if self._goes_on:
@@ -170,7 +170,7 @@ class Importer:
         return not self._at_end and not self._watcher.stopped()
 
     def parts(self, name: str, kind: str, counts: str, parts: Iterable[Part]) -> FileResult:
-        """Import what comes from elsewhere; progress is told in what was read of it."""
+        """Import parts from another source. Progress is reported as the number of records read."""
         result = FileResult(name, kind, counts)
         self._read(parts, result, lambda: self._watcher.progress(result.read))
         self._store_readings()
@@ -179,7 +179,7 @@ class Importer:
         return result
 
     def _told(self, result: FileResult) -> Iterator[FileResult]:
-        """A file that was read, and those before it, as soon as nothing of them waits."""
+        """Note that a file was read, and yield the finished results as soon as no readings wait to be stored."""
         self._ended.append(result)
         if not self._waiting:
             yield from self._all_ended()
@@ -191,13 +191,15 @@ class Importer:
         self._ended.clear()
 
     def _rest(self) -> Iterator[FileResult]:
-        """Store what waits, and tell of the files that were not told of."""
+        """Store what waits, and yield the remaining results."""
         self._store_readings()
         self._keep_days()
         yield from self._all_ended()
 
     def _files(self, name: str, raw: BinaryIO, before_bytes: int, *, alone: bool) -> Iterator[FileResult]:
-        """The results of a file, or of the files in an archive. What is named alone has a result in any case."""
+        """Yield the results of a file, or of the files in an archive. A file that was named itself (`alone`) always has
+        a result.
+        """
         results = 0
         try:
             for file in files_in(name, raw, self._budget):
@@ -226,7 +228,7 @@ class Importer:
 
     @staticmethod
     def _why_unread(name: str, head: bytes) -> str:
-        """What is wrong with a file that was named alone."""
+        """Return why a file that was named itself cannot be read."""
         why, file = why_unknown(name, head), unread(name, head)
         return f"{why}: {file.what}" if file.named and file.what != why else why
 
@@ -279,7 +281,7 @@ class Importer:
             self._refuse(result, part.errors)
 
     def _store_readings(self) -> None:
-        """Store what waits, in one commit; each file is told what became of its part."""
+        """Store the waiting readings in one commit, and add the outcome to the result of each file."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
@@ -309,7 +311,7 @@ class Importer:
             self._watcher.rejects(result, errors)
 
     def _take_days(self, days: Sequence[DailySummary], result: FileResult) -> list[FieldError]:
-        """Gather the days that can be; what is wrong with the others."""
+        """Collect the plausible days, and return the errors of the others."""
         problems = [summary_problem(day) for day in days]
         good = [day for day, problem in zip(days, problems, strict=True) if problem is None]
         self._days += good
@@ -326,7 +328,7 @@ class Importer:
 
 
 def _span(result: FileResult, times_us: npt.NDArray[np.int64], refused: Sequence[int]) -> None:
-    """Take in the days of the readings that were stored."""
+    """Extend the result's first and last day by the readings that were stored."""
     stored_us = np.delete(times_us, refused) if refused else times_us
     if len(stored_us):
         result.spans(from_us(int(stored_us.min())).date(), from_us(int(stored_us.max())).date())

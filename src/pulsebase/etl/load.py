@@ -1,4 +1,4 @@
-"""Loaders: they check and store rows, leave out what is stored already, and know how far the store reaches."""
+"""Loaders: check and store rows, skip what is stored already, and find the last stored time."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from pulsebase.stores.contract import Origin, Reader, Registry
 
 RowsT = TypeVar("RowsT")
 
-#: How often an import asks a store that takes nothing now.
+#: How often an import tries a store that accepts nothing now.
 LOAD_ATTEMPTS = 5
-#: A server that stops waits no longer than this for an import that waits.
+#: The longest pause between two tries, so that a stopping server does not wait longer for a paused import.
 _LONGEST_WAIT_S = 5
 #: The kinds under which origins of files and of connections are registered.
 IMPORT_KIND, SYNC_KIND = "import", "sync"
@@ -42,8 +42,8 @@ _FIRST_ZONE = timezone(timedelta(hours=14))
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What became of rows: written; unchanged, since the store had them already; or rejected, with the reasons
-    (`field: reason`) and how often each. `last_us` is the time of the last one that is stored now.
+    """How many rows were written, unchanged (already stored) and rejected, with a count by reason (`field: reason`).
+    `last_us` is the time of the last of them that is stored now.
     """
 
     written: int = 0
@@ -58,15 +58,15 @@ class Loader(ABC, Generic[RowsT]):
 
     @abstractmethod
     def stored_us(self, source: str, user_id: str, device_id: str) -> int | None:
-        """The time of the last of the person's rows that is stored, in microseconds; None if there is none."""
+        """Return the time of the person's last stored row in microseconds, None if there is none."""
 
     @abstractmethod
     def load(self, source: str, user_id: str, rows: Sequence[RowsT]) -> LoadResult:
-        """Check the rows and keep the good ones that are new or changed, in one commit; they are durable and visible
+        """Check the rows and store the valid ones that are new or changed, in one commit. They are durable and visible
         on return.
 
         Raises:
-            RetryLaterError: nothing was kept, or that is not known (`OutcomeUnknownError`); the same call may succeed
+            RetryLaterError: nothing was stored, or it is not known (`OutcomeUnknownError`). The same call may succeed
                 later.
         """
 
@@ -74,14 +74,14 @@ class Loader(ABC, Generic[RowsT]):
 class HeartRateLoader(Loader[Candidates]):
     """Readings, through the single write path. Each person's sync from a source has its own origin.
 
-    Without `upsert` a reading whose time is stored already is left as it is, whatever the source says of it now.
+    Without `upsert` a stored reading is never changed, even if the source now states another value for that time.
     """
 
     def __init__(self, ingestor: Ingestor, reader: Reader, rules: ReadingRules, *, upsert: bool = True) -> None:
         self._ingestor, self._reader, self._rules, self._upsert = ingestor, reader, rules, upsert
 
     def stored_us(self, source: str, user_id: str, device_id: str) -> int | None:
-        del source  # its readings lie under a device of their own
+        del source  # its readings have a device of their own
         return self._reader.last_time_us(user_id, device_id)
 
     def load(self, source: str, user_id: str, rows: Sequence[Candidates]) -> LoadResult:
@@ -102,9 +102,9 @@ class HeartRateLoader(Loader[Candidates]):
 
 
 class SummaryLoader(Loader[Sequence[DailySummary]]):
-    """Daily summaries: the same day and method again replaces what was said; what already stands is not written.
+    """Daily summaries. A new summary replaces the stored one of the same day and method; equal ones are not written.
 
-    A source's summaries have its name as their method. Without `upsert` a day that is stored already is left as it is.
+    A source's summaries have its name as their method. Without `upsert` a stored day is never changed.
     """
 
     def __init__(self, registry: Registry, reader: Reader, *, upsert: bool = True) -> None:
@@ -120,7 +120,7 @@ class SummaryLoader(Loader[Sequence[DailySummary]]):
         return _began_us(days[-1]) if days else None
 
     def load(self, source: str, user_id: str, rows: Sequence[Sequence[DailySummary]]) -> LoadResult:
-        del source  # a summary's method says what it stands for
+        del source  # a summary's method states the source
         latest = {(each.day, each.resting_heart_rate_method): each for each in chain.from_iterable(rows)}
         if not latest:
             return LoadResult()
@@ -136,21 +136,21 @@ class SummaryLoader(Loader[Sequence[DailySummary]]):
 
 
 def _began_us(day: date) -> int:
-    """When the day began at the earliest, whatever the person's zone; so the last stored day is always asked again."""
+    """Return the earliest start of the day in any time zone, so that the last stored day is always fetched again."""
     return to_us(datetime.combine(day, time(), _FIRST_ZONE))
 
 
 def synced_by(origin: Origin) -> tuple[str, str]:
-    """The source and the person of an origin of `SYNC_KIND`."""
+    """Return the source and the person of an origin of `SYNC_KIND`."""
     source, _, user_id = origin.name.partition("/")
     return source, user_id
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRows:
-    """What became of rows that were to be stored, a mask each: `unchanged` were there just so, brought by something
-    else; `repeated` ones are of readings that the same import has brought before, and so count once. Others are
-    `refused`, and the rest was written.
+    """The result of storing rows, as masks: `unchanged` rows were already stored by another origin; `repeated` rows are
+    of readings that the same import brought before, so that each reading counts once. `refused` lists the refusals; all
+    other rows were written.
     """
 
     unchanged: Mask
@@ -159,12 +159,12 @@ class StoredRows:
 
     @classmethod
     def all_written(cls, rows: int, refused: Sequence[FieldError]) -> StoredRows:
-        """So many rows, all of them written but the refused ones."""
+        """Return the result for rows that were all written except for the refused ones."""
         return cls(np.zeros(rows, np.bool_), np.zeros(rows, np.bool_), refused)
 
     def note(self, found: Comparison, rows: npt.NDArray[np.intp], origin: int) -> None:
-        """Tell what becomes of these rows, which are not refused, under an origin. Of a reading that comes again among
-        them the first row says it, and the others are repeated.
+        """Set the masks for these rows, which are not refused, under an origin. If several rows are of one reading, the
+        first one gets the outcome and the others are marked as repeated.
         """
         if found.last.all() and not found.stored_values.there.any():
             return
@@ -177,7 +177,7 @@ class StoredRows:
 
     @property
     def written(self) -> int:
-        """How many readings are stored now that were not, or not so."""
+        """How many readings are new or changed."""
         return len(self.unchanged) - int(self.unchanged.sum()) - int(self.repeated.sum()) - len(self.refused)
 
 
@@ -189,9 +189,9 @@ class Write(Protocol):
 
 
 class ImportSink:
-    """What an import brings: readings under its origin, and days put together with what is stored of them.
+    """Stores what an import brings: readings under its origin, and days merged into what is stored of them.
 
-    See `importer.Sink`. A store that takes nothing now is asked so many times.
+    See `importer.Sink`. A store that accepts nothing now is tried `attempts` times.
     """
 
     def __init__(
@@ -209,18 +209,18 @@ class ImportSink:
         self._origin, self._attempts, self._allowance = origin, attempts, allowance
 
     def readings(self, rows: Candidates) -> StoredRows:
-        """See `importer.Sink.readings`. While others fill the queue it waits, as their senders do.
+        """See `importer.Sink.readings`. While the queue is full it waits, as other senders do.
 
         Raises:
-            RetryLaterError: nothing was kept.
-            TooManyNewPeopleError: nor here, where the import has brought as many new people as one may.
+            RetryLaterError: nothing was stored.
+            TooManyNewPeopleError: nothing was stored, since the import has added as many new people as it may.
         """
         verdict = validate(rows, self._rules, self._origin)
         while True:
             try:
                 stored = self._keep(len(rows), verdict)
                 break
-            except ErasedUserError:  # somebody was erased since it was checked: their rows alone are refused
+            except ErasedUserError:  # somebody was erased since the check: check again, to refuse only their rows
                 before, verdict = verdict, validate(rows, self._rules, self._origin)
                 if len(verdict.errors) == len(before.errors):
                     raise
@@ -228,7 +228,7 @@ class ImportSink:
         return stored
 
     def _keep(self, count: int, verdict: Verdict) -> StoredRows:
-        """Write what would change something of what may be stored of so many rows."""
+        """Write those accepted rows that are new or changed. `count` is the number of all rows."""
         stored = StoredRows.all_written(count, verdict.errors)
         if verdict.accepted is not None:
             found = Comparison.of(verdict.accepted, self._reader)
@@ -251,7 +251,7 @@ class ImportSink:
         for _ in range(self._attempts - 1):
             try:
                 self._ingestor.write(batch, self._allowance)
-            except NewPeopleError:  # their time comes in hours rather than seconds
+            except NewPeopleError:  # waiting seconds is no use: this limit recovers over hours
                 raise
             except RetryLaterError as error:
                 sleep(min(error.retry_after_s, _LONGEST_WAIT_S))

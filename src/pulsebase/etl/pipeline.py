@@ -1,4 +1,4 @@
-"""The pipeline: extract → transform → load for one person and data set, from where the last run stands up to now."""
+"""The pipeline: extract → transform → load for one person and data set, from where the last run ended up to now."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pulsebase.model.timerange import DAY_US, TimeRange, format_us
 
 logger = logging.getLogger(__name__)
 
-#: How often a load that the store cannot take now is tried before the run gives up.
+#: How often a load is tried while the store cannot accept it, before the run gives up.
 LOAD_ATTEMPTS = 5
-#: After so many slices that cannot be read, it is the source, and not the slices.
+#: After so many unreadable slices the run fails: the fault is then with the source, not with single slices.
 UNREADABLE_SLICES = 3
-#: Devices sync days to weeks late. So a recent slice without a row may be one that was asked for too early.
+#: Devices sync days to weeks late, so a more recent slice without rows may have been fetched too early.
 RECENT_US = 30 * DAY_US
 
 
@@ -45,15 +45,15 @@ class _Run:
     stop: threading.Event
     checkpoint: Checkpoint
     recent_us: int
-    #: What came and is not loaded yet, how many rows, and the end of the last whole slice of it.
+    #: Pages that are not loaded yet, their number of rows, and the end of the last whole slice fetched.
     gathered: list[Any] = field(default_factory=list)
     rows: int = 0
     reached_us: int | None = None
-    #: Recent slices without a row, and those of them that others with rows followed: a sync may have come in between.
+    #: Recent slices without rows; and those to fetch again, since rows followed: the device may have synced in between.
     empty: list[TimeRange] = field(default_factory=list)
     again: list[TimeRange] = field(default_factory=list)
     latest: TimeRange | None = None
-    #: Where the first slice begins that could not be read, and what was wrong.
+    #: The start of the first unreadable slice, and the errors.
     unreadable_us: int | None = None
     unreadable: list[RejectedError] = field(default_factory=list)
     read: int = 0
@@ -70,7 +70,7 @@ class _Run:
         self.reasons.update(result.reasons)
 
     def position_us(self) -> int | None:
-        """Everything before it was asked for and stored, and need not be asked for again."""
+        """Return the time before which everything was fetched and stored, so that it need not be fetched again."""
         if self.unreadable_us is not None:
             return self.unreadable_us
         doubtful = (*self.again, *self.empty)
@@ -78,13 +78,13 @@ class _Run:
 
 
 class Pipeline:
-    """Brings one source's data sets, with the parts of the registry. A run may be repeated or broken off at any time.
+    """Fetches one source's data sets, with the parts of the registry. A run may be repeated or interrupted at any time.
 
-    A run resumes at the last stored time less a look-back, since sources learn of readings late, and goes on in slices
-    of UTC days. Slices that were empty when others after them were not are asked for twice. The checkpoint is written
-    after what it speaks of is durable, so a crash in between means that a slice is asked for again, and found
-    unchanged. It never speaks for more than the store holds: after a restore of an older copy, or a deletion, the run
-    begins where the store ends.
+    A run resumes at the last stored time less a look-back, since sources receive readings late, and goes on in slices
+    of UTC days. An empty slice that is followed by rows is fetched twice. The checkpoint is written once the data it
+    covers is durable; a crash in between only means that a slice is fetched again and found unchanged. A checkpoint
+    beyond the end of the store is not trusted: after a restored backup or a deletion, the run begins where the store
+    ends.
     """
 
     def __init__(
@@ -101,20 +101,20 @@ class Pipeline:
         self.source = source
         self._extractors, self._transformers, self._loaders = extractors, transformers, loaders
         self._state, self._batch_rows, self._delta = state, batch_rows, delta
-        for data_set in extractors:  # a counter that is born with its first failure does not show it as an increase
+        for data_set in extractors:  # at 0 from the start, so that the first failure shows as an increase
             telemetry.ETL_RUNS.labels(source=source, data_set=data_set, outcome="failed")
 
     @property
     def data_sets(self) -> tuple[str, ...]:
-        """What can be run."""
+        """The data sets that can be run."""
         return tuple(self._extractors)
 
     def run(
         self, user_id: str, data_set: str, within: TimeRange, *, lookback_us: int, stop: threading.Event | None = None
     ) -> RunResult:
-        """Bring one person's data set up to the end of `within`; at the first time from its start.
+        """Bring one person's data set up to the end of `within`; the first run begins at its start.
 
-        Whatever ends the run early, what was loaded stays, and the next run goes on from there.
+        If the run ends early, what was loaded stays, and the next run continues from there.
         """
         started = perf_counter()
         checkpoint = self._state.checkpoint(user_id, self.source, data_set)
@@ -150,7 +150,7 @@ class Pipeline:
             try:
                 self._gather(run, part)
             except PulsebaseError:
-                self._load(run)  # what came before the error need not be asked for again
+                self._load(run)  # so that what came before the error need not be fetched again
                 raise
             if run.rows >= self._batch_rows or not run.rows:
                 self._load(run)
@@ -168,7 +168,7 @@ class Pipeline:
         run.again, run.empty = [], []
 
     def _gather(self, run: _Run, part: TimeRange) -> None:
-        """Ask for a slice; it is gathered whole or not at all."""
+        """Fetch a slice. It is kept whole or not at all."""
         transformer = self._transformers[run.data_set]
         try:
             pages = [transformer.transform(page) for page in self._extractors[run.data_set].extract(run.user_id, part)]
@@ -186,14 +186,14 @@ class Pipeline:
             run.again, run.empty = run.again + run.empty, []
             run.latest = part
         elif part.end_us > run.recent_us:
-            # The slice before the first empty one is where the device may have stopped syncing, in its middle.
+            # The device may have stopped syncing in the middle of the slice before the first empty one.
             run.empty += [run.latest, part] if run.latest and not run.empty else [part]
         run.gathered += pages
         run.rows += rows
         run.reached_us = max(part.end_us, run.reached_us or 0)
 
     def _load(self, run: _Run) -> None:
-        """Load what is gathered, then say so in the checkpoint."""
+        """Load the fetched rows, then write the checkpoint."""
         last_us = run.checkpoint.last_us
         if run.rows:
             result = self._loaded(run)
@@ -207,7 +207,7 @@ class Pipeline:
             self._save(run, Checkpoint(last_us, position_us))
 
     def _loaded(self, run: _Run) -> LoadResult | None:
-        """Load, patiently where the store asks for patience. None if it was stopped while waiting."""
+        """Load, and try again while the store asks to wait. Return None if the run was stopped meanwhile."""
         for attempt in range(1, LOAD_ATTEMPTS + 1):
             try:
                 return self._loaders[run.data_set].load(self.source, run.user_id, run.gathered)
@@ -249,12 +249,14 @@ class Pipeline:
 
 
 def _in_words(failure: Exception) -> str:
-    """Our own errors speak for themselves, and hold no secret; others may hold anything, so the log alone has them."""
+    """Return the text of our own errors, which hold no secret. Other errors may hold anything, so only their type is
+    given; the log has the rest.
+    """
     return str(failure) if isinstance(failure, PulsebaseError) else f"a fault of the program: {type(failure).__name__}"
 
 
 def slices(interval: TimeRange, step_us: int = DAY_US) -> Iterator[TimeRange]:
-    """The interval cut at whole steps, counted from the UTC midnight before its start."""
+    """Cut the interval at whole steps, counted from the UTC midnight before its start."""
     start_us = interval.start_us
     first_us = start_us // DAY_US * DAY_US
     while start_us < interval.end_us:

@@ -1,4 +1,4 @@
-"""Records of people that come in with an export: they fill what is not known, and never replace what is."""
+"""Store records of people from an export. They fill in what is not known, and never replace what is."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _NOT_WITH_THIS_KEY = "takes a key that may change people"
 
 @dataclass(frozen=True, slots=True)
 class KeptRecords:
-    """How many records said what was known already, and why others were refused, by position."""
+    """How many records were known already, and the errors of refused ones, by position."""
 
     unchanged: int
     errors: list[FieldError]
 
 
 class RecordKeeper:
-    """Keeps what an export says of people, as far as nothing else is known.
+    """Stores records of people from an export where nothing else is known.
 
-    Of a person each field that is not known is filled. A field that is known otherwise stays, as does a priority that
-    is set otherwise from the same instant on, and the record is refused. Days are put together with what is stored of
-    them; where both say something the export holds, as with readings. `changing` is held meanwhile by whoever changes
-    people. Without `changes_people` days alone are taken.
+    Each unknown field of a person is filled in. If a field has another value already, or another priority is set from
+    the same instant on, the stored value stays and the record is refused. Days are merged into what is stored of them;
+    where both state something, the export wins, as with readings. `changing` is the lock held while people are changed.
+    Without `changes_people` only days are accepted.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RecordKeeper:
         self._changes_people, self._allowance = changes_people, allowance
 
     def keep(self, records: Sequence[Record]) -> KeptRecords:
-        """Keep them. Doing it again changes nothing."""
+        """Store the records. Repeating it changes nothing."""
         errors: list[FieldError] = []
         unchanged = 0
         users: dict[str, User] = {}
@@ -77,7 +77,7 @@ class RecordKeeper:
         return KeptRecords(unchanged, errors)
 
     def put_together(self, days: Sequence[DailySummary]) -> None:
-        """Keep days of which each file of a source may know a part."""
+        """Store days, merging them with what is stored: a source may spread a day over several files."""
         with self._changing():
             self._put_together(days)
 

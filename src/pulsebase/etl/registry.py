@@ -1,4 +1,4 @@
-"""What the pipeline is put together from: three maps, keyed by data set, then source."""
+"""The parts of the pipelines: extractors, transformers and loaders by data set, then source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pulsebase.stores.contract import Reader, Registry
 HEART_RATE = "heart_rate"
 HEART_RATE_SUMMARY = "heart_rate_summary"
 
-#: Ask the source; each page is what it said about a stretch of time. Each is made of what it asks: the clients of
+#: Fetch pages from a source, each for an interval of time. An extractor is built with what it asks: the clients of
 #: people, or the synthetic people themselves.
 extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
     HEART_RATE: {
@@ -34,7 +34,7 @@ extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
     },
 }
 
-#: Turn a page into rows of ours; pure.
+#: Turn a page into our rows, without side effects.
 transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
     HEART_RATE: {
         "fitbit": FitbitHeartRateTransformer(),
@@ -51,7 +51,7 @@ transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
 def loaders(
     ingestor: Ingestor, reader: Reader, registry: Registry, rules: ReadingRules | None = None, *, upsert: bool = True
 ) -> Mapping[str, Loader[Any]]:
-    """Check and store the rows, whatever source they are of."""
+    """Return the loaders, which check and store rows from any source."""
     return {
         HEART_RATE: HeartRateLoader(ingestor, reader, rules or ReadingRules(), upsert=upsert),
         HEART_RATE_SUMMARY: SummaryLoader(registry, reader, upsert=upsert),

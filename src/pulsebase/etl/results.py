@@ -1,4 +1,4 @@
-"""What became of one file of an import."""
+"""The result of one file of an import."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import date
 
 @dataclass(slots=True)
 class FileResult:
-    """What became of one file.
+    """The result of one file.
 
-    `counts` is what positions in it count. What was `read` was `written`, which is new or changed now; or was there
-    `unchanged`; or `repeated` a reading that the same import had brought before; or was `rejected`. `days` are
-    summaries. `problem` says why it was not read, or not to its end; what was read until then is stored. `remark` is
-    what else is to be known. `passed_over` counts what is in the file and was not read, by what the file calls it.
-    `first_day` and `last_day` are those of what was stored: of readings in UTC.
+    `counts` says what positions in the file count, lines for example. Each record that was `read` was either `written`
+    (new or changed), `unchanged` (already stored), `repeated` (the same import brought that reading before) or
+    `rejected`. `days` counts summaries. `problem` says why the file was not read, or not to its end; what was read
+    until then is stored. `remark` is a note for the user. `passed_over` counts records that were ignored, by the name
+    that the file gives them. `first_day` and `last_day` are the first and last day stored, for readings in UTC.
     """
 
     name: str
@@ -33,6 +33,6 @@ class FileResult:
     repeated: int = 0
 
     def spans(self, first: date, last: date) -> None:
-        """Take these days in, and all between them."""
+        """Extend `first_day` and `last_day` to include these days."""
         self.first_day = first if self.first_day is None else min(self.first_day, first)
         self.last_day = last if self.last_day is None else max(self.last_day, last)

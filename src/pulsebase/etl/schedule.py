@@ -1,4 +1,4 @@
-"""When somebody's data is due."""
+"""Schedules: when a person's next synchronisation is due."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pulsebase.model.timerange import SECOND_US, from_us, to_us
 
 
 class Schedule(Protocol):
-    """Says when a run follows another."""
+    """Computes when the next run is due."""
 
     def next_us(self, after_us: int, zone: ZoneInfo) -> int:
-        """The first moment after this one at which a person who lives in `zone` is due."""
+        """Return the first moment after this one at which a person living in `zone` is due."""
 
 
 class CronSchedule:
-    """A cron expression of five fields, read on the wall clock of the person's zone.
+    """A cron expression of five fields, read in the person's local time.
 
-    A time that a change of clocks skips comes right after it, and one that it repeats comes once, as cron has it.
+    As in cron, a local time skipped by a clock change runs right after the change, and a repeated one runs once.
     """
 
     def __init__(self, expression: str) -> None:
@@ -38,7 +38,7 @@ class CronSchedule:
 
 
 class EverySchedule:
-    """Again and again, so many seconds after the beginning of the last run."""
+    """A run every so many seconds, counted from the start of the last run."""
 
     def __init__(self, every_s: float) -> None:
         self._every = timedelta(seconds=every_s)

@@ -1,4 +1,4 @@
-"""Runs everybody's synchronisation when it is due."""
+"""Run everybody's synchronisation when it is due."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pulsebase.model.timerange import SECOND_US
 
 logger = logging.getLogger(__name__)
 
-#: People and sources that are brought at the same time.
+#: How many runs (each of one person and source) go on at the same time.
 WORKERS = 4
-#: New connections and moved clocks are noticed within this.
+#: New connections and changes of the clock are noticed within this time.
 _LOOK_S = 1.0
 
 
 class Scheduler:
-    """One thread that looks who is due, and a few that do the work.
+    """One thread that finds out who is due, and a few that do the work.
 
-    Who was never brought is due at once; later the schedule decides, from the beginning of the last run that went
-    through: a run that was missed while nothing ran here is due at once, and once. A source that asked for patience, or
-    failed, is due when its time is over. Whoever needs to connect again is not due at all.
+    A new connection is due at once. Later the schedule decides, counted from the start of the last successful run; runs
+    missed while nothing ran here are made up for by a single run at once. After a failure, or if the source asked to
+    wait, a connection is due when the waiting time is over. A person who must connect again is not due at all.
     """
 
     def __init__(self, sync: Synchronizer, schedule: Schedule) -> None:
@@ -39,12 +39,12 @@ class Scheduler:
         self._thread = threading.Thread(target=self._run, name="pulsebase-schedule", daemon=True)
 
     def start(self) -> None:
-        """Begin, with those who are due at once."""
+        """Start the thread. It begins with those who are due already."""
         self._thread.start()
         self._sync.schedule = self._thread
 
     def close(self) -> None:
-        """Stop after the loads that run, if any, and wait for them. Twice is once."""
+        """Stop, and wait for loads that are running. Calling it again does nothing."""
         self._stop.set()
         self._look.set()
         if self._thread.is_alive():
@@ -61,11 +61,11 @@ class Scheduler:
         self.close()
 
     def wait_caught_up(self, timeout_s: float | None = None) -> bool:
-        """Wait until everybody has been brought once since the start; False if that took longer."""
+        """Wait until everybody's data was fetched once since the start. Return False if that took longer."""
         return self._caught_up.wait(timeout_s)
 
     def due_us(self, connection: Connection) -> int | None:
-        """When the connection is due; None for not before the person connects again."""
+        """Return when the connection is due; None if the person must connect again first."""
         if connection.needs_person:
             return None
         if connection.due_us is not None:
@@ -74,7 +74,7 @@ class Scheduler:
             return connection.connected_us
         key = (connection.user_id, connection.source)
         after_us, due_us = self._next.get(key, (None, 0))
-        if after_us != connection.succeeded_us:  # the zone is looked up once a run, not at every look
+        if after_us != connection.succeeded_us:  # so the zone is looked up once for each run, not each time
             due_us = self._schedule.next_us(connection.succeeded_us, self._sync.zone_of(connection.user_id))
             self._next[key] = connection.succeeded_us, due_us
         return due_us
@@ -86,16 +86,16 @@ class Scheduler:
                 wait_s = _LOOK_S
                 try:
                     wait_s = self._start_due(workers)
-                except Exception:  # whatever it is, everybody's next day depends on this thread
+                except Exception:  # never end this thread: all synchronisation depends on it
                     logger.exception("looking who is due failed")
                 self._look.wait(wait_s)
 
     def _start_due(self, workers: ThreadPoolExecutor) -> float:
-        """Start who is due; the seconds until somebody else is, or until it is time to look again."""
+        """Start the runs that are due. Return the seconds until the next one is due, or until the next look."""
         now_us, wait_us = self._sync.now_us(), int(_LOOK_S * SECOND_US)
         due = {(each.user_id, each.source): self.due_us(each) for each in self._sync.connections()}
         waiting = sorted((due_us, key) for key, due_us in due.items() if due_us is not None)
-        for due_us, key in waiting:  # who has waited longest is first
+        for due_us, key in waiting:  # the longest overdue first
             with self._lock:
                 if key in self._running or len(self._running) >= WORKERS:
                     continue
@@ -119,7 +119,7 @@ class Scheduler:
         except Exception:
             logger.exception("a run of %s failed and will be tried again", source)
         finally:
-            if not reports:  # nothing was noted, so it is due still: another process has it, or the state failed
+            if not reports:  # nothing was recorded, so it is still due: another process runs it, or the state failed
                 self._stop.wait(_LOOK_S)
             with self._lock:
                 self._running.discard((user_id, source))

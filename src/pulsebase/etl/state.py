@@ -1,7 +1,7 @@
-"""What synchronisation remembers between runs: connections and how they are, checkpoints, records of runs.
+"""What synchronisation remembers between runs: connections and their state, checkpoints, records of runs.
 
-It is kept apart from readings: whichever store is used, and however many processes share it, these few rows need the
-same small promises, which `SyncState` states. Tokens are not here, see `sources.tokens`.
+It is kept apart from readings: these few rows need the same guarantees (see `SyncState`) with every store and any
+number of processes. Tokens are kept elsewhere, see `sources.tokens`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 from pulsebase.files import sqlite as sqlite_file
 from pulsebase.model.errors import RetryLaterError, StopError
 
-#: Records of runs that are kept; the oldest go.
+#: How many records of runs are kept; the oldest are removed.
 RUNS_KEPT = 20_000
 _VERSION = 1
 _PAUSE_S = 10
@@ -28,16 +28,16 @@ Outcome = Literal["done", "stopped", "postponed", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A person's connection to a source, and how it is. Times in microseconds UTC.
+    """A person's connection to a source, and its state. Times are microseconds UTC.
 
     Attributes:
-        account: the source's own id of the person, where it says one.
+        account: the source's own id of the person, if it states one.
         tried_us: when the last run began.
-        succeeded_us: when the last run that went through began.
-        due_us: not before this: the source asked for patience, or faults made us back off.
-        failures: runs in a row that failed.
-        problem: what is wrong, in words a person can act on.
-        needs_person: nothing is tried until the person connects again.
+        succeeded_us: when the last successful run began.
+        due_us: no run before this time: the source asked to wait, or failures made us back off.
+        failures: how many runs in a row failed.
+        problem: what is wrong, in words that a person can act on.
+        needs_person: no run until the person connects again.
     """
 
     user_id: str
@@ -54,11 +54,11 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a person's data set was brought from a source. Times in microseconds UTC.
+    """How far a person's data set was fetched from a source. Times are microseconds UTC.
 
     Attributes:
-        last_us: the time of the last row that was stored.
-        position_us: while a pass over a long range is under way: everything before it was asked for and stored.
+        last_us: the time of the last stored row.
+        position_us: during a pass over a long range: everything before this was fetched and stored.
     """
 
     last_us: int | None = None
@@ -67,10 +67,10 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One run. `reasons` counts the refusals (`field: reason`); `started_us` is in microseconds UTC.
+    """One run. `reasons` counts the refusals by `field: reason`; `started_us` is in microseconds UTC.
 
-    `read` is what came, `written` what was new or changed, `unchanged` what the store had already. `error` says why a
-    run was postponed or failed.
+    `read` counts the rows received, `written` those that were new or changed, `unchanged` those already stored. `error`
+    says why a run was postponed or failed.
     """
 
     source: str
@@ -89,7 +89,7 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A kept run and its number; later runs have higher ones."""
+    """The record of a run and its number; later runs have higher numbers."""
 
     number: int
     run: RunReport
@@ -97,7 +97,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs are asked for: those with a number below `before`, the newest first, of `people` alone if given."""
+    """Selects runs: those with a number below `before`, newest first, and only those of `people` if given."""
 
     user_id: str | None = None
     source: str | None = None
@@ -107,47 +107,47 @@ class RunFilter:
 
 
 class SyncState(Protocol):
-    """Every method may be called from any thread; what it changed is on the disk when it returns."""
+    """The stored state. Every method may be called from any thread; its changes are on the disk when it returns."""
 
     def connections(self, user_id: str | None = None) -> Sequence[Connection]:
-        """Everybody's connections, or one person's, by person and source."""
+        """Return everybody's connections, or one person's, ordered by person and source."""
 
     def connection(self, user_id: str, source: str) -> Connection | None:
-        """A person's connection to a source, or None."""
+        """Return a person's connection to a source, or None."""
 
     def connect(self, user_id: str, source: str, account: str | None, now_us: int) -> None:
-        """Make the connection, or renew it. Checkpoints of another account are forgotten."""
+        """Store the connection, or renew it. Checkpoints of another account are removed."""
 
     def update(self, connection: Connection) -> None:
-        """Note how the connection is; one that is gone meanwhile stays gone."""
+        """Update the state of a connection. One that was removed meanwhile stays removed."""
 
     def disconnect(self, user_id: str, source: str) -> None:
-        """Remove the connection. Its checkpoints stay, for the same account to go on."""
+        """Remove the connection. Its checkpoints stay, so that the same account can resume."""
 
     def forget(self, user_id: str) -> None:
-        """Remove all that is known of the person, records of runs included."""
+        """Remove everything about the person, including records of runs."""
 
     def scrub(self) -> None:
-        """Leave no byte on the disk of what was removed before.
+        """Remove the last traces of removed rows from the disk.
 
         Raises:
-            RetryLaterError: not while another process uses it.
+            RetryLaterError: another process uses the file now.
         """
 
     def checkpoint(self, user_id: str, source: str, data_set: str) -> Checkpoint:
-        """The data set's checkpoint; an empty one if there is none."""
+        """Return the data set's checkpoint, an empty one if there is none."""
 
     def save_checkpoint(self, user_id: str, source: str, data_set: str, checkpoint: Checkpoint) -> None:
-        """Keep the checkpoint in place of the one before."""
+        """Replace the checkpoint."""
 
     def add_run(self, run: RunReport) -> None:
-        """Keep the record of a run."""
+        """Store the record of a run."""
 
     def runs(self, wanted: RunFilter) -> Sequence[RunRecord]:
-        """Records of runs, the newest first."""
+        """Return records of runs, newest first."""
 
     def close(self) -> None:
-        """Let go of every file."""
+        """Close every file."""
 
 
 _SCHEMA = """
@@ -173,7 +173,7 @@ _CONNECTION = "user_id, source, account, connected_us, tried_us, succeeded_us, d
 
 @dataclass(slots=True)
 class SqliteSyncState:
-    """The state in a SQLite file, which processes of one machine may share. Every change is flushed."""
+    """The state in a SQLite file, which processes of one machine may share. Every change is flushed to the disk."""
 
     path: Path
     _connection: sqlite3.Connection = field(init=False)
@@ -217,7 +217,7 @@ class SqliteSyncState:
             connection.needs_person,
             connection.user_id,
             connection.source,
-            connection.connected_us,  # a run that began before the person connected anew says nothing of that
+            connection.connected_us,  # a run begun before the person reconnected must not change it
         )
 
     def disconnect(self, user_id: str, source: str) -> None:

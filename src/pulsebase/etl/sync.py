@@ -1,4 +1,4 @@
-"""Synchronisation: one person and source at a time, with everything about it noted."""
+"""Synchronisation: fetch the data of one person from one source, and record the result."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ logger = logging.getLogger(__name__)
 RUN_LOCK = "run"
 #: How far back a first run goes where no start date is set.
 FIRST_DAYS = 365
-#: How long to stay away after a fault, doubling with each in a row; and after refusals, which last.
+#: The first and the longest pause in seconds after failures in a row, doubling each time; and after denied access.
 _FAULT_S = (300, 6 * 3_600)
 _FORBIDDEN_S = (3_600, 24 * 3_600)
 
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """What is brought. Days are the person's civil days, both included; None: a year back, up to now.
+    """What is fetched. Days are the person's civil days, both included; None means a year back, and up to now.
 
-    `user_id`: this person alone.
+    `user_id` limits it to one person.
     """
 
     first_day: date | None = None
@@ -43,10 +43,10 @@ class SyncOptions:
 
 
 class Synchronizer:
-    """Runs the pipelines of the sources for connected people, each person and source once at a time on this machine.
+    """Runs the sources' pipelines for connected people. On one machine, each person and source runs once at a time.
 
-    What a run came to, and what is wrong with a connection, is noted; somebody else's trouble is nobody's delay.
-    `schedule` is the thread that runs them when they are due, while there is one here.
+    The result of every run and the problem of a connection are recorded; a failing connection does not delay others.
+    `schedule` is the thread that starts due runs, if this process has one.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Synchronizer:
         return [connection for connection in wanted if connection.source in self._pipelines]
 
     def run(self, user_id: str, source: str, stop: threading.Event | None = None) -> Sequence[RunReport]:
-        """Bring everything of one person from one source; no report if somebody else is at it."""
+        """Fetch everything of one person from one source. Return no report if another run of it is under way."""
         stop = stop or threading.Event()
         with self._locks.held_if_free(RUN_LOCK, user_id, source) as mine:
             connection = self.state.connection(user_id, source)
@@ -89,7 +89,7 @@ class Synchronizer:
 
     @contextlib.contextmanager
     def kept_out(self, user_id: str, source: str) -> Iterator[bool]:
-        """During the block nothing is brought for the person from the source; False if a run is under way."""
+        """Prevent runs for the person and source during the block. Yields False if a run is under way."""
         with self._locks.held_if_free(RUN_LOCK, user_id, source) as mine:
             yield mine
 
@@ -107,7 +107,7 @@ class Synchronizer:
         return result
 
     def _judged(self, connection: Connection, tried_us: int, results: Sequence[RunResult]) -> Connection:
-        """How the connection is after a run."""
+        """Return the state of the connection after a run."""
         tried = replace(connection, tried_us=tried_us, due_us=None, problem=None, needs_person=False)
         failed = next((result for result in results if result.failure is not None), None)
         if failed is None:
@@ -117,7 +117,7 @@ class Synchronizer:
             return replace(tried, failures=failures, problem=words, needs_person=True)
         wait_s = _backed_off(_FAULT_S, failures)
         if isinstance(error, SourceForbiddenError):
-            # Once may be a slip; from the second time on it is meant.
+            # Once may be a mistake of the source; from the second time on it is taken seriously.
             wait_s = error.retry_after_s if failures == 1 else _backed_off(_FORBIDDEN_S, failures - 1)
         elif isinstance(error, RetryLaterError):
             wait_s, failures = error.retry_after_s, connection.failures
@@ -136,11 +136,11 @@ class Synchronizer:
         return TimeRange(start_us, max(start_us, end_us))
 
     def last_us(self, connection: Connection) -> int | None:
-        """The time of the last reading that the connection brought; None before the first."""
+        """Return the time of the last reading that came over the connection, None before the first."""
         return self.state.checkpoint(connection.user_id, connection.source, HEART_RATE).last_us
 
     def measure(self) -> None:
-        """Bring the gauges up to date."""
+        """Update the metrics."""
         telemetry.ETL_CONNECTIONS.clear()
         telemetry.ETL_FRESHNESS_SECONDS.clear()
         now_us = self.now_us()
@@ -156,7 +156,7 @@ class Synchronizer:
 
 
 def state_of(connection: Connection) -> str:
-    """`ok`, `new` before the first run is through, `waiting` for its next try, or `needs-person`."""
+    """Return `ok`, `new` before the first successful run, `waiting` for the next try, or `needs-person`."""
     if connection.needs_person:
         return "needs-person"
     if connection.problem is not None:

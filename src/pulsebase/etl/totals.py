@@ -1,4 +1,4 @@
-"""What an import comes to: counts by kind of file, and the files that were not read. All of it is bounded."""
+"""The totals of an import: counts by kind of file, and the files that were not read, all bounded in size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pulsebase.etl.extract.unread import UnreadFile
 from pulsebase.etl.results import FileResult
 
 NOTHING_READ, ALL_REFUSED = "nothing was read", "every record was refused"
-#: Names that are kept; what goes beyond is counted.
+#: How many names are kept. Further files are only counted.
 MOST_NAMED = 50
 MOST_OTHER_NAMES = 10
 _MOST_ENDINGS = 50
@@ -43,7 +43,7 @@ class KindTotal:
     repeated: int = 0
 
     def plus(self, result: FileResult) -> KindTotal:
-        """With one file more."""
+        """Return the total with one more file."""
         passed_over = self.passed_over
         if result.passed_over:
             passed_over = dict(passed_over)
@@ -66,11 +66,11 @@ class KindTotal:
 
 @dataclass(frozen=True, slots=True)
 class UnreadFiles:
-    """Files of no kind that is read.
+    """Files of unknown kinds.
 
-    `named` are those that somebody may miss, `alike` counts more of them by names in which `#` stands for digits: of
-    such a series the first three are named. `others` are names of other files, one of each series, and `endings` counts
-    all of these.
+    `named` are those that a user may miss. Of a series of similar names the first three are listed there; `alike`
+    counts the rest by their common name, with `#` for digits. `others` are names of other files, one of each series,
+    and `endings` counts all of those by file extension.
     """
 
     named_count: int = 0
@@ -81,7 +81,7 @@ class UnreadFiles:
     endings: dict[str, int] = field(default_factory=dict)
 
     def plus(self, file: UnreadFile) -> UnreadFiles:
-        """With one file more."""
+        """Return the list with one more file."""
         series = _series(file.name)
         if not file.named:
             endings = dict(self.endings)
@@ -99,24 +99,26 @@ class UnreadFiles:
 
 
 class Totals:
-    """What the files of an import come to."""
+    """The totals of an import's files."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, KindTotal] = {}
 
     def add(self, result: FileResult) -> None:
-        """A file more; one of no kind counts nowhere."""
+        """Add a file. One of unknown kind is not counted."""
         if result.kind is not None and result.counts:
             self._kinds[result.kind] = self._kinds.get(result.kind, KindTotal(result.kind)).plus(result)
 
     @property
     def kinds(self) -> tuple[KindTotal, ...]:
-        """By kind, in the order in which each came first."""
+        """The totals by kind, in order of first appearance."""
         return tuple(self._kinds.values())
 
     @property
     def failure(self) -> str | None:
-        """Why all of it came to nothing, if it did. Days without a record are nothing unusual where a file is a day."""
+        """Why the import stored nothing, or None. Empty files are no failure where each file is a day: some days have
+        no records.
+        """
         read = sum(each.read for each in self.kinds)
         rejected = sum(each.rejected for each in self.kinds)
         if read:
@@ -126,7 +128,7 @@ class Totals:
 
 
 def add_bounded(counts: dict[str, int], more: Mapping[str, int], most: int) -> None:
-    """Add counts by name; names beyond so many are counted together."""
+    """Add counts by name. Beyond `most` names, all others are counted together."""
     for name, count in more.items():
         kept = name if name in counts or len(counts) < most else _OTHERS
         counts[kept] = counts.get(kept, 0) + count
@@ -139,7 +141,7 @@ def most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 @lru_cache(maxsize=4 * MOST_NAMED)
 def _series(name: str) -> str:
-    """The name, `#` for digits: what a file a day has in common."""
+    """Return the name with `#` for digits, which a series of daily files has in common."""
     return _DIGITS.sub("#", name)
 
 

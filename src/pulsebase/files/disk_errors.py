@@ -1,4 +1,4 @@
-"""What errors of disks and of SQLite mean to whoever asked: one translation for every file beside and of a store."""
+"""Translate errors of disks and of SQLite into the project's own, in one place for all files of and beside a store."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _BY_NUMBER: Mapping[int, tuple[_Kind, str]] = {
     errno.EACCES: (ReadOnlyStoreError, _READ_ONLY),
     errno.EPERM: (ReadOnlyStoreError, _READ_ONLY),
 }
-#: As engines repeat what the operating system said.
+#: For engines that repeat the operating system's message as text.
 _BY_WORDS = {os.strerror(number): meaning for number, meaning in _BY_NUMBER.items()}
-#: Seconds: somebody has to make room, or mend something.
+#: Seconds until a retry makes sense: a person has to make room, or repair something.
 _PAUSE_S = {DiskFullError: 30, DiskFailedError: 60, ReadOnlyStoreError: 60}
-#: SQLite speaks of an I/O error where the shared memory of a write-ahead log cannot grow by so much.
+#: SQLite reports an I/O error if the shared memory of a write-ahead log cannot grow by this much.
 _LOG_BYTES = 32 << 10
 _BUSY_PAUSE_S = 5
 
 
 def meaning_of(error: BaseException, what: str, kept: Kept = "nothing") -> PulsebaseError | None:
-    """What an error of the operating system means for `what` was to be written or read; None if no disk is to blame."""
+    """Translate an error of the operating system that hit `what`. Return None if no disk is to blame."""
     number = error.errno if isinstance(error, OSError) else None
     found = None if number is None else _BY_NUMBER.get(number)
     return None if found is None else _ours(found, what, kept)
 
 
 def meaning_of_words(text: str, what: str, kept: Kept = "nothing") -> StoreUnavailableError | None:
-    """The same for an engine's message that repeats the operating system's words."""
+    """Translate an engine's message that repeats the operating system's words. Return None if it repeats none."""
     for words, found in _BY_WORDS.items():
         if words in text:
             return _ours(found, what, kept)
@@ -58,7 +58,7 @@ def meaning_of_words(text: str, what: str, kept: Kept = "nothing") -> StoreUnava
 
 
 def meaning_of_sqlite(error: sqlite3.Error, path: Path, kept: Kept = "nothing") -> PulsebaseError | None:
-    """What an error of SQLite means for its file; None if it is a fault of ours."""
+    """Translate an error of SQLite. Return None if it is a bug of ours."""
     name = str(getattr(error, "sqlite_errorname", ""))
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return StoreCorruptError(f"{path} is damaged: {error}; bring back a copy of it", path.name)
@@ -74,7 +74,7 @@ def meaning_of_sqlite(error: sqlite3.Error, path: Path, kept: Kept = "nothing") 
 
 
 def named(error: StoreUnavailableError) -> StoreUnavailableError:
-    """The same error, by the name of the reason that its cause gives, if it has one."""
+    """Return the error as the more specific class that its cause stands for, if there is one."""
     cause = error.__cause__
     found = _BY_NUMBER.get(cause.errno or 0) if isinstance(cause, OSError) else None
     return error if found is None else found[0](str(error), error.retry_after_s, error.kept)
@@ -82,7 +82,7 @@ def named(error: StoreUnavailableError) -> StoreUnavailableError:
 
 @contextlib.contextmanager
 def translated(what: str, kept: Kept = "nothing") -> Iterator[None]:
-    """Files are written or read in the block, which `what` names to whoever asked.
+    """Translate disk errors raised in the block. `what` names the file or folder in the message.
 
     Raises:
         StoreUnavailableError: in place of an `OSError` that a disk is to blame for.

@@ -1,4 +1,4 @@
-"""Locks that threads and processes of one machine share: the kernel lets go of them when their holder dies."""
+"""Locks shared by the threads and processes of one machine. The kernel releases them when their holder dies."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pulsebase.files.private import open_own
 
 
 def file_name(*names: str) -> str:
-    """A file name for something named by several texts, whatever they hold."""
+    """Return a valid file name for something named by several arbitrary texts."""
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:40]
 
 
 class FolderLocks:
-    """Named locks, a file each in a folder. Two holders in one process exclude each other too.
+    """Named locks, each a file in a folder. Two holders in one process exclude each other too.
 
-    Whoever takes one may meet a `StoreUnavailableError`: its file could not be made. Files stay once they were made.
-    With a key nobody who does not have it can tell of whom they are.
+    Taking a lock raises `StoreUnavailableError` if its file cannot be made. Files stay once they were made. With a key,
+    their names do not reveal whom the locks are about to anybody without it.
     """
 
     def __init__(self, folder: Path, key: bytes = b"") -> None:
@@ -41,7 +41,7 @@ class FolderLocks:
 
     @contextlib.contextmanager
     def held_if_free(self, *names: str) -> Iterator[bool]:
-        """Hold the lock during the block if nobody else does; says whether."""
+        """Hold the lock during the block if it is free. Yields whether it was."""
         file = self._open(names)
         try:
             try:
@@ -55,7 +55,7 @@ class FolderLocks:
 
     @contextlib.contextmanager
     def held_once(self, *names: str) -> Iterator[None]:
-        """Hold the lock during the block; nobody ever takes it again, so its file goes with it."""
+        """Hold a lock that is used only once, and remove its file at the end of the block."""
         with self.held(*names):
             try:
                 yield
@@ -63,7 +63,7 @@ class FolderLocks:
                 self._path(names).unlink(missing_ok=True)
 
     def is_held(self, *names: str) -> bool:
-        """Whether somebody holds the lock; asking makes no file."""
+        """Whether somebody holds the lock. Asking does not create its file."""
         try:
             file = open_own(self._path(names), os.O_RDWR)
         except FileNotFoundError:

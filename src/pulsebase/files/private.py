@@ -1,4 +1,4 @@
-"""Files that nobody but their owner may read or change: health data, keys, and the locks before them."""
+"""Files that only their owner may read or change: health data, keys and locks."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from pathlib import Path
 
 from pulsebase.model.errors import StopError
 
-#: What this program's files and folders are made with, whatever the shell that starts it says.
+#: The umask for this program's files and folders, whatever the starting shell has set.
 UMASK = 0o077
 _OTHERS = 0o077
-#: Files that a line of the log names.
+#: How many files one log message names.
 _NAMED = 3
 
 logger = logging.getLogger(__name__)
 
 
 def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
-    """The descriptor of a file of the user who runs this; somebody else may have put another one in its place.
+    """Open a file and return its descriptor, after checking that it belongs to the user who runs this: another user
+    may have put a file or link of theirs in its place.
 
     Raises:
-        StopError: it is a link, or another user's.
+        StopError: it is a link, or belongs to another user.
         OSError: it cannot be opened.
     """
     try:
@@ -40,13 +41,13 @@ def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def require_own(path: Path) -> None:
-    """Raises `StopError` if what lies there belongs to another user."""
+    """Raise `StopError` if the file or folder belongs to another user."""
     if not _is_own(path.stat()):
         raise StopError(f"{path} belongs to another user, who could have written anything into it")
 
 
 def make_private(path: Path) -> list[Path]:
-    """Take everybody else's rights to a file, or to a folder and all below it; what was changed.
+    """Remove all rights of other users to a file, or to a folder and everything below it. Return what was changed.
 
     Links are not followed, and other users' files are left alone.
     """
@@ -54,7 +55,7 @@ def make_private(path: Path) -> list[Path]:
 
 
 def tell_of_private(changed: Iterable[Path]) -> None:
-    """Say in the log what others could read until now."""
+    """Log which files others could read until now."""
     paths = [str(path) for path in changed]
     if paths:
         more = f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else ""
@@ -81,5 +82,5 @@ def _tightened(path: Path) -> bool:
 
 
 def _is_own(found: os.stat_result) -> bool:
-    """Of the user who runs this. Root may go on with anybody's, and what is root's is no stranger's."""
+    """Whether it belongs to the user who runs this, or to root. Root itself may use anybody's files."""
     return os.geteuid() == 0 or found.st_uid in (os.geteuid(), 0)

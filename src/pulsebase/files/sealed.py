@@ -1,4 +1,4 @@
-"""Secrets on the disk: each in a file of its own, encrypted, and replaced whole or not at all."""
+"""Secrets on the disk: each is encrypted in a file of its own, and replaced atomically."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NONCE_BYTES = 12  # what AES-GCM asks for (NIST SP 800-38D)
 
 
 def read_key(text: str, setting: str = "PULSEBASE_TOKEN_KEY") -> bytes:
-    """The key that a setting spells: 32 bytes in URL-safe Base64.
+    """Return the key that a setting contains: 32 bytes in URL-safe Base64.
 
     Raises:
-        SettingsError: it is none; says nothing of the text.
+        SettingsError: it is not such a key. The message does not repeat the text.
     """
     try:
         key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -37,10 +37,11 @@ def read_key(text: str, setting: str = "PULSEBASE_TOKEN_KEY") -> bytes:
 
 
 def key_in(path: Path) -> bytes:
-    """The key in a file that only the owner can read; made, and on the disk, if it is not there.
+    """Return the key in a file that only the owner can read. If there is no file, make one with a new key, flushed to
+    the disk.
 
     Raises:
-        StopError: the file cannot be read, or is no key.
+        StopError: the file cannot be read, or holds no key.
     """
     try:
         if not path.exists():
@@ -53,19 +54,19 @@ def key_in(path: Path) -> bytes:
 
 
 class Seal:
-    """Seals what others keep for us, a browser say, with AES-256-GCM: they can neither read nor change it."""
+    """Seals secrets that others keep for us, such as browsers. By AES-256-GCM they can neither read nor change them."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
     def seal(self, secret: bytes, *about: str) -> str:
-        """The secret as a text for addresses and cookies, good for this purpose alone."""
+        """Return the secret as a text for URLs and cookies, valid for the purpose `about` alone."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, secret, _about(about))
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
 
     def opened(self, text: str, *about: str) -> bytes | None:
-        """What was sealed for this purpose; None for anything else."""
+        """Return the secret that was sealed for this purpose; None for anything else."""
         try:
             sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _about(about))
@@ -74,7 +75,7 @@ class Seal:
 
 
 class SealedFolder:
-    """Files that hold one secret each, sealed with AES-256-GCM together with their name, so that none passes for
+    """Files with one secret each, sealed with AES-256-GCM together with their name, so that no file can be swapped for
     another.
     """
 
@@ -83,7 +84,7 @@ class SealedFolder:
         self._folder, self._cipher = folder, AESGCM(key)
 
     def read(self, *names: str) -> bytes | None:
-        """The secret of that name, or None if there is none.
+        """Return the secret of that name, or None if there is none.
 
         Raises:
             StopError: it was sealed with another key, or changed on the disk.
@@ -95,7 +96,7 @@ class SealedFolder:
             return None
 
     def replace(self, secret: bytes, *names: str) -> None:
-        """Keep the secret under that name: on the disk when this returns, and never half of it."""
+        """Store the secret under that name. It is on the disk when this returns, and never there in part."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, secret, _about(names))
         path = self._path(names)
@@ -112,12 +113,12 @@ class SealedFolder:
             _flush_folder(self._folder)
 
     def take(self, *names: str) -> bytes | None:
-        """Remove the secret and give it to one caller; None to everybody after."""
+        """Remove the secret and return it. Only one caller gets it; all later ones get None."""
         path = self._path(names)
         mine = path.with_name(f"{path.name}.{secrets.token_hex(8)}.taken")
         with translated(_WHAT):
             try:
-                path.rename(mine)  # of two who try, one finds nothing
+                path.rename(mine)  # of two callers, only one succeeds
             except FileNotFoundError:
                 return None
             try:
@@ -126,7 +127,7 @@ class SealedFolder:
                 mine.unlink()
 
     def remove(self, *names: str) -> None:
-        """Forget the secret of that name, if there is one."""
+        """Remove the secret of that name, if there is one."""
         with translated(_WHAT):
             self._path(names).unlink(missing_ok=True)
             _flush_folder(self._folder)
@@ -135,7 +136,7 @@ class SealedFolder:
         return sum(1 for _ in self._folder.iterdir())
 
     def remove_older(self, than_s: float) -> None:
-        """Forget what was kept before that time (seconds since 1970, by the files' clock)."""
+        """Remove the secrets stored before that time (seconds since 1970, by the file system's clock)."""
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < than_s:
@@ -159,11 +160,11 @@ def _about(names: tuple[str, ...]) -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    """Bring a new key to its place, whole or not at all: neither a kill nor a full disk leaves a piece of one there."""
+    """Put a new key in place atomically: neither a kill nor a full disk leaves part of a key there."""
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
     try:
         _write_new(fresh, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)))
-        with contextlib.suppress(FileExistsError):  # another process may be as quick
+        with contextlib.suppress(FileExistsError):  # another process may have been first
             path.hardlink_to(fresh)
     finally:
         fresh.unlink(missing_ok=True)
@@ -174,7 +175,7 @@ def _write_new(path: Path, data: bytes) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         left = memoryview(data)
-        while left:  # a disk that is nearly full takes a part
+        while left:  # a disk that is nearly full writes only a part
             left = left[os.write(file, left) :]
         os.fsync(file)
     finally:

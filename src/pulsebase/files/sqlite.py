@@ -1,4 +1,4 @@
-"""Small SQLite files beside a store: how they are opened, asked and changed, and what is said where a disk fails."""
+"""Open, query and change the small SQLite files beside a store, and report disk failures."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _BUSY_S = 30.0
 
 
 def opened(path: Path, pragmas: Sequence[str], set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
-    """A connection to the file, for any thread; others may not read the file, since it names people.
+    """Open a connection to the file, for use by any thread. Other users may not read the file, since it names people.
 
     Raises:
-        StopError: it cannot be opened; says where there is no room, if that is why.
+        StopError: it cannot be opened. If a disk is full, the message says which.
     """
     connection: sqlite3.Connection | None = None
     try:
@@ -54,11 +54,11 @@ def opened(path: Path, pragmas: Sequence[str], set_up: Callable[[sqlite3.Connect
 
 @contextlib.contextmanager
 def changing(connection: sqlite3.Connection, lock: threading.Lock, path: Path) -> Iterator[sqlite3.Connection]:
-    """A transaction: all of the block is on the disk at its end, or nothing of it is kept.
+    """Run the block as a transaction: all of it is on the disk at the end, or none of it is kept.
 
     Raises:
-        StoreUnavailableError: the file cannot be written now, and nothing was changed; or, where `kept` says so, the
-            disk failed in the commit, and nobody knows.
+        StoreUnavailableError: the file cannot be written now, and nothing was changed. If `kept` is "unknown", the disk
+            failed during the commit, which may have happened or not.
         StoreCorruptError: the file is damaged.
     """
     with lock:
@@ -69,7 +69,7 @@ def changing(connection: sqlite3.Connection, lock: threading.Lock, path: Path) -
             kept = "unknown"
             connection.execute("COMMIT")
         except BaseException as error:
-            if connection.in_transaction:  # a commit that failed leaves it open at times
+            if connection.in_transaction:  # a failed commit may leave it open
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
@@ -79,10 +79,10 @@ def changing(connection: sqlite3.Connection, lock: threading.Lock, path: Path) -
 
 @contextlib.contextmanager
 def asking(connection: sqlite3.Connection, lock: threading.Lock, path: Path) -> Iterator[sqlite3.Connection]:
-    """Questions to the file, or statements that take no transaction.
+    """Run queries, or statements that need no transaction, in the block.
 
     Raises:
-        StoreUnavailableError: the file cannot be read, or written, now.
+        StoreUnavailableError: the file cannot be read or written now.
         StoreCorruptError: the file is damaged.
     """
     with lock:
@@ -94,9 +94,9 @@ def asking(connection: sqlite3.Connection, lock: threading.Lock, path: Path) -> 
 
 
 def _raise_ours(error: sqlite3.Error, path: Path, kept: Kept) -> None:
-    """Raise what the error means to whoever asked, unless it is a fault of ours."""
+    """Raise the translated error, unless the error is a bug of ours."""
     ours = meaning_of_sqlite(error, path, kept)
     if isinstance(ours, DiskFullError):
-        raise ours.leaving("nothing") from error  # what has no room for its commit is rolled back
+        raise ours.leaving("nothing") from error  # a commit without room is rolled back
     if ours is not None:
         raise ours from error

@@ -1,4 +1,4 @@
-"""Readings as they come in quantity: block by block, so that no body and no file has to be held whole."""
+"""Blocks: large bodies and files of readings are read piece by piece, so that none has to be held in memory whole."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pulsebase.model.metrics import HEART_RATE
 #: Readings of one block, which is one commit.
 BLOCK_READINGS = 100_000
 
-#: The columns of readings that come as columns or as lines with a header, by the names of the fields.
+#: The column names of readings, for formats that have columns or a header line.
 REQUIRED = ("user_id", "device_id", "timestamp", HEART_RATE.name)
 COLUMNS = (*REQUIRED, "confidence")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some readings: what could be read, by position in what brought them, and what could not.
+    """Some readings of a body or file: those that could be read, and the errors of those that could not.
 
-    `total` counts both. `position` is what the readings' positions and the `index` of each error count. `passed_over`
-    names columns that are not read, in the first block that has them.
+    `total` counts both. The positions of the candidates and the `index` of each error count readings from the start of
+    the body or file. `passed_over` names columns that are ignored; only the first block names them.
     """
 
     candidates: Candidates
@@ -32,4 +32,4 @@ class Block:
 
 
 class MalformedError(PulsebaseError):
-    """What comes cannot be read on; the message says why. What came before it stands."""
+    """The rest of a body or file cannot be read; the message says why. What was read before it stays valid."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pulsebase.ingest.known_ids import known_ids
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
-#: Stands for whatever is no confidence, and is refused as such.
+#: Stands for any value that is not a valid confidence; the check refuses it.
 NOT_A_CONFIDENCE = 100
 
 
@@ -19,9 +19,9 @@ NOT_A_CONFIDENCE = 100
 class Candidates:
     """Columns of equal length.
 
-    Ids are any texts, quickest as `Ids`. `times_us` are microseconds since 1970, `values` in the metric's unit,
-    `confidences` -1 for none. `positions` are the rows' places in the request where rows were already left out; by
-    default row i is at place i.
+    Ids may be any sequence of texts; `Ids` is the fastest. `times_us` are microseconds since 1970, `values` are in the
+    metric's unit, a confidence of -1 means none. `positions` are the rows' places in the request, needed once rows were
+    left out; by default row i is at place i.
     """
 
     user_ids: Sequence[str]
@@ -43,7 +43,7 @@ class Candidates:
 
     @classmethod
     def joined(cls, parts: Sequence[Candidates]) -> Candidates:
-        """All rows, part after part, at their places in the whole."""
+        """Return all rows, part after part, numbered through from 0."""
         return cls(
             Ids.joined([part.user_ids for part in parts]),
             Ids.joined([part.device_ids for part in parts]),
@@ -56,11 +56,11 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Columns of equal length as they come from JSON, whose row i is at place `first_position` + i.
+    """Columns of equal length, decoded but not yet parsed in full. Row i is at place `first_position` + i.
 
-    `users` and `devices` are in the codes of `known_ids`, `times` ISO 8601 texts, a line each. That far a request is
-    read on its own, while what was decoded is in the processor's cache. The rest is done for all requests that wait
-    for the same commit at once: it costs each reading less, and hands the interpreter's lock over less often.
+    `users` and `devices` are coded by `known_ids`; `times` are ISO 8601 texts, one a line. Each request gets this far
+    on its own, while its decoded data is still in the processor's cache. The remaining work is done at once for all
+    requests that wait for the same commit: that costs less per reading and switches threads less often.
     """
 
     users: Ids
@@ -83,10 +83,11 @@ class Decoded:
         confidences: Sequence[float | None],
         first_position: int = 0,
     ) -> Decoded:
-        """Lists of equal length, None for no confidence.
+        """Build from lists of equal length, with None for no confidence.
 
         Raises:
-            ValueError: a time or an id is so far from being one that the rows have to be looked at one by one.
+            ValueError: a value cannot stand in a column (a time holds a line break, say), so that the rows have to be
+                parsed one by one.
         """
         lines = "\n".join(times)
         if lines.count("\n") != max(len(times) - 1, 0):
@@ -107,7 +108,7 @@ class Decoded:
 
     @classmethod
     def joined(cls, parts: Sequence[Decoded]) -> Decoded:
-        """All rows, part after part, at their places in the whole."""
+        """Return all rows, part after part, numbered through from 0."""
         if len(parts) == 1:
             return parts[0]
         return cls(
@@ -120,7 +121,7 @@ class Decoded:
 
 
 def confidence_codes(stated: Sequence[float | None]) -> npt.NDArray[np.int8]:
-    """Confidences as columns keep them, `NOT_A_CONFIDENCE` for what is none."""
+    """Return confidences as stored codes, `NOT_A_CONFIDENCE` for anything that is not valid."""
     return np.fromiter(map(_CONFIDENCE_CODES.__getitem__, stated), np.int8, len(stated))
 
 

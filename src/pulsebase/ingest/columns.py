@@ -18,14 +18,14 @@ from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
-#: What pandas calls an index without a name when it writes one.
+#: The name under which pandas writes an index that has none.
 _INDEX = re.compile(r"__index_level_\d+__")
 #: Levels that an index may have. Nobody's has more than a few.
 _MOST_LEVELS = 32
 #: Texts written out: views may stand for the same bytes any number of times. Of all columns of a batch, which are
 #: looked through, …
 _TEXT_BYTES = 256 << 20
-#: … of its dictionary, which is copied, and of a block, whose texts become Python's.
+#: For a dictionary, and for a column of a block, whose texts become Python strings:
 _DICTIONARY_TEXT_BYTES = 64 << 20
 _BLOCK_TEXT_BYTES = 32 << 20
 
@@ -35,11 +35,11 @@ _Mask = npt.NDArray[np.bool_]
 
 
 def blocks_of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
-    """The readings of record batches, whose columns `check_columns` has looked at, as blocks.
+    """Yield the readings of record batches as blocks. `check_columns` must have accepted their columns before.
 
     Raises:
         MalformedError: the texts of a batch are too long.
-        RejectedError: a column is of a type that it cannot be.
+        RejectedError: a column has a type that its values cannot be read from.
     """
     position = 0
     passed_over: Sequence[str] | None = None
@@ -56,7 +56,7 @@ def blocks_of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
 
 
 def check_schema(schema: pa.Schema) -> None:
-    """See `check_columns`; each has to be of a type that it can be, too, which is known before any of it is read."""
+    """Check the column names as `check_columns` does, and the column types, before any data is read."""
     check_columns(schema.names)
     _check_types(schema)
 
@@ -74,7 +74,7 @@ def check_columns(names: Sequence[str]) -> None:
 
 
 def indexes_in(names: Sequence[str]) -> list[str]:
-    """The columns among these that hold the index of a frame, which says nothing of a reading."""
+    """Return the columns that hold the index of a data frame, which says nothing about a reading."""
     return [name for name in names if _INDEX.fullmatch(name)]
 
 
@@ -113,7 +113,9 @@ _TYPES = {
 
 
 def _check_types(schema: pa.Schema) -> None:
-    """A column of nothing but nulls may be of any kind; so may what is in a dictionary."""
+    """Raise `RejectedError` for columns of a wrong type. A column of nulls fits everywhere, and a dictionary column is
+    judged by the type of its values.
+    """
     errors = [
         FieldError(name, "is of a nested type; write a frame without its index (index=False)")
         for name, kind in zip(schema.names, schema.types, strict=True)  # an index may be there more than once
@@ -132,7 +134,7 @@ def _check_types(schema: pa.Schema) -> None:
 
 
 def _is_flat(kind: pa.DataType) -> bool:
-    """Whether a value is one, and not made of others."""
+    """Whether the type holds single values, not values made of others."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     made = isinstance(kind, pa.BaseExtensionType) or pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
@@ -140,11 +142,11 @@ def _is_flat(kind: pa.DataType) -> bool:
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch, which is looked through for what lies outside of its buffers, with plain texts in place of views, for
-    which the engine knows few functions.
+    """Validate the batch, so that nothing in it points outside its buffers, and replace string views by plain texts,
+    since Arrow has few functions for views.
     """
     left_bytes = _TEXT_BYTES
-    batch.validate()  # lengths and the sizes of buffers: nothing but `num_rows` is to be asked before
+    batch.validate()  # checks lengths and buffer sizes; before it, only `num_rows` is safe to read
     for name in batch.schema.names:
         column = batch.column(name)
         if pa.types.is_string_view(column.type):
@@ -157,15 +159,15 @@ def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
         else:
             continue
         batch = batch.set_column(batch.schema.get_field_index(name), name, plain)
-    batch.validate(full=True)  # what lies outside of its buffers would take the process down
+    batch.validate(full=True)  # an offset outside the buffers would crash the process
     return batch
 
 
 def _plain_texts(views: pa.Array, name: str, most_bytes: int) -> pa.Array:
-    """Texts in place of views, whose buffers are as long as they should be.
+    """Return string views as plain texts. The lengths of the buffers must have been checked before.
 
-    A view is 16 bytes, the first four of them its length. Arrow's cast follows the views of nulls too, which may hold
-    anything, and which it does not validate: they are emptied.
+    A view is 16 bytes, the first four of them its length. Arrow's cast also follows the views of nulls, which may hold
+    anything and are not validated; so they are emptied first.
     """
     if not len(views):
         return pa.array([], pa.string())
@@ -186,7 +188,7 @@ def _plain_texts(views: pa.Array, name: str, most_bytes: int) -> pa.Array:
 
 
 def _bounded(block: pa.RecordBatch) -> pa.RecordBatch:
-    """Refuse a block whose texts are far longer than those of readings: they become Python's."""
+    """Refuse a block whose texts are far longer than readings need: they all become Python strings."""
     for name in block.schema.names:
         column = block.column(name)
         if _is_text(column.type) and (pc.sum(pc.binary_length(column)).as_py() or 0) > _BLOCK_TEXT_BYTES:
@@ -202,7 +204,9 @@ def _too_long(name: str, most_bytes: int) -> MalformedError:
 
 
 def _of_batch(batch: pa.RecordBatch, position: int, passed_over: Sequence[str]) -> Block:
-    """A block of columns; rows with a null where a value has to be are refused, the rest judged as columns."""
+    """Turn a batch into a block. Rows with a null in a required column, or an unreadable time, become errors; the rest
+    stay columns.
+    """
     positions = np.arange(position, position + batch.num_rows)
     errors: list[FieldError] = []
     whole: _Mask = np.ones(batch.num_rows, np.bool_)
@@ -229,7 +233,7 @@ def _of_batch(batch: pa.RecordBatch, position: int, passed_over: Sequence[str]) 
 
 
 def _missing(column: pa.Array) -> _Mask | None:
-    """Which rows hold nothing; None if none does. A row may refer to a null in a dictionary."""
+    """Return which rows are null, None if no row is. A row may also refer to a null in a dictionary."""
     missing: _Mask | None = None
     if column.null_count:
         missing = column.is_null().to_numpy(zero_copy_only=False)
@@ -240,20 +244,20 @@ def _missing(column: pa.Array) -> _Mask | None:
 
 
 def _codes(column: pa.DictionaryArray) -> npt.NDArray[np.int32]:
-    """The place of each row's value in the dictionary, 0 for a row without."""
+    """Return the index of each row's value in the dictionary, 0 for a null row."""
     indices = column.indices.fill_null(0) if column.null_count else column.indices
     codes: npt.NDArray[np.int32] = indices.to_numpy(zero_copy_only=False)
     return codes
 
 
 def _ids(column: pa.Array) -> Ids:
-    """A column without nulls."""
+    """Return a column without nulls as ids."""
     if not len(column):
         return Ids(np.empty(0, np.int32), [])
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     codes, texts = _codes(column), column.dictionary
-    if len(texts) > len(codes):  # a large dictionary comes with each of many blocks
+    if len(texts) > len(codes):  # every block of a batch carries the whole dictionary, which may be large
         used, places = np.unique(codes, return_inverse=True)
         codes, texts = places.astype(np.int32), texts.take(pa.array(used))
     if texts.null_count:
@@ -262,7 +266,7 @@ def _ids(column: pa.Array) -> Ids:
 
 
 def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:
-    """Microseconds, and the rows whose text is no time, with the reason. Nulls come out as 0."""
+    """Return microseconds since 1970, 0 for nulls, and the rows whose text is not a time, each with the reason."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _times_in_dictionary(column)
@@ -275,7 +279,7 @@ def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:
 
 
 def _times_in_dictionary(column: pa.DictionaryArray) -> tuple[_Integers, list[tuple[int, str]]]:
-    """As `_times_us`; each text is read once."""
+    """As `_times_us`, but each distinct text is read once."""
     used, codes = np.unique(_codes(column), return_inverse=True)
     if not len(column.dictionary):
         return np.zeros(len(column), np.int64), []
@@ -288,7 +292,7 @@ def _times_in_dictionary(column: pa.DictionaryArray) -> tuple[_Integers, list[tu
 
 
 def _scaled(ticks: _Integers, factor: int) -> _Integers:
-    """Coarser ticks in microseconds; those beyond the numbers stay beyond what is accepted."""
+    """Return coarser ticks in microseconds. Ticks that would overflow are clipped, but stay out of accepted bounds."""
     if factor == 1:
         return ticks
     most = (1 << 62) // factor
@@ -296,7 +300,7 @@ def _scaled(ticks: _Integers, factor: int) -> _Integers:
 
 
 def _numbers(column: pa.Array) -> _Floats:
-    """As doubles; nulls are no number."""
+    """Return the column as doubles, with NaN for nulls."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     values: _Floats = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
@@ -304,7 +308,7 @@ def _numbers(column: pa.Array) -> _Floats:
 
 
 def _confidences(batch: pa.RecordBatch) -> npt.NDArray[np.int8]:
-    """Whole numbers of any kind; a null, or what is no number, states none."""
+    """Return the confidences, `NO_CONFIDENCE` for nulls and NaN, `NOT_A_CONFIDENCE` for anything but 0 to 3."""
     if "confidence" not in batch.schema.names:
         return np.full(batch.num_rows, NO_CONFIDENCE, np.int8)
     column = batch.column("confidence")

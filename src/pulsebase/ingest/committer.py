@@ -1,5 +1,5 @@
-"""Group commit: requests that arrive while a commit runs share the next one, and each is told when its own is
-durable.
+"""Group commit: requests that arrive while a commit runs share the next one. Each is acknowledged once its own
+readings are durable.
 """
 
 from __future__ import annotations
@@ -37,23 +37,21 @@ from pulsebase.stores.erased_users import ErasedUsers
 
 logger = logging.getLogger(__name__)
 
-#: How long a request of which nothing is stored yet waits for room before it is refused: it may be sent again …
+#: How long a whole request waits for room before it is refused. Nothing of it is stored yet, so it may be sent again.
 SHORT_WAIT_S = 1.0
-#: … and how long the next block of a stream does, whose sender is slowed down meanwhile. So do deletions.
+#: How long the next block of a stream waits for room: waiting slows its sender down. Deletions wait as long.
 LONG_WAIT_S = 20.0
 #: Columns that are longer are checked by the thread that brings them: small writes do not wait for that.
 _LONG_ROWS = 4_096
 #: How often the commit thread looks for those that have waited long enough, while there is no room.
 _LOOK_S = 0.05
-#: When whoever was refused may try again.
+#: After how many seconds a refused client may try again.
 _BEHIND_RETRY_S = 2
 
 
 @dataclass(frozen=True, slots=True)
 class IngestLimits:
-    """How much may wait (`queue_readings`; a deletion counts as one), and how much one commit takes
-    (`commit_readings`).
-    """
+    """How many readings may wait in the queue (a deletion counts as one), and how many one commit takes at most."""
 
     queue_readings: int = 1_000_000
     commit_readings: int = 500_000
@@ -61,7 +59,7 @@ class IngestLimits:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of offered readings: how many are stored now, and why the others are not, by position."""
+    """The result of an offer: how many of its readings are stored, and why the others are not, by position."""
 
     accepted: int
     errors: list[FieldError]
@@ -77,8 +75,8 @@ class _Write:
 
 @dataclass(slots=True)
 class _Singles:
-    """Readings of a request each, and what each of these may bring. The result is what became of those that were not
-    stored, by row.
+    """Readings that each came in a request of their own, with the allowance of each request. The result maps the rows
+    that were not stored to their errors.
     """
 
     readings: ReadingBatch
@@ -103,7 +101,7 @@ class _Offer:
     judged: tuple[ReadingBatch | None, Outcome] | None = None
 
     def goes_with(self, other: _Offer) -> bool:
-        """Whether both can be checked as one."""
+        """Whether both can be checked in one pass."""
         mine, theirs = self.readings, other.readings
         joinable = isinstance(mine, Decoded) and isinstance(theirs, Decoded) and mine.goes_with(theirs)
         judged_alike = self.rules is other.rules or self.rules == other.rules
@@ -112,7 +110,7 @@ class _Offer:
 
 @dataclass(slots=True)
 class _Command:
-    """Anything else that must keep its place between the writes before and after it."""
+    """An operation other than a write. It runs after the writes queued before it and before those queued after it."""
 
     run: Callable[[], int]
     change: ChangedRange | None
@@ -121,18 +119,19 @@ class _Command:
 
 
 _Item = _Write | _Singles | _Offer
-#: What is checked as one.
+#: The items that are checked in one pass.
 _Run = _Write | _Singles | list[_Offer]
-#: What an item that was written, or need not be, comes to: nothing, an outcome, what became of rows, or why it was not.
+#: The result of an item: an `Outcome` for an offer, the errors by row for singles, None for a stored batch, or the
+#: error that refused it.
 _Outcome = Outcome | Mapping[int, PulsebaseError] | PulsebaseError | None
 
 
 class Ingestor:
     """The only caller of a store's `Writer`: one thread commits what a bounded queue holds.
 
-    Every method may be called from any thread. An acknowledgement (the future's result) comes after the commit of its
-    own batch; a failed commit fails every batch in it, and nothing of them was kept, unless the error is an
-    `OutcomeUnknownError`. After the acknowledgement the `commit_log` is told of it, if there is one.
+    Every method may be called from any thread. A future gets its result (the acknowledgement) after the commit of its
+    own batch. A failed commit fails every batch in it, and nothing of them was kept, unless the error is an
+    `OutcomeUnknownError`. If there is a `commit_log`, it hears of the commit after the acknowledgement.
     """
 
     def __init__(
@@ -143,15 +142,15 @@ class Ingestor:
         erased_users: ErasedUsers | None = None,
         unknown: Unknown = lambda _: (),
     ) -> None:
-        """`erased_users` are those of the rules: what was checked before an erasure is not stored after it.
-        `unknown` tells who comes into being by a write, which allowances are asked for.
+        """`erased_users` must be the object that the reading rules use, so that readings checked before an erasure are
+        not stored after it. `unknown` says which users are new to the store; allowances count those.
         """
         self._writer = writer
         self._commit_log = commit_log
         self._erased_users = erased_users or ErasedUsers()
         self._newcomers = Newcomers(unknown)
         self._limits = limits or IngestLimits()
-        for write in ("block", "commit"):  # so that nothing refused is a figure, too
+        for write in ("block", "commit"):  # so that the metric shows 0 before the first refusal
             telemetry.INGEST_ROOM_REFUSED.labels(write)
         telemetry.INGEST_QUEUE_LIMIT_READINGS.set(self._limits.queue_readings)
         self._queue: deque[_Item | _Command] = deque()
@@ -163,8 +162,8 @@ class Ingestor:
         self._thread.start()
 
     def pace(self, readings: int, max_wait_s: float, *, within_turn: bool = False) -> None:
-        """See `Writer.pace`: asked before each block of a stream is queued, so that what waits does not wait in the
-        queue, where it would hold up everybody else.
+        """Wait until the store has room, as `Writer.pace` does. Called before each block of a stream is queued: a block
+        that waits inside the queue would hold up everybody else.
         """
         started = perf_counter()
         self._refuse_when_leaving()
@@ -180,8 +179,8 @@ class Ingestor:
     def submit(
         self, batch: ReadingBatch, max_wait_s: float = SHORT_WAIT_S, allowance: Allowance | None = None
     ) -> Future[None]:
-        """Queue a batch. Its commit waits for merges to make room no longer than `max_wait_s`, and fails then; and it
-        fails where it brings more new people than its request may (`NewPeopleError`, `TooManyNewPeopleError`).
+        """Queue a batch. The future fails if merges make no room within `max_wait_s`, or if the batch brings more new
+        people than its request may (`NewPeopleError`, `TooManyNewPeopleError`).
 
         Raises:
             QueueFullError: the queue is at its limit. Nothing of the batch is kept.
@@ -194,8 +193,8 @@ class Ingestor:
     def submit_singles(
         self, batch: ReadingBatch, allowances: Sequence[Allowance | None]
     ) -> Future[Mapping[int, PulsebaseError]]:
-        """Queue readings of which each is a request of its own, with what it may bring. The result says by row what
-        became of those that were not stored while the others were.
+        """Queue readings that are a request each, with the allowance of each. The result holds, by row, the errors of
+        the readings that were refused; all others are stored.
 
         Raises:
             QueueFullError, StoreUnavailableError: as `submit`.
@@ -212,7 +211,7 @@ class Ingestor:
         source: str,
         allowance: Allowance | None = None,
     ) -> Future[Outcome]:
-        """Queue readings that nobody checked yet; the good ones among them are kept, as by `submit`.
+        """Queue readings that nobody checked yet; the valid ones are stored, as by `submit`.
 
         What waits for the same commit is checked together, which costs a fraction of checking each request alone. What
         becomes of them is counted under `source`. Thousands of rows are checked in the calling thread, before they are
@@ -232,26 +231,28 @@ class Ingestor:
         return done
 
     def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> None:
-        """Queue the next batch of a stream in its turn, and wait until it is durable and visible."""
+        """Wait for room, queue the next batch of a stream, and return once it is durable and visible."""
         self.pace(len(batch), LONG_WAIT_S)
         self.submit(batch, LONG_WAIT_S, allowance).result()
 
     def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
-        """Queue a deletion behind the writes before it; the result is how many readings went."""
+        """Queue a deletion behind the writes before it. The result is the number of readings deleted."""
         change = ChangedRange(user_id, interval)
         return self._command(lambda: self._writer.delete(user_id, interval, device_id), change)
 
     def submit_delete_origin(self, origin: int, most: int) -> Future[int]:
-        """Queue a step of `Writer.delete_origin` behind the writes before it; the result is how many readings went."""
+        """Queue a step of `Writer.delete_origin` behind the writes before it. The result is the number of readings
+        deleted.
+        """
         change = ChangedRange(None, ALL_TIME)
         return self._command(lambda: self._writer.delete_origin(origin, most), change)
 
     def drain(self) -> None:
-        """Wait until whatever is queued by now is committed, or has failed."""
+        """Wait until everything queued so far is committed or has failed."""
         self._command(lambda: 0, None).result()
 
     def register_origin(self, kind: str, name: str) -> int:
-        """See `Writer.register_origin`; does not wait for the writes in the queue, nor they for it."""
+        """Call `Writer.register_origin` at once: it does not wait for the queued writes, nor they for it."""
         return self._writer.register_origin(kind, name)
 
     @property
@@ -266,7 +267,7 @@ class Ingestor:
         self._leaving.cancel()
 
     def close(self) -> None:
-        """Refuse what comes from now on, commit what is queued, and stop."""
+        """Refuse new items, commit what is queued, and stop."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -323,7 +324,7 @@ class Ingestor:
                 self._commit(turn)
 
     def _wait_for_room(self) -> None:
-        """Wait until the store has room, or nobody waits any longer."""
+        """Wait until the store has room or the queue is empty."""
         started = perf_counter()
         while not self._writer.has_room(_LOOK_S) and not self._given_up():
             pass
@@ -346,7 +347,7 @@ class Ingestor:
         return is_empty
 
     def _next_turn(self) -> list[_Item] | _Command:
-        """The next command alone, or as many writes as one commit takes. Called under the lock."""
+        """Take the next command, or as many writes as fit one commit, off the queue. Called under the lock."""
         first = self._queue[0]
         if isinstance(first, _Command):
             self._queue.popleft()
@@ -415,7 +416,7 @@ class Ingestor:
             self._commit_log.publish(batches)
 
     def _let_in(self, run: _Run, arrivals: Arrivals) -> Iterator[tuple[ReadingBatch | None, Sequence[_Outcome]]]:
-        """What of a run may be written, with the outcomes of its items once that is."""
+        """Yield each batch of a run that may be written (None if nothing), with the outcomes its items get then."""
         if isinstance(run, list):
             yield from _offers_admitted(run, arrivals, self._erased_users)
         elif self._erased_users.among(run.readings.users) is not None:
@@ -432,7 +433,7 @@ def _stores_nothing(item: _Item, outcome: _Outcome) -> bool:
 
 
 def _admitted(item: _Write | _Singles, arrivals: Arrivals) -> tuple[ReadingBatch | None, Sequence[_Outcome]]:
-    """What of a write may be written, and its outcome once that is."""
+    """Return the part of a write that may be written (None if nothing), and the outcome it gets then."""
     if isinstance(item, _Write):
         error = arrivals.admit(item.readings.users, item.allowance)
         return (item.readings if error is None else None), [error]
@@ -464,7 +465,7 @@ def _offers_admitted(
 
 
 def _runs(turn: Sequence[_Item]) -> Iterator[_Run]:
-    """The turn in its order, with neighbours that can be checked together as one."""
+    """Yield the items of a turn in order; neighbouring offers that can be checked in one pass come as one list."""
     run: list[_Offer] = []
     for item in turn:
         if run and not (isinstance(item, _Offer) and item.goes_with(run[0])):
@@ -519,12 +520,12 @@ def _stops() -> StoreUnavailableError:
 
 
 def _size(item: _Item | _Command) -> int:
-    """What an item counts as in the queue."""
+    """Return how many readings an item counts as in the queue."""
     return 1 if isinstance(item, _Command) else len(item.readings)
 
 
 def _future() -> Future[Any]:
-    """A future that cannot be cancelled: a caller may go away, what it queued is committed all the same."""
+    """Return a future that cannot be cancelled: what a caller queued is committed even if the caller goes away."""
     done: Future[Any] = Future()
     done.set_running_or_notify_cancel()
     return done

@@ -1,6 +1,6 @@
-"""Readings that came as CSV, as columns of candidates: a bounded piece of the text at a time.
+"""Turn readings that came as CSV into columns, a bounded piece of the text at a time.
 
-A field in quotes may hold commas and line breaks (RFC 4180). What stands in it is never read as a line.
+A field in quotes may hold commas and line breaks (RFC 4180). Its content is never read as a line.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pulsebase.model.metrics import HEART_RATE
 
 Row = list[str]
 
-#: Plain numbers alone: Python would also read `7_5` and the digits of other scripts.
+#: Plain numbers only: `float` would also accept `7_5` and the digits of other scripts.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-#: What plain numbers, a line each, are made of.
+#: The characters of plain numbers, one number a line.
 _NUMERALS = re.compile(r"[0-9.eE+\-\n]*")
 _CARRIAGE_RETURNS = re.compile(r"\r+(?=\n|\Z)")
 #: Stands for a carriage return that ends no line, which no field can hold.
@@ -37,10 +37,10 @@ _NOT_AS_MANY = "has not as many fields as the first line has names"
 
 
 def csv_blocks(body: ReadableBytes) -> Iterator[Block]:
-    """Lines of fields, the first of which names the columns.
+    """Yield blocks of the rows. The first line names the columns.
 
     Raises:
-        MalformedError: a line is too long, or is no text, or nothing ends a quote. What came before it was read.
+        MalformedError: a line is too long or not UTF-8, or a quote is never closed. What came before it was read.
         RejectedError: the columns are not those of readings.
     """
     names: Row | None = None
@@ -60,7 +60,7 @@ def csv_blocks(body: ReadableBytes) -> Iterator[Block]:
 
 
 def _rows_of(body: ReadableBytes) -> Iterator[list[Row]]:
-    """Rows, some at a time, never none; blank lines are no rows."""
+    """Yield lists of rows, none of them empty. Blank lines are not rows."""
     rest = ""
     for number, piece in enumerate(line_pieces(body)):
         text = _decoded(piece)
@@ -83,7 +83,7 @@ def _rows_of(body: ReadableBytes) -> Iterator[list[Row]]:
 
 
 def _read_rows(text: str, rows: list[Row]) -> str:
-    """Add the rows of a text; its end is returned, where that is a row whose quote nothing ends yet.
+    """Add the rows of a text. Return the end of the text if it is a row whose quote is still open, else an empty text.
 
     Raises:
         csv.Error: a field is too long. The rows before it were added.
@@ -95,7 +95,7 @@ def _read_rows(text: str, rows: list[Row]) -> str:
         return ""
     found: list[Row] = []
     try:
-        found.extend(_reader(text, ",".join(_END)))  # the end is a row by itself, unless a quote is open
+        found.extend(_reader(text, ",".join(_END)))  # `_END` comes back as a row of its own, unless a quote is open
     except csv.Error:
         rows += _not_blank(found)
         raise
@@ -130,7 +130,9 @@ def _decoded(text: bytes) -> str:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Raises `RejectedError` unless these are the columns; names nothing of a line that holds no name of a column."""
+    """Raise `RejectedError` unless these are the columns of readings. A first line without any column name may hold
+    data, so that the error quotes nothing of it.
+    """
     if any(_LONE_RETURN in name for name in names):
         raise RejectedError.of("columns", "lines must end in a line feed; these end in a carriage return alone")
     for sign, called in ((";", "semicolons"), ("\t", "tabs")):
@@ -144,7 +146,7 @@ def _check_names(names: Sequence[str]) -> None:
 def _block(names: Sequence[str], rows: Sequence[Sequence[str]], position: int) -> Block:
     try:
         parsed, errors = readable(_columns(names, rows, position))
-    except ValueError:  # a row has to be looked at by itself
+    except ValueError:  # the rows have to be parsed one by one
         items = [_item(names, row) for row in rows]
         parsed, errors = parse_items(items, position)
         uneven = {place for place, item in enumerate(items, position) if item is None}
@@ -156,10 +158,10 @@ def _block(names: Sequence[str], rows: Sequence[Sequence[str]], position: int) -
 
 
 def _columns(names: Sequence[str], rows: Sequence[Sequence[str]], position: int) -> Decoded:
-    """Rows as columns.
+    """Return rows as columns.
 
     Raises:
-        ValueError: they have to be looked at one by one.
+        ValueError: they have to be parsed one by one.
     """
     fields = zip(*rows, strict=True)
     columns = {name: list(map(str.strip, column)) for name, column in zip(names, fields, strict=True)}
@@ -179,7 +181,7 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[str]], position: int)
 
 
 def _item(names: Sequence[str], row: Sequence[str]) -> dict[str, Any] | None:
-    """A row as the object that JSON would bring; None where the columns do not fit."""
+    """Return a row as the object that JSON would give; None if it does not have one field for each column."""
     if len(row) != len(names):
         return None
     item: dict[str, Any] = dict(zip(names, map(str.strip, row), strict=True))
@@ -194,12 +196,12 @@ def _number(text: str) -> float | str:
 
 
 def _confidence(text: str) -> float | str | None:
-    """A whole number, as a float where programs write it so; nothing, or what is no number, is none."""
+    """Return the confidence as a number, None for an empty text or NaN, and the text itself if it is not a number."""
     return None if text == "" or text.lower() == "nan" else _number(text)
 
 
 class _Stated(dict[str, float | None]):
-    """Confidences by their texts, few of which differ."""
+    """Cache of confidences by text: a column holds few different ones."""
 
     def __missing__(self, text: str) -> float | None:
         stated = _confidence(text)

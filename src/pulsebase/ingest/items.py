@@ -1,7 +1,7 @@
-"""Readings that came as JSON objects, as columns of candidates.
+"""Turn readings that came as JSON objects into columns.
 
-Where all objects fit, columns are made at once (`columns_of`); `parse_items` goes through them one by one, so that a
-bad one is refused by name and the rest is kept.
+Where all objects have the right shape, columns are made at once (`columns_of`). Otherwise `parse_items` goes through
+them one by one, so that a bad one is refused with its reason and the rest is kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class ReadingIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidates, list[FieldError]]:
-    """Readings as decoded JSON values: those that could be read, by position, and why the others could not."""
+    """Parse decoded JSON values one by one. Return the readings that could be read, and the errors of the others, both
+    by position.
+    """
     parsed, errors = [], []
     for position, item in enumerate(items, first_position):
         result = parse_item(item, position)
@@ -47,10 +49,10 @@ Parsed = tuple[int, str, str, int, float, int]
 
 
 def columns_of(readings: Sequence[ReadingIn], first_position: int = 0) -> Decoded:
-    """Decoded readings as columns.
+    """Return decoded readings as columns.
 
     Raises:
-        ValueError: they have to be looked at one by one.
+        ValueError: they have to be parsed one by one.
     """
     return Decoded.of(
         [reading.user_id for reading in readings],
@@ -63,7 +65,7 @@ def columns_of(readings: Sequence[ReadingIn], first_position: int = 0) -> Decode
 
 
 def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
-    """Readings that could be read, as columns."""
+    """Return parsed readings as columns."""
     columns = list(zip(*parsed, strict=True)) or [()] * 6
     positions, users, devices, times, values, confidences = columns
     return Candidates(
@@ -85,7 +87,7 @@ class _FaultError(Exception):
 
 
 def parse_item(item: Any, index: int) -> Parsed | FieldError:
-    """One reading as columns, or the first of its faults. Bounds are judged later, with the whole column."""
+    """Return one parsed reading, or the first of its faults. Bounds are checked later, for the whole column."""
     try:
         _check_fields(item)
         user_id, device_id = _id_text(item, "user_id"), _id_text(item, "device_id")

@@ -1,5 +1,5 @@
-"""Ids that were checked once and are numbered from then on, so that a reading costs one look-up an id on its whole way
-into a store.
+"""A table of ids that were checked once and are numbers from then on, so that a reading costs one look-up per id on
+its whole way into a store.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pulsebase.model.identifiers import text_problem
 from pulsebase.model.readings import Ids
 
 NO_ID = -1
-#: Beyond so many bytes a new table is begun, so that ids that come once do not fill the memory.
+#: Beyond this size a new table is begun, so that ids seen only once do not fill the memory.
 _MOST_BYTES = 64 << 20
-#: What an entry takes beside its characters: a text, a number, and their places.
+#: What an entry takes besides its characters: the text and number objects, and their places in the table.
 _ENTRY_BYTES = 200
 
 
@@ -28,7 +28,9 @@ class KnownIds:
         self._table = _Table()
 
     def codes(self, ids: Sequence[str | int]) -> Ids:
-        """The column in the codes of the table, `NO_ID` for what is no id. Integers count as their decimal texts."""
+        """Return the column coded by the table, `NO_ID` for anything that is not a valid id. Integers count as their
+        decimal texts.
+        """
         if self._table.size_bytes >= self._most_bytes:
             self._table = _Table()
         table = self._table
@@ -67,5 +69,5 @@ def _looked_up(table: _Table, ids: Sequence[str | int]) -> npt.NDArray[np.int32]
     return np.fromiter(map(table.__getitem__, ids), np.int32, len(ids))
 
 
-#: The table of the process: what comes by whichever door can go into one commit.
+#: One table for the whole process, so that readings from every entrance can share a commit.
 known_ids = KnownIds()

@@ -41,14 +41,14 @@ _FIELD = re.compile(rf"({_TEXT})=({_VALUE})", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[0-9]+[iu]?|[+-]?(?:[0-9]+\.[0-9]*|\.?[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _ESCAPE = re.compile(r"\\([, =])")
 
-#: A line with the line breaks in its texts, cut as InfluxDB cuts lines: behind the first space, a quote in a field's
-#: value begins a text, which ends at the next quote without a backslash before it; and a line break behind a backslash
-#: ends nothing. Elsewhere quotes are letters like others.
+#: One whole line, including line breaks inside its texts, found as InfluxDB does: after the first space, a quote in a
+#: field's value begins a text, which ends at the next quote that has no backslash before it. A line break after a
+#: backslash does not end the line. Elsewhere a quote is a character like any other.
 _WHOLE_LINE = re.compile(
     rb"""
     [^\S\n]*+
     (?: [^\\\ \n]++ | \\(?:.|\Z) )*+                # measurement and tags, up to the first space
-    (?: [^\\=\n]++ | \\(?:.|\Z)                       # what is no value
+    (?: [^\\=\n]++ | \\(?:.|\Z)                       # anything but a value
       | = (?: [^\\",\n]++ | \\(?:.|\Z)                # a value ...
             | " (?: [^"\\]++ | \\. )*+ (?: " | (?P<open>\\?\Z) )  # ... and a text in it
           )*+
@@ -58,20 +58,20 @@ _WHOLE_LINE = re.compile(
 )
 _COMMENT = re.compile(rb"[^\S\n]*+#[^\n]*+")
 _UNENDED = "holds a text that no quote ends; what follows it is not read"
-#: Nobody's gateway has readings of earlier: such a time was written in another unit than it is read in.
+#: No gateway holds older readings: an earlier time was written in another unit than the one it is read in.
 _FIRST_US = 946_684_800_000_000  # 2000-01-01T00:00:00Z
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedLines:
-    """What could be read, by line number (the first line is 1), and why other lines could not."""
+    """The readings by line number (the first line is 1), and the errors of the lines that could not be read."""
 
     candidates: Candidates
     errors: list[FieldError]
 
 
 class TooManyLinesError(PulsebaseError):
-    """The body holds more lines than are read at once; nothing of it was read."""
+    """The body holds more lines than one request may; nothing of it was read."""
 
 
 class _LineError(Exception):
@@ -113,7 +113,7 @@ def parse_lines(body: bytes, precision: str, now_us: int, time: ProcessorTime | 
 
 
 def _lines(body: bytes) -> Iterable[tuple[int, bytes | None]]:
-    """Lines, each with the number of the line of the body that it begins on; None where no quote ends a text."""
+    """Return the lines, each with the line number that it begins on; None for a line with a text that never ends."""
     if b'"' not in body and b"\\\n" not in body:
         return enumerate(body.split(b"\n"), 1)
     return _lines_with_texts(body)
@@ -154,7 +154,7 @@ def _point(number: int, line: str, precision: str, now_us: int) -> Parsed:
 
 
 def _time_us(stated: int, precision: str) -> int:
-    """A time as microseconds. Far from any time a reading can have, the unit is not the one it was written in."""
+    """Return a time in microseconds. A time that no reading can have was written in another unit, and is refused."""
     time_us = stated * _NS_OF[precision] // 1_000
     if _FIRST_US <= time_us < LAST_END_US:
         return time_us

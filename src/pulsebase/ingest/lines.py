@@ -1,4 +1,4 @@
-"""Readings that came as lines, as columns of candidates: a bounded piece of them at a time."""
+"""Turn readings that came as lines of JSON into columns, a bounded piece at a time."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pulsebase.ingest.validate import readable
 #: Bytes read at a time.
 _TEXT_BYTES = 4 << 20
 LINE_BYTES = 1 << 20
-#: What stands for a line that is not JSON, and why it is refused.
+#: Stands for a line that is not JSON; and the reason why it is refused.
 _UNREAD = object()
 _NOT_JSON = "is not JSON; a line holds one reading"
 
 
 class ReadableBytes(Protocol):
-    """What lines are read from: a body, a file."""
+    """The source of lines: a request body or a file."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 def ndjson_blocks(body: ReadableBytes) -> Iterator[Block]:
-    """A JSON object a line.
+    """Yield blocks of readings from text with one JSON object a line.
 
     Raises:
         MalformedError: a line is too long.
@@ -52,7 +52,7 @@ def ndjson_blocks(body: ReadableBytes) -> Iterator[Block]:
 
 
 def line_pieces(body: ReadableBytes) -> Iterator[bytes]:
-    """Pieces of whole lines, a block's worth at most.
+    """Yield pieces of whole lines, each with one block's worth of lines at most.
 
     Raises:
         MalformedError: a line is too long.
@@ -82,7 +82,7 @@ def _whole_lines(body: ReadableBytes) -> Iterator[bytes]:
 
 
 def _no_reading(item: Any) -> str | None:
-    """Why a line is no reading at all, where more is to be said than that it is no object."""
+    """Return why a line is not a reading, if there is more to say than that it is not an object."""
     if item is _UNREAD:
         return _NOT_JSON
     return "must be an object, not a list of them" if isinstance(item, list) else None

@@ -1,5 +1,5 @@
-"""People who come into being by what is written, since nobody in the store has their id yet; and how many of them one
-request may bring.
+"""New people: a write creates a person whenever it names an id that the store does not know yet. Allowances limit how
+many one request may create.
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ import numpy.typing as npt
 from pulsebase.model.errors import NewPeopleError, OutcomeUnknownError, PulsebaseError, TooManyNewPeopleError
 from pulsebase.model.readings import Ids
 
-#: Which of some ids nobody in the store has; see `contract.Reader.unknown_users`.
+#: Returns those of the given ids that the store does not know; see `contract.Reader.unknown_users`.
 Unknown = Callable[[Collection[str]], Collection[str]]
 _LEAST_CAPACITY = 1024
 
 
 class Allowance(Protocol):
-    """How many people nobody knows yet one request may bring. Every method may be called from any thread."""
+    """How many new people one request may create. Every method may be called from any thread."""
 
     def take(self, people: int) -> None:
-        """Count people who are about to come into being.
+        """Count people who are about to be created.
 
         Raises:
-            NewPeopleError: not so many now; later they may come.
-            TooManyNewPeopleError: never so many in one request.
+            NewPeopleError: so many are not allowed now, but may be later.
+            TooManyNewPeopleError: so many are never allowed in one request.
         """
 
     def give_back(self, people: int) -> None:
-        """Count people no longer, since they did not come into being."""
+        """Undo the count of people who were not created after all."""
 
 
 @contextlib.contextmanager
 def admitted(allowance: Allowance | None, unknown: Unknown, user_ids: Collection[str]) -> Iterator[None]:
-    """Those of the people whom nobody knows come into being in the block; without an allowance nobody is counted.
+    """Count the new people among `user_ids`, whom the `with` block creates, and undo the count if the block fails.
+    Without an allowance nobody is counted.
 
     Raises:
         NewPeopleError, TooManyNewPeopleError: as `Allowance.take`, before the block.
@@ -56,10 +57,10 @@ def admitted(allowance: Allowance | None, unknown: Unknown, user_ids: Collection
 
 
 class Newcomers:
-    """Tells who of a column comes into being with it. Used by the thread that commits, alone.
+    """Finds the people in a column whom the store does not know. Used by the commit thread alone.
 
-    Whoever was found in the store once, or was written, is not looked for again: columns mostly share one list of texts
-    (`known_ids`), and an id of it costs a place in an array. Who is removed meanwhile may come back uncounted.
+    Ids found in the store once are not looked up again. Columns mostly share one list of texts (`known_ids`), so that
+    remembering an id costs one place in an array. A person who is removed meanwhile may come back uncounted.
     """
 
     def __init__(self, unknown: Unknown) -> None:
@@ -68,7 +69,7 @@ class Newcomers:
         self._known: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
 
     def among(self, users: Ids) -> set[str]:
-        """Those whom the store does not know."""
+        """Return the ids that the store does not know."""
         if users.texts is not self._texts:
             self._texts, self._known = users.texts, np.zeros(0, np.bool_)
         if len(users.texts) > len(self._known):
@@ -85,7 +86,7 @@ class Newcomers:
 
 
 class Arrivals:
-    """The people who come into being by one commit, each counted for whoever brings them first."""
+    """The people whom one commit creates. Each is counted against the first request that names them."""
 
     def __init__(self, newcomers: Newcomers) -> None:
         self._newcomers = newcomers
@@ -93,12 +94,12 @@ class Arrivals:
         self._fresh: set[str] = set()
 
     def among(self, users: Ids) -> set[str]:
-        """The people of a column who would come into being by it."""
+        """Return the people of a column whom this commit would create and has not counted yet."""
         new = self._newcomers.among(users)
         return new - self._fresh if new else new
 
     def admit(self, users: Ids, allowance: Allowance | None) -> PulsebaseError | None:
-        """Count the new people of a column; why it cannot be written, if it cannot: nobody of it is counted then."""
+        """Count the new people of a column. If they are too many, count none and return the error."""
         new = self.among(users)
         if not new:
             return None
@@ -112,6 +113,6 @@ class Arrivals:
         return None
 
     def give_back(self) -> None:
-        """Nothing was written."""
+        """Undo all counts, since nothing was written."""
         for allowance, people in self._counted:
             allowance.give_back(people)

@@ -1,4 +1,4 @@
-"""Readings of a Parquet file, block by block in bounded memory."""
+"""Read the readings of a Parquet file block by block, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.model.errors import StoreUnavailableError
 
 _PIECE_BYTES = 4 << 20
-#: The largest column of a row group, unpacked: a page of it has to be in memory whole, and may be all of it.
+#: The largest column of a row group, decompressed: a page is held in memory whole, and one page may be all of it.
 _COLUMN_BYTES = 256 << 20
 
 
 class SeekableBytes(Protocol):
-    """What the file is read from: a body, a file in an archive."""
+    """The source of the file: a request body, or a member of an archive."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 def parquet_blocks(stream: SeekableBytes) -> Iterator[Block]:
-    """The blocks of a file that comes as a stream; see `spooled` and `blocks_in_file`."""
+    """Yield the blocks of a file that comes as a stream; see `spooled` and `blocks_in_file`."""
     with spooled(stream) as file:
         yield from blocks_in_file(file)
 
 
 @contextlib.contextmanager
 def spooled(stream: SeekableBytes) -> Iterator[BinaryIO]:
-    """The stream as a temporary file: Parquet keeps its table of contents at the end.
+    """Copy the stream to a temporary file: Parquet keeps its table of contents at the end, so it needs seeking.
 
     Raises:
         StoreUnavailableError: there is no room for it.
@@ -53,7 +53,7 @@ def spooled(stream: SeekableBytes) -> Iterator[BinaryIO]:
 
 
 def blocks_in_file(file: BinaryIO) -> Iterator[Block]:
-    """The blocks of an open file.
+    """Yield the blocks of an open file.
 
     Raises:
         MalformedError: it is damaged or cut short, or a row group is too large.

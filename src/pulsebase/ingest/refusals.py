@@ -1,4 +1,6 @@
-"""Which rows of a check are refused, and why, as columns: of a million rows a hundredth may be, and few are named."""
+"""Which rows of a check are refused, and why. Kept as columns: of a million rows ten thousand may be refused, of which
+only a few are reported.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ _Places = npt.NDArray[np.int64]
 
 
 class Refusals:
-    """Each row is refused once, for the fault that was found first."""
+    """The refused rows. Each row is refused once, for the fault that was found first."""
 
     def __init__(self, rows: int, positions: int | _Places = 0) -> None:
-        """`positions` are those of the rows in the request, or that of the first one."""
+        """`positions` are the rows' positions in the request; a single number is the position of the first row."""
         self._positions = positions
         self._refused: _Mask = np.zeros(rows, np.bool_)
         self._faults: list[tuple[str, str]] = []  # field and reason
@@ -38,7 +40,7 @@ class Refusals:
             self._add(np.array([row]), "timestamp", reason)
 
     def left(self) -> npt.NDArray[np.intp]:
-        """The places of the other rows."""
+        """Return the row numbers that are not refused."""
         return np.flatnonzero(~self._refused)
 
     def by_field(self) -> Counter[str]:
@@ -49,12 +51,14 @@ class Refusals:
         return counts
 
     def errors(self, most: int | None = None) -> list[FieldError]:
-        """One error a refused row, by position; the first ones, if so many are enough."""
+        """Return one error for each refused row, ordered by position; only the first `most`, if given."""
         places, faults = self._ordered()
         return self._named(places[:most], faults[:most])
 
     def errors_by_part(self, lengths: Sequence[int]) -> list[list[FieldError]]:
-        """The errors of parts of these lengths, which were checked as one; positions count from each part's start."""
+        """Split the errors among parts of these lengths, which were checked in one pass. Positions then count from the
+        start of each part.
+        """
         if not self._places:
             return [[] for _ in lengths]
         places, faults = self._ordered()
@@ -72,7 +76,7 @@ class Refusals:
         self._refused[rows] = True
 
     def _ordered(self) -> tuple[_Places, _Places]:
-        """The positions in order, and the number of each one's fault."""
+        """Return the positions in ascending order, and the fault number of each."""
         if not self._places:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         places = np.concatenate(self._places)

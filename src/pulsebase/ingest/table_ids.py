@@ -1,4 +1,4 @@
-"""Ids of CSV files that a spreadsheet changed: they would merge people, or make another one of somebody."""
+"""Refuse ids in CSV files that a spreadsheet changed: they would merge people or turn one person into another."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pulsebase.model.readings import Ids
 
 
 def without_changed_ids(rows: Candidates) -> tuple[Candidates, list[FieldError]]:
-    """The rows whose ids are as they were, and why the others are refused, by position."""
+    """Return the rows whose ids look unchanged, and the errors of the others, by position."""
     errors: list[FieldError] = []
     for name in ("user_id", "device_id"):
         column = rows.user_ids if name == "user_id" else rows.device_ids
         ids = column if isinstance(column, Ids) else Ids.of(column)
-        # Many columns share one long list of texts; those that some row has are few.
+        # Many columns share one long list of texts, of which these rows use few.
         codes = [code for code in np.unique(ids.codes).tolist() if code >= 0]
         reasons = {code: reason for code in codes if (reason := changed_in_table(ids.texts[code])) is not None}
         if not reasons:

@@ -1,4 +1,4 @@
-"""Columns of times as texts: the usual forms are read all at once, any other one by one."""
+"""Parse columns of times as texts: the usual forms all at once, any other form one text at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FRACTION = len("0000-00-00T00:00:00.")
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A way to write a time: the letters that stand in it, by place, and the places of its digits."""
+    """A way to write a time: its fixed characters, by place, and the places of its digits."""
 
     signs: Sequence[tuple[int, int]]
     digits: Sequence[int]
@@ -33,7 +33,7 @@ class _Form:
         return cls(signs, [place for place in range(len(clock)) if text[place] == "0"])
 
 
-#: The usual forms by their lengths, which differ.
+#: The usual forms by length. No two have the same length.
 _FORM_OF: Mapping[int, _Form] = {
     len(clock + zone): _Form.of(clock, zone)
     for clock in (f"0000-00-00T00:00:00{fraction}" for fraction in ("", ".000", ".000000"))
@@ -42,7 +42,7 @@ _FORM_OF: Mapping[int, _Form] = {
 
 
 def read_lines(lines: str, count: int) -> tuple[_I64, list[tuple[int, str]]]:
-    """As `read_times`, of texts that are a line each."""
+    """As `read_times`, for texts given as `count` lines."""
     width = lines.find("\n") if count > 1 else len(lines)
     if width in _FORM_OF and len(lines) == count * (width + 1) - 1:
         times_us, read = _of_width(lines, count, width)
@@ -52,10 +52,10 @@ def read_lines(lines: str, count: int) -> tuple[_I64, list[tuple[int, str]]]:
 
 
 def read_times(texts: Sequence[str]) -> tuple[_I64, list[tuple[int, str]]]:
-    """Microseconds since 1970, and the rows whose text is no time, with the reason; their time is 0.
+    """Return microseconds since 1970, and the rows whose text is not a time, each with the reason; their time is 0.
 
-    What each text means is `parse_reading_time`'s affair. Columns of the forms that programs write, such as
-    `2024-01-15T10:00:00Z` or `2024-01-15T10:00:00.123456+00:00`, come to the same without a call for each.
+    `parse_reading_time` defines what a text means. The forms that programs usually write, such as
+    `2024-01-15T10:00:00Z` or `2024-01-15T10:00:00.123456+00:00`, are read to the same result without a call for each.
     """
     times_us, read = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.bool_)
     width_of = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -74,12 +74,13 @@ def read_times(texts: Sequence[str]) -> tuple[_I64, list[tuple[int, str]]]:
 
 
 def _of_width(lines: str, count: int, width: int) -> tuple[_I64, _Mask]:
-    """The times of `count` lines that together are as long as so many of this width, and which of them are of its form
-    and exist. If all are, then each line has that width: there are no more line breaks than those between the lines.
+    """Return the times of `count` lines, and which of them have the form of this width and are real times. Together the
+    lines must be as long as `count` lines of this width. If all have the form, every line does have this width: the
+    text then holds no line break except those between the lines.
     """
     form = _FORM_OF[width]
-    raw = f"{lines}\n".encode("ascii", "replace")  # a `?` stands where no digit or sign of a form can be
-    # A row a place in the text, so that what follows works on neighbours in memory.
+    raw = f"{lines}\n".encode("ascii", "replace")  # other characters become `?`, which is in no form
+    # One row for each place in the text, so that each step below reads neighbouring memory.
     letters = np.ascontiguousarray(np.frombuffer(raw, np.uint8).reshape(count, width + 1).T)
     digits = letters - _ZERO
     read: _Mask = letters[width] == _LINE_END
@@ -102,13 +103,13 @@ def _two(digits: _Letters, place: int) -> npt.NDArray[np.uint8]:
     return np.asarray(digits[place] * np.uint8(10) + digits[place + 1], np.uint8)
 
 
-#: The first day, since 1970, of each month of the years 0 to 9999, and of the month after them.
+#: The first day (counted from 1970) of each month of the years 0 to 9999, and of the month after them.
 _FIRST_DAYS = np.arange("0000-01", "10000-02", dtype="datetime64[M]").astype("datetime64[D]").astype(np.int32)
 _LENGTHS = np.diff(_FIRST_DAYS)
 
 
 def _days(digits: _Letters) -> tuple[npt.NDArray[np.int32], _Mask]:
-    """Days since 1970 of the dates that texts begin with, and which of the dates exist."""
+    """Return the days since 1970 of the dates that the texts begin with, and which of the dates exist."""
     year = _two(digits, 0).astype(np.int32) * 100 + _two(digits, 2)
     month, day = _two(digits, 5), _two(digits, 8)
     exist: _Mask = (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1)

@@ -1,4 +1,6 @@
-"""Which readings may be stored. Works on whole columns; every refusal names the row, the field and the reason."""
+"""Decide which readings may be stored. Whole columns are checked at once; every refusal names the row, the field and
+the reason.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,13 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids, ReadingBatch
 from pulsebase.model.timerange import LAST_END_US, format_us
 from pulsebase.stores.erased_users import ErasedUsers
 
-#: The same for people who are known and who are not.
+#: The reason is the same whether the store knows the person or not, so that it does not tell which.
 OUT_OF_REACH = "is nobody whose readings may be sent with this key"
 _Mask = npt.NDArray[np.bool_]
 
 
 def wall_clock_us() -> int:
-    """Now, in microseconds since 1970."""
+    """Return the current time in microseconds since 1970."""
     return time.time_ns() // 1000
 
 
@@ -37,7 +39,7 @@ class ReadingRules:
     Rules that are equal judge alike, so what comes under them can be checked together.
 
     A reading further ahead of the clock than `future_tolerance_us` is refused: it would freeze every sync that resumes
-    at the last stored time. `people` are the only ones whose readings are taken; None takes anybody's.
+    at the last stored time. Only readings of `people` are accepted; None accepts anybody's.
     """
 
     low: float = HEART_RATE.low
@@ -56,20 +58,20 @@ class ReadingRules:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be stored (None if nothing), and why the rest may not."""
+    """The readings that may be stored (None if there are none), and why the others may not."""
 
     accepted: ReadingBatch | None
     refusals: Refusals
 
     @property
     def errors(self) -> list[FieldError]:
-        """One error a refused row, by position."""
+        """One error for each refused row, ordered by position."""
         return self.refusals.errors()
 
 
 def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> Verdict:
-    """Sort the rows into a batch and refusals. A row is refused for the first of its faults, in the order of the
-    fields; a time that cannot be read comes before all others.
+    """Sort the rows into a batch and refusals. A row with several faults is refused for the first one, in the order of
+    the checks below; a time that cannot be read comes before all others.
     """
     if isinstance(readings, Decoded):
         users, devices, times_us, refusals = _read(readings)
@@ -95,7 +97,7 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
         refusals.add(times_us >= LAST_END_US, "timestamp", "is after the year 2199; check the unit it was written in")
         reason = f"is more than {rules.future_tolerance_us // 60_000_000} minutes in the future"
         refusals.add(times_us > latest_us, "timestamp", reason)
-    within = (values >= rules.low) & (values <= rules.high)  # not a number is neither
+    within = (values >= rules.low) & (values <= rules.high)  # false for NaN, too
     if not within.all():
         refusals.add(~within, rules.metric.name, f"out of range {rules.low:g}–{rules.high:g}")
     if confidences.min(initial=0) < NO_CONFIDENCE or confidences.max(initial=0) > 3:
@@ -112,7 +114,9 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
 
 
 def readable(readings: Decoded) -> tuple[Candidates, list[FieldError]]:
-    """The rows as candidates, for whoever changes or sends them on, and why the others are none, by position."""
+    """Return the rows whose ids and times can be read, for callers that change them or pass them on, and the errors of
+    the other rows, by position.
+    """
     users, devices, times_us, refusals = _read(readings)
     positions = np.arange(readings.first_position, readings.first_position + len(readings))
     every = Candidates(users, devices, times_us, readings.values, readings.confidences, positions)
@@ -120,7 +124,7 @@ def readable(readings: Decoded) -> tuple[Candidates, list[FieldError]]:
 
 
 def _read(readings: Decoded) -> tuple[Ids, Ids, npt.NDArray[np.int64], Refusals]:
-    """People, devices and times, and the rows without one of them."""
+    """Return the users, devices and times, and refusals for the rows that lack one of them."""
     times_us, unread = read_lines(readings.times, len(readings))
     refusals = Refusals(len(readings), readings.first_position)
     refusals.add_unread(unread)
@@ -135,7 +139,7 @@ def _refuse_no_ids(users: Ids, devices: Ids, refusals: Refusals) -> None:
 
 
 def _refuse_others(users: Ids, people: frozenset[str], refusals: Refusals) -> None:
-    """Whoever is not among the people, known or not: the refusal must not tell."""
+    """Refuse rows of anybody who is not among `people`. The refusal must not tell whether the store knows them."""
     others = users.distinct() - people
     if others:
         codes = [code for code in np.unique(users.codes).tolist() if code != NO_ID and users.texts[code] in others]
@@ -143,7 +147,7 @@ def _refuse_others(users: Ids, people: frozenset[str], refusals: Refusals) -> No
 
 
 def stored_values(values: npt.NDArray[np.float64], scale: int) -> npt.NDArray[np.int16]:
-    """Values in stored units, rounded half to even as decimals. They have to be in the bounds of what is accepted.
+    """Return the values in stored units, rounded half to even as decimals. They must be within the accepted bounds.
 
     The product of a double and the scale can miss a decimal tie by an ulp (`57.005 * 100`), so it is first rounded to
     six decimals, which puts every value of up to six decimals back on its tie.

@@ -1,4 +1,4 @@
-"""Erasing people: out of every answer at once, out of every file in the background, and kept out from then on."""
+"""Erase people: from every answer at once, from every file in the background, and for good."""
 
 from __future__ import annotations
 
@@ -31,49 +31,49 @@ from pulsebase.stores.records import everybody
 
 logger = logging.getLogger(__name__)
 
-#: How often it is looked whether another process has erased somebody, or a stage was left undone.
+#: How often the thread checks whether another process has erased somebody, or a stage was left undone.
 _ROUND_S = 60.0
-#: … and how often, while another process scrubs.
+#: How often it checks while another process scrubs.
 _OTHERS_S = 2.0
-#: … and how soon it is tried again where a disk failed.
+#: After how long it tries again if a disk failed.
 _RETRY_S = 5.0
 _ID_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureMarks:
-    """Where erasures are noted, and the key under which people are noted there."""
+    """The log of erasures, and the key that turns ids into the marks stored in it."""
 
     log: ErasureLog
     key: bytes
 
     def of(self, user_id: str) -> bytes:
-        """The person's mark."""
+        """Return the person's mark."""
         return mark_of(self.key, user_id)
 
 
 class PersonalTraces(Protocol):
-    """What speaks of people beside the store: keys, the trail, the course of imports."""
+    """What mentions people outside of the store: keys, the audit, the reports of imports."""
 
     def people(self) -> Iterable[str]:
-        """The ids of everybody whom it names."""
+        """Return the ids of everybody mentioned."""
 
     def forget(self, person: User) -> None:
-        """Let nothing speak of the person any more."""
+        """Remove every mention of the person."""
 
     def scrub(self) -> None:
-        """Leave no byte of who was forgotten on the disk.
+        """Remove the last traces of forgotten people from the disk.
 
         Raises:
-            RetryLaterError: not now.
+            RetryLaterError: it cannot be done now.
         """
 
 
 class Erasures:
-    """One thread brings erasures to their end. Everything else may be called from any thread.
+    """Carries out erasures. A thread of its own finishes them; every method may be called from any thread.
 
-    Processes on one machine share `locks`: one at a time erases, and one at a time scrubs. `tell` has those that belong
-    together `learn` at once who was erased; any other finds out with its next round.
+    Processes on one machine share `locks`: one at a time erases, and one at a time scrubs. `tell` has the other workers
+    of the same server call `learn` at once; any other process finds out in its next round.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Erasures:
         self._marks, self._erased_users, self._now_us = marks, erased_users, now_us
         self._traces, self._locks, self._tell = traces, locks, tell
         self._known: frozenset[bytes] = frozenset()
-        #: Receipts that are further than what the log has of them.
+        #: Receipts of a later stage than the log could be told of yet.
         self._unnoted: dict[str, Erasure] = {}
         self._wake = threading.Event()
         self._stopping = False
@@ -101,22 +101,22 @@ class Erasures:
         self._thread.start()
 
     def changing(self) -> AbstractContextManager[None]:
-        """Held by whoever changes what is said of people."""
+        """Return the lock to hold while records of people are changed."""
         return self._locks.held("people")
 
     def learn(self) -> None:
-        """Know who was erased by another process until now, and have stored what was taken for them before."""
+        """Load who was erased by other processes, and wait until readings accepted for them before are stored."""
         self._erased_users.replace(self._marks.log.marks())
         self._ingestor.drain()
 
     def erase(self, user_id: str) -> Erasure:
-        """Take a person out of every answer, for good, and begin to take them out of every file; the receipt.
+        """Remove a person from every answer, for good, begin to remove them from every file, and return the receipt.
 
-        Where a disk fails on the way, the receipt is at the stage `requested` and has the problem: nothing is taken for
-        the person any more, and they are removed as soon as that is possible.
+        The first step refuses all new data for the person. A crash does not undo that, and the next round removes
+        whatever the crash left. Connections are removed before readings.
 
-        First nothing is taken for them any more, which a crash does not undo; so whatever it leaves is removed by the
-        next round. Connections go before readings.
+        If a disk fails meanwhile, the receipt has the stage `requested` and states the problem: new data is refused
+        already, and the person is removed as soon as that is possible.
 
         Raises:
             UnknownUserError: nobody of that id is known.
@@ -129,12 +129,12 @@ class Erasures:
             self._marks.log.add(mark, erasure)
             try:
                 self._erased_users.replace(marks | {mark})
-                self._ingestor.drain()  # what was taken before is stored before, and goes too
+                self._ingestor.drain()  # readings accepted before are stored first, so that they are removed too
                 self._tell()
                 erasure = replace(erasure, deleted=self._remove(user_id), hidden_us=self._now_us())
                 self._note(erasure)
             except (RetryLaterError, StopError) as error:
-                # Nothing takes the mark back: the thread goes on, and the receipt says how far it is.
+                # The mark stays: the thread carries on, and the receipt says how far it is.
                 logger.warning("an erasure goes on later: %s", error)
                 erasure = replace(erasure, problem=_reason(error))
             finally:
@@ -142,7 +142,7 @@ class Erasures:
         return erasure
 
     def allow(self, user_id: str) -> None:
-        """Let somebody of that id come into being again.
+        """Allow new data under an erased id again.
 
         Raises:
             UnknownUserError: nobody of that id was erased.
@@ -155,15 +155,15 @@ class Erasures:
                 self._tell()
 
     def find(self, erasure_id: str) -> Erasure | None:
-        """The receipt of that id."""
+        """Return the receipt of that id, or None."""
         return self._marks.log.find(erasure_id)
 
     def receipts(self) -> Sequence[Erasure]:
-        """Every receipt, the newest first."""
+        """Return every receipt, newest first."""
         return self._marks.log.receipts()
 
     def close(self) -> None:
-        """End the thread, once it is done with what it is at. What is left goes on at the next start."""
+        """Stop the thread after its current step. Unfinished erasures are continued at the next start."""
         self._stopping = True
         self._wake.set()
         self._thread.join()
@@ -188,7 +188,7 @@ class Erasures:
                 pause_s = _ROUND_S
 
     def _round(self) -> float:
-        """Bring what is under way as far as it gets; when to look again, in seconds."""
+        """Take unfinished erasures as far as possible now. Return in how many seconds to look again."""
         with self._locks.held("erase"):
             self._remove_returned()
         with self._locks.held_if_free("scrub") as mine:
@@ -212,12 +212,12 @@ class Erasures:
             done = replace(each, scrubbed_us=now_us, problem=None)
             sized = replace(done, before_bytes=report.before_bytes, after_bytes=report.after_bytes)
             self._marks.log.update(sized)
-        self._wake.set()  # who was erased meanwhile
+        self._wake.set()  # somebody may have been erased meanwhile
         return _ROUND_S
 
     def _remove_returned(self) -> None:
-        """Remove whoever is there though they were erased: a kill, a copy that was restored, or another process that
-        did not know yet.
+        """Remove erased people who are in the store all the same: after a kill or a restored backup, or because another
+        process did not know yet.
         """
         marks = self._marks.log.marks()
         unfinished = [each for each in self.receipts() if each.stage == "requested"]
@@ -228,7 +228,7 @@ class Erasures:
             self._ingestor.drain()
             for user_id in [user_id for user_id in self._everybody() if self._erased_users.holds(user_id)]:
                 deleted = self._remove(user_id)
-                if not unfinished:  # it needs a receipt of its own to be scrubbed
+                if not unfinished:  # only a receipt leads to a scrub, so it gets one of its own
                     now_us = self._now_us()
                     again = Erasure(secrets.token_urlsafe(_ID_BYTES), now_us, now_us, deleted)
                     self._marks.log.add(self._marks.of(user_id), again)
@@ -239,7 +239,7 @@ class Erasures:
         self._known = marks
 
     def _note(self, erasure: Erasure) -> None:
-        """Keep a receipt of somebody who is removed; where that is not possible now, the thread does it later."""
+        """Store the receipt of a person who was removed. If that fails now, the thread does it later."""
         self._unnoted[erasure.erasure_id] = erasure
         try:
             self._marks.log.update(erasure)
@@ -253,11 +253,11 @@ class Erasures:
         yield from (each.user.user_id for each in everybody(self._store))
 
     def _remove(self, user_id: str) -> dict[str, int]:
-        """Remove a person everywhere; how many rows of each kind there were."""
+        """Remove a person everywhere. Return how many rows of each kind there were."""
         counts = {"connections": len(self._connections.of(user_id))}
         with self._connections.forgotten(user_id), self.changing():
             person = self._store.user(user_id)
-            self._traces.forget(person or User(user_id))  # while the name is known
+            self._traces.forget(person or User(user_id))  # now, while the name is still known
             if person is None:
                 return {"readings": 0, **counts}
             counts |= {
@@ -269,6 +269,6 @@ class Erasures:
 
 
 def _reason(error: PulsebaseError) -> str:
-    """What keeps an erasure back, as anybody may see it."""
+    """Return why an erasure is delayed, in words that anybody may see."""
     is_plain = isinstance(error, RetryLaterError | StoreCorruptError)
     return shown(error) if is_plain else "the store needs its operator"

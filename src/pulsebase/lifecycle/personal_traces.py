@@ -1,4 +1,4 @@
-"""What speaks of people beside the store, in every worker of a server."""
+"""Everything outside of the store that mentions people, in every worker of a server."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pulsebase.worker_rpc import OtherWorkers
 
 @dataclass(frozen=True, slots=True)
 class SharedTraces:
-    """Keys and the trail, which workers share, and the courses of imports, which each has in its memory."""
+    """Keys and the audit, which the workers share, and the reports of imports, which each worker has in memory."""
 
     access: AccessFile
     imports: ImportJobs
     other_workers: OtherWorkers
 
     def people(self) -> Iterable[str]:
-        """See `erasures.PersonalTraces.people`. Reports of imports end with the process."""
+        """See `erasures.PersonalTraces.people`. Reports of imports are left out: they end with the process."""
         return self.access.people()
 
     def forget(self, person: User) -> None:

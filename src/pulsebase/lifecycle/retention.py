@@ -1,4 +1,4 @@
-"""Letting raw readings expire, on a UTC day, a number of days after they were taken."""
+"""Retention: raw readings expire by UTC day, a set number of days after they were taken."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROUND_S = 600.0
 
 
 class Retention:
-    """Where the horizon is, and a thread that moves it while readings are kept for so many days; 0 is for ever."""
+    """Holds the horizon before which readings expire, and a thread that moves it. 0 days keep readings for ever."""
 
     def __init__(self, store: Store, days: int, now_us: Callable[[], int]) -> None:
         self._store, self._days, self._now_us = store, days, now_us
@@ -28,12 +28,14 @@ class Retention:
             self._thread.start()
 
     def horizon_us(self) -> int:
-        """Readings before it are not taken; 0 where there is none. What is stored of them may not have gone yet."""
+        """Return the time before which new readings are refused, 0 if there is none. Older stored readings may not have
+        been removed yet.
+        """
         due_us = (self._now_us() // DAY_US - self._days) * DAY_US if self._days else 0
         return max(due_us, self._reached_us)
 
     def apply(self, *, dry_run: bool = False) -> Expiry:
-        """Let everything before the horizon expire, or only count it."""
+        """Remove all readings before the horizon, or only count them."""
         found = self._store.expire(self.horizon_us(), dry_run=dry_run)
         if not dry_run:
             self._reached_us = found.horizon_us
@@ -41,7 +43,7 @@ class Retention:
         return found
 
     def close(self) -> None:
-        """End the thread, once it is done with what it is at."""
+        """Stop the thread after its current step."""
         self._stopping.set()
         if self._days:
             self._thread.join()

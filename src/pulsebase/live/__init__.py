@@ -1,1 +1,1 @@
-"""What is committed, as it is committed: the log of commits, who follows it, and who subscribes to it."""
+"""Live data: the log of commits, the follower that fills it from a shared store, and subscriptions to it."""

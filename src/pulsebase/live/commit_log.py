@@ -1,7 +1,7 @@
-"""What was committed lately, kept for those who follow along.
+"""The latest commits, kept for clients that follow along.
 
-A ring that commits append to and anybody reads from a place in it. Whoever reads has no queue of their own, so a slow
-reader costs nothing and holds nobody up: what they have not read in time is gone, and they are told so.
+Commits are appended to a ring, and readers read on from a place in it. A reader has no queue of its own, so that a slow
+one costs nothing and delays nobody: what it has not read in time is gone, and it is told so.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy.typing as npt
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import MAX_US, TimeRange
 
-#: Commits of single readings are bounded by their number: each takes about a kilobyte, however little is in it.
+#: Limits the number of commits, since each takes about a kilobyte however few readings it holds.
 MOST_COMMITS = 20_000
-#: Of this many readings in one piece of news all are told, shared among the people it is about; of more their stretch.
+#: One message lists at most this many readings, divided among its people. For more, it states only the time range.
 MOST_TOLD = 5_000
 _FEWEST_TOLD = 50
 ALL_TIME = TimeRange(0, MAX_US)
@@ -31,7 +31,7 @@ ALL_TIME = TimeRange(0, MAX_US)
 
 @dataclass(frozen=True, slots=True)
 class ChangedRange:
-    """A stretch in which a person's readings are others now (everybody's where there is no id): to be asked again."""
+    """A time range in which a person's readings changed (everybody's without an id), so that clients must ask again."""
 
     user_id: str | None
     range: TimeRange
@@ -39,7 +39,7 @@ class ChangedRange:
 
 @dataclass(frozen=True, slots=True)
 class CommittedReadings:
-    """One person's new readings, in the order of their commits: of two of a device and time the later holds."""
+    """One person's new readings in commit order. Of two with the same device and time the later one is valid."""
 
     device_ids: Sequence[str]
     times_us: npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class CommittedReadings:
 
 @dataclass(frozen=True, slots=True)
 class Commits:
-    """What was committed up to `place`: readings by person, and stretches to ask again."""
+    """What was committed up to `place`: readings by person, and time ranges to ask again."""
 
     place: int
     readings: dict[str, CommittedReadings]
@@ -58,7 +58,7 @@ class Commits:
 
 @dataclass
 class _Commit:
-    """One commit, by what it wrote or by what else it changed."""
+    """One commit: the batches it wrote, or the range that it changed."""
 
     batches: Sequence[ReadingBatch] = ()
     change: ChangedRange | None = None
@@ -69,18 +69,18 @@ class _Commit:
 
     @cached_property
     def codes(self) -> list[dict[str, list[int]]]:
-        """For each batch who is in it, by their codes in its column. Worked out when somebody follows, once."""
+        """For each batch, the codes of each person in its column. Computed once, when the first client reads it."""
         return [_codes_in(batch) for batch in self.batches]
 
 
 class CommitLog:
-    """The last commits, at most `most_readings` readings of them (the newest is kept whatever its size).
+    """The latest commits, with at most `most_readings` readings in all (the newest commit is kept whatever its size).
 
     Every method may be called from any thread; `publish` and `publish_change` neither wait nor fail.
     """
 
     def __init__(self, most_readings: int) -> None:
-        #: Places of another feed, before a restart or in another process, mean nothing here.
+        #: Tells this log's places from those of another one, before a restart or in another process.
         self.instance = secrets.token_hex(4)
         self._most_readings = most_readings
         self._commits: deque[_Commit] = deque()
@@ -91,27 +91,27 @@ class CommitLog:
         self._watched: Counter[str] = Counter()
 
     def publish(self, batches: Sequence[ReadingBatch]) -> None:
-        """Tell of readings that are durable and visible."""
+        """Publish readings that are durable and visible."""
         self._append(_Commit(batches))
 
     def publish_change(self, change: ChangedRange) -> None:
-        """Tell of a stretch whose readings went or are others now."""
+        """Publish a time range whose readings were deleted or changed."""
         self._append(_Commit(change=change))
 
     @property
     def place(self) -> int:
-        """Behind the last commit."""
+        """The place after the last commit."""
         return self._place
 
     @property
     def watched(self) -> list[str]:
-        """The people somebody follows now."""
+        """The people whom a client follows now."""
         with self._lock:
             return sorted(self._watched)
 
     @contextlib.contextmanager
     def watching(self, people: Collection[str], wake: Callable[[], None]) -> Iterator[None]:
-        """Call `wake` after every commit of the block, from whatever thread; it must be quick and must not raise."""
+        """Call `wake` after every commit while the block runs, from any thread. It must be quick and must not raise."""
         with self._lock:
             self._watched.update(people)
             self._wakers = (*self._wakers, wake)
@@ -124,7 +124,7 @@ class CommitLog:
                 self._wakers = tuple(each for each in self._wakers if each is not wake)
 
     def since(self, place: int, people: Collection[str]) -> Commits | None:
-        """What came behind a place for some people; None where the ring no longer has all of it."""
+        """Return what was committed after a place for these people; None if the ring no longer has all of it."""
         with self._lock:
             missed = self._place - place
             if not 0 <= missed <= len(self._commits):

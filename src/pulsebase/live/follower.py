@@ -1,4 +1,4 @@
-"""News out of a store that other processes write to as well: their commits are seen by asking it."""
+"""Follow a store that other processes write to as well, by polling it for their commits."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pulsebase.stores.contract import Reader, SeriesQuery
 
 logger = logging.getLogger(__name__)
 
-#: A new reading is seen within this time and that of the question.
+#: A new reading is noticed within this time plus the time of the query.
 POLL_S = 0.4
 _MOST_ROWS = 1_000
-#: Readings of the feed that were read back: nobody asks where they came from.
+#: The origin of readings that were read back for the commit log, where nobody asks for it.
 _NO_ORIGIN = 0
 
 
 class StoreFollower:
-    """Asks for every watched person how many readings there are and when the last one was, and tells the feed.
+    """Polls the number of readings and the last time of every watched person, and publishes changes to the commit log.
 
-    Readings behind the last one known are told as such, anything else as a stretch to ask again. A reading that takes
-    the place of another goes unseen: neither number nor last time tells of it.
+    Readings after the last known one are published as readings, any other change as a range to ask again. A reading
+    that replaces another one is not noticed, since neither the number nor the last time changes.
     """
 
     def __init__(self, reader: Reader, commit_log: CommitLog, poll_s: float = POLL_S) -> None:
@@ -41,7 +41,8 @@ class StoreFollower:
         self._thread.start()
 
     def begin(self, people: Collection[str]) -> None:
-        """Whatever is committed to these people's readings after this call is told, while they are watched.
+        """Start following these people. Everything committed to their readings from now on is published while they are
+        watched.
 
         Raises:
             PulsebaseError: the store cannot answer.
@@ -52,12 +53,12 @@ class StoreFollower:
                     self._seen[user_id] = self._reader.overview(user_id)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop polling."""
         self._stopping.set()
         self._thread.join()
 
     def look(self) -> None:
-        """Ask once for everybody who is watched; forget the others."""
+        """Poll once for everybody who is watched, and forget the others."""
         with self._looking:
             watched = self._commit_log.watched
             self._seen = {user_id: self._seen[user_id] for user_id in watched if user_id in self._seen}
@@ -83,7 +84,7 @@ class StoreFollower:
             )
 
     def _rows(self, user_id: str, interval: TimeRange) -> pa.Table | None:
-        """The readings of the interval; None where they are too many to tell."""
+        """Return the readings of the interval; None if they are too many to publish."""
         try:
             return self._reader.series(
                 SeriesQuery(user_id, interval, Resolution.RAW, include_all=True, limit=_MOST_ROWS, kind="follow")
@@ -95,7 +96,7 @@ class StoreFollower:
         while not self._stopping.wait(self._poll_s):
             try:
                 self.look()
-            except PulsebaseError as error:  # the store may answer the next time; what was missed is seen then
+            except PulsebaseError as error:  # the store may answer the next time, and what was missed is noticed then
                 logger.warning("the store could not be followed: %s", error)
             except Exception:
                 logger.exception("the store could not be followed")

@@ -1,7 +1,7 @@
-"""Who listens to what is committed to some people's readings.
+"""Subscriptions to the readings of some people, as they are committed.
 
-Nothing is queued for a listener: each has a place in the log of commits and reads on from there when it can. One that
-falls out of the log is told so.
+Nothing is queued for a listener: each has a place in the commit log and reads on from there when it can. A listener
+that is too slow, so that the log has dropped what it missed, is told so.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from pulsebase.model.errors import RetryLaterError
 from pulsebase.stores.contract import Reader
 
 _RETRY_AFTER_S = 5
-#: A place in the log as an event id states it; no log comes to one that is longer.
+#: A place in the log as an event id states it. No log gets as far as a longer number.
 _PLACE = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How often a silent stream says that it is there. How many may listen, the shares say."""
+    """How often a stream without events sends a heartbeat. The number of streams is limited by `access.shares`."""
 
     heartbeat_s: float = 15
 
 
 class Subscriptions:
-    """Everybody who listens. `follower` is there where the store has commits that this process did not make."""
+    """All listeners. There is a `follower` if other processes write to the same store."""
 
     def __init__(
         self,
@@ -47,19 +47,19 @@ class Subscriptions:
         self.closing = self.ending = False
 
     def close(self) -> None:
-        """End every stream, from any thread; who asks from now on is refused."""
+        """End every stream and refuse new ones. May be called from any thread."""
         self.closing = True
         self.leave()
 
     def leave(self) -> None:
-        """End every stream, and from now on each after its first event: clients then begin another one elsewhere."""
+        """End every stream. New ones end after their first event, so that clients reconnect to another process."""
         self.ending = True
         for listener in tuple(self._open):
             listener.wake()
 
     @contextlib.contextmanager
     def listening(self, people: Collection[str]) -> Iterator[Listener]:
-        """A place among those who listen.
+        """Register a listener while the block runs.
 
         Raises:
             RetryLaterError: the server is stopping.
@@ -83,9 +83,9 @@ class Subscriptions:
         return [user_id for user_id in sorted(people) if not self._reader.knows(user_id)]
 
     def resumed(self, last_event_id: str | None, people: Collection[str]) -> int | None:
-        """The place that an event id stands for; None where what came behind it is not all known here.
+        """Return the place that an event id stands for; None if the log does not have everything after it.
 
-        A follower's commit_log has only what came while somebody watched, so there is no going on from it.
+        With a follower the log has gaps, since it only fills while somebody watches; so no stream can be resumed.
         """
         instance, _, place = (last_event_id or "").partition("-")
         if instance != self.commit_log.instance or not _PLACE.fullmatch(place) or self._follower is not None:
@@ -94,7 +94,7 @@ class Subscriptions:
 
 
 class Listener:
-    """Wakes a coroutine from any thread, at most once until it has looked."""
+    """Wakes a coroutine from any thread, at most once until it has called `look`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -102,19 +102,19 @@ class Listener:
         self._awake = False
 
     def wake(self) -> None:
-        """There is something to look at."""
+        """Wake the coroutine: there is something new."""
         if not self._awake:
             self._awake = True
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 self._loop.call_soon_threadsafe(self._news.set)
 
     def look(self) -> None:
-        """What comes from now on wakes again."""
+        """Note that the coroutine looks now, so that later news wakes it again."""
         self._news.clear()
         self._awake = False
 
     async def woken(self, leaving: asyncio.Future[None], limit_s: float) -> bool:
-        """Wait for news or for the client to leave; whether something came within the limit."""
+        """Wait for news or for the client to leave. Return whether either happened within the limit."""
         waiting = asyncio.ensure_future(self._news.wait())
         try:
             both: set[asyncio.Future[Any]] = {waiting, leaving}
@@ -129,11 +129,11 @@ class Subscription:
     """What one listener asked for.
 
     Attributes:
-        subscriptions: everybody who listens.
-        people: whose readings are told.
-        last_event_id: where the listener was before, as it says.
-        unknown: who else was asked for, and is told to be missing.
-        allowed: asked again and again; the stream ends once it says no.
+        subscriptions: all listeners.
+        people: whose readings are sent.
+        last_event_id: the last event that the client says it has seen.
+        unknown: the other people asked for, who are reported as missing.
+        allowed: called again and again; the stream ends once it returns False.
     """
 
     subscriptions: Subscriptions

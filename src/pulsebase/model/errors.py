@@ -21,7 +21,9 @@ class FieldError:
 
 
 def shown_name(name: str) -> str:
-    """A field's name as errors may show it: cut, since an unknown one may hold anything, lone surrogates included."""
+    """Return a field's name as errors may show it: cut, and without lone surrogates, since an unknown name can be any
+    text.
+    """
     return name[:64].encode(errors="replace").decode()
 
 
@@ -32,7 +34,7 @@ class PulsebaseError(Exception):
 # --- retry: nothing is wrong with the request, the same one may succeed later -------------------------------------
 
 
-#: What was kept of what failed: nothing, nobody knows, or what the message says.
+#: What was kept of a failed request: nothing, unknown, or as the message says.
 Kept = Literal["nothing", "unknown", "as said"]
 
 
@@ -45,11 +47,11 @@ class RetryLaterError(PulsebaseError):
         self.kept: Kept = kept
 
     def but(self, said: str) -> Self:
-        """The same error, saying what was kept."""
+        """Return the same error with a statement of what was kept."""
         return type(self)(f"{self}; {said}", self.retry_after_s, "as said")
 
     def leaving(self, kept: Kept) -> Self:
-        """The same error where so much was kept."""
+        """Return the same error with another value of `kept`."""
         return type(self)(str(self), self.retry_after_s, kept)
 
 
@@ -58,7 +60,7 @@ class QueueFullError(RetryLaterError):
 
 
 class StoreUnavailableError(RetryLaterError):
-    """The store cannot take the request now: it shuts down, is opened again, or for one of the reasons below."""
+    """The store cannot take the request now: it is shutting down or reopening, or one of the subclasses says why."""
 
 
 class DiskFullError(StoreUnavailableError):
@@ -70,49 +72,49 @@ class DiskFailedError(StoreUnavailableError):
 
 
 class ReadOnlyStoreError(StoreUnavailableError):
-    """What would be written to may only be read: a file system, a folder, a database."""
+    """The file system, folder or database to write to is read-only."""
 
 
 class MemoryLimitError(StoreUnavailableError):
-    """The engine of the store has not enough memory for it."""
+    """The store's engine ran out of memory."""
 
 
 class TooManyQuestionsError(RetryLaterError):
-    """Whoever asks has asked as many questions as they may for now."""
+    """The caller has used up the questions allowed for now."""
 
 
 class OutcomeUnknownError(RetryLaterError):
-    """Whether the request was carried out is not known: what had to say so failed. Sending the same again is safe."""
+    """It is not known whether the request was carried out, since the confirmation failed. Sending it again is safe."""
 
 
 class PoolFullError(RetryLaterError):
-    """All callers together use as much as there is of something; nothing of the request was done."""
+    """All callers together have used up a resource; nothing of the request was done."""
 
 
 class ShareFullError(RetryLaterError):
-    """The caller uses as much of something as one may; nothing of the request was done."""
+    """The caller has used up its share of a resource; nothing of the request was done."""
 
 
 class NewPeopleError(RetryLaterError):
-    """The request brings more people whom nobody knows yet than may come for now; nothing of it was stored."""
+    """The request would add more new people than are allowed now; nothing of it was stored."""
 
     FIELD = "user_id"
 
 
 class NewPeopleShareError(NewPeopleError, ShareFullError):
-    """More than the caller may bring for now."""
+    """More new people than the caller may add now."""
 
 
 class NewPeoplePoolError(NewPeopleError, PoolFullError):
-    """More than all callers together may bring for now."""
+    """More new people than all callers together may add now."""
 
 
 class SourceUnavailableError(RetryLaterError):
-    """A source of readings cannot answer now: its limit is reached, it fails, or nothing answers there."""
+    """A source of readings cannot answer now: its rate limit is reached, it fails, or it cannot be reached."""
 
 
 class SourceForbiddenError(SourceUnavailableError):
-    """A source says that we may not, which may be a mistake of its own or last; asked again after longer and longer."""
+    """A source denies access. That may be its own passing mistake or permanent, so it is retried ever more rarely."""
 
 
 # --- reject: the request itself must change ------------------------------------------------------------------------
@@ -133,7 +135,7 @@ class RejectedError(PulsebaseError):
 
     @classmethod
     def of(cls, field: str, reason: str) -> Self:
-        """A rejection that names one field."""
+        """Return a rejection that names one field."""
         return cls([FieldError(field, reason)])
 
 
@@ -142,7 +144,7 @@ class TooManyRowsError(RejectedError):
 
 
 class ErasedUserError(RejectedError):
-    """Somebody of that id was erased; nothing is taken for them until the id is allowed again."""
+    """The person with that id was erased; data for them is refused until the id is allowed again."""
 
     REASON = "belongs to somebody who was erased"
 
@@ -151,25 +153,25 @@ class ErasedUserError(RejectedError):
 
 
 class TooManyNewPeopleError(PulsebaseError):
-    """One request brings more people whom nobody knows yet than a request may bring; it has to come in smaller ones."""
+    """One request would add more new people than a single request may; it has to be split."""
 
     FIELD = "user_id"
 
     def but(self, said: str) -> Self:
-        """The same error, saying what was kept."""
+        """Return the same error with a statement of what was kept."""
         return type(self)(f"{self}; {said}")
 
 
 class UnreadableAnswerError(RejectedError):
-    """A source's answer is not what its documentation says; nothing of that answer was kept."""
+    """A source's answer does not match its documentation; nothing of that answer was kept."""
 
 
 class QueryTimeoutError(PulsebaseError):
-    """The query ran into its time limit and was cancelled; ask a shorter range or a coarser interval."""
+    """The query exceeded its time limit and was cancelled; ask for a shorter range or a coarser interval."""
 
 
 class QueryCancelledError(PulsebaseError):
-    """Whoever asked took the question back."""
+    """The caller cancelled the query."""
 
 
 class UnknownUserError(PulsebaseError):
@@ -188,7 +190,7 @@ class SettingsError(StopError):
 
 
 class ReconnectError(StopError):
-    """A source does not know us any more, or did not give what is needed: the person has to connect again."""
+    """A source no longer accepts our tokens, or did not grant what is needed: the person has to connect again."""
 
 
 class StoreLockedError(StopError):
@@ -196,9 +198,10 @@ class StoreLockedError(StopError):
 
 
 class StoreCorruptError(StopError):
-    """The stored bytes are not what was written; nothing of the request was kept, unless `said` says what was.
+    """A stored file is damaged: its bytes are not what was written. Nothing of the request was kept, unless `said` says
+    what was.
 
-    `file` is the name of the file they are in, without its folder.
+    `file` is the name of the damaged file, without its folder.
     """
 
     def __init__(self, message: str, file: str = "", said: str = "") -> None:
@@ -206,7 +209,7 @@ class StoreCorruptError(StopError):
         self.file, self.said = file, said
 
     def but(self, said: str) -> Self:
-        """The same error, saying what was kept."""
+        """Return the same error with a statement of what was kept."""
         return type(self)(str(self), self.file, said)
 
 
@@ -215,13 +218,13 @@ class StoreVersionError(StopError):
 
 
 def shown(error: PulsebaseError) -> str:
-    """The error as anybody may see it: a damage without the folder that its file is in."""
+    """Return the error text that anybody may see: for a damaged file without the path of its folder."""
     return f"{error.file or 'the database'} is damaged" if isinstance(error, StoreCorruptError) else str(error)
 
 
 @contextlib.contextmanager
 def after(said: str) -> Iterator[None]:
-    """What may fail in the block comes after something was kept, as these words say; the error repeats them."""
+    """Wrap steps that follow after something was already kept. If one fails, `said` is added to its error."""
     try:
         yield
     except (RetryLaterError, StoreCorruptError) as error:

@@ -1,4 +1,4 @@
-"""What an export consists of: the names in it, and records as the fields they have there."""
+"""The format of an export: the names of its files, and the fields of its records."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pulsebase.model.users import DevicePriority, User
 
 Record = User | DevicePriority | DailySummary
 
-#: The file that comes first, and says what the others are.
+#: The first file of an export. It states the format and version.
 MANIFEST = "manifest.json"
 FORMAT = "pulsebase-export"
-#: Raised when a reader of the version before would go wrong.
+#: Increased when a reader of the previous version would misread the files.
 VERSION = 1
-#: Where the readings are, a folder or the beginning of a file's name.
+#: The folder of the readings, or the beginning of their file's name.
 READINGS = "readings"
 
 
 def manifest() -> Mapping[str, Any]:
-    """What the first file holds."""
+    """Return the content of the first file."""
     return {"format": FORMAT, "version": VERSION}
 
 
 def record_name(kind: str) -> str:
-    """The file of one kind of records."""
+    """Return the name of the file with one kind of records."""
     return f"{kind}.ndjson"
 
 
 def fields_of(record: Record) -> Mapping[str, Any]:
-    """A record as it is written: times as texts, dates to be written by whoever encodes it."""
+    """Return the fields of a record as they are written: times as texts; dates are left to the JSON encoder."""
     fields = asdict(record)
     if isinstance(record, DevicePriority):
         fields["valid_from"] = format_us(fields.pop("valid_from_us"))

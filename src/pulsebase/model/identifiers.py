@@ -13,19 +13,18 @@ _ID = re.compile(r"[A-Za-z0-9._:@+-]{1,128}")
 
 @lru_cache(maxsize=1 << 16)
 def text_problem(text: str) -> str | None:
-    """Why a text is no identifier, or None when it is one. Devices send the same few again and again."""
+    """Return why a text is not an identifier, or None if it is one. Cached, since devices repeat the same few ids."""
     return None if _ID.fullmatch(text) else ID_RULE
 
 
 def identifier_problem(value: object) -> str | None:
-    """Why `value` is no identifier, or None when it is one. Integers count as their decimal text."""
+    """Return why `value` is not an identifier, or None if it is one. Integers count as their decimal text."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return "must be a text or an integer"
     return text_problem(str(value))
 
 
-#: What a spreadsheet shows of a long number (2.02E+09), and what programs make of a column of numbers with gaps in it
-#: (2022484408.0).
+#: How spreadsheets show a long number (2.02E+09), and how programs write a column of integers with gaps (2022484408.0).
 _ROUNDED = re.compile(r"[+-]?\d+([.,]\d*)?[eE][+-]\d+")
 _DECIMAL = re.compile(r"\d+[.,]0+")
 _AS_TEXT = "bring the file as it was before, or with the ids as text"
@@ -33,10 +32,10 @@ _AS_TEXT = "bring the file as it was before, or with the ids as text"
 
 @lru_cache(maxsize=1 << 16)
 def changed_in_table(text: str) -> str | None:
-    """Why a text of a CSV file is an id no more, since a spreadsheet or another program took it for a number; None if
-    nothing speaks for that.
+    """Return why a text in a CSV file looks like an id that a spreadsheet or another program changed because it took it
+    for a number; None if it does not.
 
-    CSV does not say what is text. Everywhere else such a text may be an id: JSON, Arrow and Parquet say that it is one.
+    CSV does not mark what is text. JSON, Arrow and Parquet do, so there such a text is accepted as an id.
     """
     if _ROUNDED.fullmatch(text):
         return f"is a number that a spreadsheet rounded, so that several ids may look the same; {_AS_TEXT}"

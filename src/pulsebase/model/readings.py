@@ -1,4 +1,4 @@
-"""`ReadingBatch`: readings that were checked, as columns. The only data-plane type."""
+"""`ReadingBatch`: checked readings as columns, the one type in which readings travel through the program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READING_SCHEMA = pa.schema(
 #: In columns of confidences: none given.
 NO_CONFIDENCE = -1
 
-#: Up to so many rows a set of Python finds the distinct codes sooner than counting all codes there could be.
+#: Up to this many rows a Python set finds the distinct codes faster than counting over all possible codes.
 _FEW_ROWS = 4_096
 
 
@@ -31,8 +31,8 @@ _FEW_ROWS = 4_096
 class Ids(Sequence[str]):
     """A column of ids: row i has the id `texts[codes[i]]`.
 
-    Columns of many batches may share one list of texts, which may grow, but never changes otherwise; a column then has
-    but some of them.
+    Columns of many batches may share one list of texts, which may grow but never changes otherwise. A column then uses
+    only some of the texts.
     """
 
     codes: npt.NDArray[np.int32]
@@ -79,7 +79,7 @@ class Ids(Sequence[str]):
         return map(self.texts.__getitem__, self.codes.tolist())
 
     def distinct(self) -> set[str]:
-        """The ids that some row has; a row without one (a code below 0) has none."""
+        """Return the ids that occur in the rows. Rows without an id (a code below 0) are skipped."""
         if len(self.codes) <= _FEW_ROWS:
             return {self.texts[code] for code in set(self.codes.tolist()) if code >= 0}
         used = np.flatnonzero(np.bincount(self.codes[self.codes >= 0]))
@@ -90,7 +90,7 @@ class Ids(Sequence[str]):
         return Ids(self.codes[rows], self.texts)
 
     def as_arrow(self) -> pa.DictionaryArray:
-        """The same as Arrow has it, with the texts that some row has."""
+        """Return the column as an Arrow dictionary array, with only the texts that occur."""
         used, codes = np.unique(self.codes, return_inverse=True)
         texts = pa.array([self.texts[code] for code in used.tolist()], pa.string())
         return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), texts)

@@ -1,4 +1,4 @@
-"""The ladder raw / 1s / 1m / 15m / 1h / 1d and the rule that picks a rung: here and nowhere else."""
+"""The ladder of resolutions raw / 1s / 1m / 15m / 1h / 1d, and the rules that pick one; defined only here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _STEP_US = {
     Resolution.DAY: DAY_US,
 }
 
-#: Finest first; what `max_points` walks along.
+#: From the finest to the coarsest, the order in which `max_points` tries them.
 LADDER = tuple(Resolution)
 
 

@@ -1,4 +1,4 @@
-"""What a bucket is, how buckets merge and which device a minute believes: the reference of the bucket algebra.
+"""The reference for rollups: what a bucket is, how buckets merge, and which device wins a minute.
 
 Everything works on whole NumPy columns in ascending order of time. Each store's own aggregation (SQL) is tested against
 this module, and this module against the memory store, which shares no code with it.
@@ -64,9 +64,8 @@ class Buckets(Columns):
 
 
 def averages(sums: I64, counts: I64) -> npt.NDArray[np.float64]:
-    """The mean by readings in the metric's unit: one correctly rounded division, both sides exact below 2**53.
-
-    Never rounded, never a mean of means.
+    """Return the mean of all readings in the metric's unit: one correctly rounded division of two numbers that are
+    exact below 2**53. It is not rounded further, and is never a mean of means.
     """
     return sums / (counts * HEART_RATE.scale)
 
@@ -125,10 +124,9 @@ PriorityHistory = Mapping[int, Sequence[tuple[int, int | None]]]
 
 
 class DeviceRanks:
-    """Which device is believed first: the lowest priority number, ties to the smallest id by bytes.
+    """Ranks devices: the lowest priority number wins, and of equal ones the smallest id as bytes.
 
-    A rank is a number that is lower for the device that wins; two devices never share one. `device_id` gives the id of
-    a device number.
+    The device with the lower rank wins; two devices never share a rank. `device_id` returns the id of a device number.
     """
 
     def __init__(self, present: Iterable[int], device_id: Callable[[int], str]) -> None:
@@ -162,9 +160,10 @@ class DeviceRanks:
 
 
 def winning_rows(minutes: I64, ranks: I64, counted: Mask) -> Mask:
-    """Which readings are counted and belong to the device that wins their minute: the lowest rank among counted ones.
+    """Return which readings are counted and belong to the device that wins their minute: the one with the lowest rank
+    among those with counted readings.
 
-    `minutes` tells minutes apart, ascending; the columns must hold whole minutes.
+    `minutes` identifies the minute of each row, ascending; the columns must hold whole minutes.
     """
     if len(minutes) == 0:
         return counted

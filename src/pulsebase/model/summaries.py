@@ -7,7 +7,7 @@ from datetime import date
 
 from pulsebase.model.errors import FieldError
 
-#: What no heart reaches, bpm; no day, minutes; and nobody, kcal a day. Beyond them a file is damaged.
+#: Impossible values: of a heart rate in bpm, of minutes in a day, of kcal in a day. Beyond them a file is damaged.
 _MOST_BPM = 1_000
 _MOST_MINUTES = 25 * 60
 _MOST_CALORIES = 100_000
@@ -17,8 +17,8 @@ _MOST_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True)
 class HeartRateZone:
-    """Minutes spent between two heart rates, in bpm, low inclusive. Vendors leave out bounds, minutes or calories at
-    times.
+    """Minutes spent between two heart rates in bpm, the lower one inclusive. Vendors sometimes leave out bounds,
+    minutes or calories.
     """
 
     name: str
@@ -44,14 +44,16 @@ class DailySummary:
             raise ValueError("a method without a name is no method: use None")
 
     def completed_by(self, later: DailySummary) -> DailySummary:
-        """The same day and method with whatever `later` knows of it: a source may tell a day in several files."""
+        """Return this day completed and corrected by `later`, which has the same day and method: a source may spread a
+        day over several files.
+        """
         if later.resting_heart_rate is None:
             later = replace(later, resting_heart_rate=self.resting_heart_rate)
         return replace(later, zones=later.zones or self.zones, custom_zones=later.custom_zones or self.custom_zones)
 
 
 def summary_problem(day: DailySummary) -> FieldError | None:
-    """What no day can be, where a summary says it."""
+    """Return what is impossible in a summary, None if it is plausible."""
     if day.resting_heart_rate is not None and not 0 < day.resting_heart_rate <= _MOST_BPM:
         return FieldError("resting_heart_rate", f"must be above 0 and at most {_MOST_BPM}")
     if len(day.resting_heart_rate_method or "") > _MOST_CHARACTERS:

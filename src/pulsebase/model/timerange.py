@@ -24,8 +24,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 #: The last instant a `datetime` can name: 9999-12-31T23:59:59.999999Z.
 MAX_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
-#: 2200-01-01T00:00:00Z, where ranges end at the latest: an end typed beyond it is read as it. Nothing so late is ever
-#: stored, and the days up to the year 9999 are three million.
+#: 2200-01-01T00:00:00Z, the latest end of a range: a later end is read as this one. Nothing so late is ever stored, and
+#: up to the year 9999 there would be three million days.
 LAST_END_US = (datetime(2200, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -116,22 +116,22 @@ def zone_named(name: str, field: str = "tz") -> ZoneInfo:
 
 
 def zone_or_utc(name: str | None) -> ZoneInfo:
-    """The zone that somebody is said to live in; UTC where nothing is said, or this machine does not know it."""
+    """Return the zone of that name; UTC if there is no name, or this machine does not know it."""
     return ZoneInfo(name) if name in _zone_names() else ZoneInfo("UTC")
 
 
 def parse_range(start: str, end: str, zone: ZoneInfo, *, start_field: str, end_field: str) -> AskedRange:
     """Read a range as typed: dates or times, local ones in `zone`; a bare end date means through the end of that day.
 
-    The typed length is the difference of the clocks' faces where both are local, so that a week stays a week over a
+    If both are local, the typed length is the difference of the wall-clock times, so that a week stays a week across a
     daylight-saving change.
 
-    An end beyond `LAST_END_US` is read as that. Where clocks went forward, a range that is one on their face may hold
-    no instant: 02:00 to 03:00 of a spring day, or a day that a zone skipped. It is empty then, and begins and ends at
-    its start.
+    An end beyond `LAST_END_US` is read as that. Where clocks went forward, a range of wall-clock times may hold no
+    instant, such as 02:00 to 03:00 of a spring day, or a day that a zone skipped. The range is then empty, and begins
+    and ends at its start.
 
     Raises:
-        RejectedError: a text is no time, the start lies before 1970 or after 2199, or the end is not after the start.
+        RejectedError: a text is not a time, the start is before 1970 or after 2199, or the end is not after the start.
     """
     first, last = _parse(start, zone, start_field), _parse(end, zone, end_field)
     if first.at_us >= LAST_END_US:
@@ -147,7 +147,7 @@ def parse_range(start: str, end: str, zone: ZoneInfo, *, start_field: str, end_f
             raise RejectedError.of(end_field, f"must be after {start_field}")
         end_us = first.at_us
     typed_us = (last.wall - first.wall) // _MICROSECOND if both_local else last.at_us - first.at_us
-    # The same date twice is one day to whoever types it, not an instant.
+    # The same date as start and end means one day, not an instant.
     if typed_us <= 0:
         typed_us = (end_us - first.at_us) or (end_wall - first.wall) // _MICROSECOND
     return AskedRange(TimeRange(first.at_us, end_us), typed_us)
@@ -159,7 +159,7 @@ def parse_reading_time(text: str) -> int:
     Digits beyond microseconds are cut off. Times before 1970 come out negative.
 
     Raises:
-        ValueError: the text is no such time.
+        ValueError: the text is not such a time.
     """
     if _INSTANT.fullmatch(text) is None:
         raise ValueError("must be an ISO 8601 time such as 2024-01-15T10:00:00Z")
@@ -220,7 +220,7 @@ def _parse(text: str, zone: ZoneInfo, field: str) -> _Typed:
 
 
 def _at_us(wall: datetime, zone: ZoneInfo) -> int:
-    """A local time as an instant: the first of two where clocks fall back, the shifted one where they spring
+    """Return a local time as an instant: the first of the two where clocks go back, the shifted one where they go
     forward.
     """
     return to_us(wall.replace(tzinfo=zone, fold=0))

@@ -1,4 +1,4 @@
-"""People, their devices, and which device is believed."""
+"""People, their devices, and which device's readings count."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.timerange import zone_named
 
-#: The priority of a device nobody ranked (specification: lowest).
+#: The priority of a device that nobody ranked (specification: lowest).
 UNKNOWN_PRIORITY = 999
-#: The priorities that hold for everybody who did not set their own (specification: medical grade, consumer wearable).
+#: The priorities for everybody who did not set their own (specification: medical grade, consumer wearable).
 DEFAULT_PRIORITIES: Mapping[str, int] = MappingProxyType({"device_a": 1, "device_b": 2})
 #: The genders a person can have on record.
 GENDERS = ("female", "male", "other")
@@ -69,13 +69,13 @@ def folded(text: str) -> str:
 
 
 def default_priority(device_id: str) -> int:
-    """The priority of a device for a person who never set one. A lower number is believed first."""
+    """Return the priority of a device for a person who never set one. The device with the lower number wins."""
     return DEFAULT_PRIORITIES.get(device_id, UNKNOWN_PRIORITY)
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person. Only the id is known of one who came into being with a reading."""
+    """A person. If a reading created them, only the id is known."""
 
     user_id: str
     name: str | None = None
@@ -115,9 +115,9 @@ class DeviceOverview:
 
 @dataclass(frozen=True, slots=True)
 class DevicePriority:
-    """From `valid_from_us` on, until the next entry for the same person and device, `priority` holds.
+    """A priority that holds from `valid_from_us` until the next entry for the same person and device.
 
-    None takes the person's own setting back: the default holds again from then on.
+    None removes the person's own setting: from then on the default holds again.
     """
 
     user_id: str
@@ -142,20 +142,20 @@ def setting_like(history: Sequence[DevicePriority], said: DevicePriority) -> Dev
 
 
 def priority_at(history: Sequence[DevicePriority], device_id: str, at_us: int) -> int:
-    """The priority of a device at an instant, of the person whose entries these are."""
+    """Return the priority of a device at an instant, given one person's entries."""
     held = [entry for entry in history if entry.device_id == device_id and entry.valid_from_us <= at_us]
     own = max(held, key=lambda entry: entry.valid_from_us).priority if held else None
     return default_priority(device_id) if own is None else own
 
 
 def checked_person(fields: Mapping[str, object], today: date, age_on: date | None = None) -> dict[str, Any]:
-    """What is said of a person (`PERSON_FIELDS`), as the attributes of `User` that it sets; None clears one.
+    """Check fields of a person (`PERSON_FIELDS`) and return the attributes of `User` that they set; None clears one.
 
-    A birth year counts as 1 July of it. Where `age_on` is given, `age` may stand for the birth year: their age in
-    whole years on that day, had they been born on a 1 July.
+    A birth year counts as 1 July of that year. If `age_on` is given, `age` may replace the birth year: the age in whole
+    years on that day, assuming a birthday on 1 July.
 
     Raises:
-        RejectedError: names every field at fault.
+        RejectedError: names every wrong field.
     """
     known = PERSON_FIELDS if age_on is None else (*PERSON_FIELDS, "age")
     fields = {name: None if name in _NUMBERS and _is_nan(value) else value for name, value in fields.items()}
@@ -189,7 +189,7 @@ def checked_person(fields: Mapping[str, object], today: date, age_on: date | Non
 
 
 def checked_priority(value: object) -> int | None:
-    """A priority number as given, or None where it is taken back.
+    """Return a checked priority number, or None, which removes the setting.
 
     Raises:
         RejectedError: it is neither.
@@ -202,7 +202,7 @@ def checked_priority(value: object) -> int | None:
 
 
 def printable(text: str) -> str:
-    """A text with `�` for every character no name may hold, as the names of files can."""
+    """Replace every character that no name may hold by `�`. Names of files can contain such characters."""
     return "".join("\N{REPLACEMENT CHARACTER}" if _is_unnameable(each) else each for each in text)
 
 
@@ -257,12 +257,12 @@ def _birth_date_by_age(value: object, on: date, today: date) -> date:
 
 
 def _is_nan(value: object) -> bool:
-    """Whether a number stands for none, as frames have it."""
+    """Whether the value is NaN, which data frames use for a missing number."""
     return isinstance(value, float) and math.isnan(value)
 
 
 def _whole_number(value: object, field: str) -> int:
-    if isinstance(value, float) and value.is_integer():  # as frames have integers beside a gap
+    if isinstance(value, float) and value.is_integer():  # data frames turn integers into floats if one is missing
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise RejectedError.of(field, "must be an integer")

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from pulsebase.model.summaries import HeartRateZone
 
-#: What bounds zones: the age alone, or the day's resting heart rate too.
+#: How the bounds of zones are found: from the age alone, or from the day's resting heart rate too.
 ZoneRule = Literal["age", "karvonen"]
 
-#: Fitbit's zones: where each begins, in parts of the highest heart rate, and the bounds its lowest and highest state.
+#: Fitbit's zones: where each begins, as a fraction of the highest heart rate, and the outer bounds that Fitbit states.
 _ZONES = (("Out of Range", 0.0), ("Fat Burn", 0.50), ("Cardio", 0.70), ("Peak", 0.85))
 _LOWEST_BPM, _HIGHEST_BPM = 30, 220
 
@@ -37,15 +37,15 @@ def fitbit_zones(max_heart_rate: int, resting_heart_rate: float = 0) -> tuple[He
 
 
 def zone_of(means: npt.NDArray[np.float64], zones: Sequence[HeartRateZone]) -> npt.NDArray[np.intp]:
-    """The place of each minute's zone, as Fitbit counts them: the mean of the minute, rounded half up, then classified.
+    """Return the index of each minute's zone as Fitbit counts: the minute's mean is rounded half up, then classified.
 
-    Confidence 0 was left out of `means`. The lowest and highest zone take what lies beyond them too.
+    `means` must leave out readings of confidence 0. The lowest and highest zone include everything beyond them.
     """
     return np.searchsorted([zone.min_bpm or 0 for zone in zones[1:]], np.floor(means + 0.5), side="right")
 
 
 def zone_minutes(means: npt.NDArray[np.float64], zones: Sequence[HeartRateZone]) -> tuple[HeartRateZone, ...]:
-    """The zones with their minutes, see `zone_of`."""
+    """Return the zones with the minutes spent in each; see `zone_of`."""
     counts = np.bincount(zone_of(means, zones), minlength=len(zones))
     return tuple(
         HeartRateZone(zone.name, zone.min_bpm, zone.max_bpm, int(count))

@@ -1,4 +1,6 @@
-"""Questions about many people, and about a person's highest hours. Compared exactly: whole numbers, never doubles."""
+"""Questions about groups of people, and about a person's highest hours. Averages are compared exactly, never as rounded
+doubles.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,20 @@ from pulsebase.model.users import GENDERS
 from pulsebase.query.plan import AskedPeriod, QueryLimits, asked_period
 from pulsebase.stores.contract import Cancellation, Reader, SeriesQuery, TotalsQuery
 
-#: A number as it was written. Text is kept exact; a float stands for its shortest decimal, which is what was written.
+#: A number as it was written. A text is read exactly; a float is read as its shortest decimal form.
 Number = int | float | Decimal | Fraction | str
-#: A point in time or a day as it was written. What has no zone is read in the question's, UTC unless it says so.
+#: A point in time or a day as it was written. Without a zone it is read in the question's, which is UTC by default.
 Moment = str | date | datetime
 
 Places = npt.NDArray[np.intp]
-#: Whole numbers below it are doubles.
+#: Every whole number below this is exact as a double.
 _EXACT_IN_DOUBLES = 2**53
 
-#: Highest threshold and age that can be asked for: far above any, so that a slip (cents, days) is told.
+#: The highest threshold and age that can be asked for. Far above any real one, but low enough to notice a wrong unit.
 MAX_AVERAGE = 1000
 MAX_AGE = 150
 MAX_TOP_HOURS = 1000
-#: Counts in summaries are multiples of it.
+#: Counts of people in summaries are rounded down to a multiple of this.
 PEOPLE_STEP = 5
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -49,14 +51,14 @@ _CURSOR = re.compile(r"(\d{1,19})/(\d{1,19})/([A-Za-z0-9._:@+-]{1,128})", re.ASC
 
 @dataclass(frozen=True, slots=True)
 class CohortQuestion:
-    """Whose average over a period is high?
+    """Asks whose average over a period is above a threshold.
 
     Attributes:
-        date_from, date_to: the period; a bare end date includes its day. It is not widened.
-        min_avg_heart_rate: the average has to be above it, in bpm.
-        min_age: full years that a person has to be older than on the day the period starts; None for any age.
-        genders: any of these; None for anybody.
-        min_coverage: the least share of the period's minutes that has to hold a counted reading, 0 to 1.
+        date_from, date_to: the period, used exactly as given; a bare end date includes its day.
+        min_avg_heart_rate: the threshold in bpm; the average must be above it.
+        min_age: the person must be older than this many full years on the day the period starts; None for any age.
+        genders: the person has one of these; None for anybody.
+        min_coverage: the least share of the period's minutes that must hold a counted reading, 0 to 1.
         tz: the zone of dates, local times and the day the period starts.
     """
 
@@ -74,8 +76,8 @@ class CohortQuestion:
 
 @dataclass(frozen=True, slots=True)
 class CohortMember:
-    """Someone whose average is high enough. `sum` in hundredths; `coverage` is the share of the period's minutes that
-    hold a counted reading.
+    """A person whose average is high enough. `sum` is in hundredths of a bpm; `coverage` is the share of the period's
+    minutes that hold a counted reading.
     """
 
     user_id: str
@@ -86,7 +88,7 @@ class CohortMember:
 
     @property
     def exact_average(self) -> Fraction:
-        """The mean by readings in the metric's unit."""
+        """The mean of all readings in the metric's unit."""
         return Fraction(self.sum, HEART_RATE.scale * self.count)
 
     @property
@@ -97,12 +99,12 @@ class CohortMember:
 
 @dataclass(frozen=True, slots=True)
 class CohortSummary:
-    """What a cohort comes to, with nobody in it to be seen.
+    """Figures of a cohort that reveal nobody in it.
 
     Attributes:
-        people: how many they are, rounded down to a multiple of `PEOPLE_STEP`.
-        average: the mean of people's averages, each weighing the same, in whole bpm.
-        spread: the standard deviation of people's averages, in whole bpm.
+        people: the number of members, rounded down to a multiple of `PEOPLE_STEP`.
+        average: the mean of the members' averages, each with the same weight, in whole bpm.
+        spread: the standard deviation of the members' averages, in whole bpm.
     """
 
     people: int
@@ -112,7 +114,7 @@ class CohortSummary:
 
 @dataclass(frozen=True, slots=True)
 class TopHoursQuestion:
-    """A person's highest averages of UTC hours; an hour that the period cuts counts its readings inside."""
+    """Asks for a person's highest averages of UTC hours. If the period cuts an hour, only readings inside count."""
 
     user_id: str
     date_from: Moment
@@ -137,7 +139,7 @@ class CohortMembers(Sequence[CohortMember]):
     """Everybody who answers a question, in order, as columns: of a million people those are made that are shown."""
 
     def __init__(self, totals: pa.Table, rows: Places, minutes_asked: int) -> None:
-        """`rows` are the places of the members in the totals."""
+        """`rows` are the row numbers of the members in the totals."""
         self._totals, self._rows, self._minutes_asked = totals, rows, minutes_asked
 
     def __len__(self) -> int:
@@ -195,14 +197,15 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
 def cohort_summary(
     reader: Reader, question: CohortQuestion, least_people: int, timeout_s: float | None = None
 ) -> CohortSummary | None:
-    """What the cohort comes to; None if it would tell of fewer than `least_people`, be it those in it or those left out
-    of everybody with a reading in the period, whom the difference of two answers would tell of.
+    """Return the figures of a cohort; None if they would describe fewer than `least_people`. That holds for the members
+    and for the others with a reading in the period, since the difference of two answers would describe those.
 
-    Questions are coarse, so that two seldom differ by one person: whole days, whole bpm, coverage in hundredths.
+    Questions must be coarse (whole days, whole bpm, coverage in hundredths), so that two of them seldom differ by one
+    person.
 
     Raises:
         RejectedError: names the field that is wrong, or too fine.
-        QueryTimeoutError: longer than `timeout_s`, which holds for each of two questions to the store.
+        QueryTimeoutError: one of the two queries to the store took longer than `timeout_s`.
     """
     period = _period(question)
     for field, at_us in ((question.start_field, period.range.start_us), (question.end_field, period.range.end_us)):
@@ -225,7 +228,7 @@ def cohort_summary(
 
 
 def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | None = None) -> list[TopHour]:
-    """The highest distinct averages, highest first, each with the first hour that has it.
+    """Return the highest distinct averages, highest first, each with the first hour that has it.
 
     Raises:
         RejectedError: names the field that is wrong.
@@ -253,10 +256,10 @@ def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | Non
 
 
 def _highest_distinct(table: pa.Table, limit: int) -> list[TopHour]:
-    """The `limit` highest averages of buckets in order of time, each once, with the first bucket that has it."""
+    """Return the `limit` highest distinct averages of buckets in time order, each with the first bucket that has it."""
     starts_us, sums, counts = (table[name].to_numpy() for name in ("time_us", "sum", "count"))
     averages_of = averages(sums, counts)
-    # Different doubles are of different averages, in the same order: the highest averages have the highest doubles.
+    # Rounding to doubles keeps the order, so the highest averages have the highest doubles.
     least = np.unique(averages_of)[-limit:][:1]
     firsts: dict[Fraction, int] = {}
     for place in np.flatnonzero(averages_of >= least).tolist():
@@ -266,10 +269,10 @@ def _highest_distinct(table: pa.Table, limit: int) -> list[TopHour]:
 
 
 def page_after(members: Sequence[CohortMember], cursor: str | None) -> Sequence[CohortMember]:
-    """The members that come after the one whose `cursor_of` this is, whether that one is still among them or not.
+    """Return the members that come after the one with this `cursor_of`, whether that one is still among them or not.
 
     Raises:
-        RejectedError: no answer gave such a cursor.
+        RejectedError: it is not a cursor from an answer.
     """
     if cursor is None:
         return members
@@ -281,7 +284,7 @@ def page_after(members: Sequence[CohortMember], cursor: str | None) -> Sequence[
 
 
 def cursor_of(member: CohortMember) -> str:
-    """What leads on from a page that ends with this member: their average, in lowest terms, and their id."""
+    """Return the cursor after a page that ends with this member: their average in lowest terms, and their id."""
     return f"{member.exact_average.numerator}/{member.exact_average.denominator}/{member.user_id}"
 
 
@@ -316,10 +319,10 @@ def query_users(  # noqa: PLR0917 in the order in which the question is put
     min_coverage: Number | None = None,
     tz: str = "UTC",
 ) -> list[str]:
-    """The ids of the people whose average over the period is above `min_avg_heart_rate`, the highest first.
+    """Return the ids of the people whose average over the period is above `min_avg_heart_rate`, the highest first.
 
-    `min_age` and `gender` leave out those who are not older on the first day, or of another gender, or of whom it is
-    not known; None asks neither. See `CohortQuestion`.
+    `min_age` and `gender` exclude people who are not older on the first day or have another gender, and people for whom
+    that is unknown; None excludes nobody. See `CohortQuestion`.
 
     Raises:
         RejectedError: names the argument that is wrong.
@@ -332,7 +335,7 @@ def query_users(  # noqa: PLR0917 in the order in which the question is put
 def query_top(
     store: Reader, user_id: str | int, date_from: Moment, date_to: Moment, limit: int = 10, *, tz: str = "UTC"
 ) -> list[float]:
-    """A person's `limit` highest distinct averages of UTC hours, highest first; see `TopHoursQuestion`.
+    """Return a person's `limit` highest distinct averages of UTC hours, highest first; see `TopHoursQuestion`.
 
     Raises:
         RejectedError: names the argument that is wrong.
@@ -343,10 +346,10 @@ def query_top(
 
 
 def exact_number(value: Number, field: str, highest: int) -> Fraction:
-    """The number that was written, from 0 to `highest`.
+    """Return the exact number that was written, from 0 to `highest`.
 
     Raises:
-        RejectedError: it is none, or out of that range; names `field`.
+        RejectedError: it is not a number, or out of that range; names `field`.
     """
     written = str(value).strip()
     if not isinstance(value, Fraction) and (len(written) > _DECIMAL_LENGTH or not _DECIMAL.fullmatch(written)):
@@ -358,12 +361,12 @@ def exact_number(value: Number, field: str, highest: int) -> Fraction:
 
 
 def born_by(min_age: int, on: date) -> date:
-    """The last birth date of those who are older than `min_age` full years on a day.
+    """Return the latest birth date of people who are older than `min_age` full years on a day.
 
-    Who was born on 29 February turns a year older on 1 March where there is no 29 February.
+    People born on 29 February turn a year older on 1 March in years without that day.
 
     Raises:
-        RejectedError: the age is none.
+        RejectedError: the age is not valid.
     """
     _check_whole("min_age", min_age, 0, MAX_AGE)
     year = on.year - min_age - 1
@@ -374,12 +377,12 @@ def born_by(min_age: int, on: date) -> date:
 
 
 def touched_minutes(period: TimeRange) -> int:
-    """How many UTC minutes the period touches, the cut ones at its ends included: what coverage is a share of."""
+    """Return how many UTC minutes the period touches, including cut ones at its ends. Coverage is a share of these."""
     return period.widened(MINUTE_US).length_us // MINUTE_US
 
 
 def _bounds(question: CohortQuestion) -> tuple[Fraction, Fraction]:
-    """The average to be above, and the least coverage."""
+    """Return the threshold of the average, and the least coverage."""
     least = 0 if question.min_coverage is None else question.min_coverage
     average = exact_number(question.min_avg_heart_rate, "min_avg_heart_rate", MAX_AVERAGE)
     return average, exact_number(least, "min_coverage", 1)
@@ -409,7 +412,7 @@ def _check_whole(field: str, value: object, lowest: int, highest: int) -> None:
 
 
 def _averages(totals: pa.Table) -> npt.NDArray[np.float64]:
-    """The doubles nearest to the means. Rounding keeps order, so where two differ the means do so too, the same way."""
+    """Return the doubles nearest to the means. Rounding keeps the order of the means, so doubles can be compared."""
     sums, counts = totals["sum"].to_numpy(), HEART_RATE.scale * totals["count"].to_numpy()
     if max(sums.max(initial=0), counts.max(initial=0)) < _EXACT_IN_DOUBLES:
         found: npt.NDArray[np.float64] = np.divide(sums, counts)
@@ -418,14 +421,14 @@ def _averages(totals: pa.Table) -> npt.NDArray[np.float64]:
 
 
 def _lowest_terms(totals: pa.Table) -> tuple[I64, I64]:
-    """The means as fractions of hundredths; equal means are equal fractions."""
+    """Return the means as fractions in lowest terms, in hundredths. Equal means give equal fractions."""
     sums, counts = totals["sum"].to_numpy(), totals["count"].to_numpy()
     common = np.gcd(sums, counts)
     return sums // common, counts // common
 
 
 def _above(totals: pa.Table, threshold: Fraction) -> Mask:
-    """Whose mean is above; the fraction decides only where its double is that of the threshold."""
+    """Return whose mean is above the threshold. The exact fraction is compared only where the doubles are equal."""
     doubles, nearest = _averages(totals), float(threshold)
     above: Mask = doubles > nearest
     near = np.flatnonzero(doubles == nearest)
@@ -437,7 +440,9 @@ def _above(totals: pa.Table, threshold: Fraction) -> Mask:
 
 
 def _highest_first(totals: pa.Table) -> Places:
-    """The order of rows that are by id: the highest mean first. Fractions decide only where doubles are equal."""
+    """Return the order with the highest mean first, for rows sorted by id. Exact fractions are compared only where the
+    doubles are equal.
+    """
     doubles = _averages(totals)
     order: Places = np.argsort(-doubles, kind="stable")
     sums, counts = _lowest_terms(totals.take(pa.array(order)))
@@ -452,12 +457,12 @@ def _highest_first(totals: pa.Table) -> Places:
 
 
 def _in_whole(figure: float) -> int:
-    """Rounded half to even; what the last bits of a double make of a half is a half."""
+    """Round half to even. Rounding to nine decimals first keeps a half that the last bits of a double have shifted."""
     return round(round(figure, 9))
 
 
 def _typed(moment: Moment, field: str) -> str:
-    """A moment as it would be typed."""
+    """Return a moment as the text that a person would type."""
     if isinstance(moment, str):
         return moment
     if isinstance(moment, date):  # a datetime is one too

@@ -1,5 +1,5 @@
-"""What is exported: readings in the columns and units in which they come in (`user_id`, `device_id`, `timestamp`,
-`heart_rate`, `confidence`), and records of people as lines.
+"""Encode exports: readings in the columns and units in which they are also ingested (`user_id`, `device_id`,
+`timestamp`, `heart_rate`, `confidence`), and records of people as lines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pulsebase.model.timerange import format_all_us
 from pulsebase.stores.contract import Reader
 from pulsebase.stores.records import Kind, everybody, records_of
 
-#: A table that was not written as text yet. Times are UTC, heart rates in bpm.
+#: The columns of exported readings before they become text. Times are UTC, heart rates in bpm.
 EXPORT_SCHEMA = pa.schema(
     [
         pa.field("user_id", pa.dictionary(pa.int32(), pa.string()), nullable=False),
@@ -35,14 +35,14 @@ CSV_HEADER = (",".join(EXPORT_SCHEMA.names) + "\n").encode()
 
 
 def in_units(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch of an export (`READING_SCHEMA`) as `EXPORT_SCHEMA`."""
+    """Convert a batch of `READING_SCHEMA` to `EXPORT_SCHEMA`."""
     bpm = batch["value"].to_numpy() / np.float64(HEART_RATE.scale)
     columns = [batch["user_id"], batch["device_id"], batch["time"], pa.array(bpm), batch["confidence"]]
     return pa.record_batch(columns, schema=EXPORT_SCHEMA)
 
 
 def csv_lines(batch: pa.RecordBatch) -> bytes:
-    """The lines of a batch of `EXPORT_SCHEMA`, without the header."""
+    """Return a batch of `EXPORT_SCHEMA` as CSV lines, without the header."""
     out = io.BytesIO()
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     pyarrow.csv.write_csv(pa.Table.from_batches([_as_texts(batch)]), out, options)
@@ -50,7 +50,7 @@ def csv_lines(batch: pa.RecordBatch) -> bytes:
 
 
 def ndjson_lines(batch: pa.RecordBatch) -> bytes:
-    """A JSON object a line. No id and no time holds anything that JSON would have to escape."""
+    """Return a batch as NDJSON. No id and no time contains a character that JSON would have to escape."""
     user_ids, device_ids, times, values, confidences = _as_texts(batch).columns
     lines = pc.binary_join_element_wise(
         '{"user_id":"',
@@ -70,14 +70,16 @@ def ndjson_lines(batch: pa.RecordBatch) -> bytes:
 
 
 def record_lines(records: Sequence[Record]) -> bytes:
-    """Records as lines of an export."""
+    """Return records as lines of an export."""
     return b"".join(msgspec.json.encode(fields_of(record)) + b"\n" for record in records)
 
 
 def exported_records(
     store: Reader, kind: Kind, user_ids: Sequence[str] | None = None, first: date = date.min, last: date = date.max
 ) -> Generator[bytes, None, None]:
-    """The lines of these people, or of everybody, person by person; of daily records from the first to the last day."""
+    """Yield the record lines of these people, or of everybody, person by person. Daily records are limited to the days
+    from `first` to `last`.
+    """
     if user_ids is None:
         users = (overview.user for overview in everybody(store))
     else:

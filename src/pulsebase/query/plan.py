@@ -1,4 +1,4 @@
-"""From a question as typed to what a store is asked: the rung, the widened range, the civil days."""
+"""Plan a query: turn a question as typed into a resolution, a widened range and civil days for the store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SeriesQuestion:
 
 @dataclass(frozen=True, slots=True)
 class QueryLimits:
-    """How much one answer may hold and how long it may take."""
+    """How many rows and people one answer may have, and how long it may take."""
 
     max_rows: int = 1_000_000
     max_people: int = 100
@@ -54,7 +54,7 @@ class AskedPeriod:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPlan:
-    """What will be asked of the store, the same for every person of the question. An empty range has no days."""
+    """The query for the store, the same for every person of the question. An empty range has no days."""
 
     question: SeriesQuestion
     asked: AskedRange
@@ -65,18 +65,18 @@ class SeriesPlan:
 
     @property
     def table(self) -> str:
-        """The name of the table that the answer stands for."""
+        """The table name that the answer states."""
         return self.resolution.table
 
     @property
     def likely_rows(self) -> int:
-        """The most rows that a person's answer has, unless there are several readings a second."""
+        """The most rows of one person's answer, unless there are several readings a second."""
         if self.resolution is Resolution.DAY:
             return len(self.day_starts) - 1
         return self.range.length_us // (self.resolution.step_us or SECOND_US) + 1
 
     def query(self, user_id: str, limit: int, timeout_s: float | None) -> SeriesQuery:
-        """The store's query for one person."""
+        """Return the store's query for one person."""
         question = self.question
         return SeriesQuery(
             user_id=user_id,
@@ -91,7 +91,7 @@ class SeriesPlan:
         )
 
     def coarser(self) -> SeriesPlan | None:
-        """The same question a rung up the ladder, or None at the top."""
+        """Return the same question at the next coarser resolution, or None if there is none."""
         rung = coarser(self.resolution)
         return None if rung is None else _at(self.question, self.asked, self.zone, rung)
 
@@ -107,7 +107,7 @@ def asked_period(start: str, end: str, tz: str, *, start_field: str, end_field: 
 
 
 def plan_series(question: SeriesQuestion) -> SeriesPlan:
-    """Pick the rung and widen the range.
+    """Choose the resolution and widen the range to whole buckets.
 
     Raises:
         RejectedError: names the field that is wrong.

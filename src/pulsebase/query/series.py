@@ -1,4 +1,4 @@
-"""Series of one person or several, in the units people read."""
+"""Answer questions about the series of one person or several, in the metric's unit."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from pulsebase.query.plan import QueryLimits, SeriesPlan, SeriesQuestion, plan_s
 from pulsebase.query.zones import own_days
 from pulsebase.stores.contract import Reader
 
-#: People of one question that are read at once.
+#: How many people of one question are read at the same time.
 _READERS = 4
-#: Is told how many rows of an answer there may be from now on.
+#: Called with the number of rows that an answer may have from now on.
 RowsWanted = Callable[[int], None]
 
 
@@ -44,7 +44,7 @@ class PersonSeries:
 
 @dataclass(frozen=True, slots=True)
 class SeriesAnswer:
-    """Series of several people at one rung, and what the answer says of itself."""
+    """Series of several people at one resolution, with the plan that they follow."""
 
     plan: SeriesPlan
     series: tuple[PersonSeries, ...]
@@ -72,7 +72,7 @@ class SeriesService:
         self._pool = pool or ThreadPoolExecutor(_READERS, "pulsebase-read")
 
     def through(self, reader: Reader) -> SeriesService:
-        """The same service over another reader, with the same threads."""
+        """Return this service over another reader, with the same threads."""
         return SeriesService(reader, self._limits, self._pool)
 
     @property
@@ -81,8 +81,8 @@ class SeriesService:
         return self._limits
 
     def one(self, user_id: str, question: SeriesQuestion, rows: RowsWanted = lambda _: None) -> SeriesAnswer:
-        """One person's series. `rows` is told how many rows the answer may have before they are read, and how many it
-        has then; it may wait, or refuse them.
+        """Return one person's series. `rows` is called with the number of rows that the answer may have before they are
+        read, and with the actual number afterwards. It may block, or refuse by raising an error.
 
         Raises:
             UnknownUserError: nobody of that id is known.
@@ -101,7 +101,7 @@ class SeriesService:
         cursor: str | None,
         rows: RowsWanted = lambda _: None,
     ) -> SeriesAnswer:
-        """The series of the named people, or of the first `limit` people after `cursor`; `rows` as for `one`.
+        """Return the series of the named people, or of the first `limit` people after `cursor`; `rows` as for `one`.
 
         Raises:
             RejectedError: the question is wrong, or its answer too long.
@@ -113,9 +113,9 @@ class SeriesService:
     def summaries(
         self, user_ids: Sequence[str] | None, question: SeriesQuestion, limit: int, cursor: str | None
     ) -> SummaryAnswer:
-        """The stored days of the named people. Days are as the source stated them, in the person's own zone.
+        """Return the stored days of the named people, as the source stated them, in the person's own zone.
 
-        With `zones` also days of our own, in the question's zone: minutes in zones, under their own method.
+        With `zones` there are also computed days, in the question's zone: minutes in zones, under their own method.
         """
         for name, given in (
             ("interval", question.interval is not None),
@@ -134,7 +134,7 @@ class SeriesService:
         return SummaryAnswer(question.tz, plan.range, found, missing, next_cursor)
 
     def _days(self, user_id: str, plan: SeriesPlan, rule: ZoneRule | None) -> list[DailySummary]:
-        """A person's days, by day, then method (none first)."""
+        """Return a person's days, ordered by day, then by method (none first)."""
         if not plan.day_starts:
             return []
         stored = self._reader.summaries(user_id, *_days(plan))
@@ -172,7 +172,7 @@ class SeriesService:
         try:
             series = self._read_all(plan, user_ids, limit)
         except TooManyRowsError:
-            # Readings denser than one a second: the next rung keeps the promise of `max_points`.
+            # Readings denser than one a second: the next coarser resolution keeps the promise of `max_points`.
             next_plan = plan.coarser() if max_points is not None and plan.resolution is Resolution.RAW else None
             if next_plan is None:
                 raise
@@ -185,7 +185,7 @@ class SeriesService:
             return (self._read(plan, user_ids[0], limit),)
         series: list[PersonSeries] = []
         rows = 0
-        contexts = [copy_context() for _ in user_ids]  # whom a thread reads for, it is told by its context
+        contexts = [copy_context() for _ in user_ids]  # the context tells a thread for which caller it reads
         # Leaving the loop early cancels the reads that have not begun.
         for person in self._pool.map(lambda mine, who: mine.run(self._read, plan, who, limit), contexts, user_ids):
             series.append(person)

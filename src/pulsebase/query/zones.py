@@ -1,4 +1,4 @@
-"""Minutes in zones worked out from the readings, beside what sources say: days under methods of our own."""
+"""Compute minutes in heart-rate zones from the readings, as days under methods of our own beside those of sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pulsebase.model.zones import ZoneRule, fitbit_zones, max_heart_rate, zone_m
 from pulsebase.query.plan import SeriesPlan
 from pulsebase.stores.contract import Reader, SeriesQuery
 
-#: A question's days at most: each takes every reading of it.
+#: The most days of one question, since every reading of each day is read.
 MOST_DAYS = 366
 _DAYS_AT_ONCE = 31
 
@@ -31,10 +31,11 @@ def own_days(
     rule: ZoneRule,
     timeout_s: float | None,
 ) -> list[DailySummary]:
-    """One entry a civil day of `plan` with a counted reading, its method `zones-age` or `zones-karvonen`. `stored` are
-    the days that sources have stated.
+    """Return one entry for each civil day of `plan` that has a counted reading, with the method `zones-age` or
+    `zones-karvonen`. `stored` are the days stated by sources.
 
-    A person without a birth date has none, and by Karvonen a day without a stored resting heart rate has none.
+    A person without a birth date gets no entries. By Karvonen's rule, a day without a stored resting heart rate gets
+    none.
 
     Raises:
         RejectedError: too many days.

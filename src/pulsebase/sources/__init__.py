@@ -1,1 +1,1 @@
-"""Where readings come from: clients and simulators of wearables. They know protocols and shapes, and no pipeline."""
+"""Sources of readings: clients and simulators of wearables. They know protocols and formats, but no pipeline."""

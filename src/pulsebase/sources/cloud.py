@@ -1,4 +1,4 @@
-"""What the clients of all clouds share: asking with a token, keeping to limits, and sorting what goes wrong."""
+"""What the clients of all clouds share: requests with a token, rate limits, and the handling of errors."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from pulsebase.sources.tokens import Tokens
 
 AnswerT = TypeVar("AnswerT")
 
-#: A day of a person second by second is a third of a megabyte; nothing that is asked for comes near this.
+#: The largest answer accepted. A person's day at one reading a second is a third of a megabyte.
 _ANSWER_LIMIT_BYTES = 64 << 20
-#: How often a request is sent again at once after a fault of the server or the line, and how long it waits, doubling.
+#: How often a request is tried when the server or the network fails, and the first pause, which doubles.
 _ATTEMPTS, _FIRST_PAUSE_S = 3, 0.2
-#: How long to stay away where the source does not say.
+#: How long to wait by status, if the source does not say.
 _UNTOLD_S = {429: 60, 403: 60, 500: 60}
-#: No source is waited for longer, whatever it says.
+#: The longest wait for a source, whatever it states.
 _MOST_WAIT_S = 86_400
 _SECONDS_DIGITS = 18
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
 def http_client(url: str) -> httpx.Client:
-    """A client for one cloud. It follows no redirect, since the token would go with it."""
+    """Return a client for one cloud. It follows no redirects, since the token would be sent along."""
     host = httpx.URL(url).host
     on_this_machine = host in ("localhost", "127.0.0.1", "::1")
     trust_env = not on_this_machine
@@ -49,23 +49,23 @@ def http_client(url: str) -> httpx.Client:
 
 @lru_cache(maxsize=2)
 def _trusted(trust_env: bool) -> ssl.SSLContext:
-    """The authorities that are trusted. Reading them takes tens of milliseconds, so all clouds share them."""
+    """Return the trusted certificate authorities. Loading them takes tens of milliseconds, so all clouds share them."""
     return httpx.create_ssl_context(trust_env=trust_env)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who a token speaks for: the source's own id, and the IANA zone, where the source says them."""
+    """The account that a token belongs to: the source's own id and the IANA zone, if the source states them."""
 
     account: str | None = None
     time_zone: str | None = None
 
 
 class Limits:
-    """What a source still lets one person's requests do. Other people have their own.
+    """The rate limit of one person's requests to a source. Other people have their own.
 
-    It goes by the source's headers: nothing is asked once they say that nothing is left. `per_minute` is for sources
-    that send none.
+    It follows the source's headers: once they say that no requests are left, none is sent. `per_minute` is for sources
+    that send no such headers.
     """
 
     def __init__(self, now_us: Callable[[], int], per_minute: int | None = None) -> None:
@@ -77,7 +77,7 @@ class Limits:
         """Count a request that is about to be sent.
 
         Raises:
-            SourceUnavailableError: it would be one too many; says when it would not.
+            SourceUnavailableError: it would exceed the limit; the error says when to try again.
         """
         now_us = self._now_us()
         if self._per_minute is not None:
@@ -91,10 +91,10 @@ class Limits:
             self._sent_us.append(now_us)
 
     def after(self, answer: httpx.Response) -> None:
-        """Learn from an answer's headers.
+        """Update the limit from an answer's headers.
 
         Raises:
-            SourceUnavailableError: the source says it was one too many.
+            SourceUnavailableError: the source says that the limit was exceeded.
         """
         now_us = self._now_us()
         reset_s = _seconds(answer.headers.get("fitbit-rate-limit-reset"))
@@ -111,14 +111,14 @@ class Limits:
 
 
 def _seconds(header: str | None) -> int | None:
-    """Whole seconds as a header states them, a day at most; None if it states none."""
+    """Return the whole seconds that a header states, a day at most; None if it states none."""
     if header is None or not header.isascii() or not header.isdecimal():
         return None
     return min(int(header[:_SECONDS_DIGITS]), _MOST_WAIT_S)
 
 
 class CloudClient:
-    """Asks one cloud for one person."""
+    """Sends one person's requests to one cloud."""
 
     def __init__(
         self, http: httpx.Client, base_url: str, tokens: Tokens, *, user_id: str, source: str, limits: Limits
@@ -128,13 +128,13 @@ class CloudClient:
         self._pause = threading.Event()  # never set: waits like `sleep`
 
     def get(self, kind: type[AnswerT], path: str, parameters: Mapping[str, str] | None = None) -> AnswerT:
-        """The answer to a question, read as `kind`.
+        """Send a request and return its answer, decoded as `kind`.
 
         Raises:
-            SourceUnavailableError: ask again later; says when.
-            SourceForbiddenError: the same, with the source's refusal as the reason.
+            SourceUnavailableError: try again later; the error says when.
+            SourceForbiddenError: the same, because the source denied access.
             ReconnectError: the person has to connect again.
-            RejectedError: the source finds the question wrong, or its answer cannot be read.
+            RejectedError: the source rejected the request, or its answer cannot be read.
         """
         token = self._tokens.access(self._user_id, self._source)
         answer = self._ask(path, parameters, token)
@@ -150,7 +150,7 @@ class CloudClient:
             raise UnreadableAnswerError.of(self._source, "the answer is nested too deeply") from None
 
     def _ask(self, path: str, parameters: Mapping[str, str] | None, token: str) -> httpx.Response:
-        """One question, sent again a few times where the line or the server fails."""
+        """Send one request, and retry a few times if the network or the server fails."""
         pause_s = _FIRST_PAUSE_S
         for attempt in range(1, _ATTEMPTS + 1):
             self._limits.before()
@@ -179,7 +179,7 @@ class CloudClient:
                 body += part
                 if len(body) > _ANSWER_LIMIT_BYTES:
                     raise UnreadableAnswerError.of(self._source, "the answer is too large")
-        # Decoded already, so the headers that say how it was sent must not be read again.
+        # The body is decompressed already, so the headers about its encoding must not be applied again.
         kept = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
         return httpx.Response(answer.status_code, headers=kept, content=bytes(body))
 

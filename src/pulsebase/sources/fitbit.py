@@ -18,19 +18,19 @@ from pulsebase.sources.oauth import OAuthClient, Provider, require_safe
 from pulsebase.sources.tokens import Tokens
 
 SOURCE = "fitbit"
-#: The longest range of days that one question may have.
+#: The most days in one request.
 SUMMARY_DAYS = 365
 _PATH = "/1/user/-/activities/heart/date"
 
 
 class FitbitClient:
-    """What one person's account says."""
+    """The data of one person's account."""
 
     def __init__(self, cloud: CloudClient) -> None:
         self._cloud = cloud
 
     def intraday(self, day: date, window: tuple[time, time] | None = None) -> Sequence[Point]:
-        """The readings of a UTC day as fine as there are, or of the whole minutes from one time to another.
+        """Return the readings of a UTC day at the finest resolution, or only those in a window of whole minutes.
 
         Raises:
             ReconnectError: the connection does not include second-level readings.
@@ -47,7 +47,7 @@ class FitbitClient:
         return answer.intraday.dataset
 
     def days(self, first: date, last: date) -> Sequence[Day]:
-        """The civil days of the person from `first` to `last`, both included, at most `SUMMARY_DAYS`."""
+        """Return the person's civil days from `first` to `last`, both included, at most `SUMMARY_DAYS`."""
         return self._cloud.get(FitbitSummaryAnswer, f"{_PATH}/{first}/{last}.json").days
 
 
@@ -69,15 +69,15 @@ class FitbitCloud:
         self.oauth = OAuthClient(provider, self.http, now_us)
 
     def client(self, user_id: str, tokens: Tokens) -> FitbitClient:
-        """A client for one person, with limits of its own."""
+        """Return a client for one person, with its own rate limit."""
         limits = Limits(self._now_us)
         return FitbitClient(CloudClient(self.http, self._url, tokens, user_id=user_id, source=SOURCE, limits=limits))
 
     def describe(self, client: FitbitClient) -> Account:
-        """Who the tokens speak for: the token answer has said all there is."""
+        """Return an empty account: this service states the account together with the tokens."""
         del client
         return Account()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the network connections."""
         self.http.close()

@@ -1,4 +1,4 @@
-"""What a Fitbit-shaped API answers, as far as it is read. Everything that may be missing is optional here."""
+"""The answers of a Fitbit-shaped API, with the fields that are read. Whatever may be missing is optional here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Zone(msgspec.Struct, rename="camel"):
 
 
 class DayValue(msgspec.Struct, rename="camel"):
-    """What a day came to."""
+    """The figures of a day."""
 
     heart_rate_zones: list[Zone] = []
     custom_heart_rate_zones: list[Zone] = []

@@ -1,10 +1,10 @@
-"""A population of made-up people at full size, quick to make: readings every ten minutes and some unplanned ones, for
-trying out and measuring questions about many people.
+"""Generate a large population of made-up people quickly, with a reading every ten minutes and some in between, to try
+out and measure questions about many people.
 
-What somebody records on a civil day of their zone follows from the seed, the number of people and the day, so the same
-options make the same readings, in whatever pieces they are taken. People go through a day together, as matrices of
-(person, slot of ten minutes). That is coarser than `synthetic`, which makes two people in every detail and takes more
-than twenty times as long for a reading.
+A person's readings on a civil day of their zone depend only on the seed, the number of people and the day, so that the
+same options give the same readings, in whatever pieces they are taken. A day is computed for many people at once, as
+matrices of (person, slot of ten minutes). That is coarser than `synthetic`, which simulates two people in detail and
+takes more than twenty times as long for each reading.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from pulsebase.sources.synthetic import (
 DEVICES = ("device_a", "device_b")
 #: The first civil day. Fixed, since a date that moves with the clock would not be reproducible.
 FIRST_DAY = date(2025, 1, 1)
-#: About what a person has in a year, all devices together …
+#: Roughly how many readings a person has in a year, all devices together.
 READINGS_A_YEAR = 60_000
-#: … and what people certainly have in a day, on average: 138 slots of the shortest day, less the longest charging and
-#: what drops out.
+#: The least average number of readings of a person's day: 138 slots of the shortest day, less the longest charging time
+#: and dropouts.
 _FEWEST_A_DAY = 120
 ZERO_CONFIDENCE_SHARE = 0.01
 
-#: People who go through a day together: a bound on memory, and part of what a seed means.
+#: How many people are computed together. It limits memory, and the result of a seed depends on it.
 _GROUP_PEOPLE = 1_000
 _SLOT_S = 600
-#: In a slot a reading comes up to `_JITTER_S` late, and more of them whole steps of `_EXTRA_S` after it, so that no two
-#: of a device fall on the same second.
+#: In a slot the first reading is up to `_JITTER_S` late, and further ones follow in whole steps of `_EXTRA_S`, so that
+#: no two readings of a device fall on the same second.
 _JITTER_S = 60
 _EXTRA_S = 120
 _EXERCISE_READINGS = _SLOT_S // _EXTRA_S
-#: Slots in which somebody asks for a second reading, and slots that a loose band misses.
+#: The share of slots with a second reading on demand, and of slots that a loose band misses.
 _ASKED_SHARE = 0.01
 _MISSED_SHARE = 0.01
 
@@ -62,7 +62,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class FixtureSpec:
-    """What is asked for: so many people and readings, from a first civil day on."""
+    """The population to generate: numbers of people and readings, and the first civil day."""
 
     users: int
     readings: int
@@ -96,7 +96,7 @@ def fixture_users(spec: FixtureSpec) -> list[User]:
 def fixture_readings(spec: FixtureSpec, piece_readings: int) -> Iterator[FixtureReadings]:
     """Exactly the asked number of readings, in pieces of `piece_readings`; the last one may be smaller.
 
-    They come as they would arrive, a day of everybody after the other; the last day breaks off.
+    They come in the order of arrival, one day of everybody after the other; the last day may be incomplete.
     """
     held: list[FixtureReadings] = []
     count = 0

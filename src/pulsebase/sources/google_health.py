@@ -20,7 +20,7 @@ SOURCE = "google"
 PAGE_POINTS = 10_000
 #: Requests a minute and person (the service's quota).
 REQUESTS_A_MINUTE = 300
-#: A year of seconds is 3,154 pages; a service that never comes to an end is broken.
+#: The most pages of one request. A year at one reading a second takes 3,154; a service with endless pages is broken.
 _PAGES_LIMIT = 10_000
 _SCOPE = "https://www.googleapis.com/auth/googlehealth."
 #: The readings and the resting heart rate; the time in zones; the time zone.
@@ -28,32 +28,32 @@ _SCOPES = ("health_metrics_and_measurements.readonly", "activity_and_fitness.rea
 
 
 class GoogleHealthClient:
-    """What one person's account says."""
+    """The data of one person's account."""
 
     def __init__(self, cloud: CloudClient) -> None:
         self._cloud = cloud
 
     def heart_rate(self, interval: TimeRange) -> Iterator[Sequence[DataPoint]]:
-        """The readings of an interval, page by page."""
+        """Return the readings of an interval, page by page."""
         start, end = format_us(interval.start_us), format_us(interval.end_us)
         return self._pages("heart-rate", _between("heart_rate.sample_time.physical_time", start, end))
 
     def resting_heart_rates(self, first: date, last: date) -> Sequence[DataPoint]:
-        """The resting heart rate of each civil day from `first` to `last` that has one."""
+        """Return the resting heart rates of the civil days from `first` to `last` that have one."""
         return self._daily("daily-resting-heart-rate", "daily_resting_heart_rate", first, last)
 
     def zones(self, first: date, last: date) -> Sequence[DataPoint]:
-        """The zones that held on each civil day from `first` to `last`."""
+        """Return the zones in force on each civil day from `first` to `last`."""
         return self._daily("daily-heart-rate-zones", "daily_heart_rate_zones", first, last)
 
     def time_in_zones(self, interval: TimeRange) -> Sequence[DataPoint]:
-        """The stretches of time in a zone that began in the interval. The service knows them by instants alone."""
+        """Return the periods in a zone that began in the interval. The service filters them only by instants."""
         start, end = format_us(interval.start_us), format_us(interval.end_us)
         field = "time_in_heart_rate_zone.interval.start_time"
         return [point for page in self._pages("time-in-heart-rate-zone", _between(field, start, end)) for point in page]
 
     def describe(self) -> Account:
-        """Who the tokens speak for. What the person did not allow to be read is left out."""
+        """Return the account of the tokens, without what the person did not allow us to read."""
         account = time_zone = None
         with suppress(SourceForbiddenError, RejectedError):
             account = self._cloud.get(Identity, "/v4/users/me/identity").legacy_user_id
@@ -66,7 +66,7 @@ class GoogleHealthClient:
         return [point for page in self._pages(data_type, where) for point in page]
 
     def _pages(self, data_type: str, where: str) -> Iterator[Sequence[DataPoint]]:
-        """All pages to the end. A page may be empty and still have a next one."""
+        """Yield all pages. An empty page may still be followed by another one."""
         asked = {"filter": where, "pageSize": str(PAGE_POINTS)}
         token = ""
         for _ in range(_PAGES_LIMIT):
@@ -110,22 +110,22 @@ class GoogleHealthCloud:
             client_id,
             client_secret,
             tuple(_SCOPE + name for name in _SCOPES),
-            # Without these two the service gives a refresh token at the first consent only.
+            # Without these two the service issues a refresh token only at the first consent.
             {"access_type": "offline", "prompt": "consent"},
         )
         self.oauth = OAuthClient(provider, self.http, now_us)
 
     def client(self, user_id: str, tokens: Tokens) -> GoogleHealthClient:
-        """A client for one person, with limits of its own."""
+        """Return a client for one person, with its own rate limit."""
         limits = Limits(self._now_us, REQUESTS_A_MINUTE)
         return GoogleHealthClient(
             CloudClient(self.http, self._url, tokens, user_id=user_id, source=SOURCE, limits=limits)
         )
 
     def describe(self, client: GoogleHealthClient) -> Account:
-        """Who the tokens speak for."""
+        """Return the account of the tokens."""
         return client.describe()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the network connections."""
         self.http.close()

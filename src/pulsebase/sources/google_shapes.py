@@ -1,4 +1,4 @@
-"""What the Google Health API v4 answers, as far as it is read. 64-bit integers come as texts, as in all its JSON."""
+"""The answers of the Google Health API v4, with the fields that are read. 64-bit integers come as texts in its JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CivilDate(msgspec.Struct):
     day: int
 
     def as_date(self) -> date:
-        """The day; `ValueError` if there is none such."""
+        """Return the day; raises `ValueError` if it does not exist."""
         return date(self.year, self.month, self.day)
 
 
@@ -87,12 +87,12 @@ class DataPoints(msgspec.Struct, rename="camel"):
 
 
 class Identity(msgspec.Struct, rename="camel"):
-    """Whose account it is."""
+    """The identity of the account."""
 
     legacy_user_id: str | None = None
 
 
 class UserSettings(msgspec.Struct, rename="camel"):
-    """What the person set in their account."""
+    """The person's settings in their account."""
 
     time_zone: str | None = None

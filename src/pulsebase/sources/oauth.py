@@ -1,7 +1,7 @@
 """OAuth 2.0 as a client: authorization code with PKCE (RFC 7636), refresh, revocation (RFC 7009).
 
-oauthlib writes the requests; what they are sent over is ours. No message here repeats what a server said about a
-token, since such answers may quote it.
+oauthlib builds the requests, and our own HTTP client sends them. No error message repeats what a server said about a
+token, since the answer may quote it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from oauthlib.oauth2 import WebApplicationClient
 from pulsebase.model.errors import ReconnectError, RejectedError, SettingsError, SourceUnavailableError
 from pulsebase.model.timerange import SECOND_US
 
-#: What is assumed of an access token that does not say how long it lives (RFC 6749 leaves it open), seconds.
+#: The assumed lifetime in seconds of an access token that states none (RFC 6749 allows that).
 _LIFE_S = 3_600
-#: Tokens that are said to live longer are renewed after ten years.
+#: The longest lifetime believed, ten years.
 _MOST_LIFE_S = 10 * 366 * 86_400
-#: Characters of a PKCE verifier; 43 to 128 are allowed.
+#: The length of a PKCE verifier; 43 to 128 characters are allowed.
 _VERIFIER_LENGTH = 96
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Where a source's authorization server is, and who we are there. `extra` goes into the authorization request."""
+    """A source's authorization server, and our client there. `extra` is added to the authorization request."""
 
     authorize_url: str
     token_url: str
@@ -42,7 +42,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """An access token, when it expires (microseconds UTC), and what gets the next one. Never shown."""
+    """An access token, its expiry (microseconds UTC), and the refresh token for the next one. Never printed."""
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)
@@ -60,10 +60,10 @@ class TokenPair:
 
 
 def require_safe(url: str, name: str) -> None:
-    """Tokens travel over TLS, or do not leave this machine.
+    """Require that tokens are sent over TLS, or only within this machine.
 
     Raises:
-        SettingsError: neither holds of this address; names the setting.
+        SettingsError: the address allows neither; names the setting.
     """
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
@@ -71,21 +71,21 @@ def require_safe(url: str, name: str) -> None:
 
 
 class OAuthClient:
-    """What can be asked of one authorization server."""
+    """A client of one authorization server."""
 
     def __init__(self, provider: Provider, http: httpx.Client, now_us: Callable[[], int]) -> None:
         self._provider, self._http, self._now_us = provider, http, now_us
 
     @staticmethod
     def new_verifier() -> str:
-        """A PKCE verifier for one authorization."""
+        """Return a PKCE verifier for one authorization."""
         return str(WebApplicationClient("").create_code_verifier(_VERIFIER_LENGTH))
 
     def authorization_url(self, state: str, verifier: str, redirect_uri: str) -> str:
-        """Where the person says yes or no."""
+        """Return the address where the person grants or denies consent."""
         provider = self._provider
         client = WebApplicationClient(provider.client_id)
-        # oauthlib refuses every http address; which of them are safe was decided by `require_safe`.
+        # oauthlib refuses every http address; `require_safe` has already allowed only safe ones.
         written = client.prepare_request_uri(
             "https://placeholder.invalid/",
             redirect_uri=redirect_uri,
@@ -98,7 +98,7 @@ class OAuthClient:
         return f"{provider.authorize_url}?{urlsplit(written).query}"
 
     def exchange(self, code: str, verifier: str, redirect_uri: str) -> TokenPair:
-        """The first pair, for the code that came back.
+        """Exchange the code that came back for the first pair of tokens.
 
         Raises:
             RejectedError: the server refuses the code.
@@ -116,10 +116,10 @@ class OAuthClient:
         return pair
 
     def refresh(self, pair: TokenPair) -> TokenPair:
-        """The next pair. Where refresh tokens are single-use, the old one is spent when this returns.
+        """Return the next pair. If refresh tokens are single-use, the old one is used up when this returns.
 
         Raises:
-            ReconnectError: the server does not take the refresh token any more.
+            ReconnectError: the server no longer accepts the refresh token.
             SourceUnavailableError: the server cannot answer now.
         """
         client = WebApplicationClient(self._provider.client_id)
@@ -131,7 +131,7 @@ class OAuthClient:
         return fresh
 
     def revoke(self, pair: TokenPair) -> None:
-        """Tell the server to forget the pair.
+        """Have the server revoke the pair.
 
         Raises:
             SourceUnavailableError: the server cannot answer now.
@@ -156,7 +156,9 @@ class OAuthClient:
         return answer
 
     def _pair(self, answer: httpx.Response, before: TokenPair | None) -> TokenPair | None:
-        """The pair in an answer, or None if there is none. A server that does not rotate sends no refresh token."""
+        """Return the pair in an answer, or None. A server that does not rotate refresh tokens sends none, so the old
+        one is kept.
+        """
         try:
             said: dict[str, Any] = answer.json()
             refresh = said.get("refresh_token") or (before.refresh if before else None)

@@ -1,4 +1,4 @@
-"""Made-up people by the thousand: who they are, and what their hearts are like. The readings are made in `fixtures`."""
+"""Generate made-up people by the thousand, with traits of their hearts. `fixtures` generates their readings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pulsebase.model.users import User
 
-#: How old people are on the first day, in years: the youngest, and what nobody has reached yet.
+#: The range of ages on the first day, in years; the upper bound is excluded.
 AGES = (18, 90)
 GENDER_SHARES = {"female": 0.49, "male": 0.49, "other": 0.02}
 #: Both hemispheres, zones that change their clocks and zones that do not, and offsets of half and quarter hours.
@@ -105,6 +105,6 @@ def population(rng: np.random.Generator, first: int, count: int, day: date) -> P
 
 
 def _name(gender: str, given: int, surname: int) -> str:
-    """Marked, so that nobody takes them for real."""
+    """Return a name that is marked as synthetic, so that nobody takes the person for real."""
     names = _GIVEN_NAMES[gender]
     return f"{names[given % len(names)]} {_SURNAMES[surname % len(_SURNAMES)]} (synthetic)"

@@ -1,4 +1,4 @@
-"""A load of simulated devices against a running server: many people and devices, and the faults that real ones show."""
+"""Send the load of simulated devices to a running server: many people and devices, with the faults of real ones."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class PlannedRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoadProgress:
-    """How a load goes. Readings are counted; `sent` holds duplicates and bad ones too. `retried`: requests sent again,
-    after a 429 or 503 or a lost connection. `lost`: readings given up on. Latencies are those of the last requests.
+    """The progress of a load. `sent` counts readings, including duplicates and bad ones; `retried` counts requests sent
+    again after a 429, a 503 or a lost connection; `lost` counts readings given up. Latencies are of the last requests.
     """
 
     elapsed_s: float
@@ -129,7 +129,7 @@ def _planned(
 
 
 class _Devices:
-    """Every device's next reading, in turn; now and then an old one again, a late one or a wrong one."""
+    """Generates the devices' next readings in turn, and now and then a duplicate, a late reading or a bad one."""
 
     def __init__(self, spec: LoadSpec, rng: random.Random, start_us: int) -> None:
         self._spec, self._rng, self._start_us = spec, rng, start_us
@@ -146,7 +146,7 @@ class _Devices:
             self._span_s = min(self._span_s, spec.total // len(self._owners) + 1)
 
     def next_reading(self, number: int) -> tuple[dict[str, object], bool]:
-        """The reading of that running number, and whether it is one to be refused."""
+        """Return the reading with that running number, and whether the server should refuse it."""
         rng, spec = self._rng, self._spec
         if self._recent and rng.random() < spec.duplicate_share:
             return rng.choice(self._recent), False
@@ -176,7 +176,7 @@ class _Devices:
 
 
 def _spoiled(rng: random.Random, row: dict[str, object], start_us: int) -> dict[str, object]:
-    """The same reading with one fault of those a server refuses reading by reading."""
+    """Return the reading with a fault for which a server refuses that reading alone."""
     fault: dict[str, object] = rng.choice(
         [
             {"heart_rate": 0},
@@ -223,7 +223,7 @@ class _Tally:
 
 
 def percentile(ordered: list[float], part: float) -> float:
-    """The value that this part of an ascending list does not exceed; 0 of an empty one."""
+    """Return the percentile of an ascending list; 0 for an empty one."""
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
 
 
@@ -236,9 +236,9 @@ async def simulate(
     headers: dict[str, str] | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[LoadProgress]:
-    """Run the load against the server at `url`; how it goes every `every_s` seconds, and once more at the end.
+    """Run the load against the server at `url`. Yield the progress every `every_s` seconds, and once more at the end.
 
-    Breaking off the iteration stops the load.
+    Ending the iteration stops the load.
 
     Raises:
         StopError: nothing answers at `url`, or it refuses whole requests for another reason than their readings.
@@ -270,7 +270,7 @@ async def simulate(
 async def _send_all(
     client: httpx.AsyncClient, requests: Iterator[PlannedRequest], spec: LoadSpec, tally: _Tally, started: float
 ) -> None:
-    """One connection's work: the next request that nobody took yet, until there is none or the time is over."""
+    """Send requests over one connection, taking the next open one each time, until none is left or time is up."""
     until = inf if spec.duration_s is None else started + spec.duration_s
     for request in requests:
         now = perf_counter()
@@ -308,15 +308,15 @@ async def _send(client: httpx.AsyncClient, request: PlannedRequest, tally: _Tall
 
 
 def retry_after_s(header: str | None) -> float:
-    """Seconds to wait by a `Retry-After` header, a second without one that can be read."""
+    """Return the seconds to wait by a `Retry-After` header, one second if it is missing or invalid."""
     return min(float(header), 60.0) if header is not None and header.isdecimal() else 1.0
 
 
 def _count_answer(response: httpx.Response, request: PlannedRequest, tally: _Tally) -> None:
-    """Count what became of the readings.
+    """Count the accepted, refused and lost readings of an answer.
 
     Raises:
-        StopError: the server is not one that takes readings, or not from us.
+        StopError: the server does not accept readings, or not from us.
     """
     status = response.status_code
     if status >= 500:

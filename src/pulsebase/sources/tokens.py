@@ -1,4 +1,4 @@
-"""The tokens of everybody's connections: kept sealed, refreshed by one at a time."""
+"""The tokens of all connections: stored encrypted, and refreshed by one caller at a time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pulsebase.model.errors import ReconnectError
 from pulsebase.model.timerange import SECOND_US
 from pulsebase.sources.oauth import OAuthClient, TokenPair
 
-#: An access token is not used any more so shortly before it expires: a request takes its time.
+#: An access token this close to its expiry is not used any more, since the request takes some time.
 _MARGIN_US = 60 * SECOND_US
 
 
 class Tokens:
-    """One pair a person and source.
+    """One pair of tokens for each person and source.
 
-    A refresh token may be good for one use. So one caller at a time refreshes a person's pair, in whatever process,
-    and the new pair is on the disk before anybody uses it: whoever dies in between loses nothing.
+    A refresh token may be valid for one use only. So only one caller in all processes refreshes a person's pair at a
+    time, and the new pair is on the disk before anybody uses it, so that a crash in between loses nothing.
     """
 
     def __init__(
@@ -31,15 +31,15 @@ class Tokens:
         self._sealed, self._locks, self._oauth, self._now_us = sealed, locks, oauth, now_us
 
     def keep(self, user_id: str, source: str, pair: TokenPair) -> None:
-        """Keep the pair in place of any other."""
+        """Store the pair in place of any other."""
         with self._locks.held("tokens", user_id, source):
             self._sealed.replace(pair.to_bytes(), source, user_id)
 
     def access(self, user_id: str, source: str, refused: str | None = None) -> str:
-        """An access token that is good by now; not the one that the source just refused.
+        """Return an access token that is valid now and is not the one that the source just `refused`.
 
         Raises:
-            ReconnectError: there is none, and none can be had without the person.
+            ReconnectError: there is none, and the person has to connect again to get one.
             SourceUnavailableError: the authorization server cannot answer now.
             StopError: the stored pair cannot be read.
         """
@@ -47,7 +47,7 @@ class Tokens:
         if pair is not None:
             return pair.access
         with self._locks.held("tokens", user_id, source):
-            pair = self._usable(user_id, source, refused)  # somebody else may have been at it
+            pair = self._usable(user_id, source, refused)  # another caller may have refreshed it meanwhile
             if pair is not None:
                 return pair.access
             fresh = self._oauth[source].refresh(self._stored(user_id, source))
@@ -55,11 +55,11 @@ class Tokens:
             return fresh.access
 
     def remove(self, user_id: str, source: str) -> TokenPair | None:
-        """Forget the pair, and give it to be revoked; None if there is none, or none that can be read."""
+        """Remove the pair and return it, to be revoked; None if there is none, or it cannot be read."""
         with self._locks.held("tokens", user_id, source):
             try:
                 return self._stored(user_id, source)
-            except Exception:  # also with the wrong key: what cannot be read can still be removed
+            except Exception:  # with the wrong key, for instance: an unreadable pair can still be removed
                 return None
             finally:
                 self._sealed.remove(source, user_id)

@@ -1,4 +1,4 @@
-"""Who a request comes from, and whether it is one too many."""
+"""Find out who a request comes from, and apply the rate limits."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from pulsebase.api.border.request_scope import came_by_socket
 Header = tuple[bytes, bytes]
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="pulsebase"'}
 _BEARER, _TOKEN = b"bearer ", b"token "
-#: Where clients of the InfluxDB line protocol write, which say `Token`.
+#: Where clients of the InfluxDB line protocol write. They send their key as `Token`, not `Bearer`.
 _LINES = "/api/v2/write"
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why a request is not let in: the problem, and headers that say more."""
+    """The reason for denying a request: a problem, and headers that go with it."""
 
     problem: ProblemError
     headers: dict[str, str]
 
 
 class Authenticator:
-    """Lets requests in as somebody. Used by the thread of the event loop alone."""
+    """Decides as whom a request is let in. Used by the event loop's thread alone."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -46,7 +46,7 @@ class Authenticator:
         }
 
     def admit(self, scope: Scope) -> tuple[Principal, Denial | None, list[Header]]:
-        """Who it is, why they are refused if they are, and headers about what they may still ask."""
+        """Return the principal, the denial if the request is refused, and headers that state the rate limit."""
         if came_by_socket(scope):
             return OWNER, None, []
         if not self.closed:
@@ -69,7 +69,7 @@ class Authenticator:
     ) -> tuple[Principal, Denial | None, list[Header]]:
         keys = self._access.keys
         principal = self._access.ring.principal(key, time.time_ns() // 1000)
-        if principal is None:  # what is open stays so for whoever brings a key of something else along
+        if principal is None:  # open paths stay open for a client that sends a key meant for something else
             refusal = None if is_open(path) else self._wrong_key(address, now_s)
             return NOBODY, refusal, []
         allowed, left = keys.take(principal.number, now_s)
@@ -92,17 +92,19 @@ class Authenticator:
         return Denial(ProblemError("too-many-requests", f"too many requests: {buckets.name}"), headers | retry)
 
     def _left(self, buckets: TokenBuckets, left: float) -> list[Header]:
-        """By draft-ietf-httpapi-ratelimit-headers-10: `r` requests are left, all of them again in `t` seconds."""
+        """Return headers by draft-ietf-httpapi-ratelimit-headers-10: `r` requests are left, and all of them again in
+        `t` seconds.
+        """
         rate = buckets.rate
         shown = b'"%b";r=%d;t=%d' % (buckets.name.encode(), left, (rate.burst - left) / rate.per_s + 1)
         return [self._policies[buckets.name], (b"ratelimit", shown)]
 
 
 def require_scope(method: str, template: str) -> None:
-    """Let the caller do what this route does.
+    """Require the scope of this route from the caller.
 
     Raises:
-        ProblemError: they may not.
+        ProblemError: the caller does not have it.
     """
     need = need_of(method, template)
     if need == "open":
@@ -118,7 +120,7 @@ def require_scope(method: str, template: str) -> None:
 
 
 async def route_requires_scope(request: Request) -> None:
-    """The check of every route of the framework, before anything else of it."""
+    """Check the scope. Runs for every route of the framework, before everything else."""
     require_scope(request.method, request.scope["route"].path)
 
 
@@ -131,7 +133,7 @@ def _no_such_route() -> ProblemError:
 
 
 def told_apart_by(scope: Scope) -> str:
-    """The address, or network, of a request over the network; nothing for one from this machine."""
+    """Return the address or IPv6 network that a request came from; an empty text for one from this machine."""
     client = scope.get("client")
     if client is None or came_by_socket(scope) or _is_loopback(client[0]):
         return ""
@@ -145,7 +147,7 @@ def _key_in(scope: Scope) -> bytes | None:
                 return bytes(value[7:]).strip()
             if value[:6].lower() == _TOKEN and scope["path"] == _LINES:
                 return bytes(value[6:]).strip()
-            return b""  # something else that was meant to open: wrong, not missing
+            return b""  # another kind of credentials counts as a wrong key, not as a missing one
     return None
 
 
@@ -158,13 +160,13 @@ def _address(scope: Scope) -> str:
 def _is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_loopback
-    except ValueError:  # no address, so not from the network
+    except ValueError:  # not an address, so the request did not come over the network
         return True
 
 
 @lru_cache(maxsize=4096)
 def _network(address: str) -> str:
-    """An address, or of IPv6 the network of it: there whoever has one address has 2^64."""
+    """Return an IPv4 address as it is, an IPv6 address as its /64 network, since its owner has all 2^64 addresses."""
     if ":" not in address:
         return address
     try:
@@ -174,6 +176,6 @@ def _network(address: str) -> str:
 
 
 def _policy(buckets: TokenBuckets) -> Header:
-    """By the same draft: `q` requests in `w` seconds."""
+    """Return the policy header of the same draft: `q` requests in `w` seconds."""
     rate = buckets.rate
     return b"ratelimit-policy", f'"{buckets.name}";q={int(rate.burst)};w={rate.window_s}'.encode()

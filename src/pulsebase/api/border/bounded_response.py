@@ -1,4 +1,4 @@
-"""Answers that hold a state of the store for as long as somebody reads them, which is bounded."""
+"""Streamed answers with a time limit. Such an answer pins a state of the store for as long as the client reads it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pulsebase.model.errors import PulsebaseError
 
 logger = logging.getLogger(__name__)
 
-#: How long whoever reads may take nothing.
+#: How long a client may take nothing of the answer before it is given up.
 STALL_S = 60.0
 
 
 class BrokenOffAnswerError(Exception):
-    """Half an answer is out; the connection has to end, so that whoever reads it can tell."""
+    """Half an answer was sent. The connection has to break, so that the client can tell."""
 
 
 class BoundedResponse(StreamingResponse):
-    """A stream whose source is let go of once it is through, broken off, or given up: after `timeout_s` in all, or
-    after `STALL_S` in which nothing was taken. Whoever reads a stream that was given up sees it break off.
+    """A stream that closes its source when it is complete, when it fails, and when it is given up: after `timeout_s` in
+    all, or after `STALL_S` in which the client took nothing. The client of a stream that was given up sees it break.
 
-    It begins once there is a first piece: what fails by then is answered with a problem. What fails later breaks the
-    connection off, before the end that a whole answer has, and the log says why. For HEAD nothing is read.
+    The answer begins once the first piece is there, so that an error until then is answered with a problem. A later
+    error breaks the connection before the proper end of the answer, and the log says why. For HEAD nothing is read.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class BoundedResponse(StreamingResponse):
         self._pieces, self._timeout_s = pieces, timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Send the answer."""
         if not is_head(scope):
             try:
                 first = await run_in_threadpool(next, self._pieces, b"")
@@ -55,7 +55,7 @@ class BoundedResponse(StreamingResponse):
         await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
-        """Send everything in time."""
+        """Send all pieces within the time limits."""
         now_s = asyncio.get_running_loop().time
         give_up_at = now_s() + self._timeout_s
 
@@ -71,4 +71,4 @@ class BoundedResponse(StreamingResponse):
             logger.error("an export was broken off: %s", error)
             raise BrokenOffAnswerError from error
         finally:
-            self._pieces.close()  # not by a thread: whoever hung up has cancelled this
+            self._pieces.close()  # here, not in a thread: a client that hung up has cancelled this task

@@ -1,4 +1,4 @@
-"""Questions are taken back when whoever asked them is gone."""
+"""Cancel a query when the client that asked it has gone away."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pulsebase.stores.contract import Cancellation
 
 
 async def while_connected(request: Request, answer: Callable[[Cancellation], Response]) -> Response:
-    """The answer, worked out in a thread; the work is cancelled if the client goes away meanwhile."""
+    """Work out the answer in a thread, and cancel the work if the client goes away meanwhile."""
     cancellation = Cancellation()
     working = asyncio.ensure_future(run_in_threadpool(answer, cancellation))
     leaving = asyncio.ensure_future(gone(request.receive))
@@ -23,11 +23,11 @@ async def while_connected(request: Request, answer: Callable[[Cancellation], Res
             cancellation.cancel()
         return await working
     finally:
-        cancellation.cancel()  # also where the server itself gives the request up
+        cancellation.cancel()  # also if the server itself gives the request up
         leaving.cancel()
 
 
 async def gone(receive: Receive) -> None:
-    """Returns when the client has hung up."""
+    """Return once the client has hung up."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,7 +1,7 @@
-"""How long the server waits for its clients, and how many it talks to at once.
+"""Limits on how long the server waits for clients, and on how many connections it holds.
 
-Looked at once a second for all connections together, so that a request costs no timer. What a client is slow with is
-told from what the server itself is slow with: while it does not read, nobody has to send.
+One check a second covers all connections, so that a request costs no timer. A slow client is told apart from a slow
+server: while the server does not read, the client does not have to send.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pulsebase import telemetry
 
-#: Of a request's line and headers together.
+#: The most bytes of a request's line and headers together.
 HEAD_LIMIT_BYTES = 64 << 10
 _LOOK_S = 1.0
-#: A body that comes at this pace may take as long as it takes.
+#: A body that arrives at this pace or faster is never too slow.
 _BODY_BYTES_PER_S = 1024
-#: Bytes of a chunked body in a row that are no content: the lengths of chunks, their extensions, trailers.
+#: The most bytes in a row of a chunked body that are not content: chunk lengths, extensions, trailers.
 _FRAMING_LIMIT_BYTES = 64 << 10
-#: Requests of one connection that wait for the answer to another. What comes beyond them stays unread.
+#: How many pipelined requests of one connection may wait. Data beyond them stays unread.
 _MOST_WAITING = 8
-#: What is given to the parser at once where a head may begin, since it cannot be stopped within a piece.
+#: The parser gets pieces this small where a head may begin, since it cannot be stopped within a piece.
 _HEAD_PIECE_BYTES = 1 << 10
-#: Waiting requests at which a connection is ended: a piece of a chunked body was full of them.
+#: A connection with this many waiting requests is ended: they were all packed behind the end of a chunked body.
 _FAR_TOO_MANY_WAITING = 256
 #: Of `Connection`, what is to be kept where a request asks for another protocol.
 _KEPT_CONNECTION = (b"close", b"keep-alive")
@@ -41,12 +41,12 @@ class ConnectionLimits:
     """What connections may cost.
 
     Attributes:
-        header_timeout_s: the time for a request's line and headers, and until a new connection has sent any.
-        body_timeout_s: how long the server waits for a body in all; what comes buys more time, a second a KiB.
+        header_timeout_s: the time for a request's line and headers, and for a new connection to send the first one.
+        body_timeout_s: how long the server waits for a body; each KiB that arrives buys one more second.
         answer_timeout_s: how long a client may take nothing of its answer.
-        most: connections at once, those of the owner's socket not counted.
-        most_of_address: connections of one address at once, unless it is that of a trusted proxy.
-        trusted_proxies: addresses and networks whose forwarded headers are believed.
+        most: connections at once, not counting those to the owner's socket.
+        most_of_address: connections of one address at once, unless it is a trusted proxy.
+        trusted_proxies: addresses and networks whose forwarded headers are trusted.
     """
 
     header_timeout_s: float = 10
@@ -58,7 +58,7 @@ class ConnectionLimits:
 
 
 def protocol_within(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
-    """Uvicorn's protocol, within these limits, which all connections of one server share."""
+    """Return Uvicorn's protocol with these limits, which all connections of one server share."""
     return type("LimitedProtocol", (BoundedProtocol,), {"watch": _Watch(limits)})
 
 
@@ -73,7 +73,7 @@ class _Watch:
         self._looking = False
 
     def enter(self, connection: BoundedProtocol, address: str | None) -> bool:
-        """Watch a connection; False if it is one too many."""
+        """Watch a connection. Return False if it is one too many."""
         if address is not None:
             limits = self.limits
             own = limits.most if self._is_proxy(address) else limits.most_of_address
@@ -108,7 +108,7 @@ class _Watch:
 
 
 class ConnectionRefusals:
-    """How many requests of one connection were refused for their key or their number."""
+    """Counts the requests of one connection that were refused for a wrong key or a rate limit."""
 
     __slots__ = ("count",)
 
@@ -116,13 +116,13 @@ class ConnectionRefusals:
         self.count = 0
 
     def one_more(self) -> bool:
-        """Count a refusal; whether the connection should end with it."""
+        """Count a refusal. Return whether the connection should end now."""
         self.count += 1
         return self.count >= MOST_REFUSALS
 
 
 class _Flow(FlowControl):
-    """Keeps the connection unread while requests of it wait, whatever a request that is read asks for."""
+    """Keeps the connection unread while too many of its requests wait, even if the current request asks for data."""
 
     held = False
 
@@ -132,7 +132,7 @@ class _Flow(FlowControl):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection that is ended when its client takes too long, or sends a head without end.
+    """A connection that is ended when its client takes too long or sends too large a head.
 
     Of requests sent ahead of their answers it takes in a few, and reads on as they are answered. What follows a body
     in chunks, its trailers, is nobody's header: the request was judged by its head. A request that asks for another
@@ -152,7 +152,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._address = self.client[0] if self.client else None
         self._head_since_s: float | None = self.loop.time()
         self._head_bytes = 0
-        self._in_body = False  # which an answer that came early does not end
+        self._in_body = False  # stays true if the answer comes before the body has ended
         self._paused_since_s: float | None = None
         self._received = 0
         self._looked_s = self._head_since_s
@@ -180,7 +180,7 @@ class BoundedProtocol(HttpToolsProtocol):
             left = left[size:]
 
     def _piece_bytes(self, size: int) -> int:
-        """How much may be parsed at once, so that few requests begin in it."""
+        """Return how many bytes to parse at once, so that few requests begin within them."""
         if not self._in_body:
             return min(size, _HEAD_PIECE_BYTES)
         return size if self._body_left is None else min(size, max(1, self._body_left))
@@ -235,7 +235,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return line + b"".join(b"%b: %b\r\n" % header for header in kept) + b"\r\n"
 
     def _unless_answering(self, status: bytes) -> bytes | None:
-        """The status, unless an answer is on its way, between whose bytes no other may stand."""
+        """Return the status, or None while another answer is being sent, into which no second one may be mixed."""
         running = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete  # type: ignore[redundant-expr]
         return None if running or self.pipeline else status
 
@@ -245,7 +245,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.pause_reading()
 
     def _read_on(self) -> None:
-        """Take in what was held, now that there is room for it."""
+        """Parse the data that was held back, now that there is room."""
         if not self.flow.held or self.transport.is_closing():
             return
         ahead, self._ahead = bytes(self._ahead), bytearray()
@@ -258,7 +258,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.flow.held and len(self.pipeline) < _MOST_WAITING:
-            self.loop.call_soon(self._read_on)  # once this answer is out of the parser's and the request's hands
+            self.loop.call_soon(self._read_on)  # later, once the parser and the request are done with this answer
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -270,7 +270,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._head_since_s = None
         self._budget_s = self.watch.limits.body_timeout_s
-        if self._head_bytes > HEAD_LIMIT_BYTES:  # or a body began behind a small head
+        if self._head_bytes > HEAD_LIMIT_BYTES:  # may also be a small head with the start of its body
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > HEAD_LIMIT_BYTES:
                 self._end("head-too-large", b"431 Request Header Fields Too Large")
@@ -282,7 +282,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = True
         self._body_left = _stated_length(self.headers)
         super().on_headers_complete()
-        self.headers = []  # where trailers go, unseen by the request
+        self.headers = []  # the parser adds trailers here, where the request does not see them
 
     def on_body(self, body: bytes) -> None:
         self._framing_bytes = 0
@@ -298,7 +298,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.headers = []
         super().on_message_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
-            # The body went on after its answer, which stopped the clock of idle connections.
+            # The body ended after its answer, and had stopped the timer for idle connections.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
@@ -329,7 +329,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if now_s - self._head_since_s > limits.header_timeout_s:
                 self._end("slow-head", b"408 Request Timeout")
         elif self._in_body and not self.flow.read_paused:
-            # A body that nobody reads any more earns nothing by coming.
+            # After the answer nobody reads the body, so that its bytes buy no more time.
             earned_s = 0 if self.cycle.response_complete else came / _BODY_BYTES_PER_S
             self._budget_s = min(limits.body_timeout_s, self._budget_s + earned_s) - elapsed_s
             if self._budget_s < 0:
@@ -345,7 +345,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _last_answer(status: bytes, kind: bytes = b"", body: bytes = b"") -> bytes:
-    """The answer that ends a connection, outside of any request."""
+    """Return the answer that ends a connection, sent outside of any request."""
     length = b"content-length: %d\r\n" % len(body)
     return (
         b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncache-control: no-store\r\n" + kind + length + b"\r\n" + body
@@ -353,7 +353,7 @@ def _last_answer(status: bytes, kind: bytes = b"", body: bytes = b"") -> bytes:
 
 
 def _stated_length(headers: list[tuple[bytes, bytes]]) -> int | None:
-    """The length of a body that states it, and 0 of one that is not there; None of one in chunks."""
+    """Return the stated length of a body, 0 if there is no body, and None for a chunked one."""
     length = 0
     for name, value in headers:
         if name == b"transfer-encoding":

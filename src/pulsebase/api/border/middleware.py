@@ -1,4 +1,4 @@
-"""What every request passes first: a request id, the Host and Origin check, headers, and the counting of it."""
+"""The outermost layer of every request: request id, Host and Origin check, authentication, headers, metrics, audit."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from pulsebase.api.components import BorderOptions
 
 logger = logging.getLogger(__name__)
 
-#: The methods that are counted by name; others share a label, since anything may stand there.
+#: Methods counted under their own name. All others share one label, since clients can send any text as a method.
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-#: As they are sent: this runs for every request.
+#: Headers of every answer, in the form in which they are sent, since this runs for every request.
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -41,47 +41,44 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-#: Who may keep an answer that does not say so itself: whoever asked, who asks again before they show it again …
+#: For answers that do not state their own caching: only the client may cache them, and must revalidate before reuse.
 _PRIVATE = (b"cache-control", b"private, no-cache")
-#: … and nobody, if it is an error.
+#: For errors: nobody may cache them.
 NOT_KEPT = (b"cache-control", b"no-store")
 _TLS = (b"strict-transport-security", b"max-age=31536000")
-#: What pages of other origins may send and see, where they are let in at all.
+#: What pages of other origins may send and see, if the settings let them in.
 _CORS_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 _CORS_HEADERS = b"authorization, content-type, content-encoding, if-none-match"
 _CORS_EXPOSED = b"etag, location, ratelimit, ratelimit-policy, retry-after, x-request-id"
 _CORS_KEPT_S = b"600"
-#: Refusals that end their connection when they come again and again.
+#: Refusals that end the connection when they keep coming.
 _COUNTED = frozenset({"unauthorized", "too-many-requests"})
-#: Request ids tell requests apart in the log and keep no secret. The system's own source of random numbers costs a
-#: system call and the interpreter's lock each time.
+#: Request ids only tell requests apart in the log; they are no secrets. The system's random source would cost a system
+#: call and a release of the interpreter's lock for each one.
 _ids = random.Random(secrets.randbits(128))
-#: What a caller, or a proxy before us, may call its request. It stands in the log, so it is short and plain.
+#: The request ids accepted from a caller or a proxy. They appear in the log, so they must be short and plain.
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-#: `Host` (RFC 9110, 7.2): a name or an address, and a port. Nobody's name and no path.
+#: `Host` (RFC 9110, 7.2): a name or an address, perhaps a port; no user name and no path.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
 _MOVED = (307, 308)
-
-
-#: Says in the scope that the answer to this GET will be sent without its body.
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """A handler of POST requests without parameters, and the route's template for the metrics."""
+    """A handler that answers POST requests without query parameters, and the route template for the metrics."""
 
     route: str
     handler: Handler
 
 
 class _HeadAnsweredError(Exception):
-    """The answer to a HEAD request is out, which has no body: whoever would make one stops here."""
+    """The headers that answer a HEAD request were sent. Raised to stop the code that would produce a body."""
 
 
 class _Visit:
-    """What becomes of a request on its way."""
+    """What is known of one request so far: its caller, headers to add, and the status sent."""
 
     __slots__ = ("caller", "said", "status")
 
@@ -92,7 +89,7 @@ class _Visit:
 
 
 class BorderMiddleware:
-    """ASGI middleware around everything, so that faults of what is inside are answered and counted too."""
+    """ASGI middleware around everything, so that errors of all inner layers are answered and counted too."""
 
     def __init__(
         self, app: ASGIApp, options: BorderOptions, access: Access, shortcuts: Mapping[str, Shortcut] | None = None
@@ -106,12 +103,12 @@ class BorderMiddleware:
         self._hosts = frozenset(host.lower() for host in options.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = _id_of(scope)
-        if scope["method"] == "HEAD":  # whatever is asked is asked as by GET, by the same rules
+        if scope["method"] == "HEAD":  # handled as GET, by the same rules
             scope = dict(scope, method="GET") | {HEAD_MARK: True}
         scope["pulsebase.request_id"] = request_id
         tracing.REQUEST_ID.set(request_id)
@@ -125,7 +122,7 @@ class BorderMiddleware:
             span.set_attribute("http.response.status_code", status)
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> tuple[str, int]:
-        """Answer and count the request; its route's template, and the status."""
+        """Answer and count the request. Return the template of its route, and the status."""
         visit = _Visit()
         started = perf_counter()
 
@@ -146,7 +143,7 @@ class BorderMiddleware:
             pass
         except Exception:
             logger.exception("request %s failed", request_id)
-            if visit.status is not None:  # half an answer is out: only the broken connection can tell
+            if visit.status is not None:  # part of the answer was sent: only a broken connection can tell the client
                 raise
             detail = "the server failed; its log has the details under the request id"
             with suppress(_HeadAnsweredError):
@@ -156,7 +153,7 @@ class BorderMiddleware:
             method, elapsed_s = _method(scope), perf_counter() - started
             route = shortcut.route if shortcut else getattr(scope.get("route"), "path", "unmatched")
             telemetry.HTTP_REQUESTS.labels(method, route, str(visit.status or 500)).inc()
-            if "pulsebase.lasting" not in scope:  # how long somebody listens says nothing of how quick answers are
+            if "pulsebase.lasting" not in scope:  # how long a stream lasts says nothing about the speed of answers
                 telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(elapsed_s)
             _log(method, route, visit.status or 500, elapsed_s)
             if visit.caller is not None and self._gate.closed and _is_noted(visit.caller, method, route):
@@ -164,7 +161,7 @@ class BorderMiddleware:
         return route, visit.status or 500
 
     def _with_ours(self, scope: Scope, status: int, headers: list[Header]) -> list[Header]:
-        """The headers of an answer, with those that every answer has."""
+        """Return the headers of an answer, plus those that every answer has."""
         if status in _MOVED:
             headers = [(name, _without_host(scope, value) if name == b"location" else value) for name, value in headers]
         stated = {name for name, _ in headers}
@@ -174,7 +171,7 @@ class BorderMiddleware:
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, shortcut: Shortcut | None, visit: _Visit
     ) -> None:
-        """Let the request in, or say why not."""
+        """Let the request in, or answer why not."""
         if not _has_one_host(scope):
             reason = "must be given once, as a name or address with or without a port"
             errors = [{"field": "Host", "reason": reason}]
@@ -191,7 +188,7 @@ class BorderMiddleware:
         principal, refusal, about = self._gate.admit(scope)
         if refusal is not None:
             error, headers = refusal.problem, refusal.headers
-            refusals: ConnectionRefusals | None = scope.get("pulsebase.refusals")  # none outside of the network server
+            refusals: ConnectionRefusals | None = scope.get("pulsebase.refusals")  # only the network server sets it
             if refusals is not None and error.slug in _COUNTED and refusals.one_more():
                 telemetry.CONNECTIONS_DROPPED.labels("refused").inc()
                 headers = headers | {"Connection": "close"}
@@ -212,7 +209,7 @@ class BorderMiddleware:
         return self._shortcuts.get(scope["path"])
 
     def _host_fault(self, scope: Scope) -> str | None:
-        """Why the request may come from a page elsewhere (DNS rebinding, cross-site requests), if it may."""
+        """Return why the request may come from a foreign web page (DNS rebinding, cross-site request), or None."""
         if not self._options.check_host or came_by_socket(scope):
             return None
         headers = Headers(scope=scope)
@@ -225,7 +222,9 @@ class BorderMiddleware:
         return "requests from pages of another origin are refused"
 
     def _other_origin(self, scope: Scope, said: list[Header]) -> bool:
-        """Say that the page of another origin may ask, if it may; whether that was all the browser wanted to know."""
+        """Add the CORS headers if the page's origin is allowed. Return whether this is a preflight request, which those
+        headers answer in full.
+        """
         headers = Headers(scope=scope)
         origin = headers.get("origin", "")
         said.append((b"vary", b"Origin"))
@@ -247,10 +246,11 @@ class BorderMiddleware:
 
 
 def address_asked(request: Request, options: BorderOptions) -> str:
-    """Where browsers reach the server: as the settings say, else where this request went, if that can be believed.
+    """Return the address at which browsers reach the server: the one in the settings, else the one this request was
+    sent to, if it can be trusted.
 
     Raises:
-        ProblemError: it cannot: whoever sends a request writes into its `Host` what they like, and nothing has looked.
+        ProblemError: it cannot be trusted: a client may write anything into `Host`, and nothing has checked it here.
     """
     if options.public_url is not None:
         return options.public_url.rstrip("/")
@@ -264,13 +264,13 @@ def address_asked(request: Request, options: BorderOptions) -> str:
 
 
 def _is_noted(caller: Caller, method: str, route: str) -> bool:
-    """Whether a request stands in the trail: what takes a key, and what somebody without one does for a person."""
+    """Whether a request goes into the audit: if it needs a key, or if it needs none but concerns a person."""
     need = need_of(method, route)
     return need is not None and (need != "open" or bool(caller.asked))
 
 
 def _has_one_host(scope: Scope) -> bool:
-    """Whether `Host` is there once at most, and is one. Of two, those on the way may each believe another."""
+    """Whether there is at most one `Host` header, and it is valid. Of two, a proxy might trust one and we the other."""
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     return not hosts or (len(hosts) == 1 and _is_host(hosts[0]))
 
@@ -281,14 +281,14 @@ def _is_host(host: bytes) -> bool:
 
 
 def _without_host(scope: Scope, location: bytes) -> bytes:
-    """A place on this server as a path: the framework writes into its redirects what `Host` says."""
+    """Return a redirect to this server as a bare path: the framework copies the `Host` header into its redirects."""
     own = f"{scope['scheme']}://".encode() + Headers(scope=scope).get("host", "").encode("latin-1")
     rest = location.removeprefix(own)
     return rest if rest.startswith(b"/") and not rest.startswith(b"//") else location
 
 
 def _id_of(scope: Scope) -> str:
-    """The id that the request brought, or a new one."""
+    """Return the id that the request brought, or a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _ID.fullmatch(value):
             return str(value, "ascii")
@@ -302,7 +302,7 @@ def _method(scope: Scope) -> str:
 
 
 def _log(method: str, route: str, status: int, elapsed_s: float) -> None:
-    """A line for each request, at level debug: what many devices send would fill a disk."""
+    """Log the request. Only at level debug, since the requests of many devices would fill a disk."""
     if logger.isEnabledFor(logging.DEBUG):
         said = {"method": method, "route": route, "status": status, "elapsed_ms": round(elapsed_s * 1000, 3)}
         words = " ".join(f"{name}={value}" for name, value in said.items())
@@ -311,7 +311,7 @@ def _log(method: str, route: str, status: int, elapsed_s: float) -> None:
 
 @lru_cache(maxsize=256)
 def _name_of(host: str) -> str | None:
-    """The name or address in a `Host` header, without the port; None if it is no such header."""
+    """Return the name or address in a `Host` header, without the port; None if the header is not valid."""
     try:
         parts = urlsplit(f"//{host}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""One shape for every error: `application/problem+json` (RFC 9457). Nothing of a request's values is repeated in it."""
+"""One form for every error: `application/problem+json` (RFC 9457). It never repeats values of the request."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
 }
 
 
-#: What a client is told where a person has to act; only commands of the owner are told more.
+#: What a client is told when a person has to act. Only commands of the owner are told more.
 NEEDS_ITS_OPERATOR = "the store needs its operator"
 _RETRY_AFTER_REPAIR_S = 60
 
@@ -98,7 +98,7 @@ class ProblemError(Exception):
 def problem(
     request: Request, slug: str, detail: str, headers: Mapping[str, str] | None = None, **extra: Any
 ) -> Response:
-    """The error answer of this slug."""
+    """Return the error answer for this slug."""
     status = PROBLEMS[slug][0]
     body = {
         "type": f"urn:pulsebase:problem:{slug}",
@@ -111,7 +111,7 @@ def problem(
 
 
 def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:
-    """Field errors as the answers show them; the index only where there is one."""
+    """Return field errors as answers show them, with the index only where there is one."""
     return [
         ({} if error.index is None else {"index": error.index}) | {"field": error.field, "reason": error.reason}
         for error in errors
@@ -119,7 +119,7 @@ def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:
 
 
 def partly_done(error: RetryLaterError | StopError | TooManyNewPeopleError, done: str) -> PulsebaseError:
-    """The error as one that says what was done of the request all the same."""
+    """Return the error with a statement of what was done of the request all the same."""
     if isinstance(error, TooManyNewPeopleError):
         return error.but(done)
     if isinstance(error, StoreCorruptError):
@@ -132,7 +132,9 @@ def partly_done(error: RetryLaterError | StopError | TooManyNewPeopleError, done
 
 
 def install(app: FastAPI) -> None:
-    """Turn every error of the packages below, and of the framework, into a problem. Faults are the guard's affair."""
+    """Turn every error of the lower layers and of the framework into a problem. Unexpected exceptions are left to the
+    middleware.
+    """
 
     async def on_error(request: Request, error: Exception) -> Response:
         return _answer(request, error)
@@ -142,7 +144,7 @@ def install(app: FastAPI) -> None:
 
 
 async def answered(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
-    """A handler's answer, or the problem that its error means, without the framework."""
+    """Return a handler's answer, or the problem for the error it raised, without the framework."""
     try:
         return await handler(request)
     except tuple(_ANSWERS) as error:
@@ -179,7 +181,7 @@ def _slug_of(error: PulsebaseError) -> str:
 
 
 def _with_what_was_kept(request: Request, detail: str, kept: Kept) -> str:
-    """The detail, saying what was kept of a request that would change something."""
+    """Add to the detail what was kept of the request, if the request was to change something."""
     if request.method in _ASKING or kept == "as said" or _NOTHING in detail:
         return detail
     if kept == "nothing":
@@ -188,7 +190,7 @@ def _with_what_was_kept(request: Request, detail: str, kept: Kept) -> str:
 
 
 def _of_damage(request: Request, error: Any) -> Response:
-    """Paths are for the owner; everybody may know which file it is."""
+    """Answer that a file is damaged. Everybody is told its name, only the owner its path."""
     logger.error("the store is damaged: %s", error)
     file = error.file or "the database"
     detail = str(error)
@@ -199,7 +201,7 @@ def _of_damage(request: Request, error: Any) -> Response:
 
 
 def _of_raw(request: Request, error: Any) -> Response:
-    """An error of a disk that nobody below has translated, so that nobody knows what became of the request."""
+    """Answer a disk error that no lower layer has translated, so that the outcome of the request is unknown."""
     what = "a file of the server"
     if isinstance(error, sqlite3.Error):
         ours: PulsebaseError | None = meaning_of_sqlite(error, Path("a file beside the store"), "unknown")
@@ -235,7 +237,7 @@ def _of_too_many_new_people(request: Request, error: Any) -> Response:
 
 
 def new_people_errors(error: NewPeopleError | TooManyNewPeopleError) -> list[dict[str, str | int]]:
-    """The field at fault where somebody brings too many people whom nobody knows."""
+    """Return the field error for a request that brings too many new people."""
     return field_errors([FieldError(error.FIELD, str(error).removeprefix(f"{error.FIELD}: "))])
 
 
@@ -270,19 +272,19 @@ def _of_http(request: Request, error: Any) -> Response:
 
 
 def _allowed(request: Request) -> set[str]:
-    """The methods that the path of a request knows: those of all its routes, and HEAD wherever GET is."""
+    """Return the methods that a request's path supports: those of all its routes, and HEAD wherever there is GET."""
     scope = request.scope
     plain = {"type": "http", "path": scope["path"], "root_path": scope.get("app_root_path", ""), "headers": []}
     found = set()
     for route in request.app.routes:
         for method in _METHODS:
             if route.matches(plain | {"method": method})[0] is Match.FULL:
-                found |= {"GET"} if isinstance(route, Mount) else {method}  # files are mounted, nothing else
+                found |= {"GET"} if isinstance(route, Mount) else {method}  # only static files are mounted
     return found | {"HEAD"} if "GET" in found else found
 
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
-#: Why to come again later, where that has a name of its own.
+#: Reasons to retry later that have a problem type of their own.
 _REASONS_TO_WAIT: Mapping[type[RetryLaterError], str] = {
     DiskFullError: "disk-full",
     DiskFailedError: "disk-failed",
@@ -302,7 +304,7 @@ _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     OutcomeUnknownError: _of_unknown_outcome,
     ShareFullError: _of_share,
     NewPeopleError: _of_new_people,
-    NewPeopleShareError: _of_new_people,  # named, since it is a full share too
+    NewPeopleShareError: _of_new_people,  # listed, since it is a `ShareFullError` too
     TooManyNewPeopleError: _of_too_many_new_people,
     StopError: _of_stop,
     StoreCorruptError: _of_damage,
@@ -310,7 +312,7 @@ _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
     sqlite3.Error: _of_raw,
     UnknownUserError: _of_unknown_user,
     QueryTimeoutError: _of_timeout,
-    QueryCancelledError: _of_timeout,  # nobody is there to read it, unless the server itself gave up
+    QueryCancelledError: _of_timeout,  # the client is gone and reads none of it, unless the server itself gave up
     RequestValidationError: _of_validation,
     HTTPException: _of_http,
 }
@@ -323,6 +325,6 @@ _REASONS = {
 
 
 def _of_pydantic(entry: Mapping[str, Any]) -> FieldError:
-    name = shown_name(str(entry["loc"][:2][-1]))  # behind the place it stands in, where there is one
+    name = shown_name(str(entry["loc"][:2][-1]))  # the name follows "query" or "path", if that is there
     reason = _REASONS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ")
     return FieldError(name, reason[:1].lower() + reason[1:])

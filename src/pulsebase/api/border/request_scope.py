@@ -1,15 +1,15 @@
-"""What the scope of a request says besides what the framework reads: how it came, and whether a body is wanted."""
+"""What a request's scope says beyond what the framework reads: how it arrived, and whether a body is wanted."""
 
 from __future__ import annotations
 
 from starlette.types import Scope
 
-#: Stands in the scope of a request that asked by HEAD, which is answered as GET up to its body.
+#: Marks the scope of a HEAD request, which is handled as GET but answered without a body.
 HEAD_MARK = "pulsebase.head"
 
 
 def is_head(scope: Scope) -> bool:
-    """Whether the answer's body is wanted by nobody."""
+    """Whether this is a HEAD request, whose answer has no body."""
     return HEAD_MARK in scope
 
 

@@ -1,4 +1,4 @@
-"""Every request of the framework's routes holds its caller's share of what it takes, until its answer is taken."""
+"""Every request of the framework's routes holds a part of its caller's share until the client has taken the answer."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from pulsebase.access.shares import HeldShare, Resource, Shares
 from pulsebase.api.border.request_scope import came_by_socket
 from pulsebase.model.errors import RetryLaterError
 
-#: Routes that take something else than a place among the questions.
+#: Routes that take another resource than a place among the questions.
 _TAKES: Mapping[str, Resource | None] = {
     "POST /metrics/heart-rate": None,  # the hot path, which the guard answers; large bodies hold their bytes
     "POST /metrics/heart-rate/batch": None,
     "POST /api/v2/write": None,
-    "GET /metrics": None,  # who watches has to see what is the matter
+    "GET /metrics": None,  # monitoring has to see what is wrong, even when all shares are in use
     "POST /metrics/heart-rate/bulk": "uploads",
     "POST /imports": "uploads",
     "GET /users/{user_id}/export": "exports",
     "GET /stream": "streams",
 }
-#: Answers go to the connection in pieces, so that what nobody takes is not kept by it, unseen.
+#: Answers are sent in pieces this large, so that the connection does not buffer an untaken answer that no share counts.
 _PIECE_BYTES = 256 << 10
 _HELD, _BODY = "pulsebase.held", "pulsebase.body"
 
 
 def held(scope: Scope) -> HeldShare:
-    """What the request at hand holds."""
+    """Return what the current request holds."""
     found: HeldShare = scope[_HELD]
     return found
 
 
 def rows_held(request: Request) -> Callable[[int], None]:
-    """Has the request hold as many rows of answers as it is told; in a thread, which may have to wait."""
+    """Return a function that has the request hold so many answer rows. It may block, so call it in a thread."""
     mine = held(request.scope)
     return lambda rows: mine.resize("answer rows", rows)
 
 
 async def hold(mine: HeldShare, resource: Resource, units: int = 1) -> None:
-    """Hold units, for which others may have to be waited for.
+    """Hold units, waiting for other requests to free them if need be.
 
     Raises:
-        ShareFullError, PoolFullError: there are none for a while.
+        ShareFullError, PoolFullError: the units did not come in time.
     """
     done = mine.ask(resource, units)
     if done.done():
@@ -89,12 +89,12 @@ def let_go_of_body(scope: Scope) -> None:
 
 
 class SharedRoute(APIRoute):
-    """A route of an application with `state.shares`, of which each request holds what it takes until its answer is
-    taken.
+    """A route whose requests hold what they take of the application's `state.shares` until the client has taken the
+    answer.
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         resource = _taken_by(scope["method"], self.path_format)
         if resource is None:
             await super().handle(scope, receive, send)

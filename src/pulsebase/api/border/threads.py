@@ -1,6 +1,5 @@
-"""Threads for the blocking work of requests, apart by kind, so that one kind never waits for another.
-
-What no kind is named for runs in the framework's own.
+"""Worker threads for the blocking work of requests. Each kind of work has its own, so that one kind never waits for
+another; all other work runs in the framework's threads.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ Made = TypeVar("Made")
 
 
 class Threads:
-    """As many threads as one kind of work may have at once, in each event loop."""
+    """The threads of one kind of work, a limited number in each event loop."""
 
     def __init__(self, name: str, most: float) -> None:
         self._most = most
         self._limiter: RunVar[CapacityLimiter] = RunVar(f"pulsebase_{name}_threads")
 
     async def run(self, work: Callable[[], Made]) -> Made:
-        """What the work makes, in a thread that knows the caller."""
+        """Run the work in a thread that knows the caller, and return its result."""
         try:
             limiter = self._limiter.get()
         except LookupError:
@@ -32,9 +31,9 @@ class Threads:
         return await to_thread.run_sync(work, limiter=limiter)
 
 
-#: Large and packed bodies. They take turns with everything else, so more are no faster.
+#: Large and compressed bodies. They compete with everything else for the processor, so more threads are no faster.
 BODIES = Threads("bodies", 4)
-#: Uploads, each of which has a thread as long as it comes; how many there are, the shares say.
+#: Uploads. Each keeps a thread as long as it arrives; the shares limit how many there are.
 UPLOADS = Threads("uploads", math.inf)
-#: Who watches the server has to be answered whatever it is at.
+#: Health checks and metrics, which have to be answered however busy the server is.
 WATCH = Threads("watch", 4)

@@ -31,12 +31,13 @@ _BUCKET_COLUMNS = ("timestamp", "avg", "min", "max", "count", "minutes")
 _RAW_COLUMNS = ("timestamp", "value", "device_id", "confidence")
 
 
-#: What is answered to an entry of `Accept`.
+#: The media type for each entry of `Accept`.
 _ANSWERS = {JSON: JSON, CSV: CSV, ARROW: ARROW, "*/*": JSON, "application/*": JSON, "": JSON, "text/*": CSV}
 
 
 def negotiated(request: Request) -> str:
-    """The media type to answer in: of those in `Accept` that the series routes know the most wanted, else the first.
+    """Return the media type to answer in: the entry of `Accept` with the highest quality that the series routes can
+    write, the first of equal ones.
 
     Raises:
         ProblemError: `Accept` names none of them.
@@ -53,7 +54,7 @@ def negotiated(request: Request) -> str:
 
 
 def _quality(parameters: str) -> float:
-    """The `q` of an entry of `Accept`; 1 where there is none that can be read."""
+    """Return the `q` of an entry of `Accept`, 1 if it has no valid one."""
     found = re.search(r"(?:^|;)\s*q=([01](?:\.\d{0,3})?)\s*(?:;|$)", parameters.lower(), re.ASCII)
     return float(found[1]) if found else 1.0
 
@@ -64,7 +65,7 @@ def timestamps(times_us: pa.Array) -> list[str]:
 
 
 def shown_time(at_us: int | None) -> str | None:
-    """`2024-01-15T10:00:00Z`, where there is a time."""
+    """`2024-01-15T10:00:00Z`, or None where there is no time."""
     return None if at_us is None else format_us(at_us)
 
 
@@ -82,7 +83,7 @@ def json_columns(person: PersonSeries, names: Sequence[str]) -> dict[str, list[A
 
 
 def frame_of(answer: SeriesAnswer) -> dict[str, Any]:
-    """What an answer says of itself: metric, unit, interval, table, zone and range."""
+    """Return the description of an answer: metric, unit, interval, table, zone and range."""
     plan = answer.plan
     return {
         "metric": HEART_RATE.table,
@@ -96,7 +97,7 @@ def frame_of(answer: SeriesAnswer) -> dict[str, Any]:
 
 
 def said_in_headers(answer: SeriesAnswer) -> dict[str, str]:
-    """The same for answers whose body has no place for it."""
+    """Return the description of an answer as headers, for bodies that have no place for it."""
     frame = frame_of(answer)
     said = {f"Pulsebase-{name.title()}": frame[name] for name in ("interval", "table", "tz", "start", "end")}
     if answer.missing:
@@ -107,7 +108,7 @@ def said_in_headers(answer: SeriesAnswer) -> dict[str, str]:
 
 
 def tabular(answer: SeriesAnswer) -> pa.Table:
-    """One row a bucket or reading, `user_id` first, times as UTC timestamps."""
+    """Return a table with one row for each bucket or reading, `user_id` first, times as UTC timestamps."""
     names = column_names(answer)
     parts = [
         pa.table([_repeated(person), *_typed(person, names)], names=["user_id", *names]) for person in answer.series
@@ -133,7 +134,7 @@ def csv_bytes(answer: SeriesAnswer) -> bytes:
 
 
 def arrow_bytes(answer: SeriesAnswer) -> bytes:
-    """The table as an Arrow IPC stream; what the answer says of itself is in the schema's metadata."""
+    """Return the table as an Arrow IPC stream, with the description of the answer in the schema's metadata."""
     return stream_bytes(tabular(answer).replace_schema_metadata(frame_of(answer)))
 
 
@@ -157,37 +158,37 @@ def arrow_stream(batches: Iterator[pa.RecordBatch]) -> Generator[bytes, None, No
 
 
 class Pieces:
-    """A file to write to, whose bytes are taken away piece by piece."""
+    """A file to write to. What was written is taken out piece by piece, to be sent."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self.closed = False
 
     def write(self, part: bytes) -> int:
-        """For whoever writes to a file."""
+        """Keep the bytes until they are taken."""
         self._parts.append(bytes(part))
         return len(part)
 
     def take(self) -> bytes:
-        """All of it, joined."""
+        """Return everything written since the last call."""
         joined = b"".join(self._parts)
         self._parts = []
         return joined
 
     def writable(self) -> bool:
-        """For Arrow, which asks."""
+        """Tell Arrow that this can be written."""
         return True
 
     def flush(self) -> None:
-        """For whoever writes to a file."""
+        """Do nothing; part of the file protocol."""
 
     def close(self) -> None:
-        """For Arrow, which closes what it has written."""
+        """Called by Arrow when it is done."""
         self.closed = True
 
 
 def tagged(request: Request, body: bytes, media_type: str, headers: dict[str, str] | None = None) -> Response:
-    """An answer with an ETag of its bytes; 304 without them if the client has them already."""
+    """Return an answer with an ETag of its bytes, or 304 without a body if the client has them already."""
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     all_headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Accept"} | (headers or {})
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
@@ -197,7 +198,7 @@ def tagged(request: Request, body: bytes, media_type: str, headers: dict[str, st
 
 
 def respond(request: Request, answer: SeriesAnswer, as_json: dict[str, Any], media_type: str) -> Response:
-    """The answer in the negotiated form."""
+    """Return the answer in the negotiated media type."""
     if media_type == CSV:
         return tagged(request, csv_bytes(answer), "text/csv; charset=utf-8", said_in_headers(answer))
     if media_type == ARROW:

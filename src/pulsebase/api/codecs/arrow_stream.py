@@ -1,7 +1,7 @@
-"""An Arrow IPC stream, message by message, none of which may take more memory than is allowed, as sent or unpacked.
+"""Read an Arrow IPC stream in bounded memory, message by message.
 
-Arrow's own reader takes the sizes that a message states at their word: it makes room for a buffer before it unpacks
-it. So the messages are looked at here on their way to it.
+Arrow's own reader trusts the sizes that a message states: it allocates a buffer before it decompresses into it. So each
+message is checked here before Arrow sees it, against limits on its size as sent and as decompressed.
 
 Formats: https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc, and of
 the tables in a message's head https://flatbuffers.dev/internals/.
@@ -16,14 +16,14 @@ from typing import Protocol
 
 from pulsebase.api.border.problems import ProblemError
 
-#: What the dictionaries that hold at a time may take, unpacked, and how many values they may have: they come with every
-#: batch, however few rows it has.
+#: The most bytes (decompressed) and values of the dictionaries in force: every batch refers to all of them, however few
+#: rows it has.
 _DICTIONARIES_BYTES = 64 << 20
 _DICTIONARY_VALUES = 4_000_000
-#: How many of them may come before the next batch, and how often one may be added to: Arrow copies it each time.
+#: The most dictionaries between two batches, and the most additions to dictionaries: Arrow copies one each time.
 _DICTIONARIES_BETWEEN = 64
 _MOST_DELTAS = 256
-#: Rows that a batch may state beside those it has bytes for: a column of nothing but nulls takes none.
+#: Rows that a batch may state beyond those it has bytes for: a column of nulls alone takes none.
 _FREE_ROWS = 100_000
 _CONTINUES = b"\xff\xff\xff\xff"
 _DICTIONARY, _RECORDS = 2, 3
@@ -32,25 +32,25 @@ _KIND, _HEADER, _BODY_BYTES = 1, 2, 3
 _ID, _DATA, _IS_DELTA = 0, 1, 2
 _ROWS, _BUFFERS, _COMPRESSION = 0, 2, 3
 _HEAD_BYTES = 1 << 20
-#: How writers of long ago said that buffers are packed; Arrow still believes it.
+#: How old writers stated that buffers are compressed; Arrow still accepts it.
 _PACKED_OF_OLD = b"ARROW:experimental_compression"
-#: What reading a row comes to at least, in bytes read.
+#: What reading one row costs at least, counted in bytes.
 _ROW_BYTES = 64
 
 
 class Body(Protocol):
-    """What is read from."""
+    """The source of the bytes."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to `size` bytes, all of them unless the body ends."""
+        """Return `size` bytes, fewer only where the body ends."""
 
 
 class BoundedMessages:
-    """A file for Arrow's reader, over the body that a request brings.
+    """A file for Arrow's reader, over the body of a request.
 
-    `most_bytes` bounds each message, and all dictionaries together, which are held until others take their places.
-    `most_read_bytes` bounds what is read in all: batches as unpacked, each with the dictionaries that it may use. A few
-    bytes stand for a lot of either.
+    `most_bytes` limits each message, and all dictionaries together, which stay in memory until they are replaced.
+    `most_read_bytes` limits the whole stream: all batches as decompressed, each with the dictionaries it may use. Both
+    are needed since a few sent bytes can stand for very many.
     """
 
     def __init__(self, body: Body, most_bytes: int, most_read_bytes: int) -> None:
@@ -63,10 +63,10 @@ class BoundedMessages:
         self.closed = False
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of the current message, or of the next one.
+        """Return up to `size` bytes of the current message, or of the next one.
 
         Raises:
-            ProblemError: the next message is too large, or is none.
+            ProblemError: the next message is too large, or not a valid message.
         """
         if not self._parts:
             self._parts.extend(self._next())
@@ -76,15 +76,15 @@ class BoundedMessages:
         return part[:size]
 
     def readable(self) -> bool:
-        """For Arrow, which asks."""
+        """Tell Arrow that this can be read."""
         return True
 
     def close(self) -> None:
-        """For Arrow, which closes what it has read."""
+        """Called by Arrow when it is done."""
         self.closed = True
 
     def _next(self) -> Iterator[bytes]:
-        """The parts of the next message; nothing, or what there is of it, where the body ends."""
+        """Yield the parts of the next message; where the body ends, as much of it as there is."""
         length = self._body.read(4)
         yield length
         if length == _CONTINUES:  # older writers leave it out
@@ -93,7 +93,7 @@ class BoundedMessages:
         head_bytes = int.from_bytes(length, "little", signed=True)
         if head_bytes <= 0:  # the end of the stream
             return
-        if head_bytes > _HEAD_BYTES and not self._begun:  # what is no stream begins with any number
+        if head_bytes > _HEAD_BYTES and not self._begun:  # a body of another type begins with any number
             raise ProblemError("malformed-body", "the body is not an Arrow IPC stream")
         self._begun = True
         self._check(head_bytes, _HEAD_BYTES)
@@ -117,7 +117,7 @@ class BoundedMessages:
             raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
 
     def _take(self, head: bytes, body: bytes) -> None:
-        """See what a whole message comes to."""
+        """Check the size of a whole message against the limits, and count it."""
         message = _message(head)
         kind = head[message.place(_KIND)]
         if kind not in (_DICTIONARY, _RECORDS):
@@ -157,7 +157,7 @@ class BoundedMessages:
 
 
 class _Dictionaries:
-    """The dictionaries of a stream, each by its number: the newest holds, with what was added to it."""
+    """Counts the dictionaries of a stream. A new one replaces the old one of its number; a delta adds to it."""
 
     def __init__(self) -> None:
         self._bytes: dict[int, int] = {}
@@ -165,7 +165,7 @@ class _Dictionaries:
         self._deltas = self.between = 0
 
     def take(self, number: int, size: int, values: int, is_delta: int) -> None:
-        """Take in another one. Raises `ProblemError` if that is too much."""
+        """Count another dictionary. Raises `ProblemError` if a limit is exceeded."""
         self.between += 1
         self._deltas += bool(is_delta)
         self._bytes[number] = size + (self._bytes.get(number, 0) if is_delta else 0)
@@ -184,14 +184,14 @@ class _Dictionaries:
 
 
 class _Table:
-    """A table in a flatbuffer; see the format's description of its insides."""
+    """A table in a flatbuffer; see the internals of the format."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self.data, self.at = data, at
         self._fields = at - _number("<i", data, at)
 
     def place(self, field: int) -> int:
-        """Where the field's value lies; 0 if the field is left out."""
+        """Return the offset of the field's value, 0 if the field is left out."""
         slot = 4 + 2 * field
         if slot >= _number("<H", self.data, self._fields):
             return 0
@@ -199,12 +199,12 @@ class _Table:
         return self.at + offset if offset else 0
 
     def number(self, form: str, field: int) -> int:
-        """The field's value; 0 if it is left out."""
+        """Return the field's value, 0 if it is left out."""
         place = self.place(field)
         return _number(form, self.data, place) if place else 0
 
     def table(self, field: int) -> _Table:
-        """The table that the field refers to."""
+        """Return the table that the field refers to."""
         place = self.place(field)
         return _Table(self.data, place + _number("<I", self.data, place))
 
@@ -214,7 +214,9 @@ def _body_bytes(head: bytes) -> int:
 
 
 def _unpacked_bytes(records: _Table, body: bytes) -> int:
-    """What the buffers of a record batch or dictionary take once read; several may be of the same bytes."""
+    """Return the size of a record batch's or dictionary's buffers once decompressed. Several buffers may share the same
+    bytes, and each counts.
+    """
     if not records.place(_BUFFERS):
         return 0
     head, vector, is_packed = records.data, records.place(_BUFFERS), bool(records.place(_COMPRESSION))

@@ -1,4 +1,4 @@
-"""A request body as a file for a worker thread: unpacked on the way, a bounded piece of it in memory at a time."""
+"""A request body as a file for a worker thread. It is decompressed as it arrives, with a bounded part in memory."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pulsebase.api.border.request_shares import held
 from pulsebase.api.codecs.decompression import BROKEN, unpacker_of
 from pulsebase.ingest.processor import ProcessorLimit, ProcessorTime
 
-#: Pieces are gathered up to this size before they go to the worker, so that a hand-over costs little …
+#: Pieces are collected up to this size before they go to the worker, so that few hand-overs are needed.
 _PIECE_BYTES = 1 << 20
-#: … and so many may wait there.
+#: How many pieces may wait for the worker.
 _PIECES = 4
-#: The same of a packed body, a piece of which may stand for many blocks.
+#: The piece size for a compressed body, of which one piece may decompress to many blocks.
 _PACKED_PIECE_BYTES = 64 << 10
 #: Asking for the time of a thread takes microseconds, and small reads come by the thousand, a few to an Arrow message.
 _READS_UNCHECKED = 8
 
 
 class BrokenOffError(Exception):
-    """The client went away, or what it packed cannot be unpacked. The message says which."""
+    """The client went away, or its body cannot be decompressed. The message says which."""
 
 
 class BodyStream:
@@ -61,14 +61,14 @@ class BodyStream:
     # --- the event loop's side ---
 
     async def feed(self) -> None:
-        """Bring the body to the worker until it ends, breaks off, or the worker wants no more."""
+        """Pass the body to the worker until it ends, breaks off, or the worker wants no more."""
         end: Exception | None = BrokenOffError("the server is stopping")
         try:
             await self._commit_log()
             end = None
         except ClientDisconnect:
             end = BrokenOffError("the connection broke off")
-        finally:  # whatever happened, the worker gets what has come, and must not wait for more
+        finally:  # in any case the worker gets what has arrived, and must not wait for more
             self._pieces.put(b"".join(self._gathered))
             self._pieces.put(end)
 
@@ -91,7 +91,7 @@ class BodyStream:
     # --- the worker's side ---
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, all of them unless the body ends; everything for -1.
+        """Return `size` bytes, fewer only where the body ends; everything for -1.
 
         Raises:
             BrokenOffError: the body broke off.
@@ -102,7 +102,7 @@ class BodyStream:
             self.check()
         self._reads += 1
         have = len(self._left) - self._at
-        if 0 <= size <= have:  # small reads come by the thousand, and must not copy what they leave
+        if 0 <= size <= have:  # small reads are very many, so they must not copy the rest
             self._at += size
             return self._left[self._at - size : self._at]
         parts = [memoryview(self._left)[self._at :]]
@@ -119,7 +119,7 @@ class BodyStream:
         return b"".join([*parts[:-1], parts[-1][: len(parts[-1]) - surplus]])
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, fewer if the body ends, which stay to be read. Raises as `read` does."""
+        """Return the next `size` bytes without consuming them, fewer where the body ends. Raises as `read` does."""
         head = self.read(size)
         self._left, self._at = head + self._left[self._at :], 0
         return head
@@ -144,7 +144,7 @@ class BodyStream:
             self._held.resize("decoders", 0)
 
     def _unpack(self) -> Iterator[bytes]:
-        """The body in pieces, as it comes."""
+        """Yield the decompressed body in pieces, as it arrives."""
         unpacker, size = unpacker_of(self._encoding), 0
         try:
             for part in self._came():
@@ -159,7 +159,7 @@ class BodyStream:
             raise BrokenOffError("what was packed is cut short")
 
     def _came(self) -> Iterator[bytes]:
-        """What the event loop has brought."""
+        """Yield the pieces that the event loop hands over."""
         while (piece := self._pieces.get()) is not None:
             if isinstance(piece, BaseException):
                 raise piece
@@ -168,29 +168,29 @@ class BodyStream:
             yield piece
 
     def to_spool(self) -> SpooledBody:
-        """The body for whoever keeps it on the disk.
+        """Return the body for code that writes it to a temporary file.
 
         Raises:
-            ShareFullError, PoolFullError: as much as it says it has may not lie there now.
+            ShareFullError, PoolFullError: there is no room now for as much as the body announces.
         """
         return SpooledBody(self, self._held, self._announced_bytes)
 
     def abandon(self) -> None:
-        """The worker wants no more; what still comes is not read."""
+        """Stop reading the body, since the worker wants no more of it."""
         self._abandoned = True
         self._loop.call_soon_threadsafe(self._room.release)
 
     def readable(self) -> bool:
-        """For readers that ask."""
+        """Tell readers that this can be read."""
         return True
 
     def close(self) -> None:
-        """For readers that close what they read."""
+        """Called by readers that close what they read."""
         self.closed = True
 
 
 class SpooledBody:
-    """A body whose request holds as much of the temporary disk as came of it, or was announced."""
+    """A body that holds a share of temporary disk space: what it announces, or what has arrived if that is more."""
 
     def __init__(self, body: BodyStream, held: HeldShare, announced_bytes: int) -> None:
         self._body, self._held = body, held
@@ -198,7 +198,9 @@ class SpooledBody:
         held.resize("spooled bytes", announced_bytes)
 
     def read(self, size: int, /) -> bytes:
-        """As `BodyStream.read`; refused like its making where more comes than was announced."""
+        """As `BodyStream.read`. Raises `ShareFullError` or `PoolFullError` if more arrives than was announced and there
+        is no room for it.
+        """
         piece = self._body.read(size)
         self._size += len(piece)
         self._held.resize("spooled bytes", max(self._announced_bytes, self._size))

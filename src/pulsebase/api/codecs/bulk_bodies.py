@@ -1,4 +1,4 @@
-"""Bulk bodies as blocks of candidates: Arrow streams, Parquet, NDJSON and CSV, each in bounded memory."""
+"""Read bulk bodies block by block, in bounded memory: Arrow streams, Parquet, NDJSON and CSV."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pulsebase.ingest.lines import ndjson_blocks
 from pulsebase.ingest.parquet import spooled
 from pulsebase.ingest.processor import TooCostlyError
 
-#: The largest record batch of an Arrow stream, as sent and as unpacked: it has to be in memory whole.
+#: The largest record batch of an Arrow stream, as sent and as decompressed, since it is held in memory whole.
 _RECORD_BATCH_BYTES = 256 << 20
-#: What one stream may have read, as unpacked: some minutes of one processor.
+#: The most that one stream may decompress to: some minutes of work for one processor.
 _STREAM_BYTES = 64 << 30
 
 
@@ -50,7 +50,7 @@ def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Generato
 
 
 def _check_form(head: bytes, media_type: str) -> None:
-    """Raises `ProblemError` if the body begins as something else does than what it is said to be; names that."""
+    """Raise `ProblemError` if the first bytes show another format than the stated one. The error names that format."""
     for begins, (form, media_types, advice) in _FORMS.items():
         if head.startswith(begins) and media_type not in media_types:
             raise ProblemError("malformed-body", f"the body is {form}, not {_NAMES[media_type]}; {advice}")
@@ -92,7 +92,7 @@ _NDJSON, _CSV = "application/x-ndjson", "text/csv"
 _NAMES = {_ARROW: "an Arrow stream", _PARQUET: "Parquet", _NDJSON: "NDJSON", _CSV: "CSV"}
 _HEAD_BYTES = 8
 _WRITE_A_STREAM = f"send a stream as {_ARROW} (pyarrow.ipc.new_stream, polars.DataFrame.write_ipc_stream)"
-#: How forms begin: what to call them, the types they may come as, and what to do about those that come as another.
+#: Formats by their first bytes: the name, the media types they may have, and advice for a body with another type.
 _FORMS: Mapping[bytes, tuple[str, Sequence[str], str]] = {
     b"ARROW1": ("an Arrow file (Feather)", (), _WRITE_A_STREAM),
     b"FEA1": ("a Feather file of version 1", (), _WRITE_A_STREAM),

@@ -1,7 +1,7 @@
-"""Packed bodies, gzip and zstd, a bounded piece at a time, and no more work than was sent for.
+"""Decompress gzip and zstd bodies a bounded piece at a time, with bounded work.
 
-A few bytes can stand for gigabytes, and a long chain of members or frames that hold nothing for as much work. Both are
-refused on the way, by what honest bodies never come near to.
+A few bytes can stand for gigabytes, and a long chain of empty gzip members or zstd frames costs as much work. Both are
+refused while they are read, by limits that honest bodies never come near.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import zstandard
 
 from pulsebase.api.border.problems import ProblemError
 
-#: Unpacked at a time, at most, where the format lets us say so.
+#: The largest decompressed piece, where the format lets us limit it.
 _PIECE_BYTES = 1 << 20
-#: What unpacking zstd may take in memory: the window RFC 9659 allows in HTTP.
+#: The memory that decompressing zstd may take: the window that RFC 9659 allows in HTTP.
 _WINDOW_BYTES = 8 << 20
-#: Four bytes of zstd can stand for 128 KiB, so that much is unpacked at a time.
+#: zstd gets only so much input at a time, since four bytes of it can stand for 128 KiB.
 _ZSTD_BYTES = 1 << 10
-#: How many times its size a body may unpack to, beyond its first piece. A heart that never changes, second by second in
-#: NDJSON, comes to a third of it.
+#: The highest ratio of decompressed to sent size, beyond the first piece. A constant heart rate in NDJSON, one reading
+#: a second, reaches a third of it.
 MOST_RATIO = 500
-#: Members of gzip or frames of zstd that may be as short as they like. Beyond them they bring so much each, on average.
+#: So many gzip members or zstd frames may be short. Beyond them each has to hold `_PART_BYTES` on average.
 MOST_SHORT_PARTS = 64
 _PART_BYTES = 4 << 10
-#: The errors that say that a body is not what its encoding says.
+#: The errors raised for a body that does not match its encoding.
 BROKEN = (zlib.error, zstandard.ZstdError)
 
 
@@ -36,26 +36,27 @@ def most_unpacked(packed: int) -> int:
 
 
 class Unpacker(Protocol):
-    """A body on its way."""
+    """Decompresses one body as it arrives."""
 
     @property
     def complete(self) -> bool:
-        """Whether what came so far is whole."""
+        """Whether the body could end here."""
 
     def unpack(self, part: bytes) -> Iterator[bytes]:
-        """What the next part of it holds, in pieces.
+        """Yield the content of the next part of the body, in pieces.
 
         Raises:
-            ProblemError: it unpacks to far more than was sent, or is a chain of parts that hold next to nothing.
-            zlib.error, zstandard.ZstdError: it is not what its encoding says.
+            ProblemError: it decompresses to far more than was sent, or is a chain of members or frames that hold next
+                to nothing.
+            zlib.error, zstandard.ZstdError: it does not match its encoding.
         """
 
 
 def unpacker_of(encoding: str) -> Unpacker:
-    """What unpacks a `Content-Encoding`.
+    """Return the decompressor for a `Content-Encoding`.
 
     Raises:
-        ProblemError: it is not known.
+        ProblemError: the encoding is not supported.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
@@ -75,7 +76,7 @@ class _Plain:
 
 
 class _Effort:
-    """What a packed body has made the server do, against what was sent for it."""
+    """Compares the work that a compressed body causes with the bytes that were sent."""
 
     def __init__(self) -> None:
         self._packed = self._unpacked = self._parts = 0
@@ -95,7 +96,7 @@ class _Effort:
 
 
 class _PartAfterPart:
-    """A body of parts that each have an end: members of gzip, frames of zstd."""
+    """A body that is a sequence of self-contained parts: gzip members or zstd frames."""
 
     def __init__(self) -> None:
         self._decoder: Any = None
@@ -124,7 +125,7 @@ class _Gunzip(_PartAfterPart):
             self._effort.brought(len(unpacked))
             yield unpacked
             part = self._decoder.unused_data or self._decoder.unconsumed_tail
-            # A full piece may have left some output behind, also where no input is left.
+            # After a full piece some output may still be pending, even if no input is left.
             more = bool(part) or (len(unpacked) == _PIECE_BYTES and not self._decoder.eof)
 
 

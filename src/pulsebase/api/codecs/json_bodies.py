@@ -1,8 +1,7 @@
-"""From the bytes of an ingest request to columns of candidates.
+"""Decode the bytes of an ingest request into columns.
 
 The usual request is decoded in one pass by msgspec. Only a body that does not fit exactly is read again item by item,
-so
-that one bad reading is refused by name and the rest is kept.
+so that one bad reading is refused with its reason and the rest is kept.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from pulsebase.model.errors import FieldError, RejectedError, shown_name
 from pulsebase.model.identifiers import identifier_problem
 
 MAX_BATCH = 1_000
-#: Values and names that a body may hold, counted by what parts them, before an object is made of any. What is refused
-#: item by item, or has a few fields too many, stays far below.
+#: The most values and names in a body. They are counted by their separators before any object is made of them. Bodies
+#: that are refused item by item, or have a few extra fields, stay far below.
 MOST_VALUES = 100_000
 
 
@@ -34,10 +33,10 @@ _batch = msgspec.json.Decoder(BatchIn)
 
 
 def decode_single(body: bytes) -> Parsed:
-    """One reading, to be put into columns with others by `columns_of_parsed`.
+    """Decode one reading; `columns_of_parsed` turns several of them into columns.
 
     Raises:
-        ProblemError: the body is no JSON, or holds far too much.
+        ProblemError: the body is not JSON, or holds far too many values.
         RejectedError: a field is missing, unknown or of the wrong type.
     """
     _check_values(body)
@@ -48,11 +47,12 @@ def decode_single(body: bytes) -> Parsed:
 
 
 def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], int]:
-    """Up to `MAX_BATCH` readings: those that could be read, the refusals of those that could not, and how many came.
+    """Decode up to `MAX_BATCH` readings. Return those that could be read, the errors of the others, and how many there
+    were in all.
 
     Raises:
-        ProblemError: the body is no JSON, or holds far too much.
-        RejectedError: `readings` is missing, empty, too long, or not alone.
+        ProblemError: the body is not JSON, or holds far too many values.
+        RejectedError: `readings` is missing, empty or too long, or there are other fields.
     """
     _check_values(body)
     try:
@@ -68,11 +68,11 @@ def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], i
 
 
 def decode_object(body: bytes, most_values: int | None = MOST_VALUES) -> dict[str, Any]:
-    """A JSON object, with whatever fields it has.
+    """Decode a JSON object, whatever its fields.
 
     Raises:
-        ProblemError: the body is no JSON, or holds far more than `most_values`.
-        RejectedError: it is no object.
+        ProblemError: the body is not JSON, or holds more than `most_values` values.
+        RejectedError: it is not an object.
     """
     _check_values(body, most_values)
     found = _loads(body)
@@ -85,7 +85,7 @@ def identifier_in(fields: dict[str, Any], name: str) -> str:
     """Take an id out of the fields of an object.
 
     Raises:
-        RejectedError: it is missing, or no id.
+        RejectedError: it is missing, or not a valid id.
     """
     if name not in fields:
         raise RejectedError.of(name, "is required")
@@ -104,14 +104,16 @@ def _check_length(count: int) -> None:
 
 
 def _check_values(body: bytes, most: int | None = MOST_VALUES) -> None:
-    """Texts may hold what parts values, too, so this counts too many rather than too few: honest ones hold none."""
+    """Refuse a body with too many values. Separators inside texts are counted too, so that the count is never too low;
+    honest texts hold none.
+    """
     if most is not None and len(body) > most and sum(map(body.count, (b",", b"{", b"["))) > most:
         raise ProblemError("body-too-large", f"the body holds more than {most} values; send smaller ones")
 
 
 def _loads(body: bytes) -> Any:
     try:
-        # Reads NaN and Infinity, which Python clients write, so that only their item is refused.
+        # Python's parser accepts NaN and Infinity, which Python clients write, so that only their item is refused.
         return json.loads(body.decode("utf-8-sig"), parse_int=_integer)
     except RecursionError:
         raise ProblemError("malformed-body", "the body is nested too deeply") from None
@@ -122,7 +124,9 @@ def _loads(body: bytes) -> Any:
 
 
 def _integer(digits: str) -> int:
-    """Cut where no field can take it, so that Python's limit for integers refuses its item and not the whole body."""
+    """Parse an integer, cut to 400 digits. No field accepts so many, so its item is refused; uncut, Python's limit on
+    digits would refuse the whole body.
+    """
     return int(digits[:400])
 
 

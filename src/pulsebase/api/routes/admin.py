@@ -1,4 +1,4 @@
-"""What only the owner may ask, over the Unix socket."""
+"""Routes for the owner alone, over the Unix socket."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from pulsebase.stores.contract import Embedded
 
 
 def owner_only(request: Request) -> None:
-    """Let nobody in but the owner, who comes by the socket."""
+    """Refuse every request that did not come over the owner's socket."""
     if not came_by_socket(request.scope):
         raise ProblemError("not-found", "there is no such route")
 
 
 def router(services: RequestServices) -> APIRouter:
-    """Under `/v1/admin`; unknown to anybody who does not come by the socket."""
+    """The routes under `/v1/admin`. Over the network they do not exist."""
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
 
     @routes.post("/check", response_model=CheckResult)

@@ -1,4 +1,4 @@
-"""What commands bring in and take out over the owner's socket: readings, days, people, and all of it."""
+"""Imports and exports by commands over the owner's socket: readings, days, people, and everything at once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from pulsebase.query.exports import exported_records
 from pulsebase.stores.records import Kind
 
 _BLOCK_LIMIT_BYTES = 256 << 20
-#: What a block may unpack to.
+#: The most that a block may decompress to.
 _READ_LIMIT_BYTES = 1 << 30
 _IDS = pa.dictionary(pa.int32(), pa.string())
 _BLOCK_COLUMNS = [
@@ -127,7 +127,7 @@ def _export_range(asked: ExportParameters) -> TimeRange:
 def _store_block(services: RequestServices, body: bytes, origin: OriginParameters) -> dict[str, Any]:
     candidates = _candidates(body)
     number = services.ingestor.register_origin(origin.kind, origin.name)
-    # Who sends blocks waits, and sends again what was not taken.
+    # The command that sends blocks waits and retries by itself, so one attempt is enough here.
     sink = ImportSink(services.ingestor, services.store, _keeper(services), services.rules, origin=number, attempts=1)
     stored = sink.readings(candidates)
     rejected = len(stored.refused)
@@ -143,7 +143,7 @@ def _store_block(services: RequestServices, body: bytes, origin: OriginParameter
 
 
 def _stretches(mask: npt.NDArray[np.bool_]) -> list[list[int]]:
-    """Where the mask is true: the first row of each stretch, and the one after its last."""
+    """Return the runs where the mask is true, each as its first row and the row after its last."""
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
     found: list[list[int]] = edges.reshape(-1, 2).tolist()
     return found
@@ -177,7 +177,7 @@ def _candidates(body: bytes) -> Candidates:
         if [(field.name, field.type) for field in stream.schema] != _BLOCK_COLUMNS:
             raise malformed
         table = stream.read_all()
-        table.validate(full=True)  # what lies outside of its buffers would take the process down
+        table.validate(full=True)  # an offset outside the buffers would crash the process
         if any(column.null_count for column in table.columns):
             raise malformed
         users, devices = _ids(table["user_id"]), _ids(table["device_id"])

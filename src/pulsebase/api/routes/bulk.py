@@ -1,4 +1,4 @@
-"""The bulk doors: columns and lines by the million, and the line protocol that gateways speak."""
+"""Bulk ingest: columns and lines by the million, and the line protocol that gateways speak."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from pulsebase.model.errors import (
     TooManyNewPeopleError,
 )
 
-#: Refusals named in an answer.
+#: How many refusals an answer lists.
 SHOWN_ERRORS = 100
 #: Blocks that wait for their commit while the next one is read.
 _OPEN_BLOCKS = 4
@@ -55,7 +55,7 @@ _BODY: dict[str, Any] = {
 
 @dataclass(slots=True)
 class _Count:
-    """What became of a stream's readings so far."""
+    """Counts what became of a body's readings so far."""
 
     total: int = 0
     accepted: int = 0
@@ -63,11 +63,11 @@ class _Count:
     errors: list[FieldError] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)  # columns
     open: deque[tuple[Future[None], int]] = field(default_factory=deque)
-    #: What was queued since the body last waited for its turn, which is for a large block or some small ones.
+    #: Readings queued since the body last waited for its turn. One turn is for a large block or several small ones.
     in_turn: int = 0
 
     def refuse(self, unread: list[FieldError], refusals: Refusals) -> None:
-        """Count what of a block could not be read and what was refused; the first ones by position are named."""
+        """Count the readings of a block that could not be read or were refused, and keep the first ones by position."""
         self.rejected.update(error.field for error in unread)
         self.rejected.update(refusals.by_field())
         room = SHOWN_ERRORS - len(self.errors)
@@ -75,14 +75,14 @@ class _Count:
             self.errors += sorted([*unread, *refusals.errors(room)], key=lambda error: error.index or 0)[:room]
 
     def settle(self, most_open: int) -> None:
-        """Wait until at most so many blocks have no commit yet."""
+        """Wait until at most this many blocks are not committed yet."""
         while len(self.open) > most_open:
             done, readings = self.open.popleft()
             done.result()
             self.accepted += readings
 
     def drain(self) -> list[PulsebaseError]:
-        """Wait until no block is open; what became of those that were not stored."""
+        """Wait until every block is committed or has failed. Return the errors of those that failed."""
         failures = []
         while self.open:
             try:
@@ -124,7 +124,7 @@ def router(services: RequestServices) -> APIRouter:
 
 
 def line_protocol_router(services: RequestServices) -> APIRouter:
-    """`/api/v2/write`, at the root alone, where clients of that protocol look for it."""
+    """`/api/v2/write`, only at the root, where clients of that protocol expect it."""
     routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.post("/api/v2/write", status_code=204, response_model=None)
@@ -175,12 +175,12 @@ def _partial_write(unread: list[FieldError], refused: list[FieldError]) -> Respo
 
 
 def _store(services: RequestServices, body: BodyStream, media_type: str, count: _Count) -> None:
-    """Store block after block, a few commits behind the reading of the body.
+    """Store block after block, with a few commits still open while the next block is read.
 
     Raises:
-        ProblemError: the body cannot be read on; says how many readings were committed before.
+        ProblemError: the rest of the body cannot be read; says how many readings were committed before.
         RetryLaterError: a block cannot be committed; says the same.
-        OutcomeUnknownError: of one block or more it is not known.
+        OutcomeUnknownError: it is not known whether one or more blocks were committed.
     """
     try:
         with closing(blocks_of(body, media_type, services.decoders)) as blocks:
@@ -219,7 +219,7 @@ def _submit(services: RequestServices, block: Block, count: _Count) -> None:
         except QueueFullError:
             if not count.open:
                 raise
-            # Our own blocks fill the queue: the body waits, not the client's next try.
+            # This body's own blocks fill the queue, so wait here rather than have the client retry.
             count.settle(len(count.open) - 1)
         else:
             count.open.append((done, len(verdict.accepted)))
@@ -227,7 +227,7 @@ def _submit(services: RequestServices, block: Block, count: _Count) -> None:
 
 
 def _broken_off(error: Exception, count: _Count) -> Exception:
-    """The same error, saying how many readings of the body were committed all the same."""
+    """Return the error with a statement of how many readings of the body were committed all the same."""
     if count.total == 0 and not isinstance(error, BrokenOffError):
         return error
     stored = f"{count.accepted} readings of the body were stored"

@@ -1,4 +1,4 @@
-"""Questions about many people, and about a person's highest hours."""
+"""Questions about groups of people, and about a person's highest hours."""
 
 from __future__ import annotations
 

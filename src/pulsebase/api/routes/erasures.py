@@ -1,4 +1,4 @@
-"""Erasing people, and the receipts of that."""
+"""Erase people, and show the receipts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UserId = Annotated[PathIdentifier, Path()]
 ErasureId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Nothing = Annotated[NoParameters, Query()]
 
-#: What no erasure reaches; every receipt says so.
+#: What no erasure can reach. Every receipt lists it.
 OUT_OF_REACH = (
     "copies made by backup, copy or export before, and whatever else took files away",
     "logs, replicas and copies of a database server, and of clouds that readings came from",

@@ -1,4 +1,4 @@
-"""What is new, as it is committed."""
+"""Stream readings to clients as they are committed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is stored of one person, to take along."""
+"""Export everything that is stored about one person, for the person to keep."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from pulsebase.stores.records import KINDS
 
 _ZIP = "application/zip"
 _ANSWER: dict[int | str, dict[str, Any]] = {200: {"content": {_ZIP: {}}}}
-#: As little time for packing as there can be: readings are alike, and pack well all the same.
+#: The fastest compression level: readings are so alike that they compress well even so.
 _PACKING = 1
-#: Days with readings that are looked at together for what brought them.
+#: How many days with readings are searched for their origins at a time.
 _DAYS_AT_ONCE = 7
 
 
@@ -93,8 +93,8 @@ def _archive(
 
 
 def _origins(services: RequestServices, user_id: str, days: Sequence[int]) -> list[dict[str, Any]]:
-    """What brought the person's readings of these days, and how many of them; a caller for some people is told no more
-    than the number of what others brought.
+    """Return the origins of the person's readings on these days, and how many each brought. A caller whose key is for
+    some people sees only the number of an origin that belongs to others.
     """
     counts: Counter[int] = Counter()
     for first in range(0, len(days), _DAYS_AT_ONCE):

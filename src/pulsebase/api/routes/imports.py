@@ -1,4 +1,4 @@
-"""Files that come by HTTP, and everything that imports have brought."""
+"""Import uploaded files, and list and undo imports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pulsebase.model.timerange import format_us, zone_named
 from pulsebase.stores.contract import Cancellation, Origin
 
 _PIECE_BYTES = 4 << 20
-#: Readings that go in one commit when an import is undone; other writes get their turn in between.
+#: How many readings one commit removes when an import is undone, so that other writes get their turn in between.
 _UNDONE_AT_ONCE = 100_000
 
 _ImportId = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -113,7 +113,7 @@ def router(services: RequestServices) -> APIRouter:
 
 
 def _kept(body: SpooledBody) -> BinaryIO:
-    """The body in a file without a name."""
+    """Write the body to a temporary file without a name, and return that."""
     with translated("the upload"):
         file = tempfile.TemporaryFile(prefix="pulsebase-import-")  # noqa: SIM115 closed by the import
     try:
@@ -146,7 +146,11 @@ def _origin(services: RequestServices, import_id: int) -> Origin:
 
 @contextlib.contextmanager
 def _standing_still(services: RequestServices, origin: Origin) -> Iterator[None]:
-    """Nothing comes under the origin meanwhile."""
+    """Ensure that nothing is stored under the origin while the block runs.
+
+    Raises:
+        ProblemError: an import or a run of the origin is under way.
+    """
     if origin.kind == SYNC_KIND:
         source, user_id = synced_by(origin)
         with services.sync.kept_out(user_id, source) as mine:
@@ -185,7 +189,7 @@ def _entries(services: RequestServices, origins: Sequence[Origin], cancellation:
 
 
 def _status(services: RequestServices, origin: Origin, report: ImportReport | None) -> str:
-    """How an import stands; one that a command runs, or ran, is known by its lock alone."""
+    """Return the status of an import. One that a command runs, or ran, is known only by its lock."""
     if report is not None:
         return report.status
     return "running" if origin.kind == IMPORT_KIND and services.imports.runs(origin.name) else "past"

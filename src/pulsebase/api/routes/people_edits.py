@@ -1,4 +1,4 @@
-"""Changes to people and their devices' priorities, from fields as they came to the store."""
+"""Check and store changes to people and to the priorities of their devices, from the fields of a request."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ MOST_DEVICES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What is stored of a person's device, and their own settings of its priority, by time."""
+    """A person's device as stored, and the person's settings of its priority, by time."""
 
     stored: DeviceOverview
     history: Sequence[DevicePriority]
 
 
 class PeopleEditor:
-    """One change at a time, so that what a change was decided on still holds when it is made. Called in threads.
+    """Makes one change at a time, so that what was checked still holds when the change is stored. Called in threads.
 
-    `changing` is held meanwhile; other processes on this machine hold the same.
+    `changing` is the lock that is held meanwhile; all processes on this machine share it.
     """
 
     def __init__(self, store: Store, changing: Callable[[], AbstractContextManager[None]]) -> None:
         self._store, self._changing = store, changing
 
     def create(self, fields: dict[str, Any]) -> UserOverview:
-        """A new person.
+        """Create a new person.
 
         Raises:
             ProblemError: somebody of that id is known.
@@ -63,7 +63,7 @@ class PeopleEditor:
                 return self._known(user.user_id)
 
     def put(self, user_id: str, fields: Mapping[str, Any]) -> tuple[UserOverview, bool]:
-        """Create a person or replace all that is said of them; and whether they are new."""
+        """Create a person or replace all their fields. Return the person, and whether they are new."""
         user = User(user_id, **_checked(fields))
         with self._changing():
             is_new = self._store.user(user_id) is None
@@ -72,7 +72,7 @@ class PeopleEditor:
                 return self._known(user_id), is_new
 
     def change(self, user_id: str, fields: Mapping[str, Any]) -> UserOverview:
-        """Change what is said of a person in these fields alone.
+        """Change these fields of a person and no others.
 
         Raises:
             UnknownUserError: nobody of that id is known.
@@ -87,10 +87,10 @@ class PeopleEditor:
                 return self._known(user_id)
 
     def put_all(self, body: dict[str, Any]) -> int:
-        """Create or replace the people in `users`, all or none; how many there were.
+        """Create or replace the people in `users`, all or none. Return how many there were.
 
         Raises:
-            RejectedError: names each field at fault, with the person's place.
+            RejectedError: names each wrong field, with the person's index.
         """
         _refuse_others(body, "users")
         entries = body.get("users")
@@ -109,7 +109,7 @@ class PeopleEditor:
         return len(people)
 
     def devices(self, user_id: str) -> list[Device]:
-        """The person's devices, by id.
+        """Return the person's devices, ordered by id.
 
         Raises:
             UnknownUserError: nobody of that id is known.
@@ -121,7 +121,7 @@ class PeopleEditor:
             return self._devices(user_id)
 
     def set_priority(self, user_id: str, device_id: str, fields: Mapping[str, Any]) -> Device:
-        """Set a device's priority as `fields` say; the device as it is then.
+        """Set a device's priority as `fields` say. Return the device afterwards.
 
         Raises:
             RejectedError: a field is at fault.
@@ -144,7 +144,7 @@ class PeopleEditor:
                 return Device(stored, [entry for entry in entries if entry.device_id == device_id])
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
-        """Take every setting of a device's priority back; how many there were.
+        """Remove every setting of a device's priority. Return how many there were.
 
         Raises:
             UnknownUserError: nobody of that id is known.

@@ -1,7 +1,7 @@
-"""Where devices push readings, one or a batch a request: the hot path.
+"""The hot path, where devices push one reading or a batch per request.
 
-These handlers work without the framework: the guard calls them directly for requests without parameters, and the routes
-that stand for them in the OpenAPI document call them for the rest.
+These handlers work without the framework: the middleware calls them directly for requests without query parameters. The
+routes that document them in OpenAPI call them for all other requests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pulsebase.ingest.newcomers import Allowance
 from pulsebase.ingest.validate import OUT_OF_REACH
 from pulsebase.model.errors import FieldError, PulsebaseError, RejectedError
 
-#: A reading that waits to be checked, who is told what becomes of it, and whether it may bring somebody new.
+#: A reading that waits to be checked, the future that gets its result, and its allowance for new people.
 _Single = tuple[Parsed, asyncio.Future[None], Allowance | None]
 _SOURCE = "http"
 _SINGLE_ANSWER = msgspec.json.encode({"status": "accepted"})
@@ -38,10 +38,10 @@ class PushHandlers:
 
     def __init__(self, services: RequestServices, built: Components) -> None:
         self._services = services
-        #: For single readings of several callers at once, each of which was checked for its own.
+        #: Without authorization: single readings of several callers are written at once, each checked for its caller.
         self._ingestor, self._rules, self._newcomers = built.ingestor, built.rules, built.newcomers
         self._limit_bytes = services.options.body_limit_bytes
-        #: Single readings that came in this turn of the event loop; they are checked and queued together.
+        #: Single readings that arrived in this turn of the event loop. They are checked and queued together.
         self._singles: list[_Single] = []
 
     async def single(self, request: Request) -> Response:
@@ -67,7 +67,7 @@ class PushHandlers:
         return Response(_SINGLE_ANSWER, 202, media_type=JSON)
 
     async def batch(self, request: Request) -> Response:
-        """Store up to 1,000 readings; those that are refused are named in the answer.
+        """Store up to 1,000 readings. The answer lists those that were refused.
 
         Raises:
             ProblemError, RejectedError: the body is refused, or every reading of it.
@@ -93,7 +93,9 @@ class PushHandlers:
         return Response(msgspec.json.encode(said), 202, media_type=JSON)
 
     def _submit_singles(self) -> None:
-        """Check and queue what came in together; a fault of one reading, or of the queue, goes to its own request."""
+        """Check and queue the readings that arrived together. An error of one reading goes to its own request, an error
+        of the queue to every request.
+        """
         waiting, self._singles = self._singles, []
         try:
             rows = columns_of_parsed([(place, *parsed[1:]) for place, (parsed, _, _) in enumerate(waiting)])
@@ -111,7 +113,7 @@ class PushHandlers:
             if verdict.accepted is not None:
                 done = asyncio.wrap_future(self._ingestor.submit_singles(verdict.accepted, allowances))
                 done.add_done_callback(lambda done: _pass_on(done, kept))
-        except Exception as error:  # each request answers for itself
+        except Exception as error:  # every waiting request has to be answered
             for _, stored, _ in waiting:
                 _fail(stored, error)
 

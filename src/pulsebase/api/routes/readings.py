@@ -1,4 +1,4 @@
-"""Readings in, readings out by the minute, readings away."""
+"""Store readings, return them by the minute, and delete them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server says of itself: information, health, metrics."""
+"""Information about the server itself: health and metrics among it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def watch_router(services: RequestServices) -> APIRouter:
 
 
 def _store_state(services: RequestServices) -> str:
-    """`ok`, or what is wrong; of a damage also which file has it and what helps, since waiting does not."""
+    """Return `ok` or what is wrong; for damage also which file and what helps, since waiting does not."""
     try:
         services.store.ping()
     except StoreCorruptError as error:

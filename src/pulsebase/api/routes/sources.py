@@ -1,4 +1,4 @@
-"""Connecting people to wearable clouds, how the connections are, and what the runs came to."""
+"""Connect people to wearable clouds, and show the state of connections and the results of runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from pulsebase.etl.state import Connection, RunFilter, RunReport
 from pulsebase.etl.sync import state_of
 from pulsebase.model.timerange import SECOND_US, format_us
 
-#: The form of the page where somebody agrees: a ticket.
+#: The largest form sent by the consent page. It holds a ticket.
 _FORM_BYTES = 8 << 10
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
@@ -51,7 +51,7 @@ def router(services: RequestServices) -> APIRouter:
     connections = services.connections
 
     def consent_page(request: Request, source: str, user_id: str) -> str:
-        """The address at which somebody is told whom they would connect, and goes on."""
+        """Return the address of the page that says whom going on would connect."""
         ticket = connections.ticket(user_id, source)
         return f"{_address(services, request, source)}/consent?{urlencode({'ticket': ticket})}"
 
@@ -175,13 +175,15 @@ def _address(services: RequestServices, request: Request, source: str) -> str:
 
 
 def _page(title: str, content: str) -> Response:
-    """A page of plain HTML. No other page may show it in a frame; see the headers of the guard."""
+    """Return a page of plain HTML. No other page may show it in a frame; see the headers in `middleware`."""
     text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>{content}</html>'
     return HTMLResponse(text, headers=_NOT_KEPT)
 
 
 def _set_cookie(answer: Response, name: str, value: str, address: str, age_s: int) -> None:
-    """For the callback alone, unseen by scripts, sent when the source leads back and with nothing from elsewhere."""
+    """Set a cookie for the callback alone. Scripts cannot read it; the browser sends it when the source redirects back,
+    but not with requests that other sites make.
+    """
     parts = urlsplit(address)
     answer.set_cookie(
         name, value, max_age=age_s, path=parts.path, secure=parts.scheme == "https", httponly=True, samesite="lax"

@@ -1,6 +1,7 @@
-"""Server-sent events: what is committed to some people's readings, as it is committed.
+"""Server-sent events: the readings of some people, as they are committed.
 
-A client that falls out of the log of commits, or takes nothing for a while, is dropped.
+A client is dropped if it falls so far behind that the commit log no longer has what it missed, or takes nothing for a
+while.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import format_all_us, format_us
 
 EVENT_STREAM = "text/event-stream"
-#: Commits that come faster are told together.
+#: Commits that follow each other faster are sent together.
 STEP_S = 0.1
-#: A client that takes nothing for so long is given up.
+#: A client that takes nothing for this long is dropped.
 STALL_S = 20.0
 _HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -46,7 +47,7 @@ class EventStream(Response):
         self._people, self._last_event_id = wanted.people, wanted.last_event_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Tell until the end. Refusals come before the answer begins, so they are problems like any other."""
+        """Send events until the end. Refusals come before the answer begins, so they are ordinary problems."""
         with self._streams.listening(self._people) as listener:
             missing = await run_in_threadpool(self._streams.prepare, self._people)
             place = self._streams.resumed(self._last_event_id, self._people)
@@ -59,13 +60,13 @@ class EventStream(Response):
                 await self._tell(send, "hello", hello, place)
                 if await self._follow(listener, leaving, send, place):
                     await send({"type": "http.response.body", "body": b""})
-            except TimeoutError:  # it takes nothing: only the end of the connection can tell it
+            except TimeoutError:  # the client takes nothing: only the end of the connection can tell it
                 telemetry.STREAM_DROPPED.labels("stalled").inc()
             finally:
                 leaving.cancel()
 
     async def _follow(self, listener: Listener, leaving: asyncio.Future[None], send: Send, place: int) -> bool:
-        """Tell what is new again and again; whether the client is still there in the end."""
+        """Send what is new, again and again. Return whether the client is still there in the end."""
         while not leaving.done():
             if not self._allowed():
                 return True
@@ -92,7 +93,7 @@ class EventStream(Response):
 
     @staticmethod
     async def _send(send: Send, body: bytes) -> None:
-        """Raises `TimeoutError` if the client takes nothing."""
+        """Send bytes. Raises `TimeoutError` if the client takes nothing for `STALL_S`."""
         await asyncio.wait_for(send({"type": "http.response.body", "body": body, "more_body": True}), STALL_S)
 
 
@@ -113,7 +114,7 @@ def _shown(news: Commits) -> dict[str, Any]:
 
 
 def _columns(readings: CommittedReadings) -> dict[str, list[Any]]:
-    """The columns of a raw series."""
+    """Return the columns of a raw series."""
     return {
         "timestamp": format_all_us(readings.times_us),
         "value": (readings.values / HEART_RATE.scale).tolist(),

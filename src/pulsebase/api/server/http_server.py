@@ -21,17 +21,17 @@ from pulsebase.api.border.connection_limits import ConnectionLimits, protocol_wi
 from pulsebase.live.subscriptions import Subscriptions
 from pulsebase.model.errors import StopError
 
-#: How long open requests may take to end once a stop was asked for.
+#: How long open requests may take to finish once the server is told to stop.
 GRACE_S = 10
-#: How often a server that leaves looks whether its clients are gone.
+#: How often a leaving server checks whether its clients are gone.
 _LEAVE_LOOK_S = 0.05
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A listening socket, before anything else is started.
+    """Return a listening socket. Called before anything else is started, so that a taken address is noticed first.
 
     Raises:
-        StopError: the address cannot be had.
+        StopError: the address cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -48,10 +48,10 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder for sockets that only the owner can enter, while the block runs.
+    """Make a folder for sockets that only the owner can enter. It exists while the block runs.
 
     Raises:
-        StopError: there is no place for it.
+        StopError: the folder cannot be made.
     """
     base = _runtime_folder()
     try:
@@ -64,10 +64,10 @@ def private_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def owner_socket() -> Iterator[tuple[Path, socket.socket]]:
-    """A listening Unix socket in a folder that only the owner can enter.
+    """Open a listening Unix socket in a folder that only the owner can enter.
 
     Raises:
-        StopError: there is no place for it.
+        StopError: the socket cannot be made.
     """
     with contextlib.ExitStack() as closing:
         folder = closing.enter_context(private_folder())
@@ -84,7 +84,7 @@ def owner_socket() -> Iterator[tuple[Path, socket.socket]]:
 
 
 def _runtime_folder() -> str | None:
-    """The user's own folder for sockets, if there is one that can be used (not after `su`, not in a container)."""
+    """Return the user's own folder for sockets, None if it cannot be used (after `su`, or in a container)."""
     folder = os.environ.get("XDG_RUNTIME_DIR")
     return folder if folder and os.access(folder, os.W_OK | os.X_OK) else None
 
@@ -93,8 +93,8 @@ def _runtime_folder() -> str | None:
 def settled_interpreter() -> Iterator[None]:
     """Keep the interpreter's own pauses short during the block.
 
-    What is built by now is not looked through for garbage again, cycles are looked for less often, and a thread that
-    waits for its turn (with a commit that is on the disk) gets it within a millisecond.
+    The garbage collector skips all objects built so far and runs less often. A thread that waits for the interpreter
+    (with a commit that is already on the disk, say) gets it within a millisecond.
     """
     thresholds, interval_s = gc.get_threshold(), sys.getswitchinterval()
     gc.collect()
@@ -124,9 +124,9 @@ class HttpServer(uvicorn.Server):
         self.is_leaving = False
 
     def leave(self) -> None:
-        """Let others take the new connections, and end once every open one has come to its end by itself, with all its
-        requests answered: each answer says that it is the last one of its connection, and a connection without requests
-        ends as it always does, after a few seconds. Setting `should_exit` after this stops the waiting.
+        """Leave new connections to other processes, and stop once all open ones have ended by themselves, with all
+        their requests answered. Each answer says that it is the last one of its connection; idle connections end after
+        a few seconds, as always. Setting `should_exit` afterwards stops the waiting.
         """
         self.is_leaving = True
 
@@ -163,7 +163,7 @@ class HttpServer(uvicorn.Server):
 
 
 def make_server(app: ASGIApp, limits: ConnectionLimits) -> HttpServer:
-    """A server that logs nothing by itself, waits for no client for ever, and ends open requests gracefully."""
+    """Return a server that logs nothing by itself, never waits for a client for ever, and finishes open requests."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -183,7 +183,7 @@ def make_server(app: ASGIApp, limits: ConnectionLimits) -> HttpServer:
 def serving(
     app: ASGIApp, listeners: list[socket.socket], limits: ConnectionLimits | None = None
 ) -> Iterator[HttpServer]:
-    """Serve from a thread of its own while the block runs; open requests are answered before it ends."""
+    """Serve from a separate thread while the block runs. Open requests are answered before the block ends."""
     server = make_server(app, limits or ConnectionLimits())
     thread = threading.Thread(target=server.run, args=(listeners,), name="pulsebase-http", daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""The metrics as Prometheus reads them: of this process, or of every worker of the server."""
+"""The metrics in Prometheus' text format: those of this process, or of all workers of the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHOLE = frozenset(metric._name for metric in telemetry.WHOLE)
 
 
 class Family(msgspec.Struct, array_like=True):
-    """One metric: samples are name, labels and value."""
+    """One metric. A sample is a name, labels and a value."""
 
     name: str
     kind: str
@@ -26,7 +26,7 @@ class Family(msgspec.Struct, array_like=True):
 
 
 def families() -> list[Family]:
-    """Every metric of this process."""
+    """Return every metric of this process."""
     return [
         Family(
             metric.name,
@@ -39,7 +39,9 @@ def families() -> list[Family]:
 
 
 def exposition(other_workers: OtherWorkers) -> bytes:
-    """The text. With several workers everything that each tells of itself has the label `worker`, its number."""
+    """Return the metrics as text. With several workers, metrics about a single worker have the label `worker`, its
+    number.
+    """
     if other_workers.folder is None:
         return generate_latest(telemetry.REGISTRY)
     answers: dict[int, Any] = other_workers.ask("metrics")
@@ -49,7 +51,7 @@ def exposition(other_workers: OtherWorkers) -> bytes:
 
 
 class _Joined(Collector):
-    """What several workers tell, as of one; of everything there is one of them speaks."""
+    """Joins the metrics of several workers. Metrics about the whole server are taken from one worker, the speaker."""
 
     def __init__(self, told: Mapping[int, Sequence[Family]], speaker: int) -> None:
         self._told, self._speaker = told, speaker

@@ -1,5 +1,5 @@
-"""The page at `/app` and the documents at `/docs` and `/redoc`: static files built beforehand, nothing from
-elsewhere.
+"""The web page at `/app` and the API documents at `/docs` and `/redoc`: static files built beforehand. Nothing is
+loaded from other servers.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-#: The page loads its own files alone. React sets styles through the DOM's style objects, which this allows.
+#: The page loads only its own files. React sets styles through the DOM's style objects, which this allows.
 _POLICY = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
-#: The documents start themselves with a script in the page, and work in the background.
+#: The API documents start with an inline script and use a background worker.
 _DOCUMENTS_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
 )
 _YEAR_S = 31_536_000
 _REFUSED = re.compile(r"q=0(\.0*)?")
-#: What the page itself goes to without asking for a file. `client/src/state/route.ts` has the same list.
+#: Paths of the page's own views, for which there is no file. `client/src/state/route.ts` has the same list.
 _OWN_PATHS = frozenset({"person", "cohort", "live", "system"})
 
 
-#: What is worth packing.
+#: File types that are worth compressing.
 _TEXTS = frozenset({".css", ".html", ".js", ".json", ".svg"})
 
 
 class _Page(StaticFiles):
-    """Hashed assets are kept by the browser for good, the rest is asked for again; texts are packed."""
+    """Serves the page. Browsers keep hashed assets for good and revalidate the rest; text files are compressed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response("index.html" if path in _OWN_PATHS else path, scope)
@@ -51,7 +51,7 @@ class _Page(StaticFiles):
 
 
 def _takes_gzip(scope: Scope) -> bool:
-    """Whether the client unpacks; a part of a file is sent as it is."""
+    """Whether the client accepts gzip. A request for a range of a file is answered uncompressed."""
     headers = Headers(scope=scope)
     offers = [offer.replace(" ", "").partition(";") for offer in headers.get("accept-encoding", "").split(",")]
     return "range" not in headers and any(name == "gzip" and not _REFUSED.fullmatch(rest) for name, _, rest in offers)
@@ -65,7 +65,7 @@ def _packed(file: FileResponse) -> Response:
 
 @lru_cache(maxsize=64)
 def _gzip(path: str, changed_ns: int) -> bytes:
-    """A file packed; packed again once it has changed."""
+    """Return a compressed file. The cache key includes the time of change, so that a changed file is read again."""
     del changed_ns
     return gzip.compress(Path(path).read_bytes(), mtime=0)
 

@@ -1,4 +1,4 @@
-"""Files as they lie in archives, and in archives in these, read as streams. Names in archives lead nowhere."""
+"""Read the files of archives, and of archives within these, as streams. Names in archives are never used as paths."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from pulsebase.etl.extract.tars import BLOCK_BYTES, Tar, is_tar
 from pulsebase.etl.extract.zips import Forward, Zip, is_zip
 from pulsebase.ingest.blocks import MalformedError
 
-#: Archives that are opened in an archive: vendors pack packs, and nobody packs these again.
+#: How deep archives within archives are opened. Vendors nest them once, not deeper.
 _LEVELS = 1
 
 
 def files_in(name: str, raw: BinaryIO, budget: Budget) -> Iterator[PackedFile]:
-    """The file itself, unpacked if it is a gzip, or the files in it if it is a zip or a tar, with gzip or without.
+    """Yield the file itself, decompressed if it is a gzip, or the files in it if it is a zip or a tar, gzipped or not.
 
-    Of archives in it the files are given too; archives in those are given as the files they are. Each is to be read, or
-    left, before the next is asked for.
+    The files of archives inside are yielded too; archives inside those are yielded as they are. Each file must be read,
+    or skipped, before the next one is asked for.
 
     Raises:
-        MalformedError: the archive is damaged, between two of its files.
+        MalformedError: the archive is damaged between two of its files.
         TooMuchError: it holds more than the limits allow.
     """
     unpacking = Unpacking(budget)
     raw.seek(0)
     head = raw.read(4)
     raw.seek(0)
-    if is_zip(head):  # an open file is walked as such, so that what is not read need not be
+    if is_zip(head):  # an open file can be seeked, so that skipped entries are not read
         members = Zip(raw, unpacking).files(name)
     else:
         file = unpacked(PackedFile(name, plain(raw)), budget)

@@ -1,4 +1,4 @@
-"""What every extractor promises."""
+"""The contract of every extractor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 from pulsebase.model.timerange import TimeRange, from_us
 
 PageT = TypeVar("PageT")
-#: How far the clocks of any zone are from UTC.
+#: The largest offset of any time zone from UTC.
 FURTHEST = timedelta(hours=14)
 
 
@@ -22,8 +22,8 @@ def days_around(interval: TimeRange) -> tuple[date, date]:
 class Extractor(ABC, Generic[PageT]):
     """Asks one source for one data set.
 
-    `source` names it in reports, metrics and origins. `device_id` is the device that its readings are stored under, or
-    the one of them that reaches furthest. `slice_days` is how many UTC days one question takes at most.
+    `source` names it in reports, metrics and origins. `device_id` is the device under which its readings are stored; of
+    several devices, the one with the latest readings. `slice_days` is the most UTC days of one request.
     """
 
     source: ClassVar[str]
@@ -32,10 +32,10 @@ class Extractor(ABC, Generic[PageT]):
 
     @abstractmethod
     def extract(self, user_id: str, interval: TimeRange) -> Iterator[PageT]:
-        """What the source has of the person in the interval, in pages, oldest first.
+        """Yield what the source has of the person in the interval, in pages, oldest first.
 
-        The interval touches no more than `slice_days` UTC days. The same question gets the same pages, plus whatever
-        the source learned meanwhile. An interval cut in two gives, taken together, what the whole gives.
+        The interval touches no more than `slice_days` UTC days. The same request yields the same pages, plus whatever
+        the source has received meanwhile. The two halves of an interval together yield the same as the whole.
 
         Raises:
             RetryLaterError: the source cannot answer now.

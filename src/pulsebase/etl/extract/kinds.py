@@ -1,5 +1,5 @@
-"""The kinds of files that are read, told by what is in them: names are changed and endings are wrong. A name decides
-where what is in a file leaves it open.
+"""The kinds of files that can be imported. They are recognised by content, since names get changed and extensions are
+often wrong; the name decides only where the content leaves it open.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 class Kind:
     """A kind of file.
 
-    `counts` is what positions in it count, nothing if it holds no records; `names_people` whether its records say
-    whose they are.
+    `counts` says what positions in it count, lines for example, and is empty if it holds no records; `names_people`
+    says whether its records state whose they are.
     """
 
     name: str
@@ -49,17 +49,18 @@ OWN_PEOPLE = Kind("people of an export", "line", True, partial(own_export.record
 OWN_PRIORITIES = Kind("priorities of an export", "line", True, partial(own_export.records, "priorities"))
 OWN_SUMMARIES = Kind("daily summaries of an export", "line", True, partial(own_export.records, "summaries"))
 
-#: Kinds of which a file is often a day, and a day may pass without a record.
+#: Kinds with one file for each day, of which some may be empty.
 EMPTY_AT_TIMES = frozenset(
     kind.name
     for kind in (TAKEOUT_HEART_RATE, TAKEOUT_RESTING, TAKEOUT_ZONES, TAKEOUT_CSV_HEART_RATE, TAKEOUT_CSV_RESTING)
 )
 
-#: How the lists of a Takeout begin, in any layout; and the same with the fields in another order.
+#: How the lists of a Takeout begin, in any layout, and the kind by the first field of the value; or, with the fields in
+#: another order, by any field.
 _FIRST_RECORD = re.compile(rb'\[\s*\{\s*"dateTime"\s*:\s*"[^"]{0,40}"\s*,\s*"value"\s*:\s*\{\s*"(\w+)"')
 _OF_FIRST_VALUE = {b"bpm": TAKEOUT_HEART_RATE, b"date": TAKEOUT_RESTING, b"valuesInZones": TAKEOUT_ZONES}
 _OF_VALUE = {"bpm": TAKEOUT_HEART_RATE, "date": TAKEOUT_RESTING, "valuesInZones": TAKEOUT_ZONES}
-#: The lists by their names, which alone tell what an empty one is.
+#: The kinds of lists by file name, which is all that identifies an empty one.
 _OF_LIST = {
     "heart_rate-": TAKEOUT_HEART_RATE,
     "resting_heart_rate-": TAKEOUT_RESTING,
@@ -69,20 +70,20 @@ _OF_CSV = {"heart rate": TAKEOUT_CSV_HEART_RATE, "resting heart rate": TAKEOUT_C
 _EMPTY_LIST = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*\]\s*")
 _HEALTH_DATA = re.compile(rb"<(!DOCTYPE\s+)?HealthData\b")
 _OWN_FIELDS = (b"user_id", b"device_id", b"timestamp", b"heart_rate")
-#: What lines of records begin with, and a field that tells them apart.
+#: How lines of records begin, and for each kind a field that only it has.
 _USER_FIRST = b'{"user_id":'
 _OF_RECORDS = {
     b'"birth_date":': OWN_PEOPLE,
     b'"valid_from":': OWN_PRIORITIES,
     b'"resting_heart_rate_method":': OWN_SUMMARIES,
 }
-#: Lines of the beginning in which the header is looked for, behind comments.
+#: The header is looked for in this many lines, since comments may come before it.
 _LINES = 50
 _MANIFEST = re.compile(rb'\{\s*"format"\s*:\s*"' + FORMAT.encode() + rb'"')
 
 
 def kind_of_file(name: str, head: bytes) -> Kind | None:
-    """The kind of a file of this name that begins like this; None if it is none that is read."""
+    """Return the kind of a file by its name and first bytes; None if it cannot be imported."""
     if is_empty_list(head):
         base = name.replace("\\", "/").rpartition("/")[2]
         return next((kind for begin, kind in _OF_LIST.items() if base.startswith(begin)), None)
@@ -91,12 +92,12 @@ def kind_of_file(name: str, head: bytes) -> Kind | None:
 
 
 def is_empty_list(head: bytes) -> bool:
-    """Whether a file that begins like this is a JSON list of nothing."""
+    """Whether a file with these first bytes is an empty JSON list."""
     return _EMPTY_LIST.fullmatch(head) is not None
 
 
 def kind_of(head: bytes) -> Kind | None:
-    """The same by what is in a file alone."""
+    """Return the kind of a file by its first bytes alone, or None."""
     if head[:4] == b"PAR1":
         return OWN_PARQUET
     if head[8:12] == b".FIT":
@@ -114,7 +115,7 @@ def kind_of(head: bytes) -> Kind | None:
 
 
 def _of_record(text: bytes) -> Kind | None:
-    """The kind of a list by its first record, whatever the order of its fields."""
+    """Return the kind of a list by its first record, whatever the order of its fields."""
     try:
         record, _ = json.JSONDecoder().raw_decode(text[1:].lstrip().decode("utf-8", "replace"))
     except (ValueError, RecursionError):
@@ -126,7 +127,7 @@ def _of_record(text: bytes) -> Kind | None:
 
 
 def _of_lines(line: bytes) -> Kind | None:
-    """The kind of a file of lines, by the first of them."""
+    """Return the kind of a file of lines by its first line."""
     if all(field in line for field in _OWN_FIELDS):
         return OWN_NDJSON if line[:1] == b"{" else OWN_CSV
     if line.startswith(_USER_FIRST):
@@ -135,18 +136,20 @@ def _of_lines(line: bytes) -> Kind | None:
 
 
 def _research_csv(lines: Sequence[bytes]) -> Kind | None:
-    """Research CSV, if the first line that says something is its header or nearly so: the reader says what is amiss."""
+    """Recognise research CSV by a first line of content that is its header, or nearly: the reader then reports what is
+    wrong.
+    """
     header = next((line for line in lines if not comes_before(line)), b"")
     return RESEARCH_CSV if is_alike(header) else None
 
 
 def is_utf16(head: bytes) -> bool:
-    """Whether a file that begins like this is text in UTF-16."""
+    """Whether a file with these first bytes is text in UTF-16."""
     return head[:2] in _UTF16_MARKS
 
 
 def why_unknown(name: str, head: bytes) -> str:
-    """What to say of a file of no kind."""
+    """Return why a file cannot be imported."""
     if not head.strip():
         return "is empty"
     if is_empty_list(head):

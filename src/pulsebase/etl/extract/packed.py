@@ -1,5 +1,5 @@
-"""Files as they lie in folders and gzip archives, read as streams: nothing is ever unpacked to a name. Zip and tar
-archives are in `zips` and `tars`, and what lies in what in `archives`.
+"""Read files in folders and gzip archives as streams: nothing is ever unpacked to a file. `zips` and `tars` read those
+archives, and `archives` handles archives within archives.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import BinaryIO
 from pulsebase.etl.extract.parts import EndOfImportError
 from pulsebase.ingest.blocks import MalformedError
 
-#: Bytes read, and most bytes unpacked, at a time.
+#: The number of bytes read at a time, and the most decompressed at a time.
 PIECE_BYTES = 1 << 18
-#: How much of a file is looked at to tell what it is.
+#: How much of a file is examined to recognise its kind.
 HEAD_BYTES = 1 << 16
-#: Nothing real packs to less than a part in so many (health exports: 10 to 40); looked at beyond so many bytes.
+#: The highest compression ratio accepted (health exports reach 10 to 40), checked beyond this many bytes.
 MOST_RATIO = 250
 RATIO_FROM_BYTES = 64 << 20
-#: Files in one archive or folder: ten years of several files a day.
+#: The most files in one archive or folder: enough for ten years of several files a day.
 MOST_FILES = 100_000
 
 _GZIP_SIGN = b"\x1f\x8b"
 
 
 class TooMuchError(EndOfImportError):
-    """More than the limits allow."""
+    """The import exceeds a limit."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """What one import may unpack in all, bytes, and how much of it is used."""
+    """How many bytes one import may decompress to in all, and how many it has used."""
 
     limit_bytes: int
     used_bytes: int = 0
@@ -47,7 +47,7 @@ class Budget:
 
 @dataclass(slots=True)
 class Unpacking:
-    """One archive with all that lies in it: the import's budget, and how many files there were."""
+    """The limits of one archive with everything in it: the import's budget, and the number of files so far."""
 
     budget: Budget
     files: int = 0
@@ -61,14 +61,14 @@ class Unpacking:
 
 @dataclass(slots=True)
 class Ratio:
-    """How many bytes became how many, of one file; `outer` is that of the archive it lies in, if that is packed too."""
+    """Compressed and decompressed size of one file; `outer` is the ratio of its archive, if that is compressed too."""
 
     outer: Ratio | None = None
     packed: int = 0
     unpacked: int = 0
 
     def check(self, packed: int, unpacked: int) -> None:
-        """Raises `TooMuchError` once this can be nothing but an attack on the memory or the disk."""
+        """Raises `TooMuchError` once the ratio can only be an attack on memory or disk."""
         self.packed += packed
         self.unpacked += unpacked
         if self.unpacked > max(RATIO_FROM_BYTES, MOST_RATIO * self.packed):
@@ -78,7 +78,7 @@ class Ratio:
 
 
 class PackedFile:
-    """One file: its name where it lies, its bytes, unpacked, to be read once, and the ratio that they are held to."""
+    """One file: its name within folder and archive, its decompressed bytes, to be read once, and its ratio."""
 
     def __init__(self, name: str, pieces: Iterator[bytes], ratio: Ratio | None = None) -> None:
         self.name, self.ratio = name, ratio
@@ -87,13 +87,13 @@ class PackedFile:
         self._error: MalformedError | None = None
 
     def peek(self, size: int = HEAD_BYTES) -> bytes:
-        """The next bytes, which stay to be read. Of a damaged file what can be had, if anything."""
+        """Return the next bytes without consuming them; of a damaged file as many as can be read."""
         self._fill(size)
         return self._left[:size]
 
     @property
     def damage(self) -> str | None:
-        """What is wrong with what has been looked at, if anything."""
+        """The damage found so far, or None."""
         return None if self._error is None else str(self._error)
 
     def read(self, size: int, /) -> bytes:
@@ -112,7 +112,7 @@ class PackedFile:
             except TooMuchError:
                 raise
             except MalformedError as error:
-                self._error = error  # once what came before it has been read
+                self._error = error  # raised once everything before it has been read
                 break
             if not piece:
                 break
@@ -122,11 +122,11 @@ class PackedFile:
 
 
 class ArchivedFile(PackedFile):
-    """A file that lay in an archive with others."""
+    """A file from an archive."""
 
 
 def damaged(name: str, error: MalformedError) -> ArchivedFile:
-    """A file in an archive of which nothing can be read, and why."""
+    """Return a file of an archive that cannot be read at all; reading it raises the error."""
 
     def nothing() -> Iterator[bytes]:
         raise error
@@ -136,7 +136,7 @@ def damaged(name: str, error: MalformedError) -> ArchivedFile:
 
 
 def paths_in(path: Path) -> list[Path]:
-    """The file, or every file below the folder, by name.
+    """Return the file, or every file below the folder, ordered by name.
 
     Raises:
         TooMuchError: there are too many.
@@ -152,7 +152,7 @@ def paths_in(path: Path) -> list[Path]:
 
 
 def unpacked(file: PackedFile, budget: Budget) -> PackedFile:
-    """A file, or what is in it if it is a gzip."""
+    """Return a file, or its decompressed content if it is a gzip."""
     if file.peek(2) != _GZIP_SIGN:
         return file
     ratio = Ratio(file.ratio)
@@ -160,18 +160,18 @@ def unpacked(file: PackedFile, budget: Budget) -> PackedFile:
 
 
 def plain(raw: BinaryIO) -> Iterator[bytes]:
-    """The bytes of an open file from where it stands."""
+    """Yield the bytes of an open file from its current position."""
     while piece := raw.read(PIECE_BYTES):
         yield piece
 
 
 def _gunzipped(file: PackedFile, budget: Budget, ratio: Ratio) -> Iterator[bytes]:
-    """Members one after the other, as gzip files may hold them, with zeros behind each."""
+    """Decompress the members of a gzip file, which may be several, each followed by zeros."""
     part = file.read(PIECE_BYTES)
     while part := _past_zeros(part, file):
         inflater, unpacked = zlib.decompressobj(wbits=31), b""
         while not inflater.eof:
-            if not part and len(unpacked) < PIECE_BYTES:  # a full piece may have left some behind
+            if not part and len(unpacked) < PIECE_BYTES:  # after a full piece, output may still be pending
                 raise MalformedError("the gzip archive is cut short")
             try:
                 unpacked = inflater.decompress(part, PIECE_BYTES)

@@ -1,4 +1,4 @@
-"""What readers of files hand on, and what they are told that files do not say of themselves."""
+"""The parts that readers of files produce, and the context that files do not state themselves."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _REMEMBERED_ZONES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class FileOwner:
-    """Whose readings files bring where they name nobody, the device if another one than they say is wanted, and the
-    zone in which each person's local times are read.
+    """The person for files that name nobody, the device that replaces those that files name, if any, and the time zone
+    of each person's local times.
     """
 
     user_id: str | None
@@ -28,12 +28,12 @@ class FileOwner:
     zone_of: Callable[[str], ZoneInfo]
 
     def remark(self) -> str | None:
-        """What is to be known of how local times were read, since this was asked last."""
+        """Return a note on how local times were read since the last call, or None."""
         return self.zone_of.remark() if isinstance(self.zone_of, OwnZones) else None
 
     @property
     def person(self) -> str:
-        """The person; asked for by readers of kinds that name nobody, which are not called without one."""
+        """Return the person. Only readers of kinds that name nobody call this, and they are never run without one."""
         assert self.user_id is not None
         return self.user_id
 
@@ -44,8 +44,8 @@ def everybody_in(zone: ZoneInfo) -> Callable[[str], ZoneInfo]:
 
 
 class OwnZones:
-    """Everybody's own time zone, as `zone_of` knows it. Those whose zone is UTC, and those of whom none is known, are
-    remembered, so that it can be said how their local times were read.
+    """Everybody's own time zone, from `zone_of`. People whose zone is UTC or unknown are remembered, so that the user
+    can be told that their local times were read as UTC.
     """
 
     def __init__(self, zone_of: Callable[[str], ZoneInfo]) -> None:
@@ -59,7 +59,7 @@ class OwnZones:
         return zone
 
     def remark(self) -> str | None:
-        """Whose local times were read as UTC since this was asked last, if anybody's were."""
+        """Return a note on whose local times were read as UTC since the last call, or None."""
         people, self._in_utc = self._in_utc, set()
         if not people:
             return None
@@ -71,7 +71,7 @@ class OwnZones:
 
 @dataclass(frozen=True, slots=True)
 class SummaryBlock:
-    """Some days of a file, as far as each file of its kind knows them. `total` counts the records read."""
+    """Some days of a file. Each file may know only a part of a day. `total` counts the records read."""
 
     summaries: Sequence[DailySummary]
     errors: list[FieldError]
@@ -92,16 +92,14 @@ class RecordBlock:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What is to be known of how a file was read, in words."""
+    """A note for the user on how a file was read."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """Records, columns or other pieces of a file that are of no kind that is read: what the file calls them, and how
-    many there were.
-    """
+    """Records, columns or other pieces of a file that are ignored: the name the file gives them, and their number."""
 
     what: str
     count: int
@@ -111,7 +109,7 @@ Part = Block | SummaryBlock | RecordBlock | Remark | PassedOver
 
 
 def clock_remarks(clocks: LocalClocks) -> Iterator[Remark]:
-    """What is to be said of local times that came twice or never, if there were any."""
+    """Yield notes on ambiguous and non-existent local times, if there were any."""
     if clocks.untold:
         yield Remark(
             f"{clocks.untold:,} times came twice as clocks fell back, and their order does not tell which they were"
@@ -121,15 +119,15 @@ def clock_remarks(clocks: LocalClocks) -> Iterator[Remark]:
 
 
 class EndOfImportError(MalformedError):
-    """Nothing more of the import is read."""
+    """The import ends here; nothing more of it is read."""
 
 
 class Stream(Protocol):
-    """A file that is read on."""
+    """A file that is read from start to end."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes, all of them unless the file ends.
+        """Return `size` bytes, fewer only where the file ends.
 
         Raises:
-            MalformedError: what the file is packed in is damaged; what came before it is good.
+            MalformedError: the archive that holds the file is damaged; what was read before is valid.
         """

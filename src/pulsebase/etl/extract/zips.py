@@ -1,5 +1,5 @@
-"""Zip archives, read from their start, entry after entry; the table of contents at the end is not used: memory stays
-bounded whatever the archive claims to hold, and of one that was cut short everything before the cut is read.
+"""Read zip archives from their start, entry after entry, without the table of contents at the end. So memory stays
+bounded whatever the archive claims to hold, and of a truncated archive everything before the cut is read.
 (APPNOTE.TXT 6.3.10, sections 4.3.7 to 4.3.9 and 4.5.3.)
 """
 
@@ -20,14 +20,14 @@ _END_SIGN, _END64_SIGN = b"PK\x05\x06", b"PK\x06\x06"
 _ENCRYPTED, _SIZES_FOLLOW, _UTF8_NAME = 0x1, 0x8, 0x800
 _STORED, _DEFLATED = 0, 8
 _IN_EXTRA = 0xFFFFFFFF
-#: No file in an archive has more: a place further on is one that the system may not even be asked for.
+#: The largest size that an entry may state. The operating system may not even accept an offset beyond it.
 _MOST_BYTES = 1 << 43
-#: How far back a zip is read again, at most: to where the packed bytes ended whose number was not known.
+#: How far back reading may have to go: to the end of compressed data whose length was not stated.
 _BACK_BYTES = 2 * PIECE_BYTES
 
 
 class Seekable(Protocol):
-    """A file, or what passes for one."""
+    """A seekable file."""
 
     def seek(self, at: int, /) -> object: ...
 
@@ -40,7 +40,7 @@ def is_zip(head: bytes) -> bool:
 
 
 class Forward:
-    """A stream as a file in which one goes forward, and back a little, which is all that a zip takes."""
+    """A stream as a file that can be read forward, and a little backward, which is all that a zip needs."""
 
     def __init__(self, stream: PackedFile) -> None:
         self._stream = stream
@@ -73,7 +73,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A local header. `packed_bytes` is None where only the end of the packed bytes says how many there are."""
+    """A local header. `packed_bytes` is None if the compressed size is only known once its end is found."""
 
     name: str
     flags: int
@@ -84,17 +84,17 @@ class _Entry:
 
 
 class Zip:
-    """An archive that is walked from its start; `ratio` is that of what it is packed in itself, if it is."""
+    """An archive read from its start. `ratio` is that of the outer archive, if it lies in one."""
 
     def __init__(self, raw: Seekable, unpacking: Unpacking, ratio: Ratio | None = None) -> None:
         self._raw, self._unpacking, self._budget, self._ratio = raw, unpacking, unpacking.budget, ratio
-        self._next_at: int | None = 0  # the next header; None while nobody knows
+        self._next_at: int | None = 0  # offset of the next header; None while unknown
 
     def files(self, archive: str) -> Iterator[PackedFile]:
-        """Each is to be read, or left, before the next is asked for.
+        """Yield the files. Each must be read, or skipped, before the next one is asked for.
 
         Raises:
-            MalformedError: the archive is damaged, between two of its files.
+            MalformedError: the archive is damaged between two of its files.
             TooMuchError: it holds more than the limits allow.
         """
         while (entry := self._entry()) is not None:
@@ -109,7 +109,7 @@ class Zip:
                     pass
 
     def _entry(self) -> _Entry | None:
-        """The header that comes next; None at the table of contents, which ends the files."""
+        """Return the next header; None at the table of contents, which comes after the last file."""
         if self._next_at is None:
             raise MalformedError("the archive cannot be read on behind that file")
         self._raw.seek(self._next_at)
@@ -146,7 +146,7 @@ class Zip:
             raise MalformedError("it is packed in a way that is not read; unpack the archive and import the folder")
 
     def _packed(self, entry: _Entry) -> Iterator[bytes]:
-        """The packed bytes, and whatever follows where their number is not known."""
+        """Yield the compressed bytes; if their number is not known, with whatever follows them."""
         at, left = entry.data_at, entry.packed_bytes
         while left is None or left > 0:
             self._raw.seek(at)  # others read from the same file meanwhile
@@ -188,7 +188,7 @@ class Zip:
             raise MalformedError("its checksum in the archive does not match: some of it is damaged")
 
     def _end_of(self, at: int) -> int:
-        """The checksum that follows the packed bytes, and where the next header is (4.3.9)."""
+        """Return the checksum that follows the compressed bytes, and note where the next header is (4.3.9)."""
         self._raw.seek(at)
         text = self._raw.read(28)
         signed = 4 if text[:4] == _DESCRIPTOR_SIGN else 0
@@ -212,7 +212,7 @@ class Zip:
 
 
 def _packed_bytes_of(extra: bytes, unpacked_bytes: int) -> int:
-    """The size that was too large for the header, from its ZIP64 field (4.5.3)."""
+    """Return the compressed size from the ZIP64 field, where the header has no room for it (4.5.3)."""
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<HH", extra)
         field, extra = extra[4 : 4 + size], extra[4 + size :]

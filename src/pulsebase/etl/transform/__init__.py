@@ -1,1 +1,1 @@
-"""Transformers: pure functions from what a source said to rows of ours."""
+"""Transformers: pure functions from a source's data to our rows."""

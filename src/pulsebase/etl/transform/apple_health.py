@@ -1,5 +1,5 @@
-"""From heart-rate records of an Apple Health export, as texts, to candidates, and from those of resting heart rates to
-daily summaries.
+"""Turn heart-rate records of an Apple Health export, given as texts, into candidates, and records of resting heart rate
+into daily summaries.
 
 `<Record type="HKQuantityTypeIdentifierHeartRate" sourceName="Ann’s Watch" unit="count/min" value="72"
 startDate="2018-05-01 10:00:00 +0200" …/>`: times are local with their offset, devices are named by people. A resting
@@ -28,11 +28,11 @@ from pulsebase.model.timerange import SECOND_US
 
 RECORD_TYPE = "HKQuantityTypeIdentifierHeartRate"
 RESTING_TYPE = "HKQuantityTypeIdentifierRestingHeartRate"
-#: Names the vendor's own values beside ours and other people's.
+#: The method that marks the vendor's own values.
 METHOD = "apple"
 #: The unit of beats a minute in the export; other units are refused rather than converted.
 UNIT = "count/min"
-#: The device of records without a source, and how the ids of sources begin that have no letter an id may hold.
+#: The device of records without a source, and the prefix for sources whose names contain no character allowed in ids.
 DEVICE_ID = "apple"
 
 _FORM = "0000-00-00 00:00:00 ±0000"
@@ -58,7 +58,7 @@ class Records:
         return len(self.starts)
 
     def add(self, place: int, attributes: Mapping[str, str]) -> None:
-        """A record more."""
+        """Add a record."""
         try:
             start, value, unit, source = _read(attributes)
         except KeyError:
@@ -71,7 +71,7 @@ class Records:
 
 
 def heart_rates(records: Records, user_id: str, device_id: str | None) -> Block:
-    """Readings. Without a device the source of each record names it."""
+    """Return the readings. Without a given device, the source of each record names it."""
     read = _Columns.of(records, device_id)
     count = int(read.good.sum())
     users = Ids.repeated(user_id, count)
@@ -83,7 +83,7 @@ def heart_rates(records: Records, user_id: str, device_id: str | None) -> Block:
 
 
 def resting_heart_rates(records: Records, user_id: str) -> tuple[list[DailySummary], list[FieldError]]:
-    """Days with the vendor's resting heart rate, the last of a day counts; and what could not be read."""
+    """Return days with the vendor's resting heart rate (the last record of a day counts), and the errors."""
     read = _Columns.of(records, DEVICE_ID)
     good = np.flatnonzero(read.good)
     days = {date.fromisoformat(records.starts[place][:10]): float(read.values[place]) for place in good.tolist()}
@@ -92,7 +92,7 @@ def resting_heart_rates(records: Records, user_id: str) -> tuple[list[DailySumma
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """What records say, which of them say it well, and why the others do not."""
+    """The values of records as columns, which records are valid, and the errors of the others."""
 
     times_us: Ints
     devices: Ids

@@ -1,4 +1,4 @@
-"""What every transformer promises."""
+"""The contract of every transformer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RowsT = TypeVar("RowsT")
 
 
 class Transformer(ABC, Generic[PageT, RowsT]):
-    """Turns a page of one data set into rows of ours. Pure: no clock, no file, no network, no memory of other pages."""
+    """Turns a page of one data set into our rows. Pure: no clock, no file, no network, no memory of other pages."""
 
     @abstractmethod
     def transform(self, page: PageT) -> RowsT:

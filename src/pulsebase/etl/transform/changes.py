@@ -1,4 +1,4 @@
-"""What a zone's clocks showed, as columns: the offsets of local times, and where clocks fell back."""
+"""Look up time-zone offsets for columns of local times, and find where clocks went back."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, SECOND_US, from_u
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-#: Days whose changes are looked up, and remembered, together.
+#: Clock changes are looked up, and cached, for this many days together.
 _PART_US = 64 * DAY_US
-#: How far from the times that come twice a night still reaches: the spacing of the times around tells the hours apart.
+#: How far around the repeated hour a night reaches: the spacing of times there tells the two passes of it apart.
 _AROUND_US = 4 * HOUR_US + HOUR_US // 2
 _FIRST_PART, _LAST_PART = -2, MAX_US // _PART_US - 1
 
@@ -34,20 +34,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class FallBack:
-    """Local times, from `start_us` up to `end_us`, that came twice."""
+    """The local times, from `start_us` up to `end_us`, that occurred twice."""
 
     start_us: int
     end_us: int
 
     @property
     def change_us(self) -> int:
-        """By how much the second time was later."""
+        """By how much the clocks went back, in microseconds."""
         return self.end_us - self.start_us
 
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
-    """What a zone's clocks say of a column of local times.
+    """The offsets of a column of local times in a zone.
 
     Attributes:
         first_us: their UTC offsets: the first of both where a time comes twice, and the one before the change where
@@ -122,7 +122,7 @@ def _changes_in(zone: ZoneInfo, part: int) -> tuple[int, tuple[Change, ...]]:
 
 
 def _moment_of(zone: ZoneInfo, early_us: int, late_us: int) -> int:
-    """When between two moments the offset changed, to the second."""
+    """Return when the offset changed between two moments, to the second."""
     before_us = _offset_us(early_us, zone)
     while late_us - early_us > SECOND_US:
         middle_us = (early_us + late_us) // 2 // SECOND_US * SECOND_US

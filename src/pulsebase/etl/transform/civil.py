@@ -1,4 +1,4 @@
-"""Dates and times that were written by clocks, as columns."""
+"""Convert columns of local dates and times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAYS_IN_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], n
 
 
 def clock_us(year: Ints, month: Ints, day: Ints, hour: Ints, minute: Ints, second: Ints) -> tuple[Ints, Mask]:  # noqa: PLR0917
-    """Microseconds since 1970-01-01 00:00 of the same clock, and which of the times exist; the others are 0."""
+    """Return microseconds since 1970-01-01 00:00 local time, and which of the times exist; the others are 0."""
     leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     last_day = _DAYS_IN_MONTH[np.where((month >= 0) & (month <= 12), month, 0)] + leap
     good = (day >= 1) & (day <= last_day) & (hour < 24) & (minute < 60) & (second < 60)
@@ -37,7 +37,8 @@ def days_since_1970(year: Ints, month: Ints, day: Ints) -> Ints:
 
 
 def letters_of(texts: Sequence[str], form: str) -> tuple[Letters, Mask]:
-    """Texts as rows of bytes, and which have the form: `0` stands for a digit, `±` for a sign, the rest for itself.
+    """Return texts as rows of bytes, and which have the form. In a form `0` stands for a digit, `±` for a sign, and any
+    other character for itself.
 
     Rows of other texts hold the form itself.
     """
@@ -62,7 +63,7 @@ def letters_of(texts: Sequence[str], form: str) -> tuple[Letters, Mask]:
 
 
 def number(letters: Letters, begin: int, end: int) -> Ints:
-    """The digits from one place to another as a number."""
+    """Return the digits from one place to another as a number."""
     value = np.zeros(len(letters), np.int64)
     for place in range(begin, end):
         value = value * 10 + letters[:, place] - ord("0")
@@ -70,28 +71,28 @@ def number(letters: Letters, begin: int, end: int) -> Ints:
 
 
 class LocalClocks:
-    """Everybody's clocks, read in the order of a file.
+    """Converts everybody's local times to UTC, in the order of a file.
 
-    A time that does not exist, since clocks spring forward, is moved forward by the change. One that comes twice, since
-    they fall back, is the first of both until a person's times step back by the change, and then the second; see
-    `nights` for what counts as that. Where a person's times fall, line by line, more often than they rise, the newest
-    come first: there it is the second until times step forward, and then the first.
+    A time that does not exist, since clocks went forward, is moved forward by the change. A time that occurred twice,
+    since clocks went back, is read as the first of the two until the person's times step back by the change, and then
+    as the second; `nights` decides what counts as that step. If a person's times descend more often than they ascend,
+    the file has the newest first: there it is the second until the times step forward, and then the first.
     """
 
     def __init__(self, zone_of: Callable[[str], ZoneInfo]) -> None:
         self._zone_of = zone_of
         self._nights: dict[str, Night] = {}  # of those whose last line was of such a night
         self._untold = 0
-        #: How many times did not exist, and were moved forward.
+        #: The number of times that did not exist and were moved forward.
         self.skipped = 0
 
     @property
     def untold(self) -> int:
-        """How many times came twice on the clock and nothing tells which of both they are."""
+        """The number of ambiguous times for which nothing tells which of the two they are."""
         return self._untold + sum(night.untold for night in self._nights.values())
 
     def instants(self, wall_us: Ints, ids: Ids) -> Ints:
-        """Microseconds UTC of local times since 1970-01-01 00:00."""
+        """Return microseconds UTC for local times, given as microseconds since 1970-01-01 00:00."""
         zones = [self._zone_of(user_id) for user_id in ids.texts]
         distinct = list(dict.fromkeys(zones))
         lived_in = np.array([distinct.index(zone) for zone in zones], np.int64)[ids.codes]
@@ -112,7 +113,7 @@ class LocalClocks:
         return times_us
 
     def _second(self, wall_us: Ints, ids: Ids, night_of: Ints, nights: Sequence[FallBack]) -> Ints:
-        """The rows whose times are the second ones."""
+        """Return the rows whose ambiguous times are the second ones."""
         person_of = {text: code for code, text in enumerate(ids.texts)}  # one text may have several codes
         person = np.array([person_of[text] for text in ids.texts], np.int64)[ids.codes]
         order = np.argsort(person, kind="stable")

@@ -1,4 +1,4 @@
-"""The header of a research CSV file: what stands where, and what parts the fields."""
+"""The header of a research CSV file: the place of each column, and the delimiter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_COLUMNS = 64
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the columns of a file stand.
+    """The places of the columns of a file.
 
     Attributes:
         width: how many fields a line has.
@@ -58,10 +58,10 @@ def is_alike(line: bytes) -> bool:
 
 
 def layout_of(line: bytes) -> Layout:
-    """What the header says.
+    """Return the layout that the header states.
 
     Raises:
-        RejectedError: it is none; says what was found instead.
+        RejectedError: it is not a header; the error says what was found instead.
     """
     text = line.removeprefix(_BOM).decode("utf-8", "replace").strip()
     for delimiter in _DELIMITERS:

@@ -1,4 +1,4 @@
-"""Times of research CSV files, as columns of bytes: local ones, and those that say their offset from UTC."""
+"""Parse times of research CSV files from columns of bytes: local times, and times with an offset from UTC."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Times:
 
 
 def why_no_time(text: str) -> str:
-    """What is wrong with a text that is no time, and what to do about it."""
+    """Return what is wrong with a text that is not a time, and what to do about it."""
     for form, reason in (
         (_NO_SECONDS, "has no seconds: a spreadsheet left them out; bring the file as it was before"),
         (_NO_HALF, "has no AM or PM, so that day or month may come first; write it as 2016-04-12 07:21:00"),

@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from hashlib import sha256
 
-#: Longer names are of no device; readers refuse them, so that the names they remember are bounded.
+#: Readers refuse longer names, so that the names they remember take bounded memory.
 LONGEST_NAME = 1_000
 _LONGEST_ID = 128
 _DIGEST_DIGITS = 16
@@ -24,9 +24,9 @@ _SPELLINGS = (("-s-", "’s "), ("-", " "), ("Apple Watch", "Apple\N{NO-BREAK SP
 
 @lru_cache(maxsize=1 << 10)
 def device_id_of(name: str, fallback: str) -> str:
-    """The id of the device that is called `name`; `fallback`, an id, where it is called nothing.
+    """Return the id of the device called `name`; `fallback`, itself an id, if the name is empty.
 
-    Where no letter of the name can be in an id, the id begins with `fallback`.
+    If no character of the name is allowed in an id, the id begins with `fallback`.
     """
     if not name:
         return fallback
@@ -38,7 +38,7 @@ def device_id_of(name: str, fallback: str) -> str:
 
 
 def _spelled(form: str) -> str:
-    """The one name that a readable form is the id of."""
+    """Return the one name that has this readable form as its id."""
     if form == form.lower():
         return form
     for ours, theirs in _SPELLINGS:

@@ -1,4 +1,4 @@
-"""From the pages of a Fitbit-shaped source to readings and daily summaries."""
+"""Turn the pages of a Fitbit-shaped source into readings and daily summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the pages of the Google Health API to readings and daily summaries."""
+"""Turn the pages of the Google Health API into readings and daily summaries."""
 
 from __future__ import annotations
 

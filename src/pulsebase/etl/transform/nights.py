@@ -1,4 +1,4 @@
-"""Nights on which clocks fell back: which of a person's times are of the first hour, and which of the second."""
+"""Nights on which clocks went back: decide which of a person's repeated local times are first and which second."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _EVEN_STEPS = 3
 
 @dataclass(slots=True)
 class Night:
-    """What is known of a person's night so far.
+    """What is known so far of one person's times in such a night.
 
     Attributes:
         newest_first: whether the file has the newest times first.
-        told: whether it is known where in the file the clock changed; what follows is beyond that.
-        untold: how many times came twice and nothing told in time which of both they are.
-        last: the last times in the file, as on the clock's face; negative ones if the newest come first.
+        told: whether the place of the change in the file is known; all that follows lies beyond it.
+        untold: how many ambiguous times were read before anything told which of the two they are.
+        last: the latest local times in the file, negated if the newest come first.
     """
 
     clocks: FallBack
@@ -54,7 +54,7 @@ class Night:
         return second
 
     def turn(self, newest_first: bool) -> None:
-        """Say which way round the file is."""
+        """Set whether the file has the newest times first."""
         if newest_first != self.newest_first:
             self.newest_first, self.last = newest_first, -self.last
 

@@ -22,7 +22,7 @@ RecordT = TypeVar("RecordT", User, DevicePriority, DailySummary)
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecords:
-    """What could be read, the number of each one's line, and why the others could not."""
+    """The records that could be read, the line number of each, and the errors of the others."""
 
     records: Sequence[Record]
     places: Sequence[int]

@@ -42,7 +42,7 @@ class TextBlock:
 
 @dataclass(frozen=True, slots=True)
 class ParsedBlock:
-    """The lines that could be read, `positions` being their line numbers, and why the others could not."""
+    """The readings, with line numbers as `positions`, and the errors of the other lines."""
 
     candidates: Candidates
     errors: list[FieldError]
@@ -50,8 +50,8 @@ class ParsedBlock:
 
 
 def parse_block(block: TextBlock, clocks: LocalClocks, device_id: str, layout: Layout = PLAIN) -> ParsedBlock:
-    """Read the lines; times without an offset are those of `clocks`. Ranges and the future are the validation's to
-    judge, and ids too, but for those that a spreadsheet has changed.
+    """Parse the lines; `clocks` converts times without an offset. Bounds, future times and ids are checked later by the
+    validation; only ids that a spreadsheet has changed are refused here.
     """
     # Zeros pad the columns below, so that those of a damaged file must become something no field may hold.
     data = block.data.replace(b"\0", b"?")

@@ -26,7 +26,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """How a vendor's tokens behave. Lives in seconds; `refresh_life_s` None: for ever."""
+    """How a vendor's tokens behave. Lifetimes are in seconds; a `refresh_life_s` of None means for ever."""
 
     access_life_s: int
     single_use_refresh: bool
@@ -54,7 +54,7 @@ class _Grant:
 
 
 class AuthorizationServer:
-    """The endpoints, and who a bearer token speaks for."""
+    """The endpoints, and the lookup of the person behind a bearer token."""
 
     def __init__(self, world: World, rules: TokenRules) -> None:
         self._world, self._rules, self._lock = world, rules, threading.Lock()
@@ -64,7 +64,7 @@ class AuthorizationServer:
         self._refresh: dict[str, _Grant] = {}
 
     def person_of(self, request: Request) -> SyntheticPerson | None:
-        """Whose bearer token the request has; None where it has none that is good."""
+        """Return the person whose bearer token the request has; None without a valid one."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         now_us = self._world.clock.now_us()
         with self._lock:
@@ -74,7 +74,7 @@ class AuthorizationServer:
         return self._world.people.get(grant.account)
 
     async def authorize(self, request: Request) -> Response:
-        """Ask the person; `&person=…&answer=allow|deny` is how the page answers, and how a program may."""
+        """Ask the person for consent. The page answers with `&person=…&answer=allow|deny`; a program may do so, too."""
         asked = request.query_params
         fault = _authorization_fault(asked)
         if fault:
@@ -98,7 +98,7 @@ class AuthorizationServer:
         return _redirect(asked["redirect_uri"], {"code": code} | back)
 
     async def token(self, request: Request) -> Response:
-        """Tokens for a code, or for a refresh token."""
+        """Issue tokens for a code or a refresh token."""
         now_us = self._world.clock.now_us()
         if self._world.faults.hits("token_error", now_us, "token"):
             return JSONResponse({"errors": [{"errorType": "system"}]}, 503)
@@ -110,7 +110,7 @@ class AuthorizationServer:
         return _oauth_error("unsupported_grant_type")
 
     async def revoke(self, request: Request) -> Response:
-        """Forget a token and every other one of the same grant."""
+        """Revoke a token and all others of the same grant."""
         token = (await _form(request)).get("token", "")
         with self._lock:
             grant = self._refresh.get(token) or self._access.get(token)

@@ -1,4 +1,4 @@
-"""What goes wrong in a simulated cloud, and when: chosen by options or over the control API, the same by every run."""
+"""Faults of a simulated cloud. They are chosen by options or over the control API, and reproducible in every run."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ FAULTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """How often a fault hits: a share of all it could hit, or the next few; within an interval of the simulator's
-    clock. Bounds are in microseconds UTC.
+    """How often a fault happens: to a share of all requests it applies to, or to the next few, within an interval of
+    the simulator's clock. Bounds are in microseconds UTC.
     """
 
     share: float = 0.0
@@ -39,12 +39,12 @@ class Fault:
     until_us: int | None = None
 
     def within(self, now_us: int) -> bool:
-        """Whether its time is now."""
+        """Whether the fault is active at this time."""
         return (self.from_us is None or self.from_us <= now_us) and (self.until_us is None or now_us < self.until_us)
 
 
 class Faults:
-    """Which faults are on."""
+    """The faults that are switched on."""
 
     def __init__(self, seed: int) -> None:
         self._seed, self._lock = seed, threading.Lock()
@@ -54,7 +54,7 @@ class Faults:
         """Turn a fault on, or off.
 
         Raises:
-            RejectedError: no fault has that name, or its share is none.
+            RejectedError: no fault has that name, or its share is not valid.
         """
         if name not in FAULTS:
             raise RejectedError.of("fault", f"must be one of {', '.join(FAULTS)}")

@@ -26,7 +26,7 @@ class Stale:
 
 
 def note_stale(connection: Connection, first_us: int, last_us: int) -> None:
-    """Remember that hours between these times have changed."""
+    """Record that hours between these times have changed."""
     connection.execute(
         """
         INSERT INTO pulsebase.stale (first_at, last_at) VALUES (%s, %s)

@@ -48,8 +48,8 @@ _GOING_AWAY = (
     errors.CannotConnectNow,
     errors.IdleInTransactionSessionTimeout,
 )
-#: The planner cannot know how much is staged or inside a range, and where it expects next to nothing a nested loop over
-#: many thousands of rows on both sides takes minutes. Compiling a plan takes longer than most of our answers.
+#: The planner cannot know how many rows are staged or in a range. If it expects few, it picks a nested loop, which
+#: takes minutes with many thousands of rows on both sides. JIT compilation takes longer than most of our queries.
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
 #: A merge sorts and groups some hundred thousand rows, which spill to the disk with the server's usual 4 MB. A late
 #: reading may belong to a compressed chunk, where the server limits how much one transaction may decompress.
@@ -61,7 +61,7 @@ _TIMED_OUT = "the query ran into its time limit and was cancelled; ask for a sho
 
 
 class Lost(Exception):  # noqa: N818 never leaves this module
-    """The connection went away; nothing was changed."""
+    """The connection was lost; nothing was changed."""
 
 
 class OnlyAnswersError(ReadOnlyStoreError):

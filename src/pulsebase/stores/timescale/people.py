@@ -21,8 +21,8 @@ _USER = "user_id, name, gender, birth_date, time_zone"
 
 
 _LIVE = "start_at >= (SELECT start_at FROM pulsebase.horizon)"
-#: Merged readings are counted from days and hours that one origin brought, and one by one where several did. Of days
-#: and hours before the horizon no reading is left.
+#: Merged readings are counted by whole days and hours if those have a single origin, and one by one otherwise. Days and
+#: hours before the horizon hold no readings any more.
 _ORIGIN_READINGS = f"""
 WITH staged AS ({staged()}),
 counted AS (
@@ -55,10 +55,10 @@ SELECT origin, sum(n)::bigint FROM counted WHERE origin = ANY(%(origins)s) GROUP
 
 
 def make_known(connection: Connection, user_ids: Iterable[str], devices: Iterable[tuple[str, str]] = ()) -> None:
-    """Give people, and devices as (person, device), their rows where they have none.
+    """Create the missing rows of people, and of devices given as (person, device).
 
-    Ids go as one text with blanks between, which no id holds: lists of texts cost a client more than the rest of a
-    write. Who is known is not inserted in vain, since each attempt costs the server a number.
+    The ids are sent as one text separated by spaces, which no id contains: sending lists of texts costs a client more
+    than the rest of a write. Known people are not inserted again, since each attempt uses up a sequence number.
     """
     connection.execute(
         "INSERT INTO pulsebase.users (user_id) SELECT user_id FROM string_to_table(%s, ' ') AS new (user_id) "
@@ -77,7 +77,7 @@ def make_known(connection: Connection, user_ids: Iterable[str], devices: Iterabl
 
 
 def put_users(connection: Connection, users: Sequence[User]) -> None:
-    """Insert or replace people; of the same id the last one holds."""
+    """Insert or replace people. Of several with the same id the last one is stored."""
     with connection.cursor() as cursor:
         cursor.executemany(
             f"""
@@ -117,7 +117,7 @@ def knows(connection: Connection, user_id: str) -> bool:
 
 
 def unknown_users(connection: Connection, user_ids: Collection[str]) -> set[str]:
-    """Which of these ids nobody has."""
+    """Return those of the ids that nobody has."""
     rows = connection.execute(
         "SELECT user_id FROM pulsebase.users WHERE user_id = ANY(%s)", [list(user_ids)], binary=True
     ).fetchall()
@@ -125,7 +125,7 @@ def unknown_users(connection: Connection, user_ids: Collection[str]) -> set[str]
 
 
 def known_numbers(connection: Connection, numbers: Sequence[int]) -> set[int]:
-    """Which of these people have not been removed."""
+    """Return those of the numbers whose people have not been removed."""
     rows = connection.execute(
         "SELECT user_no FROM pulsebase.users WHERE user_no = ANY(%s)", [list(numbers)], binary=True
     ).fetchall()
@@ -171,7 +171,9 @@ class TimescaleExtent(NamedTuple):
 
 
 def extents(connection: Connection, user_ids: Sequence[str]) -> list[TimescaleExtent]:
-    """What is stored of each known device of the people, all readings, by person and device (bytes)."""
+    """Return what is stored of each known device of the people, all readings included, ordered by person and device (as
+    bytes).
+    """
     rows = connection.execute(
         f"""
         WITH dirty AS (
@@ -306,7 +308,7 @@ def find_origin(connection: Connection, kind: str, name: str) -> int | None:
 
 
 def add_origin(connection: Connection, kind: str, name: str) -> int:
-    """The number of a new origin. Nobody else may add one meanwhile."""
+    """Add an origin and return its number. The caller holds a lock, so that nobody else adds one meanwhile."""
     ((number,),) = connection.execute(
         "INSERT INTO pulsebase.origins (origin, kind, name) "
         "SELECT coalesce(max(origin), 0) + 1, %s, %s FROM pulsebase.origins RETURNING origin",
@@ -339,7 +341,7 @@ def _day(at_us: int) -> date:
 
 
 def _zone_json(zone: HeartRateZone) -> dict[str, Any]:
-    """A zone in the vendor's words, which people's own SQL on this table knows."""
+    """Return a zone with the vendor's field names, which people's own SQL on this table expects."""
     stated = {"minutes": zone.minutes, "caloriesOut": zone.calories}
     return {"name": zone.name, "min": zone.min_bpm, "max": zone.max_bpm} | {
         key: value for key, value in stated.items() if value is not None

@@ -34,7 +34,7 @@ SELECT {MERGED} FROM {_SPANS} CROSS JOIN LATERAL (
       AND timestamp >= %(first)s AND timestamp < %(last)s{{of_device}}
     {APART}
 ) AS r"""
-#: The same with the staged ones, each reading's last.
+#: The same together with staged readings; of each reading only the last row.
 _MERGED_AND_STAGED = f"""
 staged AS MATERIALIZED (
     SELECT DISTINCT ON (device_id, timestamp) user_id, device_id, timestamp, v, confidence

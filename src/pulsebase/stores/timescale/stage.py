@@ -1,4 +1,4 @@
-"""One write on its way into the table `stage`."""
+"""The rows of one write, and how they get into the table `stage`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The server store: `stores.contract.Store` on a TimescaleDB database that several processes may share.
 
 A write is durable and visible once its rows are committed to the table `stage`. Each process has a thread that merges
-the stage into the hypertable and its rollups; an advisory lock lets one of them at a time. Every answer is read from
-one snapshot of the database, from rollups where nothing is staged and else from hypertable and stage.
+the stage into the hypertable and its rollups; an advisory lock admits one of them at a time. Every query reads one
+snapshot of the database: rollups where nothing is staged, else the hypertable and the stage.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ class TimescaleStore:
 
     def settle(self) -> None:
         """See `contract.Store.settle`."""
-        while self._merge() >= _MERGE_ROWS:  # less is all there was
+        while self._merge() >= _MERGE_ROWS:  # fewer rows mean that the stage is empty
             pass
 
     def horizon_us(self) -> int:
@@ -305,7 +305,7 @@ class TimescaleStore:
         return Expiry(before_us, self._database.change(work))
 
     def scrub(self) -> ScrubReport:
-        """See `contract.Store.scrub`. What is the server's own (its log, its replicas) is beyond our reach."""
+        """See `contract.Store.scrub`. The server's own copies (its log, its replicas) are out of reach."""
         before_bytes = int(self.statistics().get("size_bytes", 0))
         with self._database.outside(self._closing) as connection:
             scrub.scrub(connection, hypertables=self._options.hypertables)
@@ -329,7 +329,7 @@ class TimescaleStore:
             readings, unmerged, size_bytes, refresh_lag_s = self._database.read(
                 lambda connection: _sizes(connection, self._options.hypertables)
             )
-        except PulsebaseError:  # what this process counts itself is shown all the same
+        except PulsebaseError:  # return at least what this process counts itself
             return counted
         sizes = {"readings": readings, "unmerged_rows": unmerged, "size_bytes": size_bytes}
         return counted | sizes | {"refresh_lag_seconds": refresh_lag_s}
@@ -373,7 +373,7 @@ class TimescaleStore:
         return self._database.read(lambda connection: people.known_numbers(connection, numbers))
 
     def _wait_for_room(self) -> None:
-        """Hold writes back while merges are far behind.
+        """Delay writes while merges are far behind.
 
         Raises:
             StoreUnavailableError: merges do not catch up.
@@ -390,10 +390,10 @@ class TimescaleStore:
             try:
                 self._maintain_once()
             except OnlyAnswersError:
-                pass  # somebody who may write merges
+                pass  # a process with write access merges
             except Exception as error:
                 self._merge_failures += 1
-                # In one line: a traceback would repeat what the server says of rows.
+                # Only one line: a traceback could repeat rows that the server quotes.
                 logger.warning("a merge failed and will be tried again: %s", error)
                 self._stopping.wait(1.0)
 

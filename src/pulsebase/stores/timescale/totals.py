@@ -1,4 +1,4 @@
-"""Answers to `TotalsQuery`: whole days and hours from rollups, what is cut or staged from raw."""
+"""Answer `TotalsQuery`: whole days and hours from rollups, partial or staged ones from raw readings."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ GROUP BY user_id ORDER BY user_id COLLATE "C"
 
 
 def answer(connection: Connection, query: TotalsQuery) -> pa.Table:
-    """`TOTALS_SCHEMA` rows."""
+    """Return the `TOTALS_SCHEMA` rows."""
     hours, asked = query.range.widened(HOUR_US), query.range
     cut = {at_us // HOUR_US * HOUR_US for at_us in (asked.start_us, asked.end_us) if at_us % HOUR_US}
     first_day_us, last_day_us = -(-asked.start_us // DAY_US) * DAY_US, asked.end_us // DAY_US * DAY_US
