@@ -190,7 +190,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._framing_bytes += len(data)
         self._unset_keepalive_if_required()
         try:
-            self._commit_log(data)
+            self._feed(data)
         except httptools.HttpParserError:  # counted, not logged: anybody may send it, without end
             if not self.transport.is_closing():
                 telemetry.CONNECTIONS_DROPPED.labels("malformed").inc()
@@ -203,7 +203,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._head_since_s is None and (self.cycle is None or self.cycle.response_complete):  # type: ignore[redundant-expr]
             self._head_since_s = self.loop.time()  # the beginning of another request
 
-    def _commit_log(self, data: memoryview) -> None:
+    def _feed(self, data: memoryview) -> None:
         """Have the requests in it read.
 
         The parser takes what follows the head of a request with `Upgrade` for another protocol, and so its body for

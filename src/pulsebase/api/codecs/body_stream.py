@@ -64,7 +64,7 @@ class BodyStream:
         """Pass the body to the worker until it ends, breaks off, or the worker wants no more."""
         end: Exception | None = BrokenOffError("the server is stopping")
         try:
-            await self._commit_log()
+            await self._feed()
             end = None
         except ClientDisconnect:
             end = BrokenOffError("the connection broke off")
@@ -72,7 +72,7 @@ class BodyStream:
             self._pieces.put(b"".join(self._gathered))
             self._pieces.put(end)
 
-    async def _commit_log(self) -> None:
+    async def _feed(self) -> None:
         waiting = 0
         async for part in self._request.stream():
             waiting += len(part)
