@@ -429,6 +429,7 @@ def as_the_version_before(folder: Path) -> None:
     with duckdb.connect(str(folder / NAME)) as database:
         for column in ("merged_file", "changes"):
             database.execute(f"ALTER TABLE state DROP COLUMN {column}")
+        database.execute("ALTER TABLE users DROP COLUMN name_folded")
         database.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
 
 

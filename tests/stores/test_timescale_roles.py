@@ -135,7 +135,7 @@ def test_the_owner_brings_the_schema_forward_and_gives_the_others_what_is_new() 
     execute(url, "DROP TABLE pulsebase.to_scrub, pulsebase.erased, pulsebase.erasure_receipts, pulsebase.erasure_key")
     execute(url, "DROP FUNCTION pulsebase.write_anew, pulsebase.drop_expired_chunks")
     with connect(owner) as connection:
-        assert set_up(connection, Policies(), hypertables=False) == [3, 4]
+        assert set_up(connection, Policies(), hypertables=False) == [3, 4, 5]
         assert apply_roles(connection, RolePasswords()) == [OWNER, API, EXPORTER]
     store = TimescaleStore(as_role(url, API), PostgresHarness.options)
     try:
