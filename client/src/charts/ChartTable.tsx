@@ -1,5 +1,5 @@
 import { useMemo, useState } from "react";
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 import { beats, spanLabel, stretchLabel } from "./labels";
 import { rowsOf } from "./rows";
 import type { Track } from "./tracks";

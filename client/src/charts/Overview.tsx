@@ -1,6 +1,5 @@
 import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
-import type { Span } from "../state/range";
-import { useRested, type Viewport } from "../state/viewport";
+import type { Span } from "../time/range";
 import { decimate, extremes } from "./decimate";
 import { spanLabel } from "./labels";
 import { brushed, type Command, commandOf, type Grip, panned } from "./motion";
@@ -10,6 +9,7 @@ import { type ChartTheme, translucent } from "./palette";
 import { type Line, MARGIN, yOf } from "./scene";
 import { heightRange } from "./ticks";
 import { useCanvas } from "./useCanvas";
+import { useRested, type Viewport } from "./viewport";
 
 export interface OverviewProps {
   viewport: Viewport;

@@ -1,6 +1,5 @@
 import { type KeyboardEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
-import type { Span } from "../state/range";
-import { useRested, type Viewport } from "../state/viewport";
+import type { Span } from "../time/range";
 import { bindGestures, type GestureHost } from "./gestures";
 import { type Command, commandOf, type Fingers } from "./motion";
 import { freshContext } from "./paint";
@@ -10,6 +9,7 @@ import { piecesOf } from "./pyramid";
 import { type Layers, type Line, plotOf, type Scene, sceneOf, xOf, yOf } from "./scene";
 import { pointAt, type Track } from "./tracks";
 import { useCanvas } from "./useCanvas";
+import { useRested, type Viewport } from "./viewport";
 
 export interface SeriesChartProps {
   viewport: Viewport;

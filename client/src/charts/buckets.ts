@@ -1,5 +1,5 @@
 /** What the server's points speak of: where buckets end, and how long a silence a line of them goes over. */
-import { nextMidnight } from "../state/zone";
+import { nextMidnight } from "../time/zone";
 
 const BUCKET_MS: Record<string, number> = {
   "1s": 1000,

@@ -1,7 +1,7 @@
 /** Mouse, wheel and fingers on the chart, told in fractions of its width. */
-import type { Span } from "../state/range";
-import type { Viewport } from "../state/viewport";
+import type { Span } from "../time/range";
 import { type Fingers, panned, pinched, wheelFactor, zoomed } from "./motion";
+import type { Viewport } from "./viewport";
 
 /** A wheel has come to rest after so long without a turn. */
 const WHEEL_REST_MS = 180;

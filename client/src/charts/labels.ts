@@ -1,6 +1,6 @@
 /** Texts of times and numbers, in the reader's language and the chosen zone. */
-import type { Span } from "../state/range";
-import { isRepeated, offsetLabel, offsetMs } from "../state/zone";
+import type { Span } from "../time/range";
+import { isRepeated, offsetLabel, offsetMs } from "../time/zone";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;

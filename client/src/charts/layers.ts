@@ -1,6 +1,6 @@
 /** Daily summaries as layers of the chart: resting heart rates, and the zones of one person. */
 import type { MultiSeries, UserSeries } from "../api/types";
-import { fromWall, nextMidnight } from "../state/zone";
+import { fromWall, nextMidnight } from "../time/zone";
 import type { RestingDay, Zone } from "./scene";
 
 /** Above the topmost zone's lower edge there is no more than this. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { MIN_SPAN_MS } from "../state/range";
+import { MIN_SPAN_MS } from "../time/range";
 import { brushed, commandOf, panned, pinched, settled, wheelFactor, zoomed } from "./motion";
 
 const HOUR = 3_600_000;

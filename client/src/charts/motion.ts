@@ -1,5 +1,5 @@
 /** What a gesture makes of the span in view: pure, so that every way of moving keeps the same bounds. */
-import { MIN_SPAN_MS, type Span } from "../state/range";
+import { MIN_SPAN_MS, type Span } from "../time/range";
 
 /** Keeps a span between 1970 and `latest`, and no narrower than the narrowest view. */
 export function bounded(span: Span, latest: number): Span {

@@ -1,5 +1,5 @@
 /** The overview strip: a whole history in small, and what part of it is in view. */
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 import type { Grip } from "./motion";
 import { xOf } from "./scene";
 

@@ -3,7 +3,7 @@
  * pixel. Blocks of a level gather up to four of the level below and never reach over a gap, so that
  * each level has the same extremes, the same readings and the same breaks as the track itself.
  */
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 import { gapAfter, lowerBound, type Track } from "./tracks";
 
 const GATHERED = 4;

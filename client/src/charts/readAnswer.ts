@@ -1,6 +1,6 @@
 /** The server's answer as it came, made into what the chart draws: the worker's whole work, pure. */
 import type { MultiSeries } from "../api/types";
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 import { buildPyramid, type Pyramid } from "./pyramid";
 import { type Track, toTrack } from "./tracks";
 

@@ -1,5 +1,5 @@
 /** The chart's points as rows of a table: one for each stretch of time that anybody has a point for. */
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 import { lowerBound, type Track } from "./tracks";
 
 export interface Point {

@@ -1,5 +1,5 @@
 /** Everything a picture is made of, in pixels: worked out here, painted elsewhere. */
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 import { type Columns, decimate, extremes } from "./decimate";
 import { tickLabels } from "./labels";
 import type { Pyramid } from "./pyramid";

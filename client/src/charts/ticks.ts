@@ -1,6 +1,6 @@
 /** Where the axes are marked: on round numbers of the zone's own clock and calendar, and of beats. */
-import type { Span } from "../state/range";
-import { civilDay, instantOf, offsetMs } from "../state/zone";
+import type { Span } from "../time/range";
+import { civilDay, instantOf, offsetMs } from "../time/zone";
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;

@@ -1,6 +1,6 @@
 /** Answers of the server as tracks: one a person, in numbers, with its gaps found. */
 import { columnsOf, type UserSeries } from "../api/types";
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 import { bridgeOf, bucketEnd } from "./buckets";
 
 /** Columns of numbers in typed arrays, so that they pass from a worker to the page without a copy. */

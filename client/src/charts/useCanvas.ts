@@ -1,6 +1,6 @@
 import { type RefObject, useEffect, useRef } from "react";
-import type { Viewport } from "../state/viewport";
 import type { Size } from "./scene";
+import type { Viewport } from "./viewport";
 
 /** Calls `draw` in the next frame after a render, a move of the viewport or a change of size: once a frame. */
 export function useCanvas(

@@ -1,7 +1,7 @@
 import { beats, spanLabel, stretchLabel } from "../charts/labels";
 import { type Pyramid, summarise } from "../charts/pyramid";
 import { pointAt, type Track } from "../charts/tracks";
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 import { Icon } from "./Icon";
 
 export interface LegendProps {

@@ -3,7 +3,7 @@ import { tickLabels } from "../charts/labels";
 import type { ChartTheme } from "../charts/palette";
 import { timeTicks, valueTicks } from "../figures/axis";
 import { breaksAfter, heightOf, type Line, piecesOf, pointAt, xOf } from "../figures/line";
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 
 export interface PlainChartProps {
   lines: readonly Line[];

@@ -1,7 +1,7 @@
 import { type FormEvent, type KeyboardEvent, useId, useState } from "react";
 import { spanLabel } from "../charts/labels";
-import { PRESETS, type PresetId, type RangeChoice, type Span } from "../state/range";
-import { fromWall, toWall } from "../state/zone";
+import { PRESETS, type PresetId, type RangeChoice, type Span } from "../time/range";
+import { fromWall, toWall } from "../time/zone";
 import { FieldProblem } from "./FieldProblem";
 
 export interface RangePickerProps {

@@ -1,7 +1,7 @@
 import { beats } from "../charts/labels";
 import type { Line } from "../figures/line";
 import { sparkOf } from "../figures/spark";
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 
 const WIDTH = 160;
 const HEIGHT = 36;

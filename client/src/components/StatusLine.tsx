@@ -1,7 +1,7 @@
 import { clockLabel, intervalLabel } from "../charts/labels";
 import type { Picture } from "../state/pictures";
-import type { Span } from "../state/range";
-import { offsetLabel } from "../state/zone";
+import type { Span } from "../time/range";
+import { offsetLabel } from "../time/zone";
 
 /** What is in force: resolution, table, number of points, zone, and when it was asked. */
 export function StatusLine(props: {

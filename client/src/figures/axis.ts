@@ -1,6 +1,6 @@
 /** Where the ticks of a plain chart stand. */
-import type { Span } from "../state/range";
-import { addCivil, nextMidnight, offsetMs } from "../state/zone";
+import type { Span } from "../time/range";
+import { addCivil, nextMidnight, offsetMs } from "../time/zone";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;

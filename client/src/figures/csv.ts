@@ -1,6 +1,7 @@
 /** What is seen as CSV (RFC 4180): one row a point, times in UTC, numbers as the server gave them. */
-import type { Span } from "../state/range";
-import { instantText } from "../state/url";
+
+import type { Span } from "../time/range";
+import { instantText } from "../time/range";
 import type { Day } from "./days";
 
 const line = (cells: readonly (string | number)[]) => cells.map(cellText).join(",");

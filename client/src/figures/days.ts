@@ -1,6 +1,6 @@
 /** Daily summaries as the page shows them: one entry a day, and a line of resting heart rates. */
 import type { UserSeries } from "../api/types";
-import { fromWall, nextMidnight } from "../state/zone";
+import { fromWall, nextMidnight } from "../time/zone";
 import type { Line } from "./line";
 
 export interface ZonePart {

@@ -1,5 +1,5 @@
 /** Stretches of a range without readings, as far as the resolution of an answer tells. */
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 
 /** What points of a series speak of, [from, to) each, by time. */
 export interface Stretches {

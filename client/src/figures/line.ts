@@ -1,7 +1,7 @@
 /** A line of a plain chart: points in time, with the stretches they speak of, so that gaps stay gaps. */
 import { columnsOf, type UserSeries } from "../api/types";
 import { bridgeOf, bucketEnd } from "../charts/buckets";
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 
 export interface Line {
   userId: string;

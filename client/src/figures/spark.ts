@@ -1,5 +1,5 @@
 /** A small chart as an SVG path: no axes, gaps left open. */
-import type { Span } from "../state/range";
+import type { Span } from "../time/range";
 import { breaksAfter, type Line, xOf } from "./line";
 
 export interface Spark {

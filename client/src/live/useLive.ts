@@ -1,6 +1,6 @@
 import { useEffect, useReducer, useRef, useState } from "react";
 import { get } from "../api/client";
-import { instantText } from "../state/url";
+import { instantText } from "../time/range";
 import { LiveBuffer, type Priorities, type RawColumns } from "./buffer";
 import type { StreamEvent } from "./events";
 import { follow, type StreamState } from "./follow";

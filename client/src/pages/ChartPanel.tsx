@@ -7,6 +7,7 @@ import type { ChartTheme } from "../charts/palette";
 import { SeriesChart } from "../charts/SeriesChart";
 import type { Line } from "../charts/scene";
 import { lowerBound, pointAt, type Track } from "../charts/tracks";
+import { useRested } from "../charts/viewport";
 import { ChartControls } from "../components/ChartControls";
 import { ErrorNotice } from "../components/ErrorNotice";
 import { Legend } from "../components/Legend";
@@ -14,12 +15,11 @@ import { StatusLine } from "../components/StatusLine";
 import { Steps } from "../components/Steps";
 import type { ChartView } from "../state/chartView";
 import type { Picture } from "../state/pictures";
-import { overlapOf, type Span } from "../state/range";
 import { useLayers } from "../state/useLayers";
 import { useOverview } from "../state/useOverview";
 import type { Page } from "../state/usePage";
 import { goTo } from "../state/useView";
-import { useRested } from "../state/viewport";
+import { overlapOf, type Span } from "../time/range";
 import { useChartActions } from "./useChartActions";
 
 /** How much a button shows more or less of, and how far it moves. */

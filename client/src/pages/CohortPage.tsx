@@ -13,12 +13,12 @@ import { lineOf } from "../figures/line";
 import { decimalLabel } from "../figures/words";
 import { type Cohort, cohortFields, parseCohort } from "../state/cohort";
 import { goToSearch, onFollow, useSearch } from "../state/navigation";
-import { resolveRange, type Span } from "../state/range";
 import { addressOf } from "../state/route";
-import { formatView, INTRADAY, instantText, parseView } from "../state/url";
+import { formatView, INTRADAY, parseView } from "../state/url";
 import { useAnswer } from "../state/useAnswer";
 import { useMedia } from "../state/useMedia";
-import { browserZone } from "../state/zone";
+import { instantText, resolveRange, type Span } from "../time/range";
+import { browserZone } from "../time/zone";
 
 const PAGE_SIZE = 25;
 /** A small chart is a hundred and some pixels wide. */

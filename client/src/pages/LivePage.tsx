@@ -13,7 +13,7 @@ import { goToSearch, useSearch } from "../state/navigation";
 import { MAX_PEOPLE, parseView } from "../state/url";
 import { useColours } from "../state/useColours";
 import { useDirectory, useRecords } from "../state/usePeople";
-import { browserZone } from "../state/zone";
+import { browserZone } from "../time/zone";
 
 const MINUTE_MS = 60_000;
 const WINDOWS = [1, 5, 15, 60] as const;

@@ -3,10 +3,11 @@ import { ExportButtons } from "../components/ExportButtons";
 import { MetricPicker } from "../components/MetricPicker";
 import { RangePicker } from "../components/RangePicker";
 import { daysCsv, seriesCsv } from "../figures/csv";
-import { INTRADAY, instantText, SUMMARY, type View } from "../state/url";
+import { INTRADAY, SUMMARY, type View } from "../state/url";
 import type { Days } from "../state/useDays";
 import { useMedia } from "../state/useMedia";
 import { goTo } from "../state/useView";
+import { instantText } from "../time/range";
 import { ChartPanel, type ChartPanelProps } from "./ChartPanel";
 import { SummaryPanel } from "./SummaryPanel";
 

@@ -12,7 +12,7 @@ import { useTick } from "../live/useTick";
 import { goToSearch, useSearch } from "../state/navigation";
 import { useAnswer } from "../state/useAnswer";
 import { ACCEPTED, type SystemState, useSystem } from "../state/useSystem";
-import { browserZone } from "../state/zone";
+import { browserZone } from "../time/zone";
 
 const RUNS_EVERY_MS = 15_000;
 const PAGE_SIZE = 20;

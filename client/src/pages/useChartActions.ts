@@ -3,10 +3,10 @@ import { useEffect, useRef } from "react";
 import { type Command, panned, settled, zoomed } from "../charts/motion";
 import type { Track } from "../charts/tracks";
 import { lowerBound } from "../charts/tracks";
-import type { RangeChoice, Span } from "../state/range";
+import type { Viewport } from "../charts/viewport";
 import type { Page } from "../state/usePage";
 import { goTo, panTo, zoomOut, zoomTo } from "../state/useView";
-import type { Viewport } from "../state/viewport";
+import type { RangeChoice, Span } from "../time/range";
 
 /** Keys that follow each other within this are one step in the history. */
 const KEY_REST_MS = 300;

@@ -1,7 +1,7 @@
 import { addressOf } from "../api/client";
 import { read } from "../charts/reader";
+import { instantText } from "../time/range";
 import { type Picture, type Subject, subjectKey } from "./pictures";
-import { instantText } from "./url";
 import type { SeriesWindow } from "./windows";
 
 /** Asks the server for a window and has the answer read; cancelled, it throws and gives nothing. */

@@ -1,8 +1,8 @@
 /** Sees to it that there is a picture for what is looked at, and one for what is looked at next. */
 import { isAbort } from "../api/errors";
+import type { Span } from "../time/range";
 import { fetchPicture } from "./fetchPicture";
 import { fits, isFresh, type Picture, Pictures, type Subject, subjectKey } from "./pictures";
-import type { Span } from "./range";
 import { covers, nearEdge, neighbours, type SeriesWindow, windowFor } from "./windows";
 
 /** The reader has to rest this long before neighbours are fetched. */

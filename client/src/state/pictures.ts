@@ -1,7 +1,7 @@
 /** Answers that were drawn or may be drawn next, the latest used last; bounded by their points. */
 import type { Reading } from "../charts/readAnswer";
+import type { Span } from "../time/range";
 import type { Rung } from "./chartView";
-import type { Span } from "./range";
 import { covers, nearEdge, type SeriesWindow } from "./windows";
 
 /** Whom and how to ask, apart from the stretch. */

@@ -6,9 +6,10 @@
  *   &zones=age                        minutes in zones worked out from the readings
  * `people=` alone means that nobody is chosen; without it the page proposes somebody.
  */
+
+import { instantText, isPresetId, type RangeChoice } from "../time/range";
+import { isZone } from "../time/zone";
 import { type ChartView, parseChart, writeChart } from "./chartView";
-import { isPresetId, type RangeChoice } from "./range";
-import { isZone } from "./zone";
 
 /** As many people as there are colours that can be told apart. */
 export const MAX_PEOPLE = 8;
@@ -58,11 +59,6 @@ export function parseView(search: string): View {
     zones: zones === "age" || zones === "karvonen" ? zones : null,
     chart: parseChart(params),
   };
-}
-
-/** `2026-11-21T10:00:00Z`; milliseconds only where there are some. */
-export function instantText(instant: number): string {
-  return new Date(instant).toISOString().replace(".000Z", "Z");
 }
 
 export function formatView(view: View): string {

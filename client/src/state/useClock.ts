@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { isLive, type RangeChoice } from "./range";
+import { isLive, type RangeChoice } from "../time/range";
 
 /** How often a range that ends now is asked again. */
 const REFRESH_MS = 30_000;

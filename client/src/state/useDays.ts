@@ -1,6 +1,7 @@
 import { useMemo } from "react";
 import { type Day, daysOf, methodOf } from "../figures/days";
-import { instantText, SUMMARY, type ZoneRule } from "./url";
+import { instantText } from "../time/range";
+import { SUMMARY, type ZoneRule } from "./url";
 import { useAnswer } from "./useAnswer";
 import type { Page } from "./usePage";
 

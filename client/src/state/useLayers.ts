@@ -4,8 +4,8 @@ import { isAbort } from "../api/errors";
 import type { MultiSeries } from "../api/types";
 import { type PersonZones, restingDays, zonesOf } from "../charts/layers";
 import { type Layers, NO_LAYERS } from "../charts/scene";
-import type { Span } from "./range";
-import { instantText } from "./url";
+import type { Span } from "../time/range";
+import { instantText } from "../time/range";
 import { covers, windowFor } from "./windows";
 
 interface Summaries {

@@ -1,8 +1,8 @@
 import { useEffect, useState } from "react";
 import { maxPointsFor } from "../charts/density";
+import type { Span } from "../time/range";
 import { fetchPicture } from "./fetchPicture";
 import type { Picture, Subject } from "./pictures";
-import type { Span } from "./range";
 import { unitFor } from "./windows";
 
 /**

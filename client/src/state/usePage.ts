@@ -1,15 +1,15 @@
 /** What the series page knows, put together from the address, the people and the answers. */
 import { useCallback, useEffect, useMemo } from "react";
 import type { User } from "../api/types";
+import { defaultRange, extentOf, type RangeChoice, resolveRange, type Span } from "../time/range";
+import { browserZone } from "../time/zone";
 import type { ChartView } from "./chartView";
 import type { Subject } from "./pictures";
-import { defaultRange, extentOf, type RangeChoice, resolveRange, type Span } from "./range";
 import { INTRADAY, type View } from "./url";
 import { useClock } from "./useClock";
 import { type Directory, useRecords } from "./usePeople";
 import { type SeriesState, useSeries } from "./useSeries";
 import { goTo } from "./useView";
-import { browserZone } from "./zone";
 
 const FEW_PEOPLE = 4;
 const NOBODY: readonly string[] = [];

@@ -2,10 +2,10 @@
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { warmPainter } from "../charts/painter";
 import { warmReader } from "../charts/reader";
+import { Viewport } from "../charts/viewport";
+import { overlaps, type Span } from "../time/range";
 import { type Loaded, Loader } from "./loader";
 import type { Subject } from "./pictures";
-import { overlaps, type Span } from "./range";
-import { Viewport } from "./viewport";
 
 export interface SeriesState extends Loaded {
   viewport: Viewport;

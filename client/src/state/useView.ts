@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "react";
-import type { RangeChoice } from "./range";
+import type { RangeChoice } from "../time/range";
 import { formatView, parseView, type View } from "./url";
 
 /** The ranges from which the reader zoomed in, outermost first; kept beside the address. */

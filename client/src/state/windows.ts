@@ -4,7 +4,7 @@
  */
 import { maxPointsFor } from "../charts/density";
 import { bounded, panned, zoomed } from "../charts/motion";
-import type { Span } from "./range";
+import type { Span } from "../time/range";
 
 const DAY_MS = 86_400_000;
 const SECOND_MS = 1000;

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +32,3 @@ HEART_RATE = MetricSpec(
     table="activities_heart_intraday",
     summary_table="activities_heart_summary",
 )
-
-METRICS: Mapping[str, MetricSpec] = MappingProxyType({HEART_RATE.name: HEART_RATE})

@@ -4,10 +4,10 @@ import { dateLabel, stretchLabel } from "../../charts/labels";
 import { Answered, Card } from "../../components/Card";
 import { TableScroll } from "../../components/TableScroll";
 import { agoLabel, decimalLabel } from "../../figures/words";
-import type { Span } from "../../state/range";
-import { instantText } from "../../state/url";
 import { useAnswer } from "../../state/useAnswer";
 import { zoomTo } from "../../state/useView";
+import type { Span } from "../../time/range";
+import { instantText } from "../../time/range";
 
 const HOUR_MS = 3_600_000;
 const MOST_HOURS = 8;

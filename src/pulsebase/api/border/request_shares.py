@@ -18,7 +18,7 @@ from pulsebase.model.errors import RetryLaterError
 
 #: Routes that take another resource than a place among the questions.
 _TAKES: Mapping[str, Resource | None] = {
-    "POST /metrics/heart-rate": None,  # the hot path, which the guard answers; large bodies hold their bytes
+    "POST /metrics/heart-rate": None,  # the hot path, which the middleware answers; large bodies hold their bytes
     "POST /metrics/heart-rate/batch": None,
     "POST /api/v2/write": None,
     "GET /metrics": None,  # monitoring has to see what is wrong, even when all shares are in use

@@ -1,6 +1,6 @@
 /** What is in view, many times a second: kept beside React, which is told when it has come to rest. */
 import { useSyncExternalStore } from "react";
-import type { Span } from "./range";
+import type { Span } from "../time/range";
 
 export class Viewport {
   private readonly listeners = new Set<() => void>();

@@ -99,3 +99,8 @@ export function overlapOf(span: Span, other: Span | null): Span {
 export function overlaps(a: Span, b: Span): boolean {
   return a.start < b.end && b.start < a.end;
 }
+
+/** `2026-11-21T10:00:00Z`; milliseconds only where there are some. */
+export function instantText(instant: number): string {
+  return new Date(instant).toISOString().replace(".000Z", "Z");
+}
