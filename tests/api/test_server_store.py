@@ -23,7 +23,7 @@ def test_a_server_that_is_gone_is_a_503_that_says_when_to_try_again(
         no_roles = "There are no roles of their own for serving and watching, see the guide."
         said = [place.run("db", "init").stdout.strip() for _ in range(2)]
         assert said == [
-            "The database is set up (schema 4).\n" + no_roles,
+            "The database is set up (schema 5).\n" + no_roles,
             "The database was set up already; nothing was changed.\n" + no_roles,
         ]
         api = installed(store_url=server.url, pool_size=1, pool_timeout_s=0.5, state_folder=tmp_path / "sources")
