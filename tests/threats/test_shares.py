@@ -159,7 +159,7 @@ BATCH = "/v1/metrics/heart-rate/batch"
 def test_bodies_that_never_end_hold_the_memory_of_their_key_alone(
     path: str, head: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pulsebase.wiring._WAIT_S", 0.5)
+    monkeypatch.setattr("pulsebase.wiring_options._WAIT_S", 0.5)
     packed = gzip.compress(json.dumps({"readings": [reading("ann")]}).encode())
     with served(**ONE_BODY) as place, place.client(place.taker) as taker, place.client(place.other) as other:
         before = refused("body bytes")
@@ -271,7 +271,7 @@ def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch:
 
 def test_decoders_of_one_key_leave_one_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two, while bodies of one key last; and a body of that key waits no longer than it may."""
-    monkeypatch.setattr("pulsebase.wiring._DECODER_WAIT_S", 0.5)
+    monkeypatch.setattr("pulsebase.wiring_options._DECODER_WAIT_S", 0.5)
     with served() as place, ThreadPoolExecutor(3) as threads:
         decode, begun, done = Decoders.parquet, [], threading.Event()
 
@@ -295,7 +295,7 @@ def test_decoders_of_one_key_leave_one_to_others(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_import_holds_a_decoder_of_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulsebase.wiring._DECODER_WAIT_S", 0.5)
+    monkeypatch.setattr("pulsebase.wiring_options._DECODER_WAIT_S", 0.5)
     with served() as place, place.client(place.taker) as taker:
         write, going_on, seen = place.guarded.parts.ingestor.write, threading.Event(), []
 
