@@ -92,12 +92,17 @@ class NewcomerShares:
 class Bringing:
     """The new people of one request; an `ingest.newcomers.Allowance`."""
 
-    __slots__ = ("_shares", "caller", "most", "people")
+    __slots__ = ("_shares", "caller", "people")
 
     def __init__(self, shares: NewcomerShares, caller: Caller) -> None:
         self._shares, self.caller = shares, caller
-        #: How many new people the request may add, and how many it has added so far.
-        self.most, self.people = shares.most_of(caller), 0
+        #: How many new people the request has added so far.
+        self.people = 0
+
+    @property
+    def most(self) -> int:
+        """How many new people the request may add. Worked out when asked: hardly any request brings somebody new."""
+        return self._shares.most_of(self.caller)
 
     def refuse_beyond_most(self, people: int) -> None:
         """Raise `TooManyNewPeopleError` if these are more than one request may add."""
