@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp
 
 from pulsebase import __version__
 from pulsebase.access.scopes import need_of
@@ -39,18 +42,36 @@ from pulsebase.api.schemas.service import Problem
 from pulsebase.api.server.web_page import mount_page
 from pulsebase.model.errors import RejectedError, shown_name
 
-Application = FastAPI
 _REPEATABLE = frozenset({"user_ids", "gender"})
 PAGE_FOLDER = Path(__file__).parent / "page"
 
 
-def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> FastAPI:
+class Application(FastAPI):
+    """The framework's application, with the border around all of it, so that the hot paths pass nothing else.
+
+    The framework's own outermost layer is left out: it would answer unexpected errors before the border can.
+    """
+
+    def __init__(self, built: Components, shortcuts: Mapping[str, Shortcut], **options: Any) -> None:
+        super().__init__(**options)
+        self._built, self._shortcuts = built, shortcuts
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return what handles every request, the outermost layer first."""
+        framework = cast(ServerErrorMiddleware, super().build_middleware_stack()).app
+        return BorderMiddleware(framework, self._built.options, self._built.access, self._shortcuts)
+
+
+def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Application:
     """Return the application over built parts. It neither opens nor closes them.
 
     Routes get `RequestServices`, through which each caller can use the parts as far as allowed, and nothing else.
     """
     services = RequestServices(built)
-    app = FastAPI(
+    push_handlers = PushHandlers(services, built)
+    app = Application(
+        built,
+        _shortcuts(push_handlers),
         title="Pulsebase",
         version=__version__,
         summary="Heart-rate time series: in by HTTP, out at the right resolution.",
@@ -60,7 +81,6 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     )
     app.include_router(service.router())
     app.include_router(service.watch_router(services))
-    push_handlers = PushHandlers(services, built)
     people = PeopleEditor(services.store, services.erasures.changing)
     routers = (
         readings.router(services, push_handlers),
@@ -90,18 +110,16 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> FastAPI:
     app.state.shares = built.shares
     app.state.give_up = built.give_up
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.add_middleware(
-        BorderMiddleware, options=services.options, access=built.access, shortcuts=_shortcuts(push_handlers)
-    )
     return app
 
 
-def create_watch_app(built: Components) -> FastAPI:
+def create_watch_app(built: Components) -> Application:
     """Return the application of a process that serves no data: `/health` and `/metrics`, nothing else."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(route_requires_scope)])
+    app = Application(
+        built, {}, openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(route_requires_scope)]
+    )
     app.include_router(service.watch_router(RequestServices(built)))
     errors.install(app)
-    app.add_middleware(BorderMiddleware, options=built.options, access=built.access)
     return app
 
 

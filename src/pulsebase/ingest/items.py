@@ -78,6 +78,22 @@ def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
     )
 
 
+def parsed_of(reading: ReadingIn, position: int = 0) -> Parsed:
+    """Return one decoded reading, as `parse_item` would parse it.
+
+    Raises:
+        ValueError, OverflowError: its time is none; `parse_item` says so as an error of its field.
+    """
+    return (
+        position,
+        str(reading.user_id),
+        str(reading.device_id),
+        parse_reading_time(reading.timestamp),
+        _within_reach(reading.heart_rate),
+        _confidence_of(reading.confidence),
+    )
+
+
 class _FaultError(Exception):
     """The first fault of a reading, by field."""
 
@@ -129,6 +145,10 @@ def _value_of(value: Any) -> float:
         raise _FaultError(HEART_RATE.name, "must be a number")
     if isinstance(value, float) and math.isnan(value):
         raise _FaultError(HEART_RATE.name, "is not a number")
+    return _within_reach(value)
+
+
+def _within_reach(value: float) -> float:
     return float(max(-1e6, min(1e6, value)))  # a JSON integer may be too long for a double
 
 

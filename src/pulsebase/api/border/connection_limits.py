@@ -170,6 +170,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.held:
             self._ahead += data
             return
+        if len(data) <= _HEAD_PIECE_BYTES and not self.pipeline:  # as nearly always
+            if not self.transport.is_closing():
+                self._parse(data)
+            return
         left = memoryview(data)
         while left and not self.transport.is_closing():
             if len(self.pipeline) >= _MOST_WAITING and not self._in_body:
@@ -185,46 +189,50 @@ class BoundedProtocol(HttpToolsProtocol):
             return min(size, _HEAD_PIECE_BYTES)
         return size if self._body_left is None else min(size, max(1, self._body_left))
 
-    def _parse(self, data: memoryview) -> None:
-        self._head_bytes += len(data)
-        self._framing_bytes += len(data)
+    def _parse(self, data: bytes | memoryview) -> None:
+        size = len(data)
+        self._head_bytes += size
+        self._framing_bytes += size
         self._unset_keepalive_if_required()
         try:
-            self._feed(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._feed_after_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:  # counted, not logged: anybody may send it, without end
             if not self.transport.is_closing():
                 telemetry.CONNECTIONS_DROPPED.labels("malformed").inc()
             self.send_400_response("Invalid HTTP request received.")
         if self._in_body:
-            if self._framing_bytes > _FRAMING_LIMIT_BYTES + len(data):
+            if self._framing_bytes > _FRAMING_LIMIT_BYTES + size:
                 self._end("trailer-too-large", self._unless_answering(b"431 Request Header Fields Too Large"))
         elif self._head_bytes > HEAD_LIMIT_BYTES:
             self._end("head-too-large", self._unless_answering(b"431 Request Header Fields Too Large"))
         elif self._head_since_s is None and (self.cycle is None or self.cycle.response_complete):  # type: ignore[redundant-expr]
             self._head_since_s = self.loop.time()  # the beginning of another request
 
-    def _feed(self, data: memoryview) -> None:
-        """Have the requests in it read.
+    def _feed_after_upgrade(self, data: bytes | memoryview) -> None:
+        """Read what follows the head of a request with `Upgrade`.
 
-        The parser takes what follows the head of a request with `Upgrade` for another protocol, and so its body for
-        another request. Such a head is read once more without that header, by a parser of its own.
+        The parser takes it for another protocol, and so its body for another request. Such a head is read once more
+        without that header, by a parser of its own.
 
         Raises:
             HttpParserError: it is no HTTP.
         """
         while True:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-            else:
-                return
             if self.parser.get_method() == b"CONNECT":
                 raise httptools.HttpParserError("this is no proxy")
             head = self._head_without_upgrade()
             self._asks_upgrade = False
             self.parser = httptools.HttpRequestParser(self)
             self.parser.feed_data(head)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            else:
+                return
 
     def _head_without_upgrade(self) -> bytes:
         """The head that was read last."""

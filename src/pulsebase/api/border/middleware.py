@@ -15,6 +15,7 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,7 +26,7 @@ from pulsebase.access.service import Access
 from pulsebase.api.border.authentication import Authenticator, Header, told_apart_by
 from pulsebase.api.border.connection_limits import ConnectionRefusals
 from pulsebase.api.border.problems import ProblemError, answered, problem
-from pulsebase.api.border.request_scope import HEAD_MARK, came_by_socket
+from pulsebase.api.border.request_scope import HEAD_MARK, came_by_socket, header_of
 from pulsebase.api.border.request_shares import let_go_of_body
 from pulsebase.api.components import BorderOptions
 
@@ -152,9 +153,9 @@ class BorderMiddleware:
             let_go_of_body(scope)
             method, elapsed_s = _method(scope), perf_counter() - started
             route = shortcut.route if shortcut else getattr(scope.get("route"), "path", "unmatched")
-            telemetry.HTTP_REQUESTS.labels(method, route, str(visit.status or 500)).inc()
+            _requests(method, route, visit.status or 500).inc()
             if "pulsebase.lasting" not in scope:  # how long a stream lasts says nothing about the speed of answers
-                telemetry.HTTP_REQUEST_SECONDS.labels(method, route).observe(elapsed_s)
+                _seconds(method, route).observe(elapsed_s)
             _log(method, route, visit.status or 500, elapsed_s)
             if visit.caller is not None and self._gate.closed and _is_noted(visit.caller, method, route):
                 self._access.audit.note(visit.caller, method, route, visit.status or 500)
@@ -212,11 +213,10 @@ class BorderMiddleware:
         """Return why the request may come from a foreign web page (DNS rebinding, cross-site request), or None."""
         if not self._options.check_host or came_by_socket(scope):
             return None
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        host = header_of(scope, b"host") or ""
         if not self._answers_to(host):
             return "the server does not answer to this Host; name it in PULSEBASE_ALLOWED_HOSTS if it should"
-        origin = headers.get("origin")
+        origin = header_of(scope, b"origin")
         if origin is None or origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}", *self._origins):
             return None
         return "requests from pages of another origin are refused"
@@ -261,6 +261,17 @@ def address_asked(request: Request, options: BorderOptions) -> str:
         detail = "the server does not know where browsers reach it; its operator has to set PULSEBASE_PUBLIC_URL"
         raise ProblemError("conflict", detail)
     return str(request.base_url).rstrip("/")
+
+
+@lru_cache(maxsize=1024)
+def _requests(method: str, route: str, status: int) -> Counter:
+    """Return the counter of such requests. Finding it by its labels takes longer than counting."""
+    return telemetry.HTTP_REQUESTS.labels(method, route, str(status))
+
+
+@lru_cache(maxsize=1024)
+def _seconds(method: str, route: str) -> Histogram:
+    return telemetry.HTTP_REQUEST_SECONDS.labels(method, route)
 
 
 def _is_noted(caller: Caller, method: str, route: str) -> bool:

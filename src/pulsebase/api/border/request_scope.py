@@ -8,6 +8,16 @@ from starlette.types import Scope
 HEAD_MARK = "pulsebase.head"
 
 
+def header_of(scope: Scope, name: bytes) -> str | None:
+    """Return the first header of this name, which is given in lower case, or None. Quicker than the framework's
+    headers, since the hot path asks for several.
+    """
+    for each, value in scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
 def is_head(scope: Scope) -> bool:
     """Whether this is a HEAD request, whose answer has no body."""
     return HEAD_MARK in scope

@@ -13,7 +13,7 @@ import msgspec
 
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.ingest import Candidates, Decoded
-from pulsebase.ingest.items import Parsed, ReadingIn, columns_of, parse_item, parse_items
+from pulsebase.ingest.items import Parsed, ReadingIn, columns_of, parse_item, parse_items, parsed_of
 from pulsebase.model.errors import FieldError, RejectedError, shown_name
 from pulsebase.model.identifiers import identifier_problem
 
@@ -30,6 +30,9 @@ class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _batch = msgspec.json.Decoder(BatchIn)
+_single = msgspec.json.Decoder(ReadingIn)
+#: Why a body is read again item by item: it does not fit exactly, or one of its values does not.
+_INEXACT = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 
 
 def decode_single(body: bytes) -> Parsed:
@@ -40,6 +43,10 @@ def decode_single(body: bytes) -> Parsed:
         RejectedError: a field is missing, unknown or of the wrong type.
     """
     _check_values(body)
+    try:
+        return parsed_of(_single.decode(body))
+    except _INEXACT:
+        pass
     parsed = parse_item(_loads(body), 0)
     if isinstance(parsed, FieldError):
         raise RejectedError.of(parsed.field, parsed.reason)
@@ -59,7 +66,7 @@ def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], i
         readings = _batch.decode(body).readings
         _check_length(len(readings))
         return columns_of(readings), [], len(readings)
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
+    except _INEXACT:
         pass
     items = _batch_items(_loads(body))
     _check_length(len(items))

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from pulsebase.api.border.problems import ProblemError
+from pulsebase.api.border.request_scope import header_of
 from pulsebase.api.border.request_shares import SharedRoute, hold_bytes
 from pulsebase.api.border.threads import BODIES
 from pulsebase.api.codecs.decompression import BROKEN, most_unpacked, unpacker_of
@@ -38,7 +39,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 
 async def read_sent(request: Request, limit_bytes: int) -> tuple[bytes, int]:
     """The unpacked body, and how many bytes of it were sent. Raises as `read_body`."""
-    announced = request.headers.get("content-length", "")
+    announced = header_of(request.scope, b"content-length") or ""
     announced_bytes = int(announced[:_LENGTH_DIGITS]) if announced.isdecimal() else 0
     _check_length(announced_bytes, limit_bytes)
     held_bytes = QUICK_BYTES
@@ -55,7 +56,7 @@ async def read_sent(request: Request, limit_bytes: int) -> tuple[bytes, int]:
             parts.append(part)
     except ClientDisconnect:
         raise ProblemError("malformed-body", "the body is cut short") from None
-    body, encoding = b"".join(parts), request.headers.get("content-encoding", "")
+    body, encoding = b"".join(parts), header_of(request.scope, b"content-encoding")
     if not encoding:
         return body, size
     await hold_bytes(request, size + min(limit_bytes, most_unpacked(size)))
@@ -89,7 +90,10 @@ async def worked_out(body: bytes, work: Callable[[], Made]) -> Made:
 
 def require_json(request: Request) -> None:
     """Raise `ProblemError` if the Content-Type is something other than JSON."""
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    sent = header_of(request.scope, b"content-type")
+    if sent is None or sent == "application/json":
+        return
+    kind = sent.split(";")[0].strip().lower()
     if kind not in ("", "application/json") and not kind.endswith("+json"):
         raise ProblemError("unsupported-media-type", "send the body as Content-Type: application/json")
 
