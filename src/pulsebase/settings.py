@@ -163,7 +163,7 @@ class Settings(BaseSettings):
         ge=1 << 20,
         le=1 << 50,
         description="Bytes of bodies that may be in memory at once, bulk ones and imports aside; at least those of one "
-        "body. Up to 64 KiB that are not packed are not counted.",
+        "body. Up to 128 KiB that are not packed are not counted.",
     )
     uploads: int = Field(16, ge=1, le=1000, description="Bulk bodies and files to import that may come in at once.")
     spooled_bytes: int = Field(

