@@ -183,6 +183,12 @@ class Settings(BaseSettings):
     new_people_per_request: int = Field(
         10_000, ge=1, le=2_000_000_000, description="Most people whom nobody knew before in one request or import."
     )
+    devices_per_person: int = Field(
+        1_000,
+        ge=1,
+        le=1_000_000,
+        description="Most devices of a person; readings of further ones are refused.",
+    )
     queue_readings: int = Field(
         1_000_000,
         ge=1,

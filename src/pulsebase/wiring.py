@@ -207,9 +207,16 @@ def _writing(settings: Settings, stored: _Stored, closing: contextlib.ExitStack)
     Where this process alone writes, it knows every commit; else it has to ask the store for the others' as well.
     """
     store, writes_alone = stored.store, stored.capabilities.writes_alone
-    limits = IngestLimits(settings.queue_readings, settings.commit_readings)
+    limits = IngestLimits(settings.queue_readings, settings.commit_readings, settings.devices_per_person)
     commit_log = CommitLog(settings.stream_readings)
-    ingestor = Ingestor(store, limits, commit_log if writes_alone else None, stored.erased_users, store.unknown_users)
+    ingestor = Ingestor(
+        store,
+        limits,
+        commit_log if writes_alone else None,
+        stored.erased_users,
+        store.unknown_users,
+        devices_of=lambda user_id: [device.device_id for device in store.devices(user_id)],
+    )
     closing.callback(ingestor.close)
     follower = None if writes_alone else closing.enter_context(contextlib.closing(StoreFollower(store, commit_log)))
     return ingestor, Subscriptions(commit_log, store, StreamLimits(settings.stream_heartbeat_s), follower)

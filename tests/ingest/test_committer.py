@@ -133,7 +133,7 @@ def test_what_cannot_be_checked_together_keeps_its_place_in_the_same_commit(
         (2, []),
         (1, [(1, "heart_rate")]),
     ]
-    assert written.result(30) is None
+    assert written.result(30) == ()
     assert store.commits == [[1], [1, 1, 1, 1, 3]]
     # The last of each time wins: of five the one that was offered last.
     assert stored(store) == [("ann", "clip", 7000, 2), ("ann", "strap", 6500, 3), ("ann", "strap", 6400, 3)]
@@ -278,7 +278,7 @@ def test_what_was_checked_before_somebody_was_erased_is_not_stored_afterwards(st
         erased_users.replace([mark_of(key, "ann")])
         store.go_on.set()
         ingestor.drain()
-        assert (held.result(), waiting[1].result()) == (None, None)
+        assert (held.result(), waiting[1].result()) == ((), ())
         with pytest.raises(ErasedUserError):
             waiting[0].result()
         assert store.commits == [[1], [1]]
@@ -367,7 +367,7 @@ def test_each_waits_for_room_as_long_as_it_may_and_keeps_its_place(full: tuple[F
         short.result(30)
     assert [future.done() for future in (first, deletion, second)] == [False] * 3
     store.room.set()
-    assert (first.result(30), deletion.result(30), second.result(30)) == (None, 1, None)
+    assert (first.result(30), deletion.result(30), second.result(30)) == ((), 1, ())
     assert store.stored().num_rows == 1
 
 
@@ -471,7 +471,7 @@ def test_somebody_who_comes_twice_in_a_commit_is_counted_for_who_brings_them_fir
     ]
     offered = counting.offer(_offered("ann", "first"), RULES, 1, "test", other)
     store.go_on.set()
-    assert [each.result(30) for each in done] == [None, None]
+    assert [each.result(30) for each in done] == [(), ()]
     assert offered.result(30).accepted == 2
     assert (one.left, other.left) == (0, 0)
 

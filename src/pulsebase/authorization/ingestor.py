@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from pulsebase.access.caller import caller
@@ -12,6 +13,7 @@ from pulsebase.ingest import Candidates, Ingestor, ReadingRules
 from pulsebase.ingest.candidates import Decoded
 from pulsebase.ingest.committer import SHORT_WAIT_S, Outcome
 from pulsebase.ingest.newcomers import Allowance, Unknown
+from pulsebase.model.errors import FieldError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
 
@@ -26,7 +28,7 @@ class AuthorizedIngestor:
         """See `Ingestor.pace`."""
         self._inner.pace(readings, max_wait_s, within_turn=within_turn)
 
-    def submit(self, batch: ReadingBatch, max_wait_s: float = SHORT_WAIT_S) -> Future[None]:
+    def submit(self, batch: ReadingBatch, max_wait_s: float = SHORT_WAIT_S) -> Future[Sequence[FieldError]]:
         """See `Ingestor.submit`.
 
         Raises:
@@ -62,10 +64,10 @@ class AuthorizedIngestor:
         """See `Ingestor.register_origin`."""
         return self._inner.register_origin(kind, name)
 
-    def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> None:
+    def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> Sequence[FieldError]:
         """See `Ingestor.write`. The allowance is the caller's, if none is given."""
         caller().require_all(batch.users)
-        self._inner.write(batch, self._newcomers.of(caller()) if allowance is None else allowance)
+        return self._inner.write(batch, self._newcomers.of(caller()) if allowance is None else allowance)
 
     @property
     def alive(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone
 from itertools import chain
 from time import sleep
@@ -89,16 +89,17 @@ class HeartRateLoader(Loader[Candidates]):
         verdict = validate(Candidates.joined(rows), self._rules, origin)
         written = unchanged = 0
         last_us = None
+        refused: Sequence[FieldError] = ()
         if verdict.accepted is not None:
             found = Comparison.of(verdict.accepted, self._reader)
             changed = where(verdict.accepted, found.last & ~(found.same if self._upsert else found.stored_values.there))
-            if len(changed):
-                self._ingestor.write(changed)
-            written, unchanged = len(changed), len(verdict.accepted) - len(changed)
-            last_us = int(verdict.accepted.times_us.max())
-        count_readings(source, written, verdict.refusals.by_field())
-        reasons = Counter(f"{error.field}: {error.reason}" for error in verdict.errors)
-        return LoadResult(written, unchanged, len(verdict.errors), dict(reasons), last_us)
+            refused = self._ingestor.write(changed) if len(changed) else ()
+            written, unchanged = len(changed) - len(refused), len(verdict.accepted) - len(changed)
+            last_us = int(verdict.accepted.times_us.max()) if written + unchanged else None
+        errors = [*verdict.errors, *refused]
+        count_readings(source, written, Counter(error.field for error in errors))
+        reasons = Counter(f"{error.field}: {error.reason}" for error in errors)
+        return LoadResult(written, unchanged, len(errors), dict(reasons), last_us)
 
 
 class SummaryLoader(Loader[Sequence[DailySummary]]):
@@ -175,6 +176,20 @@ class StoredRows:
         self.repeated[first] = mine
         self.unchanged[first] = found.same[holding] & ~mine
 
+    def without(self, verdict: Verdict, sent: npt.NDArray[np.intp], refused: Sequence[FieldError]) -> StoredRows:
+        """Return the same but for refused devices: of the `sent` rows of what was accepted these were refused. Further
+        rows of a device, which are of the same readings, are then refused as well.
+        """
+        batch = verdict.accepted
+        if batch is None or not refused:
+            return self
+        pairs = batch.users.codes.astype(np.int64) << 32 | batch.devices.codes
+        beyond = np.isin(pairs, pairs[sent[[error.index or 0 for error in refused]]])
+        rows, positions = verdict.refusals.left()[beyond], verdict.refusals.left_positions()[beyond]
+        self.unchanged[rows] = self.repeated[rows] = False
+        errors = [replace(refused[0], index=position) for position in positions.tolist()]
+        return replace(self, refused=sorted([*self.refused, *errors], key=lambda error: error.index or 0))
+
     @property
     def written(self) -> int:
         """How many readings are new or changed."""
@@ -184,7 +199,7 @@ class StoredRows:
 class Write(Protocol):
     """The write path, as far as an import needs it."""
 
-    def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> None:
+    def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> Sequence[FieldError]:
         """See `Ingestor.write`."""
 
 
@@ -224,7 +239,7 @@ class ImportSink:
                 before, verdict = verdict, validate(rows, self._rules, self._origin)
                 if len(verdict.errors) == len(before.errors):
                     raise
-        count_readings(IMPORT_KIND, stored.written, verdict.refusals.by_field())
+        count_readings(IMPORT_KIND, stored.written, Counter(error.field for error in stored.refused))
         return stored
 
     def _keep(self, count: int, verdict: Verdict) -> StoredRows:
@@ -233,9 +248,10 @@ class ImportSink:
         if verdict.accepted is not None:
             found = Comparison.of(verdict.accepted, self._reader)
             stored.note(found, verdict.refusals.left(), self._origin)
-            changed = where(verdict.accepted, found.last & ~found.same)
-            if len(changed):
-                self._write(changed)
+            wanted = found.last & ~found.same
+            changed = where(verdict.accepted, wanted)
+            refused = self._write(changed) if len(changed) else ()
+            stored = stored.without(verdict, np.flatnonzero(wanted), refused)
         return stored
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
@@ -247,14 +263,12 @@ class ImportSink:
         """See `importer.Sink.records`."""
         return self._keeper.keep(records)
 
-    def _write(self, batch: ReadingBatch) -> None:
+    def _write(self, batch: ReadingBatch) -> Sequence[FieldError]:
         for _ in range(self._attempts - 1):
             try:
-                self._ingestor.write(batch, self._allowance)
+                return self._ingestor.write(batch, self._allowance)
             except NewPeopleError:  # waiting seconds is no use: this limit recovers over hours
                 raise
             except RetryLaterError as error:
                 sleep(min(error.retry_after_s, _LONGEST_WAIT_S))
-            else:
-                return
-        self._ingestor.write(batch, self._allowance)
+        return self._ingestor.write(batch, self._allowance)

@@ -15,12 +15,14 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pulsebase import telemetry, tracing
 from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.ingest.counting import count_readings
+from pulsebase.ingest.device_limit import DeviceLimit, DevicesOf
 from pulsebase.ingest.newcomers import Allowance, Arrivals, Newcomers, Unknown
-from pulsebase.ingest.validate import ReadingRules, validate
+from pulsebase.ingest.validate import ReadingRules, Verdict, validate
 from pulsebase.live.commit_log import ALL_TIME, ChangedRange, CommitLog
 from pulsebase.model.errors import (
     ErasedUserError,
@@ -28,6 +30,7 @@ from pulsebase.model.errors import (
     OutcomeUnknownError,
     PulsebaseError,
     QueueFullError,
+    RejectedError,
     StoreUnavailableError,
 )
 from pulsebase.model.readings import ReadingBatch
@@ -51,10 +54,13 @@ _BEHIND_RETRY_S = 2
 
 @dataclass(frozen=True, slots=True)
 class IngestLimits:
-    """How many readings may wait in the queue (a deletion counts as one), and how many one commit takes at most."""
+    """How many readings may wait in the queue (a deletion counts as one), how many one commit takes at most, and how
+    many devices a person may have.
+    """
 
     queue_readings: int = 1_000_000
     commit_readings: int = 500_000
+    devices_per_person: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Outcome:
 class _Write:
     readings: ReadingBatch
     give_up_at: float
-    done: Future[None]
+    done: Future[Sequence[FieldError]]
     allowance: Allowance | None
 
 
@@ -98,7 +104,7 @@ class _Offer:
     give_up_at: float
     done: Future[Outcome]
     allowance: Allowance | None = None
-    judged: tuple[ReadingBatch | None, Outcome] | None = None
+    judged: Verdict | None = None
 
     def goes_with(self, other: _Offer) -> bool:
         """Whether both can be checked in one pass."""
@@ -121,9 +127,9 @@ class _Command:
 _Item = _Write | _Singles | _Offer
 #: The items that are checked in one pass.
 _Run = _Write | _Singles | list[_Offer]
-#: The result of an item: an `Outcome` for an offer, the errors by row for singles, None for a stored batch, or the
+#: The result of an item: an `Outcome` for an offer, the errors by row for singles, the refused rows of a batch, or the
 #: error that refused it.
-_Outcome = Outcome | Mapping[int, PulsebaseError] | PulsebaseError | None
+_Outcome = Outcome | Mapping[int, PulsebaseError] | Sequence[FieldError] | PulsebaseError | None
 
 
 class Ingestor:
@@ -141,15 +147,19 @@ class Ingestor:
         commit_log: CommitLog | None = None,
         erased_users: ErasedUsers | None = None,
         unknown: Unknown = lambda _: (),
+        *,
+        devices_of: DevicesOf = lambda _: (),
     ) -> None:
         """`erased_users` must be the object that the reading rules use, so that readings checked before an erasure are
-        not stored after it. `unknown` says which users are new to the store; allowances count those.
+        not stored after it. `unknown` says which users are new to the store; allowances count those. `devices_of` says
+        which devices of a person the store knows.
         """
         self._writer = writer
         self._commit_log = commit_log
         self._erased_users = erased_users or ErasedUsers()
         self._newcomers = Newcomers(unknown)
         self._limits = limits or IngestLimits()
+        self._devices = DeviceLimit(devices_of, self._limits.devices_per_person)
         for write in ("block", "commit"):  # so that the metric shows 0 before the first refusal
             telemetry.INGEST_ROOM_REFUSED.labels(write)
         telemetry.INGEST_QUEUE_LIMIT_READINGS.set(self._limits.queue_readings)
@@ -178,15 +188,16 @@ class Ingestor:
 
     def submit(
         self, batch: ReadingBatch, max_wait_s: float = SHORT_WAIT_S, allowance: Allowance | None = None
-    ) -> Future[None]:
-        """Queue a batch. The future fails if merges make no room within `max_wait_s`, or if the batch brings more new
+    ) -> Future[Sequence[FieldError]]:
+        """Queue a batch. The result names the rows that were refused since their person has too many devices; all
+        others are stored. The future fails if merges make no room within `max_wait_s`, or if the batch brings more new
         people than its request may (`NewPeopleError`, `TooManyNewPeopleError`).
 
         Raises:
             QueueFullError: the queue is at its limit. Nothing of the batch is kept.
             StoreUnavailableError: the ingestor is closing.
         """
-        done: Future[None] = _future()
+        done: Future[Sequence[FieldError]] = _future()
         self._queue_up(_Write(batch, monotonic() + max_wait_s, done, allowance))
         return done
 
@@ -226,14 +237,16 @@ class Ingestor:
             with self._changed:
                 self._refuse_when_closing()
                 self._refuse_when_full(len(readings))
-            offer.judged = _checked(readings, rules, origin)
+            offer.judged = validate(readings, rules, origin)
         self._queue_up(offer)
         return done
 
-    def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> None:
-        """Wait for room, queue the next batch of a stream, and return once it is durable and visible."""
+    def write(self, batch: ReadingBatch, allowance: Allowance | None = None) -> Sequence[FieldError]:
+        """Wait for room, queue the next batch of a stream, and return once it is durable and visible. Returns the
+        refused rows, as `submit`.
+        """
         self.pace(len(batch), LONG_WAIT_S)
-        self.submit(batch, LONG_WAIT_S, allowance).result()
+        return self.submit(batch, LONG_WAIT_S, allowance).result()
 
     def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
         """Queue a deletion behind the writes before it. The result is the number of readings deleted."""
@@ -391,11 +404,13 @@ class Ingestor:
                 with tracing.span("commit", readings=sum(map(len, batches)), requests=len(turn)):
                     self._writer.write(batches)
                 telemetry.INGEST_LAST_COMMIT_TIMESTAMP_SECONDS.set_to_current_time()
+            self._devices.written()
         except Exception as error:
             if not isinstance(error, PulsebaseError):
                 logger.exception("a commit failed")
             telemetry.INGEST_COMMIT_FAILURES.inc()
             failure = error
+            self._devices.forget()
             if not isinstance(error, OutcomeUnknownError):
                 arrivals.give_back()
         telemetry.INGEST_COMMIT_SECONDS.observe(perf_counter() - started)
@@ -418,30 +433,41 @@ class Ingestor:
     def _let_in(self, run: _Run, arrivals: Arrivals) -> Iterator[tuple[ReadingBatch | None, Sequence[_Outcome]]]:
         """Yield each batch of a run that may be written (None if nothing), with the outcomes its items get then."""
         if isinstance(run, list):
-            yield from _offers_admitted(run, arrivals, self._erased_users)
+            yield from _offers_admitted(run, arrivals, self._erased_users, self._devices)
         elif self._erased_users.among(run.readings.users) is not None:
             yield None, [ErasedUserError()]
         else:
-            yield _admitted(run, arrivals)
+            yield _admitted(run, arrivals, self._devices)
 
 
 def _stores_nothing(item: _Item, outcome: _Outcome) -> bool:
     """Whether all of an item was refused."""
-    if isinstance(item, _Singles):
-        return isinstance(outcome, Mapping) and len(outcome) == len(item.readings)
+    if isinstance(item, _Singles | _Write):
+        return isinstance(outcome, Mapping | Sequence) and len(outcome) == len(item.readings)
     return isinstance(outcome, Outcome) and outcome.accepted == 0
 
 
-def _admitted(item: _Write | _Singles, arrivals: Arrivals) -> tuple[ReadingBatch | None, Sequence[_Outcome]]:
+def _admitted(
+    item: _Write | _Singles, arrivals: Arrivals, devices: DeviceLimit
+) -> tuple[ReadingBatch | None, Sequence[_Outcome]]:
     """Return the part of a write that may be written (None if nothing), and the outcome it gets then."""
     if isinstance(item, _Write):
         error = arrivals.admit(item.readings.users, item.allowance)
-        return (item.readings if error is None else None), [error]
-    users = item.readings.users
-    if not arrivals.among(users):
+        if error is not None:
+            return None, [error]
+        beyond = devices.beyond(item.readings)
+        if beyond is None:
+            return item.readings, [()]
+        errors = [FieldError("device_id", devices.reason, row) for row in np.flatnonzero(beyond).tolist()]
+        return _rest(item.readings, beyond), [errors]
+    users, beyond = item.readings.users, devices.beyond(item.readings)
+    if beyond is None and not arrivals.among(users):
         return item.readings, [{}]
     refused: dict[int, PulsebaseError] = {}
     for row, allowance in enumerate(item.allowances):
+        if beyond is not None and beyond[row]:
+            refused[row] = RejectedError.of("device_id", devices.reason)
+            continue
         error = arrivals.admit(users.take(np.array([row])), allowance)
         if error is not None:
             refused[row] = error
@@ -450,10 +476,10 @@ def _admitted(item: _Write | _Singles, arrivals: Arrivals) -> tuple[ReadingBatch
 
 
 def _offers_admitted(
-    run: Sequence[_Offer], arrivals: Arrivals, erased_users: ErasedUsers
+    run: Sequence[_Offer], arrivals: Arrivals, erased_users: ErasedUsers, devices: DeviceLimit
 ) -> Iterator[tuple[ReadingBatch | None, Sequence[_Outcome]]]:
     """The batches of a run, with the outcomes of its offers. It is one, unless somebody new is in it."""
-    batch, outcomes = _judged(run, erased_users)
+    batch, outcomes = _judged(run, erased_users, devices)
     if batch is None or not arrivals.among(batch.users):
         yield batch, outcomes
     elif len(run) == 1:
@@ -461,7 +487,7 @@ def _offers_admitted(
         yield (batch, outcomes) if error is None else (None, [error])
     else:
         for offer in run:
-            yield from _offers_admitted([offer], arrivals, erased_users)
+            yield from _offers_admitted([offer], arrivals, erased_users, devices)
 
 
 def _runs(turn: Sequence[_Item]) -> Iterator[_Run]:
@@ -479,25 +505,31 @@ def _runs(turn: Sequence[_Item]) -> Iterator[_Run]:
         yield run
 
 
-def _checked(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -> tuple[ReadingBatch | None, Outcome]:
-    """What of some readings may be stored, and their outcome once that is stored."""
-    verdict = validate(readings, rules, origin)
-    return verdict.accepted, Outcome(len(readings) - len(verdict.refusals), verdict.errors)
+def _rest(batch: ReadingBatch, refused: npt.NDArray[np.bool_]) -> ReadingBatch | None:
+    """The rows of a batch that are not refused; None if all are."""
+    return None if refused.all() else batch.take(np.flatnonzero(~refused))
 
 
-def _judged(run: Sequence[_Offer], erased_users: ErasedUsers) -> tuple[ReadingBatch | None, list[Outcome]]:
+def _judged(
+    run: Sequence[_Offer], erased_users: ErasedUsers, devices: DeviceLimit
+) -> tuple[ReadingBatch | None, list[Outcome]]:
     """What of a run may be stored, as one batch, and the outcome of each offer once that is stored."""
     first = run[0]
     if len(run) == 1:
-        batch, outcome = first.judged or _checked(first.readings, first.rules, first.origin)
-        if first.judged and batch is not None and erased_users.among(batch.users) is not None:
-            batch, outcome = _checked(first.readings, first.rules, first.origin)
-        return batch, [outcome]
-    parts = [offer.readings for offer in run if isinstance(offer.readings, Decoded)]
-    verdict = validate(Decoded.joined(parts), first.rules, first.origin)
-    lengths = [len(part) for part in parts]
-    errors = verdict.refusals.errors_by_part(lengths)
-    return verdict.accepted, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
+        verdict = first.judged
+        if verdict is None or (verdict.accepted and erased_users.among(verdict.accepted.users) is not None):
+            verdict = validate(first.readings, first.rules, first.origin)
+    else:
+        parts = [offer.readings for offer in run if isinstance(offer.readings, Decoded)]
+        verdict = validate(Decoded.joined(parts), first.rules, first.origin)
+    batch, refusals = verdict.accepted, verdict.refusals
+    beyond = None if batch is None else devices.beyond(batch)
+    if batch is not None and beyond is not None:
+        batch = _rest(batch, beyond)
+        refusals.add_rows(refusals.left()[beyond], "device_id", devices.reason)
+    lengths = [len(offer.readings) for offer in run]
+    errors = [refusals.errors()] if len(run) == 1 else refusals.errors_by_part(lengths)
+    return batch, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
 
 
 def _count(turn: Sequence[_Item], outcomes: Sequence[_Outcome], failure: BaseException | None) -> None:

@@ -34,6 +34,10 @@ class Refusals:
         """Refuse the rows of the mask that are not refused yet."""
         self._add(np.flatnonzero(faulty & ~self._refused), name, reason)
 
+    def add_rows(self, rows: npt.NDArray[np.intp], name: str, reason: str) -> None:
+        """Refuse rows by number, none of which is refused yet."""
+        self._add(rows, name, reason)
+
     def add_unread(self, unread: Sequence[tuple[int, str]]) -> None:
         """Refuse rows whose times cannot be read, each with its reason."""
         for row, reason in unread:
@@ -42,6 +46,11 @@ class Refusals:
     def left(self) -> npt.NDArray[np.intp]:
         """Return the row numbers that are not refused."""
         return np.flatnonzero(~self._refused)
+
+    def left_positions(self) -> _Places:
+        """Return the positions of the rows that are not refused."""
+        at, left = self._positions, self.left()
+        return left + at if isinstance(at, int) else at[left]
 
     def by_field(self) -> Counter[str]:
         """How many rows are refused for each field."""

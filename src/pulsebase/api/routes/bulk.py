@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from fastapi import APIRouter, Query, Request, Response
 
 from pulsebase.api.border.problems import ProblemError, field_errors, partly_done
@@ -62,7 +65,8 @@ class _Count:
     rejected: Counter[str] = field(default_factory=Counter)  # by the field at fault
     errors: list[FieldError] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)  # columns
-    open: deque[tuple[Future[None], int]] = field(default_factory=deque)
+    #: What waits for its commit: the rows of a block, and their positions in the body.
+    open: deque[tuple[Future[Sequence[FieldError]], npt.NDArray[np.int64]]] = field(default_factory=deque)
     #: Readings queued since the body last waited for its turn. One turn is for a large block or several small ones.
     in_turn: int = 0
 
@@ -77,9 +81,12 @@ class _Count:
     def settle(self, most_open: int) -> None:
         """Wait until at most this many blocks are not committed yet."""
         while len(self.open) > most_open:
-            done, readings = self.open.popleft()
-            done.result()
-            self.accepted += readings
+            done, positions = self.open.popleft()
+            refused = done.result()
+            self.accepted += len(positions) - len(refused)
+            self.rejected.update(error.field for error in refused)
+            room = max(0, SHOWN_ERRORS - len(self.errors))
+            self.errors += [replace(error, index=int(positions[error.index or 0])) for error in refused[:room]]
 
     def drain(self) -> list[PulsebaseError]:
         """Wait until every block is committed or has failed. Return the errors of those that failed."""
@@ -93,7 +100,7 @@ class _Count:
 
     def as_json(self) -> dict[str, Any]:
         rejected = self.rejected.total()
-        errors = field_errors(self.errors)
+        errors = field_errors(sorted(self.errors, key=lambda error: error.index or 0))
         counts = {"accepted": self.accepted, "rejected": rejected, "total": self.total, "errors": errors}
         return counts | ({"passed_over": self.passed_over} if self.passed_over else {})
 
@@ -222,7 +229,7 @@ def _submit(services: RequestServices, block: Block, count: _Count) -> None:
             # This body's own blocks fill the queue, so wait here rather than have the client retry.
             count.settle(len(count.open) - 1)
         else:
-            count.open.append((done, len(verdict.accepted)))
+            count.open.append((done, verdict.refusals.left_positions()))
             return
 
 

@@ -125,7 +125,8 @@ def _pass_on(done: asyncio.Future[Mapping[int, PulsebaseError]], waiting: Sequen
     failed = done.exception()
     refused = {} if failed is not None else done.result()
     if failed is None:
-        count_readings(_SOURCE, len(waiting) - len(refused), {})
+        named = [error.errors[0].field for error in refused.values() if isinstance(error, RejectedError)]
+        count_readings(_SOURCE, len(waiting) - len(refused), Counter(named))
     for row, stored in enumerate(waiting):
         error = failed or refused.get(row)
         if error is not None:
