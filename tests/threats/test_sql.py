@@ -90,6 +90,35 @@ def test_statements_that_do_more_are_refused_and_change_nothing(
     assert store.select("SELECT count(*) AS n FROM users", 10, 30)["n"].to_pylist() == [1]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT repeat('a', 3000000000)",
+        "SELECT length('a'.repeat(3e9))",
+        "SELECT repeat('a', 3000000000::BIGINT)",
+        "SELECT repeat('a', value::BIGINT * 1000000) FROM activities_heart_intraday",
+        "SELECT repeat(s, 1000) FROM (SELECT repeat('a', 1000) AS s)",
+        "SELECT lpad('a', 2000000000, 'b')",
+        "SELECT RPAD('a', 100001, 'b')",
+        "SELECT list_resize([1], 1000000000)",
+        "SELECT [array_resize([1], 1000000000)]",
+        "EXPLAIN ANALYZE SELECT main.repeat('a', 3000000000)",
+    ],
+)
+def test_one_value_that_would_outlive_the_time_limit_is_refused(store: DuckdbStore, statement: str) -> None:
+    with pytest.raises(RejectedError, match="without a plain number up to 100,000, in all"):
+        store.select(statement, 10, 30)
+
+
+def test_values_of_a_moderate_length_are_made(store: DuckdbStore) -> None:
+    statement = (
+        "SELECT length(repeat('a', 1000)) AS a, length(repeat('b', 100)) AS b, lpad('7', 2, '0') AS c, "
+        "len(list_resize([1], 5)) AS d, repeat('a', -1) AS e, (SELECT count(*) FROM repeat('a', 200000)) AS f"
+    )
+    (row,) = store.select(statement, 10, 30).to_pylist()
+    assert row == {"a": 1000, "b": 100, "c": "07", "d": 5, "e": "", "f": 200_000}
+
+
 def test_a_file_is_no_table(store: DuckdbStore, tmp_path: Path) -> None:
     (tmp_path / "secret.csv").write_text("a\n1\n")
     with pytest.raises(RejectedError):

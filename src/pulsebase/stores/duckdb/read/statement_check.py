@@ -9,6 +9,7 @@ to be known as harmless.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -40,6 +41,11 @@ _TABLES = frozenset(
 )
 #: Functions that do more than compute, but are harmless.
 _HARMLESS = frozenset({"random", "uuid", "uuidv4", "uuidv7", "gen_random_uuid", "error", "setseed"})
+#: Functions that make a value of as many characters or items as a number says, and which argument that is. The engine
+#: does not look at its time limit while it makes one value, nor at its memory limit.
+_LENGTHENING = {"repeat": 1, "lpad": 1, "rpad": 1, "list_resize": 1, "array_resize": 1}
+#: The largest such number, and of `repeat` the largest product in one statement.
+_LONGEST = 100_000
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b\s*)?(\([^()]*\)\s*)?", re.IGNORECASE)
 _READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _DESCRIBED = frozenset({"DESCRIBE", "SUMMARY", "SHOW_SPECIAL", "SHOW_FROM", "SHOW_UNQUALIFIED"})
@@ -55,9 +61,22 @@ def check_statement(statement: str) -> None:
     parsed = _parsed(statement[explain.end() :] if explain else statement)
     if len(parsed["statements"]) != 1:
         raise _no_reading()
-    for name, answers_table in _called(parsed, in_from=False):
+    repeated = 1.0
+    for name, answers_table, call in _called(parsed, in_from=False):
         if name not in (_TABLES if answers_table else _computing()):
             raise RejectedError.of("statement", f"calls {name}, which is no function that may be used here")
+        if name in _LENGTHENING and not answers_table:
+            count = _literal(call, _LENGTHENING[name])
+            repeated *= max(count, 1) if name == "repeat" else 1
+            if max(count, repeated) > _LONGEST:
+                raise RejectedError.of("statement", f"calls {name} without a plain number up to {_LONGEST:,}, in all")
+
+
+def _literal(call: dict[str, Any], place: int) -> float:
+    """Return the number that stands at that place of a call's arguments; infinity if it is worked out."""
+    arguments = call.get("arguments", [])
+    literal = arguments[place]["expression"].get("literal", {}) if place < len(arguments) else {}
+    return float(literal["text"]) if literal.get("kind") in ("INTEGER", "NUMERIC") else math.inf
 
 
 def _parsed(statement: str) -> dict[str, Any]:
@@ -79,8 +98,8 @@ def _no_reading() -> RejectedError:
     return RejectedError.of("statement", "must be one statement that only reads, such as SELECT")
 
 
-def _called(node: Any, *, in_from: bool) -> Iterator[tuple[str, bool]]:
-    """Yield the functions in a parsed statement, and whether each is a table function."""
+def _called(node: Any, *, in_from: bool) -> Iterator[tuple[str, bool, dict[str, Any]]]:
+    """Yield the functions in a parsed statement, whether each is a table function, and its call."""
     if isinstance(node, list):
         for each in node:
             yield from _called(each, in_from=False)
@@ -92,7 +111,7 @@ def _called(node: Any, *, in_from: bool) -> Iterator[tuple[str, bool]]:
     if kind == "SHOW_REF" and node.get("show_type") not in _DESCRIBED:
         raise _no_reading()
     if "function_name" in node:
-        yield str(node["function_name"]).lower(), in_from
+        yield str(node["function_name"]).lower(), in_from, node
     for key, each in node.items():
         yield from _called(each, in_from=kind == "TABLE_FUNCTION" and key == "function")
 
