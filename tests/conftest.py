@@ -33,6 +33,24 @@ TOGETHER_BY_FILE = (
     "tests/faults/test_refusals.py",
     "tests/threats/",
 )
+#: Where single tests take longest, the longest first (`--durations=50` tells). What begins last decides how long one
+#: process goes on alone, so these begin before all other tests that run by themselves.
+SLOW = (
+    "tests/faults/test_full_disk_routes.py",
+    "tests/api/test_openapi.py",
+    "tests/stores/test_duckdb.py",
+    "tests/faults/test_origin_kill.py",
+    "tests/faults/test_scrub_kill.py",
+    "tests/stores/test_duckdb_compaction.py",
+    "tests/faults/test_damaged_serving.py",
+    "tests/faults/test_removal_kill.py",
+    "tests/faults/test_people_kill.py",
+    "tests/faults/test_journal_errors.py",
+    "tests/api/test_numbers.py",
+    "tests/test_docs.py",
+    "tests/query/test_cohorts.py",
+    "tests/faults/test_merge_kill.py",
+)
 
 
 # An example may take as long as a busy machine needs: tests judge no speed.
@@ -62,6 +80,18 @@ def group_of(nodeid: str) -> str:
         if nodeid.startswith(starts):
             return group
     return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER_BY_FILE) else nodeid
+
+
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """Where tests are shared out, slow ones come first; in a single process all stay in the order of their files."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: slowness(item.nodeid))
+
+
+def slowness(nodeid: str) -> int:
+    """The place in the order; 0 begins first. What runs in a group keeps its place: groups begin before all others."""
+    file = nodeid.partition("::")[0]
+    return SLOW.index(file) if file in SLOW and group_of(nodeid) == nodeid else len(SLOW)
 
 
 def pytest_collection_finish() -> None:

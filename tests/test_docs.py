@@ -28,7 +28,7 @@ from pydantic_core import PydanticUndefined
 from starlette.routing import Route
 
 from pulsebase import telemetry
-from pulsebase.access.scopes import NEEDS
+from pulsebase.access.scopes import NEEDS, need_of
 from pulsebase.api.border.problems import PROBLEMS
 from pulsebase.cli.app import app as command_line
 from pulsebase.settings import Settings
@@ -51,6 +51,8 @@ NOT_OURS = {".git", ".venv", "node_modules", "__pycache__", "page", "secrets", "
 CODE = (".css", ".html", ".mjs", ".py", ".sql", ".toml", ".ts", ".tsx", ".yaml", ".yml")
 #: Pages for those who change the code.
 ABOUT_CODE = ("ARCHITECTURE.md", "CONTRIBUTING.md", "where-things-are.md", "writing-a-store.md")
+#: At the root that path is Prometheus's.
+LIST_OF_METRICS = "GET /v1/metrics"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -195,6 +197,7 @@ def test_every_route_is_documented(api: Api) -> None:
 
 def test_every_route_is_documented_with_what_it_takes() -> None:
     documented = {coded(route)[0]: need for route, need in rows(REFERENCE / "http.md", 2)}
+    assert documented.pop(LIST_OF_METRICS) == need_of(*LIST_OF_METRICS.split()) == "open"
     found = {name.replace(" /v1/", " /"): need for name, need in documented.items() if name.startswith(METHODS)}
     assert found == {name: need for name, need in NEEDS.items() if name != "GET /app/"}
 
@@ -463,7 +466,8 @@ def test_every_v1_route_also_answers_without_v1(api: Api, tmp_path: Path) -> Non
     assert versioned
     with served(tmp_path) as place:
         for method, path in versioned:
-            request = urllib.request.Request(f"http://{place.address}{path.removeprefix('/v1')}", method=method)
+            filled = path.removeprefix("/v1").replace("{metric}", "rr-interval")
+            request = urllib.request.Request(f"http://{place.address}{filled}", method=method)
             assert status_of(request) in (200, 400, 415), f"{method} {path}"  # asked without parameters or a body
 
 

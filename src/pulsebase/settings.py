@@ -19,7 +19,7 @@ from pydantic_settings import SettingsError as UnreadableValueError
 
 from pulsebase.model.errors import SettingsError
 from pulsebase.model.identifiers import text_problem
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.metrics import HEART_RATE, bounds_in
 
 
 def _default_store_url() -> str:
@@ -101,6 +101,11 @@ class Settings(BaseSettings):
     address_connections: int = Field(200, ge=1, le=100_000, description="Most connections of one address at once.")
     min_heart_rate: float = Field(HEART_RATE.low, ge=1, le=300, description="Lowest accepted reading, bpm.")
     max_heart_rate: float = Field(HEART_RATE.high, ge=1, le=300, description="Highest accepted reading, bpm.")
+    metric_bounds: str | None = Field(
+        None,
+        description="Lowest and highest accepted values of other metrics than heart rate, where they differ from "
+        "the defaults: `oxygen_saturation=60:100, body_temperature=34:42`.",
+    )
     future_tolerance_s: int = Field(
         600, ge=0, le=86_400, description="How far ahead of the server's clock a reading may lie, seconds."
     )
@@ -390,6 +395,10 @@ def load_settings(**overrides: object) -> Settings:
     _check_proxies(settings.trusted_proxies)
     if settings.min_heart_rate >= settings.max_heart_rate:
         raise SettingsError("PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE")
+    try:
+        bounds_in(settings.metric_bounds or "")
+    except ValueError as error:
+        raise SettingsError(f"PULSEBASE_METRIC_BOUNDS: {error}") from None
     if settings.start_date and settings.end_date and settings.end_date < settings.start_date:
         raise SettingsError("PULSEBASE_END_DATE: must not be before PULSEBASE_START_DATE")
     if settings.user_id is not None and (problem := text_problem(settings.user_id)):

@@ -14,6 +14,7 @@ from pulsebase.ingest import ReadingRules
 from pulsebase.ingest.processor import ProcessorLimit
 from pulsebase.lifecycle.retention import Retention
 from pulsebase.model.errors import SettingsError
+from pulsebase.model.metrics import bounds_in
 from pulsebase.model.timerange import SECOND_US
 from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.store import DuckdbOptions
@@ -105,6 +106,7 @@ def reading_rules(
         now_us,
         erased_users=erased_users,
         horizon_us=retention.horizon_us,
+        bounds=bounds_in(settings.metric_bounds or ""),
     )
 
 

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from pulsebase.etl import HEART_RATE
 from pulsebase.etl.pipeline import slices
 from pulsebase.etl.state import Checkpoint
 from pulsebase.model.errors import (
+    FieldError,
     PulsebaseError,
     QueueFullError,
     SourceUnavailableError,
@@ -87,9 +89,9 @@ def test_the_batch_size_decides_how_much_is_stored_at_a_time(world: World, monke
     world.cloud.put(START_US, 96)
     write, sizes = world.ingestor.write, []
 
-    def noting(batch: ReadingBatch) -> None:
+    def noting(batch: ReadingBatch) -> Sequence[FieldError]:
         sizes.append(len(batch))
-        write(batch)
+        return write(batch)
 
     monkeypatch.setattr(world.ingestor, "write", noting)
     world.run(world.pipeline(batch_rows=48))
@@ -205,10 +207,10 @@ def test_a_full_queue_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatc
     world.cloud.put(START_US, 96)
     write, busy = world.ingestor.write, iter([True, True, False, False, False, False])
 
-    def sometimes_full(batch: ReadingBatch) -> None:
+    def sometimes_full(batch: ReadingBatch) -> Sequence[FieldError]:
         if next(busy):
             raise QueueFullError("full", retry_after_s=0)
-        write(batch)
+        return write(batch)
 
     monkeypatch.setattr(world.ingestor, "write", sometimes_full)
     assert world.run().outcome == "done"
@@ -230,9 +232,10 @@ def test_a_stop_ends_the_run_and_the_next_one_goes_on(world: World, monkeypatch:
     world.cloud.put(START_US, 96)
     stop, write = threading.Event(), world.ingestor.write
 
-    def stopping_write(batch: ReadingBatch) -> None:
-        write(batch)
+    def stopping_write(batch: ReadingBatch) -> Sequence[FieldError]:
+        refused = write(batch)
         stop.set()
+        return refused
 
     monkeypatch.setattr(world.ingestor, "write", stopping_write)
     within = TimeRange(START_US, world.clock.at_us)

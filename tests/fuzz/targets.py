@@ -32,6 +32,7 @@ from pulsebase.live.commit_log import CommitLog
 from pulsebase.live.subscriptions import Subscriptions
 from pulsebase.model.errors import PulsebaseError
 from pulsebase.model.exported import Record
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.summaries import DailySummary, summary_problem
 from pulsebase.query.cohorts import page_after
 from pulsebase.stores.duckdb.journal.format import check_rows, frames, read_header, restore_names
@@ -154,7 +155,7 @@ def _journal(data: bytes) -> None:
         users.publish()
         devices.publish()
         rows = frame.rows()
-        check_rows(path, at, rows, users, devices)
+        check_rows(path, at, rows, users, devices, len(METRICS))
         assert len({len(getattr(rows, name)) for name in rows.__slots__}) == 1, "columns differ in length"
 
 

@@ -20,7 +20,7 @@ def told(commit_log: CommitLog, place: int, *people: str) -> dict[str, list[int]
     news = commit_log.since(place, people)
     if news is None:
         return None
-    return {user_id: (readings.values // 100).tolist() for user_id, readings in news.readings.items()}
+    return {user_id: (readings.values // 100).tolist() for (user_id, _), readings in news.readings.items()}
 
 
 def test_commits_are_told_in_their_order_to_those_they_are_about() -> None:
@@ -51,7 +51,7 @@ def test_of_many_readings_the_stretch_is_told() -> None:
     commit_log.publish([batch(*(("ann", second, 70) for second in range(5, MOST_TOLD + 6)), ("bob", 1, 60))])
     news = commit_log.since(0, ["ann", "bob"])
     assert news is not None
-    assert list(news.readings) == ["bob"]
+    assert list(news.readings) == [("bob", "heart_rate")]
     assert news.changed == [ChangedRange("ann", TimeRange(5_000_000, (MOST_TOLD + 5) * 1_000_000 + 1))]
 
 
@@ -71,4 +71,4 @@ def test_the_ingestor_tells_what_it_committed_and_deleted() -> None:
     news = commit_log.since(0, ["ann"])
     assert news is not None
     assert news.changed == [ChangedRange("ann", everything)]
-    assert len(news.readings["ann"].times_us) == 2
+    assert len(news.readings["ann", "heart_rate"].times_us) == 2

@@ -57,7 +57,7 @@ def test_new_readings_of_others_are_told_while_somebody_watches(
         follower.look()
     news = commit_log.since(0, ["ann", "bob"])
     assert news is not None
-    assert {who: found.times_us.tolist() for who, found in news.readings.items()} == {
+    assert {who: found.times_us.tolist() for (who, _), found in news.readings.items()} == {
         "ann": [11_000_000, 12_000_000, 13_000_000]
     }
     assert news.changed == []

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.resolution import LADDER, Resolution, coarser, resolution_for_length, resolution_for_points
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange, local_day_starts
 
@@ -31,7 +32,7 @@ def test_the_length_picks_the_rung(length_us: int, rung: Resolution) -> None:
 
 
 def test_each_rung_stands_for_a_table() -> None:
-    assert [rung.table.removeprefix("activities_heart_intraday") for rung in LADDER] == [
+    assert [rung.table_of(HEART_RATE).removeprefix("activities_heart_intraday") for rung in LADDER] == [
         "",
         "",
         "_1m",

@@ -1,11 +1,14 @@
 """From a question as typed to a plan."""
 
+import re
+
 import pytest
 
 from pulsebase.model.errors import RejectedError
+from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import format_us
-from pulsebase.query.plan import SeriesPlan, SeriesQuestion, metric_named, plan_series
+from pulsebase.query.plan import SeriesPlan, SeriesQuestion, metrics_named, plan_series
 
 
 def stated(plan: SeriesPlan) -> tuple[str, str, str]:
@@ -80,7 +83,21 @@ def test_a_wrong_question_is_refused_by_field(question: SeriesQuestion, field: s
 
 
 def test_a_metric_is_of_readings_or_of_days() -> None:
-    assert metric_named("activities_heart_summary")
-    assert not metric_named("activities_heart_intraday")
-    with pytest.raises(RejectedError):
-        metric_named("steps")
+    assert metrics_named(["activities_heart_summary"]) is None
+    assert metrics_named(["activities_heart_intraday", "heart-rate", "heart_rate"]) == [HEART_RATE]
+    assert metrics_named(["spo2", "heart_rate"]) == [OXYGEN_SATURATION, HEART_RATE]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["steps"], "is no metric; there are heart_rate, "),
+        (["oxygen_saturaton"], "is no metric; do you mean oxygen_saturation?"),
+        (["SpO2"], "is no metric; do you mean oxygen_saturation?"),
+        (["activities_heart_summary", "heart_rate"], "cannot be asked for together with other metrics"),
+    ],
+)
+def test_a_metric_that_is_none_is_refused_with_the_nearest(names: list[str], said: str) -> None:
+    with pytest.raises(RejectedError, match=re.escape(said)) as caught:
+        metrics_named(names)
+    assert [error.field for error in caught.value.errors] == ["metric"]

@@ -54,6 +54,7 @@ class DuckdbHarness(Harness):
             merged_seq = connection.execute("SELECT merged_seq FROM state").fetchall()[0][0]
             users = dict(connection.execute("SELECT user_no, user_id FROM users").fetchall())
             devices = dict(connection.execute("SELECT device_no, device_id FROM devices").fetchall())
+            metrics = dict(connection.execute("SELECT metric_no, name FROM metrics").fetchall())
             pushes = connection.execute("SELECT origin FROM origins WHERE kind = 'push'").fetchall()
             columns = "user_no, device_no, t, v, confidence, origin"
             found = connection.execute(f"SELECT {columns} FROM readings").fetchall()
@@ -68,7 +69,7 @@ class DuckdbHarness(Harness):
             rows += commit.rows[max(merged_seq - commit.first_seq, 0) :]
         kept = Kept([number for (number,) in pushes])
         for user_no, device_no, time_us, value, confidence, origin in rows:
-            key = users[user_no], devices[device_no], time_us
+            key = users[user_no % 2**25], devices[device_no], time_us, metrics[user_no // 2**25]
             if value == TOMBSTONE:
                 kept.drop(key)
             else:

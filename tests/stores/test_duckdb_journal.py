@@ -430,6 +430,9 @@ def as_the_version_before(folder: Path) -> None:
         for column in ("merged_file", "changes"):
             database.execute(f"ALTER TABLE state DROP COLUMN {column}")
         database.execute("ALTER TABLE users DROP COLUMN name_folded")
+        for view in ("vital_signs", "vital_signs_1h", "vital_signs_1d"):
+            database.execute(f"DROP VIEW {view}")
+        database.execute("DROP TABLE metrics")
         database.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
 
 

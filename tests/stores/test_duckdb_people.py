@@ -16,7 +16,7 @@ from pulsebase.model.timerange import HOUR_US
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.duckdb.merge.merge import HourSizes
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
-from pulsebase.stores.duckdb.people.removal import TABLES_BY_PERSON
+from pulsebase.stores.duckdb.people.removal import TABLES_BY_PERSON, TABLES_BY_SERIES
 from pulsebase.stores.duckdb.store import DuckdbStore
 from tests.stores.harness import Reading, ask, at, span, write
 from tests.stores.test_duckdb import BY_HAND, LateHarness
@@ -55,10 +55,10 @@ def test_no_table_keeps_a_row_of_somebody_who_was_removed() -> None:
         ask(store, Resolution.QUARTER, span("2024-01-15", "2024-01-16"))
         store.maintenance.build_quarters()
         before = rows_by_table(store)
-        assert before.keys() == {*TABLES_BY_PERSON, "users"}
+        assert before.keys() == {*TABLES_BY_PERSON, *TABLES_BY_SERIES, "users"}
         assert all(before.values()), before
         assert store.remove_user("ann") == 3
-        assert rows_by_table(store) == dict.fromkeys(TABLES_BY_PERSON, 0) | {"users": 1}
+        assert rows_by_table(store) == dict.fromkeys((*TABLES_BY_PERSON, *TABLES_BY_SERIES), 0) | {"users": 1}
         assert store.statistics()["unmerged_rows"] == 0
         with store.parts.database.reading() as connection:
             assert connection.execute("SELECT * FROM users").fetchall() == [(0, "", None, None, None, None, None)]

@@ -28,9 +28,9 @@ class MemoryHarness(Harness):
 
     def back_door(self) -> list[StoredRow]:
         return [
-            (user_id, device_id, time_us, kept.value, kept.confidence, kept.origin)
+            (user_id, device_id, time_us, kept.value, kept.confidence, metric, kept.origin)
             for user_id, readings in self.store._readings.items()
-            for (time_us, device_id), kept in readings.items()
+            for (time_us, device_id, metric), kept in readings.items()
         ]
 
 

@@ -22,6 +22,7 @@ SELECT user_id, device_id, (extract(epoch FROM timestamp) * 1000000)::bigint, v,
 FROM (
     SELECT 0 AS seq, user_id, device_id, timestamp, (value * 100)::int AS v, confidence, origin
     FROM activities_heart_intraday
+    UNION ALL SELECT 0, user_id, device_id, timestamp, v, confidence, origin FROM pulsebase.other_readings
     UNION ALL SELECT seq, user_id, device_id, timestamp, v, confidence, origin FROM pulsebase.stage
 ) AS versions ORDER BY seq
 """
@@ -56,8 +57,9 @@ class TimescaleHarness(Harness):
         with psycopg.connect(self.url, prepare_threshold=None) as connection:
             pushes = connection.execute("SELECT origin FROM pulsebase.origins WHERE kind = 'push'").fetchall()
             kept = Kept([number for (number,) in pushes])
-            for user_id, device_id, time_us, *rest in connection.execute(_BACK_DOOR).fetchall():
-                kept.add((user_id, device_id, time_us), *rest)
+            for key, device_id, time_us, *rest in connection.execute(_BACK_DOOR).fetchall():
+                user_id, _, metric = key.partition("\x1f")
+                kept.add((user_id, device_id, time_us, metric or "heart_rate"), *rest)
         return kept.rows()
 
 

@@ -16,13 +16,15 @@ import pytest
 from psycopg import errors
 
 from pulsebase.model.errors import StopError
+from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.timerange import DAY_US
+from pulsebase.stores.contract import Store
 from pulsebase.stores.timescale.database import connect
 from pulsebase.stores.timescale.migrate import require_current, set_up
 from pulsebase.stores.timescale.options import Policies
 from pulsebase.stores.timescale.roles import API, EXPORTER, OWNER, RolePasswords, apply_roles, excess_rights
 from pulsebase.stores.timescale.store import TimescaleStore
-from tests.stores.harness import Reading, at, write
+from tests.stores.harness import Reading, at, batch_of
 from tests.stores.test_timescale import BY_HAND, PostgresHarness, TimescaleHarness
 from tests.support.postgres import PASSWORDS, as_role, bare_timescale, execute, plain_postgres
 
@@ -34,11 +36,17 @@ READINGS = "public.activities_heart_intraday"
 def harness(request: pytest.FixtureRequest) -> Iterator[TimescaleHarness]:
     """A database with roles, some merged and some staged readings, and a person."""
     made: TimescaleHarness = request.param()
-    write(made.store, Reading(TEN, 7000), Reading(TEN + DAY_US, 7100))
+    write_metrics(made.store, Reading(TEN, 7000), Reading(TEN + DAY_US, 7100))
     made.settle()
-    write(made.store, Reading(TEN + 1, 7200))
+    write_metrics(made.store, Reading(TEN + 1, 7200))
     yield made
     made.discard()
+
+
+def write_metrics(store: Store, *readings: Reading) -> None:
+    """Write each reading as one of heart rate and one of another metric, which are kept in different tables."""
+    origin = store.register_origin("test", "roles")
+    store.write([batch_of(readings, origin, metric) for metric in (HEART_RATE.name, OXYGEN_SATURATION.name)])
 
 
 def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
@@ -59,6 +67,8 @@ def refused(url: str, statement: str) -> bool:
 BEYOND_SERVING = (
     f"DROP TABLE {READINGS}",
     f"TRUNCATE {READINGS}",
+    "TRUNCATE pulsebase.other_readings",
+    "DROP VIEW vital_signs",
     f"ALTER TABLE {READINGS} DROP COLUMN value",
     "DROP TABLE pulsebase.users",
     "DROP SCHEMA pulsebase CASCADE",
@@ -100,16 +110,17 @@ def test_the_role_for_serving_may_do_nothing_beyond_serving(harness: TimescaleHa
 
 def test_the_role_for_serving_lets_readings_expire_by_whole_chunks(harness: TimescaleHarness) -> None:
     chunks = (
-        "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = 'activities_heart_intraday'"
+        "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = '{}'"
         if harness.options.hypertables
         else "SELECT 1"
     )
-    before = rows(harness.url, chunks)
-    assert harness.store.expire(TEN + 14 * DAY_US).readings == 3
+    tables = ("activities_heart_intraday", "other_readings")
+    before = [rows(harness.url, chunks.format(table))[0][0] for table in tables]
+    assert harness.store.expire(TEN + 14 * DAY_US).readings == 6
     assert harness.store.stored().num_rows == 0
     if harness.options.hypertables:
-        assert before > [(0,)]
-        assert rows(harness.url, chunks) == [(before[0][0] - 1,)]
+        assert min(before) > 0
+        assert [rows(harness.url, chunks.format(table)) for table in tables] == [[(count - 1,)] for count in before]
 
 
 def test_the_exporter_sees_what_the_server_says_of_itself_and_no_row(harness: TimescaleHarness) -> None:
@@ -123,7 +134,14 @@ def test_the_exporter_sees_what_the_server_says_of_itself_and_no_row(harness: Ti
         "AND (n.nspname IN ('pulsebase', 'public') OR c.relname ~ 'hyper_|_materialized_|_view_[0-9]')"
     )
     assert rows(url, readable) == []
-    for table in (READINGS, "pulsebase.stage", "pulsebase.users", "pulsebase.h1", "pulsebase.erasure_key"):
+    for table in (
+        READINGS,
+        "pulsebase.stage",
+        "pulsebase.users",
+        "pulsebase.h1",
+        "pulsebase.erasure_key",
+        "vital_signs",
+    ):
         assert refused(url, f"SELECT * FROM {table}")
     if not harness.options.hypertables:  # the other engine has no such folder
         assert rows(url, "SELECT count(*) > 0 FROM pg_ls_waldir()") == [(True,)]
@@ -137,14 +155,16 @@ def test_the_owner_brings_the_schema_forward_and_gives_the_others_what_is_new() 
     owner = as_role(url, OWNER)
     execute(url, "DROP TABLE pulsebase.horizon; DELETE FROM pulsebase.migrations WHERE number >= 3")
     execute(url, "DROP TABLE pulsebase.to_scrub, pulsebase.erased, pulsebase.erasure_receipts, pulsebase.erasure_key")
+    execute(url, "DROP TABLE pulsebase.other_readings, pulsebase.series, pulsebase.metrics CASCADE")
     execute(url, "DROP FUNCTION pulsebase.write_anew, pulsebase.drop_expired_chunks")
     with connect(owner) as connection:
-        assert set_up(connection, Policies(), hypertables=False) == [3, 4, 5]
+        assert set_up(connection, Policies(), hypertables=False) == [3, 4, 5, 6]
         assert apply_roles(connection, RolePasswords()) == [OWNER, API, EXPORTER]
     store = TimescaleStore(as_role(url, API), PostgresHarness.options)
     try:
-        write(store, Reading(TEN, 7000))
-        assert store.remove_user("ann") == 1
+        write_metrics(store, Reading(TEN, 7000))
+        assert rows(as_role(url, API), "SELECT count(*) FROM vital_signs_1h") == [(0,)]
+        assert store.remove_user("ann") == 2
         store.scrub()
     finally:
         store.close()
@@ -159,8 +179,8 @@ def test_a_database_without_roles_is_left_as_it_is() -> None:
     assert rows(url, owners) == [("postgres",)]
     store = TimescaleStore(url, BY_HAND)
     try:
-        write(store, Reading(TEN, 7000))
-        assert store.remove_user("ann") == 1
+        write_metrics(store, Reading(TEN, 7000))
+        assert store.remove_user("ann") == 2
         store.scrub()
         assert store.expire(TEN + DAY_US).readings == 0
     finally:
@@ -173,18 +193,18 @@ def test_what_a_superuser_has_set_up_before_is_handed_over_with_its_readings() -
     with connect(url) as connection:
         set_up(connection, Policies())
     store = TimescaleStore(url, BY_HAND)
-    write(store, Reading(TEN, 7000))
+    write_metrics(store, Reading(TEN, 7000))
     store.settle()
     store.close()
     with connect(url) as connection:
         apply_roles(connection, PASSWORDS)
     store = TimescaleStore(as_role(url, API), BY_HAND)
     try:
-        write(store, Reading(TEN, 7100), Reading(TEN + 1, 7200))
+        write_metrics(store, Reading(TEN, 7100), Reading(TEN + 1, 7200))
         store.settle()
         store._refresh()
         assert store.check().problems == ()
-        assert store.remove_user("ann") == 2
+        assert store.remove_user("ann") == 4
         store.scrub()
     finally:
         store.close()

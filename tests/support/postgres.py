@@ -35,10 +35,13 @@ _FOLDER = Path(__file__).parent / "timescale"
 _ROWS_OF = """
 pulsebase.users, pulsebase.devices, pulsebase.priorities, pulsebase.origins, pulsebase.stage, pulsebase.h1_dev,
 pulsebase.d1_dev, pulsebase.q15, pulsebase.h1, pulsebase.d1, pulsebase.stale,
-public.activities_heart_intraday, public.activities_heart_summary,
+public.activities_heart_intraday, public.activities_heart_summary, pulsebase.other_readings, pulsebase.series,
 pulsebase.to_scrub, pulsebase.erased, pulsebase.erasure_receipts
 """
-_EMPTIED = f"TRUNCATE {_ROWS_OF}; UPDATE pulsebase.horizon SET start_at = 'epoch'"
+_EMPTIED = (
+    f"TRUNCATE {_ROWS_OF}; UPDATE pulsebase.horizon SET start_at = 'epoch'; "
+    "DELETE FROM pulsebase.metrics WHERE metric <> 'heart_rate'"
+)
 _OF_OURS = (
     "SCHEMA IF EXISTS pulsebase",
     "TABLE IF EXISTS public.activities_heart_intraday",

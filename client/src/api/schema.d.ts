@@ -123,6 +123,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/metrics/{metric}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Minutes Of
+         * @description A person's minutes of a metric, devices resolved. Nothing found is 404.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["minutes_of_v1_metrics__metric__get"];
+        put?: never;
+        /**
+         * Ingest Reading Of
+         * @description Store one reading of a metric, in its unit. The path takes hyphens or underscores.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["ingest_reading_of_v1_metrics__metric__post"];
+        /**
+         * Delete Readings Of
+         * @description Delete a person's readings of a metric in a range, of one device or of all.
+         *
+         *     Scope: `admin`.
+         */
+        delete: operations["delete_readings_of_v1_metrics__metric__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/metrics/{metric}/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ingest Batch Of
+         * @description Store up to 1,000 readings of a metric.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["ingest_batch_of_v1_metrics__metric__batch_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/readings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ingest Reading Of Any
+         * @description Store one reading that names its metric.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["ingest_reading_of_any_v1_readings_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/readings/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ingest Batch Of Any
+         * @description Store up to 1,000 readings, each of which names its metric.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["ingest_batch_of_any_v1_readings_batch_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/metrics/heart-rate/bulk": {
         parameters: {
             query?: never;
@@ -148,6 +248,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/metrics/{metric}/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ingest Bulk Of
+         * @description Store any number of readings of a metric. As for heart rate, but the column or field of the values is called
+         *     `value`.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["ingest_bulk_of_v1_metrics__metric__bulk_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/timeseries": {
         parameters: {
             query?: never;
@@ -157,7 +280,7 @@ export interface paths {
         };
         /**
          * Timeseries
-         * @description One person's series; JSON, CSV or Arrow by `Accept`.
+         * @description One person's series; JSON, CSV or Arrow by `Accept`. Several metrics come at one rung.
          *
          *     Scope: `read`.
          */
@@ -284,6 +407,28 @@ export interface paths {
         patch: operations["change_user_v1_users__user_id__patch"];
         trace?: never;
     };
+    "/v1/users/{user_id}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Metrics
+         * @description The metrics that a person has readings of: how many, the first and the last.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["list_metrics_v1_users__user_id__metrics_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/users/{user_id}/devices": {
         parameters: {
             query?: never;
@@ -382,6 +527,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users/{user_id}/{metric}/top-hours": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Top Hours Of
+         * @description A person's highest distinct averages of UTC hours in a metric, highest first.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["top_hours_of_v1_users__user_id___metric__top_hours_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/imports": {
         parameters: {
             query?: never;
@@ -453,7 +620,8 @@ export interface paths {
         /**
          * Export Person
          * @description Everything of one person as a zip: an export that `pulsebase import` and `POST /imports` read
-         *     (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), and for the person
+         *     (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), readings of each other metric
+         *     (`readings-oxygen-saturation.ndjson` and so on), which is not read back yet, and for the person
          *     `devices.json`, `connections.json` (without tokens), `runs.json`, `imports.json` (what brought the readings) and
          *     `audit.json` (who asked what about them).
          *
@@ -695,6 +863,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Metrics
+         * @description The metrics that can be stored and asked for, with the bounds of accepted values.
+         */
+        get: operations["metrics_v1_metrics_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/write": {
         parameters: {
             query?: never;
@@ -870,7 +1058,7 @@ export interface paths {
         /**
          * Export
          * @description Every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value` (in
-         *     hundredths of a bpm) and `confidence`; by UTC day, of one state of the store.
+         *     stored units of the metric), `confidence` and `metric`; by UTC day, of one state of the store.
          */
         get: operations["export_v1_admin_export_get"];
         put?: never;
@@ -1654,6 +1842,77 @@ export interface components {
             coverage: number;
         };
         /**
+         * Metric
+         * @description A metric, its unit, and the bounds of accepted values.
+         */
+        Metric: {
+            /** Metric */
+            metric: string;
+            /** Title */
+            title: string;
+            /** Unit */
+            unit: string;
+            /** Min */
+            min: number;
+            /** Max */
+            max: number;
+        };
+        /**
+         * MetricColumns
+         * @description One metric of an answer about several; of several people also whose it is.
+         */
+        MetricColumns: {
+            /** User Id */
+            user_id?: string | null;
+            /** Metric */
+            metric: string;
+            /** Unit */
+            unit: string;
+            /** Table */
+            table: string;
+            /** Count */
+            count: number;
+            columns: components["schemas"]["SeriesColumns"];
+        };
+        /**
+         * MetricEntry
+         * @description What is stored of one metric of a person.
+         */
+        MetricEntry: {
+            /** Metric */
+            metric: string;
+            /** Title */
+            title: string;
+            /** Unit */
+            unit: string;
+            /** Readings */
+            readings: number;
+            /** First Reading */
+            first_reading: string;
+            /** Last Reading */
+            last_reading: string;
+        };
+        /**
+         * MetricList
+         * @description Every metric.
+         */
+        MetricList: {
+            /** Data */
+            data: components["schemas"]["Metric"][];
+        };
+        /**
+         * MetricMinutes
+         * @description A person's minutes of a metric.
+         */
+        MetricMinutes: {
+            /** User Id */
+            user_id: string;
+            /** Data */
+            data: components["schemas"]["MinuteValue"][];
+            /** Count */
+            count: number;
+        };
+        /**
          * MinuteReading
          * @description The average of a minute, and the device it is of.
          */
@@ -1666,15 +1925,24 @@ export interface components {
             device_id: string;
         };
         /**
+         * MinuteValue
+         * @description The average of a minute, and the device it is of.
+         */
+        MinuteValue: {
+            /** Timestamp */
+            timestamp: string;
+            /** Value */
+            value: number;
+            /** Device Id */
+            device_id: string;
+        };
+        /**
          * MultiSeries
          * @description Several people's series at one rung.
          */
         MultiSeries: {
-            /**
-             * Metric
-             * @enum {string}
-             */
-            metric: "activities_heart_intraday" | "activities_heart_summary";
+            /** Metric */
+            metric: string;
             /** Unit */
             unit: string;
             /**
@@ -1708,6 +1976,16 @@ export interface components {
             count: number;
             /** Columns */
             columns: components["schemas"]["SeriesColumns"] | components["schemas"]["SummaryColumns"];
+        };
+        /**
+         * PersonMetrics
+         * @description The metrics a person has readings of.
+         */
+        PersonMetrics: {
+            /** User Id */
+            user_id: string;
+            /** Data */
+            data: components["schemas"]["MetricEntry"][];
         };
         /**
          * PriorityEntry
@@ -1841,11 +2119,8 @@ export interface components {
          * @description One person's series and what it stands for.
          */
         Series: {
-            /**
-             * Metric
-             * @enum {string}
-             */
-            metric: "activities_heart_intraday" | "activities_heart_summary";
+            /** Metric */
+            metric: string;
             /** Unit */
             unit: string;
             /**
@@ -1891,6 +2166,31 @@ export interface components {
             device_id?: string[] | null;
             /** Confidence */
             confidence?: (number | null)[] | null;
+        };
+        /**
+         * SeveralMetrics
+         * @description Series of several metrics at one rung.
+         */
+        SeveralMetrics: {
+            /** User Id */
+            user_id?: string | null;
+            /**
+             * Interval
+             * @enum {string}
+             */
+            interval: "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
+            /** Tz */
+            tz: string;
+            /** Start */
+            start: string;
+            /** End */
+            end: string;
+            /** Series */
+            series: components["schemas"]["MetricColumns"][];
+            /** Missing */
+            missing?: string[] | null;
+            /** Next Cursor */
+            next_cursor?: string | null;
         };
         /**
          * Statement
@@ -2043,6 +2343,47 @@ export interface components {
             minutes: number | null;
             /** Caloriesout */
             caloriesOut: number | null;
+        };
+        /**
+         * MetricReading
+         * @description A reading that names its metric.
+         */
+        MetricReading: {
+            /** Device Id */
+            device_id: string | number;
+            /** User Id */
+            user_id: string | number;
+            /**
+             * Timestamp
+             * @description ISO 8601; UTC where no offset is written.
+             * @example 2024-01-15T10:00:00Z
+             */
+            timestamp: string;
+            /**
+             * Value
+             * @description In the metric's unit, within its bounds.
+             */
+            value: number;
+            /**
+             * Confidence
+             * @description 0 is off-wrist: kept, but never counted.
+             * @default null
+             */
+            confidence: number | null;
+            /**
+             * Metric
+             * @description A metric of `GET /v1/metrics`.
+             * @example oxygen_saturation
+             */
+            metric: string;
+        };
+        /**
+         * MetricReadingsBody
+         * @description A batch of readings that name their metrics.
+         */
+        MetricReadingsBody: {
+            /** Readings */
+            readings: components["schemas"]["MetricReading"][];
         };
         /**
          * NewPerson
@@ -2205,6 +2546,41 @@ export interface components {
         ReadingsBody: {
             /** Readings */
             readings: components["schemas"]["Reading"][];
+        };
+        /**
+         * ValueReading
+         * @description A reading of another metric as a device sends it.
+         */
+        ValueReading: {
+            /** Device Id */
+            device_id: string | number;
+            /** User Id */
+            user_id: string | number;
+            /**
+             * Timestamp
+             * @description ISO 8601; UTC where no offset is written.
+             * @example 2024-01-15T10:00:00Z
+             */
+            timestamp: string;
+            /**
+             * Value
+             * @description In the metric's unit, within its bounds.
+             */
+            value: number;
+            /**
+             * Confidence
+             * @description 0 is off-wrist: kept, but never counted.
+             * @default null
+             */
+            confidence: number | null;
+        };
+        /**
+         * ValueReadingsBody
+         * @description A batch of readings of another metric.
+         */
+        ValueReadingsBody: {
+            /** Readings */
+            readings: components["schemas"]["ValueReading"][];
         };
     };
     responses: never;
@@ -2514,11 +2890,326 @@ export interface operations {
             };
         };
     };
+    minutes_of_v1_metrics__metric__get: {
+        parameters: {
+            query: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end: string;
+                device_id?: string | null;
+            };
+            header?: never;
+            path: {
+                metric: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MetricMinutes"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ingest_reading_of_v1_metrics__metric__post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                metric: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ValueReading"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_readings_of_v1_metrics__metric__delete: {
+        parameters: {
+            query: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end: string;
+                device_id?: string | null;
+            };
+            header?: never;
+            path: {
+                metric: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ingest_batch_of_v1_metrics__metric__batch_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                metric: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ValueReadingsBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchAccepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ingest_reading_of_any_v1_readings_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MetricReading"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ingest_batch_of_any_v1_readings_batch_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MetricReadingsBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchAccepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     ingest_bulk_v1_metrics_heart_rate_bulk_post: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/vnd.apache.arrow.stream": string;
+                "application/vnd.apache.parquet": string;
+                "application/x-ndjson": string;
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkAccepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ingest_bulk_of_v1_metrics__metric__bulk_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                metric: string;
+            };
             cookie?: never;
         };
         requestBody: {
@@ -2566,7 +3257,8 @@ export interface operations {
                 start_date: string;
                 /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
                 end_date: string;
-                metric?: "activities_heart_intraday" | "activities_heart_summary";
+                /** @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` is heart rate, `activities_heart_summary` its daily summaries. */
+                metric?: string[];
                 /** @description `auto` picks by the length of the range as typed. */
                 interval?: "auto" | "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
                 /** @description Instead of `interval`: the finest rung that stays within so many points. */
@@ -2594,7 +3286,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Series"];
+                    "application/json": components["schemas"]["Series"] | components["schemas"]["SeveralMetrics"];
                     "text/csv": unknown;
                     "application/vnd.apache.arrow.stream": unknown;
                 };
@@ -2633,7 +3325,8 @@ export interface operations {
                 start_date: string;
                 /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
                 end_date: string;
-                metric?: "activities_heart_intraday" | "activities_heart_summary";
+                /** @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` is heart rate, `activities_heart_summary` its daily summaries. */
+                metric?: string[];
                 /** @description `auto` picks by the length of the range as typed. */
                 interval?: "auto" | "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
                 /** @description Instead of `interval`: the finest rung that stays within so many points. */
@@ -2664,7 +3357,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MultiSeries"];
+                    "application/json": components["schemas"]["MultiSeries"] | components["schemas"]["SeveralMetrics"];
                     "text/csv": unknown;
                     "application/vnd.apache.arrow.stream": unknown;
                 };
@@ -2701,6 +3394,8 @@ export interface operations {
             query: {
                 /** @description Repeat for several people. */
                 user_ids: string[];
+                /** @description Repeat for several metrics. */
+                metric?: string[];
             };
             header?: never;
             path?: never;
@@ -3012,6 +3707,47 @@ export interface operations {
             };
         };
     };
+    list_metrics_v1_users__user_id__metrics_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonMetrics"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_devices_v1_users__user_id__devices_get: {
         parameters: {
             query?: never;
@@ -3219,6 +3955,59 @@ export interface operations {
             path: {
                 /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
                 user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopHours"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    top_hours_of_v1_users__user_id___metric__top_hours_get: {
+        parameters: {
+            query: {
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end: string;
+                /** @description How many averages. */
+                limit?: number;
+                /** @description `hours`: the first hour of each average. */
+                include?: "hours" | null;
+                /** @description IANA time zone of bare dates, local times and days. */
+                tz?: string;
+            };
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                metric: string;
             };
             cookie?: never;
         };
@@ -3978,6 +4767,44 @@ export interface operations {
             };
         };
     };
+    metrics_v1_metrics_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MetricList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     write_lines_api_v2_write_post: {
         parameters: {
             query?: {
@@ -4310,6 +5137,8 @@ export interface operations {
                 end?: string | null;
                 /** @description Repeat for several people; everybody if left out. */
                 user_ids?: string[] | null;
+                /** @description Repeat for several metrics. */
+                metric?: string[];
             };
             header?: never;
             path?: never;

@@ -17,10 +17,13 @@ export type QueryOf<P extends GetPath> = paths[P]["get"] extends {
     : NonNullable<Q>
   : never;
 
+/** The page asks about one metric at a time; answers about several have another shape. */
+type OfOneMetric<A> = A extends { series: { metric: string }[] } ? never : A;
+
 export type AnswerOf<P extends GetPath> = paths[P]["get"] extends {
   responses: { 200: { content: { "application/json": infer A } } };
 }
-  ? A
+  ? OfOneMetric<A>
   : never;
 
 export type UserList = AnswerOf<"/v1/users">;

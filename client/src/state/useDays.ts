@@ -30,7 +30,7 @@ export function useDays(page: Page | null, zones: ZoneRule | null): Days {
       ? {
           path: "/v1/multi-user/timeseries",
           query: {
-            metric: SUMMARY,
+            metric: [SUMMARY],
             user_ids: [...asked],
             start_date: instantText(start),
             end_date: instantText(end),

@@ -46,7 +46,7 @@ export function useLayers(wanted: LayersWanted): LayersState {
     if (!needed || there) return;
     const control = new AbortController();
     const query = {
-      metric: "activities_heart_summary" as const,
+      metric: ["activities_heart_summary"],
       start_date: instantText(start),
       end_date: instantText(end),
       user_ids: [...people],

@@ -28,12 +28,19 @@ NEEDS: Mapping[str, Need] = {
     "POST /metrics/heart-rate": "ingest",
     "POST /metrics/heart-rate/batch": "ingest",
     "POST /metrics/heart-rate/bulk": "ingest",
+    "POST /metrics/{metric}": "ingest",
+    "POST /metrics/{metric}/batch": "ingest",
+    "POST /metrics/{metric}/bulk": "ingest",
+    "POST /readings": "ingest",
+    "POST /readings/batch": "ingest",
     "POST /api/v2/write": "ingest",
     "POST /imports": "ingest",
     "GET /sources/{source}/authorize": "ingest",
     "POST /sources/{source}/authorize": "ingest",
     "DELETE /users/{user_id}/sources/{source}": "ingest",
     "GET /metrics/heart-rate": "read",
+    "GET /metrics/{metric}": "read",
+    "GET /users/{user_id}/metrics": "read",
     "GET /timeseries": "read",
     "GET /multi-user/timeseries": "read",
     "GET /stream": "read",
@@ -41,6 +48,7 @@ NEEDS: Mapping[str, Need] = {
     "GET /users": "read",
     "GET /users/{user_id}": "read",
     "GET /users/{user_id}/heart-rate/top-hours": "read",
+    "GET /users/{user_id}/{metric}/top-hours": "read",
     "GET /users/{user_id}/devices": "read",
     "GET /users/{user_id}/export": "read",
     "GET /users/{user_id}/sources": "read",
@@ -48,6 +56,7 @@ NEEDS: Mapping[str, Need] = {
     "GET /imports": "read",
     "GET /imports/{import_id}": "read",
     "DELETE /metrics/heart-rate": "admin",
+    "DELETE /metrics/{metric}": "admin",
     "POST /users": "admin",
     "PUT /users/{user_id}": "admin",
     "PATCH /users/{user_id}": "admin",
@@ -103,5 +112,7 @@ _NEEDS = {
     for same in ((method, "HEAD") if method == "GET" else (method,))
     for place in (template, f"/v1{template}")
 }
+#: At the root this path is Prometheus's, under `/v1` the list of what can be stored, which tells nothing of anybody.
+_NEEDS |= {(method, "/v1/metrics"): "open" for method in ("GET", "HEAD")}
 _TEMPLATES = (name.split(" ")[1] for name, need in NEEDS.items() if need == "open")
 _OPEN = re.compile("|".join(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)) for template in _TEMPLATES))

@@ -42,7 +42,7 @@ from pulsebase.api.schemas.service import Problem
 from pulsebase.api.server.web_page import mount_page
 from pulsebase.model.errors import RejectedError, shown_name
 
-_REPEATABLE = frozenset({"user_ids", "gender"})
+_REPEATABLE = frozenset({"user_ids", "gender", "metric"})
 PAGE_FOLDER = Path(__file__).parent / "page"
 
 
@@ -84,6 +84,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
     people = PeopleEditor(services.store, services.erasures.changing)
     routers = (
         readings.router(services, push_handlers),
+        readings.metrics_router(services, push_handlers),
         bulk.router(services),
         series.router(services),
         events.router(services),
@@ -100,6 +101,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         app.include_router(router, prefix="/v1")
         # The same routes at the root, for clients that use the older paths.
         app.include_router(router, include_in_schema=False)
+    app.include_router(readings.list_router(services))
     app.include_router(bulk.line_protocol_router(services))
     app.include_router(admin.router(services), prefix="/v1")
     app.include_router(admin_transfer.router(services, people), prefix="/v1")

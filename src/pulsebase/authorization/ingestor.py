@@ -50,10 +50,12 @@ class AuthorizedIngestor:
         allowance = self._newcomers.of(asking)
         return self._inner.offer(readings, rules.of_people(asking.principal.people), origin, source, allowance)
 
-    def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
+    def submit_delete(
+        self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None
+    ) -> Future[int]:
         """See `Ingestor.submit_delete`."""
         caller().require([user_id])
-        return self._inner.submit_delete(user_id, interval, device_id)
+        return self._inner.submit_delete(user_id, interval, device_id, metric)
 
     def submit_delete_origin(self, origin: int, most: int) -> Future[int]:
         """See `Ingestor.submit_delete_origin`."""

@@ -14,11 +14,12 @@ from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.authorization.rules import require_everybody_or
 from pulsebase.ingest.newcomers import admitted
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
@@ -88,9 +89,13 @@ class AuthorizedStore(WrapperStore):
         """See `contract.Reader.priorities`."""
         return self._inner.priorities(user_id) if caller().reaches(user_id) else []
 
-    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+    def metrics(self, user_id: str) -> list[MetricOverview]:
+        """See `contract.Reader.metrics`."""
+        return self._inner.metrics(user_id) if caller().reaches(user_id) else []
+
+    def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         """See `contract.Reader.last_time_us`."""
-        return self._inner.last_time_us(user_id, device_id) if caller().reaches(user_id) else None
+        return self._inner.last_time_us(user_id, device_id, metric) if caller().reaches(user_id) else None
 
     def series(self, query: SeriesQuery) -> pa.Table:
         """See `contract.Reader.series`."""
@@ -126,12 +131,14 @@ class AuthorizedStore(WrapperStore):
         caller().require_all(readings.users)
         return self._inner.stored_values(readings)
 
-    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def export(
+        self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""
         if user_ids is None:
             people = caller().ask_everybody()
-            return self._inner.export(interval, None if people is None else sorted(people))
-        return self._inner.export(interval, [user_id for user_id in user_ids if caller().reaches(user_id)])
+            return self._inner.export(interval, None if people is None else sorted(people), metrics)
+        return self._inner.export(interval, [user_id for user_id in user_ids if caller().reaches(user_id)], metrics)
 
     def origins(self) -> list[Origin]:
         """See `contract.Reader.origins`. A caller for some people has the imports they brought themselves alone: what
@@ -214,10 +221,10 @@ class AuthorizedStore(WrapperStore):
             caller().require_all(batch.users)
         self._inner.write_afresh(batches)
 
-    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
         """See `contract.Writer.delete`."""
         caller().require([user_id])
-        return self._inner.delete(user_id, interval, device_id)
+        return self._inner.delete(user_id, interval, device_id, metric)
 
     def delete_origin(self, origin: int, most: int) -> int:
         """See `contract.Writer.delete_origin`."""

@@ -31,9 +31,12 @@ FieldErrors = list[tuple[str, str, int | None]]
 
 
 class DecodeParquet(msgspec.Struct, tag=True, frozen=True):
-    """A task: the blocks of the Parquet file that comes with it. `cpu_s` is what it may take of the processor."""
+    """A task: the blocks of the Parquet file that comes with it, with its values in the column `value`. `cpu_s` is what
+    it may take of the processor.
+    """
 
     cpu_s: int
+    value: str
 
 
 class ImportFile(msgspec.Struct, tag=True, frozen=True):

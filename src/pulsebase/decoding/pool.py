@@ -49,7 +49,7 @@ from pulsebase.etl.importer import ImportWatcher, Sink, Upload
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import UnreadFiles
 from pulsebase.etl.transform.own_records import parse_records
-from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.ingest.blocks import HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
 from pulsebase.ingest.processor import ProcessorLimit, TooCostlyError
 from pulsebase.model.errors import RejectedError, StoreUnavailableError
 from pulsebase.model.summaries import DailySummary
@@ -93,7 +93,9 @@ class Decoders:
         self._working: set[_Decoder] = set()
         self._closed = False
 
-    def parquet(self, file: BinaryIO, sent_bytes: int | None = None) -> Generator[Block, None, None]:
+    def parquet(
+        self, file: BinaryIO, sent_bytes: int | None = None, fields: ReadingFields = HEART_RATE_FIELDS
+    ) -> Generator[Block, None, None]:
         """The blocks of a Parquet file with a descriptor, for which so much was sent: by default its size.
 
         Raises:
@@ -102,7 +104,7 @@ class Decoders:
             StoreUnavailableError: every decoder is busy.
         """
         with self._decoder() as decoder:
-            decoder.begin(DecodeParquet(self._cpu_s(file, sent_bytes)), file)
+            decoder.begin(DecodeParquet(self._cpu_s(file, sent_bytes), fields.value), file)
             for answer, _ in decoder.answers():
                 block = decoder.block_of(answer)
                 decoder.reply(Done())

@@ -48,7 +48,7 @@ from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Candidates
-from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.ingest.blocks import Block, MalformedError, ReadingFields
 from pulsebase.ingest.parquet import blocks_in_file
 from pulsebase.model.errors import FieldError, RejectedError, RetryLaterError
 from pulsebase.model.exported import Record, fields_of
@@ -99,7 +99,7 @@ def _work(channel: DecoderChannel, arena: Arena, task: Task, raw: BinaryIO) -> N
     _limit_processor(task.cpu_s)
     try:
         if isinstance(task, DecodeParquet):
-            _decode(channel, arena, raw)
+            _decode(channel, arena, raw, ReadingFields(task.value))
         else:
             _import(channel, arena, task, raw)
     except ChannelError:
@@ -118,10 +118,10 @@ def _work(channel: DecoderChannel, arena: Arena, task: Task, raw: BinaryIO) -> N
         channel.send(Done())
 
 
-def _decode(channel: DecoderChannel, arena: Arena, raw: BinaryIO) -> None:
+def _decode(channel: DecoderChannel, arena: Arena, raw: BinaryIO, fields: ReadingFields) -> None:
     """Send block after block. The next one is decoded while the server has not taken the one before."""
     waiting = False
-    for block in blocks_in_file(raw):
+    for block in blocks_in_file(raw, fields):
         if waiting:
             channel.receive(None)
         channel.send(packed_block(block, arena))

@@ -12,9 +12,28 @@ from pulsebase.model.metrics import HEART_RATE
 #: Readings of one block, which is one commit.
 BLOCK_READINGS = 100_000
 
-#: The column names of readings, for formats that have columns or a header line.
-REQUIRED = ("user_id", "device_id", "timestamp", HEART_RATE.name)
-COLUMNS = (*REQUIRED, "confidence")
+
+@dataclass(frozen=True, slots=True)
+class ReadingFields:
+    """The names of a reading's fields or columns, for a form that has its value under `value`."""
+
+    value: str = HEART_RATE.name
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Those that every reading has."""
+        return ("user_id", "device_id", "timestamp", self.value)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every one."""
+        return (*self.required, "confidence")
+
+
+#: Readings of heart rate name their value after it, as they always did. Those of other metrics have a `value`.
+HEART_RATE_FIELDS = ReadingFields()
+VALUE_FIELDS = ReadingFields("value")
+COLUMNS = HEART_RATE_FIELDS.all
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pulsebase.ingest.blocks import BLOCK_READINGS, COLUMNS, REQUIRED, Block, MalformedError
+from pulsebase.ingest.blocks import BLOCK_READINGS, HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
 from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
 from pulsebase.ingest.times import read_times
 from pulsebase.model.errors import FieldError, RejectedError, shown_name
-from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
 _US_OF: Mapping[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
@@ -34,7 +33,7 @@ _Floats = npt.NDArray[np.float64]
 _Mask = npt.NDArray[np.bool_]
 
 
-def blocks_of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
+def blocks_of_batches(batches: Iterator[pa.RecordBatch], fields: ReadingFields = HEART_RATE_FIELDS) -> Iterator[Block]:
     """Yield the readings of record batches as blocks. `check_columns` must have accepted their columns before.
 
     Raises:
@@ -45,28 +44,28 @@ def blocks_of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
     passed_over: Sequence[str] | None = None
     for whole in batches:
         if passed_over is None:
-            _check_types(whole.schema)
+            _check_types(whole.schema, fields)
             passed_over = indexes_in(whole.schema.names)
-        batch = _checked(whole.select([name for name in whole.schema.names if name in COLUMNS]))
+        batch = _checked(whole.select([name for name in whole.schema.names if name in fields.all]))
         for start in range(0, batch.num_rows, BLOCK_READINGS):
-            block = _of_batch(_bounded(batch.slice(start, BLOCK_READINGS)), position, passed_over)
+            block = _of_batch(_bounded(batch.slice(start, BLOCK_READINGS)), position, passed_over, fields)
             yield block
             position += block.total
             passed_over = ()
 
 
-def check_schema(schema: pa.Schema) -> None:
+def check_schema(schema: pa.Schema, fields: ReadingFields = HEART_RATE_FIELDS) -> None:
     """Check the column names as `check_columns` does, and the column types, before any data is read."""
-    check_columns(schema.names)
-    _check_types(schema)
+    check_columns(schema.names, fields)
+    _check_types(schema, fields)
 
 
-def check_columns(names: Sequence[str]) -> None:
+def check_columns(names: Sequence[str], fields: ReadingFields = HEART_RATE_FIELDS) -> None:
     """Raises `RejectedError` unless these are the columns of readings, in any order; a frame's index may be there."""
-    unknown = [place for place, name in enumerate(names) if name not in COLUMNS and not _INDEX.fullmatch(name)]
+    unknown = [place for place, name in enumerate(names) if name not in fields.all and not _INDEX.fullmatch(name)]
     errors = [_unknown(names[place], place) for place in unknown[:10]]
-    errors += [FieldError(name, "is required") for name in REQUIRED if name not in names]
-    errors += [FieldError(name, "is given more than once") for name in COLUMNS if names.count(name) > 1]
+    errors += [FieldError(name, "is required") for name in fields.required if name not in names]
+    errors += [FieldError(name, "is given more than once") for name in fields.all if names.count(name) > 1]
     if len(indexes_in(names)) > _MOST_LEVELS:
         errors.append(FieldError("columns", f"hold an index of more than {_MOST_LEVELS} levels"))
     if errors:
@@ -107,12 +106,11 @@ _TYPES = {
     "user_id": (_is_id, "must be a column of texts or integers"),
     "device_id": (_is_id, "must be a column of texts or integers"),
     "timestamp": (_is_time, "must be a column of timestamps or of ISO 8601 texts"),
-    HEART_RATE.name: (_is_number, "must be a column of numbers"),
     "confidence": (_is_number, "must be a column of whole numbers"),
 }
 
 
-def _check_types(schema: pa.Schema) -> None:
+def _check_types(schema: pa.Schema, fields: ReadingFields) -> None:
     """Raise `RejectedError` for columns of a wrong type. A column of nulls fits everywhere, and a dictionary column is
     judged by the type of its values.
     """
@@ -121,7 +119,7 @@ def _check_types(schema: pa.Schema) -> None:
         for name, kind in zip(schema.names, schema.types, strict=True)  # an index may be there more than once
         if _INDEX.fullmatch(name) and not _is_flat(kind)
     ]
-    for name, (fits, reason) in _TYPES.items():
+    for name, (fits, reason) in (_TYPES | {fields.value: (_is_number, "must be a column of numbers")}).items():
         if name not in schema.names:
             continue
         kind = schema.field(name).type
@@ -203,14 +201,14 @@ def _too_long(name: str, most_bytes: int) -> MalformedError:
 # --- columns -------------------------------------------------------------------------------------------------------
 
 
-def _of_batch(batch: pa.RecordBatch, position: int, passed_over: Sequence[str]) -> Block:
+def _of_batch(batch: pa.RecordBatch, position: int, passed_over: Sequence[str], fields: ReadingFields) -> Block:
     """Turn a batch into a block. Rows with a null in a required column, or an unreadable time, become errors; the rest
     stay columns.
     """
     positions = np.arange(position, position + batch.num_rows)
     errors: list[FieldError] = []
     whole: _Mask = np.ones(batch.num_rows, np.bool_)
-    for name in REQUIRED:
+    for name in fields.required:
         missing = _missing(batch.column(name))
         if missing is not None:
             errors += [FieldError(name, "is required", int(positions[row])) for row in np.flatnonzero(missing & whole)]
@@ -225,7 +223,7 @@ def _of_batch(batch: pa.RecordBatch, position: int, passed_over: Sequence[str]) 
         _ids(batch.column("user_id")),
         _ids(batch.column("device_id")),
         times,
-        _numbers(batch.column(HEART_RATE.name)),
+        _numbers(batch.column(fields.value)),
         _confidences(batch),
         positions,
     )

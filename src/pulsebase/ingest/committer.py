@@ -248,10 +248,14 @@ class Ingestor:
         self.pace(len(batch), LONG_WAIT_S)
         return self.submit(batch, LONG_WAIT_S, allowance).result()
 
-    def submit_delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> Future[int]:
-        """Queue a deletion behind the writes before it. The result is the number of readings deleted."""
+    def submit_delete(
+        self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None
+    ) -> Future[int]:
+        """Queue a deletion, of one metric or of all, behind the writes before it. The result is the number of readings
+        deleted.
+        """
         change = ChangedRange(user_id, interval)
-        return self._command(lambda: self._writer.delete(user_id, interval, device_id), change)
+        return self._command(lambda: self._writer.delete(user_id, interval, device_id, metric), change)
 
     def submit_delete_origin(self, origin: int, most: int) -> Future[int]:
         """Queue a step of `Writer.delete_origin` behind the writes before it. The result is the number of readings

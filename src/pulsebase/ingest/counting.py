@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pulsebase import telemetry
 from pulsebase.ingest.blocks import COLUMNS
 
-_FIELDS = frozenset(COLUMNS)
+_FIELDS = frozenset((*COLUMNS, "value", "metric"))
 
 
 def count_readings(source: str, accepted: int, refused: Mapping[str, int]) -> None:

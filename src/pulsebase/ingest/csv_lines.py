@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from pulsebase.ingest.blocks import COLUMNS, Block, MalformedError
+from pulsebase.ingest.blocks import HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
 from pulsebase.ingest.candidates import Decoded
 from pulsebase.ingest.columns import check_columns
 from pulsebase.ingest.items import parse_items
@@ -20,7 +20,6 @@ from pulsebase.ingest.lines import LINE_BYTES, ReadableBytes, line_pieces
 from pulsebase.ingest.table_ids import without_changed_ids
 from pulsebase.ingest.validate import readable
 from pulsebase.model.errors import FieldError, RejectedError
-from pulsebase.model.metrics import HEART_RATE
 
 Row = list[str]
 
@@ -36,7 +35,7 @@ _END = ["\0", "\0"]
 _NOT_AS_MANY = "has not as many fields as the first line has names"
 
 
-def csv_blocks(body: ReadableBytes) -> Iterator[Block]:
+def csv_blocks(body: ReadableBytes, fields: ReadingFields = HEART_RATE_FIELDS) -> Iterator[Block]:
     """Yield blocks of the rows. The first line names the columns.
 
     Raises:
@@ -48,9 +47,9 @@ def csv_blocks(body: ReadableBytes) -> Iterator[Block]:
     for rows in _rows_of(body):
         if names is None:
             names = [name.strip() for name in rows.pop(0)]
-            _check_names(names)
+            _check_names(names, fields)
         if rows:
-            yield _block(names, rows, position)
+            yield _block(names, rows, position, fields)
             position += len(rows)
     if names is None:
         raise MalformedError("the body is empty; the first line names the columns")
@@ -129,26 +128,26 @@ def _decoded(text: bytes) -> str:
 # --- from rows to columns ------------------------------------------------------------------------------------------
 
 
-def _check_names(names: Sequence[str]) -> None:
+def _check_names(names: Sequence[str], fields: ReadingFields) -> None:
     """Raise `RejectedError` unless these are the columns of readings. A first line without any column name may hold
     data, so that the error quotes nothing of it.
     """
     if any(_LONE_RETURN in name for name in names):
         raise RejectedError.of("columns", "lines must end in a line feed; these end in a carriage return alone")
     for sign, called in ((";", "semicolons"), ("\t", "tabs")):
-        if any(part.strip() in COLUMNS for name in names if sign in name for part in name.split(sign)):
+        if any(part.strip() in fields.all for name in names if sign in name for part in name.split(sign)):
             raise RejectedError.of("columns", f"are parted by {called}; part them by commas")
-    if not any(name in COLUMNS for name in names):
-        raise RejectedError.of("columns", f"must be named in the first line: {', '.join(COLUMNS)}")
-    check_columns(names)
+    if not any(name in fields.all for name in names):
+        raise RejectedError.of("columns", f"must be named in the first line: {', '.join(fields.all)}")
+    check_columns(names, fields)
 
 
-def _block(names: Sequence[str], rows: Sequence[Sequence[str]], position: int) -> Block:
+def _block(names: Sequence[str], rows: Sequence[Sequence[str]], position: int, fields: ReadingFields) -> Block:
     try:
-        parsed, errors = readable(_columns(names, rows, position))
+        parsed, errors = readable(_columns(names, rows, position, fields))
     except ValueError:  # the rows have to be parsed one by one
-        items = [_item(names, row) for row in rows]
-        parsed, errors = parse_items(items, position)
+        items = [_item(names, row, fields.value) for row in rows]
+        parsed, errors = parse_items(items, position, fields)
         uneven = {place for place, item in enumerate(items, position) if item is None}
         errors = [FieldError("reading", _NOT_AS_MANY, at.index) if at.index in uneven else at for at in errors]
     parsed, changed = without_changed_ids(parsed)
@@ -157,15 +156,15 @@ def _block(names: Sequence[str], rows: Sequence[Sequence[str]], position: int) -
     return Block(parsed, errors, len(rows))
 
 
-def _columns(names: Sequence[str], rows: Sequence[Sequence[str]], position: int) -> Decoded:
+def _columns(names: Sequence[str], rows: Sequence[Sequence[str]], position: int, fields: ReadingFields) -> Decoded:
     """Return rows as columns.
 
     Raises:
         ValueError: they have to be parsed one by one.
     """
-    fields = zip(*rows, strict=True)
-    columns = {name: list(map(str.strip, column)) for name, column in zip(names, fields, strict=True)}
-    values = columns[HEART_RATE.name]
+    every = zip(*rows, strict=True)
+    columns = {name: list(map(str.strip, column)) for name, column in zip(names, every, strict=True)}
+    values = columns[fields.value]
     if _NUMERALS.fullmatch("\n".join(values)) is None:
         raise ValueError("a value is no number")
     confidences = columns.get("confidence")
@@ -180,12 +179,12 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[str]], position: int)
     )
 
 
-def _item(names: Sequence[str], row: Sequence[str]) -> dict[str, Any] | None:
+def _item(names: Sequence[str], row: Sequence[str], value: str) -> dict[str, Any] | None:
     """Return a row as the object that JSON would give; None if it does not have one field for each column."""
     if len(row) != len(names):
         return None
     item: dict[str, Any] = dict(zip(names, map(str.strip, row), strict=True))
-    item[HEART_RATE.name] = _number(item[HEART_RATE.name])
+    item[value] = _number(item[value])
     if "confidence" in item:
         item["confidence"] = _confidence(item["confidence"])
     return item

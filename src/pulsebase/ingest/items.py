@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pulsebase.ingest.blocks import HEART_RATE_FIELDS, ReadingFields
 from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates, Decoded
 from pulsebase.model.errors import FieldError, shown_name
 from pulsebase.model.metrics import HEART_RATE
@@ -26,17 +27,49 @@ class ReadingIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     device_id: str | int
     user_id: str | int
     timestamp: str
-    heart_rate: float
+    value: float = msgspec.field(name=HEART_RATE.name)
     confidence: int | float | None = None
 
 
-def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidates, list[FieldError]]:
+class ValueIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A reading of another metric as a device sends it."""
+
+    device_id: str | int
+    user_id: str | int
+    timestamp: str
+    value: float
+    confidence: int | float | None = None
+
+
+class MetricReadingIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A reading that names its metric."""
+
+    device_id: str | int
+    user_id: str | int
+    metric: str
+    timestamp: str
+    value: float
+    confidence: int | float | None = None
+
+
+#: How a reading is decoded whose value is in this field.
+AnyReadingIn = ReadingIn | ValueIn
+
+
+def struct_of(fields: ReadingFields) -> type[AnyReadingIn]:
+    """Return the form of readings with these fields."""
+    return ReadingIn if fields == HEART_RATE_FIELDS else ValueIn
+
+
+def parse_items(
+    items: Sequence[Any], first_position: int = 0, fields: ReadingFields = HEART_RATE_FIELDS
+) -> tuple[Candidates, list[FieldError]]:
     """Parse decoded JSON values one by one. Return the readings that could be read, and the errors of the others, both
     by position.
     """
     parsed, errors = [], []
     for position, item in enumerate(items, first_position):
-        result = parse_item(item, position)
+        result = parse_item(item, position, fields)
         if isinstance(result, FieldError):
             errors.append(result)
         else:
@@ -48,7 +81,7 @@ def parse_items(items: Sequence[Any], first_position: int = 0) -> tuple[Candidat
 Parsed = tuple[int, str, str, int, float, int]
 
 
-def columns_of(readings: Sequence[ReadingIn], first_position: int = 0) -> Decoded:
+def columns_of(readings: Sequence[AnyReadingIn], first_position: int = 0) -> Decoded:
     """Return decoded readings as columns.
 
     Raises:
@@ -58,7 +91,7 @@ def columns_of(readings: Sequence[ReadingIn], first_position: int = 0) -> Decode
         [reading.user_id for reading in readings],
         [reading.device_id for reading in readings],
         [reading.timestamp for reading in readings],
-        [reading.heart_rate for reading in readings],
+        [reading.value for reading in readings],
         [reading.confidence for reading in readings],
         first_position,
     )
@@ -78,7 +111,7 @@ def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
     )
 
 
-def parsed_of(reading: ReadingIn, position: int = 0) -> Parsed:
+def parsed_of(reading: AnyReadingIn | MetricReadingIn, position: int = 0) -> Parsed:
     """Return one decoded reading, as `parse_item` would parse it.
 
     Raises:
@@ -89,7 +122,7 @@ def parsed_of(reading: ReadingIn, position: int = 0) -> Parsed:
         str(reading.user_id),
         str(reading.device_id),
         parse_reading_time(reading.timestamp),
-        _within_reach(reading.heart_rate),
+        _within_reach(reading.value),
         _confidence_of(reading.confidence),
     )
 
@@ -102,24 +135,24 @@ class _FaultError(Exception):
         self.field, self.reason = field, reason
 
 
-def parse_item(item: Any, index: int) -> Parsed | FieldError:
+def parse_item(item: Any, index: int, fields: ReadingFields = HEART_RATE_FIELDS) -> Parsed | FieldError:
     """Return one parsed reading, or the first of its faults. Bounds are checked later, for the whole column."""
     try:
-        _check_fields(item)
+        _check_fields(item, fields)
         user_id, device_id = _id_text(item, "user_id"), _id_text(item, "device_id")
-        time_us, value = _time_of(item["timestamp"]), _value_of(item[HEART_RATE.name])
+        time_us, value = _time_of(item["timestamp"]), _value_of(item[fields.value], fields.value)
         return index, user_id, device_id, time_us, value, _confidence_of(item.get("confidence"))
     except _FaultError as fault:
         return FieldError(fault.field, fault.reason, index)
 
 
-def _check_fields(item: Any) -> None:
+def _check_fields(item: Any, fields: ReadingFields) -> None:
     if not isinstance(item, dict):
         raise _FaultError("reading", "must be an object")
     for name in item:
-        if name not in ReadingIn.__struct_fields__:
+        if name not in fields.all:
             raise _FaultError(shown_name(name), "is not a known field")
-    for name in ("device_id", "user_id", "timestamp", HEART_RATE.name):
+    for name in ("device_id", "user_id", "timestamp", fields.value):
         if name not in item:
             raise _FaultError(name, "is required")
 
@@ -140,11 +173,11 @@ def _time_of(value: Any) -> int:
         raise _FaultError("timestamp", str(error)) from None
 
 
-def _value_of(value: Any) -> float:
+def _value_of(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _FaultError(HEART_RATE.name, "must be a number")
+        raise _FaultError(name, "must be a number")
     if isinstance(value, float) and math.isnan(value):
-        raise _FaultError(HEART_RATE.name, "is not a number")
+        raise _FaultError(name, "is not a number")
     return _within_reach(value)
 
 

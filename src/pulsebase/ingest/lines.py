@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
-from pulsebase.ingest.items import ReadingIn, columns_of, parse_items
+from pulsebase.ingest.blocks import BLOCK_READINGS, HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
+from pulsebase.ingest.items import AnyReadingIn, columns_of, parse_items, struct_of
 from pulsebase.ingest.validate import readable
 
 #: Bytes read at a time.
@@ -27,13 +27,13 @@ class ReadableBytes(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def ndjson_blocks(body: ReadableBytes) -> Iterator[Block]:
+def ndjson_blocks(body: ReadableBytes, fields: ReadingFields = HEART_RATE_FIELDS) -> Iterator[Block]:
     """Yield blocks of readings from text with one JSON object a line.
 
     Raises:
         MalformedError: a line is too long.
     """
-    decoder = msgspec.json.Decoder(ReadingIn)
+    decoder: msgspec.json.Decoder[AnyReadingIn] = msgspec.json.Decoder(struct_of(fields))
     position = 0
     for text in line_pieces(body):
         try:
@@ -43,7 +43,7 @@ def ndjson_blocks(body: ReadableBytes) -> Iterator[Block]:
             position += len(readings)
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
             items = [_json_line(line) for line in text.split(b"\n") if line.strip()]
-            parsed, errors = parse_items(items, position)
+            parsed, errors = parse_items(items, position, fields)
             whys = enumerate(map(_no_reading, items), position)
             said: dict[int | None, str] = {place: why for place, why in whys if why is not None}
             errors = [replace(error, reason=said.get(error.index, error.reason)) for error in errors]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pulsebase.files.disk_errors import meaning_of, translated
-from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
+from pulsebase.ingest.blocks import BLOCK_READINGS, HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
 from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.model.errors import StoreUnavailableError
 
@@ -52,7 +52,7 @@ def spooled(stream: SeekableBytes) -> Iterator[BinaryIO]:
         yield file
 
 
-def blocks_in_file(file: BinaryIO) -> Iterator[Block]:
+def blocks_in_file(file: BinaryIO, fields: ReadingFields = HEART_RATE_FIELDS) -> Iterator[Block]:
     """Yield the blocks of an open file.
 
     Raises:
@@ -62,9 +62,9 @@ def blocks_in_file(file: BinaryIO) -> Iterator[Block]:
     """
     try:
         table = pq.ParquetFile(file, pre_buffer=False)
-        check_schema(table.schema_arrow)
+        check_schema(table.schema_arrow, fields)
         _check_sizes(table.metadata)
-        yield from blocks_of_batches(table.iter_batches(BLOCK_READINGS))
+        yield from blocks_of_batches(table.iter_batches(BLOCK_READINGS), fields)
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError):

@@ -5,7 +5,7 @@ the reason.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -50,6 +50,23 @@ class ReadingRules:
     people: frozenset[str] | None = None
     erased_users: ErasedUsers = field(default_factory=ErasedUsers)
     horizon_us: Callable[[], int] = field(default=lambda: 0)
+    #: The field of the value, which refusals name.
+    value_field: str = HEART_RATE.name
+    #: Bounds of other metrics that differ from their defaults, by name: lowest and highest value.
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def bounds_of(self, metric: MetricSpec) -> tuple[float, float]:
+        """The lowest and the highest accepted value of a metric, in its unit."""
+        if metric is self.metric:
+            return self.low, self.high
+        return self.bounds.get(metric.name, (metric.low, metric.high))
+
+    def of_metric(self, metric: MetricSpec, value_field: str) -> ReadingRules:
+        """The same, for readings of another metric, whose value is in this field."""
+        if metric is self.metric:
+            return self if value_field == self.value_field else replace(self, value_field=value_field)
+        low, high = self.bounds_of(metric)
+        return replace(self, metric=metric, low=low, high=high, value_field=value_field)
 
     def of_people(self, people: frozenset[str] | None) -> ReadingRules:
         """The same, for readings of these people alone; None for anybody's."""
@@ -99,7 +116,8 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
         refusals.add(times_us > latest_us, "timestamp", reason)
     within = (values >= rules.low) & (values <= rules.high)  # false for NaN, too
     if not within.all():
-        refusals.add(~within, rules.metric.name, f"out of range {rules.low:g}–{rules.high:g}")
+        hint = f"; {rules.metric.hint}" if rules.metric.hint else ""
+        refusals.add(~within, rules.value_field, f"out of range {rules.low:g}–{rules.high:g}{hint}")
     if confidences.min(initial=0) < NO_CONFIDENCE or confidences.max(initial=0) > 3:
         stated = (confidences < NO_CONFIDENCE) | (confidences > 3)
         refusals.add(stated, "confidence", "must be 0, 1, 2 or 3")
@@ -109,7 +127,8 @@ def validate(readings: Candidates | Decoded, rules: ReadingRules, origin: int) -
             return Verdict(None, refusals)
         users, devices = users.take(rows), devices.take(rows)
         times_us, values, confidences = times_us[rows], values[rows], confidences[rows]
-    batch = ReadingBatch(users, devices, times_us, stored_values(values, rules.metric.scale), confidences, origin)
+    stored = stored_values(values, rules.metric.scale)
+    batch = ReadingBatch(users, devices, times_us, stored, confidences, origin, rules.metric.name)
     return Verdict(batch if len(batch) else None, refusals)
 
 

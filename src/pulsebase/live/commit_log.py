@@ -18,6 +18,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import MAX_US, TimeRange
 
@@ -39,7 +40,9 @@ class ChangedRange:
 
 @dataclass(frozen=True, slots=True)
 class CommittedReadings:
-    """One person's new readings in commit order. Of two with the same device and time the later one is valid."""
+    """One person's new readings of a metric in commit order. Of two with the same device and time the later one is
+    valid.
+    """
 
     device_ids: Sequence[str]
     times_us: npt.NDArray[np.int64]
@@ -49,10 +52,10 @@ class CommittedReadings:
 
 @dataclass(frozen=True, slots=True)
 class Commits:
-    """What was committed up to `place`: readings by person, and time ranges to ask again."""
+    """What was committed up to `place`: readings by person and metric, and time ranges to ask again."""
 
     place: int
-    readings: dict[str, CommittedReadings]
+    readings: dict[tuple[str, str], CommittedReadings]
     changed: list[ChangedRange]
 
 
@@ -123,15 +126,19 @@ class CommitLog:
                 self._watched += Counter()  # drops those at zero
                 self._wakers = tuple(each for each in self._wakers if each is not wake)
 
-    def since(self, place: int, people: Collection[str]) -> Commits | None:
-        """Return what was committed after a place for these people; None if the ring no longer has all of it."""
+    def since(
+        self, place: int, people: Collection[str], metrics: Collection[str] = (HEART_RATE.name,)
+    ) -> Commits | None:
+        """Return what was committed after a place for these people in these metrics; None if the ring no longer has all
+        of it.
+        """
         with self._lock:
             missed = self._place - place
             if not 0 <= missed <= len(self._commits):
                 return None
             commits = list(islice(reversed(self._commits), missed))[::-1]
             news = Commits(self._place, {}, [])
-        _tell(news, commits, people)
+        _tell(news, commits, people, metrics)
         return news
 
     def _append(self, commit: _Commit) -> None:
@@ -156,23 +163,23 @@ def _codes_in(batch: ReadingBatch) -> dict[str, list[int]]:
     return found
 
 
-def _tell(news: Commits, commits: Sequence[_Commit], people: Collection[str]) -> None:
-    parts: dict[str, list[ReadingBatch]] = {}
+def _tell(news: Commits, commits: Sequence[_Commit], people: Collection[str], metrics: Collection[str]) -> None:
+    parts: dict[tuple[str, str], list[ReadingBatch]] = {}
     for commit in commits:
         for batch, codes in zip(commit.batches, commit.codes, strict=True):
-            for user_id in codes.keys() & people:
+            for user_id in codes.keys() & people if batch.metric in metrics else ():
                 rows = np.flatnonzero(np.isin(batch.users.codes, codes[user_id]))
-                parts.setdefault(user_id, []).append(batch.take(rows))
+                parts.setdefault((user_id, batch.metric), []).append(batch.take(rows))
         if commit.change is not None and (commit.change.user_id is None or commit.change.user_id in people):
             news.changed.append(commit.change)
     most = max(_FEWEST_TOLD, MOST_TOLD // max(len(parts), 1))
-    for user_id, batches in parts.items():
+    for (user_id, metric), batches in parts.items():
         if sum(map(len, batches)) > most:
             first = min(int(batch.times_us.min()) for batch in batches)
             last = max(int(batch.times_us.max()) for batch in batches)
             news.changed.append(ChangedRange(user_id, TimeRange(first, last + 1)))
         else:
-            news.readings[user_id] = _joined(batches)
+            news.readings[user_id, metric] = _joined(batches)
 
 
 def _joined(batches: Sequence[ReadingBatch]) -> CommittedReadings:

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-#: `value` is in hundredths of the metric's unit; `confidence` is 0–3 or null; `time` is UTC.
+from pulsebase.model.metrics import HEART_RATE
+
+#: `value` is in stored units of the metric (`MetricSpec.scale`); `confidence` is 0–3 or null; `time` is UTC.
 READING_SCHEMA = pa.schema(
     [
         pa.field("user_id", pa.dictionary(pa.int32(), pa.string()), nullable=False),
@@ -18,6 +20,7 @@ READING_SCHEMA = pa.schema(
         pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("value", pa.int16(), nullable=False),
         pa.field("confidence", pa.int8(), nullable=True),
+        pa.field("metric", pa.dictionary(pa.int32(), pa.string()), nullable=False),
     ]
 )
 #: In columns of confidences: none given.
@@ -98,9 +101,9 @@ class Ids(Sequence[str]):
 
 @dataclass(frozen=True, slots=True)
 class ReadingBatch:
-    """Readings that were checked and may be written, and where they came from.
+    """Readings of one metric that were checked and may be written, and where they came from.
 
-    Columns of equal length: `times_us` are microseconds since 1970, `values` hundredths of the metric's unit,
+    Columns of equal length: `times_us` are microseconds since 1970, `values` stored units of the metric,
     `confidences` 0–3 or `NO_CONFIDENCE`. Later rows win over earlier ones of the same identity. `origin` is the number
     a store gave for the stream, sync or import (`Writer.register_origin`).
     """
@@ -111,6 +114,7 @@ class ReadingBatch:
     values: npt.NDArray[np.int16]
     confidences: npt.NDArray[np.int8]
     origin: int
+    metric: str = HEART_RATE.name
 
     def __post_init__(self) -> None:
         columns = (self.users.codes, self.devices.codes, self.times_us, self.values, self.confidences)
@@ -129,6 +133,7 @@ class ReadingBatch:
             self.values[rows],
             self.confidences[rows],
             self.origin,
+            self.metric,
         )
 
     @property
@@ -136,7 +141,8 @@ class ReadingBatch:
         """The batch as an Arrow table of `READING_SCHEMA`."""
         times = pa.array(self.times_us).cast(READING_SCHEMA.field("time").type)
         confidences = pa.array(self.confidences, mask=self.confidences == NO_CONFIDENCE)
-        columns = [self.users.as_arrow(), self.devices.as_arrow(), times, pa.array(self.values), confidences]
+        metric = Ids.repeated(self.metric, len(self)).as_arrow()
+        columns = [self.users.as_arrow(), self.devices.as_arrow(), times, pa.array(self.values), confidences, metric]
         return pa.table(columns, schema=READING_SCHEMA)
 
     @classmethod
@@ -148,8 +154,9 @@ class ReadingBatch:
         values: npt.ArrayLike,
         confidences: Sequence[int | None] | None,
         origin: int,
+        metric: str = HEART_RATE.name,
     ) -> ReadingBatch:
-        """A batch of columns of equal length: times in microseconds since 1970, values in hundredths of a unit."""
+        """A batch of columns of equal length: times in microseconds since 1970, values in stored units."""
         stated = [None] * len(user_ids) if confidences is None else confidences
         return cls(
             Ids.of(user_ids),
@@ -158,6 +165,7 @@ class ReadingBatch:
             np.asarray(values, np.int16),
             np.array([NO_CONFIDENCE if each is None else each for each in stated], np.int8),
             origin,
+            metric,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from zoneinfo import ZoneInfo
 
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.metrics import MetricSpec
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange, local_day_starts
 
 
@@ -24,11 +24,10 @@ class Resolution(Enum):
         """The length of a bucket in microseconds; 0 for raw. A local day may be longer or shorter than `DAY`'s."""
         return _STEP_US[self]
 
-    @property
-    def table(self) -> str:
-        """The name the answer states: the table of the specification that the rung stands for."""
+    def table_of(self, metric: MetricSpec) -> str:
+        """The name the answer states; of heart rate the table of the specification that the rung stands for."""
         suffix = "" if self in (Resolution.RAW, Resolution.SECOND) else f"_{self.value}"
-        return HEART_RATE.table + suffix
+        return metric.table + suffix
 
 
 _STEP_US = {

@@ -63,11 +63,11 @@ class Buckets(Columns):
         return self.take(np.argsort(self.start_us, kind="stable"))
 
 
-def averages(sums: I64, counts: I64) -> npt.NDArray[np.float64]:
-    """Return the mean of all readings in the metric's unit: one correctly rounded division of two numbers that are
-    exact below 2**53. It is not rounded further, and is never a mean of means.
+def averages(sums: I64, counts: I64, scale: int = HEART_RATE.scale) -> npt.NDArray[np.float64]:
+    """Return the mean of all readings in the metric's unit, of which `scale` stored units make one: one correctly
+    rounded division of two numbers that are exact below 2**53. It is not rounded further, and is never a mean of means.
     """
-    return sums / (counts * HEART_RATE.scale)
+    return sums / (counts * scale)
 
 
 def floors(times_us: I64, step_us: int) -> I64:

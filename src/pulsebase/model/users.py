@@ -102,6 +102,18 @@ class UserOverview:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricOverview:
+    """What is stored of one metric of a person: all readings, losers and confidence 0 included. Times in microseconds
+    UTC.
+    """
+
+    metric: str
+    readings: int
+    first_us: int | None
+    last_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceOverview:
     """A device of a person and what is stored of it: all readings, losers and confidence 0 included. Times in
     microseconds UTC.

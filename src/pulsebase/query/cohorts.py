@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, UnknownUserError
 from pulsebase.model.identifiers import identifier_problem
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.rollups import I64, Mask, averages
 from pulsebase.model.timerange import MINUTE_US, TimeRange, from_us
@@ -124,6 +124,7 @@ class TopHoursQuestion:
     start_field: str = "date_from"
     end_field: str = "date_to"
     cancellation: Cancellation | None = None
+    metric: MetricSpec = HEART_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,15 +251,16 @@ def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | Non
             timeout_s=timeout_s,
             cancellation=question.cancellation,
             kind="top_hours",
+            metric=question.metric.name,
         )
     )
-    return _highest_distinct(table, question.limit)
+    return _highest_distinct(table, question.limit, question.metric.scale)
 
 
-def _highest_distinct(table: pa.Table, limit: int) -> list[TopHour]:
+def _highest_distinct(table: pa.Table, limit: int, scale: int) -> list[TopHour]:
     """Return the `limit` highest distinct averages of buckets in time order, each with the first bucket that has it."""
     starts_us, sums, counts = (table[name].to_numpy() for name in ("time_us", "sum", "count"))
-    averages_of = averages(sums, counts)
+    averages_of = averages(sums, counts, scale)
     # Rounding to doubles keeps the order, so the highest averages have the highest doubles.
     least = np.unique(averages_of)[-limit:][:1]
     firsts: dict[Fraction, int] = {}

@@ -1,5 +1,6 @@
 """Encode exports: readings in the columns and units in which they are also ingested (`user_id`, `device_id`,
-`timestamp`, `heart_rate`, `confidence`), and records of people as lines.
+`timestamp`, `heart_rate`, `confidence`; of other metrics `metric` and `value` in the place of `heart_rate`), and
+records of people as lines.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from pulsebase.model.exported import Record, fields_of
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.timerange import format_all_us
 from pulsebase.stores.contract import Reader
@@ -47,6 +48,26 @@ def csv_lines(batch: pa.RecordBatch) -> bytes:
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     pyarrow.csv.write_csv(pa.Table.from_batches([_as_texts(batch)]), out, options)
     return out.getvalue()
+
+
+def value_lines(batch: pa.RecordBatch, metric: MetricSpec) -> bytes:
+    """Return a batch of `READING_SCHEMA`, all of it of a metric other than heart rate, as NDJSON."""
+    values = pa.array(batch["value"].to_numpy() / np.float64(metric.scale)).cast(pa.string())
+    lines = pc.binary_join_element_wise(
+        '{"user_id":"',
+        batch["user_id"].cast(pa.string()),
+        '","device_id":"',
+        batch["device_id"].cast(pa.string()),
+        f'","metric":"{metric.name}","timestamp":"',
+        pa.array(format_all_us(batch["time"].cast(pa.int64()).to_numpy()), pa.string()),
+        '","value":',
+        values,
+        ',"confidence":',
+        pc.fill_null(batch["confidence"].cast(pa.string()), "null"),
+        "}\n",
+        "",
+    )
+    return "".join(lines.to_pylist()).encode()
 
 
 def ndjson_lines(batch: pa.RecordBatch) -> bytes:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from pulsebase.model.errors import RejectedError
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.metrics import HEART_RATE, HEART_RATE_SUMMARY_TABLE, MetricSpec, UnknownMetricError, metric_named
 from pulsebase.model.resolution import Resolution, coarser, resolution_for_length, resolution_for_points
 from pulsebase.model.timerange import SECOND_US, AskedRange, TimeRange, local_day_starts, parse_range, zone_named
 from pulsebase.model.zones import ZoneRule
@@ -28,6 +29,7 @@ class SeriesQuestion:
     start_field: str = "start_date"
     end_field: str = "end_date"
     cancellation: Cancellation | None = None
+    metric: MetricSpec = HEART_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class SeriesPlan:
     @property
     def table(self) -> str:
         """The table name that the answer states."""
-        return self.resolution.table
+        return self.resolution.table_of(self.question.metric)
 
     @property
     def likely_rows(self) -> int:
@@ -88,6 +90,7 @@ class SeriesPlan:
             limit=limit,
             timeout_s=timeout_s,
             cancellation=question.cancellation,
+            metric=question.metric.name,
         )
 
     def coarser(self) -> SeriesPlan | None:
@@ -113,7 +116,7 @@ def plan_series(question: SeriesQuestion) -> SeriesPlan:
         RejectedError: names the field that is wrong.
     """
     if question.zones is not None:
-        raise RejectedError.of("zones", f"goes with metric={HEART_RATE.summary_table} only")
+        raise RejectedError.of("zones", f"goes with metric={HEART_RATE_SUMMARY_TABLE} only")
     period = asked_period(
         question.start, question.end, question.tz, start_field=question.start_field, end_field=question.end_field
     )
@@ -128,15 +131,20 @@ def plan_series(question: SeriesQuestion) -> SeriesPlan:
     return _at(question, asked, zone, rung or resolution_for_length(asked.typed_us))
 
 
-def metric_named(name: str, field: str = "metric") -> bool:
-    """Whether `metric=` asks for daily summaries (True) or for the series of readings (False).
+def metrics_named(names: Sequence[str], field: str = "metric") -> list[MetricSpec] | None:
+    """Return the metrics that `metric=` asks for, each once; None if it asks for daily summaries of heart rate.
 
     Raises:
-        RejectedError: neither.
+        RejectedError: one of them is none, or summaries are asked for together with others.
     """
-    if name not in (HEART_RATE.table, HEART_RATE.summary_table):
-        raise RejectedError.of(field, f"must be {HEART_RATE.table} or {HEART_RATE.summary_table}")
-    return name == HEART_RATE.summary_table
+    if HEART_RATE_SUMMARY_TABLE in names:
+        if set(names) != {HEART_RATE_SUMMARY_TABLE}:
+            raise RejectedError.of(field, f"{HEART_RATE_SUMMARY_TABLE} cannot be asked for together with other metrics")
+        return None
+    try:
+        return list(dict.fromkeys(metric_named(name) for name in names))
+    except UnknownMetricError as error:
+        raise RejectedError.of(field, str(error)) from None
 
 
 def _at(question: SeriesQuestion, asked: AskedRange, zone: ZoneInfo, rung: Resolution) -> SeriesPlan:

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, TooManyRowsError, UnknownUserError
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.metrics import HEART_RATE_SUMMARY_TABLE, MetricSpec
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.rollups import averages
 from pulsebase.model.summaries import DailySummary
@@ -27,6 +28,12 @@ from pulsebase.stores.contract import Reader
 _READERS = 4
 #: Called with the number of rows that an answer may have from now on.
 RowsWanted = Callable[[int], None]
+
+
+class Ask(Protocol):
+    """Answers a question about one metric."""
+
+    def __call__(self, question: SeriesQuestion, *, rows: RowsWanted) -> SeriesAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,28 @@ class SeriesService:
         known, missing, next_cursor = self._people(user_ids, limit, cursor)
         return replace(self._answer(plan, known, rows), missing=missing, next_cursor=next_cursor)
 
+    @staticmethod
+    def several(
+        metrics: Sequence[MetricSpec], question: SeriesQuestion, ask: Ask, rows: RowsWanted = lambda _: None
+    ) -> list[SeriesAnswer]:
+        """Return the answers about several metrics, all at one resolution. `ask` answers about one. `rows` is as for
+        `one`, for all of them together.
+
+        Raises:
+            RejectedError: the question is wrong, or its answer too long.
+        """
+        answers: list[SeriesAnswer] = []
+        held = 0
+        for metric in metrics:
+            if answers:  # the first one may have become coarser; points are divided among nobody
+                question = replace(question, interval=answers[0].plan.resolution, max_points=None)
+            answer = ask(replace(question, metric=metric), rows=_added_to(held, rows))
+            if answers and answer.plan.resolution is not answers[0].plan.resolution:
+                raise RejectedError.of("metric", "the metrics have no resolution in common; ask for one at a time")
+            answers.append(answer)
+            held += sum(map(len, answer.series))
+        return answers
+
     def summaries(
         self, user_ids: Sequence[str] | None, question: SeriesQuestion, limit: int, cursor: str | None
     ) -> SummaryAnswer:
@@ -125,7 +154,7 @@ class SeriesService:
         ):
             if given:
                 raise RejectedError.of(
-                    name, f"has no meaning for {HEART_RATE.summary_table}: a summary is one entry a day"
+                    name, f"has no meaning for {HEART_RATE_SUMMARY_TABLE}: a summary is one entry a day"
                 )
         days = SeriesQuestion(question.start, question.end, question.tz, Resolution.DAY)
         plan = plan_series(replace(days, cancellation=question.cancellation))
@@ -199,25 +228,30 @@ class SeriesService:
 
     def _read(self, plan: SeriesPlan, user_id: str, limit: int) -> PersonSeries:
         table = self._reader.series(plan.query(user_id, limit, self._limits.timeout_s))
-        columns = _raw_columns(table) if plan.resolution is Resolution.RAW else _bucket_columns(table)
+        columns_of = _raw_columns if plan.resolution is Resolution.RAW else _bucket_columns
+        columns = columns_of(table, plan.question.metric.scale)
         return PersonSeries(user_id, columns)
 
 
-def _raw_columns(table: pa.Table) -> dict[str, pa.Array]:
+def _added_to(held: int, rows: RowsWanted) -> RowsWanted:
+    return lambda more: rows(held + more)
+
+
+def _raw_columns(table: pa.Table, scale: int) -> dict[str, pa.Array]:
     return {
         "timestamp": _column(table, "time_us"),
-        "value": pa.array(_in_unit(table, "value")),
+        "value": pa.array(_in_unit(table, "value", scale)),
         "device_id": _column(table, "device_id"),
         "confidence": _column(table, "confidence"),
     }
 
 
-def _bucket_columns(table: pa.Table) -> dict[str, pa.Array]:
+def _bucket_columns(table: pa.Table, scale: int) -> dict[str, pa.Array]:
     return {
         "timestamp": _column(table, "time_us"),
-        "avg": pa.array(averages(table["sum"].to_numpy(), table["count"].to_numpy())),
-        "min": pa.array(_in_unit(table, "min")),
-        "max": pa.array(_in_unit(table, "max")),
+        "avg": pa.array(averages(table["sum"].to_numpy(), table["count"].to_numpy(), scale)),
+        "min": pa.array(_in_unit(table, "min", scale)),
+        "max": pa.array(_in_unit(table, "max", scale)),
         "count": _column(table, "count"),
         "minutes": _column(table, "minutes"),
         "device_id": _column(table, "device_id"),
@@ -228,9 +262,9 @@ def _column(table: pa.Table, name: str) -> pa.Array:
     return table[name].combine_chunks()
 
 
-def _in_unit(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+def _in_unit(table: pa.Table, name: str, scale: int) -> npt.NDArray[np.float64]:
     stored: npt.NDArray[np.int16] = table[name].to_numpy()
-    return stored / np.float64(HEART_RATE.scale)
+    return stored / np.float64(scale)
 
 
 def _days(plan: SeriesPlan) -> tuple[date, date]:

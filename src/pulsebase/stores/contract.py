@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview
 
 if TYPE_CHECKING:
     from pulsebase.stores.erasures import ErasureLog
@@ -70,6 +71,7 @@ STORED_SCHEMA = pa.schema(
         pa.field("time_us", pa.int64(), nullable=False),
         pa.field("value", pa.int16(), nullable=False),
         pa.field("confidence", pa.int8()),
+        pa.field("metric", pa.string(), nullable=False),
         pa.field("origin", pa.int32(), nullable=False),
     ]
 )
@@ -118,10 +120,11 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True)
 class SeriesQuery:
-    """One person's series.
+    """One person's series of one metric.
 
     Attributes:
         user_id: the person.
+        metric: the name of the metric. What was never stored is no error: nothing is found.
         range: half-open; already widened to whole buckets of `resolution` (`day_starts[0]`, `day_starts[-1]` for days).
             Hours alone may be cut: an hour at the edge then counts only its readings inside the range.
         resolution: the rung.
@@ -146,13 +149,15 @@ class SeriesQuery:
     timeout_s: float | None = None
     cancellation: Cancellation | None = None
     kind: str = "series"
+    metric: str = HEART_RATE.name
 
 
 @dataclass(frozen=True, slots=True)
 class TotalsQuery:
-    """What the readings of many people come to over one period.
+    """What the readings of many people in one metric come to over one period.
 
     Attributes:
+        metric: the name of the metric.
         range: half-open, exact: nothing is widened.
         genders: people of one of these alone; None for anybody.
         born_by: people born on this day or before alone, which leaves out those whose birth date is not known; None
@@ -166,6 +171,7 @@ class TotalsQuery:
     born_by: date | None = None
     timeout_s: float | None = None
     cancellation: Cancellation | None = None
+    metric: str = HEART_RATE.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +249,10 @@ class Writer(Protocol):
     def write(self, batches: Sequence[ReadingBatch]) -> None:
         """Keep the batches, in their order, in one commit.
 
-        A reading is identified by (user_id, device_id, time); writing it again replaces it, the last one wins. Its
-        origin is that of the last row that brought it into being, or brought another value or confidence. A row that
-        finds the reading stored just so leaves the origin, unless its own is of `PUSH_KIND`: then it takes the reading
-        over. So removing an origin never removes what another one had stored before it, nor what a device sent.
+        A reading is identified by (user_id, metric, device_id, time); writing it again replaces it, the last one wins.
+        Its origin is that of the last row that brought it into being, or brought another value or confidence. A row
+        that finds the reading stored just so leaves the origin, unless its own is of `PUSH_KIND`: then it takes the
+        reading over. So removing an origin never removes what another one had stored before it, nor what a device sent.
 
         When this returns, every batch is on the disk and visible to the next query; when it raises, none is. Unknown
         people and devices come into being. Readings before the horizon (`Store.expire`) are left out.
@@ -284,8 +290,9 @@ class Writer(Protocol):
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
         """The same, as if all of these readings had been deleted just before: they get the origins they come with."""
 
-    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
-        """Remove a person's readings inside the interval, of one device or of all; how many there were.
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
+        """Remove a person's readings inside the interval, of one device or of all, and of one metric or of all; how
+        many there were.
 
         Durable and visible on return, whole or not at all, as `write`. The person stays known, and one who was not
         known stays so.
@@ -343,9 +350,9 @@ class Reader(Protocol):
     def series(self, query: SeriesQuery) -> pa.Table:
         """`RAW_SCHEMA` or `BUCKET_SCHEMA` rows; an empty table with the full schema where there is nothing.
 
-        Devices are resolved by whole UTC minutes before the range is cut: the winner of a minute is the device with a
-        counted reading whose priority number at the minute's start is lowest, ties to the smallest id by bytes. Where
-        a range or a day cuts a minute, its winner is still the whole minute's.
+        Devices are resolved for each metric by itself, by whole UTC minutes, before the range is cut: the winner of a
+        minute is the device with a counted reading whose priority number at the minute's start is lowest, ties to the
+        smallest id by bytes. Where a range or a day cuts a minute, its winner is still the whole minute's.
 
         Raises:
             TooManyRowsError: more than `limit` rows.
@@ -382,6 +389,9 @@ class Reader(Protocol):
     def overview(self, user_id: str) -> UserOverview | None:
         """One person and what is stored of them."""
 
+    def metrics(self, user_id: str) -> list[MetricOverview]:
+        """The metrics the person has readings of, or had before they expired, by name."""
+
     def devices(self, user_id: str) -> list[DeviceOverview]:
         """The devices the person has readings of, or priorities for, by id (bytes)."""
 
@@ -403,19 +413,24 @@ class Reader(Protocol):
         """
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
-        """What is stored of the same people, devices and times, whatever the batch itself says of them."""
+        """What is stored of the same people, metric, devices and times, whatever the batch itself says of them."""
 
-    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Every stored reading inside the interval, counted or not, of these people or of everybody.
+    def export(
+        self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Every stored reading inside the interval, counted or not, of these people or of everybody, and of these
+        metrics or of all.
 
         Batches have `READING_SCHEMA` and at most `EXPORT_BATCH_READINGS` rows, each of one UTC day; days ascend. Of a
-        day a person's readings lie together, and those of each device by time. Memory does not grow with the number of
-        readings. All batches are of one state, that of the moment the first is asked for, which the store holds until
-        the iterator ends or is closed; but who is removed meanwhile is left out of what follows.
+        day a person's readings of a metric lie together, and those of each device by time. Memory does not grow with
+        the number of readings. All batches are of one state, that of the moment the first is asked for, which the store
+        holds until the iterator ends or is closed; but who is removed meanwhile is left out of what follows.
         """
 
-    def last_time_us(self, user_id: str, device_id: str) -> int | None:
-        """The time of the device's last stored reading, counted or not, or None: where a delta sync resumes."""
+    def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
+        """The time of the device's last stored reading of the metric, counted or not, or None: where a delta sync
+        resumes.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,7 +490,9 @@ class Store(Writer, Registry, Reader, Protocol):
         """What sets this store apart."""
 
     def stored(self) -> pa.Table:
-        """Every stored reading (`STORED_SCHEMA`), by person, device and time: for exports and the tests' back door."""
+        """Every stored reading (`STORED_SCHEMA`), by person, metric, device and time: for exports and the tests' back
+        door.
+        """
 
     def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
         """The person's rows of `stored` inside the interval: what is copied elsewhere piece by piece."""

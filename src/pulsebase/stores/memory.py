@@ -17,10 +17,19 @@ import numpy as np
 import pyarrow as pa
 
 from pulsebase.model.errors import FieldError, TooManyRowsError
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, READING_SCHEMA, ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, default_priority, speaks_of
+from pulsebase.model.users import (
+    DeviceOverview,
+    DevicePriority,
+    MetricOverview,
+    User,
+    UserOverview,
+    default_priority,
+    speaks_of,
+)
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     EXPORT_BATCH_READINGS,
@@ -56,7 +65,13 @@ class _Reading:
     time_us: int
     value: int
     confidence: int | None
+    metric: str
     origin: int
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """What tells it from the person's other readings."""
+        return self.time_us, self.device_id, self.metric
 
     @property
     def counts(self) -> bool:
@@ -94,15 +109,15 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._users: dict[str, User] = {}
-        self._readings: dict[str, dict[tuple[int, str], _Reading]] = {}
+        self._readings: dict[str, dict[tuple[int, str, str], _Reading]] = {}  # by time, device, metric
         self._priorities: dict[str, dict[tuple[str, int], DevicePriority]] = {}
         self._summaries: dict[str, dict[tuple[date, str | None], DailySummary]] = {}
         self._origins: dict[tuple[str, str], tuple[int, int]] = {}  # number, when it was registered
         self._horizon_us = 0
-        #: What expired readings came to: resolved quarters of an hour, and hours of each device.
-        self._quarters: dict[str, dict[int, _Bucket]] = {}
-        self._device_hours: dict[str, dict[tuple[str, int], _Bucket]] = {}
-        self._expired: dict[str, list[tuple[str, int]]] = {}  # device and time of every one
+        #: What expired readings came to, by metric: resolved quarters of an hour, and hours of each device.
+        self._quarters: dict[str, dict[tuple[str, int], _Bucket]] = {}
+        self._device_hours: dict[str, dict[tuple[str, str, int], _Bucket]] = {}
+        self._expired: dict[str, list[tuple[str, int, str]]] = {}  # device, time and metric of every one
 
     # --- Writer ---
 
@@ -117,16 +132,16 @@ class MemoryStore(Store):
         readings = [reading for batch in batches for reading in _readings_of(batch)]
         with self._lock:
             for reading in readings if afresh else ():
-                self._readings.get(reading.user_id, {}).pop((reading.time_us, reading.device_id), None)
+                self._readings.get(reading.user_id, {}).pop(reading.key, None)
             pushes = {number for (kind, _), (number, _) in self._origins.items() if kind == PUSH_KIND}
             for reading in readings:
                 if reading.time_us < self._horizon_us:
                     continue
                 self._users.setdefault(reading.user_id, User(reading.user_id))
                 kept = self._readings.setdefault(reading.user_id, {})
-                known = kept.get((reading.time_us, reading.device_id))
+                known = kept.get(reading.key)
                 if known is None or reading.origin in pushes or not reading.says_what(known):
-                    kept[reading.time_us, reading.device_id] = reading
+                    kept[reading.key] = reading
 
     def has_room(self, max_wait_s: float) -> bool:
         del max_wait_s
@@ -142,13 +157,15 @@ class MemoryStore(Store):
     ) -> None:
         pass
 
-    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
         with self._lock:
             kept = self._readings.get(user_id, {})
             doomed = [
                 key
                 for key, reading in kept.items()
-                if interval.start_us <= reading.time_us < interval.end_us and device_id in (None, reading.device_id)
+                if _inside(reading, interval)
+                and device_id in (None, reading.device_id)
+                and metric in (None, reading.metric)
             ]
             for key in doomed:
                 del kept[key]
@@ -158,7 +175,7 @@ class MemoryStore(Store):
         with self._lock:
             of_origin = [each for kept in self._readings.values() for each in kept.values() if each.origin == origin]
             for reading in of_origin[:most]:
-                del self._readings[reading.user_id][reading.time_us, reading.device_id]
+                del self._readings[reading.user_id][reading.key]
             return min(len(of_origin), most)
 
     def register_origin(self, kind: str, name: str) -> int:
@@ -240,10 +257,14 @@ class MemoryStore(Store):
                     continue
                 if query.born_by is not None and (user.birth_date is None or user.birth_date > query.born_by):
                     continue
-                won = self._of_winners(list(self._readings.get(user.user_id, {}).values()), deadline)
+                won = self._of_winners(self._of_metric(user.user_id, query.metric), deadline)
                 counted = [each for each in won if each.counts and _inside(each, query.range)]
-                quarters = self._quarters.get(user.user_id, {}).values()
-                frozen = [each for each in quarters if _whole(each.start_us, _HOUR_US, query.range)]
+                quarters = self._quarters.get(user.user_id, {}).items()
+                frozen = [
+                    bucket
+                    for (metric, start_us), bucket in quarters
+                    if metric == query.metric and _whole(start_us, _HOUR_US, query.range)
+                ]
                 rows.append(_totals_row(user.user_id, counted, frozen))
         deadline.check()
         return pa.Table.from_pylist([row for row in rows if row["count"]], schema=TOTALS_SCHEMA)
@@ -273,16 +294,26 @@ class MemoryStore(Store):
             user = self._users.get(user_id)
             return None if user is None else self._overview(user)
 
+    def metrics(self, user_id: str) -> list[MetricOverview]:
+        with self._lock:
+            times = [(reading.metric, reading.time_us) for reading in self._readings.get(user_id, {}).values()]
+            times += [(metric, time_us) for _, time_us, metric in self._expired.get(user_id, [])]
+        found = []
+        for metric in sorted({metric for metric, _ in times}):
+            of_metric = [time_us for named, time_us in times if named == metric]
+            found.append(MetricOverview(metric, len(of_metric), min(of_metric), max(of_metric)))
+        return found
+
     def devices(self, user_id: str) -> list[DeviceOverview]:
         with self._lock:
             readings = list(self._readings.get(user_id, {}).values())
             expired = self._expired.get(user_id, [])
-            known = {reading.device_id for reading in readings} | {device_id for device_id, _ in expired}
+            known = {reading.device_id for reading in readings} | {device_id for device_id, _, _ in expired}
             known |= {device_id for device_id, _ in self._priorities.get(user_id, {})}
         found = []
         for device_id in sorted(known, key=str.encode):
             times = [reading.time_us for reading in readings if reading.device_id == device_id]
-            times += [time_us for expired_of, time_us in expired if expired_of == device_id]
+            times += [time_us for expired_of, time_us, _ in expired if expired_of == device_id]
             found.append(DeviceOverview(device_id, len(times), min(times, default=None), max(times, default=None)))
         return found
 
@@ -312,32 +343,34 @@ class MemoryStore(Store):
         answer = StoredValues.nothing(len(readings))
         with self._lock:
             for row, asked in enumerate(_readings_of(readings)):
-                known = self._readings.get(asked.user_id, {}).get((asked.time_us, asked.device_id))
+                known = self._readings.get(asked.user_id, {}).get(asked.key)
                 if known is not None:
                     confidence = NO_CONFIDENCE if known.confidence is None else known.confidence
                     answer.put(np.array([row]), known.value, confidence, known.origin)
         return answer
 
-    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def export(
+        self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         with self._lock:
             people = list(self._readings) if user_ids is None else list(dict.fromkeys(user_ids))
             readings = [each for user_id in people for each in self._readings.get(user_id, {}).values()]
         days: dict[int, list[_Reading]] = {}
         for reading in readings:
-            if _inside(reading, interval):
+            if _inside(reading, interval) and (metrics is None or reading.metric in metrics):
                 days.setdefault(reading.time_us // _DAY_US, []).append(reading)
         for day in sorted(days):
             with self._lock:
                 of_day = [reading for reading in days[day] if reading.user_id in self._users]
-            of_day.sort(key=lambda reading: (reading.user_id, reading.device_id, reading.time_us))
+            of_day.sort(key=lambda reading: (reading.user_id, reading.metric, reading.device_id, reading.time_us))
             for first in range(0, len(of_day), EXPORT_BATCH_READINGS):
                 yield _record_batch(of_day[first : first + EXPORT_BATCH_READINGS])
 
-    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+    def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         with self._lock:
-            readings = self._readings.get(user_id, {}).values()
-            times = [reading.time_us for reading in readings if reading.device_id == device_id]
-            times += [time_us for expired_of, time_us in self._expired.get(user_id, []) if expired_of == device_id]
+            times = [each.time_us for each in self._of_metric(user_id, metric) if each.device_id == device_id]
+            expired = self._expired.get(user_id, [])
+            times += [time_us for of, time_us, what in expired if (of, what) == (device_id, metric)]
             return max(times, default=None)
 
     # --- Store ---
@@ -353,7 +386,9 @@ class MemoryStore(Store):
 
     @staticmethod
     def _stored(readings: list[_Reading]) -> pa.Table:
-        readings.sort(key=lambda reading: (reading.user_id.encode(), reading.device_id.encode(), reading.time_us))
+        readings.sort(
+            key=lambda each: (each.user_id.encode(), each.metric.encode(), each.device_id.encode(), each.time_us)
+        )
         return _table(readings, STORED_SCHEMA)
 
     def check(self) -> CheckReport:
@@ -400,28 +435,29 @@ class MemoryStore(Store):
 
     def _overview(self, user: User) -> UserOverview:
         times = [reading.time_us for reading in self._readings.get(user.user_id, {}).values()]
-        times += [time_us for _, time_us in self._expired.get(user.user_id, [])]
+        times += [time_us for _, time_us, _ in self._expired.get(user.user_id, [])]
         return UserOverview(user, len(times), min(times, default=None), max(times, default=None))
 
     def _freeze(self, user_id: str, before_us: int) -> None:
         """Keep what the person's readings before the instant come to, and let go of them."""
         kept = self._readings[user_id]
         old = [reading for reading in kept.values() if reading.time_us < before_us]
-        quarters: dict[int, list[_Reading]] = {}
-        hours: dict[tuple[str, int], list[_Reading]] = {}
+        quarters: dict[tuple[str, int], list[_Reading]] = {}
+        hours: dict[tuple[str, str, int], list[_Reading]] = {}
         for reading in self._of_winners(old, _NO_DEADLINE):
             if reading.counts:
-                quarters.setdefault(reading.time_us // _QUARTER_US * _QUARTER_US, []).append(reading)
+                start_us = reading.time_us // _QUARTER_US * _QUARTER_US
+                quarters.setdefault((reading.metric, start_us), []).append(reading)
         for reading in old:
             if reading.counts:
                 start_us = reading.time_us // _HOUR_US * _HOUR_US
-                hours.setdefault((reading.device_id, start_us), []).append(reading)
-            del kept[reading.time_us, reading.device_id]
-        frozen = {start_us: _Bucket.of(start_us, readings) for start_us, readings in quarters.items()}
+                hours.setdefault((reading.metric, reading.device_id, start_us), []).append(reading)
+            del kept[reading.key]
+        frozen = {key: _Bucket.of(key[1], readings) for key, readings in quarters.items()}
         self._quarters.setdefault(user_id, {}).update(frozen)
-        of_devices = {key: _Bucket.of(key[1], readings) for key, readings in hours.items()}
+        of_devices = {key: _Bucket.of(key[2], readings) for key, readings in hours.items()}
         self._device_hours.setdefault(user_id, {}).update(of_devices)
-        self._expired.setdefault(user_id, []).extend((each.device_id, each.time_us) for each in old)
+        self._expired.setdefault(user_id, []).extend((each.device_id, each.time_us, each.metric) for each in old)
 
     def _frozen(self, query: SeriesQuery) -> list[_Bucket]:
         """What is kept of expired readings that the query can be answered from."""
@@ -429,18 +465,20 @@ class MemoryStore(Store):
         if step_us is None or query.include_all or any(start_us % _QUARTER_US for start_us in query.day_starts):
             return []
         if query.device_id is None:
-            found = list(self._quarters.get(query.user_id, {}).values())
+            quarters = self._quarters.get(query.user_id, {})
+            found = [bucket for (metric, _), bucket in quarters.items() if metric == query.metric]
         elif query.resolution.value == "15m" or any(start_us % _HOUR_US for start_us in query.day_starts):
             return []
         else:
             hours = self._device_hours.get(query.user_id, {})
-            found = [bucket for (device_id, _), bucket in hours.items() if device_id == query.device_id]
+            asked = (query.metric, query.device_id)
+            found = [bucket for (*of, _), bucket in hours.items() if tuple(of) == asked]
             step_us = _HOUR_US
         return [bucket for bucket in found if _whole(bucket.start_us, step_us, query.range)]
 
     def _shown(self, query: SeriesQuery, deadline: Deadline) -> list[_Reading]:
         """The readings the query is about, at any time."""
-        readings = list(self._readings.get(query.user_id, {}).values())
+        readings = self._of_metric(query.user_id, query.metric)
         deadline.check()
         if query.device_id is not None:
             readings = [reading for reading in readings if reading.device_id == query.device_id]
@@ -450,16 +488,22 @@ class MemoryStore(Store):
             return readings
         return [reading for reading in readings if reading.counts]
 
+    def _of_metric(self, user_id: str, metric: str) -> list[_Reading]:
+        return [reading for reading in self._readings.get(user_id, {}).values() if reading.metric == metric]
+
     def _of_winners(self, readings: list[_Reading], deadline: Deadline) -> list[_Reading]:
-        """The readings of each minute's winner, of one person."""
-        winners: dict[int, tuple[int, bytes]] = {}
+        """The readings of each minute's winner, of one person; each metric has its own."""
+        winners: dict[tuple[str, int], tuple[int, bytes]] = {}
         for part in deadline.parts(readings):
             for reading in part:
                 if reading.counts:
                     rank = self._rank(reading)
-                    winners[reading.minute_us] = min(rank, winners.get(reading.minute_us, rank))
+                    minute = (reading.metric, reading.minute_us)
+                    winners[minute] = min(rank, winners.get(minute, rank))
         parts = deadline.parts(readings)
-        return [each for part in parts for each in part if winners.get(each.minute_us) == self._rank(each)]
+        return [
+            each for part in parts for each in part if winners.get((each.metric, each.minute_us)) == self._rank(each)
+        ]
 
     def _rank(self, reading: _Reading) -> tuple[int, bytes]:
         """Lowest first: the device's priority at the start of the minute, then its id by bytes."""
@@ -477,7 +521,7 @@ def _readings_of(batch: ReadingBatch) -> list[_Reading]:
     columns = [batch.table[name].to_pylist() for name in ("user_id", "device_id", "value", "confidence")]
     times_us = batch.table["time"].cast(pa.int64()).to_pylist()
     return [
-        _Reading(user_id, device_id, time_us, value, confidence, batch.origin)
+        _Reading(user_id, device_id, time_us, value, confidence, batch.metric, batch.origin)
         for time_us, user_id, device_id, value, confidence in zip(times_us, *columns, strict=True)
     ]
 

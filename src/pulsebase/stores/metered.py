@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pulsebase import telemetry, tracing
 from pulsebase.model.errors import RejectedError
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
@@ -75,9 +76,9 @@ class MeteredStore(WrapperStore):
         """See `contract.Reader.origin_readings`."""
         return self._timed("origin_readings", lambda: self._inner.origin_readings(numbers, cancellation))
 
-    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+    def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         """See `contract.Reader.last_time_us`."""
-        return self._timed("last_time", lambda: self._inner.last_time_us(user_id, device_id))
+        return self._timed("last_time", lambda: self._inner.last_time_us(user_id, device_id, metric))
 
     def statistics(self) -> dict[str, float]:
         """See `contract.Store.statistics`."""

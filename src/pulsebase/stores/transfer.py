@@ -182,11 +182,12 @@ def _unequal_days(found: pa.Table, there: pa.Table) -> set[int]:
 
 
 def _checksums(stored: pa.Table) -> dict[int, tuple[int, bytes]]:
-    """Each day's number of rows and a checksum of what they say, by device and time."""
+    """Each day's number of rows and a checksum of what they say, by metric, device and time."""
     days = _days(stored)
     order = np.argsort(days, kind="stable")
     columns = [
-        _device_checksums(stored["device_id"]),
+        _text_checksums(stored["metric"]),
+        _text_checksums(stored["device_id"]),
         stored["time_us"].to_numpy(),
         stored["value"].to_numpy(),
         stored["confidence"].fill_null(NO_CONFIDENCE).to_numpy(),
@@ -203,9 +204,9 @@ def _checksums(stored: pa.Table) -> dict[int, tuple[int, bytes]]:
     return found
 
 
-def _device_checksums(device_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """A number for each row's device that depends on its id alone."""
-    encoded = device_ids.combine_chunks().dictionary_encode()
+def _text_checksums(texts: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """A number for each row that depends on its text alone."""
+    encoded = texts.combine_chunks().dictionary_encode()
     digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in encoded.dictionary.to_pylist()]
     numbers: npt.NDArray[np.int64] = np.frombuffer(b"".join(digests), np.int64)[encoded.indices.to_numpy()]
     return numbers
@@ -217,14 +218,21 @@ def _days(stored: pa.Table) -> npt.NDArray[np.int64]:
 
 
 def _batches(stored: pa.Table) -> list[ReadingBatch]:
-    """The rows as they are written, a batch an origin."""
+    """The rows as they are written, a batch for each metric and origin."""
+    kinds = stored.group_by(["metric", "origin"]).aggregate([]).to_pylist()
     return [
-        _batch(stored.filter(pc.equal(stored["origin"], number)), number.as_py())
-        for number in pc.unique(stored["origin"])
+        _batch(
+            stored.filter(
+                pc.and_(pc.equal(stored["origin"], kind["origin"]), pc.equal(stored["metric"], kind["metric"]))
+            ),
+            kind["origin"],
+            kind["metric"],
+        )
+        for kind in kinds
     ]
 
 
-def _batch(rows: pa.Table, origin: int) -> ReadingBatch:
+def _batch(rows: pa.Table, origin: int, metric: str) -> ReadingBatch:
     return ReadingBatch(
         _ids(rows["user_id"]),
         _ids(rows["device_id"]),
@@ -232,6 +240,7 @@ def _batch(rows: pa.Table, origin: int) -> ReadingBatch:
         rows["value"].to_numpy(),
         rows["confidence"].fill_null(NO_CONFIDENCE).to_numpy(),
         origin,
+        metric,
     )
 
 

@@ -8,10 +8,11 @@ from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview
 from pulsebase.stores.contract import (
     Cancellation,
     Capabilities,
@@ -66,9 +67,9 @@ class WrapperStore:
         """See `contract.Writer.write_afresh`."""
         self._inner.write_afresh(batches)
 
-    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
         """See `contract.Writer.delete`."""
-        return self._inner.delete(user_id, interval, device_id)
+        return self._inner.delete(user_id, interval, device_id, metric)
 
     def delete_origin(self, origin: int, most: int) -> int:
         """See `contract.Writer.delete_origin`."""
@@ -154,13 +155,19 @@ class WrapperStore:
         """See `contract.Reader.stored_values`."""
         return self._inner.stored_values(readings)
 
-    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """See `contract.Reader.export`."""
-        return self._inner.export(interval, user_ids)
+    def metrics(self, user_id: str) -> list[MetricOverview]:
+        """See `contract.Reader.metrics`."""
+        return self._inner.metrics(user_id)
 
-    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+    def export(
+        self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """See `contract.Reader.export`."""
+        return self._inner.export(interval, user_ids, metrics)
+
+    def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         """See `contract.Reader.last_time_us`."""
-        return self._inner.last_time_us(user_id, device_id)
+        return self._inner.last_time_us(user_id, device_id, metric)
 
     def capabilities(self) -> Capabilities:
         """See `contract.Store.capabilities`. Those of the wrapped store, which they speak to directly."""

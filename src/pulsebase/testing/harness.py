@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypedDict, Unpack
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import TimeRange, local_day_starts, to_us
 from pulsebase.stores.contract import SeriesQuery, Store, TotalsQuery
 
-#: user_id, device_id, time_us, value, confidence, origin: the columns of `STORED_SCHEMA`.
-StoredRow = tuple[str, str, int, int, int | None, int]
+#: user_id, device_id, time_us, value, confidence, metric, origin: the columns of `STORED_SCHEMA`.
+StoredRow = tuple[str, str, int, int, int | None, str, int]
+#: What tells a reading from others: user_id, device_id, time_us, metric.
+ReadingKey = tuple[str, str, int, str]
+
+#: A list of one, which every thread of a test sees.
+_metric = [HEART_RATE.name]
+
+
+def metric_under_test() -> str:
+    """The metric of readings and questions that do not name one: each law is tested with one drawn at random."""
+    return _metric[0]
+
+
+@contextlib.contextmanager
+def testing_metric(metric: str) -> Iterator[None]:
+    """Test with this metric during the block."""
+    before, _metric[0] = _metric[0], metric
+    try:
+        yield
+    finally:
+        _metric[0] = before
 
 
 class Harness(ABC):
@@ -45,21 +67,23 @@ class Kept:
 
     def __init__(self, pushes: Collection[int]) -> None:
         self._pushes = pushes
-        self._rows: dict[tuple[str, str, int], tuple[int, int | None, int]] = {}
+        self._rows: dict[ReadingKey, tuple[int, int | None, int]] = {}
 
-    def add(self, key: tuple[str, str, int], value: int, confidence: int | None, origin: int) -> None:
+    def add(self, key: ReadingKey, value: int, confidence: int | None, origin: int) -> None:
         """A later row; it may be of the same reading."""
         before = self._rows.get(key)
         if before is None or before[:2] != (value, confidence) or origin in self._pushes:
             self._rows[key] = (value, confidence, origin)
 
-    def drop(self, key: tuple[str, str, int]) -> None:
+    def drop(self, key: ReadingKey) -> None:
         """The reading was deleted, if there was one."""
         self._rows.pop(key, None)
 
     def rows(self) -> list[StoredRow]:
         """What is stored, in any order."""
-        return [(*key, *rest) for key, rest in self._rows.items()]
+        return [
+            (*key[:3], value, confidence, key[3], origin) for key, (value, confidence, origin) in self._rows.items()
+        ]
 
 
 class GivenReading(NamedTuple):
@@ -82,8 +106,8 @@ def span(start: str, end: str) -> TimeRange:
     return TimeRange(at(start), at(end))
 
 
-def batch_of(readings: Sequence[GivenReading], origin: int) -> ReadingBatch:
-    """The readings as a batch of one origin, in this order."""
+def batch_of(readings: Sequence[GivenReading], origin: int, metric: str | None = None) -> ReadingBatch:
+    """The readings as a batch of one origin, in this order; of the metric under test, unless another one is given."""
     return ReadingBatch.of_columns(
         [reading.user_id for reading in readings],
         [reading.device_id for reading in readings],
@@ -91,6 +115,7 @@ def batch_of(readings: Sequence[GivenReading], origin: int) -> ReadingBatch:
         [reading.value for reading in readings],
         [reading.confidence for reading in readings],
         origin,
+        metric or metric_under_test(),
     )
 
 
@@ -107,6 +132,7 @@ class Choices(TypedDict, total=False):
     include_all: bool
     zone: str
     limit: int | None
+    metric: str
 
 
 def ask(store: Store, rung: Resolution, asked: TimeRange, **choices: Unpack[Choices]) -> pa.Table:
@@ -123,6 +149,7 @@ def ask(store: Store, rung: Resolution, asked: TimeRange, **choices: Unpack[Choi
             day_starts=day_starts,
             limit=choices.get("limit"),
             timeout_s=600,
+            metric=choices.get("metric", metric_under_test()),
         )
     )
 
@@ -137,18 +164,29 @@ def ask_hours(store: Store, asked: TimeRange, **choices: Unpack[Choices]) -> pa.
             device_id=choices.get("device_id"),
             include_all=choices.get("include_all", False),
             timeout_s=600,
+            metric=choices.get("metric", metric_under_test()),
         )
     )
 
 
 def totals(
-    store: Store, asked: TimeRange, genders: Collection[str] | None = None, born_by: date | None = None
+    store: Store,
+    asked: TimeRange,
+    genders: Collection[str] | None = None,
+    born_by: date | None = None,
+    metric: str | None = None,
 ) -> list[tuple[Any, ...]]:
     """(user_id, count, sum, minutes) of everybody asked for who has a counted reading in the range."""
     wanted = None if genders is None else frozenset(genders)
-    return rows_of(store.totals(TotalsQuery(asked, wanted, born_by, timeout_s=600)))
+    question = TotalsQuery(asked, wanted, born_by, timeout_s=600, metric=metric or metric_under_test())
+    return rows_of(store.totals(question))
 
 
 def rows_of(table: pa.Table) -> list[tuple[Any, ...]]:
     """The rows of a table as tuples."""
     return [tuple(row.values()) for row in table.to_pylist()]
+
+
+def last_time_us(store: Store, user_id: str, device_id: str) -> int | None:
+    """The time of a device's last reading of the metric under test."""
+    return store.last_time_us(user_id, device_id, metric_under_test())

@@ -21,13 +21,16 @@ from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, Tim
 from pulsebase.model.users import GENDERS, DevicePriority, User
 from pulsebase.stores.contract import Store
 from pulsebase.stores.memory import MemoryStore
+from pulsebase.testing.harness import Choices, Harness, ask, ask_hours, at, batch_of, rows_of, totals
 from pulsebase.testing.harness import GivenReading as Reading
-from pulsebase.testing.harness import Harness, ask, ask_hours, at, batch_of, rows_of, totals
 
 PEOPLE = ["ann", "Bob", "a-9"]
 DEVICES = ["device_a", "device_b", "strap", "Strap"]
 ORIGINS = [("push", "watch"), ("sync", "cloud"), ("import", "file"), ("import", "the same file"), ("push", "phone")]
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/Santiago", "Australia/Lord_Howe"]
+
+#: Most is of one metric, so that histories collide.
+METRICS_USED = ["heart_rate", "heart_rate", "heart_rate", "oxygen_saturation", "rr_interval"]
 
 BIRTH_DATES = [date(1990, 2, 28), date(1992, 2, 29), date(1992, 3, 1)]
 
@@ -49,7 +52,8 @@ readings = st.builds(
 crowded = st.builds(
     Reading, crowded_us, values, st.sampled_from(DEVICES), st.sampled_from([None, None, 0, 2]), st.just(PEOPLE[0])
 )
-batches = st.tuples(st.lists(readings, min_size=1, max_size=12), st.sampled_from(ORIGINS))
+metrics = st.sampled_from(METRICS_USED)
+batches = st.tuples(st.lists(readings, min_size=1, max_size=12), st.sampled_from(ORIGINS), metrics)
 lengths_us = st.one_of(
     st.sampled_from([1, SECOND_US, MINUTE_US // 2, MINUTE_US, HOUR_US // 4, HOUR_US, 25 * HOUR_US, 240 * HOUR_US]),
     st.integers(1, 3 * HOUR_US),
@@ -90,12 +94,12 @@ class StoreMachine(RuleBasedStateMachine):
         for name in ORIGINS:
             for store in self.both:
                 self.names[store is self.oracle, store.register_origin(*name)] = name
-        self.write([(crowd, ORIGINS[0])])
+        self.write([(crowd, ORIGINS[0], METRICS_USED[0])])
 
     @rule(written=st.lists(batches, min_size=1, max_size=3))
-    def write(self, written: list[tuple[list[Reading], tuple[str, str]]]) -> None:
+    def write(self, written: list[tuple[list[Reading], tuple[str, str], str]]) -> None:
         for store in self.both:
-            store.write([batch_of(rows, store.register_origin(*origin)) for rows, origin in written])
+            store.write([batch_of(rows, store.register_origin(*origin), metric) for rows, origin, metric in written])
 
     @rule(
         user_id=people,
@@ -103,8 +107,11 @@ class StoreMachine(RuleBasedStateMachine):
         step_us=st.sampled_from([SECOND_US, 7 * SECOND_US + 1, MINUTE_US, 20 * MINUTE_US]),
         devices=st.lists(st.sampled_from(DEVICES), min_size=1, max_size=3),
         value=values,
+        metric=metrics,
     )
-    def write_a_run(self, user_id: str, start_us: int, step_us: int, devices: list[str], value: int) -> None:
+    def write_a_run(  # noqa: PLR0917 what a device may send
+        self, user_id: str, start_us: int, step_us: int, devices: list[str], value: int, metric: str
+    ) -> None:
         """What a device sends: many readings in a row, here of several devices at once."""
         rows = [
             Reading(start_us + n * step_us, 3000 + (value + n) % 19001, device, None, user_id)
@@ -112,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
             for device in devices
         ]
         for store in self.both:
-            store.write([batch_of(rows, store.register_origin(*ORIGINS[0]))])
+            store.write([batch_of(rows, store.register_origin(*ORIGINS[0]), metric)])
 
     @rule(
         data=st.data(),
@@ -132,11 +139,12 @@ class StoreMachine(RuleBasedStateMachine):
         first = data.draw(st.integers(0, len(stored) - 1))
         said = []
         for change, origin, offset in changes:
-            user_id, device_id, time_us, value, confidence, _ = stored[min(first + offset, len(stored) - 1)]
-            said.append((Reading(time_us, min(value + change, 22000), device_id, confidence, user_id), origin))
+            user_id, device_id, time_us, value, confidence, metric, _ = stored[min(first + offset, len(stored) - 1)]
+            reading = Reading(time_us, min(value + change, 22000), device_id, confidence, user_id)
+            said.append((reading, origin, metric))
         for store in self.both:
             write = store.write_afresh if afresh else store.write
-            batches = [batch_of([reading], store.register_origin(*origin)) for reading, origin in said]
+            batches = [batch_of([reading], store.register_origin(*origin), metric) for reading, origin, metric in said]
             for commit in [batches] if together else [[batch] for batch in batches]:
                 write(commit)
 
@@ -145,20 +153,23 @@ class StoreMachine(RuleBasedStateMachine):
         """Write again what is stored already, somewhere in the past."""
         stored = rows_of(self.oracle.stored())
         if stored:
-            user_id, device_id, time_us, *_ = data.draw(st.sampled_from(stored))
+            user_id, device_id, time_us, *_, metric, _ = data.draw(st.sampled_from(stored))
             again = Reading(time_us, value, device_id, confidence, user_id)
             for store in self.both:
-                store.write([batch_of([again], store.register_origin(*ORIGINS[1]))])
+                store.write([batch_of([again], store.register_origin(*ORIGINS[1]), metric)])
 
     @rule(
         data=st.data(),
         user_id=people,
         length_us=st.sampled_from([1, 1, SECOND_US, SECOND_US, MINUTE_US, HOUR_US, 2400 * HOUR_US]),
         device_id=st.sampled_from([None, *DEVICES]),
+        metric=st.one_of(st.none(), metrics),
     )
-    def delete(self, data: st.DataObject, user_id: str, length_us: int, device_id: str | None) -> None:
+    def delete(
+        self, data: st.DataObject, user_id: str, length_us: int, device_id: str | None, metric: str | None
+    ) -> None:
         interval = self._range(data, length_us)
-        gone, expected = (store.delete(user_id, interval, device_id) for store in self.both)
+        gone, expected = (store.delete(user_id, interval, device_id, metric) for store in self.both)
         assert gone == expected
 
     @rule(origin=st.sampled_from(ORIGINS), most=st.sampled_from([1, 7, 1000]))
@@ -228,15 +239,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.agreed = False
         self.harness.reopen()
 
-    @rule(data=st.data(), user_id=people, length_us=lengths_us, zone=st.sampled_from(ZONES))
-    def ask(self, data: st.DataObject, user_id: str, length_us: int, zone: str) -> None:
+    @rule(data=st.data(), user_id=people, length_us=lengths_us, zone=st.sampled_from(ZONES), metric=metrics)
+    def ask(self, data: st.DataObject, user_id: str, length_us: int, zone: str, metric: str) -> None:
         """One range, at every rung in every way."""
         asked = self._range(data, length_us)
         device_id = data.draw(st.sampled_from(DEVICES))
         for one_device, include_all in (None, False), (None, True), (device_id, False), (device_id, True):
-            self._compare(user_id, asked, one_device, include_all, zone)
+            self._compare(user_id, asked, one_device, include_all, zone, metric=metric)
             answer, expected = (
-                ask_hours(store, asked, user_id=user_id, device_id=one_device, include_all=include_all)
+                ask_hours(store, asked, user_id=user_id, device_id=one_device, include_all=include_all, metric=metric)
                 for store in self.both
             )
             _assert_equal(answer, expected, f"cut hours {asked} {one_device=} {include_all=}")
@@ -246,11 +257,14 @@ class StoreMachine(RuleBasedStateMachine):
         length_us=lengths_us,
         genders=st.one_of(st.none(), st.sets(st.sampled_from(GENDERS))),
         born_by=st.sampled_from([None, *BIRTH_DATES]),
+        metric=metrics,
     )
-    def ask_totals(self, data: st.DataObject, length_us: int, genders: set[str] | None, born_by: date | None) -> None:
+    def ask_totals(
+        self, data: st.DataObject, length_us: int, genders: set[str] | None, born_by: date | None, metric: str
+    ) -> None:
         """What everybody's readings come to over a range, and over all there is."""
         for asked in (self._range(data, length_us), EVERYTHING):
-            answer, expected = (totals(store, asked, genders, born_by) for store in self.both)
+            answer, expected = (totals(store, asked, genders, born_by, metric) for store in self.both)
             assert answer == expected, f"{asked} {genders=} {born_by=}"
 
     @rule(
@@ -294,13 +308,13 @@ class StoreMachine(RuleBasedStateMachine):
         zone: str,
         *,
         rungs: Iterable[Resolution] = Resolution,
+        metric: str = METRICS_USED[0],
     ) -> None:
+        choices: Choices = {"user_id": user_id, "device_id": device_id, "include_all": include_all}
+        choices |= {"zone": zone, "metric": metric}
         for rung in rungs:
-            answer, expected = (
-                ask(store, rung, asked, user_id=user_id, device_id=device_id, include_all=include_all, zone=zone)
-                for store in self.both
-            )
-            _assert_equal(answer, expected, f"{rung.value} {asked} {device_id=} {include_all=} {zone=}")
+            answer, expected = (ask(store, rung, asked, **choices) for store in self.both)
+            _assert_equal(answer, expected, f"{rung.value} {asked} {device_id=} {include_all=} {zone=} {metric=}")
 
     def _compare_all(self) -> None:
         """Everything there is to ask, before the background work of the last steps and after."""
@@ -310,10 +324,12 @@ class StoreMachine(RuleBasedStateMachine):
             self._compare(PEOPLE[0], EVERYTHING, None, True, "UTC")
             # Only days are of a zone.
             self._compare(PEOPLE[0], EVERYTHING, None, False, "Europe/Berlin", rungs=[Resolution.DAY])
-            answer, expected = (totals(store, EVERYTHING) for store in self.both)
-            assert answer == expected
+            for metric in dict.fromkeys(METRICS_USED):
+                answer, expected = (totals(store, EVERYTHING, metric=metric) for store in self.both)
+                assert answer == expected
+                for user_id in PEOPLE:
+                    self._compare(user_id, EVERYTHING, None, False, "UTC", metric=metric)
             for user_id in PEOPLE:
-                self._compare(user_id, EVERYTHING, None, False, "UTC")
                 self._compare_people(user_id)
             assert self.harness.store.users("", 10, None) == self.oracle.users("", 10, None)
             self._compare_exports()
@@ -327,7 +343,7 @@ class StoreMachine(RuleBasedStateMachine):
         exports = []
         for store in self.both:
             rows = [row for batch in store.export(EVERYTHING) for row in batch.to_pylist()]
-            exports.append(sorted(rows, key=lambda row: (row["user_id"], row["device_id"], row["time"])))
+            exports.append(sorted(rows, key=lambda row: (row["user_id"], row["metric"], row["device_id"], row["time"])))
         assert exports[0] == exports[1]
 
     def _compare_origins(self) -> None:
@@ -339,9 +355,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _compare_standing(self) -> None:
         rows = rows_of(self.oracle.stored())
-        asked = [Reading(at_us, 0, device, None, user) for user, device, at_us, *_ in rows]
-        asked += [each._replace(time_us=each.time_us + 1) for each in asked]
-        found, expected = (store.stored_values(batch_of(asked, 1)) for store in self.both)
+        for metric in dict.fromkeys(METRICS_USED):
+            asked = [Reading(at_us, 0, device, None, user) for user, device, at_us, *_, of, _ in rows if of == metric]
+            self._compare_stored([*asked, *(each._replace(time_us=each.time_us + 1) for each in asked)], metric)
+
+    def _compare_stored(self, asked: list[Reading], metric: str) -> None:
+        found, expected = (store.stored_values(batch_of(asked, 1, metric)) for store in self.both)
         assert found.there.tolist() == expected.there.tolist()
         there = np.flatnonzero(found.there)
         for place in there.tolist():
@@ -359,12 +378,16 @@ class StoreMachine(RuleBasedStateMachine):
         assert store.overview(user_id) == oracle.overview(user_id)
         assert store.priorities(user_id) == oracle.priorities(user_id)
         assert store.devices(user_id) == oracle.devices(user_id)
+        assert store.metrics(user_id) == oracle.metrics(user_id)
         for device_id in DEVICES:
-            assert store.last_time_us(user_id, device_id) == oracle.last_time_us(user_id, device_id)
+            for metric in dict.fromkeys(METRICS_USED):
+                found, expected = (each.last_time_us(user_id, device_id, metric) for each in (store, oracle))
+                assert found == expected
 
 
-def _stored_order(row: tuple[Any, ...]) -> tuple[bytes, bytes, int]:
-    return row[0].encode(), row[1].encode(), row[2]
+def _stored_order(row: tuple[Any, ...]) -> tuple[bytes, bytes, bytes, int]:
+    user_id, device_id, time_us, *_, metric, _ = row
+    return user_id.encode(), metric.encode(), device_id.encode(), time_us
 
 
 def _assert_equal(answer: pa.Table, expected: pa.Table, question: str) -> None:

@@ -20,9 +20,14 @@ from pulsebase.model.errors import RetryLaterError
 _TAKES: Mapping[str, Resource | None] = {
     "POST /metrics/heart-rate": None,  # the hot path, which the middleware answers; large bodies hold their bytes
     "POST /metrics/heart-rate/batch": None,
+    "POST /metrics/{metric}": None,
+    "POST /metrics/{metric}/batch": None,
+    "POST /readings": None,
+    "POST /readings/batch": None,
     "POST /api/v2/write": None,
     "GET /metrics": None,  # monitoring has to see what is wrong, even when all shares are in use
     "POST /metrics/heart-rate/bulk": "uploads",
+    "POST /metrics/{metric}/bulk": "uploads",
     "POST /imports": "uploads",
     "GET /users/{user_id}/export": "exports",
     "GET /stream": "streams",

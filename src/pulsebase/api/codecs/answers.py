@@ -16,7 +16,6 @@ import pyarrow.csv
 from fastapi import Request, Response
 
 from pulsebase.api.border.problems import ProblemError
-from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import format_all_us, format_us
@@ -86,8 +85,8 @@ def frame_of(answer: SeriesAnswer) -> dict[str, Any]:
     """Return the description of an answer: metric, unit, interval, table, zone and range."""
     plan = answer.plan
     return {
-        "metric": HEART_RATE.table,
-        "unit": HEART_RATE.unit,
+        "metric": plan.question.metric.table,
+        "unit": plan.question.metric.unit,
         "interval": plan.resolution.value,
         "table": plan.table,
         "tz": plan.question.tz,
@@ -107,6 +106,29 @@ def said_in_headers(answer: SeriesAnswer) -> dict[str, str]:
     return said
 
 
+def frame_of_several(answers: Sequence[SeriesAnswer]) -> dict[str, Any]:
+    """Return what answers about several metrics have in common."""
+    frame = frame_of(answers[0])
+    return {name: frame[name] for name in ("interval", "tz", "start", "end")}
+
+
+def part_of_several(answer: SeriesAnswer) -> dict[str, Any]:
+    """Return what sets one of several metrics apart."""
+    frame = frame_of(answer)
+    return {name: frame[name] for name in ("metric", "unit", "table")}
+
+
+def tabular_of_several(answers: Sequence[SeriesAnswer]) -> pa.Table:
+    """Return a table of answers about several metrics at one resolution, with a column `metric` after `user_id`."""
+    tables = []
+    for answer in answers:
+        table = tabular(answer)
+        names = pa.array([answer.plan.question.metric.table] * table.num_rows, pa.string())
+        tables.append(table.add_column(1, "metric", names))
+    filled = [table for table in tables if table.num_rows] or tables[:1]
+    return pa.concat_tables(filled).combine_chunks()
+
+
 def tabular(answer: SeriesAnswer) -> pa.Table:
     """Return a table with one row for each bucket or reading, `user_id` first, times as UTC timestamps."""
     names = column_names(answer)
@@ -118,9 +140,8 @@ def tabular(answer: SeriesAnswer) -> pa.Table:
     return pa.table({name: pa.array([], pa.string()) for name in ("user_id", *names)})
 
 
-def csv_bytes(answer: SeriesAnswer) -> bytes:
-    """The table as CSV (RFC 4180), with a header line."""
-    table = tabular(answer)
+def csv_bytes(table: pa.Table) -> bytes:
+    """A table of an answer as CSV (RFC 4180), with a header line."""
     if table.num_rows:
         place = table.schema.get_field_index("timestamp")
         table = table.set_column(
@@ -133,9 +154,9 @@ def csv_bytes(answer: SeriesAnswer) -> bytes:
     return out.getvalue()
 
 
-def arrow_bytes(answer: SeriesAnswer) -> bytes:
+def arrow_bytes(table: pa.Table, frame: dict[str, Any]) -> bytes:
     """Return the table as an Arrow IPC stream, with the description of the answer in the schema's metadata."""
-    return stream_bytes(tabular(answer).replace_schema_metadata(frame_of(answer)))
+    return stream_bytes(table.replace_schema_metadata(frame))
 
 
 def stream_bytes(table: pa.Table) -> bytes:
@@ -200,9 +221,23 @@ def tagged(request: Request, body: bytes, media_type: str, headers: dict[str, st
 def respond(request: Request, answer: SeriesAnswer, as_json: dict[str, Any], media_type: str) -> Response:
     """Return the answer in the negotiated media type."""
     if media_type == CSV:
-        return tagged(request, csv_bytes(answer), "text/csv; charset=utf-8", said_in_headers(answer))
+        return tagged(request, csv_bytes(tabular(answer)), "text/csv; charset=utf-8", said_in_headers(answer))
     if media_type == ARROW:
-        return tagged(request, arrow_bytes(answer), ARROW, said_in_headers(answer))
+        return tagged(request, arrow_bytes(tabular(answer), frame_of(answer)), ARROW, said_in_headers(answer))
+    return tagged(request, msgspec.json.encode(as_json), JSON)
+
+
+def respond_with_several(
+    request: Request, answers: Sequence[SeriesAnswer], as_json: dict[str, Any], media_type: str
+) -> Response:
+    """Return answers about several metrics in the negotiated media type."""
+    headers = said_in_headers(answers[0])
+    headers["Pulsebase-Table"] = ",".join(answer.plan.table for answer in answers)
+    if media_type == CSV:
+        return tagged(request, csv_bytes(tabular_of_several(answers)), "text/csv; charset=utf-8", headers)
+    if media_type == ARROW:
+        body = arrow_bytes(tabular_of_several(answers), frame_of_several(answers))
+        return tagged(request, body, ARROW, headers)
     return tagged(request, msgspec.json.encode(as_json), JSON)
 
 

@@ -11,7 +11,7 @@ from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.codecs.arrow_stream import BoundedMessages
 from pulsebase.api.codecs.body_stream import BodyStream
 from pulsebase.decoding import Decoders
-from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.ingest.blocks import HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
 from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.ingest.csv_lines import csv_blocks
 from pulsebase.ingest.lines import ndjson_blocks
@@ -24,7 +24,9 @@ _RECORD_BATCH_BYTES = 256 << 20
 _STREAM_BYTES = 64 << 30
 
 
-def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Generator[Block, None, None]:
+def blocks_of(
+    body: BodyStream, media_type: str, decoders: Decoders, fields: ReadingFields = HEART_RATE_FIELDS
+) -> Generator[Block, None, None]:
     """The body's blocks. To be closed: what reads them holds a decoder, or a file, until then.
 
     Raises:
@@ -39,7 +41,7 @@ def blocks_of(body: BodyStream, media_type: str, decoders: Decoders) -> Generato
         raise ProblemError("unsupported-media-type", f"the body's Content-Type must be one of {known}")
     _check_form(body.peek(_HEAD_BYTES), media_type)
     try:
-        with closing(reader(body, decoders)) as blocks:
+        with closing(reader(body, decoders, fields)) as blocks:
             for block in blocks:
                 body.check()
                 yield block
@@ -56,35 +58,35 @@ def _check_form(head: bytes, media_type: str) -> None:
             raise ProblemError("malformed-body", f"the body is {form}, not {_NAMES[media_type]}; {advice}")
 
 
-def _arrow(body: BodyStream, decoders: Decoders) -> Generator[Block, None, None]:
+def _arrow(body: BodyStream, decoders: Decoders, fields: ReadingFields) -> Generator[Block, None, None]:
     del decoders
     messages = BoundedMessages(body, _RECORD_BATCH_BYTES, _STREAM_BYTES)
     try:
         # In this thread, whose processor time is counted.
         options = pa.ipc.IpcReadOptions(use_threads=False)
         stream = pa.ipc.open_stream(pa.PythonFile(messages, mode="r"), options=options)
-        check_schema(stream.schema)
-        yield from blocks_of_batches(iter(stream))
+        check_schema(stream.schema, fields)
+        yield from blocks_of_batches(iter(stream), fields)
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
     if body.read(1):
         raise ProblemError("malformed-body", "more follows behind the end of the Arrow stream")
 
 
-def _parquet(body: BodyStream, decoders: Decoders) -> Generator[Block, None, None]:
+def _parquet(body: BodyStream, decoders: Decoders, fields: ReadingFields) -> Generator[Block, None, None]:
     """Read in another process: what reads Parquet is large, native, and believes much of what a file says of itself."""
     with spooled(body.to_spool()) as file, body.decoder():
-        yield from decoders.parquet(file, body.sent_bytes)
+        yield from decoders.parquet(file, body.sent_bytes, fields)
 
 
-def _ndjson(body: BodyStream, decoders: Decoders) -> Generator[Block, None, None]:
+def _ndjson(body: BodyStream, decoders: Decoders, fields: ReadingFields) -> Generator[Block, None, None]:
     del decoders
-    yield from ndjson_blocks(body)
+    yield from ndjson_blocks(body, fields)
 
 
-def _csv(body: BodyStream, decoders: Decoders) -> Generator[Block, None, None]:
+def _csv(body: BodyStream, decoders: Decoders, fields: ReadingFields) -> Generator[Block, None, None]:
     del decoders
-    yield from csv_blocks(body)
+    yield from csv_blocks(body, fields)
 
 
 _ARROW, _PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"
@@ -103,7 +105,7 @@ _FORMS: Mapping[bytes, tuple[str, Sequence[str], str]] = {
     b"PK\x03\x04": ("a zip", (), "send what is in it"),
 }
 
-READERS: Mapping[str, Callable[[BodyStream, Decoders], Generator[Block, None, None]]] = {
+READERS: Mapping[str, Callable[[BodyStream, Decoders, ReadingFields], Generator[Block, None, None]]] = {
     _ARROW: _arrow,
     _PARQUET: _parquet,
     _NDJSON: _ndjson,

@@ -7,15 +7,30 @@ so that one bad reading is refused with its reason and the rest is kept.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.ingest import Candidates, Decoded
-from pulsebase.ingest.items import Parsed, ReadingIn, columns_of, parse_item, parse_items, parsed_of
+from pulsebase.ingest.blocks import HEART_RATE_FIELDS, VALUE_FIELDS, ReadingFields
+from pulsebase.ingest.items import (
+    AnyReadingIn,
+    MetricReadingIn,
+    Parsed,
+    ReadingIn,
+    ValueIn,
+    columns_of,
+    columns_of_parsed,
+    parse_item,
+    parse_items,
+    parsed_of,
+)
 from pulsebase.model.errors import FieldError, RejectedError, shown_name
 from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.metrics import UnknownMetricError, metric_named
 
 MAX_BATCH = 1_000
 #: The most values and names in a body. They are counted by their separators before any object is made of them. Bodies
@@ -29,13 +44,32 @@ class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
     readings: list[ReadingIn]
 
 
-_batch = msgspec.json.Decoder(BatchIn)
-_single = msgspec.json.Decoder(ReadingIn)
+class ValueBatchIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A batch of readings of another metric."""
+
+    readings: list[ValueIn]
+
+
+class MetricBatchIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A batch of readings that name their metrics."""
+
+    readings: list[MetricReadingIn]
+
+
+_batches: Mapping[ReadingFields, msgspec.json.Decoder[BatchIn | ValueBatchIn]] = {
+    HEART_RATE_FIELDS: msgspec.json.Decoder(BatchIn),
+    VALUE_FIELDS: msgspec.json.Decoder(ValueBatchIn),
+}
+_singles: Mapping[ReadingFields, msgspec.json.Decoder[AnyReadingIn]] = {
+    HEART_RATE_FIELDS: msgspec.json.Decoder(ReadingIn),
+    VALUE_FIELDS: msgspec.json.Decoder(ValueIn),
+}
+_batch_of_metrics = msgspec.json.Decoder(MetricBatchIn)
 #: Why a body is read again item by item: it does not fit exactly, or one of its values does not.
 _INEXACT = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 
 
-def decode_single(body: bytes) -> Parsed:
+def decode_single(body: bytes, fields: ReadingFields = HEART_RATE_FIELDS) -> Parsed:
     """Decode one reading; `columns_of_parsed` turns several of them into columns.
 
     Raises:
@@ -44,16 +78,18 @@ def decode_single(body: bytes) -> Parsed:
     """
     _check_values(body)
     try:
-        return parsed_of(_single.decode(body))
+        return parsed_of(_singles[fields].decode(body))
     except _INEXACT:
         pass
-    parsed = parse_item(_loads(body), 0)
+    parsed = parse_item(_loads(body), 0, fields)
     if isinstance(parsed, FieldError):
         raise RejectedError.of(parsed.field, parsed.reason)
     return parsed
 
 
-def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], int]:
+def decode_batch(
+    body: bytes, fields: ReadingFields = HEART_RATE_FIELDS
+) -> tuple[Candidates | Decoded, list[FieldError], int]:
     """Decode up to `MAX_BATCH` readings. Return those that could be read, the errors of the others, and how many there
     were in all.
 
@@ -63,15 +99,81 @@ def decode_batch(body: bytes) -> tuple[Candidates | Decoded, list[FieldError], i
     """
     _check_values(body)
     try:
-        readings = _batch.decode(body).readings
+        readings = _batches[fields].decode(body).readings
         _check_length(len(readings))
         return columns_of(readings), [], len(readings)
     except _INEXACT:
         pass
     items = _batch_items(_loads(body))
     _check_length(len(items))
-    candidates, errors = parse_items(items)
+    candidates, errors = parse_items(items, fields=fields)
     return candidates, errors, len(items)
+
+
+def decode_batch_of_metrics(body: bytes) -> tuple[dict[str, Candidates], list[FieldError], int]:
+    """Decode up to `MAX_BATCH` readings that name their metrics. Return those that could be read, by metric, the errors
+    of the others, and how many there were in all.
+
+    Raises:
+        ProblemError, RejectedError: as `decode_batch`.
+    """
+    _check_values(body)
+    try:
+        items: list[Any] = list(_batch_of_metrics.decode(body).readings)
+    except _INEXACT:
+        items = _batch_items(_loads(body))
+    _check_length(len(items))
+    found: dict[str, list[Parsed]] = {}
+    errors: list[FieldError] = []
+    for position, item in enumerate(items):
+        result = _parsed_of_metric(item, position)
+        if isinstance(result, FieldError):
+            errors.append(result)
+        else:
+            found.setdefault(result[0], []).append(result[1])
+    return {metric: columns_of_parsed(parsed) for metric, parsed in found.items()}, errors, len(items)
+
+
+def decode_single_of_metric(body: bytes) -> tuple[str, Parsed]:
+    """Decode one reading that names its metric. Return the metric's name and the reading.
+
+    Raises:
+        ProblemError, RejectedError: as `decode_single`.
+    """
+    _check_values(body)
+    found = _parsed_of_metric(_loads(body), 0)
+    if isinstance(found, FieldError):
+        raise RejectedError.of(found.field, found.reason)
+    return found
+
+
+def _parsed_of_metric(item: Any, position: int) -> tuple[str, Parsed] | FieldError:
+    try:
+        if isinstance(item, MetricReadingIn):
+            metric = metric_named(item.metric)
+            try:
+                return metric.name, parsed_of(item, position)
+            except _INEXACT:
+                item = msgspec.to_builtins(item)
+        metric = metric_named(_metric_in(item))
+    except (UnknownMetricError, RejectedError) as error:
+        at_fault = error.errors[0] if isinstance(error, RejectedError) else FieldError("metric", str(error))
+        return replace(at_fault, index=position)
+    parsed = parse_item({name: item[name] for name in item if name != "metric"}, position, VALUE_FIELDS)
+    return parsed if isinstance(parsed, FieldError) else (metric.name, parsed)
+
+
+def _metric_in(item: Any) -> str:
+    """Return what an item states as its metric.
+
+    Raises:
+        RejectedError: it is no object, or states none.
+    """
+    if not isinstance(item, dict):
+        raise RejectedError.of("reading", "must be an object")
+    if not isinstance(item.get("metric"), str):
+        raise RejectedError.of("metric", "must be a text" if "metric" in item else "is required")
+    return str(item["metric"])
 
 
 def decode_object(body: bytes, most_values: int | None = MOST_VALUES) -> dict[str, Any]:

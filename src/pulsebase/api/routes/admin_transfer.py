@@ -27,6 +27,7 @@ from pulsebase.api.schemas.admin import (
     BlockStored,
     ExportParameters,
     OriginParameters,
+    ReadingsExportParameters,
     RecordKindParameters,
     RecordsParameters,
     StoredPeople,
@@ -37,10 +38,12 @@ from pulsebase.etl.load import ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest import Candidates
+from pulsebase.model.errors import RejectedError
 from pulsebase.model.readings import Ids
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import LAST_END_US, MAX_US, TimeRange, format_us, from_us, parse_range, zone_named
 from pulsebase.query.exports import exported_records
+from pulsebase.query.plan import metrics_named
 from pulsebase.stores.records import Kind
 
 _BLOCK_LIMIT_BYTES = 256 << 20
@@ -78,13 +81,17 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
         return Response(msgspec.json.encode({"status": "accepted"}), 202, media_type=JSON)
 
     @routes.get("/export", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
-    def export(asked: Annotated[ExportParameters, Query()]) -> BoundedResponse:
+    def export(asked: Annotated[ReadingsExportParameters, Query()]) -> BoundedResponse:
         """Every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value` (in
-        hundredths of a bpm) and `confidence`; by UTC day, of one state of the store.
+        stored units of the metric), `confidence` and `metric`; by UTC day, of one state of the store.
         """
         for user_id in asked.user_ids or ():
             services.series.require(user_id)
-        batches = services.store.export(_export_range(asked), asked.user_ids)
+        metrics = metrics_named(asked.metric)
+        if metrics is None:
+            raise RejectedError.of("metric", "daily summaries are records; see /admin/records")
+        names = [metric.name for metric in metrics]
+        batches = services.store.export(_export_range(asked), asked.user_ids, names)
         return BoundedResponse(arrow_stream(batches), services.options.export_timeout_s, media_type=ARROW)
 
     @routes.get("/records", response_model=None, response_class=Response, responses={200: {"content": {NDJSON: {}}}})

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from pulsebase.api.border.problems import ProblemError, field_errors, partly_done
 from pulsebase.api.border.request_shares import SharedRoute
@@ -24,10 +24,11 @@ from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError
 from pulsebase.api.codecs.bulk_bodies import READERS, blocks_of
 from pulsebase.api.codecs.request_body import read_sent, worked_out
 from pulsebase.api.components import RequestServices
+from pulsebase.api.routes.metric_paths import metric_in_path
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.ingest import validate
-from pulsebase.ingest.blocks import BLOCK_READINGS, Block
+from pulsebase.ingest.blocks import BLOCK_READINGS, HEART_RATE_FIELDS, VALUE_FIELDS, Block, ReadingFields
 from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S, Outcome
 from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
@@ -44,6 +45,7 @@ from pulsebase.model.errors import (
     StopError,
     TooManyNewPeopleError,
 )
+from pulsebase.model.metrics import HEART_RATE, MetricSpec
 
 #: How many refusals an answer lists.
 SHOWN_ERRORS = 100
@@ -58,8 +60,9 @@ _BODY: dict[str, Any] = {
 
 @dataclass(slots=True)
 class _Count:
-    """Counts what became of a body's readings so far."""
+    """Counts what became of a body's readings so far, all of one metric."""
 
+    metric: MetricSpec
     total: int = 0
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)  # by the field at fault
@@ -69,6 +72,11 @@ class _Count:
     open: deque[tuple[Future[Sequence[FieldError]], npt.NDArray[np.int64]]] = field(default_factory=deque)
     #: Readings queued since the body last waited for its turn. One turn is for a large block or several small ones.
     in_turn: int = 0
+
+    @property
+    def fields(self) -> ReadingFields:
+        """The names of the body's columns or fields."""
+        return HEART_RATE_FIELDS if self.metric is HEART_RATE else VALUE_FIELDS
 
     def refuse(self, unread: list[FieldError], refusals: Refusals) -> None:
         """Count the readings of a block that could not be read or were refused, and keep the first ones by position."""
@@ -106,7 +114,7 @@ class _Count:
 
 
 def router(services: RequestServices) -> APIRouter:
-    """`/metrics/heart-rate/bulk`."""
+    """`/metrics/heart-rate/bulk` and that of every other metric."""
     routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BulkAccepted, openapi_extra=_BODY)
@@ -116,18 +124,31 @@ def router(services: RequestServices) -> APIRouter:
         visible whole or not at all; the answer counts them. `errors` has the first 100 refusals, `passed_over` the
         columns that were not read: the index of a frame.
         """
-        media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        body = BodyStream(request, services.options.bulk_limit_bytes, services.options.processor)
-        count = _Count()
-        feeding = asyncio.create_task(body.feed())
-        try:
-            await UPLOADS.run(lambda: _store(services, body, media_type, count))
-        finally:
-            body.abandon()
-            feeding.cancel()
-        return Response(msgspec.json.encode({"status": "accepted"} | count.as_json()), 202, media_type=JSON)
+        return await _ingested(services, request, HEART_RATE)
+
+    @routes.post("/metrics/{metric}/bulk", status_code=202, response_model=BulkAccepted, openapi_extra=_BODY)
+    async def ingest_bulk_of(
+        request: Request, metric: Annotated[str, Path()], _: Annotated[NoParameters, Query()]
+    ) -> Response:
+        """Store any number of readings of a metric. As for heart rate, but the column or field of the values is called
+        `value`.
+        """
+        return await _ingested(services, request, metric_in_path(metric))
 
     return routes
+
+
+async def _ingested(services: RequestServices, request: Request, metric: MetricSpec) -> Response:
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    body = BodyStream(request, services.options.bulk_limit_bytes, services.options.processor)
+    count = _Count(metric)
+    feeding = asyncio.create_task(body.feed())
+    try:
+        await UPLOADS.run(lambda: _store(services, body, media_type, count))
+    finally:
+        body.abandon()
+        feeding.cancel()
+    return Response(msgspec.json.encode({"status": "accepted"} | count.as_json()), 202, media_type=JSON)
 
 
 def line_protocol_router(services: RequestServices) -> APIRouter:
@@ -190,7 +211,7 @@ def _store(services: RequestServices, body: BodyStream, media_type: str, count: 
         OutcomeUnknownError: it is not known whether one or more blocks were committed.
     """
     try:
-        with closing(blocks_of(body, media_type, services.decoders)) as blocks:
+        with closing(blocks_of(body, media_type, services.decoders, count.fields)) as blocks:
             for block in blocks:
                 _submit(services, block, count)
         count.settle(0)
@@ -208,7 +229,8 @@ def _store(services: RequestServices, body: BodyStream, media_type: str, count: 
 def _submit(services: RequestServices, block: Block, count: _Count) -> None:
     count.total += block.total
     count.passed_over += block.passed_over
-    verdict = validate(block.candidates, services.rules, services.push_origin)
+    rules = services.rules.of_metric(count.metric, count.fields.value)
+    verdict = validate(block.candidates, rules, services.push_origin)
     count.refuse(block.errors, verdict.refusals)
     if verdict.accepted is None:
         return

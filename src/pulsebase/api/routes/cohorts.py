@@ -13,9 +13,11 @@ from pulsebase.api.border.cancellation import while_connected
 from pulsebase.api.border.request_shares import SharedRoute
 from pulsebase.api.codecs.answers import JSON
 from pulsebase.api.components import RequestServices
+from pulsebase.api.routes.metric_paths import metric_in_path
 from pulsebase.api.schemas.cohorts import Cohort, CohortParameters, CohortSummaryAnswer, TopHours, TopHoursParameters
 from pulsebase.api.schemas.common import Identifier
 from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.timerange import format_us
 from pulsebase.query.cohorts import (
     CohortMember,
@@ -47,7 +49,18 @@ def router(services: RequestServices) -> APIRouter:
         request: Request, user_id: Annotated[Identifier, Path()], parameters: Annotated[TopHoursParameters, Query()]
     ) -> Response:
         """A person's highest distinct averages of UTC hours, highest first."""
-        return await while_connected(request, lambda cancellation: top(user_id, parameters, cancellation))
+        return await while_connected(request, lambda cancellation: top(user_id, parameters, cancellation, HEART_RATE))
+
+    @routes.get("/users/{user_id}/{metric}/top-hours", response_model=TopHours)
+    async def top_hours_of(
+        request: Request,
+        user_id: Annotated[Identifier, Path()],
+        metric: Annotated[str, Path()],
+        parameters: Annotated[TopHoursParameters, Query()],
+    ) -> Response:
+        """A person's highest distinct averages of UTC hours in a metric, highest first."""
+        spec = metric_in_path(metric)
+        return await while_connected(request, lambda cancellation: top(user_id, parameters, cancellation, spec))
 
     def summary(parameters: CohortParameters, cancellation: Cancellation) -> Response:
         if of_people := sorted(parameters.model_fields_set & {"include", "limit", "cursor"}):
@@ -68,7 +81,7 @@ def router(services: RequestServices) -> APIRouter:
         body = {"data": shown, "count": len(members), "next_cursor": next_cursor}
         return Response(msgspec.json.encode(body), media_type=JSON)
 
-    def top(user_id: str, parameters: TopHoursParameters, cancellation: Cancellation) -> Response:
+    def top(user_id: str, parameters: TopHoursParameters, cancellation: Cancellation, metric: MetricSpec) -> Response:
         question = TopHoursQuestion(
             user_id,
             parameters.start,
@@ -78,6 +91,7 @@ def router(services: RequestServices) -> APIRouter:
             start_field="start",
             end_field="end",
             cancellation=cancellation,
+            metric=metric,
         )
         hours = services.cohorts.top_hours(question)
         shown = [_hour(hour) if parameters.include else hour.average for hour in hours]

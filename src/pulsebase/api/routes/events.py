@@ -11,6 +11,7 @@ from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.series import StreamParameters
 from pulsebase.api.server.event_streams import EVENT_STREAM, EventStream
 from pulsebase.model.errors import RejectedError
+from pulsebase.query.plan import metrics_named
 
 
 def router(services: RequestServices) -> APIRouter:
@@ -25,6 +26,9 @@ def router(services: RequestServices) -> APIRouter:
         most = services.series.limits.max_people
         if len(parameters.user_ids) > most:
             raise RejectedError.of("user_ids", f"at most {most} people at a time")
-        return EventStream(services.streams.open(parameters.user_ids, request.headers.get("last-event-id")))
+        metrics = metrics_named(parameters.metric)
+        if metrics is None:
+            raise RejectedError.of("metric", "daily summaries are not streamed")
+        return EventStream(services.streams.open(parameters.user_ids, request.headers.get("last-event-id")), metrics)
 
     return routes

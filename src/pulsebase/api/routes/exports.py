@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -20,8 +20,9 @@ from pulsebase.api.routes.audit import shown_entry
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.etl.state import RUNS_KEPT, RunFilter
 from pulsebase.model.exported import MANIFEST, READINGS, manifest, record_name
+from pulsebase.model.metrics import HEART_RATE, METRICS
 from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange, format_us
-from pulsebase.query.exports import exported_records, in_units, ndjson_lines
+from pulsebase.query.exports import exported_records, in_units, ndjson_lines, value_lines
 from pulsebase.stores.contract import Origin
 from pulsebase.stores.records import KINDS
 
@@ -42,7 +43,8 @@ def router(services: RequestServices) -> APIRouter:
         user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]
     ) -> BoundedResponse:
         """Everything of one person as a zip: an export that `pulsebase import` and `POST /imports` read
-        (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), and for the person
+        (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), readings of each other metric
+        (`readings-oxygen-saturation.ndjson` and so on), which is not read back yet, and for the person
         `devices.json`, `connections.json` (without tokens), `runs.json`, `imports.json` (what brought the readings) and
         `audit.json` (who asked what about them).
         """
@@ -55,10 +57,10 @@ def router(services: RequestServices) -> APIRouter:
             "connections.json": _text(services.connections.of(user_id)),
             "runs.json": _text([each.run for each in services.sync.runs(RunFilter(user_id, limit=RUNS_KEPT))]),
         }
-        batches = services.store.export(TimeRange(0, MAX_US), [user_id])
+        others = [each.metric for each in services.store.metrics(user_id) if each.metric != HEART_RATE.name]
         headers = {"Content-Disposition": 'attachment; filename="pulsebase-export.zip"'}
         timeout_s = services.options.export_timeout_s
-        return BoundedResponse(_archive(services, user_id, texts, batches), timeout_s, headers=headers, media_type=_ZIP)
+        return BoundedResponse(_archive(services, user_id, texts, others), timeout_s, headers=headers, media_type=_ZIP)
 
     return routes
 
@@ -68,28 +70,35 @@ def _text(value: Any) -> bytes:
 
 
 def _archive(
-    services: RequestServices, user_id: str, texts: dict[str, bytes], batches: Iterator[pa.RecordBatch]
+    services: RequestServices, user_id: str, texts: dict[str, bytes], others: Sequence[str]
 ) -> Generator[bytes, None, None]:
+    """Yield the bytes of the archive. `others` are the person's metrics besides heart rate; each has a file."""
     days: set[int] = set()
-    with contextlib.closing(batches):  # type: ignore[type-var]
-        pieces = Pieces()
-        with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED, compresslevel=_PACKING) as archive:
-            for name, value in texts.items():
-                archive.writestr(name, value)
-            with archive.open(f"{READINGS}.ndjson", "w", force_zip64=True) as file:
+    pieces = Pieces()
+    with zipfile.ZipFile(pieces, "w", zipfile.ZIP_DEFLATED, compresslevel=_PACKING) as archive:
+        for name, value in texts.items():
+            archive.writestr(name, value)
+        for metric in (HEART_RATE, *(METRICS[name] for name in others)):
+            name = READINGS if metric is HEART_RATE else f"{READINGS}-{metric.path}"
+            batches = services.store.export(TimeRange(0, MAX_US), [user_id], [metric.name])
+            with (
+                contextlib.closing(batches),  # type: ignore[type-var]
+                archive.open(f"{name}.ndjson", "w", force_zip64=True) as file,
+            ):
                 for batch in batches:
                     days |= {time_us // DAY_US for time_us in batch["time"][:1].cast(pa.int64()).to_pylist()}
-                    file.write(ndjson_lines(in_units(batch)))
+                    of_heart_rate = metric is HEART_RATE
+                    file.write(ndjson_lines(in_units(batch)) if of_heart_rate else value_lines(batch, metric))
                     yield pieces.take()
-            archive.writestr("imports.json", _text(_origins(services, user_id, sorted(days))))
-            with archive.open("audit.json", "w", force_zip64=True) as file:
-                before = b"[\n"
-                for entry in services.audit.about(user_id):
-                    file.write(before + msgspec.json.encode(shown_entry(entry)))
-                    before = b",\n"
-                    yield pieces.take()
-                file.write(b"[]" if before[:1] == b"[" else b"\n]")
-        yield pieces.take()
+        archive.writestr("imports.json", _text(_origins(services, user_id, sorted(days))))
+        with archive.open("audit.json", "w", force_zip64=True) as file:
+            before = b"[\n"
+            for entry in services.audit.about(user_id):
+                file.write(before + msgspec.json.encode(shown_entry(entry)))
+                before = b",\n"
+                yield pieces.take()
+            file.write(b"[]" if before[:1] == b"[" else b"\n]")
+    yield pieces.take()
 
 
 def _origins(services: RequestServices, user_id: str, days: Sequence[int]) -> list[dict[str, Any]]:

@@ -17,15 +17,23 @@ from fastapi import Request, Response
 from pulsebase.access.caller import caller
 from pulsebase.api.border.problems import ProblemError, field_errors
 from pulsebase.api.codecs.answers import JSON
-from pulsebase.api.codecs.json_bodies import decode_batch, decode_single
+from pulsebase.api.codecs.json_bodies import (
+    decode_batch,
+    decode_batch_of_metrics,
+    decode_single,
+    decode_single_of_metric,
+)
 from pulsebase.api.codecs.request_body import read_body, require_json, worked_out
 from pulsebase.api.components import Components, RequestServices
 from pulsebase.ingest import validate
+from pulsebase.ingest.blocks import VALUE_FIELDS
+from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.items import Parsed, columns_of_parsed
 from pulsebase.ingest.newcomers import Allowance
 from pulsebase.ingest.validate import OUT_OF_REACH
 from pulsebase.model.errors import FieldError, PulsebaseError, RejectedError
+from pulsebase.model.metrics import METRICS, MetricSpec
 
 #: A reading that waits to be checked, the future that gets its result, and its allowance for new people.
 _Single = tuple[Parsed, asyncio.Future[None], Allowance | None]
@@ -48,7 +56,7 @@ class PushHandlers:
         self._singles: list[_Single] = []
 
     async def single(self, request: Request) -> Response:
-        """Store one reading.
+        """Store one reading of heart rate.
 
         Raises:
             ProblemError, RejectedError: the body or the reading is refused.
@@ -86,14 +94,66 @@ class PushHandlers:
         if len(candidates):
             offered = services.ingestor.offer(candidates, services.rules, services.push_origin, _SOURCE)
             outcome = await asyncio.wrap_future(offered)
-            errors = sorted([*errors, *outcome.errors], key=lambda error: error.index or 0)
+            errors += outcome.errors
             accepted = outcome.accepted
-        counts: dict[str, Any] = {"accepted": accepted, "rejected": total - accepted, "total": total}
-        if accepted == 0:
-            shown = field_errors(errors)
-            raise ProblemError("nothing-accepted", "every reading of the batch was refused", errors=shown, **counts)
-        said = {"status": "accepted"} | counts | {"errors": field_errors(errors)}
-        return Response(msgspec.json.encode(said), 202, media_type=JSON)
+        return _answer_of_batch(accepted, total, errors)
+
+    async def single_of(self, request: Request, metric: MetricSpec) -> Response:
+        """Store one reading of another metric. Raises as `single`."""
+        require_json(request)
+        body = await read_body(request, self._limit_bytes)
+        return await self._store_one(metric, decode_single(body, VALUE_FIELDS))
+
+    async def batch_of(self, request: Request, metric: MetricSpec) -> Response:
+        """Store up to 1,000 readings of another metric. Raises as `batch`."""
+        require_json(request)
+        body = await read_body(request, self._limit_bytes)
+        candidates, errors, total = await worked_out(body, lambda: decode_batch(body, VALUE_FIELDS), _QUICK_BATCH_BYTES)
+        return await self._store_several({metric.name: candidates}, errors, total)
+
+    async def single_of_any(self, request: Request) -> Response:
+        """Store one reading that names its metric. Raises as `single`."""
+        require_json(request)
+        metric, parsed = decode_single_of_metric(await read_body(request, self._limit_bytes))
+        return await self._store_one(METRICS[metric], parsed)
+
+    async def batch_of_any(self, request: Request) -> Response:
+        """Store up to 1,000 readings that name their metrics. Raises as `batch`."""
+        require_json(request)
+        body = await read_body(request, self._limit_bytes)
+        found, errors, total = await worked_out(body, lambda: decode_batch_of_metrics(body))
+        return await self._store_several(found, errors, total)
+
+    async def _store_one(self, metric: MetricSpec, parsed: Parsed) -> Response:
+        if not caller().reaches(parsed[1]):
+            raise RejectedError.of("user_id", OUT_OF_REACH)
+        services = self._services
+        rules = services.rules.of_metric(metric, VALUE_FIELDS.value)
+        offered = services.ingestor.offer(columns_of_parsed([parsed]), rules, services.push_origin, _SOURCE)
+        outcome = await asyncio.wrap_future(offered)
+        if outcome.errors:
+            raise RejectedError([FieldError(error.field, error.reason) for error in outcome.errors])
+        return Response(_SINGLE_ANSWER, 202, media_type=JSON)
+
+    async def _store_several(
+        self, found: Mapping[str, Candidates | Decoded], errors: list[FieldError], total: int
+    ) -> Response:
+        """Store readings by metric, all in one commit if there is room for them, and say what became of them."""
+        services = self._services
+        count_readings(_SOURCE, 0, Counter(error.field for error in errors))
+        offered = [
+            services.ingestor.offer(
+                candidates,
+                services.rules.of_metric(METRICS[metric], VALUE_FIELDS.value),
+                services.push_origin,
+                _SOURCE,
+            )
+            for metric, candidates in found.items()
+            if len(candidates)
+        ]
+        outcomes = [await asyncio.wrap_future(each) for each in offered]
+        refused = [error for outcome in outcomes for error in outcome.errors]
+        return _answer_of_batch(sum(each.accepted for each in outcomes), total, [*errors, *refused])
 
     def _submit_singles(self) -> None:
         """Check and queue the readings that arrived together. An error of one reading goes to its own request, an error
@@ -119,6 +179,19 @@ class PushHandlers:
         except Exception as error:  # every waiting request has to be answered
             for _, stored, _ in waiting:
                 _fail(stored, error)
+
+
+def _answer_of_batch(accepted: int, total: int, errors: list[FieldError]) -> Response:
+    """Return the answer to a batch.
+
+    Raises:
+        ProblemError: nothing of it was accepted.
+    """
+    shown = field_errors(sorted(errors, key=lambda error: error.index or 0))
+    counts: dict[str, Any] = {"accepted": accepted, "rejected": total - accepted, "total": total}
+    if accepted == 0:
+        raise ProblemError("nothing-accepted", "every reading of the batch was refused", errors=shown, **counts)
+    return Response(msgspec.json.encode({"status": "accepted"} | counts | {"errors": shown}), 202, media_type=JSON)
 
 
 def _pass_on(done: asyncio.Future[Mapping[int, PulsebaseError]], waiting: Sequence[asyncio.Future[None]]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -17,19 +19,22 @@ from pulsebase.api.codecs.answers import (
     JSON,
     column_names,
     frame_of,
+    frame_of_several,
     json_columns,
     negotiated,
+    part_of_several,
     respond,
+    respond_with_several,
     tagged,
 )
 from pulsebase.api.components import RequestServices
-from pulsebase.api.schemas.series import MultiSeries, MultiSeriesParameters, Series, SeriesParameters
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.api.schemas.series import MultiSeries, MultiSeriesParameters, Series, SeriesParameters, SeveralMetrics
+from pulsebase.model.metrics import HEART_RATE, HEART_RATE_SUMMARY_TABLE
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import format_us
-from pulsebase.query.plan import SeriesQuestion, metric_named
-from pulsebase.query.series import SummaryAnswer
+from pulsebase.query.plan import SeriesQuestion, metrics_named
+from pulsebase.query.series import SeriesAnswer, SummaryAnswer
 from pulsebase.stores.contract import Cancellation
 
 _FORMS: dict[int | str, dict[str, Any]] = {200: {"content": {CSV: {}, ARROW: {}}}, 304: {"description": "Not Modified"}}
@@ -39,12 +44,12 @@ def router(services: RequestServices) -> APIRouter:
     """`/timeseries` and `/multi-user/timeseries`."""
     routes = APIRouter(route_class=SharedRoute, tags=["series"])
 
-    @routes.get("/timeseries", response_model=Series, responses=_FORMS)
+    @routes.get("/timeseries", response_model=Series | SeveralMetrics, responses=_FORMS)
     async def timeseries(request: Request, parameters: Annotated[SeriesParameters, Query()]) -> Response:
-        """One person's series; JSON, CSV or Arrow by `Accept`."""
+        """One person's series; JSON, CSV or Arrow by `Accept`. Several metrics come at one rung."""
         return await while_connected(request, lambda cancellation: one(request, parameters, cancellation))
 
-    @routes.get("/multi-user/timeseries", response_model=MultiSeries, responses=_FORMS)
+    @routes.get("/multi-user/timeseries", response_model=MultiSeries | SeveralMetrics, responses=_FORMS)
     async def multi_user_timeseries(
         request: Request, parameters: Annotated[MultiSeriesParameters, Query()]
     ) -> Response:
@@ -52,15 +57,21 @@ def router(services: RequestServices) -> APIRouter:
         return await while_connected(request, lambda cancellation: many(request, parameters, cancellation))
 
     def one(request: Request, parameters: SeriesParameters, cancellation: Cancellation) -> Response:
-        media_type = negotiated(request)
+        media_type, rows = negotiated(request), rows_held(request)
         question = _question(parameters, cancellation)
-        if metric_named(parameters.metric):
+        metrics = metrics_named(parameters.metric)
+        if metrics is None:
             services.series.require(parameters.user_id)
             summaries = services.series.summaries([parameters.user_id], question, 1, None)
             columns = _summary_columns(summaries.summaries[0][1])
             body = {"user_id": parameters.user_id} | _summary_frame(summaries)
             return _summary_answer(request, media_type, body | {"count": len(columns["date"]), "columns": columns})
-        answer = services.series.one(parameters.user_id, question, rows_held(request))
+        if len(metrics) > 1:
+            answers = services.series.several(metrics, question, partial(services.series.one, parameters.user_id), rows)
+            return respond_with_several(
+                request, answers, {"user_id": parameters.user_id} | several(answers), media_type
+            )
+        answer = services.series.one(parameters.user_id, replace(question, metric=metrics[0]), rows)
         if media_type != JSON:
             return respond(request, answer, {}, media_type)
         person = answer.series[0]
@@ -72,7 +83,8 @@ def router(services: RequestServices) -> APIRouter:
         media_type = negotiated(request)
         question = _question(parameters, cancellation)
         limit = min(parameters.limit, services.series.limits.max_people)
-        if metric_named(parameters.metric):
+        metrics = metrics_named(parameters.metric)
+        if metrics is None:
             summaries = services.series.summaries(parameters.user_ids, question, limit, parameters.cursor)
             people = [
                 {"user_id": user_id, "count": len(found), "columns": _summary_columns(found)}
@@ -80,7 +92,12 @@ def router(services: RequestServices) -> APIRouter:
             ]
             tail = {"series": people, "missing": summaries.missing, "next_cursor": summaries.next_cursor}
             return _summary_answer(request, media_type, _summary_frame(summaries) | tail)
-        answer = services.series.many(parameters.user_ids, question, limit, parameters.cursor, rows_held(request))
+        ask = partial(services.series.many, parameters.user_ids, limit=limit, cursor=parameters.cursor)
+        if len(metrics) > 1:
+            answers = services.series.several(metrics, question, ask, rows_held(request))
+            tail = {"missing": answers[0].missing, "next_cursor": answers[0].next_cursor}
+            return respond_with_several(request, answers, several(answers, with_people=True) | tail, media_type)
+        answer = ask(replace(question, metric=metrics[0]), rows=rows_held(request))
         if media_type != JSON:
             return respond(request, answer, {}, media_type)
         names = column_names(answer)
@@ -92,6 +109,18 @@ def router(services: RequestServices) -> APIRouter:
         return respond(request, answer, frame_of(answer) | tail, media_type)
 
     return routes
+
+
+def several(answers: Sequence[SeriesAnswer], *, with_people: bool = False) -> dict[str, Any]:
+    """Return answers about several metrics as JSON values."""
+    series = [
+        ({"user_id": person.user_id} if with_people else {})
+        | part_of_several(answer)
+        | {"count": len(person), "columns": json_columns(person, column_names(answer))}
+        for answer in answers
+        for person in answer.series
+    ]
+    return frame_of_several(answers) | {"series": series}
 
 
 def _question(parameters: SeriesParameters | MultiSeriesParameters, cancellation: Cancellation) -> SeriesQuestion:
@@ -110,10 +139,10 @@ def _question(parameters: SeriesParameters | MultiSeriesParameters, cancellation
 
 def _summary_frame(answer: SummaryAnswer) -> dict[str, Any]:
     return {
-        "metric": HEART_RATE.summary_table,
+        "metric": HEART_RATE_SUMMARY_TABLE,
         "unit": HEART_RATE.unit,
         "interval": Resolution.DAY.value,
-        "table": HEART_RATE.summary_table,
+        "table": HEART_RATE_SUMMARY_TABLE,
         "tz": answer.tz,
         "start": format_us(answer.range.start_us),
         "end": format_us(answer.range.end_us),
@@ -146,5 +175,5 @@ def _zones(zones: Sequence[HeartRateZone]) -> list[dict[str, Any]]:
 
 def _summary_answer(request: Request, media_type: str, body: dict[str, Any]) -> Response:
     if media_type != JSON:
-        raise ProblemError("not-acceptable", f"{HEART_RATE.summary_table} comes as {JSON} only")
+        raise ProblemError("not-acceptable", f"{HEART_RATE_SUMMARY_TABLE} comes as {JSON} only")
     return tagged(request, msgspec.json.encode(body), JSON)

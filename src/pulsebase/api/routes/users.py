@@ -16,8 +16,9 @@ from pulsebase.api.codecs.request_body import read_body, require_json, worked_ou
 from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.people_edits import PeopleEditor
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
-from pulsebase.api.schemas.people import NewPerson, PersonFields, UserEntry, UserList, UsersParameters
+from pulsebase.api.schemas.people import NewPerson, PersonFields, PersonMetrics, UserEntry, UserList, UsersParameters
 from pulsebase.model.errors import UnknownUserError
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.users import UserOverview
 
 #: Schemas of bodies that are decoded here; the OpenAPI document shows them all the same.
@@ -59,6 +60,23 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
         if overview is None:
             raise UnknownUserError
         return _answer(overview)
+
+    @routes.get("/users/{user_id}/metrics", response_model=PersonMetrics)
+    def list_metrics(user_id: UserId, _: Nothing) -> Response:
+        """The metrics that a person has readings of: how many, the first and the last."""
+        services.series.require(user_id)
+        data = [
+            {
+                "metric": each.metric,
+                "title": METRICS[each.metric].title,
+                "unit": METRICS[each.metric].unit,
+                "readings": each.readings,
+                "first_reading": shown_time(each.first_us),
+                "last_reading": shown_time(each.last_us),
+            }
+            for each in services.store.metrics(user_id)
+        ]
+        return Response(msgspec.json.encode({"user_id": user_id, "data": data}), media_type=JSON)
 
     @routes.put(
         "/users/{user_id}",

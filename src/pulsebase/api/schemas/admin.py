@@ -8,15 +8,25 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pulsebase.api.schemas.common import Identifier, Parameters, When
 from pulsebase.api.schemas.readings import BatchAccepted, RefusedReading
+from pulsebase.api.schemas.series import MetricName
+from pulsebase.model.metrics import HEART_RATE, METRICS
 from pulsebase.stores.records import Kind
 
 
 class ExportParameters(Parameters):
-    """`GET /admin/export`."""
+    """What is exported."""
 
     start: When | None = Field(None, description="From the first reading on if left out.")
     end: When | None = Field(None, description="Up to the last reading if left out.")
     user_ids: list[Identifier] | None = Field(None, description="Repeat for several people; everybody if left out.")
+
+
+class ReadingsExportParameters(ExportParameters):
+    """`GET /admin/export`."""
+
+    metric: list[MetricName] = Field(
+        [HEART_RATE.name], min_length=1, max_length=len(METRICS), description="Repeat for several metrics."
+    )
 
 
 class RecordsParameters(ExportParameters):

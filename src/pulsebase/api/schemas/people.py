@@ -130,6 +130,24 @@ class DeviceEntry(BaseModel):
     priorities: list[PriorityEntry]
 
 
+class MetricEntry(BaseModel):
+    """What is stored of one metric of a person."""
+
+    metric: str
+    title: str
+    unit: str
+    readings: int
+    first_reading: str
+    last_reading: str
+
+
+class PersonMetrics(BaseModel):
+    """The metrics a person has readings of."""
+
+    user_id: str
+    data: list[MetricEntry]
+
+
 class DeviceList(BaseModel):
     """A person's devices."""
 

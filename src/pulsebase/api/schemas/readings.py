@@ -59,6 +59,72 @@ class ReadingsBody(BaseModel):
     readings: list[Reading] = Field(min_length=1, max_length=1000)
 
 
+class ValueReading(BaseModel):
+    """A reading of another metric as a device sends it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device_id: Identifier | int
+    user_id: Identifier | int
+    timestamp: str = Field(description="ISO 8601; UTC where no offset is written.", examples=["2024-01-15T10:00:00Z"])
+    value: float = Field(description="In the metric's unit, within its bounds.")
+    confidence: int | None = Field(None, ge=0, le=3, description="0 is off-wrist: kept, but never counted.")
+
+
+class ValueReadingsBody(BaseModel):
+    """A batch of readings of another metric."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    readings: list[ValueReading] = Field(min_length=1, max_length=1000)
+
+
+class MetricReading(ValueReading):
+    """A reading that names its metric."""
+
+    metric: str = Field(description="A metric of `GET /v1/metrics`.", examples=["oxygen_saturation"])
+
+
+class MetricReadingsBody(BaseModel):
+    """A batch of readings that name their metrics."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    readings: list[MetricReading] = Field(min_length=1, max_length=1000)
+
+
+class Metric(BaseModel):
+    """A metric, its unit, and the bounds of accepted values."""
+
+    metric: str
+    title: str
+    unit: str
+    min: float
+    max: float
+
+
+class MetricList(BaseModel):
+    """Every metric."""
+
+    data: list[Metric]
+
+
+class MinuteValue(BaseModel):
+    """The average of a minute, and the device it is of."""
+
+    timestamp: str
+    value: float
+    device_id: str
+
+
+class MetricMinutes(BaseModel):
+    """A person's minutes of a metric."""
+
+    user_id: str
+    data: list[MinuteValue]
+    count: int
+
+
 class RefusedReading(BaseModel):
     """Why a reading of a batch was refused."""
 

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pulsebase.api.schemas.common import Identifier, Parameters, When, Zone
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.metrics import HEART_RATE, HEART_RATE_SUMMARY_TABLE, METRICS
 from pulsebase.model.zones import ZoneRule
 
 Interval = Literal["auto", "raw", "1s", "1m", "15m", "1h", "1d"]
-MetricName = Literal["activities_heart_intraday", "activities_heart_summary"]
+#: What `metric=` may name; for the document, since names with hyphens and aliases are taken too.
+MetricName = Annotated[
+    str,
+    Field(min_length=1, max_length=64),
+    WithJsonSchema({"type": "string", "examples": [HEART_RATE.table, HEART_RATE_SUMMARY_TABLE, *METRICS]}),
+]
 
 
 class _SeriesParameters(Parameters):
     start_date: When
     end_date: When
-    metric: MetricName = HEART_RATE.table  # type: ignore[assignment]
+    metric: list[MetricName] = Field(
+        [HEART_RATE.table],
+        min_length=1,
+        max_length=len(METRICS),
+        description=f"A metric of `GET /v1/metrics`; repeat for several. `{HEART_RATE.table}` is heart rate, "
+        f"`{HEART_RATE_SUMMARY_TABLE}` its daily summaries.",
+    )
     interval: Interval = Field("auto", description="`auto` picks by the length of the range as typed.")
     max_points: int | None = Field(
         None,
@@ -55,6 +66,9 @@ class StreamParameters(Parameters):
     """`GET /stream`."""
 
     user_ids: list[Identifier] = Field(min_length=1, description="Repeat for several people.")
+    metric: list[MetricName] = Field(
+        [HEART_RATE.name], min_length=1, max_length=len(METRICS), description="Repeat for several metrics."
+    )
 
 
 class SeriesColumns(BaseModel):
@@ -94,7 +108,7 @@ class SummaryColumns(BaseModel):
 
 
 class _Frame(BaseModel):
-    metric: MetricName
+    metric: str
     unit: str
     interval: Literal["raw", "1s", "1m", "15m", "1h", "1d"]
     table: str
@@ -117,6 +131,30 @@ class PersonColumns(BaseModel):
     user_id: str
     count: int
     columns: SeriesColumns | SummaryColumns
+
+
+class MetricColumns(BaseModel):
+    """One metric of an answer about several; of several people also whose it is."""
+
+    user_id: str | None = None
+    metric: str
+    unit: str
+    table: str
+    count: int
+    columns: SeriesColumns
+
+
+class SeveralMetrics(BaseModel):
+    """Series of several metrics at one rung."""
+
+    user_id: str | None = None
+    interval: Literal["raw", "1s", "1m", "15m", "1h", "1d"]
+    tz: str
+    start: str
+    end: str
+    series: list[MetricColumns]
+    missing: list[str] | None = None
+    next_cursor: str | None = None
 
 
 class MultiSeries(_Frame):

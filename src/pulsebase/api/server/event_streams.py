@@ -7,6 +7,7 @@ while.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from pulsebase import telemetry
 from pulsebase.api.border.cancellation import gone
 from pulsebase.live.commit_log import Commits, CommittedReadings
 from pulsebase.live.subscriptions import Listener, Subscription
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec
 from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import format_all_us, format_us
 
@@ -40,8 +41,9 @@ class EventStream(Response):
 
     media_type = EVENT_STREAM
 
-    def __init__(self, wanted: Subscription) -> None:
+    def __init__(self, wanted: Subscription, metrics: Sequence[MetricSpec] = (HEART_RATE,)) -> None:
         super().__init__()
+        self._metrics = tuple(metric.name for metric in metrics)
         self._streams, self._commit_log = wanted.subscriptions, wanted.subscriptions.commit_log
         self._unknown, self._allowed = wanted.unknown, wanted.allowed
         self._people, self._last_event_id = wanted.people, wanted.last_event_id
@@ -71,14 +73,14 @@ class EventStream(Response):
             if not self._allowed():
                 return True
             listener.look()
-            news = self._commit_log.since(place, self._people)
+            news = self._commit_log.since(place, self._people, self._metrics)
             if news is None:
                 telemetry.STREAM_DROPPED.labels("behind").inc()
                 await self._tell(send, "dropped", {"reason": "more came than was taken; ask again for what is shown"})
                 return True
             place = news.place
             if news.readings or news.changed:
-                await self._tell(send, "readings", _shown(news), place)
+                await self._tell(send, "readings", _shown(news, self._metrics), place)
             if self._streams.ending:
                 return True
             await asyncio.sleep(STEP_S)
@@ -97,10 +99,15 @@ class EventStream(Response):
         await asyncio.wait_for(send({"type": "http.response.body", "body": body, "more_body": True}), STALL_S)
 
 
-def _shown(news: Commits) -> dict[str, Any]:
+def _shown(news: Commits, metrics: Sequence[str]) -> dict[str, Any]:
+    """Return news as they are told; of heart rate alone, as ever, without the metric's name."""
+    named = tuple(metrics) != (HEART_RATE.name,)
     return {
         "series": [
-            {"user_id": user_id, "columns": _columns(readings)} for user_id, readings in sorted(news.readings.items())
+            {"user_id": user_id}
+            | ({"metric": metric} if named else {})
+            | {"columns": _columns(readings, METRICS[metric])}
+            for (user_id, metric), readings in sorted(news.readings.items(), key=lambda each: each[0])
         ],
         "changed": [
             {
@@ -113,11 +120,11 @@ def _shown(news: Commits) -> dict[str, Any]:
     }
 
 
-def _columns(readings: CommittedReadings) -> dict[str, list[Any]]:
+def _columns(readings: CommittedReadings, metric: MetricSpec) -> dict[str, list[Any]]:
     """Return the columns of a raw series."""
     return {
         "timestamp": format_all_us(readings.times_us),
-        "value": (readings.values / HEART_RATE.scale).tolist(),
+        "value": (readings.values / metric.scale).tolist(),
         "device_id": list(readings.device_ids),
         "confidence": [None if each == NO_CONFIDENCE else each for each in readings.confidences.tolist()],
     }

@@ -96,7 +96,7 @@ def open_parts(path: Path, options: DuckdbOptions) -> StoreParts:
             push_origins = PushOrigins.read(connection)
             priorities = Priorities(connection, state.epoch)
         stage = Stage(state.merged_seq)
-        for rows in journal.replay(position, cached.users, cached.devices):
+        for rows in journal.replay(position, cached.users, cached.devices, len(cached.metrics)):
             stage.append(rows)
         horizon_us = state.horizon_hour * HOUR_US
         parts = StoreParts(

@@ -24,10 +24,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview
 from pulsebase.stores.contract import (
     BackupReport,
     Cancellation,
@@ -47,6 +48,7 @@ from pulsebase.stores.duckdb.merge.origin_registry import OriginRegistry
 from pulsebase.stores.duckdb.options import DuckdbOptions
 from pulsebase.stores.duckdb.parts import open_parts
 from pulsebase.stores.duckdb.people.lifecycle import DataLifecycle
+from pulsebase.stores.duckdb.people.metric_registry import MetricRegistry
 from pulsebase.stores.duckdb.people.registry import PeopleRegistry
 from pulsebase.stores.duckdb.read.answers import ReadingAnswers, TotalsAnswers
 from pulsebase.stores.duckdb.read.snapshots import Snapshots
@@ -71,10 +73,10 @@ class DuckdbStore:
         self.lock = parts.lock
         self._users = parts.cached.users
         snapshots = Snapshots(parts)
-        self._totals = TotalsAnswers(snapshots)
+        self._totals = TotalsAnswers(snapshots, parts.cached.metrics)
         self.maintenance = maintenance = Maintenance(parts, options, self._totals.look_ahead)
         self._answers = ReadingAnswers(parts, snapshots, maintenance)
-        self._writer = ReadingWriter(parts, snapshots, maintenance)
+        self._writer = ReadingWriter(parts, snapshots, maintenance, MetricRegistry(parts, maintenance))
         self._origins = OriginRegistry(parts, maintenance)
         self._registry = PeopleRegistry(parts, maintenance)
         self._lifecycle = DataLifecycle(parts, snapshots, maintenance, self._registry, self._origins)
@@ -103,8 +105,8 @@ class DuckdbStore:
     ) -> None:
         self.maintenance.pace(readings, max_wait_s, within_turn=within_turn, cancellation=cancellation)
 
-    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
-        return self._writer.delete(user_id, interval, device_id)
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
+        return self._writer.delete(user_id, interval, device_id, metric)
 
     def delete_origin(self, origin: int, most: int) -> int:
         return self._writer.delete_origin(origin, most)
@@ -173,11 +175,16 @@ class DuckdbStore:
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         return self._answers.stored_values(readings)
 
-    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        return self._answers.export(interval, user_ids)
+    def metrics(self, user_id: str) -> list[MetricOverview]:
+        return self._answers.metrics(user_id)
 
-    def last_time_us(self, user_id: str, device_id: str) -> int | None:
-        return self._answers.last_time_us(user_id, device_id)
+    def export(
+        self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        return self._answers.export(interval, user_ids, metrics)
+
+    def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
+        return self._answers.last_time_us(user_id, device_id, metric)
 
     # --- Store ------------------------------------------------------------------------------------------------------
 

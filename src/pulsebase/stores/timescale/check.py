@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pulsebase.stores.contract import CheckReport
 from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.timescale.raw_tables import RAW_TABLES, count, readings
 from pulsebase.stores.timescale.rollup_sql import (
     DEVICE_HOURS,
     DEVICE_MINUTES,
@@ -14,8 +15,9 @@ from pulsebase.stores.timescale.rollup_sql import (
     coarser,
     device_days,
 )
+from pulsebase.stores.timescale.series_keys import of_heart_rate, person_of
 
-_ROWS = f"rows AS (SELECT {MERGED}, r.origin FROM public.activities_heart_intraday AS r)"
+_ROWS = f"rows AS (SELECT {MERGED}, r.origin FROM ({readings('true')}) AS r)"
 _RECOMPUTED = {
     "h1_dev": f"WITH {_ROWS}, minutes AS ({DEVICE_MINUTES}) {DEVICE_HOURS}",
     "d1_dev": device_days("pulsebase.h1_dev"),
@@ -43,11 +45,21 @@ def check(connection: Connection) -> CheckReport:
     nobody = _count(
         connection,
         "SELECT FROM pulsebase.h1_dev AS h WHERE NOT EXISTS (SELECT FROM pulsebase.devices AS d JOIN pulsebase.users "
-        "USING (user_id) WHERE d.user_id = h.user_id AND d.device_id = h.device_id)",
+        f"USING (user_id) WHERE d.user_id = {person_of('h.user_id')} AND d.device_id = h.device_id)",
     )
     if nobody:
         problems.append(f"devices: {nobody} hours belong to a person or device that is not known")
-    return CheckReport(_count(connection, "SELECT FROM public.activities_heart_intraday"), rollup_rows, tuple(problems))
+    of_none = _count(
+        connection,
+        f"SELECT FROM pulsebase.h1_dev AS h WHERE NOT {of_heart_rate('h.user_id')} "
+        "AND NOT EXISTS (SELECT FROM pulsebase.series JOIN pulsebase.metrics USING (metric) WHERE key = h.user_id)",
+    )
+    if of_none:
+        problems.append(f"series: {of_none} hours belong to a series that is not known")
+    for raw in RAW_TABLES:
+        if strangers := _count(connection, f"SELECT FROM {raw.full_name} WHERE NOT ({raw.has_keys})"):
+            problems.append(f"{raw.full_name}: {strangers} readings are of another table's metrics")
+    return CheckReport(count(connection), rollup_rows, tuple(problems))
 
 
 def _count(connection: Connection, query: str) -> int:

@@ -11,7 +11,9 @@ from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, merge_staged, recompute, touch
 from pulsebase.stores.timescale.people import get_user, make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
+from pulsebase.stores.timescale.raw_tables import RAW_TABLES, count, readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import APART, bucket
+from pulsebase.stores.timescale.series_keys import keys_of
 
 #: Tables by person besides the readings; after a deletion they still hold rollups of readings that have expired.
 TABLES_BY_PERSON = (
@@ -21,6 +23,10 @@ TABLES_BY_PERSON = (
 _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
 #: More rows than are ever staged, so that a merge takes all of them.
 _EVERYTHING = 1 << 40
+_RAW = readings(
+    "i.user_id = h.user_id AND i.device_id = h.device_id "
+    "AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour' AND i.origin = %(origin)s"
+)
 #: The keys of readings merged under an origin, searched in the days and hours that may hold some.
 _OF_ORIGIN = f"""
 CREATE TEMP TABLE gone ON COMMIT DROP AS
@@ -32,37 +38,38 @@ FROM pulsebase.d1_dev AS d CROSS JOIN LATERAL (
       AND (i.origin = %(origin)s OR i.origin IS NULL)
     {APART}
 ) AS h CROSS JOIN LATERAL (
-    SELECT * FROM public.activities_heart_intraday AS i
-    WHERE i.user_id = h.user_id AND i.device_id = h.device_id
-      AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour' AND i.origin = %(origin)s
-    {APART}
+    {_RAW}
 ) AS r
 WHERE d.origin = %(origin)s OR d.origin IS NULL
 LIMIT %(most)s
 """
-_OF_PERSON = "WHERE user_id = %(user)s AND timestamp >= %(start)s AND timestamp < %(end)s"
+_OF_SERIES = "WHERE user_id = ANY(%(series)s) AND timestamp >= %(start)s AND timestamp < %(end)s"
 
 
-def delete(connection: Connection, user_id: str, interval: TimeRange, device_id: str | None) -> int:
-    """Remove readings from the stage and the hypertable; return how many there were."""
+def delete(
+    connection: Connection, user_id: str, interval: TimeRange, device_id: str | None, metric: str | None = None
+) -> int:
+    """Remove readings from the stage and the hypertables; return how many there were."""
     lock_merges(connection)
     lock_stage(connection)
-    condition = _OF_PERSON + ("" if device_id is None else " AND device_id = %(device)s")
-    values: dict[str, object] = {"user": user_id, "device": device_id}
+    series = keys_of(connection, [user_id], None if metric is None else [metric])
+    tables = tables_of(series)
+    condition = _OF_SERIES + ("" if device_id is None else " AND device_id = %(device)s")
+    values: dict[str, object] = {"series": list(series), "device": device_id}
     values |= {"start": At(interval.start_us), "end": At(interval.end_us)}
+    merged = [f"FROM {table.full_name} {condition}" for table in tables]
+    unions = "".join(f" UNION SELECT user_id, device_id, timestamp {each}" for each in merged)
     row = connection.execute(
-        "SELECT count(*) FROM ("
-        f"SELECT device_id, timestamp FROM pulsebase.stage {condition} "
-        f"UNION SELECT device_id, timestamp FROM public.activities_heart_intraday {condition}) AS keys",
+        f"SELECT count(*) FROM (SELECT user_id, device_id, timestamp FROM pulsebase.stage {condition}{unions}) AS keys",
         values,
         binary=True,
     ).fetchone()
     if row is None or row[0] == 0:
         return 0
     connection.execute(f"DELETE FROM pulsebase.stage {condition}", values)
-    merged = f"FROM public.activities_heart_intraday {condition}"
-    touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} {merged}", values)
-    connection.execute(f"DELETE {merged}", values)
+    touch(connection, " UNION ".join(f"SELECT user_id, {bucket('1 hour')} {each}" for each in merged), values)
+    for each in merged:
+        connection.execute(f"DELETE {each}", values)
     recompute(connection)
     return int(row[0])
 
@@ -81,7 +88,8 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
         return 0
     connection.execute("ANALYZE gone")
     touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM gone")
-    connection.execute(f"DELETE FROM public.activities_heart_intraday AS r USING gone AS g WHERE {_SAME_KEY}")
+    for table in RAW_TABLES:
+        connection.execute(f"DELETE FROM {table.full_name} AS r USING gone AS g WHERE {_SAME_KEY}")
     recompute(connection)
     return int(row[0])
 
@@ -93,10 +101,12 @@ def remove_user(connection: Connection, user_id: str) -> int:
     person = get_user(connection, user_id)
     if person is None:
         return 0
-    scrub.note(connection, user_id)
+    series = list(keys_of(connection, [user_id]))
+    scrub.note(connection, series)
     gone = delete(connection, user_id, TimeRange(0, MAX_US), None)
     for table in TABLES_BY_PERSON:
-        connection.execute(f"DELETE FROM {table} WHERE user_id = %s", [user_id])
+        connection.execute(f"DELETE FROM {table} WHERE user_id = ANY(%s)", [series])
+    connection.execute("DELETE FROM pulsebase.series WHERE user_id = %s", [user_id])
     for origin, name in connection.execute("SELECT origin, name FROM pulsebase.origins", binary=True).fetchall():
         if speaks_of(name, person):
             changed = [origin_of_nobody(origin), origin]
@@ -114,16 +124,14 @@ def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
     connection.execute("UPDATE pulsebase.horizon SET start_at = greatest(start_at, %s)", [At(before_us)])
     if hypertables:
         connection.execute("SELECT pulsebase.drop_expired_chunks()")
-    connection.execute("DELETE FROM public.activities_heart_intraday WHERE timestamp < %s", [At(before_us)])
+    for table in RAW_TABLES:
+        connection.execute(f"DELETE FROM {table.full_name} WHERE timestamp < %s", [At(before_us)])
     return gone
 
 
 def count_before(connection: Connection, before_us: int) -> int:
     """Count the merged readings before the instant."""
-    row = connection.execute(
-        "SELECT count(*) FROM public.activities_heart_intraday WHERE timestamp < %s", [At(before_us)], binary=True
-    ).fetchone()
-    return int(row[0]) if row else 0
+    return count(connection, "timestamp < %s", [At(before_us)])
 
 
 def put_priority(connection: Connection, entry: DevicePriority) -> None:
@@ -150,9 +158,9 @@ def remove_priorities(connection: Connection, user_id: str, device_id: str) -> i
 def _decide_again(connection: Connection, user_id: str, device_id: str) -> None:
     touch(
         connection,
-        "SELECT user_id, start_at FROM pulsebase.h1_dev WHERE user_id = %(user)s AND n > 0 "
+        "SELECT user_id, start_at FROM pulsebase.h1_dev WHERE user_id = ANY(%(series)s) AND n > 0 "
         "AND start_at >= (SELECT start_at FROM pulsebase.horizon) GROUP BY user_id, start_at "
         "HAVING count(*) > 1 AND bool_or(device_id = %(device)s)",
-        {"user": user_id, "device": device_id},
+        {"series": list(keys_of(connection, [user_id])), "device": device_id},
     )
     recompute(connection)

@@ -17,24 +17,22 @@ from pulsebase.stores.contract import EXPORT_BATCH_READINGS, STORED_SCHEMA
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At, fetch_columns
 from pulsebase.stores.timescale.origins import staged
+from pulsebase.stores.timescale.raw_tables import readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import bucket
+from pulsebase.stores.timescale.series_keys import keys_of, metric_of, parts_of, person_of
 
 _USERS = "SELECT user_id FROM pulsebase.users"
-#: People's devices in the order of exports; the index of one stands for both ids.
-_DEVICES = (
-    "SELECT user_id, device_id FROM pulsebase.devices WHERE user_id = ANY(%s) "
-    'ORDER BY user_id COLLATE "C", device_id COLLATE "C"'
-)
+_DEVICES = "SELECT user_id, device_id FROM pulsebase.devices WHERE user_id = ANY(%s)"
 _INSIDE = "user_id = ANY(%(users)s) AND timestamp >= %(start)s AND timestamp < %(end)s"
-_READINGS = f"""
-WITH staged AS ({staged(_INSIDE)})
+_READINGS = """
+WITH staged AS ({staged})
 SELECT place - 1, timestamp, v, coalesce(confidence, -1)::smallint, origin
 FROM (
     SELECT user_id, device_id, timestamp, v, confidence, origin FROM staged
     UNION ALL
-    SELECT r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint, r.confidence, r.origin
-    FROM public.activities_heart_intraday AS r
-    WHERE {_INSIDE} AND NOT EXISTS (
+    SELECT r.user_id, r.device_id, r.timestamp, r.v, r.confidence, r.origin
+    FROM ({readings}) AS r
+    WHERE NOT EXISTS (
         SELECT FROM staged AS s
         WHERE s.user_id = r.user_id AND s.device_id = r.device_id AND s.timestamp = r.timestamp
     )
@@ -48,14 +46,15 @@ _TYPES = {"place": "i8", "timestamp": "t", "v": "i2", "confidence": "i2", "origi
 
 #: About how many readings people have on each day of the interval: staged ones may be counted twice.
 _DAYS = f"""
-SELECT ({bucket("1 day", "start_at")}), user_no, user_id, sum(n)::bigint FROM (
+SELECT ({bucket("1 day", "start_at")}), user_no, users.user_id, sum(n)::bigint FROM (
     SELECT start_at, user_id, n_all AS n FROM pulsebase.d1_dev
     WHERE start_at > %(start)s - INTERVAL '1 day' AND start_at < %(end)s
     UNION ALL
     SELECT {bucket("1 day")}, user_id, 1 FROM pulsebase.stage WHERE timestamp >= %(start)s AND timestamp < %(end)s
-) AS parts JOIN pulsebase.users USING (user_id)
-WHERE %(users)s::text[] IS NULL OR user_id = ANY(%(users)s)
-GROUP BY 1, 2, 3 ORDER BY 1, user_id COLLATE "C"
+) AS parts JOIN pulsebase.users ON users.user_id = {person_of("parts.user_id")}
+WHERE (%(users)s::text[] IS NULL OR users.user_id = ANY(%(users)s))
+  AND (%(metrics)s::text[] IS NULL OR {metric_of("parts.user_id")} = ANY(%(metrics)s))
+GROUP BY 1, 2, 3 ORDER BY 1, users.user_id COLLATE "C"
 """
 
 
@@ -63,7 +62,13 @@ GROUP BY 1, 2, 3 ORDER BY 1, user_id COLLATE "C"
 _SPOOLED = pa.schema([pa.field("user_no", pa.int64(), nullable=False), *STORED_SCHEMA])
 
 
-def spool(connection: Connection, interval: TimeRange, user_ids: Sequence[str] | None, file: IO[bytes]) -> None:
+def spool(
+    connection: Connection,
+    interval: TimeRange,
+    user_ids: Sequence[str] | None,
+    metrics: Sequence[str] | None,
+    file: IO[bytes],
+) -> None:
     """Write the answer of `contract.Reader.export` into a file, from one state of the database.
 
     A client may take hours over an export. A snapshot held for so long would keep the server from vacuuming any table
@@ -71,15 +76,18 @@ def spool(connection: Connection, interval: TimeRange, user_ids: Sequence[str] |
     """
     file.seek(0)
     file.truncate()
-    values = {"start": At(interval.start_us), "end": At(interval.end_us), "users": user_ids and list(set(user_ids))}
+    values = {"start": At(interval.start_us), "end": At(interval.end_us)}
+    chosen = {"users": user_ids and list(set(user_ids)), "metrics": metrics and list(set(metrics))}
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_stream(file, _SPOOLED, options=options) as writer:
-        if interval.length_us <= 0 or (user_ids is not None and not user_ids):
+        if interval.length_us <= 0 or any(each is not None and not each for each in (user_ids, metrics)):
             return
-        for day_us, of_day in groupby(connection.execute(_DAYS, values, binary=True).fetchall(), itemgetter(0)):
+        for day_us, of_day in groupby(
+            connection.execute(_DAYS, values | chosen, binary=True).fetchall(), itemgetter(0)
+        ):
             day = TimeRange(max(day_us, interval.start_us), min(day_us + DAY_US, interval.end_us))
             for group in _groups((number, user_id, count) for _, number, user_id, count in of_day):
-                stored = of_people(connection, list(group), day)
+                stored = of_people(connection, list(group), day, metrics)
                 people = stored["user_id"].combine_chunks().dictionary_encode()
                 numbers = pa.array([group[user_id] for user_id in people.dictionary.to_pylist()], pa.int64())
                 writer.write_table(stored.add_column(0, _SPOOLED.field(0), numbers.take(people.indices)))
@@ -115,6 +123,7 @@ def _batches(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         rows["time_us"].cast(READING_SCHEMA.field("time").type),
         rows["value"],
         rows["confidence"],
+        rows["metric"].dictionary_encode(),
     ]
     batch = pa.record_batch(columns, schema=READING_SCHEMA)
     for first in range(0, batch.num_rows, EXPORT_BATCH_READINGS):
@@ -127,26 +136,42 @@ def everything(connection: Connection) -> pa.Table:
     return of_people(connection, people, TimeRange(0, MAX_US))
 
 
-def of_people(connection: Connection, user_ids: Sequence[str], interval: TimeRange) -> pa.Table:
-    """Return `STORED_SCHEMA` rows of these people inside the interval, by person, device and time."""
-    known = connection.execute(_DEVICES, [list(user_ids)], binary=True).fetchall()
-    owners, devices = [user_id for user_id, _ in known], [device_id for _, device_id in known]
+def of_people(
+    connection: Connection, user_ids: Sequence[str], interval: TimeRange, metrics: Sequence[str] | None = None
+) -> pa.Table:
+    """Return `STORED_SCHEMA` rows of these people and metrics inside the interval, in the order of `Store.stored`."""
+    devices: dict[str, list[str]] = {}
+    for user_id, device_id in connection.execute(_DEVICES, [list(user_ids)], binary=True).fetchall():
+        devices.setdefault(user_id, []).append(device_id)
+    keys = keys_of(connection, user_ids, metrics)
+    # In the order of the answer; the index of one stands for its person, metric and device.
+    places_of = [
+        (key, device_id)
+        for key in sorted(keys, key=parts_of)
+        for device_id in sorted(devices.get(parts_of(key)[0], ()))
+    ]
+    if not places_of:
+        return STORED_SCHEMA.empty_table()
+    parts = [parts_of(key) for key, _ in places_of]
     values = {
-        "users": list(user_ids),
-        "owners": owners,
-        "devices": devices,
+        "users": list(keys),
+        "owners": [key for key, _ in places_of],
+        "devices": [device_id for _, device_id in places_of],
         "start": At(interval.start_us),
         "end": At(interval.end_us),
     }
-    found = fetch_columns(connection, _READINGS, values, _TYPES)
+    tables = tables_of(keys)
+    statement = _READINGS.format(staged=staged(_INSIDE, tables), readings=readings(_INSIDE, tables))
+    found = fetch_columns(connection, statement, values, _TYPES)
     places = pa.array(found["place"])
     confidence = pa.array(found["confidence"].astype(np.int8), pa.int8(), mask=found["confidence"] < 0)
     columns = [
-        pa.array(owners, pa.string()).take(places),
-        pa.array(devices, pa.string()).take(places),
+        pa.array([user_id for user_id, _ in parts], pa.string()).take(places),
+        pa.array([device_id for _, device_id in places_of], pa.string()).take(places),
         pa.array(found["timestamp"]),
         pa.array(found["v"]),
         confidence,
+        pa.array([metric for _, metric in parts], pa.string()).take(places),
         pa.array(found["origin"]),
     ]
     return pa.table(columns, schema=STORED_SCHEMA)

@@ -30,6 +30,7 @@ from pulsebase.model.rollups import (
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US
 from pulsebase.stores.timescale.binary_copy import Field, copy_in, laid_out, text, times
 from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.timescale.series_keys import parts_of
 
 _QUARTER_US = 15 * MINUTE_US
 #: Bits of a day since 1970: enough until the end of the year 9999.
@@ -38,9 +39,9 @@ _DAY_BITS = 22
 
 @dataclass(frozen=True, slots=True)
 class FreshReadings:
-    """One person's readings, each once, by index of the device in `devices`, then time."""
+    """The readings of one series, by its key, each once, by index of the device in `devices`, then time."""
 
-    user_id: str
+    series: str
     devices: list[str]
     device: I32
     time_us: I64
@@ -50,7 +51,8 @@ class FreshReadings:
 
 
 def of_fresh_days(connection: Connection, users: Ids, times_us: I64) -> Mask:
-    """Say which readings are of days without stored readings of their person, and of a person without staged ones.
+    """Say which readings are of days without stored readings of their series, and of a series without staged ones.
+    `users` are keys of series.
 
     That stays so while the caller holds the lock of merges.
     """
@@ -62,9 +64,9 @@ def of_fresh_days(connection: Connection, users: Ids, times_us: I64) -> Mask:
 
 
 def _stored_days(connection: Connection, user_ids: list[str], days: list[int]) -> npt.NDArray[np.intp]:
-    """Return the indices of days that have stored readings of their person, or whose person has staged readings.
+    """Return the indices of days that have stored readings of their series, or whose series has staged readings.
 
-    Days are since 1970; each is of the person at the same index.
+    Days are since 1970; each is of the series at the same index.
     """
     values = {"users": " ".join(user_ids), "days": days, "people": " ".join(sorted(set(user_ids)))}
     found = connection.execute(
@@ -88,7 +90,7 @@ def _stored_days(connection: Connection, user_ids: list[str], days: list[int]) -
 
 
 def put_rollups(connection: Connection, people: Iterator[FreshReadings]) -> None:
-    """Store every rollup of people's whole days, given all readings of these days."""
+    """Store every rollup of whole days of series, given all readings of these days."""
     tables: dict[str, list[bytes]] = {"h1_dev": [], "d1_dev": [], "q15": [], "h1": [], "d1": []}
     for person in people:
         _device_rows(person, tables)
@@ -96,7 +98,7 @@ def put_rollups(connection: Connection, people: Iterator[FreshReadings]) -> None
         hours = merged(quarters, floors(quarters.start_us, HOUR_US))
         days = merged(hours, floors(hours.start_us, DAY_US))
         for table, buckets in (("q15", quarters), ("h1", hours), ("d1", days)):
-            fields = [text(person.user_id), times(buckets.start_us), *_numbers(buckets)]
+            fields = [text(person.series), times(buckets.start_us), *_numbers(buckets)]
             tables[table].append(laid_out(fields, len(buckets)))
     for table, blocks in tables.items():
         copy_in(connection, f"pulsebase.{table}", blocks)
@@ -118,7 +120,7 @@ def _history(connection: Connection, person: FreshReadings) -> PriorityHistory:
     found = connection.execute(
         "SELECT device_id, valid_from, priority FROM pulsebase.priorities "
         "WHERE user_id = %s AND device_id = ANY (%s) ORDER BY valid_from",
-        [person.user_id, person.devices],
+        [parts_of(person.series)[0], person.devices],
         binary=True,
     ).fetchall()
     history: dict[int, list[tuple[int, int | None]]] = {}
@@ -133,7 +135,7 @@ def _device_rows(person: FreshReadings, tables: Mapping[str, list[bytes]]) -> No
     for device_id, first, end in zip(person.devices, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         rows = slice(first, end)
         time_us, origin, counted = person.time_us[rows], person.origin[rows], person.confidence[rows] != 0
-        ids = [text(person.user_id), text(device_id)]
+        ids = [text(person.series), text(device_id)]
         hours_us = floors(time_us, HOUR_US)
         counts = buckets_of_readings(time_us[counted], person.value[rows][counted], hours_us[counted])
         tables["h1_dev"] += _extents(ids, time_us, origin, hours_us, counts)

@@ -1,6 +1,6 @@
-"""The merge: moves staged readings into the hypertable, and recomputes every rollup of the hours they touch.
+"""The merge: moves staged readings into the hypertables, and recomputes every rollup of the hours they touch.
 
-It is one transaction on the server, so rollups equal a recomputation from the hypertable in every state that anybody
+It is one transaction on the server, so rollups equal a recomputation from the hypertables in every state that anybody
 can see. One process at a time merges, deletes or changes a priority (`lock_merges`); one at a time adds to the stage
 (`lock_stage`), so that commit numbers ascend in the order of commits. If both locks are needed, merges come first.
 """
@@ -15,8 +15,8 @@ from pulsebase.stores.timescale.binary_copy import copy_in
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.origins import push_origins, settle
+from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES, RawTable, readings
 from pulsebase.stores.timescale.rollup_sql import (
-    APART,
     DEVICE_HOURS,
     DEVICE_MINUTES,
     IN_ORDER,
@@ -52,18 +52,19 @@ def _stretches(step: str, touched: str = "touched") -> str:
 
 
 _TOUCHED_MINUTES = f"""
-WITH piece AS (SELECT * FROM touched WHERE start_at >= %(first)s AND start_at < %(last)s),
+WITH piece AS (SELECT * FROM touched WHERE start_at >= %(first)s AND start_at < %(last)s AND {{chosen}}),
 rows AS (
     SELECT {MERGED}, r.origin
     FROM {_stretches("1 hour", "piece")} AS t CROSS JOIN LATERAL (
-        SELECT * FROM public.activities_heart_intraday AS i
-        WHERE i.user_id = t.user_id AND i.timestamp >= t.start_at AND i.timestamp < t.end_at
-          AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
-        {APART}
+        {{readings}}
     ) AS r
 )
 {DEVICE_MINUTES}
 """
+_OF_STRETCH = (
+    "i.user_id = t.user_id AND i.timestamp >= t.start_at AND i.timestamp < t.end_at "
+    "AND i.timestamp >= %(first)s AND i.timestamp < %(last)s"
+)
 _INSIDE = "kept.user_id = t.user_id AND kept.start_at >= t.start_at AND kept.start_at < t.end_at"
 #: The one good plan for `_INSIDE` looks each stretch up in the index. Another one, which the planner may prefer while
 #: its statistics of quickly growing tables are old, compares every hour of a person with every other.
@@ -138,24 +139,27 @@ def take_in_at_once(connection: Connection, blocks: Iterable[bytes]) -> None:
 
 def _take_in(connection: Connection) -> None:
     """Merge the rows of `incoming`, each under its own origin or the one under which the reading is stored."""
-    unchanged = "kept.value = excluded.value AND kept.confidence IS NOT DISTINCT FROM excluded.confidence"
-    lasting = f"{unchanged} AND excluded.origin <> ALL (%(pushes)s::int[])"
-    values = {"pushes": push_origins(connection)}
-    for settled, origin in (
-        (False, f"CASE WHEN {lasting} THEN kept.origin ELSE excluded.origin END"),
-        (True, "excluded.origin"),
-    ):
-        connection.execute(
-            f"""
-            INSERT INTO public.activities_heart_intraday AS kept
-                (timestamp, value, user_id, device_id, confidence, origin)
-            SELECT timestamp, v * 0.01, user_id, device_id, confidence, origin FROM incoming WHERE settled = {settled}
-            ON CONFLICT (user_id, timestamp, device_id) DO UPDATE
-            SET value = excluded.value, confidence = excluded.confidence, origin = {origin}
-            """,
-            values,
-        )
     touch(connection, f"SELECT DISTINCT user_id, {bucket('1 hour')} FROM incoming")
+    pushes = push_origins(connection)
+    for table, chosen in _touched_tables(connection):
+        unchanged = (
+            f"kept.{table.value} = excluded.{table.value} AND kept.confidence IS NOT DISTINCT FROM excluded.confidence"
+        )
+        lasting = f"{unchanged} AND excluded.origin <> ALL (%(pushes)s::int[])"
+        for settled, origin in (
+            (False, f"CASE WHEN {lasting} THEN kept.origin ELSE excluded.origin END"),
+            (True, "excluded.origin"),
+        ):
+            connection.execute(
+                f"""
+                INSERT INTO {table.full_name} AS kept {table.columns}
+                SELECT timestamp, {table.from_v}, user_id, device_id, confidence, origin
+                FROM incoming WHERE settled = {settled} AND {chosen}
+                ON CONFLICT (user_id, timestamp, device_id) DO UPDATE
+                SET {table.value} = excluded.{table.value}, confidence = excluded.confidence, origin = {origin}
+                """,
+                {"pushes": pushes},
+            )
     connection.execute("DROP TABLE incoming")
     recompute(connection)
 
@@ -168,7 +172,7 @@ def touch(connection: Connection, hours: str, values: dict[str, object] | None =
 
 
 def recompute(connection: Connection) -> None:
-    """Recompute every rollup of the touched hours from the hypertable, and forget which they were."""
+    """Recompute every rollup of the touched hours from the hypertables, and forget which they were."""
     _work_out_minutes(connection)
     minutes = "WITH minutes AS (SELECT * FROM touched_minutes)"
     replacing = [
@@ -184,19 +188,39 @@ def recompute(connection: Connection) -> None:
 
 def _work_out_minutes(connection: Connection) -> None:
     """Compute the minutes of the touched hours, a few chunks at a time, so that no statement searches all of them."""
-    pieces = connection.execute(
-        f"SELECT min(start_at), max(start_at) FROM touched GROUP BY {bucket_of_piece()} ORDER BY 1", binary=True
-    ).fetchall()
-    if pieces:
-        note_stale(connection, pieces[0][0], pieces[-1][1])
-    connection.execute(f"CREATE TEMP TABLE touched_minutes ON COMMIT DROP AS {_TOUCHED_MINUTES} WITH NO DATA", _NOWHERE)
-    for first, last in pieces:
-        values = {"first": At(first), "last": At(last + HOUR_US)}
-        connection.execute(f"INSERT INTO touched_minutes {_TOUCHED_MINUTES}", values)
+    statement = _minutes_of(HEART_RATES, "true")
+    connection.execute(f"CREATE TEMP TABLE touched_minutes ON COMMIT DROP AS {statement} WITH NO DATA", _NOWHERE)
+    for table, chosen in _touched_tables(connection):
+        pieces = connection.execute(
+            f"SELECT min(start_at), max(start_at) FROM touched WHERE {chosen} GROUP BY {bucket_of_piece()} ORDER BY 1",
+            binary=True,
+        ).fetchall()
+        if table is HEART_RATES:
+            note_stale(connection, pieces[0][0], pieces[-1][1])
+        for first, last in pieces:
+            values = {"first": At(first), "last": At(last + HOUR_US)}
+            connection.execute(f"INSERT INTO touched_minutes {_minutes_of(table, chosen)}", values)
+
+
+def _minutes_of(table: RawTable, chosen: str) -> str:
+    return _TOUCHED_MINUTES.format(readings=readings(_OF_STRETCH, [table]), chosen=chosen)
+
+
+def _touched_tables(connection: Connection) -> list[tuple[RawTable, str]]:
+    """Return the tables that hold the readings of touched hours, each with the condition for its keys among them.
+
+    Of one table there is nothing to choose: the server's estimates are then not spoilt by a condition.
+    """
+    row = connection.execute(
+        "SELECT " + ", ".join(f"EXISTS (SELECT FROM touched WHERE {table.has_keys})" for table in RAW_TABLES),
+        binary=True,
+    ).fetchone()
+    found = [table for table, is_touched in zip(RAW_TABLES, row or (), strict=True) if is_touched]
+    return [(table, "true" if len(found) == 1 else table.has_keys) for table in found]
 
 
 def bucket_of_piece() -> str:
-    """Write the expression for a time's piece, about a chunk of the hypertable."""
+    """Write the expression for a time's piece, about a chunk of a hypertable."""
     return bucket(_PIECE, "start_at")
 
 

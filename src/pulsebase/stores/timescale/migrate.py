@@ -15,7 +15,10 @@ from pulsebase.stores.timescale.database import Connection, first_line
 from pulsebase.stores.timescale.merge import lock_merges, recompute, touch
 from pulsebase.stores.timescale.options import Policies
 from pulsebase.stores.timescale.people import fold_names
+from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES
+from pulsebase.stores.timescale.roles import VIEWS
 from pulsebase.stores.timescale.rollup_sql import bucket
+from pulsebase.stores.timescale.series_keys import require_known_metrics
 
 #: The rollups need `date_bin`, which came with version 14.
 _OLDEST_POSTGRES = 140_000
@@ -25,8 +28,11 @@ _HYPERTABLES = 2
 
 #: What the program does after a migration, because the server cannot.
 _AFTERWARDS = {5: fold_names}
+#: The migration that makes views, and their names.
+_MAKES_VIEWS = 6
+_VIEWS = tuple(f"public.{name}" for name in VIEWS)
 
-_READINGS = "public.activities_heart_intraday"
+_READINGS = HEART_RATES.full_name
 _SUMMARIES = "public.activities_heart_summary"
 #: What a table of the same name must have, whichever program made it: column → type.
 _EXPECTED = {
@@ -75,6 +81,7 @@ def require_current(connection: Connection, *, hypertables: bool = True) -> None
         )
     if any(number not in applied for number, _ in _wanted(hypertables)):
         raise StopError(f"the database has schema version {max(applied)}, {newest} is needed: run pulsebase db init")
+    require_known_metrics(connection)
 
 
 def set_up(connection: Connection, policies: Policies, *, hypertables: bool = True) -> list[int]:
@@ -101,6 +108,8 @@ def set_up(connection: Connection, policies: Policies, *, hypertables: bool = Tr
             adopted = not done and _adopt(connection)
             todo = [(number, sql) for number, sql in _wanted(hypertables) if number not in done]
             for number, sql in todo:
+                if number == _MAKES_VIEWS:
+                    _require_free_names(connection)
                 connection.execute(sql)
                 if number in _AFTERWARDS:
                     _AFTERWARDS[number](connection)
@@ -196,6 +205,12 @@ def _adopt(connection: Connection) -> bool:
     return True
 
 
+def _require_free_names(connection: Connection) -> None:
+    for name in _VIEWS:
+        if _exists(connection, name):
+            raise StopError(f"{name} exists already, and a view of ours needs that name; rename it first")
+
+
 def _require_columns(connection: Connection, table: str, expected: dict[str, str]) -> None:
     kind = connection.execute("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [table]).fetchone()
     if kind is None or kind[0] not in ("r", b"r", "p"):
@@ -250,29 +265,34 @@ def _roll_up_everything(connection: Connection) -> None:
 
 
 def _apply_policies(connection: Connection, policies: Policies) -> None:
+    for table in RAW_TABLES:
+        _apply_compression(connection, table.full_name, policies)
+
+
+def _apply_compression(connection: Connection, table: str, policies: Policies) -> None:
     enabled = connection.execute(
         "SELECT compression_enabled FROM timescaledb_information.hypertables "
         "WHERE format('%%I.%%I', hypertable_schema, hypertable_name) = %s",
-        [_READINGS],
+        [table],
     ).fetchone()
     if enabled is not None and not enabled[0]:
         connection.execute(
-            f"ALTER TABLE {_READINGS} SET (timescaledb.compress, timescaledb.compress_segmentby = "
+            f"ALTER TABLE {table} SET (timescaledb.compress, timescaledb.compress_segmentby = "
             "'user_id, device_id', timescaledb.compress_orderby = 'timestamp')"
         )
     wanted = timedelta(days=policies.compress_after_days) if policies.compress_after_days else None
     existing = connection.execute(
         "SELECT (config ->> 'compress_after')::interval FROM timescaledb_information.jobs "
         "WHERE proc_name = 'policy_compression' AND format('%%I.%%I', hypertable_schema, hypertable_name) = %s",
-        [_READINGS],
+        [table],
     ).fetchone()
     if wanted == (existing[0] if existing else None):
         return
-    connection.execute(f"SELECT remove_compression_policy('{_READINGS}', if_exists => true)")
+    connection.execute(f"SELECT remove_compression_policy('{table}', if_exists => true)")
     if wanted:
         # Not immediately: years of readings may be about to arrive, person after person, and rows for compressed chunks
         # cost the server several times as much.
         connection.execute(
-            f"SELECT add_compression_policy('{_READINGS}', INTERVAL '{policies.compress_after_days} days', "
+            f"SELECT add_compression_policy('{table}', INTERVAL '{policies.compress_after_days} days', "
             "initial_start => now() + INTERVAL '1 day')"
         )

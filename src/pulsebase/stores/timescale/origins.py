@@ -7,9 +7,12 @@ which merges ran in between.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pulsebase.stores.contract import PUSH_KIND
 from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH
+from pulsebase.stores.timescale.raw_tables import RAW_TABLES, RawTable, readings
+from pulsebase.stores.timescale.rollup_sql import IN_ORDER, LAST_OF_EACH
 
 _PUSHES = f"SELECT origin FROM pulsebase.origins WHERE kind = '{PUSH_KIND}'"
 _OF_EACH = 'PARTITION BY user_id COLLATE "C", device_id COLLATE "C", timestamp ORDER BY seq'
@@ -29,8 +32,8 @@ FROM (
 ) AS rows WHERE first OR changed OR settled OR origin IN ({_PUSHES}) {IN_ORDER}"""
 
 
-def staged(inside: str = "true") -> str:
-    """Write the query for staged readings, each once, under its origin.
+def staged(inside: str = "true", tables: Sequence[RawTable] = RAW_TABLES) -> str:
+    """Write the query for staged readings, each once, under its origin; all are of series of these tables.
 
     A row that a device sent keeps its origin whatever is merged; for the others the merged row is looked up.
     """
@@ -38,14 +41,12 @@ def staged(inside: str = "true") -> str:
     return _brought(f"""
         SELECT {rows}, false AS settled FROM pulsebase.stage WHERE {inside}
         UNION ALL
-        SELECT 0, r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint, r.confidence, r.origin, false
+        SELECT 0, r.user_id, r.device_id, r.timestamp, r.v, r.confidence, r.origin, false
         FROM (
             SELECT DISTINCT user_id, device_id, timestamp FROM pulsebase.stage
             WHERE {inside} AND origin NOT IN ({_PUSHES})
         ) AS s CROSS JOIN LATERAL (
-            SELECT * FROM public.activities_heart_intraday AS i
-            WHERE i.user_id = s.user_id AND i.device_id = s.device_id AND i.timestamp = s.timestamp
-            {APART}
+            {readings("i.user_id = s.user_id AND i.device_id = s.device_id AND i.timestamp = s.timestamp", tables)}
         ) AS r""")
 
 

@@ -10,12 +10,14 @@ from psycopg.types.json import Jsonb
 
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import DAY_US, to_us
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview, folded
+from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview, folded
 from pulsebase.stores.contract import Origin
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.origins import staged
+from pulsebase.stores.timescale.raw_tables import RAW_TABLES, readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import APART, bucket
+from pulsebase.stores.timescale.series_keys import keys_of, parts_of
 
 _USER = "user_id, name, gender, birth_date, time_zone"
 
@@ -36,18 +38,20 @@ counted AS (
     ) AS h WHERE d.origin IS NULL AND d.{_LIVE}
     UNION ALL
     SELECT r.origin, r.n FROM pulsebase.h1_dev AS h CROSS JOIN LATERAL (
-        SELECT i.origin, count(*) AS n FROM public.activities_heart_intraday AS i
-        WHERE i.user_id = h.user_id AND i.device_id = h.device_id
-          AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour'
-        GROUP BY i.origin
+        SELECT origin, count(*) AS n FROM (
+            {
+    readings(
+        "i.user_id = h.user_id AND i.device_id = h.device_id "
+        "AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour'"
+    )
+}
+        ) AS of_hour GROUP BY origin
     ) AS r WHERE h.origin IS NULL AND h.{_LIVE}
     UNION ALL
     SELECT origin, 1 FROM staged
     UNION ALL
     SELECT r.origin, -1 FROM staged AS s CROSS JOIN LATERAL (
-        SELECT * FROM public.activities_heart_intraday AS i
-        WHERE i.user_id = s.user_id AND i.device_id = s.device_id AND i.timestamp = s.timestamp
-        {APART}
+        {readings("i.user_id = s.user_id AND i.device_id = s.device_id AND i.timestamp = s.timestamp")}
     ) AS r
 )
 SELECT origin, sum(n)::bigint FROM counted WHERE origin = ANY(%(origins)s) GROUP BY origin
@@ -161,19 +165,26 @@ def find_users(connection: Connection, text: str, limit: int, after: str | None)
 
 
 class TimescaleExtent(NamedTuple):
-    """What is stored of a person's device."""
+    """What is stored of a person's device in one metric: at least one reading, or one that has expired."""
 
     user_id: str
+    metric: str
     device_id: str
     readings: int
-    first_us: int | None
-    last_us: int | None
+    first_us: int
+    last_us: int
 
 
-def extents(connection: Connection, user_ids: Sequence[str]) -> list[TimescaleExtent]:
-    """Return what is stored of each known device of the people, all readings included, ordered by person and device (as
-    bytes).
-    """
+def extents(
+    connection: Connection, user_ids: Sequence[str], metrics: Sequence[str] | None = None
+) -> list[TimescaleExtent]:
+    """Return what is stored of each device of the people in these metrics or in all, all readings included."""
+    keys = keys_of(connection, user_ids, metrics)
+    of_dirty_hours = readings(
+        "i.user_id = dirty.user_id "
+        "AND i.timestamp >= dirty.start_at AND i.timestamp < dirty.start_at + INTERVAL '1 hour'",
+        tables_of(keys) or RAW_TABLES,
+    )
     rows = connection.execute(
         f"""
         WITH dirty AS (
@@ -184,10 +195,7 @@ def extents(connection: Connection, user_ids: Sequence[str]) -> list[TimescaleEx
             SELECT user_id, device_id, timestamp FROM pulsebase.stage WHERE user_id = ANY(%(users)s)
             UNION
             SELECT r.user_id, r.device_id, r.timestamp FROM dirty CROSS JOIN LATERAL (
-                SELECT * FROM public.activities_heart_intraday AS i
-                WHERE i.user_id = dirty.user_id
-                  AND i.timestamp >= dirty.start_at AND i.timestamp < dirty.start_at + INTERVAL '1 hour'
-                {APART}
+                {of_dirty_hours}
             ) AS r
         ),
         mixed AS (SELECT DISTINCT user_id, {bucket("1 day", "start_at")} AS start_at FROM dirty),
@@ -206,15 +214,12 @@ def extents(connection: Connection, user_ids: Sequence[str]) -> list[TimescaleEx
             UNION ALL
             SELECT user_id, device_id, count(*), min(timestamp), max(timestamp) FROM fresh GROUP BY 1, 2
         )
-        SELECT d.user_id, d.device_id, coalesce(sum(n_all), 0)::bigint, min(first_at), max(last_at)
-        FROM pulsebase.devices AS d LEFT JOIN found USING (user_id, device_id)
-        WHERE d.user_id = ANY(%(users)s)
-        GROUP BY d.user_id, d.device_id ORDER BY d.user_id COLLATE "C", d.device_id COLLATE "C"
+        SELECT user_id, device_id, sum(n_all)::bigint, min(first_at), max(last_at) FROM found GROUP BY 1, 2
         """,
-        {"users": list(user_ids)},
+        {"users": list(keys)},
         binary=True,
     ).fetchall()
-    return [TimescaleExtent(*row) for row in rows]
+    return [TimescaleExtent(*parts_of(key), *rest) for key, *rest in rows]
 
 
 def overviews(connection: Connection, users: Sequence[User]) -> list[UserOverview]:
@@ -226,18 +231,33 @@ def overviews(connection: Connection, users: Sequence[User]) -> list[UserOvervie
 
 
 def _overview(user: User, found: Sequence[TimescaleExtent]) -> UserOverview:
-    firsts = [each.first_us for each in found if each.first_us is not None]
-    lasts = [each.last_us for each in found if each.last_us is not None]
-    return UserOverview(user, sum(each.readings for each in found), min(firsts, default=None), max(lasts, default=None))
+    return UserOverview(user, *_together(found))
+
+
+def _together(found: Collection[TimescaleExtent]) -> tuple[int, int | None, int | None]:
+    """Return how many readings there are, the first and the last."""
+    return (
+        sum(each.readings for each in found),
+        min((each.first_us for each in found), default=None),
+        max((each.last_us for each in found), default=None),
+    )
+
+
+def metrics(connection: Connection, user_id: str) -> list[MetricOverview]:
+    """The metrics with readings, by name."""
+    of_metric: dict[str, list[TimescaleExtent]] = {}
+    for extent in extents(connection, [user_id]):
+        of_metric.setdefault(extent.metric, []).append(extent)
+    return [MetricOverview(metric, *_together(of_metric[metric])) for metric in sorted(of_metric)]
 
 
 def devices(connection: Connection, user_id: str) -> list[DeviceOverview]:
     """The devices with readings or priorities."""
-    ranked = {entry.device_id for entry in get_priorities(connection, user_id)}
+    of_device: dict[str, list[TimescaleExtent]] = {entry.device_id: [] for entry in get_priorities(connection, user_id)}
+    for extent in extents(connection, [user_id]):
+        of_device.setdefault(extent.device_id, []).append(extent)
     return [
-        DeviceOverview(each.device_id, each.readings, each.first_us, each.last_us)
-        for each in extents(connection, [user_id])
-        if each.readings or each.device_id in ranked
+        DeviceOverview(device_id, *_together(of_device[device_id])) for device_id in sorted(of_device, key=str.encode)
     ]
 
 

@@ -18,12 +18,17 @@ from pulsebase.stores.timescale.database import Connection, first_line
 
 OWNER, API, EXPORTER = "pulsebase_owner", "pulsebase_api", "pulsebase_exporter"
 
+_TABLES = ("activities_heart_intraday", "activities_heart_summary")
+#: Of every metric, for people's own SQL.
+VIEWS = ("vital_signs", "vital_signs_1h", "vital_signs_1d")
+
 #: What is ours and belongs to somebody else: what it is, and its name.
 _OTHERS = """
-SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, format('%%I.%%I', n.nspname, c.relname)
+SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END,
+       format('%%I.%%I', n.nspname, c.relname)
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE (n.nspname = 'pulsebase' AND c.relkind IN ('r', 'S')
-       OR n.nspname = 'public' AND c.relname IN ('activities_heart_intraday', 'activities_heart_summary'))
+       OR n.nspname = 'public' AND c.relname = ANY(%(public)s))
   AND c.relowner <> %(owner)s::regrole
   AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i') AND c.relkind = 'S')
 UNION ALL SELECT 'FUNCTION', p.oid::regprocedure::text FROM pg_proc AS p
@@ -36,8 +41,8 @@ _FOR_THE_API = (
     "GRANT USAGE ON SCHEMA public, pulsebase TO pulsebase_api",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pulsebase TO pulsebase_api",
     "REVOKE INSERT, UPDATE, DELETE ON pulsebase.migrations FROM pulsebase_api",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON public.activities_heart_intraday, public.activities_heart_summary "
-    "TO pulsebase_api",
+    f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(f'public.{name}' for name in _TABLES)} TO pulsebase_api",
+    f"GRANT SELECT ON {', '.join(f'public.{name}' for name in VIEWS)} TO pulsebase_api",
     "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA pulsebase TO pulsebase_api",
     "GRANT EXECUTE ON FUNCTION pulsebase.write_anew(regclass), pulsebase.drop_expired_chunks() TO pulsebase_api",
 )
@@ -139,7 +144,7 @@ def _grant(connection: Connection, roles: list[str]) -> None:
     for role in (OWNER, *roles):
         _let_in(connection, role)
     connection.execute(_FOR_THE_OWNER)
-    for kind, name in connection.execute(_OTHERS, {"owner": OWNER}).fetchall():
+    for kind, name in connection.execute(_OTHERS, {"owner": OWNER, "public": [*_TABLES, *VIEWS]}).fetchall():
         connection.execute(f"ALTER {kind} {name} OWNER TO {OWNER}")
     if API in roles:
         for statement in _FOR_THE_API:

@@ -1,16 +1,18 @@
 """Rollups in SQL, of any relation of readings: the same text serves merges, queries and the check.
 
-A relation of readings, `rows`, has `user_id`, `device_id`, `timestamp`, `v` (hundredths) and `confidence`, each reading
-once, and holds whole minutes. The property tests compare all of it with the memory store.
+A relation of readings, `rows`, has `user_id` (the key of a series, see `series_keys`), `device_id`, `timestamp`, `v`
+(stored units) and `confidence`, each reading once, and holds whole minutes. The property tests compare all of it with
+the memory store.
 """
 
 from __future__ import annotations
 
 from pulsebase.model.users import DEFAULT_PRIORITIES, UNKNOWN_PRIORITY
+from pulsebase.stores.timescale.series_keys import person_of
 
 _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 #: A relation of readings: the merged ones, by the alias `r`.
-MERGED = "r.user_id, r.device_id, r.timestamp, (r.value * 100)::smallint AS v, r.confidence"
+MERGED = "r.user_id, r.device_id, r.timestamp, r.v, r.confidence"
 
 #: Selects the last of several staged rows of a reading. Sorted by bytes, the cheapest order for a server.
 LAST_OF_EACH = 'DISTINCT ON (user_id COLLATE "C", device_id COLLATE "C", timestamp)'
@@ -33,9 +35,9 @@ def priority() -> str:
     """
     cases = " ".join(f"WHEN '{device_id}' THEN {priority}" for device_id, priority in DEFAULT_PRIORITIES.items())
     return f"""coalesce(
-        CASE WHEN m.user_id IN (SELECT user_id FROM pulsebase.priorities) THEN (
+        CASE WHEN {person_of("m.user_id")} IN (SELECT user_id FROM pulsebase.priorities) THEN (
             SELECT p.priority FROM pulsebase.priorities AS p
-            WHERE p.user_id = m.user_id AND p.device_id = m.device_id AND p.valid_from <= m.minute
+            WHERE p.user_id = {person_of("m.user_id")} AND p.device_id = m.device_id AND p.valid_from <= m.minute
             ORDER BY p.valid_from DESC LIMIT 1
         ) END,
         CASE m.device_id {cases} ELSE {UNKNOWN_PRIORITY} END

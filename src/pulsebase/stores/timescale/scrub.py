@@ -8,12 +8,14 @@ except for aggregates, which belong to whoever serves.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import DAY_US, TimeRange
 from pulsebase.stores.timescale.aggregates import AGGREGATES, refresh
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.timescale.raw_tables import RAW_TABLES, readings, tables_of
 
 #: How long to wait for a table in use before giving up for now.
 _LOCK_TIMEOUT_S = 30
@@ -26,11 +28,13 @@ WHERE schemaname = 'pulsebase' AND tablename <> 'to_scrub'  -- which has times o
 UNION ALL SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
 WHERE schemaname = 'public' AND tablename IN ('activities_heart_intraday', 'activities_heart_summary')
 """
+_HYPERTABLES = (*(table.full_name for table in RAW_TABLES), "public.activities_heart_summary")
 #: The chunks of our hypertables and aggregates that overlap a range, with the compressed chunks that hold their rows;
 #: and whether they are an aggregate's.
 _CHUNKS = """
 WITH tables AS (
-    SELECT 'public' AS schema, name, false AS aggregate FROM unnest(%(tables)s::text[]) AS name
+    SELECT split_part(table_name, '.', 1) AS schema, split_part(table_name, '.', 2) AS name, false AS aggregate
+    FROM unnest(%(tables)s::text[]) AS table_name
     UNION ALL SELECT materialization_hypertable_schema, materialization_hypertable_name, true
     FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public' AND view_name = ANY(%(aggregates)s)
 ), chunks AS (
@@ -46,18 +50,18 @@ FROM chunks JOIN _timescaledb_catalog.chunk AS c ON c.id = chunks.compressed_chu
 """
 
 
-def note(connection: Connection, user_id: str) -> None:
-    """Note where the readings and days of a person lie who is removed in this transaction."""
+def note(connection: Connection, series: Sequence[str]) -> None:
+    """Note where the readings and days of these series lie, whose person is removed in this transaction."""
     connection.execute(
-        """
+        f"""
         INSERT INTO pulsebase.to_scrub
         SELECT coalesce(min(timestamp), 'epoch'), coalesce(max(timestamp), 'epoch') + interval '1 microsecond' FROM (
-            SELECT timestamp FROM public.activities_heart_intraday WHERE user_id = %(user)s
-            UNION ALL SELECT timestamp FROM pulsebase.stage WHERE user_id = %(user)s
-            UNION ALL SELECT timestamp FROM public.activities_heart_summary WHERE user_id = %(user)s
+            SELECT timestamp FROM ({readings("i.user_id = ANY(%(series)s)", tables_of(series))}) AS merged
+            UNION ALL SELECT timestamp FROM pulsebase.stage WHERE user_id = ANY(%(series)s)
+            UNION ALL SELECT timestamp FROM public.activities_heart_summary WHERE user_id = ANY(%(series)s)
         ) AS times
         """,
-        {"user": user_id},
+        {"series": list(series)},
     )
 
 
@@ -76,9 +80,9 @@ def scrub(connection: Connection, *, hypertables: bool) -> None:
     if hypertables:
         if not _refreshed(connection, span.widened(DAY_US)):
             raise StoreUnavailableError("the server refreshes an aggregate just now", retry_after_s=60)
-        names = [name for name in names if not name.startswith("public.")]
+        names = [name for name in names if name not in _HYPERTABLES]
         chunks = {
-            "tables": ["activities_heart_intraday", "activities_heart_summary"],
+            "tables": list(_HYPERTABLES),
             "aggregates": list(AGGREGATES),
             "start": At(span.start_us),
             "end": At(span.end_us),

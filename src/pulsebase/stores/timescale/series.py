@@ -24,7 +24,7 @@ def answer(connection: Connection, query: SeriesQuery) -> pa.Table:
         TooManyRowsError: more rows than the query's limit.
     """
     selection = TimescaleSelection(query.device_id, query.include_all)
-    snapshot = TimescalePersonSnapshot(connection, query.user_id, query.limit)
+    snapshot = TimescalePersonSnapshot(connection, query.user_id, query.metric, query.limit)
     table = _raw(snapshot, query, selection) if query.resolution is Resolution.RAW else None
     if table is None and query.resolution in _STEPS:
         table = _short(snapshot, query, selection)

@@ -1,4 +1,4 @@
-"""One person's readings at one moment, inside one transaction of the database.
+"""One person's readings of one metric at one moment, inside one transaction of the database.
 
 Hours without staged readings are answered from rollups, the others from the hypertable and the stage. An hour is dirty
 if the stage has rows of it; there is no flag that could be wrong.
@@ -17,7 +17,9 @@ from pulsebase.model.rollups import I32, I64, Buckets, floors, merged
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At, Types, fetch_columns
-from pulsebase.stores.timescale.rollup_sql import APART, COUNTED, MERGED, WON, bucket, buckets_of
+from pulsebase.stores.timescale.raw_tables import readings, table_of
+from pulsebase.stores.timescale.rollup_sql import COUNTED, MERGED, WON, bucket, buckets_of
+from pulsebase.stores.timescale.series_keys import key_of
 
 _BUCKET = {"start_at": "t", "n": "i8", "sum": "i8", "min": "i2", "max": "i2", "minutes": "i8"}
 _RAW = {"timestamp": "t", "v": "i2", "device": "i4", "confidence": "i2"}
@@ -25,21 +27,22 @@ _INSIDE = "timestamp >= %(start)s AND timestamp < %(end)s"
 _DAY_START = "(%(days)s::timestamptz[])[width_bucket(timestamp, %(days)s::timestamptz[])]"
 _SPANS = "unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS span(since, until)"
 
-#: The merged readings of one person inside the spans. `first` and `last` enclose all spans, by which the planner
+#: The merged readings of one series inside the spans. `first` and `last` enclose all spans, by which the planner
 #: excludes chunks.
 _MERGED = f"""
 SELECT {MERGED} FROM {_SPANS} CROSS JOIN LATERAL (
-    SELECT * FROM public.activities_heart_intraday
-    WHERE user_id = %(user)s AND timestamp >= span.since AND timestamp < span.until
-      AND timestamp >= %(first)s AND timestamp < %(last)s{{of_device}}
-    {APART}
+    {{readings}}
 ) AS r"""
+_OF_SPAN = (
+    "i.user_id = %(series)s AND i.timestamp >= span.since AND i.timestamp < span.until "
+    "AND i.timestamp >= %(first)s AND i.timestamp < %(last)s"
+)
 #: The same together with staged readings; of each reading only the last row.
 _MERGED_AND_STAGED = f"""
 staged AS MATERIALIZED (
     SELECT DISTINCT ON (device_id, timestamp) user_id, device_id, timestamp, v, confidence
     FROM pulsebase.stage
-    WHERE user_id = %(user)s AND timestamp >= %(first)s AND timestamp < %(last)s{{of_device}}
+    WHERE user_id = %(series)s AND timestamp >= %(first)s AND timestamp < %(last)s{{of_device}}
     ORDER BY device_id, timestamp, seq DESC
 ),
 rows AS (
@@ -74,22 +77,23 @@ class Raw:
 
 
 class TimescalePersonSnapshot:
-    """What one transaction sees of a person.
+    """What one transaction sees of a person in one metric.
 
     Readings and buckets of at most a minute end one row after `limit`.
     """
 
-    def __init__(self, connection: Connection, user_id: str, limit: int | None = None) -> None:
+    def __init__(self, connection: Connection, user_id: str, metric: str, limit: int | None = None) -> None:
         self._connection = connection
-        self._user_id = user_id
+        self._series = key_of(user_id, metric)
+        self._table = table_of(metric)
         self._limit = "" if limit is None else f"LIMIT {limit + 1}"
         found = connection.execute(
             f"""
             SELECT ARRAY(SELECT device_id FROM pulsebase.devices WHERE user_id = %(user)s
                          ORDER BY device_id COLLATE "C"),
-                   ARRAY(SELECT DISTINCT {bucket("1 hour")} FROM pulsebase.stage WHERE user_id = %(user)s)
+                   ARRAY(SELECT DISTINCT {bucket("1 hour")} FROM pulsebase.stage WHERE user_id = %(series)s)
             """,
-            {"user": user_id},
+            {"user": user_id, "series": self._series},
             binary=True,
         ).fetchone()
         assert found is not None
@@ -172,9 +176,9 @@ class TimescalePersonSnapshot:
         of_device = "" if selection.device_id is None else " AND device_id = %(device)s AND n > 0"
         statement = f"""
             SELECT start_at, n, sum, min, max, minutes FROM pulsebase.{table}
-            WHERE user_id = %(user)s AND start_at >= %(start)s AND start_at < %(end)s{of_device} ORDER BY start_at"""
+            WHERE user_id = %(series)s AND start_at >= %(start)s AND start_at < %(end)s{of_device} ORDER BY start_at"""
         values = {
-            "user": self._user_id,
+            "series": self._series,
             "device": selection.device_id,
             "start": At(interval.start_us),
             "end": At(interval.end_us),
@@ -205,7 +209,8 @@ class TimescalePersonSnapshot:
         """
         resolve = selection.resolved and len(self.devices) > 1
         rows = _MERGED_AND_STAGED if len(self._dirty_hours) else f"rows AS ({_MERGED})"
-        rows = rows.format(of_device="" if selection.device_id is None else " AND device_id = %(device)s")
+        of_device = "" if selection.device_id is None else " AND device_id = %(device)s"
+        rows = rows.format(of_device=of_device, readings=readings(_OF_SPAN + of_device, [self._table]))
         return f"{rows}, {WON if resolve else COUNTED}", "won" if resolve else "counted"
 
     def _fetch(
@@ -220,7 +225,7 @@ class TimescalePersonSnapshot:
     ) -> dict[str, npt.NDArray[Any]]:
         """Run a statement over the readings inside the spans, which are whole minutes in order of time."""
         values = {
-            "user": self._user_id,
+            "series": self._series,
             "device": selection.device_id,
             "devices": self.devices,
             "start": At(interval.start_us),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,14 @@ from pulsebase.stores.timescale.binary_copy import Field, copy_in, hundredths, l
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.fresh import FreshReadings, of_fresh_days, put_rollups
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, take_in_at_once
-
-_HYPERTABLE = "public.activities_heart_intraday (timestamp, value, user_id, device_id, confidence, origin)"
+from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES, RawTable
+from pulsebase.stores.timescale.series_keys import is_of_heart_rate, keyed, make_known, parts_of
 
 
 @dataclass(frozen=True, slots=True)
 class StageRows:
-    """The rows of one write, each reading once. The lists of ids hold only ids that some row has.
+    """The rows of one write, each reading once. The lists of ids hold only ids that some row has; `users` are keys of
+    series.
 
     `settled` says of which rows the write itself determines the origin, since an earlier row of it said something else
     of the reading; `before` are these earlier rows.
@@ -47,7 +49,7 @@ class StageRows:
 
         `pushes` returns the origins by which devices push, see `origins`; it is called only where that matters.
         """
-        users = Ids.joined([batch.users for batch in batches])
+        users = Ids.joined([keyed(batch.users, batch.metric) for batch in batches])
         devices = Ids.joined([batch.devices for batch in batches])
         times_us = np.concatenate([batch.times_us for batch in batches])
         origins = np.repeat(np.array([batch.origin for batch in batches], np.int32), [len(batch) for batch in batches])
@@ -87,7 +89,7 @@ class StageRows:
         rows = self._kept(connection)
         if not len(rows):
             return
-        people.make_known(connection, rows.users.distinct(), rows._devices())
+        rows._make_known(connection)
         if self.before is not None:  # like a commit of its own that becomes visible together with this one
             self.before._kept(connection)._add_to_stage(connection)
         rows._add_to_stage(connection)
@@ -105,7 +107,7 @@ class StageRows:
         rows = self._kept(connection)
         if not len(rows):
             return
-        people.make_known(connection, rows.users.distinct(), rows._devices())
+        rows._make_known(connection)
         fresh = of_fresh_days(connection, rows.users, rows.times_us)
         others = rows._where(np.flatnonzero(~fresh))
         if fresh.any() and not rows._where(np.flatnonzero(fresh))._put_into_fresh_days(connection):
@@ -117,14 +119,31 @@ class StageRows:
         """Store rows of fresh days, and their rollups; return False if that is not possible."""
         try:
             with connection.transaction():
-                copy_in(connection, _HYPERTABLE, self._blocks(self._merged))
-                put_rollups(connection, self._people())
-                note_stale(connection, int(self.times_us.min()), int(self.times_us.max()))
+                for table in RAW_TABLES:
+                    self._of(table)._copy_into(connection, table)
+                put_rollups(connection, self._series())
         except errors.UniqueViolation:  # users' own SQL put readings there, which no rollup has
             return False
         return True
 
-    def _people(self) -> Iterator[FreshReadings]:
+    def _of(self, table: RawTable) -> StageRows:
+        """Return the rows that this table keeps once they are merged."""
+        belongs = np.array([(table is HEART_RATES) == is_of_heart_rate(key) for key in self.users.texts], np.bool_)
+        return self if belongs.all() else self._where(np.flatnonzero(belongs[self.users.codes]))
+
+    def _copy_into(self, connection: Connection, table: RawTable) -> None:
+        if not len(self):
+            return
+        copy_in(connection, f"{table.full_name} {table.columns}", self._blocks(partial(self._merged, table)))
+        if table is HEART_RATES:
+            note_stale(connection, int(self.times_us.min()), int(self.times_us.max()))
+
+    def _make_known(self, connection: Connection) -> None:
+        keys = self.users.distinct()
+        people.make_known(connection, {parts_of(key)[0] for key in keys}, self._devices())
+        make_known(connection, keys)
+
+    def _series(self) -> Iterator[FreshReadings]:
         bounds = np.flatnonzero(np.diff(self.users.codes, prepend=-1, append=-1))
         for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             rows = slice(first, end)
@@ -161,10 +180,11 @@ class StageRows:
     def _devices(self) -> list[tuple[str, str]]:
         count = len(self.devices.texts)
         pairs = np.unique(self.users.codes.astype(np.int64) * count + self.devices.codes).tolist()
-        return [(self.users.texts[pair // count], self.devices.texts[pair % count]) for pair in pairs]
+        owners = [parts_of(key)[0] for key in self.users.texts]
+        return [(owners[pair // count], self.devices.texts[pair % count]) for pair in pairs]
 
     def _blocks(self, fields_of: Callable[[Field, Field, npt.NDArray[np.intp]], list[Field]]) -> Iterator[bytes]:
-        """Encode the rows, in any order; `fields_of` gives the fields for a person's id, a device's id and their rows.
+        """Encode the rows, in any order; `fields_of` gives the fields for a series' key, a device's id and their rows.
 
         Rows whose variable parts have the same length have the same layout, so they are encoded together as a block.
         """
@@ -187,9 +207,11 @@ class StageRows:
         """Return the fields of `incoming`."""
         return [*self._staged(user, device, rows), ("i1", self.settled[rows])]
 
-    def _merged(self, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
-        """Return the fields of the hypertable, in the order of `_HYPERTABLE`."""
-        return [times(self.times_us[rows]), hundredths(self.values[rows]), user, device, *self._rest(rows)]
+    def _merged(self, table: RawTable, user: Field, device: Field, rows: npt.NDArray[np.intp]) -> list[Field]:
+        """Return the fields of a table of merged readings, in the order of its `columns`."""
+        values = self.values[rows]
+        value: Field = hundredths(values) if table is HEART_RATES else (">i2", values)
+        return [times(self.times_us[rows]), value, user, device, *self._rest(rows)]
 
     def _rest(self, rows: npt.NDArray[np.intp]) -> list[Field]:
         confidences = self.confidences[rows]

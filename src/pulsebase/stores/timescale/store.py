@@ -19,11 +19,12 @@ import pyarrow as pa
 
 from pulsebase.files.disk_errors import meaning_of
 from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
-from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
+from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
     RAW_SCHEMA,
@@ -46,6 +47,7 @@ from pulsebase.stores.timescale.merge import lock_stage, merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
 from pulsebase.stores.timescale.origins import push_origins
+from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES
 from pulsebase.stores.timescale.stage import StageRows
 from pulsebase.stores.timescale.stored_values import stored_values
 
@@ -131,11 +133,11 @@ class TimescaleStore:
         filled = [batch for batch in batches if len(batch)]
         return StageRows.of(filled, lambda: self._database.read(push_origins)) if filled else None
 
-    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None) -> int:
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
         """See `contract.Writer.delete`."""
         if interval.length_us <= 0:
             return 0
-        return self._database.change(lambda connection: edit.delete(connection, user_id, interval, device_id))
+        return self._database.change(lambda connection: edit.delete(connection, user_id, interval, device_id, metric))
 
     def delete_origin(self, origin: int, most: int) -> int:
         """See `contract.Writer.delete_origin`."""
@@ -226,6 +228,10 @@ class TimescaleStore:
 
         return self._database.read(look)
 
+    def metrics(self, user_id: str) -> list[MetricOverview]:
+        """See `contract.Reader.metrics`."""
+        return self._database.read(lambda connection: people.metrics(connection, user_id))
+
     def devices(self, user_id: str) -> list[DeviceOverview]:
         """See `contract.Reader.devices`."""
         return self._database.read(lambda connection: people.devices(connection, user_id))
@@ -253,19 +259,21 @@ class TimescaleStore:
         """See `contract.Reader.stored_values`."""
         return self._database.read(lambda connection: stored_values(connection, readings))
 
-    def export(self, interval: TimeRange, user_ids: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def export(
+        self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""
         with tempfile.TemporaryFile() as file:
             try:
-                self._database.read(lambda connection: export.spool(connection, interval, user_ids, file))
+                self._database.read(lambda connection: export.spool(connection, interval, user_ids, metrics, file))
             except OSError as error:
                 unnamed = StoreUnavailableError(f"the export cannot be kept: {error.strerror}", retry_after_s=60)
                 raise meaning_of(error, "the export") or unnamed from error
             yield from export.spooled(file, self._still_known)
 
-    def last_time_us(self, user_id: str, device_id: str) -> int | None:
+    def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         """See `contract.Reader.last_time_us`."""
-        found = self._database.read(lambda connection: people.extents(connection, [user_id]))
+        found = self._database.read(lambda connection: people.extents(connection, [user_id], [metric]))
         return next((each.last_us for each in found if each.device_id == device_id), None)
 
     # --- Store ------------------------------------------------------------------------------------------------------
@@ -470,13 +478,17 @@ def _new_origin(connection: Connection, kind: str, name: str) -> int:
 
 def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float, float, float]:
     """Return counts of readings and staged rows, bytes, and for how many seconds aggregates wait for a refresh."""
-    measured = "hypertable_size" if hypertables else "pg_total_relation_size"
+    # Of plain tables the sum below has those in our schema already.
+    sized = [("hypertable_size", table) for table in RAW_TABLES]
+    if not hypertables:
+        sized = [("pg_total_relation_size", HEART_RATES)]
+    measured = " + ".join(f"coalesce({function}('{table.full_name}'), 0)" for function, table in sized)
     lag = "extract(epoch FROM clock_timestamp() - since)" if hypertables else "0"
     row = connection.execute(
         f"""
         SELECT (SELECT coalesce(sum(n_all), 0)::bigint FROM pulsebase.d1_dev),
                (SELECT count(*) FROM pulsebase.stage),
-               coalesce({measured}('public.activities_heart_intraday'), 0)
+               {measured}
                + (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
                   WHERE relnamespace = 'pulsebase'::regnamespace AND relkind = 'r'),
                coalesce((SELECT {lag} FROM pulsebase.stale), 0)::float8

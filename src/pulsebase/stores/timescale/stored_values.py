@@ -14,10 +14,20 @@ from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.fresh import of_fresh_days
 from pulsebase.stores.timescale.instants import At, fetch_columns
 from pulsebase.stores.timescale.origins import staged
-from pulsebase.stores.timescale.rollup_sql import APART
+from pulsebase.stores.timescale.raw_tables import RawTable, readings, table_of
+from pulsebase.stores.timescale.series_keys import keyed
 
+_TYPES = {"place": "i8", "v": "i2", "confidence": "i2", "origin": "i4"}
 _INSIDE = "timestamp >= %(first)s AND timestamp <= %(last)s"
-_STANDING = f"""
+
+
+def _standing(table: RawTable) -> str:
+    staged_ones = staged(f"user_id = ANY(%(users)s) AND {_INSIDE}", [table])
+    of_asked = (
+        "i.user_id = a.user_id AND i.device_id = a.device_id AND i.timestamp = a.timestamp "
+        "AND i.timestamp >= %(first)s AND i.timestamp <= %(last)s"
+    )
+    return f"""
 WITH asked AS MATERIALIZED (
     SELECT place, user_id, device_id, timestamp
     FROM unnest(%(user)s::int[], %(device)s::int[], %(times)s::timestamptz[]) WITH ORDINALITY
@@ -27,34 +37,30 @@ WITH asked AS MATERIALIZED (
 ),
 fresh AS MATERIALIZED (
     SELECT place, v, confidence, origin
-    FROM ({staged(f"user_id = ANY(%(users)s) AND {_INSIDE}")}) AS s JOIN asked USING (user_id, device_id, timestamp)
+    FROM ({staged_ones}) AS s JOIN asked USING (user_id, device_id, timestamp)
 )
 SELECT place - 1 AS place, v, coalesce(confidence, -1)::smallint AS confidence, origin
 FROM (
     SELECT * FROM fresh
     UNION ALL
-    SELECT place, (r.value * 100)::smallint, r.confidence, r.origin
-    FROM asked AS a CROSS JOIN LATERAL (
-        SELECT * FROM public.activities_heart_intraday AS i
-        WHERE i.user_id = a.user_id AND i.device_id = a.device_id AND i.timestamp = a.timestamp
-          AND i.timestamp >= %(first)s AND i.timestamp <= %(last)s
-        {APART}
+    SELECT place, r.v, r.confidence, r.origin FROM asked AS a CROSS JOIN LATERAL (
+        {readings(of_asked, [table])}
     ) AS r WHERE place NOT IN (SELECT place FROM fresh)
 ) AS every
 """
-_TYPES = {"place": "i8", "v": "i2", "confidence": "i2", "origin": "i4"}
 
 
-def stored_values(connection: Connection, readings: ReadingBatch) -> StoredValues:
+def stored_values(connection: Connection, batch: ReadingBatch) -> StoredValues:
     """Look readings up in one transaction."""
-    answer = StoredValues.nothing(len(readings))
-    if not len(readings):
+    answer = StoredValues.nothing(len(batch))
+    if not len(batch):
         return answer
-    rows = np.flatnonzero(~of_fresh_days(connection, readings.users, readings.times_us))
+    series = keyed(batch.users, batch.metric)
+    rows = np.flatnonzero(~of_fresh_days(connection, series, batch.times_us))
     if not len(rows):
         return answer
-    asked = readings.take(rows)
-    (users, user), (devices, device) = _numbered(asked.users), _numbered(asked.devices)
+    asked = batch.take(rows)
+    (users, user), (devices, device) = _numbered(series.take(rows)), _numbered(asked.devices)
     values = {
         "users": users,
         "user": user.tolist(),
@@ -64,7 +70,7 @@ def stored_values(connection: Connection, readings: ReadingBatch) -> StoredValue
         "first": At(int(asked.times_us.min())),
         "last": At(int(asked.times_us.max())),
     }
-    found = fetch_columns(connection, _STANDING, values, _TYPES)
+    found = fetch_columns(connection, _standing(table_of(batch.metric)), values, _TYPES)
     answer.put(rows[found["place"]], found["v"], found["confidence"], found["origin"])
     return answer
 

@@ -8,11 +8,13 @@ from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.timescale.raw_tables import HEART_RATES, readings, table_of
 from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH, MERGED, WON, bucket
+from pulsebase.stores.timescale.series_keys import person_of
 
 _TOTALS = f"""
 WITH asked AS (
-    SELECT user_id FROM pulsebase.users
+    {{series}}
     WHERE (%(genders)s::text[] IS NULL OR gender = ANY(%(genders)s))
       AND (%(born_by)s::date IS NULL OR birth_date <= %(born_by)s)
 ),
@@ -31,11 +33,7 @@ staged AS MATERIALIZED (
 ),
 rows AS (
     SELECT {MERGED} FROM apart CROSS JOIN LATERAL (
-        SELECT * FROM public.activities_heart_intraday AS i
-        WHERE i.user_id = apart.user_id
-          AND i.timestamp >= apart.start_at AND i.timestamp < apart.start_at + INTERVAL '1 hour'
-          AND i.timestamp >= %(first)s AND i.timestamp < %(last)s
-        {APART}
+        {{readings}}
     ) AS r
     WHERE NOT EXISTS (
         SELECT FROM staged AS s
@@ -66,15 +64,26 @@ whole_hours AS (
     ) AS h
     WHERE NOT EXISTS (SELECT FROM apart WHERE apart.user_id = h.user_id AND apart.start_at = h.start_at)
 )
-SELECT user_id, sum(n)::bigint, sum(sum)::bigint, sum(minutes)::bigint FROM (
+SELECT {person_of()} AS user_id, sum(n)::bigint, sum(sum)::bigint, sum(minutes)::bigint FROM (
     SELECT * FROM whole_days
     UNION ALL SELECT * FROM whole_hours
     UNION ALL
     SELECT user_id, count(*), sum(v), count(DISTINCT minute) FROM won
     WHERE timestamp >= %(start)s AND timestamp < %(end)s GROUP BY user_id
 ) AS parts
-GROUP BY user_id ORDER BY user_id COLLATE "C"
+GROUP BY parts.user_id ORDER BY parts.user_id COLLATE "C"
 """
+#: Where the keys of everybody's series come from.
+_HEARTS = "SELECT user_id FROM pulsebase.users"
+_OTHERS = (
+    "SELECT key AS user_id FROM pulsebase.users JOIN (SELECT key, user_id FROM pulsebase.series "
+    "WHERE metric = %(metric)s) AS of_metric USING (user_id)"
+)
+_OF_HOUR = (
+    "i.user_id = apart.user_id "
+    "AND i.timestamp >= apart.start_at AND i.timestamp < apart.start_at + INTERVAL '1 hour' "
+    "AND i.timestamp >= %(first)s AND i.timestamp < %(last)s"
+)
 
 
 def answer(connection: Connection, query: TotalsQuery) -> pa.Table:
@@ -85,7 +94,12 @@ def answer(connection: Connection, query: TotalsQuery) -> pa.Table:
     edges = [TimeRange(hours.start_us, first_day_us), TimeRange(last_day_us, hours.end_us)]
     if first_day_us >= last_day_us:
         edges = [hours]
+    table = table_of(query.metric)
+    statement = _TOTALS.format(
+        series=_HEARTS if table is HEART_RATES else _OTHERS, readings=readings(_OF_HOUR, [table])
+    )
     values = {
+        "metric": query.metric,
         "genders": None if query.genders is None else sorted(query.genders),
         "born_by": query.born_by,
         "start": At(asked.start_us),
@@ -98,6 +112,6 @@ def answer(connection: Connection, query: TotalsQuery) -> pa.Table:
         "until": [At(edge.end_us) for edge in edges],
         "cut": [At(at_us) for at_us in sorted(cut)],
     }
-    rows = connection.execute(_TOTALS, values, binary=True).fetchall()
+    rows = connection.execute(statement, values, binary=True).fetchall()
     columns = list(zip(*rows, strict=True)) or [()] * len(TOTALS_SCHEMA)
     return pa.table([list(column) for column in columns], schema=TOTALS_SCHEMA)

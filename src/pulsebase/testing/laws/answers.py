@@ -26,7 +26,7 @@ from pulsebase.stores.contract import (
     TotalsQuery,
 )
 from pulsebase.testing.harness import GivenReading as Reading
-from pulsebase.testing.harness import Harness, ask, span, write
+from pulsebase.testing.harness import Harness, ask, last_time_us, metric_under_test, span, write
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import DAY, HOUR, RAW, TEN, THAT_DAY, every_rung, scattered, states
 
@@ -76,22 +76,24 @@ class AnswerLaws(LawsOfOneStore):
     def test_a_question_gives_up_at_its_time_limit(self, harness: Harness, rung: Resolution) -> None:
         write(harness.store, *(Reading(TEN + n * SECOND_US, 6000) for n in range(100)))
         days = (THAT_DAY.start_us, THAT_DAY.end_us) if rung is DAY else ()
-        query = SeriesQuery("ann", THAT_DAY, rung, day_starts=days, timeout_s=1e-9)
+        query = SeriesQuery("ann", THAT_DAY, rung, day_starts=days, timeout_s=1e-9, metric=metric_under_test())
         with pytest.raises(QueryTimeoutError):
             harness.store.series(query)
         with pytest.raises(QueryTimeoutError):
-            harness.store.totals(TotalsQuery(THAT_DAY, timeout_s=1e-9))
+            harness.store.totals(TotalsQuery(THAT_DAY, timeout_s=1e-9, metric=metric_under_test()))
         assert harness.store.series(replace(query, timeout_s=60.0)).num_rows > 0
-        assert harness.store.totals(TotalsQuery(THAT_DAY, timeout_s=60.0)).num_rows == 1
+        assert harness.store.totals(TotalsQuery(THAT_DAY, timeout_s=60.0, metric=metric_under_test())).num_rows == 1
 
     def test_a_question_that_was_taken_back_is_not_answered(self, harness: Harness) -> None:
         write(harness.store, Reading(TEN, 6000))
         cancellation = Cancellation()
         cancellation.cancel()
         with pytest.raises(QueryCancelledError):
-            harness.store.series(SeriesQuery("ann", THAT_DAY, HOUR, cancellation=cancellation))
+            harness.store.series(
+                SeriesQuery("ann", THAT_DAY, HOUR, cancellation=cancellation, metric=metric_under_test())
+            )
         with pytest.raises(QueryCancelledError):
-            harness.store.totals(TotalsQuery(THAT_DAY, cancellation=cancellation))
+            harness.store.totals(TotalsQuery(THAT_DAY, cancellation=cancellation, metric=metric_under_test()))
         with pytest.raises(QueryCancelledError):
             harness.store.origin_readings([1], cancellation)
 
@@ -102,7 +104,7 @@ class AnswerLaws(LawsOfOneStore):
             assert store.users("", 10, None) == []
             assert store.priorities("ann") == []
             assert store.summaries("ann", date.min, date.max) == []
-            assert store.last_time_us("ann", "device_a") is None
+            assert last_time_us(store, "ann", "device_a") is None
             assert harness.back_door() == []
 
     @every_rung

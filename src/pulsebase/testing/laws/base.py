@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
+from pulsebase.model.metrics import METRICS
 from pulsebase.stores.contract import Store
-from pulsebase.testing.harness import Harness
+from pulsebase.testing.harness import Harness, testing_metric
 
 
 class LawsOfOneStore:
@@ -17,6 +19,12 @@ class LawsOfOneStore:
     def make_harness() -> Harness:
         """What the subclass of `StoreLaws` gave as `harness`."""
         raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def _metric(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        """Test the law with a metric drawn at random, the same one each time the test runs."""
+        with testing_metric(Random(request.node.nodeid).choice(sorted(METRICS))):
+            yield
 
     @pytest.fixture
     def harness(self) -> Iterator[Harness]:

@@ -7,7 +7,7 @@ from pulsebase.model.timerange import (
     DAY_US,
     SECOND_US,
 )
-from pulsebase.testing.harness import Choices, Harness, ask, span, write
+from pulsebase.testing.harness import Choices, Harness, ask, metric_under_test, span, write
 from pulsebase.testing.harness import GivenReading as Reading
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import (
@@ -42,8 +42,9 @@ class BucketLaws(LawsOfOneStore):
 
     def test_sums_outgrow_small_integers(self, harness: Harness) -> None:
         count = 100_000  # at 220 bpm, more hundredths than 32 bits hold
+        times_us = range(TEN, TEN + count * 10_000, 10_000)
         batch = ReadingBatch.of_columns(
-            ["ann"] * count, ["watch"] * count, range(TEN, TEN + count * 10_000, 10_000), [22000] * count, None, 1
+            ["ann"] * count, ["watch"] * count, times_us, [22000] * count, None, 1, metric_under_test()
         )
         harness.store.register_origin("test", "laws")
         harness.store.write([batch])

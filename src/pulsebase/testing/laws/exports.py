@@ -12,7 +12,7 @@ from pulsebase.stores.contract import (
     STORED_SCHEMA,
 )
 from pulsebase.testing.harness import GivenReading as Reading
-from pulsebase.testing.harness import Harness, batch_of, rows_of, span, write
+from pulsebase.testing.harness import Harness, batch_of, metric_under_test, rows_of, span, write
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import (
     ALWAYS,
@@ -31,7 +31,12 @@ class ExportLaws(LawsOfOneStore):
     def test_the_export_is_by_person_device_and_time(self, harness: Harness) -> None:
         ids = ["10", "9", "Ann", "_x", "a-9", "aB", "ab"]
         origin = harness.store.register_origin("test", "export")
-        expected = [(user, device, TEN + n, 7000, None, origin) for user in ids for device in ids for n in (0, 1)]
+        expected = [
+            (user, device, TEN + n, 7000, None, metric_under_test(), origin)
+            for user in ids
+            for device in ids
+            for n in (0, 1)
+        ]
         readings = [Reading(time_us, value, device, None, user) for user, device, time_us, value, *_ in expected]
         random.Random(4).shuffle(readings)
         harness.store.write([batch_of(readings[:50], origin)])
@@ -106,9 +111,9 @@ class ExportLaws(LawsOfOneStore):
         harness.store.write([batch_of(rows, origin)])
         for store in states(harness):
             assert rows_of(store.readings("ann", TimeRange(TEN, TEN + 9))) == [
-                ("ann", "B", TEN + 1, 7300, 0, origin),
-                ("ann", "b", TEN, 7200, 2, origin),
-                ("ann", "device_a", TEN, 7400, None, origin),
+                ("ann", "B", TEN + 1, 7300, 0, metric_under_test(), origin),
+                ("ann", "b", TEN, 7200, 2, metric_under_test(), origin),
+                ("ann", "device_a", TEN, 7400, None, metric_under_test(), origin),
             ]
             for user_id, start_us in (("ann", TEN + 10), ("nobody", TEN)):
                 empty = store.readings(user_id, TimeRange(start_us, MAX_US))

@@ -1,4 +1,4 @@
-"""Law 1: a reading is (person, device, time); a write is seen whole or not at all."""
+"""Law 1: a reading is (person, metric, device, time); a write is seen whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from pulsebase.stores.contract import (
     Store,
 )
 from pulsebase.testing.harness import GivenReading as Reading
-from pulsebase.testing.harness import Harness, ask, batch_of, rows_of, write
+from pulsebase.testing.harness import Harness, ask, batch_of, metric_under_test, rows_of, write
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import DAY, RAW, TEN, THAT_DAY, day_figures, raw, scattered, settled_or_not, states
 
 
 class IdentityLaws(LawsOfOneStore):
-    """Law 1: a reading is (person, device, time); a write is seen whole or not at all."""
+    """Law 1: a reading is (person, metric, device, time); a write is seen whole or not at all."""
 
     def test_a_reading_comes_back_as_it_was_written(self, harness: Harness) -> None:
         origin = harness.store.register_origin("push", "watch")
         harness.store.write([batch_of([Reading(TEN + 123456, 7550, "watch", 2)], origin)])
         for store in states(harness):
-            assert harness.back_door() == [("ann", "watch", TEN + 123456, 7550, 2, origin)]
-            assert rows_of(store.stored()) == [("ann", "watch", TEN + 123456, 7550, 2, origin)]
+            assert harness.back_door() == [("ann", "watch", TEN + 123456, 7550, 2, metric_under_test(), origin)]
+            assert rows_of(store.stored()) == [("ann", "watch", TEN + 123456, 7550, 2, metric_under_test(), origin)]
             assert rows_of(ask(store, RAW, THAT_DAY)) == [(TEN + 123456, 7550, "watch", 2)]
 
     @settled_or_not
@@ -58,7 +58,7 @@ class IdentityLaws(LawsOfOneStore):
             [batch_of([Reading(TEN, value)], origin) for value, origin in zip(values, origins, strict=True)]
         )
         for store in states(harness):
-            assert harness.back_door() == [("ann", "device_a", TEN, 8000, None, origins[2])]
+            assert harness.back_door() == [("ann", "device_a", TEN, 8000, None, metric_under_test(), origins[2])]
             assert day_figures(store) == (1, 8000, 8000, 8000, 1)
 
     @settled_or_not
@@ -69,7 +69,7 @@ class IdentityLaws(LawsOfOneStore):
             harness.settle()
         harness.store.write([batch_of([Reading(TEN, 6000, confidence=None)], first)])
         for store in states(harness):
-            assert harness.back_door() == [("ann", "device_a", TEN, 6000, None, first)]
+            assert harness.back_door() == [("ann", "device_a", TEN, 6000, None, metric_under_test(), first)]
             assert day_figures(store) == (1, 6000, 6000, 6000, 1)
 
     def test_commits_keep_their_order_through_settling_and_reopening(self, harness: Harness) -> None:

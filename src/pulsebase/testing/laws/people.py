@@ -15,7 +15,7 @@ from pulsebase.stores.contract import (
     Store,
 )
 from pulsebase.testing.harness import GivenReading as Reading
-from pulsebase.testing.harness import Harness, ask, write
+from pulsebase.testing.harness import Harness, ask, last_time_us, write
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import ALWAYS, HOUR, TEN, THAT_DAY, settled_or_not, states
 
@@ -193,14 +193,14 @@ class PeopleLaws(LawsOfOneStore):
             harness.settle()
         write(harness.store, Reading(TEN + 3, 7000))
         for store in states(harness):
-            assert store.last_time_us("ann", "device_a") == TEN + 7
-            assert store.last_time_us("ann", "watch") == TEN + 5
-            assert store.last_time_us("bob", "device_b") is None
+            assert last_time_us(store, "ann", "device_a") == TEN + 7
+            assert last_time_us(store, "ann", "watch") == TEN + 5
+            assert last_time_us(store, "bob", "device_b") is None
         harness.store.delete("ann", TimeRange(TEN + 4, TEN + 9))
         for store in states(harness):
-            assert store.last_time_us("ann", "device_a") == TEN + 3
-            assert store.last_time_us("ann", "watch") is None
-            assert store.last_time_us("ann", "device_b") == TEN + 9
+            assert last_time_us(store, "ann", "device_a") == TEN + 3
+            assert last_time_us(store, "ann", "watch") is None
+            assert last_time_us(store, "ann", "device_b") == TEN + 9
 
     def test_summaries_come_back_whole_by_day_then_method(self, harness: Harness) -> None:
         zones = (HeartRateZone("Fat Burn", 90, 120, 30, 123.456), HeartRateZone("Peak", 150, 220))

@@ -15,7 +15,7 @@ from pulsebase.model.timerange import (
 )
 from pulsebase.model.users import DevicePriority, User, UserOverview
 from pulsebase.testing.harness import GivenReading as Reading
-from pulsebase.testing.harness import Harness, ask, rows_of, span, write
+from pulsebase.testing.harness import Harness, ask, last_time_us, rows_of, span, write
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import QUARTER, TEN, THAT_DAY, day_figures, raw, scattered, settled_or_not, states
 
@@ -45,7 +45,7 @@ class RemovalLaws(LawsOfOneStore):
             assert store.devices("ann") == []
             assert store.priorities("ann") == []
             assert store.summaries("ann", date.min, date.max) == []
-            assert store.last_time_us("ann", "device_a") is None
+            assert last_time_us(store, "ann", "device_a") is None
             for rung in Resolution:
                 assert ask(store, rung, THAT_DAY, include_all=True).num_rows == 0
                 assert ask(store, rung, THAT_DAY).num_rows == 0

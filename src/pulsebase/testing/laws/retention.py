@@ -17,7 +17,7 @@ from pulsebase.stores.contract import (
     Store,
 )
 from pulsebase.testing.harness import GivenReading as Reading
-from pulsebase.testing.harness import Harness, ask, ask_hours, at, batch_of, rows_of, span, totals, write
+from pulsebase.testing.harness import Harness, ask, ask_hours, at, batch_of, last_time_us, rows_of, span, totals, write
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import (
     DAY,
@@ -53,7 +53,7 @@ class RetentionLaws(LawsOfOneStore):
             lambda each: totals(each, whole),
             lambda each: each.overview("ann"),
             lambda each: each.devices("ann"),
-            lambda each: each.last_time_us("ann", "device_a"),
+            lambda each: last_time_us(each, "ann", "device_a"),
         ]
         origin = store.register_origin("import", "expiring")
         store.write([batch_of([row._replace(user_id="cyd") for row in scattered(43, 60, days)], origin)])

@@ -15,6 +15,7 @@ from pulsebase.testing.laws.devices import DeviceLaws
 from pulsebase.testing.laws.exports import ExportLaws
 from pulsebase.testing.laws.identity import IdentityLaws
 from pulsebase.testing.laws.late import LateDataLaws
+from pulsebase.testing.laws.metrics import MetricLaws
 from pulsebase.testing.laws.origins import OriginLaws
 from pulsebase.testing.laws.people import PeopleLaws
 from pulsebase.testing.laws.removal import RemovalLaws
@@ -29,6 +30,7 @@ class StoreLaws(
     TimeLaws,
     BucketLaws,
     DeviceLaws,
+    MetricLaws,
     TotalsLaws,
     AnswerLaws,
     PeopleLaws,

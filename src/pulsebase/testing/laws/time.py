@@ -16,7 +16,7 @@ from pulsebase.stores.contract import (
     SeriesQuery,
 )
 from pulsebase.testing.harness import GivenReading as Reading
-from pulsebase.testing.harness import Harness, ask, at, rows_of, span, write
+from pulsebase.testing.harness import Harness, ask, at, last_time_us, metric_under_test, rows_of, span, write
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import (
     ALWAYS,
@@ -60,7 +60,7 @@ class TimeLaws(LawsOfOneStore):
         for store in states(harness):
             assert [row[:2] for row in rows_of(ask(store, RAW, ALWAYS))] == [(0, 7000), (MAX_US - 1, 8000)]
             assert figures(store, HOUR, TimeRange(0, 1)) == [("1970-01-01T00:00:00Z", 1, 7000, 7000, 7000, 1)]
-            assert store.last_time_us("ann", "device_a") == MAX_US - 1
+            assert last_time_us(store, "ann", "device_a") == MAX_US - 1
 
     @pytest.mark.parametrize(
         ("zone", "starts"),
@@ -105,7 +105,7 @@ class TimeLaws(LawsOfOneStore):
             *(Reading(TEN + MINUTE_US + second * SECOND_US, 7000 + second) for second in (0, 29, 30, 59)),
         )
         starts = [TEN + 30 * SECOND_US, TEN + 90 * SECOND_US, TEN + 110 * SECOND_US]
-        query = SeriesQuery("ann", TimeRange(starts[0], starts[-1]), DAY, day_starts=starts)
+        query = SeriesQuery("ann", TimeRange(starts[0], starts[-1]), DAY, day_starts=starts, metric=metric_under_test())
         for store in states(harness):
             assert rows_of(store.series(query)) == [
                 (starts[0], 3, 21029, 7000, 7029, 2, None),

@@ -19,7 +19,18 @@ from pulsebase.stores.contract import (
     Store,
     TotalsQuery,
 )
-from pulsebase.testing.harness import Choices, Harness, ask, ask_hours, at, rows_of, span, totals, write
+from pulsebase.testing.harness import (
+    Choices,
+    Harness,
+    ask,
+    ask_hours,
+    at,
+    metric_under_test,
+    rows_of,
+    span,
+    totals,
+    write,
+)
 from pulsebase.testing.harness import GivenReading as Reading
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import RAW, TEN, THAT_DAY, bucket_of, scattered, settled_or_not, states
@@ -121,7 +132,7 @@ class TotalsLaws(LawsOfOneStore):
         write(harness.store, Reading(TEN, 7000, confidence=0))
         for store in states(harness):
             for asked in (THAT_DAY, TimeRange(TEN, TEN), span("1980-01-01", "1980-01-01T00:30:00")):
-                answer = store.totals(TotalsQuery(asked))
+                answer = store.totals(TotalsQuery(asked, metric=metric_under_test()))
                 assert (answer.schema, answer.num_rows) == (TOTALS_SCHEMA, 0)
 
     @settled_or_not

@@ -132,8 +132,8 @@ def scattered(seed: int, count: int, days: TimeRange) -> list[Reading]:
     ]
 
 
-def exported(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str, int, int, int | None]]:
-    """The rows of an export as (person, device, time, value, confidence)."""
+def exported(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str, int, int, int | None, str]]:
+    """The rows of an export as (person, device, time, value, confidence, metric)."""
     found = []
     for batch in batches:
         assert batch.schema.equals(READING_SCHEMA)

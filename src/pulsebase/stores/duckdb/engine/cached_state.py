@@ -11,6 +11,7 @@ import duckdb
 from pulsebase.model.errors import StoreCorruptError
 from pulsebase.stores.duckdb.engine.database import read_state
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
+from pulsebase.stores.duckdb.people.series_numbers import MetricNumbers, series_number
 
 
 class CachedState:
@@ -21,6 +22,7 @@ class CachedState:
     Attributes:
         users: people and their numbers.
         devices: devices and their numbers.
+        metrics: the metrics of which there ever were readings, and their numbers.
         late_rows: how many rows the table `late` holds.
         commit_lock: held while rows are committed or numbers are given; holding it keeps journal and numbers as they
             are. If the right to write the database is needed too, that is taken first.
@@ -31,6 +33,7 @@ class CachedState:
     def __init__(self) -> None:
         self.users = IdNumbers()
         self.devices = IdNumbers()
+        self.metrics = MetricNumbers()
         self.late_rows = 0
         self.commit_lock = threading.RLock()
         self.ids_are_certain = True
@@ -41,10 +44,16 @@ class CachedState:
         Called with the right to write the database.
         """
         self.late_rows = read_state(connection).late_rows
+        self.metrics.load(connection)
         with self.commit_lock:
             self.users.follow(_ids_by_number(connection, "user_no", "user_id", "users"))
             self.devices.follow(_ids_by_number(connection, "device_no", "device_id", "devices"))
             self.ids_are_certain = True
+
+    def series_no(self, user_id: str, metric: str) -> int | None:
+        """Return the number of a person's series; None if nobody has the id, or there never was any of the metric."""
+        user_no, metric_no = self.users.find(user_id), self.metrics.find(metric)
+        return None if user_no is None or metric_no is None else series_number(user_no, metric_no)
 
     @contextlib.contextmanager
     def new_ids(self) -> Iterator[None]:

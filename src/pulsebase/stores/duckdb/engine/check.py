@@ -9,7 +9,11 @@ from pulsebase.stores.contract import CheckReport
 from pulsebase.stores.duckdb.engine.database import Database, one_row
 from pulsebase.stores.duckdb.merge.rollup_sql import DAYS, DEVICE_HOURS, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
+from pulsebase.stores.duckdb.people.series_numbers import MOST_PEOPLE, PERSON_OF
 
+_PERSON = PERSON_OF.format(column="h1_dev.user_no")
+_METRIC = f"h1_dev.user_no // {MOST_PEOPLE}"
+_KEYS = {"users": "user_no", "devices": "device_no", "metrics": "metric_no"}
 _LIVE_HOUR = "hour >= (SELECT horizon_hour FROM state)"
 #: What can be recomputed: days from hours at any time, the rest where readings have not expired.
 _LIVE = {
@@ -73,11 +77,14 @@ def check(connection: duckdb.DuckDBPyConnection) -> CheckReport:
     doubles = _count(connection, "SELECT 1 FROM readings GROUP BY user_no, device_no, t HAVING count(*) > 1")
     if doubles:
         problems.append(f"readings: {doubles} readings are stored more than once")
-    for column, table in (("user_no", "users"), ("device_no", "devices")):
-        lost = _count(connection, f"SELECT 1 FROM h1_dev ANTI JOIN {table} USING ({column})")
+    for column, table in ((_PERSON, "users"), ("h1_dev.device_no", "devices"), (_METRIC, "metrics")):
+        key = _KEYS[table]
+        lost = _count(connection, f"SELECT 1 FROM h1_dev ANTI JOIN {table} ON {column} = {table}.{key}")
         if lost:
             problems.append(f"{table}: {lost} hours belong to a number that has no row")
-    ghosts = _count(connection, f"SELECT 1 FROM h1_dev JOIN users USING (user_no) WHERE user_id = '{FORGOTTEN}'")
+    ghosts = _count(
+        connection, f"SELECT 1 FROM h1_dev JOIN users ON {_PERSON} = users.user_no WHERE user_id = '{FORGOTTEN}'"
+    )
     if ghosts:
         problems.append(f"users: {ghosts} hours belong to somebody who was removed")
     return CheckReport(_count(connection, "SELECT 1 FROM readings"), rollup_rows, tuple(problems))

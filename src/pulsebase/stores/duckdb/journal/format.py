@@ -31,6 +31,7 @@ from pulsebase.model.identifiers import text_problem
 from pulsebase.model.timerange import MAX_US
 from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
+from pulsebase.stores.duckdb.people.series_numbers import metrics_of, people_of, series_number
 
 #: The version that is written. Versions from 1 on are read.
 VERSION = 2
@@ -199,20 +200,27 @@ def restore_names(path: Path, at: int, frame: Frame, users: IdNumbers, devices: 
                 raise impossible_commit(path, at, f"number {number} is given to somebody who cannot have it")
 
 
-def check_rows(path: Path, at: int, rows: Rows, users: IdNumbers, devices: IdNumbers) -> None:
-    """Check that the rows of a frame are ones that a store writes.
+def check_rows(  # noqa: PLR0917 what numbers may occur
+    path: Path, at: int, rows: Rows, users: IdNumbers, devices: IdNumbers, metrics: int
+) -> None:
+    """Check that the rows of a frame are ones that a store of so many metrics writes.
 
     Raises:
         StoreCorruptError: they are of an unknown person or device, or hold values that cannot be stored.
     """
     # As unsigned, a negative number is a large one: comparing the maximum is enough.
-    if _greatest(rows.user_no, np.uint32) >= len(users) or _greatest(rows.device_no, np.uint32) >= len(devices):
+    greatest = _greatest(rows.user_no, np.uint32)
+    if greatest >= series_number(0, 1):
+        if greatest >= series_number(0, metrics):
+            raise impossible_commit(path, at, "a reading is of a metric that the database does not know")
+        greatest = _greatest(people_of(rows.user_no), np.uint32)
+    if greatest >= len(users) or _greatest(rows.device_no, np.uint32) >= len(devices):
         raise impossible_commit(path, at, "a reading is of a person or device that nobody knows")
     if _greatest(rows.t, np.uint64) > MAX_US or rows.origin.min() < 0:
         raise impossible_commit(path, at, "a reading has a time or an origin that cannot be")
     if rows.confidence.min() < NO_CONFIDENCE or rows.confidence.max() > _MOST_CONFIDENCE:
         raise impossible_commit(path, at, "a reading has a confidence that cannot be")
-    if rows.v.min() < 0 and not ((rows.v >= 0) | (rows.v == TOMBSTONE)).all():
+    if rows.v.min() < 0 and not ((rows.v >= 0) | (rows.v == TOMBSTONE) | (metrics_of(rows.user_no) > 0)).all():
         raise impossible_commit(path, at, "a reading has a value that cannot be")
 
 

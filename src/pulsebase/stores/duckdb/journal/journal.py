@@ -59,7 +59,7 @@ class Journal:
             folder.mkdir(parents=True)
             sync_folder(folder.parent)
 
-    def replay(self, position: Position, users: IdNumbers, devices: IdNumbers) -> Iterator[Rows]:
+    def replay(self, position: Position, users: IdNumbers, devices: IdNumbers, metrics: int = 1) -> Iterator[Rows]:
         """Yield the rows that a database at this position lacks, oldest first, after restoring the numbers they need.
 
         At the end an unfinished commit is cut off, and the files are listed.
@@ -69,7 +69,7 @@ class Journal:
             StoreVersionError: something was written by a newer version.
         """
         replay = Replay(self.folder, self._store, position)
-        yield from replay.rows(users, devices)
+        yield from replay.rows(users, devices, metrics)
         if replay.cut is not None:
             path, size = replay.cut
             lost = path.stat().st_size - size

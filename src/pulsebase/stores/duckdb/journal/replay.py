@@ -83,7 +83,7 @@ class Replay:
         self._listed_ids = {entry.file for entry in listed}
         self._listed_names = {file_name(entry.first_seq) for entry in listed}
 
-    def rows(self, users: IdNumbers, devices: IdNumbers) -> Iterator[Rows]:
+    def rows(self, users: IdNumbers, devices: IdNumbers, metrics: int = 1) -> Iterator[Rows]:
         """Yield the rows that the database lacks, commit by commit, after restoring the numbers they need.
 
         Raises:
@@ -102,7 +102,7 @@ class Replay:
             if self._holds_nothing_new(file) and not later:
                 continue
             try:
-                for rows in self._rows_of(file, end_seq, holder, users, devices, newest=not later):
+                for rows in self._rows_of(file, end_seq, holder, users, devices, metrics, newest=not later):
                     end_seq += len(rows)
                     holder = file.header.file
                     yield rows
@@ -268,8 +268,16 @@ class Replay:
 
     # --- What it holds ----------------------------------------------------------------------------------------------
 
-    def _rows_of(
-        self, file: _File, expected: int, holder: str, users: IdNumbers, devices: IdNumbers, *, newest: bool
+    def _rows_of(  # noqa: PLR0917 a file, and what numbers may occur
+        self,
+        file: _File,
+        expected: int,
+        holder: str,
+        users: IdNumbers,
+        devices: IdNumbers,
+        metrics: int,
+        *,
+        newest: bool,
     ) -> Iterator[Rows]:
         """Yield the rows of one file from `expected` on; `holder` is the file that holds the row before it."""
         data = memoryview(file.path.read_bytes())
@@ -293,7 +301,7 @@ class Replay:
                 _check_that_it_continues(file, expected, holder)
                 holder = file.header.file
             restore_names(file.path, at, frame, users, devices)
-            check_rows(file.path, at, rows, users, devices)
+            check_rows(file.path, at, rows, users, devices, metrics)
             yield rows.take(slice(expected - frame.first_seq, None))
             expected = next_seq
         if end < file.size:

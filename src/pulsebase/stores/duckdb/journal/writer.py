@@ -19,33 +19,41 @@ from pulsebase.stores.duckdb.merge.maintenance import Maintenance
 from pulsebase.stores.duckdb.merge.stage import TOMBSTONE, Rows
 from pulsebase.stores.duckdb.parts import StoreParts
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
+from pulsebase.stores.duckdb.people.metric_registry import MetricRegistry
+from pulsebase.stores.duckdb.people.series_numbers import MOST_PEOPLE, person_of, series_number
 from pulsebase.stores.duckdb.read.snapshots import Snapshots
 
 
 class ReadingWriter:
     """Commits written and deleted readings. Called by one thread."""
 
-    def __init__(self, parts: StoreParts, snapshots: Snapshots, maintenance: Maintenance) -> None:
-        self._parts, self._snapshots, self._maintenance = parts, snapshots, maintenance
+    def __init__(
+        self, parts: StoreParts, snapshots: Snapshots, maintenance: Maintenance, metrics: MetricRegistry
+    ) -> None:
+        self._parts, self._snapshots, self._maintenance, self._metrics = parts, snapshots, maintenance, metrics
         self._cached, self._journal, self._stage = parts.cached, parts.journal, parts.stage
 
     def write(self, batches: Sequence[ReadingBatch], *, afresh: bool = False) -> None:
         """See `contract.Writer.write` and `write_afresh`, which deletes what is stored in the same commit."""
         self._maintenance.wait_for_room()
+        for metric in {batch.metric for batch in batches if len(batch)}:
+            self._metrics.number(metric)
         with self._cached.commit_lock, self._cached.new_ids():
             live = [_since(batch, self._parts.horizon.start_us) for batch in batches]
             rows = Rows.concatenated([self._rows(batch) for batch in live if len(batch)])
             self._append(Rows.concatenated([_tombstones(rows), rows]) if afresh else rows)
 
-    def delete(self, user_id: str, interval: TimeRange, device_id: str | None) -> int:
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None, metric: str | None) -> int:
         """See `contract.Writer.delete`."""
         user_no = self._cached.users.find(user_id)
         selection = self._snapshots.selection(device_id, include_all=True)
         if user_no is None or selection is None or interval.length_us <= 0:
             return 0
-        with self._snapshots.person(user_no) as snapshot:
-            rows = snapshot.rows(interval, selection)
-        return self._delete(rows)
+        found = []
+        for series_no in self._cached.metrics.series_of(user_no, metric):
+            with self._snapshots.series(series_no) as snapshot:
+                found.append(snapshot.rows(interval, selection))
+        return self._delete(Rows.concatenated(found))
 
     def delete_origin(self, origin: int, most: int) -> int:
         """See `contract.Writer.delete_origin`."""
@@ -62,15 +70,19 @@ class ReadingWriter:
             self._maintenance.wait_for_room()
             with self._cached.commit_lock:
                 users = self._cached.users
-                gone = [number for number in np.unique(rows.user_no) if users.text(number) == FORGOTTEN]
+                gone = [number for number in np.unique(rows.user_no) if users.text(person_of(int(number))) == FORGOTTEN]
                 rows = rows.take(~np.isin(rows.user_no, gone)) if gone else rows
                 rows = rows.take(rows.t >= self._parts.horizon.start_us)
                 self._append(_tombstones(rows))
         return len(rows)
 
     def _rows(self, batch: ReadingBatch) -> Rows:
+        users = self._cached.users.numbers(batch.users)
+        if len(self._cached.users.new()) and int(users.max(initial=0)) >= MOST_PEOPLE:
+            raise StoreUnavailableError(f"a store holds at most {MOST_PEOPLE} people", retry_after_s=3600)
+        metric_no = self._metrics.number(batch.metric)
         return Rows(
-            self._cached.users.numbers(batch.users),
+            users | np.int32(series_number(0, metric_no)) if metric_no else users,
             self._cached.devices.numbers(batch.devices),
             batch.times_us,
             batch.values,

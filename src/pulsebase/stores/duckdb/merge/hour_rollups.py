@@ -22,6 +22,7 @@ from pulsebase.model.rollups import (
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.duckdb.merge.ordering import Indices, group_starts
 from pulsebase.stores.duckdb.merge.stage import Rows
+from pulsebase.stores.duckdb.people.series_numbers import people_of
 
 MINUTES_PER_HOUR = HOUR_US // MINUTE_US
 MINUTES_PER_QUARTER = 15
@@ -138,8 +139,9 @@ def bucket_rows(minutes: Minutes, step_minutes: int, name: str) -> pa.Table:
 def _winners(minutes: Minutes, precedence: DevicePrecedence) -> Mask:
     ranks_of = DeviceRanks(np.unique(minutes.device_no), precedence.device_id)
     ranks = ranks_of.by_default(minutes.device_no)
+    people = people_of(minutes.user_no) if precedence.histories else minutes.user_no
     for user_no, history in precedence.histories.items():
-        mine = np.flatnonzero(minutes.user_no == user_no)
+        mine = np.flatnonzero(people == user_no)
         if len(mine):
             ranks[mine] = ranks_of.at(minutes.minute[mine] * MINUTE_US, minutes.device_no[mine], history)
     return winning_rows(_minute_codes(minutes), ranks, np.ones(len(minutes), np.bool_))

@@ -17,7 +17,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import default_priority
@@ -49,6 +48,8 @@ _FORGET_QUARTERS = (
 )
 
 
+#: Values are stored as whole hundreds and the rest, whatever their scale; of most the rest is constant.
+_WHOLE = 100
 #: Hours that span more than this, a century, are counted by sorting them.
 _MOST_COUNTERS = 1 << 20
 
@@ -300,22 +301,25 @@ def roll_up_days(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("INSERT INTO d1 " + DAYS.format(source=of_days))
 
 
-def resolve_contested(connection: duckdb.DuckDBPyConnection, user_no: int, device_no: int) -> None:
-    """Resolve a person's devices anew in the hours in which this device and another one have counted readings."""
+def resolve_contested(connection: duckdb.DuckDBPyConnection, series: Sequence[int], device_no: int) -> None:
+    """Resolve the devices of a person's series anew in the hours in which this device and another one have counted
+    readings.
+    """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE touched AS "
-        "SELECT user_no, hour FROM h1_dev WHERE user_no = $user AND n > 0 "
+        "SELECT user_no, hour FROM h1_dev WHERE user_no IN (SELECT unnest($series)) AND n > 0 "
         "AND hour >= (SELECT horizon_hour FROM state) GROUP BY user_no, hour "
         "HAVING count(*) > 1 AND bool_or(device_no = $device)",
-        {"user": user_no, "device": device_no},
+        {"series": list(series), "device": device_no},
     )
     hours = "SELECT user_no, hour FROM touched"
     connection.execute("DELETE FROM h1 USING touched WHERE h1.user_no = touched.user_no AND h1.hour = touched.hour")
     connection.execute("INSERT INTO h1 " + RESOLVED_HOURS.format(hours=hours))
-    kept = connection.execute("SELECT 1 FROM q15_users WHERE user_no = ?", [user_no]).fetchall()
-    if kept:
+    kept = "SELECT DISTINCT user_no FROM touched SEMI JOIN q15_users USING (user_no)"
+    if connection.execute(kept).fetchall():
         connection.execute(_FORGET_QUARTERS)
-        connection.execute("INSERT INTO q15 " + RESOLVED_QUARTERS.format(hours=hours))
+        of_kept = f"{hours} SEMI JOIN q15_users USING (user_no)"
+        connection.execute("INSERT INTO q15 " + RESOLVED_QUARTERS.format(hours=of_kept))
     roll_up_days(connection)
     connection.execute("DROP TABLE touched")
 
@@ -348,14 +352,14 @@ def _table(rows: Rows) -> pa.Table:
 def _stored_table(rows: Rows) -> pa.Table:
     """Convert rows to the columns of the table `stored`."""
     second = rows.t // SECOND_US
-    beats = rows.v // HEART_RATE.scale
+    beats = rows.v // _WHOLE
     columns = {
         "user_no": rows.user_no,
         "device_no": rows.device_no,
         "second": second,
         "microsecond": (rows.t - second * SECOND_US).astype(np.int32),
         "beats": beats,
-        "hundredths": (rows.v - beats * HEART_RATE.scale).astype(np.int8),
+        "hundredths": (rows.v - beats * _WHOLE).astype(np.int8),
         "confidence": rows.confidence,
         "origin": rows.origin,
     }

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import DAY_US
 from pulsebase.stores.duckdb.merge.stage import Rows
+from pulsebase.stores.duckdb.people.series_numbers import MOST_PEOPLE, metrics_of, people_of
 
 #: Bits of the microseconds of a day: 2**37 > 86.4e9.
 _DAY_BITS = 37
@@ -130,19 +131,27 @@ def _with_stragglers(order: Indices, keys: I64, behind: Indices) -> Indices:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Encodes (day, person, device) in numbers of the same order."""
+    """Encodes (day, series, device) in numbers of the same order."""
 
     first_day: int
     people: int
     devices: int
+    #: How many metrics `people` is for; 0 if there is heart rate alone.
+    metrics: int
 
     @classmethod
     def of(cls, parts: Sequence[Rows]) -> _Scale:
         """Make an encoding that covers every row of these parts."""
+        highest = max(int(part.user_no.max()) for part in parts)
+        metrics = 0
+        if highest >= MOST_PEOPLE:
+            metrics = highest // MOST_PEOPLE + 1
+            highest = metrics * (max(int(people_of(part.user_no).max()) for part in parts) + 1) - 1
         return cls(
             min(int(part.t.min()) for part in parts) // DAY_US,
-            max(int(part.user_no.max()) for part in parts) + 1,
+            highest + 1,
             max(int(part.device_no.max()) for part in parts) + 1,
+            metrics,
         )
 
     def groups(self, rows: Rows) -> tuple[I64, I64]:
@@ -151,10 +160,17 @@ class _Scale:
         in_day = rows.t - numbers * DAY_US
         numbers -= self.first_day
         numbers *= self.people
-        numbers += rows.user_no
+        numbers += self._series(rows)
         numbers *= self.devices
         numbers += rows.device_no
         return numbers, in_day
+
+    def _series(self, rows: Rows) -> npt.NDArray[np.signedinteger[Any]]:
+        """Return the numbers of the series, without gaps between the metrics."""
+        if not self.metrics:
+            return rows.user_no
+        people = self.people // self.metrics
+        return metrics_of(rows.user_no).astype(np.int64) * people + people_of(rows.user_no)
 
     def order(self, rows: Rows) -> tuple[npt.NDArray[np.unsignedinteger[Any]], Indices]:
         """Return the sorted codes, and the indices they come from; equal ones stay in order of arrival."""

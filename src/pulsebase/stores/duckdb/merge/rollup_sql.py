@@ -34,7 +34,7 @@ winners AS (
            arg_min(m.device_no, {{'p': coalesce(p.priority, d.default_priority), 'id': d.device_id}}) AS device_no
     FROM present AS m JOIN devices AS d USING (device_no)
     ASOF LEFT JOIN priorities AS p
-      ON m.user_no = p.user_no AND m.device_no = p.device_no AND m.minute * 60000000 >= p.valid_from
+      ON (m.user_no & 33554431) = p.user_no AND m.device_no = p.device_no AND m.minute * 60000000 >= p.valid_from
     GROUP BY m.user_no, m.minute
 ),
 won AS (SELECT * FROM counted SEMI JOIN winners USING (user_no, minute, device_no))

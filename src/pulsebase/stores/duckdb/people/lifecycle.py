@@ -79,22 +79,23 @@ class DataLifecycle:
         if user_no is None:
             return 0
         with self._snapshots.overviews() as snapshot:
-            readings = sum(extent.readings for extent in snapshot.extents([user_no]).values())
-            readings -= snapshot.expired(user_no)
+            series = cached.metrics.series_of(user_no)
+            readings = sum(extent.readings for extent in snapshot.extents(series).values())
+            readings -= snapshot.expired(series)
         person = self._registry.user(user_id) or User(user_id)
         # Journal files before this one have the person's readings and go with the checkpoint; the one in use would not.
         with disk_reasons():
             self._parts.journal.rotate(stage.next_seq)
         with self._parts.database.writing() as connection:
-            hours = removal.rows_by_hour(connection, user_no)
-            late_rows = removal.remove_rows(connection, user_no)
+            hours = removal.rows_by_hour(connection, series)
+            late_rows = removal.remove_rows(connection, user_no, series)
             devices = removal.forget_devices(connection)
             removal.rename_origins(connection, person)
         cached.users.forget(user_no)
         for device_no in devices:
             cached.devices.forget(device_no)
         self._origins.forget_names()
-        self._parts.wanted_quarters.discard(user_no)
+        self._parts.wanted_quarters.difference_update(series)
         cached.late_rows = late_rows
         self._parts.hour_sizes.take(hours)
         return readings

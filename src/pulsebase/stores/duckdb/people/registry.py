@@ -35,7 +35,7 @@ class PeopleRegistry:
         with self._transaction([priority.user_id], [priority.device_id]) as connection:
             user_no, device_no = self._users.number(priority.user_id), self._devices.number(priority.device_id)
             people.put_priority(connection, user_no, device_no, priority)
-            resolve_contested(connection, user_no, device_no)
+            resolve_contested(connection, self._parts.cached.metrics.series_of(user_no), device_no)
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         """See `contract.Registry.remove_priorities`."""
@@ -46,7 +46,7 @@ class PeopleRegistry:
             with self._parts.database.writing() as connection:
                 removed = people.remove_priorities(connection, user_no, device_no)
                 if removed:
-                    resolve_contested(connection, user_no, device_no)
+                    resolve_contested(connection, self._parts.cached.metrics.series_of(user_no), device_no)
             self._maintenance.checkpoint_after()
             return removed
 

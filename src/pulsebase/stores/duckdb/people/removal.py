@@ -6,6 +6,8 @@ staged, prevents commits until the number is forgotten in memory too, and drops 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from pulsebase.model.users import User, speaks_of
@@ -14,22 +16,29 @@ from pulsebase.stores.duckdb.engine.database import one_row
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
 
 #: Every table with a column of people, except `users` itself; a test compares it with the schema.
-TABLES_BY_PERSON = ("stored", "late", "h1_dev", "h1", "d1", "q15", "q15_users", "priorities", "summaries")
+TABLES_BY_PERSON = ("priorities", "summaries")
+#: Every table whose column `user_no` is the number of a series.
+TABLES_BY_SERIES = ("stored", "late", "h1_dev", "h1", "d1", "q15", "q15_users")
 
 
-def rows_by_hour(connection: duckdb.DuckDBPyConnection, user_no: int) -> dict[int, int]:
-    """Count this person's rows of `readings` by UTC hour."""
+def rows_by_hour(connection: duckdb.DuckDBPyConnection, series: Sequence[int]) -> dict[int, int]:
+    """Count the rows of `readings` of these series by UTC hour."""
     return dict(
         connection.execute(
-            "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE user_no = ? "
+            "SELECT hour, sum(n_all)::BIGINT FROM h1_dev WHERE user_no IN (SELECT unnest(?)) "
             "AND hour >= (SELECT horizon_hour FROM state) GROUP BY hour",
-            [user_no],
+            [list(series)],
         ).fetchall()
     )
 
 
-def remove_rows(connection: duckdb.DuckDBPyConnection, user_no: int) -> int:
-    """Delete a person from every table, and advance the epoch of priorities; return how many rows `late` still has."""
+def remove_rows(connection: duckdb.DuckDBPyConnection, user_no: int, series: Sequence[int]) -> int:
+    """Delete a person, with their series, from every table, and advance the epoch of priorities; return how many rows
+    `late` still has.
+    """
+    for table in TABLES_BY_SERIES:
+        for series_no in series:
+            connection.execute(f"DELETE FROM {table} WHERE user_no = ?", [series_no])
     for table in TABLES_BY_PERSON:
         connection.execute(f"DELETE FROM {table} WHERE user_no = ?", [user_no])
     connection.execute(

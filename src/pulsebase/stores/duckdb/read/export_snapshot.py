@@ -17,12 +17,20 @@ from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS
 from pulsebase.stores.deadline import Deadline
+from pulsebase.stores.duckdb.engine.cached_state import CachedState
 from pulsebase.stores.duckdb.engine.database import relation
 from pulsebase.stores.duckdb.merge.ordering import group_starts, storage_order
 from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, NO_CONFIDENCE, TOMBSTONE, Rows
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN, IdNumbers
+from pulsebase.stores.duckdb.people.series_numbers import (
+    MetricNumbers,
+    bounds_of_metric,
+    metrics_of,
+    people_of,
+    series_number,
+)
 
 #: Readings fetched at a time, at some 25 bytes each, several times over. A person's day is not divided.
 _PIECE_ROWS = 1 << 20
@@ -43,6 +51,29 @@ class _Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """The series an export is about: those of some metrics, of some people or of everybody, all by number."""
+
+    metrics: Sequence[int]
+    people: Sequence[int] | None
+
+    def condition(self, values: dict[str, object]) -> str:
+        """Return the condition as SQL, and put what it compares with into `values`."""
+        if self.people is not None:
+            values["asked"] = [series_number(person, metric) for metric in self.metrics for person in self.people]
+            return " AND user_no IN (SELECT unnest($asked))"
+        bounds = [f"user_no BETWEEN {lowest} AND {highest}" for lowest, highest in map(bounds_of_metric, self.metrics)]
+        return f" AND ({' OR '.join(bounds) or 'false'})"
+
+    def among(self, series: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """Say which of these numbers are of the series."""
+        found: npt.NDArray[np.bool_] = np.isin(metrics_of(series), self.metrics)
+        if self.people is not None:
+            found &= np.isin(people_of(series), self.people)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class ExportSnapshot:
     """The database as of a transaction, and the rows that it has not merged.
 
@@ -55,6 +86,7 @@ class ExportSnapshot:
     unmerged: Rows
     users: IdNumbers
     devices: IdNumbers
+    metrics: MetricNumbers
 
     @classmethod
     def of(
@@ -62,8 +94,7 @@ class ExportSnapshot:
         connection: duckdb.DuckDBPyConnection,
         deadline: Deadline,
         staged: Sequence[Rows],
-        users: IdNumbers,
-        devices: IdNumbers,
+        cached: CachedState,
     ) -> ExportSnapshot:
         """Combine a transaction with what is staged beyond it."""
         late = Rows(**connection.execute("SELECT * EXCLUDE (seq) FROM late ORDER BY seq").fetchnumpy())
@@ -72,14 +103,16 @@ class ExportSnapshot:
         deadline.check()
         order = storage_order(rows)
         deadline.check()
-        return cls(connection, deadline, rows, rows.take(order.kept), users, devices)
+        unmerged = rows.take(order.kept)
+        return cls(connection, deadline, rows, unmerged, cached.users, cached.devices, cached.metrics)
 
-    def export(self, interval: TimeRange, user_ids: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    def export(
+        self, interval: TimeRange, user_ids: Sequence[str] | None, metrics: Sequence[str] | None
+    ) -> Iterator[pa.RecordBatch]:
         """See `contract.Reader.export`."""
         asked = None
-        if user_ids is not None:
-            found = [number for number in map(self.users.find, user_ids) if number is not None]
-            asked = np.array(sorted(set(found)), np.int32)
+        if user_ids is not None or metrics is not None:
+            asked = _Asked(self.metrics.chosen(metrics), self._numbers_of(user_ids))
         for piece in self._pieces(interval, asked):
             rows = self._rows(piece, asked)
             ends = np.append(group_starts(rows.t // DAY_US), len(rows)).tolist()
@@ -137,10 +170,15 @@ class ExportSnapshot:
         self.deadline.check()
         return last_of_each(rows, order, pushes, len(stored))
 
+    def _numbers_of(self, user_ids: Sequence[str] | None) -> Sequence[int] | None:
+        if user_ids is None:
+            return None
+        return sorted({number for number in map(self.users.find, user_ids) if number is not None})
+
     def _counts(self, statement: str) -> dict[int, int]:
         return dict(self.connection.execute(statement).fetchall())
 
-    def _pieces(self, interval: TimeRange, asked: npt.NDArray[np.int32] | None) -> Iterator[_Piece]:
+    def _pieces(self, interval: TimeRange, asked: _Asked | None) -> Iterator[_Piece]:
         """Divide the interval into pieces of about `_PIECE_ROWS` rows, each of which is read at once."""
         first_day, end_day = interval.start_us // DAY_US, -(-interval.end_us // DAY_US)
         days = self._sizes("hour // 24", self.unmerged.t // DAY_US, first_day, end_day, asked)
@@ -158,7 +196,7 @@ class ExportSnapshot:
         if start_day is not None:
             yield _cut(interval, start_day, end_day)
 
-    def _parts_of_day(self, interval: TimeRange, day: int, asked: npt.NDArray[np.int32] | None) -> Iterator[_Piece]:
+    def _parts_of_day(self, interval: TimeRange, day: int, asked: _Asked | None) -> Iterator[_Piece]:
         whole = _cut(interval, day, day + 1)
         people, counts = self._sizes("user_no", self.unmerged.user_no.astype(np.int64), day, day + 1, asked)
         part = (np.cumsum(counts) - 1) // _PIECE_ROWS
@@ -168,7 +206,7 @@ class ExportSnapshot:
             yield _Piece(whole.start_us, whole.end_us, int(people[start]), int(people[end]))
 
     def _sizes(
-        self, column: str, of_unmerged: I64, first_day: int, end_day: int, asked: npt.NDArray[np.int32] | None
+        self, column: str, of_unmerged: I64, first_day: int, end_day: int, asked: _Asked | None
     ) -> tuple[I64, I64]:
         """Estimate how many rows there are for each value of a column on these days, by value."""
         statement = (
@@ -177,8 +215,7 @@ class ExportSnapshot:
         )
         values: dict[str, object] = {"first": first_day * _HOURS_OF_DAY, "end": end_day * _HOURS_OF_DAY}
         if asked is not None:
-            statement += " AND user_no IN (SELECT unnest($asked))"
-            values["asked"] = asked.tolist()
+            statement += asked.condition(values)
         found = self.connection.execute(statement + " GROUP BY key", values).fetchnumpy()
         days = self.unmerged.t // DAY_US
         fresh = of_unmerged[(days >= first_day) & (days < end_day) & _is_asked(self.unmerged, asked)]
@@ -186,7 +223,7 @@ class ExportSnapshot:
         counts = np.concatenate([found["rows"], np.ones(len(fresh), np.int64)])
         return keys, np.bincount(place, counts, len(keys)).astype(np.int64)
 
-    def _rows(self, piece: _Piece, asked: npt.NDArray[np.int32] | None) -> Rows:
+    def _rows(self, piece: _Piece, asked: _Asked | None) -> Rows:
         """Read a piece, in storage order."""
         statement = f"SELECT {_COLUMNS} FROM readings WHERE {IN_RANGE} AND user_no BETWEEN $first_user AND $last_user"
         values: dict[str, object] = {
@@ -196,8 +233,7 @@ class ExportSnapshot:
             "last_user": piece.last_user,
         }
         if asked is not None:
-            statement += " AND user_no IN (SELECT unnest($asked))"
-            values["asked"] = asked.tolist()
+            statement += asked.condition(values)
         stored = Rows(**self.connection.execute(statement, values).fetchnumpy())
         fresh = self.unmerged
         fresh = fresh.take(
@@ -213,7 +249,7 @@ class ExportSnapshot:
 
     def _batch(self, rows: Rows) -> pa.RecordBatch:
         """Encode rows, without those of people who were removed since this state."""
-        codes, texts = _texts(rows.user_no, self.users)
+        codes, texts = _texts(people_of(rows.user_no), self.users)
         if FORGOTTEN in texts:
             known = np.array([text != FORGOTTEN for text in texts], np.bool_)[codes]
             codes, rows = codes[known], rows.take(known)
@@ -223,6 +259,7 @@ class ExportSnapshot:
             pa.array(rows.t).cast(READING_SCHEMA.field("time").type),
             pa.array(rows.v),
             pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE),
+            _dictionary(metrics_of(rows.user_no), self.metrics.names),
         ]
         return pa.record_batch(columns, schema=READING_SCHEMA)
 
@@ -235,8 +272,8 @@ def _cut(interval: TimeRange, first_day: int, end_day: int) -> _Piece:
     return _Piece(max(interval.start_us, first_day * DAY_US), min(interval.end_us, end_day * DAY_US))
 
 
-def _is_asked(rows: Rows, asked: npt.NDArray[np.int32] | None) -> npt.NDArray[np.bool_]:
-    return np.ones(len(rows), np.bool_) if asked is None else np.isin(rows.user_no, asked)
+def _is_asked(rows: Rows, asked: _Asked | None) -> npt.NDArray[np.bool_]:
+    return np.ones(len(rows), np.bool_) if asked is None else asked.among(rows.user_no)
 
 
 def _keys(rows: Rows) -> pa.Table:

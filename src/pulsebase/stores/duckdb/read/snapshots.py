@@ -17,6 +17,7 @@ from pulsebase.stores.duckdb.engine.database import State, read_state
 from pulsebase.stores.duckdb.merge.hour_rollups import DevicePrecedence
 from pulsebase.stores.duckdb.merge.stage import Rows, StageSnapshot
 from pulsebase.stores.duckdb.parts import StoreParts
+from pulsebase.stores.duckdb.people.series_numbers import person_of
 from pulsebase.stores.duckdb.read.export_snapshot import ExportSnapshot
 from pulsebase.stores.duckdb.read.overviews import OverviewSnapshot
 from pulsebase.stores.duckdb.read.person_snapshot import PersonSnapshot, Selection, late_rows
@@ -47,29 +48,30 @@ class Snapshots:
             yield stage, connection, deadline, read_state(connection)
 
     @contextlib.contextmanager
-    def person(
-        self, user_no: int, timeout_s: float | None = None, cancellation: Cancellation | None = None
+    def series(
+        self, series_no: int, timeout_s: float | None = None, cancellation: Cancellation | None = None
     ) -> Iterator[PersonSnapshot]:
-        """Take one person's readings."""
+        """Take one person's readings of one metric."""
         parts = self._parts
         with self.timed(timeout_s, cancellation) as (stage, connection, deadline, state):
-            unmerged = [late_rows(connection, user_no)] if state.late_rows else []
-            unmerged += [part.take(part.user_no == user_no) for part in stage.since(state.merged_seq)]
+            unmerged = [late_rows(connection, series_no)] if state.late_rows else []
+            unmerged += [part.take(part.user_no == series_no) for part in stage.since(state.merged_seq)]
             arrived = Rows.concatenated([part for part in unmerged if len(part)])
             staged = arrived.last_of_each_key()
-            history = parts.priorities.at(connection, state.epoch).get(user_no, {})
+            history = parts.priorities.at(connection, state.epoch).get(person_of(series_no), {})
             want = parts.wanted_quarters.add
-            yield PersonSnapshot(connection, deadline, user_no, staged, arrived, history, parts.cached.devices, want)
+            yield PersonSnapshot(connection, deadline, series_no, staged, arrived, history, parts.cached.devices, want)
 
     @contextlib.contextmanager
     def everybody(
-        self, timeout_s: float | None = None, cancellation: Cancellation | None = None
+        self, metric_no: int, timeout_s: float | None = None, cancellation: Cancellation | None = None
     ) -> Iterator[PeopleSnapshot]:
-        """Take everybody's readings, for totals."""
+        """Take everybody's readings of one metric, for totals."""
         parts = self._parts
         with self.timed(timeout_s, cancellation) as (stage, connection, deadline, state):
             precedence = DevicePrecedence(parts.cached.devices.text, parts.priorities.at(connection, state.epoch))
-            yield PeopleSnapshot(connection, deadline, state, stage, precedence, parts.cached.users, parts.change_cache)
+            users, changes = parts.cached.users, parts.change_cache
+            yield PeopleSnapshot(connection, deadline, state, stage, precedence, users, changes, metric_no)
 
     @contextlib.contextmanager
     def export(self, cancellation: Cancellation | None = None) -> Iterator[ExportSnapshot]:
@@ -81,14 +83,15 @@ class Snapshots:
         cached = self._parts.cached
         with self.timed(None, cancellation) as (stage, connection, deadline, state):
             staged = stage.since(state.merged_seq)
-            yield ExportSnapshot.of(connection, deadline, staged, cached.users, cached.devices)
+            yield ExportSnapshot.of(connection, deadline, staged, cached)
 
     @contextlib.contextmanager
     def overviews(self) -> Iterator[OverviewSnapshot]:
         """Take who is known, and what is stored of them."""
         stage = self._parts.stage.snapshot()  # before the database's, see above
         with self._parts.database.reading() as connection:
-            yield OverviewSnapshot(connection, stage, self._parts.cached.users, self._parts.cached.devices)
+            cached = self._parts.cached
+            yield OverviewSnapshot(connection, stage, cached.users, cached.devices, cached.metrics)
 
     def selection(self, device_id: str | None, include_all: bool) -> Selection | None:
         """Say which readings a query is about; None if the device is unknown, so that nothing can be found."""

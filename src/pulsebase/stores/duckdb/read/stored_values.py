@@ -23,6 +23,7 @@ from pulsebase.stores.duckdb.merge.ordering import distinct, storage_order
 from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
+from pulsebase.stores.duckdb.people.series_numbers import people_of
 from pulsebase.stores.duckdb.read.unmerged import unmerged_rows
 
 #: A block of an import usually spans some days.
@@ -68,8 +69,9 @@ def stored_values(
     keys: Rows,
     pushes: PushOrigins,
     people_count: int,
+    metric_no: int,
 ) -> StoredValues:
-    """Look up the keys of rows in a transaction and in a stage snapshot taken before it.
+    """Look up the keys of rows, which are of one metric, in a transaction and in a stage snapshot taken before it.
 
     Numbers of unknown people and devices are below 0; the numbers of known people are below `people_count`.
     """
@@ -80,8 +82,8 @@ def stored_values(
     asked = keys if len(known) == len(keys) else keys.take(known)
     interval = TimeRange(int(asked.t.min()), int(asked.t.max()) + 1)
     people = np.zeros(people_count, np.bool_)
-    people[asked.user_no] = True
-    unmerged = unmerged_rows(connection, stage, state, interval, people).rows
+    people[people_of(asked.user_no)] = True
+    unmerged = unmerged_rows(connection, stage, state, interval, people, metric_no).rows
     merged = _merged(connection, asked)
     rows = Rows.concatenated([merged, unmerged])
     if len(rows) == 0:

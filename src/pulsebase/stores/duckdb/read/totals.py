@@ -37,6 +37,7 @@ from pulsebase.stores.duckdb.merge.ordering import storage_order
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
+from pulsebase.stores.duckdb.people.series_numbers import bounds_of_metric, people_of
 from pulsebase.stores.duckdb.read.unmerged import ChangeCache, Changes, DirtyHours, People, Unmerged, unmerged_rows
 
 #: About how many stored readings are in memory at a time.
@@ -47,11 +48,11 @@ _GAP_HOURS = 24
 _ROLLED = """
 SELECT user_no, sum(n)::BIGINT AS n, sum(sum)::BIGINT AS sum, sum(minutes)::BIGINT AS minutes
 FROM (
-    SELECT user_no, n, sum, minutes FROM d1 WHERE day >= $first_day AND day < $end_day
+    SELECT user_no, n, sum, minutes FROM d1 WHERE day >= $first_day AND day < $end_day AND {of_metric}
     UNION ALL
-    SELECT user_no, n, sum, minutes FROM h1 WHERE hour >= $first_hour AND hour < $end_of_first
+    SELECT user_no, n, sum, minutes FROM h1 WHERE hour >= $first_hour AND hour < $end_of_first AND {of_metric}
     UNION ALL
-    SELECT user_no, n, sum, minutes FROM h1 WHERE hour >= $start_of_last AND hour < $end_hour
+    SELECT user_no, n, sum, minutes FROM h1 WHERE hour >= $start_of_last AND hour < $end_hour AND {of_metric}
 )
 GROUP BY user_no
 """
@@ -69,7 +70,9 @@ PersonSums = dict[str, npt.NDArray[np.signedinteger[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class PeopleSnapshot:
-    """Everybody's readings at one moment: the database as of a transaction, and a stage snapshot taken before it."""
+    """Everybody's readings of a metric at one moment: the database as of a transaction, and a stage snapshot taken
+    before it.
+    """
 
     connection: duckdb.DuckDBPyConnection
     deadline: Deadline
@@ -78,6 +81,7 @@ class PeopleSnapshot:
     precedence: DevicePrecedence
     users: IdNumbers
     known: ChangeCache
+    metric_no: int
 
 
 def answer(snapshot: PeopleSnapshot, query: TotalsQuery) -> pa.Table:
@@ -86,7 +90,7 @@ def answer(snapshot: PeopleSnapshot, query: TotalsQuery) -> pa.Table:
     sums = _Sums(len(people))
     connection, stage, state = snapshot.connection, snapshot.stage, snapshot.state
     touched = query.range.widened(HOUR_US)
-    unmerged = unmerged_rows(connection, stage, state, touched, people)
+    unmerged = unmerged_rows(connection, stage, state, touched, people, snapshot.metric_no)
     whole, cuts = cut_at_hours(query.range)
     if whole.length_us > 0:
         sums.add(_rolled(snapshot, whole))
@@ -106,8 +110,9 @@ class _Sums:
 
     def add(self, rows: PersonSums) -> None:
         """Add rows to the sums of their people."""
+        people = people_of(rows["user_no"].astype(np.int32, copy=False))
         for name, column in self._columns.items():
-            np.add.at(column, rows["user_no"], rows[name])
+            np.add.at(column, people, rows[name])
 
     def table(self, people: People, users: IdNumbers) -> pa.Table:
         """Return the selected people who have a counted reading, by id."""
@@ -149,15 +154,23 @@ def _rolled(snapshot: PeopleSnapshot, whole: TimeRange) -> PersonSums:
         "start_of_last": end_day * 24 if has_days else end_hour,
         "end_hour": end_hour,
     }
-    return snapshot.connection.execute(_ROLLED, values).fetchnumpy()
+    statement = _ROLLED.format(of_metric=_of_metric(snapshot.metric_no))
+    return snapshot.connection.execute(statement, values).fetchnumpy()
+
+
+def _of_metric(metric_no: int) -> str:
+    """Return the condition that rows are of this metric. Literals let the engine skip blocks."""
+    lowest, highest = bounds_of_metric(metric_no)
+    return f"user_no BETWEEN {lowest} AND {highest}"
 
 
 def look_ahead(snapshot: PeopleSnapshot) -> None:
     """Compute what late rows change in their hours ahead of the next query, which then need not wait for it."""
     everybody = np.ones(len(snapshot.users), np.bool_)
-    unmerged = unmerged_rows(snapshot.connection, snapshot.stage, snapshot.state, TimeRange(0, MAX_US), everybody)
+    connection, stage, state = snapshot.connection, snapshot.stage, snapshot.state
+    unmerged = unmerged_rows(connection, stage, state, TimeRange(0, MAX_US), everybody, snapshot.metric_no)
     codes = unmerged.codes()
-    _changes(snapshot, unmerged.where(np.isin(codes, codes[: snapshot.state.late_rows])))  # the late ones come first
+    _changes(snapshot, unmerged.where(np.isin(codes, codes[unmerged.seq < state.merged_seq])))
 
 
 def _add_changes(snapshot: PeopleSnapshot, unmerged: Unmerged, whole: TimeRange, sums: _Sums) -> None:
@@ -292,4 +305,5 @@ def _stored(snapshot: PeopleSnapshot, interval: TimeRange) -> Rows:
     """Fetch everybody's stored readings in the interval."""
     snapshot.deadline.check()
     values = {"start": interval.start_us, "end": interval.end_us}
-    return Rows(**snapshot.connection.execute(_STORED.format(these=""), values).fetchnumpy())
+    statement = f"{_STORED.format(these='')} AND {_of_metric(snapshot.metric_no)}"
+    return Rows(**snapshot.connection.execute(statement, values).fetchnumpy())

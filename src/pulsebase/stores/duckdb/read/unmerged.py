@@ -9,12 +9,13 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase.model.rollups import I64, Mask
+from pulsebase.model.rollups import I32, I64, Mask
 from pulsebase.model.timerange import HOUR_US, TimeRange
 from pulsebase.stores.duckdb.engine.database import State
 from pulsebase.stores.duckdb.merge.hour_rollups import hour_codes
 from pulsebase.stores.duckdb.merge.ordering import group_starts
 from pulsebase.stores.duckdb.merge.stage import Rows, StageSnapshot
+from pulsebase.stores.duckdb.people.series_numbers import metrics_of, people_of
 
 #: By person number: whether a query is about this person.
 People = npt.NDArray[np.bool_]
@@ -44,10 +45,17 @@ class Unmerged:
         return hour_codes(self.rows.user_no, self.rows.t // HOUR_US)
 
 
-def unmerged_rows(
-    connection: duckdb.DuckDBPyConnection, stage: StageSnapshot, state: State, interval: TimeRange, people: People
+def unmerged_rows(  # noqa: PLR0917 one state, and what is asked of it
+    connection: duckdb.DuckDBPyConnection,
+    stage: StageSnapshot,
+    state: State,
+    interval: TimeRange,
+    people: People,
+    metric_no: int,
 ) -> Unmerged:
-    """Collect these people's unmerged rows in the interval from a transaction and a stage snapshot taken before it."""
+    """Collect these people's unmerged rows of a metric in the interval, from a transaction and a stage snapshot taken
+    before it.
+    """
     parts: list[Unmerged] = []
     if state.late_rows:
         late = connection.execute(_LATE, {"start": interval.start_us, "end": interval.end_us}).fetchnumpy()
@@ -57,10 +65,16 @@ def unmerged_rows(
         inside = np.flatnonzero((rows.t >= interval.start_us) & (rows.t < interval.end_us))
         parts.append(Unmerged(rows.take(inside), seq + inside.astype(np.int64)))
         seq += len(rows)
-    parts = [part.where(people[part.rows.user_no]) for part in parts if len(part.seq)]
+    parts = [part.where(_chosen(part.rows.user_no, people, metric_no)) for part in parts if len(part.seq)]
     if not parts:
         return Unmerged(Rows.concatenated([]), np.empty(0, np.int64))
     return Unmerged(Rows.concatenated([part.rows for part in parts]), np.concatenate([part.seq for part in parts]))
+
+
+def _chosen(series: I32, people: People, metric_no: int) -> Mask:
+    of_metric: Mask = metrics_of(series) == metric_no
+    of_metric &= people[people_of(series)]
+    return of_metric
 
 
 @dataclass(frozen=True, slots=True)
