@@ -58,7 +58,7 @@ def keys_of(connection: Connection, user_ids: Collection[str], metrics: Collecti
     return [*hearts, *(key for (key,) in rows)]
 
 
-def make_known(connection: Connection, keys: Iterable[str]) -> None:
+def register_series(connection: Connection, keys: Iterable[str]) -> None:
     """Register the missing ones of series and their metrics."""
     others = [key for key in sorted(keys) if not is_of_heart_rate(key)]
     if not others:

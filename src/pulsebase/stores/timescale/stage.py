@@ -19,7 +19,7 @@ from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.fresh import FreshReadings, of_fresh_days, put_rollups
 from pulsebase.stores.timescale.merge import lock_merges, lock_stage, take_in_at_once
 from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES, RawTable
-from pulsebase.stores.timescale.series_keys import is_of_heart_rate, keyed, make_known, parts_of
+from pulsebase.stores.timescale.series_keys import is_of_heart_rate, keyed, parts_of, register_series
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class StageRows:
     def _make_known(self, connection: Connection) -> None:
         keys = self.users.distinct()
         people.make_known(connection, {parts_of(key)[0] for key in keys}, self._devices())
-        make_known(connection, keys)
+        register_series(connection, keys)
 
     def _series(self) -> Iterator[FreshReadings]:
         bounds = np.flatnonzero(np.diff(self.users.codes, prepend=-1, append=-1))
