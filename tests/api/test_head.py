@@ -22,6 +22,8 @@ DATES = {"start_date": "2024-01-15", "end_date": "2024-01-16"}
 #: What each GET route is asked with; nothing for those that need nothing.
 PARAMETERS: dict[str, dict[str, str]] = {
     "/metrics/heart-rate": {"user_id": "ann"} | SPAN,
+    "/metrics/{metric}": {"user_id": "ann"} | SPAN,
+    "/users/{user_id}/{metric}/top-hours": SPAN,
     "/timeseries": {"user_id": "ann"} | DATES,
     "/multi-user/timeseries": {"user_ids": "ann"} | DATES,
     "/stream": {"user_ids": "ann"},
@@ -52,6 +54,8 @@ def places_in(routes: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 @pytest.fixture
 def ann(api: Api) -> Api:
     api.store(reading(), reading("2024-01-15T10:00:05Z"))
+    fields = {name: value for name, value in reading().items() if name != "heart_rate"}
+    assert api.post("/v1/metrics/spo2", json=fields | {"value": 97}).status_code == 202
     return api
 
 
@@ -60,7 +64,13 @@ def comparable(answer: Any) -> tuple[int, dict[str, str]]:
 
 
 def url_of(path: str) -> str:
-    for name, value in {"user_id": "ann", "import_id": "1", "erasure_id": "1", "source": "none"}.items():
+    for name, value in {
+        "user_id": "ann",
+        "import_id": "1",
+        "erasure_id": "1",
+        "source": "none",
+        "metric": "spo2",
+    }.items():
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path
     return path
@@ -85,7 +95,7 @@ def test_every_route_that_answers_get_answers_head_alike(ann: Api) -> None:
         if name == "/stream":  # GET would never end
             assert head.status_code == 200
             assert head.headers["content-type"].startswith("text/event-stream")
-        elif name == "/metrics":  # other figures each time
+        elif path == "/metrics":  # other figures each time
             assert head.status_code == ann.get(url).status_code == 200
             assert int(head.headers["content-length"]) > 1_000
         else:

@@ -56,6 +56,14 @@ class Ground(NamedTuple):
         assert self.client.put(f"/v1/users/{user_id}", json={"name": "Somebody"}).status_code == 200
         return user_id
 
+    def breathing(self) -> str:
+        """A new person with readings of oxygen saturation."""
+        user_id = self.fresh()
+        rows = [vital_sign(user_id, second) for second in range(400)]
+        answer = self.client.post("/v1/metrics/oxygen-saturation/batch", json={"readings": rows})
+        assert answer.status_code == 202
+        return user_id
+
     def imported(self) -> int:
         """An import whose readings are stored."""
         params = {"kind": "import", "name": uuid.uuid4().hex}
@@ -140,6 +148,11 @@ def lines(user_id: str) -> bytes:
     )
 
 
+def vital_sign(user_id: str, second: int) -> dict[str, Any]:
+    fields = reading(user_id, second)
+    return {name: value for name, value in fields.items() if name != "heart_rate"} | {"value": 97}
+
+
 def record_lines(user_id: str) -> bytes:
     fields = b'"name":"%s","gender":null,"birth_date":null,"time_zone":null' % (b"N" * 200)
     return b"".join(b'{"user_id":"%s-%d",%s}\n' % (user_id.encode(), n, fields) for n in range(200))
@@ -177,6 +190,34 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
     "POST /metrics/heart-rate/bulk": lambda g: (
         "/v1/metrics/heart-rate/bulk",
         {"content": lines(g.fresh()), "headers": {"content-type": "application/x-ndjson"}},
+    ),
+    "POST /metrics/{metric}": lambda g: ("/v1/metrics/oxygen-saturation", {"json": vital_sign(g.fresh(), 1)}),
+    "POST /metrics/{metric}/batch": lambda _: (
+        "/v1/metrics/oxygen-saturation/batch",
+        {"json": {"readings": [vital_sign("ann", second) for second in range(1000)]}},
+    ),
+    "POST /metrics/{metric}/bulk": lambda g: (
+        "/v1/metrics/oxygen-saturation/bulk",
+        {
+            "content": lines(g.fresh()).replace(b"heart_rate", b"value"),
+            "headers": {"content-type": "application/x-ndjson"},
+        },
+    ),
+    "POST /readings": lambda g: (
+        "/v1/readings",
+        {"json": vital_sign(g.fresh(), 1) | {"metric": "rr_interval", "value": 800}},
+    ),
+    "POST /readings/batch": lambda _: (
+        "/v1/readings/batch",
+        {
+            "json": {
+                "readings": [vital_sign("ann", n) | {"metric": "respiratory_rate", "value": 14} for n in range(1000)]
+            }
+        },
+    ),
+    "DELETE /metrics/{metric}": lambda g: (
+        "/v1/metrics/oxygen-saturation",
+        {"params": {"user_id": g.breathing(), "start": "2024-01-01", "end": "2024-01-02"}},
     ),
     "POST /api/v2/write": lambda _: (
         "/api/v2/write",

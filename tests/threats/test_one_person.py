@@ -20,6 +20,11 @@ NOBODY = "eve"
 SPAN = {"start": "2024-01-15", "end": "2024-01-16"}
 DAYS = {"start_date": "2024-01-15", "end_date": "2024-01-16"}
 
+
+def vital_sign(user_id: str, **fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in reading(user_id).items() if name != "heart_rate"} | {"value": 97} | fields
+
+
 #: For each route what is sent to get at a person, or at what came from one.
 ATTACKS: dict[str, Any] = {
     "POST /metrics/heart-rate": lambda who: {"json": reading(who)},
@@ -27,6 +32,16 @@ ATTACKS: dict[str, Any] = {
     "POST /metrics/heart-rate/bulk": lambda who: {
         "content": lines(who, "ann"),
         "headers": {"content-type": "application/x-ndjson"},
+    },
+    "POST /metrics/{metric}": lambda who: {"json": vital_sign(who)},
+    "POST /metrics/{metric}/batch": lambda who: {"json": {"readings": [vital_sign(who), vital_sign("ann")]}},
+    "POST /metrics/{metric}/bulk": lambda who: {
+        "content": lines(who, "ann").replace(b"heart_rate", b"value"),
+        "headers": {"content-type": "application/x-ndjson"},
+    },
+    "POST /readings": lambda who: {"json": vital_sign(who, metric="rr_interval", value=800)},
+    "POST /readings/batch": lambda who: {
+        "json": {"readings": [vital_sign(each, metric="rr_interval", value=800) for each in (who, "ann")]}
     },
     "POST /api/v2/write": lambda who: {
         "content": f"heart_rate,user_id={who},device_id=d bpm=70 1705312800000000000".encode()
@@ -36,6 +51,10 @@ ATTACKS: dict[str, Any] = {
     "POST /sources/{source}/authorize": lambda who: {"json": {"user_id": who}},
     "DELETE /users/{user_id}/sources/{source}": lambda _: {},
     "GET /metrics/heart-rate": lambda who: {"params": {"user_id": who} | SPAN},
+    "GET /metrics/{metric}": lambda who: {"params": {"user_id": who} | SPAN},
+    "DELETE /metrics/{metric}": lambda who: {"params": {"user_id": who} | SPAN},
+    "GET /users/{user_id}/metrics": lambda _: {},
+    "GET /users/{user_id}/{metric}/top-hours": lambda _: {"params": SPAN},
     "GET /timeseries": lambda who: {"params": {"user_id": who} | DAYS},
     "GET /multi-user/timeseries": lambda who: {"params": {"user_ids": ["ann", who]} | DAYS},
     "GET /cohorts/heart-rate": lambda who: {
@@ -69,6 +88,7 @@ ELSEWHERE = {
 def attempt(client: httpx.Client, route: str, who: str, prefix: str) -> tuple[int, str]:
     method, path = route.split(" ")
     path = path.replace("{user_id}", who).replace("{device_id}", "device_a").replace("{source}", "fitbit")
+    path = path.replace("{metric}", "oxygen-saturation")
     place = path if path.startswith("/api/v2") else prefix + path
     answer = client.request(method, place, follow_redirects=False, **ATTACKS[route](who))
     body = answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
@@ -125,6 +145,7 @@ def test_head_tells_of_another_person_no_more_than_get(crowd: Guarded, ann: http
     head = route.replace("GET", "HEAD")
     for who in ("bob", NOBODY):
         template = "/v1" + route.split(" ")[1].replace("{user_id}", who).replace("{device_id}", "strap")
+        template = template.replace("{metric}", "oxygen-saturation")
         asked = ATTACKS[route](who)
         if "stream" in template:
             continue
