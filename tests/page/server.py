@@ -75,6 +75,17 @@ def push(address: str, user_id: str, readings: Sequence[tuple[int, int]], device
         assert _posted(f"{address}/v1/metrics/heart-rate/batch", body)["accepted"] == len(part)
 
 
+def push_values(address: str, user_id: str, metric: str, values: Mapping[int, float], device_id: str = "ring") -> None:
+    """Send a person's readings of a metric, by milliseconds since 1970; returns when they are acknowledged."""
+    readings = [
+        {"device_id": device_id, "user_id": user_id, "timestamp": zulu(at_ms), "metric": metric, "value": value}
+        for at_ms, value in values.items()
+    ]
+    for first in range(0, len(readings), 1_000):
+        part = readings[first : first + 1_000]
+        assert _posted(f"{address}/v1/readings/batch", {"readings": part})["accepted"] == len(part)
+
+
 def zulu(instant_ms: int) -> str:
     return datetime.fromtimestamp(instant_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -2,7 +2,7 @@
  * The shapes of the answers, taken from the paths of the generated schema. This is the one module
  * that knows how the OpenAPI document is built; everything else imports from here.
  */
-import type { paths } from "./schema";
+import type { components, paths } from "./schema";
 
 /** Paths that can be read with GET. */
 export type GetPath = {
@@ -17,13 +17,11 @@ export type QueryOf<P extends GetPath> = paths[P]["get"] extends {
     : NonNullable<Q>
   : never;
 
-/** The page asks about one metric at a time; answers about several have another shape. */
-type OfOneMetric<A> = A extends { series: { metric: string }[] } ? never : A;
-
+/** The page asks for one metric at a time, so it never gets the answer about several. */
 export type AnswerOf<P extends GetPath> = paths[P]["get"] extends {
   responses: { 200: { content: { "application/json": infer A } } };
 }
-  ? OfOneMetric<A>
+  ? Exclude<A, components["schemas"]["SeveralMetrics"]>
   : never;
 
 export type UserList = AnswerOf<"/v1/users">;

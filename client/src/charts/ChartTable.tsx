@@ -1,6 +1,6 @@
 import { useMemo, useState } from "react";
 import type { Span } from "../time/range";
-import { beats, spanLabel, stretchLabel } from "./labels";
+import { spanLabel, stretchLabel, valueText } from "./labels";
 import { rowsOf } from "./rows";
 import type { Track } from "./tracks";
 
@@ -12,19 +12,24 @@ export interface ChartTableProps {
   span: Span;
   zone: string;
   unit: string;
+  /** Of another metric than heart rate. */
+  title?: string;
+  digits?: number;
   nameOf: (userId: string) => string;
 }
 
 /** The points of the chart as a table: for screen readers, and for whoever wants the numbers. */
-export function ChartTable({ tracks, span, zone, unit, nameOf }: ChartTableProps) {
+export function ChartTable(props: ChartTableProps) {
+  const { tracks, span, zone, unit, title, digits = 0, nameOf } = props;
+  const label = `${title ?? "The chart"} as a table`;
   const [shown, setShown] = useState(ROWS_A_PAGE);
   const { rows, more } = useMemo(() => rowsOf(tracks, span, shown), [tracks, span, shown]);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by the keyboard.
-    <section className="chart-table" aria-label="The chart as a table" tabIndex={0}>
+    <section className="chart-table" aria-label={label} tabIndex={0}>
       <table>
         <caption>
-          Heart rate in {unit}, {spanLabel(span, zone)}: average, and lowest to highest
+          {title ?? "Heart rate"} in {unit}, {spanLabel(span, zone)}: average, and lowest to highest
         </caption>
         <thead>
           <tr>
@@ -42,13 +47,17 @@ export function ChartTable({ tracks, span, zone, unit, nameOf }: ChartTableProps
               <th scope="row">{stretchLabel({ start: row.from, end: row.to }, zone)}</th>
               {row.points.map((point, i) => (
                 <td key={tracks[i]?.userId}>
-                  {point === null ? <span className="faint">none</span> : beats(point.value)}
+                  {point === null ? (
+                    <span className="faint">none</span>
+                  ) : (
+                    valueText(point.value, digits)
+                  )}
                   {point && point.low !== point.high && (
                     <span className="faint">
                       {" "}
-                      {beats(point.low)}
+                      {valueText(point.low, digits)}
                       {"\u2013"}
-                      {beats(point.high)}
+                      {valueText(point.high, digits)}
                     </span>
                   )}
                 </td>

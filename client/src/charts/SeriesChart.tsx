@@ -7,6 +7,7 @@ import { Painter } from "./painter";
 import type { ChartTheme } from "./palette";
 import { piecesOf } from "./pyramid";
 import { type Layers, type Line, plotOf, type Scene, sceneOf, xOf, yOf } from "./scene";
+import type { Scale } from "./ticks";
 import { pointAt, type Track } from "./tracks";
 import { useCanvas } from "./useCanvas";
 import { useRested, type Viewport } from "./viewport";
@@ -16,6 +17,8 @@ export interface SeriesChartProps {
   tracks: readonly Track[];
   lines: readonly Line[];
   layers: Layers;
+  /** Of another metric than heart rate. */
+  scale?: Scale | null;
   zone: string;
   theme: ChartTheme;
   latest: number;
@@ -37,7 +40,7 @@ const HIT_PX = 4.5;
 /** The cross-hair, on a canvas of its own, so that the picture below needs no new drawing. */
 function paintCursor(canvas: HTMLCanvasElement, scene: Scene, props: SeriesChartProps): void {
   const { instant, tracks, theme, viewport } = props;
-  const { plot, beats } = scene;
+  const { plot, values } = scene;
   canvas.hidden = instant === null;
   if (instant === null) return;
   const size = { width: canvas.clientWidth, height: canvas.clientHeight };
@@ -59,7 +62,7 @@ function paintCursor(canvas: HTMLCanvasElement, scene: Scene, props: SeriesChart
     const x = xOf(track?.x[index] ?? instant, viewport.span, plot.width);
     if (x < 0 || x > plot.width) continue;
     ctx.beginPath();
-    ctx.arc(x, yOf(value, beats, plot.height), HIT_PX, 0, 2 * Math.PI);
+    ctx.arc(x, yOf(value, values, plot.height), HIT_PX, 0, 2 * Math.PI);
     ctx.fillStyle = colour;
     ctx.fill();
     ctx.strokeStyle = theme.surface;
@@ -77,7 +80,7 @@ function piecesText(lines: readonly Line[], span: Span): string {
 
 /** Draws the tracks; everything it draws comes from the pure modules beside it. */
 export function SeriesChart(props: SeriesChartProps) {
-  const { viewport, lines, layers, zone, theme } = props;
+  const { viewport, lines, layers, scale = null, zone, theme } = props;
   const host = useRef<HTMLDivElement>(null);
   const painter = useRef<Painter | null>(null);
   const cursor = useRef<HTMLCanvasElement>(null);
@@ -108,9 +111,9 @@ export function SeriesChart(props: SeriesChartProps) {
   useCanvas(host, viewport, (size) => {
     if (!painter.current || !cursor.current) return;
     // Where only the cross-hair has moved, the picture stays.
-    const parts = [lines, layers, viewport.span, zone, theme, size.width, size.height];
+    const parts = [lines, layers, scale, viewport.span, zone, theme, size.width, size.height];
     if (!painted.current || parts.some((part, i) => part !== painted.current?.parts[i])) {
-      const scene = sceneOf({ lines, layers, span: viewport.span, zone, size });
+      const scene = sceneOf({ lines, layers, scale, span: viewport.span, zone, size });
       delete host.current?.dataset.painted;
       painter.current.paint(scene, theme, size);
       painted.current = { parts, scene };

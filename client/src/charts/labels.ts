@@ -107,5 +107,9 @@ export function intervalLabel(interval: string): string {
 
 /** Heart rates to the beat: what the eye reads off a chart. */
 export function beats(value: number): string {
-  return value.toFixed(0);
+  return valueText(value, 0);
+}
+
+export function valueText(value: number, digits: number): string {
+  return value.toFixed(digits);
 }

@@ -138,8 +138,8 @@ function paintResting(ctx: Ctx, { resting }: Scene): void {
 }
 
 /** Bands first, so that every line is above them. */
-function paintLines(ctx: Ctx, { lines, beats, plot }: Scene, theme: ChartTheme): void {
-  const y = (value: number) => yOf(value, beats, plot.height);
+function paintLines(ctx: Ctx, { lines, values, plot }: Scene, theme: ChartTheme): void {
+  const y = (value: number) => yOf(value, values, plot.height);
   for (const { colour, columns } of lines) {
     ctx.fillStyle = translucent(colour, theme.bandAlpha);
     paintBand(ctx, columns, y);

@@ -36,7 +36,7 @@ describe("a scene", () => {
   });
 
   it("takes the height from the band, not from the line alone", () => {
-    expect(scene.beats).toEqual([40, 100]);
+    expect(scene.values).toEqual([40, 100]);
     const [first] = scene.valueMarks;
     expect(first).toEqual({ at: 200, text: "40" });
   });
@@ -63,7 +63,7 @@ describe("a scene", () => {
       { name: "Fat Burn", min: 60, max: 300 },
     ];
     const layered = sceneOf({ ...input, layers: { resting, zones } });
-    expect(layered.beats).toEqual([30, 100]);
+    expect(layered.values).toEqual([30, 100]);
     expect(layered.resting).toHaveLength(1);
     expect(layered.resting[0]).toMatchObject({ colour: "#0072b2", left: 0, right: 100 });
     expect(layered.zones.map(({ name, top }) => [name, top])).toEqual([["Fat Burn", 0]]);

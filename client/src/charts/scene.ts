@@ -3,7 +3,7 @@ import type { Span } from "../time/range";
 import { type Columns, decimate, extremes } from "./decimate";
 import { tickLabels } from "./labels";
 import type { Pyramid } from "./pyramid";
-import { heightRange, timeTicks, valueTicks } from "./ticks";
+import { heightRange, type Scale, scaledRange, scaledTicks, timeTicks, valueTicks } from "./ticks";
 
 /** Room for the axes' texts around the plot, in CSS pixels. */
 export const MARGIN = { left: 42, right: 14, top: 12, bottom: 42 };
@@ -45,6 +45,8 @@ export const NO_LAYERS: Layers = { resting: [], zones: [] };
 export interface SceneInput {
   lines: readonly Line[];
   layers: Layers;
+  /** Of another metric than heart rate. */
+  scale?: Scale | null;
   span: Span;
   zone: string;
   size: Size;
@@ -60,7 +62,7 @@ export interface Mark {
 export interface Scene {
   plot: { left: number; top: number; width: number; height: number };
   lines: { userId: string; colour: string; columns: Columns }[];
-  beats: readonly [number, number];
+  values: readonly [number, number];
   timeMarks: Mark[];
   valueMarks: Mark[];
   resting: { colour: string; left: number; right: number; y: number }[];
@@ -81,7 +83,7 @@ export function xOf(instant: number, span: Span, width: number): number {
   return ((instant - span.start) / (span.end - span.start)) * width;
 }
 
-/** Where a number of beats lies, in pixels from the plot's top. */
+/** Where a value lies, in pixels from the plot's top. */
 export function yOf(value: number, [low, high]: readonly [number, number], height: number): number {
   return height - ((value - low) / (high - low)) * height;
 }
@@ -91,7 +93,7 @@ function inView(span: Span) {
 }
 
 /** The extremes of the lines and of the resting heart rates, so that both are seen. */
-function seenBeats(lines: Scene["lines"], resting: readonly RestingDay[], width: number) {
+function seenValues(lines: Scene["lines"], resting: readonly RestingDay[], width: number) {
   const seen = extremes(
     lines.map((line) => line.columns),
     width,
@@ -101,7 +103,7 @@ function seenBeats(lines: Scene["lines"], resting: readonly RestingDay[], width:
   return [Math.min(seen[0], ...values), Math.max(seen[1], ...values)] as const;
 }
 
-export function sceneOf({ lines, layers, span, zone, size, locale }: SceneInput): Scene {
+export function sceneOf({ lines, layers, scale, span, zone, size, locale }: SceneInput): Scene {
   const plot = plotOf(size);
   const frame = { ...span, width: plot.width };
   const drawn = lines.map(({ userId, colour, pyramid }) => {
@@ -109,18 +111,21 @@ export function sceneOf({ lines, layers, span, zone, size, locale }: SceneInput)
   });
   const colours = new Map(lines.map((line) => [line.userId, line.colour]));
   const days = layers.resting.filter(inView(span)).filter((day) => colours.has(day.userId));
-  const beats = heightRange(seenBeats(drawn, days, plot.width));
-  const y = (value: number) => yOf(value, beats, plot.height);
+  const seen = seenValues(drawn, days, plot.width);
+  const values = scale ? scaledRange(seen, scale) : heightRange(seen);
+  const y = (value: number) => yOf(value, values, plot.height);
   const ticks = timeTicks(span, zone, ((span.end - span.start) * TIME_LABEL_PX) / plot.width);
   const texts = tickLabels(ticks.at, ticks.step, zone, locale);
   return {
     plot,
     lines: drawn,
-    beats,
+    values,
     timeMarks: ticks.at.map((at, i) => ({ at: xOf(at, span, plot.width), text: texts[i] ?? "" })),
-    valueMarks: valueTicks(...beats, plot.height / VALUE_LABEL_PX).map((value) => {
-      return { at: y(value), text: String(value) };
-    }),
+    valueMarks: (scale ? scaledTicks : valueTicks)(...values, plot.height / VALUE_LABEL_PX).map(
+      (value) => {
+        return { at: y(value), text: String(value) };
+      },
+    ),
     resting: days.map((day) => ({
       colour: colours.get(day.userId) ?? "",
       left: Math.max(0, xOf(day.start, span, plot.width)),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { tickLabels } from "./labels";
-import { heightRange, timeTicks, valueTicks } from "./ticks";
+import { heightRange, scaledRange, scaledTicks, timeTicks, valueTicks } from "./ticks";
 
 const at = (text: string) => Date.parse(text);
 const HOUR = 3_600_000;
@@ -97,5 +97,27 @@ describe("marks of beats", () => {
     expect(heightRange([48, 163])).toEqual([40, 170]);
     expect(heightRange([3, 30])).toEqual([0, 40]);
     expect(heightRange(null)).toEqual([40, 120]);
+  });
+});
+
+describe("the axis of another metric", () => {
+  const percent = { min: 50, max: 100 };
+
+  it("has room on round numbers and never shows what cannot be", () => {
+    expect(scaledRange([96, 97], percent)).toEqual([94, 99]);
+    expect(scaledRange([88, 99.6], percent)).toEqual([85, 100]);
+    expect(scaledRange([36.4, 36.9], { min: 30, max: 45 })).toEqual([35.5, 37.5]);
+    expect(scaledRange([-0.3, 0.4], { min: -10, max: 10 })).toEqual([-1, 1.5]);
+    expect(scaledRange(null, percent)).toEqual([50, 100]);
+  });
+
+  it("shows what was accepted under other bounds", () => {
+    expect(scaledRange([47, 60], percent)[0]).toBe(47);
+  });
+
+  it("is marked on round numbers, also of tenths", () => {
+    expect(scaledTicks(94, 99, 5)).toEqual([94, 95, 96, 97, 98, 99]);
+    expect(scaledTicks(36, 37.2, 6)).toEqual([36, 36.2, 36.4, 36.6, 36.8, 37, 37.2]);
+    expect(scaledTicks(-1, 1.5, 5)).toEqual([-1, -0.5, 0, 0.5, 1, 1.5]);
   });
 });

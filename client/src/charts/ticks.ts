@@ -112,6 +112,57 @@ export function valueTicks(low: number, high: number, wanted: number): number[] 
   return marks;
 }
 
+/** The values a metric takes, which say how its axis is cut. */
+export interface Scale {
+  min: number;
+  max: number;
+}
+
+/** A flat line gets this part of all accepted values as its height. */
+const LEAST_PART = 0.1;
+
+function roundStep(least: number): number {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return power * ([1, 2, 5].find((one) => one * power >= least * 0.999) ?? 10);
+}
+
+/** A number without the dust that steps of tenths leave. */
+const clean = (value: number) => Number(value.toPrecision(10));
+
+/** Room around what is seen, on round numbers and within what is accepted; all of that where nothing is seen. */
+export function scaledRange(
+  seen: readonly [number, number] | null,
+  scale: Scale,
+): [number, number] {
+  const { min, max } = scale;
+  if (!seen) return [min, max];
+  const [low, high] = seen;
+  const least = (max - min) * LEAST_PART;
+  const lacking = Math.max(0, least - (high - low)) / 2;
+  const step = roundStep(Math.max(least, high - low) / 5);
+  const bottom = Math.floor((low - lacking) / step) * step;
+  const top = Math.ceil((high + lacking) / step) * step;
+  // What was stored under other bounds is still seen.
+  const within = [
+    Math.max(bottom, Math.min(min, low)),
+    Math.min(top, Math.max(max, high)),
+  ] as const;
+  return [clean(within[0]), clean(within[1])];
+}
+
+/** Round numbers between two, of any size. */
+export function scaledTicks(low: number, high: number, wanted: number): number[] {
+  const step = roundStep((high - low) / Math.max(1, wanted));
+  const first = Math.ceil(low / step - 1e-6);
+  const last = Math.floor(high / step + 1e-6);
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => clean((first + i) * step));
+}
+
+/** How many decimals of a metric's values can be told apart on its axis. */
+export function digitsOf(scale: Scale | null): number {
+  return scale !== null && scale.max - scale.min <= 100 ? 1 : 0;
+}
+
 /** A flat line still gets this many beats of height. */
 const MIN_HEIGHT_BPM = 20;
 

@@ -1,4 +1,4 @@
-import { beats, spanLabel, stretchLabel } from "../charts/labels";
+import { spanLabel, stretchLabel, valueText } from "../charts/labels";
 import { type Pyramid, summarise } from "../charts/pyramid";
 import { pointAt, type Track } from "../charts/tracks";
 import type { Span } from "../time/range";
@@ -22,15 +22,20 @@ export interface LegendProps {
   onRemove: (userId: string) => void;
 }
 
-interface Reading {
+export interface Reading {
   value: number;
   low: number;
   high: number;
 }
 
 /** A person's figures at the cursor, or over all that is seen. */
-function readingOf(
-  { tracks, pyramids, instant, span }: LegendProps,
+export function readingOf(
+  {
+    tracks,
+    pyramids,
+    instant,
+    span,
+  }: Pick<LegendProps, "tracks" | "pyramids" | "instant" | "span">,
   userId: string,
 ): Reading | null {
   const place = tracks.findIndex((one) => one.userId === userId);
@@ -58,18 +63,19 @@ function headingOf({ tracks, instant, span, zone }: LegendProps): string {
   return stretchLabel({ start: instant, end: instant }, zone);
 }
 
-function Figures({ reading, unit }: { reading: Reading | null; unit: string }) {
+export function Figures(props: { reading: Reading | null; unit: string; digits?: number }) {
+  const { reading, unit, digits = 0 } = props;
   if (!reading) return <span className="legend-none">no reading</span>;
   const { value, low, high } = reading;
   return (
     <>
-      <span className="legend-value">{beats(value)}</span>
+      <span className="legend-value">{valueText(value, digits)}</span>
       <span className="legend-unit">{unit}</span>
       {low !== high && (
         <span className="legend-band">
-          {beats(low)}
+          {valueText(low, digits)}
           {"\u2013"}
-          {beats(high)}
+          {valueText(high, digits)}
         </span>
       )}
     </>

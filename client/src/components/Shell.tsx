@@ -12,8 +12,8 @@ function searchFor(page: PageId, view: View): string {
   const chosen = people && people.length > 0 ? people : null;
   const kept = { ...view, people: chosen, metric: INTRADAY, zones: null } as const;
   if (page === "system") return "";
-  if (page === "live") return formatView({ ...kept, range: null });
-  if (page === "cohort") return formatView({ ...kept, people: null });
+  if (page === "live") return formatView({ ...kept, others: [], range: null });
+  if (page === "cohort") return formatView({ ...kept, others: [], people: null });
   return formatView(kept);
 }
 

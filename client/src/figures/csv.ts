@@ -26,6 +26,9 @@ export interface Series {
   count: ArrayLike<number>;
 }
 
+const reaches = (start: number, end: number, span: Span) =>
+  start < span.end && Math.max(end, start + 1) > span.start;
+
 /** The points that lie in a span, or reach into it. */
 export function seriesCsv(all: readonly Series[], span: Span): string {
   const raw = all.every((series) => series.raw);
@@ -35,12 +38,31 @@ export function seriesCsv(all: readonly Series[], span: Span): string {
   const rows = all.flatMap(({ userId, from, to, value, low, high, count }) =>
     Array.from(from).flatMap((start, i) => {
       const end = to[i] ?? start;
-      if (start >= span.end || Math.max(end, start + 1) <= span.start) return [];
+      if (!reaches(start, end, span)) return [];
       const at = instantText(start);
       if (raw) return [line([userId, at, value[i] ?? ""])];
       const figures = [value, low, high, count].map((column) => column[i] ?? "");
       return [line([userId, at, instantText(end), ...figures])];
     }),
+  );
+  return `${[line(head), ...rows].join("\r\n")}\r\n`;
+}
+
+/** Several metrics in one file: who, what, in which unit. A reading is a stretch of no length, counted once. */
+export function metricsCsv(
+  all: readonly { metric: string; unit: string; tracks: readonly Series[] }[],
+  span: Span,
+): string {
+  const head = ["user_id", "metric", "unit", "start", "end", "avg", "min", "max", "count"];
+  const rows = all.flatMap(({ metric, unit, tracks }) =>
+    tracks.flatMap(({ userId, from, to, value, low, high, count }) =>
+      Array.from(from).flatMap((start, i) => {
+        const end = to[i] ?? start;
+        if (!reaches(start, end, span)) return [];
+        const figures = [value, low, high, count].map((column) => column[i] ?? "");
+        return [line([userId, metric, unit, instantText(start), instantText(end), ...figures])];
+      }),
+    ),
   );
   return `${[line(head), ...rows].join("\r\n")}\r\n`;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { timeTicks, valueTicks } from "./axis";
-import { daysCsv, seriesCsv } from "./csv";
+import { daysCsv, metricsCsv, seriesCsv } from "./csv";
 import { daysOf, minutesIn, restingFigures, restingLine, zoneNames } from "./days";
 import { gapsOf } from "./gaps";
 import { heightOf, type Line, piecesOf, pointAt } from "./line";
@@ -117,6 +117,22 @@ describe("CSV", () => {
     const raw = { ...series([1], [60]), raw: true, userId: 'a"b' };
     expect(seriesCsv([raw], { start: 0, end: 2 * MINUTE })).toBe(
       'user_id,timestamp,value\r\n"a""b",1970-01-01T00:01:00Z,60\r\n',
+    );
+  });
+});
+
+describe("CSV of several metrics", () => {
+  it("says of each row which metric it is, in which unit", () => {
+    const tracks = [series([0, 1], [96.5, 97])];
+    const reading = { ...series([1], [14]), to: [MINUTE], count: [1], raw: true };
+    const all = [
+      { metric: "oxygen_saturation", unit: "%", tracks },
+      { metric: "respiratory_rate", unit: "breaths/min", tracks: [reading] },
+    ];
+    expect(metricsCsv(all, { start: MINUTE, end: 2 * MINUTE })).toBe(
+      "user_id,metric,unit,start,end,avg,min,max,count\r\n" +
+        "ann,oxygen_saturation,%,1970-01-01T00:01:00Z,1970-01-01T00:02:00Z,97,97,97,6\r\n" +
+        "ann,respiratory_rate,breaths/min,1970-01-01T00:01:00Z,1970-01-01T00:01:00Z,14,14,14,1\r\n",
     );
   });
 });

@@ -1,12 +1,12 @@
 import { useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { ChartTable } from "../charts/ChartTable";
-import { beats, intervalLabel, spanLabel, stretchLabel } from "../charts/labels";
+import { intervalLabel, spanLabel, stretchLabel, valueText } from "../charts/labels";
 import { Overview } from "../charts/Overview";
 import { wholeOf } from "../charts/overviewScene";
 import type { ChartTheme } from "../charts/palette";
 import { SeriesChart } from "../charts/SeriesChart";
-import type { Line } from "../charts/scene";
-import { lowerBound, pointAt, type Track } from "../charts/tracks";
+import { digitsOf } from "../charts/ticks";
+import { pointAt, type Track } from "../charts/tracks";
 import { useRested } from "../charts/viewport";
 import { ChartControls } from "../components/ChartControls";
 import { ErrorNotice } from "../components/ErrorNotice";
@@ -14,13 +14,16 @@ import { Legend } from "../components/Legend";
 import { StatusLine } from "../components/StatusLine";
 import { Steps } from "../components/Steps";
 import type { ChartView } from "../state/chartView";
-import type { Picture } from "../state/pictures";
 import { useLayers } from "../state/useLayers";
+import type { Metrics } from "../state/useMetrics";
 import { useOverview } from "../state/useOverview";
 import type { Page } from "../state/usePage";
+import type { Panes } from "../state/usePanes";
 import { goTo } from "../state/useView";
 import { overlapOf, type Span } from "../time/range";
+import { MetricPane } from "./MetricPane";
 import { useChartActions } from "./useChartActions";
+import { pointsIn, useLines } from "./useLines";
 
 /** How much a button shows more or less of, and how far it moves. */
 const ZOOM_STEP = 2;
@@ -32,6 +35,13 @@ export interface ChartPanelProps {
   colourOf: (userId: string) => string;
   onRemove: (userId: string) => void;
   onWidth: (width: number) => void;
+}
+
+/** The chart, and the metrics below it. */
+interface PanelProps extends ChartPanelProps {
+  others: readonly string[];
+  metrics: Metrics;
+  panes: Panes;
 }
 
 /** What stands in the place of a chart that would be blank; null when there is one to see. */
@@ -82,36 +92,29 @@ function Missing({ ids }: { ids: readonly string[] }) {
   );
 }
 
-/** The lines of a picture that are to be drawn, in the order of the people. */
-function useLines(picture: Picture | null, page: Page, colourOf: (userId: string) => string) {
-  const { people, chart } = page;
-  return useMemo(() => {
-    const lines = (picture?.tracks ?? []).flatMap(({ userId }, i): Line[] => {
-      const pyramid = picture?.pyramids[i];
-      const seen = people.includes(userId) && !chart.muted.includes(userId);
-      return pyramid && seen ? [{ userId, pyramid, colour: colourOf(userId) }] : [];
-    });
-    return { lines, tracks: lines.flatMap((line) => trackOf(picture, line.userId) ?? []) };
-  }, [picture, people, chart.muted, colourOf]);
-}
-
-function trackOf(picture: Picture | null, userId: string): Track | undefined {
-  return picture?.tracks.find((track) => track.userId === userId);
-}
-
-function pointsIn(tracks: readonly Track[], { start, end }: Span): number {
-  return tracks.reduce((sum, { x }) => sum + lowerBound(x, end) - lowerBound(x, start), 0);
-}
-
-/** The cross-hair's values in words, for those who move it with the keys. */
-function spoken(tracks: readonly Track[], instant: number | null, page: Page): string {
-  if (instant === null) return "";
+function valuesSpoken(tracks: readonly Track[], instant: number, page: Page, digits: number) {
   const values = tracks.map((track) => {
     const at = pointAt(track, instant);
     const value = at === null ? undefined : track.value[at];
-    return `${page.nameOf(track.userId)}: ${value === undefined ? "no reading" : beats(value)}`;
+    const said = value === undefined ? "no reading" : valueText(value, digits);
+    return `${page.nameOf(track.userId)}: ${said}`;
   });
-  return `${stretchLabel({ start: instant, end: instant }, page.zone)}. ${values.join(". ")}`;
+  return values.join(". ");
+}
+
+/** The cross-hair's values in words, for those who move it with the keys: heart rate, then each metric below. */
+function spoken(tracks: readonly Track[], instant: number | null, props: PanelProps): string {
+  if (instant === null) return "";
+  const { page, panes, metrics } = props;
+  const muted = new Set(page.chart.muted);
+  const below = [...panes.loaded].map(([metric, { picture }]) => {
+    const record = metrics.recordOf(metric);
+    const seen = (picture?.tracks ?? []).filter((track) => !muted.has(track.userId));
+    const said = valuesSpoken(seen, instant, page, digitsOf(record)) || "no reading";
+    return `${record?.title ?? metric}, ${said}`;
+  });
+  const when = stretchLabel({ start: instant, end: instant }, page.zone);
+  return [when, valuesSpoken(tracks, instant, page, 0), ...below].join(". ");
 }
 
 function toggled(list: readonly string[], id: string): string[] {
@@ -138,7 +141,8 @@ function useWidth(onWidth: (width: number) => void) {
 }
 
 /** The chart with its legend, its buttons, and what is to be said about it. */
-export function ChartPanel({ page, theme, colourOf, onRemove, onWidth }: ChartPanelProps) {
+export function ChartPanel(props: PanelProps) {
+  const { page, others, metrics, panes, theme, colourOf, onRemove, onWidth } = props;
   const { people, nameOf, zone, zoneOf, latest, extent, chart, series, subject } = page;
   const { picture, loading, error, retry, viewport } = series;
   const helpId = useId();
@@ -230,6 +234,31 @@ export function ChartPanel({ page, theme, colourOf, onRemove, onWidth }: ChartPa
         )}
         {!chart.table && <Blank page={page} view={view} points={points} />}
       </div>
+      {people.length > 0 &&
+        others.map((metric) => {
+          const loaded = panes.loaded.get(metric);
+          return (
+            loaded && (
+              <MetricPane
+                key={metric}
+                page={page}
+                metric={metric}
+                record={metrics.recordOf(metric)}
+                loaded={loaded}
+                theme={theme}
+                helpId={helpId}
+                colourOf={colourOf}
+                instant={instant}
+                onInstant={(next, spokenToo) => {
+                  setByKey(spokenToo);
+                  setInstant(next);
+                }}
+                onRetry={() => panes.retry(metric)}
+                onRemove={() => goTo({ others: others.filter((one) => one !== metric) })}
+              />
+            )
+          );
+        })}
       {people.length > 0 && (picture || error === null) && (
         <div className="overview-frame">
           <Overview
@@ -261,7 +290,7 @@ export function ChartPanel({ page, theme, colourOf, onRemove, onWidth }: ChartPa
         </p>
       </div>
       <p className="visually-hidden" aria-live="polite">
-        {byKey ? spoken(tracks, instant, page) : ""}
+        {byKey ? spoken(tracks, instant, props) : ""}
       </p>
     </section>
   );

@@ -11,13 +11,14 @@ export async function fetchPicture(
   signal: AbortSignal,
   priority: RequestPriority,
 ): Promise<Picture> {
-  const { people, zone, interval } = subject;
+  const { people, zone, metric, interval } = subject;
   const { span, maxPoints } = window;
   const query = {
     start_date: instantText(span.start),
     end_date: instantText(span.end),
     user_ids: [...people],
     tz: zone,
+    ...(metric === null ? {} : { metric: [metric] }),
     ...(interval === null ? { max_points: maxPoints } : { interval }),
   };
   const askedAt = Date.now();

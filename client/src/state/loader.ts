@@ -30,13 +30,15 @@ const NOTHING: Loaded = { picture: null, loading: false, error: null };
  * not there, and cancels what nobody looks at any more, so an answer can never come out of order.
  */
 export class Loader {
-  private readonly pictures = new Pictures();
   private readonly listeners = new Set<() => void>();
   private state: Loaded = NOTHING;
   private asking: Request | null = null;
   private ahead: AbortController | null = null;
   private rest = 0;
   private wanted: { subject: Subject; view: Span; latest: number } | null = null;
+
+  /** Loaders of one page share what they keep, and so its bound. */
+  constructor(private readonly pictures = new Pictures()) {}
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.listeners.add(listener);

@@ -90,11 +90,18 @@ describe("freshness", () => {
 });
 
 it("subjects differ by all that changes the answer, and not by a pixel", () => {
-  const subject = { people: ["a", "b"], zone: "UTC", interval: null, width: 1001 } as const;
+  const subject = {
+    people: ["a", "b"],
+    zone: "UTC",
+    metric: null,
+    interval: null,
+    width: 1001,
+  } as const;
   const key = subjectKey(subject);
   expect(subjectKey({ ...subject, width: 1050 })).toBe(key);
   expect(subjectKey({ ...subject, width: 1200 })).not.toBe(key);
   expect(subjectKey({ ...subject, zone: "Europe/Berlin" })).not.toBe(key);
   expect(subjectKey({ ...subject, people: ["a"] })).not.toBe(key);
+  expect(subjectKey({ ...subject, metric: "hrv_rmssd" })).not.toBe(key);
   expect(subjectKey({ ...subject, interval: "1s" })).not.toBe(key);
 });

@@ -8,6 +8,8 @@ import { covers, nearEdge, type SeriesWindow } from "./windows";
 export interface Subject {
   people: readonly string[];
   zone: string;
+  /** A name of `GET /v1/metrics`; null for heart rate. */
+  metric: string | null;
   /** A rung of the server's ladder, or null to let the server choose by the number of points. */
   interval: Rung | null;
   /** Of the chart, in CSS pixels. */
@@ -30,8 +32,14 @@ export const FRESH_MS = 25_000;
 const FRESH_PAST_MS = 300_000;
 
 /** Subjects of the same text get the same answers. */
-export function subjectKey({ people, zone, interval, width }: Subject): string {
-  return JSON.stringify([people, zone, interval, interval === null ? Math.ceil(width / 100) : 0]);
+export function subjectKey({ people, zone, metric, interval, width }: Subject): string {
+  return JSON.stringify([
+    people,
+    zone,
+    metric,
+    interval,
+    interval === null ? Math.ceil(width / 100) : 0,
+  ]);
 }
 
 export function isFresh(picture: Picture, now: number): boolean {

@@ -8,6 +8,7 @@ const nothing: View = {
   range: null,
   zone: null,
   metric: INTRADAY,
+  others: [],
   zones: null,
   chart: PLAIN_CHART,
 };
@@ -17,6 +18,8 @@ describe("the address", () => {
     ["nothing chosen yet", nothing],
     ["nobody chosen", { ...nothing, people: [] }],
     ["a preset", { ...nothing, people: ["alice"], range: { kind: "preset", preset: "7d" } }],
+    ["other metrics", { ...nothing, others: ["oxygen_saturation", "respiratory_rate"] }],
+    ["days and other metrics", { ...nothing, metric: SUMMARY, others: ["hrv_rmssd"] }],
     ["days and zones", { ...nothing, people: ["alice"], metric: SUMMARY, zones: "karvonen" }],
     [
       "a span and a zone",
@@ -72,5 +75,15 @@ describe("the address", () => {
     ]);
     const many = Array.from({ length: 20 }, (_, i) => `people=p${i}`).join("&");
     expect(parseView(`?${many}`).people).toHaveLength(MAX_PEOPLE);
+  });
+});
+
+describe("metrics in the address", () => {
+  it("may be repeated or listed, once each, and heart rate is always there", () => {
+    const listed = "?metric=heart_rate,oxygen-saturation&metric=hrv_rmssd&metric=hrv_rmssd,<b>";
+    expect(parseView(listed).others).toEqual(["oxygen_saturation", "hrv_rmssd"]);
+    expect(parseView(listed).metric).toBe(INTRADAY);
+    expect(parseView("?metric=activities_heart_intraday").others).toEqual([]);
+    expect(formatView(nothing)).toBe("");
   });
 });

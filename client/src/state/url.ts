@@ -3,6 +3,7 @@
  *   ?people=a&people=b&range=24h      or   &start=2026-11-21T10:00:00Z&end=2026-11-21T11:00:00Z
  *   &tz=Europe/Berlin                 only when it is not the reader's own zone
  *   &metric=activities_heart_summary  days instead of readings
+ *   &metric=oxygen_saturation         this metric below heart rate; repeated or in a list for several
  *   &zones=age                        minutes in zones worked out from the readings
  * `people=` alone means that nobody is chosen; without it the page proposes somebody.
  */
@@ -19,12 +20,16 @@ export interface View {
   range: RangeChoice | null;
   zone: string | null;
   metric: Metric;
+  /** What is shown below heart rate, in this order, by the names of `GET /v1/metrics`. */
+  others: readonly string[];
   zones: ZoneRule | null;
   chart: ChartView;
 }
 
 export const INTRADAY = "activities_heart_intraday";
 export const SUMMARY = "activities_heart_summary";
+/** Names that need no pane of their own. */
+const OF_HEART_RATE: ReadonlySet<string> = new Set([INTRADAY, SUMMARY, "heart_rate"]);
 export type Metric = typeof INTRADAY | typeof SUMMARY;
 export type ZoneRule = "age" | "karvonen";
 
@@ -47,15 +52,32 @@ function parseRange(params: URLSearchParams): RangeChoice | null {
   return { kind: "span", span: { start, end } };
 }
 
+const METRIC_NAME = /^[a-z][a-z0-9_]{0,63}$/;
+
+/** The server has nine metrics; an address gets no more panes than that. */
+const MAX_OTHERS = 8;
+
+function metricsIn(params: URLSearchParams): string[] {
+  const all = params.getAll("metric").flatMap((text) => text.split(","));
+  return all.map((name) => name.trim().replaceAll("-", "_"));
+}
+
+function parseOthers(named: readonly string[]): string[] {
+  const others = named.filter((name) => METRIC_NAME.test(name) && !OF_HEART_RATE.has(name));
+  return [...new Set(others)].slice(0, MAX_OTHERS);
+}
+
 export function parseView(search: string): View {
   const params = new URLSearchParams(search);
   const zone = params.get("tz");
   const zones = params.get("zones");
+  const named = metricsIn(params);
   return {
     people: parsePeople(params),
     range: parseRange(params),
     zone: zone !== null && isZone(zone) ? zone : null,
-    metric: params.get("metric") === SUMMARY ? SUMMARY : INTRADAY,
+    metric: named.includes(SUMMARY) ? SUMMARY : INTRADAY,
+    others: parseOthers(named),
     zones: zones === "age" || zones === "karvonen" ? zones : null,
     chart: parseChart(params),
   };
@@ -71,7 +93,8 @@ export function formatView(view: View): string {
     params.set("end", instantText(view.range.span.end));
   }
   if (view.zone !== null) params.set("tz", view.zone);
-  if (view.metric !== INTRADAY) params.set("metric", view.metric);
+  if (view.metric !== INTRADAY) params.append("metric", view.metric);
+  for (const name of view.others) params.append("metric", name);
   if (view.zones !== null) params.set("zones", view.zones);
   writeChart(params, view.chart);
   // These three may stand in a query as they are; addresses are read by people too.

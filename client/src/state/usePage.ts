@@ -84,14 +84,14 @@ export function usePage(view: View, directory: Directory, width: number, few = F
   const answerable = choice !== null && people.length > 0 && (known || !needsExtent);
   const ready = answerable && width > 0 && view.metric === INTRADAY;
   const subject = useMemo<Subject | null>(() => {
-    return ready ? { people, zone, interval: chart.resolution, width } : null;
+    return ready ? { people, zone, metric: null, interval: chart.resolution, width } : null;
   }, [ready, people, zone, chart.resolution, width]);
   const latest = Math.max(now, end);
   const series = useSeries(subject, asked, latest);
 
   const nameOf = useCallback((id: string) => records.get(id)?.name ?? id, [records]);
   const zoneOf = useCallback((id: string) => records.get(id)?.time_zone ?? zone, [records, zone]);
-  const recordOf = (id: string) => records.get(id) ?? null;
+  const recordOf = useCallback((id: string) => records.get(id) ?? null, [records]);
   const about = { people, nameOf, recordOf, zoneOf, choice, zone, now };
   return { ...about, latest, asked, extent, answerable, chart, subject, series };
 }

@@ -28,6 +28,7 @@ function currentPlace(): Place {
     const former = cached?.place.view;
     const view = parseView(search);
     view.people = kept(former?.people, view.people);
+    view.others = kept(former?.others, view.others);
     view.chart = kept(former?.chart, view.chart);
     cached = { search, state, place: { view, trail } };
   }
