@@ -14,7 +14,7 @@ from pulsebase.api.codecs.request_body import FIELDS_BYTES, FieldsRoute
 from tests.threats.conftest import Guarded, guarded
 
 #: Routes that keep what comes in files, or store it as it comes, up to limits of their own.
-_STREAMED = ("/imports", "/metrics/heart-rate/bulk")
+_STREAMED = ("/imports", "/metrics/heart-rate/bulk", "/metrics/{metric}/bulk")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,9 @@ def test_no_body_that_never_ends_is_read(place: Guarded) -> None:
                 while next(sent) < 4:
                     yield b" " * (1 << 20)
 
-            path = template.format(user_id="ann", device_id="a", source="fitbit", import_id=1, erasure_id="a")
+            path = template.format(
+                user_id="ann", device_id="a", source="fitbit", import_id=1, erasure_id="a", metric="spo2"
+            )
             answer = place.owner.request(method, path, content=body(), headers={"content-type": "application/json"})
             assert answer.status_code in (400, 403, 404, 405, 413), (method, path)
             tried += answer.status_code == 413

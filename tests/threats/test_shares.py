@@ -22,7 +22,7 @@ import pytest
 from pulsebase.access.shares import Resource
 from pulsebase.api.server.http_server import bound_socket, serving
 from pulsebase.decoding import Decoders
-from pulsebase.ingest.blocks import Block
+from pulsebase.ingest.blocks import Block, ReadingFields
 from pulsebase.stores.duckdb.read.person_snapshot import PersonSnapshot
 from pulsebase.telemetry import REGISTRY
 from tests.support.process import wait_until
@@ -251,7 +251,7 @@ def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch:
         def write_later(*given: Any) -> None:
             seen.append(given)
             go_on.wait(60)
-            write(*given)
+            return write(*given)
 
         monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_later)
         running = taker.post("/v1/imports?name=a", content=lines("ann")).json()["id"]
@@ -275,11 +275,11 @@ def test_decoders_of_one_key_leave_one_to_others(monkeypatch: pytest.MonkeyPatch
     with served() as place, ThreadPoolExecutor(3) as threads:
         decode, begun, done = Decoders.parquet, [], threading.Event()
 
-        def decode_slowly(self: Decoders, file: Any, sent_bytes: int) -> Iterator[Block]:
+        def decode_slowly(self: Decoders, file: Any, sent_bytes: int, fields: ReadingFields) -> Iterator[Block]:
             if sent_bytes > len(parquet("ben")):
                 begun.append(sent_bytes)
                 assert done.wait(60)
-            return decode(self, file, sent_bytes)
+            return decode(self, file, sent_bytes, fields)
 
         monkeypatch.setattr(Decoders, "parquet", decode_slowly)
         long = parquet("ann", padding="x" * 4000)
@@ -299,10 +299,10 @@ def test_an_import_holds_a_decoder_of_its_share(monkeypatch: pytest.MonkeyPatch)
     with served() as place, place.client(place.taker) as taker:
         write, going_on, seen = place.guarded.parts.ingestor.write, threading.Event(), []
 
-        def write_slowly(*given: Any) -> None:
+        def write_slowly(*given: Any) -> Any:
             seen.append(given)
             assert going_on.wait(60)
-            write(*given)
+            return write(*given)
 
         monkeypatch.setattr(place.guarded.parts.ingestor, "write", write_slowly)
         number = taker.post("/v1/imports?name=a", content=lines("ann")).json()["id"]

@@ -50,6 +50,8 @@ GIVEN: dict[str, Any] = {
     "origin": 1,
     "most": 1,
     "cancellation": None,
+    "metric": "heart_rate",
+    "metrics": ["heart_rate"],
 }
 
 
