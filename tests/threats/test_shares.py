@@ -248,7 +248,7 @@ def test_imports_of_one_key_wait_one_at_a_time_and_can_be_cancelled(monkeypatch:
     with served() as place, place.client(place.taker) as taker, place.client(place.other) as other:
         write, seen, go_on = place.guarded.parts.ingestor.write, [], threading.Event()
 
-        def write_later(*given: Any) -> None:
+        def write_later(*given: Any) -> Any:
             seen.append(given)
             go_on.wait(60)
             return write(*given)
