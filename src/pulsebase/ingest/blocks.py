@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError, PulsebaseError
-from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.metrics import HEART_RATE, MetricSpec
 
 #: Readings of one block, which is one commit.
 BLOCK_READINGS = 100_000
@@ -34,6 +34,11 @@ class ReadingFields:
 HEART_RATE_FIELDS = ReadingFields()
 VALUE_FIELDS = ReadingFields("value")
 COLUMNS = HEART_RATE_FIELDS.all
+
+
+def fields_of(metric: MetricSpec) -> ReadingFields:
+    """Return the names of the fields of a reading of this metric, where the metric is known from elsewhere."""
+    return HEART_RATE_FIELDS if metric is HEART_RATE else VALUE_FIELDS
 
 
 @dataclass(frozen=True, slots=True)

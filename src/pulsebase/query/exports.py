@@ -52,35 +52,32 @@ def csv_lines(batch: pa.RecordBatch) -> bytes:
 
 def value_lines(batch: pa.RecordBatch, metric: MetricSpec) -> bytes:
     """Return a batch of `READING_SCHEMA`, all of it of a metric other than heart rate, as NDJSON."""
-    values = pa.array(batch["value"].to_numpy() / np.float64(metric.scale)).cast(pa.string())
-    lines = pc.binary_join_element_wise(
-        '{"user_id":"',
+    columns = [
         batch["user_id"].cast(pa.string()),
-        '","device_id":"',
         batch["device_id"].cast(pa.string()),
-        f'","metric":"{metric.name}","timestamp":"',
         pa.array(format_all_us(batch["time"].cast(pa.int64()).to_numpy()), pa.string()),
-        '","value":',
-        values,
-        ',"confidence":',
-        pc.fill_null(batch["confidence"].cast(pa.string()), "null"),
-        "}\n",
-        "",
-    )
-    return "".join(lines.to_pylist()).encode()
+        pa.array(batch["value"].to_numpy() / np.float64(metric.scale)).cast(pa.string()),
+        batch["confidence"],
+    ]
+    return _json_lines(columns, f'","metric":"{metric.name}","timestamp":"', "value")
 
 
 def ndjson_lines(batch: pa.RecordBatch) -> bytes:
-    """Return a batch as NDJSON. No id and no time contains a character that JSON would have to escape."""
-    user_ids, device_ids, times, values, confidences = _as_texts(batch).columns
+    """Return a batch of `EXPORT_SCHEMA` as NDJSON."""
+    return _json_lines(_as_texts(batch).columns, '","timestamp":"', HEART_RATE.name)
+
+
+def _json_lines(columns: Sequence[pa.Array], before_time: str, value: str) -> bytes:
+    """Return texts, and confidences, as NDJSON. No id and no time has a character that JSON would have to escape."""
+    user_ids, device_ids, times, values, confidences = columns
     lines = pc.binary_join_element_wise(
         '{"user_id":"',
         user_ids,
         '","device_id":"',
         device_ids,
-        '","timestamp":"',
+        before_time,
         times,
-        f'","{HEART_RATE.name}":',
+        f'","{value}":',
         values,
         ',"confidence":',
         pc.fill_null(confidences.cast(pa.string()), "null"),

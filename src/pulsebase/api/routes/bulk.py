@@ -28,7 +28,7 @@ from pulsebase.api.routes.metric_paths import metric_in_path
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.ingest import validate
-from pulsebase.ingest.blocks import BLOCK_READINGS, HEART_RATE_FIELDS, VALUE_FIELDS, Block, ReadingFields
+from pulsebase.ingest.blocks import BLOCK_READINGS, Block, ReadingFields, fields_of
 from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S, Outcome
 from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
@@ -76,7 +76,7 @@ class _Count:
     @property
     def fields(self) -> ReadingFields:
         """The names of the body's columns or fields."""
-        return HEART_RATE_FIELDS if self.metric is HEART_RATE else VALUE_FIELDS
+        return fields_of(self.metric)
 
     def refuse(self, unread: list[FieldError], refusals: Refusals) -> None:
         """Count the readings of a block that could not be read or were refused, and keep the first ones by position."""

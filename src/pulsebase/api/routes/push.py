@@ -26,14 +26,14 @@ from pulsebase.api.codecs.json_bodies import (
 from pulsebase.api.codecs.request_body import read_body, require_json, worked_out
 from pulsebase.api.components import Components, RequestServices
 from pulsebase.ingest import validate
-from pulsebase.ingest.blocks import VALUE_FIELDS
+from pulsebase.ingest.blocks import VALUE_FIELDS, ReadingFields, fields_of
 from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.items import Parsed, columns_of_parsed
 from pulsebase.ingest.newcomers import Allowance
 from pulsebase.ingest.validate import OUT_OF_REACH
 from pulsebase.model.errors import FieldError, PulsebaseError, RejectedError
-from pulsebase.model.metrics import METRICS, MetricSpec
+from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec
 
 #: A reading that waits to be checked, the future that gets its result, and its allowance for new people.
 _Single = tuple[Parsed, asyncio.Future[None], Allowance | None]
@@ -78,25 +78,14 @@ class PushHandlers:
         return Response(_SINGLE_ANSWER, 202, media_type=JSON)
 
     async def batch(self, request: Request) -> Response:
-        """Store up to 1,000 readings. The answer lists those that were refused.
+        """Store up to 1,000 readings of heart rate. The answer lists those that were refused.
 
         Raises:
             ProblemError, RejectedError: the body is refused, or every reading of it.
             RetryLaterError: nothing was stored, or that is not known (`OutcomeUnknownError`); the same request may
                 succeed later.
         """
-        require_json(request)
-        services = self._services
-        body = await read_body(request, self._limit_bytes)
-        candidates, errors, total = await worked_out(body, lambda: decode_batch(body), _QUICK_BATCH_BYTES)
-        accepted = 0
-        count_readings(_SOURCE, 0, Counter(error.field for error in errors))
-        if len(candidates):
-            offered = services.ingestor.offer(candidates, services.rules, services.push_origin, _SOURCE)
-            outcome = await asyncio.wrap_future(offered)
-            errors += outcome.errors
-            accepted = outcome.accepted
-        return _answer_of_batch(accepted, total, errors)
+        return await self.batch_of(request, HEART_RATE)
 
     async def single_of(self, request: Request, metric: MetricSpec) -> Response:
         """Store one reading of another metric. Raises as `single`."""
@@ -105,11 +94,12 @@ class PushHandlers:
         return await self._store_one(metric, decode_single(body, VALUE_FIELDS))
 
     async def batch_of(self, request: Request, metric: MetricSpec) -> Response:
-        """Store up to 1,000 readings of another metric. Raises as `batch`."""
+        """Store up to 1,000 readings of a metric. Raises as `batch`."""
         require_json(request)
+        fields = fields_of(metric)
         body = await read_body(request, self._limit_bytes)
-        candidates, errors, total = await worked_out(body, lambda: decode_batch(body, VALUE_FIELDS), _QUICK_BATCH_BYTES)
-        return await self._store_several({metric.name: candidates}, errors, total)
+        candidates, errors, total = await worked_out(body, lambda: decode_batch(body, fields), _QUICK_BATCH_BYTES)
+        return await self._store_several({metric.name: candidates}, errors, total, fields)
 
     async def single_of_any(self, request: Request) -> Response:
         """Store one reading that names its metric. Raises as `single`."""
@@ -136,7 +126,11 @@ class PushHandlers:
         return Response(_SINGLE_ANSWER, 202, media_type=JSON)
 
     async def _store_several(
-        self, found: Mapping[str, Candidates | Decoded], errors: list[FieldError], total: int
+        self,
+        found: Mapping[str, Candidates | Decoded],
+        errors: list[FieldError],
+        total: int,
+        fields: ReadingFields = VALUE_FIELDS,
     ) -> Response:
         """Store readings by metric, all in one commit if there is room for them, and say what became of them."""
         services = self._services
@@ -144,7 +138,7 @@ class PushHandlers:
         offered = [
             services.ingestor.offer(
                 candidates,
-                services.rules.of_metric(METRICS[metric], VALUE_FIELDS.value),
+                services.rules.of_metric(METRICS[metric], fields.value),
                 services.push_origin,
                 _SOURCE,
             )

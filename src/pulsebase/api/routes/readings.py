@@ -96,8 +96,7 @@ def metrics_router(services: RequestServices, doors: PushHandlers) -> APIRouter:
         request: Request, metric: Annotated[str, Path()], _: Annotated[NoParameters, Query()]
     ) -> Response:
         """Store up to 1,000 readings of a metric."""
-        spec = metric_in_path(metric)
-        return await (doors.batch(request) if spec is HEART_RATE else doors.batch_of(request, spec))
+        return await doors.batch_of(request, metric_in_path(metric))
 
     @routes.post("/readings", status_code=202, response_model=Accepted, openapi_extra=body_of("MetricReading"))
     async def ingest_reading_of_any(request: Request, _: Annotated[NoParameters, Query()]) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pulsebase.stores.duckdb.people.series_numbers import PERSON_OF
+
 #: Selects readings of [$start, $end) in microseconds. By `second` the engine skips row groups outside.
 IN_RANGE = "second >= $start // 1000000 AND second <= ($end - 1) // 1000000 AND t >= $start AND t < $end"
 
@@ -17,7 +19,8 @@ GROUP BY user_no, device_no, t // 3600000000
 """
 
 #: The counted readings of each minute's winner, in those of the hours `{hours}` (user_no, hour) that devices share.
-_SHARED = """
+_SHARED = (
+    """
 asked AS ({hours}),
 device AS (SELECT * FROM h1_dev SEMI JOIN asked USING (user_no, hour) WHERE n > 0),
 contested AS (SELECT user_no, hour FROM device GROUP BY ALL HAVING count(*) > 1),
@@ -34,11 +37,14 @@ winners AS (
            arg_min(m.device_no, {{'p': coalesce(p.priority, d.default_priority), 'id': d.device_id}}) AS device_no
     FROM present AS m JOIN devices AS d USING (device_no)
     ASOF LEFT JOIN priorities AS p
-      ON (m.user_no & 33554431) = p.user_no AND m.device_no = p.device_no AND m.minute * 60000000 >= p.valid_from
+      ON """
+    + PERSON_OF.format(column="m.user_no")
+    + """ = p.user_no AND m.device_no = p.device_no AND m.minute * 60000000 >= p.valid_from
     GROUP BY m.user_no, m.minute
 ),
 won AS (SELECT * FROM counted SEMI JOIN winners USING (user_no, minute, device_no))
 """
+)
 
 #: The resolved rollup of each of the hours `{hours}`: the device's own where only one counts, else minute by minute.
 RESOLVED_HOURS = (

@@ -9,7 +9,7 @@ In the database the column of readings and rollups is called `user_no`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import duckdb
 import numpy as np
@@ -103,17 +103,17 @@ class MetricNumbers:
         """
         rows = connection.execute("SELECT metric_no, name, scale FROM metrics ORDER BY metric_no").fetchall()
         for _, name, scale in rows:
-            refuse_unlike(name, scale, METRICS)
+            _refuse_unlike(name, scale)
         self._names = tuple(name for _, name, _ in rows)
 
 
-def refuse_unlike(name: str, scale: int, known: Mapping[str, object]) -> None:
+def _refuse_unlike(name: str, scale: int) -> None:
     """Refuse a stored metric that this version does not know, or knows with another scale.
 
     Raises:
         StoreVersionError: it is one.
     """
-    spec = METRICS.get(name) if name in known else None
+    spec = METRICS.get(name)
     if spec is None:
         raise StoreVersionError(f"the store has readings of the metric {name}, which this version does not know")
     if spec.scale != scale:
