@@ -14,14 +14,14 @@ EVENING, MORNING = time(22), time(7)
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class CivilNight:
     """A night, by the date of its morning."""
 
     morning: date
     range: TimeRange
 
 
-def nights_of_days(day_starts: Sequence[int], zone: ZoneInfo) -> list[Night]:
+def nights_of_days(day_starts: Sequence[int], zone: ZoneInfo) -> list[CivilNight]:
     """Return the night that ends in the morning of each civil day; `day_starts` are those of `local_day_starts`.
 
     A night begins at 22:00 of the civil day before, and ends at 07:00. It has eight or ten hours where clocks change
@@ -33,7 +33,7 @@ def nights_of_days(day_starts: Sequence[int], zone: ZoneInfo) -> list[Night]:
     before = local_day_starts(TimeRange(day_starts[0] - 1, day_starts[0]), zone)[0]
     days = [from_us(start_us).astimezone(zone).date() for start_us in (before, *day_starts[:-1])]
     nights = [
-        Night(day, TimeRange(max(_at(previous, EVENING, zone), 0), _at(day, MORNING, zone)))
+        CivilNight(day, TimeRange(max(_at(previous, EVENING, zone), 0), _at(day, MORNING, zone)))
         for previous, day in pairwise(days)
     ]
     return [night for night in nights if night.range.length_us > 0]
