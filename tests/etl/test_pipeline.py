@@ -9,9 +9,12 @@ from pulsebase.etl import HEART_RATE
 from pulsebase.etl.pipeline import slices
 from pulsebase.etl.state import Checkpoint
 from pulsebase.model.errors import (
+    DiskFailedError,
+    DiskFullError,
     FieldError,
     PulsebaseError,
     QueueFullError,
+    ReadOnlyStoreError,
     SourceUnavailableError,
     StoreUnavailableError,
     UnreadableAnswerError,
@@ -226,6 +229,22 @@ def test_a_store_that_stays_away_postpones_the_run(world: World, monkeypatch: py
     report = world.run()
     assert (report.outcome, report.error) == ("postponed", "disk full")
     assert checkpoint(world) == Checkpoint()
+
+
+@pytest.mark.parametrize("kind", [DiskFullError, DiskFailedError, ReadOnlyStoreError])
+def test_a_run_does_not_wait_for_what_somebody_has_to_mend(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: type[StoreUnavailableError]
+) -> None:
+    tries = []
+
+    def refuse(batch: ReadingBatch) -> None:
+        tries.append(batch)
+        raise kind("not now", retry_after_s=0)
+
+    world.cloud.put(START_US, 96)
+    monkeypatch.setattr(world.ingestor, "write", refuse)
+    assert world.run().outcome == "postponed"
+    assert len(tries) == 1
 
 
 def test_a_stop_ends_the_run_and_the_next_one_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

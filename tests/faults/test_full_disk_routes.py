@@ -253,22 +253,23 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
         "/v1/admin/readings",
         {"params": {"kind": "import", "name": uuid.uuid4().hex}, "content": block(g.fresh())},
     ),
-    "POST /admin/users": lambda g: (
-        "/v1/admin/users",
-        {"json": {"users": [person(user_id=f"{g.fresh()}-{n}") for n in range(50)]}},
-    ),
     "POST /admin/settle": lambda _: ("/v1/admin/settle", {}),
     "POST /admin/summaries": lambda g: ("/v1/admin/summaries", {"json": days(g.somebody())}),
-    "POST /admin/records": lambda g: (
-        "/v1/admin/records",
-        {"params": {"kind": "people"}, "content": record_lines(g.fresh())},
-    ),
     "POST /admin/sources/{source}/authorize": lambda g: (
         "/v1/admin/sources/fitbit/authorize",
         {"json": {"user_id": g.fresh(), "redirect_uri": "http://127.0.0.1:1/back"}},
     ),
     "POST /admin/sources/{source}/callback": lambda g: ("/v1/admin/sources/fitbit/callback", {"json": g.said_yes()}),
     "POST /admin/etl/runs": lambda g: ("/v1/admin/etl/runs", {"json": {"user_id": g.connected()}}),
+    # Of many people, so last: the test looks at everybody there is, before each request and after.
+    "POST /admin/users": lambda g: (
+        "/v1/admin/users",
+        {"json": {"users": [person(user_id=f"{g.fresh()}-{n}") for n in range(50)]}},
+    ),
+    "POST /admin/records": lambda g: (
+        "/v1/admin/records",
+        {"params": {"kind": "people"}, "content": record_lines(g.fresh())},
+    ),
 }
 #: What may be done where the disk has no room: it takes none, or none that was not there before.
 NEEDS_NO_ROOM = {"POST /admin/check", "POST /admin/sql", "POST /admin/settle", "POST /admin/retention"}

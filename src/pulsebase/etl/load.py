@@ -19,7 +19,7 @@ from pulsebase.etl.records import KeptRecords, RecordKeeper
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules, Verdict, validate
 from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.newcomers import Allowance
-from pulsebase.model.errors import ErasedUserError, FieldError, NewPeopleError, RetryLaterError
+from pulsebase.model.errors import ErasedUserError, FieldError, RetryLaterError
 from pulsebase.model.exported import Record
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.rollups import Mask
@@ -29,7 +29,7 @@ from pulsebase.stores.contract import Origin, Reader, Registry
 
 RowsT = TypeVar("RowsT")
 
-#: How often an import tries a store that accepts nothing now.
+#: How often a load is tried while the store cannot accept it but soon may, before the import or run gives up.
 LOAD_ATTEMPTS = 5
 #: The longest pause between two tries, so that a stopping server does not wait longer for a paused import.
 _LONGEST_WAIT_S = 5
@@ -267,8 +267,8 @@ class ImportSink:
         for _ in range(self._attempts - 1):
             try:
                 return self._ingestor.write(batch, self._allowance)
-            except NewPeopleError:  # waiting seconds is no use: this limit recovers over hours
-                raise
             except RetryLaterError as error:
+                if not error.passes_soon:
+                    raise
                 sleep(min(error.retry_after_s, _LONGEST_WAIT_S))
         return self._ingestor.write(batch, self._allowance)

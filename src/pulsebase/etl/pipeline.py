@@ -12,7 +12,7 @@ from typing import Any
 
 from pulsebase import telemetry
 from pulsebase.etl.extract.base import Extractor
-from pulsebase.etl.load import Loader, LoadResult
+from pulsebase.etl.load import LOAD_ATTEMPTS, Loader, LoadResult
 from pulsebase.etl.state import Checkpoint, Outcome, RunReport, SyncState
 from pulsebase.etl.transform.base import Transformer
 from pulsebase.model.errors import PulsebaseError, RejectedError, RetryLaterError
@@ -20,8 +20,6 @@ from pulsebase.model.timerange import DAY_US, TimeRange, format_us
 
 logger = logging.getLogger(__name__)
 
-#: How often a load is tried while the store cannot accept it, before the run gives up.
-LOAD_ATTEMPTS = 5
 #: After so many unreadable slices the run fails: the fault is then with the source, not with single slices.
 UNREADABLE_SLICES = 3
 #: Devices sync days to weeks late, so a more recent slice without rows may have been fetched too early.
@@ -207,12 +205,12 @@ class Pipeline:
             self._save(run, Checkpoint(last_us, position_us))
 
     def _loaded(self, run: _Run) -> LoadResult | None:
-        """Load, and try again while the store asks to wait. Return None if the run was stopped meanwhile."""
+        """Load, and try again while what the store lacks may soon be there. Return None if the run was stopped."""
         for attempt in range(1, LOAD_ATTEMPTS + 1):
             try:
                 return self._loaders[run.data_set].load(self.source, run.user_id, run.gathered)
             except RetryLaterError as error:
-                if attempt == LOAD_ATTEMPTS:
+                if attempt == LOAD_ATTEMPTS or not error.passes_soon:
                     raise
                 if run.stop.wait(error.retry_after_s):
                     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,9 @@ Kept = Literal["nothing", "unknown", "as said"]
 class RetryLaterError(PulsebaseError):
     """The same request may succeed later; `retry_after_s` says when to try, `kept` what was kept of this one."""
 
+    #: Whether the cause may pass within seconds, so that work in the background waits for it.
+    passes_soon: ClassVar[bool] = True
+
     def __init__(self, message: str, retry_after_s: int = 1, kept: Kept = "nothing") -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
@@ -66,13 +69,19 @@ class StoreUnavailableError(RetryLaterError):
 class DiskFullError(StoreUnavailableError):
     """A disk has no room, or the quota on it is used up."""
 
+    passes_soon = False
+
 
 class DiskFailedError(StoreUnavailableError):
     """A disk did not read or write what it was asked to."""
 
+    passes_soon = False
+
 
 class ReadOnlyStoreError(StoreUnavailableError):
     """The file system, folder or database to write to is read-only."""
+
+    passes_soon = False
 
 
 class MemoryLimitError(StoreUnavailableError):
@@ -99,6 +108,7 @@ class NewPeopleError(RetryLaterError):
     """The request would add more new people than are allowed now; nothing of it was stored."""
 
     FIELD = "user_id"
+    passes_soon = False  # the limit recovers over hours
 
 
 class NewPeopleShareError(NewPeopleError, ShareFullError):
