@@ -11,8 +11,9 @@ from pulsebase.access.service import Access
 from pulsebase.authorization.rules import require_everybody_or
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules
 from pulsebase.ingest.candidates import Decoded
-from pulsebase.ingest.committer import SHORT_WAIT_S, Outcome
+from pulsebase.ingest.committer import SHORT_WAIT_S
 from pulsebase.ingest.newcomers import Allowance, Unknown
+from pulsebase.ingest.queue_items import Outcome
 from pulsebase.model.errors import FieldError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange

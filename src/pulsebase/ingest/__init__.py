@@ -1,7 +1,8 @@
 """The single write path: bounded queue → validate → group commit → acknowledge."""
 
 from pulsebase.ingest.candidates import Candidates, Decoded
-from pulsebase.ingest.committer import IngestLimits, Ingestor, Outcome
+from pulsebase.ingest.committer import IngestLimits, Ingestor
+from pulsebase.ingest.queue_items import Outcome
 from pulsebase.ingest.validate import ReadingRules, Verdict, validate
 
 __all__ = [

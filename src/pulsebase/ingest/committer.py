@@ -7,22 +7,30 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pulsebase import telemetry, tracing
+from pulsebase.ingest.admission import admitted, count_outcomes, offers_admitted, runs_of, stores_nothing
 from pulsebase.ingest.candidates import Candidates, Decoded
-from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.device_limit import DeviceLimit, DevicesOf
 from pulsebase.ingest.newcomers import Allowance, Arrivals, Newcomers, Unknown
-from pulsebase.ingest.validate import ReadingRules, Verdict, validate
+from pulsebase.ingest.queue_items import (
+    AnyOutcome,
+    Outcome,
+    QueuedCommand,
+    QueuedOffer,
+    QueuedSingles,
+    QueuedWrite,
+    QueueItem,
+    Run,
+    size_of,
+)
+from pulsebase.ingest.validate import ReadingRules, validate
 from pulsebase.live.commit_log import ALL_TIME, ChangedRange, CommitLog
 from pulsebase.model.errors import (
     ErasedUserError,
@@ -30,7 +38,6 @@ from pulsebase.model.errors import (
     OutcomeUnknownError,
     PulsebaseError,
     QueueFullError,
-    RejectedError,
     StoreUnavailableError,
 )
 from pulsebase.model.readings import ReadingBatch
@@ -61,75 +68,6 @@ class IngestLimits:
     queue_readings: int = 1_000_000
     commit_readings: int = 500_000
     devices_per_person: int = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of an offer: how many of its readings are stored, and why the others are not, by position."""
-
-    accepted: int
-    errors: list[FieldError]
-
-
-@dataclass(slots=True)
-class _Write:
-    readings: ReadingBatch
-    give_up_at: float
-    done: Future[Sequence[FieldError]]
-    allowance: Allowance | None
-
-
-@dataclass(slots=True)
-class _Singles:
-    """Readings that each came in a request of their own, with the allowance of each request. The result maps the rows
-    that were not stored to their errors.
-    """
-
-    readings: ReadingBatch
-    give_up_at: float
-    done: Future[Mapping[int, PulsebaseError]]
-    allowances: Sequence[Allowance | None]
-
-
-@dataclass(slots=True)
-class _Offer:
-    """Readings that are checked in the commit thread, together with what else waits there; long columns are `judged`
-    before, which holds unless somebody was erased since.
-    """
-
-    readings: Candidates | Decoded
-    rules: ReadingRules
-    origin: int
-    source: str
-    give_up_at: float
-    done: Future[Outcome]
-    allowance: Allowance | None = None
-    judged: Verdict | None = None
-
-    def goes_with(self, other: _Offer) -> bool:
-        """Whether both can be checked in one pass."""
-        mine, theirs = self.readings, other.readings
-        joinable = isinstance(mine, Decoded) and isinstance(theirs, Decoded) and mine.goes_with(theirs)
-        judged_alike = self.rules is other.rules or self.rules == other.rules
-        return joinable and judged_alike and (self.origin, self.source) == (other.origin, other.source)
-
-
-@dataclass(slots=True)
-class _Command:
-    """An operation other than a write. It runs after the writes queued before it and before those queued after it."""
-
-    run: Callable[[], int]
-    change: ChangedRange | None
-    give_up_at: float
-    done: Future[int]
-
-
-_Item = _Write | _Singles | _Offer
-#: The items that are checked in one pass.
-_Run = _Write | _Singles | list[_Offer]
-#: The result of an item: an `Outcome` for an offer, the errors by row for singles, the refused rows of a batch, or the
-#: error that refused it.
-_Outcome = Outcome | Mapping[int, PulsebaseError] | Sequence[FieldError] | PulsebaseError | None
 
 
 class Ingestor:
@@ -163,7 +101,7 @@ class Ingestor:
         for write in ("block", "commit"):  # so that the metric shows 0 before the first refusal
             telemetry.INGEST_ROOM_REFUSED.labels(write)
         telemetry.INGEST_QUEUE_LIMIT_READINGS.set(self._limits.queue_readings)
-        self._queue: deque[_Item | _Command] = deque()
+        self._queue: deque[QueueItem | QueuedCommand] = deque()
         self._queued_readings = 0
         self._closing = False
         self._leaving = Cancellation()
@@ -198,7 +136,7 @@ class Ingestor:
             StoreUnavailableError: the ingestor is closing.
         """
         done: Future[Sequence[FieldError]] = _future()
-        self._queue_up(_Write(batch, monotonic() + max_wait_s, done, allowance))
+        self._queue_up(QueuedWrite(batch, monotonic() + max_wait_s, done, allowance))
         return done
 
     def submit_singles(
@@ -211,7 +149,7 @@ class Ingestor:
             QueueFullError, StoreUnavailableError: as `submit`.
         """
         done: Future[Mapping[int, PulsebaseError]] = _future()
-        self._queue_up(_Singles(batch, monotonic() + SHORT_WAIT_S, done, allowances))
+        self._queue_up(QueuedSingles(batch, monotonic() + SHORT_WAIT_S, done, allowances))
         return done
 
     def offer(
@@ -232,7 +170,7 @@ class Ingestor:
             QueueFullError, StoreUnavailableError: as `submit`.
         """
         done: Future[Outcome] = _future()
-        offer = _Offer(readings, rules, origin, source, monotonic() + SHORT_WAIT_S, done, allowance)
+        offer = QueuedOffer(readings, rules, origin, source, monotonic() + SHORT_WAIT_S, done, allowance)
         if isinstance(readings, Candidates) and len(readings) > _LONG_ROWS:
             with self._changed:
                 self._refuse_when_closing()
@@ -290,7 +228,7 @@ class Ingestor:
             self._changed.notify()
         self._thread.join()
 
-    def _queue_up(self, item: _Item) -> None:
+    def _queue_up(self, item: QueueItem) -> None:
         with self._changed:
             self._refuse_when_closing()
             self._refuse_when_full(len(item.readings))
@@ -304,7 +242,7 @@ class Ingestor:
         with self._changed:
             self._refuse_when_closing()
             self._refuse_when_full(1)
-            self._queue.append(_Command(run, change, monotonic() + LONG_WAIT_S, done))
+            self._queue.append(QueuedCommand(run, change, monotonic() + LONG_WAIT_S, done))
             self._queued_readings += 1
             self._changed.notify()
         return done
@@ -335,7 +273,7 @@ class Ingestor:
                 if not self._queue:
                     continue
                 turn = self._next_turn()
-            if isinstance(turn, _Command):
+            if isinstance(turn, QueuedCommand):
                 self._execute(turn)
             else:
                 self._commit(turn)
@@ -354,7 +292,7 @@ class Ingestor:
             given_up = [item for item in self._queue if item.give_up_at <= now]
             if given_up:
                 self._queue = deque(item for item in self._queue if item.give_up_at > now)
-                self._queued_readings -= sum(map(_size, given_up))
+                self._queued_readings -= sum(map(size_of, given_up))
                 telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
             is_empty = not self._queue
         for item in given_up:
@@ -363,25 +301,25 @@ class Ingestor:
             item.done.set_exception(StoreUnavailableError(message, _BEHIND_RETRY_S))
         return is_empty
 
-    def _next_turn(self) -> list[_Item] | _Command:
+    def _next_turn(self) -> list[QueueItem] | QueuedCommand:
         """Take the next command, or as many writes as fit one commit, off the queue. Called under the lock."""
         first = self._queue[0]
-        if isinstance(first, _Command):
+        if isinstance(first, QueuedCommand):
             self._queue.popleft()
             self._queued_readings -= 1
             return first
-        turn: list[_Item] = []
+        turn: list[QueueItem] = []
         size = 0
         while self._queue:
             item = self._queue[0]
-            if isinstance(item, _Command) or (turn and size + len(item.readings) > self._limits.commit_readings):
+            if isinstance(item, QueuedCommand) or (turn and size + len(item.readings) > self._limits.commit_readings):
                 break
             self._queue.popleft()
             turn.append(item)
             size += len(item.readings)
         return turn
 
-    def _execute(self, command: _Command) -> None:
+    def _execute(self, command: QueuedCommand) -> None:
         try:
             done = command.run()
         except Exception as error:
@@ -393,14 +331,14 @@ class Ingestor:
         if self._commit_log and done and command.change is not None:
             self._commit_log.publish_change(command.change)
 
-    def _commit(self, turn: Sequence[_Item]) -> None:
+    def _commit(self, turn: Sequence[QueueItem]) -> None:
         started = perf_counter()
         batches: list[ReadingBatch] = []
-        outcomes: list[_Outcome] = []
+        outcomes: list[AnyOutcome] = []
         failure: BaseException | None = None
         arrivals = Arrivals(self._newcomers)
         try:
-            for run in _runs(turn):
+            for run in runs_of(turn):
                 for kept, found in self._let_in(run, arrivals):
                     batches += [kept] if kept else []
                     outcomes += found
@@ -423,141 +361,29 @@ class Ingestor:
             self._queued_readings -= sum(len(item.readings) for item in turn)
             telemetry.INGEST_QUEUE_READINGS.set(self._queued_readings)
         told = [outcomes[place] if place < len(outcomes) else None for place in range(len(turn))]
-        _count(turn, told, failure)
+        count_outcomes(turn, told, failure)
         for item, outcome in zip(turn, told, strict=True):
             if isinstance(outcome, PulsebaseError):
                 item.done.set_exception(outcome)
-            elif failure is None or _stores_nothing(item, outcome):  # a failing disk changes nothing about a refusal
+            elif failure is None or stores_nothing(item, outcome):  # a failing disk changes nothing about a refusal
                 item.done.set_result(outcome)  # type: ignore[arg-type] # of the kind that the item asks for
             else:
                 item.done.set_exception(failure)
         if self._commit_log and batches and failure is None:
             self._commit_log.publish(batches)
 
-    def _let_in(self, run: _Run, arrivals: Arrivals) -> Iterator[tuple[ReadingBatch | None, Sequence[_Outcome]]]:
+    def _let_in(self, run: Run, arrivals: Arrivals) -> Iterator[tuple[ReadingBatch | None, Sequence[AnyOutcome]]]:
         """Yield each batch of a run that may be written (None if nothing), with the outcomes its items get then."""
         if isinstance(run, list):
-            yield from _offers_admitted(run, arrivals, self._erased_users, self._devices)
+            yield from offers_admitted(run, arrivals, self._erased_users, self._devices)
         elif self._erased_users.among(run.readings.users) is not None:
             yield None, [ErasedUserError()]
         else:
-            yield _admitted(run, arrivals, self._devices)
-
-
-def _stores_nothing(item: _Item, outcome: _Outcome) -> bool:
-    """Whether all of an item was refused."""
-    if isinstance(item, _Singles | _Write):
-        return isinstance(outcome, Mapping | Sequence) and len(outcome) == len(item.readings)
-    return isinstance(outcome, Outcome) and outcome.accepted == 0
-
-
-def _admitted(
-    item: _Write | _Singles, arrivals: Arrivals, devices: DeviceLimit
-) -> tuple[ReadingBatch | None, Sequence[_Outcome]]:
-    """Return the part of a write that may be written (None if nothing), and the outcome it gets then."""
-    if isinstance(item, _Write):
-        error = arrivals.admit(item.readings.users, item.allowance)
-        if error is not None:
-            return None, [error]
-        beyond = devices.beyond(item.readings)
-        if beyond is None:
-            return item.readings, [()]
-        errors = [FieldError("device_id", devices.reason, row) for row in np.flatnonzero(beyond).tolist()]
-        return _rest(item.readings, beyond), [errors]
-    users, beyond = item.readings.users, devices.beyond(item.readings)
-    if beyond is None and not arrivals.among(users):
-        return item.readings, [{}]
-    refused: dict[int, PulsebaseError] = {}
-    for row, allowance in enumerate(item.allowances):
-        if beyond is not None and beyond[row]:
-            refused[row] = RejectedError.of("device_id", devices.reason)
-            continue
-        error = arrivals.admit(users.take(np.array([row])), allowance)
-        if error is not None:
-            refused[row] = error
-    kept = np.array([row for row in range(len(users)) if row not in refused], np.intp)
-    return (item.readings.take(kept) if len(kept) else None), [refused]
-
-
-def _offers_admitted(
-    run: Sequence[_Offer], arrivals: Arrivals, erased_users: ErasedUsers, devices: DeviceLimit
-) -> Iterator[tuple[ReadingBatch | None, Sequence[_Outcome]]]:
-    """The batches of a run, with the outcomes of its offers. It is one, unless somebody new is in it."""
-    batch, outcomes = _judged(run, erased_users, devices)
-    if batch is None or not arrivals.among(batch.users):
-        yield batch, outcomes
-    elif len(run) == 1:
-        error = arrivals.admit(batch.users, run[0].allowance)
-        yield (batch, outcomes) if error is None else (None, [error])
-    else:
-        for offer in run:
-            yield from _offers_admitted([offer], arrivals, erased_users, devices)
-
-
-def _runs(turn: Sequence[_Item]) -> Iterator[_Run]:
-    """Yield the items of a turn in order; neighbouring offers that can be checked in one pass come as one list."""
-    run: list[_Offer] = []
-    for item in turn:
-        if run and not (isinstance(item, _Offer) and item.goes_with(run[0])):
-            yield run
-            run = []
-        if isinstance(item, _Offer):
-            run.append(item)
-        else:
-            yield item
-    if run:
-        yield run
-
-
-def _rest(batch: ReadingBatch, refused: npt.NDArray[np.bool_]) -> ReadingBatch | None:
-    """The rows of a batch that are not refused; None if all are."""
-    return None if refused.all() else batch.take(np.flatnonzero(~refused))
-
-
-def _judged(
-    run: Sequence[_Offer], erased_users: ErasedUsers, devices: DeviceLimit
-) -> tuple[ReadingBatch | None, list[Outcome]]:
-    """What of a run may be stored, as one batch, and the outcome of each offer once that is stored."""
-    first = run[0]
-    if len(run) == 1:
-        verdict = first.judged
-        if verdict is None or (verdict.accepted and erased_users.among(verdict.accepted.users) is not None):
-            verdict = validate(first.readings, first.rules, first.origin)
-    else:
-        parts = [offer.readings for offer in run if isinstance(offer.readings, Decoded)]
-        verdict = validate(Decoded.joined(parts), first.rules, first.origin)
-    batch, refusals = verdict.accepted, verdict.refusals
-    beyond = None if batch is None else devices.beyond(batch)
-    if batch is not None and beyond is not None:
-        batch = _rest(batch, beyond)
-        refusals.add_rows(refusals.left()[beyond], "device_id", devices.reason)
-    lengths = [len(offer.readings) for offer in run]
-    errors = [refusals.errors()] if len(run) == 1 else refusals.errors_by_part(lengths)
-    return batch, [Outcome(size - len(of), of) for size, of in zip(lengths, errors, strict=True)]
-
-
-def _count(turn: Sequence[_Item], outcomes: Sequence[_Outcome], failure: BaseException | None) -> None:
-    """Count what became of the offers of a turn, those of a source together, before any of them is told."""
-    accepted: Counter[str] = Counter()
-    refused: dict[str, Counter[str]] = {}
-    for item, outcome in zip(turn, outcomes, strict=True):
-        if not (isinstance(item, _Offer) and isinstance(outcome, Outcome)):
-            continue
-        if failure is None or _stores_nothing(item, outcome):
-            accepted[item.source] += outcome.accepted
-            if outcome.errors:
-                refused.setdefault(item.source, Counter()).update(error.field for error in outcome.errors)
-    for source, readings in accepted.items():
-        count_readings(source, readings, refused.get(source, {}))
+            yield admitted(run, arrivals, self._devices)
 
 
 def _stops() -> StoreUnavailableError:
     return StoreUnavailableError("the server is shutting down; nothing of this request was stored")
-
-
-def _size(item: _Item | _Command) -> int:
-    """Return how many readings an item counts as in the queue."""
-    return 1 if isinstance(item, _Command) else len(item.readings)
 
 
 def _future() -> Future[Any]:

@@ -29,10 +29,11 @@ from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, ReadingFields, fields_of
-from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S, Outcome
+from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
 from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
 from pulsebase.ingest.processor import ProcessorTime, TooCostlyError
+from pulsebase.ingest.queue_items import Outcome
 from pulsebase.ingest.refusals import Refusals
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import (
