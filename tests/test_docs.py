@@ -32,7 +32,7 @@ from pulsebase.access.scopes import NEEDS, need_of
 from pulsebase.api.border.problems import PROBLEMS
 from pulsebase.cli.app import app as command_line
 from pulsebase.settings import Settings
-from pulsebase.stores.duckdb.engine.database import migrations
+from pulsebase.stores.duckdb.engine.migrate import migrations
 from pulsebase.stores.timescale.roles import API, EXPORTER, OWNER
 from pulsebase.wiring import build
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from pulsebase.model.columns import Columns
 from pulsebase.model.readings import Ids
+from pulsebase.model.rollups import Buckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +54,26 @@ def test_ids_are_joined_with_the_texts_that_are_used_and_rows_without_one_stay_w
         "ann",
     ]
     assert sorted(joined.texts) == ["ann", "bob", "cid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Named(Columns):
+    names: Ids
+    beats: Beats
+    source: str
+
+
+def test_columns_of_columns_go_with_their_rows_and_what_is_the_same_for_all_stays() -> None:
+    named = Named(Ids.of(["ann", "bob", "ann"]), BEATS, "watch")
+    taken = named.take(np.array([True, False, True]))
+    assert (list(taken.names), rows(taken.beats), taken.source) == (["ann", "ann"], [(1, 60), (3, 62)], "watch")
+    joined = Named.joined([taken, named.take(slice(1, 2))])
+    assert (list(joined.names), len(joined.beats), joined.source) == (["ann", "ann", "bob"], 3, "watch")
+    with pytest.raises(ValueError, match="differ"):
+        Named.joined([named, Named(named.names, BEATS, "ring")])
+
+
+def test_no_parts_are_joined_where_the_shape_knows_its_columns() -> None:
+    assert len(Buckets.joined([])) == 0
+    with pytest.raises(TypeError, match="Beats cannot tell its columns"):
+        Beats.joined([])

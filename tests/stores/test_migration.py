@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pulsebase.model.timerange import HOUR_US
-from pulsebase.stores.duckdb.engine import database
+from pulsebase.stores.duckdb.engine import migrate
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from tests.stores.harness import Reading, at, write
 
@@ -35,7 +35,7 @@ def test_a_file_of_the_first_schema_is_brought_forward_with_every_reading(tmp_pa
     hour = READING.time_us // HOUR_US
     times_us = [READING.time_us, READING.time_us + 1, READING.time_us + 1_999_999]
     with duckdb.connect(str(path)) as old:
-        old.execute(dict(database.migrations())[1])
+        old.execute(dict(migrate.migrations())[1])
         old.execute("INSERT INTO meta VALUES ('schema_version', '1'), ('instance_id', gen_random_uuid()::VARCHAR)")
         old.execute("INSERT INTO users (user_no, user_id, name) VALUES (0, 'ann', 'Ann Strauß')")
         old.execute("INSERT INTO devices VALUES (0, 'device_a', 1)")
@@ -65,12 +65,12 @@ def test_a_file_of_the_first_schema_is_brought_forward_with_every_reading(tmp_pa
 
 
 def with_migration(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
-    known = database.migrations()
-    monkeypatch.setattr(database, "migrations", lambda: [*known, (known[-1][0] + 1, sql)])
+    known = migrate.migrations()
+    monkeypatch.setattr(migrate, "migrations", lambda: [*known, (known[-1][0] + 1, sql)])
 
 
 def test_an_older_file_is_copied_and_brought_forward(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    newest = database.migrations()[-1][0]
+    newest = migrate.migrations()[-1][0]
     with_migration(monkeypatch, "ALTER TABLE users ADD COLUMN note VARCHAR; UPDATE users SET note = 'kept'")
     store = DuckdbStore(path, OPTIONS)
     assert store.stored().num_rows == 2

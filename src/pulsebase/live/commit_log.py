@@ -18,8 +18,9 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from pulsebase.model.columns import Columns
 from pulsebase.model.metrics import HEART_RATE
-from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.model.timerange import MAX_US, TimeRange
 
 #: Limits the number of commits, since each takes about a kilobyte however few readings it holds.
@@ -39,12 +40,12 @@ class ChangedRange:
 
 
 @dataclass(frozen=True, slots=True)
-class CommittedReadings:
+class CommittedReadings(Columns):
     """One person's new readings of a metric in commit order. Of two with the same device and time the later one is
     valid.
     """
 
-    device_ids: Sequence[str]
+    devices: Ids
     times_us: npt.NDArray[np.int64]
     values: npt.NDArray[np.int16]
     confidences: npt.NDArray[np.int8]
@@ -183,9 +184,6 @@ def _tell(news: Commits, commits: Sequence[_Commit], people: Collection[str], me
 
 
 def _joined(batches: Sequence[ReadingBatch]) -> CommittedReadings:
-    return CommittedReadings(
-        [device_id for batch in batches for device_id in batch.devices],
-        np.concatenate([batch.times_us for batch in batches]),
-        np.concatenate([batch.values for batch in batches]),
-        np.concatenate([batch.confidences for batch in batches]),
+    return CommittedReadings.joined(
+        [CommittedReadings(batch.devices, batch.times_us, batch.values, batch.confidences) for batch in batches]
     )

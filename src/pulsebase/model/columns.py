@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,25 @@ import numpy.typing as npt
 Selection = npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
 
 
+class Column(Protocol):
+    """A column that is no NumPy array, such as one of ids."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Any, /) -> Self:
+        """The rows at these places, or where the mask is true."""
+
+    @classmethod
+    def joined(cls, parts: Any, /) -> Self:
+        """All rows, part after part."""
+
+
 class Columns:
-    """The base of dataclasses all of whose fields are columns of equal length: NumPy arrays, one row at each place."""
+    """The base of dataclasses whose fields are columns of equal length, one row at each place.
+
+    A field is a NumPy array, a `Column`, or `Columns` that belong together. The first one is always such a column; any
+    other may hold something that is the same for all rows instead.
+    """
 
     __slots__ = ()
     #: The names of the fields, which dataclasses keep here.
@@ -24,9 +41,39 @@ class Columns:
 
     def take(self, rows: Selection) -> Self:
         """The rows at these places, or where the mask is true."""
-        return type(self)(*[getattr(self, name)[rows] for name in self.__match_args__])
+        return type(self)(*[_taken(getattr(self, name), rows) for name in self.__match_args__])
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No rows. Shapes that may be joined of no parts say how."""
+        raise TypeError(f"{cls.__name__} cannot tell its columns without a part")
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """All rows, part after part; there must be a part."""
-        return cls(*[np.concatenate([getattr(part, name) for part in parts]) for name in cls.__match_args__])
+        """All rows, part after part. A single part is returned as it is.
+
+        Raises:
+            ValueError: what has to be the same for all rows differs.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return cls.empty()
+        return cls(*[_joined([getattr(part, name) for part in parts]) for name in cls.__match_args__])
+
+
+def _taken(column: Any, rows: Selection) -> Any:
+    if isinstance(column, np.ndarray):
+        return column[rows]
+    return column.take(rows) if hasattr(column, "take") else column
+
+
+def _joined(columns: Sequence[Any]) -> Any:
+    first = columns[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(columns)
+    if hasattr(first, "take"):
+        return type(first).joined(columns)
+    if any(other != first for other in columns):
+        raise ValueError("parts that differ in what is the same for all their rows")
+    return first

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pulsebase.model.columns import Columns, Selection
 from pulsebase.model.metrics import HEART_RATE
 
 #: `value` is in stored units of the metric (`MetricSpec.scale`); `confidence` is 0–3 or null; `time` is UTC.
@@ -88,8 +89,8 @@ class Ids(Sequence[str]):
         used = np.flatnonzero(np.bincount(self.codes[self.codes >= 0]))
         return {self.texts[code] for code in used.tolist()}
 
-    def take(self, rows: npt.NDArray[np.intp]) -> Ids:
-        """The rows at these places."""
+    def take(self, rows: Selection) -> Ids:
+        """The rows at these places, or where the mask is true."""
         return Ids(self.codes[rows], self.texts)
 
     def as_arrow(self) -> pa.DictionaryArray:
@@ -100,7 +101,7 @@ class Ids(Sequence[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class ReadingBatch:
+class ReadingBatch(Columns):
     """Readings of one metric that were checked and may be written, and where they came from.
 
     Columns of equal length: `times_us` are microseconds since 1970, `values` stored units of the metric,
@@ -123,18 +124,6 @@ class ReadingBatch:
 
     def __len__(self) -> int:
         return len(self.times_us)
-
-    def take(self, rows: npt.NDArray[np.intp]) -> ReadingBatch:
-        """The rows at these places."""
-        return ReadingBatch(
-            self.users.take(rows),
-            self.devices.take(rows),
-            self.times_us[rows],
-            self.values[rows],
-            self.confidences[rows],
-            self.origin,
-            self.metric,
-        )
 
     @property
     def table(self) -> pa.Table:

@@ -39,10 +39,6 @@ class Buckets(Columns):
     max: I16
     minutes: I64
 
-    def where(self, mask: Mask) -> Buckets:
-        """The buckets the mask keeps."""
-        return self.take(mask)
-
     @classmethod
     def empty(cls) -> Buckets:
         """No bucket."""
@@ -52,11 +48,8 @@ class Buckets(Columns):
     @classmethod
     def concatenated(cls, parts: Sequence[Buckets]) -> Buckets:
         """The buckets of all parts, which must not overlap, in order of time."""
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return cls.empty()
-        return cls.joined(parts).ordered()
+        together = cls.joined(parts)
+        return together.ordered() if len(parts) > 1 else together
 
     def ordered(self) -> Buckets:
         """The same buckets in order of time; equal starts keep their order."""

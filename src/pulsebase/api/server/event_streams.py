@@ -125,6 +125,6 @@ def _columns(readings: CommittedReadings, metric: MetricSpec) -> dict[str, list[
     return {
         "timestamp": format_all_us(readings.times_us),
         "value": (readings.values / metric.scale).tolist(),
-        "device_id": list(readings.device_ids),
+        "device_id": list(readings.devices),
         "confidence": [None if each == NO_CONFIDENCE else each for each in readings.confidences.tolist()],
     }

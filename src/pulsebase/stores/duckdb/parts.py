@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.duckdb.engine.cached_state import CachedState
-from pulsebase.stores.duckdb.engine.database import Database, read_position, read_state
+from pulsebase.stores.duckdb.engine.database import Database
 from pulsebase.stores.duckdb.engine.lock import StoreLock
+from pulsebase.stores.duckdb.engine.transactions import read_position, read_state
 from pulsebase.stores.duckdb.engine.watchdog import Watchdog
 from pulsebase.stores.duckdb.journal.journal import Journal
 from pulsebase.stores.duckdb.merge.merge import HourSizes

@@ -130,7 +130,7 @@ class TimescalePersonSnapshot:
             return self._from_raw(interval, selection, bucket("15 minutes"), [interval])
         dirty = self._dirty(interval.widened(HOUR_US), HOUR_US)
         kept = self._kept("q15", interval, selection)
-        kept = kept.where(~np.isin(floors(kept.start_us, HOUR_US), dirty))
+        kept = kept.take(~np.isin(floors(kept.start_us, HOUR_US), dirty))
         return self._with_fresh(kept, interval, selection, bucket("15 minutes"), dirty)
 
     def hours(self, interval: TimeRange, selection: TimescaleSelection) -> Buckets:
@@ -140,7 +140,7 @@ class TimescalePersonSnapshot:
         cut = {at_us // HOUR_US * HOUR_US for at_us in (interval.start_us, interval.end_us) if at_us % HOUR_US}
         apart = np.union1d(self._dirty(interval.widened(HOUR_US), HOUR_US), np.array(sorted(cut), np.int64))
         kept = self._kept("h1" if selection.device_id is None else "h1_dev", interval, selection)
-        kept = kept.where(~np.isin(kept.start_us, apart))
+        kept = kept.take(~np.isin(kept.start_us, apart))
         return self._with_fresh(kept, interval, selection, bucket("1 hour"), apart)
 
     def utc_days(self, interval: TimeRange) -> Buckets:
@@ -150,9 +150,9 @@ class TimescalePersonSnapshot:
         if len(dirty) == 0:
             return kept
         hours = self.hours(TimeRange(int(dirty[0]), int(dirty[-1]) + DAY_US), TimescaleSelection())
-        hours = hours.where(np.isin(floors(hours.start_us, DAY_US), dirty))
+        hours = hours.take(np.isin(floors(hours.start_us, DAY_US), dirty))
         fresh = merged(hours, floors(hours.start_us, DAY_US))
-        return Buckets.concatenated([kept.where(~np.isin(kept.start_us, dirty)), fresh])
+        return Buckets.concatenated([kept.take(~np.isin(kept.start_us, dirty)), fresh])
 
     def days_from_raw(self, starts_us: Sequence[int], selection: TimescaleSelection) -> Buckets:
         """Return days that start at any times; the last start only ends a day."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import errors
 
+from pulsebase.model.columns import Columns, Selection
 from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.model.rollups import Mask
 from pulsebase.stores.timescale import people
@@ -23,7 +24,7 @@ from pulsebase.stores.timescale.series_keys import is_of_heart_rate, keyed, part
 
 
 @dataclass(frozen=True, slots=True)
-class StageRows:
+class StageRows(Columns):
     """The rows of one write, each reading once. The lists of ids hold only ids that some row has; `users` are keys of
     series.
 
@@ -39,9 +40,6 @@ class StageRows:
     origins: npt.NDArray[np.int32]
     settled: Mask
     before: StageRows | None = None
-
-    def __len__(self) -> int:
-        return len(self.times_us)
 
     @classmethod
     def of(cls, batches: Sequence[ReadingBatch], pushes: Callable[[], Sequence[int]]) -> StageRows:
@@ -60,7 +58,7 @@ class StageRows:
         values = np.concatenate([batch.values for batch in batches])
         confidences = np.concatenate([batch.confidences for batch in batches])
         rows = cls(users, devices, times_us, values, confidences, origins, np.zeros(len(order), np.bool_))
-        return rows._where(order[is_last]) if is_last.all() else rows._last_of_each(order, is_last, pushes)
+        return rows.take(order[is_last]) if is_last.all() else rows._last_of_each(order, is_last, pushes)
 
     def _last_of_each(
         self, order: npt.NDArray[np.intp], is_last: Mask, pushes: Callable[[], Sequence[int]]
@@ -73,11 +71,11 @@ class StageRows:
         changed[1:] = (values[1:] != values[:-1]) | (confidences[1:] != confidences[:-1])
         changed &= ~is_first
         if not changed.any() and (origins == origins[0]).all():
-            return self._where(order[last])
+            return self.take(order[last])
         brings = is_first | changed | np.isin(origins, pushes())
         source = np.maximum.accumulate(np.where(brings, np.arange(len(order)), 0))[last]
-        rows = replace(self._where(order[source]), settled=changed[source])
-        return replace(rows, before=self._where(order[source[rows.settled] - 1])) if rows.settled.any() else rows
+        rows = replace(self.take(order[source]), settled=changed[source])
+        return replace(rows, before=self.take(order[source[rows.settled] - 1])) if rows.settled.any() else rows
 
     def afresh(self) -> StageRows:
         """Return the rows under the origins they come with, whatever is stored."""
@@ -109,8 +107,8 @@ class StageRows:
             return
         rows._make_known(connection)
         fresh = of_fresh_days(connection, rows.users, rows.times_us)
-        others = rows._where(np.flatnonzero(~fresh))
-        if fresh.any() and not rows._where(np.flatnonzero(fresh))._put_into_fresh_days(connection):
+        others = rows.take(~fresh)
+        if fresh.any() and not rows.take(fresh)._put_into_fresh_days(connection):
             others = rows
         if len(others):
             take_in_at_once(connection, others._blocks(others._incoming))
@@ -129,7 +127,7 @@ class StageRows:
     def _of(self, table: RawTable) -> StageRows:
         """Return the rows that this table keeps once they are merged."""
         belongs = np.array([(table is HEART_RATES) == is_of_heart_rate(key) for key in self.users.texts], np.bool_)
-        return self if belongs.all() else self._where(np.flatnonzero(belongs[self.users.codes]))
+        return self if belongs.all() else self.take(belongs[self.users.codes])
 
     def _copy_into(self, connection: Connection, table: RawTable) -> None:
         if not len(self):
@@ -163,19 +161,11 @@ class StageRows:
         ((start_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
         if self.times_us.min(initial=start_us) >= start_us:
             return self
-        return self._where(np.flatnonzero(self.times_us >= start_us))
+        return self.take(self.times_us >= start_us)
 
-    def _where(self, rows: npt.NDArray[np.intp]) -> StageRows:
-        """Return the rows at these indices."""
-        return StageRows(
-            self.users.take(rows),
-            self.devices.take(rows),
-            self.times_us[rows],
-            self.values[rows],
-            self.confidences[rows],
-            self.origins[rows],
-            self.settled[rows],
-        )
+    def take(self, rows: Selection) -> StageRows:
+        """The rows at these places, without those before them, which are fewer."""
+        return Columns.take(replace(self, before=None), rows)
 
     def _devices(self) -> list[tuple[str, str]]:
         count = len(self.devices.texts)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import duckdb
 
 from pulsebase.model.errors import StoreCorruptError
-from pulsebase.stores.duckdb.engine.database import read_state
+from pulsebase.stores.duckdb.engine.transactions import read_state
 from pulsebase.stores.duckdb.people.id_numbers import IdNumbers
 from pulsebase.stores.duckdb.people.series_numbers import MetricNumbers, series_number
 

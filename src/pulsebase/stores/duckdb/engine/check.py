@@ -6,7 +6,8 @@ import duckdb
 
 from pulsebase.model.errors import StoreCorruptError
 from pulsebase.stores.contract import CheckReport
-from pulsebase.stores.duckdb.engine.database import Database, one_row
+from pulsebase.stores.duckdb.engine.database import Database
+from pulsebase.stores.duckdb.engine.transactions import one_row
 from pulsebase.stores.duckdb.merge.rollup_sql import DAYS, DEVICE_HOURS, RESOLVED_HOURS, RESOLVED_QUARTERS
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
 from pulsebase.stores.duckdb.people.series_numbers import MOST_PEOPLE, PERSON_OF

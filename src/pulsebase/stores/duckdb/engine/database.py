@@ -1,4 +1,4 @@
-"""The database file: opening, refusing, migrating, and the pool of connections that reads use."""
+"""The database file: opening it, and the pool of connections that reads use."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import contextlib
 import logging
 import os
 import queue
-import re
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from pulsebase.files.disk_errors import meaning_of_words, translated
 from pulsebase.model.errors import (
@@ -30,12 +26,19 @@ from pulsebase.model.errors import (
     StoreUnavailableError,
     StoreVersionError,
 )
-from pulsebase.stores.duckdb.engine.after_migrations import AFTERWARDS
+from pulsebase.stores.duckdb.engine.engine_errors import (
+    FATAL,
+    INACCESSIBLE,
+    INVALIDATED,
+    damaged,
+    first_line,
+    tells_of_damage,
+)
+from pulsebase.stores.duckdb.engine.migrate import migrate
 from pulsebase.stores.duckdb.engine.rewrite import copy_all
 from pulsebase.stores.duckdb.engine.shared_lock import SharedLock
+from pulsebase.stores.duckdb.engine.transactions import one_row
 from pulsebase.stores.duckdb.journal.file_list import sync_folder
-from pulsebase.stores.duckdb.journal.format import NO_FILE
-from pulsebase.stores.duckdb.journal.replay import Position
 
 logger = logging.getLogger(__name__)
 
@@ -47,76 +50,6 @@ _CHECKPOINT_PAUSE_S = 0.005
 #: How long new queries are held back for running ones before a new file replaces the one in use.
 _SWAP_PATIENCE_S = 1.0
 _Setting = str | bool | int | float | list[str]
-#: Words of engine errors that mean the file cannot be accessed, rather than that it is damaged.
-_INACCESSIBLE = ("lock", "Permission", "Cannot open file", "Is a directory")
-#: The size of a DuckDB file's headers, which come before its blocks.
-_HEADERS_BYTES = 3 * 4096
-#: After these errors the engine refuses everything until it is opened again.
-_FATAL = (duckdb.FatalException, duckdb.InternalException)
-_INVALIDATED = "database has been invalidated"
-#: Words of engine errors that mean it read something other than was written.
-_DAMAGED = (
-    "Corrupt database file",
-    "does not match stored checksum",
-    "Could not read",
-    "Failed to deserialize",
-    "SerializationException",
-)
-_NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
-
-
-def migrations() -> list[tuple[int, str]]:
-    """Return the numbered schema files as (number, SQL), in order."""
-    found = []
-    for entry in resources.files("pulsebase.stores.duckdb.engine").joinpath("schema").iterdir():
-        match = _NUMBERED.fullmatch(entry.name)
-        if match:
-            found.append((int(match[1]), entry.read_text(encoding="utf-8")))
-    return sorted(found)
-
-
-def one_row(connection: duckdb.DuckDBPyConnection, statement: str, values: object = None) -> tuple[Any, ...] | None:
-    """Return the first row of a short answer. All of it is fetched: an unfinished result blocks its connection."""
-    rows: list[tuple[Any, ...]] = connection.execute(statement, values).fetchall()
-    return rows[0] if rows else None
-
-
-@contextlib.contextmanager
-def relation(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
-    """Let statements of the block use a table in memory under this name."""
-    connection.register(name, table)
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(duckdb.Error):  # a failed transaction refuses this too, which must not hide the cause
-            connection.unregister(name)
-        raise
-    connection.unregister(name)
-
-
-class State(NamedTuple):
-    """The row of `state`; see the schema."""
-
-    merged_seq: int
-    late_rows: int
-    epoch: int
-    horizon_hour: int
-
-
-def read_state(connection: duckdb.DuckDBPyConnection) -> State:
-    """Read the state that this transaction sees."""
-    row = one_row(connection, "SELECT merged_seq, late_rows, epoch, horizon_hour FROM state")
-    if row is None:
-        raise StoreCorruptError("the database has lost its state; restore a backup")
-    return State(*row)
-
-
-def read_position(connection: duckdb.DuckDBPyConnection) -> Position:
-    """Read how far the database got, as this transaction sees it."""
-    row = one_row(connection, "SELECT merged_seq, merged_file, changes FROM state")
-    if row is None:
-        raise StoreCorruptError("the database has lost its state; restore a backup")
-    return Position(*row)
 
 
 def _ignore(*_: object) -> None:
@@ -168,7 +101,7 @@ class Database:
         self._file_id: str | None = None
         self._idle: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()
         try:
-            self.instance_id = _migrate(self._writer, path)
+            self.instance_id = migrate(self._writer, path)
             self._file_id = _file_id(self._writer)
             self._on_opened(self._writer)
         except BaseException as error:
@@ -201,7 +134,7 @@ class Database:
             with contextlib.suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                 connection.execute("ROLLBACK")
             if isinstance(error, duckdb.Error):
-                self._raise_translated(error, kept if isinstance(error, _FATAL) else "nothing")
+                self._raise_translated(error, kept if isinstance(error, FATAL) else "nothing")
             raise
 
     @contextlib.contextmanager
@@ -291,7 +224,7 @@ class Database:
         try:
             target = _connect(self._fresh_path, self._config | {"temp_directory": str(_spill_folder(self._fresh_path))})
             try:
-                _migrate(target, self._fresh_path)
+                migrate(target, self._fresh_path)
                 copy_all(source, target)
                 target.execute("INSERT OR REPLACE INTO meta VALUES ('file_id', ?)", [file_id])
                 target.execute("CHECKPOINT")
@@ -300,7 +233,7 @@ class Database:
         except (duckdb.Error, PulsebaseError) as error:
             if isinstance(error, StoreCorruptError):
                 raise
-            raise StoreUnavailableError(f"the file cannot be rewritten: {_first_line(str(error))}", 60) from error
+            raise StoreUnavailableError(f"the file cannot be rewritten: {first_line(str(error))}", 60) from error
         with translated("the new file"):
             file = os.open(self._fresh_path, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -379,27 +312,27 @@ class Database:
 
     def _raise_translated(self, error: duckdb.Error, kept: Kept = "nothing") -> None:
         """Raise the error of ours that an engine error stands for, if there is one."""
-        is_fatal = isinstance(error, _FATAL)
+        is_fatal = isinstance(error, FATAL)
         while isinstance(error.__context__, duckdb.Error):  # the first error is the cause of the others
             error = error.__context__
-            is_fatal = is_fatal or isinstance(error, _FATAL)
+            is_fatal = is_fatal or isinstance(error, FATAL)
         text = str(error)
         if is_fatal:
             self._failed = True
             self._on_failure()
-        if _INVALIDATED in text:  # by an error that another caller met
+        if INVALIDATED in text:  # by an error that another caller met
             raise self.damage or StoreUnavailableError("the database is being opened again", 5, kept) from error
         if (ours := meaning_of_words(text, "the database", kept)) is not None:
             raise ours from error
         if tells_of_damage(error):
-            raise self._note_damage(_damaged(self.path, text)) from error
+            raise self._note_damage(damaged(self.path, text)) from error
         if "Could not write" in text:
-            raise DiskFailedError(f"the database cannot be written: {_first_line(text)}", 30, kept) from error
+            raise DiskFailedError(f"the database cannot be written: {first_line(text)}", 30, kept) from error
         if isinstance(error, duckdb.OutOfMemoryException):
-            reason = _first_line(text)
+            reason = first_line(text)
             raise MemoryLimitError(f"the database's memory limit was reached: {reason}", 5, kept) from error
         if is_fatal:
-            reason = f"the database is being opened again: {_first_line(text)}"
+            reason = f"the database is being opened again: {first_line(text)}"
             raise StoreUnavailableError(reason, 5, kept) from error
 
 
@@ -413,20 +346,15 @@ def _connect(path: Path, config: dict[str, _Setting]) -> duckdb.DuckDBPyConnecti
         if "not a valid DuckDB database" in text:
             raise StopError(f"{path} is not a Pulsebase database; name another file, or move this one away") from error
         if "newer version" in text or "storage version" in text.lower():
-            raise StoreVersionError(f"{path} was written by a newer version of DuckDB: {_first_line(text)}") from error
-        if isinstance(error, duckdb.IOException) and any(word in text for word in _INACCESSIBLE):
-            raise StopError(f"{path} cannot be opened: {_first_line(text)}") from error
+            raise StoreVersionError(f"{path} was written by a newer version of DuckDB: {first_line(text)}") from error
+        if isinstance(error, duckdb.IOException) and any(word in text for word in INACCESSIBLE):
+            raise StopError(f"{path} cannot be opened: {first_line(text)}") from error
         if "Corrupt WAL" in text:
             raise StoreCorruptError(
-                f"{log_path(path)} is damaged: {_first_line(text)}; move it away: the journal has the readings too",
+                f"{log_path(path)} is damaged: {first_line(text)}; move it away: the journal has the readings too",
                 log_path(path).name,
             ) from error
-        raise _damaged(path, text) from error
-
-
-def tells_of_damage(error: duckdb.Error) -> bool:
-    """Whether the engine read something other than was written."""
-    return any(words in str(error) for words in _DAMAGED)
+        raise damaged(path, text) from error
 
 
 def log_path(path: Path) -> Path:
@@ -439,72 +367,6 @@ def _spill_folder(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
-def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """Migrate the schema, after copying the file if it has an older one; return the store's instance id."""
-    known = migrations()
-    newest = known[-1][0]
-    current = _schema_version(connection, path)
-    if current > newest:
-        raise StoreVersionError(
-            f"{path} has schema version {current}, this program knows versions up to {newest}; use a newer Pulsebase"
-        )
-    if 0 < current < newest:
-        connection.execute("CHECKPOINT")
-        shutil.copy2(path, path.with_name(f"{path.name}.before-schema-{newest}"))
-    for number, sql in known:
-        if number <= current:
-            continue
-        connection.execute("BEGIN")
-        connection.execute(sql)
-        if number in AFTERWARDS:
-            AFTERWARDS[number](connection)
-        version = str(duckdb.__version__)
-        for key, value in (("schema_version", str(number)), ("engine_version", version)):
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
-        connection.execute("INSERT OR IGNORE INTO meta VALUES ('instance_id', ?)", [str(uuid.uuid4())])
-        connection.execute("COMMIT")
-    if current == 0:
-        connection.execute("UPDATE state SET merged_file = ?", [NO_FILE])
-    if current < newest:
-        connection.execute("CHECKPOINT")  # so that no journal of the new version goes with an older file
-    row = one_row(connection, "SELECT value FROM meta WHERE key = 'instance_id'")
-    if row is None:
-        raise StoreCorruptError(f"{path} has no instance id; restore a backup", path.name)
-    return str(row[0])
-
-
-def _schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    tables = {
-        row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
-    }
-    if not tables:
-        return 0
-    _check_length(connection, path)
-    if "meta" not in tables:
-        raise StopError(f"{path} is a DuckDB database, but not of Pulsebase; name another file")
-    row = one_row(connection, "SELECT value FROM meta WHERE key = 'schema_version'")
-    return int(row[0]) if row else 0
-
-
 def _file_id(connection: duckdb.DuckDBPyConnection) -> str | None:
     row = one_row(connection, "SELECT value FROM meta WHERE key = 'file_id'")
     return None if row is None else str(row[0])
-
-
-def _damaged(path: Path, text: str) -> StoreCorruptError:
-    return StoreCorruptError(f"{path} is damaged: {_first_line(text)}; restore a backup", path.name)
-
-
-def _check_length(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Refuse a file that was cut short: the engine notices only when it reads what is gone.
-
-    Free blocks may be missing: those at the end are cut off after a checkpoint whose header still counts them.
-    """
-    row = one_row(connection, "SELECT block_size, used_blocks FROM pragma_database_size()")
-    size = path.stat().st_size
-    if row is not None and size < _HEADERS_BYTES + row[0] * row[1]:
-        raise _damaged(path, f"it was cut short to {size} bytes")
-
-
-def _first_line(text: str) -> str:
-    return text.splitlines()[0]

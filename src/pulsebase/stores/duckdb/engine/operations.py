@@ -12,7 +12,7 @@ from pulsebase.model.errors import DiskFullError, PulsebaseError, StoreCorruptEr
 from pulsebase.stores.contract import BackupReport, CheckReport
 from pulsebase.stores.duckdb.engine import check
 from pulsebase.stores.duckdb.engine.backup import copy_store
-from pulsebase.stores.duckdb.engine.database import one_row, read_state
+from pulsebase.stores.duckdb.engine.transactions import one_row, read_state
 from pulsebase.stores.duckdb.merge.maintenance import Maintenance
 from pulsebase.stores.duckdb.parts import StoreParts
 from pulsebase.stores.duckdb.read.statement_check import check_statement

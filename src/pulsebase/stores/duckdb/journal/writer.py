@@ -40,8 +40,8 @@ class ReadingWriter:
             self._metrics.number(metric)
         with self._cached.commit_lock, self._cached.new_ids():
             live = [_since(batch, self._parts.horizon.start_us) for batch in batches]
-            rows = Rows.concatenated([self._rows(batch) for batch in live if len(batch)])
-            self._append(Rows.concatenated([_tombstones(rows), rows]) if afresh else rows)
+            rows = Rows.joined([self._rows(batch) for batch in live if len(batch)])
+            self._append(Rows.joined([_tombstones(rows), rows]) if afresh else rows)
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None, metric: str | None) -> int:
         """See `contract.Writer.delete`."""
@@ -53,7 +53,7 @@ class ReadingWriter:
         for series_no in self._cached.metrics.series_of(user_no, metric):
             with self._snapshots.series(series_no) as snapshot:
                 found.append(snapshot.rows(interval, selection))
-        return self._delete(Rows.concatenated(found))
+        return self._delete(Rows.joined(found))
 
     def delete_origin(self, origin: int, most: int) -> int:
         """See `contract.Writer.delete_origin`."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pulsebase.model.columns import Columns
 from pulsebase.model.rollups import (
     I16,
     I32,
@@ -41,7 +42,7 @@ class DevicePrecedence:
 
 
 @dataclass(frozen=True, slots=True)
-class Minutes:
+class Minutes(Columns):
     """Counted readings aggregated by person, device and UTC minute: what all rollups are made of.
 
     `sum`, `min` and `max` are in hundredths of the unit.
@@ -56,18 +57,6 @@ class Minutes:
     max: I16
     #: The index of the first reading among all rows.
     row: Indices
-
-    def __len__(self) -> int:
-        return len(self.minute)
-
-    def take(self, index: Indices | Mask) -> Minutes:
-        """Return the minutes at these indices, or where the mask is true."""
-        return Minutes(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    @classmethod
-    def concatenated(cls, parts: Sequence[Minutes]) -> Minutes:
-        """Join parts, one after the other."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 def minutes_of(rows: Rows) -> Minutes:
@@ -125,7 +114,7 @@ def resolved(minutes: Minutes, device_rollup: pa.Table, precedence: DevicePreced
     contested = np.isin(hour_codes(minutes.user_no, minutes.minute // MINUTES_PER_HOUR), contested_codes)
     shared = minutes.take(contested)
     shared = shared.take(np.argsort(_minute_codes(shared), kind="stable"))
-    return Minutes.concatenated([minutes.take(~contested), shared.take(_winners(shared, precedence))])
+    return Minutes.joined([minutes.take(~contested), shared.take(_winners(shared, precedence))])
 
 
 def bucket_rows(minutes: Minutes, step_minutes: int, name: str) -> pa.Table:

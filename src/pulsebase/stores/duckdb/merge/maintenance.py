@@ -18,7 +18,7 @@ from pulsebase.model.errors import StoreCorruptError, StoreUnavailableError
 from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.stores.contract import Cancellation
-from pulsebase.stores.duckdb.engine.database import State, read_position, read_state
+from pulsebase.stores.duckdb.engine.transactions import State, read_position, read_state
 from pulsebase.stores.duckdb.merge.compaction import Compaction
 from pulsebase.stores.duckdb.merge.hour_rollups import DevicePrecedence
 from pulsebase.stores.duckdb.merge.merge import Merge, MergeBounds, persist_names

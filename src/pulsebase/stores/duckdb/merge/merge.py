@@ -20,7 +20,7 @@ import pyarrow as pa
 from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import default_priority
-from pulsebase.stores.duckdb.engine.database import relation
+from pulsebase.stores.duckdb.engine.transactions import relation
 from pulsebase.stores.duckdb.merge.hour_rollups import (
     HOUR_MASK,
     MINUTES_PER_HOUR,
@@ -40,7 +40,7 @@ from pulsebase.stores.duckdb.merge.rollup_sql import DAYS, IN_RANGE, RESOLVED_HO
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows
 
 _COLUMNS = ", ".join(DTYPES)
-_NO_ROWS = Rows.concatenated([])
+_NO_ROWS = Rows.empty()
 
 
 _FORGET_QUARTERS = (
@@ -186,9 +186,9 @@ class Merge:
             minutes.append(minutes_of(complete))
             device_rollups.append(device_hours(complete, minutes[-1]))
         if minutes:
-            self._delete(Rows.concatenated(replaced))
+            self._delete(Rows.joined(replaced))
             self._insert("stored", pa.concat_tables(fresh).combine_chunks())
-            self._roll_up(Minutes.concatenated(minutes), pa.concat_tables(device_rollups), hours, known)
+            self._roll_up(Minutes.joined(minutes), pa.concat_tables(device_rollups), hours, known)
 
     def _roll_up(self, minutes: Minutes, device_rollup: pa.Table, hours: I64, known: I64) -> None:
         """Replace every rollup of `hours`. `minutes` are of all their readings, in storage order."""

@@ -79,7 +79,7 @@ def in_pieces(stored: Rows, arrived: Sequence[Rows]) -> Iterator[tuple[int, Rows
     count = sum(map(len, parts))
     if count <= _PIECE_ROWS:
         if count:
-            yield len(stored), Rows.concatenated(parts)
+            yield len(stored), Rows.joined(parts)
         return
     scale = _Scale.of(parts)
     places = [scale.order(part) for part in parts]
@@ -91,7 +91,7 @@ def in_pieces(stored: Rows, arrived: Sequence[Rows]) -> Iterator[tuple[int, Rows
             part.take(order[end[piece] : end[piece + 1]])
             for part, (_, order), end in zip(parts, places, ends, strict=True)
         ]
-        rows = Rows.concatenated(taken)
+        rows = Rows.joined(taken)
         if len(rows):
             yield sum(map(len, taken[:stored_parts])), rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pulsebase.stores.contract import PUSH_KIND, Origin
-from pulsebase.stores.duckdb.engine.database import one_row
+from pulsebase.stores.duckdb.engine.transactions import one_row
 from pulsebase.stores.duckdb.merge.maintenance import Maintenance
 from pulsebase.stores.duckdb.parts import StoreParts
 

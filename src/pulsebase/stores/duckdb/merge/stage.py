@@ -7,11 +7,12 @@ snapshot needs no lock and sees nothing of later commits.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from pulsebase.model.columns import Columns
 
 #: A value that marks a deleted reading. No accepted value comes near it.
 TOMBSTONE = np.int16(-32768)
@@ -30,7 +31,7 @@ _SEGMENT_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Columns):
     """Columns of readings as the journal and the stage keep them, with the types of `DTYPES`."""
 
     user_no: npt.NDArray[np.int32]
@@ -40,21 +41,10 @@ class Rows:
     confidence: npt.NDArray[np.int8]
     origin: npt.NDArray[np.int32]
 
-    def __len__(self) -> int:
-        return len(self.t)
-
-    def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Rows:
-        """Return the rows at these indices, or where the mask is true."""
-        return Rows(*(getattr(self, name)[index] for name in DTYPES))
-
     @classmethod
-    def concatenated(cls, parts: Sequence[Rows]) -> Rows:
-        """Join parts, one after the other."""
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return cls(*(np.empty(0, dtype) for dtype in DTYPES.values()))
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES))
+    def empty(cls) -> Rows:
+        """No rows."""
+        return cls(*(np.empty(0, dtype) for dtype in DTYPES.values()))
 
     def last_of_each_key(self) -> Rows:
         """Keep, of rows in order of arrival, the last of each (user, device, time); ordered by (user, time, device)."""

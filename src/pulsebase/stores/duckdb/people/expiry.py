@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from pulsebase.stores.duckdb.engine.database import one_row
+from pulsebase.stores.duckdb.engine.transactions import one_row
 from pulsebase.stores.duckdb.merge.rollup_sql import RESOLVED_QUARTERS
 
 _HOUR_S = 3600

@@ -6,7 +6,7 @@ from pulsebase.model.errors import after
 from pulsebase.model.timerange import HOUR_US
 from pulsebase.model.users import User
 from pulsebase.stores.contract import Expiry, ScrubReport
-from pulsebase.stores.duckdb.engine.database import read_state
+from pulsebase.stores.duckdb.engine.transactions import read_state
 from pulsebase.stores.duckdb.journal.writer import disk_reasons
 from pulsebase.stores.duckdb.merge.maintenance import Maintenance
 from pulsebase.stores.duckdb.merge.origin_registry import OriginRegistry

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.users import DevicePriority, User, folded
-from pulsebase.stores.duckdb.engine.database import one_row, relation
+from pulsebase.stores.duckdb.engine.transactions import one_row, relation
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
 
 #: The columns of the table `users`.

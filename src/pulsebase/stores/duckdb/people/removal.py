@@ -12,7 +12,7 @@ import duckdb
 
 from pulsebase.model.users import User, speaks_of
 from pulsebase.stores.contract import origin_of_nobody
-from pulsebase.stores.duckdb.engine.database import one_row
+from pulsebase.stores.duckdb.engine.transactions import one_row
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
 
 #: Every table with a column of people, except `users` itself; a test compares it with the schema.

@@ -170,7 +170,7 @@ class ReadingAnswers:
         for series_no in self._metrics.series_of(user_no):
             with self._snapshots.series(series_no) as snapshot:
                 found.append(snapshot.owned(interval, self._parts.push_origins))
-        rows = Rows.concatenated(found)
+        rows = Rows.joined(found)
         devices = pa.array([self._devices.text(int(number)) for number in rows.device_no], pa.string())
         confidence = pa.array(rows.confidence, pa.int8(), mask=rows.confidence == NO_CONFIDENCE)
         users = pa.array([user_id] * len(rows), pa.string())

@@ -18,7 +18,7 @@ from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.duckdb.engine.cached_state import CachedState
-from pulsebase.stores.duckdb.engine.database import relation
+from pulsebase.stores.duckdb.engine.transactions import relation
 from pulsebase.stores.duckdb.merge.ordering import group_starts, storage_order
 from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
@@ -99,7 +99,7 @@ class ExportSnapshot:
         """Combine a transaction with what is staged beyond it."""
         late = Rows(**connection.execute("SELECT * EXCLUDE (seq) FROM late ORDER BY seq").fetchnumpy())
         deadline.check()
-        rows = Rows.concatenated([late, *staged])
+        rows = Rows.joined([late, *staged])
         deadline.check()
         order = storage_order(rows)
         deadline.check()
@@ -132,7 +132,7 @@ class ExportSnapshot:
             if len(self.unmerged):
                 statement += f" AND NOT EXISTS (SELECT 1 FROM unmerged AS u WHERE {_SAME_KEY})"
             stored = Rows(**self.connection.execute(statement + " LIMIT $most", values).fetchnumpy())
-        return Rows.concatenated([fresh.take(slice(0, most)), stored])
+        return Rows.joined([fresh.take(slice(0, most)), stored])
 
     def counts(self, origins: Sequence[int], pushes: PushOrigins) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
@@ -164,7 +164,7 @@ class ExportSnapshot:
             columns = ", ".join(f"r.{name}" for name in DTYPES)
             statement = f"SELECT {columns} FROM readings AS r SEMI JOIN unmerged AS u ON {_SAME_KEY}"
             stored = Rows(**self.connection.execute(statement).fetchnumpy())
-        rows = Rows.concatenated([stored, self.arrived])
+        rows = Rows.joined([stored, self.arrived])
         self.deadline.check()
         order = storage_order(rows)
         self.deadline.check()
@@ -243,7 +243,7 @@ class ExportSnapshot:
             & (fresh.user_no <= piece.last_user)
             & _is_asked(fresh, asked)
         )
-        rows = Rows.concatenated([stored, fresh]) if len(fresh) else stored
+        rows = Rows.joined([stored, fresh]) if len(fresh) else stored
         rows = rows.take(storage_order(rows).kept)
         return rows.take(rows.v != TOMBSTONE) if len(fresh) else rows
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pulsebase.model.timerange import HOUR_US, SECOND_US
 from pulsebase.model.users import DeviceOverview, MetricOverview, User, UserOverview, folded
-from pulsebase.stores.duckdb.engine.database import one_row, read_state, relation
+from pulsebase.stores.duckdb.engine.transactions import one_row, read_state, relation
 from pulsebase.stores.duckdb.merge.ordering import storage_order
 from pulsebase.stores.duckdb.merge.rollup_sql import IN_RANGE
 from pulsebase.stores.duckdb.merge.stage import DTYPES, TOMBSTONE, Rows, StageSnapshot
@@ -127,7 +127,7 @@ class OverviewSnapshot:
                 if len(unmerged):
                     stored_hours = pa.table(self.connection.execute(_DIRTY_AND_KEPT).fetchnumpy())
         if len(unmerged):
-            fresh = Rows.concatenated([self._stored_in(stored_hours), unmerged])
+            fresh = Rows.joined([self._stored_in(stored_hours), unmerged])
             for key, extent in _counted(fresh):
                 extents[key] = extents.get(key, Extent()).joined(extent)
         return extents
@@ -161,12 +161,12 @@ class OverviewSnapshot:
         is_wanted[dense(np.array(series, np.int32), people)] = True
         for part in self.stage.since(state.merged_seq):
             parts.append(part.take(is_wanted[dense(part.user_no, people)]))
-        return Rows.concatenated([part for part in parts if len(part)])
+        return Rows.joined([part for part in parts if len(part)])
 
     def _stored_in(self, hours: pa.Table) -> Rows:
         """Fetch the stored readings of these people and hours; only their keys are filled in."""
         if hours.num_rows == 0:
-            return Rows.concatenated([])
+            return Rows.empty()
         of_hour = hours["hour"].to_numpy()
         with relation(self.connection, "stored_hours", hours):
             found = self.connection.execute(

@@ -23,7 +23,7 @@ from pulsebase.model.rollups import (
 )
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.stores.deadline import Deadline
-from pulsebase.stores.duckdb.engine.database import one_row
+from pulsebase.stores.duckdb.engine.transactions import one_row
 from pulsebase.stores.duckdb.merge.hour_rollups import cut_at_hours
 from pulsebase.stores.duckdb.merge.ordering import storage_order
 from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
@@ -98,14 +98,14 @@ class PersonSnapshot:
         if len(staged) == 0:
             order = np.lexsort((stored.device_no, stored.t))
             return stored.take(order)
-        rows = Rows.concatenated([stored, staged]).last_of_each_key()
+        rows = Rows.joined([stored, staged]).last_of_each_key()
         return rows.take(rows.v != TOMBSTONE)
 
     def owned(self, interval: TimeRange, pushes: PushOrigins) -> Rows:
         """Return every stored reading inside the interval under its origin, in storage order."""
         stored = self._stored(_READINGS, {}, interval)
         arrived = self.arrived.take((self.arrived.t >= interval.start_us) & (self.arrived.t < interval.end_us))
-        rows = Rows.concatenated([stored, arrived])
+        rows = Rows.joined([stored, arrived])
         rows = last_of_each(rows, storage_order(rows), pushes, len(stored))
         return rows.take(rows.v != TOMBSTONE)
 
@@ -212,11 +212,11 @@ class PersonSnapshot:
             return kept
         near = np.split(dirty, np.flatnonzero(np.diff(dirty) > _GAP_US) + 1)
         found = [self.rows(TimeRange(int(part[0]), int(part[-1]) + HOUR_US), selection, part) for part in near]
-        rows = Rows.concatenated(found)
+        rows = Rows.joined(found)
         rows = rows.take(self._chosen(rows, selection))
         rows = rows.take((rows.t >= interval.start_us) & (rows.t < interval.end_us))
         fresh = buckets_of_readings(rows.t, rows.v, floors(rows.t, step_us))
-        return Buckets.concatenated([kept.where(~np.isin(floors(kept.start_us, HOUR_US), dirty)), fresh])
+        return Buckets.concatenated([kept.take(~np.isin(floors(kept.start_us, HOUR_US), dirty)), fresh])
 
     def _chosen(self, rows: Rows, selection: Selection) -> npt.NDArray[np.bool_]:
         counted: npt.NDArray[np.bool_] = rows.confidence != 0

@@ -84,8 +84,8 @@ def _utc_days(snapshot: PersonSnapshot, interval: TimeRange) -> Buckets:
     hours = snapshot.hours(TimeRange(int(dirty[0]), int(dirty[-1]) + DAY_US), Selection())
     days = floors(hours.start_us, DAY_US)
     of_dirty = np.isin(days, dirty)
-    recomputed = merged(hours.where(of_dirty), days[of_dirty])
-    return Buckets.concatenated([kept.where(~np.isin(kept.start_us, dirty)), recomputed])
+    recomputed = merged(hours.take(of_dirty), days[of_dirty])
+    return Buckets.concatenated([kept.take(~np.isin(kept.start_us, dirty)), recomputed])
 
 
 def _texts(device_no: I32, devices: IdNumbers) -> pa.Array:

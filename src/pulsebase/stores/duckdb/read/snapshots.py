@@ -13,7 +13,7 @@ import duckdb
 
 from pulsebase.stores.contract import Cancellation
 from pulsebase.stores.deadline import Deadline
-from pulsebase.stores.duckdb.engine.database import State, read_state
+from pulsebase.stores.duckdb.engine.transactions import State, read_state
 from pulsebase.stores.duckdb.merge.hour_rollups import DevicePrecedence
 from pulsebase.stores.duckdb.merge.stage import Rows, StageSnapshot
 from pulsebase.stores.duckdb.parts import StoreParts
@@ -56,7 +56,7 @@ class Snapshots:
         with self.timed(timeout_s, cancellation) as (stage, connection, deadline, state):
             unmerged = [late_rows(connection, series_no)] if state.late_rows else []
             unmerged += [part.take(part.user_no == series_no) for part in stage.since(state.merged_seq)]
-            arrived = Rows.concatenated([part for part in unmerged if len(part)])
+            arrived = Rows.joined([part for part in unmerged if len(part)])
             staged = arrived.last_of_each_key()
             history = parts.priorities.at(connection, state.epoch).get(person_of(series_no), {})
             want = parts.wanted_quarters.add

@@ -17,7 +17,7 @@ from pulsebase.model.readings import Ids
 from pulsebase.model.rollups import I64
 from pulsebase.model.timerange import HOUR_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import StoredValues
-from pulsebase.stores.duckdb.engine.database import State, relation
+from pulsebase.stores.duckdb.engine.transactions import State, relation
 from pulsebase.stores.duckdb.merge.hour_rollups import HOUR_MASK, hour_codes, hour_table
 from pulsebase.stores.duckdb.merge.ordering import distinct, storage_order
 from pulsebase.stores.duckdb.merge.origins import PushOrigins, last_of_each
@@ -85,12 +85,12 @@ def stored_values(
     people[people_of(asked.user_no)] = True
     unmerged = unmerged_rows(connection, stage, state, interval, people, metric_no).rows
     merged = _merged(connection, asked)
-    rows = Rows.concatenated([merged, unmerged])
+    rows = Rows.joined([merged, unmerged])
     if len(rows) == 0:
         return answer
     rows = last_of_each(rows, storage_order(rows), pushes, len(merged))
     rows = rows.take(rows.v != TOMBSTONE)
-    codes = storage_order(Rows.concatenated([rows, asked])).codes
+    codes = storage_order(Rows.joined([rows, asked])).codes
     if len(rows) == 0 or codes is None:
         return answer
     of_rows, of_asked = codes[: len(rows)], codes[len(rows) :]
@@ -105,7 +105,7 @@ def _merged(connection: duckdb.DuckDBPyConnection, asked: Rows) -> Rows:
     codes = hour_codes(asked.user_no, hour)
     stored = _stored_hours(connection, distinct(codes))
     if len(stored) == 0:
-        return Rows.concatenated([])
+        return Rows.empty()
     asked = asked.take(np.isin(codes, stored))
     second = asked.t // SECOND_US
     columns = {"user_no": asked.user_no, "device_no": asked.device_no, "t": asked.t, "second": second}

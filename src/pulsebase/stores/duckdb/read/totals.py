@@ -18,7 +18,7 @@ from pulsebase.model.rollups import I64, Mask
 from pulsebase.model.timerange import DAY_US, HOUR_US, MAX_US, MINUTE_US, TimeRange
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.deadline import Deadline
-from pulsebase.stores.duckdb.engine.database import State, one_row, relation
+from pulsebase.stores.duckdb.engine.transactions import State, one_row, relation
 from pulsebase.stores.duckdb.merge.hour_rollups import (
     HOUR_MASK,
     MINUTES_PER_HOUR,
@@ -170,13 +170,13 @@ def look_ahead(snapshot: PeopleSnapshot) -> None:
     connection, stage, state = snapshot.connection, snapshot.stage, snapshot.state
     unmerged = unmerged_rows(connection, stage, state, TimeRange(0, MAX_US), everybody, snapshot.metric_no)
     codes = unmerged.codes()
-    _changes(snapshot, unmerged.where(np.isin(codes, codes[unmerged.seq < state.merged_seq])))
+    _changes(snapshot, unmerged.take(np.isin(codes, codes[unmerged.seq < state.merged_seq])))
 
 
 def _add_changes(snapshot: PeopleSnapshot, unmerged: Unmerged, whole: TimeRange, sums: _Sums) -> None:
     """Add what unmerged rows change in the rollups of whole hours."""
     rows = unmerged.rows
-    hours, changes = _changes(snapshot, unmerged.where((rows.t >= whole.start_us) & (rows.t < whole.end_us)))
+    hours, changes = _changes(snapshot, unmerged.take((rows.t >= whole.start_us) & (rows.t < whole.end_us)))
     user_no, _ = hours_of_codes(hours.codes)
     sums.add({"user_no": user_no, "n": changes.count, "sum": changes.sum, "minutes": changes.minutes})
 
@@ -203,7 +203,7 @@ def _work_out(
         new = unmerged.rows.take(np.isin(codes, of_piece))
         stored = _stored_of_hours(snapshot, has_stored) if len(has_stored) else new.take(slice(0, 0))
         change = Changes.none(len(of_piece))
-        for rows, sign in ((stored, -1), (Rows.concatenated([stored, new]), 1)):
+        for rows, sign in ((stored, -1), (Rows.joined([stored, new]), 1)):
             snapshot.deadline.check()
             complete = _complete(rows)
             found = bucket_rows(_resolved_minutes(complete, snapshot.precedence), MINUTES_PER_HOUR, "hour")
@@ -216,7 +216,7 @@ def _work_out(
 def _of_readings(snapshot: PeopleSnapshot, unmerged: Unmerged, piece: TimeRange) -> PersonSums:
     """Sum the readings in a part of an hour by person."""
     minutes = piece.widened(MINUTE_US)
-    rows = _complete(Rows.concatenated([_stored(snapshot, minutes), unmerged.inside(minutes)]))
+    rows = _complete(Rows.joined([_stored(snapshot, minutes), unmerged.inside(minutes)]))
     inside = (rows.t >= piece.start_us) & (rows.t < piece.end_us)
     # The whole minute decides who wins it; of its readings, those inside the piece count.
     chosen = rows.take(_of_winners(rows, snapshot.precedence) & inside)

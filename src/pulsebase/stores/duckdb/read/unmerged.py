@@ -9,9 +9,10 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from pulsebase.model.columns import Columns
 from pulsebase.model.rollups import I32, I64, Mask
 from pulsebase.model.timerange import HOUR_US, TimeRange
-from pulsebase.stores.duckdb.engine.database import State
+from pulsebase.stores.duckdb.engine.transactions import State
 from pulsebase.stores.duckdb.merge.hour_rollups import hour_codes
 from pulsebase.stores.duckdb.merge.ordering import group_starts
 from pulsebase.stores.duckdb.merge.stage import Rows, StageSnapshot
@@ -26,15 +27,16 @@ _MOST_REMEMBERED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Unmerged:
+class Unmerged(Columns):
     """Unmerged rows in order of arrival. `seq` is each row's sequence number in the journal."""
 
     rows: Rows
     seq: I64
 
-    def where(self, mask: Mask) -> Unmerged:
-        """Return the rows where the mask is true."""
-        return Unmerged(self.rows.take(mask), self.seq[mask])
+    @classmethod
+    def empty(cls) -> Unmerged:
+        """No rows."""
+        return cls(Rows.empty(), np.empty(0, np.int64))
 
     def inside(self, interval: TimeRange) -> Rows:
         """Return the rows inside the interval, in order of arrival."""
@@ -65,10 +67,8 @@ def unmerged_rows(  # noqa: PLR0917 one state, and what is asked of it
         inside = np.flatnonzero((rows.t >= interval.start_us) & (rows.t < interval.end_us))
         parts.append(Unmerged(rows.take(inside), seq + inside.astype(np.int64)))
         seq += len(rows)
-    parts = [part.where(_chosen(part.rows.user_no, people, metric_no)) for part in parts if len(part.seq)]
-    if not parts:
-        return Unmerged(Rows.concatenated([]), np.empty(0, np.int64))
-    return Unmerged(Rows.concatenated([part.rows for part in parts]), np.concatenate([part.seq for part in parts]))
+    parts = [part.take(_chosen(part.rows.user_no, people, metric_no)) for part in parts if len(part.seq)]
+    return Unmerged.joined(parts)
 
 
 def _chosen(series: I32, people: People, metric_no: int) -> Mask:
@@ -78,7 +78,7 @@ def _chosen(series: I32, people: People, metric_no: int) -> Mask:
 
 
 @dataclass(frozen=True, slots=True)
-class DirtyHours:
+class DirtyHours(Columns):
     """Hours with unmerged rows, by code, and the first and last sequence number of each hour's rows."""
 
     codes: I64
@@ -95,21 +95,9 @@ class DirtyHours:
         last = np.append(first, len(codes))[1:] - 1
         return cls(codes[first], unmerged.seq[order[first]], unmerged.seq[order[last]])
 
-    def take(self, index: npt.NDArray[np.intp]) -> DirtyHours:
-        """Return the hours at these indices."""
-        return DirtyHours(self.codes[index], self.first_seq[index], self.last_seq[index])
-
-    def followed_by(self, other: DirtyHours) -> DirtyHours:
-        """Append other hours."""
-        return DirtyHours(
-            np.concatenate([self.codes, other.codes]),
-            np.concatenate([self.first_seq, other.first_seq]),
-            np.concatenate([self.last_seq, other.last_seq]),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Columns):
     """What unmerged rows change in the count, the sum and the minutes of hours."""
 
     count: I64
@@ -120,18 +108,6 @@ class Changes:
     def none(cls, hours: int) -> Changes:
         """Make changes of zero for this many hours."""
         return cls(*(np.zeros(hours, np.int64) for _ in range(3)))
-
-    def take(self, index: npt.NDArray[np.intp]) -> Changes:
-        """Return the changes at these indices."""
-        return Changes(self.count[index], self.sum[index], self.minutes[index])
-
-    def followed_by(self, other: Changes) -> Changes:
-        """Append other changes."""
-        return Changes(
-            np.concatenate([self.count, other.count]),
-            np.concatenate([self.sum, other.sum]),
-            np.concatenate([self.minutes, other.minutes]),
-        )
 
     def put(self, index: npt.NDArray[np.intp], other: Changes) -> None:
         """Replace the changes at these indices."""
@@ -180,8 +156,8 @@ class ChangeCache:
             if epoch == self._epoch:
                 others = np.flatnonzero(~np.isin(self._hours.codes, hours.codes))
                 hours, changes_of = (
-                    hours.followed_by(self._hours.take(others)),
-                    changes_of.followed_by(self._changes.take(others)),
+                    DirtyHours.joined([hours, self._hours.take(others)]),
+                    Changes.joined([changes_of, self._changes.take(others)]),
                 )
             order = np.argsort(hours.codes[:_MOST_REMEMBERED])
             self._epoch, self._hours, self._changes = epoch, hours.take(order), changes_of.take(order)

@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, TooManyRowsError
-from pulsebase.stores.duckdb.engine.database import tells_of_damage
+from pulsebase.stores.duckdb.engine.engine_errors import tells_of_damage
 
 
 def select(connection: duckdb.DuckDBPyConnection, statement: str, limit: int) -> pa.Table:
