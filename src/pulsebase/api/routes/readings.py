@@ -31,6 +31,7 @@ from pulsebase.api.schemas.readings import (
     ValueReading,
     ValueReadingsBody,
 )
+from pulsebase.ingest.blocks import fields_of
 from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import parse_range, zone_named
@@ -64,7 +65,7 @@ def router(services: RequestServices, doors: PushHandlers) -> APIRouter:
     @routes.get("/metrics/heart-rate", response_model=HeartRate)
     def heart_rate(request: Request, parameters: Annotated[HeartRateParameters, Query()]) -> Response:
         """A person's minutes, devices resolved. Nothing found is 404."""
-        return _minutes(services, request, parameters, HEART_RATE, value=HEART_RATE.name)
+        return _minutes(services, request, parameters, HEART_RATE)
 
     @routes.delete("/metrics/heart-rate", response_model=Deleted)
     async def delete_readings(parameters: Annotated[DeleteParameters, Query()]) -> Response:
@@ -113,12 +114,14 @@ def metrics_router(services: RequestServices, doors: PushHandlers) -> APIRouter:
         """Store up to 1,000 readings, each of which names its metric."""
         return await doors.batch_of_any(request)
 
-    @routes.get("/metrics/{metric}", response_model=MetricMinutes)
+    @routes.get("/metrics/{metric}", response_model=MetricMinutes | HeartRate)
     def minutes_of(
         request: Request, metric: Annotated[str, Path()], parameters: Annotated[HeartRateParameters, Query()]
     ) -> Response:
-        """A person's minutes of a metric, devices resolved. Nothing found is 404."""
-        return _minutes(services, request, parameters, metric_in_path(metric), value="value")
+        """A person's minutes of a metric, devices resolved. Nothing found is 404. The field is `value`; of heart rate,
+        however it is spelled, `heart_rate`.
+        """
+        return _minutes(services, request, parameters, metric_in_path(metric))
 
     @routes.delete("/metrics/{metric}", response_model=Deleted)
     async def delete_readings_of(
@@ -147,8 +150,9 @@ def list_router(services: RequestServices) -> APIRouter:
 
 
 def _minutes(
-    services: RequestServices, request: Request, parameters: HeartRateParameters, metric: MetricSpec, value: str
+    services: RequestServices, request: Request, parameters: HeartRateParameters, metric: MetricSpec
 ) -> Response:
+    value = fields_of(metric).value
     question = SeriesQuestion(
         parameters.start,
         parameters.end,

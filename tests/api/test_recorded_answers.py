@@ -1,0 +1,101 @@
+"""What is asked about heart rate is answered as it was by the version before other metrics, to the byte."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.api.conftest import Api
+from tests.api.heart_rate_questions import answers, questions
+from tests.support.stores import named_store
+
+RECORDED = Path(__file__).parent / "recorded" / "heart_rate.json"
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[dict[str, Any]]:
+    """What was asked of the version before, and what it answered."""
+    found: list[dict[str, Any]] = json.loads(RECORDED.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("store", ["duckdb", "timescale"])
+def test_heart_rate_is_answered_as_before(
+    installed: Callable[..., Api], recorded: list[dict[str, Any]], tmp_path: Path, store: str
+) -> None:
+    compare(recorded, answers(installed(**named_store(store, tmp_path)).parts.app))
+
+
+@pytest.mark.parametrize("spelled", ["heart_rate", "activities-heart-intraday", "activities_heart_intraday"])
+def test_heart_rate_is_answered_so_however_its_path_is_spelled(
+    installed: Callable[..., Api], recorded: list[dict[str, Any]], tmp_path: Path, spelled: str
+) -> None:
+    compare(recorded, answers(installed(**named_store("duckdb", tmp_path)).parts.app, spelled))
+
+
+def compare(recorded: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+    assert len(recorded) == len(list(questions())) + 1  # the stream
+    expected = [also_intended(before, now) for before, now in zip(recorded, found, strict=True)]
+    for before, now in zip(expected, found, strict=True):
+        assert now == before, before["asked"]
+
+
+def also_intended(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The recorded answer with all that was changed on purpose since; each change is one of those named here."""
+    changes = (every_answer_says_if_it_may_be_kept, lines_of_no_json_are_called_so, exports_of_a_person_tell_more)
+    for change in (*changes, exports_of_all_name_the_metric):
+        before = change(before, now)
+    return before
+
+
+def every_answer_says_if_it_may_be_kept(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """`Cache-Control` used to be on series alone."""
+    if "headers" not in before or "cache-control" in before["headers"]:
+        return before
+    kept = "no-store" if before["status"] >= 400 else "private, no-cache"
+    return before | {"headers": before["headers"] | {"cache-control": kept}}
+
+
+def lines_of_no_json_are_called_so(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """A line of a bulk body that is no JSON used to be refused as a line of JSON that is no object."""
+    old, new = (
+        '"field":"reading","reason":"must be an object"',
+        '"field":"reading","reason":"is not JSON; a line holds one reading"',
+    )
+    if not before["asked"].endswith("/bulk") or old not in before["body"]:
+        return before
+    body = before["body"].replace(old, new)
+    return before | {"body": body, "headers": before["headers"] | {"content-length": str(len(body.encode()))}}
+
+
+def exports_of_a_person_tell_more(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What brought the readings, and who asked about them, in files of their own."""
+    if not isinstance(before.get("body"), dict):
+        return before
+    added = {name: now["body"][name] for name in ("imports.json", "audit.json")}
+    return before | {"body": before["body"] | added}
+
+
+def exports_of_all_name_the_metric(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The stream over the owner's socket has a column more, behind the others."""
+    if not before["asked"].startswith("GET /v1/admin/export"):
+        return before
+    old, new = (pa.ipc.open_stream(base64.b64decode(each["body"])).read_all() for each in (before, now))
+    assert new.column_names == [*old.column_names, "metric"]
+    assert set(new["metric"].to_pylist()) == {"heart_rate"}
+    assert by_day(new.drop_columns("metric")) == by_day(old)
+    return before | {"body": now["body"]}
+
+
+def by_day(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of an export: by UTC day, and within one in an order that is each store's own."""
+    rows = table.to_pylist()
+    days = [row["time"].date() for row in rows]
+    assert days == sorted(days)
+    return sorted(rows, key=lambda row: (row["time"], row["user_id"], row["device_id"]))
