@@ -1,8 +1,9 @@
 """Requests about heart rate whose answers were recorded, with the version before other metrics, in
-`recorded/heart_rate.json`; `test_recorded_answers.py` asks them again.
+`recorded/heart_rate.json`. `test_recorded_answers.py` asks them again, of new stores and of one that the version before
+left, `recorded/store.tar.xz`.
 
-The module needs nothing of the tests, so that an older version can record:
-`PYTHONPATH=src python tests/api/heart_rate_questions.py > heart_rate.json`, with the older version's `src`.
+The module needs nothing of the tests, so that an older version can record, with its `src` in `PYTHONPATH`:
+`python tests/api/heart_rate_questions.py answers` and `… store`, each of which writes to the folder it runs in.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import asyncio
 import base64
 import io
 import json
+import os
 import re
+import shutil
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -31,6 +35,8 @@ _PASSING = (
 )
 #: The metric in a path, where paths take any metric.
 _LAST_HEART_RATE = re.compile(r"(?<=/metrics/)heart-rate|heart-rate(?=/top-hours)")
+#: How many requests are sent to a recorded store before it merges.
+_MERGED = 17
 JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
 Question = tuple[str, str, dict[str, str], str]
@@ -42,8 +48,8 @@ def reading(timestamp: str, heart_rate: Any, user_id: Any = "ann", device_id: An
 
 def questions() -> Iterator[Question]:
     """Each as (method, path and query, headers, body), in the order in which they are asked."""
-    yield from _sent()
-    yield from _asked()
+    yield from sent()
+    yield from asked()
     yield from _changed()
 
 
@@ -55,7 +61,7 @@ def _get(path: str, accept: str = "", **parameters: Any) -> Question:
     return "GET", f"{path}?{urlencode(parameters, doseq=True)}", {"Accept": accept} if accept else {}, ""
 
 
-def _sent() -> Iterator[Question]:
+def sent() -> Iterator[Question]:
     single, batch, bulk = (f"/v1/metrics/heart-rate{end}" for end in ("", "/batch", "/bulk"))
     yield _post(single, reading("2024-01-15T10:00:00Z", 75))
     yield _post(single, reading("2024-01-15T11:00:00+01:00", 75.256, confidence=3))
@@ -81,9 +87,10 @@ def _sent() -> Iterator[Question]:
         for n in range(80)
         for device in ("strap", "watch")
     ]
-    yield _post(batch, {"readings": several})
+    yield _post(batch, {"readings": several[:100]})
     yield _post(batch, {"readings": [*several[:2], reading("2024-01-15T10:00:00Z", 300), "no reading", {"user_id": 1}]})
     yield _post(batch, {"readings": [reading("2024-01-15T10:00:00Z", 12)]})
+    yield _post(batch, {"readings": several[90:]})  # from here on nothing is merged in the recorded store
     yield _post(batch, {"readings": []})
     yield _post(batch, {"readings": several, "more": 1})
     lines = [f"Bob,strap,2024-01-{16 + n // 30:02}T{n % 24:02}:{n % 60:02}:00Z,{50 + n},{n % 4}" for n in range(90)]
@@ -102,11 +109,14 @@ def _sent() -> Iterator[Question]:
     yield _post("/api/v2/write?precision=s", "pulse,user_id=Cy,device_id=band bpm=70 1705392000\nnothing", "text/plain")
     yield ("PUT", "/v1/users/ann", {"Content-Type": JSON}, '{"gender": "female", "birth_date": "1990-02-28"}')
     yield ("PUT", "/v1/users/Bob", {"Content-Type": JSON}, '{"name": "Bob Ærø", "time_zone": "Europe/Berlin"}')
+    peak = {"name": "Peak", "min_bpm": 150, "max_bpm": 220, "minutes": 7, "calories": None}
+    day = {"user_id": "ann", "day": "2024-01-15", "resting_heart_rate": 61.5, "resting_heart_rate_method": "vendor"}
+    yield _post("/v1/admin/summaries", [day | {"zones": [peak]}, day | {"day": "2024-01-16"}])
     priority = '{"priority": 1, "valid_from": "2024-01-15T10:20:00Z"}'
     yield ("PUT", "/v1/users/ann/devices/watch/priority", {"Content-Type": JSON}, priority)
 
 
-def _asked() -> Iterator[Question]:
+def asked() -> Iterator[Question]:
     """Every rung, form and way of reading heart rate."""
     day = {"start_date": "2024-01-15", "end_date": "2024-01-15"}
     hour = {"start_date": "2024-01-15T10:00:00Z", "end_date": "2024-01-15T11:00:00Z"}
@@ -194,16 +204,24 @@ class AsOwner:
 
 def answers(app: ASGIApp, spelled: str = "heart-rate") -> list[dict[str, Any]]:
     """Ask everything in turn, with the metric spelled so in paths. Return what was asked and answered."""
-    client = TestClient(AsOwner(app), base_url="http://localhost")
-    found = []
-    for method, path, headers, body in questions():
-        asked = _LAST_HEART_RATE.sub(spelled, path)
-        got = client.request(method, asked, headers=headers, content=body.encode())
-        said = {name: value for name, value in got.headers.items() if name.lower() not in _PASSING_HEADERS}
-        shown = _shown(got.headers["content-type"] if got.content else "", got.content)
-        found.append({"asked": f"{method} {path}", "status": got.status_code, "headers": said, "body": shown})
+    client = client_of(app)
+    found = [answer(client, question, spelled) for question in questions()]
     found.append({"asked": "GET /v1/stream", "events": asyncio.run(_events(AsOwner(app), client))})
     return found
+
+
+def client_of(app: ASGIApp) -> TestClient:
+    """A client that is the owner."""
+    return TestClient(AsOwner(app), base_url="http://localhost")
+
+
+def answer(client: TestClient, question: Question, spelled: str = "heart-rate") -> dict[str, Any]:
+    """Ask one question. Return what was asked and answered."""
+    method, path, headers, body = question
+    got = client.request(method, _LAST_HEART_RATE.sub(spelled, path), headers=headers, content=body.encode())
+    said = {name: value for name, value in got.headers.items() if name.lower() not in _PASSING_HEADERS}
+    shown = _shown(got.headers["content-type"] if got.content else "", got.content)
+    return {"asked": f"{method} {path}", "status": got.status_code, "headers": said, "body": shown}
 
 
 async def _events(app: ASGIApp, client: TestClient) -> list[str]:
@@ -251,15 +269,37 @@ def _without_passing(text: str) -> str:
     return text
 
 
-def main() -> None:
-    from pulsebase.settings import Settings
-    from pulsebase.wiring import build
+def _record_answers(folder: Path) -> None:
+    with build(Settings(_env_file=None, store_url=f"duckdb:///{folder / 'store.duckdb'}")) as parts:
+        found = answers(parts.app)
+    Path("heart_rate.json").write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
 
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(_env_file=None, store_url=f"duckdb:///{Path(folder) / 'store.duckdb'}")
-        with build(settings) as parts:
-            json.dump(answers(parts.app), sys.stdout, ensure_ascii=False, indent=1)
+
+def _record_store(folder: Path) -> None:
+    """Half of what is sent is merged, the rest waits in the journal, and the process ends as if it were killed."""
+    store_url = f"duckdb:///{folder / 'store.duckdb'}"
+    opened = build(Settings(_env_file=None, store_url=store_url, merge_interval_s=3600))
+    parts = opened.__enter__()
+    client = client_of(parts.app)
+    for place, question in enumerate(sent()):
+        answer(client, question)
+        if place + 1 == _MERGED:
+            parts.store.settle()
+            answer(
+                client,
+                _get("/v1/timeseries", user_id="ann", interval="15m", start_date="2024-01-15", end_date="2024-01-16"),
+            )
+    with tarfile.open("store.tar.xz", "w:xz") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not file.name.endswith(".lock"):
+                archive.add(file, file.relative_to(folder))
+    shutil.rmtree(folder)
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    from pulsebase.settings import Settings
+    from pulsebase.wiring import build
+
+    place = Path(tempfile.mkdtemp())
+    {"answers": _record_answers, "store": _record_store}[sys.argv[1]](place)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from tests.api.conftest import Api
-from tests.api.heart_rate_questions import answers, questions
+from tests.api.heart_rate_questions import answer, answers, asked, client_of, questions, sent
+from tests.support.journal_files import commits_of, files_of
 from tests.support.stores import named_store
 
-RECORDED = Path(__file__).parent / "recorded" / "heart_rate.json"
+RECORDED = Path(__file__).parent / "recorded"
+STORE = RECORDED / "store.tar.xz"
+#: What a reading of another metric changes: how many readings a person and a device have, and exports.
+TELLS_OF_ALL_METRICS = re.compile(r"^/v1/users(/ann(/devices|/export)?)?\?")
 
 
 @pytest.fixture(scope="module")
 def recorded() -> list[dict[str, Any]]:
     """What was asked of the version before, and what it answered."""
-    found: list[dict[str, Any]] = json.loads(RECORDED.read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = json.loads((RECORDED / "heart_rate.json").read_text(encoding="utf-8"))
+    assert len(found) == len(list(questions())) + 1  # the stream
     return found
 
 
@@ -39,8 +47,37 @@ def test_heart_rate_is_answered_so_however_its_path_is_spelled(
     compare(recorded, answers(installed(**named_store("duckdb", tmp_path)).parts.app, spelled))
 
 
+def test_a_store_of_the_version_before_is_opened_with_everything_that_is_in_it(
+    installed: Callable[..., Api], recorded: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Its process was killed: part of it is merged, part is in the journal. It also has priorities and summaries."""
+    with tarfile.open(STORE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    journal = tmp_path / "store.duckdb.journal"
+    with duckdb.connect(str(tmp_path / "store.duckdb"), read_only=True) as before:
+        assert ("metrics",) not in before.execute("SHOW TABLES").fetchall()
+        merged = before.execute("SELECT count(*) FROM readings").fetchall()[0][0]
+    waiting = {row[:3] for file in files_of(journal) for commit in commits_of(file) for row in commit.rows}
+    assert merged > 50
+    assert len(waiting) > 50
+    api = installed(store_url=f"duckdb:///{tmp_path / 'store.duckdb'}", merge_interval_s=3600)
+    client = client_of(api.parts.app)
+    first = len(list(sent()))
+    expected = recorded[first : first + len(list(asked()))]
+    compare(expected, [answer(client, question) for question in asked()])
+    oxygen = {"user_id": "ann", "device_id": "strap", "timestamp": "2024-01-15T10:00:00Z", "value": 97}
+    assert api.post("/v1/metrics/oxygen-saturation", json=oxygen).status_code == 202
+    api.parts.store.settle()
+    assert client.post("/v1/admin/check", json={}).json()["problems"] == []
+    of_heart_rate = [question for question in asked() if not TELLS_OF_ALL_METRICS.search(question[1])]
+    asked_again = {f"{method} {path}" for method, path, _, _ in of_heart_rate}
+    compare(
+        [each for each in expected if each["asked"] in asked_again], [answer(client, each) for each in of_heart_rate]
+    )
+    assert api.get("/v1/users/ann/metrics").json()["data"][1]["metric"] == "oxygen_saturation"
+
+
 def compare(recorded: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
-    assert len(recorded) == len(list(questions())) + 1  # the stream
     expected = [also_intended(before, now) for before, now in zip(recorded, found, strict=True)]
     for before, now in zip(expected, found, strict=True):
         assert now == before, before["asked"]
