@@ -57,7 +57,10 @@ def test_peoples_own_sql_sees_each_metric_in_its_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("INSERT INTO metrics VALUES (1, 'blood_glucose', 'mmol/l', 100)", "the metric blood_glucose, which this"),
+        (
+            "INSERT INTO metrics VALUES (1, 'blood_glucose', 'mmol/l', 100)",
+            "the metric blood_glucose, which this version does not know: install a newer",
+        ),
         ("INSERT INTO metrics VALUES (1, 'rr_interval', 'ms', 1)", "keeps rr_interval in parts of 1/1 ms"),
     ],
 )

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from pulsebase.model.errors import StopError, StoreVersionError
-from pulsebase.model.metrics import HEART_RATE, METRICS, RR_INTERVAL, SKIN_TEMPERATURE_DELTA
+from pulsebase.model.metrics import HEART_RATE, METRICS, RR_INTERVAL, SKIN_TEMPERATURE_DELTA, MetricSpec
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US
 from pulsebase.model.users import MetricOverview
@@ -188,6 +188,31 @@ def test_a_metric_that_this_version_does_not_know_is_refused_by_name(statement: 
     execute(url, statement)
     with pytest.raises(StoreVersionError, match=named):
         TimescaleStore(url, PostgresHarness.options)
+
+
+def test_a_newer_version_beside_this_one_takes_nothing_from_what_this_one_knows(
+    store: TimescaleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would have to leave something out is refused; heart rate is answered as ever, whoever merges."""
+    glucose = MetricSpec("blood_glucose", "Blood glucose", "mmol/l", 100, 1, 40, "blood_glucose")
+    write_all(store, TEN)
+    with monkeypatch.context() as newer:
+        newer.setitem(METRICS, glucose.name, glucose)
+        origin = store.register_origin("push", "meter")
+        store.write([batch_of([Reading(TEN, 550)], origin, glucose.name)])
+    write_all(store, TEN + 1)
+    store.settle()
+    assert store.check().problems == ()
+    assert len(ask(store, Resolution.RAW, THAT_DAY)) == 2
+    assert store.overview("ann").readings == 7  # type: ignore[union-attr]
+    with pytest.raises(StoreVersionError, match="the metric blood_glucose, which this version does not know: install"):
+        store.metrics("ann")
+    with pytest.raises(StoreVersionError, match="blood_glucose"):
+        list(store.export(THAT_DAY, ["ann"]))
+    assert sum(map(len, store.export(THAT_DAY, ["ann"], list(SAID)))) == 6
+    assert store.remove_user("ann")
+    with psycopg.connect(timescale_url(), autocommit=True, prepare_threshold=None) as connection:
+        assert connection.execute("SELECT count(*) FROM pulsebase.other_readings").fetchall() == [(0,)]
 
 
 def test_a_table_that_has_the_name_of_a_view_is_refused_by_name() -> None:

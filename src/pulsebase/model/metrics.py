@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pulsebase.model.errors import StoreVersionError
+
 #: Stored values are 16-bit integers. The lowest one marks a deleted reading.
 MOST_STORED_VALUE = 32_767
 
@@ -183,6 +185,25 @@ def metric_named(text: str) -> MetricSpec:
     if near:
         raise UnknownMetricError(f"is no metric; do you mean {names[near[0]]}?")
     raise UnknownMetricError(f"is no metric; there are {', '.join(METRICS)}")
+
+
+def require_known(name: str, scale: int, place: str) -> None:
+    """Refuse a stored metric that this version does not know, or keeps in other parts of its unit, as a newer
+    version wrote it. `place` says where it is.
+
+    Raises:
+        StoreVersionError: it is one; the message names it.
+    """
+    spec = METRICS.get(name)
+    if spec is None:
+        raise StoreVersionError(
+            f"{place} has readings of the metric {name}, which this version does not know: install a newer Pulsebase"
+        )
+    if spec.scale != scale:
+        raise StoreVersionError(
+            f"{place} keeps {name} in parts of 1/{scale} {spec.unit}, this version in parts of 1/{spec.scale}: "
+            "install a newer Pulsebase"
+        )
 
 
 def bounds_in(text: str) -> dict[str, tuple[float, float]]:

@@ -19,7 +19,7 @@ from pulsebase.stores.timescale.instants import At, fetch_columns
 from pulsebase.stores.timescale.origins import staged
 from pulsebase.stores.timescale.raw_tables import readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import bucket
-from pulsebase.stores.timescale.series_keys import keys_of, metric_of, parts_of, person_of
+from pulsebase.stores.timescale.series_keys import keys_of, metric_of, parts_of, person_of, require_known_metrics
 
 _USERS = "SELECT user_id FROM pulsebase.users"
 _DEVICES = "SELECT user_id, device_id FROM pulsebase.devices WHERE user_id = ANY(%s)"
@@ -73,7 +73,12 @@ def spool(
 
     A client may take hours over an export. A snapshot held for so long would keep the server from vacuuming any table
     of its database.
+
+    Raises:
+        StoreVersionError: every metric is asked for, and there is one that only a newer version knows.
     """
+    if metrics is None:
+        require_known_metrics(connection)
     file.seek(0)
     file.truncate()
     values = {"start": At(interval.start_us), "end": At(interval.end_us)}

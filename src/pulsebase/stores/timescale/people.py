@@ -17,7 +17,7 @@ from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.origins import staged
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import APART, bucket
-from pulsebase.stores.timescale.series_keys import keys_of, parts_of
+from pulsebase.stores.timescale.series_keys import keys_of, parts_of, require_known_metrics
 
 _USER = "user_id, name, gender, birth_date, time_zone"
 
@@ -244,7 +244,12 @@ def _together(found: Collection[TimescaleExtent]) -> tuple[int, int | None, int 
 
 
 def metrics(connection: Connection, user_id: str) -> list[MetricOverview]:
-    """The metrics with readings, by name."""
+    """The metrics with readings, by name.
+
+    Raises:
+        StoreVersionError: a newer version beside this one has stored a metric that this one does not know.
+    """
+    require_known_metrics(connection)
     of_metric: dict[str, list[TimescaleExtent]] = {}
     for extent in extents(connection, [user_id]):
         of_metric.setdefault(extent.metric, []).append(extent)

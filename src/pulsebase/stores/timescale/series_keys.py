@@ -12,8 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from pulsebase.model.errors import StoreVersionError
-from pulsebase.model.metrics import HEART_RATE, METRICS
+from pulsebase.model.metrics import HEART_RATE, METRICS, require_known
 from pulsebase.model.readings import Ids
 from pulsebase.stores.timescale.database import Connection
 
@@ -84,17 +83,7 @@ def require_known_metrics(connection: Connection) -> None:
         StoreVersionError: it has one; the message names it.
     """
     for metric, scale in connection.execute("SELECT metric, scale FROM pulsebase.metrics ORDER BY metric").fetchall():
-        spec = METRICS.get(metric)
-        if spec is None:
-            raise StoreVersionError(
-                f"the database has readings of the metric {metric}, which this version does not know: "
-                "install a newer Pulsebase"
-            )
-        if spec.scale != scale:
-            raise StoreVersionError(
-                f"the database keeps {metric} in parts of 1/{scale} {spec.unit}, this version in parts of "
-                f"1/{spec.scale}: install a newer Pulsebase"
-            )
+        require_known(metric, scale, "the database")
 
 
 def person_of(column: str = "user_id") -> str:

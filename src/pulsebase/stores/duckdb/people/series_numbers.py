@@ -15,8 +15,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase.model.errors import StoreVersionError
-from pulsebase.model.metrics import HEART_RATE, METRICS
+from pulsebase.model.metrics import HEART_RATE, require_known
 
 I32 = npt.NDArray[np.int32]
 
@@ -103,20 +102,5 @@ class MetricNumbers:
         """
         rows = connection.execute("SELECT metric_no, name, scale FROM metrics ORDER BY metric_no").fetchall()
         for _, name, scale in rows:
-            _refuse_unlike(name, scale)
+            require_known(name, scale, "the store")
         self._names = tuple(name for _, name, _ in rows)
-
-
-def _refuse_unlike(name: str, scale: int) -> None:
-    """Refuse a stored metric that this version does not know, or knows with another scale.
-
-    Raises:
-        StoreVersionError: it is one.
-    """
-    spec = METRICS.get(name)
-    if spec is None:
-        raise StoreVersionError(f"the store has readings of the metric {name}, which this version does not know")
-    if spec.scale != scale:
-        raise StoreVersionError(
-            f"the store keeps {name} in parts of 1/{scale} {spec.unit}, this version in parts of 1/{spec.scale}"
-        )
