@@ -27,6 +27,7 @@ READY = "Pulsebase is at"
 MAX_PEOPLE = 2
 #: As many as nobody wants to scroll through.
 CROWD = 3_000
+ONE_MORE_METRIC = Path(__file__).parents[1] / "support" / "one_more_metric"
 PULSEBASE = str(Path(sys.executable).parent / "pulsebase")
 
 
@@ -60,6 +61,16 @@ def population_server(folder: Path, spec: FixtureSpec) -> Iterator[str]:
     subprocess.run([PULSEBASE, "fixtures", *sizes], env=environment, check=True, capture_output=True)
     with _server(folder, ["serve"], READY, environment) as address:
         yield address
+
+
+@contextmanager
+def newer_server(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Run `pulsebase serve` with one entry more in the registry of metrics, over an empty store. Gives its address, and
+    the environment in which commands are of the same version.
+    """
+    environment = _environment(folder) | dict(settings) | {"PYTHONPATH": str(ONE_MORE_METRIC)}
+    with _server(folder, ["serve"], READY, environment) as address:
+        yield address, environment
 
 
 def push(address: str, user_id: str, readings: Sequence[tuple[int, int]], device_id: str = "strap") -> None:

@@ -54,8 +54,8 @@ function parseRange(params: URLSearchParams): RangeChoice | null {
 
 const METRIC_NAME = /^[a-z][a-z0-9_]{0,63}$/;
 
-/** The server has nine metrics; an address gets no more panes than that. */
-const MAX_OTHERS = 8;
+/** A store holds 32 metrics; an address gets no more panes than that. */
+const MAX_OTHERS = 31;
 
 function metricsIn(params: URLSearchParams): string[] {
   const all = params.getAll("metric").flatMap((text) => text.split(","));
