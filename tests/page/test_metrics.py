@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.page.conftest import Opener, opener
-from tests.page.server import crowd_server, push, push_values, zulu
+from tests.page.server import crowd_server, now_ms, push, push_values, zulu
 from tests.page.test_pages import AXE, PHONE
 from tests.page.visit import Visit
 
@@ -124,6 +126,137 @@ def test_the_table_and_the_file_hold_every_chosen_metric(visit_night: Opener, tm
     assert set(found) == {("heart_rate", "bpm"), ("oxygen_saturation", "%"), ("respiratory_rate", "breaths/min")}
     oxygen = {row["start"]: float(row["avg"]) for row in rows if row["metric"] == "oxygen_saturation"}
     assert oxygen == {zulu(at): value for at, value in OXYGEN.items()}
+
+
+#: The picture's size, and how many pixels of a colour there are in each of so many bands from its top, as fractions.
+BANDS = """async ([bytes, colour, bands]) => {
+  const blob = await (await fetch(`data:image/png;base64,${bytes}`)).blob();
+  const image = await createImageBitmap(blob);
+  const drawing = new OffscreenCanvas(image.width, image.height).getContext('2d', { willReadFrequently: true });
+  drawing.drawImage(image, 0, 0);
+  const [red, green, blue] = colour.match(/\\d+/g).map(Number);
+  const counts = bands.map(([top, bottom]) => {
+    const [from, to] = [Math.round(top), Math.round(bottom)];
+    const { data } = drawing.getImageData(0, from, image.width, to - from);
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      if (data[i] === red && data[i + 1] === green && data[i + 2] === blue) count += 1;
+    }
+    return count;
+  });
+  return { width: image.width, height: image.height, counts };
+}"""
+
+
+def saved_picture(seen: Visit, bands: list[tuple[float, float]]) -> dict[str, Any]:
+    """What is saved as PNG: its size, and the pixels of the first person's colour in bands of it."""
+    expect(seen.page.locator(".chart:not([data-painted])")).to_have_count(0)
+    with seen.page.expect_download() as saving:
+        seen.page.get_by_role("button", name="Save PNG").click()
+    assert saving.value.suggested_filename.endswith(".png")
+    colour = seen.page.locator(".legend-swatch").first.evaluate("it => getComputedStyle(it).backgroundColor")
+    picture = base64.b64encode(saving.value.path().read_bytes()).decode()
+    found: dict[str, Any] = seen.page.evaluate(BANDS, [picture, colour, bands])
+    return found
+
+
+def test_a_picture_has_every_pane_below_the_chart(visit_night: Opener) -> None:
+    seen = visit_night(f"/app/person?people=p0001&{RANGE}", bypass_csp=True)
+    expect(seen.chart).not_to_have_attribute("data-pieces", "{}")
+    alone = saved_picture(seen, [])
+    seen = visit_night(f"/app/person?people=p0001&{RANGE}&{BOTH}", bypass_csp=True)
+    for metric in ("oxygen_saturation", "respiratory_rate"):
+        expect(chart_of(seen, metric)).not_to_have_attribute("data-pieces", "{}")
+    heights = [box["height"] for box in map(Locator.bounding_box, seen.page.locator(".chart").all()) if box]
+    assert len(heights) == 3
+    first = alone["height"] - 14  # without the edge below
+    second = first + 20 + heights[1]
+    third = second + 20 + heights[2]
+    bands = [(0.0, first), (first + 20, second), (second + 20, third)]
+    both = saved_picture(seen, bands)
+    assert (both["width"], both["height"]) == (alone["width"], round(third + 14))
+    assert all(count > 100 for count in both["counts"]), both
+
+
+def test_the_cross_hair_and_the_wheel_are_of_all_panes(visit_night: Opener) -> None:
+    seen = visit_night(f"/app/?people=p0001&{RANGE}&{BOTH}")
+    main, oxygen = seen.page.locator(".chart").first, chart_of(seen, "oxygen_saturation")
+    breaths = chart_of(seen, "respiratory_rate")
+    expect(breaths).not_to_have_attribute("data-pieces", "{}")
+    cross_hairs = seen.page.locator(".chart > canvas:nth-of-type(2):not([hidden])")
+    seen.page.mouse.move(0, 0)
+    expect(cross_hairs).to_have_count(0)
+    box = oxygen.bounding_box()
+    assert box is not None
+    seen.page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+    expect(cross_hairs).to_have_count(3)
+    # Under the cross-hair every pane has the values of one instant: where the clip had fallen off there is none.
+    expect(pane(seen, "Respiratory rate").get_by_role("listitem")).to_contain_text(re.compile(r"1\d\.5"))
+    inside = (CLIP_OFF[0] + CLIP_OFF[1]) / 2
+    at = (inside - NIGHT[0]) / (NIGHT[-1] + MINUTE_MS - NIGHT[0])
+    seen.page.mouse.move(box["x"] + 42 + at * (box["width"] - 56), box["y"] + box["height"] / 2)
+    expect(pane(seen, "Oxygen saturation").get_by_role("listitem")).to_contain_text("no reading")
+    expect(pane(seen, "Respiratory rate").get_by_role("listitem")).to_contain_text(re.compile(r"1\d\.5"))
+    before = main.get_attribute("data-span") or ""
+    seen.page.mouse.wheel(0, -240)
+    expect(main).not_to_have_attribute("data-span", before)
+    expect(oxygen).to_have_attribute("data-span", main.get_attribute("data-span") or "")
+    expect(breaths).to_have_attribute("data-span", main.get_attribute("data-span") or "")
+
+
+def test_panes_have_names_and_are_reached_with_the_keyboard(visit_night: Opener) -> None:
+    seen = visit_night(f"/app/?people=p0001&{RANGE}&{BOTH}")
+    for title, unit in (("Oxygen saturation", "%"), ("Respiratory rate", "breaths/min")):
+        chart = pane(seen, title).get_by_role("application")
+        expect(chart).to_have_accessible_name(re.compile(f"^{title} in {unit} of Person 0001, .* resolution"))
+        expect(chart).to_have_accessible_description(re.compile("Keys: arrows move and zoom"))
+        chart.focus()
+        expect(chart).to_be_focused()
+    # From the chart of heart rate one comes to each pane in turn: its button, then its chart.
+    seen.page.locator(".chart").first.focus()
+    for name in (
+        "Remove Oxygen saturation",
+        "Oxygen saturation in %",
+        "Remove Respiratory rate",
+        "Respiratory rate in",
+    ):
+        seen.page.keyboard.press("Tab")
+        expect(seen.page.locator(":focus")).to_have_accessible_name(re.compile(f"^{name}"))
+
+
+def test_the_live_page_shows_chosen_metrics_as_they_come(visit_night: Opener, night: str) -> None:
+    now = now_ms()
+    push(night, "p0003", [(now - 1000 * back, 71) for back in range(60, 10, -1)])
+    push_values(night, "p0003", "oxygen_saturation", {now - 20_000: 96.4, now - 15_000: 96.4})
+    seen = visit_night("/app/live?people=p0003&window=15m")
+    expect(seen.page.locator(".live-value")).to_have_text("71")
+    choice = seen.page.get_by_role("group", name="Shown below heart rate").get_by_role("button")
+    expect(choice).to_have_text(["Oxygen saturation"])
+    choice.click()
+    expect(seen.page).to_have_url(re.compile(r"people=p0003&window=15m&metric=oxygen_saturation$"))
+    oxygen = pane(seen, "Oxygen saturation")
+    expect(oxygen.get_by_role("heading")).to_have_text("Oxygen saturation %")
+    expect(oxygen.locator(".live-value")).to_have_text("96.4")
+    expect(oxygen.get_by_role("img")).to_have_accessible_name(re.compile("^Oxygen saturation in % of Person 0003"))
+    push_values(night, "p0003", "oxygen_saturation", {now - 5_000: 88.8})
+    expect(oxygen.locator(".live-value")).to_have_text("88.8")
+    push(night, "p0003", [(now - 4_000, 99)])
+    values = seen.page.locator(".live-value")
+    expect(values).to_have_text(["99", "88.8"])
+    # A metric of which there is nothing yet can be waited for; the address holds all of them.
+    seen.page.goto(f"{night}/app/live?people=p0003&window=15m&{BOTH}&metric=steps")
+    expect(seen.page.get_by_role("status").filter(has_text="No metric of this server")).to_contain_text("steps")
+    expect(pane(seen, "Respiratory rate")).to_contain_text("No readings in these minutes")
+    push_values(night, "p0003", "respiratory_rate", {now - 3_000: 14.5})
+    expect(values).to_have_text(["99", "88.8", "14.5"])
+    pieces = json.loads(chart_of(seen, "oxygen_saturation").get_attribute("data-pieces") or "{}")
+    assert pieces["p0003"][-1][1] == now - 5_000
+    seen.page.get_by_role("button", name="Remove Oxygen saturation").click()
+    expect(seen.page).to_have_url(re.compile(r"&metric=respiratory_rate&metric=steps$"))
+    expect(values).to_have_text(["99", "14.5"])
+    seen.page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = seen.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert [one["id"] for one in found["violations"] if one["impact"] in ("serious", "critical")] == []
 
 
 def test_panes_fit_a_phone_and_stand_in_nobodys_way(visit_night: Opener) -> None:

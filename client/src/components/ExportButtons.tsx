@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { savePicture } from "../figures/picture";
+import { type Part, savePicture } from "../figures/picture";
 import { saveText } from "../figures/save";
 
 export interface ExportButtonsProps {
@@ -13,12 +13,20 @@ export interface ExportButtonsProps {
   legend: readonly { label: string; colour: string }[];
 }
 
+/** Every chart on the page from the top, each pane with its heading. */
+function shownCharts(): Part[] {
+  return [...document.querySelectorAll(".panel .chart")].flatMap((element) => {
+    const chart = element.querySelector("canvas");
+    const title = element.closest(".pane")?.querySelector("h2")?.textContent ?? "";
+    return chart ? [{ chart, title }] : [];
+  });
+}
+
 /** What is seen, to take along: its numbers, or its picture. */
 export function ExportButtons({ name, csv, title, legend }: ExportButtonsProps) {
   const [failed, setFailed] = useState(false);
   const saveImage = async () => {
-    const canvas = document.querySelector<HTMLCanvasElement>(".panel .chart canvas");
-    setFailed(!(canvas && (await savePicture(canvas, `${name}.png`, title, legend))));
+    setFailed(!(await savePicture(shownCharts(), `${name}.png`, title, legend)));
   };
   return (
     <fieldset className="exports">

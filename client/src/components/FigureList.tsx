@@ -1,4 +1,4 @@
-import { beats } from "../charts/labels";
+import { valueText } from "../charts/labels";
 import { Icon } from "./Icon";
 
 export interface PersonFigure {
@@ -14,8 +14,13 @@ export interface PersonFigure {
 /** Who is on a plain chart, in which colour, with one figure each. */
 export function FigureList(props: {
   figures: readonly PersonFigure[];
-  onRemove: (id: string) => void;
+  unit?: string;
+  /** How many decimals the figures have. */
+  digits?: number;
+  /** Absent where nobody can be removed. */
+  onRemove?: (id: string) => void;
 }) {
+  const { unit = "bpm", digits = 0, onRemove } = props;
   return (
     <ul className="live-figures">
       {props.figures.map(({ id, name, colour, value, note, faded }) => (
@@ -26,22 +31,24 @@ export function FigureList(props: {
             <p>
               {value !== null && (
                 <>
-                  <span className="live-value">{beats(value)}</span>{" "}
-                  <span className="faint">bpm</span>{" "}
+                  <span className="live-value">{valueText(value, digits)}</span>{" "}
+                  <span className="faint">{unit}</span>{" "}
                 </>
               )}
               <span className="faint">{note}</span>
             </p>
           </div>
-          <button
-            type="button"
-            className="icon-button icon-button-small"
-            aria-label={`Remove ${name} from the chart`}
-            title="Remove from the chart"
-            onClick={() => props.onRemove(id)}
-          >
-            <Icon name="close" size={14} />
-          </button>
+          {onRemove && (
+            <button
+              type="button"
+              className="icon-button icon-button-small"
+              aria-label={`Remove ${name} from the chart`}
+              title="Remove from the chart"
+              onClick={() => onRemove(id)}
+            >
+              <Icon name="close" size={14} />
+            </button>
+          )}
         </li>
       ))}
     </ul>

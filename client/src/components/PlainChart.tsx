@@ -1,12 +1,23 @@
 import { type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
 import { tickLabels } from "../charts/labels";
 import type { ChartTheme } from "../charts/palette";
+import { type Scale, scaledRange, scaledTicks } from "../charts/ticks";
 import { timeTicks, valueTicks } from "../figures/axis";
-import { breaksAfter, heightOf, type Line, piecesOf, pointAt, xOf } from "../figures/line";
+import {
+  breaksAfter,
+  extremesOf,
+  heightOf,
+  type Line,
+  piecesOf,
+  pointAt,
+  xOf,
+} from "../figures/line";
 import type { Span } from "../time/range";
 
 export interface PlainChartProps {
   lines: readonly Line[];
+  /** Of another metric than heart rate. */
+  scale?: Scale | null;
   colourOf: (userId: string) => string;
   span: Span;
   zone: string;
@@ -33,9 +44,15 @@ interface Frame {
   y: (value: number) => number;
 }
 
+function rangeOf({ lines, span, scale }: PlainChartProps): Span {
+  if (!scale) return heightOf(lines, span);
+  const [start, end] = scaledRange(extremesOf(lines, span), scale);
+  return { start, end };
+}
+
 function frameOf(props: PlainChartProps, width: number, height: number): Frame {
-  const { span, lines } = props;
-  const range = heightOf(lines, span);
+  const { span } = props;
+  const range = rangeOf(props);
   const inner = { width: width - EDGE.left - EDGE.right, height: height - EDGE.top - EDGE.bottom };
   return {
     width,
@@ -46,7 +63,8 @@ function frameOf(props: PlainChartProps, width: number, height: number): Frame {
 }
 
 function drawAxes(to: CanvasRenderingContext2D, frame: Frame, props: PlainChartProps): void {
-  const { theme, span, zone, lines } = props;
+  const { theme, span, zone, scale } = props;
+  const { start: low, end: high } = rangeOf(props);
   const bottom = frame.height - EDGE.bottom;
   to.font = FONT;
   to.fillStyle = theme.axis;
@@ -56,7 +74,8 @@ function drawAxes(to: CanvasRenderingContext2D, frame: Frame, props: PlainChartP
   to.textBaseline = "middle";
   to.beginPath();
   const rows = Math.floor((bottom - EDGE.top) / ROW_PX);
-  for (const value of valueTicks(heightOf(lines, span), rows)) {
+  const values = scale ? scaledTicks(low, high, rows) : valueTicks({ start: low, end: high }, rows);
+  for (const value of values) {
     const y = Math.round(frame.y(value)) + 0.5;
     to.moveTo(EDGE.left, y);
     to.lineTo(frame.width - EDGE.right, y);

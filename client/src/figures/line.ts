@@ -58,8 +58,8 @@ export function pointAt(line: Line, instant: number): number | null {
   return least <= line.bridgeMs / 2 ? best : null;
 }
 
-/** Of all lines within a span, with room above and below, on whole tens; never so low that noise looks like news. */
-export function heightOf(lines: readonly Line[], span: Span): Span {
+/** The lowest and the highest value of all lines within a span; null where there is none. */
+export function extremesOf(lines: readonly Line[], span: Span): [number, number] | null {
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
   for (const line of lines) {
@@ -70,7 +70,14 @@ export function heightOf(lines: readonly Line[], span: Span): Span {
       high = Math.max(high, value);
     });
   }
-  if (low > high) return { start: 40, end: 120 };
+  return low > high ? null : [low, high];
+}
+
+/** Of all lines within a span, with room above and below, on whole tens; never so low that noise looks like news. */
+export function heightOf(lines: readonly Line[], span: Span): Span {
+  const seen = extremesOf(lines, span);
+  if (!seen) return { start: 40, end: 120 };
+  const [low, high] = seen;
   const lacking = Math.max(0, 20 - (high - low)) / 2;
   const start = Math.max(0, Math.floor((low - lacking - 2) / 10) * 10);
   return { start, end: Math.ceil((high + lacking + 2) / 10) * 10 };

@@ -22,24 +22,32 @@ function drawLegend(to: CanvasRenderingContext2D, legend: readonly LegendEntry[]
   }
 }
 
-/** Saves it; false where the browser cannot make it. */
+/** A chart and what it is called, where there is more than one. */
+export interface Part {
+  chart: HTMLCanvasElement;
+  title: string;
+}
+
+/** Saves the charts one below the other; false where the browser cannot make the picture. */
 export async function savePicture(
-  chart: HTMLCanvasElement,
+  parts: readonly Part[],
   name: string,
   title: readonly string[],
   legend: readonly LegendEntry[],
 ): Promise<boolean> {
+  const first = parts[0]?.chart;
+  if (!first) return false;
   const ratio = window.devicePixelRatio || 1;
   const head = EDGE_PX + LINE_PX * (title.length + 1);
+  const heights = parts.map((part) => (part.title ? LINE_PX : 0) + part.chart.height / ratio);
   const canvas = document.createElement("canvas");
-  canvas.width = chart.width + 2 * EDGE_PX * ratio;
-  canvas.height = chart.height + (head + EDGE_PX) * ratio;
+  canvas.width = Math.max(...parts.map((part) => part.chart.width)) + 2 * EDGE_PX * ratio;
+  canvas.height = (head + heights.reduce((sum, one) => sum + one, 0) + EDGE_PX) * ratio;
   const to = canvas.getContext("2d");
   if (!to) return false;
-  const style = getComputedStyle(chart.closest(".panel") ?? document.body);
+  const style = getComputedStyle(first.closest(".panel") ?? document.body);
   to.fillStyle = style.backgroundColor;
   to.fillRect(0, 0, canvas.width, canvas.height);
-  to.drawImage(chart, EDGE_PX * ratio, head * ratio);
   to.scale(ratio, ratio);
   to.fillStyle = style.color;
   to.font = FONT;
@@ -47,6 +55,14 @@ export async function savePicture(
     to.fillText(text, EDGE_PX, EDGE_PX + LINE_PX * (i + 0.6));
   });
   drawLegend(to, legend, EDGE_PX + LINE_PX * (title.length + 0.6));
+  let y = head;
+  parts.forEach((part, i) => {
+    const { chart } = part;
+    if (part.title) to.fillText(part.title, EDGE_PX, y + LINE_PX * 0.6);
+    const top = y + (part.title ? LINE_PX : 0);
+    to.drawImage(chart, EDGE_PX, top, chart.width / ratio, chart.height / ratio);
+    y += heights[i] ?? 0;
+  });
   const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
   if (blob) saveBlob(blob, name);
   return blob !== null;

@@ -15,6 +15,8 @@ export type StreamState =
 
 export interface Follower {
   people: readonly string[];
+  /** By the names of `GET /v1/metrics`. */
+  metrics: readonly string[];
   onEvent: (event: StreamEvent) => Promise<void> | void;
   onState: (state: StreamState) => void;
 }
@@ -36,7 +38,7 @@ function pause(lengthMs: number, signal: AbortSignal): Promise<void> {
 
 /** One connection, from its beginning to its end; the id of its last event. */
 async function connect(
-  { people, onEvent, onState }: Follower,
+  { people, metrics, onEvent, onState }: Follower,
   lastId: string | null,
   signal: AbortSignal,
   onId: (id: string) => void,
@@ -44,7 +46,7 @@ async function connect(
   const dead = new AbortController();
   let timer = window.setTimeout(() => dead.abort(), SILENCE_MS);
   try {
-    const address = `/v1/stream?${queryString({ user_ids: people })}`;
+    const address = `/v1/stream?${queryString({ user_ids: people, metric: metrics })}`;
     const headers = { accept: "text/event-stream", ...(lastId ? { "last-event-id": lastId } : {}) };
     const answer = await request(address, AbortSignal.any([signal, dead.signal]), headers);
     const reader = (answer.body ?? new ReadableStream()).getReader();

@@ -13,25 +13,35 @@ interface Hello {
   resumed: boolean;
 }
 
+/** The metric that the server means where it names none. */
+const HEART_RATE = "heart_rate";
+
 interface News {
-  series: { user_id: string; columns: RawColumns }[];
+  series: { user_id: string; metric?: string; columns: RawColumns }[];
   changed: { user_id: string | null; start: string; end: string }[];
 }
 
 export interface Live {
   state: StreamState;
-  buffer: LiveBuffer;
+  /** A metric's last minutes; empty for one that is not followed. */
+  bufferOf: (metric: string) => LiveBuffer;
   prioritiesOf: (userId: string) => Priorities;
   /** When something last came, on the reader's clock; null before anything did. */
   heardAt: number | null;
-  /** Grows with everything that changes the buffer. */
+  /** Grows with everything that changes a buffer. */
   version: number;
 }
 
-/** What is stored of the last minutes, all devices' of it. */
-async function readLast(people: readonly string[], sinceMs: number, signal: AbortSignal) {
+/** What is stored of a metric's last minutes, all devices' of it. */
+async function readLast(
+  metric: string,
+  people: readonly string[],
+  sinceMs: number,
+  signal: AbortSignal,
+) {
   const query = {
     user_ids: [...people],
+    metric: [metric],
     start_date: instantText(Math.floor(sinceMs / MINUTE_MS) * MINUTE_MS),
     end_date: instantText(Date.now() + AHEAD_MS),
     interval: "raw" as const,
@@ -39,6 +49,7 @@ async function readLast(people: readonly string[], sinceMs: number, signal: Abor
   };
   const answer = await get("/v1/multi-user/timeseries", query, signal);
   return answer.series.map((one) => ({
+    metric,
     userId: one.user_id,
     columns: one.columns as unknown as RawColumns,
   }));
@@ -50,45 +61,62 @@ async function readPriorities(userId: string, signal: AbortSignal): Promise<Prio
   return new Map(answer.data.map((device) => [device.device_id, device.priority]));
 }
 
-/** The last minutes of some people, kept up by the stream; after a break nothing is missing or there twice. */
-export function useLive(people: readonly string[], windowMs: number): Live {
+const EMPTY = new LiveBuffer();
+
+/**
+ * The last minutes of some people in some metrics, kept up by the stream; after a break nothing is missing or there
+ * twice.
+ */
+export function useLive(
+  people: readonly string[],
+  metrics: readonly string[],
+  windowMs: number,
+): Live {
   const [state, setState] = useState<StreamState>({ kind: "connecting" });
   const [version, grow] = useReducer((count: number) => count + 1, 0);
-  const buffer = useRef(new LiveBuffer());
-  const bufferOf = useRef("");
+  const buffers = useRef(new Map<string, LiveBuffer>());
+  const whose = useRef("");
   const priorities = useRef(new Map<string, Priorities>());
   const heardAt = useRef<number | null>(null);
   const who = people.join(" ");
+  const which = metrics.join(" ");
 
   useEffect(() => {
     if (!who) return;
     const control = new AbortController();
     const { signal } = control;
     const asked = who.split(" ");
-    // Another window shows what there is of it until the rest has come.
-    if (bufferOf.current !== who) {
-      bufferOf.current = who;
-      buffer.current = new LiveBuffer();
+    const followed = which.split(" ");
+    // Another window, or one metric more, shows what there is until the rest has come.
+    if (whose.current !== who) {
+      whose.current = who;
+      buffers.current = new Map();
       heardAt.current = null;
     }
+    const before = buffers.current;
+    buffers.current = new Map(followed.map((one) => [one, before.get(one) ?? new LiveBuffer()]));
     grow();
 
     /** Events wait meanwhile, so what they bring is put on top of what was read. */
     const readAgain = async (whom: readonly string[]) => {
       const since = Date.now() - windowMs;
       const [found, believed] = await Promise.all([
-        readLast(whom, since, signal),
+        Promise.all(followed.map((metric) => readLast(metric, whom, since, signal))),
         Promise.all(whom.map((id) => readPriorities(id, signal).catch(() => new Map()))),
       ]);
       whom.forEach((id, i) => {
-        buffer.current.clear(id);
+        for (const buffer of buffers.current.values()) buffer.clear(id);
         priorities.current.set(id, believed[i] ?? new Map());
       });
-      for (const { userId, columns } of found) buffer.current.add(userId, columns);
+      for (const { metric, userId, columns } of found.flat()) {
+        buffers.current.get(metric)?.add(userId, columns);
+      }
     };
 
     const onNews = async (news: News) => {
-      for (const { user_id, columns } of news.series) buffer.current.add(user_id, columns);
+      for (const { user_id, metric = HEART_RATE, columns } of news.series) {
+        buffers.current.get(metric)?.add(user_id, columns);
+      }
       const since = Date.now() - windowMs;
       const stale = news.changed.filter((one) => Date.parse(one.end) > since);
       const everybody = stale.some((one) => one.user_id === null);
@@ -103,13 +131,13 @@ export function useLive(people: readonly string[], windowMs: number): Live {
       if (event.kind === "readings") await onNews(data as News);
       grow();
     };
-    void follow({ people: asked, onEvent, onState: setState }, signal);
+    void follow({ people: asked, metrics: followed, onEvent, onState: setState }, signal);
     return () => control.abort();
-  }, [who, windowMs]);
+  }, [who, which, windowMs]);
 
   return {
     state,
-    buffer: buffer.current,
+    bufferOf: (metric) => buffers.current.get(metric) ?? EMPTY,
     prioritiesOf: (id) => priorities.current.get(id) ?? new Map(),
     heardAt: heardAt.current,
     version,

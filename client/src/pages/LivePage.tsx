@@ -1,27 +1,27 @@
 import { useEffect, useMemo, useState } from "react";
 import { explain } from "../api/errors";
-import { clockLabel } from "../charts/labels";
 import { FigureList } from "../components/FigureList";
+import { OtherMetrics } from "../components/MetricPicker";
 import { PersonSearch } from "../components/PersonSearch";
 import { PlainChart } from "../components/PlainChart";
-import { type Line, pointAt } from "../figures/line";
 import { agoLabel } from "../figures/words";
 import type { StreamState } from "../live/follow";
-import { type Live, useLive } from "../live/useLive";
+import { useLive } from "../live/useLive";
 import { useTick } from "../live/useTick";
 import { goToSearch, useSearch } from "../state/navigation";
 import { MAX_PEOPLE, parseView } from "../state/url";
 import { useColours } from "../state/useColours";
+import { useMetrics } from "../state/useMetrics";
 import { useDirectory, useRecords } from "../state/usePeople";
 import { browserZone } from "../time/zone";
+import { LivePane, type LiveView } from "./live/LivePane";
+import { figureOf, useLines } from "./live/lines";
 
 const MINUTE_MS = 60_000;
 const WINDOWS = [1, 5, 15, 60] as const;
 const DEFAULT_WINDOW = 5;
 const FEW_PEOPLE = 4;
 const STEP_MS = 1000;
-/** A figure older than this is shown as such. */
-const STALE_MS = 60_000;
 
 function windowOf(search: string): number {
   const minutes = Number(new URLSearchParams(search).get("window")?.replace(/m$/, ""));
@@ -77,39 +77,22 @@ function Badge({ tone, text, detail }: { tone: string; text: string; detail: str
   );
 }
 
-/** The newest reading, or the one under the cursor. */
-function figureOf(line: Line, instant: number | null, now: number, zone: string) {
-  const index = instant === null ? line.from.length - 1 : pointAt(line, instant);
-  const at = index === null ? undefined : line.from[index];
-  const value = index === null ? undefined : line.value[index];
-  if (at === undefined || value === undefined) {
-    return { value: null, note: `no reading ${instant === null ? "in these minutes" : "here"}` };
-  }
-  return { value, note: clockLabel(at, zone), faded: instant === null && now - at > STALE_MS };
-}
-
-/** Lines are made anew with each piece of news and each second, since the window moves on. */
-function useLines(live: Live, people: readonly string[], now: number, windowMs: number): Line[] {
-  const who = people.join(" ");
-  const { buffer, version, prioritiesOf } = live;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `version` says that the buffer has changed.
-  return useMemo(() => {
-    const since = now - windowMs;
-    buffer.forgetBefore(since);
-    return who ? who.split(" ").map((id) => buffer.line(id, since, prioritiesOf(id))) : [];
-  }, [buffer, version, who, now, windowMs]);
-}
-
 /** The last minutes of some people as they happen. */
 export function LivePage() {
   const search = useSearch();
   const minutes = windowOf(search);
   const windowMs = minutes * MINUTE_MS;
-  const zone = useMemo(() => parseView(search).zone ?? browserZone(), [search]);
+  const { zone, others } = useMemo(() => {
+    const view = parseView(search);
+    return { zone: view.zone ?? browserZone(), others: view.others };
+  }, [search]);
   const { people, records, failure } = useLivePeople(search);
   const now = useTick(STEP_MS);
-  const live = useLive(people, windowMs);
-  const lines = useLines(live, people, now, windowMs);
+  const known = useMemo(() => people.filter((id) => records.has(id)), [people, records]);
+  const metrics = useMetrics(known, others, true);
+  const shown = others.flatMap((name) => metrics.recordOf(name) ?? []);
+  const live = useLive(people, ["heart_rate", ...shown.map(({ metric }) => metric)], windowMs);
+  const lines = useLines(live, "heart_rate", people, now, windowMs);
   const { theme, colourOf } = useColours(people);
   const [instant, setInstant] = useState<number | null>(null);
   const newest = Math.max(now, ...lines.map((line) => line.from.at(-1) ?? 0));
@@ -119,6 +102,9 @@ export function LivePage() {
     goToSearch({ people: next.length > 0 ? next : [""] });
   };
   const empty = !lines.some((line) => line.from.length > 0);
+  const onInstant = setInstant;
+  const about = { live, people, nameOf, colourOf, now, span, zone, theme };
+  const view: LiveView = { ...about, instant, onInstant };
   return (
     <main className="main main-alone">
       <div className="person-head">
@@ -134,20 +120,28 @@ export function LivePage() {
           onChoose={(id) => choose([...people, id])}
         />
       </div>
-      <fieldset className="presets windows">
-        <legend className="visually-hidden">How much is shown</legend>
-        {WINDOWS.map((one) => (
-          <button
-            key={one}
-            type="button"
-            className="preset"
-            aria-pressed={one === minutes}
-            onClick={() => goToSearch({ window: [`${one}m`] })}
-          >
-            {one === 60 ? "1 hour" : `${one} min`}
-          </button>
-        ))}
-      </fieldset>
+      <div className="toolbar">
+        <fieldset className="presets windows">
+          <legend className="visually-hidden">How much is shown</legend>
+          {WINDOWS.map((one) => (
+            <button
+              key={one}
+              type="button"
+              className="preset"
+              aria-pressed={one === minutes}
+              onClick={() => goToSearch({ window: [`${one}m`] })}
+            >
+              {one === 60 ? "1 hour" : `${one} min`}
+            </button>
+          ))}
+        </fieldset>
+        <OtherMetrics
+          offered={metrics.offered}
+          chosen={others}
+          onChange={(next) => goToSearch({ metric: next })}
+        />
+      </div>
+      <UnknownMetrics names={others.filter((name) => metrics.unknown(name))} />
       <section className="panel" aria-label="Chart">
         <FigureList
           figures={lines.map((line) => ({
@@ -173,8 +167,31 @@ export function LivePage() {
             <LiveBlank people={people.length} state={live.state} failed={failure !== null} />
           )}
         </div>
+        {people.length > 0 &&
+          shown.map((record) => (
+            <LivePane
+              key={record.metric}
+              view={view}
+              record={record}
+              onRemove={() =>
+                goToSearch({ metric: others.filter((name) => name !== record.metric) })
+              }
+            />
+          ))}
       </section>
     </main>
+  );
+}
+
+/** What the address names and the server does not know. */
+function UnknownMetrics({ names }: { names: readonly string[] }) {
+  if (names.length === 0) return null;
+  return (
+    <div className="notice" role="status">
+      <p>
+        No metric of this server: <strong>{names.join(", ")}</strong>
+      </p>
+    </div>
   );
 }
 

@@ -88,7 +88,7 @@ export function MetricPane(props: MetricPaneProps) {
   const unit = record?.unit ?? picture?.unit ?? "";
   const blank = picture && !loading && pointsIn(tracks, view) === 0;
   const resolution = intervalLabel(picture?.interval ?? "");
-  const description = `${title} of ${people.map(nameOf).join(", ")}, ${spanLabel(view, zone)}, resolution ${resolution}`;
+  const description = `${title} in ${unit} of ${people.map(nameOf).join(", ")}, ${spanLabel(view, zone)}, resolution ${resolution}`;
   return (
     <section className="pane" aria-label={title} aria-busy={loading} data-metric={metric}>
       <Head {...props} title={title} unit={unit} scale={record} />

@@ -34,6 +34,8 @@ export interface Metrics {
   offered: readonly MetricRecord[];
   /** Null while it is not known, and for a name that the server does not know. */
   recordOf: (name: string) => MetricRecord | null;
+  /** Whether the server has answered, and does not know the name. */
+  unknown: (name: string) => boolean;
   error: unknown;
 }
 
@@ -68,6 +70,7 @@ export function useMetrics(
     return {
       offered: offered(found.all, had, chosen),
       recordOf: (name) => found.all.find((one) => one.metric === name) ?? null,
+      unknown: (name) => found.all.length > 0 && !found.all.some((one) => one.metric === name),
       error,
     };
   }, [people, chosen, found, error]);
