@@ -12,7 +12,7 @@ import typer
 
 from pulsebase import __version__
 from pulsebase.cli import people
-from pulsebase.cli.options import StoreUrl, settings_for
+from pulsebase.cli.options import Metrics, StoreUrl, metrics_of, settings_for
 from pulsebase.cli.output import errors
 from pulsebase.files.disk_errors import meaning_of
 from pulsebase.files.private import UMASK
@@ -285,14 +285,15 @@ def export(  # noqa: PLR0917 an option each
         Path, typer.Option(help="A new folder, for a file a UTC day; a name that ends in the format is one file.")
     ],
     user: Annotated[list[str] | None, typer.Option(help="This person; may be given several times.")] = None,
+    metric: Metrics = None,
     start: Annotated[str | None, typer.Option(help="A date or a time.")] = None,
     end: Annotated[str | None, typer.Option(help="A date (its day included) or a time (itself not included).")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Write readings to files, as they are stored."""
+    """Write readings of one metric or of several to files, as they are stored."""
     from pulsebase.cli.export import ExportChoices, run_export
 
-    run_export(settings_for(store_url=store), ExportChoices(form, out, user or [], start, end))
+    run_export(settings_for(store_url=store), ExportChoices(form, out, user or [], start, end, metrics_of(metric)))
 
 
 @app.command()
@@ -300,6 +301,10 @@ def query(  # noqa: PLR0917 an option each
     user_id: Annotated[str, typer.Argument(help="The person.")],
     start: Annotated[str, typer.Argument(help="A date or a time.")],
     end: Annotated[str, typer.Argument(help="A date (its day included) or a time (itself not included).")],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Such as oxygen_saturation; may be repeated. activities_heart_summary: daily summaries."),
+    ] = None,
     interval: Annotated[str, typer.Option(help="auto, raw, 1s, 1m, 15m, 1h or 1d.")] = "auto",
     max_points: Annotated[int | None, typer.Option(help="The finest interval within so many points.")] = None,
     device: Annotated[str | None, typer.Option(help="This device alone.")] = None,
@@ -308,11 +313,12 @@ def query(  # noqa: PLR0917 an option each
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
     store: StoreUrl = None,
 ) -> None:
-    """Show one person's series."""
+    """Show one person's series, of one metric or of several at one resolution."""
     from pulsebase.cli.query import run_query
 
     parameters = {
         "user_id": user_id,
+        "metric": metric or None,
         "start_date": start,
         "end_date": end,
         "interval": interval,
@@ -360,6 +366,7 @@ def top_hours(  # noqa: PLR0917 an option each
     user_id: Annotated[str, typer.Argument(help="The person.")],
     start: Annotated[str, typer.Argument(help="A date or a time.")],
     end: Annotated[str, typer.Argument(help="A date (its day included) or a time (itself not included).")],
+    metric: Annotated[str | None, typer.Option(help="Such as respiratory_rate; heart_rate by default.")] = None,
     limit: Annotated[int, typer.Option(help="So many averages, at most 1000.")] = 10,
     tz: Annotated[str, typer.Option(help="The IANA zone of dates and local times.")] = "UTC",
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
@@ -369,7 +376,8 @@ def top_hours(  # noqa: PLR0917 an option each
     from pulsebase.cli.cohorts import run_top_hours
 
     parameters = {"start": start, "end": end, "limit": limit, "tz": tz}
-    run_top_hours(settings_for(store_url=store), user_id, parameters, form)
+    (spec,) = metrics_of([metric] if metric else None)
+    run_top_hours(settings_for(store_url=store), user_id, spec, parameters, form)
 
 
 @app.command()

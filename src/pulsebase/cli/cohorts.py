@@ -13,6 +13,7 @@ from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.metrics import MetricSpec
 from pulsebase.settings import Settings
 
 
@@ -33,8 +34,8 @@ def run_cohort(settings: Settings, parameters: dict[str, Any], form: str) -> Non
     console.print(people if len(answer["data"]) == answer["count"] else f"{people}, the first {len(answer['data']):,}")
 
 
-def run_top_hours(settings: Settings, user_id: str, parameters: dict[str, Any], form: str) -> None:
-    """Ask for a person's highest hours and show them.
+def run_top_hours(settings: Settings, user_id: str, metric: MetricSpec, parameters: dict[str, Any], form: str) -> None:
+    """Ask for a person's highest hours in a metric and show them.
 
     Raises:
         RejectedError: the form is unknown, or the id is not valid.
@@ -43,7 +44,7 @@ def run_top_hours(settings: Settings, user_id: str, parameters: dict[str, Any], 
     problem = identifier_problem(user_id)
     if problem is not None:
         raise RejectedError.of("user_id", problem)
-    path = f"/v1/users/{quote(user_id, safe='')}/heart-rate/top-hours"
+    path = f"/v1/users/{quote(user_id, safe='')}/{metric.path}/top-hours"
     answer = _answer(settings, path, parameters | {"include": "hours"}, form)
     if form == "json":
         _write(answer)

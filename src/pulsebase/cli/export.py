@@ -14,14 +14,24 @@ from typing import BinaryIO, Protocol
 import httpx2 as httpx
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError, StopError
-from pulsebase.model.exported import MANIFEST, READINGS, manifest, record_name
-from pulsebase.query.exports import CSV_HEADER, EXPORT_SCHEMA, csv_lines, in_units, ndjson_lines
+from pulsebase.model.exported import MANIFEST, manifest, readings_name, record_name
+from pulsebase.model.metrics import HEART_RATE, MetricSpec
+from pulsebase.query.exports import (
+    EXPORT_SCHEMA,
+    VALUES_SCHEMA,
+    csv_header,
+    csv_lines,
+    in_units,
+    ndjson_lines,
+    values_in_units,
+)
 from pulsebase.settings import Settings
 from pulsebase.stores.records import KINDS
 
@@ -35,13 +45,14 @@ _Parameters = list[tuple[str, str | int | float | bool | None]]
 
 @dataclass(frozen=True, slots=True)
 class ExportChoices:
-    """What to export, as typed. By default everybody and all time."""
+    """What to export, as typed. By default everybody, all time and heart rate."""
 
     form: str
     out: Path
     users: Sequence[str]
     start: str | None
     end: str | None
+    metrics: Sequence[MetricSpec] = (HEART_RATE,)
 
     @property
     def in_one_file(self) -> bool:
@@ -88,8 +99,7 @@ def _write_folder(client: httpx.Client, choices: ExportChoices, folder: Path) ->
     folder.mkdir()
     (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest()))
     lines = {kind: _write_records(client, choices, folder / record_name(kind), kind) for kind in KINDS}
-    (folder / READINGS).mkdir()
-    return lines["people"], _write_readings(client, choices, folder / READINGS)
+    return lines["people"], _write_readings(client, choices, folder)
 
 
 def _write_records(client: httpx.Client, choices: ExportChoices, path: Path, kind: str) -> int:
@@ -99,40 +109,68 @@ def _write_records(client: httpx.Client, choices: ExportChoices, path: Path, kin
 
 
 def _write_readings(client: httpx.Client, choices: ExportChoices, place: Path) -> int:
-    """Write the readings, into one file or into folders by day. Return how many there are."""
-    file_type = _FILES[choices.form]
+    """Write the readings, into one file or into folders by metric and day. Return how many there are."""
     readings = 0
-    file: _File | None = file_type(place) if choices.in_one_file else None
-    day: int | None = None
     columns = TextColumn("{task.completed:,} readings"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("export", total=None)
+        files = _OneFile(choices, place) if choices.in_one_file else _FilesByDay(choices, place)
         for batch in _batches(client, choices):
-            its_day = batch["time"].cast(pa.int64())[0].as_py() // _DAY_US
-            if its_day != day:
-                day = its_day
-                if not choices.in_one_file:
-                    if file is not None:
-                        file.close()
-                    file = file_type(_place_of(its_day, place, choices.form))
-            assert file is not None
-            file.write(in_units(batch))
+            files.write(batch)
             readings += batch.num_rows
             progress.update(task, completed=readings)
-    if file is not None:
-        file.close()
+    files.close()
     return readings
 
 
-def _place_of(day: int, folder: Path, form: str) -> Path:
-    """Make the folder of a day, and return the path of its file."""
-    path = folder / f"date={_EPOCH + timedelta(days=day)}" / f"part-0.{form}"
-    path.parent.mkdir()
-    return path
+class _OneFile:
+    """A file with everything. Heart rate alone has columns of its own."""
+
+    def __init__(self, choices: ExportChoices, path: Path) -> None:
+        self._of_heart_rate = tuple(choices.metrics) == (HEART_RATE,)
+        self._file = _FILES[choices.form](path, EXPORT_SCHEMA if self._of_heart_rate else VALUES_SCHEMA)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._file.write(in_units(batch) if self._of_heart_rate else values_in_units(batch))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _FilesByDay:
+    """A folder for each metric, with a file for each UTC day. Days ascend, so only one day's files are open."""
+
+    def __init__(self, choices: ExportChoices, folder: Path) -> None:
+        self._form, self._day = choices.form, -1
+        self._folders = {metric.name: folder / readings_name(metric) for metric in choices.metrics}
+        self._files: dict[str, _File] = {}
+        for each in self._folders.values():
+            each.mkdir()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        day = batch["time"].cast(pa.int64())[0].as_py() // _DAY_US
+        if day != self._day:
+            self.close()
+            self._day = day
+        metrics = batch["metric"].cast(pa.string())
+        for name in metrics.unique().to_pylist():
+            of_heart_rate = name == HEART_RATE.name
+            rows = batch if len(self._folders) == 1 else batch.filter(pc.equal(metrics, name))
+            if name not in self._files:
+                path = self._folders[name] / f"date={_EPOCH + timedelta(days=day)}" / f"part-0.{self._form}"
+                path.parent.mkdir()
+                self._files[name] = _FILES[self._form](path, EXPORT_SCHEMA if of_heart_rate else VALUES_SCHEMA)
+            self._files[name].write(in_units(rows) if of_heart_rate else values_in_units(rows))
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files = {}
 
 
 def _batches(client: httpx.Client, choices: ExportChoices) -> Iterator[pa.RecordBatch]:
-    with _asked(client, "/v1/admin/export", _parameters(choices)) as response:
+    parameters = [*_parameters(choices), *(("metric", metric.name) for metric in choices.metrics)]
+    with _asked(client, "/v1/admin/export", parameters) as response:
         pieces = io.BufferedReader(_Pieces(response.iter_raw(_PIECE_BYTES)), _PIECE_BYTES)
         yield from pa.ipc.open_stream(pa.PythonFile(pieces, mode="r"))
 
@@ -185,14 +223,14 @@ class _File(Protocol):
 
 
 class _ParquetFile:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         # Times ascend except where the device changes, so delta encoding fits. Without Arrow's schema, readers see ids
         # as plain texts.
         self._writer = pq.ParquetWriter(
             path,
-            EXPORT_SCHEMA,
+            schema,
             compression="zstd",
-            use_dictionary=["user_id", "device_id", "heart_rate", "confidence"],
+            use_dictionary=[name for name in schema.names if name != "timestamp"],
             column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
             store_schema=False,
         )
@@ -217,6 +255,8 @@ class _ParquetFile:
 
 
 class _TextFile:
+    """A file of lines below a header, which may be empty."""
+
     def __init__(self, path: Path, header: bytes, lines: Callable[[pa.RecordBatch], bytes]) -> None:
         self._file: BinaryIO = path.open("wb")
         self._file.write(header)
@@ -229,10 +269,10 @@ class _TextFile:
         self._file.close()
 
 
-_FILES: Mapping[str, Callable[[Path], _File]] = {
+_FILES: Mapping[str, Callable[[Path, pa.Schema], _File]] = {
     "parquet": _ParquetFile,
-    "csv": lambda path: _TextFile(path, CSV_HEADER, csv_lines),
-    "ndjson": lambda path: _TextFile(path, b"", ndjson_lines),
+    "csv": lambda path, schema: _TextFile(path, csv_header(schema), csv_lines),
+    "ndjson": lambda path, _: _TextFile(path, b"", ndjson_lines),
 }
 
 

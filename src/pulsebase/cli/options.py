@@ -1,15 +1,22 @@
-"""What the commands share: the option for the store, and loading the settings."""
+"""What the commands share: the options for the store and for metrics, and loading the settings."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from pulsebase.cli.logs import set_up_log
+from pulsebase.model.errors import RejectedError
+from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec, UnknownMetricError, metric_named
 from pulsebase.settings import Settings, load_settings
 
 StoreUrl = Annotated[str | None, typer.Option("--store", help="The store's URL; PULSEBASE_STORE_URL by default.")]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", help="Such as oxygen_saturation; heart_rate by default. May be given several times."),
+]
 
 
 def settings_for(**overrides: Any) -> Settings:
@@ -17,3 +24,19 @@ def settings_for(**overrides: Any) -> Settings:
     settings = load_settings(**overrides)
     set_up_log(settings)
     return settings
+
+
+def metrics_of(names: Sequence[str] | None) -> list[MetricSpec]:
+    """Return the metrics that `--metric` names, each once; heart rate if it was not given.
+
+    Raises:
+        RejectedError: one of them is none.
+    """
+    found: dict[str, MetricSpec] = {}
+    for name in names or [HEART_RATE.name]:
+        try:
+            spec = metric_named(name)
+        except UnknownMetricError:
+            raise RejectedError.of("--metric", f"{name} is no metric; there are {', '.join(METRICS)}") from None
+        found[spec.name] = spec
+    return list(found.values())

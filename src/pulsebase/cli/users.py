@@ -46,9 +46,13 @@ def run_list(settings: Settings, text: str, limit: int) -> None:
 
 
 def run_show(settings: Settings, user_id: str) -> None:
-    """Show one person."""
+    """Show one person, and what is stored of them by metric."""
+    path = path_of(user_id)
     with session(settings) as client:
-        _show(answer_of(client.get(path_of(user_id))))
+        _show(answer_of(client.get(path)))
+        metrics = answer_of(client.get(f"{path}/metrics"))["data"]
+    if metrics:
+        _show_metrics(metrics)
 
 
 def run_add(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
@@ -181,6 +185,14 @@ def _show(person: dict[str, Any]) -> None:
     names = ("id", "name", "gender", "born", "time zone", "readings", "first reading", "last reading")
     for name, cell in zip(names, _cells(person), strict=True):
         shown.add_row(name, cell)
+    console.print(shown)
+
+
+def _show_metrics(metrics: list[dict[str, Any]]) -> None:
+    shown = Table("metric", "unit", Column("readings", justify="right"), "first", "last")
+    for each in metrics:
+        cells = each["metric"], each["unit"], f"{each['readings']:,}", each["first_reading"], each["last_reading"]
+        shown.add_row(*(Text(cell or "") for cell in cells))
     console.print(shown)
 
 

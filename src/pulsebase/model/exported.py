@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import format_us
 from pulsebase.model.users import DevicePriority, User
@@ -17,13 +18,18 @@ MANIFEST = "manifest.json"
 FORMAT = "pulsebase-export"
 #: Increased when a reader of the previous version would misread the files.
 VERSION = 1
-#: The folder of the readings, or the beginning of their file's name.
+#: The folder of the readings of heart rate, or their file's name without the ending.
 READINGS = "readings"
 
 
 def manifest() -> Mapping[str, Any]:
     """Return the content of the first file."""
     return {"format": FORMAT, "version": VERSION}
+
+
+def readings_name(metric: MetricSpec) -> str:
+    """Return the name of the folder, or of the file without the ending, that holds a metric's readings."""
+    return READINGS if metric is HEART_RATE else f"{READINGS}-{metric.path}"
 
 
 def record_name(kind: str) -> str:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from pulsebase.model.exported import Record, fields_of
-from pulsebase.model.metrics import HEART_RATE, MetricSpec
+from pulsebase.model.metrics import HEART_RATE, METRICS
 from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.timerange import format_all_us
 from pulsebase.stores.contract import Reader
@@ -32,7 +32,24 @@ EXPORT_SCHEMA = pa.schema(
         pa.field("confidence", pa.int8()),
     ]
 )
-CSV_HEADER = (",".join(EXPORT_SCHEMA.names) + "\n").encode()
+#: The same of other metrics, or of several: values are in the metric's unit.
+VALUES_SCHEMA = pa.schema(
+    [
+        EXPORT_SCHEMA.field("user_id"),
+        EXPORT_SCHEMA.field("device_id"),
+        pa.field("metric", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        EXPORT_SCHEMA.field("timestamp"),
+        pa.field("value", pa.float64(), nullable=False),
+        EXPORT_SCHEMA.field("confidence"),
+    ]
+)
+#: The columns whose values are numbers in JSON.
+_NUMBERS = (HEART_RATE.name, "value", "confidence")
+
+
+def csv_header(schema: pa.Schema) -> bytes:
+    """Return the first line of a CSV file of `EXPORT_SCHEMA` or `VALUES_SCHEMA`."""
+    return (",".join(schema.names) + "\n").encode()
 
 
 def in_units(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -42,48 +59,33 @@ def in_units(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=EXPORT_SCHEMA)
 
 
+def values_in_units(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Convert a batch of `READING_SCHEMA` and `metric` to `VALUES_SCHEMA`."""
+    metrics = batch["metric"].cast(pa.string()).dictionary_encode()
+    scales = np.array([METRICS[name].scale for name in metrics.dictionary.to_pylist()], np.float64)
+    values = pa.array(batch["value"].to_numpy() / scales[metrics.indices.to_numpy()])
+    columns = [batch["user_id"], batch["device_id"], metrics, batch["time"], values, batch["confidence"]]
+    return pa.record_batch(columns, schema=VALUES_SCHEMA)
+
+
 def csv_lines(batch: pa.RecordBatch) -> bytes:
-    """Return a batch of `EXPORT_SCHEMA` as CSV lines, without the header."""
+    """Return a batch of `EXPORT_SCHEMA` or `VALUES_SCHEMA` as CSV lines, without the header."""
     out = io.BytesIO()
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     pyarrow.csv.write_csv(pa.Table.from_batches([_as_texts(batch)]), out, options)
     return out.getvalue()
 
 
-def value_lines(batch: pa.RecordBatch, metric: MetricSpec) -> bytes:
-    """Return a batch of `READING_SCHEMA`, all of it of a metric other than heart rate, as NDJSON."""
-    columns = [
-        batch["user_id"].cast(pa.string()),
-        batch["device_id"].cast(pa.string()),
-        pa.array(format_all_us(batch["time"].cast(pa.int64()).to_numpy()), pa.string()),
-        pa.array(batch["value"].to_numpy() / np.float64(metric.scale)).cast(pa.string()),
-        batch["confidence"],
-    ]
-    return _json_lines(columns, f'","metric":"{metric.name}","timestamp":"', "value")
-
-
 def ndjson_lines(batch: pa.RecordBatch) -> bytes:
-    """Return a batch of `EXPORT_SCHEMA` as NDJSON."""
-    return _json_lines(_as_texts(batch).columns, '","timestamp":"', HEART_RATE.name)
-
-
-def _json_lines(columns: Sequence[pa.Array], before_time: str, value: str) -> bytes:
-    """Return texts, and confidences, as NDJSON. No id and no time has a character that JSON would have to escape."""
-    user_ids, device_ids, times, values, confidences = columns
-    lines = pc.binary_join_element_wise(
-        '{"user_id":"',
-        user_ids,
-        '","device_id":"',
-        device_ids,
-        before_time,
-        times,
-        f'","{value}":',
-        values,
-        ',"confidence":',
-        pc.fill_null(confidences.cast(pa.string()), "null"),
-        "}\n",
-        "",
-    )
+    """Return a batch of `EXPORT_SCHEMA` or `VALUES_SCHEMA` as NDJSON."""
+    pieces: list[pa.Array | str] = []
+    before = "{"
+    for name, texts in zip(batch.schema.names, _as_texts(batch).columns, strict=True):
+        # No id, no time and no metric has a character that JSON would have to escape.
+        quote = "" if name in _NUMBERS else '"'
+        pieces += [f'{before}"{name}":{quote}', pc.fill_null(texts.cast(pa.string()), "null")]
+        before = f"{quote},"
+    lines = pc.binary_join_element_wise(*pieces, "}\n", "")
     return "".join(lines.to_pylist()).encode()
 
 
@@ -107,13 +109,12 @@ def exported_records(
 
 
 def _as_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Ids, times and heart rates as texts."""
-    times = format_all_us(batch["timestamp"].cast(pa.int64()).to_numpy())
-    columns = {
-        "user_id": batch["user_id"].cast(pa.string()),
-        "device_id": batch["device_id"].cast(pa.string()),
-        "timestamp": pa.array(times, pa.string()),
-        HEART_RATE.name: batch[HEART_RATE.name].cast(pa.string()),
-        "confidence": batch["confidence"],
-    }
+    """Everything but the confidence as texts."""
+    columns = {name: batch[name] if name == "confidence" else _texts(batch[name]) for name in batch.schema.names}
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _texts(column: pa.Array) -> pa.Array:
+    if pa.types.is_timestamp(column.type):
+        return pa.array(format_all_us(column.cast(pa.int64()).to_numpy()), pa.string())
+    return column.cast(pa.string())

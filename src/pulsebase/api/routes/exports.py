@@ -19,10 +19,10 @@ from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.audit import shown_entry
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier
 from pulsebase.etl.state import RUNS_KEPT, RunFilter
-from pulsebase.model.exported import MANIFEST, READINGS, manifest, record_name
+from pulsebase.model.exported import MANIFEST, manifest, readings_name, record_name
 from pulsebase.model.metrics import HEART_RATE, METRICS
 from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange, format_us
-from pulsebase.query.exports import exported_records, in_units, ndjson_lines, value_lines
+from pulsebase.query.exports import exported_records, in_units, ndjson_lines, values_in_units
 from pulsebase.stores.contract import Origin
 from pulsebase.stores.records import KINDS
 
@@ -79,7 +79,7 @@ def _archive(
         for name, value in texts.items():
             archive.writestr(name, value)
         for metric in (HEART_RATE, *(METRICS[name] for name in others)):
-            name = READINGS if metric is HEART_RATE else f"{READINGS}-{metric.path}"
+            name = readings_name(metric)
             batches = services.store.export(TimeRange(0, MAX_US), [user_id], [metric.name])
             with (
                 contextlib.closing(batches),  # type: ignore[type-var]
@@ -87,8 +87,7 @@ def _archive(
             ):
                 for batch in batches:
                     days |= {time_us // DAY_US for time_us in batch["time"][:1].cast(pa.int64()).to_pylist()}
-                    of_heart_rate = metric is HEART_RATE
-                    file.write(ndjson_lines(in_units(batch)) if of_heart_rate else value_lines(batch, metric))
+                    file.write(ndjson_lines(in_units(batch) if metric is HEART_RATE else values_in_units(batch)))
                     yield pieces.take()
         archive.writestr("imports.json", _text(_origins(services, user_id, sorted(days))))
         with archive.open("audit.json", "w", force_zip64=True) as file:
