@@ -21,15 +21,8 @@ from pulsebase.model.columns import Columns
 from pulsebase.model.timerange import SECOND_US, to_us
 from pulsebase.model.users import User
 from pulsebase.sources.population import ZONES, Population, population
-from pulsebase.sources.synthetic import (
-    AWAKE_RISE_BPM,
-    CIRCADIAN_BPM,
-    CIRCADIAN_PEAK_H,
-    HIGH_BPM,
-    LOW_BPM,
-    PLACEHOLDER_BPM,
-    SLOW_DRIFT,
-)
+from pulsebase.sources.synthetic import HIGH_BPM, LOW_BPM, PLACEHOLDER_BPM
+from pulsebase.sources.synthetic_body import AWAKE_RISE_BPM, CIRCADIAN_BPM, CIRCADIAN_PEAK_H, SLOW_DRIFT
 
 #: The chest strap (medical grade) of some, and the wristband of everybody.
 DEVICES = ("device_a", "device_b")
