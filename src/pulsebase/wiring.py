@@ -92,7 +92,8 @@ def build(
 ) -> Iterator[BuiltServer]:
     """Open the store and put the parts together; at the end drain the queue and close the store.
 
-    `synthetic` people's chest straps are a source too. `other_workers` are the other workers of the same server.
+    What `synthetic` people wear besides their wristbands is a source too. `other_workers` are the other workers of the
+    same server.
 
     Raises:
         StopError: the store cannot be opened.
@@ -301,8 +302,12 @@ def simulated_fitbit(settings: Settings, people: Sequence[SyntheticPerson]) -> I
 
 
 @contextlib.contextmanager
-def synthetic_people(parts: BuiltServer, people: Sequence[SyntheticPerson]) -> Iterator[None]:
-    """The people, connected to their simulated service the way anybody is, and disconnected at the end."""
+def synthetic_people(
+    parts: BuiltServer, people: Sequence[SyntheticPerson], *, with_devices: bool = False
+) -> Iterator[None]:
+    """The people, connected to their simulated service the way anybody is, and disconnected at the end; `with_devices`
+    to what they wear besides their wristbands, too.
+    """
     connections = parts.services.connections
     state = parts.services.sync.state
     for person in people:
@@ -314,7 +319,7 @@ def synthetic_people(parts: BuiltServer, people: Sequence[SyntheticPerson]) -> I
         said_yes = httpx.get(consent, follow_redirects=False, trust_env=False)
         code = httpx.URL(said_yes.headers["location"]).params["code"]
         connections.finish("fitbit", begun.state, code, None)
-        if person.chest_strap:
+        if with_devices:
             state.connect(person.user_id, "synthetic", None, wall_clock_us())
     try:
         yield
@@ -358,7 +363,7 @@ def excess_of_store(settings: Settings) -> str | None:
 def demo(parts: BuiltServer) -> Iterator[Scheduler]:
     """The two synthetic people, brought up to now and kept there."""
     with (
-        synthetic_people(parts, DEMO_PEOPLE),
+        synthetic_people(parts, DEMO_PEOPLE, with_devices=True),
         Scheduler(parts.services.sync, EverySchedule(_DEMO_EVERY_S)) as scheduler,
     ):
         yield scheduler

@@ -72,7 +72,8 @@ class Loader(ABC, Generic[RowsT]):
 
 
 class HeartRateLoader(Loader[Candidates]):
-    """Readings, through the single write path. Each person's sync from a source has its own origin.
+    """Readings of the metric of the rules, through the single write path. Each person's sync from a source has its own
+    origin.
 
     Without `upsert` a stored reading is never changed, even if the source now states another value for that time.
     """
@@ -82,7 +83,7 @@ class HeartRateLoader(Loader[Candidates]):
 
     def stored_us(self, source: str, user_id: str, device_id: str) -> int | None:
         del source  # its readings have a device of their own
-        return self._reader.last_time_us(user_id, device_id)
+        return self._reader.last_time_us(user_id, device_id, self._rules.metric.name)
 
     def load(self, source: str, user_id: str, rows: Sequence[Candidates]) -> LoadResult:
         origin = self._ingestor.register_origin(SYNC_KIND, f"{source}/{user_id}")

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pulsebase import telemetry
 from pulsebase.etl.pipeline import Pipeline, RunResult
-from pulsebase.etl.registry import HEART_RATE
+from pulsebase.etl.registry import HEART_RATE, VITAL_SIGNS
 from pulsebase.etl.state import Connection, RunReport, SyncState
 from pulsebase.files.locks import FolderLocks
 from pulsebase.model.errors import PulsebaseError, ReconnectError, RetryLaterError, SourceForbiddenError, StopError
@@ -137,7 +137,9 @@ class Synchronizer:
 
     def last_us(self, connection: Connection) -> int | None:
         """Return the time of the last reading that came over the connection, None before the first."""
-        return self.state.checkpoint(connection.user_id, connection.source, HEART_RATE).last_us
+        of_readings = (HEART_RATE, VITAL_SIGNS)
+        found = [self.state.checkpoint(connection.user_id, connection.source, each).last_us for each in of_readings]
+        return max((last_us for last_us in found if last_us is not None), default=None)
 
     def measure(self) -> None:
         """Update the metrics."""
