@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from pulsebase.sources.fixtures import FixtureSpec, fixture_readings, fixture_users
+from pulsebase.model.metrics import METRICS
+from pulsebase.model.timerange import format_us
+from pulsebase.sources.fixtures import DEVICES, FixtureSpec, fixture_readings, fixture_users, fixture_values
 from tests.support.process import Place, reading, serving
 
 SPEC = FixtureSpec(users=12, readings=6_000, seed=3)
@@ -88,3 +91,43 @@ def test_a_store_with_narrower_bounds_says_so(tmp_path: Path) -> None:
     done = place.run(*OPTIONS)
     assert done.returncode == 1
     assert done.stderr == "pulsebase: the store's own bounds refuse a made-up reading: heart_rate out of range 30–60\n"
+
+
+def test_metrics_are_stored_as_the_source_makes_them_and_again_changes_nothing(place: Place) -> None:
+    names = ("heart_rate", "oxygen_saturation", "skin_temperature_delta")
+    asked = [word for name in names for word in ("--metric", name)]
+    spec = replace(SPEC, metrics=names)
+    done = place.run(*OPTIONS, *asked)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "12 people and 6,000 readings stored and merged" in done.stdout
+    assert place.run("export", "--format", "ndjson", "--out", "first.ndjson", *asked).returncode == 0
+    lines = [json.loads(line) for line in (place.folder / "first.ndjson").read_text().splitlines()]
+    stored = {(line["metric"], line["user_id"], line["device_id"], line["timestamp"]): line["value"] for line in lines}
+    expected = {
+        (metric, str(person), DEVICES[device], format_us(time_us)): value
+        for metric, made in fixture_values(spec, spec.readings)
+        for person, device, time_us, value in zip(
+            made.people.tolist(), made.devices.tolist(), made.times_us.tolist(), made.values.tolist(), strict=True
+        )
+    }
+    assert len(lines) == len(expected) == 6_000
+    assert stored == expected
+    assert place.run(*OPTIONS, *asked).returncode == 0
+    assert place.run("export", "--format", "ndjson", "--out", "again.ndjson", *asked).returncode == 0
+    assert (place.folder / "again.ndjson").read_bytes() == (place.folder / "first.ndjson").read_bytes()
+    assert "The store is sound." in place.run("check").stdout
+
+
+def test_an_unknown_metric_is_refused_with_those_there_are_and_makes_no_store(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    refusal = place.refusal(*OPTIONS, "--metric", "steps")
+    assert refusal == f"pulsebase: --metric: steps is no metric; there are {', '.join(METRICS)}"
+    assert not place.database.exists()
+
+
+def test_a_store_with_narrower_bounds_names_the_metric(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.environment["PULSEBASE_METRIC_BOUNDS"] = "oxygen_saturation=98:100"
+    done = place.run(*OPTIONS, "--metric", "spo2")
+    refused = "the store's own bounds refuse a made-up reading of oxygen_saturation: value out of range 98–100"
+    assert (done.returncode, done.stderr[: len(refused) + 11]) == (1, f"pulsebase: {refused}")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from pulsebase.ingest import Candidates, ReadingRules, validate
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.timerange import DAY_US, HOUR_US, SECOND_US, from_us, to_us
+from pulsebase.sources.fixture_vitals import FEWEST_A_DAY, FixtureValues
 from pulsebase.sources.fixtures import (
     DEVICES,
     READINGS_A_YEAR,
@@ -19,6 +21,7 @@ from pulsebase.sources.fixtures import (
     FixtureSpec,
     fixture_readings,
     fixture_users,
+    fixture_values,
 )
 from pulsebase.sources.population import AGES, TWO_DEVICES_SHARE
 
@@ -191,3 +194,120 @@ def test_the_write_path_accepts_all_of_them(month: FixtureReadings) -> None:
     assert verdict.errors == []
     assert verdict.accepted is not None
     assert len(verdict.accepted) == 50_000
+
+
+# --- metrics besides heart rate ---------------------------------------------------------------------------------------
+
+ALL = tuple(METRICS)
+FEW = FixtureSpec(users=40, readings=130_000, metrics=ALL)
+HEART_RATE_THEN = "bd9b3812ed890a588a8aecc88aba48d158166e88a7597deffc0462233511e380"
+
+
+def values_of(spec: FixtureSpec, piece_readings: int = 10_000) -> dict[str, FixtureValues]:
+    pieces: dict[str, list[FixtureValues]] = {}
+    for metric, piece in fixture_values(spec, piece_readings):
+        pieces.setdefault(metric, []).append(piece)
+    return {metric: FixtureValues.joined(parts) for metric, parts in pieces.items()}
+
+
+@pytest.fixture(scope="module")
+def everything() -> dict[str, FixtureValues]:
+    return values_of(FEW)
+
+
+def values_checksum(values: FixtureValues) -> str:
+    columns = (values.people, values.devices, values.times_us, values.values, values.confidences)
+    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+
+
+def whole_days(values: FixtureValues) -> FixtureValues:
+    """Without the last days, which may be incomplete."""
+    return values.take(values.times_us < to_us(datetime(2025, 1, 3, tzinfo=UTC)))
+
+
+def test_heart_rate_is_what_it_was_before_there_were_other_metrics() -> None:
+    """Recorded then; in the columns and types that there were."""
+    assert checksum(taken(FixtureSpec(30, 20_000), 10_000)) == HEART_RATE_THEN
+
+
+def test_all_metrics_together_are_as_many_as_asked_for(everything: dict[str, FixtureValues]) -> None:
+    assert set(everything) == set(ALL) == set(FEWEST_A_DAY)
+    assert sum(map(len, everything.values())) == FEW.readings
+    for readings in (1, 777):
+        assert sum(map(len, values_of(FixtureSpec(3, readings, metrics=ALL[:4])).values())) == readings
+
+
+@pytest.mark.parametrize("piece_readings", [1, 3_333, 1_000_000])
+def test_the_pieces_change_no_byte_of_a_metric(everything: dict[str, FixtureValues], piece_readings: int) -> None:
+    again = values_of(FEW, piece_readings)
+    assert {m: values_checksum(v) for m, v in again.items()} == {m: values_checksum(v) for m, v in everything.items()}
+
+
+def test_a_metric_is_the_same_whatever_others_are_asked_for(everything: dict[str, FixtureValues]) -> None:
+    for metric, readings in (("heart_rate", 25_000), ("hrv_rmssd", 10_000), ("skin_temperature_delta", 200)):
+        alone = values_of(FixtureSpec(users=40, readings=readings, metrics=(metric,)))
+        assert values_checksum(whole_days(alone[metric])) == values_checksum(whole_days(everything[metric]))
+    of_heart_rate = taken(FixtureSpec(users=40, readings=25_000))
+    early = of_heart_rate.times_us < to_us(datetime(2025, 1, 3, tzinfo=UTC))
+    assert of_heart_rate.bpm[early].tolist() == whole_days(everything["heart_rate"]).values.tolist()
+
+
+def test_the_write_path_accepts_every_metric(everything: dict[str, FixtureValues]) -> None:
+    for metric, values in everything.items():
+        rows = Candidates(
+            [str(number) for number in values.people],
+            [DEVICES[place] for place in values.devices],
+            values.times_us,
+            values.values,
+            values.confidences,
+        )
+        verdict = validate(rows, ReadingRules().of_metric(METRICS[metric], "value"), 1)
+        assert verdict.errors == []
+        identities = np.stack([values.people, values.devices, values.times_us], axis=1)
+        assert len(np.unique(identities, axis=0)) == len(values)
+
+
+def test_metrics_of_sleep_are_of_the_night_and_one_a_night_is_one(everything: dict[str, FixtureValues]) -> None:
+    zones = {int(user.user_id): ZoneInfo(user.time_zone or "") for user in fixture_users(FEW)}
+    for metric in ("oxygen_saturation", "respiratory_rate", "hrv_rmssd", "hrv_sdnn"):
+        found = everything[metric]
+        hours = [
+            from_us(at).astimezone(zones[person]).hour
+            for person, at in zip(found.people.tolist(), found.times_us.tolist(), strict=True)
+        ]
+        assert not any(12 <= hour < 19 for hour in hours)
+    days = (everything["body_temperature"].times_us.max() - everything["body_temperature"].times_us.min()) / DAY_US
+    assert len(everything["skin_temperature_delta"]) == pytest.approx(FEW.users * days, rel=0.3)
+
+
+def test_metrics_go_with_heart_rate(everything: dict[str, FixtureValues]) -> None:
+    heart_rate = means(everything["heart_rate"], HOUR_US)
+    for metric, low, high in (
+        ("respiratory_rate", 0.02, 1),
+        ("hrv_rmssd", -1, -0.15),
+        ("hrv_sdnn", -1, -0.15),
+        ("rr_interval", -1, -0.8),
+        ("skin_temperature", -1, -0.3),
+        ("body_temperature", 0.1, 1),
+    ):
+        of_metric = means(everything[metric], HOUR_US)
+        both = sorted(of_metric.keys() & heart_rate.keys())
+        found = np.corrcoef([of_metric[key] for key in both], [heart_rate[key] for key in both])[0, 1]
+        assert low < found < high, metric
+    saturation = everything["oxygen_saturation"].values
+    assert 95 < np.median(saturation) < 98
+    assert 0.01 < (saturation < 94).mean() < 0.1
+
+
+def means(values: FixtureValues, step_us: int) -> dict[int, float]:
+    """By person and step of time."""
+    keys = (values.people.astype(np.int64) << 40) | values.times_us // step_us
+    found, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return dict(zip(found.tolist(), (np.bincount(places, values.values) / counts).tolist(), strict=True))
+
+
+def test_everything_lies_before_the_end_day() -> None:
+    for metrics in (("skin_temperature_delta",), ("hrv_sdnn",), ("rr_interval", "oxygen_saturation")):
+        spec = FixtureSpec(users=5, readings=300, metrics=metrics)
+        latest = max(int(values.times_us.max()) for values in values_of(spec).values())
+        assert from_us(latest).date() < spec.end_day

@@ -406,9 +406,10 @@ def simulate(  # noqa: PLR0917 an option each
 
 
 @app.command()
-def fixtures(
+def fixtures(  # noqa: PLR0917 an option each
     users: Annotated[int, typer.Option(min=1, help="How many people.")] = 1_000,
     readings: Annotated[int, typer.Option(min=1, help="How many readings, exactly.")] = 60_000_000,
+    metric: Metrics = None,
     seed: Annotated[int, typer.Option(min=0, help="The same options make the same readings.")] = 1,
     start: Annotated[str | None, typer.Option(help="The first civil day; 2025-01-01 by default.")] = None,
     store: StoreUrl = None,
@@ -416,7 +417,7 @@ def fixtures(
     """Fill the store with made-up people and readings every ten minutes, for questions about many people."""
     from pulsebase.cli.fixtures import fixture_spec, run_fixtures
 
-    run_fixtures(settings_for(store_url=store), fixture_spec(users, readings, seed, start))
+    run_fixtures(settings_for(store_url=store), fixture_spec(users, readings, seed, start, metrics_of(metric)))
 
 
 @app.command()

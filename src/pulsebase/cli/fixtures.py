@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 
 import httpx2 as httpx
 import numpy as np
+import numpy.typing as npt
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -17,10 +18,19 @@ from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import RejectedError, StopError
+from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.readings import Ids
 from pulsebase.model.users import User
 from pulsebase.settings import Settings
-from pulsebase.sources.fixtures import DEVICES, FixtureReadings, FixtureSpec, fixture_readings, fixture_users
+from pulsebase.sources.fixture_vitals import FEWEST_A_DAY, FixtureValues
+from pulsebase.sources.fixtures import (
+    DEVICES,
+    FixtureReadings,
+    FixtureSpec,
+    fixture_readings,
+    fixture_users,
+    fixture_values,
+)
 
 #: Readings in one commit. The stored result does not depend on it.
 _BLOCK_READINGS = 500_000
@@ -30,16 +40,21 @@ _USERS_AT_ONCE = 1_000
 _EARLIEST_START = date(1990, 1, 1)
 
 
-def fixture_spec(users: int, readings: int, seed: int, start: str | None) -> FixtureSpec:
+def fixture_spec(
+    users: int, readings: int, seed: int, start: str | None, metrics: Sequence[MetricSpec] = (HEART_RATE,)
+) -> FixtureSpec:
     """Return the specification that the options ask for.
 
     Raises:
-        RejectedError: the start is not a date, or the readings would reach into the future.
+        RejectedError: the start is not a date, a metric is not made up, or the readings would reach into the future.
     """
-    spec = FixtureSpec(users, readings, seed)
+    for metric in metrics:
+        if metric.name not in FEWEST_A_DAY:
+            raise RejectedError.of("--metric", f"{metric.name} is not made up; there are {', '.join(FEWEST_A_DAY)}")
+    spec = FixtureSpec(users, readings, seed, metrics=tuple(metric.name for metric in metrics))
     if start is not None:
         try:
-            spec = FixtureSpec(users, readings, seed, date.fromisoformat(start))
+            spec = replace(spec, first_day=date.fromisoformat(start))
         except ValueError:
             raise RejectedError.of("--start", "must be a date such as 2025-01-01") from None
     if spec.first_day < _EARLIEST_START:
@@ -61,13 +76,15 @@ def run_fixtures(settings: Settings, spec: FixtureSpec) -> None:
     with session(settings) as client, _progress() as progress:
         _store_users(client, users)
         task = progress.add_task("readings", total=spec.readings)
-        for readings in fixture_readings(spec, _BLOCK_READINGS):
-            rows = _candidates(readings, ids)
-            answer = store_block(client, f"fixtures, seed {spec.seed}", rows, progress.console.print)
+        for metric, rows in _blocks(spec, ids):
+            name = f"fixtures, seed {spec.seed}"
+            answer = store_block(client, name, rows, progress.console.print, metric)
             if answer["rejected"]:
                 error = answer["errors"][0]
-                raise StopError(f"the store's own bounds refuse a made-up reading: {error['field']} {error['reason']}")
-            progress.advance(task, len(readings))
+                of = "" if metric == HEART_RATE.name else f" of {metric}"
+                text = f"the store's own bounds refuse a made-up reading{of}: {error['field']} {error['reason']}"
+                raise StopError(text)
+            progress.advance(task, len(rows))
         progress.update(task, description="merging ")
         answer_of(client.post("/v1/admin/settle"))
     seconds = time.monotonic() - started
@@ -81,12 +98,24 @@ def _store_users(client: httpx.Client, users: list[User]) -> None:
         answer_of(client.post("/v1/admin/users", json={"users": people}))
 
 
-def _candidates(readings: FixtureReadings, ids: Sequence[str]) -> Candidates:
+def _blocks(spec: FixtureSpec, ids: Sequence[str]) -> Iterator[tuple[str, Candidates]]:
+    """What is stored at once: a metric and readings of it."""
+    if spec.metrics == (HEART_RATE.name,):
+        for readings in fixture_readings(spec, _BLOCK_READINGS):
+            yield HEART_RATE.name, _candidates(readings, readings.bpm.astype(np.float64), ids)
+        return
+    for metric, values in fixture_values(spec, _BLOCK_READINGS // len(spec.metrics)):
+        yield metric, _candidates(values, values.values, ids)
+
+
+def _candidates(
+    readings: FixtureReadings | FixtureValues, values: npt.NDArray[np.float64], ids: Sequence[str]
+) -> Candidates:
     return Candidates(
         Ids((readings.people - 1).astype(np.int32), ids),
         Ids(readings.devices.astype(np.int32), DEVICES),
         readings.times_us,
-        readings.bpm.astype(np.float64),
+        values,
         readings.confidences,
         np.arange(len(readings)),
     )

@@ -9,7 +9,7 @@ takes more than twenty times as long for each reading.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -18,11 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.model.columns import Columns
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import SECOND_US, to_us
 from pulsebase.model.users import User
-from pulsebase.sources.population import ZONES, Population, population
+from pulsebase.sources.fixture_lives import SLOT_S, Floats, LivedDay, Mask
+from pulsebase.sources.fixture_vitals import FEWEST_A_DAY, FixtureValues, measured
+from pulsebase.sources.population import ZONES, population
 from pulsebase.sources.synthetic import HIGH_BPM, LOW_BPM, PLACEHOLDER_BPM
-from pulsebase.sources.synthetic_body import AWAKE_RISE_BPM, CIRCADIAN_BPM, CIRCADIAN_PEAK_H, SLOW_DRIFT
 
 #: The chest strap (medical grade) of some, and the wristband of everybody.
 DEVICES = ("device_a", "device_b")
@@ -30,42 +33,37 @@ DEVICES = ("device_a", "device_b")
 FIRST_DAY = date(2025, 1, 1)
 #: Roughly how many readings a person has in a year, all devices together.
 READINGS_A_YEAR = 60_000
-#: The least average number of readings of a person's day: 138 slots of the shortest day, less the longest charging time
-#: and dropouts.
-_FEWEST_A_DAY = 120
 ZERO_CONFIDENCE_SHARE = 0.01
 
 #: How many people are computed together. It limits memory, and the result of a seed depends on it.
 _GROUP_PEOPLE = 1_000
-_SLOT_S = 600
 #: In a slot the first reading is up to `_JITTER_S` late, and further ones follow in whole steps of `_EXTRA_S`, so that
 #: no two readings of a device fall on the same second.
 _JITTER_S = 60
 _EXTRA_S = 120
-_EXERCISE_READINGS = _SLOT_S // _EXTRA_S
-#: The share of slots with a second reading on demand, and of slots that a loose band misses.
+_EXERCISE_READINGS = SLOT_S // _EXTRA_S
+#: The share of slots with a second reading on demand.
 _ASKED_SHARE = 0.01
-_MISSED_SHARE = 0.01
 
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class FixtureSpec:
-    """The population to generate: numbers of people and readings, and the first civil day."""
+    """The population to generate: numbers of people and of readings, all metrics together, and the first civil day."""
 
     users: int
     readings: int
     seed: int = 1
     first_day: date = FIRST_DAY
+    metrics: tuple[str, ...] = (HEART_RATE.name,)
 
     @property
     def end_day(self) -> date:
         """A civil day on which, and after which, there are certainly no readings."""
-        return self.first_day + timedelta(days=self.readings // (self.users * _FEWEST_A_DAY) + 1)
+        fewest = self.users * sum(FEWEST_A_DAY[metric] for metric in self.metrics)
+        return self.first_day + timedelta(days=self.readings // fewest + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ def fixture_users(spec: FixtureSpec) -> list[User]:
 
 
 def fixture_readings(spec: FixtureSpec, piece_readings: int) -> Iterator[FixtureReadings]:
-    """Exactly the asked number of readings, in pieces of `piece_readings`; the last one may be smaller.
+    """Exactly the asked number of readings of heart rate, in pieces of `piece_readings`; the last one may be smaller.
 
     They come in the order of arrival, one day of everybody after the other; the last day may be incomplete.
     """
@@ -103,6 +101,44 @@ def fixture_readings(spec: FixtureSpec, piece_readings: int) -> Iterator[Fixture
             held, count = [whole.take(slice(cut, None))], count - cut
     if count:
         yield FixtureReadings.joined(held)
+
+
+def fixture_values(spec: FixtureSpec, piece_readings: int) -> Iterator[tuple[str, FixtureValues]]:
+    """Exactly the asked number of readings of the metrics asked for, in pieces of one metric of at least
+    `piece_readings`; the last of each metric may be smaller.
+
+    Those of one metric are the same whatever others are asked for, and come day after day.
+    """
+    held: dict[str, list[FixtureValues]] = {metric: [] for metric in spec.metrics}
+    groups = list(_groups(spec))
+    left, day = spec.readings, spec.first_day
+    while left > 0:
+        for group in groups:
+            parts = _earliest(group.measured(day, spec.metrics), left)
+            left -= sum(map(len, parts.values()))
+            for metric, part in parts.items():
+                held[metric].append(part)
+                if sum(map(len, held[metric])) >= piece_readings:
+                    yield metric, FixtureValues.joined(held[metric])
+                    held[metric] = []
+        day += timedelta(days=1)
+    for metric, pieces in held.items():
+        if sum(map(len, pieces)):
+            yield metric, FixtureValues.joined(pieces)
+
+
+def _earliest(parts: dict[str, FixtureValues], count: int) -> dict[str, FixtureValues]:
+    """The earliest readings of all metrics, so many, in the order in which they stand."""
+    if sum(map(len, parts.values())) <= count:
+        return parts
+    of_metric = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
+    times_us = np.concatenate([part.times_us for part in parts.values()])
+    places = np.arange(len(times_us)) - np.searchsorted(of_metric, of_metric)
+    kept = np.argsort(times_us, kind="stable")[:count]
+    return {
+        metric: part.take(np.sort(places[kept][of_metric[kept] == number]))
+        for number, (metric, part) in enumerate(parts.items())
+    }
 
 
 def _days(spec: FixtureSpec) -> Iterator[FixtureReadings]:
@@ -146,25 +182,51 @@ class _Group:
         self._first = first
         rng = np.random.default_rng(self._seeds)
         self.people = population(rng, first, count, spec.first_day)
-        self._phase_s = rng.integers(_SLOT_S, size=(len(DEVICES), count))
+        self._phase_s = rng.integers(SLOT_S, size=(len(DEVICES), count))
         self._strapped = np.flatnonzero(self.people.two_devices)
 
     def recorded(self, day: date) -> FixtureReadings:
-        """Everything recorded on a civil day: what wristbands did, person by person, then what straps did."""
+        """The heart rate recorded on a civil day: what wristbands did, person by person, then what straps did."""
+        return self._lived_and_recorded(day)[1]
+
+    def measured(self, day: date, metrics: Sequence[str]) -> dict[str, FixtureValues]:
+        """What was recorded of each of these metrics on a civil day, by wristbands but for heart rate."""
+        lived, heart_rate, worn = self._lived_and_recorded(day)
+        starts_us = self._midnights(day)[0]
+        found = {}
+        for metric in metrics:
+            if metric == HEART_RATE.name:
+                columns = heart_rate.people, heart_rate.devices, heart_rate.times_us, heart_rate.bpm.astype(np.float64)
+                found[metric] = FixtureValues(*columns, heart_rate.confidences)
+                continue
+            row, slot, values, jitter_s = measured(metric, self._seeds, self.people, lived, worn, day)
+            seconds = slot * SLOT_S + self._phase_s[_BAND.number][row] + jitter_s
+            found[metric] = FixtureValues(
+                (self._first + 1 + row).astype(np.int32),
+                np.full(len(row), _BAND.number, np.int8),
+                starts_us[row] + seconds * SECOND_US,
+                values,
+                np.full(len(row), NO_CONFIDENCE, np.int8),
+            )
+        return found
+
+    def _lived_and_recorded(self, day: date) -> tuple[LivedDay, FixtureReadings, Mask]:
+        """A civil day, the heart rate recorded on it, and where wristbands were worn."""
         rng = np.random.default_rng((*self._seeds, day.toordinal()))
         starts_us, lengths_s = self._midnights(day)
-        slots = int(lengths_s.max()) // _SLOT_S
-        exists = np.arange(slots) * _SLOT_S < lengths_s[:, None]
-        lived = _Lived(rng, self.people, day, slots)
+        slots = int(lengths_s.max()) // SLOT_S
+        exists = np.arange(slots) * SLOT_S < lengths_s[:, None]
+        lived = LivedDay(rng, self.people, day, slots)
         everybody = np.arange(len(self.people))
         band = exists & lived.wears_band(rng)
         strap = (exists & lived.wears_strap(rng))[self._strapped]
-        return FixtureReadings.joined(
+        recorded = FixtureReadings.joined(
             [
                 self._readings(rng, _BAND, lived, everybody, band, starts_us),
                 self._readings(rng, _STRAP, lived, self._strapped, strap, starts_us),
             ]
         )
+        return lived, recorded, band
 
     def _midnights(self, day: date) -> tuple[Ints, Ints]:
         """When everybody's day begins, in microseconds UTC, and its length in seconds: 23, 24 or 25 hours."""
@@ -176,7 +238,7 @@ class _Group:
         return starts_us, (ends_us - starts_us) // SECOND_US
 
     def _readings(  # noqa: PLR0917 all that a device sees
-        self, rng: np.random.Generator, device: _Device, lived: _Lived, wearers: Places, worn: Mask, starts_us: Ints
+        self, rng: np.random.Generator, device: _Device, lived: LivedDay, wearers: Places, worn: Mask, starts_us: Ints
     ) -> FixtureReadings:
         """What a device records of its wearers in the slots in which it is worn."""
         row, column = np.nonzero(worn)
@@ -185,7 +247,7 @@ class _Group:
         count = np.where(lived.exercising[person, column], _EXERCISE_READINGS, 1 + asked)
         row, column, person = np.repeat(row, count), np.repeat(column, count), np.repeat(person, count)
         nth = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-        seconds = column * _SLOT_S + nth * _EXTRA_S + self._phase_s[device.number][person]
+        seconds = column * SLOT_S + nth * _EXTRA_S + self._phase_s[device.number][person]
         seconds += rng.integers(_JITTER_S, size=len(row))
         motion = lived.motion[person, column]
         bpm = lived.bpm[person, column] + device.shaken_bpm * motion
@@ -199,71 +261,6 @@ class _Group:
             np.clip(np.rint(bpm), LOW_BPM, HIGH_BPM).astype(np.int16),
             confidences,
         )
-
-
-class _Lived:
-    """A civil day as people lived it, as matrices of (person, slot): their heart rate, how much they moved (0 to 1),
-    whether they exercised.
-    """
-
-    def __init__(self, rng: np.random.Generator, people: Population, day: date, slots: int) -> None:
-        weekend = day.weekday() >= 5
-        count = len(people)
-        self._hours = ((np.arange(slots) + 0.5) * (_SLOT_S / 3600)).astype(np.float32)
-        wake_h = np.clip(rng.normal(8.1 if weekend else 6.8, 0.5, count) + people.lark_h, 4.5, 11)
-        bed_h = np.clip(rng.normal(23.4 if weekend else 22.8, 0.5, count) + people.lark_h, 20.5, 24.2)
-        self._wake_h, self._bed_h = _column(wake_h), _column(bed_h)
-        # Falling asleep and waking up take twenty minutes.
-        awake = np.clip(3 * (self._hours - self._wake_h) + 0.5, 0, 1)
-        awake *= np.clip(3 * (self._bed_h - self._hours) + 0.5, 0, 1)
-        resting = people.resting_bpm + rng.normal(0, 1.2, count)
-        for bpm, days in SLOW_DRIFT:
-            resting += bpm * np.sin(2 * np.pi * day.toordinal() / days + people.drift_rad)
-        rhythm = CIRCADIAN_BPM * np.cos(2 * np.pi * (self._hours - CIRCADIAN_PEAK_H) / 24)
-        errands = awake * rng.standard_exponential((count, slots), np.float32)
-        self.motion = np.minimum(errands / 5, 1)
-        self.bpm = _column(resting) + rhythm.astype(np.float32) + np.float32(AWAKE_RISE_BPM) * awake + 3 * errands
-        self.bpm += (1.5 + 1.5 * awake) * rng.standard_normal((count, slots), np.float32)
-        self._exercise(rng, people, resting, weekend=weekend)
-
-    def _exercise(
-        self, rng: np.random.Generator, people: Population, resting: npt.NDArray[np.float64], *, weekend: bool
-    ) -> None:
-        """About every other day: a plateau that creeps up, then a recovery."""
-        count = len(people)
-        start_h = rng.uniform(*(9.5, 12.0) if weekend else (17.0, 19.5), count) + 0.5 * people.lark_h
-        length_h = rng.uniform(25, 75, count) / 60
-        plateau = resting + rng.uniform(0.5, 0.82, count) * people.reserve_bpm
-        goes = np.flatnonzero(rng.random(count) < 0.3 + 0.4 * people.fitness)
-        into_h = self._hours - _column(start_h[goes])
-        since_h = into_h - _column(length_h[goes])
-        running = (into_h >= 0) & (since_h < 0)
-        self.exercising = np.zeros(self.bpm.shape, np.bool_)
-        self.exercising[goes] = running
-        self.motion[goes] = np.where(running, 1, self.motion[goes])
-        recovery = np.where(since_h >= 0, 12 * np.exp(-np.maximum(since_h, 0) / 0.4), 0)
-        creep = 6 * into_h / _column(length_h[goes])
-        self.bpm[goes] = np.where(running, _column(plateau[goes]) + creep, self.bpm[goes] + recovery)
-
-    def wears_band(self, rng: np.random.Generator) -> Mask:
-        """Always, but for charging it after getting up or before going to bed, and what it misses."""
-        count = len(self.bpm)
-        evening = _column(rng.random(count)) < 0.5
-        start_h = np.where(evening, self._bed_h - 1.2, self._wake_h + 0.3)
-        since_h = self._hours - start_h
-        charging = (since_h >= 0) & (since_h < _column(rng.uniform(0.3, 1.1, count)))
-        missed = rng.random(self.bpm.shape, np.float32) < _MISSED_SHARE
-        return np.asarray(~charging & ~missed, np.bool_)
-
-    def wears_strap(self, rng: np.random.Generator) -> Mask:
-        """For some hours of the day."""
-        count = len(self.bpm)
-        since_h = self._hours - _column(rng.uniform(9, 14, count))
-        return np.asarray((since_h >= 0) & (since_h < _column(rng.uniform(5, 9, count))), np.bool_)
-
-
-def _column(values: npt.NDArray[np.float64]) -> Floats:
-    return values.astype(np.float32)[:, None]
 
 
 def _confidences(rng: np.random.Generator, motion: Floats) -> npt.NDArray[np.int8]:

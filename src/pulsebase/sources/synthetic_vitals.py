@@ -51,23 +51,25 @@ from pulsebase.sources.synthetic_condition import (
 )
 from pulsebase.sources.synthetic_people import PATCH, RING, Floats, Integers, Mask, Samples, SyntheticPerson, generator
 
-#: How much faster one breathes awake than asleep, breaths/min, and in effort, for each bpm above `_EFFORT_FROM_BPM`
+#: How much faster one breathes awake than asleep, breaths/min, and in effort, for each bpm above `EFFORT_FROM_BPM`
 #: over the resting heart rate: ours. It rises with nocturnal heart rate (Natarajan et al., npj Digit Med 2021;4:136);
 #: the slope is ours.
-_AWAKE_BREATHS, _EFFORT_BREATHS, _EFFORT_FROM_BPM, _BREATHS_A_BPM = 1.5, 0.2, 25.0, 0.04
+AWAKE_BREATHS, EFFORT_BREATHS, EFFORT_FROM_BPM, BREATHS_A_BPM = 1.5, 0.2, 25.0, 0.04
 #: Breaths/min for each °C of fever (Jensen et al., Acute Med 2019, doi:10.52964/amja.0766).
 _FEVER_BREATHS = 1.4
 #: Saturation and its dips of 3 % or more in an hour of sleep, at 490 and at 2,590 m (Latshang et al., JAMA
 #: 2012;308:2390, people whose sleep apnoea was treated): 95 and 89 %, 1.3 and 16.2 dips. Length and depth are ours.
 _HIGH_SATURATION, _DIPS_AN_HOUR = 89 - 95, (1.3, 16.2)
-_DIP_MINUTES, _DIP_PERCENT = (1, 2), (3.0, 5.0)
+DIP_PERCENT, _DIP_MINUTES = (3.0, 5.0), 1.5
+#: The part of a night that dips take at home.
+SHARE_OF_DIPS = _DIPS_AN_HOUR[0] * _DIP_MINUTES / 60
 #: Breathing in the mountains, of that below: ours.
 _HIGH_BREATHING = 1.08
 #: RMSSD falls exponentially with heart rate (Monfredi et al., Hypertension 2014;64:1334). The exponent a bpm is ours:
 #: with it some ms are left in exercise.
-_RMSSD_A_BPM = -0.03
+RMSSD_A_BPM = -0.03
 #: Of RMSSD in the night after moderate endurance exercise (Hynynen et al., Int J Sports Med 2010;31:428).
-_RMSSD_AFTER_LOAD = 0.87
+RMSSD_AFTER_LOAD = 0.87
 #: Of RMSSD in the luteal phase, which has less of it (Schmalenberger et al., J Clin Med 2019;8:1946), for each °C of
 #: fever, and in the mountains: ours.
 _RMSSD_LUTEAL, _RMSSD_FEVER, _RMSSD_HIGH = 0.93, 0.8, 0.9
@@ -75,12 +77,12 @@ _RMSSD_LUTEAL, _RMSSD_FEVER, _RMSSD_HIGH = 0.93, 0.8, 0.9
 #: al., Pacing Clin Electrophysiol 2010;33:1407).
 _SDNN_OF_RMSSD = 1.05
 #: Half of the day's swing of body temperature (Mackowiak et al., JAMA 1992;268:1578).
-_BODY_SWING_C = 0.25
+BODY_SWING_C = 0.25
 #: How much warmer in the luteal phase mouth and finger are, °C (Maijala et al., BMC Womens Health 2019;19:150).
 _BODY_LUTEAL_C, _SKIN_LUTEAL_C = 0.23, 0.30
 #: Skin warms from bed time on and cools after waking (Sarabia et al., Physiol Behav 2008;95:570). By how much, °C, how
 #: quickly, and how much of a fever shows on it: ours.
-_SKIN_ASLEEP_C, _SKIN_WARMING_S, _SKIN_FEVER = 1.7, 1_200.0, 0.8
+SKIN_ASLEEP_C, _SKIN_WARMING_S, _SKIN_FEVER = 1.7, 1_200.0, 0.8
 
 #: Errors of devices, and what else nobody explains, as `remembering_noise`: ours.
 _BREATH_NOISE, _RMSSD_NOISE = ((0.3, 60), (0.35, 300)), ((0.12, 300), (0.10, 1_800))
@@ -93,11 +95,13 @@ _ASLEEP = 0.9
 
 
 def vital_signs(person: SyntheticPerson, day: date, metric: str) -> tuple[Samples, ...]:
-    """What was recorded of a metric other than heart rate on a civil day of the person, by device."""
+    """What was recorded of a metric other than heart rate on a civil day of the person, by device: nothing of a metric
+    that no device of theirs measures.
+    """
     if metric == RR_INTERVAL.name:
         return _beats(person, day)
-    found = _recorded(person, day)[metric]
-    return (found,) if len(found) else ()
+    found = _recorded(person, day).get(metric)
+    return () if found is None or len(found) == 0 else (found,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +145,18 @@ def _minutes_of(person: SyntheticPerson, day: date) -> _Minutes:
     asleep = depth > _ASLEEP
     rng = generator(person, day, 20)
     heart_rate = _smooth(curve)
-    effort = np.maximum(heart_rate - person.resting_bpm - _EFFORT_FROM_BPM, 0)
-    breathing = traits.respiration + by_night(lambda night: night.respiration) + _AWAKE_BREATHS * (1 - depth)
-    breathing += _EFFORT_BREATHS * effort + _BREATHS_A_BPM * (heart_rate - person.resting_bpm)
+    effort = np.maximum(heart_rate - person.resting_bpm - EFFORT_FROM_BPM, 0)
+    breathing = traits.respiration + by_night(lambda night: night.respiration) + AWAKE_BREATHS * (1 - depth)
+    breathing += EFFORT_BREATHS * effort + BREATHS_A_BPM * (heart_rate - person.resting_bpm)
     breathing += _FEVER_BREATHS * fever + remembering_noise(rng, seconds, _BREATH_NOISE)
     rmssd = traits.rmssd_ms * np.exp(RMSSD_AGEING * (min(age_of(person, day), RMSSD_OLDEST) - RMSSD_AT_AGE))
-    rmssd = rmssd * np.exp(_RMSSD_A_BPM * (heart_rate - RMSSD_AT_BPM) + remembering_noise(rng, seconds, _RMSSD_NOISE))
-    rmssd *= by_night(lambda night: night.rmssd * _RMSSD_AFTER_LOAD**night.load)
+    rmssd = rmssd * np.exp(RMSSD_A_BPM * (heart_rate - RMSSD_AT_BPM) + remembering_noise(rng, seconds, _RMSSD_NOISE))
+    rmssd *= by_night(lambda night: night.rmssd * RMSSD_AFTER_LOAD**night.load)
     rmssd *= _RMSSD_LUTEAL**luteal * _RMSSD_FEVER**fever * _RMSSD_HIGH**high
     warm = heart.sleep_depth(_SKIN_WARMING_S)[: count * every : every]
-    skin = traits.skin_c + _SKIN_ASLEEP_C * warm + _SKIN_LUTEAL_C * luteal + _SKIN_FEVER * fever
+    skin = traits.skin_c + SKIN_ASLEEP_C * warm + _SKIN_LUTEAL_C * luteal + _SKIN_FEVER * fever
     skin += by_night(lambda night: night.skin_c) + remembering_noise(rng, seconds, _SKIN_NOISE) * (1.5 - depth)
-    body = traits.body_c + _BODY_SWING_C * np.cos(2 * np.pi * (turn - CIRCADIAN_PEAK_H / 24)) + fever
+    body = traits.body_c + BODY_SWING_C * np.cos(2 * np.pi * (turn - CIRCADIAN_PEAK_H / 24)) + fever
     body += _BODY_LUTEAL_C * (luteal - _usual_luteal(person, day)) + remembering_noise(rng, seconds, _BODY_NOISE)
     saturation = traits.saturation + _HIGH_SATURATION * high + remembering_noise(rng, seconds, _SATURATION_NOISE)
     return _Minutes(
@@ -222,7 +226,7 @@ def _deviation(person: SyntheticPerson, day: date, minutes: _Minutes) -> tuple[I
     slept = np.flatnonzero(minutes.asleep & (minutes.seconds < minutes.seconds[-1] / 2))
     if not night.worn or len(slept) == 0:
         return np.empty(0, np.int64), np.empty(0)
-    usual = traits.skin_c + _SKIN_ASLEEP_C + _SKIN_LUTEAL_C * _usual_luteal(person, day)
+    usual = traits.skin_c + SKIN_ASLEEP_C + _SKIN_LUTEAL_C * _usual_luteal(person, day)
     error = generator(person, day, 22).normal(0, _DELTA_NOISE)
     return slept[-1:], np.array([minutes.skin[slept].mean() - usual + error])
 
@@ -254,7 +258,7 @@ def _dips(rng: np.random.Generator, high: Floats) -> Floats:
     """By how much saturation dips in each minute, %."""
     below, above = _DIPS_AN_HOUR
     begins = rng.random(len(high)) < (below + (above - below) * high) / 60
-    depths, long = rng.uniform(*_DIP_PERCENT, len(high)), rng.random(len(high)) < 0.5
+    depths, long = rng.uniform(*DIP_PERCENT, len(high)), rng.random(len(high)) < 0.5
     dips = np.where(begins, depths, 0)
     dips[1:] = np.maximum(dips[1:], np.where(begins & long, depths, 0)[:-1])
     return dips

@@ -38,7 +38,9 @@ from pulsebase.etl.load import ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest import Candidates
+from pulsebase.ingest.blocks import fields_of
 from pulsebase.model.errors import RejectedError
+from pulsebase.model.metrics import UnknownMetricError, metric_named
 from pulsebase.model.readings import Ids
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import LAST_END_US, MAX_US, TimeRange, format_us, from_us, parse_range, zone_named
@@ -67,7 +69,8 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
     @routes.post("/readings", status_code=202, response_model=BlockStored)
     async def store_readings(request: Request, origin: Annotated[OriginParameters, Query()]) -> Response:
         """Store one block of an import: an Arrow stream of `user_id` and `device_id` (in dictionaries), `time_us`,
-        `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit.
+        `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit,
+        and of one metric.
         """
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
         answer = await run_in_threadpool(_store_block, services, body, origin)
@@ -132,10 +135,15 @@ def _export_range(asked: ExportParameters) -> TimeRange:
 
 
 def _store_block(services: RequestServices, body: bytes, origin: OriginParameters) -> dict[str, Any]:
+    try:
+        metric = metric_named(origin.metric)
+    except UnknownMetricError as error:
+        raise RejectedError.of("metric", str(error)) from None
     candidates = _candidates(body)
+    rules = services.rules.of_metric(metric, fields_of(metric).value)
     number = services.ingestor.register_origin(origin.kind, origin.name)
     # The command that sends blocks waits and retries by itself, so one attempt is enough here.
-    sink = ImportSink(services.ingestor, services.store, _keeper(services), services.rules, origin=number, attempts=1)
+    sink = ImportSink(services.ingestor, services.store, _keeper(services), rules, origin=number, attempts=1)
     stored = sink.readings(candidates)
     rejected = len(stored.refused)
     counts = {"accepted": len(candidates) - rejected, "rejected": rejected, "total": len(candidates)}

@@ -52,10 +52,11 @@ class StoredRecords(BaseModel):
 
 
 class OriginParameters(Parameters):
-    """`POST /admin/readings`: what brought the readings."""
+    """`POST /admin/readings`: what brought the readings, and of which metric they are."""
 
     kind: Literal["import"]
     name: str = Field(min_length=1, max_length=256)
+    metric: MetricName = HEART_RATE.name
 
 
 class StoredPeople(BaseModel):
