@@ -1019,7 +1019,8 @@ export interface paths {
         /**
          * Store Readings
          * @description Store one block of an import: an Arrow stream of `user_id` and `device_id` (in dictionaries), `time_us`,
-         *     `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit.
+         *     `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit,
+         *     and of one metric.
          */
         post: operations["store_readings_v1_admin_readings_post"];
         delete?: never;
@@ -5054,6 +5055,7 @@ export interface operations {
             query: {
                 kind: "import";
                 name: string;
+                metric?: string;
             };
             header?: never;
             path?: never;
