@@ -19,6 +19,7 @@ from pulsebase.api.border import bounded_response as held
 from pulsebase.api.border.bounded_response import BoundedResponse
 from pulsebase.etl.extract.unread import unread
 from pulsebase.etl.state import RunReport
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.sources.oauth import TokenPair
@@ -95,6 +96,58 @@ def test_a_person_can_be_taken_along_whole(any_api: Api, installed: Callable[...
         with zipfile.ZipFile(io.BytesIO(again.content)) as archive:
             for name in found.keys() - {"connections.json", "runs.json", "imports.json", "audit.json"}:
                 assert sorted(archive.read(name).decode().splitlines()) == sorted(found[name].splitlines())
+
+
+def test_every_metric_of_a_person_can_be_taken_along(any_api: Api, installed: Callable[..., Api]) -> None:
+    """Imported into an empty store, each of them gives the same answers; undone, nothing is left of any."""
+    decimals = {name: spec.decimals for name, spec in METRICS.items()}
+    for name, spec in METRICS.items():
+        step = (spec.high - spec.low) / 40
+        readings = [
+            {
+                "user_id": "ann",
+                "device_id": f"device_{'ab'[n % 2]}",
+                "metric": name,
+                "timestamp": f"2024-01-{10 + n // 8}T{n % 24:02}:00:{n:02}.{n:06}Z",
+                "value": round(spec.low + n * step, decimals[name]),
+                "confidence": (None, 0, 1, 2, 3)[n % 5],
+            }
+            for n in range(40)
+        ]
+        assert any_api.post("/v1/readings/batch", json={"readings": readings}).json()["accepted"] == 40
+    packed = any_api.get("/v1/users/ann/export").content
+    elsewhere = installed()
+    detail = upload(elsewhere, packed)
+    assert (detail["status"], detail["readings"]) == ("done", 40 * len(METRICS))
+    assert detail["course"]["unread"]["named"] == []
+    (kind,) = (each for each in detail["course"]["kinds"] if each["kind"] == "NDJSON export")
+    assert kind["files"] == len(METRICS)
+    assert sorted((each["metric"], each["read"], each["written"]) for each in kind["metrics"]) == [
+        (name, 40, 40) for name in sorted(METRICS)
+    ]
+    asked = {"user_id": "ann", "start_date": "2024-01-09", "end_date": "2024-01-16", "tz": "Asia/Kathmandu"}
+    for name in METRICS:
+        for interval in ("raw", "1m", "1h", "1d"):
+            there, here = (
+                place.get("/v1/timeseries", params=asked | {"metric": name, "interval": interval})
+                for place in (elsewhere, any_api)
+            )
+            assert here.json()["count"] > 0
+            assert there.content == here.content
+    for path in ("", "/devices", "/respiratory-rate/top-hours?start=2024-01-01&end=2024-02-01"):
+        assert elsewhere.get(f"/v1/users/ann{path}").content == any_api.get(f"/v1/users/ann{path}").content
+    assert _readings_in(elsewhere.get("/v1/users/ann/export").content) == _readings_in(packed)
+    again = upload(elsewhere, packed)
+    assert [again["course"][count] for count in ("written", "unchanged")] == [0, 40 * len(METRICS) + 1]
+    assert elsewhere.delete(f"/v1/imports/{detail['id']}").json() == {"deleted": 40 * len(METRICS)}
+    for name in METRICS:
+        assert elsewhere.get("/v1/timeseries", params=asked | {"metric": name}).json()["count"] == 0
+
+
+def _readings_in(packed: bytes) -> dict[str, list[str]]:
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        names = [name for name in archive.namelist() if name.startswith("readings")]
+        return {name: sorted(archive.read(name).decode().splitlines()) for name in names}
 
 
 def test_a_person_is_told_what_brought_their_readings_and_who_asked_about_them(any_api: Api) -> None:

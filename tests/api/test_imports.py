@@ -56,6 +56,10 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
     assert detail["name"].startswith("takeout.zip 20")
     course = detail["course"]
     days = {"first_day": "2024-01-15", "last_day": "2024-01-15", "passed_over": {}}
+
+    def counts(of: int) -> dict[str, int]:
+        return {"read": of, "written": of, "rejected": 0, "unchanged": 0, "repeated": 0}
+
     assert course == {
         "size_bytes": len(zipped(FILES)),
         "read_bytes": len(zipped(FILES)),
@@ -64,14 +68,11 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
             {
                 "name": f"takeout.zip/Takeout/heart_rate-2024-01-{day}.json",
                 "kind": "Takeout heart rate",
-                "read": count,
-                "written": count,
-                "rejected": 0,
                 "days": 0,
                 "problem": None,
                 "remark": None,
-                "unchanged": 0,
-                "repeated": 0,
+                "metrics": [{"metric": "heart_rate"} | counts(count)],
+                **counts(count),
                 **days,
             }
             for day, count in ((15, 200), (16, 100))
@@ -81,13 +82,10 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
                 "kind": "Takeout heart rate",
                 "files": 2,
                 "empty": 0,
-                "read": 300,
-                "written": 300,
-                "rejected": 0,
                 "days": 0,
-                "unchanged": 0,
-                "repeated": 0,
+                "metrics": [{"metric": "heart_rate"} | counts(300)],
             }
+            | counts(300)
             | days
         ],
         "unread": {
@@ -370,3 +368,28 @@ def test_a_server_that_stops_ends_what_it_imports(
     detail = show(api, number)
     assert (detail["status"], detail["course"]["failure"]) == ("failed", "the server stopped")
     assert detail["course"]["written"] < 50
+
+
+def test_values_are_of_the_metric_that_the_upload_names(api: Api) -> None:
+    data = (
+        b"user_id,device_id,timestamp,value\nann,ring,2024-01-15T10:00:00Z,96.5\nann,ring,2024-01-15T10:01:00Z,0.96\n"
+    )
+    unsaid = upload(api, data, "ring.csv")
+    assert (unsaid["status"], unsaid["readings"]) == ("failed", 0)
+    assert unsaid["course"]["files"][0]["problem"].startswith("metric: is not said of these values")
+    detail = upload(api, data, "ring.csv", metric="oxygen-saturation")
+    assert (detail["status"], detail["readings"]) == ("done", 1)
+    counted = {"metric": "oxygen_saturation", "read": 2, "written": 1, "unchanged": 0, "repeated": 0, "rejected": 1}
+    (file,), (kind,) = detail["course"]["files"], detail["course"]["kinds"]
+    assert file["metrics"] == kind["metrics"] == [counted]
+    (refused,) = detail["course"]["errors"]
+    assert (refused["index"], refused["field"]) == (2, "oxygen_saturation")
+    minutes = {"user_id": "ann", "start": "2024-01-15", "end": "2024-01-15"}
+    assert [each["value"] for each in api.get("/v1/metrics/spo2", params=minutes).json()["data"]] == [96.5]
+
+
+@pytest.mark.parametrize("metric", ["SpO2", "hrv", "", "oxygen saturation"])
+def test_an_upload_of_an_unknown_metric_is_refused_at_once(api: Api, metric: str) -> None:
+    answer = api.post("/v1/imports", params={"name": "x", "metric": metric}, content=b"")
+    assert_problem(answer, 400, "invalid-request")
+    assert answer.json()["errors"][0]["field"] == "metric"

@@ -129,5 +129,5 @@ def test_a_store_with_narrower_bounds_names_the_metric(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.environment["PULSEBASE_METRIC_BOUNDS"] = "oxygen_saturation=98:100"
     done = place.run(*OPTIONS, "--metric", "spo2")
-    refused = "the store's own bounds refuse a made-up reading of oxygen_saturation: value out of range 98–100"
+    refused = "the store's own bounds refuse a made-up reading: oxygen_saturation out of range 98–100"
     assert (done.returncode, done.stderr[: len(refused) + 11]) == (1, f"pulsebase: {refused}")

@@ -236,10 +236,12 @@ def test_a_block_goes_through_the_arena_as_it_is(arena: Arena) -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        BlockCame([], ["a"], 3, 0, [], 3, []),
-        BlockCame(["ann"], [], 3, 0, [], 3, []),
-        BlockCame(["ann"], ["a"], -1, 0, [], 3, []),
-        BlockCame(["ann"], ["a"], 10**12, 0, [], 3, []),
+        BlockCame([], ["a"], 3, 0, [], 3, [], "heart_rate"),
+        BlockCame(["ann"], [], 3, 0, [], 3, [], "heart_rate"),
+        BlockCame(["ann"], ["a"], -1, 0, [], 3, [], "heart_rate"),
+        BlockCame(["ann"], ["a"], 10**12, 0, [], 3, [], "heart_rate"),
+        BlockCame(["ann"], ["a"], 3, 0, [], 3, [], "mood"),
+        BlockCame(["ann"], ["a"], 3, 0, [], 3, [], ""),
     ],
 )
 def test_a_block_that_lies_is_none(arena: Arena, head: BlockCame) -> None:

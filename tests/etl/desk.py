@@ -14,6 +14,7 @@ from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import FieldError
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.timerange import SECOND_US
 from pulsebase.stores.memory import MemoryStore
 
@@ -58,6 +59,25 @@ class Desk:
             (row["user_id"], row["device_id"], row["time_us"] // SECOND_US, row["value"] / 100, row["confidence"])
             for row in stored
         ]
+
+    @property
+    def readings(self) -> list[tuple[str, str, str, int, float]]:
+        """(metric, person, device, microseconds since 1970, value in the metric's unit)"""
+        return [
+            (
+                row["metric"],
+                row["user_id"],
+                row["device_id"],
+                row["time_us"],
+                row["value"] / METRICS[row["metric"]].scale,
+            )
+            for row in self.store.stored().to_pylist()
+        ]
+
+    @property
+    def reasons(self) -> list[tuple[int | None, str, str]]:
+        """(place, field, reason) of what was refused"""
+        return [(error.index, error.field, error.reason) for _, error in self.refused]
 
     @property
     def refusals(self) -> list[tuple[str, int | None, str]]:

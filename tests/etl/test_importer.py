@@ -23,7 +23,7 @@ from pulsebase.etl import importer
 from pulsebase.etl.extract import apple_health, fit, packed, takeout, tars, zips
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.importer import NOBODY, Importer, ImportWatcher
-from pulsebase.etl.results import FileResult
+from pulsebase.etl.results import FileResult, MetricCount
 from pulsebase.ingest import Ingestor, parquet
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary, HeartRateZone
@@ -77,6 +77,7 @@ def test_takeout_heart_rate_is_stored_whole(desk: Desk, indent: int | None, mark
     result = desk.bring_one(data)
     expected = FileResult("file", "Takeout heart rate", "record", 500, 500, 0, 0, None)
     expected.spans(date(2020, 5, 1), date(2020, 5, 1))
+    expected.count("heart_rate", read=500, written=500)
     assert result == expected
     assert desk.rows == of_ann("takeout", SAMPLES)
 
@@ -114,7 +115,8 @@ def test_importing_again_stores_no_more(desk: Desk) -> None:
     data = takeout_heart_rate(SAMPLES)
     first, second = desk.bring_one(data), desk.bring_one(data)
     assert (first.read, first.written, first.unchanged) == (500, 500, 0)
-    assert second == replace(first, written=0, unchanged=500)
+    counted = [MetricCount("heart_rate", read=500, unchanged=500)]
+    assert second == replace(first, written=0, unchanged=500, metrics=counted)
     assert desk.rows == of_ann("takeout", SAMPLES)
 
 

@@ -237,6 +237,9 @@ def import_files(  # noqa: PLR0917 an option each
     ],
     user: Annotated[str | None, typer.Option(help="Whose readings files bring that name nobody.")] = None,
     device: Annotated[str | None, typer.Option(help="The device to store everything under.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="What the values are of in files that do not say it; heart rate in research CSV.")
+    ] = None,
     tz: Annotated[
         str | None,
         typer.Option(
@@ -250,7 +253,7 @@ def import_files(  # noqa: PLR0917 an option each
     """Bring readings from files, or from tables of another program, into the store."""
     from pulsebase.cli.imports import ImportChoices, run_imports
 
-    choices = ImportChoices(user, device, tz, rejects, age_on)
+    choices = ImportChoices(user, device, tz, rejects, age_on, metric)
     status = run_imports(settings_for(store_url=store), places, choices)
     if status:
         raise typer.Exit(status)

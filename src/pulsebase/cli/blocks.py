@@ -14,7 +14,6 @@ from pulsebase.api.codecs.answers import stream_bytes
 from pulsebase.cli.session import answer_of, detail_of
 from pulsebase.etl.load import IMPORT_KIND
 from pulsebase.ingest import Candidates
-from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import Ids
 
 #: How long to retry a block that the store does not accept, because it is still merging or its disk is full.
@@ -22,15 +21,9 @@ PATIENCE_S = 120.0
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
 
-def store_block(
-    client: httpx.Client,
-    name: str,
-    rows: Candidates,
-    say: Callable[[str], None],
-    metric: str = HEART_RATE.name,
-) -> Any:
-    """Store candidates of a metric in one commit, under the import of that name. Return the counts and refusals in the
-    answer.
+def store_block(client: httpx.Client, name: str, rows: Candidates, say: Callable[[str], None]) -> Any:
+    """Store candidates, which are of one metric, in one commit, under the import of that name. Return the counts and
+    refusals in the answer.
 
     `rows.positions` are the places that refusals name. `say` is called once with the reason for waiting.
 
@@ -38,11 +31,11 @@ def store_block(
         RefusedError: the block was refused, or the store accepted nothing for `PATIENCE_S`.
     """
     body = _arrow(rows)
-    asked = {"kind": IMPORT_KIND, "name": name, "metric": metric}
+    what = {"kind": IMPORT_KIND, "name": name, "metric": rows.metric}
     give_up_at = monotonic() + PATIENCE_S
     told = False
     while True:
-        response = client.post("/v1/admin/readings", params=asked, content=body)
+        response = client.post("/v1/admin/readings", params=what, content=body)
         stated = response.headers.get("retry-after", "")
         wait_s = float(stated) if _SECONDS.fullmatch(stated) else 1.0
         if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or monotonic() + wait_s > give_up_at:

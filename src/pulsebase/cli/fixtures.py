@@ -76,13 +76,12 @@ def run_fixtures(settings: Settings, spec: FixtureSpec) -> None:
     with session(settings) as client, _progress() as progress:
         _store_users(client, users)
         task = progress.add_task("readings", total=spec.readings)
-        for metric, rows in _blocks(spec, ids):
+        for rows in _blocks(spec, ids):
             name = f"fixtures, seed {spec.seed}"
-            answer = store_block(client, name, rows, progress.console.print, metric)
+            answer = store_block(client, name, rows, progress.console.print)
             if answer["rejected"]:
                 error = answer["errors"][0]
-                of = "" if metric == HEART_RATE.name else f" of {metric}"
-                text = f"the store's own bounds refuse a made-up reading{of}: {error['field']} {error['reason']}"
+                text = f"the store's own bounds refuse a made-up reading: {error['field']} {error['reason']}"
                 raise StopError(text)
             progress.advance(task, len(rows))
         progress.update(task, description="merging ")
@@ -98,14 +97,14 @@ def _store_users(client: httpx.Client, users: list[User]) -> None:
         answer_of(client.post("/v1/admin/users", json={"users": people}))
 
 
-def _blocks(spec: FixtureSpec, ids: Sequence[str]) -> Iterator[tuple[str, Candidates]]:
-    """What is stored at once: a metric and readings of it."""
+def _blocks(spec: FixtureSpec, ids: Sequence[str]) -> Iterator[Candidates]:
+    """What is stored at once: readings of one metric."""
     if spec.metrics == (HEART_RATE.name,):
         for readings in fixture_readings(spec, _BLOCK_READINGS):
-            yield HEART_RATE.name, _candidates(readings, readings.bpm.astype(np.float64), ids)
+            yield _candidates(readings, readings.bpm.astype(np.float64), ids)
         return
     for metric, values in fixture_values(spec, _BLOCK_READINGS // len(spec.metrics)):
-        yield metric, _candidates(values, values.values, ids)
+        yield replace(_candidates(values, values.values, ids), metric=metric)
 
 
 def _candidates(

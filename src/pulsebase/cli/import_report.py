@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from pulsebase.etl.importer import NOBODY
-from pulsebase.etl.results import FileResult
+from pulsebase.etl.results import FileResult, MetricCount
 from pulsebase.etl.totals import NOTHING_READ, KindTotal, UnreadFiles, most_first
 from pulsebase.model.errors import FieldError
+from pulsebase.model.metrics import HEART_RATE
 
 _SHOWN_REJECTS = 10
 #: How many files of an archive or folder get a line of their own; the others are only counted.
@@ -19,7 +20,7 @@ _SHOWN_OF_A_PROBLEM = 3
 _SHOWN_PASSED_OVER = 8
 _WHAT_TO_DO = (
     "Read are Takeout, Apple Health, FIT, research CSV (Id,Time,Value), and Parquet, CSV and NDJSON with user_id, "
-    "device_id, timestamp and heart_rate; docs/guide/importing.md has it all."
+    "device_id, timestamp and heart_rate, or metric and value; docs/guide/importing.md has it all."
 )
 _OTHERS_TO_DO = "  Their readings can be brought as CSV with the columns user_id,device_id,timestamp,heart_rate."
 _REJECTED = "some of its records were rejected"
@@ -80,6 +81,7 @@ class Report:
         if result.kind is not None and result.counts and (alone or result.read):
             self._say(f"{result.name}: {counts_of(result)}")
             if alone:
+                self._say_metrics(result.metrics)
                 self._alone.add(result.kind)
         if result.remark is not None:
             self._say(f"{result.name}: {result.remark}")
@@ -97,6 +99,7 @@ class Report:
         for total in kinds:
             if total.kind not in self._alone:
                 self._say(f"{name}: {total.kind}: {_files_of(total)}, {counts_of(total)}")
+                self._say_metrics(total.metrics)
             if total.passed_over:
                 self._say(f"  not read in {total.kind}: {_passed_over(total)}")
         if remark is not None:
@@ -115,6 +118,13 @@ class Report:
         if not has_rejects and (self._cut_short or _REJECTED in self._untold):
             self._say(_REJECTS_TO_DO)
 
+    def _say_metrics(self, metrics: Sequence[MetricCount]) -> None:
+        """Report the readings of each metric, unless all are of heart rate."""
+        if {each.metric for each in metrics} <= {HEART_RATE.name}:
+            return
+        for each in metrics:
+            self._say(f"  {each.metric}: {_plain_counts(each)}")
+
     def _unread(self, name: str, unread: UnreadFiles) -> None:
         if unread.named_count:
             self._warn(f"{name}: not read: {_number_of(unread.named_count, 'file')} that may hold vital signs:")
@@ -132,13 +142,17 @@ class Report:
 
 def counts_of(counted: FileResult | KindTotal) -> str:
     """Return the counts of a file or of a kind as text."""
-    counts = [f"{counted.read:,} read", f"{counted.written:,} written"]
-    rare = ((counted.unchanged, "already there"), (counted.repeated, "repeated"))
-    counts += [f"{count:,} {what}" for count, what in rare if count]
-    text = ", ".join([*counts, f"{counted.rejected:,} rejected"])
+    text = _plain_counts(counted)
     if counted.days:
         text += f", {_number_of(counted.days, 'day')}"
     return text + _span(counted.first_day, counted.last_day)
+
+
+def _plain_counts(counted: FileResult | KindTotal | MetricCount) -> str:
+    counts = [f"{counted.read:,} read", f"{counted.written:,} written"]
+    rare = ((counted.unchanged, "already there"), (counted.repeated, "repeated"))
+    counts += [f"{count:,} {what}" for count, what in rare if count]
+    return ", ".join([*counts, f"{counted.rejected:,} rejected"])
 
 
 def _span(first: date | None, last: date | None) -> str:

@@ -36,7 +36,7 @@ from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.cli.users import day_of_ages, path_of, store_people
 from pulsebase.etl.extract.packed import paths_in
-from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
+from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in, known_metric
 from pulsebase.etl.import_jobs import origin_name, running_imports
 from pulsebase.etl.importer import NOT_READ, Importer, ImportWatcher
 from pulsebase.etl.load import StoredRows
@@ -71,6 +71,7 @@ class ImportChoices:
     tz: str | None
     rejects: Path | None
     age_on: str | None
+    metric: str | None = None
 
     def zone(self) -> ZoneInfo | None:
         """Return the zone of everybody's local times, if one was typed.
@@ -98,6 +99,7 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
     not be read to its end, or nothing of it was stored.
     """
     zone, age_on = choices.zone(), choices.reference_day()
+    metric = known_metric(choices.metric, "--metric")
     # Checked before the store is opened, so that a mistyped name does not create one.
     sizes = {place: _size(Path(place)) for place in places if not _is_database(place)}
     sound = True
@@ -106,7 +108,8 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
         client = opened.enter_context(session(settings))
         interrupted = opened.enter_context(_on_interrupt())
         desk = _ImportContext(client, rejects, running_imports(state_folder(settings, opened)), interrupted)
-        owner = FileOwner(choices.user, choices.device, everybody_in(zone) if zone else OwnZones(_zone_asked(client)))
+        zone_of = everybody_in(zone) if zone else OwnZones(_zone_asked(client))
+        owner = FileOwner(choices.user, choices.device, zone_of, metric)
         for place in places:
             if interrupted.is_set():
                 _say_red(console, f"{_name(place)}: {NOT_READ}")

@@ -17,6 +17,7 @@ from pulsebase.etl.totals import UnreadFiles
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.readings import Ids
 
 #: Rows of a block that a decoder may send: an import puts the readings of many small files together.
@@ -45,6 +46,7 @@ class ImportFile(msgspec.Struct, tag=True, frozen=True):
     name: str
     user_id: str | None
     device_id: str | None
+    metric: str | None
     limit_bytes: int
     cpu_s: int
 
@@ -65,6 +67,7 @@ class BlockCame(msgspec.Struct, tag=True, frozen=True):
     errors: FieldErrors
     total: int
     passed_over: list[str]
+    metric: str
 
 
 class RecordsCame(msgspec.Struct, tag=True, frozen=True):
@@ -206,7 +209,8 @@ def packed_block(block: Block, arena: Arena) -> BlockCame:
     arena.put([np.asarray(column, kind) for column, kind in zip(columns, _COLUMNS, strict=False)])
     errors = packed_errors(block.errors)
     passed_over = list(block.passed_over)
-    return BlockCame(list(users.texts), list(devices.texts), len(rows), first, errors, block.total, passed_over)
+    ids = list(users.texts), list(devices.texts)
+    return BlockCame(*ids, len(rows), first, errors, block.total, passed_over, rows.metric)
 
 
 def unpacked_block(head: BlockCame, arena: Arena) -> Block:
@@ -215,6 +219,8 @@ def unpacked_block(head: BlockCame, arena: Arena) -> Block:
     Raises:
         ChannelError: it is no block.
     """
+    if head.rows and head.metric not in METRICS:
+        raise ChannelError("a block is of no metric")
     if not 0 <= head.rows <= MOST_ROWS:
         raise ChannelError("a block is too large")
     first = head.first_position
@@ -229,6 +235,7 @@ def unpacked_block(head: BlockCame, arena: Arena) -> Block:
         columns[3],
         columns[4],
         columns[5] if first is None else np.arange(first, first + head.rows),
+        head.metric,
     )
     return Block(candidates, unpacked_errors(head.errors), head.total, head.passed_over)
 

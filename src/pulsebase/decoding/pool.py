@@ -123,7 +123,8 @@ class Decoders:
         untold = 0  # readings stored that no result has counted yet
         with self._decoder() as decoder:
             cpu_s = self._cpu_s(file.raw, file.sent_bytes)
-            task = ImportFile(file.name, file.owner.user_id, file.owner.device_id, file.limit_bytes, cpu_s)
+            owner = file.owner
+            task = ImportFile(file.name, owner.user_id, owner.device_id, owner.metric, file.limit_bytes, cpu_s)
             try:
                 decoder.begin(task, file.raw)
                 for answer, buffers in decoder.answers():

@@ -28,8 +28,8 @@ from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import Totals, UnreadFiles, add_bounded
-from pulsebase.ingest.blocks import MalformedError
-from pulsebase.ingest.candidates import Candidates
+from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.ingest.candidates import NO_METRIC, Candidates
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary, summary_problem
@@ -51,7 +51,7 @@ class Sink(Protocol):
     """Stores what an import reads. Each call is durable on return, and repeating it changes nothing."""
 
     def readings(self, rows: Candidates) -> StoredRows:
-        """Check the readings and store those that are new or changed."""
+        """Check the readings, of one metric, and store those that are new or changed."""
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """Merge the days into what is stored of them."""
@@ -265,6 +265,8 @@ class Importer:
             add_bounded(result.passed_over, {part.what: part.count}, _MOST_PASSED_OVER)
             return
         result.read += part.total
+        if isinstance(part, Block) and part.total and part.candidates.metric != NO_METRIC:
+            result.count(part.candidates.metric, read=part.total, rejected=len(part.errors))
         if isinstance(part, SummaryBlock):
             self._refuse(result, [*part.errors, *self._take_days(part.summaries, result)])
         elif isinstance(part, RecordBlock):
@@ -281,10 +283,13 @@ class Importer:
             self._refuse(result, part.errors)
 
     def _store_readings(self) -> None:
-        """Store the waiting readings in one commit, and add the outcome to the result of each file."""
+        """Store the waiting readings, each metric in one commit."""
         waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
+        for metric in dict.fromkeys(each.rows.metric for each in waiting):
+            self._store_waiting([each for each in waiting if each.rows.metric == metric], metric)
+
+    def _store_waiting(self, waiting: Sequence[_Waiting], metric: str) -> None:
+        """Store readings of one metric in one commit, and add the outcome to the result of each file."""
         stored = self._sink.readings(Candidates.joined([each.rows for each in waiting]))
         by_row = {error.index or 0: error for error in stored.refused}
         rows = sorted(by_row)
@@ -293,7 +298,9 @@ class Importer:
             end = first + len(each.rows)
             theirs = rows[bisect_left(rows, first) : bisect_left(rows, end)]
             unchanged, repeated = (int(mask[first:end].sum()) for mask in (stored.unchanged, stored.repeated))
-            each.result.written += len(each.rows) - len(theirs) - unchanged - repeated
+            written = len(each.rows) - len(theirs) - unchanged - repeated
+            each.result.count(metric, written=written, unchanged=unchanged, repeated=repeated, rejected=len(theirs))
+            each.result.written += written
             each.result.unchanged += unchanged
             each.result.repeated += repeated
             _span(each.result, each.rows.times_us, [row - first for row in theirs])

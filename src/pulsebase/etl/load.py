@@ -21,6 +21,7 @@ from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.newcomers import Allowance
 from pulsebase.model.errors import ErasedUserError, FieldError, RetryLaterError
 from pulsebase.model.exported import Record
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.rollups import Mask
 from pulsebase.model.summaries import DailySummary
@@ -225,19 +226,21 @@ class ImportSink:
         self._origin, self._attempts, self._allowance = origin, attempts, allowance
 
     def readings(self, rows: Candidates) -> StoredRows:
-        """See `importer.Sink.readings`. While the queue is full it waits, as other senders do.
+        """See `importer.Sink.readings`. While the queue is full it waits, as other senders do. Refusals of a value name
+        its metric as the field.
 
         Raises:
             RetryLaterError: nothing was stored.
             TooManyNewPeopleError: nothing was stored, since the import has added as many new people as it may.
         """
-        verdict = validate(rows, self._rules, self._origin)
+        rules = self._rules.of_metric(METRICS[rows.metric], rows.metric)
+        verdict = validate(rows, rules, self._origin)
         while True:
             try:
                 stored = self._keep(len(rows), verdict)
                 break
             except ErasedUserError:  # somebody was erased since the check: check again, to refuse only their rows
-                before, verdict = verdict, validate(rows, self._rules, self._origin)
+                before, verdict = verdict, validate(rows, rules, self._origin)
                 if len(verdict.errors) == len(before.errors):
                     raise
         count_readings(IMPORT_KIND, stored.written, Counter(error.field for error in stored.refused))

@@ -2,8 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+
+
+@dataclass(slots=True)
+class MetricCount:
+    """What became of the readings of one metric; the counts are those of `FileResult`."""
+
+    metric: str
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    repeated: int = 0
+    rejected: int = 0
+
+
+def counted_with(counts: Sequence[MetricCount], more: Sequence[MetricCount]) -> list[MetricCount]:
+    """Return the counts of both together, by metric in order of first appearance."""
+    found: dict[str, MetricCount] = {}
+    for each in (*counts, *more):
+        before = found.get(each.metric, MetricCount(each.metric))
+        found[each.metric] = MetricCount(
+            each.metric,
+            before.read + each.read,
+            before.written + each.written,
+            before.unchanged + each.unchanged,
+            before.repeated + each.repeated,
+            before.rejected + each.rejected,
+        )
+    return list(found.values())
 
 
 @dataclass(slots=True)
@@ -15,6 +44,7 @@ class FileResult:
     `rejected`. `days` counts summaries. `problem` says why the file was not read, or not to its end; what was read
     until then is stored. `remark` is a note for the user. `passed_over` counts records that were ignored, by the name
     that the file gives them. `first_day` and `last_day` are the first and last day stored, for readings in UTC.
+    `metrics` has the counts of readings by metric; what was rejected before its metric was known is in none of them.
     """
 
     name: str
@@ -31,6 +61,11 @@ class FileResult:
     last_day: date | None = None
     unchanged: int = 0
     repeated: int = 0
+    metrics: list[MetricCount] = field(default_factory=list)
+
+    def count(self, metric: str, **counts: int) -> None:
+        """Add to the counts of a metric."""
+        self.metrics = counted_with(self.metrics, [MetricCount(metric, **counts)])
 
     def spans(self, first: date, last: date) -> None:
         """Extend `first_day` and `last_day` to include these days."""

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from pulsebase.etl.extract.kinds import EMPTY_AT_TIMES
 from pulsebase.etl.extract.unread import UnreadFile
-from pulsebase.etl.results import FileResult
+from pulsebase.etl.results import FileResult, MetricCount, counted_with
 
 NOTHING_READ, ALL_REFUSED = "nothing was read", "every record was refused"
 #: How many names are kept. Further files are only counted.
@@ -41,6 +41,7 @@ class KindTotal:
     passed_over: dict[str, int] = field(default_factory=dict)
     unchanged: int = 0
     repeated: int = 0
+    metrics: list[MetricCount] = field(default_factory=list)
 
     def plus(self, result: FileResult) -> KindTotal:
         """Return the total with one more file."""
@@ -61,6 +62,7 @@ class KindTotal:
             passed_over,
             self.unchanged + result.unchanged,
             self.repeated + result.repeated,
+            counted_with(self.metrics, result.metrics),
         )
 
 

@@ -9,15 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.ingest.known_ids import known_ids
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
+#: Stands for the metric of rows whose metric nobody knows; none of them can be stored.
+NO_METRIC = ""
 #: Stands for any value that is not a valid confidence; the check refuses it.
 NOT_A_CONFIDENCE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Columns of equal length.
+    """Columns of equal length, of readings of one metric.
 
     Ids may be any sequence of texts; `Ids` is the fastest. `times_us` are microseconds since 1970, `values` are in the
     metric's unit, a confidence of -1 means none. `positions` are the rows' places in the request, needed once rows were
@@ -30,6 +33,7 @@ class Candidates:
     values: npt.NDArray[np.float64]
     confidences: npt.NDArray[np.int8]
     positions: npt.NDArray[np.int64] | None = None
+    metric: str = HEART_RATE.name
 
     def __len__(self) -> int:
         return len(self.times_us)
@@ -39,11 +43,12 @@ class Candidates:
         users, devices = (ids if isinstance(ids, Ids) else Ids.of(ids) for ids in (self.user_ids, self.device_ids))
         positions = rows.astype(np.int64) if self.positions is None else self.positions[rows]
         columns = self.times_us[rows], self.values[rows], self.confidences[rows]
-        return Candidates(users.take(rows), devices.take(rows), *columns, positions)
+        return Candidates(users.take(rows), devices.take(rows), *columns, positions, self.metric)
 
     @classmethod
     def joined(cls, parts: Sequence[Candidates]) -> Candidates:
-        """Return all rows, part after part, numbered through from 0."""
+        """Return all rows, part after part, numbered through from 0. All parts are of one metric."""
+        (metric,) = {part.metric for part in parts}
         return cls(
             Ids.joined([part.user_ids for part in parts]),
             Ids.joined([part.device_ids for part in parts]),
@@ -51,6 +56,7 @@ class Candidates:
             np.concatenate([part.values for part in parts]),
             np.concatenate([part.confidences for part in parts]),
             np.arange(sum(map(len, parts))),
+            metric,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pulsebase.ingest.blocks import BLOCK_READINGS, HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
-from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
+from pulsebase.ingest.candidates import NO_METRIC, NOT_A_CONFIDENCE, Candidates
+from pulsebase.ingest.metric_blocks import of_metrics
 from pulsebase.ingest.times import read_times
 from pulsebase.model.errors import FieldError, RejectedError, shown_name
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
@@ -48,9 +49,10 @@ def blocks_of_batches(batches: Iterator[pa.RecordBatch], fields: ReadingFields =
             passed_over = indexes_in(whole.schema.names)
         batch = _checked(whole.select([name for name in whole.schema.names if name in fields.all]))
         for start in range(0, batch.num_rows, BLOCK_READINGS):
-            block = _of_batch(_bounded(batch.slice(start, BLOCK_READINGS)), position, passed_over, fields)
-            yield block
-            position += block.total
+            rows = _bounded(batch.slice(start, BLOCK_READINGS))
+            metrics = _texts(rows.column("metric")) if fields.names_metric else ()
+            yield from of_metrics(_of_batch(rows, position, passed_over, fields), fields, metrics, position)
+            position += rows.num_rows
             passed_over = ()
 
 
@@ -108,6 +110,7 @@ _TYPES = {
     "timestamp": (_is_time, "must be a column of timestamps or of ISO 8601 texts"),
     "confidence": (_is_number, "must be a column of whole numbers"),
 }
+_METRIC_TYPES = {"metric": (_is_text, "must be a column of texts")}
 
 
 def _check_types(schema: pa.Schema, fields: ReadingFields) -> None:
@@ -119,7 +122,7 @@ def _check_types(schema: pa.Schema, fields: ReadingFields) -> None:
         for name, kind in zip(schema.names, schema.types, strict=True)  # an index may be there more than once
         if _INDEX.fullmatch(name) and not _is_flat(kind)
     ]
-    for name, (fits, reason) in (_TYPES | {fields.value: (_is_number, "must be a column of numbers")}).items():
+    for name, (fits, reason) in _types_of(fields).items():
         if name not in schema.names:
             continue
         kind = schema.field(name).type
@@ -129,6 +132,12 @@ def _check_types(schema: pa.Schema, fields: ReadingFields) -> None:
             errors.append(FieldError(name, reason))
     if errors:
         raise RejectedError(errors)
+
+
+def _types_of(fields: ReadingFields) -> Mapping[str, tuple[Callable[[pa.DataType], bool], str]]:
+    """Return what the type of each column must be, and what to say if it is not."""
+    named = _METRIC_TYPES if fields.names_metric else {}
+    return _TYPES | named | {fields.value: (_is_number, "must be a column of numbers")}
 
 
 def _is_flat(kind: pa.DataType) -> bool:
@@ -261,6 +270,15 @@ def _ids(column: pa.Array) -> Ids:
     if texts.null_count:
         return Ids(codes, [text or "" for text in texts.cast(pa.string()).to_pylist()])
     return Ids(codes, texts.cast(pa.string()).to_pylist())
+
+
+def _texts(column: pa.Array) -> Ids:
+    """Return a column of texts, with an empty text for null."""
+    if pa.types.is_null(column.type):
+        return Ids.repeated(NO_METRIC, len(column))
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return _ids(pc.fill_null(column, NO_METRIC))
 
 
 def _times_us(column: pa.Array) -> tuple[_Integers, list[tuple[int, str]]]:

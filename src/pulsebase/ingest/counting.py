@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from pulsebase import telemetry
 from pulsebase.ingest.blocks import COLUMNS
+from pulsebase.model.metrics import METRICS
 
-_FIELDS = frozenset((*COLUMNS, "value", "metric"))
+_FIELDS = frozenset((*COLUMNS, "value", "metric", *METRICS))
 
 
 def count_readings(source: str, accepted: int, refused: Mapping[str, int]) -> None:

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from pulsebase.ingest.blocks import HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
-from pulsebase.ingest.candidates import Decoded
+from pulsebase.ingest.blocks import HEART_RATE_FIELDS, Block, ChooseFields, MalformedError, ReadingFields
+from pulsebase.ingest.candidates import NO_METRIC, Decoded
 from pulsebase.ingest.columns import check_columns
 from pulsebase.ingest.items import parse_items
 from pulsebase.ingest.lines import LINE_BYTES, ReadableBytes, line_pieces
+from pulsebase.ingest.metric_blocks import of_metrics
 from pulsebase.ingest.table_ids import without_changed_ids
 from pulsebase.ingest.validate import readable
 from pulsebase.model.errors import FieldError, RejectedError
@@ -35,8 +36,8 @@ _END = ["\0", "\0"]
 _NOT_AS_MANY = "has not as many fields as the first line has names"
 
 
-def csv_blocks(body: ReadableBytes, fields: ReadingFields = HEART_RATE_FIELDS) -> Iterator[Block]:
-    """Yield blocks of the rows. The first line names the columns.
+def csv_blocks(body: ReadableBytes, fields: ReadingFields | ChooseFields = HEART_RATE_FIELDS) -> Iterator[Block]:
+    """Yield blocks of the rows. The first line names the columns, by which the fields may be chosen.
 
     Raises:
         MalformedError: a line is too long or not UTF-8, or a quote is never closed. What came before it was read.
@@ -47,9 +48,12 @@ def csv_blocks(body: ReadableBytes, fields: ReadingFields = HEART_RATE_FIELDS) -
     for rows in _rows_of(body):
         if names is None:
             names = [name.strip() for name in rows.pop(0)]
+            fields = fields if isinstance(fields, ReadingFields) else fields(names)
             _check_names(names, fields)
         if rows:
-            yield _block(names, rows, position, fields)
+            assert isinstance(fields, ReadingFields)  # chosen with the names
+            metrics = _column_of(names, rows, "metric") if fields.names_metric else ()
+            yield from of_metrics(_block(names, rows, position, fields), fields, metrics, position)
             position += len(rows)
     if names is None:
         raise MalformedError("the body is empty; the first line names the columns")
@@ -177,6 +181,12 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[str]], position: int,
         [None] * len(rows) if confidences is None else list(map(stated.__getitem__, confidences)),
         position,
     )
+
+
+def _column_of(names: Sequence[str], rows: Sequence[Sequence[str]], name: str) -> list[str]:
+    """Return one column as texts, empty for rows that have no such field."""
+    place = names.index(name)
+    return [row[place].strip() if len(row) == len(names) else NO_METRIC for row in rows]
 
 
 def _item(names: Sequence[str], row: Sequence[str], value: str) -> dict[str, Any] | None:

@@ -53,12 +53,14 @@ class MetricReadingIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 #: How a reading is decoded whose value is in this field.
-AnyReadingIn = ReadingIn | ValueIn
+AnyReadingIn = ReadingIn | ValueIn | MetricReadingIn
 
 
 def struct_of(fields: ReadingFields) -> type[AnyReadingIn]:
     """Return the form of readings with these fields."""
-    return ReadingIn if fields == HEART_RATE_FIELDS else ValueIn
+    if fields.names_metric:
+        return MetricReadingIn
+    return ReadingIn if fields.value == HEART_RATE.name else ValueIn
 
 
 def parse_items(
@@ -111,7 +113,7 @@ def columns_of_parsed(parsed: Sequence[Parsed]) -> Candidates:
     )
 
 
-def parsed_of(reading: AnyReadingIn | MetricReadingIn, position: int = 0) -> Parsed:
+def parsed_of(reading: AnyReadingIn, position: int = 0) -> Parsed:
     """Return one decoded reading, as `parse_item` would parse it.
 
     Raises:
@@ -152,9 +154,11 @@ def _check_fields(item: Any, fields: ReadingFields) -> None:
     for name in item:
         if name not in fields.all:
             raise _FaultError(shown_name(name), "is not a known field")
-    for name in ("device_id", "user_id", "timestamp", fields.value):
+    for name in ("device_id", "user_id", *(("metric",) if fields.names_metric else ()), "timestamp", fields.value):
         if name not in item:
             raise _FaultError(name, "is required")
+    if fields.names_metric and not isinstance(item["metric"], str):
+        raise _FaultError("metric", "must be a text")
 
 
 def _id_text(item: dict[str, Any], name: str) -> str:

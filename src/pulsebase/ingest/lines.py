@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
 
-from pulsebase.ingest.blocks import BLOCK_READINGS, HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
-from pulsebase.ingest.items import AnyReadingIn, columns_of, parse_items, struct_of
+from pulsebase.ingest.blocks import (
+    BLOCK_READINGS,
+    HEART_RATE_FIELDS,
+    Block,
+    ChooseFields,
+    MalformedError,
+    ReadingFields,
+)
+from pulsebase.ingest.candidates import NO_METRIC
+from pulsebase.ingest.items import AnyReadingIn, MetricReadingIn, columns_of, parse_items, struct_of
+from pulsebase.ingest.metric_blocks import of_metrics
 from pulsebase.ingest.validate import readable
 
 #: Bytes read at a time.
@@ -27,28 +36,48 @@ class ReadableBytes(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def ndjson_blocks(body: ReadableBytes, fields: ReadingFields = HEART_RATE_FIELDS) -> Iterator[Block]:
-    """Yield blocks of readings from text with one JSON object a line.
+def ndjson_blocks(body: ReadableBytes, fields: ReadingFields | ChooseFields = HEART_RATE_FIELDS) -> Iterator[Block]:
+    """Yield blocks of readings from text with one JSON object a line. The fields may be chosen by the first line.
 
     Raises:
         MalformedError: a line is too long.
+        RejectedError: the fields of the first line do not say what its value is of.
     """
-    decoder: msgspec.json.Decoder[AnyReadingIn] = msgspec.json.Decoder(struct_of(fields))
+    decoder: msgspec.json.Decoder[AnyReadingIn] | None = None
     position = 0
     for text in line_pieces(body):
+        if not isinstance(fields, ReadingFields):
+            fields = fields(_fields_in(text))
+        if decoder is None:
+            decoder = msgspec.json.Decoder(struct_of(fields))
         try:
             readings = decoder.decode_lines(text)
             candidates, errors = readable(columns_of(readings, position))
-            yield Block(candidates, errors, len(readings))
-            position += len(readings)
+            total, metrics = len(readings), _metrics_of(readings) if fields.names_metric else []
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
             items = [_json_line(line) for line in text.split(b"\n") if line.strip()]
-            parsed, errors = parse_items(items, position, fields)
+            candidates, errors = parse_items(items, position, fields)
             whys = enumerate(map(_no_reading, items), position)
             said: dict[int | None, str] = {place: why for place, why in whys if why is not None}
             errors = [replace(error, reason=said.get(error.index, error.reason)) for error in errors]
-            yield Block(parsed, errors, len(items))
-            position += len(items)
+            total, metrics = len(items), list(map(_metric_in, items))
+        yield from of_metrics(Block(candidates, errors, total), fields, metrics, position)
+        position += total
+
+
+def _fields_in(text: bytes) -> Sequence[str]:
+    """Return the fields of the first line; none if it is no object."""
+    first = _json_line(text.lstrip().partition(b"\n")[0])
+    return list(first) if isinstance(first, dict) else []
+
+
+def _metrics_of(readings: Sequence[AnyReadingIn]) -> list[str]:
+    return [reading.metric for reading in readings if isinstance(reading, MetricReadingIn)]
+
+
+def _metric_in(item: Any) -> str:
+    metric = item.get("metric") if isinstance(item, dict) else None
+    return metric if isinstance(metric, str) else NO_METRIC
 
 
 def line_pieces(body: ReadableBytes) -> Iterator[bytes]:

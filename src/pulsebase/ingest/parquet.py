@@ -11,7 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pulsebase.files.disk_errors import meaning_of, translated
-from pulsebase.ingest.blocks import BLOCK_READINGS, HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
+from pulsebase.ingest.blocks import (
+    BLOCK_READINGS,
+    HEART_RATE_FIELDS,
+    Block,
+    ChooseFields,
+    MalformedError,
+    ReadingFields,
+)
 from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.model.errors import StoreUnavailableError
 
@@ -26,10 +33,10 @@ class SeekableBytes(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def parquet_blocks(stream: SeekableBytes) -> Iterator[Block]:
+def parquet_blocks(stream: SeekableBytes, fields: ReadingFields | ChooseFields = HEART_RATE_FIELDS) -> Iterator[Block]:
     """Yield the blocks of a file that comes as a stream; see `spooled` and `blocks_in_file`."""
     with spooled(stream) as file:
-        yield from blocks_in_file(file)
+        yield from blocks_in_file(file, fields)
 
 
 @contextlib.contextmanager
@@ -52,8 +59,8 @@ def spooled(stream: SeekableBytes) -> Iterator[BinaryIO]:
         yield file
 
 
-def blocks_in_file(file: BinaryIO, fields: ReadingFields = HEART_RATE_FIELDS) -> Iterator[Block]:
-    """Yield the blocks of an open file.
+def blocks_in_file(file: BinaryIO, fields: ReadingFields | ChooseFields = HEART_RATE_FIELDS) -> Iterator[Block]:
+    """Yield the blocks of an open file. The fields may be chosen by the names of its columns.
 
     Raises:
         MalformedError: it is damaged or cut short, or a row group is too large.
@@ -62,6 +69,7 @@ def blocks_in_file(file: BinaryIO, fields: ReadingFields = HEART_RATE_FIELDS) ->
     """
     try:
         table = pq.ParquetFile(file, pre_buffer=False)
+        fields = fields if isinstance(fields, ReadingFields) else fields(table.schema_arrow.names)
         check_schema(table.schema_arrow, fields)
         _check_sizes(table.metadata)
         yield from blocks_of_batches(table.iter_batches(BLOCK_READINGS), fields)

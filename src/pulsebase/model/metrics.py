@@ -181,6 +181,9 @@ def metric_named(text: str) -> MetricSpec:
             return spec
     plain = asked.lower().replace(" ", "_")
     names = {name: spec.name for spec in METRICS.values() for name in (spec.name, *spec.aliases)}
+    begun = [spec.name for spec in METRICS.values() if spec.name.startswith(f"{plain}_")]
+    if len(begun) > 1:
+        raise UnknownMetricError(f"is no metric; do you mean {' or '.join(begun)}?")
     near = difflib.get_close_matches(plain, names, n=1, cutoff=0.75)
     if near:
         raise UnknownMetricError(f"is no metric; do you mean {names[near[0]]}?")

@@ -38,7 +38,6 @@ from pulsebase.etl.load import ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest import Candidates
-from pulsebase.ingest.blocks import fields_of
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.metrics import UnknownMetricError, metric_named
 from pulsebase.model.readings import Ids
@@ -68,9 +67,9 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
 
     @routes.post("/readings", status_code=202, response_model=BlockStored)
     async def store_readings(request: Request, origin: Annotated[OriginParameters, Query()]) -> Response:
-        """Store one block of an import: an Arrow stream of `user_id` and `device_id` (in dictionaries), `time_us`,
-        `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit,
-        and of one metric.
+        """Store one block of an import, readings of one metric: an Arrow stream of `user_id` and `device_id` (in
+        dictionaries), `time_us`, `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The
+        whole block is one commit.
         """
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
         answer = await run_in_threadpool(_store_block, services, body, origin)
@@ -139,11 +138,10 @@ def _store_block(services: RequestServices, body: bytes, origin: OriginParameter
         metric = metric_named(origin.metric)
     except UnknownMetricError as error:
         raise RejectedError.of("metric", str(error)) from None
-    candidates = _candidates(body)
-    rules = services.rules.of_metric(metric, fields_of(metric).value)
+    candidates = replace(_candidates(body), metric=metric.name)
     number = services.ingestor.register_origin(origin.kind, origin.name)
     # The command that sends blocks waits and retries by itself, so one attempt is enough here.
-    sink = ImportSink(services.ingestor, services.store, _keeper(services), rules, origin=number, attempts=1)
+    sink = ImportSink(services.ingestor, services.store, _keeper(services), services.rules, origin=number, attempts=1)
     stored = sink.readings(candidates)
     rejected = len(stored.refused)
     counts = {"accepted": len(candidates) - rejected, "rejected": rejected, "total": len(candidates)}

@@ -43,10 +43,9 @@ def router(services: RequestServices) -> APIRouter:
         user_id: Annotated[PathIdentifier, Path()], _: Annotated[NoParameters, Query()]
     ) -> BoundedResponse:
         """Everything of one person as a zip: an export that `pulsebase import` and `POST /imports` read
-        (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), readings of each other metric
-        (`readings-oxygen-saturation.ndjson` and so on), which is not read back yet, and for the person
-        `devices.json`, `connections.json` (without tokens), `runs.json`, `imports.json` (what brought the readings) and
-        `audit.json` (who asked what about them).
+        (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson` and for each other metric a file
+        such as `readings-oxygen-saturation.ndjson`), and for the person `devices.json`, `connections.json` (without
+        tokens), `runs.json`, `imports.json` (what brought the readings) and `audit.json` (who asked what about them).
         """
         services.series.require(user_id)
         texts = {MANIFEST: _text(manifest())}

@@ -23,7 +23,7 @@ from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError, Spooled
 from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.common import Deleted, NoParameters
 from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParameters, ImportsParameters
-from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
+from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in, known_metric
 from pulsebase.etl.import_jobs import ImportReport, Turn
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
 from pulsebase.etl.totals import UnreadFiles
@@ -52,12 +52,12 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.post("/imports", status_code=202, response_model=ImportDetail, openapi_extra=_BODY)
     async def import_file(request: Request, parameters: Annotated[ImportParameters, Query()]) -> Response:
-        """Import one file or archive (zip, tar, tgz), which is the body: Takeout heart rate, Apple Health, FIT,
+        """Import one file or archive (zip, tar, tgz), which is the body: Takeout, Apple Health, FIT,
         research CSV, or what `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the
         import by its id. One of which nothing was read, or every record refused, ends as `failed`.
         """
         zone_of = everybody_in(zone_named(parameters.tz)) if parameters.tz else OwnZones(services.sync.zone_of)
-        owner = FileOwner(parameters.user_id, parameters.device_id, zone_of)
+        owner = FileOwner(parameters.user_id, parameters.device_id, zone_of, known_metric(parameters.metric, "metric"))
         services.imports.admit(owner)
         body = BodyStream(request, services.options.import_limit_bytes, services.options.processor)
         feeding = asyncio.create_task(body.feed())

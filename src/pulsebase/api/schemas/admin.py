@@ -52,11 +52,11 @@ class StoredRecords(BaseModel):
 
 
 class OriginParameters(Parameters):
-    """`POST /admin/readings`: what brought the readings, and of which metric they are."""
+    """`POST /admin/readings`: what brought the readings, and what they are of."""
 
     kind: Literal["import"]
     name: str = Field(min_length=1, max_length=256)
-    metric: MetricName = HEART_RATE.name
+    metric: MetricName = Field(HEART_RATE.name, description="The metric of all of them.")
 
 
 class StoredPeople(BaseModel):

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pulsebase.api.schemas.common import Identifier, PageCursor, Parameters, Zone
+from pulsebase.api.schemas.series import MetricName
 
 
 class ImportsParameters(Parameters):
@@ -25,6 +26,11 @@ class ImportParameters(Parameters):
     )
     user_id: Identifier | None = Field(None, description="Whose readings files bring that name nobody.")
     device_id: Identifier | None = Field(None, description="The device to store everything under.")
+    metric: MetricName | None = Field(
+        None,
+        description="What values are of in files that do not say it: research CSV (heart rate by default), and CSV, "
+        "NDJSON and Parquet with a column `value` and none of `metric`.",
+    )
     tz: Zone | None = Field(
         None, description="IANA time zone of the local times in research CSV; each person's own by default, else UTC."
     )
@@ -48,12 +54,23 @@ class ImportEntry(BaseModel):
     status: Literal["waiting", "running", "done", "failed", "past"]
 
 
+class ImportedMetric(BaseModel):
+    """The readings of one metric; the counts as those of the file."""
+
+    metric: str
+    read: int
+    written: int
+    unchanged: int
+    repeated: int
+    rejected: int
+
+
 class ImportedFile(BaseModel):
     """What became of one file. What was `read` was `written`, which is new or changed now; or was there `unchanged`;
     or `repeated` a reading that the same import had brought before; or was `rejected`. `problem` says why it was not
     read, or not to its end; `remark` what else is to be known of it: local times that come twice, say, where nothing
     tells which they are. `passed_over` counts what is in the file and was not read, by what the file calls it.
-    `first_day` and `last_day` are those of what was stored.
+    `first_day` and `last_day` are those of what was stored. `metrics` has the counts of readings by metric.
     """
 
     name: str
@@ -69,6 +86,7 @@ class ImportedFile(BaseModel):
     passed_over: dict[str, int]
     first_day: date | None
     last_day: date | None
+    metrics: list[ImportedMetric]
 
 
 class ImportedKind(BaseModel):
@@ -86,6 +104,7 @@ class ImportedKind(BaseModel):
     passed_over: dict[str, int]
     unchanged: int
     repeated: int
+    metrics: list[ImportedMetric]
 
 
 class UnreadFileEntry(BaseModel):

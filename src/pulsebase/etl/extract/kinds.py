@@ -69,7 +69,8 @@ _OF_LIST = {
 _OF_CSV = {"heart rate": TAKEOUT_CSV_HEART_RATE, "resting heart rate": TAKEOUT_CSV_RESTING}
 _EMPTY_LIST = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*\]\s*")
 _HEALTH_DATA = re.compile(rb"<(!DOCTYPE\s+)?HealthData\b")
-_OWN_FIELDS = (b"user_id", b"device_id", b"timestamp", b"heart_rate")
+_OWN_FIELDS = (b"user_id", b"device_id", b"timestamp")
+_OWN_VALUES = re.compile(rb"heart_rate|\bvalue\b")
 #: How lines of records begin, and for each kind a field that only it has.
 _USER_FIRST = b'{"user_id":'
 _OF_RECORDS = {
@@ -128,7 +129,7 @@ def _of_record(text: bytes) -> Kind | None:
 
 def _of_lines(line: bytes) -> Kind | None:
     """Return the kind of a file of lines by its first line."""
-    if all(field in line for field in _OWN_FIELDS):
+    if all(field in line for field in _OWN_FIELDS) and _OWN_VALUES.search(line):
         return OWN_NDJSON if line[:1] == b"{" else OWN_CSV
     if line.startswith(_USER_FIRST):
         return next((kind for field, kind in _OF_RECORDS.items() if field in line), None)

@@ -1,5 +1,5 @@
 """What `pulsebase export` wrote: readings as Parquet, NDJSON and CSV (bulk bodies have the same columns and the same
-readers), and records of people.
+readers), and records of people. Readings of other metrics than heart rate have a `value` and name their `metric`.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 
 from pulsebase.etl.extract.parts import EndOfImportError, FileOwner, Part, PassedOver, RecordBlock, Stream
 from pulsebase.etl.transform.own_records import parse_records
-from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.ingest.blocks import Block, ChooseFields, MalformedError, file_fields
 from pulsebase.ingest.csv_lines import csv_blocks
 from pulsebase.ingest.lines import line_pieces, ndjson_blocks
 from pulsebase.ingest.parquet import parquet_blocks
@@ -29,17 +30,17 @@ _BOM = b"\xef\xbb\xbf"
 
 def ndjson(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """A reading a line; positions count readings from 1."""
-    return _counted_from_one(ndjson_blocks(_WithoutMark(stream)), owner)
+    return _counted_from_one(ndjson_blocks(_WithoutMark(stream), _fields_for(owner)), owner)
 
 
 def csv(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """A reading a line below the names of the columns; positions count readings from 1."""
-    return _counted_from_one(csv_blocks(stream), owner)
+    return _counted_from_one(csv_blocks(stream, _fields_for(owner)), owner)
 
 
 def parquet(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """A row a reading; positions count rows from 1."""
-    return _counted_from_one(parquet_blocks(stream), owner)
+    return _counted_from_one(parquet_blocks(stream, _fields_for(owner)), owner)
 
 
 def manifest(stream: Stream, owner: FileOwner) -> Iterator[Part]:
@@ -84,6 +85,10 @@ class _WithoutMark:
             return piece
         self._begun = True
         return piece.removeprefix(_BOM)
+
+
+def _fields_for(owner: FileOwner) -> ChooseFields:
+    return partial(file_fields, metric=owner.metric)
 
 
 def _counted_from_one(blocks: Iterator[Block], owner: FileOwner) -> Iterator[Part]:

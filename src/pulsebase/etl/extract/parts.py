@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 from pulsebase.etl.transform.civil import LocalClocks
 from pulsebase.ingest.blocks import Block, MalformedError
-from pulsebase.model.errors import FieldError
+from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.exported import Record
+from pulsebase.model.metrics import UnknownMetricError, metric_named
 from pulsebase.model.summaries import DailySummary
 
 _REMEMBERED_ZONES = 10_000
@@ -19,13 +20,14 @@ _REMEMBERED_ZONES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class FileOwner:
-    """The person for files that name nobody, the device that replaces those that files name, if any, and the time zone
-    of each person's local times.
+    """The person for files that name nobody, the device that replaces those that files name, if any, the time zone of
+    each person's local times, and the metric of files of values that name none.
     """
 
     user_id: str | None
     device_id: str | None
     zone_of: Callable[[str], ZoneInfo]
+    metric: str | None = None
 
     def remark(self) -> str | None:
         """Return a note on how local times were read since the last call, or None."""
@@ -36,6 +38,18 @@ class FileOwner:
         """Return the person. Only readers of kinds that name nobody call this, and they are never run without one."""
         assert self.user_id is not None
         return self.user_id
+
+
+def known_metric(text: str | None, field: str) -> str | None:
+    """Return the name of the metric that somebody named for files.
+
+    Raises:
+        RejectedError: there is none; the error names the field.
+    """
+    try:
+        return None if text is None else metric_named(text).name
+    except UnknownMetricError as error:
+        raise RejectedError.of(field, str(error)) from None
 
 
 def everybody_in(zone: ZoneInfo) -> Callable[[str], ZoneInfo]:

@@ -9,6 +9,7 @@ from pulsebase.etl.transform.civil import LocalClocks
 from pulsebase.etl.transform.csv_layout import comes_before, is_comment, layout_of
 from pulsebase.etl.transform.research_csv import TextBlock, parse_block
 from pulsebase.ingest.blocks import Block, MalformedError
+from pulsebase.model.metrics import HEART_RATE
 
 #: The device of readings whose file names none.
 DEVICE_ID = "csv"
@@ -24,7 +25,8 @@ _MOST_BEFORE = 1_000
 
 
 def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Part]:
-    """The file's readings; positions and the `index` of errors are line numbers, the first line being line 1.
+    """The file's readings, heart rates unless the owner names another metric; positions and the `index` of errors are
+    line numbers, the first line being line 1.
 
     Raises:
         RejectedError: the first line that says something is not the header; says what was found instead.
@@ -36,11 +38,13 @@ def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_B
     comments = sum(map(is_comment, before))
     if comments:
         yield PassedOver("comment", comments)
+    metric = owner.metric or HEART_RATE.name
     number, total, clocks = len(before) + 2, 0, LocalClocks(owner.zone_of)
     following: bytes | None = data
     while following is not None:
         if following:
-            parsed = parse_block(TextBlock(following, number), clocks, owner.device_id or DEVICE_ID, layout)
+            text = TextBlock(following, number)
+            parsed = parse_block(text, clocks, owner.device_id or DEVICE_ID, layout, metric)
             found = len(parsed.candidates) + len(parsed.errors)
             yield Block(parsed.candidates, parsed.errors, found)
             number, total = number + parsed.lines, total + found

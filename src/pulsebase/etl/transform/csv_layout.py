@@ -73,7 +73,7 @@ def layout_of(line: bytes) -> Layout:
             raise RejectedError.of("header", f"names {twice} twice")
         unclear = next((name for name in names if name in _SAYS_WHAT), None)
         if unclear is not None:
-            reason = "says what values are of, and heart rates alone are read; keep their lines, without that column"
+            reason = "says what values are of, which is not read; keep the lines of one metric, without that column"
             raise RejectedError.of("header", f"the column {unclear} {reason}")
         unread = tuple(_shown(name, place) for place, name in enumerate(names) if name not in HEADER)
         who, when, value = (names.index(name) for name in HEADER)

@@ -19,6 +19,7 @@ from pulsebase.etl.transform.csv_times import times_of, why_no_time
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.ingest.table_ids import without_changed_ids
 from pulsebase.model.errors import FieldError
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
 _ID_BYTES = 129  # one more than an id may have: what is cut off here is refused there
@@ -49,7 +50,9 @@ class ParsedBlock:
     lines: int
 
 
-def parse_block(block: TextBlock, clocks: LocalClocks, device_id: str, layout: Layout = PLAIN) -> ParsedBlock:
+def parse_block(
+    block: TextBlock, clocks: LocalClocks, device_id: str, layout: Layout = PLAIN, metric: str = HEART_RATE.name
+) -> ParsedBlock:
     """Parse the lines; `clocks` converts times without an offset. Bounds, future times and ids are checked later by the
     validation; only ids that a spreadsheet has changed are refused here.
     """
@@ -71,7 +74,7 @@ def parse_block(block: TextBlock, clocks: LocalClocks, device_id: str, layout: L
         FieldError("timestamp", why_no_time(times.text(row)), int(numbers[row]))
         for row in np.flatnonzero(~times.good).tolist()
     ]
-    errors += [FieldError("heart_rate", "is not a number", int(line)) for line in numbers[times.good & ~value_ok]]
+    errors += [FieldError(metric, "is not a number", int(line)) for line in numbers[times.good & ~value_ok]]
     good = times.good & value_ok
     ids = _ids(_column(buffer, *fields.trimmed(buffer, layout.id), _ID_BYTES)[good])
     count = int(good.sum())
@@ -83,6 +86,7 @@ def parse_block(block: TextBlock, clocks: LocalClocks, device_id: str, layout: L
             values[good],
             np.full(count, NO_CONFIDENCE, np.int8),
             numbers[good],
+            metric,
         )
     )
     errors = sorted([*errors, *changed], key=lambda error: error.index or 0)
