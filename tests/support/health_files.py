@@ -94,6 +94,28 @@ def apple_resting(start: str, value: str, unit: str = "count/min") -> str:
     )
 
 
+def apple_value(
+    kind: str,
+    start: str,
+    value: str,
+    unit: str,
+    *,
+    end: str | None = None,
+    source: str = APPLE_WATCH,
+    beats: Iterable[tuple[str, str]] = (),
+) -> str:
+    """A record of any quantity, and the (rate, time) of the beats that it holds."""
+    head = (
+        f' <Record type="HKQuantityTypeIdentifier{kind}" sourceName={quoteattr(source)} sourceVersion="10.2" '
+        f'unit="{unit}" creationDate="{end or start}" startDate="{start}" endDate="{end or start}" value="{value}"'
+    )
+    held = "".join(f'   <InstantaneousBeatsPerMinute bpm="{bpm}" time="{time}"/>\n' for bpm, time in beats)
+    if not held:
+        return f'{head}>\n  <MetadataEntry key="HKTimeZone" value="Europe/Berlin"/>\n </Record>\n'
+    listed = f"  <HeartRateVariabilityMetadataList>\n{held}  </HeartRateVariabilityMetadataList>\n"
+    return f'{head}>\n  <MetadataEntry key="HKTimeZone" value="Europe/Berlin"/>\n{listed} </Record>\n'
+
+
 def apple_export(records: Iterable[str]) -> bytes:
     """`export.xml` with these records among others."""
     steps = (

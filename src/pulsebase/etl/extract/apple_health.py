@@ -8,11 +8,13 @@ from xml.parsers import expat
 
 from pulsebase.etl.extract.parts import FileOwner, Part, PassedOver, Stream, SummaryBlock
 from pulsebase.etl.extract.xml_text import Cleaner, xml_pieces
+from pulsebase.etl.transform.apple_beats import AppleBeats, BeatRecord, rr_intervals
 from pulsebase.etl.transform.apple_health import (
-    RECORD_TYPE,
+    READING_TYPES,
     RESTING_TYPE,
+    VARIABILITY_TYPE,
     Records,
-    heart_rates,
+    readings,
     resting_heart_rates,
 )
 from pulsebase.ingest.blocks import MalformedError
@@ -41,7 +43,8 @@ def _of_no_use(tag: bytes) -> re.Pattern[bytes]:
     where it is of no use either). The tag of a record with others inside than these stays, and so does its end.
     """
     entry = rb"<MetadataEntry " + tag + rb'(?<="/)>'
-    record = rb'<Record type="(?!HKQuantityTypeIdentifier(?:Resting)?HeartRate")([^"<>\n]*+)"' + tag
+    read = "|".join(sorted([*READING_TYPES, RESTING_TYPE])).encode()
+    record = rb'<Record type="(?!(?:' + read + rb')")([^"<>\n]*+)"' + tag
     end = rb'(?:(?<="/)>|(?<=")>(?:\s*+' + entry + rb")*+\s*+</Record>)"
     return re.compile(record + end + b"|" + entry)
 
@@ -49,7 +52,7 @@ def _of_no_use(tag: bytes) -> re.Pattern[bytes]:
 _OF_NO_USE, _OF_NO_USE_WITH_APOSTROPHES = _of_no_use(_TAG), _of_no_use(_TAG_WITH_APOSTROPHES)
 #: Elements beside records that say nothing of their own.
 _FRAME = ("HealthData", "ExportDate", "Me")
-#: Heartbeats of a record of heart rate variability.
+#: A beat in a record of heart rate variability.
 _BEAT = "InstantaneousBeatsPerMinute"
 #: Types that are counted apart; an export has some 150.
 _MOST_TYPES = 500
@@ -58,7 +61,7 @@ _MOST_NAME_BYTES = 100
 
 
 def apple_health(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """The heart-rate records of an export, and how many of other types it has.
+    """The readings of an export, its resting heart rates, and how many records of other types it has.
 
     Raises:
         MalformedError: the file is damaged or cut short; what came before is good.
@@ -123,10 +126,15 @@ class _PassedOver:
 
 
 class _Reader:
-    """Gathers the attributes of heart-rate records; everything else in the file is passed over."""
+    """Gathers the attributes of records with readings and of beats; everything else in the file is passed over."""
 
     def __init__(self) -> None:
-        self.records, self.resting = Records(), Records()
+        self._records: dict[str, Records] = {}  # by type
+        self._resting = Records()
+        self._beats = AppleBeats()
+        #: The record that began last, if it may hold beats.
+        self._beats_in: BeatRecord | None = None
+        self._gathered = 0
         self.passed_over = _PassedOver()
         self._read = 0
         self._fed = self._taken = 0
@@ -141,7 +149,7 @@ class _Reader:
     @property
     def is_block(self) -> bool:
         """Whether enough was gathered."""
-        return len(self.records) + len(self.resting) >= _BLOCK_RECORDS or self._fed - self._taken >= _BLOCK_BYTES
+        return self._gathered >= _BLOCK_RECORDS or self._fed - self._taken >= _BLOCK_BYTES
 
     def feed(self, piece: bytes, ended: bool) -> None:
         """Read on."""
@@ -156,32 +164,48 @@ class _Reader:
 
     def taken(self, owner: FileOwner) -> Iterator[Part]:
         """What was gathered; begin anew."""
-        records, resting = self.records, self.resting
-        self.records, self.resting = Records(), Records()
-        self._taken = self._fed
-        if len(records):
-            yield heart_rates(records, owner.person, owner.device_id)
+        records, resting, beats = self._records, self._resting, self._beats
+        self._records, self._resting, self._beats = {}, Records(), AppleBeats()
+        self._taken, self._gathered = self._fed, 0
+        for kind, some in records.items():
+            yield readings(some, READING_TYPES[kind], owner.person, owner.device_id)
+        if len(beats):
+            yield rr_intervals(beats, owner.person, owner.device_id)
         if len(resting):
             yield SummaryBlock(*resting_heart_rates(resting, owner.person), len(resting))
 
     def _on_element(self, name: str, attributes: dict[str, str]) -> None:
         self._open.append(name)
         if name == "Record":
-            kind = attributes.get("type", "")
-            if kind == RECORD_TYPE:
-                self._read += 1
-                self.records.add(self._read, attributes)
-            elif kind == RESTING_TYPE:
-                self._read += 1
-                self.resting.add(self._read, attributes)
-            else:
-                self.passed_over.add(kind.encode() or b"records without a type")
+            self._on_record(attributes)
+        elif name == _BEAT and self._beats_in is not None:
+            self._gathered += 1
+            self._beats.add(self._beats_in, attributes.get("time", ""), attributes.get("bpm", ""))
         elif name == _BEAT or (len(self._open) == 2 and name not in _FRAME):
             self.passed_over.add(name.encode())
         if len(self._open) > _MOST_DEPTH:
             raise MalformedError(
                 f"the file is damaged at line {self._parser.CurrentLineNumber}: elements without an end"
             )
+
+    def _on_record(self, attributes: dict[str, str]) -> None:
+        kind = attributes.get("type", "")
+        self._beats_in = None
+        if kind not in READING_TYPES and kind != RESTING_TYPE:
+            self.passed_over.add(kind.encode() or b"records without a type")
+            return
+        self._read += 1
+        self._gathered += 1
+        if kind == RESTING_TYPE:
+            self._resting.add(self._read, attributes)
+            return
+        records = self._records.get(kind)
+        if records is None:
+            records = self._records[kind] = Records()
+        records.add(self._read, attributes)
+        if kind == VARIABILITY_TYPE:
+            start, end = attributes.get("startDate", ""), attributes.get("endDate", "")
+            self._beats_in = BeatRecord(self._read, start, end, attributes.get("sourceName", ""))
 
 
 def _refuse_entities(*_: object) -> None:
