@@ -16,7 +16,7 @@ from garmin_fit_sdk import Decoder, Profile, Stream
 
 from pulsebase.etl.transform import fit as fit_transform
 from pulsebase.etl.transform import fit_messages
-from pulsebase.etl.transform.fit import checksum, heart_rates
+from pulsebase.etl.transform.fit import checksum, vital_signs
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US
@@ -53,7 +53,7 @@ def read(data: bytes, device_id: str | None = None) -> tuple[list[tuple[int, flo
 
 
 def blocks_of(data: bytes, device_id: str | None = None) -> Iterator[Block]:
-    return (found for found in heart_rates(data, "ann", device_id) if isinstance(found, Block))
+    return (found for found in vital_signs(data, "ann", device_id) if isinstance(found, Block))
 
 
 def device_of(data: bytes) -> set[str]:
@@ -264,7 +264,7 @@ def test_the_watchs_resting_heart_rate_is_of_its_own_day() -> None:
     def days(*bpm: int, east_s: int) -> list[DailySummary]:
         messages = [struct.pack("<BIBB", 2, late, 50, each) for each in bpm]
         data = fit_file([info, struct.pack("<BII", 1, late, late + east_s), resting, *messages])
-        return [day for found in heart_rates(data, "ann", None) if isinstance(found, list) for day in found]
+        return [day for found in vital_signs(data, "ann", None) if isinstance(found, list) for day in found]
 
     assert days(52, 255, east_s=11 * 3600) == [DailySummary("ann", date(2024, 1, 16), 52, "garmin")]
     assert days(52, east_s=-6 * 3600) == [DailySummary("ann", date(2024, 1, 15), 52, "garmin")]
@@ -301,7 +301,7 @@ def test_files_that_follow_each_other_are_read_as_one() -> None:
 def remarks(data: bytes) -> list[str]:
     found: list[str] = []
     with contextlib.suppress(MalformedError):
-        found += [part for part in heart_rates(data, "ann", None) if isinstance(part, str)]
+        found += [part for part in vital_signs(data, "ann", None) if isinstance(part, str)]
     return found
 
 
@@ -413,22 +413,23 @@ def test_many_headers_take_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_vital_signs_that_are_not_read_are_counted() -> None:
-    spo2, hrv = definition(2, 269, [TIMESTAMP, (0, 1, 2)]), definition(3, 78, [(0, 10, 0x84)])
-    breath = definition(4, RECORD, [TIMESTAMP, HEART_RATE, (108, 2, 0x84), (99, 1, 2)])
+    stress, summary = definition(2, 227, [(1, 4, 0x86), (0, 2, 0x83)]), definition(3, 370, [TIMESTAMP, (1, 2, 0x84)])
+    strain = definition(4, RECORD, [TIMESTAMP, HEART_RATE, (116, 1, 2), (108, 1, 2)])
     wide = definition(5, RECORD, [TIMESTAMP, (3, 2, 0x84)])
     messages = [
-        *(spo2 + struct.pack("<BIB", 2, TEN - EPOCH_S + n, 97) for n in range(3)),
-        hrv + bytes([3]) + b"\x20\3" * 5,
-        breath,
-        *(struct.pack("<BIBHB", 4, TEN - EPOCH_S, 70, rate, 255) for rate in (1_500, 0xFFFF, 1_600)),
+        *(stress + struct.pack("<BIh", 2, TEN - EPOCH_S + n, 30) for n in range(3)),
+        summary + struct.pack("<BIH", 3, TEN - EPOCH_S, 5_000),
+        strain,
+        *(struct.pack("<BIBBB", 4, TEN - EPOCH_S, 70, each, 15) for each in (20, 255, 30)),
         wide,
         struct.pack("<BIH", 5, TEN - EPOCH_S, 70),
     ]
-    (counts,) = [part for part in heart_rates(fit_file(messages) * 2, "ann", None) if isinstance(part, Counter)]
+    (counts,) = [part for part in vital_signs(fit_file(messages) * 2, "ann", None) if isinstance(part, Counter)]
     assert counts == {
-        "spo2_data": 6,
-        "hrv": 2,
-        "enhanced_respiration_rate of record": 4,
+        "stress_level": 6,
+        "hrv_status_summary": 2,
+        "current_stress of record": 4,
+        "enhanced_respiration_rate of record in another size": 6,
         "heart_rate in more than a byte": 2,
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pulsebase.etl.extract.parts import FileOwner, Part, PassedOver, Remark, Stream, SummaryBlock
 from pulsebase.etl.transform.fit import Part as FitPart
-from pulsebase.etl.transform.fit import heart_rates
+from pulsebase.etl.transform.fit import vital_signs
 from pulsebase.ingest.blocks import Block, MalformedError
 
 #: A day of monitoring takes some 100 KiB, the longest activities a few MiB. Larger ones are not read into memory.
@@ -16,7 +16,7 @@ _PIECE_BYTES = 1 << 20
 
 
 def fit(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """The heart rates of a file, the resting heart rates of its days, and how many other vital signs it holds.
+    """The readings of a file, the resting heart rates of its days, and how many other vital signs it holds.
 
     Raises:
         MalformedError: the file is damaged, cut short or too large; what came before is good.
@@ -33,7 +33,7 @@ def fit(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     except MalformedError as error:
         damage = error
     try:
-        for found in heart_rates(b"".join(parts), owner.person, owner.device_id):
+        for found in vital_signs(b"".join(parts), owner.person, owner.device_id):
             yield from _parts(found)
     except MalformedError as error:
         raise damage or error from None

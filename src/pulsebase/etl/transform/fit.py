@@ -30,9 +30,9 @@ _FILLING = "behind the file there is nothing but filling"
 Part = Block | list[DailySummary] | str | Counter[str]
 
 
-def heart_rates(data: bytes, user_id: str, device_id: str | None) -> Iterator[Part]:
-    """The readings of a file, or of several that follow each other, and the resting heart rates of days. Without a
-    device the file names its own.
+def vital_signs(data: bytes, user_id: str, device_id: str | None) -> Iterator[Part]:
+    """The readings of a file, or of several that follow each other, in blocks of one metric, and the resting heart
+    rates of days. Without a device the file names its own.
 
     Raises:
         MalformedError: a file is damaged or cut short; what was read of all of them is good.
@@ -56,8 +56,8 @@ def heart_rates(data: bytes, user_id: str, device_id: str | None) -> Iterator[Pa
 
 
 def _parts(reader: FitReader, user_id: str, device_id: str | None) -> Iterator[Part]:
-    block, days = reader.found.taken(user_id, device_id)
-    yield block
+    blocks, days = reader.found.taken(user_id, device_id)
+    yield from blocks
     if days:
         yield days
 

@@ -1,6 +1,6 @@
-"""The messages of one FIT file: its heart rates alone, one pass, no other message decoded. (FIT protocol 2.x:
+"""The messages of one FIT file: its vital signs alone, one pass, no other message decoded. (FIT protocol 2.x:
 definition and data messages, compressed timestamps, developer fields; profile: messages `file_id`, `record`,
-`monitoring`, `monitoring_info`, `monitoring_hr_data` and `hr`.)
+`monitoring`, `monitoring_info`, `monitoring_hr_data`, `hr`, `hrv` and `beat_intervals`, and those of `fit_values`.)
 
 Written here since the two kept libraries, which decode every field of every message, read some 20,000 records a second
 of one processor, this some 400,000. The tests hold it against one of them.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import zip_longest
@@ -18,8 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from pulsebase.etl.transform.fit_beats import BeatClock
+from pulsebase.etl.transform.fit_values import FieldChoice, choices_of
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block, MalformedError
 from pulsebase.ingest.candidates import Candidates
+from pulsebase.model import metrics
 from pulsebase.model.errors import FieldError
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 from pulsebase.model.summaries import DailySummary
@@ -39,7 +42,11 @@ DEVICE_ID = "fit"
 METHOD = "garmin"
 _SINCE_START = "counts from when the device was switched on"
 
-_FILE_ID, _RECORD, _MONITORING, _MONITORING_INFO, _HR, _MONITORING_HR = 0, 20, 55, 103, 132, 211
+_FILE_ID, _RECORD, _MONITORING, _HRV, _MONITORING_INFO, _HR, _MONITORING_HR = 0, 20, 55, 78, 103, 132, 211
+_BEAT_INTERVALS = 290
+_HRV_TIME = 0
+#: Of `beat_intervals`: the fraction of the message's time, and the intervals.
+_INTERVALS_MS, _INTERVALS = 0, 1
 _TIMESTAMP, _TIMESTAMP_16 = 253, 26
 #: Of `hr`: a fraction of the second, and each beat's heart rate and time in full or as 12 bits.
 _FRACTION, _FILTERED_BPM, _EVENT, _EVENT_12 = 0, 6, 9, 10
@@ -53,28 +60,23 @@ _GARMIN = 1
 #: Messages with vital signs that are not read, by the names of the profile.
 _OTHER_VITALS = {
     51: "blood_pressure",
-    78: "hrv",
     227: "stress_level",
-    269: "spo2_data",
-    290: "beat_intervals",
-    297: "respiration_rate",
     305: "hsa_spo2_data",
     306: "hsa_stress_data",
     307: "hsa_respiration_data",
     308: "hsa_heart_rate_data",
     370: "hrv_status_summary",
-    371: "hrv_value",
     372: "raw_bbi",
     398: "skin_temp_overnight",
     409: "hsa_wrist_temperature_data",
 }
 #: The same for fields of `record`.
 _OTHER_FIELDS = {
-    99: "respiration_rate of record",
-    108: "enhanced_respiration_rate of record",
     116: "current_stress of record",
-    139: "core_temperature of record",
 }
+#: An interval between beats that was not measured; the first is 65.535 s.
+_NO_INTERVAL = (0xFFFF, 0)
+_MS_US = 1_000
 
 
 _LEAST_HEADER_BYTES = 12
@@ -97,6 +99,8 @@ class _Layout:
     low_time_place: int
     bpm_place: int
     read_time: Callable[[bytes, int], tuple[Any, ...]]
+    #: What is read besides, for each metric in one field or another.
+    values: tuple[FieldChoice, ...]
     #: What is passed over: place and size of a field, a size of 0 for the message itself, and the name.
     others: tuple[tuple[int, int, str], ...]
 
@@ -111,6 +115,8 @@ class _Layout:
             others = [(*fields[each], name) for each, name in _OTHER_FIELDS.items() if each in fields]
         if fields.get(bpm_field, (0, 1))[1] != 1:
             others.append((*fields[bpm_field], "heart_rate in more than a byte"))
+        values, unfit = choices_of(number, order, fields)
+        others += unfit
         return cls(
             number,
             size,
@@ -120,6 +126,7 @@ class _Layout:
             _place(fields, _TIMESTAMP_16, 2) if number == _MONITORING else -1,
             _place(fields, bpm_field, 1),
             struct.Struct(order + "I").unpack_from,
+            values,
             tuple(others),
         )
 
@@ -134,32 +141,55 @@ def _place(fields: dict[int, tuple[int, int]], field_number: int, size: int) -> 
 
 
 @dataclass(slots=True)
-class Found:
-    """Heart rates in order of the file, and the numbers of their messages, counted from 1; resting heart rates of days;
-    and what was refused.
-    """
+class MetricRows:
+    """Readings of one metric in order of the file, the numbers of their messages (from 1), and what was refused."""
 
+    metric: str
     times_us: list[int] = field(default_factory=list)  # since FIT's epoch
-    bpm: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     errors: list[FieldError] = field(default_factory=list)
-    resting: list[tuple[date, int]] = field(default_factory=list)
-    device_id: str = DEVICE_ID
 
-    def taken(self, user_id: str, device_id: str | None) -> tuple[Block, list[DailySummary]]:
-        """What was found, and begin anew."""
-        errors, count = self.errors, len(self.times_us)
+    def block(self, user_id: str, device_id: str) -> Block:
+        """Return them as a block."""
+        count = len(self.times_us)
         rows = Candidates(
             Ids.repeated(user_id, count),
-            Ids.repeated(device_id or self.device_id, count),
+            Ids.repeated(device_id, count),
             np.array(self.times_us, np.int64) + EPOCH_S * SECOND_US,
-            np.array(self.bpm, np.float64),
+            np.array(self.values, np.float64),
             np.full(count, NO_CONFIDENCE, np.int8),
             np.array(self.places, np.int64),
+            self.metric,
         )
+        return Block(rows, self.errors, count + len(self.errors))
+
+
+@dataclass(slots=True)
+class Found:
+    """Heart rates, readings of other metrics, and resting heart rates of days. `count` is how many there are."""
+
+    heart_rates: MetricRows = field(default_factory=lambda: MetricRows(metrics.HEART_RATE.name))
+    others: dict[str, MetricRows] = field(default_factory=dict)
+    resting: list[tuple[date, int]] = field(default_factory=list)
+    device_id: str = DEVICE_ID
+    count: int = 0
+
+    def of(self, metric: str) -> MetricRows:
+        """Return what was found of a metric other than heart rate."""
+        rows = self.others.get(metric)
+        if rows is None:
+            rows = self.others[metric] = MetricRows(metric)
+        return rows
+
+    def taken(self, user_id: str, device_id: str | None) -> tuple[list[Block], list[DailySummary]]:
+        """What was found, heart rates first, and begin anew."""
+        blocks = [
+            rows.block(user_id, device_id or self.device_id) for rows in (self.heart_rates, *self.others.values())
+        ]
         days = [DailySummary(user_id, day, bpm, METHOD) for day, bpm in self.resting]
-        self.times_us, self.bpm, self.places, self.errors, self.resting = [], [], [], [], []
-        return Block(rows, errors, count + len(errors)), days
+        self.heart_rates, self.others, self.resting, self.count = MetricRows(metrics.HEART_RATE.name), {}, [], 0
+        return blocks, days
 
 
 class FitReader:
@@ -189,9 +219,18 @@ class FitReader:
         #: The clock of a strap: its latest time, and one in microseconds since FIT's epoch that is known of both.
         self._event = 0
         self._strap: tuple[int, int] | None = None
+        self._beats = BeatClock()
+        self._readers: Mapping[int, Callable[[_Layout, int, int | None], None]] = {
+            _FILE_ID: self._read_device,
+            _HRV: self._read_intervals,
+            _BEAT_INTERVALS: self._read_told_intervals,
+            _HR: self._read_beats,
+            _MONITORING_INFO: self._read_local_time,
+            _MONITORING_HR: self._read_resting,
+        }
 
     def read(self, at: int) -> Iterator[None]:
-        """Gather heart rates; comes to a halt whenever they are a block.
+        """Gather vital signs; comes to a halt whenever they are a block.
 
         Raises:
             MalformedError: the messages break off, or make no sense any more.
@@ -209,7 +248,7 @@ class FitReader:
             else:
                 at = self._read_data(at + 1, head & 0xF, None)
             self.at = at
-            if len(found.places) + len(found.errors) + len(found.resting) >= BLOCK_READINGS:
+            if found.count >= BLOCK_READINGS:
                 yield
 
     def _read_definition(self, at: int, head: int) -> int:
@@ -246,33 +285,73 @@ class FitReader:
             bpm = self._data[at + layout.bpm_place]
             if bpm not in _NO_HEART_RATE:
                 if time_s is None:
-                    self._refuse(*self._no_time)
+                    self._refuse(self.found.heart_rates, *self._no_time)
                 else:
-                    self._keep(time_s * SECOND_US, bpm)
-        elif layout.number == _HR:
-            self._read_beats(layout, at)
-        elif layout.number == _FILE_ID:
-            self.found.device_id = self._device_of(layout, at)
-        elif layout.number == _MONITORING_INFO:
-            self._read_local_time(layout, at, time_s)
-        elif layout.number == _MONITORING_HR:
-            self._read_resting(layout, at, time_s)
+                    self._keep(self.found.heart_rates, time_s * SECOND_US, bpm)
+        elif (read := self._readers.get(layout.number)) is not None:
+            read(layout, at, time_s)
+        if layout.values:
+            self._read_values(layout, at, time_s)
         if layout.others:
             self._pass_over(layout, at)
         return end
 
-    def _keep(self, time_us: int, bpm: int) -> None:
+    def _keep(self, rows: MetricRows, time_us: int, value: float) -> None:
         if not _FIRST_US <= time_us < _END_US:
             early = time_us < _FIRST_US
-            self._refuse("timestamp", _SINCE_START if early else "is later than a FIT file can say")
+            self._refuse(rows, "timestamp", _SINCE_START if early else "is later than a FIT file can say")
             return
-        found = self.found
-        found.times_us.append(time_us)
-        found.bpm.append(bpm)
-        found.places.append(self.messages)
+        self.found.count += 1
+        rows.times_us.append(time_us)
+        rows.values.append(value)
+        rows.places.append(self.messages)
 
-    def _refuse(self, field_name: str, reason: str) -> None:
-        self.found.errors.append(FieldError(field_name, reason, self.messages))
+    def _refuse(self, rows: MetricRows, field_name: str, reason: str) -> None:
+        self.found.count += 1
+        rows.errors.append(FieldError(field_name, reason, self.messages))
+
+    def _read_values(self, layout: _Layout, at: int, time_s: int | None) -> None:
+        for choice in layout.values:
+            value = choice.value(self._data, at)
+            if value is None:
+                continue
+            rows = self.found.of(choice.metric)
+            if time_s is None:
+                self._refuse(rows, *self._no_time)
+            else:
+                self._keep(rows, time_s * SECOND_US, value)
+
+    def _intervals_in(self, layout: _Layout, at: int, field_number: int) -> list[int]:
+        """The measured intervals in a field, in milliseconds."""
+        place, size = layout.fields.get(field_number, (0, 0))
+        data = self._data[at + place : at + place + size // 2 * 2]
+        return [each for (each,) in struct.iter_unpack(layout.order + "H", data) if each not in _NO_INTERVAL]
+
+    def _read_intervals(self, layout: _Layout, at: int, _: int | None) -> None:
+        """Beats without times, between messages that tell one."""
+        intervals_ms = self._intervals_in(layout, at, _HRV_TIME)
+        rows = self.found.of(metrics.RR_INTERVAL.name)
+        if self._time_s is None:
+            for _each in intervals_ms:
+                self._refuse(rows, "timestamp", "is missing: no message before says what time it was")
+        else:
+            for time_us, each in zip(self._beats.ends_us(intervals_ms, self._time_s), intervals_ms, strict=True):
+                self._keep(rows, time_us, each)
+
+    def _read_told_intervals(self, layout: _Layout, at: int, time_s: int | None) -> None:
+        """Beats of which the last was at the message's time."""
+        intervals_ms = self._intervals_in(layout, at, _INTERVALS)
+        rows = self.found.of(metrics.RR_INTERVAL.name)
+        if time_s is None:
+            for _ in intervals_ms:
+                self._refuse(rows, *self._no_time)
+            return
+        place = layout.place(_INTERVALS_MS, 2)
+        (ms,) = (0,) if place < 0 else struct.unpack_from(layout.order + "H", self._data, at + place)
+        time_us = time_s * SECOND_US + ((0 if ms in _NO_INTERVAL else ms) - sum(intervals_ms)) * _MS_US
+        for each in intervals_ms:
+            time_us += each * _MS_US
+            self._keep(rows, time_us, each)
 
     def _pass_over(self, layout: _Layout, at: int) -> None:
         """Count what the message has that is not read; bytes that are all 0xFF are no value."""
@@ -280,7 +359,7 @@ class FitReader:
             if self._data[at + place : at + place + size].strip(b"\xff") or not size:
                 self.passed_over[name] += 1
 
-    def _read_beats(self, layout: _Layout, at: int) -> None:
+    def _read_beats(self, layout: _Layout, at: int, _: int | None) -> None:
         """Beats that a chest strap kept, in the water say, and handed over later. Their times are of the strap's own
         clock; messages with a time in full say when that was.
         """
@@ -294,18 +373,19 @@ class FitReader:
             if time_s != _NO_TIME:
                 fraction = 0 if fraction == _NO_FRACTION else fraction
                 self._strap = events[0], time_s * SECOND_US + fraction * SECOND_US // _FRACTIONS_PER_S
+        rows = self.found.heart_rates
         place, size = layout.fields.get(_FILTERED_BPM, (0, 0))
         for bpm, its_event in zip_longest(data[at + place : at + place + size], events[:size]):
             if bpm in _NO_HEART_RATE:
                 continue
             if its_event is None:
-                self._refuse("event_timestamp", "is missing")
+                self._refuse(rows, "event_timestamp", "is missing")
             elif self._strap is None:
                 reason = "is of the strap's own clock, and no message before says what time it was"
-                self._refuse("event_timestamp", reason)
+                self._refuse(rows, "event_timestamp", reason)
             else:
                 event, time_us = self._strap
-                self._keep(time_us + (its_event - event) * SECOND_US // _EVENTS_PER_S, bpm)
+                self._keep(rows, time_us + (its_event - event) * SECOND_US // _EVENTS_PER_S, bpm)
 
     def _events_of(self, layout: _Layout, at: int) -> list[int | None]:
         """The times of a message's beats in 1/1024 s, both ways of writing them unrolled; None where there is none."""
@@ -337,12 +417,13 @@ class FitReader:
         if place < 0 or bpm in _NO_HEART_RATE:
             return
         if time_s is None:
-            self._refuse(*self._no_time)
+            self._refuse(self.found.heart_rates, *self._no_time)
         elif time_s < _FIRST_ABSOLUTE:
-            self._refuse("timestamp", _SINCE_START)
+            self._refuse(self.found.heart_rates, "timestamp", _SINCE_START)
         else:
             day = from_us((time_s + EPOCH_S + self._east_s) * SECOND_US).date()
             self.found.resting.append((day, bpm))
+            self.found.count += 1
 
     def _time_of(self, layout: _Layout, at: int, offset_s: int | None) -> int | None:
         """The message's time in FIT's seconds, from whichever of the three ways it is told in, and what parts of times
@@ -372,6 +453,9 @@ class FitReader:
                 return self._time_s
         self._no_time = "timestamp", "is missing"
         return None
+
+    def _read_device(self, layout: _Layout, at: int, _: int | None) -> None:
+        self.found.device_id = self._device_of(layout, at)
 
     def _device_of(self, layout: _Layout, at: int) -> str:
         """`garmin-PRODUCT-SERIAL`, or `fit-MANUFACTURER-PRODUCT-SERIAL`, without the parts that the file leaves out."""
