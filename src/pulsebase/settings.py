@@ -312,6 +312,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Makes that person a synthetic one of this seed, behind a simulated service.",
     )
+    data_sets: str | None = Field(
+        None, description="Which data sets are brought, separated by commas; by default all that a source has."
+    )
     start_date: date | None = _from_specification(
         "START_DATE", None, description="The first day brought, in the person's zone; by default 365 days back."
     )

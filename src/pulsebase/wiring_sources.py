@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import platformdirs
 
-from pulsebase.etl import Pipeline, extractors, loaders, transformers
+from pulsebase.etl import Pipeline, chosen_data_sets, extractors, loaders, transformers
 from pulsebase.etl.connections import Cloud, Connections
 from pulsebase.etl.schedule import CronSchedule
 from pulsebase.etl.state import SqliteSyncState
@@ -23,7 +23,7 @@ from pulsebase.files.locks import FolderLocks, file_name
 from pulsebase.files.private import make_private, tell_of_private
 from pulsebase.files.sealed import Seal, SealedFolder, key_in, read_key
 from pulsebase.ingest import Ingestor, ReadingRules
-from pulsebase.model.errors import StopError
+from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.timerange import SECOND_US, zone_or_utc
 from pulsebase.settings import Settings
 from pulsebase.sources.fitbit import FitbitCloud
@@ -80,7 +80,8 @@ def build_sources(
     closing.callback(state.close)
     key = read_key(settings.token_key.get_secret_value()) if settings.token_key else key_in(folder / "key")
     locks = FolderLocks(folder / "locks", key)
-    clouds, missing = _clouds(settings, now_us)
+    data_sets = _data_sets(settings)
+    clouds, missing = _clouds(settings, data_sets, now_us)
     sealed, pending = SealedFolder(folder / "tokens", key), SealedFolder(folder / "pending", key)
     tokens = Tokens(sealed, locks, {name: cloud.oauth for name, cloud in clouds.items()}, now_us)
     connections = Connections(
@@ -98,13 +99,13 @@ def build_sources(
     closing.callback(connections.close)
     load = loaders(ingestor, store, store, rules, upsert=settings.upsert_mode)
     asked: dict[str, Any] = {name: partial(connections.client_of, name) for name in clouds}
-    if synthetic:
+    if synthetic and _offered("synthetic", data_sets):
         asked["synthetic"] = synthetic
     pipelines = {
         source: Pipeline(
             source,
-            {data_set: kinds[source](whom) for data_set, kinds in extractors.items() if source in kinds},  # type: ignore[call-arg]
-            {data_set: kinds[source] for data_set, kinds in transformers.items() if source in kinds},
+            {each: extractors[each][source](whom, partial(_zone_set, store)) for each in _offered(source, data_sets)},  # type: ignore[call-arg]
+            {each: transformers[each][source] for each in _offered(source, data_sets)},
             load,
             state,
             batch_rows=settings.batch_size,
@@ -131,29 +132,64 @@ def _beside(address: StoreAddress) -> Path | None:
     return Path(platformdirs.user_data_dir("pulsebase")) / f"{database.path[1:] or 'database'}-{where}.sources"
 
 
-def _clouds(settings: Settings, now_us: Callable[[], int]) -> tuple[Mapping[str, Cloud], Mapping[str, str]]:
+def _data_sets(settings: Settings) -> Sequence[str]:
+    """The data sets that are brought, from whichever sources have them."""
+    try:
+        return chosen_data_sets(settings.data_sets)
+    except ValueError as error:
+        raise SettingsError(f"PULSEBASE_DATA_SETS: {error}") from None
+
+
+def _offered(source: str, data_sets: Sequence[str]) -> Sequence[str]:
+    return [data_set for data_set in data_sets if source in extractors[data_set]]
+
+
+def _scopes(source: str, data_sets: Sequence[str]) -> Sequence[str]:
+    """What a person has to allow, so that the source gives these data sets."""
+    kinds = (extractors[data_set][source] for data_set in _offered(source, data_sets))
+    return tuple(dict.fromkeys(scope for kind in kinds for scope in kind.scopes))
+
+
+def _clouds(
+    settings: Settings, data_sets: Sequence[str], now_us: Callable[[], int]
+) -> tuple[Mapping[str, Cloud], Mapping[str, str]]:
     """The configured sources, and why others are not."""
 
     def secret(name: str) -> str | None:
         value = getattr(settings, f"{name}_client_secret")
         return None if value is None else str(value.get_secret_value())
 
-    clouds: dict[str, Cloud] = {
-        "fitbit": FitbitCloud(settings.fitbit_url, settings.fitbit_client_id, secret("fitbit"), now_us)
-    }
+    none = "PULSEBASE_DATA_SETS names none of its data sets"
+    missing = {source: none for source in ("fitbit", "google") if not _offered(source, data_sets)}
     if settings.google_client_id is None:
-        return clouds, {"google": "set PULSEBASE_GOOGLE_CLIENT_ID"}
-    clouds["google"] = GoogleHealthCloud(
-        settings.google_url,
-        auth_url=settings.google_auth_url,
-        token_url=settings.google_token_url,
-        client_id=settings.google_client_id,
-        client_secret=secret("google"),
-        now_us=now_us,
-    )
-    return clouds, {}
+        missing["google"] = "set PULSEBASE_GOOGLE_CLIENT_ID"
+    clouds: dict[str, Cloud] = {}
+    if "fitbit" not in missing:
+        clouds["fitbit"] = FitbitCloud(
+            settings.fitbit_url,
+            settings.fitbit_client_id,
+            secret("fitbit"),
+            now_us,
+            _scopes("fitbit", data_sets),
+        )
+    if "google" not in missing and settings.google_client_id is not None:
+        clouds["google"] = GoogleHealthCloud(
+            settings.google_url,
+            auth_url=settings.google_auth_url,
+            token_url=settings.google_token_url,
+            client_id=settings.google_client_id,
+            client_secret=secret("google"),
+            now_us=now_us,
+            scopes=_scopes("google", data_sets),
+        )
+    return clouds, missing
 
 
 def _zone_of(reader: Reader, user_id: str) -> ZoneInfo:
+    return _zone_set(reader, user_id) or ZoneInfo("UTC")
+
+
+def _zone_set(reader: Reader, user_id: str) -> ZoneInfo | None:
+    """The person's zone, None if none was set."""
     user = reader.user(user_id)
-    return zone_or_utc(user.time_zone if user else None)
+    return None if user is None or user.time_zone is None else zone_or_utc(user.time_zone)

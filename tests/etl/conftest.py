@@ -11,9 +11,9 @@ import pytest
 
 from pulsebase.etl import HEART_RATE, Pipeline
 from pulsebase.etl.extract.base import Extractor
-from pulsebase.etl.load import HeartRateLoader
+from pulsebase.etl.load import ReadingLoader
 from pulsebase.etl.state import RunReport, SqliteSyncState
-from pulsebase.etl.transform.heart_rate import DevicePage, HeartRateTransformer
+from pulsebase.etl.transform.device import DevicePage, DeviceTransformer
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
 from pulsebase.stores.contract import Store
@@ -73,11 +73,11 @@ class World:
     cloud: Cloud
 
     def pipeline(self, *, batch_rows: int = 24, delta: bool = True, upsert: bool = True) -> Pipeline:
-        loader = HeartRateLoader(self.ingestor, self.store, ReadingRules(now_us=self.clock.now_us), upsert=upsert)
+        loader = ReadingLoader(self.ingestor, self.store, ReadingRules(now_us=self.clock.now_us), upsert=upsert)
         return Pipeline(
             CloudExtractor.source,
             {HEART_RATE: CloudExtractor(self.cloud)},
-            {HEART_RATE: HeartRateTransformer()},
+            {HEART_RATE: DeviceTransformer()},
             {HEART_RATE: loader},
             self.state,
             batch_rows=batch_rows,

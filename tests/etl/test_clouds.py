@@ -16,7 +16,7 @@ import pytest
 
 from pulsebase.etl.state import SqliteSyncState
 from pulsebase.etl.sync import state_of
-from pulsebase.model.errors import ReconnectError, RejectedError
+from pulsebase.model.errors import ReconnectError, RejectedError, SettingsError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.query.plan import SeriesQuestion
@@ -27,6 +27,8 @@ from tests.stores.harness import at
 from tests.support import clouds
 from tests.support.clock_changes import each_clock_change
 from tests.support.clouds import (
+    DATA_SETS,
+    HEART_RATE_ALONE,
     NOW_US,
     SOURCES,
     Components,
@@ -92,12 +94,16 @@ def assert_complete(there: Components, start_us: int = START_US, *, room: bool =
     now_us = there.cloud.clock.now_us()
     there.cloud.clock.set(now_us + 21 * HOUR_US)
     there.bring_all("user1")
-    assert there.stored("user1") == recorded(ADA, TimeRange(start_us, there.cloud.clock.now_us()), every_s)
+    brought = TimeRange(start_us, there.cloud.clock.now_us())
+    assert there.stored("user1") == recorded(ADA, brought, every_s)
+    nights = clouds.measured(there.cloud.source, ADA, brought)
+    stored = there.stored_nights("user1")
+    assert stored == {metric: nights[metric] for metric in stored}
+    assert all(stored.values())
     if not room:
         return
     again = there.bring("user1")
-    assert [report.outcome for report in again] == ["done", "done"]
-    assert [report.written for report in again] == [0, 0]
+    assert [(report.outcome, report.written) for report in again] == [("done", 0)] * len(there.data_sets)
 
 
 def assert_summaries(there: Components) -> None:
@@ -117,8 +123,7 @@ def assert_summaries(there: Components) -> None:
 def test_everything_comes_once_and_is_found_unchanged(ada: Components) -> None:
     first = ada.bring("user1")
     assert [(report.data_set, report.outcome, report.error) for report in first] == [
-        ("heart_rate", "done", None),
-        ("heart_rate_summary", "done", None),
+        (data_set, "done", None) for data_set in DATA_SETS[ada.cloud.source]
     ]
     assert ada.stored("user1") == recorded(ADA, TimeRange(START_US, NOW_US), every_s=1)
     assert first[0].read == first[0].written == len(ada.stored("user1"))
@@ -172,7 +177,7 @@ def test_every_fault_in_a_row_ends_with_exactly_what_the_cloud_has(
     """Across a day of 25 hours, with a limit that is reached and a crash between storing and noting it."""
     first_day, now_us = date(2025, 10, 25), at("2025-10-26T12:00:00")
     with (
-        simulated(source, now_us=now_us, limit=6, every_s=15) as cloud,
+        simulated(source, now_us=now_us, limit=10, every_s=15) as cloud,
         installed(cloud, store, start_date=str(first_day)) as there,
     ):
         there.connect("user1")
@@ -236,7 +241,8 @@ def test_missing_fields_are_missing_and_no_more(ada: Components) -> None:
 
 
 def test_the_hourly_limit_is_kept_and_waited_for(store: dict[str, Any]) -> None:
-    with simulated("fitbit", limit=4) as cloud, installed(cloud, store, start_date="2025-06-09") as there:
+    choice = {"start_date": "2025-06-09", "data_sets": HEART_RATE_ALONE}
+    with simulated("fitbit", limit=5) as cloud, installed(cloud, store, **choice) as there:
         there.connect("user1")
         (first,) = there.bring("user1")
         assert (first.outcome, first.error) == ("postponed", "the source's limit of requests is reached")
@@ -259,7 +265,8 @@ def refusals(cloud: SimulatedCloud) -> int:
 
 
 def test_a_429_says_when_to_come_back(store: dict[str, Any]) -> None:
-    with simulated("google", limit=5, every_s=1) as cloud, installed(cloud, store) as there:
+    choice = {"data_sets": HEART_RATE_ALONE}
+    with simulated("google", limit=5, every_s=1) as cloud, installed(cloud, store, **choice) as there:
         there.connect("user1")  # which takes two
         (report,) = there.bring("user1")
         assert report.outcome == "postponed"
@@ -269,7 +276,7 @@ def test_a_429_says_when_to_come_back(store: dict[str, Any]) -> None:
 
 
 def test_one_persons_limit_is_nobody_elses(store: dict[str, Any]) -> None:
-    with simulated("fitbit", limit=3) as cloud, installed(cloud, store) as there:
+    with simulated("fitbit", limit=4) as cloud, installed(cloud, store, data_sets=HEART_RATE_ALONE) as there:
         for person in (ADA, BEN):
             there.connect(person.user_id)
         assert there.bring("user1")[-1].outcome == "postponed"
@@ -370,7 +377,7 @@ def test_an_answer_that_cannot_be_read_stops_at_its_slice_and_heals(ada: Compone
 def test_a_cloud_that_speaks_nonsense_is_not_asked_a_thousand_times(ada: Components) -> None:
     ada.cloud.fault("garbled", 1.0)
     reports = ada.bring("user1")
-    assert [report.rejected for report in reports] == [3, 1]
+    assert [report.rejected for report in reports] == [3] + [1] * (len(reports) - 1)
     ada.cloud.mend("garbled")
     assert_complete(ada)
 
@@ -505,3 +512,118 @@ def test_disconnecting_revokes_and_forgets(ada: Components) -> None:
     report = ada.bring("user1")[0]
     assert report.written == 0  # the same account goes on where it was
     assert report.read < 2_500
+
+
+FITBIT_SCOPES = {
+    "oxygen_saturation": "oxygen_saturation",
+    "respiratory_rate": "respiratory_rate",
+    "skin_temperature_delta": "temperature",
+}
+
+
+@pytest.mark.parametrize("data_set", FITBIT_SCOPES)
+def test_what_a_person_did_not_allow_is_missing_and_the_rest_comes(store: dict[str, Any], data_set: str) -> None:
+    scopes = {"heartrate", "profile", *FITBIT_SCOPES.values()} - {FITBIT_SCOPES[data_set]}
+    with simulated("fitbit") as cloud, installed(cloud, store) as there:
+        there.connect("user1", granted=" ".join(scopes))
+        reports = {report.data_set: report for report in there.bring("user1")}
+        assert list(reports) == list(DATA_SETS["fitbit"])
+        missing = reports.pop(data_set)
+        assert (missing.outcome, missing.rejected) == ("missing", 0)
+        assert missing.error == "the person did not allow this to be read; connect again to allow it"
+        assert all(report.outcome == "done" and report.written > 0 for report in reports.values())
+        assert there.stored("user1", data_set) == []
+        connection = there.sync.state.connection("user1", "fitbit")
+        assert connection is not None
+        assert state_of(connection) == "ok"
+        there.connect("user1")
+        assert_complete(there)
+
+
+def test_who_allows_nothing_is_asked_to_connect_again(store: dict[str, Any]) -> None:
+    with simulated("fitbit") as cloud, installed(cloud, store) as there:
+        there.connect("user1", granted="")
+        assert {report.outcome for report in there.bring("user1")} == {"missing"}
+        connection = there.sync.state.connection("user1", "fitbit")
+        assert connection is not None
+        assert state_of(connection) == "needs-person"
+        assert (connection.problem or "").startswith("none of the data sets can be brought: the person did not allow")
+
+
+def test_people_are_asked_for_what_is_brought_and_no_more(store: dict[str, Any]) -> None:
+    asked = {
+        "heart_rate": "heartrate profile",
+        "skin_temperature_delta,hrv_rmssd": "heartrate temperature profile",
+        None: "heartrate oxygen_saturation respiratory_rate temperature profile",
+    }
+    with simulated("fitbit") as cloud:
+        for data_sets, scopes in asked.items():
+            with installed(cloud, data_sets=data_sets) as there:
+                begun = there.connections.begin("user1", "fitbit", "http://127.0.0.1:1/callback")
+                assert httpx.URL(begun.url).params["scope"] == scopes
+    with simulated("google") as cloud, installed(cloud, data_sets="heart_rate") as there:
+        begun = there.connections.begin("user1", "google", "http://127.0.0.1:1/callback")
+        names = [scope.rpartition("googlehealth.")[2] for scope in httpx.URL(begun.url).params["scope"].split()]
+        assert names == ["health_metrics_and_measurements.readonly", "settings.readonly"]
+
+
+def test_data_sets_are_chosen_and_unknown_ones_refused(store: dict[str, Any]) -> None:
+    with simulated("fitbit") as cloud:
+        with installed(cloud, store, data_sets="hrv_rmssd, oxygen_saturation") as there:
+            there.connect("user1")
+            assert [report.data_set for report in there.bring("user1")] == ["oxygen_saturation", "hrv_rmssd"]
+            (entry,) = there.sync.connections()
+            assert there.sync.last_us(entry) == max(there.stored("user1", "oxygen_saturation"))[0]
+            assert there.stored("user1") == []
+            (run,) = there.sync.run("user1", "fitbit", data_sets=["hrv_rmssd"])
+            assert (run.data_set, run.outcome) == ("hrv_rmssd", "done")
+        said = "PULSEBASE_DATA_SETS: pulse is no data set; there are heart_rate, "
+        with pytest.raises(SettingsError, match=said), installed(cloud, data_sets="heart_rate,pulse"):
+            pass
+
+
+def test_a_part_brought_now_leaves_the_rest_due(store: dict[str, Any]) -> None:
+    with simulated("fitbit") as cloud, installed(cloud, store) as there:
+        there.connect("user1")
+        there.sync.run("user1", "fitbit", data_sets=["hrv_rmssd"])
+        connection = there.sync.state.connection("user1", "fitbit")
+        assert connection is not None
+        assert state_of(connection) == "new"
+
+
+def test_local_times_of_a_person_without_a_zone_are_not_guessed(store: dict[str, Any]) -> None:
+    with simulated("fitbit") as cloud, installed(cloud, store) as there:
+        there.connect("somebody", person="user1", granted="heartrate oxygen_saturation")
+        outcomes = {report.data_set: report.outcome for report in there.bring("somebody")}
+        assert (outcomes["heart_rate"], outcomes["oxygen_saturation"], outcomes["hrv_rmssd"]) == (
+            *("done", "missing", "missing"),
+        )
+        assert "time zone is not known" in (there.last_runs()[0].error or "")
+        there.connect("somebody", person="user1")  # the profile has the zone
+        there.bring_all("somebody")
+        nights = clouds.measured("fitbit", ADA, TimeRange(START_US, NOW_US))
+        assert set(nights["oxygen_saturation"]) <= set(there.stored("somebody", "oxygen_saturation"))
+
+
+def test_values_out_of_bounds_are_refused_and_counted(store: dict[str, Any]) -> None:
+    bounds = "oxygen_saturation=96.5:100, hrv_rmssd=60:300, skin_temperature_delta=0.1:10"
+    with simulated("fitbit") as cloud, installed(cloud, store, metric_bounds=bounds) as there:
+        there.connect("user1")
+        reports = {report.data_set: report for report in there.bring("user1")}
+        nights = clouds.measured("fitbit", ADA, TimeRange(START_US, NOW_US))
+        for metric, low, said in (
+            ("oxygen_saturation", 9_650, "value: out of range 96.5–100; send percent, 97 rather than 0.97"),
+            ("hrv_rmssd", 6_000, "value: out of range 60–300"),
+        ):
+            good = [row for row in nights[metric] if row[1] >= low]
+            assert 0 < len(good) < len(nights[metric])
+            assert there.stored("user1", metric) == good
+            report = reports[metric]
+            assert (report.outcome, report.written, report.rejected) == (
+                "done",
+                len(good),
+                len(nights[metric]) - len(good),
+            )
+            assert report.reasons == {said: report.rejected}
+        delta = reports["skin_temperature_delta"]
+        assert delta.read == delta.written + delta.rejected == len(nights["skin_temperature_delta"])

@@ -111,7 +111,7 @@ def test_what_is_wrong_is_said_by_field_and_counted_by_metric(desk: Desk, writte
 
 def test_a_line_without_a_metric_is_refused_alone(desk: Desk) -> None:
     lines = [line("spo2", 97), {k: v for k, v in line("spo2", 96, 1).items() if k != "metric"}, line("spo2", 95, 2)]
-    lines += [line("spo2", 94, 3) | {"metric": 7}, line("spo2", None, 4), line("spo2", 93, 5) | {"unit": "%"}]
+    lines += [{**line("spo2", 94, 3), "metric": 7}, line("spo2", None, 4), {**line("spo2", 93, 5), "unit": "%"}]
     desk.bring_one(as_ndjson(lines) + b"[]\nno JSON\n", of_metric(None))
     assert sorted(desk.reasons, key=lambda each: each[0] or 0) == [
         (2, "metric", "is required"),

@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,14 @@ class Sync(Synchronizer):
         self.fails: set[str] = set()
         self.blocks: dict[str, threading.Event] = {}
 
-    def run(self, user_id: str, source: str, stop: threading.Event | None = None) -> Sequence[RunReport]:
+    def run(
+        self,
+        user_id: str,
+        source: str,
+        stop: threading.Event | None = None,
+        data_sets: Collection[str] | None = None,
+    ) -> Sequence[RunReport]:
+        assert data_sets is None, "a schedule brings all"
         connection = self.state.connection(user_id, source)
         assert connection is not None
         if user_id in self.blocks:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
 
 from pulsebase.etl import Pipeline, extractors, transformers
 from pulsebase.etl.extract.synthetic import (
-    BEATS_KEPT_DAYS,
-    KEPT_DAYS,
+    SyntheticBeatsExtractor,
     SyntheticStrapExtractor,
-    SyntheticVitalSignsExtractor,
+    SyntheticVitalSignExtractor,
 )
-from pulsebase.etl.load_vital_signs import VitalSignsLoader
-from pulsebase.etl.registry import VITAL_SIGNS
-from pulsebase.etl.transform.vital_signs import VitalSignsTransformer
+from pulsebase.etl.load import ReadingLoader
+from pulsebase.etl.transform.device import DeviceTransformer
 from pulsebase.ingest import ReadingRules
 from pulsebase.model.errors import UnknownUserError
 from pulsebase.model.metrics import METRICS
@@ -28,14 +26,25 @@ ADA, BEN = DEMO_PEOPLE
 OTHERS = [name for name in METRICS if name != "heart_rate"]
 
 
+def extractors_at(world: World) -> Mapping[str, SyntheticVitalSignExtractor]:
+    """One for each metric but heart rate, at the clock of the world."""
+    made: dict[str, SyntheticVitalSignExtractor] = {}
+    for metric in OTHERS:
+        kind = extractors[metric]["synthetic"]
+        assert issubclass(kind, SyntheticVitalSignExtractor)
+        made[metric] = kind(DEMO_PEOPLE, lambda _: None, world.clock.now_us)
+    return made
+
+
 @pytest.fixture
 def pipeline(world: World) -> Pipeline:
     """Of the synthetic people, at the clock of the world."""
+    rules = ReadingRules(now_us=world.clock.now_us)
     return Pipeline(
         "synthetic",
-        {VITAL_SIGNS: SyntheticVitalSignsExtractor(DEMO_PEOPLE, world.clock.now_us)},
-        {VITAL_SIGNS: VitalSignsTransformer()},
-        {VITAL_SIGNS: VitalSignsLoader(world.ingestor, world.store, ReadingRules(now_us=world.clock.now_us))},
+        extractors_at(world),
+        dict.fromkeys(OTHERS, DeviceTransformer()),
+        {metric: ReadingLoader(world.ingestor, world.store, rules, metric=METRICS[metric]) for metric in OTHERS},
         world.state,
         batch_rows=5_000,
     )
@@ -47,58 +56,59 @@ def stored(world: World, metric: str) -> dict[tuple[str, int], float]:
     return {(row["device_id"], row["time_us"]): row["value"] / scale for row in rows if row["metric"] == metric}
 
 
+@pytest.mark.parametrize("metric", OTHERS)
 def test_every_metric_is_stored_as_the_devices_have_it_and_again_changes_nothing(
-    world: World, pipeline: Pipeline
+    world: World, pipeline: Pipeline, metric: str
 ) -> None:
     within = TimeRange(START_US, world.clock.at_us)
-    first = pipeline.run(ADA.user_id, VITAL_SIGNS, within, lookback_us=DAY_US).report
+    first = pipeline.run(ADA.user_id, metric, within, lookback_us=DAY_US).report
     assert (first.outcome, first.rejected) == ("done", 0)
-    assert first.written == first.read > 4_000
-    for metric in OTHERS:
-        expected = {
-            (piece.device_id, time_us): value
-            for piece in samples_between(ADA, within, metric)
-            for time_us, value in zip(piece.times_us.tolist(), piece.values.tolist(), strict=True)
-        }
-        assert expected
-        assert stored(world, metric) == pytest.approx(expected)
-    again = pipeline.run(ADA.user_id, VITAL_SIGNS, within, lookback_us=DAY_US).report
+    expected = {
+        (piece.device_id, time_us): value
+        for piece in samples_between(ADA, within, metric)
+        for time_us, value in zip(piece.times_us.tolist(), piece.values.tolist(), strict=True)
+    }
+    assert first.written == first.read == len(expected) > 0
+    assert stored(world, metric) == pytest.approx(expected)
+    again = pipeline.run(ADA.user_id, metric, within, lookback_us=DAY_US).report
     assert (again.outcome, again.written) == ("done", 0)
-    assert 0 < again.unchanged < first.read  # it goes on a day before where it ended
 
 
 def test_a_run_goes_on_where_the_last_one_ended(world: World, pipeline: Pipeline) -> None:
-    pipeline.run(BEN.user_id, VITAL_SIGNS, TimeRange(START_US, world.clock.at_us), lookback_us=HOUR_US)
-    before = stored(world, "body_temperature")
+    metric = "body_temperature"
+    pipeline.run(BEN.user_id, metric, TimeRange(START_US, world.clock.at_us), lookback_us=HOUR_US)
+    before = stored(world, metric)
     world.clock.at_us += 2 * HOUR_US
-    report = pipeline.run(BEN.user_id, VITAL_SIGNS, TimeRange(START_US, world.clock.at_us), lookback_us=HOUR_US).report
+    report = pipeline.run(BEN.user_id, metric, TimeRange(START_US, world.clock.at_us), lookback_us=HOUR_US).report
     assert report.outcome == "done"
-    assert len(stored(world, "body_temperature")) == len(before) + 24
+    assert report.read < len(before)
+    assert len(stored(world, metric)) == len(before) + 24
 
 
 def test_devices_forget_what_is_old_and_beats_sooner(world: World) -> None:
-    extractor = SyntheticVitalSignsExtractor(DEMO_PEOPLE, world.clock.now_us)
+    made = extractors_at(world)
     today = world.clock.at_us // DAY_US
 
-    def metrics_of(days_ago: int) -> set[str]:
+    def has(metric: str, days_ago: int) -> bool:
         span = TimeRange((today - days_ago) * DAY_US, (today - days_ago + 1) * DAY_US)
-        return {page.metric for page in extractor.extract(ADA.user_id, span)}
+        return any(len(page.times_us) for page in made[metric].extract(ADA.user_id, span))
 
-    assert not any(metrics_of(days_ago) for days_ago in (KEPT_DAYS + 1, KEPT_DAYS + 200))
-    assert "respiratory_rate" in metrics_of(KEPT_DAYS) | metrics_of(KEPT_DAYS - 1)
-    weeks = [
-        set.union(*map(metrics_of, range(first, first + 7))) for first in (BEATS_KEPT_DAYS - 6, BEATS_KEPT_DAYS + 1)
-    ]
-    assert ["rr_interval" in week for week in weeks] == [True, False]
+    kept = SyntheticVitalSignExtractor.kept_days
+    assert not any(has(metric, days_ago) for metric in OTHERS for days_ago in (kept + 1, kept + 200))
+    assert has("respiratory_rate", kept) or has("respiratory_rate", kept - 1)
+    beats = SyntheticBeatsExtractor.kept_days
+    weeks = [range(first, first + 7) for first in (beats - 6, beats + 1)]
+    assert [any(has("rr_interval", day) for day in week) for week in weeks] == [True, False]
 
 
 def test_halves_of_an_interval_have_what_the_whole_has(world: World) -> None:
-    extractor = SyntheticVitalSignsExtractor(DEMO_PEOPLE, world.clock.now_us)
+    made = extractors_at(world)
 
     def rows(span: TimeRange) -> Iterator[tuple[str, str, int, float]]:
-        for page in extractor.extract(ADA.user_id, span):
-            for time_us, value in zip(page.times_us.tolist(), page.values.tolist(), strict=True):
-                yield page.metric, page.device_id, time_us, value
+        for metric, extractor in made.items():
+            for page in extractor.extract(ADA.user_id, span):
+                for time_us, value in zip(page.times_us.tolist(), page.values.tolist(), strict=True):
+                    yield metric, page.device_id, time_us, value
 
     half_us = START_US + 5 * HOUR_US + 1
     halves = [*rows(TimeRange(START_US, half_us)), *rows(TimeRange(half_us, START_US + DAY_US))]
@@ -106,18 +116,18 @@ def test_halves_of_an_interval_have_what_the_whole_has(world: World) -> None:
 
 
 def test_who_wears_no_strap_has_no_other_heart_rate() -> None:
-    strap = SyntheticStrapExtractor(DEMO_PEOPLE)
+    strap = SyntheticStrapExtractor(DEMO_PEOPLE, lambda _: None)
     week = TimeRange(START_US, START_US + 7 * DAY_US)
     assert list(strap.extract(BEN.user_id, week)) == []
     assert sum(len(page.times_us) for page in strap.extract(ADA.user_id, week)) > 1_000
     assert all(np.diff(page.times_us).min() > 0 for page in strap.extract(ADA.user_id, week))
 
 
-@pytest.mark.parametrize("kind", [SyntheticStrapExtractor, SyntheticVitalSignsExtractor])
-def test_a_stranger_is_refused(kind: type[SyntheticStrapExtractor] | type[SyntheticVitalSignsExtractor]) -> None:
+@pytest.mark.parametrize("kind", [SyntheticStrapExtractor, SyntheticBeatsExtractor])
+def test_a_stranger_is_refused(kind: type[SyntheticStrapExtractor] | type[SyntheticBeatsExtractor]) -> None:
     with pytest.raises(UnknownUserError):
-        next(iter(kind(DEMO_PEOPLE).extract("nobody", TimeRange(START_US, START_US + DAY_US))))
+        next(iter(kind(DEMO_PEOPLE, lambda _: None).extract("nobody", TimeRange(START_US, START_US + DAY_US))))
 
 
-def test_the_registry_has_them() -> None:
-    assert set(extractors[VITAL_SIGNS]) == set(transformers[VITAL_SIGNS])
+def test_the_registry_has_a_transformer_for_each_extractor() -> None:
+    assert {name: set(of) for name, of in extractors.items()} == {name: set(of) for name, of in transformers.items()}

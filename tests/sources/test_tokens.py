@@ -44,7 +44,7 @@ def cloud() -> Iterator[SimulatedCloud]:
 
 def tokens_at(url: str, folder: Path, now_us: int, key: bytes = KEY) -> Tokens:
     """The token store of one process."""
-    fitbit = FitbitCloud(url, "me", None, lambda: now_us)
+    fitbit = FitbitCloud(url, "me", None, lambda: now_us, ["heartrate"])
     _OPENED.append(fitbit)
     sealed = SealedFolder(folder / "tokens", key)
     return Tokens(sealed, FolderLocks(folder / "locks"), {"fitbit": fitbit.oauth}, lambda: now_us)
@@ -52,7 +52,7 @@ def tokens_at(url: str, folder: Path, now_us: int, key: bytes = KEY) -> Tokens:
 
 def connected(cloud: SimulatedCloud, folder: Path) -> TokenPair:
     """Somebody's pair, which is old by now."""
-    fitbit = FitbitCloud(cloud.url, "me", None, cloud.clock.now_us)
+    fitbit = FitbitCloud(cloud.url, "me", None, cloud.clock.now_us, ["heartrate"])
     _OPENED.append(fitbit)
     oauth = fitbit.oauth
     verifier = oauth.new_verifier()

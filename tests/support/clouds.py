@@ -7,20 +7,24 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx2 as httpx
 import pyarrow.compute as pc
 
 from pulsebase.api.server.http_server import serving
 from pulsebase.etl.state import RunFilter, RunReport
-from pulsebase.model.timerange import SECOND_US, TimeRange
+from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange
 from pulsebase.model.users import User
 from pulsebase.settings import Settings
 from pulsebase.sources.simulators.authorization import AuthorizationServer
 from pulsebase.sources.simulators.faults import Fault, Faults
 from pulsebase.sources.simulators.fitbit import HOURLY_LIMIT, fitbit_app
 from pulsebase.sources.simulators.google import MINUTE_LIMIT, google_app
+from pulsebase.sources.simulators.nights import night_of
 from pulsebase.sources.simulators.world import SimulatorClock, World
 from pulsebase.sources.synthetic import DEMO_PEOPLE, Samples, SyntheticPerson, samples_between
 from pulsebase.wiring import BuiltServer, build
@@ -34,6 +38,16 @@ FIRST_DAY = "2025-06-11"
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 Row = tuple[int, int]  # time, value in hundredths
 IN_MEMORY = {"store_url": "memory://"}
+#: What each source gives, in the order in which it is brought.
+DATA_SETS = {
+    "fitbit": (
+        *("heart_rate", "heart_rate_summary", "oxygen_saturation", "respiratory_rate", "hrv_rmssd"),
+        "skin_temperature_delta",
+    ),
+    "google": ("heart_rate", "heart_rate_summary"),
+}
+#: For tests that count requests.
+HEART_RATE_ALONE = "heart_rate,heart_rate_summary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +129,10 @@ def simulated(
         yield SimulatedCloud(source, f"http://127.0.0.1:{listener.getsockname()[1]}", world, app.state.authorization)
 
 
-def consent(url: str, person: str, answer: str = "allow") -> dict[str, str]:
-    """What comes back from the consent page when this person answers."""
-    page = httpx.URL(url).copy_merge_params({"person": person, "answer": answer})
+def consent(url: str, person: str, answer: str = "allow", granted: str | None = None) -> dict[str, str]:
+    """What comes back from the consent page when this person answers; `granted` are the scopes they leave ticked."""
+    more = {} if granted is None else {"granted": granted}
+    page = httpx.URL(url).copy_merge_params({"person": person, "answer": answer} | more)
     response = httpx.get(page, follow_redirects=False, trust_env=False, verify=NO_AUTHORITIES)
     assert response.status_code == 302, response.text
     return dict(httpx.URL(response.headers["location"]).params)
@@ -130,10 +145,20 @@ class Components:
         self.parts, self.cloud = parts, cloud
         self.sync, self.connections = parts.services.sync, parts.services.connections
 
-    def connect(self, user_id: str, person: str | None = None) -> None:
+    def connect(self, user_id: str, person: str | None = None, granted: str | None = None) -> None:
         begun = self.connections.begin(user_id, self.cloud.source, "http://127.0.0.1:1/callback")
-        came = consent(begun.url, person or user_id)
+        came = consent(begun.url, person or user_id, granted=granted)
         self.connections.finish(self.cloud.source, came["state"], came["code"], None)
+
+    @property
+    def data_sets(self) -> list[str]:
+        """What is brought from the cloud."""
+        chosen = self.parts.settings.data_sets
+        return [each for each in DATA_SETS[self.cloud.source] if chosen is None or each in chosen.split(",")]
+
+    def stored_nights(self, user_id: str) -> dict[str, list[Row]]:
+        """What the store holds of the metrics that are measured at night, those that are brought."""
+        return {name: self.stored(user_id, name) for name in self.data_sets if not name.startswith("heart_rate")}
 
     def bring(self, user_id: str) -> list[RunReport]:
         """One round."""
@@ -143,7 +168,7 @@ class Components:
         """Rounds until one goes through, the clock moved to when each is due; how many it took."""
         problem: str | None = None
         for number in range(1, rounds + 1):
-            if all(report.outcome == "done" for report in self.bring(user_id)):
+            if all(report.outcome in ("done", "missing") for report in self.bring(user_id)):
                 return number
             connection = self.sync.state.connection(user_id, self.cloud.source)
             assert connection is not None
@@ -162,9 +187,10 @@ class Components:
         elif connection.due_us is not None:
             self.cloud.clock.set(max(self.cloud.clock.now_us(), connection.due_us))
 
-    def stored(self, user_id: str) -> list[Row]:
+    def stored(self, user_id: str, metric: str = "heart_rate") -> list[Row]:
         """What the store holds of the source's device."""
         rows = self.parts.store.stored()
+        rows = rows.filter(pc.field("metric") == metric)
         rows = rows.filter((pc.field("user_id") == user_id) & (pc.field("device_id") == self.cloud.source))
         return list(zip(rows["time_us"].to_pylist(), rows["value"].to_pylist(), strict=True))
 
@@ -193,6 +219,36 @@ def recorded(person: SyntheticPerson, interval: TimeRange, every_s: int = 1) -> 
         )
         if confidence != 0 and time_us // SECOND_US % every_s == 0
     )
+
+
+def measured(source: str, person: SyntheticPerson, interval: TimeRange) -> dict[str, list[Row]]:
+    """What a source has of the nights in an interval that ends now, by metric and by code of the tests. Values of whole
+    nights are as of seven in the morning.
+    """
+    found: dict[str, list[Row]] = {name: [] for name in DATA_SETS[source] if not name.startswith("heart_rate")}
+
+    def add(metric: str, at_us: int, value: Decimal) -> None:
+        if metric in found and interval.start_us <= at_us < interval.end_us:
+            found[metric].append((at_us, int((value * 100).to_integral_value(ROUND_HALF_EVEN))))
+
+    zone = ZoneInfo(person.time_zone)
+    first, last = (date.fromtimestamp(us / SECOND_US) for us in (interval.start_us - DAY_US, interval.end_us + DAY_US))
+    for place in range((last - first).days + 1):
+        night = night_of(person, first + timedelta(days=place))
+        for metric, times_us, values in (
+            ("oxygen_saturation", night.oxygen_times_us, night.oxygen),
+            ("hrv_rmssd", night.hrv_times_us, night.rmssd),
+            ("hrv_sdnn", night.hrv_times_us, night.sdnn),
+        ):
+            for at_us, value in zip(times_us.tolist(), values.tolist(), strict=True):
+                add(metric, at_us, Decimal(str(value)))
+        if night.asleep.end_us <= interval.end_us:
+            at_us = int(datetime.combine(night.day, time(7), zone).timestamp()) * SECOND_US
+            skin, usual = Decimal(str(night.skin_celsius)), Decimal(str(night.usual_celsius))
+            add("respiratory_rate", at_us, Decimal(str(night.breaths_a_minute)))
+            add("skin_temperature", at_us, skin)
+            add("skin_temperature_delta", at_us, round(skin - usual, 1) if source == "fitbit" else skin - usual)
+    return found
 
 
 def seconds(count: float) -> int:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pulsebase.etl.load import HeartRateLoader
+from pulsebase.etl.load import ReadingLoader
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.ingest.committer import IngestLimits
 from pulsebase.ingest.items import parse_items
@@ -154,7 +154,7 @@ def test_an_import_brings_no_more_devices_than_that(place: Guarded) -> None:
 
 def test_a_sync_brings_no_more_devices_than_that(place: Guarded) -> None:
     parts = place.parts
-    loader = HeartRateLoader(parts.ingestor, parts.store, ReadingRules())
+    loader = ReadingLoader(parts.ingestor, parts.store, ReadingRules())
     candidates, _ = parse_items(rows_of(SENT))
     result = loader.load("source", "ann", [candidates])
     assert (result.written, result.rejected, result.reasons) == (3, 2, {f"device_id: {REASON}": 2})

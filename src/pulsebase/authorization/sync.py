@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from zoneinfo import ZoneInfo
@@ -109,10 +109,10 @@ class AuthorizedSync:
         """See `Synchronizer.connections`."""
         return self._in_reach(self._inner.connections())
 
-    def run(self, user_id: str, source: str) -> Sequence[RunReport]:
+    def run(self, user_id: str, source: str, data_sets: Collection[str] | None = None) -> Sequence[RunReport]:
         """See `Synchronizer.run`."""
         caller().require([user_id])
-        return self._inner.run(user_id, source)
+        return self._inner.run(user_id, source, data_sets=data_sets)
 
     def last_us(self, connection: Connection) -> int | None:
         """See `Synchronizer.last_us`."""

@@ -103,12 +103,19 @@ def demo(
 def sync(
     once: Annotated[bool, typer.Option("--once", help="Bring everything now and end, due or not.")] = False,
     user: Annotated[str | None, typer.Option(help="This person alone; PULSEBASE_USER_ID by default.")] = None,
+    data_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="This data set alone, heart_rate for example; may be repeated. PULSEBASE_DATA_SETS by default."
+        ),
+    ] = None,
     store: StoreUrl = None,
 ) -> None:
     """Bring what connected sources have, on schedule or once."""
     from pulsebase.cli.sync import run_sync
 
-    if not run_sync(settings_for(store_url=store, user_id=user), once=once):
+    chosen = ",".join(data_set) if data_set else None
+    if not run_sync(settings_for(store_url=store, user_id=user, data_sets=chosen), once=once):
         raise typer.Exit(1)
 
 

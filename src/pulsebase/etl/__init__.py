@@ -1,7 +1,14 @@
 """Extract → transform → load: how readings come in from sources that are asked, instead of devices that push."""
 
 from pulsebase.etl.pipeline import Pipeline
-from pulsebase.etl.registry import HEART_RATE, HEART_RATE_SUMMARY, extractors, loaders, transformers
+from pulsebase.etl.registry import (
+    HEART_RATE,
+    HEART_RATE_SUMMARY,
+    chosen_data_sets,
+    extractors,
+    loaders,
+    transformers,
+)
 from pulsebase.etl.scheduler import Scheduler
 from pulsebase.etl.state import RunReport
 
@@ -11,6 +18,7 @@ __all__ = [
     "Pipeline",
     "RunReport",
     "Scheduler",
+    "chosen_data_sets",
     "extractors",
     "loaders",
     "transformers",

@@ -21,7 +21,7 @@ from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.newcomers import Allowance
 from pulsebase.model.errors import ErasedUserError, FieldError, RetryLaterError
 from pulsebase.model.exported import Record
-from pulsebase.model.metrics import METRICS
+from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.rollups import Mask
 from pulsebase.model.summaries import DailySummary
@@ -72,19 +72,27 @@ class Loader(ABC, Generic[RowsT]):
         """
 
 
-class HeartRateLoader(Loader[Candidates]):
-    """Readings of the metric of the rules, through the single write path. Each person's sync from a source has its own
-    origin.
+class ReadingLoader(Loader[Candidates]):
+    """Readings of one metric, through the single write path. Each person's sync from a source has its own origin.
 
     Without `upsert` a stored reading is never changed, even if the source now states another value for that time.
     """
 
-    def __init__(self, ingestor: Ingestor, reader: Reader, rules: ReadingRules, *, upsert: bool = True) -> None:
-        self._ingestor, self._reader, self._rules, self._upsert = ingestor, reader, rules, upsert
+    def __init__(
+        self,
+        ingestor: Ingestor,
+        reader: Reader,
+        rules: ReadingRules,
+        *,
+        metric: MetricSpec = HEART_RATE,
+        upsert: bool = True,
+    ) -> None:
+        self._ingestor, self._reader, self._metric, self._upsert = ingestor, reader, metric, upsert
+        self._rules = rules if metric is HEART_RATE else rules.of_metric(metric, "value")
 
     def stored_us(self, source: str, user_id: str, device_id: str) -> int | None:
         del source  # its readings have a device of their own
-        return self._reader.last_time_us(user_id, device_id, self._rules.metric.name)
+        return self._reader.last_time_us(user_id, device_id, self._metric.name)
 
     def load(self, source: str, user_id: str, rows: Sequence[Candidates]) -> LoadResult:
         origin = self._ingestor.register_origin(SYNC_KIND, f"{source}/{user_id}")

@@ -15,7 +15,7 @@ from pulsebase.etl.extract.base import Extractor
 from pulsebase.etl.load import LOAD_ATTEMPTS, Loader, LoadResult
 from pulsebase.etl.state import Checkpoint, Outcome, RunReport, SyncState
 from pulsebase.etl.transform.base import Transformer
-from pulsebase.model.errors import PulsebaseError, RejectedError, RetryLaterError
+from pulsebase.model.errors import DataSetMissingError, PulsebaseError, RejectedError, RetryLaterError
 from pulsebase.model.timerange import DAY_US, TimeRange, format_us
 
 logger = logging.getLogger(__name__)
@@ -225,6 +225,7 @@ class Pipeline:
         outcome: Outcome = "stopped" if run.stop.is_set() else "done"
         if failure is not None:
             outcome = "postponed" if isinstance(failure, RetryLaterError) else "failed"
+            outcome = "missing" if isinstance(failure, DataSetMissingError) else outcome
         labels = {"source": self.source, "data_set": run.data_set}
         telemetry.ETL_RUNS.labels(**labels, outcome=outcome).inc()
         telemetry.ETL_RUN_SECONDS.labels(**labels).observe(duration_s)

@@ -113,7 +113,7 @@ class Scheduler:
         reports: Sequence[RunReport] = ()
         try:
             reports = self._sync.run(user_id, source, self._stop)
-            if reports and all(report.outcome == "done" for report in reports):
+            if reports and all(report.outcome in ("done", "missing") for report in reports):
                 with self._lock:
                     self._done.add((user_id, source))
         except Exception:

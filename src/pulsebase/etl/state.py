@@ -23,7 +23,8 @@ RUNS_KEPT = 20_000
 _VERSION = 1
 _PAUSE_S = 10
 
-Outcome = Literal["done", "stopped", "postponed", "failed"]
+#: A data set is `missing` if the person did not allow it, or something it takes is not known: nothing has failed.
+Outcome = Literal["done", "stopped", "postponed", "failed", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class RunReport:
     """One run. `reasons` counts the refusals by `field: reason`; `started_us` is in microseconds UTC.
 
     `read` counts the rows received, `written` those that were new or changed, `unchanged` those already stored. `error`
-    says why a run was postponed or failed.
+    says why a run was postponed, failed, or missing.
     """
 
     source: str
@@ -136,6 +137,9 @@ class SyncState(Protocol):
 
     def checkpoint(self, user_id: str, source: str, data_set: str) -> Checkpoint:
         """Return the data set's checkpoint, an empty one if there is none."""
+
+    def latest_us(self, user_id: str, source: str, data_sets: Sequence[str]) -> int | None:
+        """Return the latest time of a stored row of these data sets, None if there is none."""
 
     def save_checkpoint(self, user_id: str, source: str, data_set: str, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint."""
@@ -243,6 +247,17 @@ class SqliteSyncState:
             data_set,
         )
         return Checkpoint(*rows[0]) if rows else Checkpoint()
+
+    def latest_us(self, user_id: str, source: str, data_sets: Sequence[str]) -> int | None:
+        rows = self._rows(
+            "SELECT max(last_us) FROM checkpoints WHERE user_id = ? AND source = ? "
+            "AND data_set IN (SELECT value FROM json_each(?))",
+            user_id,
+            source,
+            json.dumps(list(data_sets)),
+        )
+        latest_us: int | None = rows[0][0]
+        return latest_us
 
     def save_checkpoint(self, user_id: str, source: str, data_set: str, checkpoint: Checkpoint) -> None:
         self._change(

@@ -5,17 +5,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from pulsebase import telemetry
 from pulsebase.etl.pipeline import Pipeline, RunResult
-from pulsebase.etl.registry import HEART_RATE, VITAL_SIGNS
+from pulsebase.etl.registry import READINGS
 from pulsebase.etl.state import Connection, RunReport, SyncState
 from pulsebase.files.locks import FolderLocks
-from pulsebase.model.errors import PulsebaseError, ReconnectError, RetryLaterError, SourceForbiddenError, StopError
+from pulsebase.model.errors import (
+    DataSetMissingError,
+    PulsebaseError,
+    ReconnectError,
+    RetryLaterError,
+    SourceForbiddenError,
+    StopError,
+)
 from pulsebase.model.timerange import DAY_US, SECOND_US, TimeRange, format_us, to_us
 
 logger = logging.getLogger(__name__)
@@ -68,23 +75,38 @@ class Synchronizer:
         wanted = self.state.connections(self._options.user_id)
         return [connection for connection in wanted if connection.source in self._pipelines]
 
-    def run(self, user_id: str, source: str, stop: threading.Event | None = None) -> Sequence[RunReport]:
-        """Fetch everything of one person from one source. Return no report if another run of it is under way."""
+    def run(
+        self,
+        user_id: str,
+        source: str,
+        stop: threading.Event | None = None,
+        data_sets: Collection[str] | None = None,
+    ) -> Sequence[RunReport]:
+        """Fetch everything of one person from one source, or these data sets alone. Return no report if another run of
+        it is under way.
+
+        If some were left out, the connection is as due as it was before.
+        """
         stop = stop or threading.Event()
         with self._locks.held_if_free(RUN_LOCK, user_id, source) as mine:
             connection = self.state.connection(user_id, source)
             if not mine or connection is None:
                 return []
+            offered = self._pipelines[source].data_sets if source in self._pipelines else ()
+            wanted = [each for each in offered if data_sets is None or each in data_sets]
             tried_us = self.now_us()
             within = self._within(user_id, tried_us)
             results: list[RunResult] = []
-            for data_set in self._pipelines[source].data_sets:
+            for data_set in wanted:
                 result = self._run_one(connection, data_set, within, tried_us, stop)
                 results.append(result)
                 if stop.is_set() or isinstance(result.failure, RetryLaterError | StopError):
                     break
             if not stop.is_set():
-                self.state.update(self._judged(connection, tried_us, results))
+                judged = self._judged(connection, tried_us, results)
+                if len(wanted) < len(offered):
+                    judged = replace(judged, succeeded_us=connection.succeeded_us)
+                self.state.update(judged)
             return [result.report for result in results]
 
     @contextlib.contextmanager
@@ -100,7 +122,9 @@ class Synchronizer:
         result = pipeline.run(connection.user_id, data_set, within, lookback_us=self._options.lookback_us, stop=stop)
         result = RunResult(replace(result.report, started_us=tried_us), result.failure)
         self.state.add_run(result.report)
-        if isinstance(result.failure, PulsebaseError):
+        if isinstance(result.failure, DataSetMissingError):
+            logger.info("%s of %s is missing: %s", data_set, connection.source, result.failure)
+        elif isinstance(result.failure, PulsebaseError):
             logger.warning("a run of %s from %s ended early: %s", data_set, connection.source, result.failure)
         elif result.failure is not None:
             logger.error("a run of %s from %s failed", data_set, connection.source, exc_info=result.failure)
@@ -109,7 +133,11 @@ class Synchronizer:
     def _judged(self, connection: Connection, tried_us: int, results: Sequence[RunResult]) -> Connection:
         """Return the state of the connection after a run."""
         tried = replace(connection, tried_us=tried_us, due_us=None, problem=None, needs_person=False)
-        failed = next((result for result in results if result.failure is not None), None)
+        missing = [result for result in results if isinstance(result.failure, DataSetMissingError)]
+        if results and len(missing) == len(results):
+            problem = f"none of the data sets can be brought: {missing[0].report.error}"
+            return replace(tried, failures=connection.failures + 1, problem=problem, needs_person=True)
+        failed = next((each for each in results if each.failure is not None and each not in missing), None)
         if failed is None:
             return replace(tried, succeeded_us=tried_us, failures=0)
         error, words, failures = failed.failure, failed.report.error, connection.failures + 1
@@ -137,9 +165,7 @@ class Synchronizer:
 
     def last_us(self, connection: Connection) -> int | None:
         """Return the time of the last reading that came over the connection, None before the first."""
-        of_readings = (HEART_RATE, VITAL_SIGNS)
-        found = [self.state.checkpoint(connection.user_id, connection.source, each).last_us for each in of_readings]
-        return max((last_us for last_us in found if last_us is not None), default=None)
+        return self.state.latest_us(connection.user_id, connection.source, READINGS)
 
     def measure(self) -> None:
         """Update the metrics."""

@@ -188,6 +188,12 @@ class UnknownUserError(PulsebaseError):
     """Nobody of that id is known."""
 
 
+class DataSetMissingError(PulsebaseError):
+    """A source does not give one data set: the person did not allow it, or something it takes is not known. The other
+    data sets of that person are not affected.
+    """
+
+
 # --- stop: a person has to act -------------------------------------------------------------------------------------
 
 

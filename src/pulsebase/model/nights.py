@@ -39,5 +39,12 @@ def nights_of_days(day_starts: Sequence[int], zone: ZoneInfo) -> list[CivilNight
     return [night for night in nights if night.range.length_us > 0]
 
 
+def morning_us(day: date, zone: ZoneInfo) -> int:
+    """Return when the night into a day ends: the instant of a value that a device states of the night, or of the day,
+    without a time of its own.
+    """
+    return _at(day, MORNING, zone)
+
+
 def _at(day: date, clock: time, zone: ZoneInfo) -> int:
     return to_us(datetime.combine(day, clock, zone))

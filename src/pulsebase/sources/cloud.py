@@ -16,6 +16,7 @@ import msgspec
 
 from pulsebase import telemetry
 from pulsebase.model.errors import (
+    DataSetMissingError,
     ReconnectError,
     RejectedError,
     SourceForbiddenError,
@@ -36,6 +37,8 @@ _UNTOLD_S = {429: 60, 403: 60, 500: 60}
 #: The longest wait for a source, whatever it states.
 _MOST_WAIT_S = 86_400
 _SECONDS_DIGITS = 18
+#: How the clouds name a refusal for want of a scope; any other 403 may be a passing mistake.
+_NOT_ALLOWED = ("insufficient_scope", "ACCESS_TOKEN_SCOPE_INSUFFICIENT")
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
@@ -51,6 +54,25 @@ def http_client(url: str) -> httpx.Client:
 def _trusted(trust_env: bool) -> ssl.SSLContext:
     """Return the trusted certificate authorities. Loading them takes tens of milliseconds, so all clouds share them."""
     return httpx.create_ssl_context(trust_env=trust_env)
+
+
+class _Reason(msgspec.Struct):
+    reason: str = ""
+    kind: str = msgspec.field(name="errorType", default="")
+
+
+class _Details(msgspec.Struct):
+    details: list[_Reason] = []
+
+
+class _Refusal(msgspec.Struct):
+    """The reasons of a refusal, as the Fitbit-shaped API and as Google write them."""
+
+    errors: list[_Reason] = []
+    error: _Details = msgspec.field(default_factory=_Details)
+
+    def names(self) -> set[str]:
+        return {each.kind for each in self.errors} | {each.reason for each in self.error.details}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +140,20 @@ def _seconds(header: str | None) -> int | None:
 
 
 class CloudClient:
-    """Sends one person's requests to one cloud."""
+    """Sends one person's requests to one cloud, each with the `headers`."""
 
     def __init__(
-        self, http: httpx.Client, base_url: str, tokens: Tokens, *, user_id: str, source: str, limits: Limits
+        self,
+        http: httpx.Client,
+        base_url: str,
+        tokens: Tokens,
+        *,
+        user_id: str,
+        source: str,
+        limits: Limits,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
+        self._headers = {"Accept": "application/json"} | dict(headers or {})
         self._http, self._base_url = http, base_url.rstrip("/")
         self._tokens, self._user_id, self._source, self._limits = tokens, user_id, source, limits
         self._pause = threading.Event()  # never set: waits like `sleep`
@@ -133,6 +164,7 @@ class CloudClient:
         Raises:
             SourceUnavailableError: try again later; the error says when.
             SourceForbiddenError: the same, because the source denied access.
+            DataSetMissingError: the person did not allow us to read this.
             ReconnectError: the person has to connect again.
             RejectedError: the source rejected the request, or its answer cannot be read.
         """
@@ -171,7 +203,7 @@ class CloudClient:
         raise SourceUnavailableError(failure, _UNTOLD_S[500])
 
     def _sent(self, path: str, parameters: Mapping[str, str] | None, token: str) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        headers = self._headers | {"Authorization": f"Bearer {token}"}
         url = self._base_url + path
         with self._http.stream("GET", url, params=dict(parameters or {}), headers=headers) as answer:
             body = bytearray()
@@ -187,6 +219,8 @@ class CloudClient:
         status = answer.status_code
         if status == httpx.codes.UNAUTHORIZED:
             raise ReconnectError("the source does not accept the tokens it gave; connect again")
+        if status == httpx.codes.FORBIDDEN and _is_not_allowed(answer):
+            raise DataSetMissingError("the person did not allow this to be read; connect again to allow it")
         if status == httpx.codes.FORBIDDEN:
             raise SourceForbiddenError("the source says that this is not allowed (403)", _UNTOLD_S[403])
         if status != httpx.codes.OK:
@@ -194,3 +228,11 @@ class CloudClient:
 
     def _count(self, outcome: str) -> None:
         telemetry.SOURCE_REQUESTS.labels(self._source, outcome).inc()
+
+
+def _is_not_allowed(answer: httpx.Response) -> bool:
+    """Whether the source refuses because the person did not grant the scope."""
+    try:
+        return not msgspec.json.decode(answer.content, type=_Refusal).names().isdisjoint(_NOT_ALLOWED)
+    except (msgspec.DecodeError, RecursionError):
+        return False

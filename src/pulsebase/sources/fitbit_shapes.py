@@ -51,6 +51,96 @@ class IntradayAnswer(msgspec.Struct):
     intraday: Dataset | None = msgspec.field(name="activities-heart-intraday", default=None)
 
 
+class MinuteOfNight(msgspec.Struct):
+    """The oxygen saturation of a minute asleep, in percent; `minute` is local time without an offset."""
+
+    minute: str
+    value: float
+
+
+class OxygenNight(msgspec.Struct, rename="camel"):
+    """The night before a civil day. The answer to `spo2/date/{start}/{end}/all.json` is a list of them."""
+
+    date_time: date
+    minutes: list[MinuteOfNight] = []
+
+
+class WindowVariability(msgspec.Struct):
+    """Heart rate variability, in milliseconds."""
+
+    rmssd: float
+
+
+class VariabilityWindow(msgspec.Struct):
+    """Five minutes asleep; `minute` is local time without an offset."""
+
+    minute: str
+    value: WindowVariability
+
+
+class VariabilityNight(msgspec.Struct, rename="camel"):
+    """The night before a civil day."""
+
+    date_time: date
+    minutes: list[VariabilityWindow] = []
+
+
+class VariabilityAnswer(msgspec.Struct):
+    """`hrv/date/{start}/{end}/all.json`."""
+
+    hrv: list[VariabilityNight]
+
+
+class BreathingRate(msgspec.Struct, rename="camel"):
+    """Breaths a minute, the mean of the night."""
+
+    breathing_rate: float | None = None
+
+
+class BreathingNight(msgspec.Struct, rename="camel"):
+    """The night before a civil day."""
+
+    date_time: date
+    value: BreathingRate
+
+
+class BreathingAnswer(msgspec.Struct):
+    """`br/date/{start}/{end}.json`."""
+
+    br: list[BreathingNight]
+
+
+class SkinTemperature(msgspec.Struct, rename="camel"):
+    """How far the night was from the person's usual, in the unit that was asked for."""
+
+    nightly_relative: float | None = None
+
+
+class SkinTemperatureNight(msgspec.Struct, rename="camel"):
+    """The night before a civil day."""
+
+    date_time: date
+    value: SkinTemperature
+
+
+class SkinTemperatureAnswer(msgspec.Struct, rename="camel"):
+    """`temp/skin/date/{start}/{end}.json`."""
+
+    temp_skin: list[SkinTemperatureNight]
+
+
+class Profile(msgspec.Struct):
+    """The person's settings in their account."""
+
+    timezone: str | None = None
+
+
+class ProfileAnswer(msgspec.Struct):
+    """`profile.json`."""
+
+    user: Profile
+
+
 class FitbitSummaryAnswer(msgspec.Struct):
     """`…/{start}/{end}.json`."""
 

@@ -8,7 +8,12 @@ from datetime import date, timedelta
 
 import httpx2 as httpx
 
-from pulsebase.model.errors import RejectedError, SourceForbiddenError, UnreadableAnswerError
+from pulsebase.model.errors import (
+    DataSetMissingError,
+    RejectedError,
+    SourceForbiddenError,
+    UnreadableAnswerError,
+)
 from pulsebase.model.timerange import TimeRange, format_us
 from pulsebase.sources.cloud import Account, CloudClient, Limits, http_client
 from pulsebase.sources.google_shapes import DataPoint, DataPoints, Identity, UserSettings
@@ -23,8 +28,10 @@ REQUESTS_A_MINUTE = 300
 #: The most pages of one request. A year at one reading a second takes 3,154; a service with endless pages is broken.
 _PAGES_LIMIT = 10_000
 _SCOPE = "https://www.googleapis.com/auth/googlehealth."
-#: The readings and the resting heart rate; the time in zones; the time zone.
-_SCOPES = ("health_metrics_and_measurements.readonly", "activity_and_fitness.readonly", "settings.readonly")
+#: The scopes of readings and what is measured; of the time in zones; of the time zone.
+MEASUREMENTS_SCOPE = f"{_SCOPE}health_metrics_and_measurements.readonly"
+ACTIVITY_SCOPE = f"{_SCOPE}activity_and_fitness.readonly"
+_SETTINGS_SCOPE = f"{_SCOPE}settings.readonly"
 
 
 class GoogleHealthClient:
@@ -55,9 +62,9 @@ class GoogleHealthClient:
     def describe(self) -> Account:
         """Return the account of the tokens, without what the person did not allow us to read."""
         account = time_zone = None
-        with suppress(SourceForbiddenError, RejectedError):
+        with suppress(SourceForbiddenError, DataSetMissingError, RejectedError):
             account = self._cloud.get(Identity, "/v4/users/me/identity").legacy_user_id
-        with suppress(SourceForbiddenError, RejectedError):
+        with suppress(SourceForbiddenError, DataSetMissingError, RejectedError):
             time_zone = self._cloud.get(UserSettings, "/v4/users/me/settings").time_zone
         return Account(account, time_zone)
 
@@ -87,7 +94,9 @@ def _between(field: str, start: str, end: str) -> str:
 
 
 class GoogleHealthCloud:
-    """The service at its address, or a simulator at another."""
+    """The service at its address, or a simulator at another. People are asked for the `scopes`, and for their settings,
+    which have the time zone.
+    """
 
     def __init__(
         self,
@@ -98,6 +107,7 @@ class GoogleHealthCloud:
         client_id: str,
         client_secret: str | None,
         now_us: Callable[[], int],
+        scopes: Sequence[str],
     ) -> None:
         for address, name in ((url, "URL"), (auth_url, "AUTH_URL"), (token_url, "TOKEN_URL")):
             require_safe(address, f"PULSEBASE_GOOGLE_{name}")
@@ -109,7 +119,7 @@ class GoogleHealthCloud:
             str(httpx.URL(token_url).join("revoke")),
             client_id,
             client_secret,
-            tuple(_SCOPE + name for name in _SCOPES),
+            (*scopes, _SETTINGS_SCOPE),
             # Without these two the service issues a refresh token only at the first consent.
             {"access_type": "offline", "prompt": "consent"},
         )

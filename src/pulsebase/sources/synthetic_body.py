@@ -68,6 +68,13 @@ def plan_of(person: SyntheticPerson, day: date) -> DayPlan:
     )
 
 
+def asleep_before(person: SyntheticPerson, day: date) -> TimeRange:
+    """When the person slept before they got up on a civil day."""
+    before = day - timedelta(days=1)
+    bed_us = wall_us(person, before, plan_of(person, before).bed_h)
+    return TimeRange(bed_us, wall_us(person, day, plan_of(person, day).wake_h))
+
+
 @lru_cache(maxsize=8)
 def heart_of(person: SyntheticPerson, day: date) -> HeartDay:
     """The heart of the person over the civil day. Kept a while, since each metric follows from it."""
@@ -78,15 +85,11 @@ class HeartDay:
     """The heart of one person over one civil day, in seconds from its start: the curve that any device then samples."""
 
     def __init__(self, person: SyntheticPerson, day: date, span: TimeRange) -> None:
-        before, after = day - timedelta(days=1), day + timedelta(days=1)
         self.person, self.day, self.start_us = person, day, span.start_us
         self.length_s = span.length_us // SECOND_US
         self.plan = plan_of(person, day)
         self.sessions = self.plan.sessions
-        self.nights = (
-            TimeRange(wall_us(person, before, plan_of(person, before).bed_h), wall_us(person, day, self.plan.wake_h)),
-            TimeRange(wall_us(person, day, self.plan.bed_h), wall_us(person, after, plan_of(person, after).wake_h)),
-        )
+        self.nights = (asleep_before(person, day), asleep_before(person, day + timedelta(days=1)))
         self.grid = np.arange(0.0, self.length_s + GRID_S, GRID_S)
         rng = generator(person, day, 1)
         self.asleep = self.sleep_depth()

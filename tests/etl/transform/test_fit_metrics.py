@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from garmin_fit_sdk import Decoder, Profile, Stream
@@ -246,6 +247,7 @@ def test_values_agree_with_the_vendors_library() -> None:
     ours: dict[str, list[float]] = {}
     for metric, _, value in read(messages):
         ours.setdefault(metric, []).append(value)
+    messages_of: Mapping[str, Any] = theirs
     for metric, message, field in (
         ("heart_rate", "record", "heart_rate"),
         ("respiratory_rate", "respiration_rate", "respiration_rate"),
@@ -253,11 +255,11 @@ def test_values_agree_with_the_vendors_library() -> None:
         ("oxygen_saturation", "spo2_data", "reading_spo2"),
         ("hrv_rmssd", "hrv_value", "value"),
     ):
-        expected = [each[field] for each in theirs[f"{message}_mesgs"] if each.get(field) is not None]
+        expected = [each[field] for each in messages_of[f"{message}_mesgs"] if each.get(field) is not None]
         if metric == "respiratory_rate":  # of both messages, in their order
             both = zip(theirs["record_mesgs"], theirs["respiration_rate_mesgs"], strict=True)
             pairs = ((one.get("enhanced_respiration_rate"), other.get(field)) for one, other in both)
             expected = [each for pair in pairs for each in pair if each is not None]
         assert ours[metric] == pytest.approx(expected), metric
-    expected_s = [each for mesg in theirs["hrv_mesgs"] for each in mesg.get("time", ()) if each is not None]
+    expected_s = [each for mesg in messages_of["hrv_mesgs"] for each in mesg.get("time", ()) if each is not None]
     assert ours["rr_interval"] == pytest.approx([1_000 * each for each in expected_s])

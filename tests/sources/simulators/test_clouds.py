@@ -23,6 +23,13 @@ CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest())
 BACK = "http://127.0.0.1:1/back"
 HEART = "/1/user/-/activities/heart/date"
 POINTS = "/v4/users/me/dataTypes"
+GOOGLE = "https://www.googleapis.com/auth/googlehealth."
+SCOPES = {
+    "fitbit": "heartrate oxygen_saturation respiratory_rate temperature profile",
+    "google": " ".join(
+        f"{GOOGLE}{name}.readonly" for name in ("health_metrics_and_measurements", "activity_and_fitness", "settings")
+    ),
+}
 each_source = pytest.mark.parametrize("source", SOURCES)
 
 
@@ -44,6 +51,7 @@ class Browser:
             "code_challenge": CHALLENGE,
             "code_challenge_method": "S256",
             "state": "s",
+            "scope": SCOPES[self.cloud.source],
         } | more
         return consent(str(httpx.URL(self.authorize, params=asked)), "user1")["code"]
 

@@ -35,9 +35,11 @@ from pulsebase.api.schemas.sources import (
     RunNow,
     RunsParameters,
 )
+from pulsebase.etl import extractors
 from pulsebase.etl.connections import CONSENT_US, consent_cookie
 from pulsebase.etl.state import Connection, RunFilter, RunReport
 from pulsebase.etl.sync import state_of
+from pulsebase.model.errors import RejectedError, shown_name
 from pulsebase.model.timerange import SECOND_US, format_us
 
 #: The largest form sent by the consent page. It holds a ticket.
@@ -158,11 +160,16 @@ def admin_router(services: RequestServices) -> APIRouter:
 
     @routes.post("/etl/runs", response_model=RunList)
     def run_now(asked: RunNow, _: Annotated[NoParameters, Query()]) -> Response:
-        """Bring every connection now, or those of one person or source, due or not. The runs are in the answer."""
+        """Bring every connection now, or those of one person or source, due or not; some data sets alone if they are
+        named. The runs are in the answer.
+        """
+        unknown = sorted(set(asked.data_sets or ()) - extractors.keys())
+        if unknown:
+            raise RejectedError.of("data_sets", f"{shown_name(unknown[0])} is none; there are {', '.join(extractors)}")
         reports: list[RunReport] = []
         for each in sync.connections():
             if asked.user_id in (None, each.user_id) and asked.source in (None, each.source):
-                reports += sync.run(each.user_id, each.source)
+                reports += sync.run(each.user_id, each.source, asked.data_sets)
         body = {"data": [{"id": None} | _run(report) for report in reports], "next_cursor": None}
         return Response(msgspec.json.encode(body), media_type=JSON)
 

@@ -11,6 +11,9 @@ from pulsebase.api.schemas.common import Identifier, PageCursor, Parameters
 SourceName = Annotated[str, Field(min_length=1, max_length=32, description="`fitbit` or `google`.")]
 
 
+DataSetName = Annotated[str, Field(min_length=1, max_length=64, description="`heart_rate`, for example.")]
+
+
 class AuthorizeParameters(Parameters):
     """`GET /sources/{source}/authorize`."""
 
@@ -83,12 +86,13 @@ class FinishConnection(BaseModel):
 
 
 class RunNow(BaseModel):
-    """`POST /admin/etl/runs`: everybody, or this person or source alone."""
+    """`POST /admin/etl/runs`: everybody and everything, or this person, source or these data sets alone."""
 
     model_config = ConfigDict(extra="forbid")
 
     user_id: Identifier | None = None
     source: SourceName | None = None
+    data_sets: list[DataSetName] | None = Field(None, min_length=1, max_length=100)
 
 
 class ConnectionEntry(BaseModel):
@@ -121,7 +125,9 @@ class Disconnected(BaseModel):
 
 
 class RunEntry(BaseModel):
-    """A run of the pipeline: `read` rows came, of which so many were written, unchanged or rejected."""
+    """A run of the pipeline: `read` rows came, of which so many were written, unchanged or rejected. What is `missing`
+    was not allowed by the person, or takes something that is not known; `error` says which.
+    """
 
     model_config = ConfigDict(title="Run")
 
@@ -129,7 +135,7 @@ class RunEntry(BaseModel):
     user_id: str
     source: str
     data_set: str
-    outcome: Literal["done", "stopped", "postponed", "failed"]
+    outcome: Literal["done", "stopped", "postponed", "failed", "missing"]
     started: str
     duration_s: float
     read: int

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, time, timedelta
+from typing import Generic, TypeVar
 
-from pulsebase.etl.extract.base import Extractor, days_around
+from pulsebase.etl.extract.base import Extractor, ZoneOf, days_around, known_zone
 from pulsebase.etl.transform.fitbit import DaysPage, IntradayPage
+from pulsebase.etl.transform.nightly import NightsPage
 from pulsebase.model.timerange import DAY_US, MINUTE_US, TimeRange, from_us
-from pulsebase.sources.fitbit import SOURCE, SUMMARY_DAYS, FitbitClient
+from pulsebase.sources.fitbit import NIGHTS, SOURCE, SUMMARY_DAYS, FitbitClient
+from pulsebase.sources.fitbit_shapes import BreathingNight, OxygenNight, SkinTemperatureNight, VariabilityNight
 
 ClientOf = Callable[[str], FitbitClient]
+NightT = TypeVar("NightT")
 
 
 class FitbitHeartRateExtractor(Extractor[IntradayPage]):
@@ -18,8 +23,10 @@ class FitbitHeartRateExtractor(Extractor[IntradayPage]):
 
     source = SOURCE
     device_id = SOURCE
+    scopes = ("heartrate",)
 
-    def __init__(self, client_of: ClientOf) -> None:
+    def __init__(self, client_of: ClientOf, zone_of: ZoneOf) -> None:
+        del zone_of  # it is asked in UTC
         self._client_of = client_of
 
     def extract(self, user_id: str, interval: TimeRange) -> Iterator[IntradayPage]:
@@ -35,12 +42,71 @@ class FitbitSummaryExtractor(Extractor[DaysPage]):
     source = SOURCE
     device_id = SOURCE
     slice_days = SUMMARY_DAYS - 3  # what the furthest zones add
+    scopes = ("heartrate",)
 
-    def __init__(self, client_of: ClientOf) -> None:
+    def __init__(self, client_of: ClientOf, zone_of: ZoneOf) -> None:
+        del zone_of  # a summary is of a civil day
         self._client_of = client_of
 
     def extract(self, user_id: str, interval: TimeRange) -> Iterator[DaysPage]:
         yield DaysPage(user_id, self._client_of(user_id).days(*days_around(interval)))
+
+
+class _NightsExtractor(Extractor[NightsPage[NightT]], Generic[NightT]):
+    """The nights that touch an interval. The source states them in local time, under the day of getting up."""
+
+    source = SOURCE
+    device_id = SOURCE
+    slice_days = NIGHTS - 4  # what the furthest zones add, and the day after
+
+    def __init__(self, client_of: ClientOf, zone_of: ZoneOf) -> None:
+        self._client_of, self._zone_of = client_of, zone_of
+
+    def extract(self, user_id: str, interval: TimeRange) -> Iterator[NightsPage[NightT]]:
+        zone = known_zone(self._zone_of, user_id)
+        first, last = days_around(interval)
+        nights = self.asked(self._client_of(user_id), first, last + timedelta(days=1))
+        yield NightsPage(user_id, self.device_id, zone, interval, nights)
+
+    @abstractmethod
+    def asked(self, client: FitbitClient, first: date, last: date) -> Sequence[NightT]:
+        """The answer of the source."""
+
+
+class FitbitOxygenExtractor(_NightsExtractor[OxygenNight]):
+    """Oxygen saturation by minute."""
+
+    scopes = ("oxygen_saturation",)
+
+    def asked(self, client: FitbitClient, first: date, last: date) -> Sequence[OxygenNight]:
+        return client.oxygen_saturation(first, last)
+
+
+class FitbitVariabilityExtractor(_NightsExtractor[VariabilityNight]):
+    """RMSSD by five minutes."""
+
+    scopes = ("heartrate",)
+
+    def asked(self, client: FitbitClient, first: date, last: date) -> Sequence[VariabilityNight]:
+        return client.heart_rate_variability(first, last)
+
+
+class FitbitBreathingExtractor(_NightsExtractor[BreathingNight]):
+    """The respiratory rate of whole nights."""
+
+    scopes = ("respiratory_rate",)
+
+    def asked(self, client: FitbitClient, first: date, last: date) -> Sequence[BreathingNight]:
+        return client.breathing_rates(first, last)
+
+
+class FitbitSkinTemperatureExtractor(_NightsExtractor[SkinTemperatureNight]):
+    """How far whole nights were from the usual."""
+
+    scopes = ("temperature",)
+
+    def asked(self, client: FitbitClient, first: date, last: date) -> Sequence[SkinTemperatureNight]:
+        return client.skin_temperatures(first, last)
 
 
 def _window(part: TimeRange) -> tuple[time, time] | None:

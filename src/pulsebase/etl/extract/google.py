@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
 
-from pulsebase.etl.extract.base import FURTHEST, Extractor, days_around
+from pulsebase.etl.extract.base import FURTHEST, Extractor, ZoneOf, days_around
 from pulsebase.etl.transform.google import PointsPage, ZonesPage
 from pulsebase.model.timerange import TimeRange, to_us
-from pulsebase.sources.google_health import SOURCE, GoogleHealthClient
+from pulsebase.sources.google_health import ACTIVITY_SCOPE, MEASUREMENTS_SCOPE, SOURCE, GoogleHealthClient
 
 ClientOf = Callable[[str], GoogleHealthClient]
 
@@ -18,8 +18,10 @@ class GoogleHeartRateExtractor(Extractor[PointsPage]):
 
     source = SOURCE
     device_id = SOURCE
+    scopes = (MEASUREMENTS_SCOPE,)
 
-    def __init__(self, client_of: ClientOf) -> None:
+    def __init__(self, client_of: ClientOf, zone_of: ZoneOf) -> None:
+        del zone_of  # points have instants
         self._client_of = client_of
 
     def extract(self, user_id: str, interval: TimeRange) -> Iterator[PointsPage]:
@@ -36,8 +38,10 @@ class GoogleSummaryExtractor(Extractor[ZonesPage]):
     source = SOURCE
     device_id = SOURCE
     slice_days = 30
+    scopes = (MEASUREMENTS_SCOPE, ACTIVITY_SCOPE)
 
-    def __init__(self, client_of: ClientOf) -> None:
+    def __init__(self, client_of: ClientOf, zone_of: ZoneOf) -> None:
+        del zone_of  # a summary is of a civil day
         self._client_of = client_of
 
     def extract(self, user_id: str, interval: TimeRange) -> Iterator[ZonesPage]:

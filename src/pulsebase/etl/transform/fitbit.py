@@ -9,12 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.transform.base import Transformer
+from pulsebase.etl.transform.nightly import NightsPage, by_local_time, by_night
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import UnreadableAnswerError
 from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import SECOND_US, TimeRange
-from pulsebase.sources.fitbit_shapes import Day, Point, Zone
+from pulsebase.sources.fitbit_shapes import (
+    BreathingNight,
+    Day,
+    OxygenNight,
+    Point,
+    SkinTemperatureNight,
+    VariabilityNight,
+    Zone,
+)
 
 #: How a resting heart rate of this source is labelled: it is the vendor's.
 METHOD = "fitbit"
@@ -68,6 +77,35 @@ class FitbitSummaryTransformer(Transformer[DaysPage, Sequence[DailySummary]]):
             if value.resting_heart_rate is not None or any(zone.minutes is not None for zone in zones + custom):
                 found.append(DailySummary(page.user_id, day.date_time, value.resting_heart_rate, METHOD, zones, custom))
         return found
+
+
+class FitbitOxygenTransformer(Transformer[NightsPage[OxygenNight], Candidates]):
+    """Percent, a value a minute."""
+
+    def transform(self, page: NightsPage[OxygenNight]) -> Candidates:
+        return by_local_time(page, ((each.minute, each.value) for night in page.nights for each in night.minutes))
+
+
+class FitbitVariabilityTransformer(Transformer[NightsPage[VariabilityNight], Candidates]):
+    """RMSSD in milliseconds, as of the start of each window of five minutes."""
+
+    def transform(self, page: NightsPage[VariabilityNight]) -> Candidates:
+        windows = (each for night in page.nights for each in night.minutes)
+        return by_local_time(page, ((each.minute, each.value.rmssd) for each in windows))
+
+
+class FitbitBreathingTransformer(Transformer[NightsPage[BreathingNight], Candidates]):
+    """Breaths a minute, a value a night."""
+
+    def transform(self, page: NightsPage[BreathingNight]) -> Candidates:
+        return by_night(page, ((night.date_time, night.value.breathing_rate) for night in page.nights))
+
+
+class FitbitSkinTemperatureTransformer(Transformer[NightsPage[SkinTemperatureNight], Candidates]):
+    """The deviation in degrees Celsius, a value a night."""
+
+    def transform(self, page: NightsPage[SkinTemperatureNight]) -> Candidates:
+        return by_night(page, ((night.date_time, night.value.nightly_relative) for night in page.nights))
 
 
 def _zone(zone: Zone) -> HeartRateZone:

@@ -35,6 +35,14 @@ class TokenRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What a token is good for: the data of a person, as far as these scopes go."""
+
+    person: SyntheticPerson
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Code:
     client_id: str
     redirect_uri: str
@@ -63,18 +71,21 @@ class AuthorizationServer:
         self._access: dict[str, _Grant] = {}
         self._refresh: dict[str, _Grant] = {}
 
-    def person_of(self, request: Request) -> SyntheticPerson | None:
-        """Return the person whose bearer token the request has; None without a valid one."""
+    def grant_of(self, request: Request) -> Grant | None:
+        """Return whose bearer token the request has, and what for; None without a valid one."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         now_us = self._world.clock.now_us()
         with self._lock:
             grant = self._access.get(token) if kind.lower() == "bearer" else None
         if grant is None or grant.expires_us <= now_us or self._world.faults.hits("unauthorized", now_us, token):
             return None
-        return self._world.people.get(grant.account)
+        person = self._world.people.get(grant.account)
+        return None if person is None else Grant(person, frozenset(grant.scope.split()))
 
     async def authorize(self, request: Request) -> Response:
-        """Ask the person for consent. The page answers with `&person=…&answer=allow|deny`; a program may do so, too."""
+        """Ask the person for consent. The page answers with `&person=…&answer=allow|deny`; a program may do so, too.
+        With `&granted=…` they allow only these of the scopes.
+        """
         asked = request.query_params
         fault = _authorization_fault(asked)
         if fault:
@@ -92,7 +103,7 @@ class AuthorizationServer:
                 asked["redirect_uri"],
                 asked["code_challenge"],
                 asked["person"],
-                asked.get("scope", ""),
+                _granted(asked),
                 expires_us,
             )
         return _redirect(asked["redirect_uri"], {"code": code} | back)
@@ -169,12 +180,24 @@ class AuthorizationServer:
             f'<a href="{_answer(request, person, "deny")}">deny</a></li>'
             for person in self._world.people.values()
         )
-        return f"<!doctype html><title>Simulated consent</title><h1>Whose heart rate may be read?</h1><ul>{links}</ul>"
+        scopes = html.escape(
+            ", ".join(scope.rpartition("/")[2] for scope in request.query_params.get("scope", "").split())
+        )
+        return (
+            "<!doctype html><title>Simulated consent</title><h1>Whose readings may be read?</h1>"
+            f"<p>Asked for: {scopes}.<ul>{links}</ul>"
+        )
 
 
 def _answer(request: Request, person: SyntheticPerson, answer: str) -> str:
     query = dict(request.query_params) | {"person": person.user_id, "answer": answer}
     return html.escape(f"{request.url.path}?{urlencode(query)}")
+
+
+def _granted(asked: Mapping[str, str]) -> str:
+    """The scopes that the person allows, of those that were asked for."""
+    scopes = asked.get("scope", "").split()
+    return " ".join(scope for scope in scopes if scope in asked.get("granted", asked.get("scope", "")).split())
 
 
 def _authorization_fault(asked: Mapping[str, str]) -> str:

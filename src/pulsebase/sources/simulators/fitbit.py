@@ -1,10 +1,10 @@
-"""The Fitbit-shaped Web API, simulated: OAuth 2.0, intraday readings, daily summaries, the hourly limit."""
+"""The Fitbit-shaped Web API, simulated: OAuth 2.0, intraday readings, daily summaries, nights, the hourly limit."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,8 @@ from starlette.routing import Route
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import DAY_US, MINUTE_US, SECOND_US, TimeRange, from_us
 from pulsebase.sources.simulators.authorization import AuthorizationServer, TokenRules
-from pulsebase.sources.simulators.server import RequestLimit, SimulatedCloud
+from pulsebase.sources.simulators.nights import MeasuredNight
+from pulsebase.sources.simulators.server import Answer, Endpoint, RequestLimit, SimulatedCloud
 from pulsebase.sources.simulators.world import VendorDay, World
 from pulsebase.sources.synthetic import Samples, SyntheticPerson, day_range
 
@@ -28,6 +29,9 @@ _TOKENS = TokenRules(access_life_s=8 * 3_600, single_use_refresh=True, says_acco
 _DETAILS = {"1sec": (1, "second"), "1min": (1, "minute"), "5min": (5, "minute"), "15min": (15, "minute")}
 _PERIOD_DAYS = {"1d": 1, "7d": 7, "1w": 7, "30d": 30, "1m": 30}
 _RANGE_DAYS = 366
+#: The most days in one question about nights.
+_NIGHTS = 30
+_FAHRENHEIT_A_CELSIUS = 1.8
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _JSON = "application/json"
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
@@ -38,15 +42,25 @@ def fitbit_app(world: World, hourly_limit: int = HOURLY_LIMIT) -> Starlette:
     """The application over a world. `hourly_limit` 0 lifts the limit."""
     authorization = AuthorizationServer(world, _TOKENS)
     cloud = SimulatedCloud(world, authorization, RequestLimit(hourly_limit, 3_600), _failure, _limit_headers)
-    api = _Api(world)
-    heart = "/1/user/{user}/activities/heart/date/{date}"
+    api, nights = _Api(world), _Nights(world)
+    user = "/1/user/{user}"
+    heart = f"{user}/activities/heart/date/{{date}}"
+
+    def data(answer: Answer, scope: str) -> Endpoint:
+        return cloud.data(answer, lambda _: scope)
+
     routes = [
         Route("/oauth2/authorize", authorization.authorize),
         Route("/oauth2/token", authorization.token, methods=["POST"]),
         Route("/oauth2/revoke", authorization.revoke, methods=["POST"]),
-        Route(f"{heart}/1d/{{detail}}.json", cloud.data(api.intraday)),
-        Route(f"{heart}/1d/{{detail}}/time/{{start}}/{{end}}.json", cloud.data(api.intraday)),
-        Route(f"{heart}/{{end}}.json", cloud.data(api.summary)),
+        Route(f"{heart}/1d/{{detail}}.json", data(api.intraday, "heartrate")),
+        Route(f"{heart}/1d/{{detail}}/time/{{start}}/{{end}}.json", data(api.intraday, "heartrate")),
+        Route(f"{heart}/{{end}}.json", data(api.summary, "heartrate")),
+        Route(f"{user}/spo2/date/{{date}}/{{end}}/all.json", data(nights.oxygen, "oxygen_saturation")),
+        Route(f"{user}/hrv/date/{{date}}/{{end}}/all.json", data(nights.variability, "heartrate")),
+        Route(f"{user}/br/date/{{date}}/{{end}}.json", data(nights.breathing, "respiratory_rate")),
+        Route(f"{user}/temp/skin/date/{{date}}/{{end}}.json", data(nights.skin_temperature, "temperature")),
+        Route(f"{user}/profile.json", data(api.profile, "profile")),
     ]
     return cloud.app(list(routes))
 
@@ -92,6 +106,91 @@ class _Api:
             raise RejectedError.of("end-date", "must not be before the start, nor more than a year after it")
         days = [self._world.day(person, first + timedelta(days=place)) for place in range(count)]
         return Response(msgspec.json.encode({"activities-heart": [_day_json(day) for day in days]}), media_type=_JSON)
+
+    def profile(self, request: Request, person: SyntheticPerson) -> Response:
+        """What the person set."""
+        _check_user(request.path_params["user"], person)
+        return JSONResponse({"user": {"encodedId": person.user_id, "timezone": person.time_zone}})
+
+
+class _Nights:
+    """Signs that are measured asleep, under the day of getting up. Times are local, without an offset."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def oxygen(self, request: Request, person: SyntheticPerson) -> Response:
+        """Percent by minute."""
+        days = []
+        for night in self._asked(request, person):
+            times = _wall_clocks(night.oxygen_times_us, person)
+            minutes = [
+                {"value": value, "minute": f"{at:%Y-%m-%dT%H:%M:%S}"}
+                for at, value in zip(times, night.oxygen.tolist(), strict=True)
+            ]
+            if minutes:
+                days.append({"dateTime": night.day.isoformat(), "minutes": minutes})
+        return JSONResponse(days)
+
+    def variability(self, request: Request, person: SyntheticPerson) -> Response:
+        """Milliseconds by five minutes."""
+        days = []
+        for night in self._asked(request, person):
+            times = _wall_clocks(night.hrv_times_us, person)
+            minutes = [
+                {
+                    "minute": f"{at:%Y-%m-%dT%H:%M:%S}.000",
+                    "value": {"rmssd": value, "coverage": 0.98, "hf": 412.8, "lf": 731.6},
+                }
+                for at, value in zip(times, night.rmssd.tolist(), strict=True)
+            ]
+            if minutes:
+                days.append({"minutes": minutes, "dateTime": night.day.isoformat()})
+        return JSONResponse({"hrv": days})
+
+    def breathing(self, request: Request, person: SyntheticPerson) -> Response:
+        """Breaths a minute, a value a night."""
+        return JSONResponse(
+            {
+                "br": [
+                    {"value": {"breathingRate": night.breaths_a_minute}, "dateTime": night.day.isoformat()}
+                    for night in self._asked(request, person)
+                    if night.breaths_a_minute is not None
+                ]
+            }
+        )
+
+    def skin_temperature(self, request: Request, person: SyntheticPerson) -> Response:
+        """The deviation from the usual, in the unit of the locale, a value a night."""
+        in_us_units = request.headers.get("accept-language") == "en_US"
+        factor = _FAHRENHEIT_A_CELSIUS if in_us_units else 1.0
+        return JSONResponse(
+            {
+                "tempSkin": [
+                    {
+                        "dateTime": night.day.isoformat(),
+                        "value": {"nightlyRelative": round((night.skin_celsius - night.usual_celsius) * factor, 1)},
+                        "logType": "dedicated_temp_sensor",
+                    }
+                    for night in self._asked(request, person)
+                    if night.skin_celsius is not None and night.usual_celsius is not None
+                ]
+            }
+        )
+
+    def _asked(self, request: Request, person: SyntheticPerson) -> list[MeasuredNight]:
+        asked = request.path_params
+        _check_user(asked["user"], person)
+        first, last = _day(asked["date"]), _day(asked["end"])
+        count = (last - first).days + 1
+        if not 1 <= count <= _NIGHTS:
+            raise RejectedError.of("end-date", f"must not be before the start, nor {_NIGHTS} days after it")
+        return [self._world.night(person, first + timedelta(days=place)) for place in range(count)]
+
+
+def _wall_clocks(times_us: Any, person: SyntheticPerson) -> list[datetime]:
+    zone = ZoneInfo(person.time_zone)
+    return [from_us(at_us).astimezone(zone) for at_us in times_us.tolist()]
 
 
 def _check_user(user: str, person: SyntheticPerson) -> None:

@@ -31,6 +31,10 @@ _TOKENS = TokenRules(access_life_s=8 * 3_600, single_use_refresh=False, refresh_
 _PAGE_POINTS, _DEFAULT_PAGE_POINTS = 10_000, 1_440
 _FILTER = re.compile(r'([\w.]+) >= "([^"]*)" AND \1 < "([^"]*)"')
 _ZONE_TYPES = ("LIGHT", "MODERATE", "VIGOROUS", "PEAK")
+_SCOPE = "https://www.googleapis.com/auth/googlehealth."
+_MEASUREMENTS = f"{_SCOPE}health_metrics_and_measurements.readonly"
+_ACTIVITY = f"{_SCOPE}activity_and_fitness.readonly"
+_SETTINGS = f"{_SCOPE}settings.readonly"
 Points = Sequence[dict[str, Any]]
 #: The points on a page of what the filter lets through, and how many that are on all pages.
 PointsOf = Callable[[SyntheticPerson, str, str, slice], tuple[Points, int]]
@@ -46,9 +50,9 @@ def google_app(world: World, minute_limit: int = MINUTE_LIMIT) -> Starlette:
         Route("/o/oauth2/v2/auth", authorization.authorize),
         Route("/token", authorization.token, methods=["POST"]),
         Route("/revoke", authorization.revoke, methods=["POST"]),
-        Route(f"{me}/identity", cloud.data(api.identity)),
-        Route(f"{me}/settings", cloud.data(api.settings)),
-        Route(f"{me}/dataTypes/{{type}}/dataPoints", cloud.data(api.data_points)),
+        Route(f"{me}/identity", cloud.data(api.identity, lambda _: "")),
+        Route(f"{me}/settings", cloud.data(api.settings, lambda _: _SETTINGS)),
+        Route(f"{me}/dataTypes/{{type}}/dataPoints", cloud.data(api.data_points, _scope_of)),
     ]
     return cloud.app(list(routes))
 
@@ -154,6 +158,11 @@ class _Api:
         return points
 
 
+def _scope_of(request: Request) -> str:
+    """The time in zones is activity; everything else of this simulator is measured."""
+    return _ACTIVITY if request.path_params["type"] == "time-in-heart-rate-zone" else _MEASUREMENTS
+
+
 def _paged(all_points: Callable[[SyntheticPerson, str, str], Points]) -> PointsOf:
     def points_of(person: SyntheticPerson, start: str, end: str, page: slice) -> tuple[Points, int]:
         points = all_points(person, start, end)
@@ -204,4 +213,9 @@ def _place(token: str | None, where: str) -> int:
 
 
 def _failure(status: int, kind: str) -> Response:
-    return JSONResponse({"error": {"code": status, "message": kind, "status": kind.upper()}}, status)
+    error: dict[str, Any] = {"code": status, "message": kind, "status": kind.upper()}
+    if kind == "insufficient_scope":
+        error["status"] = "PERMISSION_DENIED"
+        kind = "type.googleapis.com/google.rpc.ErrorInfo"
+        error["details"] = [{"@type": kind, "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "domain": "googleapis.com"}]
+    return JSONResponse({"error": error}, status)

@@ -23,6 +23,8 @@ from pulsebase.sources.simulators.world import World
 from pulsebase.sources.synthetic import SyntheticPerson
 
 Answer = Callable[[Request, SyntheticPerson], Response]
+#: The scope that a request takes, "" for any.
+ScopeOf = Callable[[Request], str]
 Endpoint = Callable[[Request], Awaitable[Response]]
 Failure = Callable[[int, str], Response]
 
@@ -73,15 +75,16 @@ class SimulatedCloud:
         app.state.authorization = self._authorization  # for who runs the application, to look inside
         return app
 
-    def data(self, answer: Answer) -> Endpoint:
-        """A route for data: the token, the limit and the faults come first."""
+    def data(self, answer: Answer, scope: ScopeOf) -> Endpoint:
+        """A route for data: the token, the limit, the faults and the scope it takes come first."""
 
         async def endpoint(request: Request) -> Response:
             self._sent += 1
             now_us, faults = self.world.clock.now_us(), self.world.faults
-            person = self._authorization.person_of(request)
-            if person is None:
+            grant = self._authorization.grant_of(request)
+            if grant is None:
                 return self._counted(self._failure(401, "expired_token"))
+            person = grant.person
             too_many, left, reset_s = self._limit.count(person.user_id, now_us)
             headers = dict(self._headers(self._limit.requests, left, reset_s)) if self._limit.requests else {}
             if too_many:
@@ -91,6 +94,8 @@ class SimulatedCloud:
                 response = self._failure(500 if self._sent % 2 else 503, "system")
             elif faults.hits("forbidden", now_us, self._sent):
                 response = self._failure(403, "insufficient_permissions")
+            elif scope(request) not in grant.scopes | {""}:
+                response = self._failure(403, "insufficient_scope")
             elif faults.hits("garbled", now_us, self._sent):
                 response = Response(b'{"activities-heart', media_type="application/json")
             else:

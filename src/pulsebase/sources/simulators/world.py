@@ -16,6 +16,7 @@ from pulsebase.model.summaries import HeartRateZone
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, TimeRange
 from pulsebase.model.zones import fitbit_zones, zone_of
 from pulsebase.sources.simulators.faults import Faults
+from pulsebase.sources.simulators.nights import MeasuredNight, night_of
 from pulsebase.sources.simulators.vendor_day import lowest_half_hour, minute_means
 from pulsebase.sources.synthetic import Samples, SyntheticPerson, civil_days, day_range, synthetic_day
 
@@ -88,6 +89,22 @@ class World:
             if not self._synced(person, hour_us, now_us):
                 keep &= times // HOUR_US * HOUR_US != hour_us
         return Samples(days[0].device_id, times[keep], bpm[keep], np.full(int(keep.sum()), -1, np.int8))
+
+    def night(self, person: SyntheticPerson, day: date) -> MeasuredNight:
+        """What the band measured in the night before the day and has synced by now."""
+        night, now_us = night_of(person, day), self.clock.now_us()
+        span = night.asleep
+        hours = {
+            hour: self._synced(person, hour, now_us)
+            for hour in range(span.start_us // HOUR_US * HOUR_US, span.end_us, HOUR_US)
+        }
+
+        def known(times_us: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+            synced = np.array([hours[hour_us] for hour_us in (times_us // HOUR_US * HOUR_US).tolist()], np.bool_)
+            return synced & (times_us < now_us)
+
+        whole = all(hours.values()) and span.end_us <= now_us
+        return night.known(known(night.oxygen_times_us), known(night.hrv_times_us), whole=whole)
 
     def day(self, person: SyntheticPerson, day: date) -> VendorDay:
         """What the vendor says of the day by now: of one that runs, what it came to so far."""
