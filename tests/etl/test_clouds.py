@@ -177,7 +177,7 @@ def test_every_fault_in_a_row_ends_with_exactly_what_the_cloud_has(
     """Across a day of 25 hours, with a limit that is reached and a crash between storing and noting it."""
     first_day, now_us = date(2025, 10, 25), at("2025-10-26T12:00:00")
     with (
-        simulated(source, now_us=now_us, limit=10, every_s=15) as cloud,
+        simulated(source, now_us=now_us, limit={"fitbit": 10, "google": 15}[source], every_s=15) as cloud,
         installed(cloud, store, start_date=str(first_day)) as there,
     ):
         there.connect("user1")
@@ -540,6 +540,34 @@ def test_what_a_person_did_not_allow_is_missing_and_the_rest_comes(store: dict[s
         assert_complete(there)
 
 
+def test_time_in_zones_is_activity_and_may_be_missing_alone(store: dict[str, Any]) -> None:
+    scopes = "health_metrics_and_measurements", "settings"
+    granted = " ".join(f"https://www.googleapis.com/auth/googlehealth.{name}.readonly" for name in scopes)
+    with simulated("google") as cloud, installed(cloud, store) as there:
+        there.connect("user1", granted=granted)
+        reports = there.bring("user1")
+        assert [report.data_set for report in reports if report.outcome == "missing"] == ["heart_rate_summary"]
+        assert all(report.outcome == "done" and report.written > 0 for report in reports if report.error is None)
+        there.connect("user1")
+        assert_complete(there)
+        assert_summaries(there)
+
+
+def test_nights_on_which_clocks_go_back_are_whole(store: dict[str, Any]) -> None:
+    """Somebody sleeps through the hour that is shown twice: their local times tell which is which."""
+    now_us = at("2025-10-26T14:00:00")
+    choice = {"start_date": "2025-10-24", "data_sets": "oxygen_saturation,hrv_rmssd,respiratory_rate"}
+    with simulated("fitbit", now_us=now_us) as cloud, installed(cloud, store, **choice) as there:
+        there.connect("user1")
+        there.bring_all("user1")
+        brought = TimeRange(day_range(ADA, date(2025, 10, 24)).start_us, now_us)
+        nights = clouds.measured("fitbit", ADA, brought)
+        assert there.stored_nights("user1") == {metric: nights[metric] for metric in there.stored_nights("user1")}
+        change_us = at("2025-10-26T01:00:00")  # three o'clock becomes two
+        around = [at_us for at_us, _ in nights["oxygen_saturation"] if abs(at_us - change_us) < HOUR_US]
+        assert len(around) > 110
+
+
 def test_who_allows_nothing_is_asked_to_connect_again(store: dict[str, Any]) -> None:
     with simulated("fitbit") as cloud, installed(cloud, store) as there:
         there.connect("user1", granted="")
@@ -580,6 +608,8 @@ def test_data_sets_are_chosen_and_unknown_ones_refused(store: dict[str, Any]) ->
         said = "PULSEBASE_DATA_SETS: pulse is no data set; there are heart_rate, "
         with pytest.raises(SettingsError, match=said), installed(cloud, data_sets="heart_rate,pulse"):
             pass
+        with installed(cloud, data_sets="skin_temperature") as there, pytest.raises(RejectedError, match="names none"):
+            there.connect("user1")
 
 
 def test_a_part_brought_now_leaves_the_rest_due(store: dict[str, Any]) -> None:

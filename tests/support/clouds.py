@@ -44,7 +44,10 @@ DATA_SETS = {
         *("heart_rate", "heart_rate_summary", "oxygen_saturation", "respiratory_rate", "hrv_rmssd"),
         "skin_temperature_delta",
     ),
-    "google": ("heart_rate", "heart_rate_summary"),
+    "google": (
+        *("heart_rate", "heart_rate_summary", "oxygen_saturation", "respiratory_rate", "hrv_rmssd", "hrv_sdnn"),
+        *("skin_temperature", "skin_temperature_delta"),
+    ),
 }
 #: For tests that count requests.
 HEART_RATE_ALONE = "heart_rate,heart_rate_summary"

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pulsebase.etl.extract import fitbit as from_fitbit
+from pulsebase.etl.extract import google as from_google
 from pulsebase.etl.extract import synthetic as from_synthetic
 from pulsebase.etl.extract.base import Extractor
-from pulsebase.etl.extract.google import GoogleHeartRateExtractor, GoogleSummaryExtractor
 from pulsebase.etl.load import Loader, ReadingLoader, SummaryLoader
 from pulsebase.etl.transform import fitbit as of_fitbit
+from pulsebase.etl.transform import google as of_google
 from pulsebase.etl.transform.base import Transformer
 from pulsebase.etl.transform.device import DeviceTransformer
-from pulsebase.etl.transform.google import GoogleHeartRateTransformer, GoogleSummaryTransformer
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.metrics import METRICS
 from pulsebase.stores.contract import Reader, Registry
@@ -29,51 +29,77 @@ HEART_RATE_SUMMARY = "heart_rate_summary"
 extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
     HEART_RATE: {
         "fitbit": from_fitbit.FitbitHeartRateExtractor,
-        "google": GoogleHeartRateExtractor,
+        "google": from_google.GoogleHeartRateExtractor,
         "synthetic": from_synthetic.SyntheticStrapExtractor,
     },
-    HEART_RATE_SUMMARY: {"fitbit": from_fitbit.FitbitSummaryExtractor, "google": GoogleSummaryExtractor},
+    HEART_RATE_SUMMARY: {"fitbit": from_fitbit.FitbitSummaryExtractor, "google": from_google.GoogleSummaryExtractor},
     "oxygen_saturation": {
         "fitbit": from_fitbit.FitbitOxygenExtractor,
+        "google": from_google.GoogleOxygenExtractor,
         "synthetic": from_synthetic.SyntheticOxygenExtractor,
     },
     "respiratory_rate": {
         "fitbit": from_fitbit.FitbitBreathingExtractor,
+        "google": from_google.GoogleRespiratoryExtractor,
         "synthetic": from_synthetic.SyntheticBreathingExtractor,
     },
     "hrv_rmssd": {
         "fitbit": from_fitbit.FitbitVariabilityExtractor,
+        "google": from_google.GoogleVariabilityExtractor,
         "synthetic": from_synthetic.SyntheticRmssdExtractor,
+    },
+    "hrv_sdnn": {"google": from_google.GoogleVariabilityExtractor, "synthetic": from_synthetic.SyntheticSdnnExtractor},
+    "skin_temperature": {
+        "google": from_google.GoogleSkinTemperatureExtractor,
+        "synthetic": from_synthetic.SyntheticSkinExtractor,
     },
     "skin_temperature_delta": {
         "fitbit": from_fitbit.FitbitSkinTemperatureExtractor,
+        "google": from_google.GoogleSkinTemperatureExtractor,
         "synthetic": from_synthetic.SyntheticSkinDeltaExtractor,
     },
-    "hrv_sdnn": {"synthetic": from_synthetic.SyntheticSdnnExtractor},
-    "rr_interval": {"synthetic": from_synthetic.SyntheticBeatsExtractor},
-    "skin_temperature": {"synthetic": from_synthetic.SyntheticSkinExtractor},
     "body_temperature": {"synthetic": from_synthetic.SyntheticBodyTemperatureExtractor},
+    "rr_interval": {"synthetic": from_synthetic.SyntheticBeatsExtractor},
 }
 
 #: Turn a page into our rows, without side effects.
 transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
     HEART_RATE: {
         "fitbit": of_fitbit.FitbitHeartRateTransformer(),
-        "google": GoogleHeartRateTransformer(),
+        "google": of_google.GoogleHeartRateTransformer(),
         "synthetic": DeviceTransformer(),
     },
-    HEART_RATE_SUMMARY: {"fitbit": of_fitbit.FitbitSummaryTransformer(), "google": GoogleSummaryTransformer()},
-    "oxygen_saturation": {"fitbit": of_fitbit.FitbitOxygenTransformer(), "synthetic": DeviceTransformer()},
-    "respiratory_rate": {"fitbit": of_fitbit.FitbitBreathingTransformer(), "synthetic": DeviceTransformer()},
-    "hrv_rmssd": {"fitbit": of_fitbit.FitbitVariabilityTransformer(), "synthetic": DeviceTransformer()},
+    HEART_RATE_SUMMARY: {
+        "fitbit": of_fitbit.FitbitSummaryTransformer(),
+        "google": of_google.GoogleSummaryTransformer(),
+    },
+    "oxygen_saturation": {
+        "fitbit": of_fitbit.FitbitOxygenTransformer(),
+        "google": of_google.GoogleOxygenTransformer(),
+        "synthetic": DeviceTransformer(),
+    },
+    "respiratory_rate": {
+        "fitbit": of_fitbit.FitbitBreathingTransformer(),
+        "google": of_google.GoogleRespiratoryTransformer(),
+        "synthetic": DeviceTransformer(),
+    },
+    "hrv_rmssd": {
+        "fitbit": of_fitbit.FitbitVariabilityTransformer(),
+        "google": of_google.GoogleVariabilityTransformer("rmssd"),
+        "synthetic": DeviceTransformer(),
+    },
+    "hrv_sdnn": {"google": of_google.GoogleVariabilityTransformer("sdnn"), "synthetic": DeviceTransformer()},
+    "skin_temperature": {
+        "google": of_google.GoogleSkinTemperatureTransformer(from_usual=False),
+        "synthetic": DeviceTransformer(),
+    },
     "skin_temperature_delta": {
         "fitbit": of_fitbit.FitbitSkinTemperatureTransformer(),
+        "google": of_google.GoogleSkinTemperatureTransformer(from_usual=True),
         "synthetic": DeviceTransformer(),
     },
-    "hrv_sdnn": {"synthetic": DeviceTransformer()},
-    "rr_interval": {"synthetic": DeviceTransformer()},
-    "skin_temperature": {"synthetic": DeviceTransformer()},
     "body_temperature": {"synthetic": DeviceTransformer()},
+    "rr_interval": {"synthetic": DeviceTransformer()},
 }
 
 #: The data sets of readings, each of one metric.

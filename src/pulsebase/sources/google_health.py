@@ -42,16 +42,31 @@ class GoogleHealthClient:
 
     def heart_rate(self, interval: TimeRange) -> Iterator[Sequence[DataPoint]]:
         """Return the readings of an interval, page by page."""
-        start, end = format_us(interval.start_us), format_us(interval.end_us)
-        return self._pages("heart-rate", _between("heart_rate.sample_time.physical_time", start, end))
+        return self._samples("heart-rate", interval)
+
+    def oxygen_saturation(self, interval: TimeRange) -> Iterator[Sequence[DataPoint]]:
+        """Return the readings of an interval, page by page."""
+        return self._samples("oxygen-saturation", interval)
+
+    def heart_rate_variability(self, interval: TimeRange) -> Iterator[Sequence[DataPoint]]:
+        """Return the readings of an interval, page by page."""
+        return self._samples("heart-rate-variability", interval)
+
+    def respiratory_rates(self, first: date, last: date) -> Sequence[DataPoint]:
+        """Return the respiratory rates of the civil days from `first` to `last` that have one."""
+        return self._daily("daily-respiratory-rate", first, last)
+
+    def sleep_temperatures(self, first: date, last: date) -> Sequence[DataPoint]:
+        """Return the skin temperatures of the civil days from `first` to `last` that have one."""
+        return self._daily("daily-sleep-temperature-derivations", first, last)
 
     def resting_heart_rates(self, first: date, last: date) -> Sequence[DataPoint]:
         """Return the resting heart rates of the civil days from `first` to `last` that have one."""
-        return self._daily("daily-resting-heart-rate", "daily_resting_heart_rate", first, last)
+        return self._daily("daily-resting-heart-rate", first, last)
 
     def zones(self, first: date, last: date) -> Sequence[DataPoint]:
         """Return the zones in force on each civil day from `first` to `last`."""
-        return self._daily("daily-heart-rate-zones", "daily_heart_rate_zones", first, last)
+        return self._daily("daily-heart-rate-zones", first, last)
 
     def time_in_zones(self, interval: TimeRange) -> Sequence[DataPoint]:
         """Return the periods in a zone that began in the interval. The service filters them only by instants."""
@@ -68,8 +83,12 @@ class GoogleHealthClient:
             time_zone = self._cloud.get(UserSettings, "/v4/users/me/settings").time_zone
         return Account(account, time_zone)
 
-    def _daily(self, data_type: str, field: str, first: date, last: date) -> Sequence[DataPoint]:
-        where = _between(f"{field}.date", str(first), str(last + timedelta(days=1)))
+    def _samples(self, data_type: str, interval: TimeRange) -> Iterator[Sequence[DataPoint]]:
+        start, end = format_us(interval.start_us), format_us(interval.end_us)
+        return self._pages(data_type, _between(f"{_field(data_type)}.sample_time.physical_time", start, end))
+
+    def _daily(self, data_type: str, first: date, last: date) -> Sequence[DataPoint]:
+        where = _between(f"{_field(data_type)}.date", str(first), str(last + timedelta(days=1)))
         return [point for page in self._pages(data_type, where) for point in page]
 
     def _pages(self, data_type: str, where: str) -> Iterator[Sequence[DataPoint]]:
@@ -87,6 +106,11 @@ class GoogleHealthClient:
                 break
             token = page.next_page_token
         raise UnreadableAnswerError.of("nextPageToken", "the pages of the source do not come to an end")
+
+
+def _field(data_type: str) -> str:
+    """The name of a data type in filters."""
+    return data_type.replace("-", "_")
 
 
 def _between(field: str, start: str, end: str) -> str:

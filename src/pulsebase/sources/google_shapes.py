@@ -70,6 +70,36 @@ class TimeInHeartRateZone(msgspec.Struct, rename="camel"):
     heart_rate_zone_type: str
 
 
+class GoogleOxygenSaturation(msgspec.Struct, rename="camel"):
+    """A reading, in percent."""
+
+    sample_time: SampleTime
+    percentage: float | None = None
+
+
+class GoogleVariability(msgspec.Struct, rename="camel"):
+    """Heart rate variability of a stretch asleep, in milliseconds; either measure may be missing."""
+
+    sample_time: SampleTime
+    rmssd: float | None = msgspec.field(name="rootMeanSquareOfSuccessiveDifferencesMilliseconds", default=None)
+    sdnn: float | None = msgspec.field(name="standardDeviationMilliseconds", default=None)
+
+
+class DailyRespiratoryRate(msgspec.Struct, rename="camel"):
+    """Breaths a minute in the sleep of a day."""
+
+    date: CivilDate
+    breaths_per_minute: float | None = None
+
+
+class DailySleepTemperature(msgspec.Struct, rename="camel"):
+    """The skin's temperature in the sleep of a day, and the person's usual one before it."""
+
+    date: CivilDate
+    nightly_temperature_celsius: float | None = None
+    baseline_temperature_celsius: float | None = None
+
+
 class DataPoint(msgspec.Struct, rename="camel"):
     """A point of one of the data types that are read."""
 
@@ -77,6 +107,10 @@ class DataPoint(msgspec.Struct, rename="camel"):
     daily_resting_heart_rate: DailyRestingHeartRate | None = None
     daily_heart_rate_zones: DailyHeartRateZones | None = None
     time_in_heart_rate_zone: TimeInHeartRateZone | None = None
+    oxygen_saturation: GoogleOxygenSaturation | None = None
+    heart_rate_variability: GoogleVariability | None = None
+    daily_respiratory_rate: DailyRespiratoryRate | None = None
+    daily_sleep_temperature_derivations: DailySleepTemperature | None = None
 
 
 class DataPoints(msgspec.Struct, rename="camel"):

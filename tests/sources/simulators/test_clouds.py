@@ -246,7 +246,10 @@ def test_daily_points_identity_and_settings(browser: Browser) -> None:
     browser.sign_in()
     assert browser.get("/v4/users/me/identity").json()["legacyUserId"] == "user1"
     assert browser.get("/v4/users/me/settings").json()["timeZone"] == "Europe/Berlin"
-    for name in ("daily-resting-heart-rate", "daily-heart-rate-zones"):
+    for name in (
+        *("daily-resting-heart-rate", "daily-heart-rate-zones"),
+        *("daily-respiratory-rate", "daily-sleep-temperature-derivations"),
+    ):
         first, *rest = name.split("-")
         field = first + "".join(word.title() for word in rest)
         snake = name.replace("-", "_")
@@ -258,6 +261,98 @@ def test_daily_points_identity_and_settings(browser: Browser) -> None:
     points = browser.get(f"{POINTS}/time-in-heart-rate-zone/dataPoints", filter=where).json()["dataPoints"]
     kinds = {point["timeInHeartRateZone"]["heartRateZoneType"] for point in points}
     assert kinds <= {"LIGHT", "MODERATE", "VIGOROUS", "PEAK"}
+
+
+SPO2 = "/1/user/-/spo2/date/2025-06-11/2025-06-12/all.json"
+
+
+@fitbit
+def test_nights_have_the_documented_shapes(browser: Browser) -> None:
+    browser.sign_in()
+    first, _ = browser.get(SPO2).json()
+    assert first["dateTime"] == "2025-06-11"
+    assert all(point.keys() == {"value", "minute"} and 85 < point["value"] <= 100 for point in first["minutes"])
+    minutes = [point["minute"] for point in first["minutes"]]
+    assert minutes == sorted(minutes)
+    assert "2025-06-10T21" < minutes[0] < minutes[-1] < "2025-06-11T10"  # on the clock in Berlin
+    path = "/1/user/-/{}/date/2025-06-11/2025-06-12{}.json"
+    window = browser.get(path.format("hrv", "/all")).json()["hrv"][0]["minutes"][0]
+    assert window["minute"].endswith("0:00.000") or window["minute"].endswith("5:00.000")
+    assert window["value"].keys() == {"rmssd", "coverage", "hf", "lf"}
+    assert [each["dateTime"] for each in browser.get(path.format("br", "")).json()["br"]] == [
+        "2025-06-11",
+        "2025-06-12",
+    ]
+    for wrong in ("2025-06-12/2025-06-11", "2025-05-01/2025-06-11", "june/july"):
+        assert browser.get(f"/1/user/-/br/date/{wrong}.json").status_code == 400
+    assert browser.get("/1/user/-/profile.json").json()["user"]["timezone"] == "Europe/Berlin"
+
+
+@fitbit
+def test_the_locale_decides_the_unit_of_temperatures(browser: Browser) -> None:
+    browser.sign_in()
+    asked = "/1/user/-/temp/skin/date/2025-05-20/2025-06-12.json"
+    said = []
+    for headers in ({}, {"Accept-Language": "de_DE"}, {"Accept-Language": "en_US"}):
+        nights = browser.http.get(asked, headers=headers).json()["tempSkin"]
+        said.append([night["value"]["nightlyRelative"] for night in nights])
+    metric, german, american = said
+    assert metric == german
+    assert len(metric) == 24
+    assert [abs(f - 1.8 * c) < 0.15 for f, c in zip(american, metric, strict=True)] == [True] * 24
+    assert max(map(abs, american)) > max(map(abs, metric))
+
+
+@fitbit
+def test_a_night_is_seen_as_far_as_it_has_synced(browser: Browser) -> None:
+    browser.cloud.clock.set(at("2025-06-12T01:00:00"))
+    browser.sign_in()
+    _, running = browser.get(SPO2).json()
+    assert running["minutes"][-1]["minute"] == "2025-06-12T02:59:01"
+    breathing = browser.get("/1/user/-/br/date/2025-06-11/2025-06-12.json").json()["br"]
+    assert [night["dateTime"] for night in breathing] == ["2025-06-11"]
+    browser.cloud.clock.set(at("2025-06-12T08:00:00"))
+    browser.cloud.fault("late_sync", 1.0)
+    assert browser.get(SPO2).json()[0]["dateTime"] == "2025-06-11"
+    assert len(browser.get(SPO2).json()[-1]["minutes"]) < len(running["minutes"])
+
+
+@each_source
+def test_a_token_is_good_for_the_scopes_that_were_granted(browser: Browser) -> None:
+    granted = {"fitbit": "heartrate", "google": f"{GOOGLE}settings.readonly"}[browser.cloud.source]
+    code = browser.code(granted=granted)
+    pair = browser.exchange(code).json()
+    assert pair["scope"] == granted
+    browser.http.headers["Authorization"] = f"Bearer {pair['access_token']}"
+    if browser.cloud.source == "fitbit":
+        assert browser.get(f"{HEART}/2025-06-11/1d.json").status_code == 200
+        answer = browser.get(SPO2)
+        assert answer.json()["errors"][0]["errorType"] == "insufficient_scope"
+    else:
+        assert browser.get("/v4/users/me/settings").status_code == 200
+        answer = browser.get(f"{POINTS}/heart-rate/dataPoints", filter="…")
+        assert answer.json()["error"]["details"][0]["reason"] == "ACCESS_TOKEN_SCOPE_INSUFFICIENT"
+    assert answer.status_code == 403
+
+
+@google
+def test_samples_of_the_night_come_in_pages(browser: Browser) -> None:
+    browser.sign_in()
+    for name, fields in (
+        ("oxygen-saturation", {"percentage"}),
+        (
+            "heart-rate-variability",
+            {"rootMeanSquareOfSuccessiveDifferencesMilliseconds", "standardDeviationMilliseconds"},
+        ),
+    ):
+        field = f"{name.replace('-', '_')}.sample_time.physical_time"
+        where = f'{field} >= "2025-06-10T12:00:00Z" AND {field} < "2025-06-11T12:00:00Z"'
+        page = browser.get(f"{POINTS}/{name}/dataPoints", filter=where, pageSize="50").json()
+        assert len(page["dataPoints"]) == 50
+        assert page["nextPageToken"]
+        (point,) = page["dataPoints"][0].values()
+        assert point.keys() == {"sampleTime", *fields}
+        assert point["sampleTime"]["utcOffset"] == "7200s"
 
 
 @each_source

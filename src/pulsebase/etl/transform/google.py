@@ -8,17 +8,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.transform.base import Transformer
+from pulsebase.etl.transform.nightly import NightsPage, by_night
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import UnreadableAnswerError
 from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import MINUTE_US, SECOND_US, from_us, parse_reading_time
-from pulsebase.sources.google_shapes import DataPoint
+from pulsebase.sources.google_shapes import DailySleepTemperature, DataPoint, SampleTime
 
 #: How a resting heart rate of this source is labelled: it is the vendor's.
 METHOD = "google"
@@ -53,17 +55,48 @@ class GoogleHeartRateTransformer(Transformer[PointsPage, Candidates]):
 
     def transform(self, page: PointsPage) -> Candidates:
         found = [point.heart_rate for point in page.points if point.heart_rate is not None]
-        with _readable("sampleTime"):
-            times_us = _instants([reading.sample_time.physical_time for reading in found])
         with _readable("beatsPerMinute"):
-            values = np.fromiter((int(reading.beats_per_minute) for reading in found), np.float64, len(found))
-        return Candidates(
-            [page.user_id] * len(found),
-            [page.device_id] * len(found),
-            times_us,
-            values,
-            np.full(len(found), NO_CONFIDENCE, np.int8),
-        )
+            return _by_instant(page, [(each.sample_time, int(each.beats_per_minute)) for each in found])
+
+
+class GoogleOxygenTransformer(Transformer[PointsPage, Candidates]):
+    """Percent."""
+
+    def transform(self, page: PointsPage) -> Candidates:
+        found = [point.oxygen_saturation for point in page.points if point.oxygen_saturation is not None]
+        return _by_instant(page, [(each.sample_time, each.percentage) for each in found])
+
+
+class GoogleVariabilityTransformer(Transformer[PointsPage, Candidates]):
+    """One of the two measures, in milliseconds. An SDNN of 0 is none: beats are never all alike."""
+
+    def __init__(self, measure: Literal["rmssd", "sdnn"]) -> None:
+        self._measure = measure
+
+    def transform(self, page: PointsPage) -> Candidates:
+        found = [point.heart_rate_variability for point in page.points if point.heart_rate_variability is not None]
+        return _by_instant(page, [(each.sample_time, getattr(each, self._measure) or None) for each in found])
+
+
+class GoogleRespiratoryTransformer(Transformer[NightsPage[DataPoint], Candidates]):
+    """Breaths a minute, a value a night."""
+
+    def transform(self, page: NightsPage[DataPoint]) -> Candidates:
+        found = [point.daily_respiratory_rate for point in page.nights if point.daily_respiratory_rate is not None]
+        with _readable("date"):
+            return by_night(page, [(each.date.as_date(), each.breaths_per_minute) for each in found])
+
+
+class GoogleSkinTemperatureTransformer(Transformer[NightsPage[DataPoint], Candidates]):
+    """The temperature of each night, or how far it was from the usual one, in degrees Celsius."""
+
+    def __init__(self, *, from_usual: bool) -> None:
+        self._value_of = _from_usual if from_usual else _nightly
+
+    def transform(self, page: NightsPage[DataPoint]) -> Candidates:
+        points = [point.daily_sleep_temperature_derivations for point in page.nights]
+        with _readable("date"):
+            return by_night(page, [(each.date.as_date(), self._value_of(each)) for each in points if each is not None])
 
 
 class GoogleSummaryTransformer(Transformer[ZonesPage, Sequence[DailySummary]]):
@@ -80,6 +113,30 @@ class GoogleSummaryTransformer(Transformer[ZonesPage, Sequence[DailySummary]]):
         zones = _zones(page.zones, minutes)
         days = sorted(day for day in resting.keys() | minutes.keys() if page.first <= day <= page.last)
         return [DailySummary(page.user_id, day, resting.get(day), METHOD, zones.get(day, ())) for day in days]
+
+
+def _nightly(night: DailySleepTemperature) -> float | None:
+    return night.nightly_temperature_celsius
+
+
+def _from_usual(night: DailySleepTemperature) -> float | None:
+    nightly, usual = night.nightly_temperature_celsius, night.baseline_temperature_celsius
+    return None if nightly is None or usual is None else nightly - usual
+
+
+def _by_instant(page: PointsPage, samples: Sequence[tuple[SampleTime, float | None]]) -> Candidates:
+    """Return the values at their instants. Times without a value have none."""
+    stated = [(time.physical_time, value) for time, value in samples if value is not None]
+    with _readable("sampleTime"):
+        times_us = _instants([text for text, _ in stated])
+    count = len(stated)
+    return Candidates(
+        [page.user_id] * count,
+        [page.device_id] * count,
+        times_us,
+        np.array([value for _, value in stated], np.float64),
+        np.full(count, NO_CONFIDENCE, np.int8),
+    )
 
 
 def _minutes(stretches: Sequence[DataPoint]) -> dict[date, dict[str, int]]:

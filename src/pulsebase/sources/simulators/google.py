@@ -17,8 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pulsebase.model.errors import RejectedError
-from pulsebase.model.timerange import TimeRange, format_us, from_us, parse_reading_time
+from pulsebase.model.timerange import DAY_US, TimeRange, format_us, from_us, parse_reading_time
 from pulsebase.sources.simulators.authorization import AuthorizationServer, TokenRules
+from pulsebase.sources.simulators.nights import MeasuredNight
 from pulsebase.sources.simulators.server import RequestLimit, SimulatedCloud
 from pulsebase.sources.simulators.world import World
 from pulsebase.sources.synthetic import SyntheticPerson, civil_days
@@ -62,6 +63,13 @@ class _Api:
         self._world = world
         self._types: dict[str, tuple[str, PointsOf]] = {
             "heart-rate": ("heart_rate.sample_time.physical_time", self._heart_rate),
+            "oxygen-saturation": ("oxygen_saturation.sample_time.physical_time", _paged(self._oxygen)),
+            "heart-rate-variability": ("heart_rate_variability.sample_time.physical_time", _paged(self._variability)),
+            "daily-respiratory-rate": ("daily_respiratory_rate.date", _paged(self._respiratory)),
+            "daily-sleep-temperature-derivations": (
+                "daily_sleep_temperature_derivations.date",
+                _paged(self._temperatures),
+            ),
             "daily-resting-heart-rate": ("daily_resting_heart_rate.date", _paged(self._resting)),
             "daily-heart-rate-zones": ("daily_heart_rate_zones.date", _paged(self._zones)),
             "time-in-heart-rate-zone": ("time_in_heart_rate_zone.interval.start_time", _paged(self._time_in_zones)),
@@ -113,6 +121,53 @@ class _Api:
             points.append({"heartRate": heart_rate, "dataSource": source})
         return points, len(samples)
 
+    def _oxygen(self, person: SyntheticPerson, start: str, end: str) -> Points:
+        points = []
+        for night in self._nights(person, start, end):
+            for at_us, value in zip(night.oxygen_times_us.tolist(), night.oxygen.tolist(), strict=True):
+                points.append((at_us, "oxygenSaturation", {"percentage": value}))
+        return _sampled(person, points, start, end)
+
+    def _variability(self, person: SyntheticPerson, start: str, end: str) -> Points:
+        points = []
+        for night in self._nights(person, start, end):
+            columns = night.hrv_times_us.tolist(), night.rmssd.tolist(), night.sdnn.tolist()
+            for at_us, rmssd, sdnn in zip(*columns, strict=True):
+                said = {
+                    "rootMeanSquareOfSuccessiveDifferencesMilliseconds": rmssd,
+                    "standardDeviationMilliseconds": sdnn,
+                }
+                points.append((at_us, "heartRateVariability", said))
+        return _sampled(person, points, start, end)
+
+    def _respiratory(self, person: SyntheticPerson, start: str, end: str) -> Points:
+        nights = [self._world.night(person, day) for day in _days(start, end)]
+        return [
+            {"dailyRespiratoryRate": {"date": _civil(night.day), "breathsPerMinute": night.breaths_a_minute}}
+            for night in nights
+            if night.breaths_a_minute is not None
+        ]
+
+    def _temperatures(self, person: SyntheticPerson, start: str, end: str) -> Points:
+        nights = [self._world.night(person, day) for day in _days(start, end)]
+        return [
+            {
+                "dailySleepTemperatureDerivations": {
+                    "date": _civil(night.day),
+                    "nightlyTemperatureCelsius": night.skin_celsius,
+                    "baselineTemperatureCelsius": night.usual_celsius,
+                    "relativeNightlyStddev30dCelsius": 0.2,
+                }
+            }
+            for night in nights
+            if night.skin_celsius is not None
+        ]
+
+    def _nights(self, person: SyntheticPerson, start: str, end: str) -> list[MeasuredNight]:
+        """The nights that may touch the interval."""
+        around = TimeRange(_instant(start), _instant(end) + DAY_US)
+        return [self._world.night(person, day) for day in civil_days(person, around)]
+
     def _resting(self, person: SyntheticPerson, start: str, end: str) -> Points:
         days = [self._world.day(person, day) for day in _days(start, end)]
         return [
@@ -156,6 +211,18 @@ class _Api:
                     kind = _ZONE_TYPES[place]
                     points.append({"timeInHeartRateZone": {"interval": interval, "heartRateZoneType": kind}})
         return points
+
+
+def _sampled(
+    person: SyntheticPerson, samples: Sequence[tuple[int, str, dict[str, Any]]], start: str, end: str
+) -> Points:
+    """Points of the samples (instant, name of the type, fields) inside the interval."""
+    start_us, end_us, zone = _instant(start), _instant(end), ZoneInfo(person.time_zone)
+    return [
+        {name: {"sampleTime": {"physicalTime": format_us(at_us), "utcOffset": _offset(at_us, zone)}, **fields}}
+        for at_us, name, fields in samples
+        if start_us <= at_us < end_us
+    ]
 
 
 def _scope_of(request: Request) -> str:
