@@ -89,6 +89,9 @@ def test_connect_ingest_and_status(place: Place, cloud: str, kind: str, up: str)
         assert re.search(rf"^ann {kind} heart_rate: done, [\d,]+ read, [\d,]+ written, 0 unchanged", first.stdout)
         second = place.run("sync", "--once", "--user", "ann")
         assert " 0 written" in second.stdout
+        part = place.run("sync", "--once", "--data-set", "hrv_rmssd", "--data-set", "oxygen_saturation")
+        assert re.findall(r"^ann \w+ (\w+): done", part.stdout, re.MULTILINE) == ["oxygen_saturation", "hrv_rmssd"]
+        assert "pulse is no" in place.refusal("sync", "--once", "--data-set", "pulse")
         status = place.run("etl", "status", COLUMNS="300").stdout
         assert re.search(rf"ann\W+{kind}\W+ok\W", status)
         assert "heart_rate_summary" in status
@@ -195,6 +198,8 @@ def test_wrong_settings_are_named(place: Place) -> None:
         ("PULSEBASE_INGEST_SCHEDULE", "at two", "PULSEBASE_INGEST_SCHEDULE: is no cron expression"),
         ("PULSEBASE_TOKEN_KEY", "hunter2", "PULSEBASE_TOKEN_KEY: must be 32 bytes"),
         ("PULSEBASE_FITBIT_URL", "http://health.example", "PULSEBASE_FITBIT_URL: must be an https address"),
+        ("PULSEBASE_DATA_SETS", "pulse", "PULSEBASE_DATA_SETS: pulse is no data set; there are heart_rate, "),
+        ("PULSEBASE_DATA_SETS", "", "PULSEBASE_DATA_SETS: nothing is no data set"),
         ("END_DATE", "june", "PULSEBASE_END_DATE: "),
         ("USER_ID", "an n", "PULSEBASE_USER_ID: must be 1–128"),
     ):

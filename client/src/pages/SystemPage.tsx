@@ -174,6 +174,7 @@ const OUTCOMES: Record<Run["outcome"], string> = {
   postponed: "warn",
   stopped: "bad",
   failed: "bad",
+  missing: "warn",
 };
 
 function RunsCard() {

@@ -165,7 +165,9 @@ def admin_router(services: RequestServices) -> APIRouter:
         """
         unknown = sorted(set(asked.data_sets or ()) - extractors.keys())
         if unknown:
-            raise RejectedError.of("data_sets", f"{shown_name(unknown[0])} is none; there are {', '.join(extractors)}")
+            raise RejectedError.of(
+                "data_sets", f"{shown_name(unknown[0])} is no data set; there are {', '.join(extractors)}"
+            )
         reports: list[RunReport] = []
         for each in sync.connections():
             if asked.user_id in (None, each.user_id) and asked.source in (None, each.source):
