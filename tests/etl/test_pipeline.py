@@ -144,6 +144,20 @@ def test_what_came_before_an_error_of_the_source_is_stored(world: World) -> None
     assert world.asked_days() == [1, 2, 3]
 
 
+def test_of_what_has_no_row_at_all_the_distant_past_is_asked_for_once(world: World) -> None:
+    world.clock.at_us = START_US + 100 * DAY_US
+    world.run()
+    assert world.asked_days() == list(range(100))
+    world.run()
+    assert world.asked_days() == list(range(69, 100))  # thirty days and the look-back
+    world.clock.at_us += DAY_US
+    world.cloud.put(START_US + 75 * DAY_US, 5)  # synced weeks late
+    assert world.run().written == 5
+    assert world.stored() == world.cloud.readings
+    assert world.run(world.pipeline(delta=False)).read == 5
+    assert world.asked_days()[0] == 0
+
+
 def test_a_long_empty_past_is_not_asked_for_again_after_a_break(world: World) -> None:
     world.clock.at_us = START_US + 100 * DAY_US
     world.cloud.put(START_US + 99 * DAY_US, 5)

@@ -82,7 +82,8 @@ class Pipeline:
     of UTC days. An empty slice that is followed by rows is fetched twice. The checkpoint is written once the data it
     covers is durable; a crash in between only means that a slice is fetched again and found unchanged. A checkpoint
     beyond the end of the store is not trusted: after a restored backup or a deletion, the run begins where the store
-    ends.
+    ends. A data set without any row, of which a device has no sensor perhaps, is asked for the recent past alone from
+    its second run on.
     """
 
     def __init__(
@@ -156,7 +157,10 @@ class Pipeline:
             self._look_again(run)
             self._load(run)
             if run.unreadable_us is None and not run.stop.is_set():
-                self._save(run, replace(run.checkpoint, position_us=None))
+                # Of a data set that has no row so far, the distant past was asked for and need not be again.
+                none_yet = run.checkpoint.last_us is None
+                position_us = max(interval.start_us, min(run.recent_us, interval.end_us)) if none_yet else None
+                self._save(run, replace(run.checkpoint, position_us=position_us))
                 logger.debug("%s of %s was brought up to %s", run.data_set, self.source, format_us(interval.end_us))
 
     def _look_again(self, run: _Run) -> None:
