@@ -1186,7 +1186,8 @@ export interface paths {
         put?: never;
         /**
          * Run Now
-         * @description Bring every connection now, or those of one person or source, due or not. The runs are in the answer.
+         * @description Bring every connection now, or those of one person or source, due or not; some data sets alone if they are
+         *     named. The runs are in the answer.
          */
         post: operations["run_now_v1_admin_etl_runs_post"];
         delete?: never;
@@ -2060,7 +2061,8 @@ export interface components {
         };
         /**
          * Run
-         * @description A run of the pipeline: `read` rows came, of which so many were written, unchanged or rejected.
+         * @description A run of the pipeline: `read` rows came, of which so many were written, unchanged or rejected. What is `missing`
+         *     was not allowed by the person, or takes something that is not known; `error` says which.
          */
         RunEntry: {
             /** Id */
@@ -2075,7 +2077,7 @@ export interface components {
              * Outcome
              * @enum {string}
              */
-            outcome: "done" | "stopped" | "postponed" | "failed";
+            outcome: "done" | "stopped" | "postponed" | "failed" | "missing";
             /** Started */
             started: string;
             /** Duration S */
@@ -2107,13 +2109,15 @@ export interface components {
         };
         /**
          * RunNow
-         * @description `POST /admin/etl/runs`: everybody, or this person or source alone.
+         * @description `POST /admin/etl/runs`: everybody and everything, or this person, source or these data sets alone.
          */
         RunNow: {
             /** User Id */
             user_id?: string | null;
             /** Source */
             source?: string | null;
+            /** Data Sets */
+            data_sets?: string[] | null;
         };
         /**
          * Series
