@@ -29,6 +29,8 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "/stream": {"user_ids": "ann"},
     "/cohorts/heart-rate": {"min_avg_heart_rate": "60"} | SPAN,
     "/users/{user_id}/heart-rate/top-hours": SPAN,
+    "/users/{user_id}/hrv": DATES,
+    "/users/{user_id}/resting-heart-rate": DATES,
     "/admin/records": {"kind": "people"},
 }
 #: What answers with something else than what it is for: a redirection, and things that are not there.

@@ -63,6 +63,8 @@ ATTACKS: dict[str, Any] = {
     "GET /users": lambda who: {"params": {"query": who, "cursor": who}},
     "GET /users/{user_id}": lambda _: {},
     "GET /users/{user_id}/heart-rate/top-hours": lambda _: {"params": SPAN},
+    "GET /users/{user_id}/hrv": lambda _: {"params": DAYS},
+    "GET /users/{user_id}/resting-heart-rate": lambda _: {"params": DAYS},
     "GET /users/{user_id}/devices": lambda _: {},
     "GET /users/{user_id}/export": lambda _: {},
     "GET /users/{user_id}/sources": lambda _: {},

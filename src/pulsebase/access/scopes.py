@@ -49,6 +49,8 @@ NEEDS: Mapping[str, Need] = {
     "GET /users/{user_id}": "read",
     "GET /users/{user_id}/heart-rate/top-hours": "read",
     "GET /users/{user_id}/{metric}/top-hours": "read",
+    "GET /users/{user_id}/hrv": "read",
+    "GET /users/{user_id}/resting-heart-rate": "read",
     "GET /users/{user_id}/devices": "read",
     "GET /users/{user_id}/export": "read",
     "GET /users/{user_id}/sources": "read",

@@ -27,6 +27,7 @@ from pulsebase.lifecycle.erasures import Erasures
 from pulsebase.lifecycle.retention import Retention
 from pulsebase.model.errors import TooManyQuestionsError
 from pulsebase.query.cohorts import CohortService
+from pulsebase.query.derived import DerivedService
 from pulsebase.query.series import SeriesService
 from pulsebase.worker_rpc import OtherWorkers
 
@@ -107,6 +108,7 @@ class RequestServices:
         self.ingestor = AuthorizedIngestor(built.ingestor, built.access, built.store.unknown_users, built.newcomers)
         self.series = built.series.through(self.store)
         self.cohorts = CohortService(self.store, built.series.limits)
+        self.derived = DerivedService(self.store, built.series.limits)
         self.imports = AuthorizedImports(built.imports, built.access, built.other_workers, built.newcomers)
         self.streams = AuthorizedStreams(built.streams, built.access)
         self.connections = AuthorizedConnections(built.connections, built.store.unknown_users, built.newcomers)

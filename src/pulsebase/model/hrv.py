@@ -29,7 +29,8 @@ Mask = npt.NDArray[np.bool_]
 TOLERANCE_US = 100_000
 #: An interval is left out if it differs from the one before it by more than 1/5 of that.
 DIFFERENCE_PART = 5
-#: What answers call the definition and the rule.
+#: What answers call the definition and the rule, and what that means.
+METHOD_NAME = "task-force-1996"
 METHOD = (
     "Task Force 1996 (Circulation 93:1043), SDNN with n − 1; left out: an interval more than 20 % from the one stored "
     "just before it, or that begins before the beat stored just before it"

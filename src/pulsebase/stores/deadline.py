@@ -34,6 +34,11 @@ class Deadline:
         if self._at is not None and time.monotonic() > self._at:
             raise QueryTimeoutError(TIMED_OUT)
 
+    def left_s(self) -> float | None:
+        """The seconds that are left, for a question in several steps; None without a limit. Raises as `check` does."""
+        self.check()
+        return None if self._at is None else max(0.0, self._at - time.monotonic())
+
     def parts(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
         """The same items in parts, with the deadline checked before each. Raises as `check` does."""
         for first in range(0, len(items), _AT_ONCE):
