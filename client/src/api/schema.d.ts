@@ -549,6 +549,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users/{user_id}/hrv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Heart Rate Variability
+         * @description RMSSD and SDNN of the person's stored beats, by five minutes or by night, for at most 366 days.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["heart_rate_variability_v1_users__user_id__hrv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/resting-heart-rate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Resting Heart Rate
+         * @description The person's resting heart rate by civil day, our own beside what sources state, for at most 366 days.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["resting_heart_rate_v1_users__user_id__resting_heart_rate_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/imports": {
         parameters: {
             query?: never;
@@ -1644,6 +1688,37 @@ export interface components {
             count: number;
         };
         /**
+         * HeartRateVariability
+         * @description Heart rate variability of a person's beats. `methods` says what the names of methods mean, `least_beats` how many
+         *     beats a window must have before anything is stated of it.
+         */
+        HeartRateVariability: {
+            /** User Id */
+            user_id: string;
+            /** Unit */
+            unit: string;
+            /**
+             * Window
+             * @enum {string}
+             */
+            window: "5m" | "night";
+            /** Tz */
+            tz: string;
+            /** Start */
+            start: string;
+            /** End */
+            end: string;
+            /** Least Beats */
+            least_beats: number;
+            /** Methods */
+            methods: {
+                [key: string]: string;
+            };
+            /** Count */
+            count: number;
+            columns: components["schemas"]["VariabilityColumns"];
+        };
+        /**
          * ImportCourse
          * @description How an import went. Counts are of all files, `kinds` has them by kind of file; `files` and `errors` are the first
          *     ones. `failure` says why it did not come to its end, or that nothing was read or every record refused; `remark` what
@@ -2036,6 +2111,52 @@ export interface components {
             removed_entries: number;
         };
         /**
+         * RestingColumns
+         * @description Columns of equal length, one entry a civil day that has readings or of which a source states something.
+         *
+         *     `resting_heart_rate` is our own and `method` how it was worked out; both are null where there are too few
+         *     `covered_minutes`, which are the minutes with a reading. `timestamp` is when the half hour begins that has it.
+         */
+        RestingColumns: {
+            /** Date */
+            date: string[];
+            /** Resting Heart Rate */
+            resting_heart_rate: (number | null)[];
+            /** Method */
+            method: (string | null)[];
+            /** Timestamp */
+            timestamp: (string | null)[];
+            /** Covered Minutes */
+            covered_minutes: number[];
+            /** Stated */
+            stated: components["schemas"]["StatedResting"][][];
+        };
+        /**
+         * RestingHeartRates
+         * @description Resting heart rates of a person: our own, and what sources state, side by side.
+         */
+        RestingHeartRates: {
+            /** User Id */
+            user_id: string;
+            /** Unit */
+            unit: string;
+            /** Tz */
+            tz: string;
+            /** Start */
+            start: string;
+            /** End */
+            end: string;
+            /** Least Covered Minutes */
+            least_covered_minutes: number;
+            /** Methods */
+            methods: {
+                [key: string]: string;
+            };
+            /** Count */
+            count: number;
+            columns: components["schemas"]["RestingColumns"];
+        };
+        /**
          * RetentionRequest
          * @description `POST /admin/retention`.
          */
@@ -2198,6 +2319,16 @@ export interface components {
             next_cursor?: string | null;
         };
         /**
+         * StatedResting
+         * @description A resting heart rate that a source states of a day; `method` is the source's name, as in daily summaries.
+         */
+        StatedResting: {
+            /** Resting Heart Rate */
+            resting_heart_rate: number;
+            /** Method */
+            method: string | null;
+        };
+        /**
          * Statement
          * @description `POST /admin/sql`.
          */
@@ -2332,6 +2463,30 @@ export interface components {
             data: components["schemas"]["UserEntry"][];
             /** Next Cursor */
             next_cursor: string | null;
+        };
+        /**
+         * VariabilityColumns
+         * @description Columns of equal length, one entry a window with a beat in it, by time.
+         *
+         *     `date` is there for nights, and is that of the morning; `timestamp` is when the window begins. `rmssd` and `sdnn`
+         *     are null where there are too few beats, `beats` are those they are worked out from, and `left_out` those they are
+         *     not. `method` names the definition and the rule by which beats are left out.
+         */
+        VariabilityColumns: {
+            /** Date */
+            date?: string[] | null;
+            /** Timestamp */
+            timestamp: string[];
+            /** Rmssd */
+            rmssd: (number | null)[];
+            /** Sdnn */
+            sdnn: (number | null)[];
+            /** Beats */
+            beats: number[];
+            /** Left Out */
+            left_out: number[];
+            /** Method */
+            method: string[];
         };
         /**
          * HeartRateZone
@@ -4025,6 +4180,104 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TopHours"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    heart_rate_variability_v1_users__user_id__hrv_get: {
+        parameters: {
+            query: {
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start_date: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end_date: string;
+                /** @description IANA time zone of bare dates, local times and days; by default the person's own, else UTC. */
+                tz?: string | null;
+                /** @description Five minutes of the clock, or nights from 22:00 to 07:00. */
+                window?: "5m" | "night";
+            };
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeartRateVariability"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resting_heart_rate_v1_users__user_id__resting_heart_rate_get: {
+        parameters: {
+            query: {
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start_date: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end_date: string;
+                /** @description IANA time zone of bare dates, local times and days; by default the person's own, else UTC. */
+                tz?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestingHeartRates"];
                 };
             };
             /** @description A problem (RFC 9457). */
