@@ -10,6 +10,7 @@ import { goTo, useView } from "../state/useView";
 import { MetricPanel } from "./MetricPanel";
 import { DaysCard, GapsCard, ZonesCard } from "./person/days";
 import { DevicesCard, SourcesCard, TopHoursCard } from "./person/records";
+import { RestCard } from "./person/rest";
 
 function describe(user: User, zone: string): string {
   const parts: string[] = [];
@@ -81,6 +82,7 @@ export function PersonPage() {
           {user && (
             <div className="cards">
               <DaysCard days={days} zone={zone} />
+              <RestCard userId={id} span={page.asked} zone={zone} />
               <ZonesCard days={days} rule={view.zones} zone={zone} />
               <TopHoursCard userId={id} span={page.asked} zone={zone} />
               <GapsCard page={page} />
