@@ -159,6 +159,20 @@ def test_nobody_is_not_found_and_nothing_is_empty(any_api: Api, path: str) -> No
     assert any_api.get(path, params=DAY).status_code == 404
 
 
+@pytest.mark.parametrize("tz", ["America/Los_Angeles", "Pacific/Kiritimati", "Africa/Monrovia", "Asia/Kathmandu"])
+def test_at_the_ends_of_time_too(any_api: Api, tz: str) -> None:
+    keep(any_api, np.arange(700) * MINUTE_US, [6_000] * 700, "heart_rate")
+    keep(any_api, np.arange(1, 5_000) * 1_000_000, [10_000] * 4_999)
+    first = {"start_date": "1970-01-01T00:00:00Z", "end_date": "1970-01-01T12:00:00Z", "tz": tz}
+    last = {"start_date": "2199-12-30T00:00:00Z", "end_date": "2200-01-01T00:00:00Z", "tz": tz}
+    resting = columns(any_api, RESTING, **first)
+    assert sum(resting["covered_minutes"]) in {700, 701}, "a minute may lie in two days where midnight cuts it"
+    assert sum(columns(any_api, HRV, **first)["beats"]) == 4_999
+    for path, parameters in ((RESTING, {}), (HRV, {}), (HRV, {"window": "night"})):
+        columns(any_api, path, **first | parameters)
+        assert set(map(len, columns(any_api, path, **last | parameters).values())) == {0}
+
+
 @pytest.mark.parametrize("path", [HRV, RESTING])
 @pytest.mark.parametrize(
     ("parameters", "field"),

@@ -177,6 +177,13 @@ def test_somebody_unknown_is_an_error_and_nothing_there_is_empty(store: WatchedS
     assert ask(store, gap).days == ()
 
 
+def test_of_somebody_who_is_removed_meanwhile_nothing_is_told(store: WatchedStore) -> None:
+    keep(store, DAY_OF_US, [60.0] * 700)
+    store.meanwhile = lambda: len(store.asked) == 2 and store.remove_user("ann")
+    with pytest.raises(UnknownUserError):
+        ask(store)
+
+
 def test_a_part_of_a_day_is_answered_as_the_whole_day(store: WatchedStore) -> None:
     keep(store, DAY_OF_US, [60.0] * 700)
     part = DaysQuestion("ann", "2024-01-15T20:00:00Z", "2024-01-15T21:00:00Z")

@@ -162,6 +162,18 @@ def test_an_hour_of_more_beats_than_a_heart_has_is_refused(
     assert store.at(Resolution.RAW) == []
 
 
+def test_a_minute_before_the_range_of_more_beats_than_a_heart_has_is_refused_likewise(
+    store: WatchedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_BEATS_AT_ALL", 1_000)
+    monkeypatch.setattr(module, "_MOST_BEATS", 500)
+    keep(store, DAY_OF_US - 1_501 + np.arange(1_501), [8_000] * 1_501)
+    keep(store, *beats(DAY_OF_US, [8_000] * 10))
+    with pytest.raises(TooManyRowsError) as caught:
+        ask(store)
+    assert [error.field for error in caught.value.errors] == ["start_date"]
+
+
 # --- devices ---
 
 
@@ -325,6 +337,17 @@ def test_somebody_unknown_is_an_error_and_somebody_without_beats_is_not(store: W
         ask(store)
     store.put_user(User("ann"))
     assert len(ask(store).windows) == 0
+
+
+def test_of_somebody_who_is_removed_meanwhile_nothing_is_told(
+    store: WatchedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_BEATS", 1)
+    keep(store, *beats(DAY_OF_US, [10_000] * 36_000))
+    store.meanwhile = lambda: len(store.asked) == 4 and store.remove_user("ann")
+    with pytest.raises(UnknownUserError):
+        ask(store)
+    assert len(store.asked) > 4
 
 
 def test_the_time_limit_is_for_all_of_the_question(store: WatchedStore, monkeypatch: pytest.MonkeyPatch) -> None:

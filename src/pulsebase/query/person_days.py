@@ -62,3 +62,11 @@ def days_asked(reader: Reader, question: DaysQuestion) -> PersonDays:
     if too_long or len(starts) - 1 > MOST_DAYS:
         raise RejectedError.of(question.end_field, f"at most {MOST_DAYS} days at a time")
     return PersonDays(zone, asked, starts)
+
+
+def require_still_known(reader: Reader, question: DaysQuestion) -> None:
+    """Raises `UnknownUserError` if the person was removed while the question was answered in several steps: what was
+    read before that is theirs, and is not told any more.
+    """
+    if not reader.knows(question.user_id):
+        raise UnknownUserError(question.user_id)

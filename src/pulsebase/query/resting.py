@@ -15,7 +15,7 @@ from pulsebase.model.resting import LEAST_COVERED_MINUTES, RestingHeartRate, res
 from pulsebase.model.rollups import averages
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import MINUTE_US, TimeRange, from_us
-from pulsebase.query.person_days import DaysQuestion, RowsHeld, days_asked
+from pulsebase.query.person_days import DaysQuestion, RowsHeld, days_asked, require_still_known
 from pulsebase.query.plan import QueryLimits
 from pulsebase.stores.contract import Reader, SeriesQuery
 from pulsebase.stores.deadline import Deadline
@@ -83,6 +83,7 @@ def resting_heart_rates(
     for part in _months(enough):
         widened = TimeRange(part[0].start_us, part[-1].end_us).widened(MINUTE_US)
         own |= _own(reader.series(_query(question, widened, Resolution.MINUTE, deadline)), part)
+    require_still_known(reader, question)
     found = tuple(
         RestingDay(day, covered.get(start_us, 0), own.get(start_us), tuple(stated.get(day, ())))
         for day, start_us in zip(dates, asked.starts, strict=False)

@@ -27,7 +27,7 @@ from pulsebase.model.metrics import RR_INTERVAL
 from pulsebase.model.nights import nights_of_days
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, TimeRange
-from pulsebase.query.person_days import DaysQuestion, PersonDays, RowsHeld, days_asked
+from pulsebase.query.person_days import DaysQuestion, PersonDays, RowsHeld, days_asked, require_still_known
 from pulsebase.query.plan import QueryLimits
 from pulsebase.stores.contract import Reader, SeriesQuery
 from pulsebase.stores.deadline import Deadline
@@ -110,6 +110,7 @@ def heart_rate_variability(
         rows(_most_beats(pieces, question))
         parts = [_sums_of(reader, question, piece, windows, deadline) for piece in pieces]
         sums = WindowSums.joined([sums, *parts]).merged(WindowSums.empty())  # a night may lie in two pieces
+    require_still_known(reader, question)
     if len(sums) > limits.max_rows:
         reason = f"the answer would have more than {limits.max_rows} windows; ask for less time"
         raise TooManyRowsError.of(question.end_field, reason)
@@ -165,26 +166,32 @@ def _pieces(hours: pa.Table, windows: _Windows) -> Iterator[_Piece]:
 def _most_beats(pieces: Sequence[_Piece], question: DaysQuestion) -> int:
     most = max((piece.beats for piece in pieces), default=0)
     if most > _MOST_BEATS_AT_ALL:
-        reason = f"the range holds an hour with more than {_MOST_BEATS_AT_ALL} beats, which no heart has"
-        raise TooManyRowsError.of(question.start_field, reason)
+        raise _too_dense(question)
     return most
+
+
+def _too_dense(question: DaysQuestion) -> TooManyRowsError:
+    reason = f"there is an hour with more than {_MOST_BEATS_AT_ALL} beats, which no heart has"
+    return TooManyRowsError.of(question.start_field, reason)
 
 
 def _sums_of(
     reader: Reader, question: DaysQuestion, piece: _Piece, windows: _Windows, deadline: Deadline
 ) -> WindowSums:
-    table = reader.series(
-        SeriesQuery(
-            question.user_id,
-            TimeRange(max(0, piece.range.start_us - _LEAD_US), piece.range.end_us),
-            Resolution.RAW,
-            limit=_MOST_BEATS_AT_ALL + _MOST_BEATS,  # with the lead, and what was stored meanwhile
-            timeout_s=deadline.left_s(),
-            cancellation=question.cancellation,
-            kind=_KIND,
-            metric=RR_INTERVAL.name,
-        )
+    query = SeriesQuery(
+        question.user_id,
+        TimeRange(max(0, piece.range.start_us - _LEAD_US), piece.range.end_us),
+        Resolution.RAW,
+        limit=_MOST_BEATS_AT_ALL + _MOST_BEATS,  # with the lead, and what was stored meanwhile
+        timeout_s=deadline.left_s(),
+        cancellation=question.cancellation,
+        kind=_KIND,
+        metric=RR_INTERVAL.name,
     )
+    try:
+        table = reader.series(query)
+    except TooManyRowsError:
+        raise _too_dense(question) from None
     devices = table["device_id"].combine_chunks().dictionary_encode().indices
     beats = Beats.in_order(table["time_us"].to_numpy(), table["value"].to_numpy(), devices.to_numpy())
     return window_sums(beats, windows.starts, windows.ends, piece.range.start_us)
