@@ -102,9 +102,8 @@ export function LivePage() {
     goToSearch({ people: next.length > 0 ? next : [""] });
   };
   const empty = !lines.some((line) => line.from.length > 0);
-  const onInstant = setInstant;
   const about = { live, people, nameOf, colourOf, now, span, zone, theme };
-  const view: LiveView = { ...about, instant, onInstant };
+  const view: LiveView = { ...about, instant, onInstant: setInstant };
   return (
     <main className="main main-alone">
       <div className="person-head">
