@@ -132,7 +132,8 @@ export interface paths {
         };
         /**
          * Minutes Of
-         * @description A person's minutes of a metric, devices resolved. Nothing found is 404.
+         * @description A person's minutes of a metric, devices resolved. Nothing found is 404. The field is `value`; of heart rate,
+         *     however it is spelled, `heart_rate`.
          *
          *     Scope: `read`.
          */
@@ -3075,7 +3076,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MetricMinutes"];
+                    "application/json": components["schemas"]["MetricMinutes"] | components["schemas"]["HeartRate"];
                 };
             };
             /** @description A problem (RFC 9457). */
