@@ -55,6 +55,35 @@ def test_good_lines_are_stored_and_answered_by_204(any_api: Api) -> None:
     ]
 
 
+def test_a_line_may_be_of_any_metric_and_of_several(any_api: Api) -> None:
+    answer = write(
+        any_api,
+        f"oxygen_saturation,user_id=ann,device_id=ring value=96.5 {START_S}",
+        f"oxygen-saturation,user_id=ann,device_id=ring value=97,confidence=2i {START_S + 60}",
+        f"vital_signs,user_id=ann,device_id=ring heart_rate=61i,spo2=98,respiratory_rate=14.2 {START_S + 120}",
+        f"vital_signs,user_id=ann,device_id=ring spo2=0.98,respiratory_rate=14.4 {START_S + 180}",
+        f"skin_temperature_delta,user_id=ann,device_id=ring value=-0.4 {START_S}",
+        precision="s",
+    )
+    assert answer.status_code == 400
+    assert answer.json()["message"] == (
+        "partial write: line 4: oxygen_saturation out of range 50–100; send percent, 97 rather than 0.97; dropped=1"
+    )
+    found = [
+        (row["metric"], (row["time_us"] - START_US) // 1_000_000, row["value"], row["confidence"])
+        for row in any_api.parts.store.stored().to_pylist()
+    ]
+    assert sorted(found) == [
+        ("heart_rate", 120, 6100, None),
+        ("oxygen_saturation", 0, 9650, None),
+        ("oxygen_saturation", 60, 9700, 2),
+        ("oxygen_saturation", 120, 9800, None),
+        ("respiratory_rate", 120, 1420, None),
+        ("respiratory_rate", 180, 1440, None),
+        ("skin_temperature_delta", 0, -40, None),
+    ]
+
+
 @pytest.mark.parametrize(("precision", "factor"), [("ns", 1_000_000_000), ("us", 1_000_000), ("ms", 1000), ("s", 1)])
 def test_times_are_read_in_the_precision_named(api: Api, precision: str, factor: int) -> None:
     assert write(api, f"heart_rate,user_id=ann bpm=60 {START_S * factor}", precision=precision).status_code == 204
@@ -87,7 +116,24 @@ def test_numbers_have_many_forms(api: Api, number: str) -> None:
         ("heart_rate,user_id= bpm=60", "line is not line protocol"),
         ("heart_rate,user_id=ann bpm=60 soon", "line is not line protocol"),
         ("heart_rate,user_id=ann bpm=60 ٣", "line is not line protocol"),
-        ("steps,user_id=ann bpm=60", "measurement must be heart_rate"),
+        (
+            "heart_rat,user_id=ann bpm=60",
+            "measurement is no metric; do you mean heart_rate?; or send vital_signs, with a field for each metric",
+        ),
+        ("spo2,user_id=ann bpm=97", "bpm is not a known field; send value and, if wanted, confidence"),
+        ("spo2,user_id=ann confidence=1", "value is required as a field"),
+        (
+            "spo2,user_id=ann value=0.97",
+            "oxygen_saturation out of range 50–100; send percent, 97 rather than 0.97",
+        ),
+        ("vital_signs,user_id=ann confidence=1", "fields must name a metric"),
+        ("vital_signs,user_id=ann spo2=97,SpO2=97", "SpO2 is no metric; do you mean oxygen_saturation?"),
+        (
+            "vital_signs,user_id=ann spo2=97,oxygen-saturation=98",
+            "oxygen-saturation is the metric that spo2 is too",
+        ),
+        ('vital_signs,user_id=ann heart_rate=60,spo2="97"', "spo2 must be a number"),
+        ("vital_signs,user_id=ann heart_rate=300", "heart_rate out of range 30–220"),
         ("heart_rate bpm=60", "user_id is required as a tag"),
         ("heart_rate,user_id=ann confidence=1", "bpm is required as a field"),
         ("heart_rate,user_id=ann bpm=60,steps=1", "steps is not a known field; send bpm and, if wanted, confidence"),

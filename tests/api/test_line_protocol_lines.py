@@ -24,7 +24,7 @@ def parsed(body: str) -> ParsedLines:
 
 
 def people(found: ParsedLines) -> list[str]:
-    return list(found.candidates.user_ids)
+    return list(found.candidates["heart_rate"].user_ids) if found.candidates else []
 
 
 def refused(found: ParsedLines) -> list[tuple[int | None, str]]:
@@ -274,5 +274,8 @@ def test_a_body_that_breaks_off_gives_no_line_that_the_whole_does_not(body: str,
 
 
 def readings(found: ParsedLines) -> list[tuple[int, str]]:
-    assert found.candidates.positions is not None
-    return list(zip(found.candidates.positions.tolist(), people(found), strict=True))
+    of_heart_rate = found.candidates.get("heart_rate")
+    if of_heart_rate is None:
+        return []
+    assert of_heart_rate.positions is not None
+    return list(zip(of_heart_rate.positions.tolist(), people(found), strict=True))

@@ -160,8 +160,8 @@ def questions() -> Iterator[tuple[str, dict[str, str]]]:
         summaries = {"metric": "activities_heart_summary"} | day
         yield f"/v1/timeseries?{urlencode({'user_id': 'ann'} | summaries)}", {}
         yield f"/v1/multi-user/timeseries?{urlencode(summaries)}", {}
-    zones = ({}, {"tz": "America/Los_Angeles"}, {"tz": "Asia/Kathmandu"})
-    for (start, end), user_id, zone in product(RANGES, PEOPLE, zones):
+    elsewhere: tuple[dict[str, str], ...] = ({}, {"tz": "America/Los_Angeles"}, {"tz": "Asia/Kathmandu"})
+    for (start, end), user_id, zone in product(RANGES, PEOPLE, elsewhere):
         days = {"start_date": start, "end_date": end} | zone
         yield f"/v1/users/{user_id}/resting-heart-rate?{urlencode(days)}", {}
         yield f"/v1/users/{user_id}/hrv?{urlencode(days)}", {}

@@ -215,6 +215,13 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
             }
         },
     ),
+    "POST /readings/bulk": lambda g: (
+        "/v1/readings/bulk",
+        {
+            "content": lines(g.fresh()).replace(b'"heart_rate":', b'"metric": "rr_interval", "value": 7'),
+            "headers": {"content-type": "application/x-ndjson"},
+        },
+    ),
     "DELETE /metrics/{metric}": lambda g: (
         "/v1/metrics/oxygen-saturation",
         {"params": {"user_id": g.breathing(), "start": "2024-01-01", "end": "2024-01-02"}},

@@ -12,6 +12,7 @@ from pulsebase.ingest import ReadingRules, validate
 from pulsebase.ingest.blocks import Block
 from pulsebase.ingest.candidates import Candidates, Decoded
 from pulsebase.model.errors import FieldError
+from pulsebase.model.metrics import HEART_RATE, METRICS
 from pulsebase.model.readings import ReadingBatch
 
 _LETTERS = frozenset(string.ascii_letters + string.digits + "._:@+-")
@@ -46,12 +47,16 @@ def check_blocks(blocks: Iterable[Block]) -> None:
     """See that every row has one verdict, and that what is accepted is a reading."""
     for block in blocks:
         assert block.total == len(block.candidates) + len(block.errors), "a row has no verdict, or two"
-        check_candidates(block.candidates)
+        if not len(block.candidates):
+            continue
+        rows = block.candidates
+        rules = _RULES if rows.metric == HEART_RATE.name else _RULES.of_metric(METRICS[rows.metric], "value")
+        check_candidates(rows, rules)
 
 
-def check_candidates(candidates: Candidates | Decoded) -> Sequence[FieldError]:
+def check_candidates(candidates: Candidates | Decoded, rules: ReadingRules = _RULES) -> Sequence[FieldError]:
     """See that every row is refused or a reading; the refusals."""
-    verdict = validate(candidates, _RULES, 1)
+    verdict = validate(candidates, rules, 1)
     accepted = 0 if verdict.accepted is None else len(verdict.accepted)
     assert accepted + len(verdict.errors) == len(candidates), "a row has no verdict, or two"
     if verdict.accepted is not None:

@@ -84,6 +84,35 @@ def csv_bodies() -> list[bytes]:
 
 
 @cache
+def named_arrow_streams() -> list[bytes]:
+    """Streams of readings that name their metrics: as texts, and as a dictionary."""
+    named = pa.Table.from_pylist(_named(5))
+    coded = named.set_column(
+        named.schema.get_field_index("metric"), "metric", named["metric"].combine_chunks().dictionary_encode()
+    )
+    streams = []
+    for table in (named, coded):
+        out = io.BytesIO()
+        with pa.ipc.new_stream(out, table.schema) as stream:
+            stream.write_table(table)
+        streams.append(out.getvalue())
+    return streams
+
+
+@cache
+def named_ndjson_bodies() -> list[bytes]:
+    """Lines of readings that name their metrics."""
+    return [b"".join(json.dumps(each).encode() + b"\n" for each in _named(5))]
+
+
+@cache
+def named_csv_bodies() -> list[bytes]:
+    """The same as CSV."""
+    rows = _named(5)
+    return ["\n".join([",".join(rows[0]), *(",".join(map(str, each.values())) for each in rows)]).encode()]
+
+
+@cache
 def single_bodies() -> list[bytes]:
     """One reading."""
     return [json.dumps(reading_of(0) | more).encode() for more in ({}, {"confidence": 2}, {"user_id": 7})]
@@ -101,7 +130,17 @@ def line_protocol_bodies() -> list[bytes]:
     ns = _TEN * 1_000_000_000
     return [
         f"heart_rate,user_id=ann,device_id=watch bpm=72i {ns}\nheart_rate,user_id=bob bpm=71.5,confidence=2i".encode(),
+        f"vital_signs,user_id=ann spo2=97,heart_rate=60 {ns}\nskin_temperature,user_id=bob value=33.5".encode(),
         f'heart_rate,user_id=ann,room=a\\ b bpm=72,note="a \\"text\\"\nover lines" {ns}\n# a comment\n'.encode(),
+    ]
+
+
+def _named(count: int) -> list[dict[str, Any]]:
+    metrics = ["heart_rate", "spo2", "no metric"]
+    return [
+        {"user_id": "ann", "device_id": "a", "metric": metrics[row % 3], "timestamp": reading_of(row)["timestamp"]}
+        | {"value": 97}
+        for row in range(count)
     ]
 
 

@@ -26,6 +26,7 @@ from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
 from pulsebase.ingest import Candidates
+from pulsebase.ingest.blocks import HEART_RATE_FIELDS, METRIC_FIELDS, ReadingFields
 from pulsebase.ingest.items import columns_of_parsed
 from pulsebase.ingest.line_protocol import parse_lines
 from pulsebase.live.commit_log import CommitLog
@@ -69,12 +70,12 @@ def _calling(read: Read) -> Opened:
 # --- bodies ---------------------------------------------------------------------------------------------------------
 
 
-def _bulk(media_type: str) -> Opened:
+def _bulk(media_type: str, fields: ReadingFields = HEART_RATE_FIELDS) -> Opened:
     @contextlib.contextmanager
     def opened() -> Iterator[Read]:
         decoders = Decoders()
         try:
-            yield lambda data: check_blocks(blocks_of(cast(BodyStream, Body(data)), media_type, decoders))
+            yield lambda data: check_blocks(blocks_of(cast(BodyStream, Body(data)), media_type, decoders, fields))
         finally:
             decoders.close()
 
@@ -96,7 +97,8 @@ def _batch(data: bytes) -> None:
 
 
 def _lines(data: bytes) -> None:
-    check_candidates(parse_lines(data, "ns", 1_705_312_800_000_000).candidates)
+    for readings in parse_lines(data, "ns", 1_705_312_800_000_000).candidates.values():
+        check_candidates(readings)
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -181,6 +183,11 @@ _DECODERS = [
     Target("parquet", corpus.parquet_files, bytes_changed, _bulk(_PARQUET)),
     Target("ndjson", corpus.ndjson_bodies, corpus.JSON_CHANGED, _bulk("application/x-ndjson")),
     Target("csv", corpus.csv_bodies, corpus.CSV_CHANGED, _bulk("text/csv")),
+    Target("named-arrow", corpus.named_arrow_streams, bytes_changed, _bulk(_ARROW, METRIC_FIELDS)),
+    Target(
+        "named-ndjson", corpus.named_ndjson_bodies, corpus.JSON_CHANGED, _bulk("application/x-ndjson", METRIC_FIELDS)
+    ),
+    Target("named-csv", corpus.named_csv_bodies, corpus.CSV_CHANGED, _bulk("text/csv", METRIC_FIELDS)),
     Target("single", corpus.single_bodies, corpus.JSON_CHANGED, _calling(_single)),
     Target("batch", corpus.batch_bodies, corpus.JSON_CHANGED, _calling(_batch)),
     Target("lines", corpus.line_protocol_bodies, corpus.LINES_CHANGED, _calling(_lines)),

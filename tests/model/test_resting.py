@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from pulsebase.model.timerange import MINUTE_US
 START_US = 1_705_276_800_000_000
 
 
-def found(means: list[float | None]) -> RestingHeartRate | None:
+def found(means: Sequence[float | None]) -> RestingHeartRate | None:
     """The resting heart rate of a day with these minutes; None for those without a reading."""
     covered = [place for place, mean in enumerate(means) if mean is not None]
     times = START_US + np.array(covered, np.int64) * MINUTE_US
@@ -24,7 +26,7 @@ def found(means: list[float | None]) -> RestingHeartRate | None:
 
 
 def test_the_lowest_half_hour_counts() -> None:
-    means: list[float | None] = [70.0] * 300 + [50.0] * 29 + [80.0] + [55.0] * 30 + [70.0] * 300
+    means = [70.0] * 300 + [50.0] * 29 + [80.0] + [55.0] * 30 + [70.0] * 300
     # From the 271st minute on: 29 · 50 + 70, 30 minutes together.
     assert found(means) == RestingHeartRate((29 * 50 + 70) / 30, START_US + 299 * MINUTE_US)
 
@@ -39,7 +41,7 @@ def test_a_day_with_too_few_minutes_has_none(minutes: int, is_stated: bool) -> N
 
 
 def test_minutes_on_both_sides_of_a_gap_are_not_averaged_together() -> None:
-    means: list[float | None] = [70.0] * 300 + [40.0] * 15 + [None] + [40.0] * 15 + [70.0] * 300
+    means = [70.0] * 300 + [40.0] * 15 + [None] + [40.0] * 15 + [70.0] * 300
     assert found(means) == RestingHeartRate((15 * 40 + 15 * 70) / 30, START_US + 285 * MINUTE_US)
 
 

@@ -14,7 +14,7 @@ from pulsebase.api.codecs.request_body import FIELDS_BYTES, FieldsRoute
 from tests.threats.conftest import Guarded, guarded
 
 #: Routes that keep what comes in files, or store it as it comes, up to limits of their own.
-_STREAMED = ("/imports", "/metrics/heart-rate/bulk", "/metrics/{metric}/bulk")
+_STREAMED = ("/imports", "/metrics/heart-rate/bulk", "/metrics/{metric}/bulk", "/readings/bulk")
 
 
 @pytest.fixture(scope="module")

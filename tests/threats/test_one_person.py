@@ -43,8 +43,15 @@ ATTACKS: dict[str, Any] = {
     "POST /readings/batch": lambda who: {
         "json": {"readings": [vital_sign(each, metric="rr_interval", value=800) for each in (who, "ann")]}
     },
+    "POST /readings/bulk": lambda who: {
+        "content": lines(who, "ann").replace(b'"heart_rate":', b'"metric": "heart-rate", "value":'),
+        "headers": {"content-type": "application/x-ndjson"},
+    },
     "POST /api/v2/write": lambda who: {
-        "content": f"heart_rate,user_id={who},device_id=d bpm=70 1705312800000000000".encode()
+        "content": (
+            f"heart_rate,user_id={who},device_id=d bpm=70 1705312800000000000\n"
+            f"vital_signs,user_id={who},device_id=d spo2=97,heart_rate=70 1705312800000000000"
+        ).encode()
     },
     "POST /imports": lambda who: {"params": {"name": "x", "user_id": who}, "content": lines("ann")},
     "GET /sources/{source}/authorize": lambda who: {"params": {"user_id": who}},

@@ -33,6 +33,7 @@ NEEDS: Mapping[str, Need] = {
     "POST /metrics/{metric}/bulk": "ingest",
     "POST /readings": "ingest",
     "POST /readings/batch": "ingest",
+    "POST /readings/bulk": "ingest",
     "POST /api/v2/write": "ingest",
     "POST /imports": "ingest",
     "GET /sources/{source}/authorize": "ingest",

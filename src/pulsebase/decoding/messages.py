@@ -38,6 +38,7 @@ class DecodeParquet(msgspec.Struct, tag=True, frozen=True):
 
     cpu_s: int
     value: str
+    names_metric: bool
 
 
 class ImportFile(msgspec.Struct, tag=True, frozen=True):

@@ -104,7 +104,7 @@ class Decoders:
             StoreUnavailableError: every decoder is busy.
         """
         with self._decoder() as decoder:
-            decoder.begin(DecodeParquet(self._cpu_s(file, sent_bytes), fields.value), file)
+            decoder.begin(DecodeParquet(self._cpu_s(file, sent_bytes), fields.value, fields.names_metric), file)
             for answer, _ in decoder.answers():
                 block = decoder.block_of(answer)
                 decoder.reply(Done())

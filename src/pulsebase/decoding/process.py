@@ -99,7 +99,7 @@ def _work(channel: DecoderChannel, arena: Arena, task: Task, raw: BinaryIO) -> N
     _limit_processor(task.cpu_s)
     try:
         if isinstance(task, DecodeParquet):
-            _decode(channel, arena, raw, ReadingFields(task.value))
+            _decode(channel, arena, raw, ReadingFields(task.value, task.names_metric))
         else:
             _import(channel, arena, task, raw)
     except ChannelError:

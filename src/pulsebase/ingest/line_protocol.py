@@ -1,5 +1,8 @@
 """InfluxDB line protocol: `heart_rate,user_id=ann,device_id=watch bpm=72i 1705312800000000000`.
 
+The measurement is a metric and its field `value` (of heart rate `bpm`), or it is `vital_signs` and each field is a
+metric: `vital_signs,user_id=ann,device_id=ring oxygen_saturation=97,respiratory_rate=14`.
+
 Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
 
@@ -10,14 +13,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pulsebase.ingest.blocks import VALUE_FIELDS
 from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
 from pulsebase.ingest.items import Parsed, columns_of_parsed
 from pulsebase.ingest.processor import ProcessorTime
 from pulsebase.model.errors import FieldError, PulsebaseError
+from pulsebase.model.metrics import HEART_RATE, MetricSpec, UnknownMetricError, metric_named
 from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import LAST_END_US
 
-MEASUREMENT = "heart_rate"
+#: The measurement of lines whose fields name metrics.
+VITAL_SIGNS = "vital_signs"
 #: The device of lines that name none.
 DEVICE_ID = "influx"
 #: Clients send some thousands of lines at a time.
@@ -64,9 +70,11 @@ _FIRST_US = 946_684_800_000_000  # 2000-01-01T00:00:00Z
 
 @dataclass(frozen=True, slots=True)
 class ParsedLines:
-    """The readings by line number (the first line is 1), and the errors of the lines that could not be read."""
+    """The readings by metric, at the numbers of their lines (the first is 1), and the errors of lines that could
+    not be read.
+    """
 
-    candidates: Candidates
+    candidates: Mapping[str, Candidates]
     errors: list[FieldError]
 
 
@@ -89,7 +97,7 @@ def parse_lines(body: bytes, precision: str, now_us: int, time: ProcessorTime | 
     """
     if body.count(b"\n") > MOST_LINES:
         raise TooManyLinesError(f"the body holds more than {MOST_LINES} lines; send fewer at a time")
-    points: list[Parsed] = []
+    points: dict[str, list[Parsed]] = {}
     errors: list[FieldError] = []
     for number, raw in _lines(body):
         if time is not None and number % _LINES_AT_ONCE == 0:
@@ -104,12 +112,13 @@ def parse_lines(body: bytes, precision: str, now_us: int, time: ProcessorTime | 
             errors.append(FieldError("line", f"is longer than {_LINE_BYTES} bytes", number))
             continue
         try:
-            points.append(_point(number, line.decode(), precision, now_us))
+            for metric, reading in _readings(number, line.decode(), precision, now_us):
+                points.setdefault(metric, []).append(reading)
         except UnicodeDecodeError:
             errors.append(FieldError("line", "is not UTF-8", number))
         except _LineError as error:
             errors.append(FieldError(error.field, str(error), number))
-    return ParsedLines(columns_of_parsed(points), errors)
+    return ParsedLines({metric: columns_of_parsed(parsed) for metric, parsed in points.items()}, errors)
 
 
 def _lines(body: bytes) -> Iterable[tuple[int, bytes | None]]:
@@ -130,27 +139,66 @@ def _lines_with_texts(body: bytes) -> Iterator[tuple[int, bytes | None]]:
         at = line.end() + 1
 
 
-def _point(number: int, line: str, precision: str, now_us: int) -> Parsed:
+def _readings(number: int, line: str, precision: str, now_us: int) -> Iterable[tuple[str, Parsed]]:
+    """Return the readings of a line, each with its metric."""
     match = _LINE.fullmatch(line)
     if match is None:
         raise _LineError("line", "is not line protocol")
-    if _plain(match["measurement"]) != MEASUREMENT:
-        raise _LineError("measurement", f"must be {MEASUREMENT}")
+    metric = _metric_of(_plain(match["measurement"]))
     tags = {_plain(name): _plain(value) for name, value in _TAG.findall(match["tags"])}
     if "user_id" not in tags:
         raise _LineError("user_id", "is required as a tag")
     fields = {_plain(name): value for name, value in _FIELD.findall(match["fields"])}
-    for name in fields:
-        if name not in ("bpm", "confidence"):
-            raise _LineError(name[:64], "is not a known field; send bpm and, if wanted, confidence")
-    if "bpm" not in fields:
-        raise _LineError("bpm", "is required as a field")
+    values = _several_values(fields) if metric is None else _one_value(fields, metric)
     confidence = NO_CONFIDENCE
     if fields.get("confidence", "nan").lower() != "nan":
         stated = _number("confidence", fields["confidence"])
         confidence = int(stated) if stated in (0, 1, 2, 3) else NOT_A_CONFIDENCE
     time_us = now_us if match["time"] is None else _time_us(int(match["time"]), precision)
-    return number, tags["user_id"], tags.get("device_id", DEVICE_ID), time_us, _number("bpm", fields["bpm"]), confidence
+    user_id, device_id = tags["user_id"], tags.get("device_id", DEVICE_ID)
+    return [
+        (name, (number, user_id, device_id, time_us, _number(field, fields[field]), confidence))
+        for name, field in values
+    ]
+
+
+def _metric_of(measurement: str) -> MetricSpec | None:
+    """Return the metric that a measurement is of, None if the fields say it."""
+    if measurement == VITAL_SIGNS:
+        return None
+    try:
+        return metric_named(measurement)
+    except UnknownMetricError as error:
+        raise _LineError("measurement", f"{error}; or send {VITAL_SIGNS}, with a field for each metric") from None
+
+
+def _one_value(fields: Mapping[str, str], metric: MetricSpec) -> list[tuple[str, str]]:
+    """Return the metric and the field of its value."""
+    value = "bpm" if metric is HEART_RATE else VALUE_FIELDS.value
+    for name in fields:
+        if name not in (value, "confidence"):
+            raise _LineError(name[:64], f"is not a known field; send {value} and, if wanted, confidence")
+    if value not in fields:
+        raise _LineError(value, "is required as a field")
+    return [(metric.name, value)]
+
+
+def _several_values(fields: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the metrics that fields name, each with its field."""
+    values: dict[str, str] = {}
+    for name in fields:
+        if name == "confidence":
+            continue
+        try:
+            metric = metric_named(name).name
+        except UnknownMetricError as error:
+            raise _LineError(name[:64], str(error)) from None
+        if metric in values:
+            raise _LineError(name, f"is the metric that {values[metric]} is too")
+        values[metric] = name
+    if not values:
+        raise _LineError("fields", "must name a metric")
+    return list(values.items())
 
 
 def _time_us(stated: int, precision: str) -> int:

@@ -10,9 +10,12 @@ import numpy as np
 from pulsebase.ingest.blocks import Block, ReadingFields
 from pulsebase.ingest.candidates import NO_METRIC, Candidates
 from pulsebase.model.errors import FieldError
-from pulsebase.model.metrics import UnknownMetricError, metric_named
+from pulsebase.model.metrics import MetricSpec, UnknownMetricError, known_metric, metric_named
 from pulsebase.model.readings import Ids
 
+#: For so many unknown names of a block the refusal says what they may mean, which takes a search each.
+_EXPLAINED = 100
+_UNEXPLAINED = "is no metric"
 _NO_ROWS = Candidates([], [], np.empty(0, np.int64), np.empty(0), np.empty(0, np.int8), np.empty(0, np.int64))
 
 
@@ -58,10 +61,17 @@ def _known(named: Ids) -> tuple[dict[int, str], dict[int, str]]:
     reasons: dict[int, str] = {}
     for code in np.unique(named.codes).tolist():
         try:
-            known[code] = metric_named(named.texts[code]).name
+            known[code] = _metric_of(named.texts[code], len(reasons)).name
         except UnknownMetricError as error:
             reasons[code] = str(error)
     return known, reasons
+
+
+def _metric_of(text: str, unknown: int) -> MetricSpec:
+    metric = metric_named(text) if unknown < _EXPLAINED else known_metric(text)
+    if metric is None:
+        raise UnknownMetricError(_UNEXPLAINED)
+    return metric
 
 
 def _positions(rows: Candidates) -> np.ndarray:

@@ -165,6 +165,10 @@ METRICS: Mapping[str, MetricSpec] = {
 }
 
 
+#: A name of more characters is like none of a metric.
+_LONGEST_COMPARED = 64
+
+
 class UnknownMetricError(ValueError):
     """Nothing is called so; the text names the nearest metric, or all."""
 
@@ -175,11 +179,10 @@ def metric_named(text: str) -> MetricSpec:
     Raises:
         UnknownMetricError: there is none.
     """
-    asked = text.replace("-", "_")
-    for spec in METRICS.values():
-        if asked == spec.name or asked in spec.aliases:
-            return spec
-    plain = asked.lower().replace(" ", "_")
+    spec = known_metric(text)
+    if spec is not None:
+        return spec
+    plain = text[:_LONGEST_COMPARED].replace("-", "_").lower().replace(" ", "_")
     names = {name: spec.name for spec in METRICS.values() for name in (spec.name, *spec.aliases)}
     begun = [spec.name for spec in METRICS.values() if spec.name.startswith(f"{plain}_")]
     if len(begun) > 1:
@@ -188,6 +191,15 @@ def metric_named(text: str) -> MetricSpec:
     if near:
         raise UnknownMetricError(f"is no metric; do you mean {names[near[0]]}?")
     raise UnknownMetricError(f"is no metric; there are {', '.join(METRICS)}")
+
+
+def known_metric(text: str) -> MetricSpec | None:
+    """Return the metric that `metric_named` returns, None if there is none."""
+    asked = text.replace("-", "_")
+    for spec in METRICS.values():
+        if asked == spec.name or asked in spec.aliases:
+            return spec
+    return None
 
 
 def require_known(name: str, scale: int, place: str) -> None:

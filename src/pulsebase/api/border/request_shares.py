@@ -28,6 +28,7 @@ _TAKES: Mapping[str, Resource | None] = {
     "GET /metrics": None,  # monitoring has to see what is wrong, even when all shares are in use
     "POST /metrics/heart-rate/bulk": "uploads",
     "POST /metrics/{metric}/bulk": "uploads",
+    "POST /readings/bulk": "uploads",
     "POST /imports": "uploads",
     "GET /users/{user_id}/export": "exports",
     "GET /stream": "streams",

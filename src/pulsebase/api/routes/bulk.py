@@ -28,7 +28,7 @@ from pulsebase.api.routes.metric_paths import metric_in_path
 from pulsebase.api.schemas.common import NoParameters
 from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
 from pulsebase.ingest import validate
-from pulsebase.ingest.blocks import BLOCK_READINGS, Block, ReadingFields, fields_of
+from pulsebase.ingest.blocks import BLOCK_READINGS, METRIC_FIELDS, Block, ReadingFields, fields_of
 from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
 from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
@@ -46,7 +46,8 @@ from pulsebase.model.errors import (
     StopError,
     TooManyNewPeopleError,
 )
-from pulsebase.model.metrics import HEART_RATE, MetricSpec
+from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec
+from pulsebase.model.readings import ReadingBatch
 
 #: How many refusals an answer lists.
 SHOWN_ERRORS = 100
@@ -61,9 +62,9 @@ _BODY: dict[str, Any] = {
 
 @dataclass(slots=True)
 class _Count:
-    """Counts what became of a body's readings so far, all of one metric."""
+    """Counts what became of a body's readings so far: of one metric, or of those that the readings name."""
 
-    metric: MetricSpec
+    metric: MetricSpec | None
     total: int = 0
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)  # by the field at fault
@@ -77,15 +78,18 @@ class _Count:
     @property
     def fields(self) -> ReadingFields:
         """The names of the body's columns or fields."""
-        return fields_of(self.metric)
+        return METRIC_FIELDS if self.metric is None else fields_of(self.metric)
 
-    def refuse(self, unread: list[FieldError], refusals: Refusals) -> None:
+    def refuse(self, unread: list[FieldError], refusals: Refusals | None) -> None:
         """Count the readings of a block that could not be read or were refused, and keep the first ones by position."""
         self.rejected.update(error.field for error in unread)
-        self.rejected.update(refusals.by_field())
+        if refusals is not None:
+            self.rejected.update(refusals.by_field())
         room = SHOWN_ERRORS - len(self.errors)
         if room > 0:
-            self.errors += sorted([*unread, *refusals.errors(room)], key=lambda error: error.index or 0)[:room]
+            refused = [] if refusals is None else refusals.errors(room)
+            found = sorted([*unread, *refused], key=_place_of)[:room]
+            self.errors = sorted([*self.errors, *found], key=_place_of)  # a block comes metric by metric
 
     def settle(self, most_open: int) -> None:
         """Wait until at most this many blocks are not committed yet."""
@@ -114,8 +118,12 @@ class _Count:
         return counts | ({"passed_over": self.passed_over} if self.passed_over else {})
 
 
+def _place_of(error: FieldError) -> int:
+    return error.index or 0
+
+
 def router(services: RequestServices) -> APIRouter:
-    """`/metrics/heart-rate/bulk` and that of every other metric."""
+    """`/metrics/heart-rate/bulk`, that of every other metric, and that of readings that name their metrics."""
     routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BulkAccepted, openapi_extra=_BODY)
@@ -136,10 +144,18 @@ def router(services: RequestServices) -> APIRouter:
         """
         return await _ingested(services, request, metric_in_path(metric))
 
+    @routes.post("/readings/bulk", status_code=202, response_model=BulkAccepted, openapi_extra=_BODY)
+    async def ingest_bulk_of_any(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
+        """Store any number of readings, each of which names its metric in the column or field `metric`. As for one
+        metric, and a block's readings of each metric are visible whole or not at all.
+        """
+        return await _ingested(services, request, None)
+
     return routes
 
 
-async def _ingested(services: RequestServices, request: Request, metric: MetricSpec) -> Response:
+async def _ingested(services: RequestServices, request: Request, metric: MetricSpec | None) -> Response:
+    """Store a body of one metric; without one, the readings name theirs."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     body = BodyStream(request, services.options.bulk_limit_bytes, services.options.processor)
     count = _Count(metric)
@@ -159,13 +175,15 @@ def line_protocol_router(services: RequestServices) -> APIRouter:
     @routes.post("/api/v2/write", status_code=204, response_model=None)
     async def write_lines(request: Request, parameters: Annotated[LineProtocolParameters, Query()]) -> Response:
         """Store readings in InfluxDB line protocol: measurement `heart_rate`, tags `user_id` and `device_id`, field
-        `bpm` and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even
-        if others are refused.
+        `bpm` and, if wanted, `confidence`. Of another metric the measurement is its name and the field `value`; in the
+        measurement `vital_signs` each field is a metric. Lines without a time are of now. Good lines are stored even if
+        others are refused.
         """
         body, sent_bytes = await read_sent(request, services.options.body_limit_bytes)
         precision = parameters.precision
         unread, offered = await worked_out(body, lambda: _offered_lines(services, body, precision, sent_bytes))
-        refused = [] if offered is None else (await asyncio.wrap_future(offered)).errors
+        outcomes = [await asyncio.wrap_future(each) for each in offered]
+        refused = sorted((error for each in outcomes for error in each.errors), key=lambda error: error.index or 0)
         if unread or refused:
             return _partial_write(unread, refused)
         return Response(status_code=204)
@@ -175,8 +193,8 @@ def line_protocol_router(services: RequestServices) -> APIRouter:
 
 def _offered_lines(
     services: RequestServices, body: bytes, precision: str, sent_bytes: int
-) -> tuple[list[FieldError], Future[Outcome] | None]:
-    """Why some lines cannot be read, and what becomes of the others.
+) -> tuple[list[FieldError], list[Future[Outcome]]]:
+    """Why some lines cannot be read, and what becomes of the readings of the others, by metric.
 
     Raises:
         ProblemError: there are too many, or they take too much of the processor.
@@ -189,9 +207,12 @@ def _offered_lines(
     except TooCostlyError as error:
         raise ProblemError("body-too-costly", f"{error}; nothing of it was stored") from None
     count_readings(_LINES_SOURCE, 0, Counter(error.field for error in lines.errors))
-    if not len(lines.candidates):
-        return lines.errors, None
-    offered = services.ingestor.offer(lines.candidates, services.rules, services.push_origin, _LINES_SOURCE)
+    offered = [
+        services.ingestor.offer(
+            candidates, services.rules.of_metric(METRICS[metric], metric), services.push_origin, _LINES_SOURCE
+        )
+        for metric, candidates in lines.candidates.items()
+    ]
     return lines.errors, offered
 
 
@@ -230,14 +251,26 @@ def _store(services: RequestServices, body: BodyStream, media_type: str, count: 
 def _submit(services: RequestServices, block: Block, count: _Count) -> None:
     count.total += block.total
     count.passed_over += block.passed_over
-    rules = services.rules.of_metric(count.metric, count.fields.value)
-    verdict = validate(block.candidates, rules, services.push_origin)
-    count.refuse(block.errors, verdict.refusals)
-    if verdict.accepted is None:
+    metric = METRICS.get(block.candidates.metric) if count.metric is None else count.metric
+    if metric is None:  # none of its readings names one that is known
+        count.refuse(block.errors, None)
         return
+    verdict = validate(block.candidates, services.rules.of_metric(metric, count.fields.value), services.push_origin)
+    count.refuse(block.errors, verdict.refusals)
+    if verdict.accepted is not None:
+        _queue(services, verdict.accepted, verdict.refusals.left_positions(), count)
+
+
+def _queue(
+    services: RequestServices,
+    accepted: ReadingBatch,
+    positions: npt.NDArray[np.int64],
+    count: _Count,
+) -> None:
+    """Queue what may be stored of a block, once few enough of the body's blocks wait for their commits."""
     count.settle(_OPEN_BLOCKS - 1)
     give_up_at = monotonic() + (LONG_WAIT_S if count.open or count.accepted else SHORT_WAIT_S)
-    readings = len(verdict.accepted)
+    readings = len(accepted)
     count.in_turn += readings
     within_turn = readings < count.in_turn <= BLOCK_READINGS
     services.ingestor.pace(readings, give_up_at - monotonic(), within_turn=within_turn)
@@ -245,14 +278,14 @@ def _submit(services: RequestServices, block: Block, count: _Count) -> None:
         count.in_turn = readings
     while True:
         try:
-            done = services.ingestor.submit(verdict.accepted, give_up_at - monotonic())
+            done = services.ingestor.submit(accepted, give_up_at - monotonic())
         except QueueFullError:
             if not count.open:
                 raise
             # This body's own blocks fill the queue, so wait here rather than have the client retry.
             count.settle(len(count.open) - 1)
         else:
-            count.open.append((done, verdict.refusals.left_positions()))
+            count.open.append((done, positions))
             return
 
 
