@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.query.cohorts import Moment, Number, query_top, query_users
 from pulsebase.stores import open as stores
 from pulsebase.stores.contract import Store
@@ -34,23 +35,45 @@ class Library:
         self,
         min_age: int | None,
         gender: str | Sequence[str] | None,
-        min_avg_heart_rate: Number,
+        min_avg_heart_rate: Number | None,
         date_from: Moment,
         date_to: Moment,
         *,
         min_coverage: Number | None = None,
         tz: str = "UTC",
+        metric: str = HEART_RATE.name,
+        min_avg: Number | None = None,
+        max_avg: Number | None = None,
+        max_age: int | None = None,
     ) -> list[str]:
         """See `query.cohorts.query_users`."""
         return query_users(
-            self.store, min_age, gender, min_avg_heart_rate, date_from, date_to, min_coverage=min_coverage, tz=tz
+            self.store,
+            min_age,
+            gender,
+            min_avg_heart_rate,
+            date_from,
+            date_to,
+            min_coverage=min_coverage,
+            tz=tz,
+            metric=metric,
+            min_avg=min_avg,
+            max_avg=max_avg,
+            max_age=max_age,
         )
 
     def query_top(
-        self, user_id: str | int, date_from: Moment, date_to: Moment, limit: int = 10, *, tz: str = "UTC"
+        self,
+        user_id: str | int,
+        date_from: Moment,
+        date_to: Moment,
+        limit: int = 10,
+        *,
+        tz: str = "UTC",
+        metric: str = HEART_RATE.name,
     ) -> list[float]:
         """See `query.cohorts.query_top`."""
-        return query_top(self.store, user_id, date_from, date_to, limit, tz=tz)
+        return query_top(self.store, user_id, date_from, date_to, limit, tz=tz, metric=metric)
 
     def close(self) -> None:
         """Let go of the store. Twice is once."""

@@ -210,3 +210,65 @@ def test_both_run_into_the_time_limit(installed: Callable[..., Api], tmp_path: A
     for path, parameters in ((COHORT, ASKED), ("/v1/users/bob/heart-rate/top-hours", DAY)):
         answer = hurried.get(path, params=parameters)
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:pulsebase:problem:query-timeout")
+
+
+# --- other metrics --------------------------------------------------------------------------------------------------
+
+
+def breathing(api: Api) -> Api:
+    """Three people with oxygen saturation, one of them with heart rate too."""
+    peopled(api)
+    averages: dict[str, list[float]] = {"ann": [97.5], "bob": [95, 96], "eve": [91.25]}
+    readings = [
+        {"device_id": "ring", "user_id": user_id, "metric": "spo2", "timestamp": f"2024-01-15T10:0{n}:00Z"}
+        | {"value": value}
+        for user_id, values in averages.items()
+        for n, value in enumerate(values)
+    ]
+    assert api.post("/v1/readings/batch", json={"readings": readings}).json()["accepted"] == 4
+    return api
+
+
+def test_people_by_another_metric(any_api: Api) -> None:
+    breathing(any_api)
+
+    def found(path: str = "oxygen-saturation", **parameters: Any) -> Any:
+        answer = any_api.get(f"/v1/cohorts/{path}", params=DAY | parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert found() == {"data": ["ann", "bob", "eve"], "count": 3, "next_cursor": None}
+    assert found("spo2", min_avg="95.5")["data"] == ["ann"]
+    assert found("oxygen_saturation", min_avg=91, max_avg="95.5")["data"] == ["bob", "eve"]
+    assert found(max_avg="97.49", include="averages")["data"] == [
+        {"user_id": "bob", "avg": 95.5, "count": 2, "minutes": 2, "coverage": 2 / 1440},
+        {"user_id": "eve", "avg": 91.25, "count": 1, "minutes": 1, "coverage": 1 / 1440},
+    ]
+    assert found(gender="male")["data"] == ["bob"]
+    assert found(max_age=23)["data"] == []
+    assert found(min_age=23, max_age=24)["data"] == ["ann", "bob"]
+    first = found(limit=1)
+    assert found(limit=1, cursor=first["next_cursor"])["data"] == ["bob"]
+    assert found("respiratory-rate")["data"] == []
+    assert any_api.get("/v1/cohorts/steps", params=DAY).status_code == 404
+
+
+def test_heart_rate_has_an_upper_bound_too(any_api: Api) -> None:
+    breathing(any_api)
+    assert found(any_api, max_avg=61.5)["data"] == ["ann", "dee"]
+    assert any_api.get(COHORT, params=DAY | {"max_avg": 60}).json()["data"] == ["cy"]
+    assert any_api.get(COHORT, params=DAY | {"min_avg": "61.5"}).json()["data"] == ["bob"]
+    assert any_api.get("/v1/cohorts/heart_rate", params=DAY).json()["data"] == ["bob", "ann", "dee", "cy"]
+    assert found(any_api, min_age=23, max_age=24)["data"] == ["bob", "ann"]
+
+
+def test_what_is_of_heart_rate_alone_says_so(api: Api) -> None:
+    answer = api.get("/v1/cohorts/spo2", params=ASKED)
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [
+        {"field": "min_avg_heart_rate", "reason": "is of heart rate alone; min_avg is of oxygen_saturation"}
+    ]
+    missing = api.get(COHORT, params=DAY).json()["errors"]
+    assert missing == [{"field": "min_avg_heart_rate", "reason": "is required"}]
+    for wrong in ({"min_avg": "60", "min_avg_heart_rate": "60"}, {"min_avg": "70", "max_avg": "60"}):
+        assert api.get(COHORT, params=DAY | wrong).status_code == 400

@@ -28,6 +28,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "/multi-user/timeseries": {"user_ids": "ann"} | DATES,
     "/stream": {"user_ids": "ann"},
     "/cohorts/heart-rate": {"min_avg_heart_rate": "60"} | SPAN,
+    "/cohorts/{metric}": SPAN,
     "/users/{user_id}/heart-rate/top-hours": SPAN,
     "/users/{user_id}/hrv": DATES,
     "/users/{user_id}/resting-heart-rate": DATES,

@@ -27,6 +27,8 @@ from tests.support.stores import named_store
 from tests.support.tachograms import tachogram
 
 PEOPLE = ["ann", "Bob", "user-3"]
+#: Others than heart rate, one with another scale, one with values below zero.
+METRICS = ["oxygen-saturation", "rr-interval", "skin-temperature-delta"]
 DEVICES = ["device_a", "device_b", "strap"]
 #: Clocks change in Berlin on the last day of March.
 FIRST = at("2024-03-29T12:00:00")
@@ -52,6 +54,7 @@ def load(api: Api) -> None:
     dice = random.Random(11)
     for part in range(4):
         api.store(*_part(dice))
+        _of_other_metrics(api, dice)
         if part == 1:
             for valid_from_us in (0, FIRST + 40 * HOUR_US + 1):
                 api.parts.store.put_priority(DevicePriority("ann", "strap", valid_from_us % 3, valid_from_us))
@@ -71,6 +74,18 @@ def load(api: Api) -> None:
             DailySummary("ann", date(2024, 3, 31), 0.1 + 0.2, None, custom_zones=zones),
         ]
     )
+
+
+def _of_other_metrics(api: Api, dice: random.Random) -> None:
+    """Some hours of each in one body, now and then the same again with another value."""
+    lines = ["user_id,device_id,metric,timestamp,value"]
+    for metric, low, high in zip(METRICS, (90, 600, -1), (100, 1100, 1), strict=True):
+        for _ in range(300):
+            time = format_us(FIRST + dice.randrange(70) * HOUR_US + dice.randrange(40) * 90 * SECOND_US)
+            value = round(dice.uniform(low, high), 2)
+            lines.append(f"{dice.choice(PEOPLE)},{dice.choice(DEVICES)},{metric},{time},{value}")
+    answer = api.post("/v1/readings/bulk", content="\n".join(lines), headers={"Content-Type": "text/csv"})
+    assert answer.json()["accepted"] == 900
 
 
 def _in_bulk(api: Api) -> None:
@@ -152,6 +167,9 @@ def questions() -> Iterator[tuple[str, dict[str, str]]]:
     for (start, end), narrow in product(RANGES, narrower):
         period = urlencode([("start", start), ("end", end), *averages, *narrow])
         yield f"/v1/cohorts/heart-rate?{period}", {}
+        for metric, most in product(METRICS, ([], [("min_avg", "-0.05"), ("max_avg", "100")])):
+            asked_of = [("start", start), ("end", end), ("include", "averages"), *narrow, *most]
+            yield f"/v1/cohorts/{metric}?{urlencode(asked_of)}", {}
     for (start, end), user_id in product(RANGES, PEOPLE):
         period = urlencode({"start": start, "end": end, "include": "hours"})
         yield f"/v1/users/{user_id}/heart-rate/top-hours?{period}", {}

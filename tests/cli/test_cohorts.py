@@ -55,6 +55,17 @@ def test_top_hours_are_shown_as_a_table_and_as_json(stocked: Place) -> None:
     assert str(max(best.values())) in done.stdout
 
 
+def test_another_metric_is_asked_for_by_its_name(stocked: Place) -> None:
+    assert asked(stocked, "cohort", *DAY, "--metric", "spo2")["count"] == 0
+    assert asked(stocked, "top-hours", "8", *DAY, "--metric", "rr-interval")["data"] == []
+    highest = max(averages().values())
+    most = asked(stocked, "cohort", *DAY, "--max-avg", str(highest - 0.001))
+    assert [member["avg"] for member in most["data"]] == [min(averages().values())]
+    assert "min_avg_heart_rate" in stocked.refusal("cohort", *DAY)
+    assert "do you mean oxygen_saturation" in stocked.refusal("cohort", *DAY, "--metric", "SPO2")
+    assert "heart rate alone" in stocked.refusal("cohort", *DAY, "--metric", "spo2", "--min-avg-heart-rate", "60")
+
+
 def test_what_cannot_be_answered_is_refused_in_one_line(stocked: Place) -> None:
     assert "min_avg_heart_rate" in stocked.refusal("cohort", *DAY, "--min-avg-heart-rate", "nan")
     assert "gender" in stocked.refusal("cohort", *DAY, "--min-avg-heart-rate", "1", "--gender", "robot")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -19,6 +20,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pulsebase.model.errors import RejectedError, UnknownUserError
+from pulsebase.model.metrics import (
+    BODY_TEMPERATURE,
+    HEART_RATE,
+    METRICS,
+    RR_INTERVAL,
+    SKIN_TEMPERATURE_DELTA,
+    MetricSpec,
+)
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US
 from pulsebase.model.users import GENDERS, DevicePriority, User
 from pulsebase.query.cohorts import (
@@ -38,7 +47,7 @@ from pulsebase.query.plan import asked_period
 from pulsebase.stores.contract import BUCKET_SCHEMA, TOTALS_SCHEMA, SeriesQuery, TotalsQuery
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.memory import MemoryStore
-from tests.stores.harness import Reading, at, write
+from tests.stores.harness import Reading, at, batch_of, write
 
 TEN = at("2024-01-15T10:00:00")
 FIRST, LAST = "2024-01-15", "2024-01-16"
@@ -95,7 +104,7 @@ class Kept:
         start_us = instant(question.date_from, question.tz)
         end_us = instant(question.date_to, question.tz, is_end=True)
         first_day = datetime.fromtimestamp(start_us / 1e6, ZoneInfo(question.tz)).date()
-        threshold = Fraction(str(question.min_avg_heart_rate))
+        above, most = (None if each is None else Fraction(str(each)) for each in (question.min_avg, question.max_avg))
         asked = {minute // MINUTE_US for minute in range(start_us - start_us % MINUTE_US, end_us, MINUTE_US)}
         found = []
         for user_id in {each.user_id for each in self.readings}:
@@ -108,10 +117,14 @@ class Kept:
                 person.birth_date is None or age(person.birth_date, first_day) <= question.min_age
             ):
                 continue
+            if question.max_age is not None and (
+                person.birth_date is None or age(person.birth_date, first_day) > question.max_age
+            ):
+                continue
             if Fraction(len(minutes), len(asked)) < Fraction(str(question.min_coverage or 0)):
                 continue
-            average = Fraction(sum(each.value for each in readings), 100 * len(readings))
-            if average > threshold:
+            average = Fraction(sum(each.value for each in readings), question.metric.scale * len(readings))
+            if (above is None or average > above) and (most is None or average <= most):
                 found.append((user_id, average, len(minutes)))
         return sorted(found, key=lambda row: (-row[1], row[0].encode()))
 
@@ -124,7 +137,7 @@ class Kept:
             hours.setdefault(each.time_us // HOUR_US * HOUR_US, []).append(each.value)
         firsts: dict[Fraction, int] = {}
         for hour in sorted(hours):
-            firsts.setdefault(Fraction(sum(hours[hour]), 100 * len(hours[hour])), hour)
+            firsts.setdefault(Fraction(sum(hours[hour]), question.metric.scale * len(hours[hour])), hour)
         return [(firsts[average], average) for average in sorted(firsts, reverse=True)[: question.limit]]
 
 
@@ -196,6 +209,10 @@ def many(max_examples: int) -> settings:
     return settings(max_examples=max_examples, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+def write_of(store: Any, metric: MetricSpec, *readings: Reading) -> None:
+    store.write([batch_of(readings, store.register_origin("test", "cohorts"), metric.name)])
+
+
 def _is_period(question: CohortQuestion) -> bool:
     try:
         asked_period(
@@ -228,6 +245,9 @@ def test_both_questions_agree_with_a_recomputation(opened: Callable[[], Any], ex
             st.one_of(st.none(), st.sets(st.sampled_from(GENDERS), min_size=1)),
             st.sampled_from([None, "0", "0.000004", 0.00001, 1]),
             zones,
+            max_avg=st.sampled_from([None, None, "600.2", 70.01, 1000]),
+            max_age=st.sampled_from([None, None, 61, 62, 63, 64]),
+            metric=st.sampled_from([HEART_RATE, HEART_RATE, RR_INTERVAL, SKIN_TEMPERATURE_DELTA]),
         ),
         limit=st.integers(1, 4),
     )
@@ -244,17 +264,21 @@ def test_both_questions_agree_with_a_recomputation(opened: Callable[[], Any], ex
         with opened() as store:
             for person in known:
                 store.put_user(person)
-            write(store, *first)
+            # Values of another metric at the same instants, higher and lower, change nothing.
+            write_of(store, BODY_TEMPERATURE, *(each._replace(value=each.value ^ 511) for each in first[::2]))
+            write_of(store, question.metric, *first)
             if isinstance(store, DuckdbStore):
                 store.merge()
             for entry in ranked:
                 store.put_priority(entry)
             if late:
-                write(store, *late)
+                write_of(store, question.metric, *late)
             found = [(each.user_id, each.exact_average, each.minutes) for each in cohort(store, question)]
             assert found == kept.cohort(question)
             for user_id in {each.user_id for each in kept.readings}:
-                top = TopHoursQuestion(user_id, question.date_from, question.date_to, limit, question.tz)
+                top = TopHoursQuestion(
+                    user_id, question.date_from, question.date_to, limit, question.tz, metric=question.metric
+                )
                 expected = kept.top(top)
                 hours = top_hours(store, top)
                 assert [(hour.hour_us, hour.average) for hour in hours] == [
@@ -265,6 +289,74 @@ def test_both_questions_agree_with_a_recomputation(opened: Callable[[], Any], ex
 
 
 # --- cohorts by hand ------------------------------------------------------------------------------------------------
+
+
+def test_averages_may_be_below_zero(store: MemoryStore) -> None:
+    for user_id, value in (("ann", -40), ("ben", -5), ("cy", 0), ("dee", 12)):
+        write_of(store, SKIN_TEMPERATURE_DELTA, Reading(TEN, value, user_id=user_id))
+    question = CohortQuestion(FIRST, LAST, metric=SKIN_TEMPERATURE_DELTA)
+    members = cohort(store, question)
+    assert [(each.user_id, each.average) for each in members] == [
+        ("dee", 0.12),
+        ("cy", 0.0),
+        ("ben", -0.05),
+        ("ann", -0.4),
+    ]
+    for place in range(len(members)):
+        rest = page_after(members, cursor_of(members[place]), SKIN_TEMPERATURE_DELTA)
+        assert list(rest) == list(members[place + 1 :])
+    assert cohort(store, replace(question, min_avg="-0.4")).user_ids() == ["dee", "cy", "ben"]
+    assert cohort(store, replace(question, min_avg="-0.4000001", max_avg="-0.05")).user_ids() == ["ben", "ann"]
+
+
+def test_bounds_and_names_of_another_metric(store: MemoryStore) -> None:
+    for user_id, value in (("ann", 8001), ("ben", 12_000)):
+        write_of(store, RR_INTERVAL, Reading(TEN, value, user_id=user_id))
+    write(store, Reading(TEN, 7000, user_id="cy"))
+    store.put_users([User("ann", birth_date=date(2000, 1, 15)), User("ben", birth_date=date(1980, 1, 1))])
+
+    def found(**choices: Any) -> list[str]:
+        return query_users(store, None, None, None, FIRST, LAST, **({"metric": "rr-interval"} | choices))
+
+    assert found() == ["ben", "ann"]
+    assert found(min_avg="800.1") == ["ben"]
+    assert found(max_avg="800.1") == ["ann"]
+    assert found(max_age=24) == ["ann"]
+    assert found(max_age=23) == []
+    assert query_top(store, "ann", FIRST, LAST, metric="rr_interval") == [800.1]
+    assert query_top(store, "ann", FIRST, LAST) == []
+    assert found(metric="heart_rate", max_avg=70) == ["cy"]
+    assert found(metric="heart_rate", min_avg=69) == ["cy"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "field", "reason"),
+    [
+        ({"min_avg_heart_rate": 60}, "min_avg_heart_rate", "is of heart rate alone; min_avg is of oxygen_saturation"),
+        (
+            {"min_avg_heart_rate": 60, "min_avg": 60, "metric": "heart_rate"},
+            "min_avg_heart_rate",
+            "is another name of min_avg; send one of them",
+        ),
+        ({"metric": "steps"}, "metric", None),
+        ({"min_avg": 96, "max_avg": 96}, "max_avg", "must be above min_avg"),
+        ({"min_avg": -1}, "min_avg", "must be from 0 to 1000"),
+        ({"min_avg": "-1001", "metric": "skin_temperature_delta"}, "min_avg", "must be from -1000 to 1000"),
+        ({"max_avg": 10_001, "metric": "rr_interval"}, "max_avg", "must be from 0 to 10000"),
+        ({"max_avg": "high"}, "max_avg", "must be a number such as 60 or 59.5"),
+        ({"max_age": 151}, "max_age", "must be a whole number from 0 to 150"),
+        ({"min_age": 30, "max_age": 30}, "max_age", "must be above min_age"),
+    ],
+)
+def test_a_wrong_bound_is_refused_by_its_name(
+    store: MemoryStore, choices: dict[str, Any], field: str, reason: str | None
+) -> None:
+    right: dict[str, Any] = {"min_age": None, "gender": None, "min_avg_heart_rate": None, "metric": "spo2"}
+    with pytest.raises(RejectedError) as refused:
+        query_users(store, **(right | {"date_from": FIRST, "date_to": LAST} | choices))
+    assert [(error.field, error.reason) for error in refused.value.errors] == [
+        (field, reason or f"is no metric; there are {', '.join(METRICS)}")
+    ]
 
 
 @pytest.fixture

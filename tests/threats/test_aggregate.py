@@ -22,6 +22,7 @@ from tests.threats.conftest import Guarded, guarded, reading
 from tests.threats.test_keys import path_of
 
 DAYS = {"start": "2024-01-15", "end": "2024-01-15", "min_avg_heart_rate": "0"}
+SPAN = {"start": "2024-01-15", "end": "2024-01-15"}
 COHORT = "/v1/cohorts/heart-rate"
 #: Their averages are 60 to 83 bpm; those from p12 on are men.
 PEOPLE = [f"p{number:02}" for number in range(24)]
@@ -96,10 +97,63 @@ def test_questions_that_are_fine_enough_to_cut_one_person_out_are_refused(
     assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (400, [field])
 
 
+@pytest.fixture(scope="module")
+def breathing(place: Guarded) -> Guarded:
+    """The same people with oxygen saturation of 76 to 99 %, RR intervals and deviations of skin temperature."""
+    readings = [
+        {name: each for name, each in reading(user_id).items() if name != "heart_rate"}
+        | {"metric": metric, "value": at}
+        for number, user_id in enumerate(PEOPLE)
+        for metric, at in (
+            ("spo2", 76 + number),
+            ("rr_interval", 700 + number),
+            ("skin_temperature_delta", number / 30),
+        )
+    ]
+    answer = place.owner.post("/v1/readings/batch", json={"readings": readings})
+    assert answer.json()["accepted"] == 3 * len(PEOPLE)
+    return place
+
+
+def test_groups_by_another_metric_are_told_of_as_those_by_heart_rate(breathing: Guarded, study: TestClient) -> None:
+    def of(metric: str, **parameters: str) -> tuple[Any, ...]:
+        answer = study.get(f"/v1/cohorts/{metric}", params=SPAN | parameters)
+        assert answer.status_code == 200, answer.text
+        return tuple(answer.json()[name] for name in ("people", "avg", "spread"))
+
+    assert of("oxygen-saturation") == (20, 88, 7)  # 87.5 % and 6.92 %
+    assert of("oxygen-saturation", min_avg="85") == (10, 92, 4)  # 14 above, 92.5 % and 4.03 %; 10 left out
+    assert of("oxygen-saturation", min_avg="84") == (None, None, None)  # 9 left out
+    assert of("oxygen-saturation", max_avg="85") == (10, 80, 3)
+    assert of("oxygen-saturation", max_avg="84") == (None, None, None)
+    assert of("rr-interval") == (20, 720, 0)  # 711.5 ms and 6.92 ms, in steps of 20 ms
+    assert of("skin-temperature-delta") == (20, 0.4, 0.2)  # 0.38 °C and 0.23 °C
+    assert of("respiratory-rate") == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("metric", "parameters", "said"),
+    [
+        ("spo2", {"min_avg": "84.5"}, ("min_avg", "must be a whole number for this key")),
+        ("spo2", {"max_avg": "84.5"}, ("max_avg", "must be a whole number for this key")),
+        ("rr_interval", {"min_avg": "710"}, ("min_avg", "must be a multiple of 20 for this key")),
+        ("skin-temperature-delta", {"min_avg": "0.15"}, ("min_avg", "must be a multiple of 0.1 for this key")),
+        ("spo2", {"min_coverage": "0.001"}, ("min_coverage", "may have two decimals for this key")),
+        ("spo2", {"include": "averages"}, ("include", "takes the scope read")),
+    ],
+)
+def test_fine_questions_about_other_metrics_are_refused(
+    study: TestClient, metric: str, parameters: dict[str, str], said: tuple[str, str]
+) -> None:
+    answer = study.get(f"/v1/cohorts/{metric}", params=SPAN | parameters)
+    assert answer.status_code == 400
+    assert [(each["field"], each["reason"]) for each in answer.json()["errors"]] == [said]
+
+
 def test_it_opens_nothing_else(place: Guarded, study: TestClient) -> None:
     for name, need in NEEDS.items():
         method, path = path_of(name)
-        if need == "open" or name == "GET /cohorts/heart-rate":
+        if need == "open" or name in ("GET /cohorts/heart-rate", "GET /cohorts/{metric}"):
             continue
         answer = study.request(method, path, content=b"{")
         assert answer.status_code == (404 if need == "owner" else 403), name

@@ -67,6 +67,9 @@ ATTACKS: dict[str, Any] = {
     "GET /cohorts/heart-rate": lambda who: {
         "params": {"min_avg_heart_rate": "0", "cursor": f"8000/1/{who}", "include": "averages"} | SPAN
     },
+    "GET /cohorts/{metric}": lambda who: {
+        "params": {"min_avg": "0", "cursor": f"8000/1/{who}", "include": "averages"} | SPAN
+    },
     "GET /users": lambda who: {"params": {"query": who, "cursor": who}},
     "GET /users/{user_id}": lambda _: {},
     "GET /users/{user_id}/heart-rate/top-hours": lambda _: {"params": SPAN},

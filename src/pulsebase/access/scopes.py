@@ -46,6 +46,7 @@ NEEDS: Mapping[str, Need] = {
     "GET /multi-user/timeseries": "read",
     "GET /stream": "read",
     "GET /cohorts/heart-rate": "aggregate",  # `read` includes this scope, and gets another answer
+    "GET /cohorts/{metric}": "aggregate",
     "GET /users": "read",
     "GET /users/{user_id}": "read",
     "GET /users/{user_id}/heart-rate/top-hours": "read",

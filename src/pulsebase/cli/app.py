@@ -344,8 +344,12 @@ def query(  # noqa: PLR0917 an option each
 def cohort(  # noqa: PLR0917 an option each
     start: Annotated[str, typer.Argument(help="A date or a time.")],
     end: Annotated[str, typer.Argument(help="A date (its day included) or a time (itself not included).")],
-    min_avg_heart_rate: Annotated[str, typer.Option(help="The average has to be above it, bpm.")],
+    min_avg_heart_rate: Annotated[str | None, typer.Option(help="The average has to be above it, bpm.")] = None,
+    metric: Annotated[str, typer.Option(help="What the average is of.")] = "heart_rate",
+    min_avg: Annotated[str | None, typer.Option(help="The average has to be above it, in the metric's unit.")] = None,
+    max_avg: Annotated[str | None, typer.Option(help="The average must not be above it.")] = None,
     min_age: Annotated[int | None, typer.Option(help="Older than so many full years on the first day.")] = None,
+    max_age: Annotated[int | None, typer.Option(help="Not older than so many full years on that day.")] = None,
     gender: Annotated[list[str] | None, typer.Option(help="female, male or other; repeat for several.")] = None,
     min_coverage: Annotated[
         str | None, typer.Option(help="The least share of the minutes with a counted reading, 0 to 1.")
@@ -355,20 +359,24 @@ def cohort(  # noqa: PLR0917 an option each
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
     store: StoreUrl = None,
 ) -> None:
-    """Find people by age, gender and average heart rate over a period, the highest average first."""
+    """Find people by age, gender and average over a period, the highest average first."""
     from pulsebase.cli.cohorts import run_cohort
 
     parameters = {
         "start": start,
         "end": end,
         "min_avg_heart_rate": min_avg_heart_rate,
+        "min_avg": min_avg,
+        "max_avg": max_avg,
         "min_age": min_age,
+        "max_age": max_age,
         "gender": gender or None,
         "min_coverage": min_coverage,
         "tz": tz,
         "limit": limit,
     }
-    run_cohort(settings_for(store_url=store), parameters, form)
+    (spec,) = metrics_of([metric])
+    run_cohort(settings_for(store_url=store), spec, parameters, form)
 
 
 @app.command()

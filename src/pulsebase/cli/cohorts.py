@@ -17,14 +17,15 @@ from pulsebase.model.metrics import MetricSpec
 from pulsebase.settings import Settings
 
 
-def run_cohort(settings: Settings, parameters: dict[str, Any], form: str) -> None:
-    """Ask for a cohort and show its first page.
+def run_cohort(settings: Settings, metric: MetricSpec, parameters: dict[str, Any], form: str) -> None:
+    """Ask for a cohort by a metric and show its first page.
 
     Raises:
         RejectedError: the form is unknown.
         RefusedError: the server refused the question.
     """
-    answer = _answer(settings, "/v1/cohorts/heart-rate", parameters | {"include": "averages"}, form)
+    path = f"/v1/cohorts/{metric.path}"
+    answer = _answer(settings, path, parameters | {"include": "averages"}, form)
     if form == "json":
         _write(answer)
         return
@@ -38,7 +39,7 @@ def run_top_hours(settings: Settings, user_id: str, metric: MetricSpec, paramete
     """Ask for a person's highest hours in a metric and show them.
 
     Raises:
-        RejectedError: the form is unknown, or the id is not valid.
+        RejectedError: the form or the metric is unknown, or the id is not valid.
         RefusedError: the server refused the question.
     """
     problem = identifier_problem(user_id)

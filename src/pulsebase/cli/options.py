@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from pulsebase.cli.logs import set_up_log
-from pulsebase.model.errors import RejectedError
-from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec, UnknownMetricError, metric_named
+from pulsebase.model.errors import RejectedError, shown_name
+from pulsebase.model.metrics import HEART_RATE, MetricSpec, UnknownMetricError, metric_named
 from pulsebase.settings import Settings, load_settings
 
 StoreUrl = Annotated[str | None, typer.Option("--store", help="The store's URL; PULSEBASE_STORE_URL by default.")]
@@ -36,7 +36,7 @@ def metrics_of(names: Sequence[str] | None) -> list[MetricSpec]:
     for name in names or [HEART_RATE.name]:
         try:
             spec = metric_named(name)
-        except UnknownMetricError:
-            raise RejectedError.of("--metric", f"{name} is no metric; there are {', '.join(METRICS)}") from None
+        except UnknownMetricError as error:
+            raise RejectedError.of("--metric", f"{shown_name(name)} {error}") from None
         found[spec.name] = spec
     return list(found.values())

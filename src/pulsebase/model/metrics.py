@@ -29,6 +29,8 @@ class MetricSpec:
         high: the default of the highest accepted value.
         table: the name of its raw readings in answers; coarser ones add the rung.
         aliases: other names that questions may use.
+        group_step: what averages of groups are rounded to where they must not tell of anybody in them, in `unit`. Of
+            ten people half a step of the mean is five steps of one of them, which should be as much as people differ.
         hint: what a value out of bounds is likely to be, for the error.
     """
 
@@ -41,6 +43,7 @@ class MetricSpec:
     table: str
     aliases: tuple[str, ...] = ()
     hint: str = ""
+    group_step: float = 1
 
     def __post_init__(self) -> None:
         if max(abs(self.low), abs(self.high)) * self.scale > MOST_STORED_VALUE:
@@ -97,6 +100,7 @@ HRV_RMSSD = MetricSpec(
     low=1,
     high=300,
     table="hrv_rmssd",
+    group_step=2,
 )
 HRV_SDNN = MetricSpec(
     name="hrv_sdnn",
@@ -106,6 +110,7 @@ HRV_SDNN = MetricSpec(
     low=1,
     high=300,
     table="hrv_sdnn",
+    group_step=2,
 )
 RR_INTERVAL = MetricSpec(
     name="rr_interval",
@@ -115,6 +120,7 @@ RR_INTERVAL = MetricSpec(
     low=250,
     high=2500,
     table="rr_interval",
+    group_step=20,
     hint="send milliseconds from beat to beat, 812 rather than 0.812",
 )
 SKIN_TEMPERATURE = MetricSpec(
@@ -125,6 +131,7 @@ SKIN_TEMPERATURE = MetricSpec(
     low=20,
     high=45,
     table="skin_temperature",
+    group_step=0.2,
     hint="send degrees Celsius; a deviation from the usual one is skin_temperature_delta",
 )
 SKIN_TEMPERATURE_DELTA = MetricSpec(
@@ -135,6 +142,7 @@ SKIN_TEMPERATURE_DELTA = MetricSpec(
     low=-10,
     high=10,
     table="skin_temperature_delta",
+    group_step=0.1,
     hint="send the deviation from the usual one in degrees Celsius",
 )
 BODY_TEMPERATURE = MetricSpec(
@@ -145,6 +153,7 @@ BODY_TEMPERATURE = MetricSpec(
     low=30,
     high=45,
     table="body_temperature",
+    group_step=0.1,
     hint="send degrees Celsius, 36.8 rather than 98.2",
 )
 

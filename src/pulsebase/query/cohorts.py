@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, UnknownUserError
 from pulsebase.model.identifiers import identifier_problem
-from pulsebase.model.metrics import HEART_RATE, MetricSpec
+from pulsebase.model.metrics import HEART_RATE, MetricSpec, UnknownMetricError, metric_named
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.rollups import I64, Mask, averages
 from pulsebase.model.timerange import MINUTE_US, TimeRange, from_us
@@ -46,25 +46,30 @@ PEOPLE_STEP = 5
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _DECIMAL_LENGTH = 64
-_CURSOR = re.compile(r"(\d{1,19})/(\d{1,19})/([A-Za-z0-9._:@+-]{1,128})", re.ASCII)
+_NO_NUMBER = "must be a number such as 60 or 59.5"
+_CURSOR = re.compile(r"(-?\d{1,19})/(\d{1,19})/([A-Za-z0-9._:@+-]{1,128})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class CohortQuestion:
-    """Asks whose average over a period is above a threshold.
+    """Asks whose average of a metric over a period is within bounds.
 
     Attributes:
         date_from, date_to: the period, used exactly as given; a bare end date includes its day.
-        min_avg_heart_rate: the threshold in bpm; the average must be above it.
+        min_avg: the average must be above it, in the metric's unit; None for any.
         min_age: the person must be older than this many full years on the day the period starts; None for any age.
         genders: the person has one of these; None for anybody.
         min_coverage: the least share of the period's minutes that must hold a counted reading, 0 to 1.
         tz: the zone of dates, local times and the day the period starts.
+        metric: what the average is of.
+        max_avg: the average must not be above it; None for any.
+        max_age: the person must not be older than this many full years on that day; None for any age.
+        min_avg_field: what errors call `min_avg`.
     """
 
     date_from: Moment
     date_to: Moment
-    min_avg_heart_rate: Number
+    min_avg: Number | None = None
     min_age: int | None = None
     genders: Collection[str] | None = None
     min_coverage: Number | None = None
@@ -72,12 +77,16 @@ class CohortQuestion:
     start_field: str = "date_from"
     end_field: str = "date_to"
     cancellation: Cancellation | None = None
+    metric: MetricSpec = HEART_RATE
+    max_avg: Number | None = None
+    max_age: int | None = None
+    min_avg_field: str = "min_avg"
 
 
 @dataclass(frozen=True, slots=True)
 class CohortMember:
-    """A person whose average is high enough. `sum` is in hundredths of a bpm; `coverage` is the share of the period's
-    minutes that hold a counted reading.
+    """A person whose average is within the bounds. `sum` is in stored units, of which `scale` make one of the metric;
+    `coverage` is the share of the period's minutes that hold a counted reading.
     """
 
     user_id: str
@@ -85,16 +94,17 @@ class CohortMember:
     sum: int
     minutes: int
     coverage: float
+    scale: int = HEART_RATE.scale
 
     @property
     def exact_average(self) -> Fraction:
         """The mean of all readings in the metric's unit."""
-        return Fraction(self.sum, HEART_RATE.scale * self.count)
+        return Fraction(self.sum, self.scale * self.count)
 
     @property
     def average(self) -> float:
         """The double nearest to the mean."""
-        return self.sum / (HEART_RATE.scale * self.count)
+        return self.sum / (self.scale * self.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +113,13 @@ class CohortSummary:
 
     Attributes:
         people: the number of members, rounded down to a multiple of `PEOPLE_STEP`.
-        average: the mean of the members' averages, each with the same weight, in whole bpm.
-        spread: the standard deviation of the members' averages, in whole bpm.
+        average: the mean of the members' averages, each with the same weight, in steps of the metric: whole bpm.
+        spread: the standard deviation of the members' averages, in the same steps.
     """
 
     people: int
-    average: int
-    spread: int
+    average: float
+    spread: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +149,9 @@ class TopHour:
 class CohortMembers(Sequence[CohortMember]):
     """Everybody who answers a question, in order, as columns: of a million people those are made that are shown."""
 
-    def __init__(self, totals: pa.Table, rows: Places, minutes_asked: int) -> None:
+    def __init__(self, totals: pa.Table, rows: Places, minutes_asked: int, scale: int) -> None:
         """`rows` are the row numbers of the members in the totals."""
-        self._totals, self._rows, self._minutes_asked = totals, rows, minutes_asked
+        self._totals, self._rows, self._minutes_asked, self._scale = totals, rows, minutes_asked, scale
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -154,10 +164,10 @@ class CohortMembers(Sequence[CohortMember]):
 
     def __getitem__(self, place: int | slice) -> CohortMember | CohortMembers:
         if isinstance(place, slice):
-            return CohortMembers(self._totals, self._rows[place], self._minutes_asked)
+            return CohortMembers(self._totals, self._rows[place], self._minutes_asked, self._scale)
         row = int(self._rows[place])
         user_id, count, total, minutes = (column[row].as_py() for column in self._totals.columns)
-        return CohortMember(user_id, count, total, minutes, minutes / self._minutes_asked)
+        return CohortMember(user_id, count, total, minutes, minutes / self._minutes_asked, self._scale)
 
     def user_ids(self) -> list[str]:
         """The members' ids."""
@@ -166,7 +176,7 @@ class CohortMembers(Sequence[CohortMember]):
 
     def averages(self) -> npt.NDArray[np.float64]:
         """The members' averages, as the nearest doubles, in the metric's unit."""
-        found: npt.NDArray[np.float64] = _averages(self._totals)[self._rows]
+        found: npt.NDArray[np.float64] = _averages(self._totals, self._scale)[self._rows]
         return found
 
 
@@ -178,7 +188,7 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
         QueryTimeoutError: longer than `timeout_s`.
     """
     period = _period(question)
-    threshold, coverage = _bounds(question)
+    bounds, metric = _bounds(question), question.metric
     first_day = from_us(period.range.start_us).astimezone(period.zone).date()
     totals = reader.totals(
         TotalsQuery(
@@ -187,12 +197,19 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
             born_by=None if question.min_age is None else born_by(question.min_age, first_day),
             timeout_s=timeout_s,
             cancellation=question.cancellation,
+            metric=metric.name,
+            born_after=None if question.max_age is None else born_by(question.max_age, first_day, "max_age"),
         )
     )
     minutes_asked = touched_minutes(period.range)
-    least_minutes = math.ceil(coverage * minutes_asked)
-    rows = np.flatnonzero(_above(totals, threshold) & (totals["minutes"].to_numpy() >= least_minutes))
-    return CohortMembers(totals, rows[_highest_first(totals.take(pa.array(rows)))], minutes_asked)
+    within: Mask = totals["minutes"].to_numpy() >= math.ceil(bounds.coverage * minutes_asked)
+    if bounds.above is not None:
+        within &= _above(totals, bounds.above, metric.scale)
+    if bounds.most is not None:
+        within &= ~_above(totals, bounds.most, metric.scale)
+    rows = np.flatnonzero(within)
+    highest_first = _highest_first(totals.take(pa.array(rows)), metric.scale)
+    return CohortMembers(totals, rows[highest_first], minutes_asked, metric.scale)
 
 
 def cohort_summary(
@@ -201,8 +218,8 @@ def cohort_summary(
     """Return the figures of a cohort; None if they would describe fewer than `least_people`. That holds for the members
     and for the others with a reading in the period, since the difference of two answers would describe those.
 
-    Questions must be coarse (whole days, whole bpm, coverage in hundredths), so that two of them seldom differ by one
-    person.
+    Questions must be coarse (whole days, averages in steps of the metric, coverage in hundredths), so that two of them
+    seldom differ by one person.
 
     Raises:
         RejectedError: names the field that is wrong, or too fine.
@@ -212,20 +229,24 @@ def cohort_summary(
     for field, at_us in ((question.start_field, period.range.start_us), (question.end_field, period.range.end_us)):
         if from_us(at_us).astimezone(period.zone).time() != time():
             raise RejectedError.of(field, "must be a whole day for this key")
-    threshold, coverage = _bounds(question)
-    if threshold.denominator != 1:
-        raise RejectedError.of("min_avg_heart_rate", "must be a whole number for this key")
-    if (coverage * 100).denominator != 1:
+    bounds, step = _bounds(question), Fraction(str(question.metric.group_step))
+    for field, average in ((question.min_avg_field, bounds.above), ("max_avg", bounds.most)):
+        if average is not None and (average / step).denominator != 1:
+            coarse = "a whole number" if step == 1 else f"a multiple of {question.metric.group_step:g}"
+            raise RejectedError.of(field, f"must be {coarse} for this key")
+    if (bounds.coverage * 100).denominator != 1:
         raise RejectedError.of("min_coverage", "may have two decimals for this key")
     members = cohort(reader, question, timeout_s)
-    asked = TotalsQuery(period.range, timeout_s=timeout_s, cancellation=question.cancellation)
+    asked = TotalsQuery(
+        period.range, timeout_s=timeout_s, cancellation=question.cancellation, metric=question.metric.name
+    )
     left_out = reader.totals(asked).num_rows - len(members)
     if len(members) < least_people or 0 < left_out < least_people:
         return None
     people = members.averages()
     mean = math.fsum(people) / len(people)
     spread = math.sqrt(math.fsum((people - mean) ** 2) / len(people))
-    return CohortSummary(len(people) // PEOPLE_STEP * PEOPLE_STEP, _in_whole(mean), _in_whole(spread))
+    return CohortSummary(len(people) // PEOPLE_STEP * PEOPLE_STEP, _in_steps(mean, step), _in_steps(spread, step))
 
 
 def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | None = None) -> list[TopHour]:
@@ -270,7 +291,9 @@ def _highest_distinct(table: pa.Table, limit: int, scale: int) -> list[TopHour]:
     return [TopHour(int(starts_us[place]), float(averages_of[place]), int(counts[place])) for place in highest]
 
 
-def page_after(members: Sequence[CohortMember], cursor: str | None) -> Sequence[CohortMember]:
+def page_after(
+    members: Sequence[CohortMember], cursor: str | None, metric: MetricSpec = HEART_RATE
+) -> Sequence[CohortMember]:
     """Return the members that come after the one with this `cursor_of`, whether that one is still among them or not.
 
     Raises:
@@ -279,7 +302,7 @@ def page_after(members: Sequence[CohortMember], cursor: str | None) -> Sequence[
     if cursor is None:
         return members
     found = _CURSOR.fullmatch(cursor)
-    if found is None or int(found[2]) == 0:
+    if found is None or int(found[2]) == 0 or (int(found[1]) < 0 <= metric.low):
         raise RejectedError.of("cursor", "must be the next_cursor of an answer")
     last = -Fraction(int(found[1]), int(found[2])), found[3]
     return members[bisect_right(members, last, key=lambda member: (-member.exact_average, member.user_id)) :]
@@ -314,28 +337,72 @@ def query_users(  # noqa: PLR0917 in the order in which the question is put
     store: Reader,
     min_age: int | None,
     gender: str | Sequence[str] | None,
-    min_avg_heart_rate: Number,
+    min_avg_heart_rate: Number | None,
     date_from: Moment,
     date_to: Moment,
     *,
     min_coverage: Number | None = None,
     tz: str = "UTC",
+    metric: str = HEART_RATE.name,
+    min_avg: Number | None = None,
+    max_avg: Number | None = None,
+    max_age: int | None = None,
 ) -> list[str]:
     """Return the ids of the people whose average over the period is above `min_avg_heart_rate`, the highest first.
 
     `min_age` and `gender` exclude people who are not older on the first day or have another gender, and people for whom
-    that is unknown; None excludes nobody. See `CohortQuestion`.
+    that is unknown; None excludes nobody. Of another `metric`, `min_avg_heart_rate` is None and `min_avg` the
+    threshold, in the metric's unit. See `CohortQuestion`.
 
     Raises:
         RejectedError: names the argument that is wrong.
     """
-    genders = [gender] if isinstance(gender, str) else gender
-    question = CohortQuestion(date_from, date_to, min_avg_heart_rate, min_age, genders, min_coverage, tz)
+    spec = _metric(metric)
+    average, field = average_above(spec, min_avg, min_avg_heart_rate)
+    if spec is HEART_RATE and average is None and max_avg is None:
+        raise RejectedError.of("min_avg_heart_rate", _NO_NUMBER)
+    question = CohortQuestion(
+        date_from,
+        date_to,
+        average,
+        min_age,
+        [gender] if isinstance(gender, str) else gender,
+        min_coverage,
+        tz,
+        metric=spec,
+        max_avg=max_avg,
+        max_age=max_age,
+        min_avg_field=field,
+    )
     return cohort(store, question).user_ids()
 
 
+def average_above(
+    metric: MetricSpec, min_avg: Number | None, min_avg_heart_rate: Number | None
+) -> tuple[Number | None, str]:
+    """Return the threshold that a question states under one of two names, and that name.
+
+    Raises:
+        RejectedError: it states both, or that of heart rate for another metric.
+    """
+    if min_avg_heart_rate is None:
+        return min_avg, "min_avg"
+    if metric is not HEART_RATE:
+        raise RejectedError.of("min_avg_heart_rate", f"is of heart rate alone; min_avg is of {metric.name}")
+    if min_avg is not None:
+        raise RejectedError.of("min_avg_heart_rate", "is another name of min_avg; send one of them")
+    return min_avg_heart_rate, "min_avg_heart_rate"
+
+
 def query_top(
-    store: Reader, user_id: str | int, date_from: Moment, date_to: Moment, limit: int = 10, *, tz: str = "UTC"
+    store: Reader,
+    user_id: str | int,
+    date_from: Moment,
+    date_to: Moment,
+    limit: int = 10,
+    *,
+    tz: str = "UTC",
+    metric: str = HEART_RATE.name,
 ) -> list[float]:
     """Return a person's `limit` highest distinct averages of UTC hours, highest first; see `TopHoursQuestion`.
 
@@ -343,35 +410,36 @@ def query_top(
         RejectedError: names the argument that is wrong.
         UnknownUserError: nobody of that id is known.
     """
-    question = TopHoursQuestion(user_id if isinstance(user_id, str) else str(user_id), date_from, date_to, limit, tz)
+    user_id = user_id if isinstance(user_id, str) else str(user_id)
+    question = TopHoursQuestion(user_id, date_from, date_to, limit, tz, metric=_metric(metric))
     return [hour.average for hour in top_hours(store, question)]
 
 
-def exact_number(value: Number, field: str, highest: int) -> Fraction:
-    """Return the exact number that was written, from 0 to `highest`.
+def exact_number(value: Number, field: str, highest: int, lowest: int = 0) -> Fraction:
+    """Return the exact number that was written, from `lowest` to `highest`.
 
     Raises:
         RejectedError: it is not a number, or out of that range; names `field`.
     """
     written = str(value).strip()
     if not isinstance(value, Fraction) and (len(written) > _DECIMAL_LENGTH or not _DECIMAL.fullmatch(written)):
-        raise RejectedError.of(field, "must be a number such as 60 or 59.5")
+        raise RejectedError.of(field, _NO_NUMBER)
     number = value if isinstance(value, Fraction) else Fraction(written)
-    if not 0 <= number <= highest:
-        raise RejectedError.of(field, f"must be from 0 to {highest}")
+    if not lowest <= number <= highest:
+        raise RejectedError.of(field, f"must be from {lowest} to {highest}")
     return number
 
 
-def born_by(min_age: int, on: date) -> date:
-    """Return the latest birth date of people who are older than `min_age` full years on a day.
+def born_by(age: int, on: date, field: str = "min_age") -> date:
+    """Return the latest birth date of people who are older than `age` full years on a day.
 
     People born on 29 February turn a year older on 1 March in years without that day.
 
     Raises:
         RejectedError: the age is not valid.
     """
-    _check_whole("min_age", min_age, 0, MAX_AGE)
-    year = on.year - min_age - 1
+    _check_whole(field, age, 0, MAX_AGE)
+    year = on.year - age - 1
     try:
         return on.replace(year=year)
     except ValueError:  # 29 February in a year without one: those of 28 February were born by then
@@ -383,11 +451,42 @@ def touched_minutes(period: TimeRange) -> int:
     return period.widened(MINUTE_US).length_us // MINUTE_US
 
 
-def _bounds(question: CohortQuestion) -> tuple[Fraction, Fraction]:
-    """Return the threshold of the average, and the least coverage."""
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """The bounds of the average, and the least coverage."""
+
+    above: Fraction | None
+    most: Fraction | None
+    coverage: Fraction
+
+
+def _bounds(question: CohortQuestion) -> _Bounds:
     least = 0 if question.min_coverage is None else question.min_coverage
-    average = exact_number(question.min_avg_heart_rate, "min_avg_heart_rate", MAX_AVERAGE)
-    return average, exact_number(least, "min_coverage", 1)
+    above = _average(question.min_avg, question.min_avg_field, question.metric)
+    most = _average(question.max_avg, "max_avg", question.metric)
+    if above is not None and most is not None and most <= above:
+        raise RejectedError.of("max_avg", f"must be above {question.min_avg_field}")
+    if question.min_age is not None and question.max_age is not None:
+        for field, age in (("min_age", question.min_age), ("max_age", question.max_age)):
+            _check_whole(field, age, 0, MAX_AGE)
+        if question.max_age <= question.min_age:
+            raise RejectedError.of("max_age", "must be above min_age")
+    return _Bounds(above, most, exact_number(least, "min_coverage", 1))
+
+
+def _average(stated: Number | None, field: str, metric: MetricSpec) -> Fraction | None:
+    """Return a bound of averages, None if none is stated."""
+    if stated is None:
+        return None
+    highest = max(MAX_AVERAGE, 10 ** len(str(int(metric.high))))
+    return exact_number(stated, field, highest, -highest if metric.low < 0 else 0)
+
+
+def _metric(name: str) -> MetricSpec:
+    try:
+        return metric_named(name)
+    except UnknownMetricError as error:
+        raise RejectedError.of("metric", str(error)) from None
 
 
 def _period(question: CohortQuestion | TopHoursQuestion) -> AskedPeriod:
@@ -413,39 +512,39 @@ def _check_whole(field: str, value: object, lowest: int, highest: int) -> None:
         raise RejectedError.of(field, f"must be a whole number from {lowest} to {highest}")
 
 
-def _averages(totals: pa.Table) -> npt.NDArray[np.float64]:
+def _averages(totals: pa.Table, scale: int) -> npt.NDArray[np.float64]:
     """Return the doubles nearest to the means. Rounding keeps the order of the means, so doubles can be compared."""
-    sums, counts = totals["sum"].to_numpy(), HEART_RATE.scale * totals["count"].to_numpy()
-    if max(sums.max(initial=0), counts.max(initial=0)) < _EXACT_IN_DOUBLES:
+    sums, counts = totals["sum"].to_numpy(), scale * totals["count"].to_numpy()
+    if max(sums.max(initial=0), -sums.min(initial=0), counts.max(initial=0)) < _EXACT_IN_DOUBLES:
         found: npt.NDArray[np.float64] = np.divide(sums, counts)
         return found
     return np.array([total / count for total, count in zip(sums.tolist(), counts.tolist(), strict=True)], np.float64)
 
 
 def _lowest_terms(totals: pa.Table) -> tuple[I64, I64]:
-    """Return the means as fractions in lowest terms, in hundredths. Equal means give equal fractions."""
+    """Return the means as fractions in lowest terms, in stored units. Equal means give equal fractions."""
     sums, counts = totals["sum"].to_numpy(), totals["count"].to_numpy()
     common = np.gcd(sums, counts)
     return sums // common, counts // common
 
 
-def _above(totals: pa.Table, threshold: Fraction) -> Mask:
+def _above(totals: pa.Table, threshold: Fraction, scale: int) -> Mask:
     """Return whose mean is above the threshold. The exact fraction is compared only where the doubles are equal."""
-    doubles, nearest = _averages(totals), float(threshold)
+    doubles, nearest = _averages(totals, scale), float(threshold)
     above: Mask = doubles > nearest
     near = np.flatnonzero(doubles == nearest)
     if len(near):
         means = [column.tolist() for column in _lowest_terms(totals.take(pa.array(near)))]
-        over = {mean: Fraction(*mean) > threshold * HEART_RATE.scale for mean in set(zip(*means, strict=True))}
+        over = {mean: Fraction(*mean) > threshold * scale for mean in set(zip(*means, strict=True))}
         above[near] = [over[mean] for mean in zip(*means, strict=True)]
     return above
 
 
-def _highest_first(totals: pa.Table) -> Places:
+def _highest_first(totals: pa.Table, scale: int) -> Places:
     """Return the order with the highest mean first, for rows sorted by id. Exact fractions are compared only where the
     doubles are equal.
     """
-    doubles = _averages(totals)
+    doubles = _averages(totals, scale)
     order: Places = np.argsort(-doubles, kind="stable")
     sums, counts = _lowest_terms(totals.take(pa.array(order)))
     same = doubles[order[1:]] == doubles[order[:-1]]
@@ -458,9 +557,12 @@ def _highest_first(totals: pa.Table) -> Places:
     return order
 
 
-def _in_whole(figure: float) -> int:
-    """Round half to even. Rounding to nine decimals first keeps a half that the last bits of a double have shifted."""
-    return round(round(figure, 9))
+def _in_steps(figure: float, step: Fraction) -> float:
+    """Round half to even, to a multiple of the step; whole numbers where steps are. Rounding to nine decimals first
+    keeps a half that the last bits of a double have shifted.
+    """
+    steps = round(round(figure / float(step), 9))
+    return steps * int(step) if step.denominator == 1 else float(steps * step)
 
 
 def _typed(moment: Moment, field: str) -> str:

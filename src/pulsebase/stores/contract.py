@@ -162,6 +162,7 @@ class TotalsQuery:
         genders: people of one of these alone; None for anybody.
         born_by: people born on this day or before alone, which leaves out those whose birth date is not known; None
             for anybody.
+        born_after: people born after this day alone, which leaves out the same people; None for anybody.
         timeout_s: the time after which the query is cancelled; None for no limit.
         cancellation: stops the query when it is taken back, with `QueryCancelledError`.
     """
@@ -172,6 +173,7 @@ class TotalsQuery:
     timeout_s: float | None = None
     cancellation: Cancellation | None = None
     metric: str = HEART_RATE.name
+    born_after: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,8 @@ class MemoryStore(Store):
                     continue
                 if query.born_by is not None and (user.birth_date is None or user.birth_date > query.born_by):
                     continue
+                if query.born_after is not None and (user.birth_date is None or user.birth_date <= query.born_after):
+                    continue
                 won = self._of_winners(self._of_metric(user.user_id, query.metric), deadline)
                 counted = [each for each in won if each.counts and _inside(each, query.range)]
                 quarters = self._quarters.get(user.user_id, {}).items()

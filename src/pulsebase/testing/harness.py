@@ -175,10 +175,14 @@ def totals(
     genders: Collection[str] | None = None,
     born_by: date | None = None,
     metric: str | None = None,
+    *,
+    born_after: date | None = None,
 ) -> list[tuple[Any, ...]]:
     """(user_id, count, sum, minutes) of everybody asked for who has a counted reading in the range."""
     wanted = None if genders is None else frozenset(genders)
-    question = TotalsQuery(asked, wanted, born_by, timeout_s=600, metric=metric or metric_under_test())
+    question = TotalsQuery(
+        asked, wanted, born_by, timeout_s=600, metric=metric or metric_under_test(), born_after=born_after
+    )
     return rows_of(store.totals(question))
 
 

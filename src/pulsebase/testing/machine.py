@@ -257,15 +257,24 @@ class StoreMachine(RuleBasedStateMachine):
         length_us=lengths_us,
         genders=st.one_of(st.none(), st.sets(st.sampled_from(GENDERS))),
         born_by=st.sampled_from([None, *BIRTH_DATES]),
+        born_after=st.sampled_from([None, None, *BIRTH_DATES]),
         metric=metrics,
     )
-    def ask_totals(
-        self, data: st.DataObject, length_us: int, genders: set[str] | None, born_by: date | None, metric: str
+    def ask_totals(  # noqa: PLR0917 a strategy each
+        self,
+        data: st.DataObject,
+        length_us: int,
+        genders: set[str] | None,
+        born_by: date | None,
+        born_after: date | None,
+        metric: str,
     ) -> None:
         """What everybody's readings come to over a range, and over all there is."""
         for asked in (self._range(data, length_us), EVERYTHING):
-            answer, expected = (totals(store, asked, genders, born_by, metric) for store in self.both)
-            assert answer == expected, f"{asked} {genders=} {born_by=}"
+            answer, expected = (
+                totals(store, asked, genders, born_by, metric, born_after=born_after) for store in self.both
+            )
+            assert answer == expected, f"{asked} {genders=} {born_by=} {born_after=}"
 
     @rule(
         text=st.sampled_from(["", "a", "B", "0%", "_", "STRAUSS", "i̇p"]),

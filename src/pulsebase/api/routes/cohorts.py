@@ -14,7 +14,14 @@ from pulsebase.api.border.request_shares import SharedRoute
 from pulsebase.api.codecs.answers import JSON
 from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.metric_paths import metric_in_path
-from pulsebase.api.schemas.cohorts import Cohort, CohortParameters, CohortSummaryAnswer, TopHours, TopHoursParameters
+from pulsebase.api.schemas.cohorts import (
+    Cohort,
+    CohortParameters,
+    CohortSummaryAnswer,
+    HeartRateCohortParameters,
+    TopHours,
+    TopHoursParameters,
+)
 from pulsebase.api.schemas.common import Identifier
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
@@ -24,6 +31,7 @@ from pulsebase.query.cohorts import (
     CohortQuestion,
     TopHour,
     TopHoursQuestion,
+    average_above,
     cursor_of,
     page_after,
 )
@@ -31,18 +39,28 @@ from pulsebase.stores.contract import Cancellation
 
 
 def router(services: RequestServices) -> APIRouter:
-    """`/cohorts/heart-rate` and `/users/{user_id}/heart-rate/top-hours`."""
+    """`/cohorts/heart-rate` and `/users/{user_id}/heart-rate/top-hours`, and those of every other metric."""
     routes = APIRouter(route_class=SharedRoute, tags=["cohorts"])
 
     @routes.get("/cohorts/heart-rate", response_model=Cohort | CohortSummaryAnswer)
-    async def heart_rate_cohort(request: Request, parameters: Annotated[CohortParameters, Query()]) -> Response:
+    async def heart_rate_cohort(
+        request: Request, parameters: Annotated[HeartRateCohortParameters, Query()]
+    ) -> Response:
         """People by age, gender and average heart rate over a period, the highest average first.
 
         A key with the scope `aggregate` is told what they come to, and of nobody; groups of fewer than ten are not
         shown. It has so many questions a day.
         """
-        answer = cohort if caller().principal.holds("read") else summary
-        return await while_connected(request, lambda cancellation: answer(parameters, cancellation))
+        return await answered(request, parameters, HEART_RATE)
+
+    @routes.get("/cohorts/{metric}", response_model=Cohort | CohortSummaryAnswer)
+    async def cohort_of(
+        request: Request, metric: Annotated[str, Path()], parameters: Annotated[CohortParameters, Query()]
+    ) -> Response:
+        """People by age, gender and their average of a metric over a period, the highest average first; without bounds
+        everybody with a reading in it. Keys with the scope `aggregate` are answered as about heart rate.
+        """
+        return await answered(request, parameters, metric_in_path(metric))
 
     @routes.get("/users/{user_id}/heart-rate/top-hours", response_model=TopHours)
     async def top_hours(
@@ -62,19 +80,23 @@ def router(services: RequestServices) -> APIRouter:
         spec = metric_in_path(metric)
         return await while_connected(request, lambda cancellation: top(user_id, parameters, cancellation, spec))
 
-    def summary(parameters: CohortParameters, cancellation: Cancellation) -> Response:
+    async def answered(request: Request, parameters: CohortParameters, metric: MetricSpec) -> Response:
+        answer = cohort if caller().principal.holds("read") else summary
+        return await while_connected(request, lambda cancellation: answer(parameters, metric, cancellation))
+
+    def summary(parameters: CohortParameters, metric: MetricSpec, cancellation: Cancellation) -> Response:
         if of_people := sorted(parameters.model_fields_set & {"include", "limit", "cursor"}):
             raise RejectedError([FieldError(name, "takes the scope read") for name in of_people])
         left = services.ask()
-        found = services.cohorts.summary(_question(parameters, cancellation), LEAST_GROUP_PEOPLE)
+        found = services.cohorts.summary(_question(parameters, metric, cancellation), LEAST_GROUP_PEOPLE)
         shown: dict[str, Any] = {"fewer_than_ten": True, "people": None, "avg": None, "spread": None}
         if found is not None:
             shown = {"fewer_than_ten": False, "people": found.people, "avg": found.average, "spread": found.spread}
         return Response(msgspec.json.encode(shown | {"questions_left": left}), media_type=JSON)
 
-    def cohort(parameters: CohortParameters, cancellation: Cancellation) -> Response:
-        members = services.cohorts.cohort(_question(parameters, cancellation))
-        left = page_after(members, parameters.cursor)
+    def cohort(parameters: CohortParameters, metric: MetricSpec, cancellation: Cancellation) -> Response:
+        members = services.cohorts.cohort(_question(parameters, metric, cancellation))
+        left = page_after(members, parameters.cursor, metric)
         page = left[: parameters.limit]
         shown = [_member(member) if parameters.include else member.user_id for member in page]
         next_cursor = cursor_of(page[-1]) if len(left) > len(page) else None
@@ -100,11 +122,12 @@ def router(services: RequestServices) -> APIRouter:
     return routes
 
 
-def _question(parameters: CohortParameters, cancellation: Cancellation) -> CohortQuestion:
+def _question(parameters: CohortParameters, metric: MetricSpec, cancellation: Cancellation) -> CohortQuestion:
+    min_avg, min_avg_field = average_above(metric, parameters.min_avg, parameters.min_avg_heart_rate)
     return CohortQuestion(
         parameters.start,
         parameters.end,
-        parameters.min_avg_heart_rate,
+        min_avg,
         parameters.min_age,
         parameters.gender,
         parameters.min_coverage,
@@ -112,6 +135,10 @@ def _question(parameters: CohortParameters, cancellation: Cancellation) -> Cohor
         start_field="start",
         end_field="end",
         cancellation=cancellation,
+        metric=metric,
+        max_avg=parameters.max_avg,
+        max_age=parameters.max_age,
+        min_avg_field=min_avg_field,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic_core import PydanticCustomError
 
 from pulsebase.api.schemas.common import Parameters, When, Zone, _lost_plus
 from pulsebase.model.users import GENDERS
@@ -16,16 +17,24 @@ def _written_number(highest: int) -> object:
     return WithJsonSchema({"type": "number", "minimum": 0, "maximum": highest})
 
 
+_WrittenAverage = Annotated[str, WithJsonSchema({"type": "number"})]
+
+
 class CohortParameters(Parameters):
-    """`GET /cohorts/heart-rate`."""
+    """`GET /cohorts/{metric}`."""
 
     start: When
     end: When
-    min_avg_heart_rate: Annotated[str, _written_number(MAX_AVERAGE)] = Field(
-        description="bpm; the average has to be above it."
+    min_avg: _WrittenAverage | None = Field(None, description="In the metric's unit; the average has to be above it.")
+    max_avg: _WrittenAverage | None = Field(None, description="The average must not be above it.")
+    min_avg_heart_rate: Annotated[str, _written_number(MAX_AVERAGE)] | None = Field(
+        None, description="bpm; the average has to be above it. Of heart rate alone."
     )
     min_age: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_AGE})] | None = Field(
         None, description="Full years that a person has to be older than on the first day."
+    )
+    max_age: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_AGE})] | None = Field(
+        None, description="Full years that a person must not be older than on that day."
     )
     gender: list[Annotated[str, WithJsonSchema({"type": "string", "enum": list(GENDERS)})]] | None = Field(
         None, description="Repeat for several."
@@ -37,6 +46,21 @@ class CohortParameters(Parameters):
     limit: int = Field(100, ge=1, le=1000, description="How many people a page has.")
     cursor: Annotated[str, BeforeValidator(_lost_plus)] | None = Field(None, max_length=256)
     tz: Zone = "UTC"
+
+
+class HeartRateCohortParameters(CohortParameters):
+    """`GET /cohorts/heart-rate`, which has to state a bound of the average."""
+
+    min_avg_heart_rate: Annotated[str, _written_number(MAX_AVERAGE)] | None = Field(
+        None, validate_default=True, description="bpm; the average has to be above it. Required without another bound."
+    )
+
+    @field_validator("min_avg_heart_rate")
+    @classmethod
+    def _some_bound(cls, value: str | None, stated: ValidationInfo) -> str | None:
+        if value is None and stated.data.get("min_avg") is None and stated.data.get("max_avg") is None:
+            raise PydanticCustomError("missing", "Field required")
+        return value
 
 
 class TopHoursParameters(Parameters):
@@ -71,16 +95,17 @@ class CohortSummaryAnswer(BaseModel):
     """What a cohort comes to, for a key with the scope `aggregate`.
 
     `people` is rounded down to a multiple of five, `avg` the mean of people's averages and `spread` their standard
-    deviation, in whole bpm. All three are null where the answer would tell of `fewer_than_ten` people: those of the
-    cohort, or those with a reading in the period who are left out of it. `questions_left` is for today.
+    deviation, in whole bpm, or in the steps of another metric. All three are null where the answer would tell of
+    `fewer_than_ten` people: those of the cohort, or those with a reading in the period who are left out of it.
+    `questions_left` is for today.
     """
 
     model_config = ConfigDict(title="CohortSummary")
 
     fewer_than_ten: bool
     people: int | None
-    avg: int | None
-    spread: int | None
+    avg: int | float | None
+    spread: int | float | None
     questions_left: int
 
 

@@ -17,6 +17,7 @@ WITH asked AS (
     {{series}}
     WHERE (%(genders)s::text[] IS NULL OR gender = ANY(%(genders)s))
       AND (%(born_by)s::date IS NULL OR birth_date <= %(born_by)s)
+      AND (%(born_after)s::date IS NULL OR birth_date > %(born_after)s)
 ),
 -- The hours that rollups cannot answer: those with staged readings, and those that the range cuts.
 apart AS (
@@ -102,6 +103,7 @@ def answer(connection: Connection, query: TotalsQuery) -> pa.Table:
         "metric": query.metric,
         "genders": None if query.genders is None else sorted(query.genders),
         "born_by": query.born_by,
+        "born_after": query.born_after,
         "start": At(asked.start_us),
         "end": At(asked.end_us),
         "first": At(hours.start_us),

@@ -116,8 +116,10 @@ class TotalsLaws(LawsOfOneStore):
         write(harness.store, *(Reading(TEN, 7000 + n, user_id=user_id) for n, user_id in enumerate(ids)))
         harness.store.put_user(User("fay", gender="female"))
 
-        def found(store: Store, genders: list[str] | None, born_by: date | None) -> list[str]:
-            return [row[0] for row in totals(store, THAT_DAY, genders, born_by)]
+        def found(
+            store: Store, genders: list[str] | None, born_by: date | None, born_after: date | None = None
+        ) -> list[str]:
+            return [row[0] for row in totals(store, THAT_DAY, genders, born_by, born_after=born_after)]
 
         for store in states(harness):
             assert found(store, None, None) == ids
@@ -127,6 +129,10 @@ class TotalsLaws(LawsOfOneStore):
             assert found(store, None, date(1992, 2, 29)) == ["ann", "dee"]
             assert found(store, None, date(1992, 2, 28)) == ["dee"]
             assert found(store, ["male"], date(1992, 3, 1)) == ["Bob"]
+            assert found(store, None, None, date(1950, 1, 1)) == ["Bob", "ann"]
+            assert found(store, None, None, date(1949, 12, 31)) == ["Bob", "ann", "dee"]
+            assert found(store, None, date(1992, 2, 29), date(1992, 2, 28)) == ["ann"]
+            assert found(store, ["female"], None, date(1992, 2, 29)) == []
 
     def test_totals_of_nothing_have_the_full_schema(self, harness: Harness) -> None:
         write(harness.store, Reading(TEN, 7000, confidence=0))

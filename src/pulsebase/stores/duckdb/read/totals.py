@@ -125,15 +125,19 @@ class _Sums:
 
 def _asked(snapshot: PeopleSnapshot, query: TotalsQuery) -> People:
     """Select the people the query is about. Who has no row in the database yet has neither gender nor birth date."""
-    if query.genders is None and query.born_by is None:
+    if query.genders is None and query.born_by is None and query.born_after is None:
         return np.ones(len(snapshot.users), np.bool_)
-    conditions, values = [], {}
+    conditions: list[str] = []
+    values: dict[str, Any] = {}
     if query.genders is not None:
         conditions.append("gender IN (SELECT unnest($genders))")
         values["genders"] = sorted(query.genders)
     if query.born_by is not None:
         conditions.append("birth_date <= $born_by")
-        values["born_by"] = query.born_by  # type: ignore[assignment]
+        values["born_by"] = query.born_by
+    if query.born_after is not None:
+        conditions.append("birth_date > $born_after")
+        values["born_after"] = query.born_after
     statement = f"SELECT user_no FROM users WHERE {' AND '.join(conditions)}"
     people = np.zeros(len(snapshot.users), np.bool_)
     people[snapshot.connection.execute(statement, values).fetchnumpy()["user_no"]] = True
