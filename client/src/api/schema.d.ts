@@ -272,6 +272,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/readings/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ingest Bulk Of Any
+         * @description Store any number of readings, each of which names its metric in the column or field `metric`. As for one
+         *     metric, and a block's readings of each metric are visible whole or not at all.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["ingest_bulk_of_any_v1_readings_bulk_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/timeseries": {
         parameters: {
             query?: never;
@@ -498,6 +521,29 @@ export interface paths {
          *     Scope: `aggregate`.
          */
         get: operations["heart_rate_cohort_v1_cohorts_heart_rate_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/cohorts/{metric}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cohort Of
+         * @description People by age, gender and their average of a metric over a period, the highest average first; without bounds
+         *     everybody with a reading in it. Keys with the scope `aggregate` are answered as about heart rate.
+         *
+         *     Scope: `aggregate`.
+         */
+        get: operations["cohort_of_v1_cohorts__metric__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -940,8 +986,9 @@ export interface paths {
         /**
          * Write Lines
          * @description Store readings in InfluxDB line protocol: measurement `heart_rate`, tags `user_id` and `device_id`, field
-         *     `bpm` and, if wanted, `confidence`. Lines without a time are of now. Good lines are stored even
-         *     if others are refused.
+         *     `bpm` and, if wanted, `confidence`. Of another metric the measurement is its name and the field `value`; in the
+         *     measurement `vital_signs` each field is a metric. Lines without a time are of now. Good lines are stored even if
+         *     others are refused.
          *
          *     Scope: `ingest`.
          */
@@ -1472,8 +1519,9 @@ export interface components {
          * @description What a cohort comes to, for a key with the scope `aggregate`.
          *
          *     `people` is rounded down to a multiple of five, `avg` the mean of people's averages and `spread` their standard
-         *     deviation, in whole bpm. All three are null where the answer would tell of `fewer_than_ten` people: those of the
-         *     cohort, or those with a reading in the period who are left out of it. `questions_left` is for today.
+         *     deviation, in whole bpm, or in the steps of another metric. All three are null where the answer would tell of
+         *     `fewer_than_ten` people: those of the cohort, or those with a reading in the period who are left out of it.
+         *     `questions_left` is for today.
          */
         CohortSummaryAnswer: {
             /** Fewer Than Ten */
@@ -3411,6 +3459,51 @@ export interface operations {
             };
         };
     };
+    ingest_bulk_of_any_v1_readings_bulk_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/vnd.apache.arrow.stream": string;
+                "application/vnd.apache.parquet": string;
+                "application/x-ndjson": string;
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkAccepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     timeseries_v1_timeseries_get: {
         parameters: {
             query: {
@@ -4047,10 +4140,16 @@ export interface operations {
                 start: string;
                 /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
                 end: string;
-                /** @description bpm; the average has to be above it. */
-                min_avg_heart_rate: number;
+                /** @description In the metric's unit; the average has to be above it. */
+                min_avg?: number | null;
+                /** @description The average must not be above it. */
+                max_avg?: number | null;
+                /** @description bpm; the average has to be above it. Required without another bound. */
+                min_avg_heart_rate?: number | null;
                 /** @description Full years that a person has to be older than on the first day. */
                 min_age?: number | null;
+                /** @description Full years that a person must not be older than on that day. */
+                max_age?: number | null;
                 /** @description Repeat for several. */
                 gender?: ("female" | "male" | "other")[] | null;
                 /** @description The least share of the period's minutes that has to hold a counted reading. */
@@ -4065,6 +4164,72 @@ export interface operations {
             };
             header?: never;
             path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cohort"] | components["schemas"]["CohortSummaryAnswer"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cohort_of_v1_cohorts__metric__get: {
+        parameters: {
+            query: {
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                start: string;
+                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                end: string;
+                /** @description In the metric's unit; the average has to be above it. */
+                min_avg?: number | null;
+                /** @description The average must not be above it. */
+                max_avg?: number | null;
+                /** @description bpm; the average has to be above it. Of heart rate alone. */
+                min_avg_heart_rate?: number | null;
+                /** @description Full years that a person has to be older than on the first day. */
+                min_age?: number | null;
+                /** @description Full years that a person must not be older than on that day. */
+                max_age?: number | null;
+                /** @description Repeat for several. */
+                gender?: ("female" | "male" | "other")[] | null;
+                /** @description The least share of the period's minutes that has to hold a counted reading. */
+                min_coverage?: number | null;
+                /** @description `averages`: figures beside the ids. */
+                include?: "averages" | null;
+                /** @description How many people a page has. */
+                limit?: number;
+                cursor?: string | null;
+                /** @description IANA time zone of bare dates, local times and days. */
+                tz?: string;
+            };
+            header?: never;
+            path: {
+                metric: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
