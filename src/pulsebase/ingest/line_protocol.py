@@ -9,8 +9,10 @@ Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from pulsebase.ingest.blocks import VALUE_FIELDS
@@ -97,7 +99,7 @@ def parse_lines(body: bytes, precision: str, now_us: int, time: ProcessorTime | 
     """
     if body.count(b"\n") > MOST_LINES:
         raise TooManyLinesError(f"the body holds more than {MOST_LINES} lines; send fewer at a time")
-    points: dict[str, list[Parsed]] = {}
+    points: defaultdict[str, list[Parsed]] = defaultdict(list)
     errors: list[FieldError] = []
     for number, raw in _lines(body):
         if time is not None and number % _LINES_AT_ONCE == 0:
@@ -113,7 +115,7 @@ def parse_lines(body: bytes, precision: str, now_us: int, time: ProcessorTime | 
             continue
         try:
             for metric, reading in _readings(number, line.decode(), precision, now_us):
-                points.setdefault(metric, []).append(reading)
+                points[metric].append(reading)
         except UnicodeDecodeError:
             errors.append(FieldError("line", "is not UTF-8", number))
         except _LineError as error:
@@ -149,7 +151,10 @@ def _readings(number: int, line: str, precision: str, now_us: int) -> Iterable[t
     if "user_id" not in tags:
         raise _LineError("user_id", "is required as a tag")
     fields = {_plain(name): value for name, value in _FIELD.findall(match["fields"])}
-    values = _several_values(fields) if metric is None else _one_value(fields, metric)
+    if metric is None:
+        values = _several_values(fields)
+    else:
+        values = ((metric.name, _value_in(fields, "bpm" if metric is HEART_RATE else VALUE_FIELDS.value)),)
     confidence = NO_CONFIDENCE
     if fields.get("confidence", "nan").lower() != "nan":
         stated = _number("confidence", fields["confidence"])
@@ -162,6 +167,7 @@ def _readings(number: int, line: str, precision: str, now_us: int) -> Iterable[t
     ]
 
 
+@lru_cache(maxsize=64)  # lines repeat few measurements
 def _metric_of(measurement: str) -> MetricSpec | None:
     """Return the metric that a measurement is of, None if the fields say it."""
     if measurement == VITAL_SIGNS:
@@ -172,18 +178,17 @@ def _metric_of(measurement: str) -> MetricSpec | None:
         raise _LineError("measurement", f"{error}; or send {VITAL_SIGNS}, with a field for each metric") from None
 
 
-def _one_value(fields: Mapping[str, str], metric: MetricSpec) -> list[tuple[str, str]]:
-    """Return the metric and the field of its value."""
-    value = "bpm" if metric is HEART_RATE else VALUE_FIELDS.value
+def _value_in(fields: Mapping[str, str], value: str) -> str:
+    """Return the name of the field that has the value of a line of one metric, which must be this one."""
     for name in fields:
         if name not in (value, "confidence"):
             raise _LineError(name[:64], f"is not a known field; send {value} and, if wanted, confidence")
     if value not in fields:
         raise _LineError(value, "is required as a field")
-    return [(metric.name, value)]
+    return value
 
 
-def _several_values(fields: Mapping[str, str]) -> list[tuple[str, str]]:
+def _several_values(fields: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """Return the metrics that fields name, each with its field."""
     values: dict[str, str] = {}
     for name in fields:
@@ -198,7 +203,7 @@ def _several_values(fields: Mapping[str, str]) -> list[tuple[str, str]]:
         values[metric] = name
     if not values:
         raise _LineError("fields", "must name a metric")
-    return list(values.items())
+    return values.items()
 
 
 def _time_us(stated: int, precision: str) -> int:
