@@ -23,7 +23,7 @@ def test_a_server_that_is_gone_is_a_503_that_says_when_to_try_again(
         assert too_early.stderr.strip() == (
             "pulsebase: the database is not set up for Pulsebase: run pulsebase db init"
         )
-        no_roles = "There are no roles of their own for serving and watching, see the guide."
+        no_roles = "There are no separate roles for serving and monitoring; see the guide."
         said = [place.run("db", "init").stdout.strip() for _ in range(2)]
         newest = max(int(file.name[:4]) for file in SCHEMA.glob("*.sql"))
         assert said == [

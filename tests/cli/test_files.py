@@ -277,8 +277,8 @@ def test_an_export_may_be_of_some_people_and_a_period(stocked: Place) -> None:
 
 def test_an_export_that_cannot_be_leaves_nothing(stocked: Place) -> None:
     before = sorted(path.name for path in stocked.folder.iterdir())
-    assert "there already" in stocked.refusal("export", "--format", "csv", "--out", ISO_FILE)
-    assert "there already" in stocked.refusal("export", "--format", "csv", "--out", ".")
+    assert "exists already" in stocked.refusal("export", "--format", "csv", "--out", ISO_FILE)
+    assert "exists already" in stocked.refusal("export", "--format", "csv", "--out", ".")
     assert "--format" in stocked.refusal("export", "--format", "xml", "--out", "new")
     assert "nobody of that id" in stocked.refusal("export", "--format", "csv", "--out", "new", "--user", "nobody")
     assert "start" in stocked.refusal("export", "--format", "csv", "--out", "new", "--start", "soon")

@@ -46,11 +46,11 @@ def test_a_takeout_has_a_line_a_kind(place: Place) -> None:
         "takeout.tgz: not read: 5 files that may hold vital signs:",
         *(f"  {fitbit}/oxygen_saturation_2024-01-{day}.csv: looks like vital signs" for day in (10, 11, 12)),
         f"  and 2 more like {fitbit}/oxygen_saturation_#.csv",
-        "  Their readings can be brought as CSV with the columns user_id,device_id,timestamp,heart_rate.",
+        "  To import their readings, convert them to CSV with the columns user_id,device_id,timestamp,heart_rate.",
         "takeout.tgz: not read: 6 other files (6 .json), such as",
         f"  {fitbit}/steps-2024-01-10.json",
         "--rejects FILE writes every refusal to a file.",
-        "takeout.tgz is import 2; pulsebase imports undo 2 takes it back",
+        "takeout.tgz is import 2; pulsebase imports undo 2 removes it",
         "takeout.tgz …",
     ]
     bar = done.stdout.splitlines()[-1]
@@ -118,7 +118,9 @@ def test_an_import_that_is_interrupted_says_so_and_goes_on_when_run_again(place:
     # The signal may come before the first part of the file is read.
     assert re.search("large.csv: was not read( to its end)?$", said, re.MULTILINE)
     assert said.count("small.csv: was not read\n") == 1
-    assert "Interrupted. What was stored stays; the same command again goes on, and stores nothing twice." in said
+    assert (
+        "Interrupted. What was stored stays. Run the same command again to continue; nothing is stored twice." in said
+    )
     assert said.count("small.csv is import") == 1
     assert place.run("check").returncode == 0
     assert place.run("import", "small.csv").returncode == 0

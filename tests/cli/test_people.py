@@ -44,7 +44,7 @@ def test_a_person_is_added_shown_changed_listed_and_removed(stocked: Place) -> N
         "first reading": "",
         "last reading": "",
     }
-    assert "known already" in stocked.refusal("users", "add", "ann")
+    assert "already somebody with that id" in stocked.refusal("users", "add", "ann")
     changed = facts(said(stocked, "users", "set", "ann", "--birth-date", "1980-02-29", "--clear", "name"))
     assert changed == shown | {"born": "1980-02-29", "name": ""}
     assert facts(said(stocked, "users", "show", "ann")) == changed
@@ -129,7 +129,7 @@ def test_an_erased_person_is_gone_from_series_and_sql(stocked: Place) -> None:
     assert facts(erased)["hidden"] < facts(erased)["scrubbed"] != "not yet"
     assert cells(said(stocked, "users", "erasures"))[0][:2] == [facts(erased)["erasure"], "scrubbed"]
     assert "was erased" in stocked.refusal("users", "add", "gone")
-    assert said(stocked, "users", "allow", "gone") == "gone may come into being again.\n"
+    assert said(stocked, "users", "allow", "gone") == "The id gone may be used again.\n"
     assert "nobody" in stocked.refusal("users", "allow", "gone")
     assert "nobody" in stocked.refusal("query", "gone", "2016-04-12", "2016-04-12")
     statement = "SELECT count(*) AS n FROM activities_heart_intraday WHERE user_id = 'gone'"

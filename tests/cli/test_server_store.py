@@ -62,7 +62,7 @@ def test_what_is_for_embedded_stores_says_what_there_is_instead(
     place: Place, command: tuple[str, ...], instead: str
 ) -> None:
     refused = place.refusal(*command)
-    assert "this is for embedded stores" in refused
+    assert "only an embedded store can do this" in refused
     assert instead in refused
 
 

@@ -53,4 +53,4 @@ def test_a_store_that_is_busy_without_a_word_is_waited_for() -> None:
             assert store_block(client, "x", rows, said.append) == {"stored": 1}
         server.shutdown()
         thread.join()
-    assert said == ["The store is waited for: the server answered with status 503"]
+    assert said == ["Waiting for the store: the server answered with status 503"]

@@ -107,7 +107,7 @@ def test_disconnect(place: Place, cloud: str, kind: str) -> None:
     with serving(place, PULSEBASE_INGEST_IN_SERVER="false"):
         connect(place, kind, "ann")
         said = place.run("disconnect", kind, "--user", "ann").stdout
-        assert said == "ann is not connected to fitbit any more; readings stay.\n"
+        assert said == "ann is no longer connected to fitbit; readings stay.\n"
         assert "is not connected" in place.refusal("disconnect", kind, "--user", "ann")
     assert "Nobody is connected" in place.run("sync", "--once").stdout
 
@@ -125,7 +125,7 @@ def test_the_server_keeps_the_schedule(place: Place, cloud: str, kind: str) -> N
 @pytest.mark.parametrize("kind", ["fitbit"])
 def test_ingestion_as_a_service_of_its_own(place: Place, cloud: str, kind: str) -> None:
     connect(place, kind, "ann")
-    with running(place, "sync", says="Connections are brought"):
+    with running(place, "sync", says="Data are fetched"):
         wait_until(lambda: runs_of(place) >= 2, "a run of each data set")
         assert "heart_rate_summary" in place.run("etl", "status", COLUMNS="300").stdout
 
@@ -135,7 +135,7 @@ def test_a_seed_makes_a_synthetic_person(place: Place) -> None:
     settings = {"USER_ID": "user1", "DATA_SEED": "23", "START_DATE": yesterday, "BATCH_SIZE": "5000"}
     done = place.run("sync", "--once", **settings)
     assert done.returncode == 0, done
-    assert "limit lifted" in done.stdout
+    assert "without its hourly limit" in done.stdout
     assert re.search(r"^user1 fitbit heart_rate: done", done.stdout, re.MULTILINE)
     assert "Nobody is connected" in place.run("sync", "--once").stdout  # the simulated cloud is gone, and said so
     assert "PULSEBASE_DATA_SEED: needs PULSEBASE_USER_ID" in place.refusal("sync", DATA_SEED="23")
@@ -188,7 +188,7 @@ def test_a_simulator_shows_its_faults_and_its_limit(place: Place) -> None:
     with running(place, *arguments, says=r"http://127\.0\.0\.1:\d+") as (_, url):
         faults = httpx.get(f"{url}/control/faults", trust_env=False).json()
         assert faults["late_sync"]["share"] == 0.5
-    assert "limit of requests is lifted" in (place.folder / "fitbit-sim.out").read_text()
+    assert "It has no request limit" in (place.folder / "fitbit-sim.out").read_text()
     assert "must be one of" in place.refusal("google-sim", "--fault", "earthquake")
     assert "--now" in place.refusal("google-sim", "--now", "noon")
 

@@ -121,7 +121,7 @@ def test_a_new_worker_that_does_not_start_leaves_the_old_ones(row: Row, caplog: 
     row.look_until(2)
     row.does = "fails"
     row.replace_all(3)
-    row.look_while_not(lambda: "replaced no further" in caplog.text, "the end of replacing")
+    row.look_while_not(lambda: "the replacement of workers is stopped" in caplog.text, "the end of replacing")
     row.look_until(3)
     assert row.alive == row.started[:2]
     row.does = "answers"

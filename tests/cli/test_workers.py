@@ -124,7 +124,7 @@ def lines(user_id: str, count: int) -> list[str]:
 
 def test_several_workers_need_a_server_store(place: Place) -> None:
     line = place.refusal("serve", "--workers", "2")
-    assert "PULSEBASE_WORKERS=2: an embedded store is one folder of one process" in line
+    assert "PULSEBASE_WORKERS=2: only one process can open an embedded store" in line
     assert not place.database.exists()
 
 

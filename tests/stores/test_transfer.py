@@ -143,7 +143,7 @@ def test_the_command_copies_and_compares(embedded: Store, tmp_path: Path) -> Non
     source = f"duckdb:///{tmp_path}/from.duckdb"
     done = place.run("copy", "--from", source, "--to", url)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "Both stores hold the same."
+    assert done.stdout.splitlines()[-1] == "Both stores hold the same data."
     refused = place.run("copy", "--from", source, "--to", source)
     assert (refused.returncode, refused.stderr.strip()) == (
         1,

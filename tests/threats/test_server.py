@@ -53,7 +53,7 @@ def test_a_key_that_is_revoked_by_a_command_opens_nothing_within_a_second(server
     listed = place.run("keys", "list", COLUMNS="200").stdout
     assert re.search(r"phone.*read.*ann.*revoked", listed)
     assert key not in listed
-    assert place.refusal("keys", "revoke", "phone") == "pulsebase: there is no such key in use"
+    assert place.refusal("keys", "revoke", "phone") == "pulsebase: there is no valid key of that name"
 
 
 def test_the_trail_is_shown_by_a_command_which_is_in_it_itself(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""The commands, one function each. The work is done in the other modules of this package."""
+"""The commands, one function each. The other modules of this package do the work."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ app = typer.Typer(
 )
 app.add_typer(people.users)
 app.add_typer(people.devices)
-etl = typer.Typer(help="What the pipeline did.", no_args_is_help=True)
+etl = typer.Typer(help="Show what the pipeline did.", no_args_is_help=True)
 app.add_typer(etl, name="etl")
-database = typer.Typer(name="db", help="Care for the database of a server store.", no_args_is_help=True)
+database = typer.Typer(name="db", help="Manage the database of a server store.", no_args_is_help=True)
 app.add_typer(database)
 
 Host = Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1 by default.")]
@@ -43,7 +43,7 @@ def main() -> None:
         app()
     except PulsebaseError as error:
         line = f"pulsebase: {error}"
-    except OSError as error:  # of a file or folder for which no command has a message of its own
+    except OSError as error:  # about a file or folder for which the command has no specific message
         ours = meaning_of(error, error.filename or "a file")
         if ours is None:
             raise
@@ -69,7 +69,7 @@ def serve(
     host: Host = None,
     port: Port = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that answer; 1 by default, more need a server store.")
+        int | None, typer.Option(help="How many processes answer; 1 by default, more need a server store.")
     ] = None,
     store: StoreUrl = None,
 ) -> None:
@@ -90,9 +90,9 @@ def demo(
     host: Host = None,
     port: Port = None,
     store: StoreUrl = None,
-    days: Annotated[int | None, typer.Option(help="How far back the two people's readings go, days.")] = None,
+    days: Annotated[int | None, typer.Option(help="For how many days back the two people have readings.")] = None,
 ) -> None:
-    """Serve with two synthetic people, whose readings are brought up to now and go on."""
+    """Serve with two synthetic people, who get readings up to now and new ones from then on."""
     from pulsebase.cli.serve import run_server
 
     run_server(settings_for(host=host, port=port, store_url=store, demo_days=days), with_demo=True)
@@ -111,7 +111,7 @@ def sync(
     ] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Bring what connected sources have, on schedule or once."""
+    """Fetch the data of connected sources, on schedule or once."""
     from pulsebase.cli.sync import run_sync
 
     chosen = ",".join(data_set) if data_set else None
@@ -122,12 +122,12 @@ def sync(
 @app.command()
 def connect(
     source: Annotated[str, typer.Argument(help="fitbit or google.")],
-    user: Annotated[str, typer.Option(help="The person, by the id their readings are kept under.")],
+    user: Annotated[str, typer.Option(help="The id under which the person's readings are stored.")],
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")] = False,
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1 that the source sends the browser back to.")] = 8017,
     store: StoreUrl = None,
 ) -> None:
-    """Connect a person to a wearable cloud: they say yes in their browser."""
+    """Connect a person to a wearable cloud. They give consent in their browser."""
     from pulsebase.cli.connect import run_connect
 
     run_connect(settings_for(store_url=store), source, user, port, browser=not no_browser)
@@ -139,7 +139,7 @@ def disconnect(
     user: Annotated[str, typer.Option(help="The person.")],
     store: StoreUrl = None,
 ) -> None:
-    """Take a person's connection to a wearable cloud back; readings stay."""
+    """Remove a person's connection to a wearable cloud. Readings stay."""
     from pulsebase.cli.connect import run_disconnect
 
     run_disconnect(settings_for(store_url=store), source, user)
@@ -147,25 +147,25 @@ def disconnect(
 
 @etl.command()
 def status(store: StoreUrl = None) -> None:
-    """Show every connection and how it is, and the last runs."""
+    """Show the state of every connection, and the last runs."""
     from pulsebase.cli.sync import run_status
 
     run_status(settings_for(store_url=store))
 
 
-keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
+keys = typer.Typer(help="Manage the keys of the API.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
 
 @keys.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument(help="What the key is called, in lists and in the trail.")],
+    name: Annotated[str, typer.Argument(help="The key's name in lists and in the audit trail.")],
     scope: Annotated[list[str], typer.Option(help="ingest, read, admin, metrics or aggregate; may be repeated.")],
-    user: Annotated[list[str] | None, typer.Option(help="For this person alone; may be repeated.")] = None,
-    expires: Annotated[str | None, typer.Option(help="A date or a time, UTC, from which on it opens nothing.")] = None,
+    user: Annotated[list[str] | None, typer.Option(help="Allow only this person's data; may be repeated.")] = None,
+    expires: Annotated[str | None, typer.Option(help="A date or time in UTC, from which the key is invalid.")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Make a key and show it, once."""
+    """Create a key and show it. It is shown only once."""
     from pulsebase.cli.keys import run_create
 
     run_create(settings_for(store_url=store), name, scope, user or [], expires)
@@ -173,15 +173,15 @@ def create_key(
 
 @keys.command("list")
 def list_keys(store: StoreUrl = None) -> None:
-    """Show every key there is or was, but no key itself."""
+    """List all keys, revoked and expired ones too. The keys themselves are not shown."""
     from pulsebase.cli.keys import run_list
 
     run_list(settings_for(store_url=store))
 
 
 @keys.command("revoke")
-def revoke_key(name: Annotated[str, typer.Argument(help="What the key is called.")], store: StoreUrl = None) -> None:
-    """Take a key back: within a second it opens nothing any more."""
+def revoke_key(name: Annotated[str, typer.Argument(help="The key's name.")], store: StoreUrl = None) -> None:
+    """Revoke a key. Within a second a running server refuses it."""
     from pulsebase.cli.keys import run_revoke
 
     run_revoke(settings_for(store_url=store), name)
@@ -189,12 +189,12 @@ def revoke_key(name: Annotated[str, typer.Argument(help="What the key is called.
 
 @app.command()
 def audit(
-    user: Annotated[str | None, typer.Option(help="What was done to this person alone.")] = None,
-    key: Annotated[str | None, typer.Option(help="What was done with this key alone; owner for commands.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most entries shown.")] = 100,
+    user: Annotated[str | None, typer.Option(help="Show only what concerns this person.")] = None,
+    key: Annotated[str | None, typer.Option(help="Show only what was done with this key; owner for commands.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most this many entries.")] = 100,
     store: StoreUrl = None,
 ) -> None:
-    """Show what was read and changed through the API, by whom and of whom, the newest first."""
+    """Show what was read and changed through the API, by whom and about whom, newest first."""
     from pulsebase.cli.keys import run_audit
 
     run_audit(settings_for(store_url=store), user, key, limit)
@@ -204,9 +204,9 @@ def audit(
 def fitbit_sim(  # noqa: PLR0917 an option each
     host: Host = None,
     port: Annotated[int, typer.Option(help="The port; 0 picks a free one.")] = 8100,
-    seed: Annotated[int, typer.Option(help="The same seed has the same faults.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=0, help="Requests an hour and person; 0 lifts the limit.")] = None,
-    now: Annotated[str | None, typer.Option(help="A clock that stands still at this time until it is moved.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same faults.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=0, help="Requests per hour and person; 0 means no limit.")] = None,
+    now: Annotated[str | None, typer.Option(help="Stop the clock at this time, until it is moved.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=SHARE@FROM/UNTIL; may be repeated.")] = None,
 ) -> None:
     """Simulate a Fitbit-shaped cloud with the two synthetic people."""
@@ -217,9 +217,9 @@ def fitbit_sim(  # noqa: PLR0917 an option each
 def google_sim(  # noqa: PLR0917 an option each
     host: Host = None,
     port: Annotated[int, typer.Option(help="The port; 0 picks a free one.")] = 8101,
-    seed: Annotated[int, typer.Option(help="The same seed has the same faults.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=0, help="Requests a minute and person; 0 lifts the limit.")] = None,
-    now: Annotated[str | None, typer.Option(help="A clock that stands still at this time until it is moved.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same faults.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=0, help="Requests per minute and person; 0 means no limit.")] = None,
+    now: Annotated[str | None, typer.Option(help="Stop the clock at this time, until it is moved.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=SHARE@FROM/UNTIL; may be repeated.")] = None,
 ) -> None:
     """Simulate the Google Health API v4 with the two synthetic people."""
@@ -238,7 +238,7 @@ def import_files(  # noqa: PLR0917 an option each
     places: Annotated[
         list[str],
         typer.Argument(
-            help="Files, archives (zip, tar, tgz), folders; or postgresql://… with tables users and heart_rates.",
+            help="Files, archives (zip, tar, tgz) or folders; or postgresql://… with tables users and heart_rates.",
             metavar="PATH...",
         ),
     ],
@@ -250,14 +250,16 @@ def import_files(  # noqa: PLR0917 an option each
     tz: Annotated[
         str | None,
         typer.Option(
-            help="The IANA zone of times that name none, in research CSV and tables; each person's own by default."
+            help="The IANA zone of times without one, in research CSV and tables; each person's own by default."
         ),
     ] = None,
-    rejects: Annotated[Path | None, typer.Option(help="Write every refusal to this file, an object a line.")] = None,
-    age_on: Annotated[str | None, typer.Option(help="The day on which ages in tables hold; today by default.")] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write every refusal to this file, one JSON object per line.")
+    ] = None,
+    age_on: Annotated[str | None, typer.Option(help="The day to which ages in tables refer; today by default.")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Bring readings from files, or from tables of another program, into the store."""
+    """Import readings from files, or from the tables of another program."""
     from pulsebase.cli.imports import ImportChoices, run_imports
 
     choices = ImportChoices(user, device, tz, rejects, age_on, metric)
@@ -266,13 +268,13 @@ def import_files(  # noqa: PLR0917 an option each
         raise typer.Exit(status)
 
 
-imports = typer.Typer(help="What imports have brought.", no_args_is_help=True)
+imports = typer.Typer(help="List and undo imports.", no_args_is_help=True)
 app.add_typer(imports, name="imports")
 
 
 @imports.command("list")
 def list_imports(store: StoreUrl = None) -> None:
-    """Show imports, the newest first, and how many of their readings are stored now."""
+    """List imports, newest first, and how many of their readings are stored now."""
     from pulsebase.cli.imports import run_list
 
     run_list(settings_for(store_url=store))
@@ -282,7 +284,7 @@ def list_imports(store: StoreUrl = None) -> None:
 def undo_import(
     number: Annotated[int, typer.Argument(help="The import's id.", metavar="ID")], store: StoreUrl = None
 ) -> None:
-    """Remove the readings of an import that are still stored; what they had replaced does not come back."""
+    """Remove the readings of an import that are still stored. Readings they replaced do not come back."""
     from pulsebase.cli.imports import run_undo
 
     run_undo(settings_for(store_url=store), number)
@@ -292,7 +294,7 @@ def undo_import(
 def export(  # noqa: PLR0917 an option each
     form: Annotated[str, typer.Option("--format", help="parquet, csv or ndjson.")],
     out: Annotated[
-        Path, typer.Option(help="A new folder, for a file a UTC day; a name that ends in the format is one file.")
+        Path, typer.Option(help="A new folder, with one file per UTC day; a name that ends in the format is one file.")
     ],
     user: Annotated[list[str] | None, typer.Option(help="This person; may be given several times.")] = None,
     metric: Metrics = None,
@@ -316,9 +318,11 @@ def query(  # noqa: PLR0917 an option each
         typer.Option(help="Such as oxygen_saturation; may be repeated. activities_heart_summary: daily summaries."),
     ] = None,
     interval: Annotated[str, typer.Option(help="auto, raw, 1s, 1m, 15m, 1h or 1d.")] = "auto",
-    max_points: Annotated[int | None, typer.Option(help="The finest interval within so many points.")] = None,
-    device: Annotated[str | None, typer.Option(help="This device alone.")] = None,
-    include_all: Annotated[bool, typer.Option("--all", help="Every device's readings, unresolved.")] = False,
+    max_points: Annotated[
+        int | None, typer.Option(help="Choose the finest interval with at most this many points.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Only readings of this device.")] = None,
+    include_all: Annotated[bool, typer.Option("--all", help="Show the readings of every device, unresolved.")] = False,
     tz: Annotated[str, typer.Option(help="The IANA zone of dates, local times and days.")] = "UTC",
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
     store: StoreUrl = None,
@@ -355,7 +359,7 @@ def cohort(  # noqa: PLR0917 an option each
         str | None, typer.Option(help="The least share of the minutes with a counted reading, 0 to 1.")
     ] = None,
     tz: Annotated[str, typer.Option(help="The IANA zone of dates and local times.")] = "UTC",
-    limit: Annotated[int, typer.Option(help="Show so many people, at most 1000.")] = 100,
+    limit: Annotated[int, typer.Option(help="Show at most this many people, up to 1000.")] = 100,
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
     store: StoreUrl = None,
 ) -> None:
@@ -390,7 +394,7 @@ def top_hours(  # noqa: PLR0917 an option each
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
     store: StoreUrl = None,
 ) -> None:
-    """Show a person's highest distinct averages of UTC hours, each with the first hour that has it."""
+    """Show a person's highest distinct hourly averages (UTC hours), each with the first hour that has it."""
     from pulsebase.cli.cohorts import run_top_hours
 
     parameters = {"start": start, "end": end, "limit": limit, "tz": tz}
@@ -402,16 +406,16 @@ def top_hours(  # noqa: PLR0917 an option each
 def simulate(  # noqa: PLR0917 an option each
     url: Annotated[str, typer.Option(help="The running server.")] = "http://127.0.0.1:8000",
     users: Annotated[int, typer.Option(min=1, help="How many people.")] = 10,
-    devices: Annotated[int, typer.Option(min=1, help="How many devices each.")] = 2,
+    devices: Annotated[int, typer.Option(min=1, help="How many devices per person.")] = 2,
     rate: Annotated[
-        float | None, typer.Option(help="Readings a second; as fast as the server takes them if left out.")
+        float | None, typer.Option(help="Readings per second; as fast as the server accepts them by default.")
     ] = None,
-    total: Annotated[int | None, typer.Option(min=1, help="Stop after so many readings.")] = None,
-    duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    total: Annotated[int | None, typer.Option(min=1, help="Stop after this many readings.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="How many connections.")] = 8,
     seed: Annotated[int, typer.Option(help="The same seed sends the same load.")] = 1,
 ) -> None:
-    """Send the load of many devices to a running server: duplicates, disorder, bursts, late and bad readings."""
+    """Send the load of many devices to a running server, with duplicates, disorder, bursts, late and bad readings."""
     from pulsebase.cli.simulate import load_spec, run_simulation
 
     settings_for()
@@ -432,7 +436,7 @@ def fixtures(  # noqa: PLR0917 an option each
     start: Annotated[str | None, typer.Option(help="The first civil day; 2025-01-01 by default.")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Fill the store with made-up people and readings every ten minutes, for questions about many people."""
+    """Fill the store with made-up people who have a reading every ten minutes, to try questions about many people."""
     from pulsebase.cli.fixtures import fixture_spec, run_fixtures
 
     run_fixtures(settings_for(store_url=store), fixture_spec(users, readings, seed, start, metrics_of(metric)))
@@ -449,9 +453,9 @@ def check(store: StoreUrl = None) -> None:
 
 @app.command()
 def retention(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False, store: StoreUrl = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the readings.")] = False, store: StoreUrl = None
 ) -> None:
-    """Let raw readings that are older than PULSEBASE_RETENTION_DAYS expire now; their hours and days stay."""
+    """Expire raw readings that are older than PULSEBASE_RETENTION_DAYS now. Their hours and days stay."""
     from pulsebase.cli.retention import run_retention
 
     run_retention(settings_for(store_url=store), dry_run=dry_run)
@@ -462,7 +466,7 @@ def backup(
     destination: Annotated[Path, typer.Argument(help="A folder that does not exist yet, or is empty.")],
     store: StoreUrl = None,
 ) -> None:
-    """Write a consistent copy of the store, also while a server runs."""
+    """Write a consistent copy of the store. A server may be running."""
     from pulsebase.cli.backup import run_backup
 
     run_backup(settings_for(store_url=store), destination)
@@ -470,11 +474,11 @@ def backup(
 
 @app.command()
 def sql(
-    statement: Annotated[str, typer.Argument(help="One statement that only reads, in DuckDB's SQL.")],
+    statement: Annotated[str, typer.Argument(help="One read-only statement in DuckDB's SQL.")],
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
     store: StoreUrl = None,
 ) -> None:
-    """Answer a question in SQL, through the server when one runs."""
+    """Run a read-only SQL statement, through the server if one runs."""
     from pulsebase.cli.sql import run_sql
 
     run_sql(settings_for(store_url=store), statement, form)
@@ -485,7 +489,7 @@ def copy(
     target: Annotated[str, typer.Option("--to", help="The URL of the store to copy to.")],
     source: Annotated[str | None, typer.Option("--from", help="PULSEBASE_STORE_URL by default.")] = None,
 ) -> None:
-    """Copy everything from one store into another and compare them. A copy that was broken off goes on."""
+    """Copy everything from one store into another and compare them. An interrupted copy is resumed."""
     from pulsebase.cli.copy import run_copy
 
     settings = settings_for()
@@ -495,7 +499,7 @@ def copy(
 
 @database.command()
 def init(store: StoreUrl = None) -> None:
-    """Make the tables of a server store, or bring them to the newest schema. Doing it again changes nothing."""
+    """Create the tables of a server store, or migrate them to the newest schema. Repeating it changes nothing."""
     from pulsebase.cli.db import run_init
 
     run_init(settings_for(store_url=store))

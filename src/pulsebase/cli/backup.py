@@ -1,4 +1,4 @@
-"""`backup`: make a copy of the store that can be opened."""
+"""`backup`: copy the store into a folder, from which it can be opened."""
 
 from __future__ import annotations
 

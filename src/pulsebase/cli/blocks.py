@@ -16,7 +16,7 @@ from pulsebase.etl.load import IMPORT_KIND
 from pulsebase.ingest import Candidates
 from pulsebase.model.readings import Ids
 
-#: How long to retry a block that the store does not accept, because it is still merging or its disk is full.
+#: How long to retry a block that the store does not accept because it is still merging or its disk is full.
 PATIENCE_S = 120.0
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
@@ -25,7 +25,7 @@ def store_block(client: httpx.Client, name: str, rows: Candidates, say: Callable
     """Store candidates, which are of one metric, in one commit, under the import of that name. Return the counts and
     refusals in the answer.
 
-    `rows.positions` are the places that refusals name. `say` is called once with the reason for waiting.
+    `rows.positions` are the numbers by which refusals name readings. `say` is called once with the reason for waiting.
 
     Raises:
         RefusedError: the block was refused, or the store accepted nothing for `PATIENCE_S`.
@@ -41,7 +41,7 @@ def store_block(client: httpx.Client, name: str, rows: Candidates, say: Callable
         if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or monotonic() + wait_s > give_up_at:
             return answer_of(response)
         if not told:
-            say(f"The store is waited for: {detail_of(response)}")
+            say(f"Waiting for the store: {detail_of(response)}")
             told = True
         sleep(wait_s)
 

@@ -21,7 +21,7 @@ def run_cohort(settings: Settings, metric: MetricSpec, parameters: dict[str, Any
     """Ask for a cohort by a metric and show its first page.
 
     Raises:
-        RejectedError: the form is unknown.
+        RejectedError: the format is unknown.
         RefusedError: the server refused the question.
     """
     path = f"/v1/cohorts/{metric.path}"

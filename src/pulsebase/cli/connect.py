@@ -30,7 +30,7 @@ def run_connect(settings: Settings, source: str, user_id: str, port: int, *, bro
         redirect_uri = f"http://127.0.0.1:{listener.server_port}{_PATH}"
         asked = {"user_id": user_id, "redirect_uri": redirect_uri}
         begun = answer_of(client.post(f"/v1/admin/sources/{source}/authorize", json=asked))
-        _say(f"Open this address and agree; the source sends you back to {redirect_uri}:")
+        _say(f"Open this address and give consent; the source sends you back to {redirect_uri}:")
         _say(begun["url"])
         if browser:
             webbrowser.open(begun["url"])
@@ -47,11 +47,11 @@ def run_disconnect(settings: Settings, source: str, user_id: str) -> None:
     """
     with session(settings) as client:
         answer_of(client.delete(f"{path_of(user_id)}/sources/{quote(source, safe='')}"))
-    _say(f"{user_id} is not connected to {source} any more; readings stay.")
+    _say(f"{user_id} is no longer connected to {source}; readings stay.")
 
 
 class _Listener(http.server.HTTPServer):
-    """Waits for the one request that brings the state back."""
+    """Waits for the request that brings the state back."""
 
     def __init__(self, port: int) -> None:
         self.came: dict[str, str] = {}
@@ -70,7 +70,7 @@ class _Listener(http.server.HTTPServer):
         while self.came.get("state") != state:
             self.timeout = give_up_at - monotonic()
             if self.timeout <= 0:
-                raise StopError("nobody came back from the source in ten minutes; begin again")
+                raise StopError("no browser came back from the source within ten minutes; start again")
             self.handle_request()
         return self.came
 
@@ -92,7 +92,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing: the request line holds the code."""
+        """Log nothing, because the request line contains the code."""
 
 
 def _say(text: str) -> None:

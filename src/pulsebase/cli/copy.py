@@ -25,15 +25,15 @@ def run_copy(settings: Settings, source_url: str, target_url: str) -> bool:
         more = sum(1 for _ in found)
         compared.end()
     for difference in shown:
-        _say(f"{difference.user_id}: not the same: {difference.what}")
+        _say(f"{difference.user_id}: different: {difference.what}")
     if more:
         _say(f"and {more:,} more differences")
-    _say("Both stores hold the same." if not shown else "The stores DIFFER: run the copy again.")
+    _say("Both stores hold the same data." if not shown else "The stores DIFFER: run the copy again.")
     return not shown
 
 
 class _Told:
-    """Prints the progress at intervals."""
+    """Prints the progress of a copy at intervals."""
 
     def __init__(self, verb: str) -> None:
         self._verb = verb
@@ -41,14 +41,14 @@ class _Told:
         self._said = 0
 
     def tell(self, progress: Progress) -> None:
-        """Print the progress, once every `_EVERY_READINGS`."""
+        """Print the progress if `_EVERY_READINGS` have passed since the last time."""
         self._last = progress
         if progress.readings - self._said >= _EVERY_READINGS:
             self._said = progress.readings
             self.end()
 
     def end(self) -> None:
-        """Print the progress."""
+        """Print the final progress."""
         written = f", {self._last.written:,} of them written" if self._verb == "copied" else ""
         _say(f"{self._last.people:,} people {self._verb}, {self._last.readings:,} readings{written}")
 

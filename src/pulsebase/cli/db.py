@@ -1,4 +1,4 @@
-"""`db init`: the tables of a server store."""
+"""`db init`: create or migrate the tables of a server store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pulsebase.wiring import set_up_database
 
 
 def run_init(settings: Settings) -> None:
-    """Set the database up and say what was done."""
+    """Set up the database and print what was done."""
     done, roles = set_up_database(settings)
     if done:
         console.print(f"The database is set up (schema {done[-1]}).", highlight=False)
@@ -17,4 +17,4 @@ def run_init(settings: Settings) -> None:
     if roles:
         console.print(f"Roles: {', '.join(roles)}.", highlight=False)
     else:
-        console.print("There are no roles of their own for serving and watching, see the guide.", highlight=False)
+        console.print("There are no separate roles for serving and monitoring; see the guide.", highlight=False)

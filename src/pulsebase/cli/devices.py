@@ -1,4 +1,4 @@
-"""`devices`: a person's devices, and which of them counts."""
+"""`devices`: a person's devices, and which of them takes precedence."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def run_list(settings: Settings, user_id: str) -> None:
 
 
 def run_priority(settings: Settings, user_id: str, device_id: str, priority: int | None, since: str | None) -> None:
-    """Set a priority, or the default again, and show the device."""
+    """Set a priority or restore the default, and show the device."""
     setting = {"priority": priority} | ({} if since is None else {"valid_from": since})
     with session(settings) as client:
         _show([answer_of(client.put(_priority_path(user_id, device_id), json=setting))])
 
 
 def run_reset(settings: Settings, user_id: str, device_id: str) -> None:
-    """Remove every setting."""
+    """Remove every priority setting of a device."""
     with session(settings) as client:
         removed = answer_of(client.delete(_priority_path(user_id, device_id)))["removed_entries"]
-    text = f"{removed} settings taken back; the default holds at all times."
+    text = f"{removed} settings removed; the default applies at all times."
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""`export`: write readings to Parquet, CSV or NDJSON files, and records of people beside them."""
+"""`export`: write readings to Parquet, CSV or NDJSON files, and people's other records next to them."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def run_export(settings: Settings, choices: ExportChoices) -> None:
 
     Raises:
         RejectedError: the format is unknown, or the selection is not valid.
-        StopError: something exists at that place already, or it cannot be written.
+        StopError: the path exists already, or cannot be written.
     """
     if choices.form not in _FILES:
         raise RejectedError.of("--format", f"must be {', '.join(_FILES)}")
     out = choices.out.absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise StopError(f"{choices.out} is there already; name a new file, or a new or empty folder")
+        raise StopError(f"{choices.out} exists already; name a new file, or a new or empty folder")
     # Written under another name first, so that the final name never holds an incomplete export.
     partial = out.with_name(out.name + ".partial")
     _remove(partial)
@@ -195,7 +195,7 @@ def _asked(client: httpx.Client, path: str, parameters: _Parameters) -> Iterator
 
 
 class _Pieces(io.RawIOBase):
-    """The pieces of an answer, one after the other."""
+    """Reads the pieces of an answer one after the other."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._left = pieces, memoryview(b"")

@@ -36,7 +36,7 @@ from pulsebase.sources.fixtures import (
 _BLOCK_READINGS = 500_000
 #: People in one request.
 _USERS_AT_ONCE = 1_000
-#: The oldest people, of ninety years, are then born in 1900, the earliest birth year that is accepted.
+#: With this start the oldest people, aged ninety, are born in 1900, the earliest birth year that is accepted.
 _EARLIEST_START = date(1990, 1, 1)
 
 
@@ -64,7 +64,9 @@ def fixture_spec(
     except OverflowError:
         reaches_on = True
     if reaches_on:
-        raise RejectedError.of("--readings", "so many of so few people would reach into the future; see --start")
+        raise RejectedError.of(
+            "--readings", "this many readings of this few people would reach into the future; see --start"
+        )
     return spec
 
 

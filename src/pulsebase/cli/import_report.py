@@ -22,7 +22,6 @@ _WHAT_TO_DO = (
     "Read are Takeout, Apple Health, FIT, research CSV (Id,Time,Value), and Parquet, CSV and NDJSON with user_id, "
     "device_id, timestamp and heart_rate, or metric and value; docs/guide/importing.md has it all."
 )
-_OTHERS_TO_DO = "  Their readings can be brought as CSV with the columns user_id,device_id,timestamp,heart_rate."
 _REJECTED = "some of its records were rejected"
 _REJECTS_TO_DO = "--rejects FILE writes every refusal to a file."
 
@@ -59,14 +58,14 @@ class Report:
 
     def __init__(self, say: Say, warn: Say) -> None:
         self._say, self._warn = say, warn
-        self._told: Counter[str] = Counter()  # by what is to be said
+        self._told: Counter[str] = Counter()  # by text
         self._cut_short = False
         self._untold: Counter[str] = Counter()
-        self._alone: set[str] = set()  # kinds whose counts were said as those of a file
+        self._alone: set[str] = set()  # kinds whose counts were reported with their only file
 
     def file(self, result: FileResult, refusals: RefusalSummary) -> None:
-        """Report the result of a file. A file that was named itself is always reported, one among others only if there
-        is something to say about it.
+        """Report the result of a file. A file named on the command line is always reported, one inside an archive or a
+        folder only if there is something to say about it.
         """
         alone = "/" not in result.name
         what = result.problem or result.remark or (_REJECTED if result.rejected else None)

@@ -57,14 +57,14 @@ from pulsebase.wiring_sources import state_folder
 _PEOPLE_AT_ONCE = 1_000
 _NAME = "{task.description}"
 _INTERRUPTED = (
-    "Interrupted. What was stored stays; the same command again goes on, and stores nothing twice. "
-    "pulsebase imports undo takes back what was stored."
+    "Interrupted. What was stored stays. Run the same command again to continue; nothing is stored twice. "
+    "pulsebase imports undo removes what was stored."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ImportChoices:
-    """What files do not state themselves, as typed, and the file to which all refusals are written."""
+    """What the user typed because files do not say it, and the file to which all refusals are written."""
 
     user: str | None
     device: str | None
@@ -96,7 +96,7 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoices) -> int:
     """Import files, folders and databases one after the other. Return the exit status: `FAILED` if one of them could
-    not be read to its end, or nothing of it was stored.
+    not be read to its end, or if nothing of it was stored.
     """
     zone, age_on = choices.zone(), choices.reference_day()
     metric = known_metric(choices.metric, "--metric")
@@ -219,7 +219,7 @@ def run_undo(settings: Settings, number: int) -> None:
 
 
 def _zone_asked(client: httpx.Client) -> Callable[[str], ZoneInfo]:
-    """Return a function for each person's own zone, UTC for people without one and for unknown people."""
+    """Return a function that looks up a person's own zone: UTC for people without one and for unknown people."""
 
     def zone_of(user_id: str) -> ZoneInfo:
         if identifier_problem(user_id) is not None:
@@ -272,8 +272,8 @@ class _Run:
         )
 
     def tell(self, name: str, importer: Importer, results: Iterator[FileResult]) -> bool:
-        """Report the result of each file, and the totals. Return whether all could be read to their ends and something
-        was stored.
+        """Report the result of each file, and the totals. Return whether every file could be read to its end and
+        something was stored.
         """
         sound = True
         try:
@@ -287,14 +287,14 @@ class _Run:
                 self._report.nothing(name, failure)
                 sound = False
             self._report.hint(has_rejects=self._desk.rejects is not None)
-        finally:  # also of one that is given up: what it stored can be undone
+        finally:  # also if the import failed, because what it stored can be undone
             if self.sink.number is not None:
                 number = self.sink.number
-                self._say(f"{name} is import {number}; pulsebase imports undo {number} takes it back")
+                self._say(f"{name} is import {number}; pulsebase imports undo {number} removes it")
         return sound
 
     def on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
-        """Remember refusals, and write them where they are wanted."""
+        """Remember refusals, and write them to the file of `--rejects` if there is one."""
         self._refusals[result.name].add(errors)
         rejects = self._desk.rejects
         if rejects is not None:

@@ -25,7 +25,7 @@ from pulsebase.wiring_sources import state_folder
 
 
 def run_create(settings: Settings, name: str, scopes: list[str], people: list[str], expires: str | None) -> None:
-    """Make a key. Only the key is written to standard output, so that `> file` stores it."""
+    """Create a key. Only the key is written to standard output, so that `> file` stores it."""
     expires_us = None if expires is None else parse_instant(expires, "--expires")
     with _state(settings) as state:
         kept, key = create_key(state, KeyRequest(name, scopes, people or None, expires_us))
@@ -51,8 +51,8 @@ def run_revoke(settings: Settings, name: str) -> None:
     """Revoke a key."""
     with _state(settings) as state:
         if not state.revoke_key(name, _now_us()):
-            raise StopError("there is no such key in use")
-    console.print(f"{name} opens nothing any more; a running server notices within a second.", markup=False)
+            raise StopError("there is no valid key of that name")
+    console.print(f"{name} is revoked; a running server refuses it within a second.", markup=False)
 
 
 def run_audit(settings: Settings, user_id: str | None, key: str | None, limit: int) -> None:
@@ -73,9 +73,11 @@ def run_audit(settings: Settings, user_id: str | None, key: str | None, limit: i
 
 @contextlib.contextmanager
 def _state(settings: Settings) -> Iterator[AccessFile]:
-    """The file of keys, which a running server shares."""
+    """Yield the file of keys, which a running server shares."""
     if settings.state_folder is None and parse_store_url(settings.store_url).path is None:
-        raise StopError("keys need a place: this store lies nowhere, and PULSEBASE_STATE_FOLDER is not set")
+        raise StopError(
+            "there is no place to keep keys: this store has no folder, and PULSEBASE_STATE_FOLDER is not set"
+        )
     with contextlib.ExitStack() as closing:
         state = AccessFile(access_file(state_folder(settings, closing)))
         closing.callback(state.close)

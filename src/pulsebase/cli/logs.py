@@ -18,7 +18,7 @@ _CHATTY = ("httpx2", "httpcore2", "urllib3", "uvicorn.error", "opentelemetry")
 
 
 def set_up_log(settings: Settings) -> None:
-    """Write the log as the settings say."""
+    """Set up the log as the settings say."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_with_request_id)
     handler.setFormatter(JsonLines() if settings.log_format == "json" else ConsoleLines())
@@ -33,7 +33,7 @@ def _with_request_id(record: logging.LogRecord) -> bool:
 
 
 class ConsoleLines(logging.Formatter):
-    """Time, level, logger, message, and the request it was about if there is one."""
+    """Formats a line of time, level, logger and message, and the id of the request if there is one."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -47,8 +47,8 @@ class ConsoleLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One object a line: `time`, `level`, `logger`, `message`, then what there is of `request_id`, `error` (the
-    traceback) and the fields of the message.
+    """Formats one JSON object per line: `time`, `level`, `logger` and `message`, then `request_id`, `error` (the
+    traceback) and the fields of the message, as far as they exist.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -9,6 +9,6 @@ from pulsebase.wiring import build
 
 
 def openapi_text() -> str:
-    """The OpenAPI document as indented JSON, the same for every installation of a version."""
+    """Return the OpenAPI document as indented JSON. It is the same for every installation of a version."""
     with build(Settings.model_construct(store_url="memory://")) as parts:  # ignoring the settings of this machine
         return json.dumps(parts.app.openapi(), indent=2, ensure_ascii=False) + "\n"

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-#: No line is longer.
+#: The longest line.
 _ANY_WIDTH = 1_000_000
 #: Unicode categories that a terminal may obey: control characters (ESC and C1 too), format characters that change the
 #: writing direction, line and paragraph separators, and surrogates.
@@ -42,7 +42,7 @@ class Output(Console):
 
     @property
     def width(self) -> int:
-        """The width of lines."""
+        """Return the width of lines."""
         return super().width if self.file.isatty() else _ANY_WIDTH
 
     @width.setter
@@ -51,11 +51,11 @@ class Output(Console):
 
     @property
     def options(self) -> ConsoleOptions:
-        """The same, and more."""
+        """Return the options of the console, with this width."""
         return super().options.update_width(self.width)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """See `Console.print`. A text is one line, whatever is in it."""
+        """See `Console.print`. A text stays on one line, whatever it contains."""
         super().print(*(plain(each) if isinstance(each, str) else each for each in objects), **options)
 
     def print_error(self, text: str) -> None:
@@ -75,5 +75,5 @@ class Output(Console):
 
 #: The output of all commands.
 console = Output()
-#: Errors, and notes for people where standard output is for programs.
+#: For errors, and for notes to people where standard output is for programs.
 errors = Output(stderr=True)

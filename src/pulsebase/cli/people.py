@@ -12,25 +12,27 @@ from pulsebase.cli.options import StoreUrl, settings_for
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.users import PERSON_FIELDS
 
-users = typer.Typer(name="users", help="People: who is known, and what is said of them.", no_args_is_help=True)
-devices = typer.Typer(name="devices", help="A person's devices, and which is believed.", no_args_is_help=True)
+users = typer.Typer(name="users", help="Manage people and what is known about them.", no_args_is_help=True)
+devices = typer.Typer(
+    name="devices", help="Manage a person's devices and which takes precedence.", no_args_is_help=True
+)
 
 UserId = Annotated[str, typer.Argument(help="The person.", metavar="USER_ID")]
 DeviceId = Annotated[str, typer.Argument(help="The device.", metavar="DEVICE_ID")]
-Name = Annotated[str | None, typer.Option(help="What the person is called.")]
+Name = Annotated[str | None, typer.Option(help="The person's name.")]
 Gender = Annotated[str | None, typer.Option(help="female, male or other.")]
-BirthDate = Annotated[str | None, typer.Option(help="Such as 1980-02-29.")]
-BirthYear = Annotated[int | None, typer.Option(help="In place of the birth date; counts as 1 July of it.")]
+BirthDate = Annotated[str | None, typer.Option(help="A date such as 1980-02-29.")]
+BirthYear = Annotated[int | None, typer.Option(help="Instead of the birth date; counts as 1 July of that year.")]
 TimeZone = Annotated[str | None, typer.Option(help="An IANA zone such as Europe/Berlin.")]
 
 
 @users.command("list")
 def list_users(
-    text: Annotated[str, typer.Argument(help="Part of an id or a name; everybody if left out.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The most people shown.")] = 100,
+    text: Annotated[str, typer.Argument(help="Part of an id or a name; everybody by default.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show at most this many people.")] = 100,
     store: StoreUrl = None,
 ) -> None:
-    """Show people and what is stored of them."""
+    """List people and what is stored about them."""
     from pulsebase.cli.users import run_list
 
     run_list(settings_for(store_url=store), text, limit)
@@ -54,7 +56,7 @@ def add_user(  # noqa: PLR0917 an option each
     time_zone: TimeZone = None,
     store: StoreUrl = None,
 ) -> None:
-    """Make a person known."""
+    """Create a person."""
     from pulsebase.cli.users import run_add
 
     run_add(settings_for(store_url=store), user_id, _given(name, gender, birth_date, birth_year, time_zone))
@@ -70,11 +72,11 @@ def set_user(  # noqa: PLR0917 an option each
     time_zone: TimeZone = None,
     clear: Annotated[
         list[str] | None,
-        typer.Option(help="Forget name, gender, birth_date or time_zone; may be repeated."),
+        typer.Option(help="Clear name, gender, birth_date or time_zone; may be repeated."),
     ] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Change what is said of a person, in the fields given alone."""
+    """Change the given fields of a person and no others."""
     from pulsebase.cli.users import run_set
 
     fields = _given(name, gender, birth_date, birth_year, time_zone)
@@ -88,11 +90,11 @@ def set_user(  # noqa: PLR0917 an option each
 @users.command("erase")
 def erase_user(
     user_id: UserId,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Until no file has them either.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until no file contains them any more.")] = False,
     store: StoreUrl = None,
 ) -> None:
-    """Erase a person: readings, settings, connections; nothing is taken for that id any more."""
+    """Erase a person: readings, settings and connections. Nothing is accepted for that id any more."""
     from pulsebase.cli.users import run_erase
 
     if not run_erase(settings_for(store_url=store), user_id, asking=not yes, waiting=wait):
@@ -101,7 +103,7 @@ def erase_user(
 
 @users.command("allow")
 def allow_user(user_id: UserId, store: StoreUrl = None) -> None:
-    """Let the id of somebody who was erased come into being again."""
+    """Allow the id of an erased person to be used again."""
     from pulsebase.cli.users import run_allow
 
     run_allow(settings_for(store_url=store), user_id)
@@ -109,7 +111,7 @@ def allow_user(user_id: UserId, store: StoreUrl = None) -> None:
 
 @users.command("erasures")
 def list_erasures(store: StoreUrl = None) -> None:
-    """Show how far every erasure is."""
+    """Show how far every erasure has got."""
     from pulsebase.cli.users import run_erasures
 
     run_erasures(settings_for(store_url=store))
@@ -120,7 +122,7 @@ def import_users(
     file: Annotated[
         Path, typer.Argument(help="CSV: id, name, gender, birth_date or birth_year or age, time_zone.", metavar="FILE")
     ],
-    age_on: Annotated[str | None, typer.Option(help="The day on which ages hold; today by default.")] = None,
+    age_on: Annotated[str | None, typer.Option(help="The day to which ages refer; today by default.")] = None,
     store: StoreUrl = None,
 ) -> None:
     """Create or replace the people of a file, all or none."""
@@ -133,7 +135,7 @@ def import_users(
 
 @devices.command("list")
 def list_devices(user_id: UserId, store: StoreUrl = None) -> None:
-    """Show a person's devices, what is stored of them and their priorities."""
+    """List a person's devices, what is stored from them and their priorities."""
     from pulsebase.cli.devices import run_list
 
     run_list(settings_for(store_url=store), user_id)
@@ -143,21 +145,23 @@ def list_devices(user_id: UserId, store: StoreUrl = None) -> None:
 def device_priority(  # noqa: PLR0917 an option each
     user_id: UserId,
     device_id: DeviceId,
-    number: Annotated[int | None, typer.Argument(help="The lower is believed first.", metavar="[NUMBER]")] = None,
-    since: Annotated[
-        str | None, typer.Option("--from", help="A date or time from which on it holds; always if left out.")
+    number: Annotated[
+        int | None, typer.Argument(help="The lowest number takes precedence.", metavar="[NUMBER]")
     ] = None,
-    default: Annotated[bool, typer.Option("--default", help="In place of a number: the default holds again.")] = False,
-    reset: Annotated[bool, typer.Option("--reset", help="Take all settings back, of any time.")] = False,
+    since: Annotated[
+        str | None, typer.Option("--from", help="A date or time from which it applies; all times by default.")
+    ] = None,
+    default: Annotated[bool, typer.Option("--default", help="Instead of a number: restore the default.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Remove the settings of all times.")] = False,
     store: StoreUrl = None,
 ) -> None:
-    """Set which number a device has for a person, from an instant on."""
+    """Set the priority of a device for a person, from an instant on."""
     from pulsebase.cli.devices import run_priority, run_reset
 
     if [number is not None, default, reset].count(True) != 1:
         raise RejectedError.of("NUMBER", "give a number, --default or --reset, one of them")
     if reset and since is not None:
-        raise RejectedError.of("--from", "--reset takes back the settings of all times")
+        raise RejectedError.of("--from", "--reset removes the settings of all times")
     settings = settings_for(store_url=store)
     if reset:
         run_reset(settings, user_id, device_id)
@@ -166,5 +170,5 @@ def device_priority(  # noqa: PLR0917 an option each
 
 
 def _given(*values: object) -> dict[str, Any]:
-    """The fields for which there is a value, in the order of `PERSON_FIELDS`."""
+    """Return the fields that have a value, in the order of `PERSON_FIELDS`."""
     return {field: value for field, value in zip(PERSON_FIELDS, values, strict=True) if value is not None}

@@ -1,4 +1,4 @@
-"""`query`: one person's series as a table, CSV or JSON."""
+"""`query`: show one person's series as a table, CSV or JSON."""
 
 from __future__ import annotations
 

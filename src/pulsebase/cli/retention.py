@@ -1,4 +1,4 @@
-"""`retention`: expire raw readings that are older than they are kept."""
+"""`retention`: expire raw readings that are older than the retention period."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pulsebase.settings import Settings
 
 
 def run_retention(settings: Settings, *, dry_run: bool) -> None:
-    """Let readings expire now, or count them, and say so."""
+    """Expire readings now, or only count them, and print how many."""
     with session(settings) as client:
         found = answer_of(client.post("/v1/admin/retention", json={"dry_run": dry_run}))
     if found["horizon"] is None:
-        text = "Readings are kept for ever: PULSEBASE_RETENTION_DAYS is 0."
+        text = "Readings are kept forever: PULSEBASE_RETENTION_DAYS is 0."
     else:
         said = "would expire" if dry_run else "expired"
         text = f"{found['readings']:,} readings before {found['horizon']} {said}."

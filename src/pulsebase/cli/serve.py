@@ -1,4 +1,4 @@
-"""`serve` and `demo`: the server in the foreground until it is told to stop."""
+"""`serve` and `demo`: run the server in the foreground until it is told to stop."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _LOOK_S = 0.1
 
 
 def run_server(settings: Settings, *, with_demo: bool) -> None:
-    """Serve until SIGINT or SIGTERM, then answer what is open, commit what is queued and close the store.
+    """Serve until SIGINT or SIGTERM. Then answer open requests, commit queued readings and close the store.
 
     Raises:
         StopError: the port is taken, or the store cannot be opened.
     """
     stopped = threading.Event()
-    access_is_on(settings)  # a server that would be open by mistake does not start to listen
+    access_is_on(settings)  # raises before listening if the server would be open by mistake
     listener = bound_socket(settings.host, settings.port)
     with contextlib.ExitStack() as opened:
         opened.enter_context(contextlib.closing(listener))
@@ -60,27 +60,27 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
 
 
 def say_who_may(parts: BuiltServer) -> None:
-    """Print at the start who can use the server, where that may surprise."""
+    """Print at the start who can use the server, if that may be a surprise."""
     settings = parts.settings
     if not is_loopback(settings.host) and not access_is_on(settings):
-        say("Access is off: everybody who reaches this address reads and writes everything.")
+        say("Access is off: everybody who reaches this address can read and write everything.")
     elif access_is_on(settings) and not parts.has_keys():
-        say("A key is needed, and there is none yet: make one with `pulsebase keys create NAME --scope admin`.")
+        say("Clients need a key, and there is none yet: create one with `pulsebase keys create NAME --scope admin`.")
     if excess := excess_of_store(settings):
-        say(f"The database's user may do more than serving takes: {excess}. `pulsebase db init` makes a narrower role.")
+        say(f"The database user may do more than serving takes: {excess}. `pulsebase db init` makes a narrower role.")
 
 
 def _announce(scheduler: Scheduler, stopped: threading.Event) -> None:
     say("Bringing two synthetic people up to now, from a simulated Fitbit cloud with its hourly limit lifted …")
     while not stopped.is_set():
         if scheduler.wait_caught_up(0.5):
-            say("Their readings are complete and go on.")
+            say("Their readings are complete up to now, and new ones follow.")
             return
 
 
 @contextlib.contextmanager
 def stopping(stopped: threading.Event) -> Iterator[None]:
-    """Set the event on SIGINT and SIGTERM during the block."""
+    """Set the event if SIGINT or SIGTERM arrives during the block."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -97,8 +97,8 @@ def stopping(stopped: threading.Event) -> Iterator[None]:
 def wait_for(stopped: threading.Event) -> None:
     """Wait until the event is set, which a signal may do.
 
-    The event's own `wait` cannot be used: a signal that arrives just before it sleeps would only be handled after the
-    next one, and within it the handler would wait for a lock that the waiting thread holds.
+    `Event.wait` cannot be used. A signal that arrives just before it sleeps would only be handled after the next
+    signal, and the handler would then wait for a lock that the waiting thread holds.
     """
     while not stopped.is_set():
         time.sleep(_LOOK_S)

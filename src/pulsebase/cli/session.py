@@ -24,7 +24,7 @@ from pulsebase.stores.open import parse_store_url
 if TYPE_CHECKING:
     from pulsebase.wiring import BuiltServer
 
-#: Long, since a check or an import of a large store takes time.
+#: Long, because a check or an import of a large store takes time.
 _TIMEOUT_S = 3600.0
 #: How long a server may take to start or to stop before a command gives up on it.
 _MAX_WAIT_S = 15.0
@@ -69,7 +69,7 @@ def _socket_of(settings: Settings, opened: contextlib.ExitStack) -> str:
                 return opened.enter_context(listening(parts))[1]
         if monotonic() > give_up_at:
             who = f"process {holder.pid}" if holder and holder.pid else "another process"
-            raise StopError(f"the store is held by {who}, which takes no commands; try again in a moment")
+            raise StopError(f"the store is held by {who}, which accepts no commands; try again in a moment")
         sleep(0.05)
 
 
@@ -92,18 +92,18 @@ def answer_of(response: httpx.Response) -> Any:
     """Return the JSON of a successful answer, None if it has no body.
 
     Raises:
-        RefusedError: the answer is a problem, or not from this program.
+        RefusedError: the answer is an error, or not from this program.
     """
     if not response.is_success:
         raise RefusedError(detail_of(response))
     try:
         return response.json() if response.content else None
     except ValueError:
-        raise RefusedError("the server's answer cannot be read; does another version of Pulsebase run?") from None
+        raise RefusedError("the server's answer cannot be read; is it another version of Pulsebase?") from None
 
 
 def detail_of(response: httpx.Response) -> str:
-    """Return the detail of an error answer. Not every one is a problem: those about connections have no body."""
+    """Return the detail of an error answer. Errors about connections have no body."""
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):

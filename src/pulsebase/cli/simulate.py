@@ -15,7 +15,7 @@ from pulsebase.sources.simulator import LoadProgress, LoadSpec, simulate
 
 
 def load_spec(**choices: Any) -> LoadSpec:
-    """The load that the options describe.
+    """Return the load that the options describe.
 
     Raises:
         RejectedError: they do not describe a valid load.
@@ -27,7 +27,7 @@ def load_spec(**choices: Any) -> LoadSpec:
 
 
 async def run_simulation(url: str, spec: LoadSpec) -> None:
-    """Send the load and show how it goes.
+    """Send the load and show its progress.
 
     Raises:
         RejectedError: the URL is not valid.

@@ -1,4 +1,4 @@
-"""`fitbit-sim` and `google-sim`: simulated wearable clouds in the foreground."""
+"""`fitbit-sim` and `google-sim`: run a simulated wearable cloud in the foreground."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def run_simulator(kind: str, options: SimulatorOptions) -> None:
         line = f"A simulated {kind} cloud of {people} is at http://{host}:{port}  (stop: Ctrl+C)"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         if options.limit == 0:
-            console.print("Its limit of requests is lifted; no vendor does that.", highlight=False)
+            console.print("It has no request limit, unlike any real vendor.", highlight=False)
         wait_for(stopped)

@@ -19,10 +19,10 @@ from pulsebase.settings import Settings
 
 
 def run_sql(settings: Settings, statement: str, form: str) -> None:
-    """Ask and show the rows.
+    """Run a statement and show the rows.
 
     Raises:
-        RejectedError: the form is unknown.
+        RejectedError: the format is unknown.
         RefusedError: the server refused the statement.
     """
     if form not in ("table", "csv", "json"):

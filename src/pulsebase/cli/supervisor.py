@@ -38,7 +38,7 @@ _COMMAND = (sys.executable, "-P", "-m", "pulsebase.cli.worker")
 _LOOK_S = 0.05
 #: How long a worker may take to become ready.
 _START_S = 60.0
-#: How long to wait for a leaving worker before the next one is replaced. It may take longer to finish its work.
+#: How long to wait for a leaving worker before the next one is replaced. The worker may take longer to finish.
 _LEAVE_S = 30.0
 #: The shortest and longest pause before a worker that ended is restarted; it doubles with each failure in a row.
 _BACK_OFF_S = (0.5, 30.0)
@@ -62,17 +62,17 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """Return the process id."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code; None while it runs."""
+        """Return the exit code, or None while it runs."""
         return self._process.poll()
 
     @property
     def is_ready(self) -> bool:
-        """Whether it is ready to answer requests."""
+        """Return whether it is ready to answer requests."""
         if not self._is_ready:
             with contextlib.suppress(BlockingIOError, ConnectionError):
                 self._is_ready = self._channel.recv(1) == READY
@@ -107,7 +107,7 @@ class _Place:
     not_before_s: float = 0.0
 
 
-#: Starts a worker with this number; the flag says whether its slot is the first one.
+#: Starts a worker with this number. The flag says whether its slot is the first one.
 Start = Callable[[int, bool], Worker]
 
 
@@ -145,7 +145,7 @@ class Supervisor:
         for place in self._places:
             self._look_at(place)
             if not self.is_up and self._places[0].worker is None:
-                return  # the first starts alone: it reports errors once, and creates what all share
+                return  # the first starts alone, so that errors are reported once and shared files are created once
         self.is_up = self.is_up or all(place.worker for place in self._places)
         self._replace_next()
 
@@ -192,7 +192,7 @@ class Supervisor:
             place.coming = None
             self._ended(place, coming, place.failures)
             if place.worker is not None:
-                logger.error("workers are replaced no further: the new one did not start")
+                logger.error("the replacement of workers is stopped: the new one did not start")
                 self._to_replace.clear()
 
     def _ended(self, place: _Place, worker: Worker, failures: int) -> None:
@@ -226,7 +226,7 @@ def run_workers(settings: Settings, given: Mapping[str, Any]) -> None:
         StopError: the port is taken, or the workers do not start.
     """
     require_several(settings)
-    access_is_on(settings)  # a server that would be open by mistake does not start to listen
+    access_is_on(settings)  # raises before listening if the server would be open by mistake
     with (
         contextlib.closing(bound_socket(settings.host, settings.port)) as listener,
         private_folder() as folder,

@@ -38,7 +38,7 @@ def run_sync(settings: Settings, *, once: bool) -> bool:
         people = [] if settings.data_seed is None else [synthetic_person(settings)]
         if people:
             settings = opened.enter_context(simulated_fitbit(settings, people))
-            _say("The person is synthetic, behind a simulated Fitbit cloud with its hourly limit lifted.")
+            _say("The person is synthetic, and the data come from a simulated Fitbit cloud without its hourly limit.")
         parts = opened.enter_context(build(settings))
         _, path = opened.enter_context(listening(parts))
         opened.enter_context(synthetic_people(parts, people))
@@ -47,14 +47,14 @@ def run_sync(settings: Settings, *, once: bool) -> bool:
                 return _bring_once(client, settings)
         opened.enter_context(_watched(parts))
         opened.enter_context(scheduled(parts))
-        _say(f'Connections are brought at "{settings.ingest_schedule}" in each person\'s time zone.  (stop: Ctrl+C)')
+        _say(f'Data are fetched at "{settings.ingest_schedule}" in each person\'s time zone.  (stop: Ctrl+C)')
         wait_for(stopped)
     return True
 
 
 @contextlib.contextmanager
 def _watched(parts: BuiltServer) -> Iterator[None]:
-    """Serve health and metrics on the port in the settings, if there is one, during the block.
+    """Serve health and metrics during the block, if the settings name a port.
 
     Raises:
         StopError: the port is taken.
@@ -79,7 +79,7 @@ def run_status(settings: Settings) -> None:
 
 
 def synthetic_person(settings: Settings) -> SyntheticPerson:
-    """The person that `USER_ID` and `DATA_SEED` describe: one of the demo's with that seed, or another like them."""
+    """Return the person that `USER_ID` and `DATA_SEED` describe: one of the demo's people, or another like them."""
     assert settings.user_id is not None
     assert settings.data_seed is not None
     known = {person.user_id: person for person in DEMO_PEOPLE}

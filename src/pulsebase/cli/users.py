@@ -65,7 +65,7 @@ def run_add(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
 def run_set(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
     """Change fields of a person and show them."""
     if not fields:
-        raise RejectedError.of("USER_ID", "says who; an option has to say what is to change")
+        raise RejectedError.of("USER_ID", "is given, but no option that says what to change")
     with session(settings) as client:
         _show(answer_of(client.patch(path_of(user_id), json=fields)))
 
@@ -83,7 +83,7 @@ def run_erase(settings: Settings, user_id: str, *, asking: bool, waiting: bool) 
             sleep(_POLL_S)
             receipt = answer_of(client.get(f"/v1/erasures/{receipt['erasure_id']}"))
         if receipt["hidden_at"] is None:
-            _say(f"The erasure of {user_id} is noted, and goes on by itself once that is possible.")
+            _say(f"The erasure of {user_id} is recorded, and continues by itself as soon as possible.")
         else:
             _say(f"{user_id} erased, with {(receipt['deleted'] or {}).get('readings', 0):,} readings.")
         _show_receipt(receipt)
@@ -95,7 +95,7 @@ def run_allow(settings: Settings, user_id: str) -> None:
     path = path_of(user_id)
     with session(settings) as client:
         answer_of(client.post(f"{path}/allow"))
-    _say(f"{user_id} may come into being again.")
+    _say(f"The id {user_id} may be used again.")
 
 
 def run_erasures(settings: Settings) -> None:

@@ -42,8 +42,8 @@ class Orders(msgspec.Struct):
         folder: where the workers find each other's sockets.
         listener: the file descriptor of the listening socket.
         given: settings from the command line.
-        is_first: whether it is the server's first worker, which prints who may use the server.
-        keeps_schedule: whether it is the one that runs the schedule.
+        is_first: whether this is the server's first worker, which prints who may use the server.
+        keeps_schedule: whether this worker runs the schedule.
     """
 
     number: int
@@ -69,7 +69,7 @@ class SupervisorChannel:
         return msgspec.json.decode(text, type=Orders)
 
     def is_to_leave(self) -> bool:
-        """Wait a moment for the message to leave. A supervisor that is gone counts as a stop."""
+        """Wait a moment for the message to leave. If the supervisor is gone, stop."""
         if not select.select([self.socket], [], [], _LOOK_S)[0]:
             return False
         word = self.socket.recv(1)
@@ -79,11 +79,11 @@ class SupervisorChannel:
 
 
 def require_several(settings: Settings) -> None:
-    """Raises `SettingsError` where one process alone can have the store."""
+    """Raise `SettingsError` if only one process can open the store."""
     if not parse_store_url(settings.store_url).is_shared:
         raise SettingsError(
-            f"PULSEBASE_WORKERS={settings.workers}: an embedded store is one folder of one process, and a store in "
-            "memory is nobody else's; several workers need a server store (PULSEBASE_STORE_URL=postgresql://…)"
+            f"PULSEBASE_WORKERS={settings.workers}: only one process can open an embedded store or a store in memory; "
+            "several workers need a server store (PULSEBASE_STORE_URL=postgresql://…)"
         )
 
 
@@ -117,7 +117,7 @@ def run_worker(channel: SupervisorChannel) -> None:
 
 
 def _leave(channel: SupervisorChannel, parts: BuiltServer, server: HttpServer, running: contextlib.ExitStack) -> None:
-    """Finish requests, runs and imports that were begun, and begin no new ones. A stop interrupts that too."""
+    """Finish the requests, runs and imports in progress, and begin no new ones. A stop interrupts this."""
     server.leave()
     running.close()
     while (server.is_leaving or parts.services.imports.busy) and not channel.stopped.is_set():
@@ -127,7 +127,7 @@ def _leave(channel: SupervisorChannel, parts: BuiltServer, server: HttpServer, r
 
 def main() -> None:
     """Run a worker. An error that stops it is printed in one line."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is meant for the supervisor
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # SIGHUP is meant for the supervisor
     stopped = threading.Event()
     with stopping(stopped), socket.socket(fileno=int(sys.argv[1])) as supervisor:
         try:

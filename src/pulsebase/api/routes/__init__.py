@@ -1,1 +1,1 @@
-"""One router a subject. Each is served under `/v1` and, for callers of the older paths, at the root."""
+"""The routes, one router per subject. Each is served under `/v1`, and at the root for callers of the older paths."""

@@ -1,4 +1,4 @@
-"""Routes for the owner alone, over the Unix socket."""
+"""Routes that only the owner can call, over the Unix socket."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def owner_only(request: Request) -> None:
 
 
 def router(services: RequestServices) -> APIRouter:
-    """The routes under `/v1/admin`. Over the network they do not exist."""
+    """Return the routes under `/v1/admin`. Over the network they do not exist."""
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
 
     @routes.post("/check", response_model=CheckResult)
@@ -43,7 +43,7 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.post("/retention", response_model=RetentionResult)
     def retention(how: RetentionRequest, _: Annotated[NoParameters, Query()]) -> Response:
-        """Let raw readings that are older than they are kept expire now, or count them."""
+        """Delete raw readings older than the retention period now, or only count them."""
         found = services.retention.apply(dry_run=how.dry_run)
         horizon = format_us(found.horizon_us) if found.horizon_us else None
         body = {"horizon": horizon, "readings": found.readings, "dry_run": how.dry_run}
@@ -51,7 +51,7 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.post("/backup", response_model=BackupResult)
     def backup(where: BackupFolder, _: Annotated[NoParameters, Query()]) -> Response:
-        """Write a consistent copy of the store into a new folder, while everything goes on."""
+        """Write a consistent copy of the store into a new folder. The server keeps answering meanwhile."""
         if not Path(where.folder).is_absolute():
             raise RejectedError.of("folder", "must be an absolute path")
         report = _embedded(services, "a database server has its own backups (pg_dump, say)").backup(Path(where.folder))
@@ -59,7 +59,7 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.post("/sql", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
     def sql(question: Statement, _: Annotated[NoParameters, Query()]) -> Response:
-        """The answer to one reading statement in the store's own SQL, as an Arrow stream."""
+        """Run one read-only statement in the store's SQL dialect, and return the rows as an Arrow stream."""
         limits = services.series.limits
         embedded = _embedded(services, "a database server is asked by its own tools (psql, say)")
         table = embedded.select(question.statement, limits.max_rows, limits.timeout_s)
@@ -67,7 +67,7 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.post("/settle", status_code=204, response_model=None)
     def settle(_: Annotated[NoParameters, Query()]) -> Response:
-        """Bring what the store does in the background with the readings stored so far to its end."""
+        """Wait until the store has finished its background work on the readings stored so far."""
         services.store.settle()
         return Response(status_code=204)
 
@@ -76,5 +76,5 @@ def router(services: RequestServices) -> APIRouter:
 
 def _embedded(services: RequestServices, instead: str) -> Embedded:
     if services.embedded is None:
-        raise ProblemError("not-found", f"this is for embedded stores, in files of their own; {instead}")
+        raise ProblemError("not-found", f"only an embedded store can do this; {instead}")
     return services.embedded

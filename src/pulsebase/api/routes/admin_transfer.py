@@ -1,4 +1,4 @@
-"""Imports and exports by commands over the owner's socket: readings, days, people, and everything at once."""
+"""Imports and exports of commands, over the owner's socket: readings, daily summaries, people and other records."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _BLOCK_COLUMNS = [
 
 
 def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
-    """Under `/v1/admin`, as the routes of `admin`."""
+    """Return more routes under `/v1/admin`, see `admin`."""
     routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
 
     @routes.post("/readings", status_code=202, response_model=BlockStored)
@@ -77,15 +77,16 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
 
     @routes.post("/summaries", status_code=202, response_model=Accepted)
     async def store_summaries(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
-        """Put the days of an import, a JSON list, together with what is stored of them."""
+        """Merge the daily summaries of an import, a JSON list, with those that are stored."""
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
         await run_in_threadpool(_store_days, services, body)
         return Response(msgspec.json.encode({"status": "accepted"}), 202, media_type=JSON)
 
     @routes.get("/export", response_model=None, response_class=Response, responses={200: {"content": {ARROW: {}}}})
     def export(asked: Annotated[ReadingsExportParameters, Query()]) -> BoundedResponse:
-        """Every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value` (in
-        stored units of the metric), `confidence` and `metric`; by UTC day, of one state of the store.
+        """Return every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value`
+        (in the metric's stored unit), `confidence` and `metric`, in order of UTC days and from one snapshot of the
+        store.
         """
         for user_id in asked.user_ids or ():
             services.series.require(user_id)
@@ -98,7 +99,7 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
 
     @routes.get("/records", response_model=None, response_class=Response, responses={200: {"content": {NDJSON: {}}}})
     def export_records(asked: Annotated[RecordsParameters, Query()]) -> BoundedResponse:
-        """What is kept of people besides readings, as the lines of an export: one kind of records."""
+        """Return one kind of the records that are kept of people besides readings, as NDJSON lines of an export."""
         within = _export_range(asked)
         first, last = (from_us(at_us).date() for at_us in (within.start_us, within.end_us - 1))
         lines = exported_records(services.store, asked.kind, asked.user_ids, first, last)
@@ -106,7 +107,7 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
 
     @routes.post("/records", response_model=StoredRecords)
     async def store_records(request: Request, what: Annotated[RecordKindParameters, Query()]) -> Response:
-        """Keep records of people, lines of an export, as far as nothing else is known of them."""
+        """Store the records of an export. One that contradicts what is stored already is refused."""
         body = await read_body(request, _BLOCK_LIMIT_BYTES)
         answer = await run_in_threadpool(_store_records, services, what.kind, body)
         return Response(msgspec.json.encode(answer), media_type=JSON)
@@ -200,7 +201,7 @@ def _candidates(body: bytes) -> Candidates:
 
 
 def _ids(column: pa.ChunkedArray) -> Ids:
-    """The ids of a body with one list of texts."""
+    """Return the ids of a body, with the dictionaries of its batches combined into one."""
     ids = column.unify_dictionaries().combine_chunks()
     if ids.dictionary.null_count:
         raise ValueError

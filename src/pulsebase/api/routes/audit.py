@@ -1,4 +1,4 @@
-"""Who read and changed what."""
+"""Show the audit trail: who read and changed what."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pulsebase.model.timerange import format_us
 
 
 def router(services: RequestServices) -> APIRouter:
-    """`/audit`."""
+    """Return the route `/audit`."""
     routes = APIRouter(route_class=SharedRoute, tags=["access"])
 
     @routes.get("/audit", response_model=AuditList)
     def audit(parameters: Annotated[AuditParameters, Query()]) -> Response:
-        """What was read and changed, by whom and of whom, the newest first, a page at a time."""
+        """List what was read and changed, by whom and about whom, newest first, in pages."""
         limit = parameters.limit
         wanted = AuditFilter(parameters.user_id, parameters.key, before=parameters.cursor, limit=limit + 1)
         found = services.audit.entries(wanted)
@@ -33,7 +33,7 @@ def router(services: RequestServices) -> APIRouter:
 
 
 def shown_entry(entry: AuditEntry) -> dict[str, Any]:
-    """An entry of the audit as answers and exports show it."""
+    """Return an entry of the audit trail as answers and exports show it."""
     return {
         "id": entry.number,
         "key": entry.key,

@@ -1,4 +1,4 @@
-"""Bulk ingest: columns and lines by the million, and the line protocol that gateways speak."""
+"""Bulk ingest: millions of readings as columns or lines, and the line protocol that gateways speak."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from pulsebase.model.readings import ReadingBatch
 
 #: How many refusals an answer lists.
 SHOWN_ERRORS = 100
-#: Blocks that wait for their commit while the next one is read.
+#: How many blocks may wait for their commit while the next one is read.
 _OPEN_BLOCKS = 4
 _SOURCE, _LINES_SOURCE = "bulk", "line-protocol"
 
@@ -72,7 +72,7 @@ class _Count:
     passed_over: list[str] = field(default_factory=list)  # columns
     #: What waits for its commit: the rows of a block, and their positions in the body.
     open: deque[tuple[Future[Sequence[FieldError]], npt.NDArray[np.int64]]] = field(default_factory=deque)
-    #: Readings queued since the body last waited for its turn. One turn is for a large block or several small ones.
+    #: Readings queued since the body last waited for its turn. A turn admits one large block or several small ones.
     in_turn: int = 0
 
     @property
@@ -128,10 +128,10 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.post("/metrics/heart-rate/bulk", status_code=202, response_model=BulkAccepted, openapi_extra=_BODY)
     async def ingest_bulk(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
-        """Store any number of readings: columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate` and, if
-        wanted, `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and
-        visible whole or not at all; the answer counts them. `errors` has the first 100 refusals, `passed_over` the
-        columns that were not read: the index of a frame.
+        """Store any number of readings with the columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate`
+        and, optionally, `confidence`. The body is stored while it arrives, in blocks of at most 100,000 readings; each
+        block becomes durable and visible as a whole or not at all. The answer counts the readings. `errors` lists the
+        first 100 refusals, `passed_over` the columns that were ignored, such as the index of a data frame.
         """
         return await _ingested(services, request, HEART_RATE)
 
@@ -139,8 +139,8 @@ def router(services: RequestServices) -> APIRouter:
     async def ingest_bulk_of(
         request: Request, metric: Annotated[str, Path()], _: Annotated[NoParameters, Query()]
     ) -> Response:
-        """Store any number of readings of a metric. As for heart rate, but the column or field of the values is called
-        `value`.
+        """Store any number of readings of a metric. This works as for heart rate, but the values are in a column or
+        field named `value`.
         """
         return await _ingested(services, request, metric_in_path(metric))
 
@@ -169,7 +169,7 @@ async def _ingested(services: RequestServices, request: Request, metric: MetricS
 
 
 def line_protocol_router(services: RequestServices) -> APIRouter:
-    """`/api/v2/write`, only at the root, where clients of that protocol expect it."""
+    """Return the route `/api/v2/write`. It exists only at the root, where clients of that protocol expect it."""
     routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.post("/api/v2/write", status_code=204, response_model=None)
@@ -197,7 +197,7 @@ def _offered_lines(
     """Why some lines cannot be read, and what becomes of the readings of the others, by metric.
 
     Raises:
-        ProblemError: there are too many, or they take too much of the processor.
+        ProblemError: there are too many lines, or they take too much processor time.
     """
     time = ProcessorTime(services.options.processor, lambda: sent_bytes)
     try:
@@ -205,7 +205,7 @@ def _offered_lines(
     except TooManyLinesError as error:
         raise ProblemError("body-too-large", str(error)) from error
     except TooCostlyError as error:
-        raise ProblemError("body-too-costly", f"{error}; nothing of it was stored") from None
+        raise ProblemError("body-too-costly", f"{error}; nothing was stored") from None
     count_readings(_LINES_SOURCE, 0, Counter(error.field for error in lines.errors))
     offered = [
         services.ingestor.offer(
@@ -217,7 +217,7 @@ def _offered_lines(
 
 
 def _partial_write(unread: list[FieldError], refused: list[FieldError]) -> Response:
-    """The error shape of that API; clients show `message`. Both lists are in the order of lines."""
+    """Return an error in the shape of that API, whose clients show `message`. Both lists are in the order of lines."""
     first = sorted([*unread[:SHOWN_ERRORS], *refused[:SHOWN_ERRORS]], key=lambda error: error.index or 0)
     named = "; ".join(f"line {error.index}: {error.field} {error.reason}" for error in first[:SHOWN_ERRORS])
     body = {"code": "invalid", "message": f"partial write: {named}; dropped={len(unread) + len(refused)}"}
@@ -228,8 +228,8 @@ def _store(services: RequestServices, body: BodyStream, media_type: str, count: 
     """Store block after block, with a few commits still open while the next block is read.
 
     Raises:
-        ProblemError: the rest of the body cannot be read; says how many readings were committed before.
-        RetryLaterError: a block cannot be committed; says the same.
+        ProblemError: the rest of the body cannot be read. Says how many readings were committed before.
+        RetryLaterError: a block cannot be committed. Says the same.
         OutcomeUnknownError: it is not known whether one or more blocks were committed.
     """
     try:
@@ -290,7 +290,7 @@ def _queue(
 
 
 def _broken_off(error: Exception, count: _Count) -> Exception:
-    """Return the error with a statement of how many readings of the body were committed all the same."""
+    """Return the error, extended by how many readings of the body were committed nevertheless."""
     if count.total == 0 and not isinstance(error, BrokenOffError):
         return error
     stored = f"{count.accepted} readings of the body were stored"

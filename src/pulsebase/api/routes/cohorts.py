@@ -48,8 +48,8 @@ def router(services: RequestServices) -> APIRouter:
     ) -> Response:
         """People by age, gender and average heart rate over a period, the highest average first.
 
-        A key with the scope `aggregate` is told what they come to, and of nobody; groups of fewer than ten are not
-        shown. It has so many questions a day.
+        A key with the scope `aggregate` gets only figures of the whole group, and none for fewer than ten people. The
+        number of its questions per day is limited.
         """
         return await answered(request, parameters, HEART_RATE)
 
@@ -66,7 +66,7 @@ def router(services: RequestServices) -> APIRouter:
     async def top_hours(
         request: Request, user_id: Annotated[Identifier, Path()], parameters: Annotated[TopHoursParameters, Query()]
     ) -> Response:
-        """A person's highest distinct averages of UTC hours, highest first."""
+        """Return a person's highest distinct hourly averages (UTC hours), highest first."""
         return await while_connected(request, lambda cancellation: top(user_id, parameters, cancellation, HEART_RATE))
 
     @routes.get("/users/{user_id}/{metric}/top-hours", response_model=TopHours)
@@ -76,7 +76,7 @@ def router(services: RequestServices) -> APIRouter:
         metric: Annotated[str, Path()],
         parameters: Annotated[TopHoursParameters, Query()],
     ) -> Response:
-        """A person's highest distinct averages of UTC hours in a metric, highest first."""
+        """Return a person's highest distinct hourly averages (UTC hours) of a metric, highest first."""
         spec = metric_in_path(metric)
         return await while_connected(request, lambda cancellation: top(user_id, parameters, cancellation, spec))
 

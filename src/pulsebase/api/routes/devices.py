@@ -1,4 +1,4 @@
-"""A person's devices, and which of them is believed."""
+"""A person's devices, and which of them takes precedence."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ Nothing = Annotated[NoParameters, Query()]
 
 
 def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
-    """`/users/{user_id}/devices`."""
+    """Return the routes under `/users/{user_id}/devices`."""
     routes = APIRouter(route_class=SharedRoute, prefix="/users/{user_id}/devices", tags=["people"])
 
     @routes.get("", response_model=DeviceList)
     def list_devices(user_id: Id, _: Nothing) -> Response:
-        """The devices the person has readings of, or priorities for."""
+        """List the devices a person has readings from, or priorities for."""
         body = {"user_id": user_id, "data": list(map(_entry, people.devices(user_id)))}
         return Response(msgspec.json.encode(body), media_type=JSON)
 
     @routes.put("/{device_id}/priority", response_model=DeviceEntry, openapi_extra=body_of("PrioritySetting"))
     async def set_priority(request: Request, user_id: Id, device_id: Id, _: Nothing) -> Response:
-        """Set the device's priority for this person from an instant on, until the next setting. Every answer for the
-        person follows it at once.
+        """Set a device's priority for a person, from an instant until the next setting. It applies to every answer
+        about the person at once.
         """
         require_json(request)
         body = await read_body(request, services.options.body_limit_bytes)
@@ -51,7 +51,7 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
 
     @routes.delete("/{device_id}/priority", response_model=RemovedPriorities)
     def remove_priorities(user_id: Id, device_id: Id, _: Nothing) -> Response:
-        """Take the person's own settings for the device back, all of them: the default holds at all times."""
+        """Remove all of a person's priority settings for a device. The default applies again at all times."""
         removed = people.remove_priorities(user_id, device_id)
         services.streams.tell_changed(user_id)
         return Response(msgspec.json.encode({"removed_entries": removed}), media_type=JSON)

@@ -29,19 +29,19 @@ OUT_OF_REACH = (
 
 
 def router(services: RequestServices) -> APIRouter:
-    """`DELETE /users/{user_id}`, `/erasures`."""
+    """Return the routes that erase people and show the receipts."""
     routes = APIRouter(route_class=SharedRoute, tags=["people"])
     erasures = services.erasures
 
     @routes.delete(
         "/users/{user_id}",
         response_model=ErasureReceipt,
-        responses={202: {"model": ErasureReceipt, "description": "It is noted, and goes on by itself: see `problem`."}},
+        responses={202: {"model": ErasureReceipt, "description": "It continues by itself; see `problem`."}},
     )
     def erase_user(user_id: UserId, _: Nothing) -> Response:
-        """Erase the person: no answer has them once this returns, no file of the store a while later. Nothing is taken
-        for that id from now on, until it is allowed again. 202 where a disk keeps it from being carried out now: it is
-        noted, and goes on by itself.
+        """Erase a person. Once this returns, no answer contains them; a while later, no file of the store does. Nothing
+        is accepted for that id any more until it is allowed again. The status is 202 if a full or
+        failing disk prevents the erasure now: it is recorded, and continues by itself.
         """
         erasure = erasures.erase(user_id)
         telemetry.INGEST_DELETED.inc(erasure.deleted.get("readings", 0))
@@ -49,18 +49,18 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.post("/users/{user_id}/allow", response_model=AllowedUser)
     def allow_user(user_id: UserId, _: Nothing) -> Response:
-        """Let the id of somebody who was erased come into being again."""
+        """Allow the id of an erased person to be used again."""
         erasures.allow(user_id)
         return _answer({"user_id": user_id})
 
     @routes.get("/erasures", response_model=ErasureList)
     def list_erasures(_: Nothing) -> Response:
-        """Every receipt, the newest first. None says whose it is."""
+        """List every receipt, newest first. A receipt does not say who was erased."""
         return _answer({"data": [_receipt(each) for each in erasures.receipts()]})
 
     @routes.get("/erasures/{erasure_id}", response_model=ErasureReceipt)
     def show_erasure(erasure_id: ErasureId, _: Nothing) -> Response:
-        """How far an erasure is."""
+        """Show how far an erasure has got."""
         erasure = erasures.find(erasure_id)
         if erasure is None:
             raise ProblemError("not-found", "there is no such erasure")

@@ -15,14 +15,14 @@ from pulsebase.query.plan import metrics_named
 
 
 def router(services: RequestServices) -> APIRouter:
-    """`/stream`."""
+    """Return the route `/stream`."""
     routes = APIRouter(route_class=SharedRoute, tags=["series"])
 
     @routes.get(
         "/stream", response_class=Response, responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}}
     )
     async def stream(request: Request, parameters: Annotated[StreamParameters, Query()]) -> Response:
-        """Server-sent events: some people's readings as they are committed. `Last-Event-ID` goes on where one was."""
+        """Stream people's readings as they are committed, as server-sent events. `Last-Event-ID` resumes a stream."""
         most = services.series.limits.max_people
         if len(parameters.user_ids) > most:
             raise RejectedError.of("user_ids", f"at most {most} people at a time")

@@ -1,4 +1,4 @@
-"""Export everything that is stored about one person, for the person to keep."""
+"""Export everything that is stored about one person, to be handed to that person."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from pulsebase.stores.records import KINDS
 
 _ZIP = "application/zip"
 _ANSWER: dict[int | str, dict[str, Any]] = {200: {"content": {_ZIP: {}}}}
-#: The fastest compression level: readings are so alike that they compress well even so.
+#: The fastest compression level. Readings are so alike that they compress well even at this one.
 _PACKING = 1
 #: How many days with readings are searched for their origins at a time.
 _DAYS_AT_ONCE = 7
 
 
 def router(services: RequestServices) -> APIRouter:
-    """`/users/{user_id}/export`."""
+    """Return the route `/users/{user_id}/export`."""
     routes = APIRouter(route_class=SharedRoute, tags=["people"])
 
     @routes.get("/users/{user_id}/export", response_model=None, response_class=Response, responses=_ANSWER)
@@ -100,8 +100,8 @@ def _archive(
 
 
 def _origins(services: RequestServices, user_id: str, days: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the origins of the person's readings on these days, and how many each brought. A caller whose key is for
-    some people sees only the number of an origin that belongs to others.
+    """Return the origins of the person's readings on these days, and how many each brought. A caller whose key is
+    limited to some people sees only the number of an origin that belongs to others.
     """
     counts: Counter[int] = Counter()
     for first in range(0, len(days), _DAYS_AT_ONCE):

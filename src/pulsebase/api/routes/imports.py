@@ -47,7 +47,7 @@ _BODY: dict[str, Any] = {
 
 
 def router(services: RequestServices) -> APIRouter:
-    """`/imports`."""
+    """Return the routes under `/imports`."""
     routes = APIRouter(route_class=SharedRoute, tags=["imports"])
 
     @routes.post("/imports", status_code=202, response_model=ImportDetail, openapi_extra=_BODY)
@@ -72,27 +72,27 @@ def router(services: RequestServices) -> APIRouter:
         report = await run_in_threadpool(start)
         with after(f"the file was taken all the same, and is import {report.number}"):
             origin = await run_in_threadpool(_origin, services, report.number)
-        # Nothing was stored under a number that was just given; to count it would mean to look at every reading.
+        # Nothing is stored under a new number yet, and counting would mean to look at every reading.
         answer = _entry(services, origin, 0, report) | {"course": _course(report)}
         return Response(msgspec.json.encode(answer), 202, {"Location": f"/v1/imports/{report.number}"}, JSON)
 
     @routes.get("/imports", response_model=ImportList)
     async def list_imports(request: Request, parameters: Annotated[ImportsParameters, Query()]) -> Response:
-        """Imports by file and by command, and what each connection to a source has brought, the newest first; and how
-        many of their readings are stored now.
+        """List imports of files, by upload or by command, and what each connection to a source has brought, newest
+        first, with the number of their readings that are stored now.
         """
         return await while_connected(request, lambda cancellation: _listed(services, parameters, cancellation))
 
     @routes.get("/imports/{import_id}", response_model=ImportDetail)
     async def show_import(request: Request, import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
-        """One import: how far it is, its files, and what was refused."""
+        """Show one import: its progress, its files, and what was refused."""
         return await while_connected(request, lambda cancellation: _shown(services, import_id, cancellation))
 
     @routes.delete("/imports/{import_id}", response_model=Deleted, responses={202: {"model": Deleted}})
     def undo_import(import_id: _ImportId, _: Annotated[NoParameters, Query()]) -> Response:
-        """Remove the readings of an import, or of a connection, that are still stored. What they had replaced does not
+        """Remove the readings of an import or of a connection that are still stored. Readings that they replaced do not
         come back, and daily summaries stay. A source that is still connected brings its readings again. An import that
-        waits or runs is cancelled instead, which 202 says; what it had stored by then stays until this is asked again.
+        waits or runs is cancelled instead, with status 202; send the same request again to remove what it had stored.
         """
         origin = _origin(services, import_id)
         deleted = 0
@@ -123,7 +123,7 @@ def _kept(body: SpooledBody) -> BinaryIO:
     except (BrokenOffError, TooCostlyError) as error:
         file.close()
         slug = "body-too-costly" if isinstance(error, TooCostlyError) else "malformed-body"
-        raise ProblemError(slug, f"{error}; nothing of it was imported") from None
+        raise ProblemError(slug, f"{error}; nothing was imported") from None
     except OSError as error:
         file.close()
         unnamed = StoreUnavailableError(f"the upload cannot be kept: {error.strerror}", retry_after_s=60)

@@ -1,4 +1,4 @@
-"""Metrics in paths."""
+"""Find the metric that a path names."""
 
 from __future__ import annotations
 

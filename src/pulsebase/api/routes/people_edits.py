@@ -24,24 +24,25 @@ from pulsebase.model.users import (
 from pulsebase.stores.contract import Store
 
 _KEPT = "the change itself was kept"
-#: The most people of one import.
+#: The most people in one import.
 MOST_PEOPLE = 100_000
-#: The most devices of a person that are listed: ids of devices are made up by whoever sends readings.
+#: The most devices listed for a person. A limit is needed because whoever sends readings may invent device ids.
 MOST_DEVICES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A person's device as stored, and the person's settings of its priority, by time."""
+    """A person's device as stored, and the person's priority settings for it, in order of time."""
 
     stored: DeviceOverview
     history: Sequence[DevicePriority]
 
 
 class PeopleEditor:
-    """Makes one change at a time, so that what was checked still holds when the change is stored. Called in threads.
+    """Makes one change at a time, so that what was checked still holds when the change is stored. It blocks: call it in
+    threads.
 
-    `changing` is the lock that is held meanwhile; all processes on this machine share it.
+    `changing` is the lock held during a change; all processes on this machine share it.
     """
 
     def __init__(self, store: Store, changing: Callable[[], AbstractContextManager[None]]) -> None:
@@ -51,13 +52,13 @@ class PeopleEditor:
         """Create a new person.
 
         Raises:
-            ProblemError: somebody of that id is known.
+            ProblemError: there is already somebody with that id.
             RejectedError: a field is at fault.
         """
         user = _person_in(fields)
         with self._changing():
             if self._store.user(user.user_id) is not None:
-                raise ProblemError("already-known", "somebody of that id is known already")
+                raise ProblemError("already-known", "there is already somebody with that id")
             self._store.put_user(user)
             with after(_KEPT):
                 return self._known(user.user_id)
@@ -113,7 +114,7 @@ class PeopleEditor:
 
         Raises:
             UnknownUserError: nobody of that id is known.
-            TooManyRowsError: they are more than `MOST_DEVICES`.
+            TooManyRowsError: there are more than `MOST_DEVICES`.
         """
         with self._changing():
             if self._store.user(user_id) is None:
@@ -129,7 +130,7 @@ class PeopleEditor:
         """
         _refuse_others(fields, "priority", "valid_from")
         if "priority" not in fields:
-            raise RejectedError.of("priority", "is required; null takes it back")
+            raise RejectedError.of("priority", "is required; null restores the default")
         priority = checked_priority(fields["priority"])
         valid_from_us = _instant(fields["valid_from"]) if "valid_from" in fields else 0
         with self._changing():

@@ -38,8 +38,8 @@ from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec
 #: A reading that waits to be checked, the future that gets its result, and its allowance for new people.
 _Single = tuple[Parsed, asyncio.Future[None], Allowance | None]
 _SOURCE = "http"
-#: Batches up to this size are decoded on the event loop: the usual one, of 1,000 readings, in half a millisecond, the
-#: worst one in eight. A thread would cost the usual one a tenth more.
+#: Batches up to this size are decoded on the event loop. A usual one of 1,000 readings takes half a millisecond, the
+#: worst one eight. In a thread the usual one would take a tenth longer.
 _QUICK_BATCH_BYTES = 192 << 10
 _SINGLE_ANSWER = msgspec.json.encode({"status": "accepted"})
 
@@ -49,7 +49,8 @@ class PushHandlers:
 
     def __init__(self, services: RequestServices, built: Components) -> None:
         self._services = services
-        #: Without authorization: single readings of several callers are written at once, each checked for its caller.
+        #: Without authorization, because the readings of several callers are written together. Each reading is checked
+        #: for its own caller before.
         self._ingestor, self._rules, self._newcomers = built.ingestor, built.rules, built.newcomers
         self._limit_bytes = services.options.body_limit_bytes
         #: Single readings that arrived in this turn of the event loop. They are checked and queued together.
@@ -170,7 +171,7 @@ class PushHandlers:
             if verdict.accepted is not None:
                 done = asyncio.wrap_future(self._ingestor.submit_singles(verdict.accepted, allowances))
                 done.add_done_callback(lambda done: _pass_on(done, kept))
-        except Exception as error:  # every waiting request has to be answered
+        except Exception as error:  # every waiting request needs an answer
             for _, stored, _ in waiting:
                 _fail(stored, error)
 
@@ -179,7 +180,7 @@ def _answer_of_batch(accepted: int, total: int, errors: list[FieldError]) -> Res
     """Return the answer to a batch.
 
     Raises:
-        ProblemError: nothing of it was accepted.
+        ProblemError: no reading was accepted.
     """
     shown = field_errors(sorted(errors, key=lambda error: error.index or 0))
     counts: dict[str, Any] = {"accepted": accepted, "rejected": total - accepted, "total": total}

@@ -42,12 +42,12 @@ BODY_SCHEMAS = (Reading, ReadingsBody, ValueReading, ValueReadingsBody, MetricRe
 
 
 def router(services: RequestServices, doors: PushHandlers) -> APIRouter:
-    """The routes under `/metrics/heart-rate`."""
+    """Return the routes under `/metrics/heart-rate`."""
     routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.post("/metrics/heart-rate", status_code=202, response_model=Accepted, openapi_extra=body_of("Reading"))
     async def ingest_reading(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
-        """Store one reading. The answer comes once it is on the disk and visible to queries."""
+        """Store one reading. The answer comes after it is on disk and visible to queries."""
         return await doors.single(request)
 
     @routes.post(
@@ -57,7 +57,7 @@ def router(services: RequestServices, doors: PushHandlers) -> APIRouter:
         openapi_extra=body_of("ReadingsBody"),
     )
     async def ingest_batch(request: Request, _: Annotated[NoParameters, Query()]) -> Response:
-        """Store up to 1,000 readings. Bad ones are refused one by one; the answer comes once the rest is on the
+        """Store up to 1,000 readings. Invalid ones are refused individually. The answer comes after the others are on
         disk.
         """
         return await doors.batch(request)
@@ -76,14 +76,14 @@ def router(services: RequestServices, doors: PushHandlers) -> APIRouter:
 
 
 def metrics_router(services: RequestServices, doors: PushHandlers) -> APIRouter:
-    """The routes under `/metrics/{metric}`, and those for readings that name their metric."""
+    """Return the routes under `/metrics/{metric}`, and those for readings that name their metric."""
     routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
     @routes.post("/metrics/{metric}", status_code=202, response_model=Accepted, openapi_extra=body_of("ValueReading"))
     async def ingest_reading_of(
         request: Request, metric: Annotated[str, Path()], _: Annotated[NoParameters, Query()]
     ) -> Response:
-        """Store one reading of a metric, in its unit. The path takes hyphens or underscores."""
+        """Store one reading of a metric, in the metric's unit. In the path, hyphens and underscores are the same."""
         spec = metric_in_path(metric)
         return await (doors.single(request) if spec is HEART_RATE else doors.single_of(request, spec))
 
@@ -134,12 +134,12 @@ def metrics_router(services: RequestServices, doors: PushHandlers) -> APIRouter:
 
 
 def list_router(services: RequestServices) -> APIRouter:
-    """`/v1/metrics`. At the root that path is Prometheus's."""
+    """Return the route `/v1/metrics`. It has no twin at the root, where that path is the one Prometheus scrapes."""
     routes = APIRouter(prefix="/v1", tags=["readings"])
 
     @routes.get("/metrics", response_model=MetricList)
     def metrics(_: Annotated[NoParameters, Query()]) -> Response:
-        """The metrics that can be stored and asked for, with the bounds of accepted values."""
+        """List the metrics that can be stored and asked for, with the bounds of accepted values."""
         data = []
         for spec in METRICS.values():
             low, high = services.rules.bounds_of(spec)

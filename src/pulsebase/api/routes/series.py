@@ -1,4 +1,4 @@
-"""Series at the right resolution, of one person or several."""
+"""Series of one person or several, at the resolution that fits the range."""
 
 from __future__ import annotations
 
@@ -41,19 +41,21 @@ _FORMS: dict[int | str, dict[str, Any]] = {200: {"content": {CSV: {}, ARROW: {}}
 
 
 def router(services: RequestServices) -> APIRouter:
-    """`/timeseries` and `/multi-user/timeseries`."""
+    """Return the routes `/timeseries` and `/multi-user/timeseries`."""
     routes = APIRouter(route_class=SharedRoute, tags=["series"])
 
     @routes.get("/timeseries", response_model=Series | SeveralMetrics, responses=_FORMS)
     async def timeseries(request: Request, parameters: Annotated[SeriesParameters, Query()]) -> Response:
-        """One person's series; JSON, CSV or Arrow by `Accept`. Several metrics come at one rung."""
+        """Return one person's series as JSON, CSV or Arrow, by `Accept`. Several metrics share one resolution."""
         return await while_connected(request, lambda cancellation: one(request, parameters, cancellation))
 
     @routes.get("/multi-user/timeseries", response_model=MultiSeries | SeveralMetrics, responses=_FORMS)
     async def multi_user_timeseries(
         request: Request, parameters: Annotated[MultiSeriesParameters, Query()]
     ) -> Response:
-        """Several people's series at one rung; JSON, CSV or Arrow by `Accept`. Unknown people are in `missing`."""
+        """Return several people's series at one resolution, as JSON, CSV or Arrow, chosen by `Accept`. Unknown people
+        are listed in `missing`.
+        """
         return await while_connected(request, lambda cancellation: many(request, parameters, cancellation))
 
     def one(request: Request, parameters: SeriesParameters, cancellation: Cancellation) -> Response:
@@ -160,7 +162,7 @@ def _summary_columns(summaries: Sequence[DailySummary]) -> dict[str, list[Any]]:
 
 
 def _zones(zones: Sequence[HeartRateZone]) -> list[dict[str, Any]]:
-    """Zones with the field names that their sources and the stored exports use."""
+    """Return heart-rate zones with the field names that sources and exports use."""
     return [
         {
             "name": zone.name,
@@ -175,5 +177,5 @@ def _zones(zones: Sequence[HeartRateZone]) -> list[dict[str, Any]]:
 
 def _summary_answer(request: Request, media_type: str, body: dict[str, Any]) -> Response:
     if media_type != JSON:
-        raise ProblemError("not-acceptable", f"{HEART_RATE_SUMMARY_TABLE} comes as {JSON} only")
+        raise ProblemError("not-acceptable", f"{HEART_RATE_SUMMARY_TABLE} is available as {JSON} only")
     return tagged(request, msgspec.json.encode(body), JSON)

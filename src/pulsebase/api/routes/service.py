@@ -1,4 +1,4 @@
-"""Information about the server itself: health and metrics among it."""
+"""Information about the server itself, with health and metrics."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SERVICE_NAME = "heart-rate-metrics"
 
 
 def router() -> APIRouter:
-    """`/`, at the root alone."""
+    """Return the route `/`, which exists only at the root."""
     routes = APIRouter(tags=["service"])
 
     @routes.get("/", response_model=Information)
     def information(_: Annotated[NoParameters, Query()]) -> Information:
-        """What this server is and where things are."""
+        """Say what this server is, and where its parts are."""
         links = {
             "page": "/app/",
             "documentation": "/docs",
@@ -43,12 +43,12 @@ def router() -> APIRouter:
 
 
 def watch_router(services: RequestServices) -> APIRouter:
-    """`/health` and `/metrics`, at the root alone."""
+    """Return the routes `/health` and `/metrics`, which exist only at the root."""
     routes = APIRouter(tags=["service"])
 
     @routes.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health(_: Annotated[NoParameters, Query()]) -> Response:
-        """200 when every part works, else 503; `checks` says which does not."""
+        """Report whether every part works: 200 if so, otherwise 503. `checks` names the part that does not."""
         return await WATCH.run(look_at_health)
 
     def look_at_health() -> Response:
@@ -63,7 +63,7 @@ def watch_router(services: RequestServices) -> APIRouter:
 
     @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics(_: Annotated[NoParameters, Query()]) -> Response:
-        """Metrics in the Prometheus text format."""
+        """Return metrics in the Prometheus text format."""
         return await WATCH.run(measure)
 
     def measure() -> Response:
@@ -75,7 +75,7 @@ def watch_router(services: RequestServices) -> APIRouter:
 
 
 def _store_state(services: RequestServices) -> str:
-    """Return `ok` or what is wrong; for damage also which file and what helps, since waiting does not."""
+    """Return `ok` or what is wrong. For damage also say which file and what helps, since waiting does not."""
     try:
         services.store.ping()
     except StoreCorruptError as error:

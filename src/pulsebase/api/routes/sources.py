@@ -48,12 +48,12 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 
 
 def router(services: RequestServices) -> APIRouter:
-    """`/sources`, `/users/{user_id}/sources` and `/etl/runs`."""
+    """Return the routes of sources, of people's connections to them, and of runs."""
     routes = APIRouter(route_class=FieldsRoute, tags=["sources"])
     connections = services.connections
 
     def consent_page(request: Request, source: str, user_id: str) -> str:
-        """Return the address of the page that says whom going on would connect."""
+        """Return the address of the page that asks the person to confirm."""
         ticket = connections.ticket(user_id, source)
         return f"{_address(services, request, source)}/consent?{urlencode({'ticket': ticket})}"
 
@@ -61,20 +61,20 @@ def router(services: RequestServices) -> APIRouter:
     def begin_consent(
         request: Request, source: str, asked: BeginConsent, _: Annotated[NoParameters, Query()]
     ) -> Response:
-        """Make an address for the person's browser, good for ten minutes. The page there says whom it connects, and
-        leads on to the source.
+        """Make an address for the person's browser, valid for ten minutes. The page there says who is about to be
+        connected, and leads to the source.
         """
         answer = {"url": consent_page(request, source, asked.user_id)}
         return Response(msgspec.json.encode(answer), media_type=JSON, headers=_NOT_KEPT)
 
     @routes.get("/sources/{source}/authorize", status_code=302, response_model=None, response_class=RedirectResponse)
     def authorize(request: Request, source: str, parameters: Annotated[AuthorizeParameters, Query()]) -> Response:
-        """Lead a browser to that page. Nothing has begun by then."""
+        """Redirect a browser to the page that asks for confirmation. Nothing is connected yet."""
         return RedirectResponse(consent_page(request, source, parameters.user_id), 302, headers=_NOT_KEPT)
 
     @routes.get("/sources/{source}/consent", response_model=None, response_class=HTMLResponse)
     def consent(source: str, parameters: Annotated[ConsentParameters, Query()]) -> Response:
-        """Say whom going on connects, and to what."""
+        """Show who is about to be connected to what, and ask for confirmation."""
         user_id = connections.offered(source, parameters.ticket)
         text = f"You are about to let this server read your {source} data and keep it as that of {user_id}."
         return _page(
@@ -86,7 +86,7 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.post("/sources/{source}/consent", status_code=303, response_model=None, response_class=RedirectResponse)
     async def agree(request: Request, source: str, _: Annotated[NoParameters, Query()]) -> Response:
-        """Lead the browser on to the source, where the person says yes; the same browser has to come back."""
+        """Redirect the browser to the source, where the person gives consent. The same browser has to come back."""
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise ProblemError("forbidden-host", "requests from pages of another site are refused")
         body = await read_body(request, _FORM_BYTES)
@@ -99,7 +99,7 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.get("/sources/{source}/callback", response_model=None, response_class=HTMLResponse)
     def callback(request: Request, source: str, parameters: Annotated[CallbackParameters, Query()]) -> Response:
-        """Where the source sends the browser back to. Parameters that sources add of their own are not read."""
+        """Finish a connection when the source sends the browser back. Other parameters of the source are ignored."""
         address = f"{_address(services, request, source)}/callback"
         cookie, state = consent_cookie(parameters.state), parameters.state
         kept = request.cookies.get(cookie)
@@ -111,20 +111,20 @@ def router(services: RequestServices) -> APIRouter:
 
     @routes.get("/users/{user_id}/sources", response_model=ConnectionList)
     def user_sources(user_id: Identifier, _: Annotated[NoParameters, Query()]) -> Response:
-        """What the person is connected to, when it last brought data, and what is wrong."""
+        """List the sources a person is connected to, when each last brought data, and what is wrong."""
         services.series.require(user_id)
         return _connection_list(services, connections.of(user_id))
 
     @routes.delete("/users/{user_id}/sources/{source}", response_model=Disconnected)
     def disconnect(user_id: Identifier, source: str, _: Annotated[NoParameters, Query()]) -> Response:
-        """Disconnect: tokens are revoked and forgotten; readings stay."""
+        """Disconnect a person from a source. Tokens are revoked and deleted; readings stay."""
         if not connections.disconnect(user_id, source):
             raise ProblemError("not-found", "the person is not connected to such a source")
         return Response(msgspec.json.encode({"disconnected": True}), media_type=JSON)
 
     @routes.get("/etl/runs", response_model=RunList)
     def runs(parameters: Annotated[RunsParameters, Query()]) -> Response:
-        """Runs of the pipeline, the newest first, a page at a time."""
+        """List runs of the pipeline, newest first, in pages."""
         limit = parameters.limit
         wanted = RunFilter(parameters.user_id, parameters.source, before=parameters.cursor, limit=limit + 1)
         found = services.sync.runs(wanted)
@@ -137,24 +137,26 @@ def router(services: RequestServices) -> APIRouter:
 
 
 def admin_router(services: RequestServices) -> APIRouter:
-    """What the owner's commands ask: under `/v1/admin`, unknown to anybody who does not come by the socket."""
+    """Return the routes of the owner's commands, under `/v1/admin`. They exist only on the owner's socket."""
     routes = APIRouter(route_class=FieldsRoute, prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
     connections, sync = services.connections, services.sync
 
     @routes.get("/sources", response_model=ConnectionList)
     def all_sources(_: Annotated[NoParameters, Query()]) -> Response:
-        """Everybody's connections."""
+        """List everybody's connections."""
         return _connection_list(services, sync.noted())
 
     @routes.post("/sources/{source}/authorize", response_model=BegunConsent)
     def begin(source: str, asked: BeginConnection, _: Annotated[NoParameters, Query()]) -> Response:
-        """Where the person says yes; the browser then comes back to a listener of the command."""
+        """Begin a connection. Return the address where the person gives consent; the browser then comes back to the
+        command, which listens for it.
+        """
         begun = connections.begin(asked.user_id, source, asked.redirect_uri)
         return Response(msgspec.json.encode(begun), media_type=JSON)
 
     @routes.post("/sources/{source}/callback", response_model=ConnectionEntry)
     def finish(source: str, came: FinishConnection, _: Annotated[NoParameters, Query()]) -> Response:
-        """What came back to the command's listener."""
+        """Finish a connection with the parameters that the browser brought back to the command."""
         made = connections.finish(source, came.state, came.code, came.error)
         return Response(msgspec.json.encode(_connection(services, made)), media_type=JSON)
 
@@ -179,7 +181,7 @@ def admin_router(services: RequestServices) -> APIRouter:
 
 
 def _address(services: RequestServices, request: Request, source: str) -> str:
-    """Where browsers reach the routes of a source."""
+    """Return the address at which browsers reach the routes of a source."""
     return f"{address_asked(request, services.options)}/v1/sources/{quote(source, safe='')}"
 
 

@@ -1,4 +1,4 @@
-"""People and what is stored of them."""
+"""People and what is stored about them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AnswerT = TypeVar("AnswerT")
 
 
 def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
-    """`/users`."""
+    """Return the routes under `/users`."""
     routes = APIRouter(route_class=SharedRoute, tags=["people"])
 
     async def changed(request: Request, change: Callable[[dict[str, Any]], AnswerT]) -> AnswerT:
@@ -41,7 +41,7 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
 
     @routes.get("/users", response_model=UserList)
     def list_users(parameters: Annotated[UsersParameters, Query()]) -> Response:
-        """People by id, a page at a time."""
+        """List people in order of their ids, in pages."""
         found = services.store.users(parameters.query, parameters.limit + 1, parameters.cursor)
         page = found[: parameters.limit]
         next_cursor = page[-1].user.user_id if len(found) > parameters.limit else None
@@ -50,12 +50,12 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
 
     @routes.post("/users", status_code=201, response_model=UserEntry, openapi_extra=body_of("NewPerson"))
     async def create_user(request: Request, _: Nothing) -> Response:
-        """Make a person known. One who is known already is 409."""
+        """Create a person. If the id is in use already, the status is 409."""
         return _answer(await changed(request, people.create), 201)
 
     @routes.get("/users/{user_id}", response_model=UserEntry)
     def show_user(user_id: UserId, _: Nothing) -> Response:
-        """One person and what is stored of them."""
+        """Show one person and what is stored about them."""
         overview = services.store.overview(user_id)
         if overview is None:
             raise UnknownUserError
@@ -63,7 +63,7 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
 
     @routes.get("/users/{user_id}/metrics", response_model=PersonMetrics)
     def list_metrics(user_id: UserId, _: Nothing) -> Response:
-        """The metrics that a person has readings of: how many, the first and the last."""
+        """List the metrics a person has readings of, with the number of readings and the first and last time."""
         services.series.require(user_id)
         data = [
             {
@@ -85,13 +85,13 @@ def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
         openapi_extra=body_of("PersonFields"),
     )
     async def put_user(request: Request, user_id: UserId, _: Nothing) -> Response:
-        """Create the person, or replace all that is said of them; readings stay."""
+        """Create a person, or replace all their fields. Readings stay."""
         overview, is_new = await changed(request, lambda fields: people.put(user_id, fields))
         return _answer(overview, 201 if is_new else 200)
 
     @routes.patch("/users/{user_id}", response_model=UserEntry, openapi_extra=body_of("PersonFields"))
     async def change_user(request: Request, user_id: UserId, _: Nothing) -> Response:
-        """Change the fields given, and no other; null clears one."""
+        """Change the given fields of a person and no others. A null clears a field."""
         return _answer(await changed(request, lambda fields: people.change(user_id, fields)))
 
     return routes

@@ -1,4 +1,4 @@
-"""What the owner's socket takes and answers."""
+"""Requests and answers on the owner's socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pulsebase.stores.records import Kind
 
 
 class ExportParameters(Parameters):
-    """What is exported."""
+    """The people and the range of an export."""
 
     start: When | None = Field(None, description="From the first reading on if left out.")
     end: When | None = Field(None, description="Up to the last reading if left out.")
@@ -30,7 +30,7 @@ class ReadingsExportParameters(ExportParameters):
 
 
 class RecordsParameters(ExportParameters):
-    """`GET /admin/records`: as for readings; of daily records those of the days, in UTC, that the range touches."""
+    """`GET /admin/records`. Of daily records, those of every UTC day that the range touches."""
 
     kind: Kind
 
@@ -42,8 +42,8 @@ class RecordKindParameters(Parameters):
 
 
 class StoredRecords(BaseModel):
-    """How many records are kept as they were sent, how many of these said what was known, and why the others are not
-    kept; `index` is the line, from 1.
+    """How many records are stored as they were sent, how many of these were known already, and why the others were
+    refused. `index` is the line, counted from 1.
     """
 
     stored: int
@@ -66,7 +66,7 @@ class StoredPeople(BaseModel):
 
 
 class CheckResult(BaseModel):
-    """What a check of the store compared, and each difference in words."""
+    """How much a check of the store compared, and a description of each difference."""
 
     readings: int
     rollup_rows: int
@@ -74,9 +74,9 @@ class CheckResult(BaseModel):
 
 
 class BlockStored(BatchAccepted):
-    """One block of an import is durable and visible; `import_id` is the import's. `unchanged` rows were there just so,
-    `repeated` ones are of readings that the import had brought before: stretches of rows of the block, each as its
-    first and the one after its last, counted from 0.
+    """One block of the import `import_id` is durable and visible. `unchanged` rows were stored already with the same
+    values; `repeated` rows are of readings that this import had brought before. Both are half-open ranges of the
+    block's rows, counted from 0.
     """
 
     unchanged: list[tuple[int, int]]
@@ -93,7 +93,7 @@ class RetentionRequest(BaseModel):
 
 
 class RetentionResult(BaseModel):
-    """The horizon, before which raw readings have expired or would, null where there is none; and how many did."""
+    """How many raw readings have expired, or would. The horizon is the time before which they do; null without one."""
 
     horizon: str | None
     readings: int
@@ -105,11 +105,11 @@ class BackupFolder(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    folder: str = Field(min_length=1, max_length=4096, description="An absolute path; new, or an empty folder.")
+    folder: str = Field(min_length=1, max_length=4096, description="An absolute path: a new or an empty folder.")
 
 
 class BackupResult(BaseModel):
-    """A finished copy."""
+    """The copy that was made."""
 
     folder: str
     database: str

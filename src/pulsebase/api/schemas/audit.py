@@ -1,4 +1,4 @@
-"""The trail of reads and changes."""
+"""The audit trail of reads and changes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class AuditParameters(Parameters):
 
 
 class AuditRecord(BaseModel):
-    """Equal requests of one minute: who asked what, with which outcome, about whom.
+    """Equal requests within one minute: who asked what about whom, and with which outcome.
 
-    `whom` is a `person`, `everybody` the key is for, `nobody` in particular, somebody `unknown`, or somebody who was
-    `removed` since; `user_id` is there for a person.
+    `whom` is `person` (`user_id` says who), `everybody` (all people the key is for), `nobody` (no particular person),
+    `unknown` (somebody who does not exist) or `removed` (somebody who was erased since).
     """
 
     model_config = ConfigDict(title="Audit entry")
@@ -40,7 +40,7 @@ class AuditRecord(BaseModel):
 
 
 class AuditList(BaseModel):
-    """A page of the trail, the newest first."""
+    """A page of the audit trail, newest first."""
 
     data: list[AuditRecord]
     next_cursor: int | None

@@ -13,7 +13,7 @@ from pulsebase.query.cohorts import MAX_AGE, MAX_AVERAGE, MAX_TOP_HOURS
 
 
 def _written_number(highest: int) -> object:
-    """A number whose text goes on as it was written: a double would not hold every decimal."""
+    """Return a number that is passed on as it was written, because a double cannot hold every decimal."""
     return WithJsonSchema({"type": "number", "minimum": 0, "maximum": highest})
 
 
@@ -31,7 +31,7 @@ class CohortParameters(Parameters):
         None, description="bpm; the average has to be above it. Of heart rate alone."
     )
     min_age: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_AGE})] | None = Field(
-        None, description="Full years that a person has to be older than on the first day."
+        None, description="On the first day of the period, people must be older than this, in full years."
     )
     max_age: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_AGE})] | None = Field(
         None, description="Full years that a person must not be older than on that day."
@@ -40,10 +40,10 @@ class CohortParameters(Parameters):
         None, description="Repeat for several."
     )
     min_coverage: Annotated[str, _written_number(1)] | None = Field(
-        None, description="The least share of the period's minutes that has to hold a counted reading."
+        None, description="The least share of the period's minutes with a counted reading."
     )
-    include: Literal["averages"] | None = Field(None, description="`averages`: figures beside the ids.")
-    limit: int = Field(100, ge=1, le=1000, description="How many people a page has.")
+    include: Literal["averages"] | None = Field(None, description="`averages` adds figures to the ids.")
+    limit: int = Field(100, ge=1, le=1000, description="The number of people on a page.")
     cursor: Annotated[str, BeforeValidator(_lost_plus)] | None = Field(None, max_length=256)
     tz: Zone = "UTC"
 
@@ -68,13 +68,13 @@ class TopHoursParameters(Parameters):
 
     start: When
     end: When
-    limit: int = Field(10, ge=1, le=MAX_TOP_HOURS, description="How many averages.")
-    include: Literal["hours"] | None = Field(None, description="`hours`: the first hour of each average.")
+    limit: int = Field(10, ge=1, le=MAX_TOP_HOURS, description="The number of averages.")
+    include: Literal["hours"] | None = Field(None, description="`hours` adds the first hour with each average.")
     tz: Zone = "UTC"
 
 
 class MemberFigures(BaseModel):
-    """Someone of a cohort; `coverage` is the share of the period's minutes with a counted reading."""
+    """A member of a cohort. `coverage` is the share of the period's minutes with a counted reading."""
 
     user_id: str
     avg: float
@@ -84,7 +84,7 @@ class MemberFigures(BaseModel):
 
 
 class Cohort(BaseModel):
-    """A page of a cohort, the highest average first; `count` is how many there are in all."""
+    """A page of a cohort, highest average first. `count` is the number of people in the whole cohort."""
 
     data: list[str] | list[MemberFigures]
     count: int
@@ -92,7 +92,7 @@ class Cohort(BaseModel):
 
 
 class CohortSummaryAnswer(BaseModel):
-    """What a cohort comes to, for a key with the scope `aggregate`.
+    """Figures of a whole cohort, for a key with the scope `aggregate`.
 
     `people` is rounded down to a multiple of five, `avg` the mean of people's averages and `spread` their standard
     deviation, in whole bpm, or in the steps of another metric. All three are null where the answer would tell of
@@ -118,7 +118,7 @@ class TopHourFigures(BaseModel):
 
 
 class TopHours(BaseModel):
-    """A person's highest distinct averages of UTC hours, highest first."""
+    """A person's highest distinct hourly averages (UTC hours), highest first."""
 
     user_id: str
     data: list[float] | list[TopHourFigures]

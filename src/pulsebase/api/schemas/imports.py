@@ -22,7 +22,7 @@ class ImportParameters(Parameters):
     """`POST /imports`."""
 
     name: str = Field(
-        min_length=1, max_length=128, description="What the import is called in lists: the file's name, say."
+        min_length=1, max_length=128, description="The name of the import in lists, such as the file's name."
     )
     user_id: Identifier | None = Field(None, description="Whose readings files bring that name nobody.")
     device_id: Identifier | None = Field(None, description="The device to store everything under.")
@@ -32,7 +32,7 @@ class ImportParameters(Parameters):
         "NDJSON and Parquet with a column `value` and none of `metric`.",
     )
     tz: Zone | None = Field(
-        None, description="IANA time zone of the local times in research CSV; each person's own by default, else UTC."
+        None, description="IANA time zone of local times in research CSV. By default each person's own, else UTC."
     )
 
 
@@ -40,8 +40,8 @@ class ImportEntry(BaseModel):
     """An import of files, or everything that a connection to a source has brought (`sync`, named by source and
     person), and how many of its readings are stored now.
 
-    `status` is `past` for one that has ended and that this server process did not run: a command's, one from before
-    its start, or a connection's, whose runs are in `/v1/etl/runs`.
+    `status` is `past` for an import that has ended and that this server process did not run: one by a command, one
+    before the server's start, or a connection, whose runs are in `/v1/etl/runs`.
     """
 
     model_config = ConfigDict(title="Import")
@@ -90,7 +90,7 @@ class ImportedFile(BaseModel):
 
 
 class ImportedKind(BaseModel):
-    """All files of one kind: how many, how many of these held no record, and their counts together."""
+    """The files of one kind: their number, how many of them held no record, and the sums of their counts."""
 
     kind: str
     files: int
@@ -108,16 +108,16 @@ class ImportedKind(BaseModel):
 
 
 class UnreadFileEntry(BaseModel):
-    """A file that is not read though it looks like vital signs, or nobody can tell what is in it."""
+    """A file that was not read although it may hold vital signs."""
 
     name: str
     what: str
 
 
 class UnreadFileList(BaseModel):
-    """Files of an archive that are of no kind that is read. `named` are those that somebody may miss; `alike` counts
-    more of them by names in which `#` stands for digits; `others` are some of all others, which `endings` counts by the
-    ending of their names.
+    """The files of an archive that were not read because their kind is not supported. `named` lists those that may hold
+    vital signs. `alike` counts further ones by name, with `#` in place of digits. `others` lists some of the remaining
+    files, and `endings` counts all of these by file extension.
     """
 
     named_count: int
@@ -129,7 +129,7 @@ class UnreadFileList(BaseModel):
 
 
 class RefusedRecord(BaseModel):
-    """Why a record of a file was refused; `index` is its place, counted from 1 in what `counts` says."""
+    """Why a record of a file was refused. `index` is its position from 1, in the unit that `counts` names."""
 
     file: str
     counts: str
@@ -139,9 +139,9 @@ class RefusedRecord(BaseModel):
 
 
 class ImportCourse(BaseModel):
-    """How an import went. Counts are of all files, `kinds` has them by kind of file; `files` and `errors` are the first
-    ones. `failure` says why it did not come to its end, or that nothing was read or every record refused; `remark` what
-    else is to be known of all of it: that local times were read as UTC, say.
+    """The progress or the result of an import. The counts are of all files; `kinds` has them by kind of file. `files`
+    and `errors` list only the first ones. `failure` says why the import did not finish, that nothing was read, or that
+    every record was refused. `remark` has notes on the whole import, for example that local times were read as UTC.
     """
 
     size_bytes: int
@@ -162,13 +162,13 @@ class ImportCourse(BaseModel):
 
 
 class ImportDetail(ImportEntry):
-    """An import, and how it went if this server process ran it."""
+    """An import, with its progress or result if this server process ran it."""
 
     course: ImportCourse | None
 
 
 class ImportList(BaseModel):
-    """A page of imports, the newest first."""
+    """A page of imports, newest first."""
 
     data: list[ImportEntry]
     next_cursor: int | None

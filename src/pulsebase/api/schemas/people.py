@@ -20,7 +20,7 @@ class UsersParameters(Parameters):
 
 
 class PersonFields(BaseModel):
-    """What can be said of a person; null is unknown."""
+    """The fields of a person. Null means unknown."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,25 +32,29 @@ class PersonFields(BaseModel):
 
 
 class NewPerson(PersonFields):
-    """A person who is not known yet."""
+    """A new person."""
 
     user_id: Identifier | int
 
 
 class PrioritySetting(BaseModel):
-    """A device's priority for a person from an instant on."""
+    """A device's priority for a person, and the instant from which it applies."""
 
     model_config = ConfigDict(extra="forbid")
 
-    priority: int | None = Field(ge=0, le=MAX_PRIORITY, description="The lower is believed first; null: the default.")
+    priority: int | None = Field(
+        ge=0,
+        le=MAX_PRIORITY,
+        description="The lowest number takes precedence. Null is the default.",
+    )
     valid_from: str = Field(
         "1970-01-01T00:00:00Z",
-        description="A date, or a time in ISO 8601; UTC where no offset is written. By default since always.",
+        description="A date, or an ISO 8601 time; UTC without an offset. By default it applies to all times.",
     )
 
 
 class UserEntry(BaseModel):
-    """A person and what is stored of them."""
+    """A person and what is stored about them."""
 
     model_config = ConfigDict(title="User")
 
@@ -72,7 +76,7 @@ class UserList(BaseModel):
 
 
 class DeletedRows(BaseModel):
-    """How many rows of each kind went with a person."""
+    """How many rows of each kind were deleted with a person."""
 
     readings: int = 0
     devices: int = 0
@@ -82,8 +86,8 @@ class DeletedRows(BaseModel):
 
 
 class ErasureReceipt(BaseModel):
-    """How far an erasure is: `requested` (nothing is taken for the person any more), `hidden` (no answer has them),
-    `scrubbed` (no file of the store has them). `problem` says what keeps the next stage from being reached now.
+    """The stage an erasure has reached: `requested` (nothing is accepted for the person any more), `hidden` (no answer
+    contains them) or `scrubbed` (no file of the store contains them). `problem` says what delays the next stage.
     """
 
     erasure_id: str
@@ -99,26 +103,26 @@ class ErasureReceipt(BaseModel):
 
 
 class ErasureList(BaseModel):
-    """Receipts, the newest first."""
+    """Receipts, newest first."""
 
     data: list[ErasureReceipt]
 
 
 class AllowedUser(BaseModel):
-    """Whose id may come into being again."""
+    """The id that may be used again."""
 
     user_id: str
 
 
 class PriorityEntry(BaseModel):
-    """A priority and the instant from which on it holds; null is the default."""
+    """A priority and the instant from which it applies. Null is the default priority."""
 
     valid_from: str
     priority: int | None
 
 
 class DeviceEntry(BaseModel):
-    """A person's device: what is stored of it, the priority that holds now, and the person's own settings by time."""
+    """A person's device: what is stored from it, its current priority, and the person's own settings by time."""
 
     model_config = ConfigDict(title="Device")
 
@@ -131,7 +135,7 @@ class DeviceEntry(BaseModel):
 
 
 class MetricEntry(BaseModel):
-    """What is stored of one metric of a person."""
+    """What is stored of one metric for a person."""
 
     metric: str
     title: str
@@ -156,6 +160,6 @@ class DeviceList(BaseModel):
 
 
 class RemovedPriorities(BaseModel):
-    """How many settings of a device's priority were taken back."""
+    """How many settings of a device's priority were removed."""
 
     removed_entries: int

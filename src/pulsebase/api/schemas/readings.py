@@ -29,18 +29,18 @@ class DeleteParameters(Parameters):
 
 
 class LineProtocolParameters(Parameters):
-    """`POST /api/v2/write`. Clients of that API name a place; there is one here, so those names are read and not
-    used.
+    """`POST /api/v2/write`. Clients of that API name a bucket and an organization, which have no meaning here. These
+    names are accepted and ignored.
     """
 
     precision: Literal["ns", "us", "ms", "s"] = "ns"
-    bucket: str | None = Field(None, max_length=256, description="Accepted, since clients always send it; not used.")
-    org: str | None = Field(None, max_length=256, description="Accepted, since clients always send it; not used.")
+    bucket: str | None = Field(None, max_length=256, description="Ignored; accepted because clients always send it.")
+    org: str | None = Field(None, max_length=256, description="Ignored; accepted because clients always send it.")
     orgID: str | None = Field(None, max_length=256, description="As `org`.")  # noqa: N815 the protocol's name
 
 
 class Reading(BaseModel):
-    """A reading as a device sends it."""
+    """A heart-rate reading as a device sends it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +52,7 @@ class Reading(BaseModel):
 
 
 class ReadingsBody(BaseModel):
-    """A batch as a device sends it."""
+    """A batch of heart-rate readings as a device sends it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -110,7 +110,7 @@ class MetricList(BaseModel):
 
 
 class MinuteValue(BaseModel):
-    """The average of a minute, and the device it is of."""
+    """The average value of a minute, and the device that measured it."""
 
     timestamp: str
     value: float
@@ -118,7 +118,7 @@ class MinuteValue(BaseModel):
 
 
 class MetricMinutes(BaseModel):
-    """A person's minutes of a metric."""
+    """A person's values of a metric, minute by minute."""
 
     user_id: str
     data: list[MinuteValue]
@@ -143,13 +143,13 @@ class BatchAccepted(Accepted):
 
 
 class BulkAccepted(BatchAccepted):
-    """The accepted readings of a bulk body are durable and visible; `errors` has the first refusals."""
+    """The accepted readings of a bulk body are durable and visible. `errors` lists the first refusals."""
 
-    passed_over: list[str] = Field([], description="Columns that were not read: the index of a frame.")
+    passed_over: list[str] = Field([], description="Columns that were ignored, such as the index of a data frame.")
 
 
 class MinuteReading(BaseModel):
-    """The average of a minute, and the device it is of."""
+    """The average heart rate of a minute, and the device that measured it."""
 
     timestamp: str
     heart_rate: float
@@ -157,7 +157,7 @@ class MinuteReading(BaseModel):
 
 
 class HeartRate(BaseModel):
-    """A person's minutes."""
+    """A person's heart rate, minute by minute."""
 
     user_id: str
     data: list[MinuteReading]

@@ -1,4 +1,4 @@
-"""Questions for series, and their answers."""
+"""Requests for series, and their answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pulsebase.model.metrics import HEART_RATE, HEART_RATE_SUMMARY_TABLE, METRIC
 from pulsebase.model.zones import ZoneRule
 
 Interval = Literal["auto", "raw", "1s", "1m", "15m", "1h", "1d"]
-#: What `metric=` may name; for the document, since names with hyphens and aliases are taken too.
+#: The values of `metric=` that the OpenAPI document lists. Names with hyphens and aliases are accepted too.
 MetricName = Annotated[
     str,
     Field(min_length=1, max_length=64),
@@ -26,22 +26,22 @@ class _SeriesParameters(Parameters):
         [HEART_RATE.table],
         min_length=1,
         max_length=len(METRICS),
-        description=f"A metric of `GET /v1/metrics`; repeat for several. `{HEART_RATE.table}` is heart rate, "
+        description=f"A metric of `GET /v1/metrics`; repeat for several. `{HEART_RATE.table}` means heart rate, "
         f"`{HEART_RATE_SUMMARY_TABLE}` its daily summaries.",
     )
-    interval: Interval = Field("auto", description="`auto` picks by the length of the range as typed.")
+    interval: Interval = Field("auto", description="`auto` chooses by the length of the range.")
     max_points: int | None = Field(
         None,
         ge=1,
         le=10_000_000,
-        description="Instead of `interval`: the finest rung that stays within so many points.",
+        description="Instead of `interval`: choose the finest resolution with at most this many points.",
     )
-    device_id: Identifier | None = Field(None, description="This device alone.")
-    include: Literal["all"] | None = Field(None, description="`all`: the readings of every device, unresolved.")
+    device_id: Identifier | None = Field(None, description="Only readings of this device.")
+    include: Literal["all"] | None = Field(None, description="`all` returns readings of every device, unresolved.")
     zones: ZoneRule | None = Field(
         None,
-        description="With daily summaries: also the minutes in zones worked out from the readings, bounded by 50, 70 "
-        "and 85 % of 220 − age, or of the reserve above the day's resting heart rate.",
+        description="For daily summaries: add minutes in heart-rate zones, computed from the readings. The zones begin "
+        "at 50, 70 and 85 % of 220 − age, or of the reserve above the day's resting heart rate.",
     )
     tz: Zone = "UTC"
 
@@ -58,7 +58,7 @@ class MultiSeriesParameters(_SeriesParameters):
     user_ids: list[Identifier] | None = Field(
         None, description="Repeat for several people; by default the first `limit`."
     )
-    limit: int = Field(20, ge=1, le=100, description="How many people a page has where `user_ids` is not given.")
+    limit: int = Field(20, ge=1, le=100, description="The number of people on a page, without `user_ids`.")
     cursor: Identifier | None = None
 
 
@@ -72,7 +72,7 @@ class StreamParameters(Parameters):
 
 
 class SeriesColumns(BaseModel):
-    """Columns of equal length. Buckets have `avg` to `minutes`; raw has `value`, `device_id`, `confidence`."""
+    """Columns of equal length. Buckets have `avg` to `minutes`; raw readings `value`, `device_id` and `confidence`."""
 
     timestamp: list[str]
     avg: list[float] | None = None
@@ -98,7 +98,7 @@ class ZoneMinutes(BaseModel):
 
 
 class SummaryColumns(BaseModel):
-    """Columns of equal length, one entry a day and method."""
+    """Columns of equal length, with one entry per day and method."""
 
     date: list[str]
     resting_heart_rate: list[float | None]
@@ -118,7 +118,7 @@ class _Frame(BaseModel):
 
 
 class Series(_Frame):
-    """One person's series and what it stands for."""
+    """One person's series, with its resolution, zone and range."""
 
     user_id: str
     count: int
@@ -134,7 +134,7 @@ class PersonColumns(BaseModel):
 
 
 class MetricColumns(BaseModel):
-    """One metric of an answer about several; of several people also whose it is."""
+    """One metric of an answer about several metrics. `user_id` is there if the answer is about several people."""
 
     user_id: str | None = None
     metric: str
@@ -145,7 +145,7 @@ class MetricColumns(BaseModel):
 
 
 class SeveralMetrics(BaseModel):
-    """Series of several metrics at one rung."""
+    """Series of several metrics at one resolution."""
 
     user_id: str | None = None
     interval: Literal["raw", "1s", "1m", "15m", "1h", "1d"]
@@ -158,7 +158,7 @@ class SeveralMetrics(BaseModel):
 
 
 class MultiSeries(_Frame):
-    """Several people's series at one rung."""
+    """Several people's series at one resolution."""
 
     series: list[PersonColumns]
     missing: list[str]

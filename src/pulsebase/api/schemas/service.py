@@ -1,4 +1,4 @@
-"""What the service says of itself, and problems."""
+"""Information about the service, and problems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class Health(BaseModel):
-    """Whether the parts work."""
+    """Whether each part works."""
 
     status: Literal["healthy", "unhealthy"]
     service: str
@@ -16,7 +16,7 @@ class Health(BaseModel):
 
 
 class Information(BaseModel):
-    """What this server is."""
+    """Name, version and links of this server."""
 
     name: str
     version: str
@@ -24,7 +24,7 @@ class Information(BaseModel):
 
 
 class ProblemField(BaseModel):
-    """One field's fault."""
+    """What is wrong with one field."""
 
     index: int | None = None
     field: str

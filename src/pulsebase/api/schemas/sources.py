@@ -29,7 +29,7 @@ class BeginConsent(BaseModel):
 
 
 class ConsentPage(BaseModel):
-    """Where the person's browser goes: a page that says whom it connects, good for ten minutes."""
+    """The address, valid for ten minutes, of a page that says who is about to be connected."""
 
     url: str
 
@@ -37,15 +37,15 @@ class ConsentPage(BaseModel):
 class ConsentParameters(Parameters):
     """`GET /sources/{source}/consent`."""
 
-    ticket: str = Field(max_length=2048, description="Of the address that `authorize` made.")
+    ticket: str = Field(max_length=2048, description="The ticket in the address that `authorize` made.")
 
 
 class CallbackParameters(BaseModel):
-    """`GET /sources/{source}/callback`. Sources add parameters of their own, so unknown ones are let through."""
+    """`GET /sources/{source}/callback`. Sources may add other parameters, so unknown ones are accepted here."""
 
     state: str = Field(max_length=256)
     code: str | None = Field(None, max_length=4096)
-    error: str | None = Field(None, max_length=256, description="Why the source or the person said no.")
+    error: str | None = Field(None, max_length=256, description="Why the source or the person refused.")
 
 
 class RunsParameters(Parameters):
@@ -64,12 +64,14 @@ class BeginConnection(BaseModel):
 
     user_id: Identifier
     redirect_uri: str = Field(
-        max_length=256, pattern=r"^http://127\.0\.0\.1:\d+/", description="The command's listener."
+        max_length=256,
+        pattern=r"^http://127\.0\.0\.1:\d+/",
+        description="The address the browser comes back to.",
     )
 
 
 class BegunConsent(BaseModel):
-    """Where the person says yes, and the state that comes back."""
+    """The address where the person gives consent, and the state that the browser brings back."""
 
     url: str
     state: str
@@ -96,7 +98,7 @@ class RunNow(BaseModel):
 
 
 class ConnectionEntry(BaseModel):
-    """A connection and how it is. `problem` says what is wrong and what a person can do."""
+    """A connection and its state. `problem` says what is wrong and what the person can do."""
 
     model_config = ConfigDict(title="Connection")
 
@@ -112,14 +114,14 @@ class ConnectionEntry(BaseModel):
 
 
 class ConnectionList(BaseModel):
-    """Connections by person and source."""
+    """Connections, ordered by person and source."""
 
     data: list[ConnectionEntry]
     next_cursor: None = None
 
 
 class Disconnected(BaseModel):
-    """The connection is gone."""
+    """The connection was removed."""
 
     disconnected: Literal[True]
 
