@@ -45,7 +45,7 @@ class Cloud(Protocol):
     oauth: OAuthClient
 
     def client(self, user_id: str, tokens: Tokens) -> Any:
-        """A client for one person, with limits of its own."""
+        """Return a client for one person, with its own rate limit."""
 
     def describe(self, client: Any) -> Account:
         """Return the account that the person's tokens belong to."""
@@ -64,8 +64,8 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """A consent that continues in a browser: the address where the source asks the person, and the cookie that the
-    browser keeps until it comes back, by its name `cookie` and value `kept`.
+    """A consent that continues in a browser: the address where the source asks the person, and the name `cookie` and
+    value `kept` of the cookie that the browser keeps until it comes back.
     """
 
     url: str
@@ -254,15 +254,15 @@ class Connections:
             yield
 
     def everybody(self) -> Sequence[str]:
-        """Return everybody who is connected to a source."""
+        """Return the ids of everybody who is connected to a source."""
         return sorted({connection.user_id for connection in self._state.connections()})
 
     def scrub(self) -> None:
-        """See `SyncState.scrub`. Tokens are gone at once: each is a file of its own."""
+        """See `SyncState.scrub`. Tokens need no scrubbing: each is in a separate file, which was deleted."""
         self._state.scrub()
 
     def of(self, user_id: str) -> Sequence[Connection]:
-        """The person's connections."""
+        """Return the person's connections."""
         return self._state.connections(user_id)
 
     def close(self) -> None:

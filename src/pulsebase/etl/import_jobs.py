@@ -1,4 +1,4 @@
-"""Imports that a server runs in the background: a few at a time, while others wait, each with a file of its own."""
+"""Imports that a server runs in the background: a few at a time, while others wait. Each has its own file."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What an import holds of what is shared.
+    """An import's share of the resources that all imports use.
 
     Attributes:
-        wait: returns once the import may run, or once what it is given says that it should stop.
-        ended: lets go of everything.
+        wait: waits until the import may run, or until the function it is given says that it should stop.
+        ended: releases the share.
     """
 
     wait: Callable[[Callable[[], bool]], None] = lambda _: None
@@ -127,8 +127,8 @@ def origin_name(name: str) -> str:
 
 
 class ImportJobs:
-    """Takes uploads and imports them in order. Of each sender one runs at a time, and one more may wait. Every method
-    may be called from any thread.
+    """Accepts uploads and imports them in order. For each sender one import runs at a time, and one more may wait.
+    Every method may be called from any thread.
     """
 
     def __init__(
@@ -188,10 +188,10 @@ class ImportJobs:
         turn: Turn = Turn(),
         sent_bytes: int | None = None,
     ) -> ImportReport:
-        """Import an open file, once it is its `turn`, and close it once that is done; what is of `people` alone, if
-        they are given. What it says of people themselves is taken if whoever sends it, `who`, `changes_people`, and of
-        new people as many as the `allowance` says. `noted` is given its number before it begins; if that raises, it
-        does not begin. `sent_bytes` were sent for the file, if that is not its size.
+        """Import an open file when its `turn` comes, and close it afterwards. With `people`, only their data are
+        imported. Records about people are stored if the sender `who` `changes_people`, and as many new people are
+        created as the `allowance` permits. `noted` is called with the import's number before it begins; if that
+        raises, the import does not begin. `sent_bytes` is the size as sent, if it differs from the size of the file.
 
         Raises:
             StoreUnavailableError, ShareFullError: as `refuse_when_full`.
@@ -259,22 +259,22 @@ class ImportJobs:
 
     @property
     def busy(self) -> bool:
-        """Whether an import runs or waits."""
+        """Return whether an import runs or waits."""
         with self._changed:
             return any(job.report.status not in _ENDED for job in self._jobs.values())
 
     def runs(self, origin: str) -> bool:
-        """Whether the import with this origin runs in any process of this machine."""
+        """Return whether the import with this origin runs in any process on this machine."""
         return self._running.is_held(origin)
 
     def stop(self) -> None:
-        """Have what runs end after the part it is at, and begin nothing that waits."""
+        """Let running imports end after their current part, and start no waiting ones."""
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """The same, and wait for the end."""
+        """Stop as `stop` does, and wait until the running imports have ended."""
         self.stop()
         for thread in self._threads:
             thread.join()

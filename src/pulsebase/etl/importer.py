@@ -77,8 +77,8 @@ class ImportWatcher:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An open file to import: what it is called, whose it is where it does not say, what it may unpack to, and how much
-    was sent for it, if that is not its size.
+    """An open file to import: its name, the person it belongs to if it does not say, the most it may unpack to, and its
+    size as sent, if that differs from the size of the file.
     """
 
     name: str

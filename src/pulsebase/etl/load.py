@@ -202,7 +202,7 @@ class StoredRows:
 
     @property
     def written(self) -> int:
-        """How many readings are new or changed."""
+        """Return how many readings are new or changed."""
         return len(self.unchanged) - int(self.unchanged.sum()) - int(self.repeated.sum()) - len(self.refused)
 
 

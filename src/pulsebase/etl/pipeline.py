@@ -105,13 +105,13 @@ class Pipeline:
 
     @property
     def data_sets(self) -> tuple[str, ...]:
-        """The data sets that can be run."""
+        """Return the data sets that can be run."""
         return tuple(self._extractors)
 
     def run(
         self, user_id: str, data_set: str, within: TimeRange, *, lookback_us: int, stop: threading.Event | None = None
     ) -> RunResult:
-        """Bring one person's data set up to the end of `within`; the first run begins at its start.
+        """Fetch one person's data set up to the end of `within`; the first run begins at its start.
 
         If the run ends early, what was loaded stays, and the next run continues from there.
         """
@@ -170,7 +170,7 @@ class Pipeline:
         run.again, run.empty = [], []
 
     def _gather(self, run: _Run, part: TimeRange) -> None:
-        """Fetch a slice. It is kept whole or not at all."""
+        """Fetch a slice. It is kept completely or not at all."""
         transformer = self._transformers[run.data_set]
         try:
             pages = [transformer.transform(page) for page in self._extractors[run.data_set].extract(run.user_id, part)]

@@ -92,7 +92,7 @@ class RecordKeeper:
         return None
 
     def _set(self, said: DevicePriority) -> tuple[bool, FieldError | None]:
-        """Keep a setting; whether it was known already, and why it is refused if it is."""
+        """Store a setting. Return whether it was known already, and why it is refused if it is."""
         try:
             known = setting_like(self._store.priorities(said.user_id), said)
         except RejectedError as error:
@@ -105,7 +105,7 @@ class RecordKeeper:
         return known is not None, None
 
     def _put_together(self, days: Sequence[DailySummary]) -> int:
-        """How many of the days said nothing new."""
+        """Merge the days with what is stored. Return how many of them contained nothing new."""
         stored: dict[tuple[str, date, str | None], DailySummary] = {}
         for user_id in {day.user_id for day in days}:
             asked = [day.day for day in days if day.user_id == user_id]
@@ -129,7 +129,7 @@ class RecordKeeper:
 
 
 def _filled(said: User, known: User | None) -> tuple[User, FieldError | None]:
-    """The person with what is said where nothing is known, and which fields are known otherwise."""
+    """Return the person with unknown fields filled in, and an error that names the fields with another known value."""
     if known is None:
         return said, None
     others = []

@@ -38,7 +38,7 @@ class CronSchedule:
 
 
 class EverySchedule:
-    """A run every so many seconds, counted from the start of the last run."""
+    """A run at a fixed interval in seconds, counted from the start of the last run."""
 
     def __init__(self, every_s: float) -> None:
         self._every = timedelta(seconds=every_s)

@@ -80,14 +80,15 @@ class FixtureReadings(Columns):
 
 
 def fixture_users(spec: FixtureSpec) -> list[User]:
-    """The people, with the ids "1", "2", and so on."""
+    """Return the people, with the ids "1", "2", and so on."""
     return [user for group in _groups(spec) for user in group.people.users]
 
 
 def fixture_readings(spec: FixtureSpec, piece_readings: int) -> Iterator[FixtureReadings]:
     """Exactly the asked number of readings of heart rate, in pieces of `piece_readings`; the last one may be smaller.
 
-    They come in the order of arrival, one day of everybody after the other; the last day may be incomplete.
+    They are in the order of arrival: everybody's first day, then everybody's second day. The last day may be
+    incomplete.
     """
     held: list[FixtureReadings] = []
     count = 0
@@ -147,7 +148,7 @@ def _days(spec: FixtureSpec) -> Iterator[FixtureReadings]:
     while left > 0:
         for group in groups:
             part = group.recorded(day)
-            if len(part) > left:  # the earliest ones, in the order in which they stand
+            if len(part) > left:  # keep the earliest ones, in their order
                 part = part.take(np.sort(np.argsort(part.times_us, kind="stable")[:left]))
             left -= len(part)
             yield part
@@ -161,8 +162,8 @@ def _groups(spec: FixtureSpec) -> Iterator[_Group]:
 
 @dataclass(frozen=True, slots=True)
 class _Device:
-    """`noise_bpm` is the standard deviation of its error; `shaken_bpm` what it overstates in motion, of which it then
-    is less sure.
+    """A device. `noise_bpm` is the standard deviation of its error. `shaken_bpm` is by how much it overstates the heart
+    rate in motion, with lower confidence.
     """
 
     number: int
@@ -229,7 +230,9 @@ class _Group:
         return lived, recorded, band
 
     def _midnights(self, day: date) -> tuple[Ints, Ints]:
-        """When everybody's day begins, in microseconds UTC, and its length in seconds: 23, 24 or 25 hours."""
+        """Return when each person's day begins, in microseconds UTC, and its length of 23, 24 or 25 hours in
+        seconds.
+        """
         nights = [
             [to_us(datetime.combine(each, time(), ZoneInfo(zone))) for zone in ZONES]
             for each in (day, day + timedelta(days=1))
@@ -240,7 +243,7 @@ class _Group:
     def _readings(  # noqa: PLR0917 all that a device sees
         self, rng: np.random.Generator, device: _Device, lived: LivedDay, wearers: Places, worn: Mask, starts_us: Ints
     ) -> FixtureReadings:
-        """What a device records of its wearers in the slots in which it is worn."""
+        """Return what a device records of its wearers in the slots in which it is worn."""
         row, column = np.nonzero(worn)
         person = wearers[row]
         asked = rng.random(len(row), np.float32) < _ASKED_SHARE
@@ -264,7 +267,7 @@ class _Group:
 
 
 def _confidences(rng: np.random.Generator, motion: Floats) -> npt.NDArray[np.int8]:
-    """0 for a fixed share; else 3 mostly in stillness and 1 mostly in motion, as the bands report it."""
+    """Return confidences as wristbands report them: 0 for a fixed share, otherwise mostly 3 at rest and 1 in motion."""
     drawn = rng.random(len(motion), np.float32)
     found = np.full(len(motion), 3, np.int8)
     found[drawn < 0.1 + 0.8 * motion] = 2

@@ -75,7 +75,7 @@ class GoogleHealthClient:
         return [point for page in self._pages("time-in-heart-rate-zone", _between(field, start, end)) for point in page]
 
     def describe(self) -> Account:
-        """Return the account of the tokens, without what the person did not allow us to read."""
+        """Return the account of the tokens, without the parts that the person did not allow to be read."""
         account = time_zone = None
         with suppress(SourceForbiddenError, DataSetMissingError, RejectedError):
             account = self._cloud.get(Identity, "/v4/users/me/identity").legacy_user_id

@@ -56,7 +56,7 @@ class DailyHeartRateZones(msgspec.Struct, rename="camel"):
 
 
 class Interval(msgspec.Struct, rename="camel"):
-    """A stretch of time, and how far the person's clock was ahead of UTC at its start."""
+    """A period, and how far the person's clock was ahead of UTC at its start."""
 
     start_time: str
     end_time: str
@@ -64,7 +64,7 @@ class Interval(msgspec.Struct, rename="camel"):
 
 
 class TimeInHeartRateZone(msgspec.Struct, rename="camel"):
-    """A stretch of time spent in one zone."""
+    """A period spent in one zone."""
 
     interval: Interval
     heart_rate_zone_type: str

@@ -1,6 +1,6 @@
 """OAuth 2.0 as a client: authorization code with PKCE (RFC 7636), refresh, revocation (RFC 7009).
 
-oauthlib builds the requests, and our own HTTP client sends them. No error message repeats what a server said about a
+oauthlib builds the requests, and `httpx` sends them. No error message repeats what a server said about a
 token, since the answer may quote it.
 """
 
@@ -29,7 +29,9 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A source's authorization server, and our client there. `extra` is added to the authorization request."""
+    """A source's authorization server, and the OAuth client registered there. `extra` is added to the authorization
+    request.
+    """
 
     authorize_url: str
     token_url: str
@@ -50,12 +52,12 @@ class TokenPair:
     account: str | None = None
 
     def to_bytes(self) -> bytes:
-        """The pair for sealing."""
+        """Return the pair as bytes, to be encrypted."""
         return json.dumps([self.access, self.refresh, self.expires_us, self.account]).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> TokenPair:
-        """The pair that was sealed."""
+        """Return the pair from decrypted bytes."""
         return cls(*json.loads(data))
 
 

@@ -45,15 +45,15 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """People as columns, an entry each.
+    """People as columns, with one entry per person.
 
     Attributes:
         users: who they are, as a store knows people; the ids are "1", "2", …
         zone: their place in `ZONES`.
         resting_bpm: their resting heart rate, lower the fitter they are.
-        reserve_bpm: what lies between that and 220 − age.
+        reserve_bpm: the difference between that and 220 − age.
         fitness: from 0 to 1; the fitter somebody is, the more often they exercise.
-        lark_h: how much later than others they live, in hours.
+        lark_h: how much later than others they get up and go to bed, in hours.
         drift_rad: where in its slow waves their resting heart rate is.
         two_devices: whether they wear a second device.
     """
@@ -72,14 +72,14 @@ class Population:
 
 
 def population(rng: np.random.Generator, first: int, count: int, day: date) -> Population:
-    """People `first` + 1, `first` + 2, … as they are on a day. They follow from the generator."""
+    """Return the people `first` + 1, `first` + 2, … as they are on a day. They depend only on the generator."""
     low, high = AGES
     ages = rng.uniform(low, high, count)
     genders = rng.choice(list(GENDER_SHARES), count, p=list(GENDER_SHARES.values()))
     zone = rng.integers(len(ZONES), size=count)
     names = rng.integers(1 << 30, size=(count, 2))
     fitness = rng.beta(2.0, 2.0, count)
-    # Women's resting heart rates lie a little higher, and fitness lowers everybody's.
+    # Women's resting heart rates are a little higher, and fitness lowers everybody's.
     resting = 70 + 3.0 * (genders == "female") - 16 * fitness + 0.04 * (ages - 40) + rng.normal(0, 4, count)
     resting = np.clip(resting, 42, 90)
     users = tuple(

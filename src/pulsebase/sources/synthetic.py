@@ -163,7 +163,7 @@ def _outside_sync_hole(heart: HeartDay, rng: np.random.Generator, times_s: Integ
 
 
 def _merged(spans: Spans, length_s: int) -> Spans:
-    """The spans in order, whole seconds, inside the day, those that touch made one."""
+    """Return the spans in order, in whole seconds, limited to the day, and with touching ones merged."""
     merged: Spans = []
     for start, end in sorted((max(0, round(start)), min(length_s, round(end))) for start, end in spans):
         if merged and start <= merged[-1][1]:
@@ -188,7 +188,7 @@ def _sample_times(rng: np.random.Generator, length_s: int, gaps: Spans) -> Integ
 
 
 def _step_shares(mean_s: float) -> Floats:
-    """`_STEP_WEIGHTS` tilted exponentially, so that their mean step is `mean_s`."""
+    """Return `_STEP_WEIGHTS`, tilted exponentially so that their mean step is `mean_s`."""
     tilt, centred = 0.0, _STEPS_S - _STEPS_S.mean()
     for _ in range(8):  # Newton's method; it settles in three or four rounds
         shares = _STEP_WEIGHTS * np.exp(tilt * centred)

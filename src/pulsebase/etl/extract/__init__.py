@@ -1,1 +1,1 @@
-"""Extractors: they ask a source and hand on what it said, unchanged."""
+"""Extractors: they fetch data from a source and pass them on unchanged."""

@@ -1,4 +1,4 @@
-"""Apple Health's `export.xml`, gigabytes of it at times: read as it comes, by an event parser."""
+"""Read Apple Health's `export.xml`, which may have gigabytes, as a stream with an event parser."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _BLOCK_RECORDS = 20_000
 _BLOCK_BYTES = 16 << 20
 #: The document type of an export takes some 7 KiB.
 _DOCTYPE_BYTES = 1 << 20
-#: A tag of more than this, with all its attributes, is no record.
+#: A tag longer than this, with all its attributes, is not a record.
 _TAG_BYTES = 1 << 20
-#: Elements in one another; the parser keeps the names of all that are open. An export has five.
+#: The deepest nesting of elements. The parser keeps the names of all that are open. An export has five.
 _MOST_DEPTH = 64
 #: A tag from its attributes on, up to the first `>`: where a comment or an instruction holds what looks like a tag, its
 #: own end comes first and is never taken for the tag's. In the second form apostrophes may be in texts; one that begins
@@ -38,9 +38,10 @@ _TAG_WITH_APOSTROPHES = rb"[^<>\n']*+(?:(?<!=)'[^<>\n']*+)*+"
 
 
 def _of_no_use(tag: bytes) -> re.Pattern[bytes]:
-    """Whole elements of what is of no use here, most of a file: taken out before the parser builds texts of all their
-    attributes. No valid attribute holds `<`, so that such a tag begins nowhere but between elements (or in a comment,
-    where it is of no use either). The tag of a record with others inside than these stays, and so does its end.
+    """Return a pattern for whole elements that are not needed, which are most of a file. They are removed before the
+    parser creates strings for all their attributes. No valid attribute contains `<`, so such a tag can only begin
+    between elements (or in a comment, where it is not needed either). If a record contains other elements than these,
+    its start and end tags stay.
     """
     entry = rb"<MetadataEntry " + tag + rb'(?<="/)>'
     read = "|".join(sorted([*READING_TYPES, RESTING_TYPE])).encode()
@@ -50,11 +51,11 @@ def _of_no_use(tag: bytes) -> re.Pattern[bytes]:
 
 
 _OF_NO_USE, _OF_NO_USE_WITH_APOSTROPHES = _of_no_use(_TAG), _of_no_use(_TAG_WITH_APOSTROPHES)
-#: Elements beside records that say nothing of their own.
+#: Elements next to records that hold no information of interest.
 _FRAME = ("HealthData", "ExportDate", "Me")
 #: A beat in a record of heart rate variability.
 _BEAT = "InstantaneousBeatsPerMinute"
-#: Types that are counted apart; an export has some 150.
+#: How many types are counted separately. An export has some 150.
 _MOST_TYPES = 500
 _OTHERS = b"others"
 _MOST_NAME_BYTES = 100
@@ -64,7 +65,7 @@ def apple_health(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """The readings of an export, its resting heart rates, and how many records of other types it has.
 
     Raises:
-        MalformedError: the file is damaged or cut short; what came before is good.
+        MalformedError: the file is damaged or incomplete; what was yielded before is valid.
     """
     reader, cleaner = _Reader(), Cleaner()
     damage: MalformedError | None = None
@@ -86,25 +87,27 @@ def apple_health(stream: Stream, owner: FileOwner) -> Iterator[Part]:
 
 
 class _PassedOver:
-    """Counts what is of no use, by the type of the record or the name of the element."""
+    """Counts what is ignored, by the type of the record or the name of the element."""
 
     def __init__(self) -> None:
         self._counts: dict[bytes, int] = {}
         self._cut = self._counting()
 
     def without(self, piece: bytes) -> bytes:
-        """The piece without what is of no use, which is counted. Its line breaks stay: lines keep their numbers."""
+        """Return the piece without what is ignored, and count that. Line breaks stay, so lines keep their numbers."""
         pattern = _OF_NO_USE_WITH_APOSTROPHES if b"'" in piece else _OF_NO_USE
         return pattern.sub(self._cut, piece)
 
     def add(self, kind: bytes) -> None:
-        """One more of a kind."""
+        """Count one more of a kind."""
         if len(self._counts) >= _MOST_TYPES or len(kind) > _MOST_NAME_BYTES:
             kind = kind if kind in self._counts else _OTHERS
         self._counts[kind] = self._counts.get(kind, 0) + 1
 
     def _counting(self) -> Callable[[re.Match[bytes]], bytes]:
-        """What counts a match and says what stays of it. It runs for each, so nothing is looked up on the way."""
+        """Return a function that counts a match and returns what stays of it. It runs for every match, so it avoids
+        lookups.
+        """
         counts, add = self._counts, self.add
 
         def cut(match: re.Match[bytes]) -> bytes:
@@ -119,7 +122,7 @@ class _PassedOver:
         return cut
 
     def parts(self) -> Iterator[PassedOver]:
-        """All of them, the most first."""
+        """Yield all counts, the highest first."""
         for kind, count in sorted(self._counts.items(), key=lambda item: -item[1]):
             name = kind.decode(errors="replace")
             yield PassedOver("".join(letter if letter.isprintable() else "?" for letter in shown_name(name)), count)
@@ -138,7 +141,7 @@ class _Reader:
         self.passed_over = _PassedOver()
         self._read = 0
         self._fed = self._taken = 0
-        #: The elements that are open, in no order: the parser itself takes out the one that ends, which costs little.
+        #: The open elements, in no order. The parser itself removes an element when it ends, which is cheap.
         self._open: list[str] = []
         self._parser = expat.ParserCreate("UTF-8")
         self._parser.specified_attributes = True
@@ -152,7 +155,7 @@ class _Reader:
         return self._gathered >= _BLOCK_RECORDS or self._fed - self._taken >= _BLOCK_BYTES
 
     def feed(self, piece: bytes, ended: bool) -> None:
-        """Read on."""
+        """Parse the next piece of the file."""
         try:
             self._parser.Parse(piece, ended)
         except expat.ExpatError as error:

@@ -50,12 +50,12 @@ def files_in(name: str, raw: BinaryIO, budget: Budget) -> Iterator[PackedFile]:
 
 
 def is_archive(head: bytes) -> bool:
-    """Whether a file that begins like this is an archive that is opened, unless it lies too deep in others."""
+    """Return whether a file that begins like this is an archive that would be opened, unless it is nested too deep."""
     return is_zip(head) or is_tar(head)
 
 
 def _with_members(file: PackedFile, unpacking: Unpacking, levels: int) -> Iterator[PackedFile]:
-    """A member of an archive, or the files in it if it is an archive itself."""
+    """Yield a member of an archive, or the files in it if it is an archive itself."""
     members = _members(file, unpacking) if levels else None
     if members is None:
         yield file
@@ -65,12 +65,12 @@ def _with_members(file: PackedFile, unpacking: Unpacking, levels: int) -> Iterat
             yield from _with_members(member, unpacking, levels - 1)
     except TooMuchError:
         raise
-    except MalformedError as error:  # the archive it lies in goes on
+    except MalformedError as error:  # the rest of the outer archive can still be read
         yield damaged(file.name, error)
 
 
 def _members(file: PackedFile, unpacking: Unpacking) -> Iterator[PackedFile] | None:
-    """The files in a file, if it is an archive."""
+    """Return the files in a file if it is an archive, otherwise None."""
     head = file.peek(BLOCK_BYTES)
     if is_zip(head):
         return Zip(Forward(file), unpacking, file.ratio).files(file.name)

@@ -31,12 +31,12 @@ def known_zone(zone_of: ZoneOf, user_id: str) -> ZoneInfo:
 
 
 def days_around(interval: TimeRange) -> tuple[date, date]:
-    """The first and the last civil day that touch the interval in whatever zone a person lives."""
+    """Return the first and the last civil day that can touch the interval, whatever zone the person lives in."""
     return (from_us(interval.start_us) - FURTHEST).date(), (from_us(interval.end_us) + FURTHEST).date()
 
 
 class Extractor(ABC, Generic[PageT]):
-    """Asks one source for one data set.
+    """Fetches one data set from one source.
 
     `source` names it in reports, metrics and origins. `device_id` is the device under which its readings are stored; of
     several devices, the one with the latest readings. `slice_days` is the most UTC days of one request. `scopes` are
@@ -50,7 +50,7 @@ class Extractor(ABC, Generic[PageT]):
 
     @abstractmethod
     def extract(self, user_id: str, interval: TimeRange) -> Iterator[PageT]:
-        """Yield what the source has of the person in the interval, in pages, oldest first.
+        """Yield the person's data in the interval in pages, oldest first.
 
         The interval touches no more than `slice_days` UTC days. The same request yields the same pages, plus whatever
         the source has received meanwhile. The two halves of an interval together yield the same as the whole.

@@ -1,4 +1,4 @@
-"""FIT files: activities and days of monitoring, as watches write them."""
+"""Read FIT files of activities and of days of monitoring, as watches write them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def fit(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """The readings of a file, the resting heart rates of its days, and how many other vital signs it holds.
 
     Raises:
-        MalformedError: the file is damaged, cut short or too large; what came before is good.
+        MalformedError: the file is damaged, incomplete or too large; what was yielded before is valid.
     """
     parts: list[bytes] = []
     size = 0

@@ -19,7 +19,7 @@ NightT = TypeVar("NightT")
 
 
 class FitbitHeartRateExtractor(Extractor[IntradayPage]):
-    """The readings of a UTC day, asked in UTC: no change of clocks is anywhere near."""
+    """Fetches the readings of a UTC day. The request is in UTC too, so clock changes do not matter."""
 
     source = SOURCE
     device_id = SOURCE
@@ -37,7 +37,7 @@ class FitbitHeartRateExtractor(Extractor[IntradayPage]):
 
 
 class FitbitSummaryExtractor(Extractor[DaysPage]):
-    """The civil days that touch an interval, in whatever zone the person lives."""
+    """Fetches the civil days that touch an interval, whatever zone the person lives in."""
 
     source = SOURCE
     device_id = SOURCE
@@ -110,8 +110,8 @@ class FitbitSkinTemperatureExtractor(_NightsExtractor[SkinTemperatureNight]):
 
 
 def _window(part: TimeRange) -> tuple[time, time] | None:
-    """Whole minutes around a part of a day. None, the whole day, where it ends with the day or nearly: services differ
-    in whether the window's last minute is in it, so a minute more is asked for.
+    """Return whole minutes around a part of a day, or None (the whole day) if the part ends at or near the day's end.
+    Services differ in whether the last minute of the window is included, so one more minute is requested.
     """
     first, last = part.start_us // MINUTE_US, -(-part.end_us // MINUTE_US) + 1
     if last * MINUTE_US >= DAY_US:

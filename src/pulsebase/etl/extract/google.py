@@ -99,9 +99,9 @@ class GoogleSkinTemperatureExtractor(_DailyExtractor):
 
 
 class GoogleSummaryExtractor(Extractor[ZonesPage]):
-    """The civil days that touch an interval: resting heart rate, zones, and the time in them.
+    """Fetches the civil days that touch an interval: resting heart rate, zones, and the time in them.
 
-    The time in zones comes in stretches that have to be summed, so it is asked for around whole days.
+    The time in zones consists of periods that have to be summed, so it is requested for whole days.
     """
 
     source = SOURCE

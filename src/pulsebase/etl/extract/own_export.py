@@ -23,7 +23,7 @@ from pulsebase.model.readings import Ids
 from pulsebase.stores.records import Kind
 
 _MANIFEST_BYTES = 1 << 16
-#: Records that are stored at once.
+#: How many records are stored at once.
 _RECORDS = 500
 _BOM = b"\xef\xbb\xbf"
 
@@ -44,11 +44,11 @@ def parquet(stream: Stream, owner: FileOwner) -> Iterator[Part]:
 
 
 def manifest(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """What the others are; it holds no record.
+    """Check the manifest, which describes the other files and holds no records.
 
     Raises:
-        EndOfImportError: it is of a version that is not read.
-        MalformedError: it is damaged.
+        EndOfImportError: the version of the export is not supported.
+        MalformedError: the manifest is damaged.
     """
     del owner
     try:
@@ -61,7 +61,7 @@ def manifest(stream: Stream, owner: FileOwner) -> Iterator[Part]:
 
 
 def records(kind: Kind, stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """Records of people of one kind, a line each; positions count lines that are not blank."""
+    """Read one kind of records of people, one per line; positions count the lines that are not blank."""
     del owner
     today, number = datetime.now(UTC).date(), 1
     for text in line_pieces(_WithoutMark(stream)):
@@ -74,7 +74,7 @@ def records(kind: Kind, stream: Stream, owner: FileOwner) -> Iterator[Part]:
 
 
 class _WithoutMark:
-    """A text without the byte order mark that some programs put before it."""
+    """A stream without the byte order mark that some programs write at the start."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream, self._begun = stream, False
@@ -92,7 +92,7 @@ def _fields_for(owner: FileOwner) -> ChooseFields:
 
 
 def _counted_from_one(blocks: Iterator[Block], owner: FileOwner) -> Iterator[Part]:
-    """The blocks under the device that is wanted, if another one than they say, and the columns that are not read."""
+    """Yield the blocks, stored under the owner's device if one is given, and the columns that are ignored."""
     for block in blocks:
         rows = block.candidates
         positions = np.arange(len(rows)) if rows.positions is None else rows.positions

@@ -53,7 +53,7 @@ def known_metric(text: str | None, field: str) -> str | None:
 
 
 def everybody_in(zone: ZoneInfo) -> Callable[[str], ZoneInfo]:
-    """The same zone for everybody."""
+    """Return a lookup that gives everybody the same zone."""
     return lambda _: zone
 
 
@@ -94,9 +94,7 @@ class SummaryBlock:
 
 @dataclass(frozen=True, slots=True)
 class RecordBlock:
-    """Some records of people, as an export has them; `places` are the numbers of their lines. `total` counts the lines
-    read.
-    """
+    """Some records of people from an export. `places` are the numbers of their lines; `total` counts the lines read."""
 
     records: Sequence[Record]
     places: Sequence[int]

@@ -1,4 +1,4 @@
-"""CSV files of people: a header that names the columns, then a person a line."""
+"""Read CSV files of people: a header that names the columns, then one person per line."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pulsebase.model.identifiers import changed_in_table, identifier_problem
 from pulsebase.model.users import PERSON_FIELDS, User, checked_person
 
 COLUMNS = ("id", *PERSON_FIELDS, "age")
-#: A file is read whole, since nothing of it is kept if a line is bad.
+#: A file is read as a whole, because nothing of it is stored if one line is invalid.
 MOST_BYTES = 64 << 20
 MOST_PEOPLE = 100_000
 _NUMBERS = ("birth_year", "age")
-#: Frames write integers beside a gap as `45.0`, and the gap as `nan` if they are told to.
+#: Data frames write integers in a column with gaps as `45.0`, and the gaps, if configured, as `nan`.
 _WHOLE = re.compile(r"(\d{1,9})(?:\.0*)?", re.ASCII)
 
 
 def read_people_csv(path: Path, today: date, age_on: date) -> list[User]:
-    """The people of a file, ages being those on `age_on`. An empty cell says nothing.
+    """Return the people of a file. Ages refer to the day `age_on`. An empty cell means unknown.
 
     Raises:
-        RejectedError: names each fault with its line as `index`, the header being line 1.
+        RejectedError: names each error with its line as `index`; the header is line 1.
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
@@ -56,7 +56,7 @@ def read_people_csv(path: Path, today: date, age_on: date) -> list[User]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """The cells of each line by column, with the line's number; empty lines are passed over."""
+    """Yield the number of each line and its cells by column. Empty lines are skipped."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]

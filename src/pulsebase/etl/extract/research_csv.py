@@ -1,4 +1,6 @@
-"""Research CSV files (Fitabase: `Id,Time,Value`), read in blocks: constant memory, and no line sinks the rest."""
+"""Read research CSV files (Fitabase: `Id,Time,Value`) in blocks: with constant memory, and an invalid line affects no
+other.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,16 @@ from pulsebase.etl.transform.research_csv import TextBlock, parse_block
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.metrics import HEART_RATE
 
-#: The device of readings whose file names none.
+#: The device of readings, since the file names none.
 DEVICE_ID = "csv"
 
 #: Bytes read at a time: some thirty thousand lines, whose columns still fit a processor's cache.
 BLOCK_BYTES = 1 << 20
-#: No line of three fields comes near this; a longer one is cut, or a file without line breaks would fill the memory.
+#: No valid line comes near this. A longer one is cut, because a file without line breaks would fill the memory.
 LINE_BYTES = 64 << 10
 
 
-#: Blank lines and comments before the header; a file with more of them is something else.
+#: The most blank lines and comments before the header. A file with more of them is something else.
 _MOST_BEFORE = 1_000
 
 
@@ -29,8 +31,8 @@ def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_B
     line numbers, the first line being line 1.
 
     Raises:
-        RejectedError: the first line that says something is not the header; says what was found instead.
-        MalformedError: what the file is packed in is damaged; what came before is good.
+        RejectedError: the first line with content is not the header; the error says what was found instead.
+        MalformedError: the archive that holds the file is damaged; what was yielded before is valid.
     """
     lines = _line_blocks(stream, block_bytes)
     before, header, data = _to_header(lines)
@@ -55,7 +57,7 @@ def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_B
 
 
 def _to_header(lines: Iterator[bytes]) -> tuple[list[bytes], bytes, bytes]:
-    """The lines before the header, the header (nothing if there is none), and what follows it of the same block."""
+    """Return the lines before the header, the header (empty if there is none), and the rest of its block."""
     before: list[bytes] = []
     for data in lines:
         rest = data
@@ -68,7 +70,7 @@ def _to_header(lines: Iterator[bytes]) -> tuple[list[bytes], bytes, bytes]:
 
 
 def _line_blocks(stream: Stream, block_bytes: int) -> Iterator[bytes]:
-    """Whole lines, every line break made a line feed."""
+    """Yield whole lines, with every line break converted to a line feed."""
     rest = b""
     damage: MalformedError | None = None
     while True:

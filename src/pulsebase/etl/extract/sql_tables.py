@@ -1,4 +1,4 @@
-"""The tables `users` and `heart_rates` in a PostgreSQL database of another program, read as they are."""
+"""Read the tables `users` and `heart_rates` from a PostgreSQL database of another program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pulsebase.model.users import User, checked_person
 from pulsebase.stores.timescale.database import Connection, connect, first_line
 from pulsebase.stores.timescale.instants import stream_columns
 
-#: The device of readings whose table names none.
+#: The device of readings, since the table names none.
 DEVICE_ID = "heart_rates"
 KIND = "tables users and heart_rates"
 
@@ -30,7 +30,7 @@ _INTEGERS = ("smallint", "integer", "bigint")
 _TEXTS = ("text", "character varying")
 _NUMBERS = (*_INTEGERS, "real", "double precision", "numeric")
 _LOCAL_TIME = "timestamp without time zone"
-#: The columns that are read and the types they may have; further columns are passed over.
+#: The columns that are read and the types they may have. Other columns are ignored.
 _EXPECTED = {
     "users": {"id": _INTEGERS, "name": _TEXTS, "gender": _TEXTS, "age": _INTEGERS},
     "heart_rates": {
@@ -42,7 +42,7 @@ _EXPECTED = {
 }
 #: What stands for null, and for the times `infinity` and `-infinity`.
 _NOTHING = -(1 << 63)
-#: 9998-12-31T00:00:00: beyond the year 9999 no zone can be asked.
+#: 9998-12-31T00:00:00. Offsets cannot be looked up beyond the year 9999.
 _END_OF_CALENDAR_US = 253_370_678_400_000_000
 #: By id, so that of several rows for one instant the one that was added last comes last.
 _READINGS = f"""
@@ -56,7 +56,7 @@ _TYPES = {"id": "i8", "user_id": "i8", "us": "i8", "heart_rate": "f8"}
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The people of the table `users`. `errors` name what of them is not taken over, by the id of the row."""
+    """The people of the table `users`. `errors` name the fields that were left out, by the id of the row."""
 
     users: list[User]
     errors: list[FieldError]
@@ -80,12 +80,14 @@ class SqlTables:
         self._local = columns["heart_rates"]["timestamp"] == _LOCAL_TIME
 
     def count(self) -> int:
-        """How many readings there are."""
+        """Return the number of readings."""
         ((count,),) = self._connection.execute("SELECT count(*) FROM heart_rates", binary=True).fetchall()
         return int(count)
 
     def people(self, today: date, age_on: date) -> People:
-        """Everybody; ages are those on `age_on`. A field that cannot be taken over is left out, the person is not."""
+        """Return everybody; ages refer to the day `age_on`. A field that cannot be used is left out, but not the
+        person.
+        """
         users, errors = [], []
         rows = self._connection.execute("SELECT id, name, gender, age FROM users ORDER BY id", binary=True).fetchall()
         for number, *stated in rows:
@@ -99,7 +101,9 @@ class SqlTables:
         return People(users, errors)
 
     def readings(self, owner: FileOwner) -> Iterator[Part]:
-        """Every reading; positions are the ids of the rows. Times without a zone are read in each person's."""
+        """Yield every reading; positions are the ids of the rows. Times without a zone are read in each person's
+        zone.
+        """
         device_id, clocks = owner.device_id or DEVICE_ID, LocalClocks(owner.zone_of)
         for found in stream_columns(self._connection, _READINGS, {}, _TYPES, rows=BLOCK_READINGS):
             whole = np.ones(len(found["id"]), np.bool_)
@@ -143,7 +147,7 @@ class SqlTables:
 
 
 def _utc(wall_us: Ints, users: Ids, clocks: LocalClocks) -> Ints:
-    """Local times as UTC; those that are refused in any case, before 1970 or after 9998, as they are."""
+    """Return local times in UTC. Times before 1970 or after 9998, which are refused anyway, stay as they are."""
     usual = np.flatnonzero((wall_us >= 0) & (wall_us < _END_OF_CALENDAR_US))
     wall_us[usual] = clocks.instants(wall_us[usual], users.take(usual))
     return wall_us
@@ -151,7 +155,7 @@ def _utc(wall_us: Ints, users: Ids, clocks: LocalClocks) -> Ints:
 
 @contextlib.contextmanager
 def sql_tables(url: str) -> Iterator[SqlTables]:
-    """The tables of the database at a libpq URL.
+    """Yield the tables of the database at a libpq URL.
 
     Raises:
         StopError: the server cannot be reached, or the tables are not there or are other ones; also while they are

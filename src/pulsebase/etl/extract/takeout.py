@@ -1,4 +1,4 @@
-"""Fitbit's files in a Google Takeout: JSON lists of records, cut into pieces of whole records."""
+"""Read Fitbit's files in a Google Takeout: JSON lists, which are cut into pieces of whole records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEVICE_ID = "takeout"
 
 #: Some twelve thousand records.
 _PIECE_BYTES = 1 << 20
-#: No record comes near this.
+#: No valid record comes near this size.
 _RECORD_BYTES = 64 << 10
 #: Where a record ends: its object, and the object in it, or whatever the next one follows. Looked for from the end of a
 #: piece.
@@ -25,26 +25,26 @@ PartT = TypeVar("PartT", bound=Block | SummaryBlock)
 
 
 def heart_rates(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """`heart_rate-YYYY-MM-DD.json`."""
+    """Read `heart_rate-YYYY-MM-DD.json`."""
     device_id = owner.device_id or DEVICE_ID
     return _parts(stream, lambda text, first: takeout.heart_rates(text, first, owner.person, device_id))
 
 
 def restings(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """`resting_heart_rate-YYYY-MM-DD.json`."""
+    """Read `resting_heart_rate-YYYY-MM-DD.json`."""
     return _parts(stream, lambda text, first: SummaryBlock(*takeout.restings(text, first, owner.person)))
 
 
 def zone_times(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """`time_in_heart_rate_zones-YYYY-MM-DD.json`."""
+    """Read `time_in_heart_rate_zones-YYYY-MM-DD.json`."""
     return _parts(stream, lambda text, first: SummaryBlock(*takeout.zone_times(text, first, owner.person)))
 
 
 def _parts(stream: Stream, parse: Callable[[bytes, int], PartT]) -> Iterator[PartT]:
-    """What a list holds, piece by piece; `parse` is given a list and the number of its first record, counted from 1.
+    """Parse a list piece by piece. `parse` gets a list and the number of its first record, counted from 1.
 
     Raises:
-        MalformedError: the list breaks off; what came before is good.
+        MalformedError: the list is incomplete; what was yielded before is valid.
     """
     data = stream.read(_PIECE_BYTES).removeprefix(_BOM).lstrip().removeprefix(b"[")
     first = 1
@@ -73,7 +73,7 @@ def _parts(stream: Stream, parse: Callable[[bytes, int], PartT]) -> Iterator[Par
 
 
 def _last_end(data: bytes) -> int:
-    """Where the last whole record in the data ends, its comma included; 0 if there is none."""
+    """Return where the last whole record in the data ends, including its comma; 0 if there is none."""
     for reach in (1 << 12, 1 << 16, len(data)):
         ends = [match.end() for match in _RECORD_END.finditer(data, max(0, len(data) - reach))]
         if ends:

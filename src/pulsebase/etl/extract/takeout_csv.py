@@ -1,4 +1,4 @@
-"""Google's CSV files in a Takeout: which of two kinds one is, and its lines, piece by piece."""
+"""Read Google's CSV files in a Takeout piece by piece, and tell which of two kinds a file is."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from pulsebase.etl.transform.takeout_csv import (
 from pulsebase.ingest.lines import line_pieces
 from pulsebase.model.timerange import SECOND_US
 
-#: Readings come seconds apart, resting heart rates a day; nothing of either kind lies between.
+#: Readings are seconds apart and resting heart rates a day. Neither kind has anything in between.
 _READINGS_APART_US = 120 * SECOND_US
 _DAYS_APART_US = 20 * 3600 * SECOND_US
-#: Two readings of a day may lie as far apart as two days; three do not.
+#: Two readings of a day may be as far apart as two days; three are not.
 _FEWEST_TIMES = 3
 
-#: No header is longer; the first line of something else may be.
+#: The longest header. The first line of another kind of file may be longer.
 _HEADER_BYTES = 1 << 10
 
 _RESTING = re.compile(r"resting[ _-]?heart[ _-]?rate", re.IGNORECASE)
 _HEART_RATE = re.compile(r"heart[ _-]?rate([ _-]?\(?\d[\d ()_-]*)?(\.csv)?", re.IGNORECASE)
 _OTHER = re.compile(r"variability|oxygen|respiratory|spo2", re.IGNORECASE)
 
-#: What to say of a file that is undecided.
+#: The message about a file whose kind is undecided.
 UNDECIDED = (
     "holds heart rates or resting heart rates, and neither its name nor its times tell which; "
     "name it heart_rate_….csv or resting_heart_rate_….csv"
@@ -45,10 +45,10 @@ What = Literal["heart rate", "resting heart rate", "something else", "undecided"
 
 
 def what_of(name: str, head: bytes) -> What | None:
-    """What a file of this name holds that begins like this; None if it is no such file at all.
+    """Return what a file with this name and beginning holds; None if it is not such a file at all.
 
-    The columns are the same for both kinds. A name that says so, of the file or else of a folder it lies in, means
-    resting heart rate, and so do times of which each is a day from the next, whatever the name.
+    Both kinds have the same columns. A file holds resting heart rates if its name, or the name of a folder it is in,
+    says so, or if its times are one day apart, whatever its name.
     """
     first, _, text = head.partition(b"\n") if VALUE.encode() in head[:_HEADER_BYTES].lower() else (b"", b"", b"")
     names = header_of(first)
@@ -68,7 +68,7 @@ def what_of(name: str, head: bytes) -> What | None:
 
 
 def csv_heart_rates(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """`heart_rate_YYYY-MM-DD.csv`; positions count lines from 1, the header being line 1."""
+    """Read `heart_rate_YYYY-MM-DD.csv`; positions count lines from 1, and the header is line 1."""
     for lines in _lines(stream):
         if isinstance(lines, PassedOver):
             yield lines
@@ -77,7 +77,7 @@ def csv_heart_rates(stream: Stream, owner: FileOwner) -> Iterator[Part]:
 
 
 def csv_restings(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """`daily_resting_heart_rate.csv` and `resting_heart_rate_*.csv`, likewise."""
+    """Read `daily_resting_heart_rate.csv` and `resting_heart_rate_*.csv` in the same way."""
     for lines in _lines(stream):
         if isinstance(lines, PassedOver):
             yield lines
@@ -87,7 +87,7 @@ def csv_restings(stream: Stream, owner: FileOwner) -> Iterator[Part]:
 
 
 def _lines(stream: Stream) -> Iterator[Lines | PassedOver]:
-    """The lines below the header, and at last what of them was not read."""
+    """Yield the lines below the header, and at the end the number of lines without a value."""
     names: list[str] = []
     number, empty, count = 1, 0, 0
     for text in line_pieces(stream):
@@ -109,7 +109,7 @@ def _lines(stream: Stream) -> Iterator[Lines | PassedOver]:
 
 
 def _by_times(text: bytes, names: list[str]) -> What:
-    """What the first lines can be, by how far their times lie apart."""
+    """Return what the first lines can be, by the distance of their times."""
     whole = text[: text.rfind(b"\n") + 1]
     times_us = np.unique(parse_lines(whole, names, 2).times_us)
     if len(times_us) < 2:

@@ -1,7 +1,7 @@
-"""Tar archives (POSIX ustar and pax, GNU), read as streams, member after member.
+"""Read tar archives (POSIX ustar and pax, GNU) as streams, one member after the other.
 
-The standard library's reader takes a damaged header for the end of the archive and reads a name of any length into the
-memory, so that this one is ours.
+The standard library's reader is not used, because it takes a damaged header for the end of the archive, and reads names
+of any length into memory.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pulsebase.etl.extract.packed import PIECE_BYTES, ArchivedFile, PackedFile, 
 from pulsebase.ingest.blocks import MalformedError
 
 BLOCK_BYTES = 512
-#: What is said of a member before it, such as a long name.
+#: Headers that describe the next member, such as a long name.
 _MOST_SAID_BYTES = 1 << 20
 _FILES = (b"0", b"\0", b"7")
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_ALL, _SPARSE = b"L", b"K", b"x", b"g", b"S"
 _SAID = (_LONG_NAME, _LONG_LINK, _PAX, _PAX_ALL)
-#: Links, devices, folders: nothing follows their headers, whatever size is written there.
+#: Links, devices, folders: no content follows their headers, whatever size they state.
 _WITHOUT_BYTES = (b"1", b"2", b"3", b"4", b"5", b"6")
 _OCTAL = re.compile(rb"[ \0]*([0-7]+)[ \0]*")
 
@@ -32,7 +32,7 @@ class _Header:
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a file that begins like this is a tar: its first block holds the right checksum of itself."""
+    """Return whether a file that begins like this is a tar: its first block must contain its own checksum."""
     return len(head) >= BLOCK_BYTES and _is_header(head[:BLOCK_BYTES])
 
 
@@ -43,7 +43,7 @@ class Tar:
         self._stream, self._unpacking = stream, unpacking
 
     def files(self, archive: str) -> Iterator[PackedFile]:
-        """Each is to be read, or left, before the next is asked for.
+        """Yield the files of the archive. Each must be read or skipped before the next one is requested.
 
         Raises:
             MalformedError: the archive is damaged, between two of its files.
@@ -74,12 +74,12 @@ class Tar:
             name, size = None, None
 
     def _header(self) -> _Header | None:
-        """The header that comes next; None at the end of the archive."""
+        """Return the next header; None at the end of the archive."""
         block = self._stream.read(BLOCK_BYTES)
         if len(block) < BLOCK_BYTES:
             raise MalformedError("the archive is cut short: its end is missing")
         if not block.strip(b"\0"):
-            while self._stream.read(PIECE_BYTES):  # what it is packed in may end in a checksum
+            while self._stream.read(PIECE_BYTES):  # the compressed stream around it may end with a checksum
                 pass
             return None
         if not _is_header(block):
@@ -111,7 +111,7 @@ def _is_header(block: bytes) -> bool:
 
 
 def _number(field: bytes) -> int:
-    """A size: octal digits, or the bytes of the number itself behind a bit that says so."""
+    """Return a size: octal digits, or the bytes of the number itself after a bit that marks them."""
     if field[0] & 0x80:
         return int.from_bytes(field, "big") & ((1 << 95) - 1)
     stated = _OCTAL.fullmatch(field)
@@ -119,7 +119,7 @@ def _number(field: bytes) -> int:
 
 
 def _fields(said: bytes) -> dict[bytes, bytes]:
-    """Records such as `27 path=heart_rate.json`, each with its own length before it."""
+    """Return records such as `27 path=heart_rate.json`, each of which begins with its own length."""
     fields: dict[bytes, bytes] = {}
     while said:
         length, _, rest = said.partition(b" ")

@@ -1,4 +1,4 @@
-"""What is said of files that are not read: what they look like, so that nobody has to guess what was left out."""
+"""Describe files that are not read by what they look like, so that nobody has to guess what was left out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pulsebase.etl.extract import takeout_csv
 from pulsebase.etl.extract.archives import is_archive
 from pulsebase.etl.extract.kinds import is_utf16, why_unknown
 
-#: Packed in a way that is not read, by the first bytes.
+#: Unsupported compressions, by the first bytes.
 _PACKED = {
     b"7z\xbc\xaf\x27\x1c": "7z",
     b"Rar!": "rar",
@@ -17,7 +17,7 @@ _PACKED = {
     b"BZh": "bzip2",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
-#: Vital signs as others keep them, by how their files begin. The first that fits is meant.
+#: Vital signs in the formats of others, by how their files begin. The first match counts.
 _OTHERS = [
     (re.compile(pattern, re.IGNORECASE), what)
     for pattern, what in (
@@ -36,8 +36,8 @@ _OTHERS = [
         (rb"^SQLite format 3\0", "an SQLite database"),
     )
 ]
-#: What an export says of a person for the person: runs, what brought readings, who asked. Names and routes in it speak
-#: of heart rates, and nobody misses it.
+#: Files of an export that inform the person: runs, what brought readings, who asked. Names and routes in them mention
+#: heart rates, but nobody needs them imported.
 _FOR_THE_PERSON = re.compile(rb'^\s*\[\s*\{\s*("source"\s*:\s*"\w+",\s*"data_set"|"id"\s*:\s*\d+,\s*"(kind|key)")\s*:')
 _VITAL_SIGN = re.compile(
     r"heart[ _-]?(rate|beat)|\bbpm\b|beats[ _-]per[ _-]minute|\bpulse\b|spo2|oxygen[ _-]?saturation"
@@ -51,8 +51,8 @@ _SEARCHED_BYTES = 1 << 12
 
 @dataclass(frozen=True, slots=True)
 class UnreadFile:
-    """A file that is not read: its name, and what it looks like. `named` files are such as somebody may miss: they look
-    like vital signs, or nobody can tell what is in them.
+    """A file that is not read: its name, and what it looks like. `named` files are those that somebody may miss,
+    because they look like vital signs or it cannot be told what they hold.
     """
 
     name: str
@@ -61,7 +61,7 @@ class UnreadFile:
 
 
 def unread(name: str, head: bytes) -> UnreadFile:
-    """A file of no kind that begins like this."""
+    """Describe a file of an unsupported kind by its first bytes."""
     if not head.strip():
         return UnreadFile(name, "empty", named=False)
     if _FOR_THE_PERSON.match(head):
@@ -71,7 +71,7 @@ def unread(name: str, head: bytes) -> UnreadFile:
 
 
 def _needs_hands(name: str, head: bytes) -> str | None:
-    """What somebody has to do to a file before it can be told what it is, if that is so."""
+    """Return what the user has to do with a file before its kind can be told, or None."""
     if is_archive(head):
         return "an archive that lies too deep in others; unpack it first"
     for sign, packing in _PACKED.items():
@@ -83,7 +83,7 @@ def _needs_hands(name: str, head: bytes) -> str | None:
 
 
 def _vital_signs(name: str, begin: bytes) -> str | None:
-    """Whose vital signs a file seems to hold, if any."""
+    """Return the program whose vital signs a file seems to hold, or None."""
     for pattern, what in () if _PAGE.match(begin) else _OTHERS:
         if pattern.search(begin):
             return what
@@ -91,7 +91,7 @@ def _vital_signs(name: str, begin: bytes) -> str | None:
 
 
 def _has_vital_signs(name: str, begin: bytes) -> bool:
-    """Whether the name speaks of one, or the text does; pages and pictures do not count."""
+    """Return whether the name or the text mentions vital signs. Web pages and pictures do not count."""
     if _VITAL_SIGN.search(name.replace("\\", "/").rpartition("/")[2]):
         return True
     is_text = b"\0" not in begin and not _PAGE.match(begin)

@@ -1,7 +1,7 @@
-"""The bytes of an XML file as UTF-8 that a parser takes to its end, piece by piece, whatever a phone has put into them.
+"""Convert an XML file piece by piece to UTF-8 that a parser can read to its end, whatever a phone wrote into it.
 
-The document type is left out. So nothing can be declared that the parser would expand or fetch, and declarations that
-are not well-formed do no harm.
+The document type is removed. So nothing can be declared that the parser would expand or fetch, and malformed
+declarations do no harm.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pulsebase.ingest.blocks import MalformedError
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF16_STARTS = {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
 _DECLARED = re.compile(rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z][\w.:-]{0,40})["']""")
-#: Codecs with a byte for each character; those of them that go on from ASCII are read.
+#: Codecs with one byte for each character. Those that extend ASCII are supported.
 _ONE_BYTE = re.compile(r"iso8859-\d+|cp125\d|cp(?:437|8[5-7]\d)|koi8-\w|mac-\w+")
 _UNREADABLE = "the file is in an encoding that is not read; save it as UTF-8"
-#: What this and older devices mean by bytes that are not UTF-8.
+#: How bytes that are not UTF-8 are read, since older devices wrote this encoding.
 _FORMER_ENCODING = "cp1252"
 
-#: What may come before the document type: blanks, comments, instructions. No part of it is looked at twice.
+#: What may come before the document type: blanks, comments, instructions. The pattern never backtracks.
 _PROLOG = re.compile(rb"(?>[\x00-\x20]++|<!--(?>.*?-->)|<\?(?>.*?\?>))*+", re.DOTALL)
 _DOCTYPE = re.compile(
     rb"""<!DOCTYPE(?>[^\["'>]++|"[^"]*+"|'[^']*+')*+
@@ -36,7 +36,7 @@ _CONTROLS = bytes([*range(9), 0x0B, 0x0C, *range(0x0E, 0x20)])
 _BLANKS = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
 #: U+FFFE and U+FFFF, which XML does not allow either, begin with these bytes.
 _LAST_OF_PLANE = b"\xef\xbf"
-#: Each character beyond ASCII; then a surrogate, and a byte that is of no character.
+#: Each character beyond ASCII; then a surrogate, and a byte that belongs to no character.
 _BEYOND_ASCII = re.compile(
     rb"([\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
     rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})"
@@ -50,12 +50,12 @@ _REFERENCE_BYTES = 64
 
 
 def xml_pieces(stream: Stream, head_bytes: int, piece_bytes: int) -> Iterator[bytes]:
-    """The file in UTF-8 without its document type, line breaks kept, so that lines keep their numbers.
+    """Yield the file in UTF-8 without its document type. Line breaks are kept, so that lines keep their numbers.
 
-    The document type lies within the first `head_bytes`. What comes is not clean yet.
+    The document type must end within the first `head_bytes`. The pieces still have to be cleaned, see `Cleaner`.
 
     Raises:
-        MalformedError: the encoding is not read, or the document type has no end.
+        MalformedError: the encoding is not supported, or the document type has no end.
     """
     head = stream.read(head_bytes)
     encoding = _encoding_of(head)
@@ -72,7 +72,7 @@ def xml_pieces(stream: Stream, head_bytes: int, piece_bytes: int) -> Iterator[by
 
 
 def _encoding_of(head: bytes) -> str:
-    """The codec of a file that begins like this."""
+    """Return the codec of a file that begins like this."""
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         raise MalformedError(_UNREADABLE)
     if head[:2] in _UTF16_MARKS:
@@ -105,8 +105,8 @@ def _without_doctype(head: bytes) -> bytes:
 
 
 class Cleaner:
-    """Puts a blank where XML allows no such character, written out or as a reference; bytes that are not UTF-8 are read
-    as programs before it wrote them.
+    """Replaces characters that XML does not allow, written directly or as references, with blanks. Bytes that are not
+    UTF-8 are read as Windows-1252.
     """
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class Cleaner:
         self._blanks = self._bytes = 0
 
     def clean(self, piece: bytes, *, ended: bool) -> bytes:
-        """The piece, up to a character or a reference that the next one goes on with."""
+        """Return the cleaned piece, up to a character or a reference that continues in the next piece."""
         data = self._held + piece
         self._held = b""
         if not ended:
@@ -124,7 +124,7 @@ class Cleaner:
         return self._without_references(self._without_controls(self._in_utf8(data)))
 
     def remarks(self) -> Iterator[Remark]:
-        """What was changed, if anything was."""
+        """Yield notes on what was changed, if anything was."""
         if self._blanks:
             yield Remark(f"{self._blanks:,} characters that XML does not allow were read as blanks")
         if self._bytes:

@@ -1,5 +1,5 @@
 """Read zip archives from their start, entry after entry, without the table of contents at the end. So memory stays
-bounded whatever the archive claims to hold, and of a truncated archive everything before the cut is read.
+bounded whatever the archive claims to hold, and a truncated archive is read up to the cut.
 (APPNOTE.TXT 6.3.10, sections 4.3.7 to 4.3.9 and 4.5.3.)
 """
 
@@ -35,12 +35,12 @@ class Seekable(Protocol):
 
 
 def is_zip(head: bytes) -> bool:
-    """Whether a file that begins like this is a zip."""
+    """Return whether a file that begins like this is a zip."""
     return head[:4] in (_LOCAL_SIGN, _END_SIGN)
 
 
 class Forward:
-    """A stream as a file that can be read forward, and a little backward, which is all that a zip needs."""
+    """Makes a stream a file that can be read forward and a little backward, which is all that a zip needs."""
 
     def __init__(self, stream: PackedFile) -> None:
         self._stream = stream
@@ -48,7 +48,7 @@ class Forward:
         self._kept = bytearray()
 
     def seek(self, at: int, /) -> None:
-        """Go on from there."""
+        """Continue reading at this offset."""
         self._at = at
 
     def read(self, size: int, /) -> bytes:
@@ -105,7 +105,7 @@ class Zip:
             if not entry.name.endswith("/") and not entry.name.startswith("__MACOSX/"):
                 yield unpacked(ArchivedFile(f"{archive}/{entry.name}", pieces, ratio), self._budget)
             if self._next_at is None:
-                for _ in pieces:  # the next one begins where this one ends
+                for _ in pieces:  # read to its end, because the next file begins there
                     pass
 
     def _entry(self) -> _Entry | None:

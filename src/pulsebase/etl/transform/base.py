@@ -10,8 +10,8 @@ RowsT = TypeVar("RowsT")
 
 
 class Transformer(ABC, Generic[PageT, RowsT]):
-    """Turns a page of one data set into our rows. Pure: no clock, no file, no network, no memory of other pages."""
+    """Turns a page of one data set into rows. It is pure: no clock, no file, no network, no memory of other pages."""
 
     @abstractmethod
     def transform(self, page: PageT) -> RowsT:
-        """The page's rows; their number is what the run counts as read."""
+        """Return the page's rows. Their number is what the run counts as read."""

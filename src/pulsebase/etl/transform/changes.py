@@ -41,7 +41,7 @@ class FallBack:
 
     @property
     def change_us(self) -> int:
-        """By how much the clocks went back, in microseconds."""
+        """Return by how much the clocks went back, in microseconds."""
         return self.end_us - self.start_us
 
 
@@ -50,10 +50,10 @@ class Offsets:
     """The offsets of a column of local times in a zone.
 
     Attributes:
-        first_us: their UTC offsets: the first of both where a time comes twice, and the one before the change where
-            it does not exist.
-        skipped: which of them do not exist.
-        night_of: the place in `nights` of the fall-back that they are near, -1 for none.
+        first_us: their UTC offsets. For a time that occurred twice it is the first offset, and for a time that does not
+            exist the one before the change.
+        skipped: which of the times do not exist.
+        night_of: the index in `nights` of the fall-back that a time is near, -1 for none.
     """
 
     first_us: Ints
@@ -63,7 +63,7 @@ class Offsets:
 
 
 def offsets_of(wall_us: Ints, zone: ZoneInfo) -> Offsets:
-    """The offsets of local times since 1970-01-01 00:00, of the years 1969 to 9998."""
+    """Return the offsets of local times, given as microseconds since 1970-01-01 00:00, in the years 1969 to 9998."""
     starts, offsets, changes = _steps(wall_us, zone)
     first_us = offsets[np.searchsorted(starts, wall_us, side="right") - 1]
     skipped = np.zeros(len(wall_us), np.bool_)
@@ -83,8 +83,8 @@ def offsets_of(wall_us: Ints, zone: ZoneInfo) -> Offsets:
 
 
 def _steps(wall_us: Ints, zone: ZoneInfo) -> tuple[Ints, Ints, list[Change]]:
-    """Local times from which on another offset holds, if the first of two is meant; those offsets; and the changes of
-    the days around the times.
+    """Return the local times from which another offset applies (taking the first of two readings), these offsets, and
+    the changes on the days around the times.
     """
     parts = np.clip(wall_us // _PART_US, _FIRST_PART + 1, _LAST_PART - 1)
     low, high = (int(parts.min()), int(parts.max())) if len(parts) else (0, 0)
@@ -109,7 +109,9 @@ def _steps(wall_us: Ints, zone: ZoneInfo) -> tuple[Ints, Ints, list[Change]]:
 
 @lru_cache(maxsize=1 << 14)
 def _changes_in(zone: ZoneInfo, part: int) -> tuple[int, tuple[Change, ...]]:
-    """The offset at the beginning of some days, and their changes. Since 1970 no zone has had two within three days."""
+    """Return the offset at the beginning of some days, and the changes on them. Since 1970 no zone has had two changes
+    within three days.
+    """
     days = [part * _PART_US + n * DAY_US for n in range(_PART_US // DAY_US + 1)]
     offsets = [_offset_us(at_us, zone) for at_us in days]
     spans = pairwise(zip(days, offsets, strict=True))

@@ -30,7 +30,9 @@ def clock_us(year: Ints, month: Ints, day: Ints, hour: Ints, minute: Ints, secon
 
 
 def days_since_1970(year: Ints, month: Ints, day: Ints) -> Ints:
-    """Days of the Gregorian calendar, with years that begin in March, so that the leap day comes last."""
+    """Return days since 1970 in the Gregorian calendar. Years are counted from March, so that the leap day comes
+    last.
+    """
     shifted = year - (month <= 2)
     day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
     return np.asarray(365 * shifted + shifted // 4 - shifted // 100 + shifted // 400 + day_of_year - 719_468, np.int64)
@@ -134,7 +136,7 @@ class LocalClocks:
             if clocks is not None:
                 if night is None:
                     night = self._nights[user_id] = Night(clocks, code in newest_first)
-                elif len(night.last) == 1:  # one time alone said nothing of which way round the file is
+                elif len(night.last) == 1:  # a single time could not tell in which order the file is
                     night.turn(code in newest_first)
                 rows = order[begin:end]
                 found.append(rows[night.second(wall_us[rows])])
@@ -142,8 +144,9 @@ class LocalClocks:
 
 
 def _newest_first(codes: Ints, in_order_us: Ints, wall_us: Ints) -> set[int]:
-    """The codes of those whose times fall more often than they rise; the rows of each are together in the first two
-    columns. Who has no such step is taken to be like the file, whose rows are the third.
+    """Return the codes of people whose times descend more often than they ascend. In the first two columns, the rows of
+    each person are together. People without any step are assumed to have the order of the file, which is the third
+    column.
     """
     steps, same = np.diff(in_order_us), codes[1:] == codes[:-1]
     most = int(codes.max(initial=-1)) + 1

@@ -1,4 +1,4 @@
-"""The header of a research CSV file: the place of each column, and the delimiter."""
+"""Read the header of a research CSV file: the place of each column, and the delimiter."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pulsebase.model.errors import RejectedError, shown_name
 
 HEADER = ("id", "time", "value")
-#: Columns that may say that values are of something else than the heart: then nothing is read.
+#: Columns that may say that the values are not heart rates. A file with such a column is refused.
 _SAYS_WHAT = frozenset({"metric", "type", "data type", "datatype", "kind", "measure", "measurement", "parameter"})
 _SAYS_WHAT |= {"unit", "units", "variable"}
 _DELIMITERS = ",;\t|"
 _BOM = b"\xef\xbb\xbf"
-#: Few enough columns to keep what is said of them short.
+#: The most columns, so that messages about them stay short.
 _MOST_COLUMNS = 64
 
 
@@ -34,7 +34,7 @@ class Layout:
 
     @property
     def decimal_comma(self) -> bool:
-        """Whether a comma in a value is that of a decimal: it parts no fields."""
+        """Return whether a comma in a value is a decimal comma, because it does not separate fields."""
         return self.delimiter != ","
 
 
@@ -42,18 +42,18 @@ PLAIN = Layout()
 
 
 def comes_before(line: bytes) -> bool:
-    """Whether a line says nothing of readings and may stand before the header: blank, a comment, or `sep=;`."""
+    """Return whether a line may come before the header: a blank line, a comment, or `sep=;`."""
     text = line.removeprefix(_BOM).strip().strip(b'"').lower()
     return not text or is_comment(line) or text.startswith(b"sep=")
 
 
 def is_comment(line: bytes) -> bool:
-    """Whether a line before the header is a comment."""
+    """Return whether a line before the header is a comment."""
     return line.removeprefix(_BOM).lstrip().startswith(b"#")
 
 
 def is_alike(line: bytes) -> bool:
-    """Whether a line is the header of a research CSV file, or so near to it that one was meant."""
+    """Return whether a line is the header of a research CSV file, or is so similar that one was meant."""
     return any(len(set(HEADER) & set(_names(line, delimiter))) >= 2 for delimiter in _DELIMITERS)
 
 

@@ -21,7 +21,7 @@ _WIDTHS = [[4, 2, 2, 2, 2, 2], *([m, d, 4, h, 2, 2] for m in (1, 2) for d in (1,
 #: How many digits the numbers of an offset have: +01:00, +0100, +01.
 _OFFSETS = ([2, 2], [4], [2])
 _HALF_OF_DAY = re.compile(rb" ?([AaPp])\.?[Mm]\.?")
-#: Different ends of times in one block, such as ` AM` and ` PM`; a file of more is a damaged one.
+#: The most different endings of times in one block, such as ` AM` and ` PM`. A file with more is damaged.
 _MOST_ENDS = 16
 _MOST_DIGITS = 9
 
@@ -37,9 +37,9 @@ class Times:
     """A column of times.
 
     Attributes:
-        us: microseconds since 1970-01-01 00:00: of the clock on the wall, or in UTC.
+        us: microseconds since 1970-01-01 00:00, in local time or in UTC.
         good: which fields hold a time.
-        utc: which of those say their offset.
+        utc: which of those state their offset, so that they are in UTC.
     """
 
     column: Bytes
@@ -48,7 +48,9 @@ class Times:
     utc: Mask
 
     def instants(self, rows: Mask, clocks: LocalClocks, ids: Ids) -> Ints:
-        """The times of some rows in microseconds UTC, local ones by the clocks of their people."""
+        """Return the times of some rows in microseconds UTC. Local times are converted by the clocks of their
+        people.
+        """
         us, utc = self.us[rows], self.utc[rows]
         if not utc.any():
             return clocks.instants(us, ids)
@@ -57,7 +59,7 @@ class Times:
         return us
 
     def text(self, row: int) -> str:
-        """What the field holds, as far as it was kept."""
+        """Return what the field holds, as far as it was kept."""
         text: bytes = self.column[row].tobytes()
         return text.rstrip(b"\0").decode("utf-8", "replace")
 
@@ -77,7 +79,7 @@ def why_no_time(text: str) -> str:
 
 
 def times_of(column: Bytes) -> Times:
-    """The times of fields in either layout.
+    """Parse times in either layout.
 
     Fields with digits in the same places are read together: one group for the first layout, some dozen for the second.
     """
@@ -99,12 +101,14 @@ def times_of(column: Bytes) -> Times:
 
 
 def _runs(shape: int) -> _Runs:
-    """Begin and end of each run of set bits, the lowest bit first."""
+    """Return the begin and end of each run of set bits, lowest bit first."""
     return [match.span() for match in re.finditer("1+", f"{shape:b}"[::-1])]
 
 
 def _read(column: Bytes, runs: _Runs) -> tuple[Ints, Mask, Mask]:
-    """Microseconds of fields whose numbers stand in the same places; which are times, and which say their offset."""
+    """Read fields whose numbers are in the same places. Return microseconds, which fields are times, and which of them
+    state their offset.
+    """
     numbers = [number(column, begin, end) for begin, end in runs[:6]]
     breaks = column[:, [end for _, end in runs[:5]]]
     part_us, runs = _fraction(column, runs)
@@ -126,8 +130,8 @@ def _read(column: Bytes, runs: _Runs) -> tuple[Ints, Mask, Mask]:
 
 
 def _fraction(column: Bytes, runs: _Runs) -> tuple[Ints | int, _Runs]:
-    """Microseconds of a fraction behind the seconds, if there is one, and the runs of digits with it as one of the
-    seconds.
+    """Return the microseconds of a fraction after the seconds, if there is one, and the runs of digits in which it is
+    merged with the seconds.
     """
     end = runs[5][1]
     if len(runs) < 7 or runs[6][0] != end + 1 or not (column[:, end] == ord(".")).all():
@@ -140,7 +144,7 @@ def _fraction(column: Bytes, runs: _Runs) -> tuple[Ints | int, _Runs]:
 
 
 def _offset(column: Bytes, runs: _Runs) -> tuple[Ints | int, Mask, Mask]:
-    """The offset in microseconds that stands behind the seconds; where there is one, and where the field ends so."""
+    """Return the offset after the seconds in microseconds, which fields have one, and which fields end with it."""
     end, found = runs[5][1], runs[6:]
     nowhere = np.zeros(len(column), np.bool_)
     if not found:
@@ -164,7 +168,7 @@ def _offset(column: Bytes, runs: _Runs) -> tuple[Ints | int, Mask, Mask]:
 
 
 def _ends(tail: Bytes, utc: Mask, is_end: Mask) -> tuple[Mask, Mask, Mask, Mask]:
-    """Which fields end in a Z, in PM, in AM or PM, and in anything that a time may end in."""
+    """Return which fields end in Z, in PM, in AM or PM, and in anything that a time may end in."""
     utc, is_end = utc.copy(), is_end.copy()
     afternoon, halved = np.zeros(len(tail), np.bool_), np.zeros(len(tail), np.bool_)
     texts = np.ascontiguousarray(tail).view(f"S{tail.shape[1]}").ravel()

@@ -1,4 +1,4 @@
-"""From a device's page to candidates for ingestion."""
+"""Turn a device's page into candidates for ingestion."""
 
 from __future__ import annotations
 

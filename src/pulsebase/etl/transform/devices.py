@@ -1,10 +1,10 @@
-"""Ids of devices that files name in words: `Ann’s Apple Watch` becomes `Ann-s-Apple-Watch`.
+"""Make ids of devices that files name in words: `Ann’s Apple Watch` becomes `Ann-s-Apple-Watch`.
 
-The same name has the same id in every import, and no two names share one, or the readings of two devices would
-overwrite each other. What an id may not hold becomes a hyphen, so that several names have the same readable form. One
-of them, the way vendors spell such a name, has it as its id: single spaces for hyphens, `’s` for `-s`, `Apple Watch`
-with the no-break space that Apple puts there. Forms without capitals, which programs make rather than people, are
-spelled as they are. Every other name has a digest of itself behind the readable form.
+The same name gets the same id in every import, and no two names share an id, because the readings of two devices would
+overwrite each other. Characters that an id must not contain become hyphens, so several names have the same readable
+form. One of them gets it as its id, namely the spelling that vendors use: spaces where the form has hyphens, `’s` for
+`-s`, and `Apple Watch` with Apple's no-break space. A form without capitals, which programs make rather than people,
+belongs to the name that is spelled just like it. Every other name gets a digest of itself after the readable form.
 """
 
 from __future__ import annotations

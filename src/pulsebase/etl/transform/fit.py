@@ -1,8 +1,8 @@
-"""From the bytes of FIT files (Garmin and others) to candidates: where each file begins and ends, and whether it is
-whole. (FIT protocol 2.x: file header, checksum. What is between them: `fit_messages`.)
+"""Turn the bytes of FIT files (Garmin and others) into candidates. This module finds where each file begins and ends,
+and checks that it is complete (FIT protocol 2.x: file header, checksum); `fit_messages` reads what is in between.
 
-A device writes the length into the header, and the checksum behind the messages, as it closes the file. One that lost
-its power has done neither: such a file is read as far as its messages go.
+A device writes the length into the header, and the checksum after the messages, when it closes the file. A device that
+lost power has done neither; such a file is read as far as its messages go.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CUT_SHORT = "the file is cut short behind message {}"
 _CHECKSUM = "the file's checksum does not match: some of what was read may be damaged"
 _FILLING = "behind the file there is nothing but filling"
 
-#: Readings; resting heart rates of days; a remark; how many vital signs were passed over, by name.
+#: Readings; resting heart rates of days; a remark; how many vital signs were ignored, by name.
 Part = Block | list[DailySummary] | str | Counter[str]
 
 
@@ -35,7 +35,7 @@ def vital_signs(data: bytes, user_id: str, device_id: str | None) -> Iterator[Pa
     rates of days. Without a device the file names its own.
 
     Raises:
-        MalformedError: a file is damaged or cut short; what was read of all of them is good.
+        MalformedError: a file is damaged or incomplete; what was yielded before is valid.
     """
     chain = _Chain(data)
     while (extent := chain.next()) is not None:
@@ -64,10 +64,11 @@ def _parts(reader: FitReader, user_id: str, device_id: str | None) -> Iterator[P
 
 @dataclass(frozen=True, slots=True)
 class _Extent:
-    """Messages begin from `begin` on and before `last`, and end at `end` at most; the next file begins at `next_at`.
+    """The extent of a file: messages begin between `begin` and `last`, and end at `end` at the latest. The next file
+    begins at `next_at`.
 
-    Where nobody knows the end, `header_from` is where the header of another file may be. `damage` is what is wrong
-    with the whole, if anything.
+    If the end is not known, `header_from` is where the header of another file may be. `damage` says what is wrong with
+    the file as a whole, if anything.
     """
 
     begin: int
@@ -79,13 +80,13 @@ class _Extent:
 
 
 class _Chain:
-    """Files that follow each other in `data`: most often one.
+    """The consecutive files in `data`, usually one.
 
     Attributes:
         messages: how many messages the files so far have.
-        remarks: what is to be known of them, each once.
-        passed_over: vital signs in them that are not read.
-        damage: the first that was met.
+        remarks: notes on them, each once.
+        passed_over: vital signs in them that are ignored.
+        damage: the first damage that was found.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -98,7 +99,7 @@ class _Chain:
         self._filling_from = min(len(data.rstrip(b"\0")), len(data.rstrip(b"\xff")))
 
     def next(self) -> _Extent | None:
-        """The next file; None where there is none."""
+        """Return the next file, or None."""
         left = len(self._data) - self._at
         if left <= 0:
             return None
@@ -112,7 +113,7 @@ class _Chain:
         return self._extent()
 
     def went_on(self, extent: _Extent, reader: FitReader, damage: str | None) -> None:
-        """The messages of the file were read, until the damage if there is one."""
+        """Note that the messages of a file were read, up to the damage if there is any."""
         self.messages = reader.messages
         self.passed_over += reader.passed_over
         self._at = extent.next_at
@@ -123,7 +124,7 @@ class _Chain:
             self._at = reader.at
         elif len(self._data) - reader.at > _CRC_BYTES and not reader.broke_off:
             self._is_damaged(damage)
-        # Else there is a checksum behind the last message, or as much of one more as was written.
+        # Otherwise a checksum follows the last message, or the written part of another message.
 
     def _extent(self) -> _Extent:
         data, at = self._data, self._at
@@ -150,8 +151,8 @@ class _Chain:
         return _Extent(begin, end, end, behind, damage=_CHECKSUM)
 
     def _open(self, begin: int, header_from: int) -> _Extent:
-        """A file that ends where its messages do. The way from one header to the next is not gone over twice, so that
-        many headers take no longer than one.
+        """Return the extent of a file that ends where its messages do. The bytes between two headers are searched only
+        once, so that many headers take no longer than one.
         """
         data, end = self._data, len(self._data)
         if self._last_header < header_from and checksum(data[self._at :]) == 0:
@@ -163,7 +164,7 @@ class _Chain:
 
 
 def checksum(data: bytes) -> int:
-    """The protocol's CRC-16 (polynomial 0x8005 reflected, start 0); 0 over data that end with their own."""
+    """Return the protocol's CRC-16 (polynomial 0x8005 reflected, start 0). It is 0 for data that end with their own."""
     crc = 0
     for byte in data:
         crc = (crc >> 8) ^ _CRC_TABLE[(crc ^ byte) & 0xFF]

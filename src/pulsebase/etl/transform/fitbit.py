@@ -25,14 +25,14 @@ from pulsebase.sources.fitbit_shapes import (
     Zone,
 )
 
-#: How a resting heart rate of this source is labelled: it is the vendor's.
+#: The method of this source's resting heart rates, which marks them as the vendor's.
 METHOD = "fitbit"
 _TIME = "00:00:00"
 
 
 @dataclass(frozen=True, slots=True)
 class IntradayPage:
-    """Readings of a UTC day that begins at `midnight_us`; those inside `interval` are wanted."""
+    """Readings of the UTC day that begins at `midnight_us`. Only those inside `interval` are wanted."""
 
     user_id: str
     device_id: str
@@ -50,7 +50,7 @@ class DaysPage:
 
 
 class FitbitHeartRateTransformer(Transformer[IntradayPage, Candidates]):
-    """The readings inside the interval. The source states no confidence."""
+    """Makes the readings inside the interval. The source states no confidence."""
 
     def transform(self, page: IntradayPage) -> Candidates:
         times_us = page.midnight_us + _seconds_of_day([point.time for point in page.points]) * SECOND_US
@@ -67,7 +67,7 @@ class FitbitHeartRateTransformer(Transformer[IntradayPage, Candidates]):
 
 
 class FitbitSummaryTransformer(Transformer[DaysPage, Sequence[DailySummary]]):
-    """A summary a day that has a resting heart rate or minutes in a zone; zones alone say nothing."""
+    """Makes a summary for each day with a resting heart rate or minutes in a zone. Zones alone say nothing."""
 
     def transform(self, page: DaysPage) -> Sequence[DailySummary]:
         found = []
@@ -113,10 +113,10 @@ def _zone(zone: Zone) -> HeartRateZone:
 
 
 def _seconds_of_day(times: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Seconds since midnight of texts `HH:mm:ss`, all at once.
+    """Return the seconds since midnight of texts `HH:mm:ss`, all at once.
 
     Raises:
-        UnreadableAnswerError: one of them is none.
+        UnreadableAnswerError: one of them is not such a time.
     """
     text = "".join(times).encode()
     if set(map(len, times)) > {len(_TIME)} or len(text) != len(times) * len(_TIME):

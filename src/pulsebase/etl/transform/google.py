@@ -22,9 +22,9 @@ from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import MINUTE_US, SECOND_US, from_us, parse_reading_time
 from pulsebase.sources.google_shapes import DailySleepTemperature, DataPoint, SampleTime
 
-#: How a resting heart rate of this source is labelled: it is the vendor's.
+#: The method of this source's resting heart rates, which marks them as the vendor's.
 METHOD = "google"
-#: The service's zones, lowest first, and the names they have everywhere else here.
+#: The service's zones, lowest first, and their names in Pulsebase.
 ZONE_NAMES = {"LIGHT": "Out of Range", "MODERATE": "Fat Burn", "VIGOROUS": "Cardio", "PEAK": "Peak"}
 _OFFSET = re.compile(r"-?\d{1,6}s")
 
@@ -40,7 +40,7 @@ class PointsPage:
 
 @dataclass(frozen=True, slots=True)
 class ZonesPage:
-    """What the source says of the civil days from `first` to `last`; the stretches may go beyond them."""
+    """The source's data about the civil days from `first` to `last`. The periods in zones may extend beyond them."""
 
     user_id: str
     first: date
@@ -51,7 +51,7 @@ class ZonesPage:
 
 
 class GoogleHeartRateTransformer(Transformer[PointsPage, Candidates]):
-    """The readings of a page. The source states no confidence."""
+    """Makes the readings of a page. The source states no confidence."""
 
     def transform(self, page: PointsPage) -> Candidates:
         found = [point.heart_rate for point in page.points if point.heart_rate is not None]
@@ -100,7 +100,7 @@ class GoogleSkinTemperatureTransformer(Transformer[NightsPage[DataPoint], Candid
 
 
 class GoogleSummaryTransformer(Transformer[ZonesPage, Sequence[DailySummary]]):
-    """A summary a day that has a resting heart rate or time in a zone."""
+    """Makes a summary for each day with a resting heart rate or time in a zone."""
 
     def transform(self, page: ZonesPage) -> Sequence[DailySummary]:
         with _readable("dailyRestingHeartRate"):
@@ -140,7 +140,7 @@ def _by_instant(page: PointsPage, samples: Sequence[tuple[SampleTime, float | No
 
 
 def _minutes(stretches: Sequence[DataPoint]) -> dict[date, dict[str, int]]:
-    """Minutes a civil day and zone, rounded half up; a stretch belongs to the day it began on."""
+    """Return the minutes by civil day and zone, rounded half up. A period belongs to the day on which it began."""
     spent: dict[date, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     with _readable("timeInHeartRateZone"):
         for point in stretches:
@@ -159,7 +159,7 @@ def _minutes(stretches: Sequence[DataPoint]) -> dict[date, dict[str, int]]:
 
 
 def _zones(points: Sequence[DataPoint], minutes: dict[date, dict[str, int]]) -> dict[date, tuple[HeartRateZone, ...]]:
-    """The zones of each day, with the minutes of those days that have any."""
+    """Return the zones of each day, with minutes for the days that have any."""
     found = {}
     with _readable("dailyHeartRateZones"):
         for point in points:
@@ -179,7 +179,7 @@ def _zones(points: Sequence[DataPoint], minutes: dict[date, dict[str, int]]) -> 
 
 
 def _instants(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Microseconds since 1970 of texts `…Z`, all at once; anything else raises `ValueError`."""
+    """Return the microseconds since 1970 of texts `…Z`, all at once. Anything else raises `ValueError`."""
     if not all(text.endswith("Z") for text in texts):
         raise ValueError
     return np.array([text[:-1] for text in texts], "datetime64[us]").astype(np.int64)
@@ -187,7 +187,7 @@ def _instants(texts: Sequence[str]) -> npt.NDArray[np.int64]:
 
 @contextmanager
 def _readable(field: str) -> Iterator[None]:
-    """Name the field of what cannot be read in the block, and nothing of its content."""
+    """Turn errors in the block into one that names the field, but nothing of its content."""
     try:
         yield
     except ValueError:

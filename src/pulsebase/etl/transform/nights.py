@@ -9,7 +9,7 @@ import numpy as np
 from pulsebase.etl.transform.changes import FallBack, Ints, Mask
 from pulsebase.model.timerange import MINUTE_US
 
-#: How many times are remembered from one block of a file to the next: their spacing is that of those that follow.
+#: How many times are remembered from one block of a file to the next, to know the usual spacing.
 _REMEMBERED = 16
 #: A night passes without a gap where the change is no more than this many usual steps from the last time to the next.
 _USUAL_STEPS = 1.5
@@ -23,7 +23,7 @@ class Night:
 
     Attributes:
         newest_first: whether the file has the newest times first.
-        told: whether the place of the change in the file is known; all that follows lies beyond it.
+        told: whether the place of the change in the file is known. Everything that follows is after it.
         untold: how many ambiguous times were read before anything told which of the two they are.
         last: the latest local times in the file, negated if the newest come first.
     """
@@ -35,7 +35,7 @@ class Night:
     last: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def second(self, wall_us: Ints) -> Mask:
-        """Which of the person's next times, all of this night and in the order of the file, are second ones."""
+        """Return which of the person's next times, all of this night and in the order of the file, are second ones."""
         twice = (wall_us >= self.clocks.start_us) & (wall_us < self.clocks.end_us)
         faces = np.concatenate([self.last, -wall_us if self.newest_first else wall_us])
         beyond = np.full(len(wall_us), self.told)
@@ -65,14 +65,14 @@ def _twice(faces: Ints, clocks: FallBack, newest_first: bool) -> Mask:
 
 
 def _place_of_change(faces: Ints, twice: Mask, change_us: int) -> int | None:
-    """The place of the first time after the change; None if nothing tells.
+    """Return the place of the first time after the change, or None if it cannot be told.
 
-    Somewhere in the night one step between two times is longer than the clock's face says, by the change: the step
-    that goes back farthest. That it is the change, and no disorder, is told by one of these:
+    Somewhere in the night, one step between two times is longer than the clock shows, by the size of the change: the
+    step that goes back farthest. It is taken for the change, and not for disorder, in one of these cases:
 
     * with the change added it is a usual step, so that nothing is missing;
-    * it goes back by more than a usual step and a minute, and by more than twice what any other one goes back;
-    * none goes back, but all others are even, and with the change added it is even with them.
+    * it goes back by more than a usual step and a minute, and by more than twice what any other step goes back;
+    * no step goes back, but all others are even, and with the change added this one is even with them.
     """
     if len(faces) <= 1:
         return None

@@ -1,4 +1,4 @@
-"""Records of people as lines of an export: JSON objects with the fields of `model.exported`."""
+"""Parse records of people, which are lines of an export: JSON objects with the fields of `model.exported`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ParsedRecords:
 def parse_records(
     kind: Literal["people", "priorities", "summaries"], lines: Sequence[bytes], first: int, today: date
 ) -> ParsedRecords:
-    """Records of a kind, by lines from number `first` on."""
+    """Parse lines with records of one kind. The first line has the number `first`."""
     if kind == "people":
         return _people(lines, first, today)
     return (_priorities if kind == "priorities" else _summaries)(lines, first)
@@ -91,10 +91,10 @@ def _parsed(
 
 
 def _fields(line: bytes, names: Sequence[str]) -> Mapping[str, Any]:
-    """The line's fields, which are these."""
+    """Return the line's fields, which must be these."""
     try:
         given = json.loads(line)
-        json.dumps(given, ensure_ascii=False).encode()  # a lone surrogate is no text
+        json.dumps(given, ensure_ascii=False).encode()  # raises for a lone surrogate
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
@@ -116,6 +116,6 @@ def _identifier(given: Mapping[str, Any], name: str) -> str:
 
 
 def _field_of(error: msgspec.ValidationError) -> str:
-    """The field that the error speaks of (`… - at `$.zones[0].minutes``)."""
+    """Return the field that the error mentions (`… - at `$.zones[0].minutes``)."""
     _, _, place = str(error).partition("`$.")
     return shown_name(place.partition("[")[0].rstrip("`")) or "record"

@@ -1,8 +1,8 @@
-"""From a block of research CSV lines (`Id,Time,Value`) to candidates, whole columns at a time.
+"""Turn a block of research CSV lines (`Id,Time,Value`) into candidates, whole columns at a time.
 
-The lines are not given to a general CSV reader, since one damaged line must cost that line alone, and be named by its
-number: the fields are found as byte offsets and read as columns of bytes. No valid field holds a comma, a quote or a
-line break, so that nothing is lost by this.
+A general CSV reader is not used, because a damaged line must affect no other line and must be named by its number. The
+fields are found as byte offsets and read as columns of bytes. No valid field contains a comma, a quote or a line break,
+so nothing is lost.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pulsebase.model.errors import FieldError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
-_ID_BYTES = 129  # one more than an id may have: what is cut off here is refused there
+_ID_BYTES = 129  # one more than an id may have, so that an id that is cut off here is refused later
 _TIME_BYTES = 33  # 2016-04-12 10:21:00.123456789+00:00, and a little less would do
 _VALUE_BYTES = 24
 _NEWLINE = ord("\n")
 _NUMBER = re.compile(rb"[+-]?\d+(\.\d*)?")
-#: Blanks that spreadsheets and phones put where others put a space (U+00A0, U+202F).
+#: Characters that spreadsheets and phones write instead of spaces (U+00A0, U+202F).
 _BLANKS = (b"\xc2\xa0", b"\xe2\x80\xaf")
 
 Bytes = npt.NDArray[np.uint8]
@@ -56,7 +56,7 @@ def parse_block(
     """Parse the lines; `clocks` converts times without an offset. Bounds, future times and ids are checked later by the
     validation; only ids that a spreadsheet has changed are refused here.
     """
-    # Zeros pad the columns below, so that those of a damaged file must become something no field may hold.
+    # Zeros pad the columns below, so zeros in a damaged file must be replaced by a byte that no field may contain.
     data = block.data.replace(b"\0", b"?")
     if not data.isascii():
         for blank in _BLANKS:
@@ -95,10 +95,10 @@ def parse_block(
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """The lines that have as many fields as the header, and why the others are none.
+    """The lines that have as many fields as the header, and errors for the others.
 
     Attributes:
-        bounds: a row a line: where it begins, after each of its delimiters, and one beyond its end.
+        bounds: one row per line: where it begins, the place after each delimiter, and one beyond its end.
         lines: their places among all lines of the block, of which there are `total`.
     """
 
@@ -108,7 +108,7 @@ class _Fields:
     errors: list[FieldError]
 
     def trimmed(self, buffer: Bytes, place: int) -> tuple[Ints, Ints]:
-        """Where the fields of a column begin and end, without the blanks and quotes around them."""
+        """Return where the fields of a column begin and end, without blanks and quotes around them."""
         return _trimmed(buffer, self.bounds[:, place], self.bounds[:, place + 1] - 1)
 
 
@@ -141,7 +141,7 @@ def _wrong_width(text: bytes, count: int, layout: Layout, line: int) -> FieldErr
 
 
 def _trimmed(buffer: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
-    """The same fields without blanks and quotes around them; a few at most, or a line of blanks would cost dearly."""
+    """Return the fields without a few blanks and quotes around them. Removing any number of blanks would be costly."""
     for _ in range(4):
         left = (starts < ends) & _IGNORED[buffer[starts]]
         right = (starts < ends) & _IGNORED[buffer[ends - 1]]
@@ -156,7 +156,7 @@ _IGNORED[[ord(" "), ord("\t"), ord('"')]] = True
 
 
 def _column(buffer: Bytes, starts: Ints, ends: Ints, width: int) -> Bytes:
-    """The fields as rows of bytes, zeros behind their ends. A longer field than `width` keeps one byte more."""
+    """Return the fields as rows of bytes, padded with zeros. A field longer than `width` keeps one byte more."""
     if not len(starts):
         return np.zeros((0, 1), np.uint8)
     lengths = ends - starts
@@ -168,7 +168,7 @@ def _column(buffer: Bytes, starts: Ints, ends: Ints, width: int) -> Bytes:
 
 
 def _ids(column: Bytes) -> Ids:
-    """The ids; they come in runs, so each run is looked at once."""
+    """Return the ids. Equal ids come in runs, so only the first of each run is decoded."""
     begins = np.ones(len(column), np.bool_)
     begins[1:] = (column[1:] != column[:-1]).any(axis=1)
     codes: dict[bytes, int] = {}
@@ -181,7 +181,7 @@ def _ids(column: Bytes) -> Ids:
 
 
 def _values(column: Bytes) -> tuple[npt.NDArray[np.float64], Mask]:
-    """The numbers, and which fields hold one. Plain integers, nearly all there is, are read as columns."""
+    """Return the numbers, and which fields hold one. Plain integers, which nearly all are, are read as columns."""
     values = np.zeros(len(column))
     plain = column[:, 0] != 0
     for place in range(column.shape[1]):

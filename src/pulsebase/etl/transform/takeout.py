@@ -1,4 +1,4 @@
-"""From records of Fitbit's files in a Google Takeout to rows of ours. Every text here is a JSON list of records.
+"""Turn records of Fitbit's files in a Google Takeout into rows. Every text here is a JSON list of records.
 
 Heart rate: `{"dateTime": "05/01/20 14:00:03", "value": {"bpm": 63, "confidence": 2}}`, in UTC. Resting heart rate:
 `{"dateTime": …, "value": {"date": "05/01/20", "value": 54.5, "error": 6.8}}`, where a day without one has no date. Time
@@ -26,7 +26,7 @@ from pulsebase.model.errors import FieldError
 from pulsebase.model.readings import Ids
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 
-#: Names the vendor's own values beside ours and other people's.
+#: The method that marks the vendor's own values.
 METHOD = "fitbit"
 #: The vendor's names of zones in these files, and what its API and its apps call them.
 ZONE_NAMES = {
@@ -38,10 +38,10 @@ ZONE_NAMES = {
 _FORM = "00/00/00 00:00:00"
 _ISO_FORMS = ("0000-00-00 00:00:00", "0000-00-00T00:00:00", "0000-00-00T00:00:00Z")
 _DAY_END = re.compile("[ T]")
-#: Between two records of a list; what such a list holds are objects that end in an object.
+#: The text between two records of a list, whose records are objects that end in an object.
 _BREAK = re.compile(rb"(?<=\})\s*,\s*(?=\{)")
 
-#: The first record of a list of heart rates, and what parts it from the next.
+#: The first record of a list of heart rates, and what separates it from the next.
 _RECORD = re.compile(
     rb"\[\s*(?P<record>"
     rb'(?P<head>\{\s*"dateTime"\s*:\s*"(?P<time>\d\d/\d\d/\d\d \d\d:\d\d:\d\d)"\s*,\s*"value"\s*:\s*\{\s*"bpm"\s*:\s*)'
@@ -88,7 +88,7 @@ _zones = msgspec.json.Decoder(list[_ZonesRecord])
 
 
 def heart_rates(text: bytes, first: int, user_id: str, device_id: str) -> Block:
-    """Readings; positions count records from `first` on."""
+    """Return the readings. Positions count records from `first` on."""
     errors: list[FieldError] = []
     columns = _laid_out_alike(text)
     if columns is not None:
@@ -112,10 +112,11 @@ def heart_rates(text: bytes, first: int, user_id: str, device_id: str) -> Block:
 
 
 def _laid_out_alike(text: bytes) -> _Columns | None:
-    """The columns of a list whose records differ in their digits alone, as the vendor writes them; None for any other.
+    """Return the columns of a list whose records differ only in their digits, as the vendor writes them; None for any
+    other.
 
-    Times and which of them exist, heart rates and confidences. Three times as quick as reading each record: the layout
-    of the first one, which is taken apart by a pattern, is looked for throughout.
+    The columns are times and which of them exist, heart rates and confidences. This is three times as fast as parsing
+    each record: a pattern takes the first record apart, and the others must have the same layout.
     """
     first = _RECORD.match(text)
     if first is None:
@@ -152,7 +153,7 @@ def _laid_out_alike(text: bytes) -> _Columns | None:
 
 
 def restings(text: bytes, first: int, user_id: str) -> tuple[list[DailySummary], list[FieldError], int]:
-    """Days with the vendor's resting heart rate; what could not be read; how many records there are."""
+    """Return days with the vendor's resting heart rate, the errors, and the number of records."""
     records, places, errors = _decoded(text, first, _restings, "a resting heart rate")
     total = len(records) + len(errors)
     found = []
@@ -168,7 +169,9 @@ def restings(text: bytes, first: int, user_id: str) -> tuple[list[DailySummary],
 
 
 def zone_times(text: bytes, first: int, user_id: str) -> tuple[list[DailySummary], list[FieldError], int]:
-    """Days with the vendor's minutes in zones, which these files do not bound; what could not be read; the records."""
+    """Return days with the vendor's minutes in zones (the files state no bounds), the errors, and the number of
+    records.
+    """
     records, places, errors = _decoded(text, first, _zones, "a time in zones")
     total = len(records) + len(errors)
     found = []
@@ -189,7 +192,7 @@ def zone_times(text: bytes, first: int, user_id: str) -> tuple[list[DailySummary
 def _decoded(
     text: bytes, first: int, decoder: msgspec.json.Decoder[list[RecordT]], what: str
 ) -> tuple[list[RecordT], Ints, list[FieldError]]:
-    """The records that can be read, their places, and an error for each of the others."""
+    """Return the records that can be read, their places, and an error for each of the others."""
     try:
         records = decoder.decode(text)
         return records, np.arange(first, first + len(records)), []

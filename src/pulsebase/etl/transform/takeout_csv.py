@@ -1,7 +1,7 @@
-"""From lines of Google's CSV files in a Takeout, which are there since 2024, to rows of ours.
+"""Turn lines of Google's CSV files in a Takeout, which exist since 2024, into rows.
 
 Heart rates and resting heart rates have the same columns: `timestamp,beats per minute` and often `data source`, the
-device. Times are in UTC (`2026-09-12T04:00:10.096319Z`); a line without a value is no reading.
+device. Times are in UTC (`2026-09-12T04:00:10.096319Z`); a line without a value is not a reading.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import DAY_US, from_us
 
-#: The same values as the live source has, under the same name.
+#: The same method as for the live source, which has the same values.
 METHOD = "google"
 #: The device of lines that name none.
 DEVICE_ID = "takeout"
@@ -53,7 +53,7 @@ class Lines:
 
 
 def header_of(line: bytes) -> list[str] | None:
-    """The names of the columns, in lower case, if this is the first line of such a file."""
+    """Return the names of the columns in lower case, or None if this is not the header of such a file."""
     text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     names = [name.strip().lower() for name in _cells(text) or ()]
     once = all(names.count(name) == 1 for name in names)
@@ -61,7 +61,7 @@ def header_of(line: bytes) -> list[str] | None:
 
 
 def heart_rates(lines: Lines, user_id: str, device_id: str | None) -> Block:
-    """Readings. Without a device the source of each line names it."""
+    """Return the readings. Without a given device, the source of each line names it."""
     count = len(lines.numbers)
     devices = lines.sources
     if device_id is None:
@@ -77,9 +77,9 @@ def heart_rates(lines: Lines, user_id: str, device_id: str | None) -> Block:
 def restings(
     lines: Lines, user_id: str, zone_of: Callable[[str], ZoneInfo]
 ) -> tuple[list[DailySummary], list[FieldError]]:
-    """Days with the vendor's resting heart rate, the last of a day counts; and what could not be read.
+    """Return days with the vendor's resting heart rate (the last one of a day counts), and the errors.
 
-    A midnight in UTC stands for the day as such; any other time is of the day that the person had.
+    Midnight in UTC stands for the date itself; any other time belongs to the person's civil day at that time.
     """
     found: dict[date, float] = {}
     errors = list(lines.errors)
@@ -94,7 +94,7 @@ def restings(
 
 
 def parse_lines(text: bytes, names: Sequence[str], first: int) -> Lines:
-    """Read whole lines, of which the first has this number, with columns of these names."""
+    """Parse whole lines with columns of these names. `first` is the number of the first line."""
     columns = _alike(text, names)
     if columns is None:
         return _one_by_one(text, names, first)
@@ -109,7 +109,7 @@ def parse_lines(text: bytes, names: Sequence[str], first: int) -> Lines:
 
 
 def _alike(text: bytes, names: Sequence[str]) -> tuple[pa.Array, pa.Array, pa.Array] | None:
-    """Times, values and sources of lines that all have these columns; None if there is any other line."""
+    """Return times, values and sources if all lines have these columns, otherwise None."""
     if b"\n\n" in text or b"\n\r\n" in text or text[:1] in (b"\r", b"\n"):  # which would be lines without a value
         return None
     count = text.count(b"\n") + (not text.endswith(b"\n"))
@@ -128,7 +128,7 @@ def _alike(text: bytes, names: Sequence[str]) -> tuple[pa.Array, pa.Array, pa.Ar
         )
     except pa.ArrowInvalid:
         return None
-    if table.num_rows != count:  # a quoted field that goes on over lines
+    if table.num_rows != count:  # a quoted field that spans lines
         return None
     table = table.combine_chunks()
     columns = [table[name].chunk(0) for name in table.column_names]
@@ -138,7 +138,7 @@ def _alike(text: bytes, names: Sequence[str]) -> tuple[pa.Array, pa.Array, pa.Ar
 
 
 def _one_by_one(text: bytes, names: Sequence[str], first: int) -> Lines:
-    """The same for lines among which are others."""
+    """Parse lines some of which have other columns."""
     places = [names.index(TIME), names.index(VALUE), names.index(SOURCE) if SOURCE in names else None]
     rows: list[tuple[str, str, str]] = []
     numbers: list[int] = []
@@ -169,7 +169,7 @@ def _one_by_one(text: bytes, names: Sequence[str], first: int) -> Lines:
 
 
 def _checked(times: pa.Array, values: pa.Array, sources: Ids, numbers: Ints, empty: int) -> Lines:
-    """The lines whose time and value can be read, and why the others cannot."""
+    """Return the lines whose time and value can be read, and errors for the others."""
     times_us, unread = _times(times)
     bpm, good = _numbers(values)
     errors = [FieldError("heart_rate", "is not a number", int(number)) for number in numbers[~good]]
@@ -185,7 +185,7 @@ def _checked(times: pa.Array, values: pa.Array, sources: Ids, numbers: Ints, emp
 
 
 def _times(texts: pa.Array) -> tuple[Ints, list[tuple[int, str]]]:
-    """Microseconds since 1970, and the rows that hold no time, with the reason. What is a time, `read_times` says."""
+    """Return microseconds since 1970, and the rows without a valid time with the reason. See `read_times`."""
     if len(texts) and pc.min(pc.binary_length(texts)).as_py() >= _SHORTEST_TIME:
         try:
             read = texts.cast(pa.timestamp("us", "UTC"))

@@ -26,7 +26,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """How a vendor's tokens behave. Lifetimes are in seconds; a `refresh_life_s` of None means for ever."""
+    """How a vendor's tokens behave. Lifetimes are in seconds; a `refresh_life_s` of None means forever."""
 
     access_life_s: int
     single_use_refresh: bool
@@ -228,7 +228,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _s256(verifier: str) -> str:
-    """RFC 7636, 4.2."""
+    """Return the S256 code challenge of a verifier (RFC 7636, 4.2)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import format_us, parse_reading_time
 
-#: Every fault, and what it does to what it hits.
+#: Every fault and its effect.
 FAULTS: Mapping[str, str] = {
     "server_error": "requests for data are answered 500 or 503",
     "dropped": "requests for data are cut off in the middle of the answer",
@@ -39,7 +39,7 @@ class Fault:
     until_us: int | None = None
 
     def within(self, now_us: int) -> bool:
-        """Whether the fault is active at this time."""
+        """Return whether the fault is active at this time."""
         return (self.from_us is None or self.from_us <= now_us) and (self.until_us is None or now_us < self.until_us)
 
 
@@ -66,17 +66,17 @@ class Faults:
                 self._on[name] = fault
 
     def any_on(self) -> bool:
-        """Whether anything may go wrong."""
+        """Return whether any fault is switched on."""
         with self._lock:
             return bool(self._on)
 
     def is_on(self, name: str) -> bool:
-        """Whether the fault may hit anything."""
+        """Return whether the fault is switched on."""
         with self._lock:
             return name in self._on
 
     def hits(self, name: str, now_us: int, *about: object) -> bool:
-        """Whether the fault hits this: the same answer for the same seed and thing."""
+        """Return whether the fault hits `about`. The answer is the same for the same seed and arguments."""
         with self._lock:
             fault = self._on.get(name)
             if fault is None or not fault.within(now_us):
@@ -90,12 +90,12 @@ class Faults:
         return self.chance(name, *about) < fault.share
 
     def chance(self, *about: object) -> float:
-        """A number from 0 to 1, the same for the same seed and thing."""
+        """Return a number from 0 to 1, the same for the same seed and arguments."""
         digest = hashlib.sha256(repr((self._seed, *about)).encode()).digest()
         return int.from_bytes(digest[:8], "big") / 2**64
 
     def as_json(self) -> dict[str, dict[str, object]]:
-        """The faults that are on."""
+        """Return the faults that are switched on."""
         with self._lock:
             return {
                 name: {
@@ -109,10 +109,10 @@ class Faults:
 
 
 def parse_fault(text: str) -> tuple[str, Fault]:
-    """A fault as an option spells it: `NAME`, `NAME=SHARE` or `NAME=SHARE@FROM/UNTIL`, either time left out.
+    """Parse a fault from an option: `NAME`, `NAME=SHARE` or `NAME=SHARE@FROM/UNTIL`, where each time may be left out.
 
     Raises:
-        RejectedError: it is none.
+        RejectedError: the text is not a fault.
     """
     name, _, rest = text.partition("=")
     share, _, span = rest.partition("@")

@@ -23,7 +23,7 @@ from pulsebase.sources.simulators.server import Answer, Endpoint, RequestLimit, 
 from pulsebase.sources.simulators.world import VendorDay, World
 from pulsebase.sources.synthetic import Samples, SyntheticPerson, day_range
 
-#: Requests an hour and user, as the vendor allowed them.
+#: Requests per hour and user, as the vendor allowed.
 HOURLY_LIMIT = 150
 _TOKENS = TokenRules(access_life_s=8 * 3_600, single_use_refresh=True, says_account=True)
 _DETAILS = {"1sec": (1, "second"), "1min": (1, "minute"), "5min": (5, "minute"), "15min": (15, "minute")}
@@ -39,7 +39,7 @@ _TIMES = tuple(f"{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}" for s in range
 
 
 def fitbit_app(world: World, hourly_limit: int = HOURLY_LIMIT) -> Starlette:
-    """The application over a world. `hourly_limit` 0 lifts the limit."""
+    """Return the application for a world. An `hourly_limit` of 0 means no limit."""
     authorization = AuthorizationServer(world, _TOKENS)
     cloud = SimulatedCloud(world, authorization, RequestLimit(hourly_limit, 3_600), _failure, _limit_headers)
     api, nights = _Api(world), _Nights(world)
@@ -70,7 +70,9 @@ class _Api:
         self._world = world
 
     def intraday(self, request: Request, person: SyntheticPerson) -> Response:
-        """The readings of a day, or of some of its minutes, the last one at its first second alone."""
+        """Return the readings of a day, or of a window of minutes. Of the window's last minute only the first second is
+        included.
+        """
         asked = request.path_params
         _check_user(asked["user"], person)
         day, in_utc = _day(asked["date"]), request.query_params.get("timezone") == "UTC"
@@ -92,7 +94,7 @@ class _Api:
         return Response(msgspec.json.encode(body), media_type=_JSON)
 
     def summary(self, request: Request, person: SyntheticPerson) -> Response:
-        """The days of a period that ends on a date, or from one date to another."""
+        """Return the days of a period that ends on a date, or from one date to another."""
         asked = request.path_params
         _check_user(asked["user"], person)
         first, end = _day(asked["date"]), asked["end"]
@@ -213,7 +215,7 @@ def _minute(text: str) -> int:
 
 
 def _seconds_of_day(samples: Samples, zone: ZoneInfo) -> Any:
-    """What the wall clock showed at each reading, in seconds since midnight: it steps back when clocks do."""
+    """Return the wall clock's time at each reading, in seconds since midnight. It steps back when clocks do."""
     seconds = samples.times_us // SECOND_US
     quarters, place = np.unique(samples.times_us // (15 * MINUTE_US), return_inverse=True)
     offsets = [from_us(int(quarter) * 15 * MINUTE_US).astimezone(zone).utcoffset() for quarter in quarters.tolist()]

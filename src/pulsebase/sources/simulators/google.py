@@ -1,4 +1,4 @@
-"""The Google Health API v4, simulated: OAuth 2.0, data points in pages, identity and settings, the limit a minute."""
+"""Simulate the Google Health API v4: OAuth 2.0, data points in pages, identity, settings and the limit per minute."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from pulsebase.sources.simulators.server import RequestLimit, SimulatedCloud
 from pulsebase.sources.simulators.world import World
 from pulsebase.sources.synthetic import SyntheticPerson, civil_days
 
-#: Requests a minute and user.
+#: Requests per minute and user.
 MINUTE_LIMIT = 300
 _DAY_S = 86_400
-#: Refresh tokens of applications in testing live a week; they may be used again and again.
+#: Refresh tokens of applications in testing are valid for a week, and may be used repeatedly.
 _TOKENS = TokenRules(access_life_s=8 * 3_600, single_use_refresh=False, refresh_life_s=7 * _DAY_S)
 _PAGE_POINTS, _DEFAULT_PAGE_POINTS = 10_000, 1_440
 _FILTER = re.compile(r'([\w.]+) >= "([^"]*)" AND \1 < "([^"]*)"')
@@ -37,12 +37,12 @@ _MEASUREMENTS = f"{_SCOPE}health_metrics_and_measurements.readonly"
 _ACTIVITY = f"{_SCOPE}activity_and_fitness.readonly"
 _SETTINGS = f"{_SCOPE}settings.readonly"
 Points = Sequence[dict[str, Any]]
-#: The points on a page of what the filter lets through, and how many that are on all pages.
+#: The points on a page that match the filter, and their number on all pages.
 PointsOf = Callable[[SyntheticPerson, str, str, slice], tuple[Points, int]]
 
 
 def google_app(world: World, minute_limit: int = MINUTE_LIMIT) -> Starlette:
-    """The application over a world. `minute_limit` 0 lifts the limit."""
+    """Return the application for a world. A `minute_limit` of 0 means no limit."""
     authorization = AuthorizationServer(world, _TOKENS)
     cloud = SimulatedCloud(world, authorization, RequestLimit(minute_limit, 60), _failure, lambda *_: {})
     api = _Api(world)
@@ -76,17 +76,17 @@ class _Api:
         }
 
     def identity(self, request: Request, person: SyntheticPerson) -> Response:
-        """Whose account it is."""
+        """Return the identity of the account."""
         del request
         return JSONResponse({"name": "users/me/identity", "legacyUserId": person.user_id})
 
     def settings(self, request: Request, person: SyntheticPerson) -> Response:
-        """What the person set."""
+        """Return the person's settings."""
         del request
         return JSONResponse({"name": "users/me/settings", "timeZone": person.time_zone})
 
     def data_points(self, request: Request, person: SyntheticPerson) -> Response:
-        """A page of points of one type that the filter lets through, oldest first."""
+        """Return a page of points of one type that match the filter, oldest first."""
         name, asked = request.path_params["type"], request.query_params
         if name not in self._types:
             raise RejectedError.of("parent", "is no data type of this simulator")
@@ -263,7 +263,7 @@ def _civil(day: date) -> dict[str, int]:
 
 
 def _token(place: int, where: str) -> str:
-    """A page token, which is good for the same question alone."""
+    """Return a page token, which is valid only for the same query."""
     return base64.urlsafe_b64encode(msgspec.json.encode([place, where])).decode()
 
 

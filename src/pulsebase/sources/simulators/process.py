@@ -1,4 +1,4 @@
-"""A simulated cloud in a process of its own, so that it takes no time from the server that asks it."""
+"""Run a simulated cloud in a separate process, so that it takes no time from the server that queries it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _START_LIMIT_S = 60
 
 @contextlib.contextmanager
 def unlimited_fitbit(people: Sequence[SyntheticPerson]) -> Iterator[str]:
-    """The address of a Fitbit-shaped cloud of these people on a free port, its hourly limit lifted, while the block
-    runs. It ends with this process, however this process ends.
+    """Yield the address of a Fitbit-shaped cloud with these people, on a free port and without the hourly limit. It
+    ends with the block, and also with this process, however that ends.
 
     Raises:
         StopError: it did not start.
@@ -47,7 +47,7 @@ def unlimited_fitbit(people: Sequence[SyntheticPerson]) -> Iterator[str]:
 
 
 def _serve(people: tuple[SyntheticPerson, ...], ready: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to both; the one that asks ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches both processes; the parent ends this one
     app = fitbit_app(World(people, SimulatorClock(), seed=0), hourly_limit=0)
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none")
     server = uvicorn.Server(config)

@@ -1,4 +1,4 @@
-"""What every simulated cloud has: faults before the answer, limits by the simulator's clock, and the control API."""
+"""What all simulated clouds share: faults before the answer, limits by the simulator's clock, and the control API."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Failure = Callable[[int, str], Response]
 
 
 class RequestLimit:
-    """So many requests a window of the clock and person; windows begin at whole multiples of their length.
+    """Limits the requests of each person in a window of the clock. Windows begin at whole multiples of their length.
 
-    `requests` 0: as many as they like.
+    `requests` is the limit; 0 means no limit.
     """
 
     def __init__(self, requests: int, window_s: int) -> None:
@@ -40,7 +40,9 @@ class RequestLimit:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def count(self, account: str, now_us: int) -> tuple[bool, int, int]:
-        """Count a request: whether it is one too many, how many are left, and the seconds until the window ends."""
+        """Count a request. Return whether it exceeds the limit, how many are left, and the seconds until the window
+        ends.
+        """
         window = now_us // self._window_us
         began, seen = self._seen.get(account, (window, 0))
         seen = seen + 1 if began == window else 1
@@ -50,7 +52,9 @@ class RequestLimit:
 
 
 class SimulatedCloud:
-    """A cloud's application. `failure` writes a refusal the vendor's way; `headers` says what is left of the limit."""
+    """A cloud's application. `failure` writes a refusal in the vendor's format; `headers` state what is left of the
+    limit.
+    """
 
     def __init__(
         self,
@@ -65,14 +69,14 @@ class SimulatedCloud:
         self._sent = 0
 
     def app(self, routes: list[BaseRoute]) -> Starlette:
-        """The application: the vendor's routes and the control API."""
+        """Return the application: the vendor's routes and the control API."""
         control = [
             Route("/control/clock", self._clock, methods=["GET", "PUT"]),
             Route("/control/faults", self._faults, methods=["GET", "PUT"]),
             Route("/control/requests", self._requests, methods=["GET"]),
         ]
         app = Starlette(routes=[*routes, *control])
-        app.state.authorization = self._authorization  # for who runs the application, to look inside
+        app.state.authorization = self._authorization  # for tests that look inside
         return app
 
     def data(self, answer: Answer, scope: ScopeOf) -> Endpoint:
@@ -118,7 +122,9 @@ class SimulatedCloud:
         return response
 
     async def _clock(self, request: Request) -> Response:
-        """`{"now": "…Z"}` stands still there, `{"now": null}` goes with the wall clock, `{"advance_s": 60}` moves."""
+        """Set the clock: `{"now": "…Z"}` stops it there, `{"now": null}` follows the wall clock, `{"advance_s": 60}`
+        moves it.
+        """
         if not _is_local(request):
             return Response(status_code=404)
         if request.method == "PUT":
@@ -134,7 +140,7 @@ class SimulatedCloud:
         return JSONResponse({"now": format_us(self.world.clock.now_us())})
 
     async def _faults(self, request: Request) -> Response:
-        """`{"NAME": {"share", "next", "from", "until"}}` turns faults on, `{"NAME": null}` off."""
+        """Turn faults on with `{"NAME": {"share", "next", "from", "until"}}`, and off with `{"NAME": null}`."""
         if not _is_local(request):
             return Response(status_code=404)
         if request.method == "PUT":
@@ -146,23 +152,23 @@ class SimulatedCloud:
         return JSONResponse(self.world.faults.as_json())
 
     async def _requests(self, request: Request) -> Response:
-        """How many requests for data were answered, by status."""
+        """Return how many requests for data were answered, by status."""
         return JSONResponse(dict(self.requests)) if _is_local(request) else Response(status_code=404)
 
 
 class CutOffResponse(StreamingResponse):
-    """Announces a whole answer and breaks off half-way, as a lost line does."""
+    """Announces a whole answer and breaks off half-way, like a lost connection."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__(iter(()), headers={"Content-Length": str(len(body) + 1)}, media_type="application/json")
         self._half = body[: len(body) // 2]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send half of it, as all there is."""
+        """Send only the first half."""
         del scope, receive
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self._half, "more_body": True})
-        # Returning without the rest makes the server close the line.
+        # Returning without the rest makes the server close the connection.
 
 
 def _fault_of(asked: dict[str, Any]) -> Fault:

@@ -1,4 +1,4 @@
-"""What a vendor makes of a civil day: means of its minutes and a resting heart rate."""
+"""Compute what a vendor states about a civil day: means of its minutes and a resting heart rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WINDOW_MINUTES_NEEDED = 20
 
 
 def minute_means(samples: Samples) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The UTC minutes (since 1970) with a reading that counts, ascending, and the mean of each in bpm."""
+    """Return the UTC minutes (since 1970) with a counted reading, ascending, and the mean of each in bpm."""
     counted = samples.confidences != 0
     minutes, place = np.unique(samples.times_us[counted] // MINUTE_US, return_inverse=True)
     sums = np.bincount(place, samples.bpm[counted], len(minutes))
@@ -26,7 +26,9 @@ def minute_means(samples: Samples) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
 def lowest_half_hour(
     minutes: npt.NDArray[np.int64], means: npt.NDArray[np.float64], asleep: Sequence[TimeRange]
 ) -> float | None:
-    """The lowest mean of minute means over 30 whole minutes asleep, to a tenth of a bpm; None without such a window."""
+    """Return the lowest mean of minute means over 30 whole minutes asleep, to a tenth of a bpm; None if there is
+    none.
+    """
     lowest: list[float] = []
     for night in asleep:
         first, last = -(-night.start_us // MINUTE_US), night.end_us // MINUTE_US

@@ -1,4 +1,4 @@
-"""What a simulated cloud knows at a moment of its own clock."""
+"""What a simulated cloud knows at the current time of its clock."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from pulsebase.sources.simulators.nights import MeasuredNight, night_of
 from pulsebase.sources.simulators.vendor_day import lowest_half_hour, minute_means
 from pulsebase.sources.synthetic import Samples, SyntheticPerson, civil_days, day_range, synthetic_day
 
-#: Hours that sync late appear so many hours after they ended.
+#: Hours that sync late appear this many hours after they ended.
 _LATE_HOURS = (1.0, 20.0)
-#: A made-up rate of energy by zone, kcal a minute.
+#: A made-up rate of energy by zone, in kcal per minute.
 _KCAL_A_MINUTE = (1.3, 6.0, 9.5, 13.0)
 
 
 class SimulatorClock:
-    """The wall clock, moved; or one that stands still until it is told."""
+    """The wall clock, possibly moved, or a clock that stands still until it is moved."""
 
     def __init__(self, start_us: int | None = None) -> None:
         self._lock, self._still_us = threading.Lock(), start_us
 
     def now_us(self) -> int:
-        """Now, in microseconds since 1970."""
+        """Return the current time in microseconds since 1970."""
         with self._lock:
             return time.time_ns() // 1000 if self._still_us is None else self._still_us
 
     def set(self, at_us: int | None) -> None:
-        """Stand still at a moment; None: go with the wall clock again."""
+        """Stop at a moment; with None follow the wall clock again."""
         with self._lock:
             self._still_us = at_us
 
     def advance(self, by_us: int) -> None:
-        """Move on, and stand still there."""
+        """Move forward, and stop there."""
         now_us = self.now_us()
         self.set(now_us + by_us)
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneTime:
-    """A zone and what the vendor says was spent in it; None where it says nothing."""
+    """A zone and the time and energy that the vendor states for it; None where it states nothing."""
 
     zone: HeartRateZone
     minutes: int | None
@@ -59,7 +59,9 @@ class ZoneTime:
 
 @dataclass(frozen=True, slots=True)
 class VendorDay:
-    """What the vendor says of a civil day. `stretches` are the runs of minutes in one zone, by place in `zones`."""
+    """What the vendor states about a civil day. `stretches` are runs of minutes in one zone, with its index in
+    `zones`.
+    """
 
     day: date
     resting: int | None
@@ -78,7 +80,7 @@ class World:
         self.clock, self.faults = clock, Faults(seed)
 
     def readings(self, person: SyntheticPerson, interval: TimeRange) -> Samples:
-        """What the wristband recorded in the interval and has synced by now, by time."""
+        """Return what the wristband recorded in the interval and has synced by now, in order of time."""
         now_us = self.clock.now_us()
         seen = TimeRange(interval.start_us, max(interval.start_us, min(interval.end_us, now_us)))
         days = [_visible(person, day).cut(seen) for day in civil_days(person, seen)]
@@ -107,7 +109,7 @@ class World:
         return night.known(known(night.oxygen_times_us), known(night.hrv_times_us), whole=whole)
 
     def day(self, person: SyntheticPerson, day: date) -> VendorDay:
-        """What the vendor says of the day by now: of one that runs, what it came to so far."""
+        """Return what the vendor states about the day now. For the current day that is the state so far."""
         over = day_range(person, day).end_us <= self.clock.now_us()
         return _day_for_good(self, person, day) if over and not self.faults.any_on() else self._day(person, day)
 
@@ -148,7 +150,7 @@ _NOTHING = (np.empty(0, np.int64), np.empty(0, np.float64))
 
 @lru_cache(maxsize=2_000)
 def _day_for_good(world: World, person: SyntheticPerson, day: date) -> VendorDay:
-    """A day that is over, in a cloud where nothing goes wrong: it is asked for with every page of readings."""
+    """Return a past day in a cloud without faults. It is cached, because every page of readings needs it."""
     return world._day(person, day)
 
 
@@ -160,7 +162,7 @@ def _visible(person: SyntheticPerson, day: date) -> Samples:
 
 
 def _stretches(minutes: npt.NDArray[np.int64], places: npt.NDArray[np.intp]) -> tuple[tuple[TimeRange, int], ...]:
-    """Runs of consecutive minutes in one zone."""
+    """Return runs of consecutive minutes in one zone."""
     breaks = np.flatnonzero((np.diff(minutes) != 1) | (np.diff(places) != 0)) + 1
     firsts, lasts = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(minutes)]]) - 1
     return tuple(
