@@ -1,1 +1,1 @@
-"""Questions: what is asked in words becomes a plan, the plan a store's answer."""
+"""Answer questions: a question as typed becomes a plan, and a store's answer to it is converted to units."""

@@ -28,7 +28,7 @@ from pulsebase.model.users import GENDERS
 from pulsebase.query.plan import AskedPeriod, QueryLimits, asked_period
 from pulsebase.stores.contract import Cancellation, Reader, SeriesQuery, TotalsQuery
 
-#: A number as it was written. A text is read exactly; a float is read as its shortest decimal form.
+#: A number as it was written. A string is read exactly; a float is read as its shortest decimal form.
 Number = int | float | Decimal | Fraction | str
 #: A point in time or a day as it was written. Without a zone it is read in the question's, which is UTC by default.
 Moment = str | date | datetime
@@ -147,7 +147,7 @@ class TopHour:
 
 
 class CohortMembers(Sequence[CohortMember]):
-    """Everybody who answers a question, in order, as columns: of a million people those are made that are shown."""
+    """Everybody in a cohort, in order, as columns. `CohortMember` objects are only made for people who are shown."""
 
     def __init__(self, totals: pa.Table, rows: Places, minutes_asked: int, scale: int) -> None:
         """`rows` are the row numbers of the members in the totals."""
@@ -170,7 +170,7 @@ class CohortMembers(Sequence[CohortMember]):
         return CohortMember(user_id, count, total, minutes, minutes / self._minutes_asked, self._scale)
 
     def user_ids(self) -> list[str]:
-        """The members' ids."""
+        """Return the members' ids."""
         found: list[str] = self._totals["user_id"].take(pa.array(self._rows)).to_pylist()
         return found
 
@@ -181,11 +181,11 @@ class CohortMembers(Sequence[CohortMember]):
 
 
 def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = None) -> CohortMembers:
-    """Everybody who answers the question, the highest average first, equal ones by id (bytes).
+    """Return everybody who matches the question, highest average first, and equal averages by id (bytes).
 
     Raises:
         RejectedError: names the field that is wrong.
-        QueryTimeoutError: longer than `timeout_s`.
+        QueryTimeoutError: the query took longer than `timeout_s`.
     """
     period = _period(question)
     bounds, metric = _bounds(question), question.metric

@@ -50,7 +50,7 @@ class AskedPeriod:
 
     @property
     def range(self) -> TimeRange:
-        """The exact range."""
+        """Return the exact range."""
         return self.asked.range
 
 
@@ -67,12 +67,12 @@ class SeriesPlan:
 
     @property
     def table(self) -> str:
-        """The table name that the answer states."""
+        """Return the table name that the answer states."""
         return self.resolution.table_of(self.question.metric)
 
     @property
     def likely_rows(self) -> int:
-        """The most rows of one person's answer, unless there are several readings a second."""
+        """Return the most rows that one person's answer has, unless there are several readings per second."""
         if self.resolution is Resolution.DAY:
             return len(self.day_starts) - 1
         return self.range.length_us // (self.resolution.step_us or SECOND_US) + 1
@@ -135,7 +135,7 @@ def metrics_named(names: Sequence[str], field: str = "metric") -> list[MetricSpe
     """Return the metrics that `metric=` asks for, each once; None if it asks for daily summaries of heart rate.
 
     Raises:
-        RejectedError: one of them is none, or summaries are asked for together with others.
+        RejectedError: one of them is not a metric, or summaries are asked for together with metrics.
     """
     if HEART_RATE_SUMMARY_TABLE in names:
         if set(names) != {HEART_RATE_SUMMARY_TABLE}:

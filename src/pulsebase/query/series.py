@@ -84,7 +84,7 @@ class SeriesService:
 
     @property
     def limits(self) -> QueryLimits:
-        """The limits in force."""
+        """Return the limits."""
         return self._limits
 
     def one(self, user_id: str, question: SeriesQuestion, rows: RowsWanted = lambda _: None) -> SeriesAnswer:
@@ -174,7 +174,7 @@ class SeriesService:
         return sorted([*stored, *own], key=lambda each: (each.day, each.resting_heart_rate_method or ""))
 
     def require(self, user_id: str) -> None:
-        """Raises `UnknownUserError` if nobody of that id is known."""
+        """Raise `UnknownUserError` if there is nobody with that id."""
         if not self._reader.knows(user_id):
             raise UnknownUserError(user_id)
 

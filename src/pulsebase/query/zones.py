@@ -1,4 +1,4 @@
-"""Compute minutes in heart-rate zones from the readings, as days under methods of our own beside those of sources."""
+"""Compute minutes in heart-rate zones from the readings, as days with their own methods next to those of sources."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import pytest
 
-    # Before they are imported: so that what fails in them is shown with its values.
+    # Registered before they are imported, so that pytest shows the values in failed assertions.
     pytest.register_assert_rewrite("pulsebase.testing.laws", "pulsebase.testing.machine")
     from pulsebase.testing import harness, machine
     from pulsebase.testing.laws import suite

@@ -1,4 +1,4 @@
-"""What a backend supplies to be tested, and the words in which the tests of stores are written."""
+"""The harness that a backend supplies to be tested, and helpers that the tests of stores share."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pulsebase.stores.contract import SeriesQuery, Store, TotalsQuery
 
 #: user_id, device_id, time_us, value, confidence, metric, origin: the columns of `STORED_SCHEMA`.
 StoredRow = tuple[str, str, int, int, int | None, str, int]
-#: What tells a reading from others: user_id, device_id, time_us, metric.
+#: What identifies a reading: user_id, device_id, time_us, metric.
 ReadingKey = tuple[str, str, int, str]
 
-#: A list of one, which every thread of a test sees.
+#: A list with one entry, which every thread of a test sees.
 _metric = [HEART_RATE.name]
 
 
 def metric_under_test() -> str:
-    """The metric of readings and questions that do not name one: each law is tested with one drawn at random."""
+    """Return the metric of readings and questions that name none. Each law is tested with one drawn at random."""
     return _metric[0]
 
 
@@ -42,7 +42,7 @@ def testing_metric(metric: str) -> Iterator[None]:
 
 
 class Harness(ABC):
-    """One store under test and the place where its data lives. A new harness holds a new, empty, open store."""
+    """One store under test and the place of its data. A new harness holds a new, empty, open store."""
 
     store: Store
 
@@ -52,42 +52,44 @@ class Harness(ABC):
 
     @abstractmethod
     def back_door(self) -> list[StoredRow]:
-        """Every stored reading, in any order, read past the store's own queries: they must not hide a wrong write."""
+        """Return every stored reading, in any order. It must not use the store's own queries, because a mistake in them
+        could hide a wrong write.
+        """
 
     def settle(self) -> None:  # noqa: B027 a store without background work has nothing to do here
-        """Bring what the store does in the background to its end (merges, say), however it is brought about."""
+        """Finish the store's background work, such as merges, by whatever means."""
 
     def discard(self) -> None:
-        """Close the store; a harness that made files removes them."""
+        """Close the store, and remove files that the harness made."""
         self.store.close()
 
 
 class Kept:
-    """What rows come to that a store keeps one after the other, put together by hand: see `contract.Writer.write`."""
+    """Computes by hand what a store should hold after a sequence of rows; see `contract.Writer.write`."""
 
     def __init__(self, pushes: Collection[int]) -> None:
         self._pushes = pushes
         self._rows: dict[ReadingKey, tuple[int, int | None, int]] = {}
 
     def add(self, key: ReadingKey, value: int, confidence: int | None, origin: int) -> None:
-        """A later row; it may be of the same reading."""
+        """Add a later row, which may be of the same reading."""
         before = self._rows.get(key)
         if before is None or before[:2] != (value, confidence) or origin in self._pushes:
             self._rows[key] = (value, confidence, origin)
 
     def drop(self, key: ReadingKey) -> None:
-        """The reading was deleted, if there was one."""
+        """Delete the reading if there is one."""
         self._rows.pop(key, None)
 
     def rows(self) -> list[StoredRow]:
-        """What is stored, in any order."""
+        """Return what should be stored, in any order."""
         return [
             (*key[:3], value, confidence, key[3], origin) for key, (value, confidence, origin) in self._rows.items()
         ]
 
 
 class GivenReading(NamedTuple):
-    """A reading as the tests write it: the value in hundredths of a bpm, the time in microseconds since 1970, UTC."""
+    """A reading as the tests write it: value in hundredths of a bpm, time in microseconds since 1970, UTC."""
 
     time_us: int
     value: int
@@ -97,17 +99,17 @@ class GivenReading(NamedTuple):
 
 
 def at(text: str) -> int:
-    """Microseconds of a time in UTC, written as in ISO 8601 without an offset."""
+    """Return the microseconds of a time in UTC, written as in ISO 8601 without an offset."""
     return to_us(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
 def span(start: str, end: str) -> TimeRange:
-    """The range between two times, written as for `at`; the end is not in it."""
+    """Return the range between two times, written as for `at`. The end is excluded."""
     return TimeRange(at(start), at(end))
 
 
 def batch_of(readings: Sequence[GivenReading], origin: int, metric: str | None = None) -> ReadingBatch:
-    """The readings as a batch of one origin, in this order; of the metric under test, unless another one is given."""
+    """Return the readings as a batch of one origin, in this order; of the metric under test unless one is given."""
     return ReadingBatch.of_columns(
         [reading.user_id for reading in readings],
         [reading.device_id for reading in readings],
@@ -125,7 +127,7 @@ def write(store: Store, *readings: GivenReading) -> None:
 
 
 class Choices(TypedDict, total=False):
-    """What a question may say besides its rung and range; the person is ann and the zone UTC if not said."""
+    """What a question may state besides its rung and range. By default the person is ann and the zone UTC."""
 
     user_id: str
     device_id: str | None
@@ -136,7 +138,7 @@ class Choices(TypedDict, total=False):
 
 
 def ask(store: Store, rung: Resolution, asked: TimeRange, **choices: Unpack[Choices]) -> pa.Table:
-    """The series over the range, widened to whole buckets the way the query layer does it."""
+    """Return the series over the range, widened to whole buckets as the query layer does it."""
     zone = ZoneInfo(choices.get("zone", "UTC"))
     day_starts = local_day_starts(asked, zone) if rung is Resolution.DAY else []
     return store.series(
@@ -155,7 +157,7 @@ def ask(store: Store, rung: Resolution, asked: TimeRange, **choices: Unpack[Choi
 
 
 def ask_hours(store: Store, asked: TimeRange, **choices: Unpack[Choices]) -> pa.Table:
-    """The hours over the range as it is, which may cut the first and the last."""
+    """Return the hours over the exact range, which may cut the first and the last."""
     return store.series(
         SeriesQuery(
             user_id=choices.get("user_id", "ann"),
@@ -178,7 +180,7 @@ def totals(
     *,
     born_after: date | None = None,
 ) -> list[tuple[Any, ...]]:
-    """(user_id, count, sum, minutes) of everybody asked for who has a counted reading in the range."""
+    """Return (user_id, count, sum, minutes) of everybody asked for who has a counted reading in the range."""
     wanted = None if genders is None else frozenset(genders)
     question = TotalsQuery(
         asked, wanted, born_by, timeout_s=600, metric=metric or metric_under_test(), born_after=born_after
@@ -187,10 +189,10 @@ def totals(
 
 
 def rows_of(table: pa.Table) -> list[tuple[Any, ...]]:
-    """The rows of a table as tuples."""
+    """Return the rows of a table as tuples."""
     return [tuple(row.values()) for row in table.to_pylist()]
 
 
 def last_time_us(store: Store, user_id: str, device_id: str) -> int | None:
-    """The time of a device's last reading of the metric under test."""
+    """Return the time of a device's last reading of the metric under test."""
     return store.last_time_us(user_id, device_id, metric_under_test())

@@ -1,4 +1,5 @@
-"""Any store against the memory store: random histories of writes, deletions, priorities, merges and reopenings.
+"""Compare any store with the memory store over random histories of writes, deletions, priorities, merges and
+reopenings.
 
 After every step both must hold the same readings; whenever they are asked, they must answer the same to the last bit.
 """
@@ -29,7 +30,7 @@ DEVICES = ["device_a", "device_b", "strap", "Strap"]
 ORIGINS = [("push", "watch"), ("sync", "cloud"), ("import", "file"), ("import", "the same file"), ("push", "phone")]
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/Santiago", "Australia/Lord_Howe"]
 
-#: Most is of one metric, so that histories collide.
+#: Most readings are of one metric, so that histories collide.
 METRICS_USED = ["heart_rate", "heart_rate", "heart_rate", "oxygen_saturation", "rr_interval"]
 
 BIRTH_DATES = [date(1990, 2, 28), date(1992, 2, 29), date(1992, 3, 1)]
@@ -62,7 +63,7 @@ EVERYTHING = TimeRange(_HOURS[0] - 48 * HOUR_US, _HOURS[-1] + 48 * HOUR_US)
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """The rules. `machine_of` makes the class that a backend's test file runs."""
+    """The rules of the state machine. `machine_of` makes the class that a backend's test file runs."""
 
     make_harness: Callable[[], Harness]
 
@@ -75,7 +76,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            # After a step that failed, a second difference would only hide the first.
+            # After a failed step, a second difference would only hide the first.
             if self.agreed:
                 self._compare_all()
         finally:
@@ -83,14 +84,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @property
     def both(self) -> tuple[Store, Store]:
-        """The store under test and the oracle; they agree again once the step's invariant says so."""
+        """Return the store under test and the oracle. The invariant after the step checks that they agree again."""
         self.agreed = False
         return self.harness.store, self.oracle
 
     @initialize(crowd=st.lists(crowded, min_size=6, max_size=20))
     def begin(self, crowd: list[Reading]) -> None:
-        """Begin with minutes that several devices contend for."""
-        # Each store numbers origins its own way: readings are compared by the origin's name.
+        """Begin with minutes in which several devices have readings."""
+        # Stores may number origins differently, so readings are compared by the origin's name.
         for name in ORIGINS:
             for store in self.both:
                 self.names[store is self.oracle, store.register_origin(*name)] = name
@@ -112,7 +113,7 @@ class StoreMachine(RuleBasedStateMachine):
     def write_a_run(  # noqa: PLR0917 what a device may send
         self, user_id: str, start_us: int, step_us: int, devices: list[str], value: int, metric: str
     ) -> None:
-        """What a device sends: many readings in a row, here of several devices at once."""
+        """Write what devices send: many readings in a row, here of several devices at once."""
         rows = [
             Reading(start_us + n * step_us, 3000 + (value + n) % 19001, device, None, user_id)
             for n in range(30)
@@ -132,7 +133,7 @@ class StoreMachine(RuleBasedStateMachine):
     def say_again(
         self, data: st.DataObject, changes: list[tuple[int, tuple[str, str], int]], together: bool, afresh: bool
     ) -> None:
-        """Write what is stored already again, mostly unchanged, from here and there: in one commit or in several."""
+        """Write stored readings again, mostly unchanged and from several origins, in one commit or in several."""
         stored = rows_of(self.oracle.stored())
         if not stored:
             return
@@ -150,7 +151,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), value=values, confidence=st.sampled_from([None, 0, 2]))
     def overwrite(self, data: st.DataObject, value: int, confidence: int | None) -> None:
-        """Write again what is stored already, somewhere in the past."""
+        """Write stored readings from somewhere in the past again."""
         stored = rows_of(self.oracle.stored())
         if stored:
             user_id, device_id, time_us, *_, metric, _ = data.draw(st.sampled_from(stored))
@@ -174,7 +175,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(origin=st.sampled_from(ORIGINS), most=st.sampled_from([1, 7, 1000]))
     def delete_origin(self, origin: tuple[str, str], most: int) -> None:
-        """All of it, since stores may differ in what they take first."""
+        """Delete everything of an origin, since stores may differ in what they delete first."""
         gone = [0, 0]
         for place, store in enumerate(self.both):
             number = store.register_origin(*origin)
@@ -193,7 +194,7 @@ class StoreMachine(RuleBasedStateMachine):
     def put_priority(
         self, data: st.DataObject, user_id: str, device_id: str, priority: int | None, offset_us: int
     ) -> None:
-        """From always on, or from about the start of a minute that holds readings."""
+        """Draw the start of a priority: all times, or about the start of a minute with readings."""
         minute_us = self._moment(data) // MINUTE_US * MINUTE_US
         valid_from_us = minute_us + offset_us if data.draw(st.booleans()) else 0
         for store in self.both:
@@ -241,7 +242,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), user_id=people, length_us=lengths_us, zone=st.sampled_from(ZONES), metric=metrics)
     def ask(self, data: st.DataObject, user_id: str, length_us: int, zone: str, metric: str) -> None:
-        """One range, at every rung in every way."""
+        """Compare one range at every rung and with every option."""
         asked = self._range(data, length_us)
         device_id = data.draw(st.sampled_from(DEVICES))
         for one_device, include_all in (None, False), (None, True), (device_id, False), (device_id, True):
@@ -269,7 +270,7 @@ class StoreMachine(RuleBasedStateMachine):
         born_after: date | None,
         metric: str,
     ) -> None:
-        """What everybody's readings come to over a range, and over all there is."""
+        """Compare everybody's totals over a range, and over all time."""
         for asked in (self._range(data, length_us), EVERYTHING):
             answer, expected = (
                 totals(store, asked, genders, born_by, metric, born_after=born_after) for store in self.both
@@ -294,13 +295,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.agreed = True
 
     def _moment(self, data: st.DataObject) -> int:
-        """The time of a stored reading, or any other."""
+        """Draw the time of a stored reading, or any other time."""
         stored = self.oracle.stored()["time_us"].to_pylist()
         moment_us: int = data.draw(st.one_of(st.sampled_from(stored), moments_us) if stored else moments_us)
         return moment_us
 
     def _range(self, data: st.DataObject, length_us: int) -> TimeRange:
-        """A range that starts or ends at a reading or an edge."""
+        """Draw a range that starts or ends at a reading or an edge."""
         moment_us = self._moment(data)
         start_us = moment_us - (length_us if data.draw(st.booleans()) else 0)
         return TimeRange(start_us, start_us + length_us)
@@ -326,12 +327,12 @@ class StoreMachine(RuleBasedStateMachine):
             _assert_equal(answer, expected, f"{rung.value} {asked} {device_id=} {include_all=} {zone=} {metric=}")
 
     def _compare_all(self) -> None:
-        """Everything there is to ask, before the background work of the last steps and after."""
+        """Compare every answer, before and after the background work of the last steps."""
         for _ in range(2):
             for device_id in DEVICES:
                 self._compare(PEOPLE[0], EVERYTHING, device_id, False, "UTC")
             self._compare(PEOPLE[0], EVERYTHING, None, True, "UTC")
-            # Only days are of a zone.
+            # Only days depend on the zone.
             self._compare(PEOPLE[0], EVERYTHING, None, False, "Europe/Berlin", rungs=[Resolution.DAY])
             for metric in dict.fromkeys(METRICS_USED):
                 answer, expected = (totals(store, EVERYTHING, metric=metric) for store in self.both)
@@ -415,7 +416,7 @@ def machine_of(harness: Callable[[], Harness], *, max_examples: int = 60, steps:
         max_examples=max_examples,
         stateful_step_count=steps,
         deadline=None,
-        # Found again at home, the same everywhere in CI.
+        # Failures are replayed locally; in CI the examples are the same everywhere.
         derandomize=bool(os.environ.get("CI")),
         suppress_health_check=list(HealthCheck),
     )

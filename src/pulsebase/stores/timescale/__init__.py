@@ -1,1 +1,1 @@
-"""The server store: TimescaleDB hypertables of readings, rollups of our own, and a staging table before them."""
+"""The server store: TimescaleDB hypertables of readings, rollups that Pulsebase maintains, and a staging table."""

@@ -71,8 +71,8 @@ class OnlyAnswersError(ReadOnlyStoreError):
 class TimescaleDatabase:
     """Transactions on one database. Every method may be called from any thread.
 
-    Statements are never prepared on the server: plans of chunked tables depend on the values, and a pooler between us
-    and the server (PgBouncer) need not know of them.
+    Statements are never prepared on the server, because the plans of chunked tables depend on the values, and because a
+    pooler such as PgBouncer might not support it.
     """
 
     def __init__(self, conninfo: str, options: PoolOptions) -> None:
@@ -146,7 +146,7 @@ class TimescaleDatabase:
 
     @contextlib.contextmanager
     def outside(self, cancellation: Cancellation) -> Iterator[Connection]:
-        """Lend a connection without a transaction, for what the engine does not do inside one."""
+        """Lend a connection without a transaction, for statements that the engine does not allow inside one."""
         try:
             with self._pool.connection() as connection, cancellation.stopping(lambda: _cancel(connection)):
                 yield connection
@@ -222,7 +222,7 @@ def _roll_back(connection: Connection) -> None:
 
 
 def _retried(once: Callable[[], T], check: Callable[[], None]) -> T:
-    """Retry a few times where nothing was changed and another attempt may succeed."""
+    """Retry a few times if nothing was changed and another attempt may succeed."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return once()

@@ -47,7 +47,7 @@ class _AtLoader(Loader):
 
 
 def adapt(connection: psycopg.Connection[Any]) -> None:
-    """Register our times with a connection."""
+    """Register the conversion of times with a connection."""
     connection.adapters.register_dumper(At, _AtDumper)
     connection.adapters.register_loader("timestamptz", _AtLoader)
 

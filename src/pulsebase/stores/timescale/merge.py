@@ -28,7 +28,7 @@ from pulsebase.stores.timescale.rollup_sql import (
     device_days,
 )
 
-#: Keys of the advisory locks, in a namespace of their own: "Puls".
+#: Keys of the advisory locks, in the namespace "Puls".
 _LOCKS = 0x50756C73
 _STAGE_LOCK, _MERGE_LOCK = 1, 2
 _PIECE = "7 days"
@@ -113,8 +113,8 @@ def take_in_at_once(connection: Connection, blocks: Iterable[bytes]) -> None:
 
     `settled` says that the row's origin applies whatever is stored.
 
-    Staged rows of the same readings are older and are dropped. Rows staged meanwhile stay and win: neither write was
-    acknowledged when the other one began, so either order is right.
+    Staged rows of the same readings are older and are dropped. Rows staged meanwhile stay and take precedence: neither
+    write was acknowledged when the other one began, so either order is right.
     """
     lock_merges(connection)
     connection.execute(
@@ -209,7 +209,7 @@ def _minutes_of(table: RawTable, chosen: str) -> str:
 def _touched_tables(connection: Connection) -> list[tuple[RawTable, str]]:
     """Return the tables that hold the readings of touched hours, each with the condition for its keys among them.
 
-    Of one table there is nothing to choose: the server's estimates are then not spoilt by a condition.
+    If only one table holds any, its condition is left out, because it would distort the server's estimates.
     """
     row = connection.execute(
         "SELECT " + ", ".join(f"EXISTS (SELECT FROM touched WHERE {table.has_keys})" for table in RAW_TABLES),

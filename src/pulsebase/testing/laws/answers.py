@@ -1,4 +1,4 @@
-"""Laws 9 and 10: nothing there, the schemas, the limits, and what an answer is afterwards."""
+"""Laws 9 and 10: empty answers, schemas, limits, and answers that stay unchanged afterwards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from pulsebase.testing.laws.words import DAY, HOUR, RAW, TEN, THAT_DAY, every_ru
 
 
 class AnswerLaws(LawsOfOneStore):
-    """Laws 9 and 10: nothing there, the schemas, the limits, and what an answer is afterwards."""
+    """Laws 9 and 10: empty answers, schemas, limits, and answers that stay unchanged afterwards."""
 
     @every_rung
     def test_nothing_there_is_an_empty_answer_with_the_full_schema(self, harness: Harness, rung: Resolution) -> None:
@@ -51,7 +51,7 @@ class AnswerLaws(LawsOfOneStore):
 
     @every_rung
     def test_every_store_answers_in_the_same_schema(self, harness: Harness, rung: Resolution) -> None:
-        """Names, order, types, nullability and metadata to the letter, so that no two stores differ."""
+        """Compare names, order, types, nullability and metadata exactly, so that no two stores differ."""
         write(harness.store, *scattered(2, 50, THAT_DAY))
         schema = RAW_SCHEMA if rung is RAW else BUCKET_SCHEMA
         for store in states(harness):

@@ -1,4 +1,4 @@
-"""What every law is given: a harness with an empty store of its own."""
+"""The fixtures of all laws: each test gets a harness with a new, empty store."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pulsebase.testing.harness import Harness, testing_metric
 
 
 class LawsOfOneStore:
-    """The fixtures of the laws. Each test gets a store of its own."""
+    """The fixtures of the laws. Each test gets a new store."""
 
     @staticmethod
     def make_harness() -> Harness:
-        """What the subclass of `StoreLaws` gave as `harness`."""
+        """Yield the harness that the subclass of `StoreLaws` makes."""
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)
@@ -34,5 +34,5 @@ class LawsOfOneStore:
 
     @pytest.fixture
     def store(self, harness: Harness) -> Store:
-        """The store, for tests that do not reopen it."""
+        """Return the store, for tests that do not reopen it."""
         return harness.store

@@ -1,4 +1,4 @@
-"""An export is every reading, of one state of the store."""
+"""An export holds every reading, from one snapshot of the store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pulsebase.testing.laws.words import (
 
 
 class ExportLaws(LawsOfOneStore):
-    """An export is every reading, of one state of the store."""
+    """An export holds every reading, from one snapshot of the store."""
 
     def test_the_export_is_by_person_device_and_time(self, harness: Harness) -> None:
         ids = ["10", "9", "Ann", "_x", "a-9", "aB", "ab"]

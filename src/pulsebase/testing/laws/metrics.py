@@ -1,4 +1,4 @@
-"""Law 1 and 6 across metrics: a series is one person's readings of one metric, and knows nothing of others."""
+"""Laws 1 and 6 across metrics: a series is one person's readings of one metric, independent of other metrics."""
 
 from __future__ import annotations
 

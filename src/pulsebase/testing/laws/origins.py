@@ -1,4 +1,4 @@
-"""A reading belongs to what brought it, and goes with it."""
+"""A reading belongs to the origin that brought it, and is deleted with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pulsebase.testing.laws.words import TEN, THAT_DAY, day_figures, raw, settle
 
 
 class OriginLaws(LawsOfOneStore):
-    """A reading belongs to what brought it, and goes with it."""
+    """A reading belongs to the origin that brought it, and is deleted with it."""
 
     def test_an_origin_has_one_number_for_good(self, harness: Harness) -> None:
         names = [("push", "watch"), ("push", "strap"), ("import", "watch"), ("pus", "hwatch")]
@@ -35,12 +35,12 @@ class OriginLaws(LawsOfOneStore):
         store.write([batch_of([Reading(TEN, 7000), Reading(TEN + 1, 7000)], watch), batch_of(mine, file)])
         if settled:
             harness.settle()
-        # Came again from elsewhere, on the device of the import: it is the watch's now.
+        # It came again from the watch, with the device of the import: it belongs to the watch now.
         store.write([batch_of([Reading(TEN + MINUTE_US, 7100)], watch)])
         gone = [store.delete_origin(file, 150), store.delete_origin(file, 150), store.delete_origin(file, 150)]
         assert gone == [150, 49, 0]
         for each in states(harness):
-            # What the import had replaced at ten sharp does not come back.
+            # The reading at ten o'clock that the import had replaced does not come back.
             assert raw(each) == [(1, 7000, "device_a"), (MINUTE_US, 7100, "device_a")]
             assert day_figures(each) == (2, 14100, 7000, 7100, 2)
             assert each.delete_origin(file, 150) == 0
@@ -100,13 +100,13 @@ class OriginLaws(LawsOfOneStore):
             ("i70 j70", "i"),  # an import finds what another one stored
             ("i70 s70", "i"),  # so does a sync
             ("s70 i70", "s"),
-            ("p70 i70", "p"),  # and what a device sent
+            ("p70 i70", "p"),  # an import finds what a device sent
             ("i70 p70", "p"),  # a device sends what an import stored: it was acknowledged
             ("i70 p70 j70", "p"),
             ("p70 q70", "q"),
             ("i70 j71", "j"),  # another value
             ("i70 j71 i70", "i"),
-            ("i70 j71 k70", "k"),  # the value of before is another one than that which was stored then
+            ("i70 j71 k70", "k"),  # the earlier value differs from the one stored then
             ("p70 i71 j70", "j"),
             ("p70 i71 p70", "p"),
             ("i70 j70/2", "j"),  # another confidence
@@ -116,7 +116,7 @@ class OriginLaws(LawsOfOneStore):
             ("i70 j70 x j70 i70", "j"),
             ("p70 x i70", "i"),
             ("i70 j70 k71 j71 i71", "k"),
-            ("i70 !j70", "j"),  # afresh
+            ("i70 !j70", "j"),  # written as new
             ("p70 !i70 j70", "i"),
             ("i70 !j70 k71 !i71", "i"),
         ],
@@ -153,7 +153,7 @@ class OriginLaws(LawsOfOneStore):
     def test_rows_of_one_commit_follow_each_other(
         self, harness: Harness, base: str | None, writes: str, owner: str
     ) -> None:
-        """As if each had been a commit of its own."""
+        """Compare with separate commits."""
         numbers = {name: harness.store.register_origin("push" if name == "p" else "import", name) for name in "ijkp"}
         batches = {
             said: batch_of([Reading(TEN, int(said[1:]) * 100)], numbers[said[0]])

@@ -1,4 +1,4 @@
-"""People, what is known of them, their devices in lists, and their daily summaries."""
+"""People and their fields, lists of their devices, and their daily summaries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pulsebase.testing.laws.words import ALWAYS, HOUR, TEN, THAT_DAY, settled_or
 
 
 class PeopleLaws(LawsOfOneStore):
-    """People, what is known of them, their devices in lists, and their daily summaries."""
+    """People and their fields, lists of their devices, and their daily summaries."""
 
     def test_a_reading_a_summary_and_a_person_put_make_a_person_known(self, harness: Harness) -> None:
         write(harness.store, Reading(TEN, 7000))
@@ -92,7 +92,7 @@ class PeopleLaws(LawsOfOneStore):
             assert store.devices("nobody") == []
 
     def test_a_page_of_people_counts_each_ones_readings(self, harness: Harness) -> None:
-        """Some merged, some not, some of both: one answer."""
+        """Merged, unmerged and mixed readings give one answer."""
         for n, user_id in enumerate(("ann", "bob", "cid", "dan")):
             write(harness.store, *(Reading(TEN + at_us, 7000, user_id=user_id) for at_us in range(n)))
         harness.settle()

@@ -1,4 +1,4 @@
-"""A removed person is gone, with all there was of them."""
+"""A removed person is gone, together with everything that was stored about them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pulsebase.testing.laws.words import QUARTER, TEN, THAT_DAY, day_figures, ra
 
 
 class RemovalLaws(LawsOfOneStore):
-    """A removed person is gone, with all there was of them."""
+    """A removed person is gone, together with everything that was stored about them."""
 
     @settled_or_not
     def test_a_removed_person_is_gone_with_all_there_was_of_them(self, harness: Harness, settled: bool) -> None:
@@ -33,7 +33,7 @@ class RemovalLaws(LawsOfOneStore):
         ask(harness.store, QUARTER, THAT_DAY)
         if settled:
             harness.settle()
-        # Of these one is written again, one never counts, one is deleted.
+        # One of these is written again, one never counts, one is deleted.
         write(harness.store, Reading(TEN, 7100), Reading(TEN + 1, 7000, "strap", 0), Reading(TEN + 2, 7000))
         harness.store.delete("ann", TimeRange(TEN + 2, TEN + 3))
         before = [harness.store.overview("bob"), harness.store.devices("bob"), harness.store.priorities("bob")]
@@ -128,7 +128,7 @@ class RemovalLaws(LawsOfOneStore):
         assert harness.store.register_origin("import", "cloud/ann") not in numbers
 
     def test_a_commit_during_a_removal_is_before_or_after_it(self, harness: Harness) -> None:
-        """Never half before: what the removals counted and what is left are whole commits, and all of them."""
+        """Commits are never split: the readings that removals counted and those that are left are whole commits."""
         store = harness.store
         written, size = 60, 40
         begun = threading.Event()

@@ -1,4 +1,4 @@
-"""Law 11: readings expire, and what they came to stays."""
+"""Law 11: readings expire, and their buckets stay."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pulsebase.testing.laws.words import (
 
 
 class RetentionLaws(LawsOfOneStore):
-    """Law 11: readings expire, and what they came to stays."""
+    """Law 11: readings expire, and their buckets stay."""
 
     @settled_or_not
     def test_readings_expire_and_what_they_came_to_stays(self, harness: Harness, settled: bool) -> None:

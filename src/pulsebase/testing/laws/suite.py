@@ -1,4 +1,4 @@
-"""The conformance suite: what `stores/contract.py` promises, one test a law. Every backend passes these same files.
+"""The conformance suite: what `stores/contract.py` promises, as tests. Every backend passes these files unchanged.
 
 A backend's test file says `class TestMine(StoreLaws, harness=MyHarness)` and nothing else of the suite: a subclass
 that redefines anything of `StoreLaws` is refused when it is made.

@@ -73,7 +73,7 @@ class TimeLaws(LawsOfOneStore):
         ],
     )
     def test_days_are_civil_days_of_the_zone(self, harness: Harness, zone: str, starts: tuple[str, str, str]) -> None:
-        """Days of 23, 25, 24 and 24.5 hours, and offsets that are no whole hours."""
+        """Test days of 23, 25, 24 and 24.5 hours, and offsets that are not whole hours."""
         first, second, end = map(at, starts)
         edges = [first - 1, first, second - 1, second, end - 1, end]
         write(harness.store, *(Reading(time_us, 7000 + n) for n, time_us in enumerate(edges)))
@@ -97,7 +97,7 @@ class TimeLaws(LawsOfOneStore):
             assert_rungs_follow_from_raw(store, fortnight, zone=zone, include_all=True)
 
     def test_days_may_start_inside_a_minute(self, harness: Harness) -> None:
-        """Offsets before 1972 had odd seconds; the winner is still the whole minute's."""
+        """Offsets before 1972 had odd seconds. Devices are still resolved by whole UTC minutes."""
         seconds = {"device_b": (10, 40), "device_a": (50,)}
         write(
             harness.store,

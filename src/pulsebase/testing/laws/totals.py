@@ -41,7 +41,7 @@ class TotalsLaws(LawsOfOneStore):
 
     @settled_or_not
     def test_totals_are_of_the_minutes_winners_inside_the_exact_range(self, harness: Harness, settled: bool) -> None:
-        """The winner of the first minute is known before the range cuts its reading off."""
+        """The device of the first minute is chosen before the range cuts off a part of that minute."""
         first = [
             Reading(TEN, 7000, "device_a"),
             Reading(TEN + 30 * SECOND_US, 9000, "device_b"),
@@ -62,7 +62,7 @@ class TotalsLaws(LawsOfOneStore):
             assert totals(store, TimeRange(TEN, TEN + 1)) == [("ann", 1, 7000, 1)]
 
     def test_totals_equal_a_recomputation_from_raw(self, harness: Harness) -> None:
-        """Over ranges cut anywhere, with late, corrected and deleted readings, before and after background work."""
+        """Test ranges cut anywhere, with late, corrected and deleted readings, before and after background work."""
         days = span("2024-01-10", "2024-01-20")
         dice = random.Random(21)
         for seed, user_id in enumerate(("ann", "Bob", "a-9")):
@@ -84,7 +84,7 @@ class TotalsLaws(LawsOfOneStore):
                 assert totals(store, cut) == expected, cut
 
     def test_totals_asked_again_follow_every_change(self, harness: Harness) -> None:
-        """What a store remembers of an answer never outlives a write, a correction, a deletion or a priority."""
+        """A cached answer never survives a write, a correction, a deletion or a changed priority."""
         store = harness.store
         write(store, Reading(TEN, 7000), Reading(TEN + SECOND_US, 7100, "device_b"))
         harness.settle()

@@ -1,4 +1,4 @@
-"""What the laws have in common: moments, states of a store, and answers in short forms."""
+"""Helpers of the laws: moments, states of a store, and answers in short forms."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ settled_or_not = pytest.mark.parametrize("settled", [False, True], ids=["unsettl
 
 
 def states(harness: Harness) -> Iterator[Store]:
-    """The store at once, after its background work, and opened again: the same answer is due each time."""
+    """Yield the store at once, after its background work, and reopened. The answers must be the same each time."""
     yield harness.store
     harness.settle()
     yield harness.store
@@ -53,7 +53,7 @@ def states(harness: Harness) -> Iterator[Store]:
 
 
 def raw(store: Store, asked: TimeRange = THAT_DAY, **choices: Unpack[Choices]) -> list[tuple[int, int, str]]:
-    """Raw rows as (microseconds after ten o'clock, value, device)."""
+    """Return raw rows as (microseconds after ten o'clock, value, device)."""
     rows = rows_of(ask(store, RAW, asked, **choices))
     return [(time_us - TEN, value, device_id) for time_us, value, device_id, _ in rows]
 
@@ -61,20 +61,22 @@ def raw(store: Store, asked: TimeRange = THAT_DAY, **choices: Unpack[Choices]) -
 def figures(
     store: Store, rung: Resolution, asked: TimeRange = THAT_DAY, **choices: Unpack[Choices]
 ) -> list[tuple[str, int, int, int, int, int]]:
-    """Buckets as (time, count, sum, min, max, minutes)."""
+    """Return buckets as (time, count, sum, min, max, minutes)."""
     rows = rows_of(ask(store, rung, asked, **choices))
     return [(format_us(time_us), *numbers) for time_us, *numbers, _ in rows]
 
 
 def day_figures(store: Store, **choices: Unpack[Choices]) -> tuple[int, int, int, int, int]:
-    """(count, sum, min, max, minutes) of the day all readings are in; also proves that every rung agrees with raw."""
+    """Return (count, sum, min, max, minutes) of the day that holds all readings. Also check that every rung agrees with
+    raw.
+    """
     assert_rungs_follow_from_raw(store, THAT_DAY, **choices)
     ((_, count, total, low, high, minutes),) = figures(store, DAY, **choices)
     return count, total, low, high, minutes
 
 
 def assert_rungs_follow_from_raw(store: Store, asked: TimeRange, **choices: Unpack[Choices]) -> None:
-    """Law 5: every bucketed answer is what a plain loop makes of the counted readings in the raw answer."""
+    """Check law 5: every bucketed answer is what a plain loop computes from the counted readings in the raw answer."""
     day_starts = local_day_starts(asked, ZoneInfo(choices.get("zone", "UTC")))
     hours = asked.widened(HOUR_US)
     widest = TimeRange(min(day_starts[0], hours.start_us), max(day_starts[-1], hours.end_us))
@@ -94,7 +96,7 @@ def assert_rungs_follow_from_raw(store: Store, asked: TimeRange, **choices: Unpa
 
 
 def bucket_of(start_us: int, rows: list[tuple[int, int, str]], names_device: bool) -> tuple[int | str | None, ...]:
-    """The bucket that holds these rows of (time, value, device), as `BUCKET_SCHEMA` has it."""
+    """Return the bucket of these rows of (time, value, device), in the form of `BUCKET_SCHEMA`."""
     values = [value for _, value, _ in rows]
     minutes = {time_us // MINUTE_US for time_us, *_ in rows}
     device_id = rows[0][2] if names_device else None
@@ -104,12 +106,12 @@ def bucket_of(start_us: int, rows: list[tuple[int, int, str]], names_device: boo
 def bucket_rows(
     store: Store, rung: Resolution, asked: TimeRange, **choices: Unpack[Choices]
 ) -> list[tuple[int | str | None, ...]]:
-    """Buckets as `BUCKET_SCHEMA` has them."""
+    """Return buckets in the form of `BUCKET_SCHEMA`."""
     return rows_of(ask(store, rung, asked, **choices))
 
 
 def values_by_device(store: Store) -> dict[str, list[int]]:
-    """What `stored` says of ann."""
+    """Return what `stored` answers about ann."""
     found: dict[str, list[int]] = {}
     for user_id, device_id, _, value, *_ in rows_of(store.stored()):
         if user_id == "ann":
@@ -118,7 +120,7 @@ def values_by_device(store: Store) -> dict[str, list[int]]:
 
 
 def scattered(seed: int, count: int, days: TimeRange) -> list[Reading]:
-    """Readings of three devices, some at edges, some uncounted, some twice: repeatable."""
+    """Return reproducible readings of three devices: some at edges, some uncounted, some twice."""
     dice = random.Random(seed)
     edges = [0, 1, -1, SECOND_US, MINUTE_US - 1, MINUTE_US // 2]
     return [
@@ -133,7 +135,7 @@ def scattered(seed: int, count: int, days: TimeRange) -> list[Reading]:
 
 
 def exported(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str, int, int, int | None, str]]:
-    """The rows of an export as (person, device, time, value, confidence, metric)."""
+    """Return the rows of an export as (person, device, time, value, confidence, metric)."""
     found = []
     for batch in batches:
         assert batch.schema.equals(READING_SCHEMA)
@@ -145,7 +147,9 @@ def exported(batches: Iterable[pa.RecordBatch]) -> list[tuple[str, str, int, int
 
 
 def assert_in_order_of_export(batches: Sequence[pa.RecordBatch]) -> None:
-    """Days ascend and no batch spans two; of a day a person lies together, and each device's readings by time."""
+    """Check the order of an export: days ascend, no batch spans two days, and within a day the readings are grouped by
+    person and in order of time for each device.
+    """
     days = []
     groups: dict[int, list[tuple[str, str, int]]] = {}
     for batch in batches:
