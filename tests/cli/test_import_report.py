@@ -46,7 +46,7 @@ def test_a_takeout_has_a_line_a_kind(place: Place) -> None:
         "takeout.tgz: not read: 5 files that may hold vital signs:",
         *(f"  {fitbit}/oxygen_saturation_2024-01-{day}.csv: looks like vital signs" for day in (10, 11, 12)),
         f"  and 2 more like {fitbit}/oxygen_saturation_#.csv",
-        "  To import their readings, convert them to CSV with the columns user_id,device_id,timestamp,heart_rate.",
+        "  To import them, convert them to CSV: user_id,device_id,timestamp and heart_rate, or metric and value.",
         "takeout.tgz: not read: 6 other files (6 .json), such as",
         f"  {fitbit}/steps-2024-01-10.json",
         "--rejects FILE writes every refusal to a file.",

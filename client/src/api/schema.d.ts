@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Information
-         * @description What this server is and where things are.
+         * @description Say what this server is, and where its parts are.
          */
         get: operations["information__get"];
         put?: never;
@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * Health
-         * @description 200 when every part works, else 503; `checks` says which does not.
+         * @description Report whether every part works: 200 if so, otherwise 503. `checks` names the part that does not.
          */
         get: operations["health_health_get"];
         put?: never;
@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description Metrics in the Prometheus text format.
+         * @description Return metrics in the Prometheus text format.
          *
          *     Scope: `metrics`.
          */
@@ -83,7 +83,7 @@ export interface paths {
         put?: never;
         /**
          * Ingest Reading
-         * @description Store one reading. The answer comes once it is on the disk and visible to queries.
+         * @description Store one reading. The answer comes after it is on disk and visible to queries.
          *
          *     Scope: `ingest`.
          */
@@ -111,7 +111,7 @@ export interface paths {
         put?: never;
         /**
          * Ingest Batch
-         * @description Store up to 1,000 readings. Bad ones are refused one by one; the answer comes once the rest is on the
+         * @description Store up to 1,000 readings. Invalid ones are refused individually. The answer comes after the others are on
          *     disk.
          *
          *     Scope: `ingest`.
@@ -141,7 +141,7 @@ export interface paths {
         put?: never;
         /**
          * Ingest Reading Of
-         * @description Store one reading of a metric, in its unit. The path takes hyphens or underscores.
+         * @description Store one reading of a metric, in the metric's unit. In the path, hyphens and underscores are the same.
          *
          *     Scope: `ingest`.
          */
@@ -235,10 +235,10 @@ export interface paths {
         put?: never;
         /**
          * Ingest Bulk
-         * @description Store any number of readings: columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate` and, if
-         *     wanted, `confidence`. The body is stored in blocks of at most 100,000 readings as it comes, each durable and
-         *     visible whole or not at all; the answer counts them. `errors` has the first 100 refusals, `passed_over` the
-         *     columns that were not read: the index of a frame.
+         * @description Store any number of readings with the columns or fields `user_id`, `device_id`, `timestamp`, `heart_rate`
+         *     and, optionally, `confidence`. The body is stored while it arrives, in blocks of at most 100,000 readings; each
+         *     block becomes durable and visible as a whole or not at all. The answer counts the readings. `errors` lists the
+         *     first 100 refusals, `passed_over` the columns that were ignored, such as the index of a data frame.
          *
          *     Scope: `ingest`.
          */
@@ -260,8 +260,8 @@ export interface paths {
         put?: never;
         /**
          * Ingest Bulk Of
-         * @description Store any number of readings of a metric. As for heart rate, but the column or field of the values is called
-         *     `value`.
+         * @description Store any number of readings of a metric. This works as for heart rate, but the values are in a column or
+         *     field named `value`.
          *
          *     Scope: `ingest`.
          */
@@ -304,7 +304,7 @@ export interface paths {
         };
         /**
          * Timeseries
-         * @description One person's series; JSON, CSV or Arrow by `Accept`. Several metrics come at one rung.
+         * @description Return one person's series as JSON, CSV or Arrow, by `Accept`. Several metrics share one resolution.
          *
          *     Scope: `read`.
          */
@@ -326,7 +326,8 @@ export interface paths {
         };
         /**
          * Multi User Timeseries
-         * @description Several people's series at one rung; JSON, CSV or Arrow by `Accept`. Unknown people are in `missing`.
+         * @description Return several people's series at one resolution, as JSON, CSV or Arrow, chosen by `Accept`. Unknown people
+         *     are listed in `missing`.
          *
          *     Scope: `read`.
          */
@@ -348,7 +349,7 @@ export interface paths {
         };
         /**
          * Stream
-         * @description Server-sent events: some people's readings as they are committed. `Last-Event-ID` goes on where one was.
+         * @description Stream people's readings as they are committed, as server-sent events. `Last-Event-ID` resumes a stream.
          *
          *     Scope: `read`.
          */
@@ -370,7 +371,7 @@ export interface paths {
         };
         /**
          * List Users
-         * @description People by id, a page at a time.
+         * @description List people in order of their ids, in pages.
          *
          *     Scope: `read`.
          */
@@ -378,7 +379,7 @@ export interface paths {
         put?: never;
         /**
          * Create User
-         * @description Make a person known. One who is known already is 409.
+         * @description Create a person. If the id is in use already, the status is 409.
          *
          *     Scope: `admin`.
          */
@@ -398,14 +399,14 @@ export interface paths {
         };
         /**
          * Show User
-         * @description One person and what is stored of them.
+         * @description Show one person and what is stored about them.
          *
          *     Scope: `read`.
          */
         get: operations["show_user_v1_users__user_id__get"];
         /**
          * Put User
-         * @description Create the person, or replace all that is said of them; readings stay.
+         * @description Create a person, or replace all their fields. Readings stay.
          *
          *     Scope: `admin`.
          */
@@ -413,9 +414,9 @@ export interface paths {
         post?: never;
         /**
          * Erase User
-         * @description Erase the person: no answer has them once this returns, no file of the store a while later. Nothing is taken
-         *     for that id from now on, until it is allowed again. 202 where a disk keeps it from being carried out now: it is
-         *     noted, and goes on by itself.
+         * @description Erase a person. Once this returns, no answer contains them; a while later, no file of the store does. Nothing
+         *     is accepted for that id any more until it is allowed again. The status is 202 if a full or
+         *     failing disk prevents the erasure now: it is recorded, and continues by itself.
          *
          *     Scope: `admin`.
          */
@@ -424,7 +425,7 @@ export interface paths {
         head?: never;
         /**
          * Change User
-         * @description Change the fields given, and no other; null clears one.
+         * @description Change the given fields of a person and no others. A null clears a field.
          *
          *     Scope: `admin`.
          */
@@ -440,7 +441,7 @@ export interface paths {
         };
         /**
          * List Metrics
-         * @description The metrics that a person has readings of: how many, the first and the last.
+         * @description List the metrics a person has readings of, with the number of readings and the first and last time.
          *
          *     Scope: `read`.
          */
@@ -462,7 +463,7 @@ export interface paths {
         };
         /**
          * List Devices
-         * @description The devices the person has readings of, or priorities for.
+         * @description List the devices a person has readings from, or priorities for.
          *
          *     Scope: `read`.
          */
@@ -485,8 +486,8 @@ export interface paths {
         get?: never;
         /**
          * Set Priority
-         * @description Set the device's priority for this person from an instant on, until the next setting. Every answer for the
-         *     person follows it at once.
+         * @description Set a device's priority for a person, from an instant until the next setting. It applies to every answer
+         *     about the person at once.
          *
          *     Scope: `admin`.
          */
@@ -494,7 +495,7 @@ export interface paths {
         post?: never;
         /**
          * Remove Priorities
-         * @description Take the person's own settings for the device back, all of them: the default holds at all times.
+         * @description Remove all of a person's priority settings for a device. The default applies again at all times.
          *
          *     Scope: `admin`.
          */
@@ -515,8 +516,8 @@ export interface paths {
          * Heart Rate Cohort
          * @description People by age, gender and average heart rate over a period, the highest average first.
          *
-         *     A key with the scope `aggregate` is told what they come to, and of nobody; groups of fewer than ten are not
-         *     shown. It has so many questions a day.
+         *     A key with the scope `aggregate` gets only figures of the whole group, and none for fewer than ten people. The
+         *     number of its questions per day is limited.
          *
          *     Scope: `aggregate`.
          */
@@ -561,7 +562,7 @@ export interface paths {
         };
         /**
          * Top Hours
-         * @description A person's highest distinct averages of UTC hours, highest first.
+         * @description Return a person's highest distinct hourly averages (UTC hours), highest first.
          *
          *     Scope: `read`.
          */
@@ -583,7 +584,7 @@ export interface paths {
         };
         /**
          * Top Hours Of
-         * @description A person's highest distinct averages of UTC hours in a metric, highest first.
+         * @description Return a person's highest distinct hourly averages (UTC hours) of a metric, highest first.
          *
          *     Scope: `read`.
          */
@@ -649,8 +650,8 @@ export interface paths {
         };
         /**
          * List Imports
-         * @description Imports by file and by command, and what each connection to a source has brought, the newest first; and how
-         *     many of their readings are stored now.
+         * @description List imports of files, by upload or by command, and what each connection to a source has brought, newest
+         *     first, with the number of their readings that are stored now.
          *
          *     Scope: `read`.
          */
@@ -658,7 +659,7 @@ export interface paths {
         put?: never;
         /**
          * Import File
-         * @description Import one file or archive (zip, tar, tgz), which is the body: Takeout heart rate, Apple Health, FIT,
+         * @description Import one file or archive (zip, tar, tgz), which is the body: Takeout, Apple Health, FIT,
          *     research CSV, or what `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the
          *     import by its id. One of which nothing was read, or every record refused, ends as `failed`.
          *
@@ -680,7 +681,7 @@ export interface paths {
         };
         /**
          * Show Import
-         * @description One import: how far it is, its files, and what was refused.
+         * @description Show one import: its progress, its files, and what was refused.
          *
          *     Scope: `read`.
          */
@@ -689,9 +690,9 @@ export interface paths {
         post?: never;
         /**
          * Undo Import
-         * @description Remove the readings of an import, or of a connection, that are still stored. What they had replaced does not
+         * @description Remove the readings of an import or of a connection that are still stored. Readings that they replaced do not
          *     come back, and daily summaries stay. A source that is still connected brings its readings again. An import that
-         *     waits or runs is cancelled instead, which 202 says; what it had stored by then stays until this is asked again.
+         *     waits or runs is cancelled instead, with status 202; send the same request again to remove what it had stored.
          *
          *     Scope: `admin`.
          */
@@ -711,10 +712,9 @@ export interface paths {
         /**
          * Export Person
          * @description Everything of one person as a zip: an export that `pulsebase import` and `POST /imports` read
-         *     (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson`), readings of each other metric
-         *     (`readings-oxygen-saturation.ndjson` and so on), which is not read back yet, and for the person
-         *     `devices.json`, `connections.json` (without tokens), `runs.json`, `imports.json` (what brought the readings) and
-         *     `audit.json` (who asked what about them).
+         *     (`people.ndjson`, `priorities.ndjson`, `summaries.ndjson`, `readings.ndjson` and for each other metric a file
+         *     such as `readings-oxygen-saturation.ndjson`), and for the person `devices.json`, `connections.json` (without
+         *     tokens), `runs.json`, `imports.json` (what brought the readings) and `audit.json` (who asked what about them).
          *
          *     Scope: `read`.
          */
@@ -738,7 +738,7 @@ export interface paths {
         put?: never;
         /**
          * Allow User
-         * @description Let the id of somebody who was erased come into being again.
+         * @description Allow the id of an erased person to be used again.
          *
          *     Scope: `admin`.
          */
@@ -758,7 +758,7 @@ export interface paths {
         };
         /**
          * List Erasures
-         * @description Every receipt, the newest first. None says whose it is.
+         * @description List every receipt, newest first. A receipt does not say who was erased.
          *
          *     Scope: `admin`.
          */
@@ -780,7 +780,7 @@ export interface paths {
         };
         /**
          * Show Erasure
-         * @description How far an erasure is.
+         * @description Show how far an erasure has got.
          *
          *     Scope: `admin`.
          */
@@ -802,7 +802,7 @@ export interface paths {
         };
         /**
          * Authorize
-         * @description Lead a browser to that page. Nothing has begun by then.
+         * @description Redirect a browser to the page that asks for confirmation. Nothing is connected yet.
          *
          *     Scope: `ingest`.
          */
@@ -810,8 +810,8 @@ export interface paths {
         put?: never;
         /**
          * Begin Consent
-         * @description Make an address for the person's browser, good for ten minutes. The page there says whom it connects, and
-         *     leads on to the source.
+         * @description Make an address for the person's browser, valid for ten minutes. The page there says who is about to be
+         *     connected, and leads to the source.
          *
          *     Scope: `ingest`.
          */
@@ -831,13 +831,13 @@ export interface paths {
         };
         /**
          * Consent
-         * @description Say whom going on connects, and to what.
+         * @description Show who is about to be connected to what, and ask for confirmation.
          */
         get: operations["consent_v1_sources__source__consent_get"];
         put?: never;
         /**
          * Agree
-         * @description Lead the browser on to the source, where the person says yes; the same browser has to come back.
+         * @description Redirect the browser to the source, where the person gives consent. The same browser has to come back.
          */
         post: operations["agree_v1_sources__source__consent_post"];
         delete?: never;
@@ -855,7 +855,7 @@ export interface paths {
         };
         /**
          * Callback
-         * @description Where the source sends the browser back to. Parameters that sources add of their own are not read.
+         * @description Finish a connection when the source sends the browser back. Other parameters of the source are ignored.
          */
         get: operations["callback_v1_sources__source__callback_get"];
         put?: never;
@@ -875,7 +875,7 @@ export interface paths {
         };
         /**
          * User Sources
-         * @description What the person is connected to, when it last brought data, and what is wrong.
+         * @description List the sources a person is connected to, when each last brought data, and what is wrong.
          *
          *     Scope: `read`.
          */
@@ -900,7 +900,7 @@ export interface paths {
         post?: never;
         /**
          * Disconnect
-         * @description Disconnect: tokens are revoked and forgotten; readings stay.
+         * @description Disconnect a person from a source. Tokens are revoked and deleted; readings stay.
          *
          *     Scope: `ingest`.
          */
@@ -919,7 +919,7 @@ export interface paths {
         };
         /**
          * Runs
-         * @description Runs of the pipeline, the newest first, a page at a time.
+         * @description List runs of the pipeline, newest first, in pages.
          *
          *     Scope: `read`.
          */
@@ -941,7 +941,7 @@ export interface paths {
         };
         /**
          * Audit
-         * @description What was read and changed, by whom and of whom, the newest first, a page at a time.
+         * @description List what was read and changed, by whom and about whom, newest first, in pages.
          *
          *     Scope: `admin`.
          */
@@ -963,7 +963,7 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description The metrics that can be stored and asked for, with the bounds of accepted values.
+         * @description List the metrics that can be stored and asked for, with the bounds of accepted values.
          */
         get: operations["metrics_v1_metrics_get"];
         put?: never;
@@ -1030,7 +1030,7 @@ export interface paths {
         put?: never;
         /**
          * Retention
-         * @description Let raw readings that are older than they are kept expire now, or count them.
+         * @description Delete raw readings older than the retention period now, or only count them.
          */
         post: operations["retention_v1_admin_retention_post"];
         delete?: never;
@@ -1050,7 +1050,7 @@ export interface paths {
         put?: never;
         /**
          * Backup
-         * @description Write a consistent copy of the store into a new folder, while everything goes on.
+         * @description Write a consistent copy of the store into a new folder. The server keeps answering meanwhile.
          */
         post: operations["backup_v1_admin_backup_post"];
         delete?: never;
@@ -1070,7 +1070,7 @@ export interface paths {
         put?: never;
         /**
          * Sql
-         * @description The answer to one reading statement in the store's own SQL, as an Arrow stream.
+         * @description Run one read-only statement in the store's SQL dialect, and return the rows as an Arrow stream.
          */
         post: operations["sql_v1_admin_sql_post"];
         delete?: never;
@@ -1090,7 +1090,7 @@ export interface paths {
         put?: never;
         /**
          * Settle
-         * @description Bring what the store does in the background with the readings stored so far to its end.
+         * @description Wait until the store has finished its background work on the readings stored so far.
          */
         post: operations["settle_v1_admin_settle_post"];
         delete?: never;
@@ -1110,9 +1110,9 @@ export interface paths {
         put?: never;
         /**
          * Store Readings
-         * @description Store one block of an import: an Arrow stream of `user_id` and `device_id` (in dictionaries), `time_us`,
-         *     `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The whole block is one commit,
-         *     and of one metric.
+         * @description Store one block of an import, readings of one metric: an Arrow stream of `user_id` and `device_id` (in
+         *     dictionaries), `time_us`, `value`, `confidence` (-1 for none) and `position`, the place that refusals name. The
+         *     whole block is one commit.
          */
         post: operations["store_readings_v1_admin_readings_post"];
         delete?: never;
@@ -1132,7 +1132,7 @@ export interface paths {
         put?: never;
         /**
          * Store Summaries
-         * @description Put the days of an import, a JSON list, together with what is stored of them.
+         * @description Merge the daily summaries of an import, a JSON list, with those that are stored.
          */
         post: operations["store_summaries_v1_admin_summaries_post"];
         delete?: never;
@@ -1150,8 +1150,9 @@ export interface paths {
         };
         /**
          * Export
-         * @description Every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value` (in
-         *     stored units of the metric), `confidence` and `metric`; by UTC day, of one state of the store.
+         * @description Return every stored reading, counted or not, as an Arrow stream of `user_id`, `device_id`, `time`, `value`
+         *     (in the metric's stored unit), `confidence` and `metric`, in order of UTC days and from one snapshot of the
+         *     store.
          */
         get: operations["export_v1_admin_export_get"];
         put?: never;
@@ -1171,13 +1172,13 @@ export interface paths {
         };
         /**
          * Export Records
-         * @description What is kept of people besides readings, as the lines of an export: one kind of records.
+         * @description Return one kind of the records that are kept of people besides readings, as NDJSON lines of an export.
          */
         get: operations["export_records_v1_admin_records_get"];
         put?: never;
         /**
          * Store Records
-         * @description Keep records of people, lines of an export, as far as nothing else is known of them.
+         * @description Store the records of an export. One that contradicts what is stored already is refused.
          */
         post: operations["store_records_v1_admin_records_post"];
         delete?: never;
@@ -1216,7 +1217,7 @@ export interface paths {
         };
         /**
          * All Sources
-         * @description Everybody's connections.
+         * @description List everybody's connections.
          */
         get: operations["all_sources_v1_admin_sources_get"];
         put?: never;
@@ -1238,7 +1239,8 @@ export interface paths {
         put?: never;
         /**
          * Begin
-         * @description Where the person says yes; the browser then comes back to a listener of the command.
+         * @description Begin a connection. Return the address where the person gives consent; the browser then comes back to the
+         *     command, which listens for it.
          */
         post: operations["begin_v1_admin_sources__source__authorize_post"];
         delete?: never;
@@ -1258,7 +1260,7 @@ export interface paths {
         put?: never;
         /**
          * Finish
-         * @description What came back to the command's listener.
+         * @description Finish a connection with the parameters that the browser brought back to the command.
          */
         post: operations["finish_v1_admin_sources__source__callback_post"];
         delete?: never;
@@ -1294,7 +1296,7 @@ export interface components {
     schemas: {
         /**
          * Accepted
-         * @description A reading is durable and visible.
+         * @description What was sent is durable and visible.
          */
         Accepted: {
             /**
@@ -1305,7 +1307,7 @@ export interface components {
         };
         /**
          * AllowedUser
-         * @description Whose id may come into being again.
+         * @description The id that may be used again.
          */
         AllowedUser: {
             /** User Id */
@@ -1313,7 +1315,7 @@ export interface components {
         };
         /**
          * AuditList
-         * @description A page of the trail, the newest first.
+         * @description A page of the audit trail, newest first.
          */
         AuditList: {
             /** Data */
@@ -1323,10 +1325,10 @@ export interface components {
         };
         /**
          * Audit entry
-         * @description Equal requests of one minute: who asked what, with which outcome, about whom.
+         * @description Equal requests within one minute: who asked what about whom, and with which outcome.
          *
-         *     `whom` is a `person`, `everybody` the key is for, `nobody` in particular, somebody `unknown`, or somebody who was
-         *     `removed` since; `user_id` is there for a person.
+         *     `whom` is `person` (`user_id` says who), `everybody` (all people the key is for), `nobody` (no particular person),
+         *     `unknown` (somebody who does not exist) or `removed` (somebody who was erased since).
          */
         AuditRecord: {
             /** Id */
@@ -1360,13 +1362,13 @@ export interface components {
         BackupFolder: {
             /**
              * Folder
-             * @description An absolute path; new, or an empty folder.
+             * @description An absolute path: a new or an empty folder.
              */
             folder: string;
         };
         /**
          * BackupResult
-         * @description A finished copy.
+         * @description The copy that was made.
          */
         BackupResult: {
             /** Folder */
@@ -1407,7 +1409,7 @@ export interface components {
             user_id: string;
             /**
              * Redirect Uri
-             * @description The command's listener.
+             * @description The address the browser comes back to.
              */
             redirect_uri: string;
         };
@@ -1424,7 +1426,7 @@ export interface components {
         };
         /**
          * BegunConsent
-         * @description Where the person says yes, and the state that comes back.
+         * @description The address where the person gives consent, and the state that the browser brings back.
          */
         BegunConsent: {
             /** Url */
@@ -1434,9 +1436,9 @@ export interface components {
         };
         /**
          * BlockStored
-         * @description One block of an import is durable and visible; `import_id` is the import's. `unchanged` rows were there just so,
-         *     `repeated` ones are of readings that the import had brought before: stretches of rows of the block, each as its
-         *     first and the one after its last, counted from 0.
+         * @description One block of the import `import_id` is durable and visible. `unchanged` rows were stored already with the same
+         *     values; `repeated` rows are of readings that this import had brought before. Both are half-open ranges of the
+         *     block's rows, counted from 0.
          */
         BlockStored: {
             /**
@@ -1467,7 +1469,7 @@ export interface components {
         };
         /**
          * BulkAccepted
-         * @description The accepted readings of a bulk body are durable and visible; `errors` has the first refusals.
+         * @description The accepted readings of a bulk body are durable and visible. `errors` lists the first refusals.
          */
         BulkAccepted: {
             /**
@@ -1485,14 +1487,14 @@ export interface components {
             errors: components["schemas"]["RefusedReading"][];
             /**
              * Passed Over
-             * @description Columns that were not read: the index of a frame.
+             * @description Columns that were ignored, such as the index of a data frame.
              * @default []
              */
             passed_over: string[];
         };
         /**
          * CheckResult
-         * @description What a check of the store compared, and each difference in words.
+         * @description How much a check of the store compared, and a description of each difference.
          */
         CheckResult: {
             /** Readings */
@@ -1504,7 +1506,7 @@ export interface components {
         };
         /**
          * Cohort
-         * @description A page of a cohort, the highest average first; `count` is how many there are in all.
+         * @description A page of a cohort, highest average first. `count` is the number of people in the whole cohort.
          */
         Cohort: {
             /** Data */
@@ -1516,7 +1518,7 @@ export interface components {
         };
         /**
          * CohortSummary
-         * @description What a cohort comes to, for a key with the scope `aggregate`.
+         * @description Figures of a whole cohort, for a key with the scope `aggregate`.
          *
          *     `people` is rounded down to a multiple of five, `avg` the mean of people's averages and `spread` their standard
          *     deviation, in whole bpm, or in the steps of another metric. All three are null where the answer would tell of
@@ -1537,7 +1539,7 @@ export interface components {
         };
         /**
          * Connection
-         * @description A connection and how it is. `problem` says what is wrong and what a person can do.
+         * @description A connection and its state. `problem` says what is wrong and what the person can do.
          */
         ConnectionEntry: {
             /** User Id */
@@ -1564,7 +1566,7 @@ export interface components {
         };
         /**
          * ConnectionList
-         * @description Connections by person and source.
+         * @description Connections, ordered by person and source.
          */
         ConnectionList: {
             /** Data */
@@ -1574,7 +1576,7 @@ export interface components {
         };
         /**
          * ConsentPage
-         * @description Where the person's browser goes: a page that says whom it connects, good for ten minutes.
+         * @description The address, valid for ten minutes, of a page that says who is about to be connected.
          */
         ConsentPage: {
             /** Url */
@@ -1582,7 +1584,7 @@ export interface components {
         };
         /**
          * Deleted
-         * @description How many readings went.
+         * @description How many readings were deleted.
          */
         Deleted: {
             /** Deleted */
@@ -1590,7 +1592,7 @@ export interface components {
         };
         /**
          * DeletedRows
-         * @description How many rows of each kind went with a person.
+         * @description How many rows of each kind were deleted with a person.
          */
         DeletedRows: {
             /**
@@ -1621,7 +1623,7 @@ export interface components {
         };
         /**
          * Device
-         * @description A person's device: what is stored of it, the priority that holds now, and the person's own settings by time.
+         * @description A person's device: what is stored from it, its current priority, and the person's own settings by time.
          */
         DeviceEntry: {
             /** Device Id */
@@ -1649,7 +1651,7 @@ export interface components {
         };
         /**
          * Disconnected
-         * @description The connection is gone.
+         * @description The connection was removed.
          */
         Disconnected: {
             /**
@@ -1660,7 +1662,7 @@ export interface components {
         };
         /**
          * ErasureList
-         * @description Receipts, the newest first.
+         * @description Receipts, newest first.
          */
         ErasureList: {
             /** Data */
@@ -1668,8 +1670,8 @@ export interface components {
         };
         /**
          * ErasureReceipt
-         * @description How far an erasure is: `requested` (nothing is taken for the person any more), `hidden` (no answer has them),
-         *     `scrubbed` (no file of the store has them). `problem` says what keeps the next stage from being reached now.
+         * @description The stage an erasure has reached: `requested` (nothing is accepted for the person any more), `hidden` (no answer
+         *     contains them) or `scrubbed` (no file of the store contains them). `problem` says what delays the next stage.
          */
         ErasureReceipt: {
             /** Erasure Id */
@@ -1709,7 +1711,7 @@ export interface components {
         };
         /**
          * Health
-         * @description Whether the parts work.
+         * @description Whether each part works.
          */
         Health: {
             /**
@@ -1726,7 +1728,7 @@ export interface components {
         };
         /**
          * HeartRate
-         * @description A person's minutes.
+         * @description A person's heart rate, minute by minute.
          */
         HeartRate: {
             /** User Id */
@@ -1769,9 +1771,9 @@ export interface components {
         };
         /**
          * ImportCourse
-         * @description How an import went. Counts are of all files, `kinds` has them by kind of file; `files` and `errors` are the first
-         *     ones. `failure` says why it did not come to its end, or that nothing was read or every record refused; `remark` what
-         *     else is to be known of all of it: that local times were read as UTC, say.
+         * @description The progress or the result of an import. The counts are of all files; `kinds` has them by kind of file. `files`
+         *     and `errors` list only the first ones. `failure` says why the import did not finish, that nothing was read, or that
+         *     every record was refused. `remark` has notes on the whole import, for example that local times were read as UTC.
          */
         ImportCourse: {
             /** Size Bytes */
@@ -1806,7 +1808,7 @@ export interface components {
         };
         /**
          * Import
-         * @description An import, and how it went if this server process ran it.
+         * @description An import, with its progress or result if this server process ran it.
          */
         ImportDetail: {
             /** Id */
@@ -1834,8 +1836,8 @@ export interface components {
          * @description An import of files, or everything that a connection to a source has brought (`sync`, named by source and
          *     person), and how many of its readings are stored now.
          *
-         *     `status` is `past` for one that has ended and that this server process did not run: a command's, one from before
-         *     its start, or a connection's, whose runs are in `/v1/etl/runs`.
+         *     `status` is `past` for an import that has ended and that this server process did not run: one by a command, one
+         *     before the server's start, or a connection, whose runs are in `/v1/etl/runs`.
          */
         ImportEntry: {
             /** Id */
@@ -1859,7 +1861,7 @@ export interface components {
         };
         /**
          * ImportList
-         * @description A page of imports, the newest first.
+         * @description A page of imports, newest first.
          */
         ImportList: {
             /** Data */
@@ -1873,7 +1875,7 @@ export interface components {
          *     or `repeated` a reading that the same import had brought before; or was `rejected`. `problem` says why it was not
          *     read, or not to its end; `remark` what else is to be known of it: local times that come twice, say, where nothing
          *     tells which they are. `passed_over` counts what is in the file and was not read, by what the file calls it.
-         *     `first_day` and `last_day` are those of what was stored.
+         *     `first_day` and `last_day` are those of what was stored. `metrics` has the counts of readings by metric.
          */
         ImportedFile: {
             /** Name */
@@ -1904,10 +1906,12 @@ export interface components {
             first_day: string | null;
             /** Last Day */
             last_day: string | null;
+            /** Metrics */
+            metrics: components["schemas"]["ImportedMetric"][];
         };
         /**
          * ImportedKind
-         * @description All files of one kind: how many, how many of these held no record, and their counts together.
+         * @description The files of one kind: their number, how many of them held no record, and the sums of their counts.
          */
         ImportedKind: {
             /** Kind */
@@ -1936,10 +1940,30 @@ export interface components {
             unchanged: number;
             /** Repeated */
             repeated: number;
+            /** Metrics */
+            metrics: components["schemas"]["ImportedMetric"][];
+        };
+        /**
+         * ImportedMetric
+         * @description The readings of one metric; the counts as those of the file.
+         */
+        ImportedMetric: {
+            /** Metric */
+            metric: string;
+            /** Read */
+            read: number;
+            /** Written */
+            written: number;
+            /** Unchanged */
+            unchanged: number;
+            /** Repeated */
+            repeated: number;
+            /** Rejected */
+            rejected: number;
         };
         /**
          * Information
-         * @description What this server is.
+         * @description Name, version and links of this server.
          */
         Information: {
             /** Name */
@@ -1953,7 +1977,7 @@ export interface components {
         };
         /**
          * MemberFigures
-         * @description Someone of a cohort; `coverage` is the share of the period's minutes with a counted reading.
+         * @description A member of a cohort. `coverage` is the share of the period's minutes with a counted reading.
          */
         MemberFigures: {
             /** User Id */
@@ -1985,7 +2009,7 @@ export interface components {
         };
         /**
          * MetricColumns
-         * @description One metric of an answer about several; of several people also whose it is.
+         * @description One metric of an answer about several metrics. `user_id` is there if the answer is about several people.
          */
         MetricColumns: {
             /** User Id */
@@ -2002,7 +2026,7 @@ export interface components {
         };
         /**
          * MetricEntry
-         * @description What is stored of one metric of a person.
+         * @description What is stored of one metric for a person.
          */
         MetricEntry: {
             /** Metric */
@@ -2028,7 +2052,7 @@ export interface components {
         };
         /**
          * MetricMinutes
-         * @description A person's minutes of a metric.
+         * @description A person's values of a metric, minute by minute.
          */
         MetricMinutes: {
             /** User Id */
@@ -2040,7 +2064,7 @@ export interface components {
         };
         /**
          * MinuteReading
-         * @description The average of a minute, and the device it is of.
+         * @description The average heart rate of a minute, and the device that measured it.
          */
         MinuteReading: {
             /** Timestamp */
@@ -2052,7 +2076,7 @@ export interface components {
         };
         /**
          * MinuteValue
-         * @description The average of a minute, and the device it is of.
+         * @description The average value of a minute, and the device that measured it.
          */
         MinuteValue: {
             /** Timestamp */
@@ -2064,7 +2088,7 @@ export interface components {
         };
         /**
          * MultiSeries
-         * @description Several people's series at one rung.
+         * @description Several people's series at one resolution.
          */
         MultiSeries: {
             /** Metric */
@@ -2115,7 +2139,7 @@ export interface components {
         };
         /**
          * PriorityEntry
-         * @description A priority and the instant from which on it holds; null is the default.
+         * @description A priority and the instant from which it applies. Null is the default priority.
          */
         PriorityEntry: {
             /** Valid From */
@@ -2137,7 +2161,7 @@ export interface components {
         };
         /**
          * RefusedRecord
-         * @description Why a record of a file was refused; `index` is its place, counted from 1 in what `counts` says.
+         * @description Why a record of a file was refused. `index` is its position from 1, in the unit that `counts` names.
          */
         RefusedRecord: {
             /** File */
@@ -2153,7 +2177,7 @@ export interface components {
         };
         /**
          * RemovedPriorities
-         * @description How many settings of a device's priority were taken back.
+         * @description How many settings of a device's priority were removed.
          */
         RemovedPriorities: {
             /** Removed Entries */
@@ -2219,7 +2243,7 @@ export interface components {
         };
         /**
          * RetentionResult
-         * @description The horizon, before which raw readings have expired or would, null where there is none; and how many did.
+         * @description How many raw readings have expired, or would. The horizon is the time before which they do; null without one.
          */
         RetentionResult: {
             /** Horizon */
@@ -2291,7 +2315,7 @@ export interface components {
         };
         /**
          * Series
-         * @description One person's series and what it stands for.
+         * @description One person's series, with its resolution, zone and range.
          */
         Series: {
             /** Metric */
@@ -2320,7 +2344,7 @@ export interface components {
         };
         /**
          * SeriesColumns
-         * @description Columns of equal length. Buckets have `avg` to `minutes`; raw has `value`, `device_id`, `confidence`.
+         * @description Columns of equal length. Buckets have `avg` to `minutes`; raw readings `value`, `device_id` and `confidence`.
          */
         SeriesColumns: {
             /** Timestamp */
@@ -2344,7 +2368,7 @@ export interface components {
         };
         /**
          * SeveralMetrics
-         * @description Series of several metrics at one rung.
+         * @description Series of several metrics at one resolution.
          */
         SeveralMetrics: {
             /** User Id */
@@ -2398,8 +2422,8 @@ export interface components {
         };
         /**
          * StoredRecords
-         * @description How many records are kept as they were sent, how many of these said what was known, and why the others are not
-         *     kept; `index` is the line, from 1.
+         * @description How many records are stored as they were sent, how many of these were known already, and why the others were
+         *     refused. `index` is the line, counted from 1.
          */
         StoredRecords: {
             /** Stored */
@@ -2411,7 +2435,7 @@ export interface components {
         };
         /**
          * SummaryColumns
-         * @description Columns of equal length, one entry a day and method.
+         * @description Columns of equal length, with one entry per day and method.
          */
         SummaryColumns: {
             /** Date */
@@ -2439,7 +2463,7 @@ export interface components {
         };
         /**
          * TopHours
-         * @description A person's highest distinct averages of UTC hours, highest first.
+         * @description A person's highest distinct hourly averages (UTC hours), highest first.
          */
         TopHours: {
             /** User Id */
@@ -2449,7 +2473,7 @@ export interface components {
         };
         /**
          * UnreadFileEntry
-         * @description A file that is not read though it looks like vital signs, or nobody can tell what is in it.
+         * @description A file that was not read although it may hold vital signs.
          */
         UnreadFileEntry: {
             /** Name */
@@ -2459,9 +2483,9 @@ export interface components {
         };
         /**
          * UnreadFileList
-         * @description Files of an archive that are of no kind that is read. `named` are those that somebody may miss; `alike` counts
-         *     more of them by names in which `#` stands for digits; `others` are some of all others, which `endings` counts by the
-         *     ending of their names.
+         * @description The files of an archive that were not read because their kind is not supported. `named` lists those that may hold
+         *     vital signs. `alike` counts further ones by name, with `#` in place of digits. `others` lists some of the remaining
+         *     files, and `endings` counts all of these by file extension.
          */
         UnreadFileList: {
             /** Named Count */
@@ -2483,7 +2507,7 @@ export interface components {
         };
         /**
          * User
-         * @description A person and what is stored of them.
+         * @description A person and what is stored about them.
          */
         UserEntry: {
             /** User Id */
@@ -2596,7 +2620,7 @@ export interface components {
         };
         /**
          * NewPerson
-         * @description A person who is not known yet.
+         * @description A new person.
          */
         NewPerson: {
             /**
@@ -2634,7 +2658,7 @@ export interface components {
         };
         /**
          * PersonFields
-         * @description What can be said of a person; null is unknown.
+         * @description The fields of a person. Null means unknown.
          */
         PersonFields: {
             /**
@@ -2670,17 +2694,17 @@ export interface components {
         };
         /**
          * PrioritySetting
-         * @description A device's priority for a person from an instant on.
+         * @description A device's priority for a person, and the instant from which it applies.
          */
         PrioritySetting: {
             /**
              * Priority
-             * @description The lower is believed first; null: the default.
+             * @description The lowest number takes precedence. Null is the default.
              */
             priority: number | null;
             /**
              * Valid From
-             * @description A date, or a time in ISO 8601; UTC where no offset is written. By default since always.
+             * @description A date, or an ISO 8601 time; UTC without an offset. By default it applies to all times.
              * @default 1970-01-01T00:00:00Z
              */
             valid_from: string;
@@ -2708,7 +2732,7 @@ export interface components {
         };
         /**
          * ProblemField
-         * @description One field's fault.
+         * @description What is wrong with one field.
          */
         ProblemField: {
             /**
@@ -2723,7 +2747,7 @@ export interface components {
         };
         /**
          * Reading
-         * @description A reading as a device sends it.
+         * @description A heart-rate reading as a device sends it.
          */
         Reading: {
             /** Device Id */
@@ -2750,7 +2774,7 @@ export interface components {
         };
         /**
          * ReadingsBody
-         * @description A batch as a device sends it.
+         * @description A batch of heart-rate readings as a device sends it.
          */
         ReadingsBody: {
             /** Readings */
@@ -2928,9 +2952,9 @@ export interface operations {
             query: {
                 /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
                 user_id: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end: string;
                 device_id?: string | null;
             };
@@ -3016,9 +3040,9 @@ export interface operations {
             query: {
                 /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
                 user_id: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end: string;
                 device_id?: string | null;
             };
@@ -3104,9 +3128,9 @@ export interface operations {
             query: {
                 /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
                 user_id: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end: string;
                 device_id?: string | null;
             };
@@ -3196,9 +3220,9 @@ export interface operations {
             query: {
                 /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
                 user_id: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end: string;
                 device_id?: string | null;
             };
@@ -3507,23 +3531,23 @@ export interface operations {
     timeseries_v1_timeseries_get: {
         parameters: {
             query: {
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start_date: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end_date: string;
-                /** @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` is heart rate, `activities_heart_summary` its daily summaries. */
+                /** @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` means heart rate, `activities_heart_summary` its daily summaries. */
                 metric?: string[];
-                /** @description `auto` picks by the length of the range as typed. */
+                /** @description `auto` chooses by the length of the range. */
                 interval?: "auto" | "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
-                /** @description Instead of `interval`: the finest rung that stays within so many points. */
+                /** @description Instead of `interval`: choose the finest resolution with at most this many points. */
                 max_points?: number | null;
-                /** @description This device alone. */
+                /** @description Only readings of this device. */
                 device_id?: string | null;
-                /** @description `all`: the readings of every device, unresolved. */
+                /** @description `all` returns readings of every device, unresolved. */
                 include?: "all" | null;
-                /** @description With daily summaries: also the minutes in zones worked out from the readings, bounded by 50, 70 and 85 % of 220 − age, or of the reserve above the day's resting heart rate. */
+                /** @description For daily summaries: add minutes in heart-rate zones, computed from the readings. The zones begin at 50, 70 and 85 % of 220 − age, or of the reserve above the day's resting heart rate. */
                 zones?: ("age" | "karvonen") | null;
-                /** @description IANA time zone of bare dates, local times and days. */
+                /** @description The IANA time zone of dates, local times and days. */
                 tz?: string;
                 /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
                 user_id: string;
@@ -3575,27 +3599,27 @@ export interface operations {
     multi_user_timeseries_v1_multi_user_timeseries_get: {
         parameters: {
             query: {
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start_date: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end_date: string;
-                /** @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` is heart rate, `activities_heart_summary` its daily summaries. */
+                /** @description A metric of `GET /v1/metrics`; repeat for several. `activities_heart_intraday` means heart rate, `activities_heart_summary` its daily summaries. */
                 metric?: string[];
-                /** @description `auto` picks by the length of the range as typed. */
+                /** @description `auto` chooses by the length of the range. */
                 interval?: "auto" | "raw" | "1s" | "1m" | "15m" | "1h" | "1d";
-                /** @description Instead of `interval`: the finest rung that stays within so many points. */
+                /** @description Instead of `interval`: choose the finest resolution with at most this many points. */
                 max_points?: number | null;
-                /** @description This device alone. */
+                /** @description Only readings of this device. */
                 device_id?: string | null;
-                /** @description `all`: the readings of every device, unresolved. */
+                /** @description `all` returns readings of every device, unresolved. */
                 include?: "all" | null;
-                /** @description With daily summaries: also the minutes in zones worked out from the readings, bounded by 50, 70 and 85 % of 220 − age, or of the reserve above the day's resting heart rate. */
+                /** @description For daily summaries: add minutes in heart-rate zones, computed from the readings. The zones begin at 50, 70 and 85 % of 220 − age, or of the reserve above the day's resting heart rate. */
                 zones?: ("age" | "karvonen") | null;
-                /** @description IANA time zone of bare dates, local times and days. */
+                /** @description The IANA time zone of dates, local times and days. */
                 tz?: string;
                 /** @description Repeat for several people; by default the first `limit`. */
                 user_ids?: string[] | null;
-                /** @description How many people a page has where `user_ids` is not given. */
+                /** @description The number of people on a page, without `user_ids`. */
                 limit?: number;
                 cursor?: string | null;
             };
@@ -3887,7 +3911,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErasureReceipt"];
                 };
             };
-            /** @description It is noted, and goes on by itself: see `problem`. */
+            /** @description It continues by itself; see `problem`. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -4136,9 +4160,9 @@ export interface operations {
     heart_rate_cohort_v1_cohorts_heart_rate_get: {
         parameters: {
             query: {
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end: string;
                 /** @description In the metric's unit; the average has to be above it. */
                 min_avg?: number | null;
@@ -4146,20 +4170,20 @@ export interface operations {
                 max_avg?: number | null;
                 /** @description bpm; the average has to be above it. Required without another bound. */
                 min_avg_heart_rate?: number | null;
-                /** @description Full years that a person has to be older than on the first day. */
+                /** @description On the first day of the period, people must be older than this, in full years. */
                 min_age?: number | null;
                 /** @description Full years that a person must not be older than on that day. */
                 max_age?: number | null;
                 /** @description Repeat for several. */
                 gender?: ("female" | "male" | "other")[] | null;
-                /** @description The least share of the period's minutes that has to hold a counted reading. */
+                /** @description The least share of the period's minutes with a counted reading. */
                 min_coverage?: number | null;
-                /** @description `averages`: figures beside the ids. */
+                /** @description `averages` adds figures to the ids. */
                 include?: "averages" | null;
-                /** @description How many people a page has. */
+                /** @description The number of people on a page. */
                 limit?: number;
                 cursor?: string | null;
-                /** @description IANA time zone of bare dates, local times and days. */
+                /** @description The IANA time zone of dates, local times and days. */
                 tz?: string;
             };
             header?: never;
@@ -4200,9 +4224,9 @@ export interface operations {
     cohort_of_v1_cohorts__metric__get: {
         parameters: {
             query: {
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end: string;
                 /** @description In the metric's unit; the average has to be above it. */
                 min_avg?: number | null;
@@ -4210,20 +4234,20 @@ export interface operations {
                 max_avg?: number | null;
                 /** @description bpm; the average has to be above it. Of heart rate alone. */
                 min_avg_heart_rate?: number | null;
-                /** @description Full years that a person has to be older than on the first day. */
+                /** @description On the first day of the period, people must be older than this, in full years. */
                 min_age?: number | null;
                 /** @description Full years that a person must not be older than on that day. */
                 max_age?: number | null;
                 /** @description Repeat for several. */
                 gender?: ("female" | "male" | "other")[] | null;
-                /** @description The least share of the period's minutes that has to hold a counted reading. */
+                /** @description The least share of the period's minutes with a counted reading. */
                 min_coverage?: number | null;
-                /** @description `averages`: figures beside the ids. */
+                /** @description `averages` adds figures to the ids. */
                 include?: "averages" | null;
-                /** @description How many people a page has. */
+                /** @description The number of people on a page. */
                 limit?: number;
                 cursor?: string | null;
-                /** @description IANA time zone of bare dates, local times and days. */
+                /** @description The IANA time zone of dates, local times and days. */
                 tz?: string;
             };
             header?: never;
@@ -4266,15 +4290,15 @@ export interface operations {
     top_hours_v1_users__user_id__heart_rate_top_hours_get: {
         parameters: {
             query: {
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end: string;
-                /** @description How many averages. */
+                /** @description The number of averages. */
                 limit?: number;
-                /** @description `hours`: the first hour of each average. */
+                /** @description `hours` adds the first hour with each average. */
                 include?: "hours" | null;
-                /** @description IANA time zone of bare dates, local times and days. */
+                /** @description The IANA time zone of dates, local times and days. */
                 tz?: string;
             };
             header?: never;
@@ -4318,15 +4342,15 @@ export interface operations {
     top_hours_of_v1_users__user_id___metric__top_hours_get: {
         parameters: {
             query: {
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end: string;
-                /** @description How many averages. */
+                /** @description The number of averages. */
                 limit?: number;
-                /** @description `hours`: the first hour of each average. */
+                /** @description `hours` adds the first hour with each average. */
                 include?: "hours" | null;
-                /** @description IANA time zone of bare dates, local times and days. */
+                /** @description The IANA time zone of dates, local times and days. */
                 tz?: string;
             };
             header?: never;
@@ -4371,9 +4395,9 @@ export interface operations {
     heart_rate_variability_v1_users__user_id__hrv_get: {
         parameters: {
             query: {
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start_date: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end_date: string;
                 /** @description IANA time zone of bare dates, local times and days; by default the person's own, else UTC. */
                 tz?: string | null;
@@ -4421,9 +4445,9 @@ export interface operations {
     resting_heart_rate_v1_users__user_id__resting_heart_rate_get: {
         parameters: {
             query: {
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 start_date: string;
-                /** @description A date, or a time in ISO 8601; local ones are read in `tz` or UTC. */
+                /** @description A date, or an ISO 8601 time. Without an offset it is read in `tz` or UTC. */
                 end_date: string;
                 /** @description IANA time zone of bare dates, local times and days; by default the person's own, else UTC. */
                 tz?: string | null;
@@ -4511,13 +4535,15 @@ export interface operations {
     import_file_v1_imports_post: {
         parameters: {
             query: {
-                /** @description What the import is called in lists: the file's name, say. */
+                /** @description The name of the import in lists, such as the file's name. */
                 name: string;
                 /** @description Whose readings files bring that name nobody. */
                 user_id?: string | null;
                 /** @description The device to store everything under. */
                 device_id?: string | null;
-                /** @description IANA time zone of the local times in research CSV; each person's own by default, else UTC. */
+                /** @description What values are of in files that do not say it: research CSV (heart rate by default), and CSV, NDJSON and Parquet with a column `value` and none of `metric`. */
+                metric?: string | null;
+                /** @description IANA time zone of local times in research CSV. By default each person's own, else UTC. */
                 tz?: string | null;
             };
             header?: never;
@@ -4896,7 +4922,7 @@ export interface operations {
     consent_v1_sources__source__consent_get: {
         parameters: {
             query: {
-                /** @description Of the address that `authorize` made. */
+                /** @description The ticket in the address that `authorize` made. */
                 ticket: string;
             };
             header?: never;
@@ -4979,7 +5005,7 @@ export interface operations {
             query: {
                 state: string;
                 code?: string | null;
-                /** @description Why the source or the person said no. */
+                /** @description Why the source or the person refused. */
                 error?: string | null;
             };
             header?: never;
@@ -5233,9 +5259,9 @@ export interface operations {
         parameters: {
             query?: {
                 precision?: "ns" | "us" | "ms" | "s";
-                /** @description Accepted, since clients always send it; not used. */
+                /** @description Ignored; accepted because clients always send it. */
                 bucket?: string | null;
-                /** @description Accepted, since clients always send it; not used. */
+                /** @description Ignored; accepted because clients always send it. */
                 org?: string | null;
                 /** @description As `org`. */
                 orgID?: string | null;
@@ -5478,6 +5504,7 @@ export interface operations {
             query: {
                 kind: "import";
                 name: string;
+                /** @description The metric of all of them. */
                 metric?: string;
             };
             header?: never;

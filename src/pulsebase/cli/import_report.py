@@ -19,8 +19,11 @@ _SHOWN_FILES = 20
 _SHOWN_OF_A_PROBLEM = 3
 _SHOWN_PASSED_OVER = 8
 _WHAT_TO_DO = (
-    "Read are Takeout, Apple Health, FIT, research CSV (Id,Time,Value), and Parquet, CSV and NDJSON with user_id, "
-    "device_id, timestamp and heart_rate, or metric and value; docs/guide/importing.md has it all."
+    "Supported files are Takeout, Apple Health, FIT, research CSV (Id,Time,Value), and Parquet, CSV and NDJSON with "
+    "user_id, device_id, timestamp and heart_rate, or metric and value; see docs/guide/importing.md."
+)
+_OTHERS_TO_DO = (
+    "  To import them, convert them to CSV: user_id,device_id,timestamp and heart_rate, or metric and value."
 )
 _REJECTED = "some of its records were rejected"
 _REJECTS_TO_DO = "--rejects FILE writes every refusal to a file."

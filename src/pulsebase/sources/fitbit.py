@@ -20,12 +20,12 @@ from pulsebase.sources.fitbit_shapes import (
     Day,
     FitbitSummaryAnswer,
     IntradayAnswer,
+    NightlyVariabilityAnswer,
     OxygenNight,
     Point,
     ProfileAnswer,
     SkinTemperatureAnswer,
     SkinTemperatureNight,
-    VariabilityAnswer,
     VariabilityNight,
 )
 from pulsebase.sources.oauth import OAuthClient, Provider, require_safe
@@ -79,7 +79,7 @@ class FitbitClient:
 
     def heart_rate_variability(self, first: date, last: date) -> Sequence[VariabilityNight]:
         """Return nights in windows of five minutes."""
-        return self._cloud.get(VariabilityAnswer, f"{_USER}/hrv/date/{first}/{last}/all.json").hrv
+        return self._cloud.get(NightlyVariabilityAnswer, f"{_USER}/hrv/date/{first}/{last}/all.json").hrv
 
     def breathing_rates(self, first: date, last: date) -> Sequence[BreathingNight]:
         """Return the mean of each night."""

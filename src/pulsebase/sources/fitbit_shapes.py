@@ -85,7 +85,7 @@ class VariabilityNight(msgspec.Struct, rename="camel"):
     minutes: list[VariabilityWindow] = []
 
 
-class VariabilityAnswer(msgspec.Struct):
+class NightlyVariabilityAnswer(msgspec.Struct):
     """`hrv/date/{start}/{end}/all.json`."""
 
     hrv: list[VariabilityNight]
