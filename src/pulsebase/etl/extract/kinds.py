@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pulsebase.etl.extract import apple_health, fit, own_export, research_csv, takeout, takeout_csv
+from pulsebase.etl.extract import apple_health, fit, own_export, research_csv, takeout, takeout_csv, takeout_vitals
 from pulsebase.etl.extract.parts import FileOwner, Part, Stream
 from pulsebase.etl.transform.csv_layout import comes_before, is_alike
 from pulsebase.model.exported import FORMAT
@@ -38,6 +38,11 @@ TAKEOUT_RESTING = Kind("Takeout resting heart rate", "record", False, takeout.re
 TAKEOUT_ZONES = Kind("Takeout time in zones", "record", False, takeout.zone_times)
 TAKEOUT_CSV_HEART_RATE = Kind("Takeout heart rate, CSV", "line", False, takeout_csv.csv_heart_rates)
 TAKEOUT_CSV_RESTING = Kind("Takeout resting heart rate, CSV", "line", False, takeout_csv.csv_restings)
+#: The other vital signs of a Takeout, by what they hold.
+TAKEOUT_VITALS = {
+    vital: Kind(f"Takeout {vital.title}, CSV", "line", False, partial(takeout_vitals.vital_readings, vital))
+    for vital in takeout_vitals.VITALS
+}
 APPLE_HEALTH = Kind("Apple Health export", "record", False, apple_health.apple_health)
 FIT = Kind("FIT", "message", False, fit.fit)
 RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
@@ -52,7 +57,14 @@ OWN_SUMMARIES = Kind("daily summaries of an export", "line", True, partial(own_e
 #: Kinds with one file for each day, of which some may be empty.
 EMPTY_AT_TIMES = frozenset(
     kind.name
-    for kind in (TAKEOUT_HEART_RATE, TAKEOUT_RESTING, TAKEOUT_ZONES, TAKEOUT_CSV_HEART_RATE, TAKEOUT_CSV_RESTING)
+    for kind in (
+        TAKEOUT_HEART_RATE,
+        TAKEOUT_RESTING,
+        TAKEOUT_ZONES,
+        TAKEOUT_CSV_HEART_RATE,
+        TAKEOUT_CSV_RESTING,
+        *TAKEOUT_VITALS.values(),
+    )
 )
 
 #: How the lists of a Takeout begin, in any layout, and the kind by the first field of the value; or, with the fields in
@@ -88,6 +100,9 @@ def kind_of_file(name: str, head: bytes) -> Kind | None:
     if is_empty_list(head):
         base = name.replace("\\", "/").rpartition("/")[2]
         return next((kind for begin, kind in _OF_LIST.items() if base.startswith(begin)), None)
+    vital = takeout_vitals.vital_of(name, head)
+    if vital is not None:
+        return TAKEOUT_VITALS[vital]
     csv = takeout_csv.what_of(name, head)
     return kind_of(head) if csv is None else _OF_CSV.get(csv)
 

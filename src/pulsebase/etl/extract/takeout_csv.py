@@ -1,4 +1,6 @@
-"""Read Google's CSV files in a Takeout piece by piece, and tell which of two kinds a file is."""
+"""Read Google's CSV files of heart rates in a Takeout piece by piece, and tell which of two kinds a file is. The other
+vital signs are in `takeout_vitals`.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,18 @@ import numpy as np
 
 from pulsebase.etl.extract.parts import FileOwner, Part, PassedOver, Stream, SummaryBlock
 from pulsebase.etl.transform.takeout_csv import (
+    HEART_RATE_COLUMNS,
     SOURCE,
-    TIME,
     VALUE,
+    LineColumns,
     Lines,
     header_of,
-    heart_rates,
     parse_lines,
+    readings,
     restings,
 )
 from pulsebase.ingest.lines import line_pieces
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.timerange import SECOND_US
 
 #: Readings are seconds apart and resting heart rates a day. Neither kind has anything in between.
@@ -69,16 +73,16 @@ def what_of(name: str, head: bytes) -> What | None:
 
 def csv_heart_rates(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """Read `heart_rate_YYYY-MM-DD.csv`; positions count lines from 1, and the header is line 1."""
-    for lines in _lines(stream):
+    for lines in lines_of(stream):
         if isinstance(lines, PassedOver):
             yield lines
         else:
-            yield heart_rates(lines, owner.person, owner.device_id)
+            yield readings(lines, HEART_RATE.name, owner.person, owner.device_id)
 
 
 def csv_restings(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """Read `daily_resting_heart_rate.csv` and `resting_heart_rate_*.csv` in the same way."""
-    for lines in _lines(stream):
+    for lines in lines_of(stream):
         if isinstance(lines, PassedOver):
             yield lines
         else:
@@ -86,17 +90,17 @@ def csv_restings(stream: Stream, owner: FileOwner) -> Iterator[Part]:
             yield SummaryBlock(days, errors, len(lines.numbers) + len(lines.errors))
 
 
-def _lines(stream: Stream) -> Iterator[Lines | PassedOver]:
-    """Yield the lines below the header, and at the end the number of lines without a value."""
+def lines_of(stream: Stream, columns: LineColumns = HEART_RATE_COLUMNS) -> Iterator[Lines | PassedOver]:
+    """Yield the lines below the header, and at the end the number of lines that were not read."""
     names: list[str] = []
     number, empty, count = 1, 0, 0
     for text in line_pieces(stream):
         if number == 1:
             first, _, text = text.partition(b"\n")  # noqa: PLW2901 what is left of it
-            names, number = header_of(first) or [], 2
+            names, number = header_of(first, columns) or [], 2
             if not text:
                 continue
-        lines = parse_lines(text, names, number)
+        lines = parse_lines(text, names, number, columns)
         yield lines
         number += text.count(b"\n") + (not text.endswith(b"\n"))
         empty += lines.empty
@@ -104,7 +108,7 @@ def _lines(stream: Stream) -> Iterator[Lines | PassedOver]:
     if empty:
         yield PassedOver("lines without a value", empty)
     for name in names:
-        if name not in (TIME, VALUE, SOURCE) and count:
+        if name not in (columns.time, columns.value, SOURCE) and count:
             yield PassedOver(f"column {name[:64]!r}", count)
 
 

@@ -1,15 +1,16 @@
-"""Turn lines of Google's CSV files in a Takeout, which exist since 2024, into rows.
+"""Turn lines of CSV files in a Takeout into rows. Google has written such files since 2024, Fitbit did before.
 
-Heart rates and resting heart rates have the same columns: `timestamp,beats per minute` and often `data source`, the
-device. Times are in UTC (`2026-09-12T04:00:10.096319Z`); a line without a value is not a reading.
+A line has a time, a value, and often a `data source`, the device. Times are in UTC (`2026-09-12T04:00:10.096319Z`), in
+some of Fitbit's files local; a line without a value is not a reading. Heart rates and resting heart rates have the same
+columns, `timestamp,beats per minute`.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -18,30 +19,48 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from pulsebase.etl.transform.civil import Ints, Mask
+from pulsebase.etl.transform.civil import Ints, LocalClocks, Mask
 from pulsebase.etl.transform.devices import device_id_of
 from pulsebase.ingest.blocks import Block
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.ingest.times import read_times
 from pulsebase.model.errors import FieldError
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.nights import MORNING
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import DAY_US, from_us
+from pulsebase.model.timerange import DAY_US, from_us, to_us
 
 #: The same method as for the live source, which has the same values.
 METHOD = "google"
 #: The device of lines that name none.
 DEVICE_ID = "takeout"
+NO_DAY = "is of a day that no calendar has"
 TIME, VALUE, SOURCE = "timestamp", "beats per minute", "data source"
 
+#: The end of a time that states its offset.
+_OFFSET = r"(?:[Zz]|[+-]\d\d:?\d\d)\s*$"
 _SHORTEST_TIME = len("2024-01-15T10:00:00Z")
 _Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class LineColumns:
+    """The columns of a kind of files: the value, of a metric, and the time, which is `local` where it has no offset."""
+
+    value: str = VALUE
+    metric: str = HEART_RATE.name
+    time: str = TIME
+    local: bool = False
+
+
+HEART_RATE_COLUMNS = LineColumns()
+
+
+@dataclass(frozen=True, slots=True)
 class Lines:
     """Lines that hold a value. `numbers` are their places in the file, from 1, the header being line 1; `empty` counts
-    those without a value.
+    those without a value. Times are local where `local` says so, and in UTC else.
     """
 
     times_us: Ints
@@ -50,18 +69,24 @@ class Lines:
     numbers: Ints
     errors: list[FieldError]
     empty: int
+    local: Mask
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Lines:
+        """Return these lines alone, without errors and counts."""
+        columns = self.times_us[rows], self.values[rows], self.sources.take(rows), self.numbers[rows]
+        return Lines(*columns, [], 0, self.local[rows])
 
 
-def header_of(line: bytes) -> list[str] | None:
+def header_of(line: bytes, columns: LineColumns = HEART_RATE_COLUMNS) -> list[str] | None:
     """Return the names of the columns in lower case, or None if this is not the header of such a file."""
     text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     names = [name.strip().lower() for name in _cells(text) or ()]
     once = all(names.count(name) == 1 for name in names)
-    return names if once and TIME in names and VALUE in names else None
+    return names if once and columns.time in names and columns.value in names else None
 
 
-def heart_rates(lines: Lines, user_id: str, device_id: str | None) -> Block:
-    """Return the readings. Without a given device, the source of each line names it."""
+def readings(lines: Lines, metric: str, user_id: str, device_id: str | None) -> Block:
+    """Return the readings, whose times are in UTC. Without a given device, the source of each line names it."""
     count = len(lines.numbers)
     devices = lines.sources
     if device_id is None:
@@ -70,8 +95,39 @@ def heart_rates(lines: Lines, user_id: str, device_id: str | None) -> Block:
         devices = Ids.repeated(device_id, count)
     confidences = np.full(count, NO_CONFIDENCE, np.int8)
     users = Ids.repeated(user_id, count)
-    rows = Candidates(users, devices, lines.times_us, lines.values, confidences, lines.numbers)
+    rows = Candidates(users, devices, lines.times_us, lines.values, confidences, lines.numbers, metric)
     return Block(rows, lines.errors, count + len(lines.errors))
+
+
+def in_utc(lines: Lines, clocks: LocalClocks, user_id: str) -> Lines:
+    """The same with local times as the person's clock had them."""
+    rows = np.flatnonzero(lines.local)
+    if not len(rows):
+        return lines
+    times_us = lines.times_us.copy()
+    times_us[rows] = clocks.instants(times_us[rows], Ids.repeated(user_id, len(rows)))
+    return replace(lines, times_us=times_us, local=np.zeros(len(times_us), np.bool_))
+
+
+def at_night_ends(lines: Lines, zone: ZoneInfo) -> Lines:
+    """The same for values of whole nights, which are told by the day: at the end of the night into that day.
+
+    A midnight in UTC stands for the day as such, and so does a local time; any other is of the day that the person had.
+    """
+    ends_us: list[int] = []
+    rows: list[int] = []
+    errors = list(lines.errors)
+    for row, (time_us, local) in enumerate(zip(lines.times_us.tolist(), lines.local.tolist(), strict=True)):
+        try:
+            moment = from_us(time_us)
+            day = (moment if local or time_us % DAY_US == 0 else moment.astimezone(zone)).date()
+            ends_us.append(to_us(datetime.combine(day, MORNING, zone)))
+            rows.append(row)
+        except OverflowError:
+            errors.append(FieldError("timestamp", NO_DAY, int(lines.numbers[row])))
+    left = lines.take(np.array(rows, np.intp))
+    times_us, local = np.array(ends_us, np.int64), np.zeros(len(rows), np.bool_)
+    return replace(left, times_us=times_us, local=local, errors=errors, empty=lines.empty)
 
 
 def restings(
@@ -89,26 +145,28 @@ def restings(
             moment = from_us(time_us)
             found[(moment.astimezone(zone_of(user_id)) if time_us % DAY_US else moment).date()] = bpm
         except OverflowError:
-            errors.append(FieldError("timestamp", "is of a day that no calendar has", number))
+            errors.append(FieldError("timestamp", NO_DAY, number))
     return [DailySummary(user_id, day, bpm, METHOD) for day, bpm in found.items()], errors
 
 
-def parse_lines(text: bytes, names: Sequence[str], first: int) -> Lines:
+def parse_lines(text: bytes, names: Sequence[str], first: int, columns: LineColumns = HEART_RATE_COLUMNS) -> Lines:
     """Parse whole lines with columns of these names. `first` is the number of the first line."""
-    columns = _alike(text, names)
-    if columns is None:
-        return _one_by_one(text, names, first)
-    times, values, sources = columns[0], pc.ascii_trim_whitespace(columns[1]), columns[2]
+    found = _alike(text, names, columns)
+    if found is None:
+        return _one_by_one(text, names, first, columns)
+    times, values, sources = found[0], pc.ascii_trim_whitespace(found[1]), found[2]
     stated = pc.not_equal(values, "")
     numbers = np.arange(first, first + len(values))
     empty = len(values) - (pc.sum(stated).as_py() or 0)
     if empty:
         times, values, sources = times.filter(stated), values.filter(stated), sources.filter(stated)
         numbers = numbers[stated.to_numpy(zero_copy_only=False)]
-    return _checked(times, values, _ids(sources), numbers, empty)
+    return _checked((times, values, _ids(sources)), numbers, empty, columns)
 
 
-def _alike(text: bytes, names: Sequence[str]) -> tuple[pa.Array, pa.Array, pa.Array] | None:
+def _alike(
+    text: bytes, names: Sequence[str], wanted: LineColumns = HEART_RATE_COLUMNS
+) -> tuple[pa.Array, pa.Array, pa.Array] | None:
     """Return times, values and sources if all lines have these columns, otherwise None."""
     if b"\n\n" in text or b"\n\r\n" in text or text[:1] in (b"\r", b"\n"):  # which would be lines without a value
         return None
@@ -121,7 +179,7 @@ def _alike(text: bytes, names: Sequence[str]) -> tuple[pa.Array, pa.Array, pa.Ar
             pa_csv.ParseOptions(ignore_empty_lines=False),
             pa_csv.ConvertOptions(
                 column_types={name: types[name] for name in names},
-                include_columns=[name for name in (TIME, VALUE, SOURCE) if name in names],
+                include_columns=[name for name in (wanted.time, wanted.value, SOURCE) if name in names],
                 strings_can_be_null=False,
                 quoted_strings_can_be_null=False,
             ),
@@ -137,9 +195,9 @@ def _alike(text: bytes, names: Sequence[str]) -> tuple[pa.Array, pa.Array, pa.Ar
     return columns[0], columns[1], columns[2]
 
 
-def _one_by_one(text: bytes, names: Sequence[str], first: int) -> Lines:
-    """Parse lines some of which have other columns."""
-    places = [names.index(TIME), names.index(VALUE), names.index(SOURCE) if SOURCE in names else None]
+def _one_by_one(text: bytes, names: Sequence[str], first: int, wanted: LineColumns) -> Lines:
+    """The same for lines among which are others."""
+    places = [names.index(wanted.time), names.index(wanted.value), names.index(SOURCE) if SOURCE in names else None]
     rows: list[tuple[str, str, str]] = []
     numbers: list[int] = []
     errors: list[FieldError] = []
@@ -161,27 +219,30 @@ def _one_by_one(text: bytes, names: Sequence[str], first: int) -> Lines:
             else:
                 empty += 1
     times, values, sources = ([row[place] for row in rows] for place in range(3))
-    found = _checked(
-        pa.array(times, pa.string()), pa.array(values, pa.string()), Ids.of(sources), _ints(numbers), empty
-    )
+    stated = pa.array(times, pa.string()), pa.array(values, pa.string()), Ids.of(sources)
+    found = _checked(stated, _ints(numbers), empty, wanted)
     found.errors[:] = sorted([*found.errors, *errors], key=lambda error: error.index or 0)
     return found
 
 
-def _checked(times: pa.Array, values: pa.Array, sources: Ids, numbers: Ints, empty: int) -> Lines:
-    """Return the lines whose time and value can be read, and errors for the others."""
+def _checked(stated: tuple[pa.Array, pa.Array, Ids], numbers: Ints, empty: int, columns: LineColumns) -> Lines:
+    """The lines whose time and value can be read, and why the others cannot."""
+    times, texts, sources = stated
     times_us, unread = _times(times)
-    bpm, good = _numbers(values)
-    errors = [FieldError("heart_rate", "is not a number", int(number)) for number in numbers[~good]]
+    values, good = _numbers(texts)
+    local = np.zeros(len(values), np.bool_)
+    if columns.local:
+        local = ~pc.match_substring_regex(times, _OFFSET).to_numpy(zero_copy_only=False)
+    errors = [FieldError(columns.metric, "is not a number", int(number)) for number in numbers[~good]]
     for row, reason in unread:
         if good[row]:
             errors.append(FieldError("timestamp", reason, int(numbers[row])))
             good[row] = False
+    lines = Lines(times_us, values, sources, numbers, [], empty, local)
     if not errors:
-        return Lines(times_us, bpm, sources, numbers, errors, empty)
+        return lines
     errors.sort(key=lambda error: error.index or 0)
-    rows = np.flatnonzero(good)
-    return Lines(times_us[rows], bpm[rows], sources.take(rows), numbers[rows], errors, empty)
+    return replace(lines.take(np.flatnonzero(good)), errors=errors, empty=empty)
 
 
 def _times(texts: pa.Array) -> tuple[Ints, list[tuple[int, str]]]:
