@@ -22,6 +22,7 @@ from pulsebase.api.server.prometheus import Family, families
 from pulsebase.authorization.imports import reports_of
 from pulsebase.decoding import DecoderLimits, Decoders
 from pulsebase.etl import Scheduler
+from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs, ImportReport, running_imports
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
 from pulsebase.files.locks import FolderLocks
@@ -117,24 +118,11 @@ def build(
             synthetic=synthetic,
             now_us=now_us,
         )
-        decoders = Decoders(
-            DecoderLimits(
-                settings.decoder_processes, settings.decoder_memory_bytes, processor=processor_limit(settings)
-            )
-        )
+        decoders = _decoding(settings)
         imports = _importing(settings, stored, ingestor, rules, decoders, closing)
         access = _access(settings, stored, closing)
-        erasures = Erasures(
-            stored.store,
-            ingestor,
-            syncing.connections,
-            marks=stored.marks,
-            erased_users=stored.erased_users,
-            traces=SharedTraces(access.state, imports, other_workers),
-            locks=stored.locks,
-            tell=partial(other_workers.ask, "marks"),
-            now_us=now_us,
-        )
+        traces = SharedTraces(access.state, imports, other_workers)
+        erasures = _erasing(stored, ingestor, syncing.connections, traces, other_workers, now_us)
         closing.callback(erasures.close)
         services = Components(
             store=stored.store,
@@ -152,14 +140,45 @@ def build(
             retention=retention,
             decoders=decoders,
             shares=caller_shares(settings),
-            newcomers=NewcomerShares(
-                NewcomerLimits(settings.new_people_per_day, settings.caller_share, settings.new_people_per_request)
-            ),
+            newcomers=_newcomers(settings),
             embedded=stored.capabilities.embedded,
             other_workers=other_workers,
         )
         closing.callback(services.give_up)
         yield BuiltServer(settings, stored.store, ingestor, services, create_app(services))
+
+
+def _decoding(settings: Settings) -> Decoders:
+    limits = DecoderLimits(
+        settings.decoder_processes, settings.decoder_memory_bytes, processor=processor_limit(settings)
+    )
+    return Decoders(limits)
+
+
+def _newcomers(settings: Settings) -> NewcomerShares:
+    limits = NewcomerLimits(settings.new_people_per_day, settings.caller_share, settings.new_people_per_request)
+    return NewcomerShares(limits)
+
+
+def _erasing(  # noqa: PLR0917 the parts that hold something of a person
+    stored: _Stored,
+    ingestor: Ingestor,
+    connections: Connections,
+    traces: SharedTraces,
+    other_workers: OtherWorkers,
+    now_us: Callable[[], int],
+) -> Erasures:
+    return Erasures(
+        stored.store,
+        ingestor,
+        connections,
+        marks=stored.marks,
+        erased_users=stored.erased_users,
+        traces=traces,
+        locks=stored.locks,
+        tell=partial(other_workers.ask, "marks"),
+        now_us=now_us,
+    )
 
 
 @dataclass(frozen=True, slots=True)

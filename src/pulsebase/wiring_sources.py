@@ -16,8 +16,9 @@ import platformdirs
 
 from pulsebase.etl import Pipeline, chosen_data_sets, extractors, loaders, transformers
 from pulsebase.etl.connections import Cloud, Connections
+from pulsebase.etl.load import Loader
 from pulsebase.etl.schedule import CronSchedule
-from pulsebase.etl.state import SqliteSyncState
+from pulsebase.etl.state import SqliteSyncState, SyncState
 from pulsebase.etl.sync import Synchronizer, SyncOptions
 from pulsebase.files.locks import FolderLocks, file_name
 from pulsebase.files.private import make_private, tell_of_private
@@ -97,26 +98,40 @@ def build_sources(
         erased_users=rules.erased_users,
     )
     closing.callback(connections.close)
-    load = loaders(ingestor, store, store, rules, upsert=settings.upsert_mode)
     asked: dict[str, Any] = {name: partial(connections.client_of, name) for name in clouds}
     if synthetic and _offered("synthetic", data_sets):
         asked["synthetic"] = synthetic
+    load = loaders(ingestor, store, store, rules, upsert=settings.upsert_mode)
     pipelines = {
-        source: Pipeline(
-            source,
-            {each: extractors[each][source](whom, partial(_zone_set, store)) for each in _offered(source, data_sets)},  # type: ignore[call-arg]
-            {each: transformers[each][source] for each in _offered(source, data_sets)},
-            load,
-            state,
-            batch_rows=settings.batch_size,
-            delta=settings.delta_mode,
-        )
+        source: _pipeline(settings, source, _offered(source, data_sets), whom, store, load, state)
         for source, whom in asked.items()
     }
     options = SyncOptions(settings.start_date, settings.end_date, settings.lookback_s * SECOND_US, settings.user_id)
     zone_of = partial(_zone_of, store)
     sync = Synchronizer(pipelines, state=state, locks=locks, zone_of=zone_of, now_us=now_us, options=options)
     return Syncing(sync, connections)
+
+
+def _pipeline(  # noqa: PLR0917 the parts of one
+    settings: Settings,
+    source: str,
+    data_sets: Sequence[str],
+    whom: Any,
+    reader: Reader,
+    load: Mapping[str, Loader[Any]],
+    state: SyncState,
+) -> Pipeline:
+    """Return what brings these data sets from a source. `whom` is what its extractors ask: clients or people."""
+    zone_of = partial(_zone_set, reader)
+    return Pipeline(
+        source,
+        {each: extractors[each][source](whom, zone_of) for each in data_sets},  # type: ignore[call-arg]
+        {each: transformers[each][source] for each in data_sets},
+        load,
+        state,
+        batch_rows=settings.batch_size,
+        delta=settings.delta_mode,
+    )
 
 
 def _beside(address: StoreAddress) -> Path | None:
