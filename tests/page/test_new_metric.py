@@ -116,6 +116,25 @@ def test_it_comes_in_by_every_door(newer: Newer) -> None:
     assert http.get("/v1/timeseries", params=DAY | {"user_id": "ann"}).json()["count"] == 0  # no heart rate
 
 
+def test_it_is_imported_from_files(newer: Newer, tmp_path: Path) -> None:
+    named, plain = tmp_path / "named.csv", tmp_path / "plain.csv"
+    for file, rows in (
+        (named, [value(NOON + n * 1000, "gus", 5 + n, metric="blood_glucose") for n in range(3)]),
+        (plain, [value(NOON + n * 1000, "gus", 5 + n) for n in range(3, 5)]),
+    ):
+        with file.open("w", newline="") as text:
+            lines = csv.DictWriter(text, list(rows[0]))
+            lines.writeheader()
+            lines.writerows(rows)
+    assert "blood_glucose: 3 read, 3 written" in newer.run(PULSEBASE, "import", str(named))
+    assert "2 written" in newer.run(PULSEBASE, "import", str(plain), "--metric", "glucose")
+    asked = DAY | {"user_id": "gus", "metric": "blood_glucose", "interval": "raw"}
+    assert newer.http.get("/v1/timeseries", params=asked).json()["columns"]["value"] == [5, 6, 7, 8, 9]
+    moved = tmp_path / "gus.zip"
+    moved.write_bytes(newer.http.get("/v1/users/gus/export").content)
+    assert "blood_glucose: 5 read, 0 written, 5 already there" in newer.run(PULSEBASE, "import", str(moved))
+
+
 def test_it_is_asked_for_at_every_rung(newer: Newer) -> None:
     newer.store("bob")
     values = list(VALUES.values())
