@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from pulsebase.model.metrics import HEART_RATE
-from pulsebase.query.cohorts import Moment, Number, query_top, query_users
+from pulsebase.query.asked_values import Moment, Number
+from pulsebase.query.cohorts import query_top, query_users
 from pulsebase.stores import open as stores
 from pulsebase.stores.contract import Store
 

@@ -30,20 +30,10 @@ from pulsebase.model.metrics import (
 )
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, SECOND_US
 from pulsebase.model.users import GENDERS, DevicePriority, User
-from pulsebase.query.cohorts import (
-    CohortMember,
-    CohortQuestion,
-    Number,
-    TopHoursQuestion,
-    born_by,
-    cohort,
-    cursor_of,
-    page_after,
-    query_top,
-    query_users,
-    top_hours,
-)
+from pulsebase.query.asked_values import Number, born_by
+from pulsebase.query.cohorts import CohortMember, CohortQuestion, cohort, cursor_of, page_after, query_top, query_users
 from pulsebase.query.plan import asked_period
+from pulsebase.query.top_hours import TopHoursQuestion, top_hours
 from pulsebase.stores.contract import BUCKET_SCHEMA, TOTALS_SCHEMA, SeriesQuery, TotalsQuery
 from pulsebase.stores.duckdb.store import DuckdbOptions, DuckdbStore
 from pulsebase.stores.memory import MemoryStore

@@ -9,8 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
+from datetime import time
 from fractions import Fraction
 from typing import overload
 
@@ -18,35 +17,31 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pulsebase.model.errors import RejectedError, UnknownUserError
-from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.errors import RejectedError
 from pulsebase.model.metrics import HEART_RATE, MetricSpec, UnknownMetricError, metric_named
-from pulsebase.model.resolution import Resolution
-from pulsebase.model.rollups import I64, Mask, averages
+from pulsebase.model.rollups import Mask
 from pulsebase.model.timerange import MINUTE_US, TimeRange, from_us
 from pulsebase.model.users import GENDERS
-from pulsebase.query.plan import AskedPeriod, QueryLimits, asked_period
-from pulsebase.stores.contract import Cancellation, Reader, SeriesQuery, TotalsQuery
-
-#: A number as it was written. A string is read exactly; a float is read as its shortest decimal form.
-Number = int | float | Decimal | Fraction | str
-#: A point in time or a day as it was written. Without a zone it is read in the question's, which is UTC by default.
-Moment = str | date | datetime
-
-Places = npt.NDArray[np.intp]
-#: Every whole number below this is exact as a double.
-_EXACT_IN_DOUBLES = 2**53
+from pulsebase.query.asked_values import (
+    MAX_AGE,
+    NO_NUMBER,
+    Moment,
+    Number,
+    born_by,
+    check_whole,
+    exact_number,
+    period_of,
+)
+from pulsebase.query.exact_means import Places, above, highest_first, in_steps, nearest_means
+from pulsebase.query.plan import QueryLimits
+from pulsebase.query.top_hours import TopHour, TopHoursQuestion, top_hours
+from pulsebase.stores.contract import Cancellation, Reader, TotalsQuery
 
 #: The highest threshold and age that can be asked for. Far above any real one, but low enough to notice a wrong unit.
 MAX_AVERAGE = 1000
-MAX_AGE = 150
-MAX_TOP_HOURS = 1000
 #: Counts of people in summaries are rounded down to a multiple of this.
 PEOPLE_STEP = 5
 
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_DECIMAL_LENGTH = 64
-_NO_NUMBER = "must be a number such as 60 or 59.5"
 _CURSOR = re.compile(r"(-?\d{1,19})/(\d{1,19})/([A-Za-z0-9._:@+-]{1,128})", re.ASCII)
 
 
@@ -122,30 +117,6 @@ class CohortSummary:
     spread: float
 
 
-@dataclass(frozen=True, slots=True)
-class TopHoursQuestion:
-    """Asks for a person's highest averages of UTC hours. If the period cuts an hour, only readings inside count."""
-
-    user_id: str
-    date_from: Moment
-    date_to: Moment
-    limit: int = 10
-    tz: str = "UTC"
-    start_field: str = "date_from"
-    end_field: str = "date_to"
-    cancellation: Cancellation | None = None
-    metric: MetricSpec = HEART_RATE
-
-
-@dataclass(frozen=True, slots=True)
-class TopHour:
-    """One of the highest averages, and the first hour that has it, in microseconds UTC."""
-
-    hour_us: int
-    average: float
-    count: int
-
-
 class CohortMembers(Sequence[CohortMember]):
     """Everybody in a cohort, in order, as columns. `CohortMember` objects are only made for people who are shown."""
 
@@ -176,7 +147,7 @@ class CohortMembers(Sequence[CohortMember]):
 
     def averages(self) -> npt.NDArray[np.float64]:
         """The members' averages, as the nearest doubles, in the metric's unit."""
-        found: npt.NDArray[np.float64] = _averages(self._totals, self._scale)[self._rows]
+        found: npt.NDArray[np.float64] = nearest_means(self._totals, self._scale)[self._rows]
         return found
 
 
@@ -187,7 +158,7 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
         RejectedError: names the field that is wrong.
         QueryTimeoutError: the query took longer than `timeout_s`.
     """
-    period = _period(question)
+    period = period_of(question)
     bounds, metric = _bounds(question), question.metric
     first_day = from_us(period.range.start_us).astimezone(period.zone).date()
     totals = reader.totals(
@@ -204,12 +175,12 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
     minutes_asked = touched_minutes(period.range)
     within: Mask = totals["minutes"].to_numpy() >= math.ceil(bounds.coverage * minutes_asked)
     if bounds.above is not None:
-        within &= _above(totals, bounds.above, metric.scale)
+        within &= above(totals, bounds.above, metric.scale)
     if bounds.most is not None:
-        within &= ~_above(totals, bounds.most, metric.scale)
+        within &= ~above(totals, bounds.most, metric.scale)
     rows = np.flatnonzero(within)
-    highest_first = _highest_first(totals.take(pa.array(rows)), metric.scale)
-    return CohortMembers(totals, rows[highest_first], minutes_asked, metric.scale)
+    order = highest_first(totals.take(pa.array(rows)), metric.scale)
+    return CohortMembers(totals, rows[order], minutes_asked, metric.scale)
 
 
 def cohort_summary(
@@ -225,7 +196,7 @@ def cohort_summary(
         RejectedError: names the field that is wrong, or too fine.
         QueryTimeoutError: one of the two queries to the store took longer than `timeout_s`.
     """
-    period = _period(question)
+    period = period_of(question)
     for field, at_us in ((question.start_field, period.range.start_us), (question.end_field, period.range.end_us)):
         if from_us(at_us).astimezone(period.zone).time() != time():
             raise RejectedError.of(field, "must be a whole day for this key")
@@ -246,49 +217,7 @@ def cohort_summary(
     people = members.averages()
     mean = math.fsum(people) / len(people)
     spread = math.sqrt(math.fsum((people - mean) ** 2) / len(people))
-    return CohortSummary(len(people) // PEOPLE_STEP * PEOPLE_STEP, _in_steps(mean, step), _in_steps(spread, step))
-
-
-def top_hours(reader: Reader, question: TopHoursQuestion, timeout_s: float | None = None) -> list[TopHour]:
-    """Return the highest distinct averages, highest first, each with the first hour that has it.
-
-    Raises:
-        RejectedError: names the field that is wrong.
-        UnknownUserError: nobody of that id is known.
-        QueryTimeoutError: longer than `timeout_s`.
-    """
-    problem = identifier_problem(question.user_id)
-    if problem is not None:
-        raise RejectedError.of("user_id", problem)
-    _check_whole("limit", question.limit, 1, MAX_TOP_HOURS)
-    period = _period(question)
-    if reader.user(question.user_id) is None:
-        raise UnknownUserError(question.user_id)
-    table = reader.series(
-        SeriesQuery(
-            question.user_id,
-            period.range,
-            Resolution.HOUR,
-            timeout_s=timeout_s,
-            cancellation=question.cancellation,
-            kind="top_hours",
-            metric=question.metric.name,
-        )
-    )
-    return _highest_distinct(table, question.limit, question.metric.scale)
-
-
-def _highest_distinct(table: pa.Table, limit: int, scale: int) -> list[TopHour]:
-    """Return the `limit` highest distinct averages of buckets in time order, each with the first bucket that has it."""
-    starts_us, sums, counts = (table[name].to_numpy() for name in ("time_us", "sum", "count"))
-    averages_of = averages(sums, counts, scale)
-    # Rounding to doubles keeps the order, so the highest averages have the highest doubles.
-    least = np.unique(averages_of)[-limit:][:1]
-    firsts: dict[Fraction, int] = {}
-    for place in np.flatnonzero(averages_of >= least).tolist():
-        firsts.setdefault(Fraction(int(sums[place]), int(counts[place])), place)
-    highest = [firsts[average] for average in sorted(firsts, reverse=True)[:limit]]
-    return [TopHour(int(starts_us[place]), float(averages_of[place]), int(counts[place])) for place in highest]
+    return CohortSummary(len(people) // PEOPLE_STEP * PEOPLE_STEP, in_steps(mean, step), in_steps(spread, step))
 
 
 def page_after(
@@ -360,7 +289,7 @@ def query_users(  # noqa: PLR0917 in the order in which the question is put
     spec = _metric(metric)
     average, field = average_above(spec, min_avg, min_avg_heart_rate)
     if spec is HEART_RATE and average is None and max_avg is None:
-        raise RejectedError.of("min_avg_heart_rate", _NO_NUMBER)
+        raise RejectedError.of("min_avg_heart_rate", NO_NUMBER)
     question = CohortQuestion(
         date_from,
         date_to,
@@ -415,37 +344,6 @@ def query_top(
     return [hour.average for hour in top_hours(store, question)]
 
 
-def exact_number(value: Number, field: str, highest: int, lowest: int = 0) -> Fraction:
-    """Return the exact number that was written, from `lowest` to `highest`.
-
-    Raises:
-        RejectedError: it is not a number, or out of that range; names `field`.
-    """
-    written = str(value).strip()
-    if not isinstance(value, Fraction) and (len(written) > _DECIMAL_LENGTH or not _DECIMAL.fullmatch(written)):
-        raise RejectedError.of(field, _NO_NUMBER)
-    number = value if isinstance(value, Fraction) else Fraction(written)
-    if not lowest <= number <= highest:
-        raise RejectedError.of(field, f"must be from {lowest} to {highest}")
-    return number
-
-
-def born_by(age: int, on: date, field: str = "min_age") -> date:
-    """Return the latest birth date of people who are older than `age` full years on a day.
-
-    People born on 29 February turn a year older on 1 March in years without that day.
-
-    Raises:
-        RejectedError: the age is not valid.
-    """
-    _check_whole(field, age, 0, MAX_AGE)
-    year = on.year - age - 1
-    try:
-        return on.replace(year=year)
-    except ValueError:  # 29 February in a year without one: those of 28 February were born by then
-        return date(year, 2, 28)
-
-
 def touched_minutes(period: TimeRange) -> int:
     """Return how many UTC minutes the period touches, including cut ones at its ends. Coverage is a share of these."""
     return period.widened(MINUTE_US).length_us // MINUTE_US
@@ -468,7 +366,7 @@ def _bounds(question: CohortQuestion) -> _Bounds:
         raise RejectedError.of("max_avg", f"must be above {question.min_avg_field}")
     if question.min_age is not None and question.max_age is not None:
         for field, age in (("min_age", question.min_age), ("max_age", question.max_age)):
-            _check_whole(field, age, 0, MAX_AGE)
+            check_whole(field, age, 0, MAX_AGE)
         if question.max_age <= question.min_age:
             raise RejectedError.of("max_age", "must be above min_age")
     return _Bounds(above, most, exact_number(least, "min_coverage", 1))
@@ -489,86 +387,9 @@ def _metric(name: str) -> MetricSpec:
         raise RejectedError.of("metric", str(error)) from None
 
 
-def _period(question: CohortQuestion | TopHoursQuestion) -> AskedPeriod:
-    return asked_period(
-        _typed(question.date_from, question.start_field),
-        _typed(question.date_to, question.end_field),
-        question.tz,
-        start_field=question.start_field,
-        end_field=question.end_field,
-    )
-
-
 def _known_genders(genders: Collection[str] | None) -> frozenset[str] | None:
     if genders is None:
         return None
     if not genders or any(gender not in GENDERS for gender in genders):
         raise RejectedError.of("gender", f"must be {', '.join(GENDERS[:-1])} or {GENDERS[-1]}")
     return frozenset(genders)
-
-
-def _check_whole(field: str, value: object, lowest: int, highest: int) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not lowest <= value.__index__() <= highest:
-        raise RejectedError.of(field, f"must be a whole number from {lowest} to {highest}")
-
-
-def _averages(totals: pa.Table, scale: int) -> npt.NDArray[np.float64]:
-    """Return the doubles nearest to the means. Rounding keeps the order of the means, so doubles can be compared."""
-    sums, counts = totals["sum"].to_numpy(), scale * totals["count"].to_numpy()
-    if max(sums.max(initial=0), -sums.min(initial=0), counts.max(initial=0)) < _EXACT_IN_DOUBLES:
-        found: npt.NDArray[np.float64] = np.divide(sums, counts)
-        return found
-    return np.array([total / count for total, count in zip(sums.tolist(), counts.tolist(), strict=True)], np.float64)
-
-
-def _lowest_terms(totals: pa.Table) -> tuple[I64, I64]:
-    """Return the means as fractions in lowest terms, in stored units. Equal means give equal fractions."""
-    sums, counts = totals["sum"].to_numpy(), totals["count"].to_numpy()
-    common = np.gcd(sums, counts)
-    return sums // common, counts // common
-
-
-def _above(totals: pa.Table, threshold: Fraction, scale: int) -> Mask:
-    """Return whose mean is above the threshold. The exact fraction is compared only where the doubles are equal."""
-    doubles, nearest = _averages(totals, scale), float(threshold)
-    above: Mask = doubles > nearest
-    near = np.flatnonzero(doubles == nearest)
-    if len(near):
-        means = [column.tolist() for column in _lowest_terms(totals.take(pa.array(near)))]
-        over = {mean: Fraction(*mean) > threshold * scale for mean in set(zip(*means, strict=True))}
-        above[near] = [over[mean] for mean in zip(*means, strict=True)]
-    return above
-
-
-def _highest_first(totals: pa.Table, scale: int) -> Places:
-    """Return the order with the highest mean first, for rows sorted by id. Exact fractions are compared only where the
-    doubles are equal.
-    """
-    doubles = _averages(totals, scale)
-    order: Places = np.argsort(-doubles, kind="stable")
-    sums, counts = _lowest_terms(totals.take(pa.array(order)))
-    same = doubles[order[1:]] == doubles[order[:-1]]
-    unequal = np.flatnonzero(same & ((sums[1:] != sums[:-1]) | (counts[1:] != counts[:-1])))
-    run = np.concatenate([[0], np.cumsum(~same)])
-    for each in np.unique(run[unequal]):
-        first, end = np.searchsorted(run, [each, each + 1]).tolist()
-        means = [Fraction(*mean) for mean in zip(sums[first:end].tolist(), counts[first:end].tolist(), strict=True)]
-        order[first:end] = order[first:end][sorted(range(end - first), key=means.__getitem__, reverse=True)]
-    return order
-
-
-def _in_steps(figure: float, step: Fraction) -> float:
-    """Round half to even, to a multiple of the step; whole numbers where steps are. Rounding to nine decimals first
-    keeps a half that the last bits of a double have shifted.
-    """
-    steps = round(round(figure / float(step), 9))
-    return steps * int(step) if step.denominator == 1 else float(steps * step)
-
-
-def _typed(moment: Moment, field: str) -> str:
-    """Return a moment as the text that a person would type."""
-    if isinstance(moment, str):
-        return moment
-    if isinstance(moment, date):  # a datetime is one too
-        return moment.isoformat()
-    raise RejectedError.of(field, "must be a date, a datetime or a text such as 2024-01-15T10:00:00Z")

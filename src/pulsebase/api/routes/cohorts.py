@@ -26,15 +26,8 @@ from pulsebase.api.schemas.common import Identifier
 from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.timerange import format_us
-from pulsebase.query.cohorts import (
-    CohortMember,
-    CohortQuestion,
-    TopHour,
-    TopHoursQuestion,
-    average_above,
-    cursor_of,
-    page_after,
-)
+from pulsebase.query.cohorts import CohortMember, CohortQuestion, average_above, cursor_of, page_after
+from pulsebase.query.top_hours import TopHour, TopHoursQuestion
 from pulsebase.stores.contract import Cancellation
 
 

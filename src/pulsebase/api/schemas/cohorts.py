@@ -9,7 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from pulsebase.api.schemas.common import Parameters, When, Zone, _lost_plus
 from pulsebase.model.users import GENDERS
-from pulsebase.query.cohorts import MAX_AGE, MAX_AVERAGE, MAX_TOP_HOURS
+from pulsebase.query.asked_values import MAX_AGE
+from pulsebase.query.cohorts import MAX_AVERAGE
+from pulsebase.query.top_hours import MAX_TOP_HOURS
 
 
 def _written_number(highest: int) -> object:
