@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
+import inspect
 
 import pytest
 
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import MINUTE_US, SECOND_US, TimeRange
 from pulsebase.model.users import DevicePriority
-from pulsebase.stores import memory
+from pulsebase.stores import memory, memory_rows
 from pulsebase.stores.memory import MemoryStore
 from tests.stores.harness import Harness, Reading, StoredRow, ask, at, rows_of, span, write
 from tests.stores.laws import StoreLaws
@@ -108,15 +108,19 @@ def test_a_night_by_hand_with_another_priority_from_its_second_minute_on() -> No
     assert rows_of(ask(store, Resolution.DAY, BERLIN_DAY, zone=BERLIN)) == [(first, 3, 21050, 6050, 8000, 3, None)]
 
 
+def nodes_of_the_oracle() -> list[ast.AST]:
+    return [node for module in (memory, memory_rows) for node in ast.walk(ast.parse(inspect.getsource(module)))]
+
+
 def test_the_oracle_shares_no_code_with_what_it_judges() -> None:
-    tree = ast.parse(Path(memory.__file__).read_text())
-    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    nodes = nodes_of_the_oracle()
+    modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     assert not {"pulsebase.model.rollups", "pulsebase.model.resolution", "pulsebase.model"} & modules
 
 
 def test_the_oracle_takes_no_more_than_the_name_of_a_rung() -> None:
-    nodes = list(ast.walk(ast.parse(Path(memory.__file__).read_text())))
+    nodes = nodes_of_the_oracle()
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
     taken = [ast.unparse(node) for node in attributes if ast.unparse(node.value) == "query.resolution"]
     assert set(taken) == {"query.resolution.value"}

@@ -8,17 +8,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pulsebase.model.errors import FieldError, TooManyRowsError
 from pulsebase.model.metrics import HEART_RATE
-from pulsebase.model.readings import NO_CONFIDENCE, READING_SCHEMA, ReadingBatch
+from pulsebase.model.readings import NO_CONFIDENCE, ReadingBatch
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import (
@@ -31,10 +29,8 @@ from pulsebase.model.users import (
     speaks_of,
 )
 from pulsebase.stores.contract import (
-    BUCKET_SCHEMA,
     EXPORT_BATCH_READINGS,
     PUSH_KIND,
-    RAW_SCHEMA,
     STORED_SCHEMA,
     TOTALS_SCHEMA,
     Cancellation,
@@ -50,57 +46,24 @@ from pulsebase.stores.contract import (
     origin_of_nobody,
 )
 from pulsebase.stores.deadline import Deadline
+from pulsebase.stores.memory_rows import (
+    DAY_US,
+    HOUR_US,
+    QUARTER_US,
+    KeptBucket,
+    KeptReading,
+    bucket_table,
+    is_inside,
+    is_whole,
+    raw_table,
+    readings_of,
+    record_batch,
+    summary_order,
+    table_of,
+    totals_row,
+)
 
 _NO_DEADLINE = Deadline(None, Cancellation())
-_MINUTE_US = 60 * 1_000_000
-_DAY_US = 24 * 60 * _MINUTE_US
-_QUARTER_US, _HOUR_US = 15 * _MINUTE_US, 60 * _MINUTE_US
-_BUCKET_US = {"1s": 1_000_000, "1m": _MINUTE_US, "15m": 15 * _MINUTE_US, "1h": 60 * _MINUTE_US}
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    user_id: str
-    device_id: str
-    time_us: int
-    value: int
-    confidence: int | None
-    metric: str
-    origin: int
-
-    @property
-    def key(self) -> tuple[int, str, str]:
-        """What tells it from the person's other readings."""
-        return self.time_us, self.device_id, self.metric
-
-    @property
-    def counts(self) -> bool:
-        return self.confidence != 0
-
-    @property
-    def minute_us(self) -> int:
-        return self.time_us // _MINUTE_US * _MINUTE_US
-
-    def says_what(self, known: _Reading) -> bool:
-        return (self.value, self.confidence) == (known.value, known.confidence)
-
-
-@dataclass(frozen=True, slots=True)
-class _Bucket:
-    """What readings came to that are gone."""
-
-    start_us: int
-    count: int
-    sum: int
-    min: int
-    max: int
-    minutes: int
-
-    @classmethod
-    def of(cls, start_us: int, readings: list[_Reading]) -> _Bucket:
-        values = [reading.value for reading in readings]
-        minutes = {reading.minute_us for reading in readings}
-        return cls(start_us, len(values), sum(values), min(values), max(values), len(minutes))
 
 
 class MemoryStore(Store):
@@ -109,14 +72,14 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._users: dict[str, User] = {}
-        self._readings: dict[str, dict[tuple[int, str, str], _Reading]] = {}  # by time, device, metric
+        self._readings: dict[str, dict[tuple[int, str, str], KeptReading]] = {}  # by time, device, metric
         self._priorities: dict[str, dict[tuple[str, int], DevicePriority]] = {}
         self._summaries: dict[str, dict[tuple[date, str | None], DailySummary]] = {}
         self._origins: dict[tuple[str, str], tuple[int, int]] = {}  # number, when it was registered
         self._horizon_us = 0
         #: What expired readings came to, by metric: resolved quarters of an hour, and hours of each device.
-        self._quarters: dict[str, dict[tuple[str, int], _Bucket]] = {}
-        self._device_hours: dict[str, dict[tuple[str, str, int], _Bucket]] = {}
+        self._quarters: dict[str, dict[tuple[str, int], KeptBucket]] = {}
+        self._device_hours: dict[str, dict[tuple[str, str, int], KeptBucket]] = {}
         self._expired: dict[str, list[tuple[str, int, str]]] = {}  # device, time and metric of every one
 
     # --- Writer ---
@@ -129,7 +92,7 @@ class MemoryStore(Store):
 
     def _write(self, batches: Sequence[ReadingBatch], *, afresh: bool) -> None:
         # Read everything before anything is kept: a batch that cannot be read leaves no trace of the others.
-        readings = [reading for batch in batches for reading in _readings_of(batch)]
+        readings = [reading for batch in batches for reading in readings_of(batch)]
         with self._lock:
             for reading in readings if afresh else ():
                 self._readings.get(reading.user_id, {}).pop(reading.key, None)
@@ -163,7 +126,7 @@ class MemoryStore(Store):
             doomed = [
                 key
                 for key, reading in kept.items()
-                if _inside(reading, interval)
+                if is_inside(reading, interval)
                 and device_id in (None, reading.device_id)
                 and metric in (None, reading.metric)
             ]
@@ -237,11 +200,11 @@ class MemoryStore(Store):
         with self._lock:
             shown, frozen = self._shown(query, deadline), self._frozen(query)
         # Only now is the range cut: the winner of a minute depends on the whole minute.
-        inside = [each for part in deadline.parts(shown) for each in part if _inside(each, query.range)]
+        inside = [each for part in deadline.parts(shown) for each in part if is_inside(each, query.range)]
         if query.resolution.value == "raw":
-            table = _raw_table(inside, deadline)
+            table = raw_table(inside, deadline)
         else:
-            table = _bucket_table(query, inside, frozen, deadline)
+            table = bucket_table(query, inside, frozen, deadline)
         deadline.check()
         if query.limit is not None and table.num_rows > query.limit:
             raise TooManyRowsError([FieldError("interval", f"would give more than {query.limit} rows")])
@@ -260,14 +223,14 @@ class MemoryStore(Store):
                 if query.born_after is not None and (user.birth_date is None or user.birth_date <= query.born_after):
                     continue
                 won = self._of_winners(self._of_metric(user.user_id, query.metric), deadline)
-                counted = [each for each in won if each.counts and _inside(each, query.range)]
+                counted = [each for each in won if each.counts and is_inside(each, query.range)]
                 quarters = self._quarters.get(user.user_id, {}).items()
                 frozen = [
                     bucket
                     for (metric, start_us), bucket in quarters
-                    if metric == query.metric and _whole(start_us, _HOUR_US, query.range)
+                    if metric == query.metric and is_whole(start_us, HOUR_US, query.range)
                 ]
-                rows.append(_totals_row(user.user_id, counted, frozen))
+                rows.append(totals_row(user.user_id, counted, frozen))
         deadline.check()
         return pa.Table.from_pylist([row for row in rows if row["count"]], schema=TOTALS_SCHEMA)
 
@@ -322,7 +285,7 @@ class MemoryStore(Store):
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         with self._lock:
             found = [day for day in self._summaries.get(user_id, {}).values() if first <= day.day <= last]
-        return sorted(found, key=_summary_order)
+        return sorted(found, key=summary_order)
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         with self._lock:
@@ -344,7 +307,7 @@ class MemoryStore(Store):
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         answer = StoredValues.nothing(len(readings))
         with self._lock:
-            for row, asked in enumerate(_readings_of(readings)):
+            for row, asked in enumerate(readings_of(readings)):
                 known = self._readings.get(asked.user_id, {}).get(asked.key)
                 if known is not None:
                     confidence = NO_CONFIDENCE if known.confidence is None else known.confidence
@@ -357,16 +320,16 @@ class MemoryStore(Store):
         with self._lock:
             people = list(self._readings) if user_ids is None else list(dict.fromkeys(user_ids))
             readings = [each for user_id in people for each in self._readings.get(user_id, {}).values()]
-        days: dict[int, list[_Reading]] = {}
+        days: dict[int, list[KeptReading]] = {}
         for reading in readings:
-            if _inside(reading, interval) and (metrics is None or reading.metric in metrics):
-                days.setdefault(reading.time_us // _DAY_US, []).append(reading)
+            if is_inside(reading, interval) and (metrics is None or reading.metric in metrics):
+                days.setdefault(reading.time_us // DAY_US, []).append(reading)
         for day in sorted(days):
             with self._lock:
                 of_day = [reading for reading in days[day] if reading.user_id in self._users]
             of_day.sort(key=lambda reading: (reading.user_id, reading.metric, reading.device_id, reading.time_us))
             for first in range(0, len(of_day), EXPORT_BATCH_READINGS):
-                yield _record_batch(of_day[first : first + EXPORT_BATCH_READINGS])
+                yield record_batch(of_day[first : first + EXPORT_BATCH_READINGS])
 
     def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         with self._lock:
@@ -384,14 +347,14 @@ class MemoryStore(Store):
     def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
         with self._lock:
             kept = self._readings.get(user_id, {}).values()
-            return self._stored([reading for reading in kept if _inside(reading, interval)])
+            return self._stored([reading for reading in kept if is_inside(reading, interval)])
 
     @staticmethod
-    def _stored(readings: list[_Reading]) -> pa.Table:
+    def _stored(readings: list[KeptReading]) -> pa.Table:
         readings.sort(
             key=lambda each: (each.user_id.encode(), each.metric.encode(), each.device_id.encode(), each.time_us)
         )
-        return _table(readings, STORED_SCHEMA)
+        return table_of(readings, STORED_SCHEMA)
 
     def check(self) -> CheckReport:
         """Count the readings; nothing is kept twice here, so there is nothing to compare."""
@@ -406,7 +369,7 @@ class MemoryStore(Store):
             return self._horizon_us
 
     def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
-        assert before_us % _DAY_US == 0
+        assert before_us % DAY_US == 0
         with self._lock:
             old = [each for kept in self._readings.values() for each in kept.values() if each.time_us < before_us]
             if not dry_run:
@@ -444,41 +407,41 @@ class MemoryStore(Store):
         """Keep what the person's readings before the instant come to, and let go of them."""
         kept = self._readings[user_id]
         old = [reading for reading in kept.values() if reading.time_us < before_us]
-        quarters: dict[tuple[str, int], list[_Reading]] = {}
-        hours: dict[tuple[str, str, int], list[_Reading]] = {}
+        quarters: dict[tuple[str, int], list[KeptReading]] = {}
+        hours: dict[tuple[str, str, int], list[KeptReading]] = {}
         for reading in self._of_winners(old, _NO_DEADLINE):
             if reading.counts:
-                start_us = reading.time_us // _QUARTER_US * _QUARTER_US
+                start_us = reading.time_us // QUARTER_US * QUARTER_US
                 quarters.setdefault((reading.metric, start_us), []).append(reading)
         for reading in old:
             if reading.counts:
-                start_us = reading.time_us // _HOUR_US * _HOUR_US
+                start_us = reading.time_us // HOUR_US * HOUR_US
                 hours.setdefault((reading.metric, reading.device_id, start_us), []).append(reading)
             del kept[reading.key]
-        frozen = {key: _Bucket.of(key[1], readings) for key, readings in quarters.items()}
+        frozen = {key: KeptBucket.of(key[1], readings) for key, readings in quarters.items()}
         self._quarters.setdefault(user_id, {}).update(frozen)
-        of_devices = {key: _Bucket.of(key[2], readings) for key, readings in hours.items()}
+        of_devices = {key: KeptBucket.of(key[2], readings) for key, readings in hours.items()}
         self._device_hours.setdefault(user_id, {}).update(of_devices)
         self._expired.setdefault(user_id, []).extend((each.device_id, each.time_us, each.metric) for each in old)
 
-    def _frozen(self, query: SeriesQuery) -> list[_Bucket]:
+    def _frozen(self, query: SeriesQuery) -> list[KeptBucket]:
         """What is kept of expired readings that the query can be answered from."""
-        step_us = {"15m": _QUARTER_US, "1h": _HOUR_US, "1d": _QUARTER_US}.get(query.resolution.value)
-        if step_us is None or query.include_all or any(start_us % _QUARTER_US for start_us in query.day_starts):
+        step_us = {"15m": QUARTER_US, "1h": HOUR_US, "1d": QUARTER_US}.get(query.resolution.value)
+        if step_us is None or query.include_all or any(start_us % QUARTER_US for start_us in query.day_starts):
             return []
         if query.device_id is None:
             quarters = self._quarters.get(query.user_id, {})
             found = [bucket for (metric, _), bucket in quarters.items() if metric == query.metric]
-        elif query.resolution.value == "15m" or any(start_us % _HOUR_US for start_us in query.day_starts):
+        elif query.resolution.value == "15m" or any(start_us % HOUR_US for start_us in query.day_starts):
             return []
         else:
             hours = self._device_hours.get(query.user_id, {})
             asked = (query.metric, query.device_id)
             found = [bucket for (*of, _), bucket in hours.items() if tuple(of) == asked]
-            step_us = _HOUR_US
-        return [bucket for bucket in found if _whole(bucket.start_us, step_us, query.range)]
+            step_us = HOUR_US
+        return [bucket for bucket in found if is_whole(bucket.start_us, step_us, query.range)]
 
-    def _shown(self, query: SeriesQuery, deadline: Deadline) -> list[_Reading]:
+    def _shown(self, query: SeriesQuery, deadline: Deadline) -> list[KeptReading]:
         """The readings the query is about, at any time."""
         readings = self._of_metric(query.user_id, query.metric)
         deadline.check()
@@ -490,10 +453,10 @@ class MemoryStore(Store):
             return readings
         return [reading for reading in readings if reading.counts]
 
-    def _of_metric(self, user_id: str, metric: str) -> list[_Reading]:
+    def _of_metric(self, user_id: str, metric: str) -> list[KeptReading]:
         return [reading for reading in self._readings.get(user_id, {}).values() if reading.metric == metric]
 
-    def _of_winners(self, readings: list[_Reading], deadline: Deadline) -> list[_Reading]:
+    def _of_winners(self, readings: list[KeptReading], deadline: Deadline) -> list[KeptReading]:
         """The readings of each minute's winner, of one person; each metric has its own."""
         winners: dict[tuple[str, int], tuple[int, bytes]] = {}
         for part in deadline.parts(readings):
@@ -507,7 +470,7 @@ class MemoryStore(Store):
             each for part in parts for each in part if winners.get((each.metric, each.minute_us)) == self._rank(each)
         ]
 
-    def _rank(self, reading: _Reading) -> tuple[int, bytes]:
+    def _rank(self, reading: KeptReading) -> tuple[int, bytes]:
         """Lowest first: the device's priority at the start of the minute, then its id by bytes."""
         own: DevicePriority | None = None
         for entry in self._priorities.get(reading.user_id, {}).values():
@@ -517,106 +480,3 @@ class MemoryStore(Store):
         if own is None or own.priority is None:
             return default_priority(reading.device_id), reading.device_id.encode()
         return own.priority, reading.device_id.encode()
-
-
-def _readings_of(batch: ReadingBatch) -> list[_Reading]:
-    columns = [batch.table[name].to_pylist() for name in ("user_id", "device_id", "value", "confidence")]
-    times_us = batch.table["time"].cast(pa.int64()).to_pylist()
-    return [
-        _Reading(user_id, device_id, time_us, value, confidence, batch.metric, batch.origin)
-        for time_us, user_id, device_id, value, confidence in zip(times_us, *columns, strict=True)
-    ]
-
-
-def _inside(reading: _Reading, interval: TimeRange) -> bool:
-    return interval.start_us <= reading.time_us < interval.end_us
-
-
-def _whole(at_us: int, step_us: int, interval: TimeRange) -> bool:
-    """Whether the step in which the time lies is in the interval from its start to its end."""
-    start_us = at_us // step_us * step_us
-    return interval.start_us <= start_us and start_us + step_us <= interval.end_us
-
-
-def _totals_row(user_id: str, readings: list[_Reading], frozen: list[_Bucket]) -> dict[str, Any]:
-    return {
-        "user_id": user_id,
-        "count": len(readings) + sum(bucket.count for bucket in frozen),
-        "sum": sum(reading.value for reading in readings) + sum(bucket.sum for bucket in frozen),
-        "minutes": len({reading.minute_us for reading in readings}) + sum(bucket.minutes for bucket in frozen),
-    }
-
-
-def _summary_order(summary: DailySummary) -> tuple[date, bool, bytes]:
-    """By day, then method; a day without a method first."""
-    method = summary.resting_heart_rate_method
-    return summary.day, method is not None, (method or "").encode()
-
-
-def _table(readings: Iterable[_Reading], schema: pa.Schema) -> pa.Table:
-    rows = [{name: getattr(reading, name) for name in schema.names} for reading in readings]
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _record_batch(readings: list[_Reading]) -> pa.RecordBatch:
-    rows = [{"time": reading.time_us} | {name: getattr(reading, name) for name in _COLUMNS} for reading in readings]
-    return pa.RecordBatch.from_pylist(rows, schema=READING_SCHEMA)
-
-
-_COLUMNS = [name for name in READING_SCHEMA.names if name != "time"]
-
-
-def _raw_table(readings: list[_Reading], deadline: Deadline) -> pa.Table:
-    deadline.check()
-    in_order = sorted(readings, key=lambda reading: (reading.time_us, reading.device_id.encode()))
-    return _table((each for part in deadline.parts(in_order) for each in part), RAW_SCHEMA)
-
-
-def _bucket_table(query: SeriesQuery, readings: list[_Reading], frozen: list[_Bucket], deadline: Deadline) -> pa.Table:
-    groups: dict[int, list[_Reading]] = {}
-    for part in deadline.parts(readings):
-        for reading in part:
-            groups.setdefault(_bucket_start(query, reading.time_us), []).append(reading)
-    names_device = query.resolution.value in ("1s", "1m") and not query.include_all
-    parts = deadline.parts(list(groups.items()))
-    rows = {start_us: _bucket_row(start_us, group, names_device) for part in parts for start_us, group in part}
-    for bucket in frozen:
-        start_us = _bucket_start(query, bucket.start_us)
-        rows[start_us] = _joined(start_us, rows.get(start_us), bucket)
-    return pa.Table.from_pylist([rows[start_us] for start_us in sorted(rows)], schema=BUCKET_SCHEMA)
-
-
-def _joined(start_us: int, row: dict[str, Any] | None, bucket: _Bucket) -> dict[str, Any]:
-    """A row of an answer with another bucket in it, which shares no minute with it."""
-    if row is None:
-        return {name: getattr(bucket, name) for name in ("count", "sum", "min", "max", "minutes")} | {
-            "time_us": start_us,
-            "device_id": None,
-        }
-    return row | {
-        "count": row["count"] + bucket.count,
-        "sum": row["sum"] + bucket.sum,
-        "min": min(row["min"], bucket.min),
-        "max": max(row["max"], bucket.max),
-        "minutes": row["minutes"] + bucket.minutes,
-    }
-
-
-def _bucket_start(query: SeriesQuery, time_us: int) -> int:
-    if query.resolution.value == "1d":
-        return max(start_us for start_us in query.day_starts if start_us <= time_us)
-    step_us = _BUCKET_US[query.resolution.value]
-    return time_us // step_us * step_us
-
-
-def _bucket_row(start_us: int, readings: list[_Reading], names_device: bool) -> dict[str, Any]:
-    values = [reading.value for reading in readings]
-    return {
-        "time_us": start_us,
-        "count": len(values),
-        "sum": sum(values),
-        "min": min(values),
-        "max": max(values),
-        "minutes": len({reading.minute_us for reading in readings}),
-        "device_id": readings[0].device_id if names_device else None,
-    }
