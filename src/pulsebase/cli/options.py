@@ -17,6 +17,7 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", help="Such as oxygen_saturation; heart_rate by default. May be given several times."),
 ]
+Host = Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1 by default.")]
 
 
 def settings_for(**overrides: Any) -> Settings:
