@@ -22,6 +22,7 @@ from pulsebase.etl.importer import Importer
 from pulsebase.etl.load import ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.contract import Store
@@ -36,6 +37,27 @@ from tests.support.process import Place, Server, serving, wait_until
 
 TEN = at("2024-01-15T10:00:00")
 SAMPLES = [(TEN + 3600 * n, 60 + n, n % 4) for n in range(60)]
+#: Of every other metric than heart rate, at the edges of what is accepted, of two people and days.
+NIGHT = [
+    json.dumps(
+        {
+            "user_id": user_id,
+            "device_id": "ring",
+            "metric": name,
+            "timestamp": f"2024-01-1{day}T03:00:00.{place:06}Z",
+            "value": value,
+            "confidence": confidence,
+        }
+    )
+    + "\n"
+    for day in (5, 8)
+    for user_id in ("ann", "cat")
+    for name, spec in METRICS.items()
+    if name != "heart_rate"
+    for place, (value, confidence) in enumerate(
+        ((spec.low, None), (spec.high, 0), (spec.low + 1 / spec.scale, 3), (spec.high - 1 / spec.scale, 1))
+    )
+]
 #: Every stored reading: who, on what, when, what, how sure.
 ROWS = "SELECT user_id, device_id, timestamp::VARCHAR t, value, confidence FROM activities_heart_intraday ORDER BY ALL"
 
@@ -56,8 +78,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Place:
         '{"user_id":"cat","device_id":"a+b","timestamp":"2024-01-15T23:59:59.999999Z","heart_rate":72.35}\n'
         '{"user_id":"cat","device_id":"a@b","timestamp":"2024-01-16T00:00:00Z","heart_rate":72,"confidence":0}\n'
     )
+    (place.folder / "night.ndjson").write_text("".join(NIGHT))
     (place.folder / "resting.json").write_bytes(takeout_resting([("01/15/24", 54.5), ("01/20/24", 53.0)]))
-    files = ("takeout.zip", US_FILE, "more.ndjson", "resting.json")
+    files = ("takeout.zip", US_FILE, "more.ndjson", "night.ndjson", "resting.json")
     assert place.run("import", *files, "--user", "ann").returncode == 0
     with opened(place) as store:
         store.put_user(User("dan", "Dan “D” Døe, Jr.", "other", date(1980, 2, 29), "Asia/Kathmandu"))
@@ -70,7 +93,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def everything_in(store: Store) -> dict[str, object]:
+def everything_in(store: Store) -> dict[str, Any]:
     """What is stored, but for what brought it, in the answers that say it."""
     people = [each.user for each in everybody(store)]
     return {
@@ -183,7 +206,7 @@ def imports_of(server: Server) -> list[dict[str, Any]]:
 def test_an_export_imported_elsewhere_gives_the_same_store(full: Place, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     done = full.run("export", "--format", "parquet", "--out", out)
-    assert done.stdout == f"4 people and 122 readings exported to {out}\n"
+    assert done.stdout == f"4 people and {122 + len(NIGHT)} readings exported to {out}\n"
     elsewhere = Place(tmp_path / "elsewhere")
     with opened(full) as store:
         expected = everything_in(store)
@@ -214,8 +237,8 @@ def test_every_format_gives_the_same_store(full: Place, tmp_path: Path, form: st
         there = everything_in(store)
         if name == "out":
             assert there == expected
-        else:  # one file holds the readings alone
-            assert there["readings"] == expected["readings"]
+        else:  # one file holds the heart rates alone
+            assert there["readings"] == [each for each in expected["readings"] if each["metric"] == "heart_rate"]
     assert len(store.stored()) == 122
 
 
@@ -245,10 +268,13 @@ def test_an_export_by_day_is_read_by_others(full: Place) -> None:
     assert full.run("export", "--format", "parquet", "--out", "out").returncode == 0
     folder = full.folder / "out"
     assert {path.name for path in folder.iterdir()} == {
-        *("manifest.json", "people.ndjson", "priorities.ndjson", "readings", "summaries.ndjson")
+        *("manifest.json", "people.ndjson", "priorities.ndjson", "readings", "summaries.ndjson"),
+        *(f"readings-{name.replace('_', '-')}" for name in METRICS if name != "heart_rate"),
     }
-    days = [path.parent.name for path in sorted(folder.rglob("part-0.parquet"))]
+    days = [path.parent.name for path in sorted((folder / "readings").rglob("part-0.parquet"))]
     assert days == [f"date={day}" for day in ("2016-04-12", "2024-01-15", "2024-01-16", "2024-01-17")]
+    others = f"SELECT metric, count(*) FROM '{folder}/readings-*/*/*.parquet' GROUP BY metric ORDER BY metric"
+    assert duckdb.execute(others).fetchall() == [(name, 16) for name in sorted(METRICS) if name != "heart_rate"]
     frame = (
         pl.scan_parquet(folder / "readings", hive_partitioning=True)
         .filter(pl.col("date") == date(2024, 1, 16))

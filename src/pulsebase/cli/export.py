@@ -22,7 +22,7 @@ from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.exported import MANIFEST, manifest, readings_name, record_name
-from pulsebase.model.metrics import HEART_RATE, MetricSpec
+from pulsebase.model.metrics import HEART_RATE, METRICS, MetricSpec
 from pulsebase.query.exports import (
     EXPORT_SCHEMA,
     VALUES_SCHEMA,
@@ -45,14 +45,21 @@ _Parameters = list[tuple[str, str | int | float | bool | None]]
 
 @dataclass(frozen=True, slots=True)
 class ExportChoices:
-    """What to export, as typed. By default everybody, all time and heart rate."""
+    """What to export, as typed. By default everybody, all time; a folder holds every metric, a file heart rate."""
 
     form: str
     out: Path
     users: Sequence[str]
     start: str | None
     end: str | None
-    metrics: Sequence[MetricSpec] = (HEART_RATE,)
+    named_metrics: Sequence[MetricSpec] | None = None
+
+    @property
+    def metrics(self) -> Sequence[MetricSpec]:
+        """The metrics to export."""
+        if self.named_metrics is not None:
+            return self.named_metrics
+        return (HEART_RATE,) if self.in_one_file else tuple(METRICS.values())
 
     @property
     def in_one_file(self) -> bool:
@@ -144,8 +151,6 @@ class _FilesByDay:
         self._form, self._day = choices.form, -1
         self._folders = {metric.name: folder / readings_name(metric) for metric in choices.metrics}
         self._files: dict[str, _File] = {}
-        for each in self._folders.values():
-            each.mkdir()
 
     def write(self, batch: pa.RecordBatch) -> None:
         day = batch["time"].cast(pa.int64())[0].as_py() // _DAY_US
@@ -158,7 +163,7 @@ class _FilesByDay:
             rows = batch if len(self._folders) == 1 else batch.filter(pc.equal(metrics, name))
             if name not in self._files:
                 path = self._folders[name] / f"date={_EPOCH + timedelta(days=day)}" / f"part-0.{self._form}"
-                path.parent.mkdir()
+                path.parent.mkdir(parents=True)
                 self._files[name] = _FILES[self._form](path, EXPORT_SCHEMA if of_heart_rate else VALUES_SCHEMA)
             self._files[name].write(in_units(rows) if of_heart_rate else values_in_units(rows))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pulsebase.cli.options import Metrics, StoreUrl, metrics_of, settings_for
+from pulsebase.cli.options import StoreUrl, metrics_of, settings_for
 
 commands = typer.Typer()
 
@@ -19,7 +19,12 @@ def export(  # noqa: PLR0917 an option each
         Path, typer.Option(help="A new folder, with one file per UTC day; a name that ends in the format is one file.")
     ],
     user: Annotated[list[str] | None, typer.Option(help="This person; may be given several times.")] = None,
-    metric: Metrics = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Such as respiratory_rate; may be given several times. By default all, in one file heart_rate."
+        ),
+    ] = None,
     start: Annotated[str | None, typer.Option(help="A date or a time.")] = None,
     end: Annotated[str | None, typer.Option(help="A date (its day included) or a time (itself not included).")] = None,
     store: StoreUrl = None,
@@ -27,7 +32,8 @@ def export(  # noqa: PLR0917 an option each
     """Write readings of one metric or of several to files, as they are stored."""
     from pulsebase.cli.export import ExportChoices, run_export
 
-    run_export(settings_for(store_url=store), ExportChoices(form, out, user or [], start, end, metrics_of(metric)))
+    named = metrics_of(metric) if metric else None
+    run_export(settings_for(store_url=store), ExportChoices(form, out, user or [], start, end, named))
 
 
 @commands.command()
