@@ -258,8 +258,36 @@ def test_heart_rate_has_an_upper_bound_too(any_api: Api) -> None:
     assert found(any_api, max_avg=61.5)["data"] == ["ann", "dee"]
     assert any_api.get(COHORT, params=DAY | {"max_avg": 60}).json()["data"] == ["cy"]
     assert any_api.get(COHORT, params=DAY | {"min_avg": "61.5"}).json()["data"] == ["bob"]
-    assert any_api.get("/v1/cohorts/heart_rate", params=DAY).json()["data"] == ["bob", "ann", "dee", "cy"]
     assert found(any_api, min_age=23, max_age=24)["data"] == ["bob", "ann"]
+
+
+@pytest.mark.parametrize("spelled", ["heart_rate", "activities_heart_intraday", "activities-heart-intraday"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"min_avg_heart_rate": "60", "include": "averages", "limit": "1"},
+        {"min_avg": "61.5"},
+        {"max_avg": "60", "gender": ["other", "female"], "min_age": "24", "min_coverage": "0.0001"},
+        {"min_avg": "60", "min_avg_heart_rate": "60"},
+        {"min_avg_heart_rate": "1001"},
+        {"min_avg_heart_rate": "60", "zone": "fat burn"},
+    ],
+)
+def test_heart_rate_under_every_spelling_is_the_same_question(api: Api, spelled: str, asked: dict[str, Any]) -> None:
+    breathing(api)
+    expected = api.get(COHORT, params=DAY | asked)
+    answer = api.get(f"/v1/cohorts/{spelled}", params=DAY | asked)
+    shown = [(each.status_code, each.json() | {"instance": "", "request_id": ""}) for each in (answer, expected)]
+    assert shown[0] == shown[1]
+
+
+def test_every_spelling_of_heart_rate_needs_a_bound(api: Api) -> None:
+    breathing(api)
+    for spelled in ("heart-rate", "heart_rate", "activities_heart_intraday"):
+        answer = api.get(f"/v1/cohorts/{spelled}", params=DAY)
+        assert answer.status_code == 400
+        assert answer.json()["errors"] == [{"field": "min_avg_heart_rate", "reason": "is required"}]
 
 
 def test_what_is_of_heart_rate_alone_says_so(api: Api) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from pulsebase.access.caller import caller
 from pulsebase.access.keys import LEAST_GROUP_PEOPLE
@@ -53,7 +55,8 @@ def router(services: RequestServices) -> APIRouter:
         """People by age, gender and their average of a metric over a period, the highest average first; without bounds
         everybody with a reading in it. Keys with the scope `aggregate` are answered as about heart rate.
         """
-        return await answered(request, parameters, metric_in_path(metric))
+        spec = metric_in_path(metric)
+        return await answered(request, _of_heart_rate(parameters) if spec is HEART_RATE else parameters, spec)
 
     @routes.get("/users/{user_id}/heart-rate/top-hours", response_model=TopHours)
     async def top_hours(
@@ -113,6 +116,18 @@ def router(services: RequestServices) -> APIRouter:
         return Response(msgspec.json.encode({"user_id": user_id, "data": shown}), media_type=JSON)
 
     return routes
+
+
+def _of_heart_rate(parameters: CohortParameters) -> HeartRateCohortParameters:
+    """Read the parameters of another spelling of heart rate as `/cohorts/heart-rate` reads them.
+
+    Raises:
+        RequestValidationError: they are refused there.
+    """
+    try:
+        return HeartRateCohortParameters.model_validate(parameters.model_dump(exclude_unset=True))
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
 
 
 def _question(parameters: CohortParameters, metric: MetricSpec, cancellation: Cancellation) -> CohortQuestion:
