@@ -94,6 +94,21 @@ def test_panes_have_one_time_axis_and_a_gap_stays_a_gap(visit_night: Opener) -> 
     )
 
 
+def test_values_of_every_five_minutes_are_one_line_and_an_hour_without_them_is_a_gap(
+    visit_night: Opener, night: str
+) -> None:
+    missing = (START + 120 * MINUTE_MS, START + 180 * MINUTE_MS)
+    every_five = [at for at in NIGHT[::5] if not missing[0] <= at < missing[1]]
+    push_values(night, "p0004", "hrv_rmssd", {at: 40 + (at // MINUTE_MS) % 9 for at in every_five})
+    push(night, "p0004", [(at, 55) for at in NIGHT])
+    seen = visit_night(f"/app/person?people=p0004&{RANGE}&resolution=1m&metric=hrv_rmssd")
+    expect(chart_of(seen, "hrv_rmssd")).not_to_have_attribute("data-pieces", "{}")
+    pieces = json.loads(chart_of(seen, "hrv_rmssd").get_attribute("data-pieces") or "{}")["p0004"]
+    middle = MINUTE_MS // 2
+    last_before, first_after = missing[0] - 5 * MINUTE_MS + middle, missing[1] + middle
+    assert pieces == [[START + middle, last_before], [first_after, every_five[-1] + middle]]
+
+
 def test_what_is_not_there_is_said_and_offered_to_nobody_else(visit_night: Opener) -> None:
     seen = visit_night(f"/app/?people=p0002&{RANGE}")
     expect(seen.page.locator(".status")).to_be_visible()

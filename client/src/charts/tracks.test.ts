@@ -65,6 +65,47 @@ describe("buckets", () => {
     expect([0, 1].map((i) => gapAfter(joined, i))).toEqual([false, true]);
   });
 
+  it("of values that come every five minutes are joined, and break where three in a row are missing", () => {
+    const start = at("2026-01-01T00:00:00Z");
+    const minutes = [0, 5, 10, 16, 20, 30, 45, 61, 65, 70, 75, 80];
+    const timestamp = minutes.map((minute) => new Date(start + minute * 60_000).toISOString());
+    const rows = timestamp.map((text): [string, number, number, number, number] => {
+      return [text, 40, 40, 40, 1];
+    });
+    const sparse = toTrack(buckets("alice", rows), "1m", "UTC", EVER);
+    const asRead = toTrack(
+      raw(
+        "alice",
+        rows.map(([text, value]) => [text, value]),
+      ),
+      "raw",
+      "UTC",
+      EVER,
+    );
+    for (const track of [sparse, asRead]) {
+      const broken = minutes.filter((_, i) => gapAfter(track, i));
+      expect(broken).toEqual([45]);
+    }
+    // The point that is nearest speaks of an instant that the line goes over.
+    expect(pointAt(sparse, start + 37 * 60_000)).toBe(5);
+    expect(pointAt(sparse, start + 53 * 60_000 + 10_000)).toBeNull();
+  });
+
+  it("without a cadence are joined to nothing", () => {
+    const start = at("2026-01-01T00:00:00Z");
+    const track = (minutes: readonly number[]) => {
+      const rows = minutes.map((minute): [string, number, number, number, number] => {
+        return [new Date(start + minute * 60_000).toISOString(), 60, 60, 60, 1];
+      });
+      return toTrack(buckets("alice", rows), "1m", "UTC", EVER);
+    };
+    const irregular = track([0, 3, 50, 52, 400, 430, 431, 900, 2000]);
+    expect(irregular.bridgeMs).toBe(0);
+    // Readings all along with an hour's pause are no more joined than before.
+    expect(track([0, 1, 2, 3, 4, 64, 65, 66]).bridgeMs).toBe(0);
+    expect(track([0, 60, 120]).bridgeMs).toBe(0);
+  });
+
   it("make pieces of a line, as far as they lie in a span", () => {
     const half = 30 * 60_000;
     const [one, two, four] = [0, 1, 3].map((hour) => at(`2026-01-01T0${hour}:00:00Z`) + half);

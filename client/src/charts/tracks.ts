@@ -35,7 +35,7 @@ export function toTrack(series: UserSeries, interval: string, zone: string, aske
     return {
       userId,
       raw: true,
-      bridgeMs: bridgeOf("raw"),
+      bridgeMs: bridgeOf("raw", at),
       ...at,
       value,
       low: value,
@@ -47,7 +47,7 @@ export function toTrack(series: UserSeries, interval: string, zone: string, aske
   return {
     userId,
     raw: false,
-    bridgeMs: bridgeOf(interval),
+    bridgeMs: bridgeOf(interval, { from, to }),
     x: from.map((start, i) => {
       return (Math.max(start, asked.start) + Math.min(to[i] ?? start, asked.end)) / 2;
     }),

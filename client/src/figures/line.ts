@@ -17,7 +17,7 @@ export function lineOf(series: UserSeries, interval: string, zone: string): Line
   const from = columns.timestamp.map((text) => Date.parse(text));
   const to = columns.value ? from : from.map(bucketEnd(interval, zone));
   const value = columns.value ?? columns.avg;
-  return { userId: series.user_id, from, to, value, bridgeMs: bridgeOf(interval) };
+  return { userId: series.user_id, from, to, value, bridgeMs: bridgeOf(interval, { from, to }) };
 }
 
 /** Where a point is drawn: in the middle of what it speaks of. */

@@ -1,5 +1,5 @@
 /** The last minutes of some people's readings, kept by device and drawn as the server would. */
-import { SILENCE_MS } from "../charts/buckets";
+import { bridgeOf } from "../charts/buckets";
 import type { Line } from "../figures/line";
 
 const MINUTE_MS = 60_000;
@@ -93,6 +93,6 @@ export class LiveBuffer {
     points.sort(([a], [b]) => a - b);
     const at = points.map(([time]) => time);
     const value = points.map(([, one]) => one);
-    return { userId, from: at, to: at, value, bridgeMs: SILENCE_MS };
+    return { userId, from: at, to: at, value, bridgeMs: bridgeOf("raw", { from: at, to: at }) };
   }
 }
