@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { tickLabels } from "./labels";
-import { heightRange, scaledRange, scaledTicks, timeTicks, valueTicks } from "./ticks";
+import { digitsOf, heightRange, scaledRange, scaledTicks, timeTicks, valueTicks } from "./ticks";
 
 const at = (text: string) => Date.parse(text);
 const HOUR = 3_600_000;
@@ -109,6 +109,18 @@ describe("the axis of another metric", () => {
     expect(scaledRange([36.4, 36.9], { min: 30, max: 45 })).toEqual([35.5, 37.5]);
     expect(scaledRange([-0.3, 0.4], { min: -10, max: 10 })).toEqual([-1, 1.5]);
     expect(scaledRange(null, percent)).toEqual([50, 100]);
+  });
+
+  it("has values with as many decimals as mean something", () => {
+    const ranges = {
+      temperature: [20, 45],
+      deviation: [-10, 10],
+      spo2: [50, 100],
+      rmssd: [1, 300],
+    };
+    const digits = Object.values(ranges).map(([min = 0, max = 0]) => digitsOf({ min, max }));
+    expect(digits).toEqual([2, 2, 1, 1]);
+    expect([digitsOf({ min: 250, max: 2500 }), digitsOf(null)]).toEqual([0, 0]);
   });
 
   it("shows what was accepted under other bounds", () => {

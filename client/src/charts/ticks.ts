@@ -158,9 +158,16 @@ export function scaledTicks(low: number, high: number, wanted: number): number[]
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => clean((first + i) * step));
 }
 
-/** How many decimals of a metric's values can be told apart on its axis. */
+/** The widest ranges of values of which two decimals, and one, say something. */
+const WIDEST_OF_TWO = 40;
+const WIDEST_OF_ONE = 500;
+
+/** How many decimals of a metric's values are shown, by the range of what it accepts: of degrees two, of percent one. */
 export function digitsOf(scale: Scale | null): number {
-  return scale !== null && scale.max - scale.min <= 100 ? 1 : 0;
+  if (scale === null) return 0;
+  const range = scale.max - scale.min;
+  if (range <= WIDEST_OF_TWO) return 2;
+  return range <= WIDEST_OF_ONE ? 1 : 0;
 }
 
 /** A flat line still gets this many beats of height. */
