@@ -109,6 +109,19 @@ def test_values_of_every_five_minutes_are_one_line_and_an_hour_without_them_is_a
     assert pieces == [[START + middle, last_before], [first_after, every_five[-1] + middle]]
 
 
+def test_the_lowest_pane_alone_repeats_the_times(visit_night: Opener) -> None:
+    seen = visit_night(f"/app/person?people=p0001&{RANGE}&{BOTH}")
+    expect(chart_of(seen, "respiratory_rate")).not_to_have_attribute("data-pieces", "{}")
+    frames = seen.page.locator(".pane-frame")
+    expect(frames.nth(0)).to_have_attribute("data-bare", "true")
+    expect(frames.nth(1)).to_have_attribute("data-bare", "false")
+    heights = [box["height"] for box in map(Locator.bounding_box, frames.all()) if box]
+    assert heights == [160, 190]
+    seen.page.get_by_role("button", name="Remove Respiratory rate").click()
+    expect(frames).to_have_count(1)
+    expect(frames).to_have_attribute("data-bare", "false")
+
+
 def test_what_is_not_there_is_said_and_offered_to_nobody_else(visit_night: Opener) -> None:
     seen = visit_night(f"/app/?people=p0002&{RANGE}")
     expect(seen.page.locator(".status")).to_be_visible()

@@ -22,6 +22,8 @@ export interface SeriesChartProps {
   zone: string;
   theme: ChartTheme;
   latest: number;
+  /** Without texts at the time axis. */
+  bare?: boolean;
   /** What the picture shows, for those who cannot see it. */
   description: string;
   /** The id of the text that says which keys there are. */
@@ -80,7 +82,7 @@ function piecesText(lines: readonly Line[], span: Span): string {
 
 /** Draws the tracks; everything it draws comes from the pure modules beside it. */
 export function SeriesChart(props: SeriesChartProps) {
-  const { viewport, lines, layers, scale = null, zone, theme } = props;
+  const { viewport, lines, layers, scale = null, zone, theme, bare = false } = props;
   const host = useRef<HTMLDivElement>(null);
   const painter = useRef<Painter | null>(null);
   const cursor = useRef<HTMLCanvasElement>(null);
@@ -111,9 +113,10 @@ export function SeriesChart(props: SeriesChartProps) {
   useCanvas(host, viewport, (size) => {
     if (!painter.current || !cursor.current) return;
     // Where only the cross-hair has moved, the picture stays.
-    const parts = [lines, layers, scale, viewport.span, zone, theme, size.width, size.height];
+    const { width, height } = size;
+    const parts = [lines, layers, scale, viewport.span, zone, theme, bare, width, height];
     if (!painted.current || parts.some((part, i) => part !== painted.current?.parts[i])) {
-      const scene = sceneOf({ lines, layers, scale, span: viewport.span, zone, size });
+      const scene = sceneOf({ lines, layers, scale, span: viewport.span, zone, size, bare });
       delete host.current?.dataset.painted;
       painter.current.paint(scene, theme, size);
       painted.current = { parts, scene };

@@ -95,7 +95,7 @@ function paintAxes(ctx: Ctx, { plot, timeMarks, valueMarks }: Scene, theme: Char
     text.split("\n").forEach((line, row) => {
       const half = ctx.measureText(line).width / 2;
       const middle = Math.min(Math.max(x, half + 2), plot.left + plot.width + 12 - half);
-      ctx.fillText(line, middle, bottom + 8 + row * 15);
+      ctx.fillText(line, middle, bottom + 11 + row * 15);
     });
   }
   ctx.stroke();

@@ -35,6 +35,13 @@ describe("a scene", () => {
     expect(plotOf({ width: 1, height: 1 }).width).toBe(1);
   });
 
+  it("without texts at the time axis has as high a plot in less room, and its marks in place", () => {
+    const bare = sceneOf({ ...input, size: { width: 456, height: 224 }, bare: true });
+    expect(bare.plot).toEqual(scene.plot);
+    expect(bare.timeMarks.map((mark) => mark.at)).toEqual(scene.timeMarks.map((mark) => mark.at));
+    expect(new Set(bare.timeMarks.map((mark) => mark.text))).toEqual(new Set([""]));
+  });
+
   it("takes the height from the band, not from the line alone", () => {
     expect(scene.values).toEqual([40, 100]);
     const [first] = scene.valueMarks;

@@ -7,9 +7,14 @@ import { heightRange, type Scale, scaledRange, scaledTicks, timeTicks, valueTick
 
 /** Room for the axes' texts around the plot, in CSS pixels. */
 export const MARGIN = { left: 42, right: 14, top: 12, bottom: 42 };
+/** Below a plot whose times another one tells; the lowest value's text reaches into it. */
+const BARE_BOTTOM_PX = 12;
 /** Room that a mark's text takes. */
 const TIME_LABEL_PX = 84;
 const VALUE_LABEL_PX = 44;
+/** In a plot that is not high, so that it has more than two marks. */
+const LOW_VALUE_LABEL_PX = 32;
+const LOW_PLOT_PX = 200;
 
 export interface Size {
   width: number;
@@ -50,6 +55,8 @@ export interface SceneInput {
   span: Span;
   zone: string;
   size: Size;
+  /** Without texts at the time axis: another chart over the same times has them. */
+  bare?: boolean;
   /** The reader's language; the browser's by default. */
   locale?: string;
 }
@@ -69,12 +76,13 @@ export interface Scene {
   zones: { name: string; top: number; bottom: number; rank: number }[];
 }
 
-export function plotOf({ width, height }: Size): Scene["plot"] {
+export function plotOf({ width, height }: Size, bare = false): Scene["plot"] {
+  const bottom = bare ? BARE_BOTTOM_PX : MARGIN.bottom;
   return {
     left: MARGIN.left,
     top: MARGIN.top,
     width: Math.max(1, width - MARGIN.left - MARGIN.right),
-    height: Math.max(1, height - MARGIN.top - MARGIN.bottom),
+    height: Math.max(1, height - MARGIN.top - bottom),
   };
 }
 
@@ -103,8 +111,9 @@ function seenValues(lines: Scene["lines"], resting: readonly RestingDay[], width
   return [Math.min(seen[0], ...values), Math.max(seen[1], ...values)] as const;
 }
 
-export function sceneOf({ lines, layers, scale, span, zone, size, locale }: SceneInput): Scene {
-  const plot = plotOf(size);
+export function sceneOf(input: SceneInput): Scene {
+  const { lines, layers, scale, span, zone, size, bare = false, locale } = input;
+  const plot = plotOf(size, bare);
   const frame = { ...span, width: plot.width };
   const drawn = lines.map(({ userId, colour, pyramid }) => {
     return { userId, colour, columns: decimate(pyramid, frame) };
@@ -115,13 +124,14 @@ export function sceneOf({ lines, layers, scale, span, zone, size, locale }: Scen
   const values = scale ? scaledRange(seen, scale) : heightRange(seen);
   const y = (value: number) => yOf(value, values, plot.height);
   const ticks = timeTicks(span, zone, ((span.end - span.start) * TIME_LABEL_PX) / plot.width);
-  const texts = tickLabels(ticks.at, ticks.step, zone, locale);
+  const texts = bare ? [] : tickLabels(ticks.at, ticks.step, zone, locale);
+  const valueLabelPx = plot.height < LOW_PLOT_PX ? LOW_VALUE_LABEL_PX : VALUE_LABEL_PX;
   return {
     plot,
     lines: drawn,
     values,
     timeMarks: ticks.at.map((at, i) => ({ at: xOf(at, span, plot.width), text: texts[i] ?? "" })),
-    valueMarks: (scale ? scaledTicks : valueTicks)(...values, plot.height / VALUE_LABEL_PX).map(
+    valueMarks: (scale ? scaledTicks : valueTicks)(...values, plot.height / valueLabelPx).map(
       (value) => {
         return { at: y(value), text: String(value) };
       },

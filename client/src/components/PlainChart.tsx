@@ -22,6 +22,8 @@ export interface PlainChartProps {
   span: Span;
   zone: string;
   theme: ChartTheme;
+  /** Without texts at the time axis. */
+  bare?: boolean;
   /** What the picture shows, for those who cannot see it. */
   description: string;
   instant: number | null;
@@ -29,9 +31,14 @@ export interface PlainChartProps {
 }
 
 const EDGE = { left: 42, right: 14, top: 12, bottom: 42 };
+/** Below a plot whose times another one tells. */
+const BARE_BOTTOM_PX = 12;
 const FONT = "12px system-ui, sans-serif";
 const TICK_PX = 96;
 const ROW_PX = 44;
+/** In a plot that is not high. */
+const LOW_ROW_PX = 32;
+const LOW_PLOT_PX = 200;
 const DOT_PX = 2.5;
 /** Points at least this far apart are dotted. */
 const DOT_SPACING_PX = 12;
@@ -39,6 +46,8 @@ const DOT_SPACING_PX = 12;
 interface Frame {
   width: number;
   height: number;
+  /** Where the time axis lies. */
+  bottom: number;
   /** From time and value to pixels. */
   x: (at: number) => number;
   y: (value: number) => number;
@@ -51,21 +60,23 @@ function rangeOf({ lines, span, scale }: PlainChartProps): Span {
 }
 
 function frameOf(props: PlainChartProps, width: number, height: number): Frame {
-  const { span } = props;
+  const { span, bare = false } = props;
   const range = rangeOf(props);
-  const inner = { width: width - EDGE.left - EDGE.right, height: height - EDGE.top - EDGE.bottom };
+  const bottom = height - (bare ? BARE_BOTTOM_PX : EDGE.bottom);
+  const inner = { width: width - EDGE.left - EDGE.right, height: bottom - EDGE.top };
   return {
     width,
     height,
+    bottom,
     x: (at) => EDGE.left + ((at - span.start) / (span.end - span.start)) * inner.width,
     y: (value) => EDGE.top + inner.height * (1 - (value - range.start) / (range.end - range.start)),
   };
 }
 
 function drawAxes(to: CanvasRenderingContext2D, frame: Frame, props: PlainChartProps): void {
-  const { theme, span, zone, scale } = props;
-  const { start: low, end: high } = rangeOf(props);
-  const bottom = frame.height - EDGE.bottom;
+  const { theme, span, zone, scale, bare = false } = props;
+  const { start, end } = rangeOf(props);
+  const { bottom } = frame;
   to.font = FONT;
   to.fillStyle = theme.axis;
   to.strokeStyle = theme.grid;
@@ -73,8 +84,9 @@ function drawAxes(to: CanvasRenderingContext2D, frame: Frame, props: PlainChartP
   to.textAlign = "right";
   to.textBaseline = "middle";
   to.beginPath();
-  const rows = Math.floor((bottom - EDGE.top) / ROW_PX);
-  const values = scale ? scaledTicks(low, high, rows) : valueTicks({ start: low, end: high }, rows);
+  const high = bottom - EDGE.top;
+  const rows = Math.floor(high / (high < LOW_PLOT_PX ? LOW_ROW_PX : ROW_PX));
+  const values = scale ? scaledTicks(start, end, rows) : valueTicks({ start, end }, rows);
   for (const value of values) {
     const y = Math.round(frame.y(value)) + 0.5;
     to.moveTo(EDGE.left, y);
@@ -82,7 +94,7 @@ function drawAxes(to: CanvasRenderingContext2D, frame: Frame, props: PlainChartP
     to.fillText(value.toLocaleString(), EDGE.left - 8, y);
   }
   const { at, stepMs } = timeTicks(span, Math.floor(frame.width / TICK_PX), zone);
-  const labels = tickLabels(at, stepMs, zone);
+  const labels = bare ? [] : tickLabels(at, stepMs, zone);
   to.textAlign = "center";
   to.textBaseline = "top";
   at.forEach((tick, i) => {
@@ -92,7 +104,7 @@ function drawAxes(to: CanvasRenderingContext2D, frame: Frame, props: PlainChartP
     labels[i]?.split("\n").forEach((text, row) => {
       const half = to.measureText(text).width / 2;
       const inside = Math.min(Math.max(x, half + 2), frame.width - half - 2);
-      to.fillText(text, inside, bottom + 9 + 15 * row);
+      to.fillText(text, inside, bottom + 11 + 15 * row);
     });
   });
   to.stroke();
@@ -134,7 +146,7 @@ function drawCursor(to: CanvasRenderingContext2D, frame: Frame, props: PlainChar
   to.lineWidth = 1;
   to.beginPath();
   to.moveTo(x, EDGE.top);
-  to.lineTo(x, frame.height - EDGE.bottom);
+  to.lineTo(x, frame.bottom);
   to.stroke();
   for (const line of lines) {
     const index = pointAt(line, instant);
@@ -159,7 +171,7 @@ function draw(canvas: HTMLCanvasElement, props: PlainChartProps): void {
   drawAxes(to, frame, props);
   to.save();
   to.beginPath();
-  to.rect(EDGE.left, 0, width - EDGE.left - EDGE.right + DOT_PX, height - EDGE.bottom);
+  to.rect(EDGE.left, 0, width - EDGE.left - EDGE.right + DOT_PX, frame.bottom);
   to.clip();
   for (const line of props.lines) drawLine(to, frame, line, props.colourOf(line.userId));
   drawCursor(to, frame, props);

@@ -249,6 +249,7 @@ export function ChartPanel(props: PanelProps) {
                 helpId={helpId}
                 colourOf={colourOf}
                 instant={instant}
+                lowest={metric === others.at(-1)}
                 onInstant={(next, spokenToo) => {
                   setByKey(spokenToo);
                   setInstant(next);

@@ -172,6 +172,7 @@ export function LivePage() {
               key={record.metric}
               view={view}
               record={record}
+              lowest={record === shown.at(-1)}
               onRemove={() =>
                 goToSearch({ metric: others.filter((name) => name !== record.metric) })
               }

@@ -25,6 +25,8 @@ export interface MetricPaneProps {
   helpId: string;
   colourOf: (userId: string) => string;
   instant: number | null;
+  /** Whether it is the lowest of all, which tells the times for those above. */
+  lowest: boolean;
   /** `byKey`: the cross-hair was moved with a key, so that its values are to be spoken. */
   onInstant: (instant: number | null, byKey: boolean) => void;
   onRetry: () => void;
@@ -77,7 +79,7 @@ function Head(props: MetricPaneProps & { title: string; unit: string; scale: Sca
 
 /** One metric below heart rate: its own scale, the time axis and the cross-hair of the chart above. */
 export function MetricPane(props: MetricPaneProps) {
-  const { page, metric, record, loaded, theme, colourOf, instant, onInstant } = props;
+  const { page, metric, record, loaded, theme, colourOf, instant, lowest, onInstant } = props;
   const { people, nameOf, zone, latest, chart, series } = page;
   const { viewport } = series;
   const { picture, loading, error } = loaded;
@@ -93,7 +95,12 @@ export function MetricPane(props: MetricPaneProps) {
     <section className="pane" aria-label={title} aria-busy={loading} data-metric={metric}>
       <Head {...props} title={title} unit={unit} scale={record} />
       {error !== null && <ErrorNotice error={error} onRetry={props.onRetry} />}
-      <div className="chart-frame pane-frame" data-empty={!picture} data-table={chart.table}>
+      <div
+        className="chart-frame pane-frame"
+        data-empty={!picture}
+        data-table={chart.table}
+        data-bare={!lowest}
+      >
         {loading && <div className="progress" />}
         {chart.table ? (
           <ChartTable
@@ -115,6 +122,7 @@ export function MetricPane(props: MetricPaneProps) {
             zone={zone}
             theme={theme}
             latest={latest}
+            bare={!lowest}
             description={description}
             helpId={props.helpId}
             instant={instant}

@@ -24,11 +24,13 @@ export interface LiveView {
 interface LivePaneProps {
   view: LiveView;
   record: MetricRecord;
+  /** Whether it is the lowest of all, which tells the times for those above. */
+  lowest: boolean;
   onRemove: () => void;
 }
 
 /** One metric below heart rate, over the same minutes and with the same cross-hair. */
-export function LivePane({ view, record, onRemove }: LivePaneProps) {
+export function LivePane({ view, record, lowest, onRemove }: LivePaneProps) {
   const { live, people, nameOf, colourOf, now, span, zone, theme, instant, onInstant } = view;
   const { metric, title, unit } = record;
   const lines = useLines(live, metric, people, now, span.end - span.start);
@@ -59,7 +61,7 @@ export function LivePane({ view, record, onRemove }: LivePaneProps) {
         unit={unit}
         digits={digitsOf(record)}
       />
-      <div className="chart-frame pane-frame" data-empty={empty}>
+      <div className="chart-frame pane-frame" data-empty={empty} data-bare={!lowest}>
         <PlainChart
           lines={lines}
           scale={record}
@@ -67,6 +69,7 @@ export function LivePane({ view, record, onRemove }: LivePaneProps) {
           span={span}
           zone={zone}
           theme={theme}
+          bare={!lowest}
           description={`${title} in ${unit} of ${people.map(nameOf).join(", ")} in the same minutes`}
           instant={instant}
           onHover={onInstant}
