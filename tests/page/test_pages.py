@@ -221,6 +221,17 @@ def test_the_system_page_says_how_the_server_is(visit: Opener) -> None:
     expect(ingestion.get_by_role("img")).to_be_visible()  # a line of rates, from the third look on
 
 
+def test_the_tables_of_a_person_fit_a_phone(visit: Opener) -> None:
+    seen = visit(f"{PAGES['Person']}?range=30d", PHONE)
+    for name in ("Days", "Rest by day"):
+        table = seen.page.get_by_role("region", name=name, exact=True)
+        expect(table.get_by_role("row").nth(1)).to_be_visible()
+        assert table.evaluate("it => it.scrollWidth - it.clientWidth") <= 0, name
+    # A table that is wider all the same has a shade at the side where it goes on.
+    days = seen.page.get_by_role("region", name="Days", exact=True)
+    assert days.evaluate("it => getComputedStyle(it).backgroundAttachment") == "local, local, scroll, scroll"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_serious_stands_in_anybodys_way(visit: Opener, name: str) -> None:
     seen = visit(PAGES[name], PHONE)

@@ -46,7 +46,11 @@ export function DaysCard({ days, zone }: { days: Days; zone: string }) {
           <dl className="figures">
             <Figure label="Resting, latest" value={figures.latest.toFixed(0)} unit="bpm" />
             <Figure label="Average" value={decimalLabel(figures.average)} unit="bpm" />
-            <Figure label="Range" value={`${figures.low.toFixed(0)}–${figures.high.toFixed(0)}`} />
+            <Figure
+              label="Range"
+              value={`${figures.low.toFixed(0)}–${figures.high.toFixed(0)}`}
+              unit="bpm"
+            />
           </dl>
           <DayTable days={all} zone={zone} />
         </>
