@@ -287,6 +287,60 @@ def test_the_live_page_shows_chosen_metrics_as_they_come(visit_night: Opener, ni
     assert [one["id"] for one in found["violations"] if one["impact"] in ("serious", "critical")] == []
 
 
+def test_a_cohort_by_another_metric_leads_to_its_people_and_their_pane(visit_night: Opener, tmp_path: Path) -> None:
+    seen = visit_night(f"/app/cohort?{RANGE}")
+    metric = seen.page.get_by_label("Metric")
+    expect(metric).to_have_value("heart_rate")
+    expect(seen.page.get_by_label("Average above")).to_have_value("60")
+    metric.select_option(label="Oxygen saturation")
+    expect(seen.page.get_by_label("Average above")).to_have_value("")
+    seen.page.get_by_label("Average up to").fill("97.5")
+    expect(seen.page.locator(".cohort-field", has_text="Average up to")).to_contain_text("%")
+    seen.page.get_by_role("button", name="Find people").click()
+    expect(seen.page).to_have_url(re.compile("&metric=oxygen_saturation&upto=97.5$"))
+    people = seen.page.get_by_role("region", name="People of the cohort")
+    expect(people.get_by_role("status")).to_contain_text("1 person, Oxygen saturation: average up to 97.5 %")
+    listed = seen.page.get_by_role("region", name="List")
+    expect(listed.get_by_role("columnheader", name="Average, %")).to_be_visible()
+    expect(listed.get_by_role("row").nth(1)).to_contain_text("97.0")
+    expect(listed.get_by_role("img", name="Between 97.0 and 97.0 %")).to_be_visible()
+    with seen.page.expect_download() as saving:
+        people.get_by_role("button", name="Save CSV").click()
+    assert saving.value.suggested_filename == "pulsebase-cohort-oxygen-saturation-2024-01-01.csv"
+    saving.value.save_as(tmp_path / "cohort.csv")
+    with (tmp_path / "cohort.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["user_id"], row["metric"], row["unit"]) == ("p0001", "oxygen_saturation", "%")
+    assert float(row["avg"]) == pytest.approx(sum(OXYGEN.values()) / len(OXYGEN))
+    assert int(row["count"]) == len(OXYGEN)
+    seen.page.reload()
+    expect(metric).to_have_value("oxygen_saturation")
+    expect(seen.page.get_by_label("Average up to")).to_have_value("97.5")
+    listed.get_by_role("link", name="p0001").click()
+    expect(seen.page).to_have_url(re.compile(r"/person\?people=p0001&.*&metric=oxygen_saturation$"))
+    expect(pane(seen, "Oxygen saturation")).to_contain_text("97.0")
+    seen.page.go_back()
+    # Back to heart rate, whose bound comes back with it.
+    metric.select_option(label="Heart rate")
+    expect(seen.page.get_by_label("Average above")).to_have_value("60")
+    seen.page.get_by_label("Average above").fill("")
+    seen.page.get_by_role("button", name="Find people").click()
+    expect(seen.page.get_by_role("alert")).to_contain_text("needs a bound")
+    seen.page.get_by_label("Average above").fill("50.5")
+    seen.page.get_by_role("button", name="Find people").click()
+    expect(seen.page).to_have_url(re.compile("tz=UTC&over=50.5$"))
+    expect(people.get_by_role("status")).to_contain_text("people with an average above 50.5 bpm")
+    expect(listed.get_by_role("columnheader", name="Average, bpm")).to_be_visible()
+
+
+def test_a_cohort_by_what_is_no_metric_says_so(visit_night: Opener) -> None:
+    seen = visit_night(f"/app/cohort?{RANGE}&metric=steps")
+    expect(seen.page.get_by_role("alert")).to_contain_text("is no metric")
+    expect(seen.page.get_by_label("Metric")).to_have_value("steps")
+    assert all("404" in complaint for complaint in seen.complaints)
+    seen.complaints.clear()
+
+
 def test_panes_fit_a_phone_and_stand_in_nobodys_way(visit_night: Opener) -> None:
     seen = visit_night(f"/app/person?people=p0001&{RANGE}&{BOTH}", PHONE)
     expect(chart_of(seen, "respiratory_rate")).not_to_have_attribute("data-pieces", "{}")

@@ -105,11 +105,6 @@ export function intervalLabel(interval: string): string {
   return INTERVALS[interval] ?? interval;
 }
 
-/** Heart rates to the beat: what the eye reads off a chart. */
-export function beats(value: number): string {
-  return valueText(value, 0);
-}
-
 export function valueText(value: number, digits: number): string {
   return value.toFixed(digits);
 }

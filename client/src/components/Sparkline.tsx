@@ -1,4 +1,4 @@
-import { beats } from "../charts/labels";
+import { valueText } from "../charts/labels";
 import type { Line } from "../figures/line";
 import { sparkOf } from "../figures/spark";
 import type { Span } from "../time/range";
@@ -7,11 +7,18 @@ const WIDTH = 160;
 const HEIGHT = 36;
 
 /** A line without axes; its extremes are said in words. */
-export function Sparkline(props: { line: Line; span: Span; label?: string }) {
-  const { line, span } = props;
+export function Sparkline(props: {
+  line: Line;
+  span: Span;
+  unit?: string;
+  digits?: number;
+  label?: string;
+}) {
+  const { line, span, unit = "bpm", digits = 0 } = props;
   const spark = sparkOf(line, span, WIDTH, HEIGHT);
   if (!spark) return <span className="faint">no readings</span>;
-  const label = props.label ?? `Between ${beats(spark.low)} and ${beats(spark.high)} bpm`;
+  const [low, high] = [spark.low, spark.high].map((value) => valueText(value, digits));
+  const label = props.label ?? `Between ${low} and ${high} ${unit}`;
   return (
     <svg
       className="spark"

@@ -1,5 +1,6 @@
 /** What is seen as CSV (RFC 4180): one row a point, times in UTC, numbers as the server gave them. */
 
+import type { CohortMember } from "../api/types";
 import type { Span } from "../time/range";
 import { instantText } from "../time/range";
 import type { Day } from "./days";
@@ -64,6 +65,20 @@ export function metricsCsv(
       }),
     ),
   );
+  return `${[line(head), ...rows].join("\r\n")}\r\n`;
+}
+
+/** Who is in a cohort: the average of a metric over a span, in its unit, and what it is of. */
+export function cohortCsv(
+  { metric, unit }: { metric: string; unit: string },
+  span: Span,
+  members: readonly CohortMember[],
+): string {
+  const head = ["user_id", "metric", "unit", "start", "end", "avg", "count", "minutes", "coverage"];
+  const [start, end] = [instantText(span.start), instantText(span.end)];
+  const rows = members.map(({ user_id, avg, count, minutes, coverage }) => {
+    return line([user_id, metric, unit, start, end, avg, count, minutes, coverage]);
+  });
   return `${[line(head), ...rows].join("\r\n")}\r\n`;
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { timeTicks, valueTicks } from "./axis";
-import { daysCsv, metricsCsv, seriesCsv } from "./csv";
+import { cohortCsv, daysCsv, metricsCsv, seriesCsv } from "./csv";
 import { daysOf, minutesIn, restingFigures, restingLine, zoneNames } from "./days";
 import { gapsOf } from "./gaps";
 import { heightOf, type Line, piecesOf, pointAt } from "./line";
@@ -67,6 +67,20 @@ describe("days", () => {
       "",
     ]);
   });
+});
+
+it("a cohort is written as CSV with its metric, unit and period", () => {
+  const member = { user_id: "=ann", avg: 91.25, count: 4, minutes: 3, coverage: 0.05 };
+  const span = {
+    start: Date.parse("2026-03-01T00:00:00Z"),
+    end: Date.parse("2026-03-02T00:00:00Z"),
+  };
+  const text = cohortCsv({ metric: "oxygen_saturation", unit: "%" }, span, [member]);
+  expect(text.split("\r\n")).toEqual([
+    "user_id,metric,unit,start,end,avg,count,minutes,coverage",
+    "'=ann,oxygen_saturation,%,2026-03-01T00:00:00Z,2026-03-02T00:00:00Z,91.25,4,3,0.05",
+    "",
+  ]);
 });
 
 describe("gaps", () => {

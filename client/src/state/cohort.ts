@@ -1,33 +1,76 @@
 /**
  * The conditions of a cohort, as the address says them:
  *   ?over=80&age=30&gender=female&gender=other&coverage=50      and the range as everywhere
+ *   ?metric=oxygen_saturation&over=90&upto=95&upto_age=60       of another metric, in its unit
  * Numbers stay as they were written.
  */
+import { parseView } from "./url";
+
 export const GENDERS = ["female", "male", "other"] as const;
 export type Gender = (typeof GENDERS)[number];
 
+export const HEART_RATE = "heart_rate";
+
 export interface Cohort {
-  /** The average has to be above it, bpm. */
-  threshold: string;
+  /** What the average is of, by its name in `GET /v1/metrics`. */
+  metric: string;
+  /** The average has to be above it, in the metric's unit; empty for any. */
+  over: string;
+  /** The average must not be above it; empty for any. */
+  upTo: string;
   /** Older than so many full years; empty for any. */
   age: string;
+  /** Not older than so many full years; empty for any. */
+  upToAge: string;
   genders: Gender[];
   /** The least share of minutes with a reading, percent; empty for any. */
   coverage: string;
 }
 
-const DEFAULT_THRESHOLD = "60";
+/** Heart rate has to have a bound; this one where none is said. */
+const LEAST_HEART_RATE = "60";
 const DECIMAL = /^\d{1,4}(\.\d{1,6})?$/;
+/** Of other metrics an average may be below zero. */
+const SIGNED = /^-?\d{1,5}(\.\d{1,6})?$/;
+
+/** Bounds that mean something in the metric's unit. */
+export function firstBounds(metric: string): Pick<Cohort, "metric" | "over" | "upTo"> {
+  return { metric, over: metric === HEART_RATE ? LEAST_HEART_RATE : "", upTo: "" };
+}
+
+function averageProblem({ metric, over, upTo }: Cohort): string | null {
+  const bounds = [over, upTo].filter((bound) => bound !== "");
+  if (metric === HEART_RATE) {
+    if (bounds.length === 0) return "The average of heart rate needs a bound.";
+    if (bounds.some((bound) => !DECIMAL.test(bound) || Number(bound) > 1000)) {
+      return "The average is a number from 0 to 1,000.";
+    }
+  }
+  if (bounds.some((bound) => !SIGNED.test(bound))) {
+    return "The average is a number in the metric’s unit.";
+  }
+  if (bounds.length === 2 && Number(upTo) <= Number(over)) {
+    return "The highest average has to be above the one it is to be above.";
+  }
+  return null;
+}
+
+function ageProblem({ age, upToAge }: Cohort): string | null {
+  const ages = [age, upToAge].filter((one) => one !== "");
+  if (ages.some((one) => !/^\d{1,3}$/.test(one) || Number(one) > 150)) {
+    return "The age is a whole number from 0 to 150.";
+  }
+  if (ages.length === 2 && Number(upToAge) <= Number(age)) {
+    return "The highest age has to be above the one people are to be older than.";
+  }
+  return null;
+}
 
 /** Why a condition cannot be asked for; null where it can. */
 export function problemOf(cohort: Cohort): string | null {
-  const { threshold, age, coverage } = cohort;
-  if (!DECIMAL.test(threshold) || Number(threshold) > 1000) {
-    return "The average is a number from 0 to 1,000.";
-  }
-  if (age !== "" && !(/^\d{1,3}$/.test(age) && Number(age) <= 150)) {
-    return "The age is a whole number from 0 to 150.";
-  }
+  const { coverage } = cohort;
+  const found = averageProblem(cohort) ?? ageProblem(cohort);
+  if (found) return found;
   if (coverage !== "" && !(DECIMAL.test(coverage) && Number(coverage) <= 100)) {
     return "The coverage is a number from 0 to 100.";
   }
@@ -36,23 +79,42 @@ export function problemOf(cohort: Cohort): string | null {
 
 export function parseCohort(search: string): Cohort {
   const params = new URLSearchParams(search);
+  const first = firstBounds(parseView(search).others[0] ?? HEART_RATE);
+  const bounded = params.has("over") || params.has("upto");
+  const genders = GENDERS.filter((gender) => params.getAll("gender").includes(gender));
   const cohort: Cohort = {
-    threshold: params.get("over") ?? DEFAULT_THRESHOLD,
+    ...first,
+    over: bounded ? (params.get("over") ?? "") : first.over,
+    upTo: params.get("upto") ?? "",
     age: params.get("age") ?? "",
-    genders: GENDERS.filter((gender) => params.getAll("gender").includes(gender)),
+    upToAge: params.get("upto_age") ?? "",
+    genders,
     coverage: params.get("coverage") ?? "",
   };
   return problemOf(cohort) === null
     ? cohort
-    : { threshold: DEFAULT_THRESHOLD, age: "", genders: cohort.genders, coverage: "" };
+    : { ...first, age: "", upToAge: "", genders, coverage: "" };
 }
+
+const said = (text: string) => (text === "" ? [] : [text]);
 
 /** What of the address says the conditions. */
 export function cohortFields(cohort: Cohort): Record<string, readonly string[]> {
   return {
-    over: [cohort.threshold],
-    age: cohort.age ? [cohort.age] : [],
+    metric: cohort.metric === HEART_RATE ? [] : [cohort.metric],
+    over: said(cohort.over),
+    upto: said(cohort.upTo),
+    age: said(cohort.age),
+    upto_age: said(cohort.upToAge),
     gender: cohort.genders,
-    coverage: cohort.coverage ? [cohort.coverage] : [],
+    coverage: said(cohort.coverage),
   };
+}
+
+/** `above 60 bpm`, `above 90 and up to 95 %`; empty without bounds. */
+export function boundsLabel({ over, upTo }: Cohort, unit: string, locale?: string): string {
+  const number = (text: string) =>
+    Number(text).toLocaleString(locale, { maximumFractionDigits: 6 });
+  const parts = [over && `above ${number(over)}`, upTo && `up to ${number(upTo)}`].filter(Boolean);
+  return parts.length === 0 ? "" : `${parts.join(" and ")} ${unit}`;
 }
