@@ -79,6 +79,7 @@ def test_dragging_moves_and_the_wheel_zooms_about_the_cursor(visit: Opener) -> N
 def test_two_fingers_zoom_and_one_moves(visit: Opener) -> None:
     seen = visit(f"/app/?{BOTH}&range=24h", (390, 844))
     at_rest(seen, "15 minutes")
+    seen.chart.evaluate("it => it.scrollIntoView({ block: 'center' })")  # fingers reach what is on the screen
     before = seen.span()
     session = seen.page.context.new_cdp_session(seen.page)
     session.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})

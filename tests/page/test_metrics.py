@@ -342,9 +342,11 @@ def test_a_cohort_by_what_is_no_metric_says_so(visit_night: Opener) -> None:
 
 
 def test_panes_fit_a_phone_and_stand_in_nobodys_way(visit_night: Opener) -> None:
-    seen = visit_night(f"/app/person?people=p0001&{RANGE}&{BOTH}", PHONE)
+    seen = visit_night(f"/app/?people=p0001&people=p0002&{RANGE}&{BOTH}", PHONE)
     expect(chart_of(seen, "respiratory_rate")).not_to_have_attribute("data-pieces", "{}")
     assert seen.overflow_px() <= 0
+    heads = seen.page.locator(".pane-head").all()
+    assert [head.evaluate("it => it.scrollWidth - it.clientWidth") for head in heads] == [0, 0]
     seen.page.evaluate(AXE.read_text(encoding="utf-8"))
     schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
     for scheme in schemes:
