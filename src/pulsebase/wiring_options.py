@@ -19,7 +19,8 @@ from pulsebase.model.timerange import SECOND_US
 from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.store import DuckdbOptions
 from pulsebase.stores.erased_users import ErasedUsers
-from pulsebase.stores.timescale.options import PoolOptions, TimescaleOptions
+from pulsebase.stores.postgres.options import PoolOptions
+from pulsebase.stores.timescale.options import TimescaleOptions
 
 #: How long a request waits for others to be done before it is refused, and how long for a decoder.
 _WAIT_S, _DECODER_WAIT_S = 10, 20

@@ -26,7 +26,8 @@ from pulsebase.model.errors import (
     StoreUnavailableError,
     after,
 )
-from pulsebase.stores.timescale.options import PoolOptions, TimescaleOptions
+from pulsebase.stores.postgres.options import PoolOptions
+from pulsebase.stores.timescale.options import TimescaleOptions
 from pulsebase.stores.timescale.store import TimescaleStore
 from tests.support.disk import mounted
 from tests.support.postgres import plain_postgres

@@ -28,10 +28,11 @@ from pulsebase.model.errors import (
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, MAX_US, SECOND_US, TimeRange
 from pulsebase.stores.contract import Cancellation, SeriesQuery
+from pulsebase.stores.postgres.database import connect
+from pulsebase.stores.postgres.locks import lock_commits, lock_merges
+from pulsebase.stores.postgres.options import PoolOptions
 from pulsebase.stores.timescale.aggregates import find_stale, forget_stale
-from pulsebase.stores.timescale.database import connect
-from pulsebase.stores.timescale.merge import lock_merges, lock_stage
-from pulsebase.stores.timescale.options import PoolOptions, TimescaleOptions
+from pulsebase.stores.timescale.options import TimescaleOptions
 from pulsebase.stores.timescale.store import TimescaleStore
 from tests.stores.harness import Reading, at, batch_of, rows_of, span, write
 from tests.support.postgres import execute, plain_postgres
@@ -265,7 +266,7 @@ def test_a_write_that_the_servers_time_limit_ends_keeps_nothing(url: str) -> Non
     store = TimescaleStore(url, QUICK)
     try:
         with psycopg.connect(url) as connection:
-            lock_stage(connection)
+            lock_commits(connection)
             with pytest.raises(StoreUnavailableError, match="nothing was changed"):
                 write(store, Reading(TEN, 7000))
         assert stored(store) == []

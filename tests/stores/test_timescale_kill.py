@@ -21,7 +21,8 @@ import psycopg
 import pytest
 
 from pulsebase.model.timerange import SECOND_US
-from pulsebase.stores.timescale.options import PoolOptions, TimescaleOptions
+from pulsebase.stores.postgres.options import PoolOptions
+from pulsebase.stores.timescale.options import TimescaleOptions
 from pulsebase.stores.timescale.store import TimescaleStore
 from tests.stores.harness import Reading, at, rows_of, write
 from tests.support.postgres import plain_postgres

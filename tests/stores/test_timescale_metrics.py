@@ -16,12 +16,12 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US
 from pulsebase.model.users import MetricOverview
 from pulsebase.stores.contract import Store
+from pulsebase.stores.postgres.database import connect
+from pulsebase.stores.postgres.series_keys import key_of, parts_of
 from pulsebase.stores.timescale import migrate
-from pulsebase.stores.timescale.database import connect
 from pulsebase.stores.timescale.migrate import require_current, set_up
 from pulsebase.stores.timescale.options import Policies, TimescaleOptions
 from pulsebase.stores.timescale.raw_tables import HEART_RATES
-from pulsebase.stores.timescale.series_keys import key_of, parts_of
 from pulsebase.stores.timescale.store import TimescaleStore
 from tests.stores.harness import Reading, ask, at, batch_of, rows_of, span
 from tests.stores.test_timescale import BY_HAND, PostgresHarness

@@ -19,7 +19,7 @@ from pulsebase.model.errors import StopError
 from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.timerange import DAY_US
 from pulsebase.stores.contract import Store
-from pulsebase.stores.timescale.database import connect
+from pulsebase.stores.postgres.database import connect
 from pulsebase.stores.timescale.migrate import require_current, set_up
 from pulsebase.stores.timescale.options import Policies
 from pulsebase.stores.timescale.roles import API, EXPORTER, OWNER, RolePasswords, apply_roles, excess_rights

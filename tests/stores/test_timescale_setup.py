@@ -15,7 +15,7 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import HeartRateZone
 from pulsebase.model.timerange import MAX_US, TimeRange
 from pulsebase.model.users import DevicePriority
-from pulsebase.stores.timescale.database import connect
+from pulsebase.stores.postgres.database import connect
 from pulsebase.stores.timescale.migrate import require_community, set_up
 from pulsebase.stores.timescale.options import Policies
 from pulsebase.stores.timescale.store import TimescaleStore

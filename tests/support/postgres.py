@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 
-from pulsebase.stores.timescale.database import connect
+from pulsebase.stores.postgres.database import connect
 from pulsebase.stores.timescale.migrate import set_up
 from pulsebase.stores.timescale.options import Policies
 from pulsebase.stores.timescale.roles import RolePasswords, apply_roles

@@ -98,7 +98,7 @@ def set_up_store(
     address = parse_store_url(url)
     if address.conninfo is None:
         raise StopError("PULSEBASE_STORE_URL names no server store (postgresql://…); other stores set themselves up")
-    from pulsebase.stores.timescale.database import connect
+    from pulsebase.stores.postgres.database import connect
     from pulsebase.stores.timescale.migrate import set_up
     from pulsebase.stores.timescale.options import Policies
     from pulsebase.stores.timescale.roles import RolePasswords, apply_roles
@@ -115,7 +115,7 @@ def excess_rights_of(url: str) -> str | None:
     address = parse_store_url(url)
     if address.conninfo is None:
         return None
-    from pulsebase.stores.timescale.database import connect
+    from pulsebase.stores.postgres.database import connect
     from pulsebase.stores.timescale.roles import excess_rights
 
     with contextlib.suppress(StopError), connect(address.conninfo) as connection:

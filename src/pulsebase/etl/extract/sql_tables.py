@@ -19,8 +19,8 @@ from pulsebase.model.errors import FieldError, RejectedError, StopError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 from pulsebase.model.users import User, checked_person
-from pulsebase.stores.timescale.database import Connection, connect, first_line
-from pulsebase.stores.timescale.instants import stream_columns
+from pulsebase.stores.postgres.database import Connection, connect, first_line
+from pulsebase.stores.postgres.instants import stream_columns
 
 #: The device of readings, since the table names none.
 DEVICE_ID = "heart_rates"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from psycopg import errors
 
 from pulsebase.model.timerange import DAY_US, TimeRange
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import At
 
 AGGREGATES = ("activities_heart_intraday_1m", "activities_heart_intraday_1h", "activities_heart_intraday_1d")
 

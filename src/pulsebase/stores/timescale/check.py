@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pulsebase.stores.contract import CheckReport
-from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.series_keys import of_heart_rate, person_of
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, count, readings
 from pulsebase.stores.timescale.rollup_sql import (
     DEVICE_HOURS,
@@ -15,7 +16,6 @@ from pulsebase.stores.timescale.rollup_sql import (
     coarser,
     device_days,
 )
-from pulsebase.stores.timescale.series_keys import of_heart_rate, person_of
 
 _ROWS = f"rows AS (SELECT {MERGED}, r.origin FROM ({readings('true')}) AS r)"
 _RECOMPUTED = {

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pulsebase.model.timerange import MAX_US, TimeRange
 from pulsebase.model.users import DevicePriority, speaks_of
 from pulsebase.stores.contract import origin_of_nobody
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import At
+from pulsebase.stores.postgres.locks import lock_commits, lock_merges
+from pulsebase.stores.postgres.series_keys import keys_of
 from pulsebase.stores.timescale import scrub
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import At
-from pulsebase.stores.timescale.merge import lock_merges, lock_stage, merge_staged, recompute, touch
+from pulsebase.stores.timescale.merge import merge_staged, recompute, touch
 from pulsebase.stores.timescale.people import get_user, make_known
 from pulsebase.stores.timescale.people import put_priority as insert_priority
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, count, readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import APART, bucket
-from pulsebase.stores.timescale.series_keys import keys_of
 
 #: Tables by person besides the readings; after a deletion they still hold rollups of readings that have expired.
 TABLES_BY_PERSON = (
@@ -51,7 +52,7 @@ def delete(
 ) -> int:
     """Remove readings from the stage and the hypertables; return how many there were."""
     lock_merges(connection)
-    lock_stage(connection)
+    lock_commits(connection)
     series = keys_of(connection, [user_id], None if metric is None else [metric])
     tables = tables_of(series)
     condition = _OF_SERIES + ("" if device_id is None else " AND device_id = %(device)s")
@@ -80,7 +81,7 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
     What is staged is merged first, since that decides under which origin a reading is stored.
     """
     lock_merges(connection)
-    lock_stage(connection)
+    lock_commits(connection)
     merge_staged(connection, _EVERYTHING)
     connection.execute(_OF_ORIGIN, {"origin": origin, "most": most})
     row = connection.execute("SELECT count(*) FROM gone", binary=True).fetchone()
@@ -97,7 +98,7 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
 def remove_user(connection: Connection, user_id: str) -> int:
     """Remove a person and everything that is stored of them; return how many readings there were."""
     lock_merges(connection)
-    lock_stage(connection)
+    lock_commits(connection)
     person = get_user(connection, user_id)
     if person is None:
         return 0
@@ -117,7 +118,7 @@ def remove_user(connection: Connection, user_id: str) -> int:
 def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
     """Delete the readings before the instant and move the horizon there; return how many. Their rollups stay."""
     lock_merges(connection)
-    lock_stage(connection)
+    lock_commits(connection)
     merge_staged(connection, _EVERYTHING)
     gone = count_before(connection, before_us)
     connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
@@ -137,7 +138,7 @@ def count_before(connection: Connection, before_us: int) -> int:
 def put_priority(connection: Connection, entry: DevicePriority) -> None:
     """Insert or replace a priority, and resolve anew the hours in which this device and another one count."""
     lock_merges(connection)
-    lock_stage(connection)
+    lock_commits(connection)
     make_known(connection, [entry.user_id], [(entry.user_id, entry.device_id)])
     insert_priority(connection, entry)
     _decide_again(connection, entry.user_id, entry.device_id)
@@ -146,7 +147,7 @@ def put_priority(connection: Connection, entry: DevicePriority) -> None:
 def remove_priorities(connection: Connection, user_id: str, device_id: str) -> int:
     """Remove every priority of a device, and resolve anew as `put_priority` does; return how many there were."""
     lock_merges(connection)
-    lock_stage(connection)
+    lock_commits(connection)
     gone = connection.execute(
         "DELETE FROM pulsebase.priorities WHERE user_id = %s AND device_id = %s", [user_id, device_id]
     ).rowcount

@@ -10,7 +10,7 @@ from typing import Any
 
 from pulsebase.model.errors import RetryLaterError
 from pulsebase.stores.erasures import Erasure, packed, unpacked
-from pulsebase.stores.timescale.database import Connection, TimescaleDatabase
+from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
 _KEY_BYTES = 32
 _PUT = (
@@ -23,7 +23,7 @@ _PUT = (
 class TimescaleErasureLog:
     """See `stores.erasures.ErasureLog`."""
 
-    database: TimescaleDatabase
+    database: PostgresDatabase
 
     def key(self) -> bytes | None:
         """Return the key; make one if there is none. A replica cannot, but has no marks either, so any key does."""

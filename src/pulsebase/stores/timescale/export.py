@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS, STORED_SCHEMA
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import At, fetch_columns
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import At, fetch_columns
+from pulsebase.stores.postgres.series_keys import keys_of, metric_of, parts_of, person_of, require_known_metrics
 from pulsebase.stores.timescale.origins import staged
 from pulsebase.stores.timescale.raw_tables import readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import bucket
-from pulsebase.stores.timescale.series_keys import keys_of, metric_of, parts_of, person_of, require_known_metrics
 
 _USERS = "SELECT user_id FROM pulsebase.users"
 _DEVICES = "SELECT user_id, device_id FROM pulsebase.devices WHERE user_id = ANY(%s)"

@@ -28,9 +28,9 @@ from pulsebase.model.rollups import (
     winning_rows,
 )
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US
-from pulsebase.stores.timescale.binary_copy import Field, copy_in, laid_out, text, times
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.series_keys import parts_of
+from pulsebase.stores.postgres.binary_copy import Field, copy_in, laid_out, text, times
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.series_keys import parts_of
 
 _QUARTER_US = 15 * MINUTE_US
 #: Bits of a day since 1970: enough until the end of the year 9999.

@@ -2,7 +2,7 @@
 
 It is one transaction on the server, so rollups equal a recomputation from the hypertables in every state that anybody
 can see. One process at a time merges, deletes or changes a priority (`lock_merges`); one at a time adds to the stage
-(`lock_stage`), so that commit numbers ascend in the order of commits. If both locks are needed, merges come first.
+(`lock_commits`), so that commit numbers ascend in the order of commits.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pulsebase.model.timerange import HOUR_US
+from pulsebase.stores.postgres.binary_copy import copy_in
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import At
+from pulsebase.stores.postgres.locks import lock_merges
 from pulsebase.stores.timescale.aggregates import note_stale
-from pulsebase.stores.timescale.binary_copy import copy_in
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.origins import push_origins, settle
 from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES, RawTable, readings
 from pulsebase.stores.timescale.rollup_sql import (
@@ -28,9 +29,6 @@ from pulsebase.stores.timescale.rollup_sql import (
     device_days,
 )
 
-#: Keys of the advisory locks, in the namespace "Puls".
-_LOCKS = 0x50756C73
-_STAGE_LOCK, _MERGE_LOCK = 1, 2
 _PIECE = "7 days"
 #: Later than every commit.
 _LAST_SEQ = (1 << 63) - 1
@@ -71,16 +69,6 @@ _INSIDE = "kept.user_id = t.user_id AND kept.start_at >= t.start_at AND kept.sta
 _BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 _AS_EVER = "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
 _NOWHERE = {"first": At(0), "last": At(0)}
-
-
-def lock_stage(connection: Connection) -> None:
-    """Keep others from adding to the stage until the end of this transaction."""
-    connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS}, {_STAGE_LOCK})")
-
-
-def lock_merges(connection: Connection) -> None:
-    """Keep others from changing what is merged until the end of this transaction."""
-    connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS}, {_MERGE_LOCK})")
 
 
 def merge_staged(connection: Connection, most_rows: int) -> int:

@@ -11,14 +11,15 @@ from importlib import resources
 from psycopg import errors
 
 from pulsebase.model.errors import StopError, StoreVersionError
-from pulsebase.stores.timescale.database import Connection, first_line
-from pulsebase.stores.timescale.merge import lock_merges, recompute, touch
+from pulsebase.stores.postgres.database import Connection, first_line
+from pulsebase.stores.postgres.locks import lock_merges
+from pulsebase.stores.postgres.series_keys import require_known_metrics
+from pulsebase.stores.timescale.merge import recompute, touch
 from pulsebase.stores.timescale.options import Policies
 from pulsebase.stores.timescale.people import fold_names
 from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES
 from pulsebase.stores.timescale.roles import VIEWS
 from pulsebase.stores.timescale.rollup_sql import bucket
-from pulsebase.stores.timescale.series_keys import require_known_metrics
 
 #: The rollups need `date_bin`, which came with version 14.
 _OLDEST_POSTGRES = 140_000

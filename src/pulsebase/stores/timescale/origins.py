@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pulsebase.stores.contract import PUSH_KIND
-from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, RawTable, readings
 from pulsebase.stores.timescale.rollup_sql import IN_ORDER, LAST_OF_EACH
 

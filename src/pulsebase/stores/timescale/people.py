@@ -12,12 +12,12 @@ from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import DAY_US, to_us
 from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview, folded
 from pulsebase.stores.contract import Origin
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import At
+from pulsebase.stores.postgres.series_keys import keys_of, parts_of, require_known_metrics
 from pulsebase.stores.timescale.origins import staged
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import APART, bucket
-from pulsebase.stores.timescale.series_keys import keys_of, parts_of, require_known_metrics
 
 _USER = "user_id, name, gender, birth_date, time_zone"
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pulsebase.model.metrics import HEART_RATE
-from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.series_keys import is_of_heart_rate, of_heart_rate
 from pulsebase.stores.timescale.rollup_sql import APART
-from pulsebase.stores.timescale.series_keys import is_of_heart_rate, of_heart_rate
 
 
 @dataclass(frozen=True, slots=True)

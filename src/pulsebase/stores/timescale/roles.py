@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from psycopg import errors, sql
 
 from pulsebase.model.errors import StopError
+from pulsebase.stores.postgres.database import Connection, first_line
 from pulsebase.stores.timescale.aggregates import AGGREGATES
-from pulsebase.stores.timescale.database import Connection, first_line
 
 OWNER, API, EXPORTER = "pulsebase_owner", "pulsebase_api", "pulsebase_exporter"
 

@@ -8,7 +8,7 @@ the memory store.
 from __future__ import annotations
 
 from pulsebase.model.users import DEFAULT_PRIORITIES, UNKNOWN_PRIORITY
-from pulsebase.stores.timescale.series_keys import person_of
+from pulsebase.stores.postgres.series_keys import person_of
 
 _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 #: A relation of readings: the merged ones, by the alias `r`.

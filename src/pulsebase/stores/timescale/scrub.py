@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import DAY_US, TimeRange
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import At
 from pulsebase.stores.timescale.aggregates import AGGREGATES, refresh
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import At
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, readings, tables_of
 
 #: How long to wait for a table in use before giving up for now.

@@ -10,7 +10,7 @@ from pulsebase.model.resolution import Resolution
 from pulsebase.model.rollups import I32, I64, Buckets, days_of, merged
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, SeriesQuery
-from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.timescale.snapshot import TimescalePersonSnapshot, TimescaleSelection
 
 _QUARTER_US = 15 * MINUTE_US

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from pulsebase.model.rollups import I32, I64, Buckets, floors, merged
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import At, Types, fetch_columns
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import At, Types, fetch_columns
+from pulsebase.stores.postgres.series_keys import key_of
 from pulsebase.stores.timescale.raw_tables import readings, table_of
 from pulsebase.stores.timescale.rollup_sql import COUNTED, MERGED, WON, bucket, buckets_of
-from pulsebase.stores.timescale.series_keys import key_of
 
 _BUCKET = {"start_at": "t", "n": "i8", "sum": "i8", "min": "i2", "max": "i2", "minutes": "i8"}
 _RAW = {"timestamp": "t", "v": "i2", "device": "i4", "confidence": "i2"}

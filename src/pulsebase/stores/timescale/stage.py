@@ -13,14 +13,15 @@ from psycopg import errors
 from pulsebase.model.columns import Columns, Selection
 from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.model.rollups import Mask
+from pulsebase.stores.postgres.binary_copy import Field, copy_in, hundredths, laid_out, times
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.locks import lock_commits, lock_merges
+from pulsebase.stores.postgres.series_keys import is_of_heart_rate, keyed, parts_of, register_series
 from pulsebase.stores.timescale import people
 from pulsebase.stores.timescale.aggregates import note_stale
-from pulsebase.stores.timescale.binary_copy import Field, copy_in, hundredths, laid_out, times
-from pulsebase.stores.timescale.database import Connection
 from pulsebase.stores.timescale.fresh import FreshReadings, of_fresh_days, put_rollups
-from pulsebase.stores.timescale.merge import lock_merges, lock_stage, take_in_at_once
+from pulsebase.stores.timescale.merge import take_in_at_once
 from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES, RawTable
-from pulsebase.stores.timescale.series_keys import is_of_heart_rate, keyed, parts_of, register_series
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class StageRows(Columns):
 
     def write(self, connection: Connection) -> None:
         """Add the rows to the stage, except those before the horizon."""
-        lock_stage(connection)
+        lock_commits(connection)
         rows = self._kept(connection)
         if not len(rows):
             return

@@ -39,11 +39,12 @@ from pulsebase.stores.contract import (
     StoredValues,
     TotalsQuery,
 )
+from pulsebase.stores.postgres.database import Connection, OnlyAnswersError, PostgresDatabase, connect
+from pulsebase.stores.postgres.locks import lock_commits
 from pulsebase.stores.timescale import check, edit, export, people, scrub, series, totals
 from pulsebase.stores.timescale.aggregates import find_stale, forget_stale, refresh
-from pulsebase.stores.timescale.database import Connection, OnlyAnswersError, TimescaleDatabase, connect
 from pulsebase.stores.timescale.erasures import TimescaleErasureLog
-from pulsebase.stores.timescale.merge import lock_stage, merge_staged
+from pulsebase.stores.timescale.merge import merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
 from pulsebase.stores.timescale.origins import push_origins
@@ -62,6 +63,13 @@ _ROOM_WAIT_S = 20.0
 _REFRESH_INTERVAL_S = 60.0
 _REFRESH_PAUSES = 5
 
+#: The planner cannot know how many rows are staged or in a range. If it expects few, it picks a nested loop, which
+#: takes minutes with many thousands of rows on both sides.
+_WHILE_READING = {"enable_nestloop": "off"}
+#: A merge sorts and groups some hundred thousand rows, which spill to the disk with the server's usual 4 MB. A late
+#: reading may belong to a compressed chunk, where the server limits how much one transaction may decompress.
+_WHILE_CHANGING = {"work_mem": "'64MB'", "timescaledb.max_tuples_decompressed_per_dml_transaction": "0"}
+
 
 class TimescaleStore:
     """A store in the database that `conninfo` (a libpq URL) names, which `migrate.set_up` has prepared."""
@@ -70,7 +78,9 @@ class TimescaleStore:
         self._options = options or TimescaleOptions()
         with connect(conninfo) as connection:
             require_current(connection, hypertables=self._options.hypertables)
-        self._database = TimescaleDatabase(conninfo, self._options.pool)
+        self._database = PostgresDatabase(
+            conninfo, self._options.pool, while_reading=_WHILE_READING, while_changing=_WHILE_CHANGING
+        )
         self._unmerged = 0  # what this process wrote since its last merge: an estimate that needs no query
         self._merges = 0
         self._merge_failures = 0
@@ -173,7 +183,7 @@ class TimescaleStore:
         """See `contract.Registry.put_summaries`."""
 
         def put(connection: Connection) -> None:
-            lock_stage(connection)  # so that nobody is removed meanwhile
+            lock_commits(connection)  # so that nobody is removed meanwhile
             people.make_known(connection, [summary.user_id for summary in summaries])
             people.put_summaries(connection, summaries)
 
@@ -472,7 +482,7 @@ def _may_vacuum(connection: Connection) -> bool:
 
 
 def _new_origin(connection: Connection, kind: str, name: str) -> int:
-    lock_stage(connection)  # nobody else makes one meanwhile
+    lock_commits(connection)  # nobody else makes one meanwhile
     return people.find_origin(connection, kind, name) or people.add_origin(connection, kind, name)
 
 

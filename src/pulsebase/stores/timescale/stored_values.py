@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.stores.contract import StoredValues
-from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import At, fetch_columns
+from pulsebase.stores.postgres.series_keys import keyed
 from pulsebase.stores.timescale.fresh import of_fresh_days
-from pulsebase.stores.timescale.instants import At, fetch_columns
 from pulsebase.stores.timescale.origins import staged
 from pulsebase.stores.timescale.raw_tables import RawTable, readings, table_of
-from pulsebase.stores.timescale.series_keys import keyed
 
 _TYPES = {"place": "i8", "v": "i2", "confidence": "i2", "origin": "i4"}
 _INSIDE = "timestamp >= %(first)s AND timestamp <= %(last)s"

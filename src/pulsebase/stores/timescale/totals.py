@@ -6,11 +6,11 @@ import pyarrow as pa
 
 from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import At
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import At
+from pulsebase.stores.postgres.series_keys import person_of
 from pulsebase.stores.timescale.raw_tables import HEART_RATES, readings, table_of
 from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH, MERGED, WON, bucket
-from pulsebase.stores.timescale.series_keys import person_of
 
 _TOTALS = f"""
 WITH asked AS (

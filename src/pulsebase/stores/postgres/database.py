@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -26,8 +26,8 @@ from pulsebase.model.errors import (
     StoreUnavailableError,
 )
 from pulsebase.stores.contract import Cancellation
-from pulsebase.stores.timescale.instants import adapt
-from pulsebase.stores.timescale.options import PoolOptions
+from pulsebase.stores.postgres.instants import adapt
+from pulsebase.stores.postgres.options import PoolOptions
 
 logger = logging.getLogger(__name__)
 
@@ -48,15 +48,10 @@ _GOING_AWAY = (
     errors.CannotConnectNow,
     errors.IdleInTransactionSessionTimeout,
 )
-#: The planner cannot know how many rows are staged or in a range. If it expects few, it picks a nested loop, which
-#: takes minutes with many thousands of rows on both sides. JIT compilation takes longer than most of our queries.
-_BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL jit = off"
-#: A merge sorts and groups some hundred thousand rows, which spill to the disk with the server's usual 4 MB. A late
-#: reading may belong to a compressed chunk, where the server limits how much one transaction may decompress.
-_BEGIN_CHANGING = (
-    "BEGIN; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; "
-    "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
-)
+_BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BEGIN_CHANGING = "BEGIN"
+#: JIT compilation takes longer than most of our statements.
+_ALWAYS = {"jit": "off"}
 _TIMED_OUT = "the query ran into its time limit and was cancelled; ask for a shorter range or a coarser interval"
 
 
@@ -68,14 +63,29 @@ class OnlyAnswersError(ReadOnlyStoreError):
     """The database accepts no changes: it is a replica, or set to read-only."""
 
 
-class TimescaleDatabase:
+class PostgresDatabase:
     """Transactions on one database. Every method may be called from any thread.
 
     Statements are never prepared on the server, because the plans of chunked tables depend on the values, and because a
     pooler such as PgBouncer might not support it.
+
+    Args:
+        conninfo: a libpq URL.
+        options: how connections are pooled.
+        while_reading: settings of the server for each transaction that reads, by name.
+        while_changing: the same for each transaction that changes something.
     """
 
-    def __init__(self, conninfo: str, options: PoolOptions) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        options: PoolOptions,
+        *,
+        while_reading: Mapping[str, str] | None = None,
+        while_changing: Mapping[str, str] | None = None,
+    ) -> None:
+        self._begin_reading = _begun(_BEGIN_READING, while_reading or {})
+        self._begin_changing = _begun(_BEGIN_CHANGING, while_changing or {})
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             conninfo,
             kwargs={"autocommit": True, "prepare_threshold": None, "connect_timeout": _CONNECT_TIMEOUT_S},
@@ -114,7 +124,7 @@ class TimescaleDatabase:
                 raise QueryCancelledError("the question was taken back")
             if give_up_at is not None and left_ms <= 0:
                 raise QueryTimeoutError(_TIMED_OUT)
-            begin = f"{_BEGIN_READING}; SET LOCAL statement_timeout = {left_ms}"
+            begin = f"{self._begin_reading}; SET LOCAL statement_timeout = {left_ms}"
             with self._transaction(begin, cancellation) as connection:
                 return work(connection)
 
@@ -134,7 +144,7 @@ class TimescaleDatabase:
         """
 
         def once() -> T:
-            with self._transaction(_BEGIN_CHANGING, Cancellation()) as connection:
+            with self._transaction(self._begin_changing, Cancellation()) as connection:
                 answer = work(connection)
                 self._commit(connection)
                 return answer
@@ -199,6 +209,11 @@ def connect(conninfo: str) -> Connection:
         raise StopError(f"the database cannot be reached: {first_line(error)}") from None
     adapt(connection)
     return connection
+
+
+def _begun(begin: str, settings: Mapping[str, str]) -> str:
+    """Write the statements that begin a transaction with these settings of the server."""
+    return "; ".join([begin, *(f"SET LOCAL {name} = {value}" for name, value in {**_ALWAYS, **settings}.items())])
 
 
 def first_line(error: Exception) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pulsebase.stores.timescale.database import Connection
-from pulsebase.stores.timescale.instants import COPY_END, COPY_HEADER, POSTGRES_EPOCH_US
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.instants import COPY_END, COPY_HEADER, POSTGRES_EPOCH_US
 
 #: A field's NumPy type and its value in every row; no values for null. Texts are `S…`, each of exactly that length.
 Field = tuple[str, npt.ArrayLike | None]

@@ -14,7 +14,7 @@ import numpy as np
 
 from pulsebase.model.metrics import HEART_RATE, METRICS, require_known
 from pulsebase.model.readings import Ids
-from pulsebase.stores.timescale.database import Connection
+from pulsebase.stores.postgres.database import Connection
 
 #: Stands between the id and the metric. No id contains it, and it sorts before everything that ids contain, so that the
 #: series of a person lie together.
