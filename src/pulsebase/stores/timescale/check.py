@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pulsebase.stores.contract import CheckReport
 from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.horizon import HORIZON
 from pulsebase.stores.postgres.series_keys import of_heart_rate, person_of
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, count, readings
 from pulsebase.stores.timescale.rollup_sql import (
@@ -28,7 +29,7 @@ _RECOMPUTED = {
 
 #: What is computed from readings can be recomputed where they have not expired.
 _FROM_READINGS = ("h1_dev", "q15", "h1")
-_LIVE = "start_at >= (SELECT start_at FROM pulsebase.horizon)"
+_LIVE = f"start_at >= {HORIZON}"
 
 
 def check(connection: Connection) -> CheckReport:

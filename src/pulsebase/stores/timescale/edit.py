@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pulsebase.model.timerange import MAX_US, TimeRange
-from pulsebase.model.users import DevicePriority, speaks_of
-from pulsebase.stores.contract import origin_of_nobody
 from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.horizon import HORIZON, move_horizon
 from pulsebase.stores.postgres.instants import At
 from pulsebase.stores.postgres.locks import lock_commits, lock_merges
 from pulsebase.stores.postgres.series_keys import keys_of
 from pulsebase.stores.timescale import scrub
 from pulsebase.stores.timescale.merge import merge_staged, recompute, touch
-from pulsebase.stores.timescale.people import get_user, make_known
-from pulsebase.stores.timescale.people import put_priority as insert_priority
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, count, readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import APART, bucket
 
-#: Tables by person besides the readings; after a deletion they still hold rollups of readings that have expired.
-TABLES_BY_PERSON = (
-    *("pulsebase.h1_dev", "pulsebase.d1_dev", "pulsebase.q15", "pulsebase.h1", "pulsebase.d1"),
-    *("pulsebase.users", "pulsebase.devices", "pulsebase.priorities", "public.activities_heart_summary"),
-)
+#: After a deletion they still hold rollups of readings that have expired.
+_ROLLUPS = ("pulsebase.h1_dev", "pulsebase.d1_dev", "pulsebase.q15", "pulsebase.h1", "pulsebase.d1")
 _SAME_KEY = "r.user_id = g.user_id AND r.device_id = g.device_id AND r.timestamp = g.timestamp"
 #: More rows than are ever staged, so that a merge takes all of them.
 _EVERYTHING = 1 << 40
@@ -54,6 +50,10 @@ def delete(
     lock_merges(connection)
     lock_commits(connection)
     series = keys_of(connection, [user_id], None if metric is None else [metric])
+    return _delete_of(connection, series, interval, device_id)
+
+
+def _delete_of(connection: Connection, series: Sequence[str], interval: TimeRange, device_id: str | None) -> int:
     tables = tables_of(series)
     condition = _OF_SERIES + ("" if device_id is None else " AND device_id = %(device)s")
     values: dict[str, object] = {"series": list(series), "device": device_id}
@@ -95,26 +95,6 @@ def delete_origin(connection: Connection, origin: int, most: int) -> int:
     return int(row[0])
 
 
-def remove_user(connection: Connection, user_id: str) -> int:
-    """Remove a person and everything that is stored of them; return how many readings there were."""
-    lock_merges(connection)
-    lock_commits(connection)
-    person = get_user(connection, user_id)
-    if person is None:
-        return 0
-    series = list(keys_of(connection, [user_id]))
-    scrub.note(connection, series)
-    gone = delete(connection, user_id, TimeRange(0, MAX_US), None)
-    for table in TABLES_BY_PERSON:
-        connection.execute(f"DELETE FROM {table} WHERE user_id = ANY(%s)", [series])
-    connection.execute("DELETE FROM pulsebase.series WHERE user_id = %s", [user_id])
-    for origin, name in connection.execute("SELECT origin, name FROM pulsebase.origins", binary=True).fetchall():
-        if speaks_of(name, person):
-            changed = [origin_of_nobody(origin), origin]
-            connection.execute("UPDATE pulsebase.origins SET name = %s WHERE origin = %s", changed)
-    return gone
-
-
 def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
     """Delete the readings before the instant and move the horizon there; return how many. Their rollups stay."""
     lock_merges(connection)
@@ -122,7 +102,7 @@ def expire(connection: Connection, before_us: int, *, hypertables: bool) -> int:
     merge_staged(connection, _EVERYTHING)
     gone = count_before(connection, before_us)
     connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
-    connection.execute("UPDATE pulsebase.horizon SET start_at = greatest(start_at, %s)", [At(before_us)])
+    move_horizon(connection, before_us)
     if hypertables:
         connection.execute("SELECT pulsebase.drop_expired_chunks()")
     for table in RAW_TABLES:
@@ -135,33 +115,24 @@ def count_before(connection: Connection, before_us: int) -> int:
     return count(connection, "timestamp < %s", [At(before_us)])
 
 
-def put_priority(connection: Connection, entry: DevicePriority) -> None:
-    """Insert or replace a priority, and resolve anew the hours in which this device and another one count."""
-    lock_merges(connection)
-    lock_commits(connection)
-    make_known(connection, [entry.user_id], [(entry.user_id, entry.device_id)])
-    insert_priority(connection, entry)
-    _decide_again(connection, entry.user_id, entry.device_id)
+class TimescalePeoplesReadings:
+    """See `PeoplesReadings`."""
 
+    def resolve_again(self, connection: Connection, user_id: str, device_id: str) -> None:
+        """Resolve anew the hours in which this device and another one count."""
+        touch(
+            connection,
+            "SELECT user_id, start_at FROM pulsebase.h1_dev WHERE user_id = ANY(%(series)s) AND n > 0 "
+            f"AND start_at >= {HORIZON} GROUP BY user_id, start_at "
+            "HAVING count(*) > 1 AND bool_or(device_id = %(device)s)",
+            {"series": list(keys_of(connection, [user_id])), "device": device_id},
+        )
+        recompute(connection)
 
-def remove_priorities(connection: Connection, user_id: str, device_id: str) -> int:
-    """Remove every priority of a device, and resolve anew as `put_priority` does; return how many there were."""
-    lock_merges(connection)
-    lock_commits(connection)
-    gone = connection.execute(
-        "DELETE FROM pulsebase.priorities WHERE user_id = %s AND device_id = %s", [user_id, device_id]
-    ).rowcount
-    if gone:
-        _decide_again(connection, user_id, device_id)
-    return gone
-
-
-def _decide_again(connection: Connection, user_id: str, device_id: str) -> None:
-    touch(
-        connection,
-        "SELECT user_id, start_at FROM pulsebase.h1_dev WHERE user_id = ANY(%(series)s) AND n > 0 "
-        "AND start_at >= (SELECT start_at FROM pulsebase.horizon) GROUP BY user_id, start_at "
-        "HAVING count(*) > 1 AND bool_or(device_id = %(device)s)",
-        {"series": list(keys_of(connection, [user_id])), "device": device_id},
-    )
-    recompute(connection)
+    def remove(self, connection: Connection, series: Sequence[str]) -> int:
+        """Note where the readings lie, for a scrub, and remove them and their rollups."""
+        scrub.note(connection, series)
+        gone = _delete_of(connection, series, TimeRange(0, MAX_US), None)
+        for table in _ROLLUPS:
+            connection.execute(f"DELETE FROM {table} WHERE user_id = ANY(%s)", [list(series)])
+        return gone

@@ -14,8 +14,9 @@ from pulsebase.stores.postgres.binary_copy import copy_in
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.instants import At
 from pulsebase.stores.postgres.locks import lock_merges
+from pulsebase.stores.postgres.origins import push_origins
 from pulsebase.stores.timescale.aggregates import note_stale
-from pulsebase.stores.timescale.origins import push_origins, settle
+from pulsebase.stores.timescale.origins import settle
 from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES, RawTable, readings
 from pulsebase.stores.timescale.rollup_sql import (
     DEVICE_HOURS,

@@ -13,10 +13,11 @@ from psycopg import errors
 from pulsebase.model.errors import StopError, StoreVersionError
 from pulsebase.stores.postgres.database import Connection, first_line
 from pulsebase.stores.postgres.locks import lock_merges
+from pulsebase.stores.postgres.people import fold_names
 from pulsebase.stores.postgres.series_keys import require_known_metrics
+from pulsebase.stores.postgres.summaries import SUMMARIES
 from pulsebase.stores.timescale.merge import recompute, touch
 from pulsebase.stores.timescale.options import Policies
-from pulsebase.stores.timescale.people import fold_names
 from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES
 from pulsebase.stores.timescale.roles import VIEWS
 from pulsebase.stores.timescale.rollup_sql import bucket
@@ -34,11 +35,10 @@ _MAKES_VIEWS = 6
 _VIEWS = tuple(f"public.{name}" for name in VIEWS)
 
 _READINGS = HEART_RATES.full_name
-_SUMMARIES = "public.activities_heart_summary"
 #: What a table of the same name must have, whichever program made it: column → type.
 _EXPECTED = {
     _READINGS: {"timestamp": "timestamp with time zone", "value": "numeric", "user_id": "text"},
-    _SUMMARIES: {
+    SUMMARIES: {
         "timestamp": "timestamp with time zone",
         "heart_rate_zones": "jsonb",
         "custom_heart_rate_zones": "jsonb",
@@ -52,7 +52,7 @@ _ADDED = {
         "confidence": "smallint",
         "origin": "integer NOT NULL DEFAULT 0",
     },
-    _SUMMARIES: {"method": "text NOT NULL DEFAULT ''", "resting_heart_rate": "double precision"},
+    SUMMARIES: {"method": "text NOT NULL DEFAULT ''", "resting_heart_rate": "double precision"},
 }
 
 
@@ -196,8 +196,8 @@ def _adopt(connection: Connection) -> bool:
             _drop_keys(connection, table)
             for name, declaration in _ADDED[table].items():
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {declaration}")
-    if _exists(connection, _SUMMARIES):
-        connection.execute(f"ALTER TABLE {_SUMMARIES} ALTER COLUMN resting_heart_rate TYPE double precision")
+    if _exists(connection, SUMMARIES):
+        connection.execute(f"ALTER TABLE {SUMMARIES} ALTER COLUMN resting_heart_rate TYPE double precision")
     if not _exists(connection, _READINGS):
         return False
     odd = connection.execute(f"SELECT count(*) FROM {_READINGS} WHERE value NOT BETWEEN 0 AND 327.67").fetchone()
@@ -252,7 +252,7 @@ def _drop_keys(connection: Connection, table: str) -> None:
 def _roll_up_everything(connection: Connection) -> None:
     connection.execute(
         f"INSERT INTO pulsebase.users (user_id) SELECT user_id FROM {_READINGS} "
-        f"UNION SELECT user_id FROM {_SUMMARIES} ON CONFLICT DO NOTHING"
+        f"UNION SELECT user_id FROM {SUMMARIES} ON CONFLICT DO NOTHING"
     )
     connection.execute(
         f"INSERT INTO pulsebase.devices SELECT DISTINCT user_id, device_id FROM {_READINGS} ON CONFLICT DO NOTHING"

@@ -1,4 +1,5 @@
-"""Which origin a reading has after several writes of it, by the rule of `contract.Writer.write`.
+"""Which origin a reading has after several writes of it, by the rule of `contract.Writer.write`, and how many readings
+an origin has.
 
 The rows of a reading, in commit order, form a chain. The reading's origin is that of the last row that changed
 something or that a device sent. Every merge and every query decides by this rule, so the origin does not depend on
@@ -9,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pulsebase.stores.contract import PUSH_KIND
 from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.horizon import HORIZON
+from pulsebase.stores.postgres.origins import PUSHES
 from pulsebase.stores.timescale.raw_tables import RAW_TABLES, RawTable, readings
-from pulsebase.stores.timescale.rollup_sql import IN_ORDER, LAST_OF_EACH
+from pulsebase.stores.timescale.rollup_sql import APART, IN_ORDER, LAST_OF_EACH
 
-_PUSHES = f"SELECT origin FROM pulsebase.origins WHERE kind = '{PUSH_KIND}'"
 _OF_EACH = 'PARTITION BY user_id COLLATE "C", device_id COLLATE "C", timestamp ORDER BY seq'
 
 
@@ -29,7 +30,7 @@ FROM (
     SELECT *, row_number() OVER each = 1 AS first,
            v <> lag(v) OVER each OR confidence IS DISTINCT FROM lag(confidence) OVER each AS changed
     FROM ({chain}) AS chain WINDOW each AS ({_OF_EACH})
-) AS rows WHERE first OR changed OR settled OR origin IN ({_PUSHES}) {IN_ORDER}"""
+) AS rows WHERE first OR changed OR settled OR origin IN ({PUSHES}) {IN_ORDER}"""
 
 
 def staged(inside: str = "true", tables: Sequence[RawTable] = RAW_TABLES) -> str:
@@ -44,22 +45,59 @@ def staged(inside: str = "true", tables: Sequence[RawTable] = RAW_TABLES) -> str
         SELECT 0, r.user_id, r.device_id, r.timestamp, r.v, r.confidence, r.origin, false
         FROM (
             SELECT DISTINCT user_id, device_id, timestamp FROM pulsebase.stage
-            WHERE {inside} AND origin NOT IN ({_PUSHES})
+            WHERE {inside} AND origin NOT IN ({PUSHES})
         ) AS s CROSS JOIN LATERAL (
             {readings("i.user_id = s.user_id AND i.device_id = s.device_id AND i.timestamp = s.timestamp", tables)}
         ) AS r""")
 
 
-def push_origins(connection: Connection) -> list[int]:
-    """Return the numbers of the origins by which devices push."""
-    return [origin for (origin,) in connection.execute(_PUSHES, binary=True).fetchall()]
-
-
 def settle(connection: Connection, chain: str) -> None:
     """Give each row of `incoming` the origin that its reading has after the chain that ends with the row."""
-    asked = f"SELECT user_id, device_id, timestamp FROM incoming WHERE origin NOT IN ({_PUSHES})"
+    asked = f"SELECT user_id, device_id, timestamp FROM incoming WHERE origin NOT IN ({PUSHES})"
     found = _brought(f"SELECT c.* FROM ({chain}) AS c JOIN ({asked}) AS a USING (user_id, device_id, timestamp)")
     connection.execute(
         f"UPDATE incoming AS i SET origin = b.origin, settled = b.settled FROM ({found}) AS b "
         "WHERE b.user_id = i.user_id AND b.device_id = i.device_id AND b.timestamp = i.timestamp"
     )
+
+
+_LIVE = f"start_at >= {HORIZON}"
+#: Merged readings are counted by whole days and hours if those have a single origin, and one by one otherwise. Days and
+#: hours before the horizon hold no readings any more.
+_ORIGIN_READINGS = f"""
+WITH staged AS ({staged()}),
+counted AS (
+    SELECT origin, n_all AS n FROM pulsebase.d1_dev WHERE origin = ANY(%(origins)s) AND {_LIVE}
+    UNION ALL
+    SELECT h.origin, h.n_all FROM pulsebase.d1_dev AS d CROSS JOIN LATERAL (
+        SELECT * FROM pulsebase.h1_dev AS i
+        WHERE i.user_id = d.user_id AND i.device_id = d.device_id
+          AND i.start_at >= d.start_at AND i.start_at < d.start_at + INTERVAL '1 day' AND i.origin = ANY(%(origins)s)
+        {APART}
+    ) AS h WHERE d.origin IS NULL AND d.{_LIVE}
+    UNION ALL
+    SELECT r.origin, r.n FROM pulsebase.h1_dev AS h CROSS JOIN LATERAL (
+        SELECT origin, count(*) AS n FROM (
+            {
+    readings(
+        "i.user_id = h.user_id AND i.device_id = h.device_id "
+        "AND i.timestamp >= h.start_at AND i.timestamp < h.start_at + INTERVAL '1 hour'"
+    )
+}
+        ) AS of_hour GROUP BY origin
+    ) AS r WHERE h.origin IS NULL AND h.{_LIVE}
+    UNION ALL
+    SELECT origin, 1 FROM staged
+    UNION ALL
+    SELECT r.origin, -1 FROM staged AS s CROSS JOIN LATERAL (
+        {readings("i.user_id = s.user_id AND i.device_id = s.device_id AND i.timestamp = s.timestamp")}
+    ) AS r
+)
+SELECT origin, sum(n)::bigint FROM counted WHERE origin = ANY(%(origins)s) GROUP BY origin
+"""
+
+
+def origin_readings(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
+    """How many readings are stored under each of these numbers, if any are."""
+    rows = connection.execute(_ORIGIN_READINGS, {"origins": list(numbers)}, binary=True).fetchall()
+    return {int(number): int(readings) for number, readings in rows}

@@ -15,9 +15,10 @@ from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.model.rollups import Mask
 from pulsebase.stores.postgres.binary_copy import Field, copy_in, hundredths, laid_out, times
 from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.horizon import horizon_us
 from pulsebase.stores.postgres.locks import lock_commits, lock_merges
+from pulsebase.stores.postgres.people import make_known
 from pulsebase.stores.postgres.series_keys import is_of_heart_rate, keyed, parts_of, register_series
-from pulsebase.stores.timescale import people
 from pulsebase.stores.timescale.aggregates import note_stale
 from pulsebase.stores.timescale.fresh import FreshReadings, of_fresh_days, put_rollups
 from pulsebase.stores.timescale.merge import take_in_at_once
@@ -139,7 +140,7 @@ class StageRows(Columns):
 
     def _make_known(self, connection: Connection) -> None:
         keys = self.users.distinct()
-        people.make_known(connection, {parts_of(key)[0] for key in keys}, self._devices())
+        make_known(connection, {parts_of(key)[0] for key in keys}, self._devices())
         register_series(connection, keys)
 
     def _series(self) -> Iterator[FreshReadings]:
@@ -159,7 +160,7 @@ class StageRows(Columns):
 
     def _kept(self, connection: Connection) -> StageRows:
         """Return the rows that have not expired. The caller holds a lock that keeps the horizon from moving."""
-        ((start_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
+        start_us = horizon_us(connection)
         if self.times_us.min(initial=start_us) >= start_us:
             return self
         return self.take(self.times_us >= start_us)

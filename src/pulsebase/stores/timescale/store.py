@@ -40,14 +40,14 @@ from pulsebase.stores.contract import (
     TotalsQuery,
 )
 from pulsebase.stores.postgres.database import Connection, OnlyAnswersError, PostgresDatabase, connect
-from pulsebase.stores.postgres.locks import lock_commits
-from pulsebase.stores.timescale import check, edit, export, people, scrub, series, totals
+from pulsebase.stores.postgres.people import find_users, get_user
+from pulsebase.stores.postgres.registry import PostgresRegistry
+from pulsebase.stores.timescale import check, edit, export, extents, scrub, series, totals
 from pulsebase.stores.timescale.aggregates import find_stale, forget_stale, refresh
-from pulsebase.stores.timescale.erasures import TimescaleErasureLog
 from pulsebase.stores.timescale.merge import merge_staged
 from pulsebase.stores.timescale.migrate import require_current
 from pulsebase.stores.timescale.options import TimescaleOptions
-from pulsebase.stores.timescale.origins import push_origins
+from pulsebase.stores.timescale.origins import origin_readings
 from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES
 from pulsebase.stores.timescale.stage import StageRows
 from pulsebase.stores.timescale.stored_values import stored_values
@@ -81,6 +81,7 @@ class TimescaleStore:
         self._database = PostgresDatabase(
             conninfo, self._options.pool, while_reading=_WHILE_READING, while_changing=_WHILE_CHANGING
         )
+        self._registry = PostgresRegistry(self._database, edit.TimescalePeoplesReadings())
         self._unmerged = 0  # what this process wrote since its last merge: an estimate that needs no query
         self._merges = 0
         self._merge_failures = 0
@@ -141,7 +142,7 @@ class TimescaleStore:
 
     def _rows(self, batches: Sequence[ReadingBatch]) -> StageRows | None:
         filled = [batch for batch in batches if len(batch)]
-        return StageRows.of(filled, lambda: self._database.read(push_origins)) if filled else None
+        return StageRows.of(filled, self._registry.push_origins) if filled else None
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
         """See `contract.Writer.delete`."""
@@ -156,42 +157,33 @@ class TimescaleStore:
 
     def register_origin(self, kind: str, name: str) -> int:
         """See `contract.Writer.register_origin`."""
-        # Looked up first: a replica may have it and cannot make it. Not cached: another process may remove a person and
-        # rename their origins.
-        known = self._database.read(lambda connection: people.find_origin(connection, kind, name))
-        return known or self._database.change(lambda connection: _new_origin(connection, kind, name))
+        return self._registry.register_origin(kind, name)
 
     # --- Registry ---------------------------------------------------------------------------------------------------
 
     def put_user(self, user: User) -> None:
         """See `contract.Registry.put_user`."""
-        self.put_users([user])
+        self._registry.put_users([user])
 
     def put_users(self, users: Sequence[User]) -> None:
         """See `contract.Registry.put_users`."""
-        self._database.change(lambda connection: people.put_users(connection, users))
+        self._registry.put_users(users)
 
     def put_priority(self, priority: DevicePriority) -> None:
         """See `contract.Registry.put_priority`."""
-        self._database.change(lambda connection: edit.put_priority(connection, priority))
+        self._registry.put_priority(priority)
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         """See `contract.Registry.remove_priorities`."""
-        return self._database.change(lambda connection: edit.remove_priorities(connection, user_id, device_id))
+        return self._registry.remove_priorities(user_id, device_id)
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """See `contract.Registry.put_summaries`."""
-
-        def put(connection: Connection) -> None:
-            lock_commits(connection)  # so that nobody is removed meanwhile
-            people.make_known(connection, [summary.user_id for summary in summaries])
-            people.put_summaries(connection, summaries)
-
-        self._database.change(put)
+        self._registry.put_summaries(summaries)
 
     def remove_user(self, user_id: str) -> int:
         """See `contract.Registry.remove_user`."""
-        return self._database.change(lambda connection: edit.remove_user(connection, user_id))
+        return self._registry.remove_user(user_id)
 
     # --- Reader: called by any thread -------------------------------------------------------------------------------
 
@@ -213,56 +205,54 @@ class TimescaleStore:
 
     def knows(self, user_id: str) -> bool:
         """See `contract.Reader.knows`."""
-        return self._database.read(lambda connection: people.knows(connection, user_id))
+        return self._registry.knows(user_id)
 
     def unknown_users(self, user_ids: Collection[str]) -> set[str]:
         """See `contract.Reader.unknown_users`."""
-        return self._database.read(lambda connection: people.unknown_users(connection, user_ids))
+        return self._registry.unknown_users(user_ids)
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""
-        return self._database.read(lambda connection: people.get_user(connection, user_id))
+        return self._registry.user(user_id)
 
     def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
         """See `contract.Reader.users`."""
         return self._database.read(
-            lambda connection: people.overviews(connection, people.find_users(connection, text, limit, after))
+            lambda connection: extents.overviews(connection, find_users(connection, text, limit, after))
         )
 
     def overview(self, user_id: str) -> UserOverview | None:
         """See `contract.Reader.overview`."""
 
         def look(connection: Connection) -> UserOverview | None:
-            user = people.get_user(connection, user_id)
-            return None if user is None else people.overviews(connection, [user])[0]
+            user = get_user(connection, user_id)
+            return None if user is None else extents.overviews(connection, [user])[0]
 
         return self._database.read(look)
 
     def metrics(self, user_id: str) -> list[MetricOverview]:
         """See `contract.Reader.metrics`."""
-        return self._database.read(lambda connection: people.metrics(connection, user_id))
+        return self._database.read(lambda connection: extents.metrics(connection, user_id))
 
     def devices(self, user_id: str) -> list[DeviceOverview]:
         """See `contract.Reader.devices`."""
-        return self._database.read(lambda connection: people.devices(connection, user_id))
+        return self._database.read(lambda connection: extents.devices(connection, user_id))
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         """See `contract.Reader.summaries`."""
-        return self._database.read(lambda connection: people.get_summaries(connection, user_id, first, last))
+        return self._registry.summaries(user_id, first, last)
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         """See `contract.Reader.priorities`."""
-        return self._database.read(lambda connection: people.get_priorities(connection, user_id))
+        return self._registry.priorities(user_id)
 
     def origins(self) -> list[Origin]:
         """See `contract.Reader.origins`."""
-        return self._database.read(people.origins)
+        return self._registry.origins()
 
     def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
         """See `contract.Reader.origin_readings`."""
-        found = self._database.read(
-            lambda connection: people.origin_readings(connection, numbers), cancellation=cancellation
-        )
+        found = self._database.read(lambda connection: origin_readings(connection, numbers), cancellation=cancellation)
         return {number: found.get(number, 0) for number in numbers}
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
@@ -279,11 +269,11 @@ class TimescaleStore:
             except OSError as error:
                 unnamed = StoreUnavailableError(f"the export cannot be kept: {error.strerror}", retry_after_s=60)
                 raise meaning_of(error, "the export") or unnamed from error
-            yield from export.spooled(file, self._still_known)
+            yield from export.spooled(file, self._registry.known_numbers)
 
     def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         """See `contract.Reader.last_time_us`."""
-        found = self._database.read(lambda connection: people.extents(connection, [user_id], [metric]))
+        found = self._database.read(lambda connection: extents.extents(connection, [user_id], [metric]))
         return next((each.last_us for each in found if each.device_id == device_id), None)
 
     # --- Store ------------------------------------------------------------------------------------------------------
@@ -308,7 +298,7 @@ class TimescaleStore:
 
     def horizon_us(self) -> int:
         """See `contract.Store.horizon_us`."""
-        return self._database.read(_horizon_us)
+        return self._registry.horizon_us()
 
     def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
         """See `contract.Store.expire`."""
@@ -354,11 +344,7 @@ class TimescaleStore:
 
     def capabilities(self) -> Capabilities:
         """See `contract.Store.capabilities`."""
-        return Capabilities(writes_alone=False, erasure_log=self.erasure_log)
-
-    def erasure_log(self) -> TimescaleErasureLog:
-        """Return the log of erased people that all processes of the installation share."""
-        return TimescaleErasureLog(self._database)
+        return Capabilities(writes_alone=False, erasure_log=self._registry.erasure_log)
 
     def close(self) -> None:
         """See `contract.Store.close`. Unmerged readings stay in the stage."""
@@ -386,9 +372,6 @@ class TimescaleStore:
     def _look_again(self) -> None:
         with self._merged:
             self._merged.notify_all()
-
-    def _still_known(self, numbers: Sequence[int]) -> set[int]:
-        return self._database.read(lambda connection: people.known_numbers(connection, numbers))
 
     def _wait_for_room(self) -> None:
         """Delay writes while merges are far behind.
@@ -468,22 +451,12 @@ class TimescaleStore:
             self._database.change(lambda connection: forget_stale(connection, stale))
 
 
-def _horizon_us(connection: Connection) -> int:
-    ((at_us,),) = connection.execute("SELECT start_at FROM pulsebase.horizon", binary=True).fetchall()
-    return int(at_us)
-
-
 def _may_vacuum(connection: Connection) -> bool:
     maintains = "OR has_table_privilege(oid, 'MAINTAIN')" if connection.info.server_version >= 170_000 else ""
     row = connection.execute(
         f"SELECT pg_has_role(relowner, 'USAGE') {maintains} FROM pg_class WHERE oid = 'pulsebase.stage'::regclass"
     ).fetchone()
     return bool(row and row[0])
-
-
-def _new_origin(connection: Connection, kind: str, name: str) -> int:
-    lock_commits(connection)  # nobody else makes one meanwhile
-    return people.find_origin(connection, kind, name) or people.add_origin(connection, kind, name)
 
 
 def _sizes(connection: Connection, hypertables: bool) -> tuple[float, float, float, float]:

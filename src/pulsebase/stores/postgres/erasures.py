@@ -20,7 +20,7 @@ _PUT = (
 
 
 @dataclass(frozen=True, slots=True)
-class TimescaleErasureLog:
+class PostgresErasureLog:
     """See `stores.erasures.ErasureLog`."""
 
     database: PostgresDatabase
