@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pulsebase.stores.timescale
+from pulsebase.stores.timescale.migrate import migrations
 from tests.api.conftest import Api, reading
 from tests.support.postgres import Timescale
 from tests.support.process import Place
-
-SCHEMA = Path(pulsebase.stores.timescale.__file__).parent / "schema"
 
 
 def test_a_server_that_is_gone_is_a_503_that_says_when_to_try_again(
@@ -25,7 +23,7 @@ def test_a_server_that_is_gone_is_a_503_that_says_when_to_try_again(
         )
         no_roles = "There are no separate roles for serving and monitoring; see the guide."
         said = [place.run("db", "init").stdout.strip() for _ in range(2)]
-        newest = max(int(file.name[:4]) for file in SCHEMA.glob("*.sql"))
+        newest = migrations()[-1].number
         assert said == [
             f"The database is set up (schema {newest}).\n" + no_roles,
             "The database was set up already; nothing was changed.\n" + no_roles,

@@ -131,7 +131,7 @@ def test_a_database_of_heart_rate_is_brought_forward_without_writing_a_row_anew(
     url = bare_timescale()
     try:
         every = migrate.migrations()
-        monkeypatch.setattr(migrate, "migrations", lambda: [each for each in every if each[0] < 6])
+        monkeypatch.setattr(migrate, "migrations", lambda: [each for each in every if each.number < 6])
         monkeypatch.setattr(migrate, "RAW_TABLES", [HEART_RATES])
         with connect(url) as connection:
             assert set_up(connection, Policies()) == [1, 2, 3, 4, 5]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Iterator
 from datetime import timedelta
-from importlib import resources
 
 from psycopg import errors
 
-from pulsebase.model.errors import StopError, StoreVersionError
+from pulsebase.model.errors import StopError
 from pulsebase.stores.postgres.database import Connection, first_line
-from pulsebase.stores.postgres.locks import lock_merges
-from pulsebase.stores.postgres.people import fold_names
-from pulsebase.stores.postgres.series_keys import require_known_metrics
+from pulsebase.stores.postgres.migrations import (
+    PostgresMigration,
+    migrating,
+    migrations_with,
+    relation_exists,
+    require_migrated,
+)
 from pulsebase.stores.postgres.summaries import SUMMARIES
 from pulsebase.stores.timescale.merge import recompute, touch
 from pulsebase.stores.timescale.options import Policies
@@ -24,12 +24,9 @@ from pulsebase.stores.timescale.rollup_sql import bucket
 
 #: The rollups need `date_bin`, which came with version 14.
 _OLDEST_POSTGRES = 140_000
-_NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 #: Needs the extension; the tests leave it out where they run on plain PostgreSQL.
 _HYPERTABLES = 2
 
-#: What the program does after a migration, because the server cannot.
-_AFTERWARDS = {5: fold_names}
 #: The migration that makes views, and their names.
 _MAKES_VIEWS = 6
 _VIEWS = tuple(f"public.{name}" for name in VIEWS)
@@ -56,33 +53,18 @@ _ADDED = {
 }
 
 
-def migrations() -> list[tuple[int, str]]:
-    """Return the numbered schema files as (number, SQL), in order."""
-    found = []
-    for entry in resources.files("pulsebase.stores.timescale").joinpath("schema").iterdir():
-        match = _NUMBERED.fullmatch(entry.name)
-        if match:
-            found.append((int(match[1]), entry.read_text(encoding="utf-8")))
-    return sorted(found)
+def migrations() -> list[PostgresMigration]:
+    """Return every migration of the store, in order."""
+    return migrations_with("pulsebase.stores.timescale")
 
 
-def _wanted(hypertables: bool) -> list[tuple[int, str]]:
-    return [(number, sql) for number, sql in migrations() if hypertables or number != _HYPERTABLES]
+def _wanted(hypertables: bool) -> list[PostgresMigration]:
+    return [each for each in migrations() if hypertables or each.number != _HYPERTABLES]
 
 
 def require_current(connection: Connection, *, hypertables: bool = True) -> None:
     """Raise `StopError` unless the database is set up for exactly this version of the program."""
-    applied = _applied(connection)
-    newest = max(number for number, _ in migrations())
-    if not applied:
-        raise StopError("the database is not set up for Pulsebase: run pulsebase db init")
-    if max(applied) > newest:
-        raise StoreVersionError(
-            f"the database has schema version {max(applied)}, this program knows {newest}: install a newer Pulsebase"
-        )
-    if any(number not in applied for number, _ in _wanted(hypertables)):
-        raise StopError(f"the database has schema version {max(applied)}, {newest} is needed: run pulsebase db init")
-    require_known_metrics(connection)
+    require_migrated(connection, _wanted(hypertables))
 
 
 def set_up(connection: Connection, policies: Policies, *, hypertables: bool = True) -> list[int]:
@@ -94,57 +76,20 @@ def set_up(connection: Connection, policies: Policies, *, hypertables: bool = Tr
     Raises:
         StopError: something is missing or in the way; the message names it. Nothing was changed.
     """
-    try:
+    if hypertables:
+        _require_timescale(connection)
+    with migrating(connection) as done:
+        adopted = not done and _adopt(connection)
+        todo = [each for each in _wanted(hypertables) if each.number not in done]
+        for migration in todo:
+            if migration.number == _MAKES_VIEWS:
+                _require_free_names(connection)
+            migration.apply(connection)
+        if adopted:
+            _roll_up_everything(connection)
         if hypertables:
-            _require_timescale(connection)
-        with _transaction(connection):
-            lock_merges(connection)
-            if connection.execute("SELECT to_regnamespace('pulsebase') IS NULL").fetchone() == (True,):
-                connection.execute("CREATE SCHEMA pulsebase")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS pulsebase.migrations "
-                "(number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
-            )
-            done = _applied(connection)
-            adopted = not done and _adopt(connection)
-            todo = [(number, sql) for number, sql in _wanted(hypertables) if number not in done]
-            for number, sql in todo:
-                if number == _MAKES_VIEWS:
-                    _require_free_names(connection)
-                connection.execute(sql)
-                if number in _AFTERWARDS:
-                    _AFTERWARDS[number](connection)
-                connection.execute("INSERT INTO pulsebase.migrations (number) VALUES (%s)", [number])
-            if adopted:
-                _roll_up_everything(connection)
-            if hypertables:
-                _apply_policies(connection, policies)
-    except errors.InsufficientPrivilege as error:
-        raise StopError(f"the database user may not do what is needed: {first_line(error)}") from error
-    return [number for number, _ in todo]
-
-
-@contextlib.contextmanager
-def _transaction(connection: Connection) -> Iterator[None]:
-    connection.execute("BEGIN")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if not connection.closed:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _applied(connection: Connection) -> set[int]:
-    if not _exists(connection, "pulsebase.migrations"):
-        return set()
-    return {number for (number,) in connection.execute("SELECT number FROM pulsebase.migrations").fetchall()}
-
-
-def _exists(connection: Connection, name: str) -> bool:
-    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone()
-    return bool(row and row[0])
+            _apply_policies(connection, policies)
+    return [migration.number for migration in todo]
 
 
 def _require_timescale(connection: Connection) -> None:
@@ -191,14 +136,14 @@ def _adopt(connection: Connection) -> bool:
         StopError: they differ in a way that cannot be migrated; nothing was changed.
     """
     for table, expected in _EXPECTED.items():
-        if _exists(connection, table):
+        if relation_exists(connection, table):
             _require_columns(connection, table, expected)
             _drop_keys(connection, table)
             for name, declaration in _ADDED[table].items():
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {declaration}")
-    if _exists(connection, SUMMARIES):
+    if relation_exists(connection, SUMMARIES):
         connection.execute(f"ALTER TABLE {SUMMARIES} ALTER COLUMN resting_heart_rate TYPE double precision")
-    if not _exists(connection, _READINGS):
+    if not relation_exists(connection, _READINGS):
         return False
     odd = connection.execute(f"SELECT count(*) FROM {_READINGS} WHERE value NOT BETWEEN 0 AND 327.67").fetchone()
     if odd is not None and odd[0]:
@@ -208,7 +153,7 @@ def _adopt(connection: Connection) -> bool:
 
 def _require_free_names(connection: Connection) -> None:
     for name in _VIEWS:
-        if _exists(connection, name):
+        if relation_exists(connection, name):
             raise StopError(f"{name} exists already, and a view of ours needs that name; rename it first")
 
 

@@ -4,22 +4,6 @@
 -- From here on the column `user_id` of the stage and of the rollups holds the key of a series, one person's readings of
 -- one metric: of heart rate the person's id, of another metric the id, chr(31), which no id contains, and the metric.
 
--- The metrics of which there ever were readings.
-CREATE TABLE pulsebase.metrics (
-    metric text PRIMARY KEY,
-    unit text NOT NULL,
-    scale integer NOT NULL -- stored units in one unit
-);
-INSERT INTO pulsebase.metrics VALUES ('heart_rate', 'bpm', 100);
-
--- The series of other metrics than heart rate.
-CREATE TABLE pulsebase.series (
-    key text PRIMARY KEY,
-    user_id text NOT NULL,
-    metric text NOT NULL,
-    UNIQUE (user_id, metric)
-);
-
 -- Every merged reading of other metrics than heart rate; `v` is in stored units, `user_id` the key of a series.
 CREATE TABLE pulsebase.other_readings (
     timestamp timestamptz NOT NULL,
