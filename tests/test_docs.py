@@ -33,7 +33,7 @@ from pulsebase.api.border.problems import PROBLEMS
 from pulsebase.cli.app import app as command_line
 from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.engine.migrate import migrations
-from pulsebase.stores.timescale.roles import API, EXPORTER, OWNER
+from pulsebase.stores.postgres.roles import API, EXPORTER, OWNER
 from pulsebase.wiring import build
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pulsebase.stores.timescale.roles import API, EXPORTER
+from pulsebase.stores.postgres.roles import API, EXPORTER
 from tests.deploy.compose import COMPOSE, MissingVariableError, composed
 from tests.deploy.files import DEPLOY, PROMETHEUS, ROOT
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import psycopg
 
 from pulsebase.stores.postgres.options import PoolOptions
+from pulsebase.stores.postgres.roles import API
 from pulsebase.stores.timescale.options import TimescaleOptions
-from pulsebase.stores.timescale.roles import API
 from pulsebase.stores.timescale.store import TimescaleStore
 from tests.stores.harness import Harness, Kept, StoredRow
 from tests.stores.laws import StoreLaws

@@ -20,9 +20,10 @@ from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.timerange import DAY_US
 from pulsebase.stores.contract import Store
 from pulsebase.stores.postgres.database import connect
+from pulsebase.stores.postgres.roles import API, EXPORTER, OWNER, RolePasswords, excess_rights
 from pulsebase.stores.timescale.migrate import require_current, set_up
 from pulsebase.stores.timescale.options import Policies
-from pulsebase.stores.timescale.roles import API, EXPORTER, OWNER, RolePasswords, apply_roles, excess_rights
+from pulsebase.stores.timescale.roles import apply_roles
 from pulsebase.stores.timescale.store import TimescaleStore
 from tests.stores.harness import Reading, at, batch_of
 from tests.stores.test_timescale import BY_HAND, PostgresHarness, TimescaleHarness

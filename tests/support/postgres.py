@@ -26,9 +26,10 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 
 from pulsebase.stores.postgres.database import connect
+from pulsebase.stores.postgres.roles import RolePasswords
 from pulsebase.stores.timescale.migrate import set_up
 from pulsebase.stores.timescale.options import Policies
-from pulsebase.stores.timescale.roles import RolePasswords, apply_roles
+from pulsebase.stores.timescale.roles import apply_roles
 from tests.support.needs import need, need_program
 
 _FOLDER = Path(__file__).parent / "timescale"

@@ -99,9 +99,10 @@ def set_up_store(
     if address.conninfo is None:
         raise StopError("PULSEBASE_STORE_URL names no server store (postgresql://…); other stores set themselves up")
     from pulsebase.stores.postgres.database import connect
+    from pulsebase.stores.postgres.roles import RolePasswords
     from pulsebase.stores.timescale.migrate import set_up
     from pulsebase.stores.timescale.options import Policies
-    from pulsebase.stores.timescale.roles import RolePasswords, apply_roles
+    from pulsebase.stores.timescale.roles import apply_roles
 
     with connect(address.conninfo) as connection:
         done = set_up(connection, Policies(compress_after_days))
@@ -116,7 +117,7 @@ def excess_rights_of(url: str) -> str | None:
     if address.conninfo is None:
         return None
     from pulsebase.stores.postgres.database import connect
-    from pulsebase.stores.timescale.roles import excess_rights
+    from pulsebase.stores.postgres.roles import excess_rights
 
     with contextlib.suppress(StopError), connect(address.conninfo) as connection:
         return excess_rights(connection)

@@ -27,9 +27,8 @@ _OLDEST_POSTGRES = 140_000
 #: Needs the extension; the tests leave it out where they run on plain PostgreSQL.
 _HYPERTABLES = 2
 
-#: The migration that makes views, and their names.
+#: The migration that makes views.
 _MAKES_VIEWS = 6
-_VIEWS = tuple(f"public.{name}" for name in VIEWS)
 
 _READINGS = HEART_RATES.full_name
 #: What a table of the same name must have, whichever program made it: column → type.
@@ -152,7 +151,7 @@ def _adopt(connection: Connection) -> bool:
 
 
 def _require_free_names(connection: Connection) -> None:
-    for name in _VIEWS:
+    for name in VIEWS:
         if relation_exists(connection, name):
             raise StopError(f"{name} exists already, and a view of ours needs that name; rename it first")
 
