@@ -12,6 +12,7 @@ TOGETHER = {
     "benchmarks": ("tests/benchmarks/",),
     "page": ("tests/page/",),
     "timescale": (
+        "tests/stores/test_postgres",
         "tests/stores/test_timescale",
         "tests/stores/test_transfer.py",
         "tests/api/test_same_answers.py",

@@ -66,8 +66,8 @@ class OnlyAnswersError(ReadOnlyStoreError):
 class PostgresDatabase:
     """Transactions on one database. Every method may be called from any thread.
 
-    Statements are never prepared on the server, because the plans of chunked tables depend on the values, and because a
-    pooler such as PgBouncer might not support it.
+    Statements are never prepared on the server, because the plans of partitioned tables depend on the values, and
+    because a pooler such as PgBouncer might not support it.
 
     Args:
         conninfo: a libpq URL.

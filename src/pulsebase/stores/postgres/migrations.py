@@ -41,10 +41,10 @@ class PostgresMigration:
         connection.execute("INSERT INTO pulsebase.migrations (number) VALUES (%s)", [self.number])
 
 
-def migrations_with(package: str) -> list[PostgresMigration]:
-    """Return the migrations of this room together with those in the folder `schema` of a store's package, in order."""
+def migrations_with(*packages: str) -> list[PostgresMigration]:
+    """Return the migrations of this room and those in the folder `schema` of each of a store's packages, in order."""
     found: dict[int, list[str]] = {}
-    for each in (_ROOM, package):
+    for each in (_ROOM, *packages):
         for entry in resources.files(each).joinpath("schema").iterdir():
             match = _NUMBERED.fullmatch(entry.name)
             if match:

@@ -1,8 +1,7 @@
-"""Rewriting what may still hold bytes of people who were removed: the engine leaves them until it reuses their space.
+"""Rewriting what may still hold bytes of people who were removed, see `stores.postgres.scrub`.
 
-Removals note where rows lay (`to_scrub`). Each chunk of readings that they touched, and every other table of ours, is
-rewritten, one at a time, locked meanwhile. Who serves need not own them (see `roles`): a function of the owner does it,
-except for aggregates, which belong to whoever serves.
+Of hypertables only the chunks are rewritten that removals touched. A function of the owner does it, except for
+aggregates, which belong to whoever serves.
 """
 
 from __future__ import annotations
@@ -14,21 +13,15 @@ from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import DAY_US, TimeRange
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.instants import At
+from pulsebase.stores.postgres.scrub import forget, note_times, noted, tables_of_ours, waiting_briefly, write_anew
+from pulsebase.stores.postgres.summaries import SUMMARIES
 from pulsebase.stores.timescale.aggregates import AGGREGATES, refresh
-from pulsebase.stores.timescale.raw_tables import RAW_TABLES, readings, tables_of
+from pulsebase.stores.timescale.raw_tables import HEART_RATES, RAW_TABLES, readings, tables_of
 
-#: How long to wait for a table in use before giving up for now.
-_LOCK_TIMEOUT_S = 30
 #: How often to try aggregates that another session refreshes, and the first pause in between, which grows.
 _ATTEMPTS = 4
 _PAUSE_S = 0.5
-_OURS = """
-SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-WHERE schemaname = 'pulsebase' AND tablename <> 'to_scrub'  -- which has times of nobody
-UNION ALL SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-WHERE schemaname = 'public' AND tablename IN ('activities_heart_intraday', 'activities_heart_summary')
-"""
-_HYPERTABLES = (*(table.full_name for table in RAW_TABLES), "public.activities_heart_summary")
+_HYPERTABLES = (*(table.full_name for table in RAW_TABLES), SUMMARIES)
 #: The chunks of our hypertables and aggregates that overlap a range, with the compressed chunks that hold their rows;
 #: and whether they are an aggregate's.
 _CHUNKS = """
@@ -52,17 +45,12 @@ FROM chunks JOIN _timescaledb_catalog.chunk AS c ON c.id = chunks.compressed_chu
 
 def note(connection: Connection, series: Sequence[str]) -> None:
     """Note where the readings and days of these series lie, whose person is removed in this transaction."""
-    connection.execute(
-        f"""
-        INSERT INTO pulsebase.to_scrub
-        SELECT coalesce(min(timestamp), 'epoch'), coalesce(max(timestamp), 'epoch') + interval '1 microsecond' FROM (
-            SELECT timestamp FROM ({readings("i.user_id = ANY(%(series)s)", tables_of(series))}) AS merged
-            UNION ALL SELECT timestamp FROM pulsebase.stage WHERE user_id = ANY(%(series)s)
-            UNION ALL SELECT timestamp FROM public.activities_heart_summary WHERE user_id = ANY(%(series)s)
-        ) AS times
-        """,
-        {"series": list(series)},
-    )
+    times = f"""
+        SELECT timestamp FROM ({readings("i.user_id = ANY(%(series)s)", tables_of(series))}) AS merged
+        UNION ALL SELECT timestamp FROM pulsebase.stage WHERE user_id = ANY(%(series)s)
+        UNION ALL SELECT timestamp FROM {SUMMARIES} WHERE user_id = ANY(%(series)s)
+    """
+    note_times(connection, times, {"series": list(series)})
 
 
 def scrub(connection: Connection, *, hypertables: bool) -> None:
@@ -71,34 +59,28 @@ def scrub(connection: Connection, *, hypertables: bool) -> None:
     Raises:
         StoreUnavailableError: the server is refreshing an aggregate.
     """
-    noted = connection.execute("SELECT ctid::text, start_at, end_at FROM pulsebase.to_scrub", binary=True).fetchall()
-    if not noted:
+    notes = noted(connection)
+    if notes is None:
         return
-    span = TimeRange(min(start for _, start, _ in noted), max(end for _, _, end in noted))
-    names = [name for (name,) in connection.execute(_OURS).fetchall()]
+    names = [*tables_of_ours(connection), HEART_RATES.full_name]
     of_aggregates: list[str] = []
     if hypertables:
-        if not _refreshed(connection, span.widened(DAY_US)):
+        if not _refreshed(connection, notes.span.widened(DAY_US)):
             raise StoreUnavailableError("the server refreshes an aggregate just now", retry_after_s=60)
         names = [name for name in names if name not in _HYPERTABLES]
         chunks = {
             "tables": list(_HYPERTABLES),
             "aggregates": list(AGGREGATES),
-            "start": At(span.start_us),
-            "end": At(span.end_us),
+            "start": At(notes.span.start_us),
+            "end": At(notes.span.end_us),
         }
         for name, is_aggregate in connection.execute(_CHUNKS, chunks).fetchall():
             (of_aggregates if is_aggregate else names).append(name)
-    connection.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT_S}s'")
-    try:
-        for name in names:
-            connection.execute("SELECT pulsebase.write_anew(%s::regclass)", [name])
+    with waiting_briefly(connection):
+        write_anew(connection, names)
         for name in of_aggregates:
             connection.execute(f"VACUUM (FULL, ANALYZE) {name}")
-    finally:
-        if not connection.closed:
-            connection.execute("RESET lock_timeout")
-    connection.execute("DELETE FROM pulsebase.to_scrub WHERE ctid::text = ANY(%s)", [[place for place, *_ in noted]])
+    forget(connection, notes)
 
 
 def _refreshed(connection: Connection, interval: TimeRange) -> bool:
