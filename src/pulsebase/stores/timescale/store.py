@@ -72,7 +72,10 @@ _WHILE_CHANGING = {"work_mem": "'64MB'", "timescaledb.max_tuples_decompressed_pe
 
 
 class TimescaleStore:
-    """A store in the database that `conninfo` (a libpq URL) names, which `migrate.set_up` has prepared."""
+    """A store in the database that `conninfo` (a libpq URL) names, which `migrate.set_up` has prepared.
+
+    Methods keep the promises of their names in `contract.Store`.
+    """
 
     def __init__(self, conninfo: str, options: TimescaleOptions | None = None) -> None:
         self._options = options or TimescaleOptions()
@@ -100,7 +103,6 @@ class TimescaleStore:
     # --- Writer: called by one thread -------------------------------------------------------------------------------
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
-        """See `contract.Writer.write`."""
         rows = self._rows(batches)
         if rows is None:
             return
@@ -117,7 +119,6 @@ class TimescaleStore:
             self._wake.set()
 
     def has_room(self, max_wait_s: float) -> bool:
-        """See `contract.Writer.has_room`."""
         return self._has_room(max_wait_s, Cancellation())
 
     def pace(
@@ -145,50 +146,40 @@ class TimescaleStore:
         return StageRows.of(filled, self._registry.push_origins) if filled else None
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
-        """See `contract.Writer.delete`."""
         if interval.length_us <= 0:
             return 0
         return self._database.change(lambda connection: edit.delete(connection, user_id, interval, device_id, metric))
 
     def delete_origin(self, origin: int, most: int) -> int:
-        """See `contract.Writer.delete_origin`."""
         self.settle()
         return self._database.change(lambda connection: edit.delete_origin(connection, origin, most))
 
     def register_origin(self, kind: str, name: str) -> int:
-        """See `contract.Writer.register_origin`."""
         return self._registry.register_origin(kind, name)
 
     # --- Registry ---------------------------------------------------------------------------------------------------
 
     def put_user(self, user: User) -> None:
-        """See `contract.Registry.put_user`."""
         self._registry.put_users([user])
 
     def put_users(self, users: Sequence[User]) -> None:
-        """See `contract.Registry.put_users`."""
         self._registry.put_users(users)
 
     def put_priority(self, priority: DevicePriority) -> None:
-        """See `contract.Registry.put_priority`."""
         self._registry.put_priority(priority)
 
     def remove_priorities(self, user_id: str, device_id: str) -> int:
-        """See `contract.Registry.remove_priorities`."""
         return self._registry.remove_priorities(user_id, device_id)
 
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
-        """See `contract.Registry.put_summaries`."""
         self._registry.put_summaries(summaries)
 
     def remove_user(self, user_id: str) -> int:
-        """See `contract.Registry.remove_user`."""
         return self._registry.remove_user(user_id)
 
     # --- Reader: called by any thread -------------------------------------------------------------------------------
 
     def series(self, query: SeriesQuery) -> pa.Table:
-        """See `contract.Reader.series`."""
         if query.range.length_us <= 0:
             return (RAW_SCHEMA if query.resolution is Resolution.RAW else BUCKET_SCHEMA).empty_table()
         return self._database.read(
@@ -196,7 +187,6 @@ class TimescaleStore:
         )
 
     def totals(self, query: TotalsQuery) -> pa.Table:
-        """See `contract.Reader.totals`."""
         if query.range.length_us <= 0:
             return TOTALS_SCHEMA.empty_table()
         return self._database.read(
@@ -204,25 +194,20 @@ class TimescaleStore:
         )
 
     def knows(self, user_id: str) -> bool:
-        """See `contract.Reader.knows`."""
         return self._registry.knows(user_id)
 
     def unknown_users(self, user_ids: Collection[str]) -> set[str]:
-        """See `contract.Reader.unknown_users`."""
         return self._registry.unknown_users(user_ids)
 
     def user(self, user_id: str) -> User | None:
-        """See `contract.Reader.user`."""
         return self._registry.user(user_id)
 
     def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
-        """See `contract.Reader.users`."""
         return self._database.read(
             lambda connection: extents.overviews(connection, find_users(connection, text, limit, after))
         )
 
     def overview(self, user_id: str) -> UserOverview | None:
-        """See `contract.Reader.overview`."""
 
         def look(connection: Connection) -> UserOverview | None:
             user = get_user(connection, user_id)
@@ -231,38 +216,30 @@ class TimescaleStore:
         return self._database.read(look)
 
     def metrics(self, user_id: str) -> list[MetricOverview]:
-        """See `contract.Reader.metrics`."""
         return self._database.read(lambda connection: extents.metrics(connection, user_id))
 
     def devices(self, user_id: str) -> list[DeviceOverview]:
-        """See `contract.Reader.devices`."""
         return self._database.read(lambda connection: extents.devices(connection, user_id))
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
-        """See `contract.Reader.summaries`."""
         return self._registry.summaries(user_id, first, last)
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
-        """See `contract.Reader.priorities`."""
         return self._registry.priorities(user_id)
 
     def origins(self) -> list[Origin]:
-        """See `contract.Reader.origins`."""
         return self._registry.origins()
 
     def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
-        """See `contract.Reader.origin_readings`."""
         found = self._database.read(lambda connection: origin_readings(connection, numbers), cancellation=cancellation)
         return {number: found.get(number, 0) for number in numbers}
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
-        """See `contract.Reader.stored_values`."""
         return self._database.read(lambda connection: stored_values(connection, readings))
 
     def export(
         self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """See `contract.Reader.export`."""
         with tempfile.TemporaryFile() as file:
             try:
                 self._database.read(lambda connection: export.spool(connection, interval, user_ids, metrics, file))
@@ -272,18 +249,15 @@ class TimescaleStore:
             yield from export.spooled(file, self._registry.known_numbers)
 
     def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
-        """See `contract.Reader.last_time_us`."""
         found = self._database.read(lambda connection: extents.extents(connection, [user_id], [metric]))
         return next((each.last_us for each in found if each.device_id == device_id), None)
 
     # --- Store ------------------------------------------------------------------------------------------------------
 
     def stored(self) -> pa.Table:
-        """See `contract.Store.stored`."""
         return self._database.read(export.everything)
 
     def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
-        """See `contract.Store.readings`."""
         return self._database.read(lambda connection: export.of_people(connection, [user_id], interval))
 
     def check(self) -> CheckReport:
@@ -292,16 +266,13 @@ class TimescaleStore:
         return self._database.read(check.check)
 
     def settle(self) -> None:
-        """See `contract.Store.settle`."""
         while self._merge() >= _MERGE_ROWS:  # fewer rows mean that the stage is empty
             pass
 
     def horizon_us(self) -> int:
-        """See `contract.Store.horizon_us`."""
         return self._registry.horizon_us()
 
     def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
-        """See `contract.Store.expire`."""
         horizon_us = self.horizon_us()
         if before_us <= horizon_us:
             return Expiry(horizon_us, 0)
@@ -320,13 +291,11 @@ class TimescaleStore:
         return ScrubReport(before_bytes, int(self.statistics().get("size_bytes", 0)))
 
     def ping(self) -> None:
-        """See `contract.Store.ping`."""
         self._database.read(lambda connection: connection.execute("SELECT FROM pulsebase.stage LIMIT 1"))
         if not self._maintenance.is_alive():
             raise StoreUnavailableError("the store's maintenance has stopped")
 
     def statistics(self) -> dict[str, float]:
-        """See `contract.Store.statistics`."""
         counted = {
             "merges": float(self._merges),
             "merge_failures": float(self._merge_failures),
@@ -343,7 +312,6 @@ class TimescaleStore:
         return counted | sizes | {"refresh_lag_seconds": refresh_lag_s}
 
     def capabilities(self) -> Capabilities:
-        """See `contract.Store.capabilities`."""
         return Capabilities(writes_alone=False, erasure_log=self._registry.erasure_log)
 
     def close(self) -> None:
