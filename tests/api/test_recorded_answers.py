@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from pulsebase.model.metrics import METRICS
 from tests.api.conftest import Api
 from tests.api.heart_rate_questions import answer, answers, asked, client_of, questions, sent
 from tests.support.journal_files import commits_of, files_of
@@ -85,8 +86,9 @@ def compare(recorded: list[dict[str, Any]], found: list[dict[str, Any]]) -> None
 
 def also_intended(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """The recorded answer with all that was changed on purpose since; each change is one of those named here."""
-    changes = (every_answer_says_if_it_may_be_kept, lines_of_no_json_are_called_so, exports_of_a_person_tell_more)
-    for change in (*changes, exports_of_all_name_the_metric):
+    of_texts = (lines_of_no_json_are_called_so, measurements_are_metrics)
+    of_files = (exports_of_a_person_tell_more, exports_of_all_name_the_metric)
+    for change in (every_answer_says_if_it_may_be_kept, *of_texts, *of_files):
         before = change(before, now)
     return before
 
@@ -105,10 +107,24 @@ def lines_of_no_json_are_called_so(before: dict[str, Any], now: dict[str, Any]) 
         '"field":"reading","reason":"must be an object"',
         '"field":"reading","reason":"is not JSON; a line holds one reading"',
     )
-    if not before["asked"].endswith("/bulk") or old not in before["body"]:
+    return with_text(before, old, new) if before["asked"].endswith("/bulk") else before
+
+
+def measurements_are_metrics(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """A line of another measurement than heart rate used to be refused; now only one that is no metric is."""
+    if not before["asked"].startswith("POST /api/v2/write"):
         return before
-    body = before["body"].replace(old, new)
-    return before | {"body": body, "headers": before["headers"] | {"content-length": str(len(body.encode()))}}
+    names = ", ".join(METRICS)
+    new = f"measurement is no metric; there are {names}; or send vital_signs, with a field for each metric"
+    return with_text(before, "measurement must be heart_rate", new)
+
+
+def with_text(answer: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """The answer with this text in the place of that one, if it has that one."""
+    if old not in answer["body"]:
+        return answer
+    body = answer["body"].replace(old, new)
+    return answer | {"body": body, "headers": answer["headers"] | {"content-length": str(len(body.encode()))}}
 
 
 def exports_of_a_person_tell_more(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
