@@ -1,10 +1,12 @@
 """Questions of people, answered from a store."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from pulsebase.model.errors import RejectedError, TooManyRowsError, UnknownUserError
+from pulsebase.model.metrics import HEART_RATE, RR_INTERVAL, MetricSpec
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import SECOND_US
@@ -95,3 +97,19 @@ def test_where_one_person_is_too_dense_all_step_up(
     answer = service_of(QueryLimits()).many(["ann", "bob"], question, 10, None)
     assert answer.plan.resolution is Resolution.SECOND
     assert [len(person) for person in answer.series] == [60, 60]
+
+
+@pytest.mark.parametrize("metrics", [(HEART_RATE, RR_INTERVAL), (RR_INTERVAL, HEART_RATE)])
+def test_where_one_metric_is_too_dense_all_step_up(
+    store: MemoryStore, service_of: Callable[[QueryLimits], SeriesService], metrics: tuple[MetricSpec, ...]
+) -> None:
+    times = [TEN_US + place * 500_000 for place in range(120)]
+    store.write(
+        [ReadingBatch.of_columns(["ann"] * 120, ["strap"] * 120, times, [5000] * 120, None, 1, RR_INTERVAL.name)]
+    )
+    service, held = service_of(QueryLimits()), []
+    question = SeriesQuestion(TEN.start, TEN.end, max_points=60)
+    answers = service.several(metrics, question, partial(service.one, "ann"), held.append)
+    assert [answer.plan.question.metric for answer in answers] == list(metrics)
+    assert [(answer.plan.resolution, len(answer.series[0])) for answer in answers] == [(Resolution.SECOND, 60)] * 2
+    assert held[-1] == 120

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError, TooManyRowsError, UnknownUserError
 from pulsebase.model.metrics import HEART_RATE_SUMMARY_TABLE, MetricSpec
-from pulsebase.model.resolution import Resolution
+from pulsebase.model.resolution import LADDER, Resolution
 from pulsebase.model.rollups import averages
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange, from_us
@@ -121,8 +121,8 @@ class SeriesService:
     def several(
         metrics: Sequence[MetricSpec], question: SeriesQuestion, ask: Ask, rows: RowsWanted = lambda _: None
     ) -> list[SeriesAnswer]:
-        """Return the answers about several metrics, all at one resolution. `ask` answers about one. `rows` is as for
-        `one`, for all of them together.
+        """Return the answers about several metrics, all at one resolution: the finest at which each of them keeps to
+        `max_points`. `ask` answers about one. `rows` is as for `one`, for all of them together.
 
         Raises:
             RejectedError: the question is wrong, or its answer too long.
@@ -130,14 +130,14 @@ class SeriesService:
         answers: list[SeriesAnswer] = []
         held = 0
         for metric in metrics:
-            if answers:  # the first one may have become coarser; points are divided among nobody
-                question = replace(question, interval=answers[0].plan.resolution, max_points=None)
-            answer = ask(replace(question, metric=metric), rows=_added_to(held, rows))
-            if answers and answer.plan.resolution is not answers[0].plan.resolution:
-                raise RejectedError.of("metric", "the metrics have no resolution in common; ask for one at a time")
-            answers.append(answer)
-            held += sum(map(len, answer.series))
-        return answers
+            answers.append(ask(replace(question, metric=metric), rows=_added_to(held, rows)))
+            held += sum(map(len, answers[-1].series))
+        common = max((answer.plan.resolution for answer in answers), key=LADDER.index)
+        if all(answer.plan.resolution is common for answer in answers):
+            return answers
+        # One of them is denser than a reading a second, so that `max_points` made it coarser: so are the others then.
+        del answers
+        return SeriesService.several(metrics, replace(question, interval=common, max_points=None), ask, rows)
 
     def summaries(
         self, user_ids: Sequence[str] | None, question: SeriesQuestion, limit: int, cursor: str | None
