@@ -25,6 +25,7 @@ from pulsebase.model.metrics import (
     HEART_RATE,
     METRICS,
     RR_INTERVAL,
+    SKIN_TEMPERATURE,
     SKIN_TEMPERATURE_DELTA,
     MetricSpec,
 )
@@ -299,6 +300,15 @@ def test_averages_may_be_below_zero(store: MemoryStore) -> None:
     assert cohort(store, replace(question, min_avg="-0.4000001", max_avg="-0.05")).user_ids() == ["ben", "ann"]
 
 
+def test_a_setting_may_allow_values_below_zero_of_any_metric(store: MemoryStore) -> None:
+    for user_id, value in (("ann", -400), ("ben", -50), ("cy", 1200)):
+        write_of(store, SKIN_TEMPERATURE, Reading(TEN, value, user_id=user_id))
+    question = CohortQuestion(FIRST, LAST, metric=SKIN_TEMPERATURE)
+    members = cohort(store, question)
+    assert list(page_after(members, cursor_of(members[1]), SKIN_TEMPERATURE)) == [members[2]]
+    assert cohort(store, replace(question, min_avg="-1")).user_ids() == ["cy", "ben"]
+
+
 def test_bounds_and_names_of_another_metric(store: MemoryStore) -> None:
     for user_id, value in (("ann", 8001), ("ben", 12_000)):
         write_of(store, RR_INTERVAL, Reading(TEN, value, user_id=user_id))
@@ -330,9 +340,9 @@ def test_bounds_and_names_of_another_metric(store: MemoryStore) -> None:
         ),
         ({"metric": "steps"}, "metric", None),
         ({"min_avg": 96, "max_avg": 96}, "max_avg", "must be above min_avg"),
-        ({"min_avg": -1}, "min_avg", "must be from 0 to 1000"),
+        ({"min_avg": -1, "metric": "heart_rate"}, "min_avg", "must be from 0 to 1000"),
         ({"min_avg": "-1001", "metric": "skin_temperature_delta"}, "min_avg", "must be from -1000 to 1000"),
-        ({"max_avg": 10_001, "metric": "rr_interval"}, "max_avg", "must be from 0 to 10000"),
+        ({"max_avg": 10_001, "metric": "rr_interval"}, "max_avg", "must be from -10000 to 10000"),
         ({"max_avg": "high"}, "max_avg", "must be a number such as 60 or 59.5"),
         ({"max_age": 151}, "max_age", "must be a whole number from 0 to 150"),
         ({"min_age": 30, "max_age": 30}, "max_age", "must be above min_age"),

@@ -231,7 +231,7 @@ def page_after(
     if cursor is None:
         return members
     found = _CURSOR.fullmatch(cursor)
-    if found is None or int(found[2]) == 0 or (int(found[1]) < 0 <= metric.low):
+    if found is None or int(found[2]) == 0 or (int(found[1]) < 0 and metric is HEART_RATE):
         raise RejectedError.of("cursor", "must be the next_cursor of an answer")
     last = -Fraction(int(found[1]), int(found[2])), found[3]
     return members[bisect_right(members, last, key=lambda member: (-member.exact_average, member.user_id)) :]
@@ -377,7 +377,7 @@ def _average(stated: Number | None, field: str, metric: MetricSpec) -> Fraction 
     if stated is None:
         return None
     highest = max(MAX_AVERAGE, 10 ** len(str(int(metric.high))))
-    return exact_number(stated, field, highest, -highest if metric.low < 0 else 0)
+    return exact_number(stated, field, highest, 0 if metric is HEART_RATE else -highest)
 
 
 def _metric(name: str) -> MetricSpec:
