@@ -189,6 +189,7 @@ def test_a_setting_overrides_bounds(installed: Any) -> None:
         ("oxygen_saturation=90:80", "must be below"),
         ("rr_interval=1:5000", "can be stored"),
         ("steps=1:2", "is no metric"),
+        ("spo2=60:100, oxygen_saturation=50:90", "oxygen_saturation are stated twice"),
     ],
 )
 def test_bounds_that_are_none_are_refused(text: str, said: str) -> None:

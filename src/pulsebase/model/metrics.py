@@ -250,6 +250,8 @@ def bounds_in(text: str) -> dict[str, tuple[float, float]]:
             raise ValueError(f"{entry}: write it as oxygen_saturation=60:100") from None
         if spec is HEART_RATE:
             raise ValueError("the bounds of heart rate have settings of their own")
+        if spec.name in found:
+            raise ValueError(f"{entry}: the bounds of {spec.name} are stated twice")
         if not -MOST_STORED_VALUE <= bounds[0] * spec.scale < bounds[1] * spec.scale <= MOST_STORED_VALUE:
             raise ValueError(f"{entry}: the first must be below the second, and both must be values that can be stored")
         found[spec.name] = bounds
