@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from pulsebase.model.metrics import METRICS
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from tests.api.conftest import Api, reading
 
@@ -478,6 +479,12 @@ def test_a_wrong_parameter_is_refused_by_name_and_its_value_not_repeated(api: Ap
     assert [error["field"] for error in answer.json()["errors"]] in ([name], ["end_date"])
     if len(value) > 2 and name not in ("metric", "end_date", "user_ids"):
         assert value not in answer.text
+
+
+def test_more_metrics_than_there_are_is_refused_in_plain_words(api: Api) -> None:
+    asked = {"user_id": "ann", "start_date": "2025-06-29", "end_date": "2025-06-30", "metric": ["spo2"] * 10}
+    answer = api.get("/v1/timeseries", params=asked)
+    assert answer.json()["errors"] == [{"field": "metric", "reason": f"takes at most {len(METRICS)} of them"}]
 
 
 def test_interval_and_max_points_exclude_each_other(api: Api) -> None:

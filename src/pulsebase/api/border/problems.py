@@ -321,10 +321,12 @@ _ANSWERS: Mapping[type[Any], Callable[[Request, Any], Response]] = {
 _REASONS = {
     "missing": "is required",
     "extra_forbidden": "is not a known parameter",
+    "too_long": "takes at most {max_length} of them",
 }
 
 
 def _of_pydantic(entry: Mapping[str, Any]) -> FieldError:
     name = shown_name(str(entry["loc"][:2][-1]))  # the name follows "query" or "path", if that is there
-    reason = _REASONS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ")
+    reason = _REASONS.get(entry["type"], "").format_map(entry.get("ctx", {}))
+    reason = reason or str(entry["msg"]).removeprefix("Value error, ")
     return FieldError(name, reason[:1].lower() + reason[1:])
