@@ -107,7 +107,7 @@ def test_where_one_metric_is_too_dense_all_step_up(
     store.write(
         [ReadingBatch.of_columns(["ann"] * 120, ["strap"] * 120, times, [5000] * 120, None, 1, RR_INTERVAL.name)]
     )
-    service, held = service_of(QueryLimits()), []
+    service, held = service_of(QueryLimits()), list[int]()
     question = SeriesQuestion(TEN.start, TEN.end, max_points=60)
     answers = service.several(metrics, question, partial(service.one, "ann"), held.append)
     assert [answer.plan.question.metric for answer in answers] == list(metrics)

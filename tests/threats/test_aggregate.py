@@ -73,6 +73,26 @@ def test_fewer_than_ten_are_not_told_of_on_either_side(study: TestClient, thresh
     assert asked(study, min_avg_heart_rate=threshold)[0] == people
 
 
+@pytest.mark.parametrize(
+    ("conditions", "people"),
+    [
+        ({"min_avg_heart_rate": "59", "max_avg": "80"}, None),  # three above
+        ({"min_avg_heart_rate": "59", "max_avg": "73"}, 10),  # ten above
+        ({"min_avg_heart_rate": "59", "gender": "male"}, 10),  # twelve are women, and nobody is not above 59
+        ({"min_avg_heart_rate": "63", "gender": "male"}, None),  # of those above 63, eight are women
+        ({"min_avg_heart_rate": "72", "gender": "male"}, None),  # one man is not above 72
+        ({"max_avg": "72", "gender": "female"}, None),  # of those up to 72, one is a man
+        ({"max_avg": "83", "gender": "female"}, 10),  # twelve are men
+    ],
+)
+def test_fewer_than_ten_whom_one_condition_leaves_out_are_not_told_of(
+    study: TestClient, conditions: dict[str, str], people: int | None
+) -> None:
+    parameters = SPAN | conditions
+    answer = study.get(COHORT, params=parameters)
+    assert (answer.status_code, answer.json()["people"]) == (200, people)
+
+
 def test_two_answers_that_differ_by_one_person_are_mostly_the_same(study: TestClient) -> None:
     answers = {asked(study, min_avg_heart_rate=threshold)[0] for threshold in ("69", "70", "71", "72", "73")}
     assert answers == {10}, "14, 13, 12, 11 and 10 people"

@@ -8,10 +8,10 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from fractions import Fraction
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,9 @@ from pulsebase.stores.contract import Cancellation, Reader, TotalsQuery
 MAX_AVERAGE = 1000
 #: Counts of people in summaries are rounded down to a multiple of this.
 PEOPLE_STEP = 5
+
+#: What a cohort's members have to fulfil, each of which a question may leave out.
+_CONDITIONS = ("min_avg", "max_avg", "min_age", "max_age", "genders", "min_coverage")
 
 _CURSOR = re.compile(r"(-?\d{1,19})/(\d{1,19})/([A-Za-z0-9._:@+-]{1,128})", re.ASCII)
 
@@ -186,15 +189,18 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
 def cohort_summary(
     reader: Reader, question: CohortQuestion, least_people: int, timeout_s: float | None = None
 ) -> CohortSummary | None:
-    """Return the figures of a cohort; None if they would describe fewer than `least_people`. That holds for the members
-    and for the others with a reading in the period, since the difference of two answers would describe those.
+    """Return the figures of a cohort; None if they would describe fewer than `least_people`.
+
+    That holds for the members, for the others with a reading in the period, and for those whom one condition alone
+    leaves out, since the difference of two answers would describe them.
 
     Questions must be coarse (whole days, averages in steps of the metric, coverage in hundredths), so that two of them
     seldom differ by one person.
 
     Raises:
         RejectedError: names the field that is wrong, or too fine.
-        QueryTimeoutError: one of the two queries to the store took longer than `timeout_s`.
+        QueryTimeoutError: one of the queries to the store took longer than `timeout_s`. There are two, and one for each
+            condition.
     """
     period = period_of(question)
     for field, at_us in ((question.start_field, period.range.start_us), (question.end_field, period.range.end_us)):
@@ -211,9 +217,14 @@ def cohort_summary(
     asked = TotalsQuery(
         period.range, timeout_s=timeout_s, cancellation=question.cancellation, metric=question.metric.name
     )
-    left_out = reader.totals(asked).num_rows - len(members)
-    if len(members) < least_people or 0 < left_out < least_people:
+    if len(members) < least_people or 0 < reader.totals(asked).num_rows - len(members) < least_people:
         return None
+    for condition in _CONDITIONS:
+        if getattr(question, condition) is not None:
+            without: dict[str, Any] = {condition: None}
+            wider = cohort(reader, replace(question, **without), timeout_s)
+            if 0 < len(wider) - len(members) < least_people:
+                return None
     people = members.averages()
     mean = math.fsum(people) / len(people)
     spread = math.sqrt(math.fsum((people - mean) ** 2) / len(people))
