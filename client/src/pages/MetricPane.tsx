@@ -6,8 +6,8 @@ import { NO_LAYERS } from "../charts/scene";
 import { digitsOf, type Scale } from "../charts/ticks";
 import { useRested } from "../charts/viewport";
 import { ErrorNotice } from "../components/ErrorNotice";
-import { Icon } from "../components/Icon";
 import { Figures, readingOf } from "../components/Legend";
+import { PaneHead } from "../components/PaneHead";
 import type { Loaded } from "../state/loader";
 import type { MetricRecord } from "../state/useMetrics";
 import type { Page } from "../state/usePage";
@@ -43,10 +43,7 @@ function Head(props: MetricPaneProps & { title: string; unit: string; scale: Sca
   const { tracks = [], pyramids = [] } = picture ?? {};
   const seen = people.filter((id) => !chart.muted.includes(id));
   return (
-    <div className="pane-head">
-      <h2>
-        {title} <span className="faint">{unit}</span>
-      </h2>
+    <PaneHead title={title} unit={unit} onRemove={onRemove}>
       {picture && (
         <ul className="pane-figures">
           {seen.map((id) => (
@@ -64,16 +61,7 @@ function Head(props: MetricPaneProps & { title: string; unit: string; scale: Sca
           ))}
         </ul>
       )}
-      <button
-        type="button"
-        className="icon-button icon-button-small"
-        aria-label={`Remove ${title}`}
-        title="Remove this metric"
-        onClick={onRemove}
-      >
-        <Icon name="close" size={14} />
-      </button>
-    </div>
+    </PaneHead>
   );
 }
 

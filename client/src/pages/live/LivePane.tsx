@@ -1,7 +1,7 @@
 import type { ChartTheme } from "../../charts/palette";
 import { digitsOf } from "../../charts/ticks";
 import { FigureList } from "../../components/FigureList";
-import { Icon } from "../../components/Icon";
+import { PaneHead } from "../../components/PaneHead";
 import { PlainChart } from "../../components/PlainChart";
 import type { Live } from "../../live/useLive";
 import type { MetricRecord } from "../../state/useMetrics";
@@ -37,20 +37,7 @@ export function LivePane({ view, record, lowest, onRemove }: LivePaneProps) {
   const empty = !lines.some((line) => line.from.length > 0);
   return (
     <section className="pane" aria-label={title} data-metric={metric}>
-      <div className="pane-head">
-        <h2>
-          {title} <span className="faint">{unit}</span>
-        </h2>
-        <button
-          type="button"
-          className="icon-button icon-button-small"
-          aria-label={`Remove ${title}`}
-          title="Remove this metric"
-          onClick={onRemove}
-        >
-          <Icon name="close" size={14} />
-        </button>
-      </div>
+      <PaneHead title={title} unit={unit} onRemove={onRemove} />
       <FigureList
         figures={lines.map((line) => ({
           id: line.userId,
