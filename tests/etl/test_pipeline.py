@@ -106,10 +106,10 @@ def test_of_a_time_that_comes_twice_the_last_value_is_kept_and_then_unchanged(wo
     pipeline: Any = world.pipeline()
     extractor = pipeline._extractors[HEART_RATE]
     page = next(extractor.extract("ann", TimeRange(START_US, START_US + DAY_US)))
-    twice = [page, type(page)(page.user_id, page.device_id, page.times_us, page.bpm + 5, page.confidences)]
+    twice = [page, type(page)(page.user_id, page.device_id, page.times_us, page.values + 5, page.confidences)]
     extractor.extract = lambda _, part: twice if part.start_us == START_US else []
     assert world.run(pipeline).written == 1
-    assert world.stored() == {START_US: page.bpm[0] + 5}
+    assert world.stored() == {START_US: page.values[0] + 5}
     assert world.run(pipeline).written == 0
 
 

@@ -9,7 +9,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "pulsebase"
 
 #: Who checks readings, and why not by offering them.
 CHECKING = {
-    "ingest/committer.py": "what was offered, together with whatever waits for the same commit",
+    "ingest/admission.py": "what was offered, together with whatever waits for the same commit",
+    "ingest/committer.py": "long columns that are offered, in the thread that brings them",
     "api/routes/push.py": "single readings of several callers at once: a refusal is told whatever the commit does",
     "api/routes/bulk.py": "blocks: the good readings of one take their turn in the stream before they are queued",
     "etl/load.py": "what a source or a file brings is compared with what is stored before it is queued",
