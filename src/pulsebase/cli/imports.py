@@ -36,7 +36,7 @@ from pulsebase.cli.output import console
 from pulsebase.cli.session import answer_of, session
 from pulsebase.cli.users import day_of_ages, path_of, store_people
 from pulsebase.etl.extract.packed import paths_in
-from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in, known_metric
+from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import origin_name, running_imports
 from pulsebase.etl.importer import NOT_READ, Importer, ImportWatcher
 from pulsebase.etl.load import StoredRows
@@ -47,6 +47,7 @@ from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
 from pulsebase.model.exported import Record
 from pulsebase.model.identifiers import identifier_problem
+from pulsebase.model.metrics import asked_metric
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import zone_named, zone_or_utc
 from pulsebase.query.exports import record_lines
@@ -99,7 +100,7 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
     not be read to its end, or if nothing of it was stored.
     """
     zone, age_on = choices.zone(), choices.reference_day()
-    metric = known_metric(choices.metric, "--metric")
+    metric = None if choices.metric is None else asked_metric(choices.metric, "--metric").name
     # Checked before the store is opened, so that a mistyped name does not create one.
     sizes = {place: _size(Path(place)) for place in places if not _is_database(place)}
     sound = True

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pulsebase.model.errors import StoreVersionError
+from pulsebase.model.errors import RejectedError, StoreVersionError
 
 #: Stored values are 16-bit integers. The lowest one marks a deleted reading.
 MOST_STORED_VALUE = 32_767
@@ -200,6 +200,18 @@ def metric_named(text: str) -> MetricSpec:
     if near:
         raise UnknownMetricError(f"is no metric; do you mean {names[near[0]]}?")
     raise UnknownMetricError(f"is no metric; there are {', '.join(METRICS)}")
+
+
+def asked_metric(text: str, field: str = "metric") -> MetricSpec:
+    """Return the metric that a caller named, as `metric_named` does.
+
+    Raises:
+        RejectedError: there is none; names `field`.
+    """
+    try:
+        return metric_named(text)
+    except UnknownMetricError as error:
+        raise RejectedError.of(field, str(error)) from None
 
 
 def known_metric(text: str) -> MetricSpec | None:

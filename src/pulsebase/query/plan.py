@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from pulsebase.model.errors import RejectedError
-from pulsebase.model.metrics import HEART_RATE, HEART_RATE_SUMMARY_TABLE, MetricSpec, UnknownMetricError, metric_named
+from pulsebase.model.metrics import HEART_RATE, HEART_RATE_SUMMARY_TABLE, MetricSpec, asked_metric
 from pulsebase.model.resolution import Resolution, coarser, resolution_for_length, resolution_for_points
 from pulsebase.model.timerange import SECOND_US, AskedRange, TimeRange, local_day_starts, parse_range, zone_named
 from pulsebase.model.zones import ZoneRule
@@ -141,10 +141,7 @@ def metrics_named(names: Sequence[str], field: str = "metric") -> list[MetricSpe
         if set(names) != {HEART_RATE_SUMMARY_TABLE}:
             raise RejectedError.of(field, f"{HEART_RATE_SUMMARY_TABLE} cannot be asked for together with other metrics")
         return None
-    try:
-        return list(dict.fromkeys(metric_named(name) for name in names))
-    except UnknownMetricError as error:
-        raise RejectedError.of(field, str(error)) from None
+    return list(dict.fromkeys(asked_metric(name, field) for name in names))
 
 
 def _at(question: SeriesQuestion, asked: AskedRange, zone: ZoneInfo, rung: Resolution) -> SeriesPlan:

@@ -39,7 +39,7 @@ from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import RejectedError
-from pulsebase.model.metrics import UnknownMetricError, metric_named
+from pulsebase.model.metrics import asked_metric
 from pulsebase.model.readings import Ids
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import LAST_END_US, MAX_US, TimeRange, format_us, from_us, parse_range, zone_named
@@ -135,11 +135,7 @@ def _export_range(asked: ExportParameters) -> TimeRange:
 
 
 def _store_block(services: RequestServices, body: bytes, origin: OriginParameters) -> dict[str, Any]:
-    try:
-        metric = metric_named(origin.metric)
-    except UnknownMetricError as error:
-        raise RejectedError.of("metric", str(error)) from None
-    candidates = replace(_candidates(body), metric=metric.name)
+    candidates = replace(_candidates(body), metric=asked_metric(origin.metric).name)
     number = services.ingestor.register_origin(origin.kind, origin.name)
     # The command that sends blocks waits and retries by itself, so one attempt is enough here.
     sink = ImportSink(services.ingestor, services.store, _keeper(services), services.rules, origin=number, attempts=1)

@@ -23,13 +23,14 @@ from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError, Spooled
 from pulsebase.api.components import RequestServices
 from pulsebase.api.schemas.common import Deleted, NoParameters
 from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParameters, ImportsParameters
-from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in, known_metric
+from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import ImportReport, Turn
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
 from pulsebase.etl.totals import UnreadFiles
 from pulsebase.files.disk_errors import meaning_of, translated
 from pulsebase.ingest.processor import TooCostlyError
 from pulsebase.model.errors import RetryLaterError, StopError, StoreUnavailableError, after
+from pulsebase.model.metrics import asked_metric
 from pulsebase.model.timerange import format_us, zone_named
 from pulsebase.stores.contract import Cancellation, Origin
 
@@ -57,7 +58,8 @@ def router(services: RequestServices) -> APIRouter:
         import by its id. One of which nothing was read, or every record refused, ends as `failed`.
         """
         zone_of = everybody_in(zone_named(parameters.tz)) if parameters.tz else OwnZones(services.sync.zone_of)
-        owner = FileOwner(parameters.user_id, parameters.device_id, zone_of, known_metric(parameters.metric, "metric"))
+        metric = None if parameters.metric is None else asked_metric(parameters.metric).name
+        owner = FileOwner(parameters.user_id, parameters.device_id, zone_of, metric)
         services.imports.admit(owner)
         body = BodyStream(request, services.options.import_limit_bytes, services.options.processor)
         feeding = asyncio.create_task(body.feed())

@@ -10,9 +10,8 @@ from zoneinfo import ZoneInfo
 
 from pulsebase.etl.transform.civil import LocalClocks
 from pulsebase.ingest.blocks import Block, MalformedError
-from pulsebase.model.errors import FieldError, RejectedError
+from pulsebase.model.errors import FieldError
 from pulsebase.model.exported import Record
-from pulsebase.model.metrics import UnknownMetricError, metric_named
 from pulsebase.model.summaries import DailySummary
 
 _REMEMBERED_ZONES = 10_000
@@ -38,18 +37,6 @@ class FileOwner:
         """Return the person. Only readers of kinds that name nobody call this, and they are never run without one."""
         assert self.user_id is not None
         return self.user_id
-
-
-def known_metric(text: str | None, field: str) -> str | None:
-    """Return the name of the metric that somebody named for files.
-
-    Raises:
-        RejectedError: there is none; the error names the field.
-    """
-    try:
-        return None if text is None else metric_named(text).name
-    except UnknownMetricError as error:
-        raise RejectedError.of(field, str(error)) from None
 
 
 def everybody_in(zone: ZoneInfo) -> Callable[[str], ZoneInfo]:
