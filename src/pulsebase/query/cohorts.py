@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pulsebase.model.errors import RejectedError
-from pulsebase.model.metrics import HEART_RATE, MetricSpec, UnknownMetricError, metric_named
+from pulsebase.model.metrics import HEART_RATE, MetricSpec, asked_metric
 from pulsebase.model.rollups import Mask
 from pulsebase.model.timerange import MINUTE_US, TimeRange, from_us
 from pulsebase.model.users import GENDERS
@@ -42,8 +42,10 @@ MAX_AVERAGE = 1000
 #: Counts of people in summaries are rounded down to a multiple of this.
 PEOPLE_STEP = 5
 
-#: What a cohort's members have to fulfil, each of which a question may leave out.
-_CONDITIONS = ("min_avg", "max_avg", "min_age", "max_age", "genders", "min_coverage")
+#: What a cohort's members have to fulfil, each of which a question may leave out: who they are, which the store sorts
+#: out, and what their readings come to.
+_OF_PEOPLE = ("genders", "min_age", "max_age")
+_OF_READINGS = ("min_avg", "max_avg", "min_coverage")
 
 _CURSOR = re.compile(r"(-?\d{1,19})/(\d{1,19})/([A-Za-z0-9._:@+-]{1,128})", re.ASCII)
 
@@ -161,21 +163,30 @@ def cohort(reader: Reader, question: CohortQuestion, timeout_s: float | None = N
         RejectedError: names the field that is wrong.
         QueryTimeoutError: the query took longer than `timeout_s`.
     """
+    bounds = _bounds(question)  # what is wrong is said before the store is asked
+    return _members(_totals(reader, question, timeout_s), question, bounds)
+
+
+def _totals(reader: Reader, question: CohortQuestion, timeout_s: float | None) -> pa.Table:
+    """Return the totals of everybody of the asked genders and ages."""
     period = period_of(question)
-    bounds, metric = _bounds(question), question.metric
     first_day = from_us(period.range.start_us).astimezone(period.zone).date()
-    totals = reader.totals(
-        TotalsQuery(
-            period.range,
-            genders=_known_genders(question.genders),
-            born_by=None if question.min_age is None else born_by(question.min_age, first_day),
-            timeout_s=timeout_s,
-            cancellation=question.cancellation,
-            metric=metric.name,
-            born_after=None if question.max_age is None else born_by(question.max_age, first_day, "max_age"),
-        )
+    query = TotalsQuery(
+        period.range,
+        genders=_known_genders(question.genders),
+        born_by=None if question.min_age is None else born_by(question.min_age, first_day),
+        timeout_s=timeout_s,
+        cancellation=question.cancellation,
+        metric=question.metric.name,
+        born_after=None if question.max_age is None else born_by(question.max_age, first_day, "max_age"),
     )
-    minutes_asked = touched_minutes(period.range)
+    return reader.totals(query)
+
+
+def _members(totals: pa.Table, question: CohortQuestion, bounds: _Bounds) -> CohortMembers:
+    """Return those of them whose averages and coverage are within the question's bounds."""
+    metric = question.metric
+    minutes_asked = touched_minutes(period_of(question).range)
     within: Mask = totals["minutes"].to_numpy() >= math.ceil(bounds.coverage * minutes_asked)
     if bounds.above is not None:
         within &= above(totals, bounds.above, metric.scale)
@@ -200,7 +211,7 @@ def cohort_summary(
     Raises:
         RejectedError: names the field that is wrong, or too fine.
         QueryTimeoutError: one of the queries to the store took longer than `timeout_s`. There are two, and one for each
-            condition.
+            condition of gender and age.
     """
     period = period_of(question)
     for field, at_us in ((question.start_field, period.range.start_us), (question.end_field, period.range.end_us)):
@@ -213,18 +224,21 @@ def cohort_summary(
             raise RejectedError.of(field, f"must be {coarse} for this key")
     if (bounds.coverage * 100).denominator != 1:
         raise RejectedError.of("min_coverage", "may have two decimals for this key")
-    members = cohort(reader, question, timeout_s)
+    totals = _totals(reader, question, timeout_s)
+    members = _members(totals, question, bounds)
     asked = TotalsQuery(
         period.range, timeout_s=timeout_s, cancellation=question.cancellation, metric=question.metric.name
     )
     if len(members) < least_people or 0 < reader.totals(asked).num_rows - len(members) < least_people:
         return None
-    for condition in _CONDITIONS:
-        if getattr(question, condition) is not None:
-            without: dict[str, Any] = {condition: None}
-            wider = cohort(reader, replace(question, **without), timeout_s)
-            if 0 < len(wider) - len(members) < least_people:
-                return None
+    for condition in (*_OF_PEOPLE, *_OF_READINGS):
+        if getattr(question, condition) is None:
+            continue
+        without: dict[str, Any] = {condition: None}
+        wider = replace(question, **without)
+        of_wider = _totals(reader, wider, timeout_s) if condition in _OF_PEOPLE else totals
+        if 0 < len(_members(of_wider, wider, _bounds(wider))) - len(members) < least_people:
+            return None
     people = members.averages()
     mean = math.fsum(people) / len(people)
     spread = math.sqrt(math.fsum((people - mean) ** 2) / len(people))
@@ -297,7 +311,7 @@ def query_users(  # noqa: PLR0917 in the order in which the question is put
     Raises:
         RejectedError: names the argument that is wrong.
     """
-    spec = _metric(metric)
+    spec = asked_metric(metric)
     average, field = average_above(spec, min_avg, min_avg_heart_rate)
     if spec is HEART_RATE and average is None and max_avg is None:
         raise RejectedError.of("min_avg_heart_rate", NO_NUMBER)
@@ -351,7 +365,7 @@ def query_top(
         UnknownUserError: nobody of that id is known.
     """
     user_id = user_id if isinstance(user_id, str) else str(user_id)
-    question = TopHoursQuestion(user_id, date_from, date_to, limit, tz, metric=_metric(metric))
+    question = TopHoursQuestion(user_id, date_from, date_to, limit, tz, metric=asked_metric(metric))
     return [hour.average for hour in top_hours(store, question)]
 
 
@@ -389,13 +403,6 @@ def _average(stated: Number | None, field: str, metric: MetricSpec) -> Fraction 
         return None
     highest = max(MAX_AVERAGE, 10 ** len(str(int(metric.high))))
     return exact_number(stated, field, highest, 0 if metric is HEART_RATE else -highest)
-
-
-def _metric(name: str) -> MetricSpec:
-    try:
-        return metric_named(name)
-    except UnknownMetricError as error:
-        raise RejectedError.of("metric", str(error)) from None
 
 
 def _known_genders(genders: Collection[str] | None) -> frozenset[str] | None:
