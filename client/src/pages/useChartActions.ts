@@ -81,9 +81,11 @@ export function useChartActions(
       if (next !== null && next >= view.end) moveTo(panned(view, length / 2, latest));
     } else if (command.kind === "all") goTo({ range: { kind: "preset", preset: "all" } });
     else if (command.kind === "out") onOut();
-    else {
-      const end = command.kind === "last" ? (extent?.end ?? latest) : (extent?.start ?? 0) + length;
-      moveTo(panned(view, end - view.end, latest));
+    else if (command.kind === "last") {
+      moveTo(panned(view, (extent?.end ?? latest) - view.end, latest));
+    } else if (extent) {
+      // Before the extent is there, nobody knows where the history begins.
+      moveTo(panned(view, extent.start - view.start, latest));
     }
   };
   const onRest = (span: Span, from: Span) => rest(viewport, span, from);
