@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -32,10 +32,10 @@ class Place:
         self.api, self.url = api, url
 
     @contextlib.contextmanager
-    def listen(self, *people: str, after: str | None = None) -> Iterator[Iterator[Event]]:
+    def listen(self, *people: str, after: str | None = None, metrics: Sequence[str] = ()) -> Iterator[Iterator[Event]]:
         headers = {} if after is None else {"Last-Event-ID": after}
         with httpx.Client(timeout=60, trust_env=False) as client:
-            params = {"user_ids": list(people)}
+            params = {"user_ids": list(people), "metric": list(metrics)}
             with client.stream("GET", f"{self.url}/v1/stream", params=params, headers=headers) as answer:
                 assert answer.status_code == 200, answer.read()
                 assert answer.headers["content-type"].startswith("text/event-stream")
@@ -104,6 +104,23 @@ def test_readings_are_told_as_they_are_committed(served: Callable[..., Place]) -
         assert next(told)[2] == {"series": [], "changed": [deleted]}
         place.api.put("/v1/users/bob/devices/ring/priority", json={"priority": 7})
         assert [each["user_id"] for each in next(told)[2]["changed"]] == ["bob"]
+
+
+def test_a_change_says_of_which_metric_it_is(served: Callable[..., Place]) -> None:
+    place = served(store_url=ALONE)
+    interval = {"start": at(0), "end": at(30)}
+    with place.listen("ann", metrics=["heart_rate", "oxygen_saturation"]) as told:
+        next(told)
+        for path, value in (("oxygen-saturation", 97), ("hrv-rmssd", 40)):
+            body = {"user_id": "ann", "device_id": "ring", "timestamp": at(1), "value": value}
+            place.api.post(f"/v1/metrics/{path}", json=body)
+        assert [one["metric"] for one in next(told)[2]["series"]] == ["oxygen_saturation"]
+        for path in ("hrv-rmssd", "oxygen-saturation"):  # nobody here follows the first
+            place.api.delete(f"/v1/metrics/{path}", params={"user_id": "ann", **interval})
+        assert next(told)[2]["changed"] == [{"user_id": "ann", "metric": "oxygen_saturation", **interval}]
+        place.api.put("/v1/users/ann/devices/ring/priority", json={"priority": 7})
+        [of_every_metric] = next(told)[2]["changed"]
+        assert (of_every_metric["user_id"], of_every_metric["metric"]) == ("ann", None)
 
 
 def test_a_client_that_comes_back_misses_nothing_and_gets_nothing_twice(served: Callable[..., Place]) -> None:

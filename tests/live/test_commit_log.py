@@ -52,7 +52,19 @@ def test_of_many_readings_the_stretch_is_told() -> None:
     news = commit_log.since(0, ["ann", "bob"])
     assert news is not None
     assert list(news.readings) == [("bob", "heart_rate")]
-    assert news.changed == [ChangedRange("ann", TimeRange(5_000_000, (MOST_TOLD + 5) * 1_000_000 + 1))]
+    assert news.changed == [ChangedRange("ann", TimeRange(5_000_000, (MOST_TOLD + 5) * 1_000_000 + 1), "heart_rate")]
+
+
+def test_a_change_is_told_to_those_who_follow_its_metric() -> None:
+    commit_log = CommitLog(10)
+    everything = TimeRange(0, 10_000_000)
+    of_one, of_all = ChangedRange("ann", everything, "hrv_rmssd"), ChangedRange("ann", everything)
+    for change in (of_one, of_all):
+        commit_log.publish_change(change)
+    for metrics, told_of in ((["heart_rate"], [of_all]), (["heart_rate", "hrv_rmssd"], [of_one, of_all])):
+        news = commit_log.since(0, ["ann"], metrics)
+        assert news is not None
+        assert news.changed == told_of
 
 
 def test_the_ingestor_tells_what_it_committed_and_deleted() -> None:

@@ -18,7 +18,7 @@ const HEART_RATE = "heart_rate";
 
 interface News {
   series: { user_id: string; metric?: string; columns: RawColumns }[];
-  changed: { user_id: string | null; start: string; end: string }[];
+  changed: { user_id: string | null; metric?: string | null; start: string; end: string }[];
 }
 
 export interface Live {
@@ -98,14 +98,14 @@ export function useLive(
     grow();
 
     /** Events wait meanwhile, so what they bring is put on top of what was read. */
-    const readAgain = async (whom: readonly string[]) => {
+    const readAgain = async (whom: readonly string[], inWhich: readonly string[]) => {
       const since = Date.now() - windowMs;
       const [found, believed] = await Promise.all([
-        Promise.all(followed.map((metric) => readLast(metric, whom, since, signal))),
+        Promise.all(inWhich.map((metric) => readLast(metric, whom, since, signal))),
         Promise.all(whom.map((id) => readPriorities(id, signal).catch(() => new Map()))),
       ]);
       whom.forEach((id, i) => {
-        for (const buffer of buffers.current.values()) buffer.clear(id);
+        for (const metric of inWhich) buffers.current.get(metric)?.clear(id);
         priorities.current.set(id, believed[i] ?? new Map());
       });
       for (const { metric, userId, columns } of found.flat()) {
@@ -121,13 +121,17 @@ export function useLive(
       const stale = news.changed.filter((one) => Date.parse(one.end) > since);
       const everybody = stale.some((one) => one.user_id === null);
       const whom = asked.filter((id) => everybody || stale.some((one) => one.user_id === id));
-      if (whom.length > 0) await readAgain(whom);
+      const all = stale.some((one) => one.metric === null);
+      const inWhich = followed.filter((name) => {
+        return all || stale.some(({ metric = HEART_RATE }) => metric === name);
+      });
+      if (whom.length > 0 && inWhich.length > 0) await readAgain(whom, inWhich);
       heardAt.current = Date.now();
     };
 
     const onEvent = async (event: StreamEvent) => {
       const data: unknown = JSON.parse(event.data);
-      if (event.kind === "hello" && !(data as Hello).resumed) await readAgain(asked);
+      if (event.kind === "hello" && !(data as Hello).resumed) await readAgain(asked, followed);
       if (event.kind === "readings") await onNews(data as News);
       grow();
     };

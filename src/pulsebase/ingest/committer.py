@@ -192,7 +192,7 @@ class Ingestor:
         """Queue a deletion, of one metric or of all, behind the writes before it. The result is the number of readings
         deleted.
         """
-        change = ChangedRange(user_id, interval)
+        change = ChangedRange(user_id, interval, metric)
         return self._command(lambda: self._writer.delete(user_id, interval, device_id, metric), change)
 
     def submit_delete_origin(self, origin: int, most: int) -> Future[int]:

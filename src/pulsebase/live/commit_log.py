@@ -33,10 +33,17 @@ ALL_TIME = TimeRange(0, MAX_US)
 
 @dataclass(frozen=True, slots=True)
 class ChangedRange:
-    """A time range in which a person's readings changed (everybody's without an id), so that clients must ask again."""
+    """A time range in which readings of a metric (of all without one) of a person (of everybody without an id) changed,
+    so that clients must ask again.
+    """
 
     user_id: str | None
     range: TimeRange
+    metric: str | None = None
+
+    def concerns(self, people: Collection[str], metrics: Collection[str]) -> bool:
+        """Whether it changed readings of any of these people in any of these metrics."""
+        return (self.user_id is None or self.user_id in people) and (self.metric is None or self.metric in metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +178,14 @@ def _tell(news: Commits, commits: Sequence[_Commit], people: Collection[str], me
             for user_id in codes.keys() & people if batch.metric in metrics else ():
                 rows = np.flatnonzero(np.isin(batch.users.codes, codes[user_id]))
                 parts.setdefault((user_id, batch.metric), []).append(batch.take(rows))
-        if commit.change is not None and (commit.change.user_id is None or commit.change.user_id in people):
+        if commit.change is not None and commit.change.concerns(people, metrics):
             news.changed.append(commit.change)
     most = max(_FEWEST_TOLD, MOST_TOLD // max(len(parts), 1))
     for (user_id, metric), batches in parts.items():
         if sum(map(len, batches)) > most:
             first = min(int(batch.times_us.min()) for batch in batches)
             last = max(int(batch.times_us.max()) for batch in batches)
-            news.changed.append(ChangedRange(user_id, TimeRange(first, last + 1)))
+            news.changed.append(ChangedRange(user_id, TimeRange(first, last + 1), metric))
         else:
             news.readings[user_id, metric] = _joined(batches)
 

@@ -69,7 +69,7 @@ class StoreFollower:
                 now = self._overviews(user_id)
                 for metric in now.keys() | before.keys():
                     if metric not in now:
-                        self._commit_log.publish_change(ChangedRange(user_id, _extent(before[metric])[1]))
+                        self._commit_log.publish_change(ChangedRange(user_id, _extent(before[metric])[1], metric))
                     elif now[metric] != before.get(metric):
                         self._tell(user_id, now[metric], before.get(metric))
                 self._seen[user_id] = now
@@ -87,7 +87,7 @@ class StoreFollower:
         if rows is None or len(rows) != readings - known:
             start_us = min(everything.start_us, known_range.start_us) if before else everything.start_us
             self._commit_log.publish_change(
-                ChangedRange(user_id, TimeRange(start_us, max(everything.end_us, known_range.end_us)))
+                ChangedRange(user_id, TimeRange(start_us, max(everything.end_us, known_range.end_us)), now.metric)
             )
 
     def _rows(self, user_id: str, interval: TimeRange, metric: str) -> pa.Table | None:

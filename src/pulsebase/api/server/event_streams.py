@@ -110,11 +110,9 @@ def _shown(news: Commits, metrics: Sequence[str]) -> dict[str, Any]:
             for (user_id, metric), readings in sorted(news.readings.items(), key=lambda each: each[0])
         ],
         "changed": [
-            {
-                "user_id": change.user_id,
-                "start": format_us(change.range.start_us),
-                "end": format_us(change.range.end_us),
-            }
+            {"user_id": change.user_id}
+            | ({"metric": change.metric} if named else {})
+            | {"start": format_us(change.range.start_us), "end": format_us(change.range.end_us)}
             for change in news.changed
         ],
     }
