@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pulsebase import __version__
-from pulsebase.cli import people, questions, simulations, upkeep
+from pulsebase.cli import people, questions, recordings, simulations, upkeep
 from pulsebase.cli.options import Host, StoreUrl, settings_for
 from pulsebase.cli.output import errors
 from pulsebase.files.disk_errors import meaning_of
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (questions, simulations, upkeep):
+for group in (questions, recordings, simulations, upkeep):
     app.add_typer(group.commands)
 app.add_typer(people.users)
 app.add_typer(people.devices)
