@@ -288,6 +288,10 @@ class Settings(BaseSettings):
     )
     google_client_id: str | None = Field(None, description="Who we are to it; without this it is not offered.")
     google_client_secret: SecretStr | None = Field(None, description="Our secret there.")
+    oura_url: str = Field("https://api.ouraring.com", description="Where the Oura API is, and gives tokens.")
+    oura_auth_url: str = Field("https://cloud.ouraring.com/oauth/authorize", description="Where people consent to it.")
+    oura_client_id: str | None = Field(None, description="Who we are to it; without this it is not offered.")
+    oura_client_secret: SecretStr | None = Field(None, description="Our secret there.")
     ingest_schedule: str = Field(
         "0 2 * * *", description="When each connection is brought: a cron expression in the person's time zone."
     )

@@ -29,6 +29,7 @@ from pulsebase.model.timerange import SECOND_US, zone_or_utc
 from pulsebase.settings import Settings
 from pulsebase.sources.fitbit import FitbitCloud
 from pulsebase.sources.google_health import GoogleHealthCloud
+from pulsebase.sources.oura import OuraCloud
 from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.sources.tokens import Tokens
 from pulsebase.stores.contract import Reader, Store
@@ -175,9 +176,11 @@ def _clouds(
         return None if value is None else str(value.get_secret_value())
 
     none = "PULSEBASE_DATA_SETS names none of its data sets"
-    missing = {source: none for source in ("fitbit", "google") if not _offered(source, data_sets)}
+    missing = {source: none for source in ("fitbit", "google", "oura") if not _offered(source, data_sets)}
     if settings.google_client_id is None:
         missing["google"] = "set PULSEBASE_GOOGLE_CLIENT_ID"
+    if settings.oura_client_id is None:
+        missing["oura"] = "set PULSEBASE_OURA_CLIENT_ID"
     clouds: dict[str, Cloud] = {}
     if "fitbit" not in missing:
         clouds["fitbit"] = FitbitCloud(
@@ -196,6 +199,15 @@ def _clouds(
             client_secret=secret("google"),
             now_us=now_us,
             scopes=_scopes("google", data_sets),
+        )
+    if "oura" not in missing and settings.oura_client_id is not None:
+        clouds["oura"] = OuraCloud(
+            settings.oura_url,
+            auth_url=settings.oura_auth_url,
+            client_id=settings.oura_client_id,
+            client_secret=secret("oura"),
+            now_us=now_us,
+            scopes=_scopes("oura", data_sets),
         )
     return clouds, missing
 

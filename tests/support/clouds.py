@@ -25,12 +25,15 @@ from pulsebase.sources.simulators.faults import Fault, Faults
 from pulsebase.sources.simulators.fitbit import HOURLY_LIMIT, fitbit_app
 from pulsebase.sources.simulators.google import MINUTE_LIMIT, google_app
 from pulsebase.sources.simulators.nights import night_of
+from pulsebase.sources.simulators.oura import REQUEST_LIMIT, oura_app
 from pulsebase.sources.simulators.world import SimulatorClock, World
 from pulsebase.sources.synthetic import DEMO_PEOPLE, Samples, SyntheticPerson, samples_between
 from pulsebase.wiring import BuiltServer, build
 from tests.stores.harness import at
 
-SOURCES = ("fitbit", "google")
+SOURCES = ("fitbit", "google", "oura")
+#: Those that tell of days: the resting heart rate, and the time in zones.
+TELL_DAYS = ("fitbit", "google")
 #: When it is, and the first day that is brought.
 NOW_US = at("2025-06-12T15:20:00")
 FIRST_DAY = "2025-06-11"
@@ -48,6 +51,7 @@ DATA_SETS = {
         *("heart_rate", "heart_rate_summary", "oxygen_saturation", "respiratory_rate", "hrv_rmssd", "hrv_sdnn"),
         *("skin_temperature", "skin_temperature_delta"),
     ),
+    "oura": ("heart_rate", "oxygen_saturation", "respiratory_rate", "hrv_rmssd", "skin_temperature_delta"),
 }
 #: For tests that count requests.
 HEART_RATE_ALONE = "heart_rate,heart_rate_summary"
@@ -76,6 +80,13 @@ class SimulatedCloud:
         """The settings of an installation that asks this cloud."""
         if self.source == "fitbit":
             return {"fitbit_url": self.url} | more
+        if self.source == "oura":
+            return {
+                "oura_url": self.url,
+                "oura_auth_url": f"{self.url}/oauth/authorize",
+                "oura_client_id": "tests",
+                "oura_client_secret": "not a secret",
+            } | more
         return {
             "google_url": self.url,
             "google_auth_url": f"{self.url}/o/oauth2/v2/auth",
@@ -113,6 +124,13 @@ class SparseWorld(World):
         return Samples(found.device_id, found.times_us[keep], found.bpm[keep], found.confidences[keep])
 
 
+_APPS = {
+    "fitbit": (fitbit_app, HOURLY_LIMIT),
+    "google": (google_app, MINUTE_LIMIT),
+    "oura": (oura_app, REQUEST_LIMIT),
+}
+
+
 @contextlib.contextmanager
 def simulated(
     source: str,
@@ -124,10 +142,8 @@ def simulated(
 ) -> Iterator[SimulatedCloud]:
     """A cloud on a free port, with a clock that stands still. `limit` None is the vendor's."""
     world = SparseWorld(people, now_us, every_s)
-    if source == "fitbit":
-        app = fitbit_app(world, HOURLY_LIMIT if limit is None else limit)
-    else:
-        app = google_app(world, MINUTE_LIMIT if limit is None else limit)
+    make, usual_limit = _APPS[source]
+    app = make(world, usual_limit if limit is None else limit)
     with socket.create_server(("127.0.0.1", 0)) as listener, serving(app, [listener]):
         yield SimulatedCloud(source, f"http://127.0.0.1:{listener.getsockname()[1]}", world, app.state.authorization)
 
@@ -238,16 +254,21 @@ def measured(source: str, person: SyntheticPerson, interval: TimeRange) -> dict[
     first, last = (date.fromtimestamp(us / SECOND_US) for us in (interval.start_us - DAY_US, interval.end_us + DAY_US))
     for place in range((last - first).days + 1):
         night = night_of(person, first + timedelta(days=place))
+        is_over = night.asleep.end_us <= interval.end_us
         for metric, times_us, values in (
             ("oxygen_saturation", night.oxygen_times_us, night.oxygen),
             ("hrv_rmssd", night.hrv_times_us, night.rmssd),
             ("hrv_sdnn", night.hrv_times_us, night.sdnn),
         ):
-            for at_us, value in zip(times_us.tolist(), values.tolist(), strict=True):
-                add(metric, at_us, Decimal(str(value)))
-        if night.asleep.end_us <= interval.end_us:
+            # Oura tells of whole nights alone, and of oxygen saturation the average.
+            if source != "oura" or (is_over and metric != "oxygen_saturation"):
+                for at_us, value in zip(times_us.tolist(), values.tolist(), strict=True):
+                    add(metric, at_us, Decimal(str(value)))
+        if is_over:
             at_us = int(datetime.combine(night.day, time(7), zone).timestamp()) * SECOND_US
             skin, usual = Decimal(str(night.skin_celsius)), Decimal(str(night.usual_celsius))
+            if source == "oura":
+                add("oxygen_saturation", at_us, Decimal(str(round(float(night.oxygen.mean()), 3))))
             add("respiratory_rate", at_us, Decimal(str(night.breaths_a_minute)))
             add("skin_temperature", at_us, skin)
             add("skin_temperature_delta", at_us, round(skin - usual, 1) if source == "fitbit" else skin - usual)

@@ -1,4 +1,4 @@
-"""`fitbit-sim` and `google-sim`: run a simulated wearable cloud in the foreground."""
+"""`fitbit-sim`, `google-sim` and `oura-sim`: run a simulated wearable cloud in the foreground."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pulsebase.model.timerange import parse_reading_time
 from pulsebase.sources.simulators.faults import parse_fault
 from pulsebase.sources.simulators.fitbit import fitbit_app
 from pulsebase.sources.simulators.google import google_app
+from pulsebase.sources.simulators.oura import oura_app
 from pulsebase.sources.simulators.world import SimulatorClock, World
 from pulsebase.sources.synthetic import DEMO_PEOPLE
 
-_APPS = {"fitbit": fitbit_app, "google": google_app}
+_APPS = {"fitbit": fitbit_app, "google": google_app, "oura": oura_app}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from typing import Any
 
 from pulsebase.etl.extract import fitbit as from_fitbit
 from pulsebase.etl.extract import google as from_google
+from pulsebase.etl.extract import oura as from_oura
 from pulsebase.etl.extract import synthetic as from_synthetic
 from pulsebase.etl.extract.base import Extractor
 from pulsebase.etl.load import Loader, ReadingLoader, SummaryLoader
 from pulsebase.etl.transform import fitbit as of_fitbit
 from pulsebase.etl.transform import google as of_google
+from pulsebase.etl.transform import oura as of_oura
 from pulsebase.etl.transform.base import Transformer
 from pulsebase.etl.transform.device import DeviceTransformer
 from pulsebase.ingest import Ingestor, ReadingRules
@@ -30,22 +32,26 @@ extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
     HEART_RATE: {
         "fitbit": from_fitbit.FitbitHeartRateExtractor,
         "google": from_google.GoogleHeartRateExtractor,
+        "oura": from_oura.OuraHeartRateExtractor,
         "synthetic": from_synthetic.SyntheticStrapExtractor,
     },
     HEART_RATE_SUMMARY: {"fitbit": from_fitbit.FitbitSummaryExtractor, "google": from_google.GoogleSummaryExtractor},
     "oxygen_saturation": {
         "fitbit": from_fitbit.FitbitOxygenExtractor,
         "google": from_google.GoogleOxygenExtractor,
+        "oura": from_oura.OuraOxygenExtractor,
         "synthetic": from_synthetic.SyntheticOxygenExtractor,
     },
     "respiratory_rate": {
         "fitbit": from_fitbit.FitbitBreathingExtractor,
         "google": from_google.GoogleRespiratoryExtractor,
+        "oura": from_oura.OuraBreathingExtractor,
         "synthetic": from_synthetic.SyntheticBreathingExtractor,
     },
     "hrv_rmssd": {
         "fitbit": from_fitbit.FitbitVariabilityExtractor,
         "google": from_google.GoogleVariabilityExtractor,
+        "oura": from_oura.OuraVariabilityExtractor,
         "synthetic": from_synthetic.SyntheticRmssdExtractor,
     },
     "hrv_sdnn": {"google": from_google.GoogleVariabilityExtractor, "synthetic": from_synthetic.SyntheticSdnnExtractor},
@@ -56,6 +62,7 @@ extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
     "skin_temperature_delta": {
         "fitbit": from_fitbit.FitbitSkinTemperatureExtractor,
         "google": from_google.GoogleSkinTemperatureExtractor,
+        "oura": from_oura.OuraSkinTemperatureExtractor,
         "synthetic": from_synthetic.SyntheticSkinDeltaExtractor,
     },
     "body_temperature": {"synthetic": from_synthetic.SyntheticBodyTemperatureExtractor},
@@ -67,6 +74,7 @@ transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
     HEART_RATE: {
         "fitbit": of_fitbit.FitbitHeartRateTransformer(),
         "google": of_google.GoogleHeartRateTransformer(),
+        "oura": of_oura.OuraHeartRateTransformer(),
         "synthetic": DeviceTransformer(),
     },
     HEART_RATE_SUMMARY: {
@@ -76,16 +84,19 @@ transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
     "oxygen_saturation": {
         "fitbit": of_fitbit.FitbitOxygenTransformer(),
         "google": of_google.GoogleOxygenTransformer(),
+        "oura": of_oura.OuraOxygenTransformer(),
         "synthetic": DeviceTransformer(),
     },
     "respiratory_rate": {
         "fitbit": of_fitbit.FitbitBreathingTransformer(),
         "google": of_google.GoogleRespiratoryTransformer(),
+        "oura": of_oura.OuraBreathingTransformer(),
         "synthetic": DeviceTransformer(),
     },
     "hrv_rmssd": {
         "fitbit": of_fitbit.FitbitVariabilityTransformer(),
         "google": of_google.GoogleVariabilityTransformer("rmssd"),
+        "oura": of_oura.OuraVariabilityTransformer(),
         "synthetic": DeviceTransformer(),
     },
     "hrv_sdnn": {"google": of_google.GoogleVariabilityTransformer("sdnn"), "synthetic": DeviceTransformer()},
@@ -96,6 +107,7 @@ transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
     "skin_temperature_delta": {
         "fitbit": of_fitbit.FitbitSkinTemperatureTransformer(),
         "google": of_google.GoogleSkinTemperatureTransformer(from_usual=True),
+        "oura": of_oura.OuraSkinTemperatureTransformer(),
         "synthetic": DeviceTransformer(),
     },
     "body_temperature": {"synthetic": DeviceTransformer()},

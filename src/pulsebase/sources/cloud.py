@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -27,6 +27,7 @@ from pulsebase.model.timerange import MINUTE_US, SECOND_US
 from pulsebase.sources.tokens import Tokens
 
 AnswerT = TypeVar("AnswerT")
+PageT = TypeVar("PageT")
 
 #: The largest answer accepted. A person's day at one reading a second is a third of a megabyte.
 _ANSWER_LIMIT_BYTES = 64 << 20
@@ -37,6 +38,9 @@ _UNTOLD_S = {429: 60, 403: 60, 500: 60}
 #: The longest wait for a source, whatever it states.
 _MOST_WAIT_S = 86_400
 _SECONDS_DIGITS = 18
+#: The most pages of one question. A year at one reading a second takes 3,154 of the smallest; a service with endless
+#: pages is broken.
+_MOST_PAGES = 10_000
 #: How the clouds name a refusal for want of a scope; any other 403 may be a passing mistake.
 _NOT_ALLOWED = ("insufficient_scope", "ACCESS_TOKEN_SCOPE_INSUFFICIENT")
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -139,6 +143,26 @@ def _seconds(header: str | None) -> int | None:
     return min(int(header[:_SECONDS_DIGITS]), _MOST_WAIT_S)
 
 
+def each_page(ask: Callable[[str], PageT], next_of: Callable[[PageT], str | None], field: str) -> Iterator[PageT]:
+    """Yield all pages of an answer. `ask` returns the page of a token, that of "" first, and `next_of` the token of the
+    page after it, if there is one. Empty pages may be followed by others.
+
+    Raises:
+        UnreadableAnswerError: the pages come to no end; names the `field` of the token.
+    """
+    token = ""
+    for _ in range(_MOST_PAGES):
+        page = ask(token)
+        yield page
+        following = next_of(page)
+        if not following:
+            return
+        if following == token:
+            break
+        token = following
+    raise UnreadableAnswerError.of(field, "the pages of the source do not come to an end")
+
+
 class CloudClient:
     """Sends one person's requests to one cloud, each with the `headers`."""
 
@@ -231,7 +255,9 @@ class CloudClient:
 
 
 def _is_not_allowed(answer: httpx.Response) -> bool:
-    """Whether the source refuses because the person did not grant the scope."""
+    """Whether the source refuses because the person did not grant the scope, said as the vendors or RFC 6750 do."""
+    if "insufficient_scope" in answer.headers.get("www-authenticate", ""):
+        return True
     try:
         return not msgspec.json.decode(answer.content, type=_Refusal).names().isdisjoint(_NOT_ALLOWED)
     except (msgspec.DecodeError, RecursionError):

@@ -12,10 +12,9 @@ from pulsebase.model.errors import (
     DataSetMissingError,
     RejectedError,
     SourceForbiddenError,
-    UnreadableAnswerError,
 )
 from pulsebase.model.timerange import TimeRange, format_us
-from pulsebase.sources.cloud import Account, CloudClient, Limits, http_client
+from pulsebase.sources.cloud import Account, CloudClient, Limits, each_page, http_client
 from pulsebase.sources.google_shapes import DataPoint, DataPoints, Identity, UserSettings
 from pulsebase.sources.oauth import OAuthClient, Provider, require_safe
 from pulsebase.sources.tokens import Tokens
@@ -25,8 +24,6 @@ SOURCE = "google"
 PAGE_POINTS = 10_000
 #: Requests a minute and person (the service's quota).
 REQUESTS_A_MINUTE = 300
-#: The most pages of one request. A year at one reading a second takes 3,154; a service with endless pages is broken.
-_PAGES_LIMIT = 10_000
 _SCOPE = "https://www.googleapis.com/auth/googlehealth."
 #: The scopes of readings and what is measured; of the time in zones; of the time zone.
 MEASUREMENTS_SCOPE = f"{_SCOPE}health_metrics_and_measurements.readonly"
@@ -94,18 +91,14 @@ class GoogleHealthClient:
     def _pages(self, data_type: str, where: str) -> Iterator[Sequence[DataPoint]]:
         """Yield all pages. An empty page may still be followed by another one."""
         asked = {"filter": where, "pageSize": str(PAGE_POINTS)}
-        token = ""
-        for _ in range(_PAGES_LIMIT):
+
+        def ask(token: str) -> DataPoints:
             more = {"pageToken": token} if token else {}
-            page = self._cloud.get(DataPoints, f"/v4/users/me/dataTypes/{data_type}/dataPoints", asked | more)
+            return self._cloud.get(DataPoints, f"/v4/users/me/dataTypes/{data_type}/dataPoints", asked | more)
+
+        for page in each_page(ask, lambda page: page.next_page_token, "nextPageToken"):
             if page.data_points:
                 yield page.data_points
-            if not page.next_page_token:
-                return
-            if page.next_page_token == token:
-                break
-            token = page.next_page_token
-        raise UnreadableAnswerError.of("nextPageToken", "the pages of the source do not come to an end")
 
 
 def _field(data_type: str) -> str:

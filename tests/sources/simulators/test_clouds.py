@@ -29,6 +29,15 @@ SCOPES = {
     "google": " ".join(
         f"{GOOGLE}{name}.readonly" for name in ("health_metrics_and_measurements", "activity_and_fitness", "settings")
     ),
+    "oura": "heartrate daily spo2Daily personal",
+}
+AUTHORIZE = {"fitbit": "/oauth2/authorize", "google": "/o/oauth2/v2/auth", "oura": "/oauth/authorize"}
+TOKEN = {"fitbit": "/oauth2/token", "google": "/token", "oura": "/oauth/token"}
+#: What any token may ask for.
+PLAIN = {
+    "fitbit": f"{HEART}/2025-06-11/1d.json",
+    "google": "/v4/users/me/identity",
+    "oura": "/v2/usercollection/personal_info",
 }
 each_source = pytest.mark.parametrize("source", SOURCES)
 
@@ -38,9 +47,7 @@ class Browser:
 
     def __init__(self, cloud: SimulatedCloud) -> None:
         self.cloud = cloud
-        google = cloud.source == "google"
-        self.authorize = cloud.url + ("/o/oauth2/v2/auth" if google else "/oauth2/authorize")
-        self.token_url = cloud.url + ("/token" if google else "/oauth2/token")
+        self.authorize, self.token_url = cloud.url + AUTHORIZE[cloud.source], cloud.url + TOKEN[cloud.source]
         self.http = httpx.Client(base_url=cloud.url, trust_env=False)
 
     def code(self, **more: str) -> str:
@@ -81,6 +88,7 @@ def browser(source: str) -> Iterator[Browser]:
 
 fitbit = pytest.mark.parametrize("source", ["fitbit"])
 google = pytest.mark.parametrize("source", ["google"])
+oura = pytest.mark.parametrize("source", ["oura"])
 
 
 @each_source
@@ -131,11 +139,14 @@ def test_refresh_tokens_are_good_for_a_week(browser: Browser) -> None:
 
 @each_source
 def test_revoking_ends_every_token_of_the_consent(browser: Browser) -> None:
-    path = f"{HEART}/2025-06-11/1d.json" if browser.cloud.source == "fitbit" else "/v4/users/me/identity"
+    path = PLAIN[browser.cloud.source]
     pair = browser.sign_in()
     assert browser.get(path).status_code == 200
-    revoke = "/oauth2/revoke" if browser.cloud.source == "fitbit" else "/revoke"
-    assert browser.http.post(revoke, data={"token": pair["refresh_token"]}).status_code == 200
+    revoke = TOKEN[browser.cloud.source].replace("token", "revoke")
+    if browser.cloud.source == "oura":  # which takes the access token, in the address
+        assert browser.http.post(revoke, params={"access_token": pair["access_token"]}).status_code == 200
+    else:
+        assert browser.http.post(revoke, data={"token": pair["refresh_token"]}).status_code == 200
     assert browser.get(path).status_code == 401
     assert browser.tokens(grant_type="refresh_token", refresh_token=pair["refresh_token"]).status_code == 400
 
@@ -319,7 +330,7 @@ def test_a_night_is_seen_as_far_as_it_has_synced(browser: Browser) -> None:
 
 @each_source
 def test_a_token_is_good_for_the_scopes_that_were_granted(browser: Browser) -> None:
-    granted = {"fitbit": "heartrate", "google": f"{GOOGLE}settings.readonly"}[browser.cloud.source]
+    granted = {"fitbit": "heartrate", "google": f"{GOOGLE}settings.readonly", "oura": "personal"}[browser.cloud.source]
     code = browser.code(granted=granted)
     pair = browser.exchange(code).json()
     assert pair["scope"] == granted
@@ -328,6 +339,10 @@ def test_a_token_is_good_for_the_scopes_that_were_granted(browser: Browser) -> N
         assert browser.get(f"{HEART}/2025-06-11/1d.json").status_code == 200
         answer = browser.get(SPO2)
         assert answer.json()["errors"][0]["errorType"] == "insufficient_scope"
+    elif browser.cloud.source == "oura":
+        assert browser.get(PLAIN["oura"]).json()["id"] == "user1"
+        answer = browser.get("/v2/usercollection/sleep", start_date="2025-06-11", end_date="2025-06-12")
+        assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
     else:
         assert browser.get("/v4/users/me/settings").status_code == 200
         answer = browser.get(f"{POINTS}/heart-rate/dataPoints", filter="…")
@@ -355,6 +370,38 @@ def test_samples_of_the_night_come_in_pages(browser: Browser) -> None:
         assert point["sampleTime"]["utcOffset"] == "7200s"
 
 
+@oura
+def test_nights_of_a_ring_are_told_whole_with_their_offset(browser: Browser) -> None:
+    browser.sign_in()
+    asked = {"start_date": "2025-06-10", "end_date": "2025-06-12"}
+    answer = browser.get("/v2/usercollection/sleep", **asked).json()
+    assert [night["day"] for night in answer["data"]] == ["2025-06-10", "2025-06-11"]  # the last one is left out
+    assert answer["next_token"] is None
+    night = answer["data"][1]
+    assert (night["type"], night["hrv"]["interval"]) == ("long_sleep", 300)
+    assert night["hrv"]["timestamp"].endswith("+02:00")
+    assert all(5 <= value <= 220 for value in night["hrv"]["items"])
+    for collection, field in (("daily_spo2", "spo2_percentage"), ("daily_readiness", "temperature_deviation")):
+        days = browser.get(f"/v2/usercollection/{collection}", **asked).json()["data"]
+        assert [day["day"] for day in days] == ["2025-06-10", "2025-06-11", "2025-06-12"]
+        assert all(field in day for day in days)
+
+
+@oura
+def test_heart_rates_of_a_ring_come_in_pages(browser: Browser) -> None:
+    browser.sign_in()
+    path, asked = "/v2/usercollection/heartrate", {"end_datetime": "2025-06-11T14:00:00Z"}
+    first = browser.get(path, start_datetime="2025-06-11T00:00:00Z", **asked).json()
+    assert (len(first["data"]), first["data"][0].keys()) == (5_000, {"bpm", "source", "timestamp"})
+    token = first["next_token"]
+    second = browser.get(path, start_datetime="2025-06-11T00:00:00Z", next_token=token, **asked).json()
+    rows = [(row["timestamp"], row["bpm"]) for row in first["data"] + second["data"]]
+    assert rows == sorted(set(rows))
+    assert all(text.endswith("+00:00") for text, _ in rows)
+    assert browser.get(path, start_datetime="2025-05-01T00:00:00Z", **asked).status_code == 400
+    assert browser.get(path, start_datetime="2025-06-11T00:00:00Z", next_token="?", **asked).status_code == 400
+
+
 @each_source
 def test_the_control_api_moves_the_clock_and_turns_faults_on(browser: Browser) -> None:
     http = browser.http
@@ -364,7 +411,7 @@ def test_the_control_api_moves_the_clock_and_turns_faults_on(browser: Browser) -
     put = {"forbidden": {"next": 1}, "late_sync": {"share": 0.5, "until": "2025-06-13T00:00:00Z"}}
     assert http.put("/control/faults", json=put).json().keys() == put.keys()
     browser.sign_in()
-    path = f"{HEART}/2025-06-11/1d.json" if browser.cloud.source == "fitbit" else "/v4/users/me/identity"
+    path = PLAIN[browser.cloud.source]
     assert [browser.get(path).status_code for _ in range(2)] == [403, 200]
     assert http.put("/control/faults", json={"late_sync": None}).json() == {}
     assert http.get("/control/requests").json() == {"403": 1, "200": 1}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pulsebase.api.schemas.common import Identifier, PageCursor, Parameters
 
-SourceName = Annotated[str, Field(min_length=1, max_length=32, description="`fitbit` or `google`.")]
+SourceName = Annotated[str, Field(min_length=1, max_length=32, description="`fitbit`, `google` or `oura`.")]
 
 
 DataSetName = Annotated[str, Field(min_length=1, max_length=64, description="`heart_rate`, for example.")]

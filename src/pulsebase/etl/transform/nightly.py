@@ -51,7 +51,7 @@ def by_local_time(page: NightsPage[NightT], samples: Iterable[tuple[str, float]]
         raise UnreadableAnswerError.of("minute", "must be yyyy-MM-ddTHH:mm:ss") from None
     zone = page.zone
     times_us = LocalClocks(lambda _: zone).instants(wall_us, Ids.repeated(page.user_id, len(pairs)))
-    return _inside(page.user_id, page.device_id, page.interval, times_us, [value for _, value in pairs])
+    return values_inside(page.user_id, page.device_id, page.interval, times_us, [value for _, value in pairs])
 
 
 def by_night(page: NightsPage[NightT], values: Iterable[tuple[date, float | None]]) -> Candidates:
@@ -60,12 +60,13 @@ def by_night(page: NightsPage[NightT], values: Iterable[tuple[date, float | None
     """
     pairs = [(morning_us(day, page.zone), value) for day, value in values if value is not None]
     times_us = np.array([at_us for at_us, _ in pairs], np.int64)
-    return _inside(page.user_id, page.device_id, page.interval, times_us, [value for _, value in pairs])
+    return values_inside(page.user_id, page.device_id, page.interval, times_us, [value for _, value in pairs])
 
 
-def _inside(
+def values_inside(
     user_id: str, device_id: str, interval: TimeRange, times_us: npt.NDArray[np.int64], values: Sequence[float]
 ) -> Candidates:
+    """Return the values of a device whose times lie inside the interval."""
     inside = (times_us >= interval.start_us) & (times_us < interval.end_us)
     count = int(inside.sum())
     return Candidates(

@@ -122,7 +122,7 @@ class AuthorizationServer:
 
     async def revoke(self, request: Request) -> Response:
         """Revoke a token and all others of the same grant."""
-        token = (await _form(request)).get("token", "")
+        token = (await _form(request)).get("token") or request.query_params.get("access_token", "")
         with self._lock:
             grant = self._refresh.get(token) or self._access.get(token)
             if grant is not None:
