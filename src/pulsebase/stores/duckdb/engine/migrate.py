@@ -43,26 +43,31 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     if 0 < current < newest:
         connection.execute("CHECKPOINT")
         shutil.copy2(path, path.with_name(f"{path.name}.before-schema-{newest}"))
-    for number, sql in known:
-        if number <= current:
-            continue
-        connection.execute("BEGIN")
-        connection.execute(sql)
-        if number in AFTERWARDS:
-            AFTERWARDS[number](connection)
-        version = str(duckdb.__version__)
-        for key, value in (("schema_version", str(number)), ("engine_version", version)):
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
-        connection.execute("INSERT OR IGNORE INTO meta VALUES ('instance_id', ?)", [str(uuid.uuid4())])
-        connection.execute("COMMIT")
-    if current == 0:
-        connection.execute("UPDATE state SET merged_file = ?", [NO_FILE])
     if current < newest:
-        connection.execute("CHECKPOINT")  # so that no journal of the new version goes with an older file
+        _bring_up_to_date(connection, known, current)
     row = one_row(connection, "SELECT value FROM meta WHERE key = 'instance_id'")
     if row is None:
         raise StoreCorruptError(f"{path} has no instance id; restore a backup", path.name)
     return str(row[0])
+
+
+def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, known: list[tuple[int, str]], current: int) -> None:
+    """Migrate the schema from this version on, in one transaction: all of it is kept or nothing."""
+    connection.execute("BEGIN")
+    for number, sql in known:
+        if number > current:
+            connection.execute(sql)
+            if number in AFTERWARDS:
+                AFTERWARDS[number](connection)
+    connection.execute(
+        "INSERT OR REPLACE INTO meta VALUES ('schema_version', ?), ('engine_version', ?)",
+        [str(known[-1][0]), str(duckdb.__version__)],
+    )
+    connection.execute("INSERT OR IGNORE INTO meta VALUES ('instance_id', ?)", [str(uuid.uuid4())])
+    if current == 0:
+        connection.execute("UPDATE state SET merged_file = ?", [NO_FILE])
+    connection.execute("COMMIT")
+    connection.execute("CHECKPOINT")  # so that no journal of the new version goes with an older file
 
 
 def _schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
