@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from pulsebase import telemetry
 from pulsebase.access.scopes import NEEDS, need_of
+from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.problems import PROBLEMS
 from pulsebase.cli.app import app as command_line
 from pulsebase.settings import Settings
@@ -120,7 +121,7 @@ def api() -> Api:
                 routes.add(f"{method.upper()} {path}")
                 parameters |= {parameter["name"] for parameter in operation.get("parameters", [])}
         for route in parts.app.routes:
-            if isinstance(route, Route):
+            if isinstance(route, Route) and not isinstance(route, LateRoute):  # those are in the document
                 path = route.path.rstrip("/") or "/"
                 routes |= {f"{method} {path}" for method in route.methods or () if method in METHODS}
     return Api(routes, parameters)

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
@@ -41,17 +40,15 @@ WITHOUT |= {"/sources/{source}/authorize", "/sources/{source}/consent", "/source
 OWN = {"x-request-id", "date", "ratelimit", "pulsebase-place"}
 
 
-def places_in(routes: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def places_in(routes: Any) -> Iterator[tuple[str, str]]:
     """The path of each GET route, and the name without the version under which it stands in `PARAMETERS`."""
     for route in routes:
-        if isinstance(route, (APIRoute, Route)):
+        if isinstance(route, Route):
             if "GET" in (route.methods or ()):
-                path = prefix + route.path
-                yield path, path.removeprefix("/v1") or "/"
-        elif isinstance(route, Mount):
-            yield f"{route.path}/", f"{route.path}/"
+                yield route.path, route.path.removeprefix("/v1") or "/"
         else:
-            yield from places_in(route.original_router.routes, prefix + route.include_context.prefix)
+            assert isinstance(route, Mount), route
+            yield f"{route.path}/", f"{route.path}/"
 
 
 @pytest.fixture

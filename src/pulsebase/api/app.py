@@ -17,6 +17,7 @@ from pulsebase import __version__
 from pulsebase.access.scopes import need_of
 from pulsebase.api.border import problems as errors
 from pulsebase.api.border.authentication import require_scope, route_requires_scope
+from pulsebase.api.border.late_routes import include
 from pulsebase.api.border.middleware import BorderMiddleware, Handler, Shortcut
 from pulsebase.api.components import Components, RequestServices
 from pulsebase.api.routes import (
@@ -80,8 +81,8 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(service.router())
-    app.include_router(service.watch_router(services))
+    include(app, service.router())
+    include(app, service.watch_router(services))
     people = PeopleEditor(services.store, services.erasures.changing)
     routers = (
         readings.router(services, push_handlers),
@@ -100,14 +101,14 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         audit.router(services),
     )
     for router in routers:
-        app.include_router(router, prefix="/v1")
+        include(app, router, prefix="/v1")
         # The same routes at the root, for clients that use the older paths.
-        app.include_router(router, include_in_schema=False)
-    app.include_router(readings.list_router(services))
-    app.include_router(bulk.line_protocol_router(services))
-    app.include_router(admin.router(services), prefix="/v1")
-    app.include_router(admin_transfer.router(services, people), prefix="/v1")
-    app.include_router(sources.admin_router(services), prefix="/v1")
+        include(app, router, in_schema=False)
+    include(app, readings.list_router(services))
+    include(app, bulk.line_protocol_router(services))
+    include(app, admin.router(services), prefix="/v1")
+    include(app, admin_transfer.router(services, people), prefix="/v1")
+    include(app, sources.admin_router(services), prefix="/v1")
     mount_page(app, page_folder)
     errors.install(app)
     app.state.streams = built.streams
@@ -122,7 +123,7 @@ def create_watch_app(built: Components) -> Application:
     app = Application(
         built, {}, openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(route_requires_scope)]
     )
-    app.include_router(service.watch_router(RequestServices(built)))
+    include(app, service.watch_router(RequestServices(built)))
     errors.install(app)
     return app
 

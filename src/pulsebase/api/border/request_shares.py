@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from fastapi import Request
-from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from pulsebase.access.caller import caller
 from pulsebase.access.scopes import need_of
 from pulsebase.access.shares import HeldShare, Resource, Shares
+from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.request_scope import came_by_socket
 from pulsebase.model.errors import RetryLaterError
 
@@ -94,7 +94,7 @@ def let_go_of_body(scope: Scope) -> None:
         mine.close()
 
 
-class SharedRoute(APIRoute):
+class SharedRoute(LateRoute):
     """A route whose requests hold what they take of the application's `state.shares` until the client has taken the
     answer.
     """

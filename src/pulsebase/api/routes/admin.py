@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.border.request_scope import came_by_socket
 from pulsebase.api.codecs.answers import ARROW, JSON, stream_bytes
@@ -34,7 +35,7 @@ def owner_only(request: Request) -> None:
 
 def router(services: RequestServices) -> APIRouter:
     """Return the routes under `/v1/admin`. Over the network they do not exist."""
-    routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
+    routes = APIRouter(route_class=LateRoute, prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
 
     @routes.post("/check", response_model=CheckResult)
     def check(_: Annotated[NoParameters, Query()]) -> Response:

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pulsebase.api.border.bounded_response import BoundedResponse
+from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.problems import ProblemError, field_errors
 from pulsebase.api.codecs.answers import ARROW, JSON, NDJSON, arrow_stream
 from pulsebase.api.codecs.arrow_stream import BoundedMessages
@@ -63,7 +64,7 @@ _BLOCK_COLUMNS = [
 
 def router(services: RequestServices, people: PeopleEditor) -> APIRouter:
     """Return more routes under `/v1/admin`, see `admin`."""
-    routes = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
+    routes = APIRouter(route_class=LateRoute, prefix="/admin", tags=["admin"], dependencies=[Depends(owner_only)])
 
     @routes.post("/readings", status_code=202, response_model=BlockStored)
     async def store_readings(request: Request, origin: Annotated[OriginParameters, Query()]) -> Response:

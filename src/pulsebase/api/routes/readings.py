@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from pulsebase import telemetry
+from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.border.request_shares import SharedRoute, rows_held
 from pulsebase.api.codecs.answers import JSON, said_in_headers, timestamps
@@ -135,7 +136,7 @@ def metrics_router(services: RequestServices, doors: PushHandlers) -> APIRouter:
 
 def list_router(services: RequestServices) -> APIRouter:
     """Return the route `/v1/metrics`. It has no twin at the root, where that path is the one Prometheus scrapes."""
-    routes = APIRouter(prefix="/v1", tags=["readings"])
+    routes = APIRouter(route_class=LateRoute, prefix="/v1", tags=["readings"])
 
     @routes.get("/metrics", response_model=MetricList)
     def metrics(_: Annotated[NoParameters, Query()]) -> Response:

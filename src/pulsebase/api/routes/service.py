@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from pulsebase import __version__
+from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.threads import WATCH
 from pulsebase.api.codecs.answers import JSON
 from pulsebase.api.components import RequestServices
@@ -25,7 +26,7 @@ SERVICE_NAME = "heart-rate-metrics"
 
 def router() -> APIRouter:
     """Return the route `/`, which exists only at the root."""
-    routes = APIRouter(tags=["service"])
+    routes = APIRouter(route_class=LateRoute, tags=["service"])
 
     @routes.get("/", response_model=Information)
     def information(_: Annotated[NoParameters, Query()]) -> Information:
@@ -44,7 +45,7 @@ def router() -> APIRouter:
 
 def watch_router(services: RequestServices) -> APIRouter:
     """Return the routes `/health` and `/metrics`, which exist only at the root."""
-    routes = APIRouter(tags=["service"])
+    routes = APIRouter(route_class=LateRoute, tags=["service"])
 
     @routes.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health(_: Annotated[NoParameters, Query()]) -> Response:
