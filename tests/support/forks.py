@@ -25,6 +25,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, NoReturn, TypedDict
 
+import typer.main
+
 _ROOT = str(Path(__file__).parents[2])
 _MOST_BYTES = 1 << 20
 #: What commands import, much of it when they first need it. Not the engine, nor FastAPI, which holds on to our routes
@@ -158,7 +160,7 @@ def _end(server: socket.socket, process: subprocess.Popen[bytes]) -> None:
 
 
 def _import_everything() -> None:
-    """All but the commands themselves, whose consoles look at the environment when they are imported.
+    """All of it, the commands as far as they are the same whatever the environment says.
 
     The objects of the libraries are taken out of the sight of the garbage collector, which would look at each of them
     when a child ends, for longer than most commands take.
@@ -170,8 +172,12 @@ def _import_everything() -> None:
     import pulsebase
 
     for module in pkgutil.walk_packages(pulsebase.__path__, "pulsebase."):
-        if not module.name.startswith("pulsebase.cli"):
-            importlib.import_module(module.name)
+        importlib.import_module(module.name)
+    from pulsebase.cli.app import app
+
+    # Whoever starts the program makes its commands out of its functions, every time the same ones.
+    typer.main.get_command = cache(typer.main.get_command)
+    typer.main.get_command(app)
     from pulsebase.sources.cloud import http_client
 
     http_client("https://example.org").close()  # reads the authorities that every cloud is asked under
@@ -242,6 +248,10 @@ def _become(request: _Request, files: list[int]) -> None:
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     sys.argv = ["pulsebase", *request["arguments"]]
+    from pulsebase.cli.output import Output, console, errors
+
+    Output.__init__(console)  # it looked at the environment when it was made
+    Output.__init__(errors, stderr=True)
 
 
 if __name__ == "__main__":
