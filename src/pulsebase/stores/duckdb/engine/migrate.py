@@ -71,15 +71,14 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, known: list[tuple[i
 
 
 def _schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    tables = {
-        row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
-    }
-    if not tables:
-        return 0
     _check_length(connection, path)
-    if "meta" not in tables:
-        raise StopError(f"{path} is a DuckDB database, but not of Pulsebase; name another file")
-    row = one_row(connection, "SELECT value FROM meta WHERE key = 'schema_version'")
+    try:
+        row = one_row(connection, "SELECT value FROM meta WHERE key = 'schema_version'")
+    except duckdb.CatalogException:
+        # Only asked now, since the list takes longer than everything else here.
+        if one_row(connection, "SELECT table_name FROM duckdb_tables() WHERE NOT internal LIMIT 1") is None:
+            return 0
+        raise StopError(f"{path} is a DuckDB database, but not of Pulsebase; name another file") from None
     return int(row[0]) if row else 0
 
 
