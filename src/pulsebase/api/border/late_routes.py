@@ -21,7 +21,7 @@ class LateRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.path, self.endpoint = path, endpoint
-        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+        self._fixed = path.partition("{")[0]
         self.name = options.get("name") or get_name(endpoint)
         self.methods = {method.upper() for method in options["methods"]}
         self.include_in_schema = options["include_in_schema"]
@@ -34,11 +34,16 @@ class LateRoute(APIRoute):
         state = vars(self)
         if name.startswith("__") or "_options" not in state or "app" in state:  # `app` is what is worked out last
             raise AttributeError(name)
+        if name in ("path_regex", "path_format", "param_convertors"):
+            self.path_regex, self.path_format, self.param_convertors = compile_path(self.path)
+            return state[name]
         super().__init__(self.path, self.endpoint, **self._options)
         return getattr(self, name)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Tell whether a request is for this route; others then find the route in the scope without any prefix."""
+        if self._fixed not in scope["path"]:  # nearly all routes are not meant
+            return Match.NONE, {}
         match, found = super().matches(scope)
         if match is not Match.NONE:
             found["route"] = self._own
