@@ -180,7 +180,8 @@ def _import_everything() -> None:
     typer.main.get_command(app)
     from pulsebase.sources.cloud import http_client
 
-    http_client("https://example.org").close()  # reads the authorities that every cloud is asked under
+    for cloud in ("https://example.org", "http://localhost"):
+        http_client(cloud).close()  # reads the authorities that clouds are asked under
 
 
 def _serve(requests: socket.socket) -> bool:
