@@ -16,11 +16,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.bench import Bench, Figures, SkippedError
 from benchmarks.processes import fetch
 from benchmarks.pulsebase_system import Pulsebase, iso
+from benchmarks.sizes import Sizes
 from benchmarks.system import System
 from benchmarks.workloads import DAY_S, NOW_S, Readings, beats_at, readings_of, user_id
 from tests.support.browser import ABSENT, FLAGS, browser_path
 
-PEOPLE = 4
 #: Before the days of a reading a second, one an hour.
 _YEARS_S = 10 * 365 * DAY_S
 _WINDOW = {"width": 1440, "height": 900}
@@ -40,13 +40,13 @@ def dashboard(bench: Bench, system: System) -> Figures:
         raise SkippedError(ABSENT)
     sizes = bench.sizes
     with bench.started(system) as running, sync_playwright() as playwright:
-        stored = bench.fill(system, running, _history(sizes.seed, sizes.dashboard_days))
+        stored = bench.fill(system, running, _history(sizes))
         bench.wait_merged(running, sizes.merge_wait_s)
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         with contextlib.closing(browser):
-            look = _Look(browser, running.port)
+            look = _Look(browser, running.port, sizes.dashboard_people)
             return {
-                "people": PEOPLE,
+                "people": sizes.dashboard_people,
                 "stored_readings": stored,
                 "first_chart_ms": _spread(look.first_charts(sizes.dashboard_visits)),
                 "zoom_step_ms": _spread(look.zoom_steps(_REST_S, sizes.dashboard_steps)),
@@ -56,19 +56,19 @@ def dashboard(bench: Bench, system: System) -> Figures:
             }
 
 
-def _history(seed: int, days: int) -> Iterator[Readings]:
-    hours = np.arange(NOW_S - _YEARS_S, NOW_S - days * DAY_S, 3_600)
-    times_s = np.concatenate([hours, np.arange(NOW_S - days * DAY_S, NOW_S)])
-    for person in range(PEOPLE):
-        bpm = beats_at(np.random.default_rng([seed, person]), times_s)
+def _history(sizes: Sizes) -> Iterator[Readings]:
+    days_from_s = NOW_S - sizes.dashboard_days * DAY_S
+    times_s = np.concatenate([np.arange(NOW_S - _YEARS_S, days_from_s, 3_600), np.arange(days_from_s, NOW_S)])
+    for person in range(sizes.dashboard_people):
+        bpm = beats_at(np.random.default_rng([sizes.seed, person]), times_s)
         yield readings_of(np.full(len(times_s), person), np.ones(len(times_s)), times_s, bpm)
 
 
 class _Look:
     """Visits to the page of one server; each has a browser's store of its own, so nothing is there yet."""
 
-    def __init__(self, browser: Browser, port: int) -> None:
-        self._browser, self._port = browser, port
+    def __init__(self, browser: Browser, port: int, people: int) -> None:
+        self._browser, self._port, self._people = browser, port, people
 
     @contextlib.contextmanager
     def _visit(self, path: str, **query: str) -> Iterator[Page]:
@@ -76,7 +76,7 @@ class _Look:
         given: Any = {"viewport": _WINDOW, "locale": "en-GB", "timezone_id": "UTC", "bypass_csp": True}
         context = self._browser.new_context(**given)
         context.add_init_script(path=_WATCH)
-        people = [("people", user_id(person)) for person in range(PEOPLE)]
+        people = [("people", user_id(person)) for person in range(self._people)]
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{self._port}/app/{path}?{urlencode([*people, *query.items()])}")
         yield page

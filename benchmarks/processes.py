@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parent.parent
 _START_S = 60
@@ -24,6 +25,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def launched(
+    command: Sequence[str], output: IO[bytes], folder: Path, env: Mapping[str, str] | None
+) -> subprocess.Popen[bytes]:
+    """The process, as soon as there is one."""
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=env, start_new_session=True
+    )
+
+
 @contextlib.contextmanager
 def started(
     command: Sequence[str], port: int, *, folder: Path, ready_path: str, env: Mapping[str, str] | None = None
@@ -35,9 +45,7 @@ def started(
     """
     log = folder / "server.log"
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=env, start_new_session=True
-        )
+        process = launched(command, output, folder, env)
     try:
         _wait_until_ready(process, port, ready_path, log)
         yield process

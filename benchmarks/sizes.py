@@ -44,8 +44,9 @@ class Sizes:
     cohort_rounds: int = 20
     top_hours_questions: int = 1_000
 
-    #: Days of a reading a second behind the dashboard, visits to it, steps of its zoom, readings that come in while it
-    #: is live, and how often it is dragged from side to side.
+    #: People on the dashboard, days of a reading a second behind it, visits to it, steps of its zoom, readings that
+    #: come in while it is live, and how often it is dragged from side to side.
+    dashboard_people: int = 4
     dashboard_days: int = 3
     dashboard_visits: int = 20
     dashboard_steps: int = 46
@@ -86,6 +87,7 @@ SHORT = Sizes(
     cohort_rounds=2,
     top_hours_questions=10,
     late_every_s=0.25,
+    dashboard_people=1,
     dashboard_days=2,
     dashboard_visits=1,
     dashboard_steps=2,

@@ -2,22 +2,36 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
+from benchmarks import processes
 from benchmarks.history import KINDS
 from benchmarks.page import BEGIN, END, PAGE, with_table
+from benchmarks.pulsebase_system import PROGRAM
 from benchmarks.run import CASES, PEER_CASES, RESULTS, run
 from benchmarks.sizes import SHORT, changed
+from tests.support.forks import Forked, fork_command
 
 INGEST = ("json_batches", "bulk", "singles")
 
 
+def forked(command: list[str], output: IO[bytes], folder: Path, env: dict[str, str]) -> Forked:
+    """See `processes.launched`; for the program alone."""
+    assert command[: len(PROGRAM)] == PROGRAM
+    return fork_command(command[len(PROGRAM) :], cwd=folder, env=env, stdout=output, stderr=output)
+
+
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of all cases, the first with a server as it is started otherwise, the others with forked ones."""
     folder = tmp_path_factory.mktemp("results")
-    run(SHORT, list(CASES), ["pulsebase"], folder)
+    first, *others = CASES
+    run(SHORT, [first], ["pulsebase"], folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(processes, "launched", forked)
+        run(SHORT, others, ["pulsebase"], folder)
     return folder
 
 
