@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import json
 import os
 import re
+import shutil
 import subprocess
-import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pulsebase.sources.fixtures import FixtureSpec
+from tests.support.forks import fork_command
+from tests.support.process import PULSEBASE, Process
 
 START_LIMIT_S = 60
 STOP_LIMIT_S = 60
@@ -28,7 +33,6 @@ MAX_PEOPLE = 2
 #: As many as nobody wants to scroll through.
 CROWD = 3_000
 ONE_MORE_METRIC = Path(__file__).parents[1] / "support" / "one_more_metric"
-PULSEBASE = str(Path(sys.executable).parent / "pulsebase")
 
 
 @contextmanager
@@ -42,24 +46,31 @@ def demo_server(folder: Path) -> Iterator[str]:
 @contextmanager
 def crowd_server(folder: Path) -> Iterator[str]:
     """Run `pulsebase serve` with thousands of people, of whom nobody has readings yet."""
-    environment = _environment(folder)
+    shutil.copytree(_crowd(), folder, dirs_exist_ok=True)
+    with _server(folder, ["serve"], READY, _environment(folder)) as address:
+        yield address
+
+
+@cache
+def _crowd() -> Path:
+    """The folder of a store with thousands of people, to be copied."""
+    folder = Path(tempfile.mkdtemp(prefix="pulsebase-crowd-"))
+    atexit.register(shutil.rmtree, folder)
     people = folder / "people.csv"
     with people.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["id", "name", "gender", "age"])
         rows.writerows([f"p{n:04}", f"Person {n:04}", ("female", "male")[n % 2], 20 + n % 60] for n in range(CROWD))
-    subprocess.run([PULSEBASE, "users", "import", str(people)], env=environment, check=True, capture_output=True)
-    with _server(folder, ["serve"], READY, environment) as address:
-        yield address
+    _command(folder, ["users", "import", str(people)])
+    return folder
 
 
 @contextmanager
 def population_server(folder: Path, spec: FixtureSpec) -> Iterator[str]:
     """Run `pulsebase serve` over what `pulsebase fixtures` makes."""
-    environment = _environment(folder)
     sizes = ["--users", str(spec.users), "--readings", str(spec.readings), "--start", str(spec.first_day)]
-    subprocess.run([PULSEBASE, "fixtures", *sizes], env=environment, check=True, capture_output=True)
-    with _server(folder, ["serve"], READY, environment) as address:
+    _command(folder, ["fixtures", *sizes])
+    with _server(folder, ["serve"], READY, _environment(folder)) as address:
         yield address
 
 
@@ -119,17 +130,30 @@ def _posted(url: str, body: Mapping[str, Any]) -> Any:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
+    ours = ("PULSEBASE_", "PYTHONPATH")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"PULSEBASE_STORE_URL": f"duckdb:///{folder / 'store.duckdb'}", "PYTHONUNBUFFERED": "1"}
+
+
+def _command(folder: Path, command: Sequence[str]) -> None:
+    """Run a command to its end, which must be a good one."""
+    log = folder / "command.log"
+    with log.open("wb") as output:
+        process = fork_command(command, cwd=folder, env=_environment(folder), stdout=output, stderr=output)
+    assert process.wait(START_LIMIT_S) == 0, log.read_text(encoding="utf-8")
 
 
 @contextmanager
 def _server(folder: Path, command: Sequence[str], ready: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """Run a server: a fork, unless the environment changes what an interpreter imports."""
     log = folder / "server.log"
+    line = [*command, "--port", "0"]
+    process: Process
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [PULSEBASE, *command, "--port", "0"], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
+        if "PYTHONPATH" in environment:
+            process = subprocess.Popen([PULSEBASE, *line], cwd=folder, env=environment, stdout=output, stderr=output)
+        else:
+            process = fork_command(line, cwd=folder, env=environment, stdout=output, stderr=output)
     try:
         yield _address(process, log, ready)
     finally:
@@ -141,7 +165,7 @@ def _server(folder: Path, command: Sequence[str], ready: str, environment: Mappi
             process.wait()
 
 
-def _address(process: subprocess.Popen[bytes], log: Path, ready: str) -> str:
+def _address(process: Process, log: Path, ready: str) -> str:
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         text = log.read_text(encoding="utf-8")

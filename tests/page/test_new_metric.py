@@ -19,8 +19,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.page.conftest import opener
-from tests.page.server import PULSEBASE, newer_server, zulu
+from tests.page.server import newer_server, zulu
 from tests.support.postgres import empty_timescale
+from tests.support.process import PULSEBASE
 
 NOON = 1_705_320_000_000  # 12:00 on the fifteenth of January 2024, UTC
 MINUTE_MS = 60_000
