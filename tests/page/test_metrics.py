@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.page.conftest import Opener, opener
 from tests.page.server import crowd_server, now_ms, push, push_values, zulu
 from tests.page.test_pages import AXE, PHONE
-from tests.page.visit import Visit
+from tests.page.visit import Visit, hover
 
 START = 1_704_146_400_000  # 22:00 on the first of January 2024, UTC
 MINUTE_MS = 60_000
@@ -214,15 +214,13 @@ def test_the_cross_hair_and_the_wheel_are_of_all_panes(visit_night: Opener) -> N
     cross_hairs = seen.page.locator(".chart > canvas:nth-of-type(2):not([hidden])")
     seen.page.mouse.move(0, 0)
     expect(cross_hairs).to_have_count(0)
-    box = oxygen.bounding_box()
-    assert box is not None
-    seen.page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+    hover(oxygen, 0.8)
     expect(cross_hairs).to_have_count(3)
     # Under the cross-hair every pane has the values of one instant: where the clip had fallen off there is none.
     expect(pane(seen, "Respiratory rate").get_by_role("listitem")).to_contain_text(re.compile(r"1\d\.5"))
     inside = (CLIP_OFF[0] + CLIP_OFF[1]) / 2
     at = (inside - NIGHT[0]) / (NIGHT[-1] + MINUTE_MS - NIGHT[0])
-    seen.page.mouse.move(box["x"] + 42 + at * (box["width"] - 56), box["y"] + box["height"] / 2)
+    hover(oxygen, at, inset_px=(42, 14))
     expect(pane(seen, "Oxygen saturation").get_by_role("listitem")).to_contain_text("no reading")
     expect(pane(seen, "Respiratory rate").get_by_role("listitem")).to_contain_text(re.compile(r"1\d\.5"))
     before = main.get_attribute("data-span") or ""

@@ -98,8 +98,8 @@ class Visit:
         return box["x"] + fraction * box["width"], box["y"] + box["height"] / 2
 
     def drag(self, start: float, end: float) -> None:
-        """Drag across the chart between two fractions of its width."""
-        self.page.mouse.move(*self.place(start))
+        """Drag across the chart between two fractions of its width, once it is at rest."""
+        hover(self.chart, start)
         self.page.mouse.down()
         self.page.mouse.move(*self.place(end), steps=4)
         self.page.mouse.up()
@@ -118,3 +118,13 @@ class Visit:
     def overflow_px(self) -> int:
         """How far the page is wider than its window."""
         return cast("int", self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
+def hover(chart: Locator, fraction: float, inset_px: tuple[float, float] = (0, 0)) -> None:
+    """Point at a fraction of a chart's width between these insets, halfway up: once it stands still and nothing covers
+    that place.
+    """
+    box = chart.bounding_box()
+    assert box is not None
+    left, right = inset_px
+    chart.hover(position={"x": left + fraction * (box["width"] - left - right), "y": box["height"] / 2})
