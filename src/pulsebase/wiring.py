@@ -21,10 +21,10 @@ from pulsebase.api.components import Components
 from pulsebase.api.server.prometheus import Family, families
 from pulsebase.authorization.imports import reports_of
 from pulsebase.decoding import DecoderLimits, Decoders
-from pulsebase.etl import Scheduler
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs, ImportReport, running_imports
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
+from pulsebase.etl.scheduler import Scheduler
 from pulsebase.files.locks import FolderLocks
 from pulsebase.files.sealed import key_in, read_key
 from pulsebase.ingest import IngestLimits, Ingestor, ReadingRules

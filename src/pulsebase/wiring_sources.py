@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 
 import platformdirs
 
-from pulsebase.etl import Pipeline, chosen_data_sets, extractors, loaders, transformers
 from pulsebase.etl.connections import Cloud, Connections
 from pulsebase.etl.load import Loader
+from pulsebase.etl.pipeline import Pipeline
+from pulsebase.etl.registry import chosen_data_sets, extractors, loaders, transformers
 from pulsebase.etl.schedule import CronSchedule
 from pulsebase.etl.state import SqliteSyncState, SyncState
 from pulsebase.etl.sync import Synchronizer, SyncOptions

@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pulsebase import __version__
-from pulsebase.etl import Scheduler
 from pulsebase.etl.schedule import EverySchedule
+from pulsebase.etl.scheduler import Scheduler
 from pulsebase.etl.state import Connection
 from tests.api.conftest import Api
 from tests.support.process import wait_until

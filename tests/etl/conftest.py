@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulsebase.etl import HEART_RATE, Pipeline
 from pulsebase.etl.extract.base import Extractor
 from pulsebase.etl.load import ReadingLoader
+from pulsebase.etl.pipeline import Pipeline
+from pulsebase.etl.registry import HEART_RATE
 from pulsebase.etl.state import RunReport, SqliteSyncState
 from pulsebase.etl.transform.device import DevicePage, DeviceTransformer
 from pulsebase.ingest import Ingestor, ReadingRules

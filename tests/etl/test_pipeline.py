@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pulsebase import telemetry
-from pulsebase.etl import HEART_RATE
 from pulsebase.etl.pipeline import slices
+from pulsebase.etl.registry import HEART_RATE
 from pulsebase.etl.state import Checkpoint
 from pulsebase.model.errors import (
     DiskFailedError,

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pulsebase.etl import Scheduler
 from pulsebase.etl.schedule import CronSchedule, EverySchedule
+from pulsebase.etl.scheduler import Scheduler
 from pulsebase.etl.state import Connection, RunReport, SqliteSyncState
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.files.locks import FolderLocks

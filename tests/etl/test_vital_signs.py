@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pytest
 
-from pulsebase.etl import Pipeline, extractors, transformers
 from pulsebase.etl.extract.synthetic import (
     SyntheticBeatsExtractor,
     SyntheticStrapExtractor,
     SyntheticVitalSignExtractor,
 )
 from pulsebase.etl.load import ReadingLoader
+from pulsebase.etl.pipeline import Pipeline
+from pulsebase.etl.registry import extractors, transformers
 from pulsebase.etl.transform.device import DeviceTransformer
 from pulsebase.ingest import ReadingRules
 from pulsebase.model.errors import UnknownUserError

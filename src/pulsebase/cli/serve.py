@@ -13,7 +13,7 @@ from types import FrameType
 from pulsebase.api.server.http_server import bound_socket, settled_interpreter
 from pulsebase.cli.output import console
 from pulsebase.cli.session import listening
-from pulsebase.etl import Scheduler
+from pulsebase.etl.scheduler import Scheduler
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE
 from pulsebase.wiring import (

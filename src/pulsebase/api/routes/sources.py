@@ -35,8 +35,8 @@ from pulsebase.api.schemas.sources import (
     RunNow,
     RunsParameters,
 )
-from pulsebase.etl import extractors
 from pulsebase.etl.connections import CONSENT_US, consent_cookie
+from pulsebase.etl.registry import extractors
 from pulsebase.etl.state import Connection, RunFilter, RunReport
 from pulsebase.etl.sync import state_of
 from pulsebase.model.errors import RejectedError, shown_name
