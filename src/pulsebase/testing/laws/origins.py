@@ -125,7 +125,8 @@ class OriginLaws(LawsOfOneStore):
         self, harness: Harness, settled: bool, writes: str, owner: str
     ) -> None:
         kinds = {"i": "import", "j": "import", "k": "import", "s": "sync", "p": "push", "q": "push"}
-        numbers = {name: harness.store.register_origin(kind, name) for name, kind in kinds.items()}
+        named = {"idle": "import"} | {name: kind for name, kind in kinds.items() if name in writes}
+        numbers = {name: harness.store.register_origin(kind, name) for name, kind in named.items()}
         for said in writes.split():
             if said == "x":
                 harness.store.delete("ann", THAT_DAY)
@@ -154,7 +155,8 @@ class OriginLaws(LawsOfOneStore):
         self, harness: Harness, base: str | None, writes: str, owner: str
     ) -> None:
         """Compare with separate commits."""
-        numbers = {name: harness.store.register_origin("push" if name == "p" else "import", name) for name in "ijkp"}
+        names = sorted({said[0] for said in [*writes.split(), base or "k"]})
+        numbers = {name: harness.store.register_origin("push" if name == "p" else "import", name) for name in names}
         batches = {
             said: batch_of([Reading(TEN, int(said[1:]) * 100)], numbers[said[0]])
             for said in [*writes.split(), *([base] if base else [])]
