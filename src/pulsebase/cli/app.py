@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from pulsebase import __version__
 from pulsebase.cli import people, questions, recordings, simulations, upkeep
 from pulsebase.cli.options import Host, StoreUrl, settings_for
 from pulsebase.cli.output import errors
@@ -57,6 +56,8 @@ def version(
 ) -> None:
     """Heart-rate time series: store, ask, look at."""
     if show:
+        from pulsebase import __version__
+
         typer.echo(__version__)
         raise typer.Exit
     del context
