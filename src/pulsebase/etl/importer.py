@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.extract.archives import files_in
-from pulsebase.etl.extract.kinds import Kind, kind_of_file, why_unknown
+from pulsebase.etl.extract.kinds import Kind, head_of, kind_of_file, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, paths_in
 from pulsebase.etl.extract.parts import (
     EndOfImportError,
@@ -207,7 +207,7 @@ class Importer:
                     if self._watcher.stopped():
                         yield FileResult(name, problem=NOT_TO_ITS_END if results or not alone else NOT_READ)
                     return
-                head = file.peek()
+                head = head_of(file)
                 kind = kind_of_file(file.name, head)
                 if kind is not None:
                     results += 1

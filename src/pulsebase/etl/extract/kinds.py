@@ -10,7 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pulsebase.etl.extract import apple_health, fit, own_export, research_csv, takeout, takeout_csv, takeout_vitals
+from pulsebase.etl.extract import (
+    apple_health,
+    fit,
+    gadgetbridge,
+    health_connect,
+    own_export,
+    research_csv,
+    sqlite_files,
+    takeout,
+    takeout_csv,
+    takeout_vitals,
+)
+from pulsebase.etl.extract.packed import PackedFile
 from pulsebase.etl.extract.parts import FileOwner, Part, Stream
 from pulsebase.etl.transform.csv_layout import comes_before, is_alike
 from pulsebase.model.exported import FORMAT
@@ -45,6 +57,8 @@ TAKEOUT_VITALS = {
 }
 APPLE_HEALTH = Kind("Apple Health export", "record", False, apple_health.apple_health)
 FIT = Kind("FIT", "message", False, fit.fit)
+HEALTH_CONNECT = Kind("Health Connect export", "row", False, health_connect.health_connect)
+GADGETBRIDGE = Kind("Gadgetbridge database", "row", False, gadgetbridge.gadgetbridge)
 RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
 OWN_CSV = Kind("CSV export", "reading", True, own_export.csv)
 OWN_NDJSON = Kind("NDJSON export", "reading", True, own_export.ndjson)
@@ -95,8 +109,16 @@ _LINES = 50
 _MANIFEST = re.compile(rb'\{\s*"format"\s*:\s*"' + FORMAT.encode() + rb'"')
 
 
+def head_of(file: PackedFile) -> bytes:
+    """Return the first bytes of a file, as many as it takes to tell its kind."""
+    head = file.peek()
+    return file.peek(sqlite_files.SCHEMA_BYTES) if sqlite_files.is_sqlite(head) else head
+
+
 def kind_of_file(name: str, head: bytes) -> Kind | None:
     """Return the kind of a file by its name and first bytes; None if it cannot be imported."""
+    if sqlite_files.is_sqlite(head):
+        return _of_database(head)
     if is_empty_list(head):
         base = name.replace("\\", "/").rpartition("/")[2]
         return next((kind for begin, kind in _OF_LIST.items() if base.startswith(begin)), None)
@@ -114,10 +136,8 @@ def is_empty_list(head: bytes) -> bool:
 
 def kind_of(head: bytes) -> Kind | None:
     """Return the kind of a file by its first bytes alone, or None."""
-    if head[:4] == b"PAR1":
-        return OWN_PARQUET
-    if head[8:12] == b".FIT":
-        return FIT
+    if head[:4] == b"PAR1" or head[8:12] == b".FIT":
+        return OWN_PARQUET if head[:4] == b"PAR1" else FIT
     text = head.removeprefix(_BOM).lstrip()
     if text.lstrip(b"\0")[:1] == b"<" or head[:2] in _UTF16_MARKS:
         return APPLE_HEALTH if _HEALTH_DATA.search(head.replace(b"\0", b"")) else None
@@ -128,6 +148,13 @@ def kind_of(head: bytes) -> Kind | None:
         return OWN_MANIFEST
     lines = re.split(rb"[\r\n]+", text, maxsplit=_LINES)[:_LINES]
     return _of_lines(lines[0]) or _research_csv(lines)
+
+
+def _of_database(head: bytes) -> Kind | None:
+    """Return the kind of an SQLite database by the names of its tables."""
+    if health_connect.SERIES in head:
+        return HEALTH_CONNECT
+    return GADGETBRIDGE if gadgetbridge.is_gadgetbridge(head) else None
 
 
 def _of_record(text: bytes) -> Kind | None:
