@@ -36,8 +36,6 @@ from tests.support.health_files import takeout_heart_rate, tarred, zipped
         ("a.csv", b"\xef\xbb\xbfdate,time,heartRate\n2024-01-15,10:00,63\n", "Zepp"),
         ("HR.csv", b"1705312800.000000\n1.000000\n93.00\n", "Empatica"),
         ("a.csv", b"key.projectId,key.userId,value.time,value.heartRate\n", "RADAR-base"),
-        ("a.tcx", b'<?xml version="1.0"?><TrainingCenterDatabase>', "TCX"),
-        ("a.gpx", b"<gpx><trkpt><gpxtpx:hr>63</gpxtpx:hr>", "GPX with heart rates"),
         ("a.db", b"SQLite format 3\0" + bytes(100), "an SQLite database"),
         ("oxygen_saturation_2024-01-15.csv", b"timestamp,oxygen saturation percentage\n", "looks like vital signs"),
         ("a.csv", b"Time;Heart rate\n", "looks like vital signs"),

@@ -20,7 +20,8 @@ from pulsebase.etl.extract.packed import Budget
 from pulsebase.ingest.blocks import MalformedError
 from tests.etl.desk import Desk
 from tests.etl.test_importer import SAMPLES, each_kind_of_file, of_ann
-from tests.support.health_files import takeout_heart_rate, tarred, zipped
+from tests.support import fit
+from tests.support.health_files import at, takeout_csv, takeout_heart_rate, tarred, zipped
 
 FILES = {
     "Takeout/Fitbit/Global Export Data/heart_rate-2020-05-01.json": takeout_heart_rate(SAMPLES[:200]),
@@ -249,3 +250,35 @@ def test_no_damage_brings_the_importer_down(desk: Desk) -> None:
                 damaged[dice.randrange(len(damaged))] = dice.randrange(256)
             cut = damaged[: dice.randint(1, len(damaged))] if dice.random() < 0.5 else damaged
             assert desk.bring(bytes(cut)), "every file has a result"
+
+
+def test_a_takeout_in_parts_with_files_of_both_generations_is_read_whole(desk: Desk) -> None:
+    """What both generations have stays under the device that each of them names."""
+    older = {"Takeout/Fitbit/Global Export Data/heart_rate-2020-05-01.json": takeout_heart_rate(SAMPLES[:200])}
+    newer = {
+        "Takeout/Fitbit/Physical Activity_GoogleData/heart_rate_2020-05-01.csv": takeout_csv(
+            [("2020-05-01T10:00:00Z", "71", "Charge 6"), ("2020-05-01T10:00:05Z", "72.0", "Charge 6")]
+        ),
+        "Takeout/Fitbit/Physical Activity_GoogleData/daily_resting_heart_rate.csv": takeout_csv(
+            [("2020-05-01T00:00:00Z", "55", "Charge 6")]
+        ),
+    }
+    parts = [zipped(older), tarred(newer, pack=True)]
+    for _ in range(2):
+        names = [f"takeout-001.{ending}" for ending in ("zip", "tgz")]
+        results = [result for name, data in zip(names, parts, strict=True) for result in desk.bring(data, name)]
+        assert [result.problem for result in results] == [None, None, None]
+    by_device = [device for _, device, *_ in desk.rows]
+    assert (by_device.count("takeout"), by_device.count("Charge-6")) == (200, 2)
+    assert [result.unchanged for result in results] == [200, 2, 0]
+
+
+def test_garmins_account_export_is_read_through_both_archives(desk: Desk) -> None:
+    start = at("2024-01-15T10:00:00")
+    inner = zipped(
+        {"ann_1.fit": fit.activity([(start, 70), (start + 1, 71)]), "ann_2.fit": fit.activity([(start + 2, 72)])}
+    )
+    outer = zipped({"DI_CONNECT/DI-Connect-Uploaded-Files/UploadedFiles_0-_Part1.zip": inner})
+    results = desk.bring(outer, "export.zip")
+    assert [(result.kind, result.written) for result in results] == [("FIT", 2), ("FIT", 1)]
+    assert [row[2:4] for row in desk.rows] == [(start, 70.0), (start + 1, 71.0), (start + 2, 72.0)]

@@ -21,6 +21,7 @@ from pulsebase.etl.extract import (
     takeout,
     takeout_csv,
     takeout_vitals,
+    tracks,
 )
 from pulsebase.etl.extract.packed import PackedFile
 from pulsebase.etl.extract.parts import FileOwner, Part, Stream
@@ -57,6 +58,8 @@ TAKEOUT_VITALS = {
 }
 APPLE_HEALTH = Kind("Apple Health export", "record", False, apple_health.apple_health)
 FIT = Kind("FIT", "message", False, fit.fit)
+TCX = Kind("TCX", "track point", False, tracks.tcx)
+GPX = Kind("GPX", "track point", False, tracks.gpx)
 HEALTH_CONNECT = Kind("Health Connect export", "row", False, health_connect.health_connect)
 GADGETBRIDGE = Kind("Gadgetbridge database", "row", False, gadgetbridge.gadgetbridge)
 RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
@@ -94,7 +97,12 @@ _OF_LIST = {
 }
 _OF_CSV = {"heart rate": TAKEOUT_CSV_HEART_RATE, "resting heart rate": TAKEOUT_CSV_RESTING}
 _EMPTY_LIST = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*\]\s*")
-_HEALTH_DATA = re.compile(rb"<(!DOCTYPE\s+)?HealthData\b")
+#: The elements that hold all others of a kind of XML files.
+_OF_XML = (
+    (re.compile(rb"<(!DOCTYPE\s+)?HealthData\b"), APPLE_HEALTH),
+    (re.compile(rb"<(\w+:)?TrainingCenterDatabase\b"), TCX),
+    (re.compile(rb"<(\w+:)?gpx\b"), GPX),
+)
 _OWN_FIELDS = (b"user_id", b"device_id", b"timestamp")
 _OWN_VALUES = re.compile(rb"heart_rate|\bvalue\b")
 #: How lines of records begin, and for each kind a field that only it has.
@@ -140,7 +148,8 @@ def kind_of(head: bytes) -> Kind | None:
         return OWN_PARQUET if head[:4] == b"PAR1" else FIT
     text = head.removeprefix(_BOM).lstrip()
     if text.lstrip(b"\0")[:1] == b"<" or head[:2] in _UTF16_MARKS:
-        return APPLE_HEALTH if _HEALTH_DATA.search(head.replace(b"\0", b"")) else None
+        plain = head.replace(b"\0", b"")
+        return next((kind for root, kind in _OF_XML if root.search(plain)), None)
     if text[:1] == b"[":
         first = _FIRST_RECORD.match(text)
         return (_OF_FIRST_VALUE.get(first[1]) if first else None) or _of_record(text)

@@ -31,8 +31,6 @@ _OTHERS = [
         (rb"^\W*date,time,heartRate", "Zepp"),
         (rb"^key\.projectId,[^\r\n]*value\.heartRate", "RADAR-base"),
         (rb"^\d{9,10}\.\d+\r?\n\d+\.\d+\r?\n", "Empatica"),
-        (rb"<TrainingCenterDatabase\b", "TCX"),
-        (rb"<gpx\b[\s\S]*<(gpxtpx:)?hr>", "GPX with heart rates"),
         (rb"^SQLite format 3\0", "an SQLite database"),
     )
 ]
