@@ -128,7 +128,10 @@ def test_refusals_and_damage_are_in_the_course(api: Api) -> None:
 
 def test_what_is_not_read_is_in_the_course(any_api: Api) -> None:
     files = FILES | {f"Takeout/oxygen_saturation_2024-01-{day}.csv": b"timestamp,value\n" for day in range(10, 20)}
-    files |= {"day.json": b'{"activities-heart": []}', "deep.zip": zipped({"deeper.zip": zipped(FILES)})}
+    files |= {
+        "day.json": b'{"Data Source": "raw:com.google.heart_rate.bpm:x"}',
+        "deep.zip": zipped({"deeper.zip": zipped(FILES)}),
+    }
     files["heart_rate_2024-01-17.csv"] = takeout_csv(
         [("2024-01-17T10:00:00Z", "", ""), ("2024-01-17T10:00:01Z", "70", "")]
     )
@@ -138,7 +141,7 @@ def test_what_is_not_read_is_in_the_course(any_api: Api) -> None:
     name = "takeout.zip/Takeout/oxygen_saturation_2024-01-"
     assert unread["named"] == [
         *({"name": f"{name}{day}.csv", "what": "looks like vital signs"} for day in (10, 11, 12)),
-        {"name": "takeout.zip/day.json", "what": "a page of Fitbit's Web API"},
+        {"name": "takeout.zip/day.json", "what": "Google Fit"},
         {
             "name": "takeout.zip/deep.zip/deeper.zip",
             "what": "an archive that lies too deep in others; unpack it first",

@@ -72,7 +72,11 @@ def test_a_missing_person_is_asked_for_a_few_times(place: Place) -> None:
     [
         ("empty", None, "empty: holds no file that is read"),
         ("a.txt", b"Dear diary", "a.txt: is of no kind that is read"),
-        ("a.json", b'{"activities-heart": []}', "a.json: is of no kind that is read: a page of Fitbit's Web API"),
+        (
+            "a.json",
+            b'{"Data Source": "raw:com.google.heart_rate.bpm:x"}',
+            "a.json: is of no kind that is read: Google Fit",
+        ),
         ("a.zip", zipped({"b.txt": b"Dear diary"}), "a.zip: holds no file that is read"),
         ("a.csv", b"Id,Time,Value\n", "a.csv: nothing was read"),
         ("a.csv", b"Id,Time,Value\nann,2024-01-15 10:00:00,7\n", "a.csv: 1 read, 0 written, 1 rejected"),

@@ -26,15 +26,11 @@ from tests.support.health_files import takeout_heart_rate, tarred, zipped
 @pytest.mark.parametrize(
     ("name", "head", "what"),
     [
-        ("2024-01-15.json", b'{"activities-heart": [{"dateTime": "2024-01-15"}]}', "a page of Fitbit's Web API"),
         ("raw.json", b'{"Data Source": "raw:com.google.heart_rate.bpm:com.xyz"}', "Google Fit"),
         ("fitbit.jsonl", b'{"_id":{"$oid":"x"},"type":"heart_rate"}', "lines of a database with a heart rate in each"),
         ("HeartRate.csv", b"sourceName,sourceVersion,device,type\n", "Apple Health as CSV"),
         ("export.json", b'{"data": {"metrics": [{"name": "heart_rate"}]}}', "Health Auto Export"),
         ("a.csv", b"com.samsung.shealth.tracker.heart_rate,6310001,4\n", "Samsung Health"),
-        ("a.csv", b"timestamp;bpm;source\n2024-01-15T10:00:00.000Z;63;awake\n", "Oura"),
-        ("a.csv", b"\xef\xbb\xbfdate,time,heartRate\n2024-01-15,10:00,63\n", "Zepp"),
-        ("HR.csv", b"1705312800.000000\n1.000000\n93.00\n", "Empatica"),
         ("a.csv", b"key.projectId,key.userId,value.time,value.heartRate\n", "RADAR-base"),
         ("a.db", b"SQLite format 3\0" + bytes(100), "an SQLite database"),
         ("oxygen_saturation_2024-01-15.csv", b"timestamp,oxygen saturation percentage\n", "looks like vital signs"),
@@ -102,13 +98,15 @@ def test_files_that_are_not_read_are_those_beside_the_ones_that_are(desk: Desk, 
     day = takeout_heart_rate(SAMPLES[:10])
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "letter.txt").write_bytes(b"Dear diary")
-    (tmp_path / "a" / "b.zip").write_bytes(zipped({"day.json": day, "x.json": b'{"activities-heart": []}'}))
+    (tmp_path / "a" / "b.zip").write_bytes(
+        zipped({"day.json": day, "x.json": b'{"Data Source": "raw:com.google.heart_rate.bpm:x"}'})
+    )
     importer = desk.importer()
     assert [result.written for result in importer.path(tmp_path / "a")] == [10]
     assert importer.unread == UnreadFiles(
         1,
         1,
-        (UnreadFile("a/b.zip/x.json", "a page of Fitbit's Web API", named=True),),
+        (UnreadFile("a/b.zip/x.json", "Google Fit", named=True),),
         {},
         ("a/letter.txt",),
         {".txt": 1},

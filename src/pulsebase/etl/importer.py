@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.extract.archives import files_in
-from pulsebase.etl.extract.kinds import Kind, head_of, kind_of_file, why_unknown
+from pulsebase.etl.extract.kinds import head_of, kind_of_file, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, paths_in
 from pulsebase.etl.extract.parts import (
     EndOfImportError,
     FileOwner,
+    Kind,
     Part,
     PassedOver,
     RecordBlock,

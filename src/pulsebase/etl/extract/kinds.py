@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 
 from pulsebase.etl.extract import (
@@ -22,28 +21,15 @@ from pulsebase.etl.extract import (
     takeout_csv,
     takeout_vitals,
     tracks,
+    vendors,
 )
 from pulsebase.etl.extract.packed import PackedFile
-from pulsebase.etl.extract.parts import FileOwner, Part, Stream
+from pulsebase.etl.extract.parts import Kind
 from pulsebase.etl.transform.csv_layout import comes_before, is_alike
 from pulsebase.model.exported import FORMAT
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of file.
-
-    `counts` says what positions in it count, lines for example, and is empty if it holds no records; `names_people`
-    says whether its records state whose they are.
-    """
-
-    name: str
-    counts: str
-    names_people: bool
-    read: Callable[[Stream, FileOwner], Iterator[Part]]
 
 
 TAKEOUT_HEART_RATE = Kind("Takeout heart rate", "record", False, takeout.heart_rates)
@@ -134,7 +120,9 @@ def kind_of_file(name: str, head: bytes) -> Kind | None:
     if vital is not None:
         return TAKEOUT_VITALS[vital]
     csv = takeout_csv.what_of(name, head)
-    return kind_of(head) if csv is None else _OF_CSV.get(csv)
+    if csv is not None:
+        return _OF_CSV.get(csv)
+    return vendors.kind_of_vendor(name, head) or kind_of(head)
 
 
 def is_empty_list(head: bytes) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
-from pulsebase.etl.transform.civil import LocalClocks
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.errors import FieldError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
+
+PieceT = TypeVar("PieceT")
 
 _REMEMBERED_ZONES = 10_000
 
@@ -107,7 +108,17 @@ class PassedOver:
 Part = Block | SummaryBlock | RecordBlock | Remark | PassedOver
 
 
-def clock_remarks(clocks: LocalClocks) -> Iterator[Remark]:
+class Clocks(Protocol):
+    """What counts local times that were not plain, as `LocalClocks` does."""
+
+    @property
+    def untold(self) -> int: ...
+
+    @property
+    def skipped(self) -> int: ...
+
+
+def clock_remarks(clocks: Clocks) -> Iterator[Remark]:
     """Yield notes on ambiguous and non-existent local times, if there were any."""
     if clocks.untold:
         yield Remark(
@@ -121,6 +132,29 @@ class EndOfImportError(MalformedError):
     """The import ends here; nothing more of it is read."""
 
 
+class Damage:
+    """The damage that ends a file, kept until what was read before it is handed on."""
+
+    def __init__(self) -> None:
+        self._error: MalformedError | None = None
+
+    def before(self, pieces: Iterator[PieceT]) -> Iterator[PieceT]:
+        """Yield the pieces up to the damage."""
+        try:
+            yield from pieces
+        except MalformedError as error:
+            self._error = error
+
+    def tell(self) -> None:
+        """Raise the error, if there was one.
+
+        Raises:
+            MalformedError: the file is damaged; what was read before is valid.
+        """
+        if self._error is not None:
+            raise self._error
+
+
 class Stream(Protocol):
     """A file that is read from start to end."""
 
@@ -130,3 +164,17 @@ class Stream(Protocol):
         Raises:
             MalformedError: the archive that holds the file is damaged; what was read before is valid.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file.
+
+    `counts` says what positions in it count, lines for example, and is empty if it holds no records; `names_people`
+    says whether its records state whose they are.
+    """
+
+    name: str
+    counts: str
+    names_people: bool
+    read: Callable[[Stream, FileOwner], Iterator[Part]]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pulsebase.etl.extract import takeout_csv
 from pulsebase.etl.extract.archives import is_archive
 from pulsebase.etl.extract.kinds import is_utf16, why_unknown
+from pulsebase.etl.extract.vendors import lost_its_name
 
 #: Unsupported compressions, by the first bytes.
 _PACKED = {
@@ -21,16 +22,12 @@ _PACKED = {
 _OTHERS = [
     (re.compile(pattern, re.IGNORECASE), what)
     for pattern, what in (
-        (rb'^\s*\{\s*"activities-heart', "a page of Fitbit's Web API"),
         (rb"com\.google\.heart_rate", "Google Fit"),
         (rb"com\.samsung\.s?health", "Samsung Health"),
         (rb'^\s*\{\s*"data"\s*:\s*\{\s*"(metrics|workouts)"', "Health Auto Export"),
         (rb'^[^\r\n]{0,200}"type"\s*:\s*"heart_rate"', "lines of a database with a heart rate in each"),
         (rb"^\W*sourceName,sourceVersion,", "Apple Health as CSV"),
-        (rb"^\W*timestamp;bpm;source", "Oura"),
-        (rb"^\W*date,time,heartRate", "Zepp"),
         (rb"^key\.projectId,[^\r\n]*value\.heartRate", "RADAR-base"),
-        (rb"^\d{9,10}\.\d+\r?\n\d+\.\d+\r?\n", "Empatica"),
         (rb"^SQLite format 3\0", "an SQLite database"),
     )
 ]
@@ -75,6 +72,8 @@ def _needs_hands(name: str, head: bytes) -> str | None:
     for sign, packing in _PACKED.items():
         if head.startswith(sign):
             return f"packed as {packing}, which is not read; unpack it first"
+    if lost_its_name(name, head):
+        return "a series of Withings, of what only its name tells; name it as in the export, raw_tracker_hr.csv"
     if is_utf16(head) or takeout_csv.what_of(name, head) == "undecided":
         return why_unknown(name, head)
     return None

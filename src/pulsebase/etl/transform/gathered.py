@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,18 +14,20 @@ import numpy as np
 from pulsebase.etl.transform.civil import LocalClocks
 from pulsebase.etl.transform.devices import LONGEST_NAME, device_id_of
 from pulsebase.ingest.blocks import Block
-from pulsebase.ingest.candidates import Candidates
+from pulsebase.ingest.candidates import Candidates, confidence_codes
 from pulsebase.model.errors import FieldError
-from pulsebase.model.readings import NO_CONFIDENCE, Ids
-from pulsebase.model.timerange import to_us
+from pulsebase.model.readings import Ids
+from pulsebase.model.timerange import from_us, to_us
 
 NO_TIME = "is not a time that is read"
 NO_NUMBER = "is not a number"
 LONG_DEVICE = f"is longer than {LONGEST_NAME:,} characters"
 _WALL = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?")
-_NUMBER = re.compile(r"[+-]?\d{1,9}(\.\d{0,30})?")
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{0,30})?")
 #: Times are kept as 64-bit integers; beyond this none is a time of anybody's.
 _MOST_US = 1 << 57
+#: Stands for what is stated as a confidence and is no number; such a reading is refused.
+_NO_CONFIDENCE_AT_ALL = -1.0
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
@@ -52,8 +55,17 @@ def number_of(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def day_of(at_us: int, zone: ZoneInfo) -> date | None:
+    """Return the civil day of an instant, None if no calendar has it."""
+    try:
+        return from_us(at_us).astimezone(zone).date()
+    except (OverflowError, ValueError):
         return None
 
 
@@ -67,6 +79,7 @@ class _Column:
     local: list[bool] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     devices: list[str] = field(default_factory=list)
+    confidences: list[float | None] = field(default_factory=list)
     errors: list[FieldError] = field(default_factory=list)
 
 
@@ -88,6 +101,12 @@ class GatheredReadings:
         """Add a reading at an instant in UTC. What is no time (None) or no number is refused."""
         self._add(metric, place, at_us, value, device, local=False)
 
+    def add_sure(self, metric: str, place: int, at_us: int | None, value: object, confidence: object) -> None:
+        """Add a reading at an instant in UTC that states a confidence, if not None."""
+        if self._add(metric, place, at_us, value, "", local=False) and confidence is not None:
+            number = number_of(confidence)
+            self._columns[metric].confidences[-1] = _NO_CONFIDENCE_AT_ALL if number is None else number
+
     def add_local(self, metric: str, place: int, wall_us: int | None, value: object, device: str = "") -> None:
         """Add a reading at a local time, in microseconds since 1970-01-01 00:00."""
         self._add(metric, place, wall_us, value, device, local=True)
@@ -106,9 +125,14 @@ class GatheredReadings:
         self._count = 0
 
     @property
-    def clocks(self) -> list[LocalClocks]:
-        """The clocks that local times went through."""
-        return [column.clocks for column in self._columns.values()]
+    def untold(self) -> int:
+        """The number of local times for which nothing tells which of two they are."""
+        return sum(column.clocks.untold for column in self._columns.values())
+
+    @property
+    def skipped(self) -> int:
+        """The number of local times that did not exist and were moved forward."""
+        return sum(column.clocks.skipped for column in self._columns.values())
 
     def _of(self, metric: str) -> _Column:
         column = self._columns.get(metric)
@@ -116,22 +140,27 @@ class GatheredReadings:
             column = self._columns[metric] = _Column(LocalClocks(self._zone_of))
         return column
 
-    def _add(self, metric: str, place: int, at_us: int | None, value: object, device: str, *, local: bool) -> None:
+    def _add(self, metric: str, place: int, at_us: int | None, value: object, device: str, *, local: bool) -> bool:
+        """Add a reading, and return whether it is one."""
         number = number_of(value)
         if at_us is None or not -_MOST_US < at_us < _MOST_US or (local and at_us < 0):
             self.refuse(metric, place, "timestamp", NO_TIME)
-        elif number is None:
+            return False
+        if number is None:
             self.refuse(metric, place, metric, NO_NUMBER)
-        elif len(device) > LONGEST_NAME:
+            return False
+        if len(device) > LONGEST_NAME:
             self.refuse(metric, place, "device_id", LONG_DEVICE)
-        else:
-            self._count += 1
-            column = self._of(metric)
-            column.places.append(place)
-            column.times_us.append(at_us)
-            column.local.append(local)
-            column.values.append(number)
-            column.devices.append(device)
+            return False
+        self._count += 1
+        column = self._of(metric)
+        column.places.append(place)
+        column.times_us.append(at_us)
+        column.local.append(local)
+        column.values.append(number)
+        column.devices.append(device)
+        column.confidences.append(None)
+        return True
 
     def _block(self, metric: str, column: _Column) -> Block:
         count = len(column.places)
@@ -144,7 +173,7 @@ class GatheredReadings:
             self._devices(column.devices),
             times_us,
             np.array(column.values, np.float64),
-            np.full(count, NO_CONFIDENCE, np.int8),
+            confidence_codes(column.confidences),
             np.array(column.places, np.int64),
             metric,
         )
