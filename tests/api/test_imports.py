@@ -15,6 +15,7 @@ from pulsebase.etl import importer
 from pulsebase.etl.import_jobs import MOST_WAITING
 from tests.api.conftest import Api, reading
 from tests.api.test_border import assert_problem
+from tests.support.app_databases import GADGETBRIDGE, sqlite_file
 from tests.support.health_files import apple_export, apple_record, at, takeout_csv, takeout_heart_rate, tarred, zipped
 from tests.support.process import wait_until
 
@@ -48,6 +49,30 @@ def show(api: Api, number: int) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+def test_files_of_apps_are_read_by_a_decoder_as_others_are(api: Api) -> None:
+    """A database needs a temporary file there, and room in the memory that a decoder has."""
+    minutes = [{"TIMESTAMP": TEN + 60 * n, "DEVICE_ID": 1, "HEART_RATE": 60 + n} for n in range(9)]
+    point = "<trkpt><time>2024-01-15T10:00:00Z</time><extensions><hr>61</hr></extensions></trkpt>"
+    files = {
+        "Gadgetbridge.db": sqlite_file(GADGETBRIDGE, {"MI_BAND_ACTIVITY_SAMPLE": minutes}),
+        "a.gpx": f"<gpx>{point}</gpx>".encode(),
+        "zepp.csv": b"date,time,heartRate\n2024-01-15,11:00,63\n",
+        "page.json": b'{"date":"2024-01-15","heart_rate_samples":[{"heart_rate":62,"sample_time":"11:00:00"}]}',
+    }
+    detail = upload(api, zipped(files), tz="Europe/Berlin")
+    assert [(kind["kind"], kind["written"]) for kind in detail["course"]["kinds"]] == [
+        ("Gadgetbridge database", 9),
+        ("GPX", 1),
+        ("Zepp", 1),
+        ("Polar continuous heart rate", 1),
+    ]
+    columns = api.get(SERIES).json()["columns"]
+    found = set(zip(columns["device_id"], columns["timestamp"], columns["value"], strict=True))
+    ten = "2024-01-15T10:00:00Z"
+    assert {("gpx", ten, 61.0), ("zepp", ten, 63.0), ("polar", ten, 62.0), ("gadgetbridge", ten, 60.0)} <= found
+    assert len(found) == 12
 
 
 def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:

@@ -28,6 +28,7 @@ from pulsebase.stores.duckdb.merge.stage import DTYPES, Rows
 from tests.fuzz.arrow import columns
 from tests.fuzz.mutate import bytes_changed, text_changed
 from tests.support import fit
+from tests.support.app_databases import GADGETBRIDGE, HEALTH_CONNECT, sqlite_file
 from tests.support.health_files import (
     apple_export,
     apple_record,
@@ -315,6 +316,57 @@ def takeout_csv_files() -> list[bytes]:
     """With sources and without."""
     rows = [(f"2024-01-15T10:00:0{row}Z", str(60 + row), "Watch") for row in range(6)]
     return [takeout_csv(rows), takeout_csv(rows, sources=False)]
+
+
+@cache
+def vendor_json_files() -> list[bytes]:
+    """Minutes of Samsung, an answer of Oura, a day of Polar, a page of Fitbit, and lines of LifeSnaps."""
+    clocks = [f"10:00:0{row}" for row in range(6)]
+    samples = [{"heart_rate": 60, "sample_time": clock} for clock in clocks]
+    points = {"dataset": [{"time": clock, "value": 60} for clock in clocks], "datasetInterval": 1}
+    value = {"dateTime": "2024-01-15T10:00:00", "value": {"bpm": 60, "confidence": 2}}
+    line = json.dumps({"_id": "x", "type": "heart_rate", "id": {"$oid": "ann"}, "data": value})
+    files: list[Any] = [
+        [{"heart_rate": 60.0 + row, "start_time": (_TEN + 60 * row) * 1000} for row in range(6)],
+        {"data": [{"bpm": 60, "source": "awake", "timestamp": f"2024-01-15T{clock}+00:00"} for clock in clocks]},
+        {"date": "2024-01-15", "heart_rate_samples": samples},
+        {"activities-heart": [{"dateTime": "2024-01-15", "value": {}}], "activities-heart-intraday": points},
+    ]
+    return [*(json.dumps(file).encode() for file in files), f"{line}\n{line}\n".encode()]
+
+
+@cache
+def vendor_csv_files() -> list[bytes]:
+    """Tables of Samsung, Mi Fitness, Zepp, Withings and Oura."""
+    name = "com.samsung.health.heart_rate"
+    return [
+        f"com.samsung.shealth.tracker.heart_rate,1,7\n{name}.start_time,{name}.heart_rate\n{_TEN}000,63,\n".encode(),
+        b'Uid,Sid,Key,Time,Value,UpdateTime\n1,s,heart_rate,%d,"{""bpm"":62}",1\n' % _TEN,
+        b"date,time,heartRate\n2024-01-15,10:00,63\n2024-01-15,10:01,64\n",
+        b'start,duration,value\n2024-01-15T10:00:00+01:00,"[60,60]","[52,51]"\n',
+        b"timestamp;bpm;source\n2024-01-15T10:00:00.000Z;63;awake\n",
+    ]
+
+
+@cache
+def track_files() -> list[bytes]:
+    """TCX and GPX."""
+    time = "<{0}>2024-01-15T10:00:00Z</{0}>"
+    points = f"<Trackpoint>{time.format('Time')}<HeartRateBpm><Value>61</Value></HeartRateBpm></Trackpoint>" * 3
+    tcx = f"<TrainingCenterDatabase><Activity><Track>{points}</Track><Creator><Name>Watch</Name></Creator></Activity>"
+    point = f'<trkpt lat="1" lon="2">{time.format("time")}<extensions><a:hr>60</a:hr></extensions></trkpt>'
+    return [f"{tcx}</TrainingCenterDatabase>".encode(), f'<gpx creator="Watch">{point * 3}</gpx>'.encode()]
+
+
+@cache
+def app_databases() -> list[bytes]:
+    """Databases of Health Connect and of Gadgetbridge."""
+    sample = {"parent_key": 1, "beats_per_minute": 60, "epoch_millis": _TEN * 1000}
+    minutes = [{"TIMESTAMP": _TEN + 60 * row, "DEVICE_ID": 1, "HEART_RATE": 60 + row} for row in range(50)]
+    return [
+        sqlite_file(HEALTH_CONNECT, {"heart_rate_record_series_table": [sample] * 50}),
+        sqlite_file(GADGETBRIDGE, {"MI_BAND_ACTIVITY_SAMPLE": minutes}),
+    ]
 
 
 @cache
