@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import struct
 import sys
 import time
@@ -14,6 +16,7 @@ from benchmarks.bench import Bench, Figures, SkippedError
 from benchmarks.pulsebase_system import Pulsebase
 from benchmarks.system import System
 from tests.support import fit
+from tests.support.app_databases import GADGETBRIDGE, sqlite_file
 from tests.support.health_files import apple_export, apple_record, takeout_heart_rate
 
 _BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
@@ -42,6 +45,10 @@ def files(bench: Bench, system: System) -> Figures:
         "takeout": (_takeout, sizes.takeout_readings),
         "apple": (_apple, sizes.apple_records),
         "fit": (_fit, sizes.fit_records),
+        "database": (_database, sizes.vendor_readings),
+        "tcx": (_tcx, sizes.vendor_readings),
+        "json": (_oura, sizes.vendor_readings),
+        "csv": (_zepp, sizes.vendor_readings),
     }
     figures: Figures = {}
     for name, (write, count) in kinds.items():
@@ -135,6 +142,54 @@ def _fit_messages(first: int, end: int) -> Iterator[bytes]:
     yield fit.definition(1, fit.RECORD, _FIT_FIELDS)
     for n in range(first, end):
         yield struct.pack("<BIiiBHBIHH", 1, begin_s + n, n, n, 60 + n % 80, 2500, 90, 3 * n, 3000, 200)
+
+
+def _moments(count: int) -> Iterator[tuple[datetime, int]]:
+    """Yield a time each minute, and a heart rate."""
+    return ((_BEGIN + timedelta(minutes=n), 60 + n % 80) for n in range(count))
+
+
+def _database(folder: Path, count: int) -> Path:
+    """Gadgetbridge's, with a row a minute."""
+    path = folder / "Gadgetbridge.db"
+    path.write_bytes(sqlite_file(GADGETBRIDGE))
+    rows = ((int(at.timestamp()), 1, 4, bpm) for at, bpm in _moments(count))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO MI_BAND_ACTIVITY_SAMPLE (TIMESTAMP, DEVICE_ID, STEPS, HEART_RATE) VALUES (?, ?, ?, ?)", rows
+        )
+    return path
+
+
+def _tcx(folder: Path, count: int) -> Path:
+    """Activities of a day each, with what a watch records beside the heart rate."""
+    path = folder / "a.tcx"
+    with path.open("w") as file:
+        file.write("<TrainingCenterDatabase><Activities>")
+        for place, (at, bpm) in enumerate(_moments(count)):
+            if place % 1440 == 0:
+                file.write("</Track></Activity><Activity><Track>" if place else "<Activity><Track>")
+            file.write(
+                f"<Trackpoint><Time>{at:%Y-%m-%dT%H:%M:%SZ}</Time><Position><LatitudeDegrees>52.5</LatitudeDegrees>"
+                "<LongitudeDegrees>13.4</LongitudeDegrees></Position><AltitudeMeters>34.2</AltitudeMeters>"
+                f"<HeartRateBpm><Value>{bpm}</Value></HeartRateBpm></Trackpoint>"
+            )
+        file.write("</Track></Activity></Activities></TrainingCenterDatabase>")
+    return path
+
+
+def _oura(folder: Path, count: int) -> Path:
+    path = folder / "heartrate.json"
+    readings = [f'{{"bpm":{bpm},"source":"awake","timestamp":"{at.isoformat()}"}}' for at, bpm in _moments(count)]
+    path.write_text('{"data":[' + ",".join(readings) + "]}")
+    return path
+
+
+def _zepp(folder: Path, count: int) -> Path:
+    path = folder / "HEARTRATE_AUTO.csv"
+    lines = [f"{at:%Y-%m-%d,%H:%M},{bpm}\n" for at, bpm in _moments(count)]
+    path.write_text("date,time,heartRate\n" + "".join(lines))
+    return path
 
 
 def _bytes_of(path: Path) -> int:

@@ -149,6 +149,7 @@ def _files(result: Result) -> str:
             _number(figures[name]["peak_memory_mib"]),
         ]
         for name, title in _FILE_TITLES.items()
+        if name in figures
     ]
     head = ["", "readings", "files MiB", "processor s a million", "readings/s", "memory MiB"]
     return _section("Files, without a server", head, rows)
@@ -158,6 +159,10 @@ _FILE_TITLES = {
     "takeout": "import of Takeout heart rate, a file a day",
     "apple": "import of an Apple Health export, two other records to each",
     "fit": "import of FIT activities",
+    "database": "import of a Gadgetbridge database",
+    "tcx": "import of TCX activities",
+    "json": "import of Oura's JSON",
+    "csv": "import of Zepp's CSV",
     "export": "export to Parquet, a file a day",
 }
 

@@ -57,6 +57,8 @@ class Sizes:
     takeout_readings: int = 2_000_000
     apple_records: int = 1_000_000
     fit_records: int = 1_000_000
+    #: Of each of the other kinds of files.
+    vendor_readings: int = 1_000_000
     exported_readings: int = 5_000_000
     #: Longest wait for everything to be merged, before a mix and before bytes are counted.
     merge_wait_s: float = 900
@@ -97,6 +99,7 @@ SHORT = Sizes(
     takeout_readings=20_000,
     apple_records=2_000,
     fit_records=20_000,
+    vendor_readings=2_000,
     exported_readings=20_000,
     merge_wait_s=0.25,  # what is due after twenty seconds no test waits for
     verify=True,

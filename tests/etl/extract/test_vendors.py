@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -334,6 +335,19 @@ def test_a_list_cut_short_gives_its_good_part(desk: Desk, name: str) -> None:
     result = bring(desk, data[: data.index(b"}") + 40], name)
     assert result.problem == "the file is cut short or damaged behind record 1"
     assert len(desk.rows) == 1
+
+
+def test_tables_of_samsung_that_are_not_read_are_said_once(desk: Desk) -> None:
+    sleep = "com.samsung.shealth.sleep"
+    files = {
+        f"{sleep}.1.csv": f"{sleep},6312001,7\n\ufeffstart_time,end_time,efficiency\n1,2,90,\n3,4,95,\n".encode(),
+        "com.samsung.shealth.tracker.heart_rate.1.csv": SAMSUNG.encode(),
+    }
+    importer = desk.importer(BERLIN)
+    list(importer.upload("samsung.zip", io.BytesIO(zipped(files))))
+    (total,) = importer.totals.kinds
+    assert (total.kind, total.files, total.written, total.passed_over[sleep]) == ("Samsung Health", 2, 2, 2)
+    assert not importer.unread.named
 
 
 def test_resting_heart_rates_and_zones_are_daily_summaries(desk: Desk) -> None:

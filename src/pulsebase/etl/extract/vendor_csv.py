@@ -51,6 +51,7 @@ class VendorCsv:
         is_header: which names of columns are its header.
         read_row: takes what is in a row.
         method: that of resting heart rates.
+        checks_lines: whether lines that are not rows are refused; else they are taken as they are.
     """
 
     title: str
@@ -60,13 +61,14 @@ class VendorCsv:
     read_row: _ReadRow
     delimiter: str = ","
     method: str = ""
+    checks_lines: bool = True
 
     def read(self, stream: Stream, owner: FileOwner) -> Iterator[Part]:
         """The readings of a file; positions count lines from 1."""
         found = _Found(owner, self.device_id)
         damage = Damage()
         for row in damage.before(csv_rows(stream, self.is_header, self.delimiter)):
-            if row.problem is not None:
+            if row.problem is not None and self.checks_lines:
                 found.readings.refuse(self.metric, row.number, "line", row.problem)
             else:
                 self.read_row(row, found)
@@ -126,6 +128,20 @@ SAMSUNG = {
     "com.samsung.shealth.tracker.oxygen_saturation": samsung(OXYGEN_SATURATION.name, "spo2"),
     "com.samsung.health.oxygen_saturation": samsung(OXYGEN_SATURATION.name, "spo2"),
 }
+
+
+def _has_columns(names: Sequence[str]) -> bool:
+    """Return whether this is the header of a table, and not the line before it, which ends in a number."""
+    return len(names) > 1 and not names[-1].isdecimal()
+
+
+def samsung_other(table: str) -> VendorCsv:
+    """A table of the export that is not read; its rows are counted by its name."""
+
+    def read_row(_: CsvRow, found: _Found) -> None:
+        found.pass_over(table)
+
+    return VendorCsv("Samsung Health", "samsung-health", HEART_RATE.name, _has_columns, read_row, checks_lines=False)
 
 
 # --- Mi Fitness ------------------------------------------------------------------------------------------------------

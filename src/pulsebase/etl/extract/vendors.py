@@ -49,7 +49,7 @@ def kind_of_vendor(name: str, head: bytes) -> Kind | None:
         return _of_json(text)
     found = _of_csv(base, text)
     if found is not None:
-        return Kind(found.title, "line", False, found.read)
+        return Kind(found.title, "line", False, found.read)  # tables of one program may differ, their title is one
     if _EMPATICA_BEATS.match(head):
         return EMPATICA_BEATS
     return _EMPATICA_FILES.get(base.upper()) if _EMPATICA.match(head) else None
@@ -66,7 +66,7 @@ def _of_csv(base: str, text: str) -> VendorCsv | None:
     first = text.partition("\n")[0].strip()
     samsung = _SAMSUNG_TYPE.match(first)
     if samsung is not None:
-        return vendor_csv.SAMSUNG.get(samsung[1])
+        return vendor_csv.SAMSUNG.get(samsung[1]) or vendor_csv.samsung_other(samsung[1])
     names, delimiter = vendor_csv.first_names(first)
     if names == vendor_csv.WITHINGS_COLUMNS:
         return _withings(base)
