@@ -677,7 +677,7 @@ def test_a_file_that_names_nobody_needs_a_person(desk: Desk, data: bytes) -> Non
         (b'{"a": 1}', "is of no kind that is read"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "is of no kind that is read"),
         (b"<html></html>", "is of no kind that is read"),
-        ("Id,Time,Value\n".encode("utf-16"), "is text in UTF-16; save it as UTF-8"),
+        ("Dear diary\n".encode("utf-16"), "is text in UTF-16; save it as UTF-8"),
         (zipped({"a.txt": b"hello", "b/": b""}), "holds no file that is read"),
         (zipped({}), "holds no file that is read"),
         (gzip.compress(b"hello", mtime=0), "is of no kind that is read"),

@@ -223,12 +223,41 @@ def import_files(  # noqa: PLR0917 an option each
         Path | None, typer.Option(help="Write every refusal to this file, one JSON object per line.")
     ] = None,
     age_on: Annotated[str | None, typer.Option(help="The day to which ages in tables refer; today by default.")] = None,
+    time_column: Annotated[
+        list[str] | None,
+        typer.Option(help="CSV: the column of the time, by name or number; twice for a date and a time of day."),
+    ] = None,
+    value_column: Annotated[
+        str | None, typer.Option(help="CSV: the column of the value; --metric says of what.")
+    ] = None,
+    user_column: Annotated[str | None, typer.Option(help="CSV: the column that names the person of each line.")] = None,
+    device_column: Annotated[
+        str | None, typer.Option(help="CSV: the column that names the device of each line.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="CSV: what separates columns: a character, or tab, semicolon, pipe, space.")
+    ] = None,
+    decimal_comma: Annotated[bool, typer.Option("--decimal-comma", help="CSV: numbers are written 97,5.")] = False,
+    time_format: Annotated[
+        str | None, typer.Option(help="CSV: iso; s, ms, us or ns since 1970; or a layout as %d.%m.%Y %H:%M:%S.")
+    ] = None,
     store: StoreUrl = None,
 ) -> None:
     """Import readings from files, or from the tables of another program."""
     from pulsebase.cli.imports import ImportChoices, run_imports
+    from pulsebase.etl.transform.csv_choices import checked_choices
 
-    choices = ImportChoices(user, device, tz, rejects, age_on, metric)
+    csv = checked_choices(
+        time_column or (),
+        value_column=value_column,
+        user_column=user_column,
+        device_column=device_column,
+        delimiter=delimiter,
+        decimal_comma=decimal_comma,
+        time_format=time_format,
+        spelled=lambda name: f"--{name.replace('_', '-')}",
+    )
+    choices = ImportChoices(user, device, tz, rejects, age_on, metric, csv)
     status = run_imports(settings_for(store_url=store), places, choices)
     if status:
         raise typer.Exit(status)

@@ -19,8 +19,9 @@ _SHOWN_FILES = 20
 _SHOWN_OF_A_PROBLEM = 3
 _SHOWN_PASSED_OVER = 8
 _WHAT_TO_DO = (
-    "Supported files are Takeout, Apple Health, FIT, research CSV (Id,Time,Value), and Parquet, CSV and NDJSON with "
-    "user_id, device_id, timestamp and heart_rate, or metric and value; see docs/guide/importing.md."
+    "Supported files are Takeout, Apple Health, FIT, research CSV (Id,Time,Value), any CSV with columns named by "
+    "--time-column and --value-column, and Parquet, CSV and NDJSON with user_id, device_id, timestamp and heart_rate, "
+    "or metric and value; see docs/guide/importing.md."
 )
 _OTHERS_TO_DO = (
     "  To import them, convert them to CSV: user_id,device_id,timestamp and heart_rate, or metric and value."
@@ -83,6 +84,8 @@ class Report:
         if result.kind is not None and result.counts and (alone or result.read):
             self._say(f"{result.name}: {counts_of(result)}")
             if alone:
+                if result.read_as is not None:
+                    self._say(f"  read as: {result.read_as}")
                 self._say_metrics(result.metrics)
                 self._alone.add(result.kind)
         if result.remark is not None:
@@ -101,6 +104,8 @@ class Report:
         for total in kinds:
             if total.kind not in self._alone:
                 self._say(f"{name}: {total.kind}: {_files_of(total)}, {counts_of(total)}")
+                for read_as, files in most_first(total.read_as):
+                    self._say(f"  read as: {read_as}" + (f" ({_number_of(files, 'file')})" if total.files > 1 else ""))
                 self._say_metrics(total.metrics)
             if total.passed_over:
                 self._say(f"  not read in {total.kind}: {_passed_over(total)}")

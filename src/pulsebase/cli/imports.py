@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -42,6 +42,7 @@ from pulsebase.etl.importer import NOT_READ, Importer, ImportWatcher
 from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
+from pulsebase.etl.transform.csv_choices import CsvChoices
 from pulsebase.files.locks import FolderLocks
 from pulsebase.ingest import Candidates
 from pulsebase.model.errors import FieldError, RejectedError, StopError
@@ -73,6 +74,7 @@ class ImportChoices:
     rejects: Path | None
     age_on: str | None
     metric: str | None = None
+    csv: CsvChoices = field(default_factory=CsvChoices)
 
     def zone(self) -> ZoneInfo | None:
         """Return the zone of everybody's local times, if one was typed.
@@ -110,7 +112,7 @@ def run_imports(settings: Settings, places: Sequence[str], choices: ImportChoice
         interrupted = opened.enter_context(_on_interrupt())
         desk = _ImportContext(client, rejects, running_imports(state_folder(settings, opened)), interrupted)
         zone_of = everybody_in(zone) if zone else OwnZones(_zone_asked(client))
-        owner = FileOwner(choices.user, choices.device, zone_of, metric)
+        owner = FileOwner(choices.user, choices.device, zone_of, metric, choices.csv)
         for place in places:
             if interrupted.is_set():
                 _say_red(console, f"{_name(place)}: {NOT_READ}")

@@ -14,6 +14,7 @@ from pulsebase.decoding.channel import Buffer, ChannelError
 from pulsebase.etl.load import StoredRows
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import UnreadFiles
+from pulsebase.etl.transform.csv_choices import CsvChoices
 from pulsebase.ingest.blocks import BLOCK_READINGS, Block
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.model.errors import FieldError
@@ -48,6 +49,7 @@ class ImportFile(msgspec.Struct, tag=True, frozen=True):
     user_id: str | None
     device_id: str | None
     metric: str | None
+    csv: CsvChoices
     limit_bytes: int
     cpu_s: int
 

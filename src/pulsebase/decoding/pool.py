@@ -124,7 +124,8 @@ class Decoders:
         with self._decoder() as decoder:
             cpu_s = self._cpu_s(file.raw, file.sent_bytes)
             owner = file.owner
-            task = ImportFile(file.name, owner.user_id, owner.device_id, owner.metric, file.limit_bytes, cpu_s)
+            said = owner.user_id, owner.device_id, owner.metric, owner.csv
+            task = ImportFile(file.name, *said, file.limit_bytes, cpu_s)
             try:
                 decoder.begin(task, file.raw)
                 for answer, buffers in decoder.answers():

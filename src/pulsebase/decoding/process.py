@@ -139,7 +139,7 @@ def _place_of(error: BaseException) -> str:
 
 def _import(channel: DecoderChannel, arena: Arena, task: ImportFile, raw: BinaryIO) -> None:
     server = _Server(channel, arena)
-    owner = FileOwner(task.user_id, task.device_id, server.zone_of, task.metric)
+    owner = FileOwner(task.user_id, task.device_id, server.zone_of, task.metric, task.csv)
     watcher = ImportWatcher(server.rejects, server.progress, lambda: server.stopped)
     importer = Importer(server, owner, task.limit_bytes, watcher)
     told = importer.unread

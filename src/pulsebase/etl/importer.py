@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.extract.archives import files_in
-from pulsebase.etl.extract.kinds import head_of, kind_of_file, why_unknown
+from pulsebase.etl.extract.kinds import head_of, kind_for, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, paths_in
 from pulsebase.etl.extract.parts import (
     EndOfImportError,
@@ -20,6 +20,7 @@ from pulsebase.etl.extract.parts import (
     Kind,
     Part,
     PassedOver,
+    ReadAs,
     RecordBlock,
     Remark,
     SummaryBlock,
@@ -29,6 +30,7 @@ from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
 from pulsebase.etl.totals import Totals, UnreadFiles, add_bounded
+from pulsebase.etl.transform.csv_plan import NearMiss
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.ingest.candidates import NO_METRIC, Candidates
 from pulsebase.model.errors import FieldError, RejectedError
@@ -209,17 +211,17 @@ class Importer:
                         yield FileResult(name, problem=NOT_TO_ITS_END if results or not alone else NOT_READ)
                     return
                 head = head_of(file)
-                kind = kind_of_file(file.name, head)
-                if kind is not None:
+                kind = kind_for(file.name, head, self._owner)
+                if isinstance(kind, Kind):
                     results += 1
                     result = self._file(file, kind, lambda: self._watcher.progress(before_bytes + raw.tell()))
                     if kind.counts or result.problem is not None:
                         yield result
                 elif file.damage is not None or (alone and not isinstance(file, ArchivedFile)):
                     results += 1
-                    yield FileResult(file.name, problem=file.damage or self._why_unread(file.name, head))
+                    yield FileResult(file.name, problem=file.damage or self._why_unread(file.name, head, kind))
                 else:
-                    self.unread = self.unread.plus(unread(file.name, head))
+                    self.unread = self.unread.plus(unread(file.name, head, kind))
         except MalformedError as error:
             self._at_end = isinstance(error, EndOfImportError)
             results += 1
@@ -228,9 +230,11 @@ class Importer:
             yield FileResult(name, problem=NOTHING)
 
     @staticmethod
-    def _why_unread(name: str, head: bytes) -> str:
+    def _why_unread(name: str, head: bytes, near: NearMiss | None) -> str:
         """Return why a file that was named itself cannot be read."""
-        why, file = why_unknown(name, head), unread(name, head)
+        why, file = why_unknown(name, head), unread(name, head, near)
+        if near is not None:
+            return file.what if file.named else near.text
         return f"{why}: {file.what}" if file.named and file.what != why else why
 
     def _file(self, file: PackedFile, kind: Kind, on_progress: Callable[[], None]) -> FileResult:
@@ -261,6 +265,9 @@ class Importer:
     def _store(self, part: Part, result: FileResult) -> None:
         if isinstance(part, Remark):
             result.remark = part.text if result.remark is None else f"{result.remark}; {part.text}"
+            return
+        if isinstance(part, ReadAs):
+            result.read_as = part.text
             return
         if isinstance(part, PassedOver):
             add_bounded(result.passed_over, {part.what: part.count}, _MOST_PASSED_OVER)

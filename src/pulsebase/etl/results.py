@@ -45,6 +45,7 @@ class FileResult:
     until then is stored. `remark` is a note for the user. `passed_over` counts records that were ignored, by the name
     that the file gives them. `first_day` and `last_day` are the first and last day stored, for readings in UTC.
     `metrics` has the counts of readings by metric; what was rejected before its metric was known is in none of them.
+    `read_as` says which columns of a CSV file were taken for what.
     """
 
     name: str
@@ -62,6 +63,7 @@ class FileResult:
     unchanged: int = 0
     repeated: int = 0
     metrics: list[MetricCount] = field(default_factory=list)
+    read_as: str | None = None
 
     def count(self, metric: str, **counts: int) -> None:
         """Add to the counts of a metric."""

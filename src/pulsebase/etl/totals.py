@@ -21,13 +21,16 @@ MOST_OTHER_NAMES = 10
 _MOST_ENDINGS = 50
 _NAMED_OF_A_SERIES = 3
 _MOST_PASSED_OVER = 200
+_MOST_READ_AS = 20
 _OTHERS = "others"
 _DIGITS = re.compile(r"[0-9]+([-_.][0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class KindTotal:
-    """All files of one kind: how many, how many of these held no record, and their counts as in `FileResult`."""
+    """All files of one kind: how many, how many of these held no record, and their counts as in `FileResult`. `read_as`
+    counts files by what of them was taken for what.
+    """
 
     kind: str
     files: int = 0
@@ -42,6 +45,7 @@ class KindTotal:
     unchanged: int = 0
     repeated: int = 0
     metrics: list[MetricCount] = field(default_factory=list)
+    read_as: dict[str, int] = field(default_factory=dict)
 
     def plus(self, result: FileResult) -> KindTotal:
         """Return the total with one more file."""
@@ -49,6 +53,9 @@ class KindTotal:
         if result.passed_over:
             passed_over = dict(passed_over)
             add_bounded(passed_over, result.passed_over, _MOST_PASSED_OVER)
+        read_as = dict(self.read_as)
+        if result.read_as is not None:
+            add_bounded(read_as, {result.read_as: 1}, _MOST_READ_AS)
         return KindTotal(
             self.kind,
             self.files + 1,
@@ -63,6 +70,7 @@ class KindTotal:
             self.unchanged + result.unchanged,
             self.repeated + result.repeated,
             counted_with(self.metrics, result.metrics),
+            read_as,
         )
 
 

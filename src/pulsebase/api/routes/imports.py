@@ -54,12 +54,12 @@ def router(services: RequestServices) -> APIRouter:
     @routes.post("/imports", status_code=202, response_model=ImportDetail, openapi_extra=_BODY)
     async def import_file(request: Request, parameters: Annotated[ImportParameters, Query()]) -> Response:
         """Import one file or archive (zip, tar, tgz), which is the body: Takeout, Apple Health, FIT,
-        research CSV, or what `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the
+        any CSV, or what `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the
         import by its id. One of which nothing was read, or every record refused, ends as `failed`.
         """
         zone_of = everybody_in(zone_named(parameters.tz)) if parameters.tz else OwnZones(services.sync.zone_of)
         metric = None if parameters.metric is None else asked_metric(parameters.metric).name
-        owner = FileOwner(parameters.user_id, parameters.device_id, zone_of, metric)
+        owner = FileOwner(parameters.user_id, parameters.device_id, zone_of, metric, parameters.csv)
         services.imports.admit(owner)
         body = BodyStream(request, services.options.import_limit_bytes, services.options.processor)
         feeding = asyncio.create_task(body.feed())

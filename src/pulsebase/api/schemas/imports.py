@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pulsebase.api.schemas.common import Identifier, PageCursor, Parameters, Zone
 from pulsebase.api.schemas.series import MetricName
+from pulsebase.etl.transform.csv_choices import CsvChoices, checked_choices
+
+_Column = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ImportsParameters(Parameters):
@@ -32,8 +35,47 @@ class ImportParameters(Parameters):
         "NDJSON and Parquet with a column `value` and none of `metric`.",
     )
     tz: Zone | None = Field(
-        None, description="IANA time zone of local times in research CSV. By default each person's own, else UTC."
+        None, description="IANA time zone of local times in CSV files. By default each person's own, else UTC."
     )
+    time_column: list[_Column] = Field(
+        [],
+        max_length=2,
+        description="CSV: the column of the time, by its name or its number from 1; repeat it for a date and a time of "
+        "day. What of these is left out is detected.",
+    )
+    value_column: _Column | None = Field(None, description="CSV: the column of the value; `metric` says of what it is.")
+    user_column: _Column | None = Field(None, description="CSV: the column that names the person of each line.")
+    device_column: _Column | None = Field(None, description="CSV: the column that names the device of each line.")
+    delimiter: str | None = Field(
+        None,
+        min_length=1,
+        max_length=16,
+        description="CSV: what separates columns: a character, or `comma`, `semicolon`, `tab`, `pipe`, `space`.",
+    )
+    decimal_comma: bool = Field(False, description="CSV: numbers are written `97,5`.")
+    time_format: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="CSV: `iso`; `s`, `ms`, `us` or `ns` since 1970; or a layout such as `%d.%m.%Y %H:%M:%S`.",
+    )
+
+    @property
+    def csv(self) -> CsvChoices:
+        """Return what is said of CSV files.
+
+        Raises:
+            RejectedError: a parameter cannot be; names it.
+        """
+        return checked_choices(
+            self.time_column,
+            value_column=self.value_column,
+            user_column=self.user_column,
+            device_column=self.device_column,
+            delimiter=self.delimiter,
+            decimal_comma=self.decimal_comma,
+            time_format=self.time_format,
+        )
 
 
 class ImportEntry(BaseModel):
@@ -70,7 +112,8 @@ class ImportedFile(BaseModel):
     or `repeated` a reading that the same import had brought before; or was `rejected`. `problem` says why it was not
     read, or not to its end; `remark` what else is to be known of it: local times that come twice, say, where nothing
     tells which they are. `passed_over` counts what is in the file and was not read, by what the file calls it.
-    `first_day` and `last_day` are those of what was stored. `metrics` has the counts of readings by metric.
+    `first_day` and `last_day` are those of what was stored. `metrics` has the counts of readings by metric. `read_as`
+    says which columns of a CSV file were taken for what.
     """
 
     name: str
@@ -87,10 +130,13 @@ class ImportedFile(BaseModel):
     first_day: date | None
     last_day: date | None
     metrics: list[ImportedMetric]
+    read_as: str | None
 
 
 class ImportedKind(BaseModel):
-    """The files of one kind: their number, how many of them held no record, and the sums of their counts."""
+    """The files of one kind: their number, how many of them held no record, and the sums of their counts. `read_as`
+    counts files by what was taken for what in them.
+    """
 
     kind: str
     files: int
@@ -105,6 +151,7 @@ class ImportedKind(BaseModel):
     unchanged: int
     repeated: int
     metrics: list[ImportedMetric]
+    read_as: dict[str, int]
 
 
 class UnreadFileEntry(BaseModel):

@@ -7,9 +7,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from pulsebase.etl.extract import (
+    any_csv,
     apple_health,
     fit,
     gadgetbridge,
@@ -24,8 +26,9 @@ from pulsebase.etl.extract import (
     vendors,
 )
 from pulsebase.etl.extract.packed import PackedFile
-from pulsebase.etl.extract.parts import Kind
-from pulsebase.etl.transform.csv_layout import comes_before, is_alike
+from pulsebase.etl.extract.parts import FileOwner, Kind
+from pulsebase.etl.transform.csv_layout import comes_before, is_alike, is_header
+from pulsebase.etl.transform.csv_plan import OF_DAYS, CsvPlan, NearMiss, plan_of
 from pulsebase.model.exported import FORMAT
 
 _BOM = b"\xef\xbb\xbf"
@@ -49,6 +52,8 @@ GPX = Kind("GPX", "track point", False, tracks.gpx)
 HEALTH_CONNECT = Kind("Health Connect export", "row", False, health_connect.health_connect)
 GADGETBRIDGE = Kind("Gadgetbridge database", "row", False, gadgetbridge.gadgetbridge)
 RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
+#: Any other CSV file. What is read of it is found out for each.
+ANY_CSV = "CSV"
 OWN_CSV = Kind("CSV export", "reading", True, own_export.csv)
 OWN_NDJSON = Kind("NDJSON export", "reading", True, own_export.ndjson)
 OWN_PARQUET = Kind("Parquet export", "reading", True, own_export.parquet)
@@ -90,6 +95,7 @@ _OF_XML = (
     (re.compile(rb"<(\w+:)?gpx\b"), GPX),
 )
 _OWN_FIELDS = (b"user_id", b"device_id", b"timestamp")
+_OWN_COLUMNS = {*_OWN_FIELDS, b"heart_rate", b"metric", b"value", b"confidence"}
 _OWN_VALUES = re.compile(rb"heart_rate|\bvalue\b")
 #: How lines of records begin, and for each kind a field that only it has.
 _USER_FIRST = b'{"user_id":'
@@ -123,6 +129,39 @@ def kind_of_file(name: str, head: bytes) -> Kind | None:
     if csv is not None:
         return _OF_CSV.get(csv)
     return vendors.kind_of_vendor(name, head) or kind_of(head)
+
+
+def kind_for(name: str, head: bytes, owner: FileOwner) -> Kind | NearMiss | None:
+    """Return the kind of a file as `kind_of_file` does or, of a CSV file of no known kind, by the names of its columns
+    and what the owner says of them; what is missing, if it could be read then.
+    """
+    kind, said = kind_of_file(name, head), owner.csv
+    if kind is not None and not (kind in (RESEARCH_CSV, OWN_CSV) and (said.any or not _as_it_should_be(kind, head))):
+        return kind
+    if kind is OWN_CSV and not said.name_columns and _as_it_should_be(kind, head):
+        return kind
+    if kind is None and not said.name_columns and (_of_days(name) or takeout_csv.what_of(name, head) is not None):
+        return None
+    plan = plan_of(head, said, owner.metric, has_person=owner.user_id is not None)
+    if isinstance(plan, CsvPlan):
+        return Kind(ANY_CSV, "line", plan.user is not None, partial(any_csv.any_csv, plan))
+    if plan is not None and kind is RESEARCH_CSV:
+        return replace(plan, vital=True)
+    return plan if plan is not None and said.any and kind is not OWN_CSV else kind or plan
+
+
+def _as_it_should_be(kind: Kind, head: bytes) -> bool:
+    """Return whether the reader of this kind of CSV reads what begins like this, as far as the header tells."""
+    header = next((line for line in re.split(rb"[\r\n]+", head, maxsplit=_LINES) if not comes_before(line)), b"")
+    if kind is RESEARCH_CSV:
+        return is_header(header)
+    names = {name.strip().strip(b'"') for name in header.removeprefix(_BOM).split(b",")}
+    return set(_OWN_FIELDS) <= names <= _OWN_COLUMNS and not (b"\r" in head and b"\n" not in head)
+
+
+def _of_days(name: str) -> bool:
+    """Return whether the name of a file says that it has a value a day, which is no reading."""
+    return OF_DAYS.search(name.replace("\\", "/").rpartition("/")[2]) is not None
 
 
 def is_empty_list(head: bytes) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
+from pulsebase.etl.transform.csv_choices import CsvChoices
 from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.errors import FieldError
 from pulsebase.model.exported import Record
@@ -21,13 +22,14 @@ _REMEMBERED_ZONES = 10_000
 @dataclass(frozen=True, slots=True)
 class FileOwner:
     """The person for files that name nobody, the device that replaces those that files name, if any, the time zone of
-    each person's local times, and the metric of files of values that name none.
+    each person's local times, the metric of files of values that name none, and what was said of CSV files.
     """
 
     user_id: str | None
     device_id: str | None
     zone_of: Callable[[str], ZoneInfo]
     metric: str | None = None
+    csv: CsvChoices = field(default_factory=CsvChoices)
 
     def remark(self) -> str | None:
         """Return a note on how local times were read since the last call, or None."""
@@ -98,6 +100,13 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadAs:
+    """What a reader took a file for, where the file does not say it: which columns hold what."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class PassedOver:
     """Records, columns or other pieces of a file that are ignored: the name the file gives them, and their number."""
 
@@ -105,7 +114,7 @@ class PassedOver:
     count: int
 
 
-Part = Block | SummaryBlock | RecordBlock | Remark | PassedOver
+Part = Block | SummaryBlock | RecordBlock | Remark | ReadAs | PassedOver
 
 
 class Clocks(Protocol):

@@ -34,8 +34,8 @@ def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_B
         RejectedError: the first line with content is not the header; the error says what was found instead.
         MalformedError: the archive that holds the file is damaged; what was yielded before is valid.
     """
-    lines = _line_blocks(stream, block_bytes)
-    before, header, data = _to_header(lines)
+    lines = line_blocks(stream, block_bytes)
+    before, header, data = to_header(lines)
     layout = layout_of(header)
     comments = sum(map(is_comment, before))
     if comments:
@@ -56,7 +56,7 @@ def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_B
     yield from clock_remarks(clocks)
 
 
-def _to_header(lines: Iterator[bytes]) -> tuple[list[bytes], bytes, bytes]:
+def to_header(lines: Iterator[bytes]) -> tuple[list[bytes], bytes, bytes]:
     """Return the lines before the header, the header (empty if there is none), and the rest of its block."""
     before: list[bytes] = []
     for data in lines:
@@ -69,7 +69,7 @@ def _to_header(lines: Iterator[bytes]) -> tuple[list[bytes], bytes, bytes]:
     return before, b"", b""
 
 
-def _line_blocks(stream: Stream, block_bytes: int) -> Iterator[bytes]:
+def line_blocks(stream: Stream, block_bytes: int) -> Iterator[bytes]:
     """Yield whole lines, with every line break converted to a line feed."""
     rest = b""
     damage: MalformedError | None = None

@@ -9,7 +9,9 @@ from pulsebase.etl.extract import takeout_csv
 from pulsebase.etl.extract.archives import is_archive
 from pulsebase.etl.extract.kinds import is_utf16, why_unknown
 from pulsebase.etl.extract.vendors import lost_its_name
+from pulsebase.etl.transform.csv_plan import NearMiss
 
+_LIKE_VITAL_SIGNS = "looks like vital signs"
 #: Unsupported compressions, by the first bytes.
 _PACKED = {
     b"7z\xbc\xaf\x27\x1c": "7z",
@@ -55,17 +57,19 @@ class UnreadFile:
     named: bool
 
 
-def unread(name: str, head: bytes) -> UnreadFile:
-    """Describe a file of an unsupported kind by its first bytes."""
+def unread(name: str, head: bytes, near: NearMiss | None = None) -> UnreadFile:
+    """Describe a file of an unsupported kind by its first bytes, and by what is missing to read it."""
     if not head.strip():
         return UnreadFile(name, "empty", named=False)
     if _FOR_THE_PERSON.match(head):
         return UnreadFile(name, "a record of an export, for the person", named=False)
-    what = _needs_hands(name, head) or _vital_signs(name, head.removeprefix(b"\xef\xbb\xbf")[:_SEARCHED_BYTES])
+    what = _needs_hands(name, head, near) or _vital_signs(name, head.removeprefix(b"\xef\xbb\xbf")[:_SEARCHED_BYTES])
+    if near is not None and near.vital:
+        what = near.text if what is None or what == _LIKE_VITAL_SIGNS else f"{what}: {near.text}"
     return UnreadFile(name, what or "of no kind that is read", named=what is not None)
 
 
-def _needs_hands(name: str, head: bytes) -> str | None:
+def _needs_hands(name: str, head: bytes, near: NearMiss | None) -> str | None:
     """Return what the user has to do with a file before its kind can be told, or None."""
     if is_archive(head):
         return "an archive that lies too deep in others; unpack it first"
@@ -74,7 +78,7 @@ def _needs_hands(name: str, head: bytes) -> str | None:
             return f"packed as {packing}, which is not read; unpack it first"
     if lost_its_name(name, head):
         return "a series of Withings, of what only its name tells; name it as in the export, raw_tracker_hr.csv"
-    if is_utf16(head) or takeout_csv.what_of(name, head) == "undecided":
+    if (is_utf16(head) and near is None) or takeout_csv.what_of(name, head) == "undecided":
         return why_unknown(name, head)
     return None
 
@@ -84,7 +88,7 @@ def _vital_signs(name: str, begin: bytes) -> str | None:
     for pattern, what in () if _PAGE.match(begin) else _OTHERS:
         if pattern.search(begin):
             return what
-    return "looks like vital signs" if _has_vital_signs(name, begin) else None
+    return _LIKE_VITAL_SIGNS if _has_vital_signs(name, begin) else None
 
 
 def _has_vital_signs(name: str, begin: bytes) -> bool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pulsebase.model.errors import RejectedError, shown_name
 
 HEADER = ("id", "time", "value")
-#: Columns that may say that the values are not heart rates. A file with such a column is refused.
-_SAYS_WHAT = frozenset({"metric", "type", "data type", "datatype", "kind", "measure", "measurement", "parameter"})
-_SAYS_WHAT |= {"unit", "units", "variable"}
+#: Columns that may say that the values are not heart rates. A research CSV file with such a column is refused.
+SAYS_WHAT = frozenset({"metric", "type", "data type", "datatype", "kind", "measure", "measurement", "parameter"})
+SAYS_WHAT |= {"unit", "units", "variable"}
 _DELIMITERS = ",;\t|"
 _BOM = b"\xef\xbb\xbf"
 #: The most columns, so that messages about them stay short.
@@ -57,6 +57,11 @@ def is_alike(line: bytes) -> bool:
     return any(len(set(HEADER) & set(_names(line, delimiter))) >= 2 for delimiter in _DELIMITERS)
 
 
+def is_header(line: bytes) -> bool:
+    """Return whether a line names all columns of a research CSV file."""
+    return any(set(HEADER) <= set(_names(line, delimiter)) for delimiter in _DELIMITERS)
+
+
 def layout_of(line: bytes) -> Layout:
     """Return the layout that the header states.
 
@@ -71,7 +76,7 @@ def layout_of(line: bytes) -> Layout:
         twice = next((name for name in HEADER if names.count(name) > 1), None)
         if twice is not None:
             raise RejectedError.of("header", f"names {twice} twice")
-        unclear = next((name for name in names if name in _SAYS_WHAT), None)
+        unclear = next((name for name in names if name in SAYS_WHAT), None)
         if unclear is not None:
             reason = "says what values are of, which is not read; keep the lines of one metric, without that column"
             raise RejectedError.of("header", f"the column {unclear} {reason}")

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.transform.civil import Ints, LocalClocks, Mask, clock_us, number
+from pulsebase.etl.transform.csv_choices import option
+from pulsebase.etl.transform.time_layouts import UNIT_NAMES, formats_for, unit_of
 from pulsebase.model.readings import Ids
 from pulsebase.model.timerange import MINUTE_US
 
@@ -66,15 +68,22 @@ class Times:
 
 def why_no_time(text: str) -> str:
     """Return what is wrong with a text that is not a time, and what to do about it."""
+    formats = [option("time_format", layout) for layout in formats_for([text])]
+    to_do = f"; or add {' or '.join(formats)}" if formats else ""
     for form, reason in (
         (_NO_SECONDS, "has no seconds: a spreadsheet left them out; bring the file as it was before"),
         (_NO_HALF, "has no AM or PM, so that day or month may come first; write it as 2016-04-12 07:21:00"),
         (_SHORT_YEAR, "has a year of two digits; write it as 2016-04-12 07:21:00"),
         (_DAY_FIRST, "has the day first; write it as 2016-04-12 07:21:00"),
-        (_COUNTED, "is a number; write what it counts as 2016-04-12T07:21:00Z"),
     ):
         if form.fullmatch(text):
-            return reason
+            return reason + to_do
+    if _COUNTED.fullmatch(text):
+        unit = unit_of(text)
+        to_do = (
+            "" if unit is None else f"; or add {option('time_format', unit)} if all count {UNIT_NAMES[unit]} since 1970"
+        )
+        return f"is a number; write what it counts as 2016-04-12T07:21:00Z{to_do}"
     return "is not a time such as 2016-04-12 07:21:00 or 4/12/2016 7:21:00 AM"
 
 

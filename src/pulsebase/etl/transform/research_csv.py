@@ -135,7 +135,7 @@ _QUOTED_COMMA = re.compile(rb'"[+-]?\d+,\d+"')
 
 def _wrong_width(text: bytes, count: int, layout: Layout, line: int) -> FieldError:
     if layout.delimiter == "," and _QUOTED_COMMA.search(text):
-        reason = "holds a number with a decimal comma; write it with a point, or separate the fields by semicolons"
+        reason = "holds a number with a decimal comma; write it with a point, or add --decimal-comma"
         return FieldError("line", reason, line)
     return FieldError("line", f"has {count} columns instead of {layout.width}", line)
 
