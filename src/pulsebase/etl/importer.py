@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -15,6 +15,7 @@ from pulsebase.etl.extract.archives import files_in
 from pulsebase.etl.extract.kinds import head_of, kind_for, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, paths_in
 from pulsebase.etl.extract.parts import (
+    AboutPerson,
     EndOfImportError,
     FileOwner,
     Kind,
@@ -37,6 +38,7 @@ from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary, summary_problem
 from pulsebase.model.timerange import from_us
+from pulsebase.model.users import User
 
 #: Readings stored at once, also from several files: a file often holds few, and each time costs a commit.
 _READINGS_AT_ONCE = 50_000
@@ -116,6 +118,8 @@ class Importer:
         self._days: list[DailySummary] = []
         self._waiting: list[_Waiting] = []
         self._ended: list[FileResult] = []
+        #: What files state about their person, until something of the file was stored.
+        self._about: list[tuple[FileResult, User]] = []
         self._at_end = False
         self.totals, self.unread = Totals(), UnreadFiles()
 
@@ -188,6 +192,7 @@ class Importer:
             yield from self._all_ended()
 
     def _all_ended(self) -> Iterator[FileResult]:
+        self._keep_people()
         for result in self._ended:
             self.totals.add(result)
             yield result
@@ -257,6 +262,19 @@ class Importer:
             self._at_end = isinstance(error, EndOfImportError)
             result.problem = str(error)
 
+    def _keep_people(self) -> None:
+        """Store what files state about people where that is unknown, unless nothing else of the file was stored."""
+        about, self._about = self._about, []
+        for result, user in about:
+            if not result.written + result.unchanged + result.repeated + result.days:
+                continue
+            kept = self._sink.records([user])
+            for error in kept.errors:
+                _remark(result, f"what the file states about the person, {error.field}: {error.reason}")
+            if not kept.errors and not kept.unchanged:
+                stated = [name for name, value in asdict(user).items() if value is not None and name != "user_id"]
+                _remark(result, f"{' and '.join(stated)} of the person taken over where unknown")
+
     def _keep_days(self) -> None:
         days, self._days = self._days, []
         if days:
@@ -264,7 +282,10 @@ class Importer:
 
     def _store(self, part: Part, result: FileResult) -> None:
         if isinstance(part, Remark):
-            result.remark = part.text if result.remark is None else f"{result.remark}; {part.text}"
+            _remark(result, part.text)
+            return
+        if isinstance(part, AboutPerson):
+            self._about.append((result, part.user))
             return
         if isinstance(part, ReadAs):
             result.read_as = part.text
@@ -340,6 +361,10 @@ class Importer:
             for day, problem in zip(days, problems, strict=True)
             if problem is not None
         ]
+
+
+def _remark(result: FileResult, text: str) -> None:
+    result.remark = text if result.remark is None else f"{result.remark}; {text}"
 
 
 def _span(result: FileResult, times_us: npt.NDArray[np.int64], refused: Sequence[int]) -> None:

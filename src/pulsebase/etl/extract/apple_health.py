@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from xml.parsers import expat
 
-from pulsebase.etl.extract.parts import FileOwner, Part, PassedOver, Stream, SummaryBlock
+from pulsebase.etl.extract.parts import AboutPerson, FileOwner, Part, PassedOver, Stream, SummaryBlock
 from pulsebase.etl.extract.xml_text import Cleaner, xml_pieces
 from pulsebase.etl.transform.apple_beats import AppleBeats, BeatRecord, rr_intervals
 from pulsebase.etl.transform.apple_health import (
@@ -14,6 +15,7 @@ from pulsebase.etl.transform.apple_health import (
     RESTING_TYPE,
     VARIABILITY_TYPE,
     Records,
+    person_of,
     readings,
     resting_heart_rates,
 )
@@ -52,7 +54,8 @@ def _of_no_use(tag: bytes) -> re.Pattern[bytes]:
 
 _OF_NO_USE, _OF_NO_USE_WITH_APOSTROPHES = _of_no_use(_TAG), _of_no_use(_TAG_WITH_APOSTROPHES)
 #: Elements next to records that hold no information of interest.
-_FRAME = ("HealthData", "ExportDate", "Me")
+_ME = "Me"
+_FRAME = ("HealthData", "ExportDate")
 #: A beat in a record of heart rate variability.
 _BEAT = "InstantaneousBeatsPerMinute"
 #: How many types are counted separately. An export has some 150.
@@ -62,7 +65,8 @@ _MOST_NAME_BYTES = 100
 
 
 def apple_health(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """The readings of an export, its resting heart rates, and how many records of other types it has.
+    """The readings of an export, its resting heart rates, what it states of the person, and how many records of other
+    types it has.
 
     Raises:
         MalformedError: the file is damaged or incomplete; what was yielded before is valid.
@@ -80,6 +84,9 @@ def apple_health(stream: Stream, owner: FileOwner) -> Iterator[Part]:
             ended, damage = True, error
         if ended or reader.is_block:
             yield from reader.taken(owner)
+    about = person_of(reader.me, owner.person, datetime.now(UTC).date())
+    if about is not None:
+        yield AboutPerson(about)
     yield from cleaner.remarks()
     yield from reader.passed_over.parts()
     if damage is not None:
@@ -138,6 +145,8 @@ class _Reader:
         #: The record that began last, if it may hold beats.
         self._beats_in: BeatRecord | None = None
         self._gathered = 0
+        #: The attributes of the element that tells of the person.
+        self.me: dict[str, str] = {}
         self.passed_over = _PassedOver()
         self._read = 0
         self._fed = self._taken = 0
@@ -184,6 +193,8 @@ class _Reader:
         elif name == _BEAT and self._beats_in is not None:
             self._gathered += 1
             self._beats.add(self._beats_in, attributes.get("time", ""), attributes.get("bpm", ""))
+        elif name == _ME and len(self._open) == 2:
+            self.me = attributes
         elif name == _BEAT or (len(self._open) == 2 and name not in _FRAME):
             self.passed_over.add(name.encode())
         if len(self._open) > _MOST_DEPTH:

@@ -13,6 +13,7 @@ from pulsebase.ingest.blocks import Block, MalformedError
 from pulsebase.model.errors import FieldError
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
+from pulsebase.model.users import User
 
 PieceT = TypeVar("PieceT")
 
@@ -93,6 +94,13 @@ class RecordBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class AboutPerson:
+    """What a file of one person states about them besides their readings. It is taken over where nothing is known."""
+
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
 class Remark:
     """A note for the user on how a file was read."""
 
@@ -114,7 +122,7 @@ class PassedOver:
     count: int
 
 
-Part = Block | SummaryBlock | RecordBlock | Remark | ReadAs | PassedOver
+Part = Block | SummaryBlock | RecordBlock | AboutPerson | Remark | ReadAs | PassedOver
 
 
 class Clocks(Protocol):

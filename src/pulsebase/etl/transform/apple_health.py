@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from operator import itemgetter
 
@@ -22,7 +22,7 @@ from pulsebase.etl.transform.civil import Ints, Mask, clock_us, letters_of, numb
 from pulsebase.etl.transform.devices import LONGEST_NAME, device_id_of
 from pulsebase.ingest.blocks import Block
 from pulsebase.ingest.candidates import Candidates
-from pulsebase.model.errors import FieldError
+from pulsebase.model.errors import FieldError, RejectedError
 from pulsebase.model.metrics import (
     BODY_TEMPERATURE,
     HEART_RATE,
@@ -34,7 +34,11 @@ from pulsebase.model.metrics import (
 from pulsebase.model.readings import NO_CONFIDENCE, Ids
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US
+from pulsebase.model.users import User, checked_person
 
+#: Attributes of the element `Me`, and what the second one may be; `HKBiologicalSexNotSet` says nothing.
+_BIRTH, _SEX = "HKCharacteristicTypeIdentifierDateOfBirth", "HKCharacteristicTypeIdentifierBiologicalSex"
+_GENDERS = {"HKBiologicalSexFemale": "female", "HKBiologicalSexMale": "male", "HKBiologicalSexOther": "other"}
 _PREFIX = "HKQuantityTypeIdentifier"
 
 
@@ -122,6 +126,20 @@ def readings(records: Records, kind: AppleRecordKind, user_id: str, device_id: s
         values = np.round(values * kind.factor, _DECIMALS)  # 0.57 is 57, not 56.99…
     rows = Candidates(users, devices, read.times_us[read.good], values, confidences, places, kind.metric)
     return Block(rows, read.errors, len(records))
+
+
+def person_of(attributes: Mapping[str, str], user_id: str, today: date) -> User | None:
+    """Return what the export states about the person, with the attributes of its element `Me`; None if that is nothing,
+    or nothing that can be kept.
+    """
+    said = {"birth_date": attributes.get(_BIRTH, ""), "gender": _GENDERS.get(attributes.get(_SEX, ""))}
+    user = User(user_id)
+    for name, value in said.items():
+        try:
+            user = replace(user, **checked_person({name: value}, today)) if value else user
+        except RejectedError:
+            continue
+    return None if user == User(user_id) else user
 
 
 def resting_heart_rates(records: Records, user_id: str) -> tuple[list[DailySummary], list[FieldError]]:
