@@ -75,6 +75,26 @@ def test_files_of_apps_are_read_by_a_decoder_as_others_are(api: Api) -> None:
     assert len(found) == 12
 
 
+def test_any_csv_is_read_as_the_parameters_say_and_summed_up(api: Api) -> None:
+    lines = b"day;clock;Puls;who\n15.01.2024;10:00;63,5;ann\n15.01.2024;10:01;250;bo\n16.01.2024;10:00;64;bo\n"
+    said = {"time_column": ["day", "clock"], "value_column": "3", "metric": "heart_rate", "user_column": "who"}
+    said |= {"time_format": "%d.%m.%Y %H:%M", "tz": "Europe/Berlin", "decimal_comma": "true", "delimiter": "semicolon"}
+    detail = upload(api, lines, "strap.csv", **said)
+    course = detail["course"]
+    assert (detail["status"], course["people"], course["rejected"]) == ("done", 2, 1)
+    assert (course["first_day"], course["last_day"], course["read_bytes"]) == ("2024-01-15", "2024-01-16", len(lines))
+    assert course["refused"] == [{"reason": "heart_rate: out of range 30–220", "count": 1}]
+    assert course["files"][0]["read_as"] == (
+        "time from column day and column clock (%d.%m.%Y %H:%M), heart_rate from column Puls, people from column who, "
+        "columns separated by semicolons"
+    )
+    near = upload(api, lines, "strap.csv", time_column="day", value_column="Puls", metric="heart_rate", user_id="ann")
+    assert (near["status"], near["course"]["failure"]) == ("failed", "nothing was read")
+    assert "say it with --time-format" in near["course"]["files"][0]["problem"]
+    wrong = api.post("/v1/imports?name=a&time_format=soon", content=lines)
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "time_format")
+
+
 def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
     detail = upload(any_api, zipped(FILES))
     assert (detail["status"], detail["readings"]) == ("done", 300)
@@ -96,6 +116,7 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
                 "days": 0,
                 "problem": None,
                 "remark": None,
+                "read_as": None,
                 "metrics": [{"metric": "heart_rate"} | counts(count)],
                 **counts(count),
                 **days,
@@ -108,6 +129,7 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
                 "files": 2,
                 "empty": 0,
                 "days": 0,
+                "read_as": {},
                 "metrics": [{"metric": "heart_rate"} | counts(300)],
             }
             | counts(300)
@@ -122,6 +144,11 @@ def test_an_upload_is_imported_in_the_background(any_api: Api) -> None:
             "endings": {".txt": 1},
         },
         "remark": None,
+        "people": 1,
+        "first_day": "2024-01-15",
+        "last_day": "2024-01-15",
+        "metrics": [{"metric": "heart_rate"} | counts(300)],
+        "refused": [],
         "read": 300,
         "written": 300,
         "unchanged": 0,

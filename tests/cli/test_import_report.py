@@ -43,6 +43,11 @@ def test_a_takeout_has_a_line_a_kind(place: Place) -> None:
         "takeout.tgz: Takeout resting heart rate: 1 file, 1 read, 0 written, 0 rejected, 1 day, 2024-01-15",
         "takeout.tgz: Takeout heart rate, CSV: 1 file, 1 read, 1 written, 0 rejected, 2024-06-01",
         "  not read in Takeout heart rate, CSV: 1 × lines without a value",
+        "takeout.tgz: in all: 34 files (1 without a record), 1,514 read, 1,501 written, 12 rejected, 1 day, "
+        "2024-01-15 to 2024-06-01",
+        "  people: ann",
+        "  metrics: heart_rate (1,501)",
+        "  refused: 12 × heart_rate: out of range 30–220",
         "takeout.tgz: not read: 5 files that may hold vital signs:",
         *(f"  {fitbit}/oxygen_saturation_2024-01-{day}.csv: looks like vital signs" for day in (10, 11, 12)),
         f"  and 2 more like {fitbit}/oxygen_saturation_#.csv",

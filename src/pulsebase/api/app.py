@@ -44,7 +44,7 @@ from pulsebase.api.schemas.service import Problem
 from pulsebase.api.server.web_page import mount_page
 from pulsebase.model.errors import RejectedError, shown_name
 
-_REPEATABLE = frozenset({"user_ids", "gender", "metric"})
+_REPEATABLE = frozenset({"user_ids", "gender", "metric", "time_column"})
 PAGE_FOLDER = Path(__file__).parent / "page"
 
 

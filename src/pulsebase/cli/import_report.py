@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -18,6 +18,8 @@ _SHOWN_REJECTS = 10
 _SHOWN_FILES = 20
 _SHOWN_OF_A_PROBLEM = 3
 _SHOWN_PASSED_OVER = 8
+_SHOWN_PEOPLE = 5
+_SHOWN_REASONS = 10
 _WHAT_TO_DO = (
     "Supported files are Takeout, Apple Health, FIT, research CSV (Id,Time,Value), any CSV with columns named by "
     "--time-column and --value-column, and Parquet, CSV and NDJSON with user_id, device_id, timestamp and heart_rate, "
@@ -97,8 +99,8 @@ class Report:
         for line in lines:
             self._say(line)
 
-    def totals(self, name: str, kinds: Sequence[KindTotal], unread: UnreadFiles, remark: str | None) -> None:
-        """Report the totals of all files, and the files that were not read."""
+    def totals(self, name: str, kinds: Sequence[KindTotal]) -> None:
+        """Report what is left to say of single files, and a line for each kind of file."""
         for reason, files in self._untold.most_common():
             self._warn(f"{name}: {_number_of(files, 'more file')}: {reason}")
         for total in kinds:
@@ -109,6 +111,31 @@ class Report:
                 self._say_metrics(total.metrics)
             if total.passed_over:
                 self._say(f"  not read in {total.kind}: {_passed_over(total)}")
+
+    def in_all(self, name: str, total: KindTotal, people: Sequence[str], refused: Mapping[str, int]) -> None:
+        """Report the sums over all files, of whom and of what something was stored, and why records were refused. Of a
+        single file the counts and the reasons were reported already.
+        """
+        if not total.read:
+            return
+        if not self._alone:
+            self._say(f"{name}: in all: {_files_of(total)}, {counts_of(total)}")
+        if people:
+            more = len(people) - _SHOWN_PEOPLE
+            shown = ", ".join(people[:_SHOWN_PEOPLE]) + (f" and {more:,} more" if more > 0 else "")
+            self._say(f"  people: {shown}")
+        if not self._alone and total.metrics:
+            metrics = [f"{each.metric} ({each.read - each.rejected:,})" for each in total.metrics]
+            self._say(f"  metrics: {', '.join(metrics)}")
+        if not self._alone:
+            for reason, count in list(refused.items())[:_SHOWN_REASONS]:
+                self._say(f"  refused: {count:,} × {reason}")
+            if len(refused) > _SHOWN_REASONS:
+                more = sum(list(refused.values())[_SHOWN_REASONS:])
+                self._say(f"  refused: {more:,} for {len(refused) - _SHOWN_REASONS:,} other reasons")
+
+    def left(self, name: str, unread: UnreadFiles, remark: str | None) -> None:
+        """Report what is to be known of the whole import, and the files that were not read."""
         if remark is not None:
             self._say(f"{name}: {remark}")
         self._unread(name, unread)

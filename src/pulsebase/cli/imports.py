@@ -42,6 +42,7 @@ from pulsebase.etl.importer import NOT_READ, Importer, ImportWatcher
 from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
+from pulsebase.etl.summary import PeopleCounted, RefusalCounts, in_all
 from pulsebase.etl.transform.csv_choices import CsvChoices
 from pulsebase.files.locks import FolderLocks
 from pulsebase.ingest import Candidates
@@ -267,7 +268,9 @@ class _Run:
         self._progress, self._desk = progress, desk
         self._refusals: defaultdict[str, RefusalSummary] = defaultdict(RefusalSummary)  # by file
         self._report = Report(self._say, lambda text: _say_red(progress.console, text))
-        self.sink = _HttpSink(desk.client, origin_name(name[-100:]), self._say)
+        self._store = _HttpSink(desk.client, origin_name(name[-100:]), self._say)
+        self.sink = PeopleCounted(self._store)
+        self._refused = RefusalCounts()
         self.watcher = ImportWatcher(
             rejects=self.on_rejects,
             progress=lambda done: progress.update(task, completed=done),
@@ -280,25 +283,28 @@ class _Run:
         """
         sound = True
         try:
-            with self._desk.running.held_once(self.sink.name):  # it cannot be undone meanwhile
+            with self._desk.running.held_once(self._store.name):  # it cannot be undone meanwhile
                 for result in results:
                     self._report.file(result, self._refusals.pop(result.name, RefusalSummary()))
                     sound &= result.problem is None
-            self._report.totals(name, importer.totals.kinds, importer.unread, importer.remark)
+            self._report.totals(name, importer.totals.kinds)
+            self._report.in_all(name, in_all(importer.totals.kinds), self.sink.people, self._refused.by_reason)
+            self._report.left(name, importer.unread, importer.remark)
             failure = importer.totals.failure
             if failure is not None and not self._desk.interrupted.is_set():
                 self._report.nothing(name, failure)
                 sound = False
             self._report.hint(has_rejects=self._desk.rejects is not None)
         finally:  # also if the import failed, because what it stored can be undone
-            if self.sink.number is not None:
-                number = self.sink.number
+            if self._store.number is not None:
+                number = self._store.number
                 self._say(f"{name} is import {number}; pulsebase imports undo {number} removes it")
         return sound
 
     def on_rejects(self, result: FileResult, errors: Sequence[FieldError]) -> None:
         """Remember refusals, and write them to the file of `--rejects` if there is one."""
         self._refusals[result.name].add(errors)
+        self._refused.add(errors)
         rejects = self._desk.rejects
         if rejects is not None:
             for error in errors:

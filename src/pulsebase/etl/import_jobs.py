@@ -19,6 +19,7 @@ from pulsebase.etl.importer import ImportWatcher, Sink, Upload
 from pulsebase.etl.load import IMPORT_KIND, ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.results import FileResult
+from pulsebase.etl.summary import PeopleCounted, RefusalCounts
 from pulsebase.etl.totals import KindTotal, Totals, UnreadFiles, add_bounded
 from pulsebase.files.locks import FolderLocks
 from pulsebase.ingest import Ingestor, ReadingRules
@@ -60,7 +61,8 @@ class ImportReport:
     """The state of an import. The counts cover all files; `files` and `refusals` list only the first ones.
 
     `failure` says why the import did not finish, or that it stored nothing. `kinds` are the counts by kind of file,
-    `unread` the files of unknown kinds, and `remark` is a note about the import as a whole.
+    `unread` the files of unknown kinds, and `remark` is a note about the import as a whole. `people` counts those of
+    whom something was stored, `refused` the refusals by field and reason.
     """
 
     number: int
@@ -80,6 +82,8 @@ class ImportReport:
     kinds: tuple[KindTotal, ...] = ()
     unread: UnreadFiles = field(default_factory=UnreadFiles)
     remark: str | None = None
+    people: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +319,14 @@ class ImportJobs:
 
     def _import(self, job: _Job) -> str | None:
         """Run the import. Return why nothing was stored, or None."""
+        refusals, sink = RefusalCounts(), PeopleCounted(job.sink)
+
+        def on_rejects(result: FileResult, errors: Sequence[FieldError]) -> None:
+            _remember(job, result, errors)
+            refusals.add(errors)
+
         watcher = ImportWatcher(
-            rejects=lambda result, errors: _remember(job, result, errors),
+            rejects=on_rejects,
             progress=lambda read_bytes: self._change(job, read_bytes=min(read_bytes, job.report.size_bytes)),
             stopped=lambda: self._stopping.is_set() or job.cancelled.is_set(),
         )
@@ -326,7 +336,7 @@ class ImportJobs:
         job.upload.seek(0)
         upload = Upload(job.name, job.upload, job.owner, self._limit_bytes, job.sent_bytes)
         totals = Totals()
-        for result in self._importing(upload, job.sink, watcher):
+        for result in self._importing(upload, sink, watcher):
             if isinstance(result, UnreadFiles):
                 self._change(job, unread=result)
                 continue
@@ -344,6 +354,8 @@ class ImportJobs:
                 days=before.days + result.days,
                 refusals=tuple(job.refusals),
                 kinds=totals.kinds,
+                people=len(sink.people),
+                refused=refusals.by_reason,
             )
         self._change(job, remark=job.owner.remark())
         return totals.failure

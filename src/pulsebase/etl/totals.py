@@ -49,27 +49,45 @@ class KindTotal:
 
     def plus(self, result: FileResult) -> KindTotal:
         """Return the total with one more file."""
-        passed_over = self.passed_over
-        if result.passed_over:
-            passed_over = dict(passed_over)
-            add_bounded(passed_over, result.passed_over, _MOST_PASSED_OVER)
-        read_as = dict(self.read_as)
-        if result.read_as is not None:
-            add_bounded(read_as, {result.read_as: 1}, _MOST_READ_AS)
+        empty = result.read == 0 and result.problem is None
+        return self.joined(
+            KindTotal(
+                self.kind,
+                1,
+                int(empty),
+                result.read,
+                result.written,
+                result.rejected,
+                result.days,
+                result.first_day,
+                result.last_day,
+                result.passed_over,
+                result.unchanged,
+                result.repeated,
+                result.metrics,
+                {} if result.read_as is None else {result.read_as: 1},
+            )
+        )
+
+    def joined(self, other: KindTotal) -> KindTotal:
+        """Return the sums of both."""
+        passed_over, read_as = dict(self.passed_over), dict(self.read_as)
+        add_bounded(passed_over, other.passed_over, _MOST_PASSED_OVER)
+        add_bounded(read_as, other.read_as, _MOST_READ_AS)
         return KindTotal(
             self.kind,
-            self.files + 1,
-            self.empty + (result.read == 0 and result.problem is None),
-            self.read + result.read,
-            self.written + result.written,
-            self.rejected + result.rejected,
-            self.days + result.days,
-            min((day for day in (self.first_day, result.first_day) if day), default=None),
-            max((day for day in (self.last_day, result.last_day) if day), default=None),
+            self.files + other.files,
+            self.empty + other.empty,
+            self.read + other.read,
+            self.written + other.written,
+            self.rejected + other.rejected,
+            self.days + other.days,
+            min((day for day in (self.first_day, other.first_day) if day), default=None),
+            max((day for day in (self.last_day, other.last_day) if day), default=None),
             passed_over,
-            self.unchanged + result.unchanged,
-            self.repeated + result.repeated,
-            counted_with(self.metrics, result.metrics),
+            self.unchanged + other.unchanged,
+            self.repeated + other.repeated,
+            counted_with(self.metrics, other.metrics),
             read_as,
         )
 

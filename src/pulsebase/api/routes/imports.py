@@ -26,6 +26,7 @@ from pulsebase.api.schemas.imports import ImportDetail, ImportList, ImportParame
 from pulsebase.etl.extract.parts import FileOwner, OwnZones, everybody_in
 from pulsebase.etl.import_jobs import ImportReport, Turn
 from pulsebase.etl.load import IMPORT_KIND, SYNC_KIND, synced_by
+from pulsebase.etl.summary import in_all
 from pulsebase.etl.totals import UnreadFiles
 from pulsebase.files.disk_errors import meaning_of, translated
 from pulsebase.ingest.processor import TooCostlyError
@@ -209,11 +210,15 @@ def _entry(services: RequestServices, origin: Origin, readings: int, report: Imp
 
 
 def _course(report: ImportReport) -> dict[str, Any]:
-    shown = ("size_bytes", "read_bytes", "file_count", "days", "failure", "remark")
+    total = in_all(report.kinds)
+    shown = ("size_bytes", "read_bytes", "file_count", "days", "failure", "remark", "people")
     counted = ("read", "written", "unchanged", "repeated", "rejected")
     return {
         **{name: getattr(report, name) for name in (*shown, *counted)},
-        "kinds": [asdict(total) for total in report.kinds],
+        **{name: getattr(total, name) for name in ("first_day", "last_day")},
+        "metrics": [asdict(count) for count in total.metrics],
+        "refused": [{"reason": reason, "count": count} for reason, count in report.refused.items()],
+        "kinds": [asdict(each) for each in report.kinds],
         "unread": _unread(report.unread),
         "files": [_without(asdict(result), "counts") for result in report.files],
         "errors": [{"file": each.file, "counts": each.counts} | asdict(each.error) for each in report.refusals],

@@ -185,10 +185,20 @@ class RefusedRecord(BaseModel):
     reason: str
 
 
+class RefusalCount(BaseModel):
+    """How many records were refused for the same reason, which begins with the field."""
+
+    reason: str
+    count: int
+
+
 class ImportCourse(BaseModel):
     """The progress or the result of an import. The counts are of all files; `kinds` has them by kind of file. `files`
     and `errors` list only the first ones. `failure` says why the import did not finish, that nothing was read, or that
     every record was refused. `remark` has notes on the whole import, for example that local times were read as UTC.
+
+    `first_day`, `last_day` and `metrics` are of all files together, `people` counts those of whom something was stored.
+    `refused` counts refusals by reason, the most frequent first.
     """
 
     size_bytes: int
@@ -204,6 +214,11 @@ class ImportCourse(BaseModel):
     errors: list[RefusedRecord]
     failure: str | None
     remark: str | None
+    people: int
+    first_day: date | None
+    last_day: date | None
+    metrics: list[ImportedMetric]
+    refused: list[RefusalCount]
     kinds: list[ImportedKind]
     unread: UnreadFileList
 
