@@ -9,6 +9,7 @@ import "./styles/page.css";
 import "./styles/controls.css";
 import "./styles/chart.css";
 import "./styles/cards.css";
+import "./styles/import.css";
 
 const page = pageOf(window.location.pathname);
 if (page === "compare" || page === "person") {

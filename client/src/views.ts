@@ -7,6 +7,7 @@ const LOADERS: Record<PageId, () => Promise<ComponentType>> = {
   person: () => import("./pages/PersonPage").then((m) => m.PersonPage),
   cohort: () => import("./pages/CohortPage").then((m) => m.CohortPage),
   live: () => import("./pages/LivePage").then((m) => m.LivePage),
+  import: () => import("./pages/ImportPage").then((m) => m.ImportPage),
   system: () => import("./pages/SystemPage").then((m) => m.SystemPage),
 };
 

@@ -9,17 +9,19 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 from tests.page.conftest import DESKTOP, Opener
 from tests.page.server import CROWD, now_ms, push
 from tests.page.wire import Wire
+from tests.support.health_files import at, takeout_heart_rate, zipped
 
 # One browser is enough for all of these.
 
 PHONE = (390, 844)
 PAGES = {"Compare": "/app/", "Person": "/app/person", "Cohort": "/app/cohort", "Live": "/app/live"} | {
-    "System": "/app/system"
+    "Import": "/app/import",
+    "System": "/app/system",
 }
 AXE = Path(__file__).parents[2] / "client" / "node_modules" / "axe-core" / "axe.min.js"
 FIRST_PAINT_BYTES = 150_000
@@ -40,7 +42,7 @@ def test_pages_are_gone_to_without_loading_anew_and_back_again(visit: Opener) ->
         expect(seen.page).to_have_url(re.compile(settled.get(name, path)))
         expect(seen.page.locator("nav [aria-current=page]")).to_have_text(name)
         expect(seen.page).to_have_title(re.compile(r" · Pulsebase$"))
-    for name in ("Live", "Cohort", "Person"):
+    for name in ("Import", "Live", "Cohort", "Person"):
         seen.page.go_back()
         expect(seen.page.locator("nav [aria-current=page]")).to_have_text(name)
     seen.page.go_forward()
@@ -235,7 +237,13 @@ def test_the_tables_of_a_person_fit_a_phone(visit: Opener) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_serious_stands_in_anybodys_way(visit: Opener, name: str) -> None:
     seen = visit(PAGES[name], PHONE)
-    ready = {"Compare": ".status", "Person": ".zone-bars", "Cohort": ".spark", "Live": ".live-value"}
+    ready = {
+        "Compare": ".status",
+        "Person": ".zone-bars",
+        "Cohort": ".spark",
+        "Live": ".live-value",
+        "Import": ".drop-zone",
+    }
     expect(seen.page.locator(ready.get(name, "table")).first).to_be_visible()
     assert seen.overflow_px() <= 0
     seen.page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
@@ -258,3 +266,28 @@ def test_every_page_can_be_opened_by_its_address(visit: Opener) -> None:
         answer = seen.page.request.get(urlsplit(seen.page.url)._replace(path=path, query="").geturl())
         assert answer.status == 200
         assert "text/html" in answer.headers["content-type"]
+
+
+def test_files_are_imported_and_summed_up(visit: Opener) -> None:
+    seen = visit("/app/import")
+    page = seen.page
+    page.get_by_label("Person", exact=True).fill("zoe")
+    day = takeout_heart_rate([(at("2024-01-15T10:00:00") + n, 60 + n, 2) for n in range(50)])
+    near = b"Time;Pulse\n15.01.2024 10:00:00;61\n"
+    files = {"Takeout/heart_rate-2024-01-15.json": day, "Takeout/strap.csv": near, "Takeout/letter.txt": b"Dear diary"}
+    archive = FilePayload(name="takeout.zip", mimeType="application/zip", buffer=zipped(files))
+    page.locator("input[type=file]").set_input_files([archive, FilePayload(name="a.csv", mimeType="", buffer=near)])
+    done, failed = (page.get_by_role("region", name=name) for name in ("takeout.zip", "a.csv"))
+    expect(failed).to_contain_text("nothing was read")
+    expect(failed).to_contain_text("add “Times are written” '%d.%m.%Y %H:%M:%S'")
+    expect(done.get_by_role("row").nth(1)).to_have_text(re.compile("Takeout heart rate.*50"))
+    expect(done).to_contain_text("1 file that may hold vital signs, not read")
+    expect(done).to_contain_text("takeout.zip/Takeout/letter.txt")
+    for card in (done, failed):
+        expect(card.get_by_role("progressbar")).to_have_attribute("value", "100")
+    page.get_by_text("Columns of CSV files").click()
+    page.get_by_label("Times are written").fill("%d.%m.%Y %H:%M:%S")
+    page.locator("input[type=file]").set_input_files([FilePayload(name="b.csv", mimeType="", buffer=near)])
+    expect(page.get_by_role("region", name="b.csv")).to_contain_text("heart_rate from column Pulse")
+    page.get_by_role("region", name="b.csv").get_by_role("link", name="Show zoe").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("zoe")

@@ -33,15 +33,24 @@ export function filledPath(path: string, inPath: Record<string, string>): string
   return path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(inPath[name] ?? ""));
 }
 
+/** A path of the API with its query. */
+export function addressFor(
+  path: string,
+  query: object,
+  inPath: Record<string, string> = {},
+): string {
+  const search = queryString(query as Record<string, QueryValue>);
+  const filled = filledPath(path, inPath);
+  return search ? `${filled}?${search}` : filled;
+}
+
 /** Where a path of the API is asked a question. */
 export function addressOf<P extends GetPath>(
   path: P,
   query: QueryOf<P>,
   inPath: Record<string, string> = {},
 ): string {
-  const search = queryString(query as Record<string, QueryValue>);
-  const filled = filledPath(path, inPath);
-  return search ? `${filled}?${search}` : filled;
+  return addressFor(path, query, inPath);
 }
 
 /** Reads one path of the API; `inPath` says what stands for `{…}` in it. */

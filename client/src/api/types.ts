@@ -37,6 +37,9 @@ export type TopHour = Exclude<
 >;
 export type Connection = AnswerOf<"/v1/users/{user_id}/sources">["data"][number];
 export type Device = AnswerOf<"/v1/users/{user_id}/devices">["data"][number];
+export type ImportDetail = AnswerOf<"/v1/imports/{import_id}">;
+export type ImportCourse = NonNullable<ImportDetail["course"]>;
+export type ImportQuery = paths["/v1/imports"]["post"]["parameters"]["query"];
 export type Run = AnswerOf<"/v1/etl/runs">["data"][number];
 
 /** The columns of one series, whatever its resolution. */

@@ -11,7 +11,7 @@ function searchFor(page: PageId, view: View): string {
   const people = page === "person" ? (view.people?.slice(0, 1) ?? null) : view.people;
   const chosen = people && people.length > 0 ? people : null;
   const kept = { ...view, people: chosen, metric: INTRADAY, zones: null } as const;
-  if (page === "system") return "";
+  if (page === "system" || page === "import") return "";
   if (page === "live") return formatView({ ...kept, others: [], range: null });
   if (page === "cohort") return formatView({ ...kept, others: [], people: null });
   return formatView(kept);

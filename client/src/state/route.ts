@@ -8,6 +8,7 @@ export const PAGES = [
   { id: "person", path: "person", label: "Person", title: "One person" },
   { id: "cohort", path: "cohort", label: "Cohort", title: "Cohort" },
   { id: "live", path: "live", label: "Live", title: "Live" },
+  { id: "import", path: "import", label: "Import", title: "Import files" },
   { id: "system", path: "system", label: "System", title: "System" },
 ] as const;
 

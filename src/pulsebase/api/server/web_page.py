@@ -28,7 +28,7 @@ _DOCUMENTS_POLICY = (
 _YEAR_S = 31_536_000
 _REFUSED = re.compile(r"q=0(\.0*)?")
 #: Paths of the page's own views, for which there is no file. `client/src/state/route.ts` has the same list.
-_OWN_PATHS = frozenset({"person", "cohort", "live", "system"})
+_OWN_PATHS = frozenset({"person", "cohort", "live", "import", "system"})
 
 
 #: File types that are worth compressing.
