@@ -660,7 +660,7 @@ export interface paths {
         /**
          * Import File
          * @description Import one file or archive (zip, tar, tgz), which is the body: Takeout, Apple Health, FIT,
-         *     research CSV, or what `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the
+         *     any CSV, or what `pulsebase export` wrote; told by what is in it. It is read in the background; ask for the
          *     import by its id. One of which nothing was read, or every record refused, ends as `failed`.
          *
          *     Scope: `ingest`.
@@ -1774,6 +1774,9 @@ export interface components {
          * @description The progress or the result of an import. The counts are of all files; `kinds` has them by kind of file. `files`
          *     and `errors` list only the first ones. `failure` says why the import did not finish, that nothing was read, or that
          *     every record was refused. `remark` has notes on the whole import, for example that local times were read as UTC.
+         *
+         *     `first_day`, `last_day` and `metrics` are of all files together, `people` counts those of whom something was stored.
+         *     `refused` counts refusals by reason, the most frequent first.
          */
         ImportCourse: {
             /** Size Bytes */
@@ -1802,6 +1805,16 @@ export interface components {
             failure: string | null;
             /** Remark */
             remark: string | null;
+            /** People */
+            people: number;
+            /** First Day */
+            first_day: string | null;
+            /** Last Day */
+            last_day: string | null;
+            /** Metrics */
+            metrics: components["schemas"]["ImportedMetric"][];
+            /** Refused */
+            refused: components["schemas"]["RefusalCount"][];
             /** Kinds */
             kinds: components["schemas"]["ImportedKind"][];
             unread: components["schemas"]["UnreadFileList"];
@@ -1875,7 +1888,8 @@ export interface components {
          *     or `repeated` a reading that the same import had brought before; or was `rejected`. `problem` says why it was not
          *     read, or not to its end; `remark` what else is to be known of it: local times that come twice, say, where nothing
          *     tells which they are. `passed_over` counts what is in the file and was not read, by what the file calls it.
-         *     `first_day` and `last_day` are those of what was stored. `metrics` has the counts of readings by metric.
+         *     `first_day` and `last_day` are those of what was stored. `metrics` has the counts of readings by metric. `read_as`
+         *     says which columns of a CSV file were taken for what.
          */
         ImportedFile: {
             /** Name */
@@ -1908,10 +1922,13 @@ export interface components {
             last_day: string | null;
             /** Metrics */
             metrics: components["schemas"]["ImportedMetric"][];
+            /** Read As */
+            read_as: string | null;
         };
         /**
          * ImportedKind
-         * @description The files of one kind: their number, how many of them held no record, and the sums of their counts.
+         * @description The files of one kind: their number, how many of them held no record, and the sums of their counts. `read_as`
+         *     counts files by what was taken for what in them.
          */
         ImportedKind: {
             /** Kind */
@@ -1942,6 +1959,10 @@ export interface components {
             repeated: number;
             /** Metrics */
             metrics: components["schemas"]["ImportedMetric"][];
+            /** Read As */
+            read_as: {
+                [key: string]: number;
+            };
         };
         /**
          * ImportedMetric
@@ -2146,6 +2167,16 @@ export interface components {
             valid_from: string;
             /** Priority */
             priority: number | null;
+        };
+        /**
+         * RefusalCount
+         * @description How many records were refused for the same reason, which begins with the field.
+         */
+        RefusalCount: {
+            /** Reason */
+            reason: string;
+            /** Count */
+            count: number;
         };
         /**
          * RefusedReading
@@ -4543,8 +4574,22 @@ export interface operations {
                 device_id?: string | null;
                 /** @description What values are of in files that do not say it: research CSV (heart rate by default), and CSV, NDJSON and Parquet with a column `value` and none of `metric`. */
                 metric?: string | null;
-                /** @description IANA time zone of local times in research CSV. By default each person's own, else UTC. */
+                /** @description IANA time zone of local times in CSV files. By default each person's own, else UTC. */
                 tz?: string | null;
+                /** @description CSV: the column of the time, by its name or its number from 1; repeat it for a date and a time of day. What of these is left out is detected. */
+                time_column?: string[];
+                /** @description CSV: the column of the value; `metric` says of what it is. */
+                value_column?: string | null;
+                /** @description CSV: the column that names the person of each line. */
+                user_column?: string | null;
+                /** @description CSV: the column that names the device of each line. */
+                device_column?: string | null;
+                /** @description CSV: what separates columns: a character, or `comma`, `semicolon`, `tab`, `pipe`, `space`. */
+                delimiter?: string | null;
+                /** @description CSV: numbers are written `97,5`. */
+                decimal_comma?: boolean;
+                /** @description CSV: `iso`; `s`, `ms`, `us` or `ns` since 1970; or a layout such as `%d.%m.%Y %H:%M:%S`. */
+                time_format?: string | null;
             };
             header?: never;
             path?: never;
