@@ -1,3 +1,4 @@
+import io
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -238,3 +239,13 @@ def test_a_line_without_end_costs_no_memory_and_itself_alone(path: Path) -> None
     assert [row[:4] for row in rows] == [row[:4] for row in EXPECTED]
     assert errors == [(2, "line")]
     assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("block_bytes", [40, BLOCK_BYTES])
+def test_lines_without_a_time_after_a_night_with_a_repeated_hour_are_refused_alone(block_bytes: int) -> None:
+    lines = b"Id,Time,Value\n7,2024-10-27 02:30:00,70\n" + b"7,soon after that,71\n" * 4
+    owner = FileOwner(None, None, everybody_in(ZoneInfo("Europe/Berlin")))
+    parts = list(research_csv(io.BytesIO(lines), owner, block_bytes=block_bytes))
+    blocks = [part for part in parts if isinstance(part, Block)]
+    assert sum(len(block.candidates) for block in blocks) == 1
+    assert [error.index for block in blocks for error in block.errors] == [3, 4, 5, 6]

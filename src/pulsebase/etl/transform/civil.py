@@ -108,7 +108,7 @@ class LocalClocks:
             night_of[theirs] = np.where(found.night_of >= 0, found.night_of + len(nights), -1)
             nights += found.nights
             self.skipped += int(found.skipped.sum())
-        if nights or self._nights:
+        if len(wall_us) and (nights or self._nights):
             second = self._second(wall_us, ids, night_of, nights)
             changes_us = np.array([night.change_us for night in nights] or [0], np.int64)
             times_us[second] += changes_us[night_of[second]]

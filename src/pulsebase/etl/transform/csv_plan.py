@@ -15,8 +15,8 @@ from pulsebase.etl.transform.csv_layout import SAYS_WHAT, comes_before
 from pulsebase.etl.transform.time_layouts import (
     UNIT_NAMES,
     TimeLayout,
+    any_plain,
     formats_for,
-    is_plain,
     layout_of_format,
     unit_of,
 )
@@ -423,7 +423,7 @@ def _joined(table: _Table, times: Sequence[int]) -> list[str]:
 def _is_data(table: _Table, times: Sequence[int], value: int) -> bool:
     """Return whether the first line is no header, since a time and a number are where it should name them."""
     text = " ".join(table.names[place] for place in times)
-    is_time = unit_of(text) is not None or is_plain(text) or bool(formats_for([text]))
+    is_time = unit_of(text) is not None or any_plain([text]) or bool(formats_for([text]))
     return is_time and _NUMBER.fullmatch(table.names[value]) is not None
 
 
@@ -432,7 +432,7 @@ def _layout(table: _Table, choices: CsvChoices, times: Sequence[int]) -> TimeLay
         return layout_of_format(choices.time_format)
     iso = layout_of_format("iso")
     texts = _joined(table, times)
-    if not texts or any(map(is_plain, texts[:20])):
+    if not texts or any_plain(texts[:20]):
         return iso
     unit = unit_of(texts[0])
     if unit is not None:

@@ -142,9 +142,10 @@ def unit_of(text: str) -> str | None:
     return None if found is None else _DIGITS.get(len(found[1]))
 
 
-def is_plain(text: str) -> bool:
-    """Return whether a text is a time in a layout that needs no option."""
-    return bool(layout_of_format(ISO).read(pa.array([text], pa.string())).good[0])
+def any_plain(texts: Sequence[str]) -> bool:
+    """Return whether one of the texts is a time in a layout that needs no option."""
+    begun = [text for text in texts if text[:1].isdigit()]
+    return bool(begun) and bool(layout_of_format(ISO).read(pa.array(begun, pa.string())).good.any())
 
 
 def _counted(texts: pa.Array, unit: str) -> ReadTimes:
