@@ -90,7 +90,7 @@ def test_any_csv_is_read_as_the_parameters_say_and_summed_up(api: Api) -> None:
     )
     near = upload(api, lines, "strap.csv", time_column="day", value_column="Puls", metric="heart_rate", user_id="ann")
     assert (near["status"], near["course"]["failure"]) == ("failed", "nothing was read")
-    assert "say it with --time-format" in near["course"]["files"][0]["problem"]
+    assert "say their layout with --time-format" in near["course"]["files"][0]["problem"]
     wrong = api.post("/v1/imports?name=a&time_format=soon", content=lines)
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "time_format")
 

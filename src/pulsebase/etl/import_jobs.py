@@ -40,7 +40,7 @@ SHOWN_ERRORS = 100
 #: Replaces a text in a report that mentioned an erased person.
 OF_NOBODY = "erased"
 #: Fields of a report whose texts are our own and cannot mention anybody.
-_NO_NAMES = ("status", "kind", "counts", "reason", "what", "metrics")
+_NO_NAMES = ("status", "kind", "counts", "reason", "metrics")
 
 JobStatus = Literal["waiting", "running", "done", "failed"]
 _ENDED: tuple[JobStatus, ...] = ("done", "failed")

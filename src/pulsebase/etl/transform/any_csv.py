@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from pulsebase.etl.transform.civil import Ints, LocalClocks, Mask
-from pulsebase.etl.transform.csv_plan import CsvPlan, why_no_time, wrong_unit
+from pulsebase.etl.transform.csv_plan import CsvPlan, wrong_unit
+from pulsebase.etl.transform.csv_times import why_no_time
 from pulsebase.etl.transform.devices import LONGEST_NAME, device_id_of
 from pulsebase.ingest.blocks import Block
 from pulsebase.ingest.candidates import NOT_A_CONFIDENCE, Candidates
@@ -111,7 +112,7 @@ def _times(columns: dict[int, pa.Array], plan: CsvPlan) -> pa.Array:
 
 def _no_time(text: str, plan: CsvPlan) -> str:
     if plan.layout.unit is None and plan.layout.format == "iso":
-        return why_no_time([text], "this line").removeprefix("has ").replace("times such as", "cannot be read:", 1)
+        return why_no_time(text)
     return wrong_unit(text, plan.layout)
 
 
@@ -121,7 +122,7 @@ def _refuse_others(
     """Refuse the lines with another text than all lines must have in this column."""
     (name, wanted), (good, errors) = said, found
     other = pc.not_equal(column, wanted).to_numpy(zero_copy_only=False)
-    reason = f"is not {shown_name(wanted)} as in the lines before; import lines of one kind only"
+    reason = "is another one than in the first line; import a file for each"
     errors += [FieldError(shown_name(name), reason, int(line)) for line in numbers[good & other]]
     good &= ~other
 

@@ -274,9 +274,22 @@ def _typed(table: _Table, wanted: str | None, named_by: str) -> int | None:
 
 
 def _columns(table: _Table) -> str:
+    """Return the names of the columns, unless the first line may hold data, which errors must not quote."""
+    if any(map(_may_be_data, table.names)):
+        return "the first line names no columns; call them by their numbers, the first being 1"
     names = [shown_name(name) for name in table.names[:_SHOWN_COLUMNS]]
     more = len(table.names) - len(names)
     return f"its columns are {', '.join(names)}" + (f" and {more} more" if more else "")
+
+
+def _may_be_data(name: str) -> bool:
+    return bool(_NUMBER.fullmatch(name) or any_plain([name]) or formats_for([name]))
+
+
+def _called(table: _Table, place: int) -> str:
+    """Return what an error or an option may call a column: its name or, where that may be data, its number."""
+    name = table.names[place]
+    return str(place + 1) if not name or _may_be_data(name) else shown_name(name)
 
 
 def _first(table: _Table, known: Sequence[str], taken: set[int | None]) -> int | None:
@@ -308,7 +321,7 @@ def _value(table: _Table, choices: CsvChoices, metric: str | None, times: tuple[
         named = metric or _VALUES.get(plain[typed]) or _told_by_others(table)
         if named is None:
             raise _MissingError(
-                f"does not say what column {shown_name(table.names[typed])} is of: "
+                f"does not say what column {_called(table, typed)} is of: "
                 f"{_add('--metric heart_rate')}, or another metric"
             )
         return typed, named
@@ -321,15 +334,15 @@ def _value(table: _Table, choices: CsvChoices, metric: str | None, times: tuple[
         return found[0], _VALUES[plain[found[0]]]
     anything = [place for place, name in enumerate(plain) if name in _OF_ANYTHING and place not in times]
     if len(found) > 1:
-        each = ", then ".join(option("value_column", table.names[place]) for place in found[:4])
+        each = ", then ".join(option("value_column", _called(table, place)) for place in found[:4])
         raise _MissingError(f"has several columns of values; import it once for each: {_add(each)}")
     if len(anything) == 1 and not found:
         named = metric or _told_by_others(table)
         if named is not None:
             return anything[0], named
         raise _MissingError(
-            f"does not say what column {shown_name(table.names[anything[0]])} is of: "
-            f"{_add(option('value_column', table.names[anything[0]]), '--metric heart_rate')}, or another metric"
+            f"does not say what column {_called(table, anything[0])} is of: "
+            f"{_add(option('value_column', _called(table, anything[0])), '--metric heart_rate')}, or another metric"
         )
     raise _MissingError(
         f"name the column of the value with --value-column and what it is of with --metric; {_columns(table)}"
@@ -375,8 +388,7 @@ def _same(table: _Table, value: int, metric: str) -> dict[int, str]:
             continue
         name = shown_name(table.names[place])
         if len(texts) > 1:
-            shown = ", ".join(shown_name(text) for text in texts[:3])
-            raise _MissingError(f"holds values of several kinds: column {name} has {shown}; keep the lines of one kind")
+            raise _MissingError(f"holds values of several kinds, as column {name} says; keep the lines of one kind")
         named = _metric_in(texts[0])
         if named is not None and named != metric:
             raise _MissingError(f"holds {named}, as column {name} says, not {metric}")
@@ -437,23 +449,22 @@ def _layout(table: _Table, choices: CsvChoices, times: Sequence[int]) -> TimeLay
     unit = unit_of(texts[0])
     if unit is not None:
         return layout_of_format(unit)
-    name = " and ".join(shown_name(table.names[place]) for place in times)
-    raise _MissingError(why_no_time(texts, f"column {name}", table.names))
+    raise _MissingError(_why_no_time(texts, table, times))
 
 
-def why_no_time(texts: Sequence[str], where: str, names: Sequence[str] = ()) -> str:
-    """Return what to do about times that cannot be read without being told their layout."""
-    shown = f"times such as {shown_name(texts[0])} in {where}"
-    formats = formats_for(texts[:_SAMPLE]) or formats_for(texts[:1])
+def _why_no_time(texts: Sequence[str], table: _Table, times: Sequence[int]) -> str:
+    """Return what to do about times that cannot be read without being told their layout. Nothing is quoted of them."""
+    where = " and ".join(_called(table, place) for place in times)
+    formats = [option("time_format", each) for each in formats_for(texts) or formats_for(texts[:1])]
     if len(formats) > 1:
-        first, second = (option("time_format", each) for each in formats)
-        return f"has {shown}, whose day or month may come first: add {first} or {second}"
+        return f"has times in column {where} whose day or month may come first: add {' or '.join(formats)}"
     if formats:
-        return f"has {shown}: {_add(option('time_format', formats[0]))}"
-    plain = [_plain(name) for name in names]
-    if "time" in plain and "date" in plain:
-        return f"has {shown}: {_add('--time-column date --time-column time')}"
-    return f"has {shown}, which is no known layout: say it with --time-format, such as '%d.%m.%Y %H:%M:%S'"
+        return f"has times in column {where} in a layout that is not plain: {_add(*formats)}"
+    plain = [_plain(name) for name in table.names]
+    if len(times) == 1 and {"time", "date"} <= set(plain):
+        return f"has no whole times in column {where}: {_add('--time-column date --time-column time')}"
+    to_do = "say their layout with --time-format, such as '%d.%m.%Y %H:%M:%S'"
+    return f"has no times that are known in column {where}: {to_do}"
 
 
 def _decimal_comma(table: _Table, choices: CsvChoices, value: int) -> bool:
