@@ -48,7 +48,8 @@ def files(bench: Bench, system: System) -> Figures:
         "database": (_database, sizes.vendor_readings),
         "tcx": (_tcx, sizes.vendor_readings),
         "json": (_oura, sizes.vendor_readings),
-        "csv": (_zepp, sizes.vendor_readings),
+        "zepp": (_zepp, sizes.vendor_readings),
+        "csv": (_csv, sizes.takeout_readings),
     }
     figures: Figures = {}
     for name, (write, count) in kinds.items():
@@ -122,6 +123,17 @@ def _apple(folder: Path, count: int) -> Path:
                 parts += [step, apple_record(f"{at:%Y-%m-%d %H:%M:%S} +0000", str(60 + n % 80)), step]
             file.write("".join(parts).encode())
         file.write(b"</HealthData>" + tail)
+    return path
+
+
+def _csv(folder: Path, count: int) -> Path:
+    """A file of a program that nobody knows: local times, a device and a note in each line."""
+    path = folder / "strap.csv"
+    with path.open("w", encoding="utf-8") as file:
+        file.write("Time;Heart Rate;Device;Note\n")
+        for n in range(count):
+            at = _BEGIN + timedelta(seconds=_STEP_S * n)
+            file.write(f"{at:%Y-%m-%d %H:%M:%S};{60 + n % 80},5;H10;\n")
     return path
 
 

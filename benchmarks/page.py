@@ -149,7 +149,7 @@ def _files(result: Result) -> str:
             _number(figures[name]["peak_memory_mib"]),
         ]
         for name, title in _FILE_TITLES.items()
-        if name in figures
+        if name in figures  # older results have fewer kinds
     ]
     head = ["", "readings", "files MiB", "processor s a million", "readings/s", "memory MiB"]
     return _section("Files, without a server", head, rows)
@@ -162,7 +162,8 @@ _FILE_TITLES = {
     "database": "import of a Gadgetbridge database",
     "tcx": "import of TCX activities",
     "json": "import of Oura's JSON",
-    "csv": "import of Zepp's CSV",
+    "zepp": "import of Zepp's CSV",
+    "csv": "import of CSV of an unknown program, local times",
     "export": "export to Parquet, a file a day",
 }
 

@@ -78,7 +78,7 @@ def test_growth_and_disk_are_measured(ours: Path) -> None:
 
 def test_files_are_measured(ours: Path) -> None:
     figures = figures_of(ours, "files", "pulsebase")
-    for name in ("takeout", "apple", "fit", "database", "tcx", "json", "csv", "export"):
+    for name in ("takeout", "apple", "fit", "database", "tcx", "json", "zepp", "csv", "export"):
         assert figures[name]["processor_s_per_million"] > 0
         assert figures[name]["file_bytes"] > 0
 

@@ -235,6 +235,20 @@ def test_quotes_and_blocks_cut_nothing(block_bytes: int) -> None:
     assert (error.index, error.reason) == (43, "begins a field in quotes that nothing ends")
 
 
+def test_a_quote_that_nothing_ends_for_long_spoils_its_own_line() -> None:
+    good = "".join(f"{1_705_312_800 + n},{60 + n % 60},fine\n" for n in range(20_000))  # more than a field may have
+    before, after = good[: good.index("\n", 4_000) + 1], '1705312798,58,"end"\n'
+    data = f'time,bpm,note\n{before}1705312799,59,"open\n{good}{after}'.encode()
+    plan = plan_of(data[:2_000], CsvChoices(), None, has_person=True)
+    assert isinstance(plan, CsvPlan)
+    blocks = [part for part in any_csv(plan, io.BytesIO(data), owner()) if isinstance(part, Block)]
+    whole = data.count(b"\n") - 2  # but the header and that line
+    assert sum(len(block.candidates) for block in blocks) == whole
+    assert [error.reason for block in blocks for error in block.errors] == [
+        "begins a field in quotes that nothing ends"
+    ]
+
+
 def test_a_damaged_file_is_read_as_far_as_it_goes(desk: Desk) -> None:
     lines = b"time,bpm\n2024-01-15 10:00:00,61\n\0\0\0\n\xff\xfe,,\n2024-01-15 10:00:05,62\n2024-01-15 10:0"
     result = desk.bring_one(b"time,bpm\n" + b"2024-01-15 09:00:00,60\n" * 3000 + lines[9:])

@@ -223,8 +223,8 @@ def _one_by_one(text: bytes, first_line: int, plan: CsvPlan) -> _Table:
                 numbers.append(number)
             elif any(cell.strip() for cell in row):
                 errors.append(FieldError("line", f"has {len(row)} columns instead of {width}", number))
-    except csv.Error:
-        errors.append(FieldError("line", "has too long a field, or a quote that nothing ends", first_line + line))
+    except csv.Error:  # a field is too long, since nothing ends its quote
+        rest_line = line + 1
     columns = {place: pa.array(column, pa.string()) for place, column in zip(used, cells, strict=True)}
     table = _Table(columns, np.array(numbers, np.int64), errors)
     if not rest_line:
