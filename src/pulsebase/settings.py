@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         description="Lowest and highest accepted values of other metrics than heart rate, where they differ from "
         "the defaults: `oxygen_saturation=60:100, body_temperature=34:42`.",
     )
+    influx_mappings: Path | None = Field(
+        None,
+        description="A TOML file that says what the lines mean that programs write to databases of InfluxDB. Without "
+        "it there are the presets.",
+    )
     future_tolerance_s: int = Field(
         600, ge=0, le=86_400, description="How far ahead of the server's clock a reading may lie, seconds."
     )

@@ -66,6 +66,11 @@ INGEST_REJECTED = Counter(
     ["source", "field"],
     registry=REGISTRY,
 )
+LINES_PASSED_OVER = Counter(
+    "pulsebase_ingest_lines_passed_over",
+    "Lines of other programs in line protocol that are of no metric.",
+    registry=REGISTRY,
+)
 INGEST_DELETED = Counter("pulsebase_ingest_readings_deleted", "Readings deleted on request.", registry=REGISTRY)
 READINGS_EXPIRED = Counter(
     "pulsebase_readings_expired", "Raw readings that went since they were older than they are kept.", registry=REGISTRY

@@ -51,6 +51,7 @@ from pulsebase.wiring_options import (
     border_options,
     caller_shares,
     duckdb_options,
+    line_mappings,
     processor_limit,
     reading_rules,
     request_limits,
@@ -143,6 +144,7 @@ def build(
             newcomers=_newcomers(settings),
             embedded=stored.capabilities.embedded,
             other_workers=other_workers,
+            line_mappings=line_mappings(settings),
         )
         closing.callback(services.give_up)
         yield BuiltServer(settings, stored.store, ingestor, services, create_app(services))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pulsebase.access.service import RequestLimits
 from pulsebase.access.shares import Shares, ShareSize
 from pulsebase.api.border.connection_limits import ConnectionLimits
 from pulsebase.api.components import BorderOptions
+from pulsebase.etl.transform.line_mapping import PRESETS, LineMapping, mappings_in
 from pulsebase.ingest import ReadingRules
 from pulsebase.ingest.processor import ProcessorLimit
 from pulsebase.lifecycle.retention import Retention
-from pulsebase.model.errors import SettingsError
+from pulsebase.model.errors import RejectedError, SettingsError
 from pulsebase.model.metrics import bounds_in
 from pulsebase.model.timerange import SECOND_US
 from pulsebase.settings import Settings
@@ -109,6 +111,22 @@ def reading_rules(
         horizon_us=retention.horizon_us,
         bounds=bounds_in(settings.metric_bounds or ""),
     )
+
+
+def line_mappings(settings: Settings) -> Mapping[str, LineMapping]:
+    """What lines mean that programs write to databases of InfluxDB, by database.
+
+    Raises:
+        SettingsError: the file with them cannot be read, or is not as described.
+    """
+    if settings.influx_mappings is None:
+        return PRESETS
+    try:
+        return mappings_in(tomllib.loads(settings.influx_mappings.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise SettingsError(f"PULSEBASE_INFLUX_MAPPINGS: {error.strerror}") from None
+    except (RejectedError, ValueError) as error:  # it is not TOML, or not UTF-8
+        raise SettingsError(f"PULSEBASE_INFLUX_MAPPINGS: {error}") from None
 
 
 def border_options(settings: Settings) -> BorderOptions:

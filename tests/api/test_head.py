@@ -26,6 +26,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "/timeseries": {"user_id": "ann"} | DATES,
     "/multi-user/timeseries": {"user_ids": "ann"} | DATES,
     "/stream": {"user_ids": "ann"},
+    "/query": {"q": "SHOW DATABASES"},
     "/cohorts/heart-rate": {"min_avg_heart_rate": "60"} | SPAN,
     "/cohorts/{metric}": SPAN,
     "/users/{user_id}/heart-rate/top-hours": SPAN,

@@ -234,6 +234,14 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
             )
         },
     ),
+    "POST /write": lambda _: (
+        "/write",
+        {
+            "content": "\n".join(
+                f"heart_rate,user_id=ann,device_id=d bpm=71 {(BASE_US + n * 1_000_000) * 1000}" for n in range(MANY)
+            )
+        },
+    ),
     "POST /imports": lambda g: ("/v1/imports", {"params": {"name": "x.ndjson"}, "content": lines(g.fresh())}),
     "GET /sources/{source}/callback": lambda g: ("/v1/sources/fitbit/callback", {"params": g.came_back()}),
     "DELETE /users/{user_id}/sources/{source}": lambda g: (f"/v1/users/{g.connected()}/sources/fitbit", {}),
@@ -302,7 +310,8 @@ def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
 
 def test_every_route_that_changes_something_is_tried() -> None:
     changing = {name for name in NEEDS if not name.startswith("GET ")}
-    changing -= {"POST /sources/{source}/authorize", "POST /sources/{source}/consent"}  # they keep nothing
+    # They keep nothing.
+    changing -= {"POST /sources/{source}/authorize", "POST /sources/{source}/consent", "POST /query"}
     changing |= {"GET /sources/{source}/callback"}
     assert set(REQUESTS) == changing
 

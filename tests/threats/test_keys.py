@@ -18,11 +18,15 @@ from tests.threats.conftest import Guarded, guarded, reading
 CLOSED = [name for name, need in NEEDS.items() if need != "open"]
 
 
+#: Routes that are at the root alone.
+AT_ROOT = {"/metrics", "/api/v2/write", "/write", "/query"}
+
+
 def path_of(name: str) -> tuple[str, str]:
     """Method and address of a route, with ids in place."""
     method, path = name.split(" ")
     path = re.sub(r"\{import_id\}", "1", path)
-    return method, ("" if path in ("/metrics", "/api/v2/write") else "/v1") + re.sub(r"\{\w+\}", "ann", path)
+    return method, ("" if path in AT_ROOT else "/v1") + re.sub(r"\{\w+\}", "ann", path)
 
 
 def wrong_keys(place: Guarded) -> dict[str, dict[str, str]]:

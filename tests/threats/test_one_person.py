@@ -14,6 +14,7 @@ from starlette.routing import Mount
 from pulsebase.access.scopes import NEEDS
 from tests.support.process import wait_until
 from tests.threats.conftest import Guarded, fill, guarded, lines, reading, unzipped, zipped
+from tests.threats.test_keys import AT_ROOT
 
 #: Somebody nobody knows; as long as the victim's id, so that lengths tell nothing either.
 NOBODY = "eve"
@@ -53,6 +54,12 @@ ATTACKS: dict[str, Any] = {
             f"vital_signs,user_id={who},device_id=d spo2=97,heart_rate=70 1705312800000000000"
         ).encode()
     },
+    "POST /write": lambda who: {
+        "params": {"db": "anything"},
+        "content": f"heart_rate,user_id={who},device_id=d bpm=70 1705312800000000000".encode(),
+    },
+    "GET /query": lambda who: {"params": {"q": f"SHOW DATABASES; CREATE DATABASE {who}"}},
+    "POST /query": lambda who: {"params": {"q": f"SHOW DATABASES; CREATE DATABASE {who}"}},
     "POST /imports": lambda who: {"params": {"name": "x", "user_id": who}, "content": lines("ann")},
     "GET /sources/{source}/authorize": lambda who: {"params": {"user_id": who}},
     "POST /sources/{source}/authorize": lambda who: {"json": {"user_id": who}},
@@ -101,7 +108,7 @@ def attempt(client: httpx.Client, route: str, who: str, prefix: str) -> tuple[in
     method, path = route.split(" ")
     path = path.replace("{user_id}", who).replace("{device_id}", "device_a").replace("{source}", "fitbit")
     path = path.replace("{metric}", "oxygen-saturation")
-    place = path if path.startswith("/api/v2") else prefix + path
+    place = path if path in AT_ROOT else prefix + path
     answer = client.request(method, place, follow_redirects=False, **ATTACKS[route](who))
     body = answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
     if isinstance(body, dict):
@@ -156,7 +163,8 @@ def test_another_person_is_unknown_to_a_key_for_one(crowd: Guarded, ann: httpx.C
 def test_head_tells_of_another_person_no_more_than_get(crowd: Guarded, ann: httpx.Client, route: str) -> None:
     head = route.replace("GET", "HEAD")
     for who in ("bob", NOBODY):
-        template = "/v1" + route.split(" ")[1].replace("{user_id}", who).replace("{device_id}", "strap")
+        place = route.split(" ")[1]
+        template = ("" if place in AT_ROOT else "/v1") + place.replace("{user_id}", who).replace("{device_id}", "strap")
         template = template.replace("{metric}", "oxygen-saturation")
         asked = ATTACKS[route](who)
         if "stream" in template:

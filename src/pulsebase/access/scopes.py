@@ -15,6 +15,7 @@ Need = Scope | Literal["open", "owner"]
 NEEDS: Mapping[str, Need] = {
     "GET /": "open",
     "GET /health": "open",
+    "GET /ping": "open",
     "GET /docs": "open",
     "GET /redoc": "open",
     "GET /openapi.json": "open",
@@ -35,6 +36,9 @@ NEEDS: Mapping[str, Need] = {
     "POST /readings/batch": "ingest",
     "POST /readings/bulk": "ingest",
     "POST /api/v2/write": "ingest",
+    "POST /write": "ingest",
+    "GET /query": "ingest",
+    "POST /query": "ingest",
     "POST /imports": "ingest",
     "GET /sources/{source}/authorize": "ingest",
     "POST /sources/{source}/authorize": "ingest",

@@ -32,6 +32,7 @@ from pulsebase.api.routes import (
     events,
     exports,
     imports,
+    influx,
     readings,
     series,
     service,
@@ -105,7 +106,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         # The same routes at the root, for clients that use the older paths.
         include(app, router, in_schema=False)
     include(app, readings.list_router(services))
-    include(app, bulk.line_protocol_router(services))
+    include(app, influx.router(services))
     include(app, admin.router(services), prefix="/v1")
     include(app, admin_transfer.router(services, people), prefix="/v1")
     include(app, sources.admin_router(services), prefix="/v1")

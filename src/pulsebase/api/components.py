@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from pulsebase.decoding import Decoders
 from pulsebase.etl.connections import Connections
 from pulsebase.etl.import_jobs import ImportJobs
 from pulsebase.etl.sync import Synchronizer
+from pulsebase.etl.transform.line_mapping import PRESETS, LineMapping
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.ingest.processor import ProcessorLimit
 from pulsebase.lifecycle.erasures import Erasures
@@ -67,7 +69,9 @@ class BorderOptions:
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The built parts, without authorization. `embedded` is the same store again if it lies in a folder of its own."""
+    """The built parts, without authorization. `embedded` is the same store again if it lies in a folder of its own;
+    `line_mappings` say what lines mean that programs write to databases of InfluxDB, by database.
+    """
 
     store: Store
     ingestor: Ingestor
@@ -87,6 +91,7 @@ class Components:
     newcomers: NewcomerShares
     embedded: Embedded | None = None
     other_workers: OtherWorkers = field(default_factory=OtherWorkers)
+    line_mappings: Mapping[str, LineMapping] = field(default_factory=lambda: PRESETS)
 
     def give_up(self) -> None:
         """Have whatever requests and imports are at come to an end where it is, before the parts are closed: nothing
@@ -116,7 +121,7 @@ class RequestServices:
         self.erasures = AuthorizedErasures(built.erasures, self.streams)
         self.retention = built.retention
         self.audit = AuthorizedAudit(built.access.audit, built.other_workers)
-        self.decoders = built.decoders
+        self.decoders, self.line_mappings = built.decoders, built.line_mappings
         self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
         self.other_workers = built.other_workers
         self._access = built.access

@@ -1,7 +1,8 @@
 """InfluxDB line protocol: `heart_rate,user_id=ann,device_id=watch bpm=72i 1705312800000000000`.
 
-The measurement is a metric and its field `value` (of heart rate `bpm`), or it is `vital_signs` and each field is a
-metric: `vital_signs,user_id=ann,device_id=ring oxygen_saturation=97,respiratory_rate=14`.
+In lines written for us (`own_line`) the measurement is a metric and its field `value` (of heart rate `bpm`), or it is
+`vital_signs` and each field is a metric: `vital_signs,user_id=ann,device_id=ring oxygen_saturation=97`. What other
+programs' lines mean, a mapping says.
 
 Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -33,7 +34,17 @@ MOST_LINES = 100_000
 _LINE_BYTES = 64 << 10
 #: Lines after which is looked how long they took.
 _LINES_AT_ONCE = 1_000
-_NS_OF: Mapping[str, int] = MappingProxyType({"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000})
+#: Units of times, in nanoseconds. InfluxDB 1 knows minutes and hours too.
+_NS_OF: Mapping[str, int] = MappingProxyType(
+    {
+        "ns": 1,
+        "us": 1_000,
+        "ms": 1_000_000,
+        "s": 1_000_000_000,
+        "m": 60_000_000_000,
+        "h": 3_600_000_000_000,
+    }
+)
 
 # A backslash before a comma, an equals sign or a space takes its meaning away; elsewhere it stands for itself.
 _TEXT = r"(?:[^\\, =]|\\.)+"
@@ -72,26 +83,77 @@ _FIRST_US = 946_684_800_000_000  # 2000-01-01T00:00:00Z
 
 @dataclass(frozen=True, slots=True)
 class ParsedLines:
-    """The readings by metric, at the numbers of their lines (the first is 1), and the errors of lines that could
-    not be read.
+    """The readings by metric, at the numbers of their lines (the first is 1), the errors of lines that could not be
+    read, and how many lines are of no metric.
     """
 
     candidates: Mapping[str, Candidates]
     errors: list[FieldError]
+    passed_over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line, without its time. Fields are as written: numbers, or texts in quotes."""
+
+    measurement: str
+    tags: Mapping[str, str]
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LineReading:
+    """A reading in a line: whose and of what it is, and the field that has its value."""
+
+    metric: str
+    user_id: str
+    device_id: str
+    field: str
+    confidence: int = NO_CONFIDENCE
+
+
+#: Returns the readings of a line; none of a line that is of no metric. Raises `LineError`.
+ReadLine = Callable[[Line], Sequence[LineReading]]
 
 
 class TooManyLinesError(PulsebaseError):
     """The body holds more lines than one request may; nothing of it was read."""
 
 
-class _LineError(Exception):
+class LineError(Exception):
+    """A line cannot be read: the field at fault and the reason."""
+
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
         self.field = field
 
 
-def parse_lines(body: bytes, precision: str, now_us: int, time: ProcessorTime | None = None) -> ParsedLines:
-    """The readings of a body. Tags other than `user_id` and `device_id` are passed over: agents add their own.
+def own_line(line: Line) -> Sequence[LineReading]:
+    """Return the readings of a line written for us. Tags other than `user_id` and `device_id` are passed over: agents
+    add their own.
+
+    Raises:
+        LineError: it is none.
+    """
+    metric = _metric_of(line.measurement)
+    if "user_id" not in line.tags:
+        raise LineError("user_id", "is required as a tag")
+    if metric is None:
+        values = _several_values(line.fields)
+    else:
+        values = ((metric.name, _value_in(line.fields, "bpm" if metric is HEART_RATE else VALUE_FIELDS.value)),)
+    confidence = NO_CONFIDENCE
+    if line.fields.get("confidence", "nan").lower() != "nan":
+        stated = _number("confidence", line.fields["confidence"])
+        confidence = int(stated) if stated in (0, 1, 2, 3) else NOT_A_CONFIDENCE
+    user_id, device_id = line.tags["user_id"], line.tags.get("device_id", DEVICE_ID)
+    return [LineReading(name, user_id, device_id, field, confidence) for name, field in values]
+
+
+def parse_lines(
+    body: bytes, precision: str, now_us: int, time: ProcessorTime | None = None, read: ReadLine = own_line
+) -> ParsedLines:
+    """The readings of a body, whose lines `read` understands.
 
     Raises:
         TooManyLinesError: there are more than `MOST_LINES` lines.
@@ -101,6 +163,7 @@ def parse_lines(body: bytes, precision: str, now_us: int, time: ProcessorTime | 
         raise TooManyLinesError(f"the body holds more than {MOST_LINES} lines; send fewer at a time")
     points: defaultdict[str, list[Parsed]] = defaultdict(list)
     errors: list[FieldError] = []
+    passed_over = 0
     for number, raw in _lines(body):
         if time is not None and number % _LINES_AT_ONCE == 0:
             time.check()
@@ -114,13 +177,16 @@ def parse_lines(body: bytes, precision: str, now_us: int, time: ProcessorTime | 
             errors.append(FieldError("line", f"is longer than {_LINE_BYTES} bytes", number))
             continue
         try:
-            for metric, reading in _readings(number, line.decode(), precision, now_us):
+            found = _readings(number, line.decode(), precision, now_us, read)
+            for metric, reading in found:
                 points[metric].append(reading)
+            passed_over += not found
         except UnicodeDecodeError:
             errors.append(FieldError("line", "is not UTF-8", number))
-        except _LineError as error:
+        except LineError as error:
             errors.append(FieldError(error.field, str(error), number))
-    return ParsedLines({metric: columns_of_parsed(parsed) for metric, parsed in points.items()}, errors)
+    candidates = {metric: columns_of_parsed(parsed) for metric, parsed in points.items()}
+    return ParsedLines(candidates, errors, passed_over)
 
 
 def _lines(body: bytes) -> Iterable[tuple[int, bytes | None]]:
@@ -141,29 +207,23 @@ def _lines_with_texts(body: bytes) -> Iterator[tuple[int, bytes | None]]:
         at = line.end() + 1
 
 
-def _readings(number: int, line: str, precision: str, now_us: int) -> Iterable[tuple[str, Parsed]]:
+def _readings(number: int, text: str, precision: str, now_us: int, read: ReadLine) -> Sequence[tuple[str, Parsed]]:
     """Return the readings of a line, each with its metric."""
-    match = _LINE.fullmatch(line)
+    match = _LINE.fullmatch(text)
     if match is None:
-        raise _LineError("line", "is not line protocol")
-    metric = _metric_of(_plain(match["measurement"]))
+        raise LineError("line", "is not line protocol")
     tags = {_plain(name): _plain(value) for name, value in _TAG.findall(match["tags"])}
-    if "user_id" not in tags:
-        raise _LineError("user_id", "is required as a tag")
     fields = {_plain(name): value for name, value in _FIELD.findall(match["fields"])}
-    if metric is None:
-        values = _several_values(fields)
-    else:
-        values = ((metric.name, _value_in(fields, "bpm" if metric is HEART_RATE else VALUE_FIELDS.value)),)
-    confidence = NO_CONFIDENCE
-    if fields.get("confidence", "nan").lower() != "nan":
-        stated = _number("confidence", fields["confidence"])
-        confidence = int(stated) if stated in (0, 1, 2, 3) else NOT_A_CONFIDENCE
+    readings = read(Line(_plain(match["measurement"]), tags, fields))
+    if not readings:  # the time of such a line may be anything
+        return ()
     time_us = now_us if match["time"] is None else _time_us(int(match["time"]), precision)
-    user_id, device_id = tags["user_id"], tags.get("device_id", DEVICE_ID)
     return [
-        (name, (number, user_id, device_id, time_us, _number(field, fields[field]), confidence))
-        for name, field in values
+        (
+            each.metric,
+            (number, each.user_id, each.device_id, time_us, _number(each.field, fields[each.field]), each.confidence),
+        )
+        for each in readings
     ]
 
 
@@ -175,16 +235,16 @@ def _metric_of(measurement: str) -> MetricSpec | None:
     try:
         return metric_named(measurement)
     except UnknownMetricError as error:
-        raise _LineError("measurement", f"{error}; or send {VITAL_SIGNS}, with a field for each metric") from None
+        raise LineError("measurement", f"{error}; or send {VITAL_SIGNS}, with a field for each metric") from None
 
 
 def _value_in(fields: Mapping[str, str], value: str) -> str:
     """Return the name of the field that has the value of a line of one metric, which must be this one."""
     for name in fields:
         if name not in (value, "confidence"):
-            raise _LineError(name[:64], f"is not a known field; send {value} and, if wanted, confidence")
+            raise LineError(name[:64], f"is not a known field; send {value} and, if wanted, confidence")
     if value not in fields:
-        raise _LineError(value, "is required as a field")
+        raise LineError(value, "is required as a field")
     return value
 
 
@@ -197,12 +257,12 @@ def _several_values(fields: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         try:
             metric = metric_named(name).name
         except UnknownMetricError as error:
-            raise _LineError(name[:64], str(error)) from None
+            raise LineError(name[:64], str(error)) from None
         if metric in values:
-            raise _LineError(name, f"is the metric that {values[metric]} is too")
+            raise LineError(name, f"is the metric that {values[metric]} is too")
         values[metric] = name
     if not values:
-        raise _LineError("fields", "must name a metric")
+        raise LineError("fields", "must name a metric")
     return values.items()
 
 
@@ -212,12 +272,12 @@ def _time_us(stated: int, precision: str) -> int:
     if _FIRST_US <= time_us < LAST_END_US:
         return time_us
     where = "before the year 2000" if time_us < _FIRST_US else "after the year 2199"
-    raise _LineError("timestamp", f"is {where} if read in {precision}; name its unit in the parameter precision")
+    raise LineError("timestamp", f"is {where} if read in {precision}; name its unit in the parameter precision")
 
 
 def _number(name: str, text: str) -> float:
     if _NUMBER.fullmatch(text) is None:
-        raise _LineError(name, "must be a number")
+        raise LineError(name, "must be a number")
     return max(-1e6, min(1e6, float(text.rstrip("iu"))))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from base64 import b64decode
 from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
+from urllib.parse import parse_qs
 
 from fastapi import Request
 from starlette.types import Scope
@@ -17,14 +19,16 @@ from pulsebase.access.keys import ANYBODY, NOBODY, OWNER, Principal
 from pulsebase.access.rate_limits import TokenBuckets
 from pulsebase.access.scopes import is_open, is_owners, need_of
 from pulsebase.access.service import Access
+from pulsebase.api.border.influx_errors import INFLUX_2_WRITE, INFLUX_QUERY, INFLUX_WRITE
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.border.request_scope import came_by_socket
 
 Header = tuple[bytes, bytes]
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="pulsebase"'}
-_BEARER, _TOKEN = b"bearer ", b"token "
-#: Where clients of the InfluxDB line protocol write. They send their key as `Token`, not `Bearer`.
-_LINES = "/api/v2/write"
+_BEARER, _TOKEN, _BASIC = b"bearer ", b"token ", b"basic "
+#: Where clients of InfluxDB 1 write and ask. Their key is the password, in a header or in the address.
+_INFLUX_1 = frozenset({INFLUX_WRITE, INFLUX_QUERY})
+_MOST_PARAMETERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +145,35 @@ def told_apart_by(scope: Scope) -> str:
 
 
 def _key_in(scope: Scope) -> bytes | None:
+    path = scope["path"]
     for name, value in scope["headers"]:
         if name == b"authorization":
             if value[:7].lower() == _BEARER:
                 return bytes(value[7:]).strip()
-            if value[:6].lower() == _TOKEN and scope["path"] == _LINES:
+            if value[:6].lower() == _TOKEN and path == INFLUX_2_WRITE:  # what clients of InfluxDB 2 say for `Bearer`
                 return bytes(value[6:]).strip()
+            if value[:6].lower() == _BASIC and path in _INFLUX_1:
+                return _password_in(bytes(value[6:]))
             return b""  # another kind of credentials counts as a wrong key, not as a missing one
-    return None
+    return _password_in_address(scope["query_string"]) if path in _INFLUX_1 else None
+
+
+def _password_in(credentials: bytes) -> bytes:
+    """Return the password of a Basic header; of one that cannot be read an empty one, which is no key."""
+    try:
+        return b64decode(credentials.strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
+
+
+def _password_in_address(query: bytes) -> bytes | None:
+    if b"p=" not in query:
+        return None
+    try:
+        found = parse_qs(query, max_num_fields=_MOST_PARAMETERS).get(b"p")
+    except ValueError:
+        return b""
+    return found[0] if found else None
 
 
 def _address(scope: Scope) -> str:

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
+from pulsebase.api.border.influx_errors import influx_members
 from pulsebase.api.border.request_scope import came_by_socket
 from pulsebase.files.disk_errors import meaning_of, meaning_of_sqlite
 from pulsebase.model.errors import (
@@ -106,7 +107,8 @@ def problem(
         "status": status,
         "detail": detail,
         "request_id": request.scope.get("pulsebase.request_id", ""),
-    } | extra
+    }
+    body |= extra | influx_members(request.scope["path"], status, detail)
     return Response(msgspec.json.encode(body), status, headers, media_type="application/problem+json")
 
 

@@ -1,4 +1,4 @@
-"""Bulk ingest: millions of readings as columns or lines, and the line protocol that gateways speak."""
+"""Bulk ingest: millions of readings as columns or lines."""
 
 from __future__ import annotations
 
@@ -22,20 +22,15 @@ from pulsebase.api.border.threads import UPLOADS
 from pulsebase.api.codecs.answers import JSON
 from pulsebase.api.codecs.body_stream import BodyStream, BrokenOffError
 from pulsebase.api.codecs.bulk_bodies import READERS, blocks_of
-from pulsebase.api.codecs.request_body import read_sent, worked_out
 from pulsebase.api.components import RequestServices
 from pulsebase.api.routes.metric_paths import metric_in_path
 from pulsebase.api.schemas.common import NoParameters
-from pulsebase.api.schemas.readings import BulkAccepted, LineProtocolParameters
+from pulsebase.api.schemas.readings import BulkAccepted
 from pulsebase.ingest import validate
 from pulsebase.ingest.blocks import BLOCK_READINGS, METRIC_FIELDS, Block, ReadingFields, fields_of
 from pulsebase.ingest.committer import LONG_WAIT_S, SHORT_WAIT_S
 from pulsebase.ingest.counting import count_readings
-from pulsebase.ingest.line_protocol import TooManyLinesError, parse_lines
-from pulsebase.ingest.processor import ProcessorTime, TooCostlyError
-from pulsebase.ingest.queue_items import Outcome
 from pulsebase.ingest.refusals import Refusals
-from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import (
     FieldError,
     OutcomeUnknownError,
@@ -53,7 +48,7 @@ from pulsebase.model.readings import ReadingBatch
 SHOWN_ERRORS = 100
 #: How many blocks may wait for their commit while the next one is read.
 _OPEN_BLOCKS = 4
-_SOURCE, _LINES_SOURCE = "bulk", "line-protocol"
+_SOURCE = "bulk"
 
 _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in READERS}}
@@ -166,62 +161,6 @@ async def _ingested(services: RequestServices, request: Request, metric: MetricS
         body.abandon()
         feeding.cancel()
     return Response(msgspec.json.encode({"status": "accepted"} | count.as_json()), 202, media_type=JSON)
-
-
-def line_protocol_router(services: RequestServices) -> APIRouter:
-    """Return the route `/api/v2/write`. It exists only at the root, where clients of that protocol expect it."""
-    routes = APIRouter(route_class=SharedRoute, tags=["readings"])
-
-    @routes.post("/api/v2/write", status_code=204, response_model=None)
-    async def write_lines(request: Request, parameters: Annotated[LineProtocolParameters, Query()]) -> Response:
-        """Store readings in InfluxDB line protocol: measurement `heart_rate`, tags `user_id` and `device_id`, field
-        `bpm` and, if wanted, `confidence`. Of another metric the measurement is its name and the field `value`; in the
-        measurement `vital_signs` each field is a metric. Lines without a time are of now. Good lines are stored even if
-        others are refused.
-        """
-        body, sent_bytes = await read_sent(request, services.options.body_limit_bytes)
-        precision = parameters.precision
-        unread, offered = await worked_out(body, lambda: _offered_lines(services, body, precision, sent_bytes))
-        outcomes = [await asyncio.wrap_future(each) for each in offered]
-        refused = sorted((error for each in outcomes for error in each.errors), key=lambda error: error.index or 0)
-        if unread or refused:
-            return _partial_write(unread, refused)
-        return Response(status_code=204)
-
-    return routes
-
-
-def _offered_lines(
-    services: RequestServices, body: bytes, precision: str, sent_bytes: int
-) -> tuple[list[FieldError], list[Future[Outcome]]]:
-    """Why some lines cannot be read, and what becomes of the readings of the others, by metric.
-
-    Raises:
-        ProblemError: there are too many lines, or they take too much processor time.
-    """
-    time = ProcessorTime(services.options.processor, lambda: sent_bytes)
-    try:
-        lines = parse_lines(body, precision, wall_clock_us(), time)
-    except TooManyLinesError as error:
-        raise ProblemError("body-too-large", str(error)) from error
-    except TooCostlyError as error:
-        raise ProblemError("body-too-costly", f"{error}; nothing was stored") from None
-    count_readings(_LINES_SOURCE, 0, Counter(error.field for error in lines.errors))
-    offered = [
-        services.ingestor.offer(
-            candidates, services.rules.of_metric(METRICS[metric], metric), services.push_origin, _LINES_SOURCE
-        )
-        for metric, candidates in lines.candidates.items()
-    ]
-    return lines.errors, offered
-
-
-def _partial_write(unread: list[FieldError], refused: list[FieldError]) -> Response:
-    """Return an error in the shape of that API, whose clients show `message`. Both lists are in the order of lines."""
-    first = sorted([*unread[:SHOWN_ERRORS], *refused[:SHOWN_ERRORS]], key=lambda error: error.index or 0)
-    named = "; ".join(f"line {error.index}: {error.field} {error.reason}" for error in first[:SHOWN_ERRORS])
-    body = {"code": "invalid", "message": f"partial write: {named}; dropped={len(unread) + len(refused)}"}
-    return Response(msgspec.json.encode(body), 400, media_type=JSON)
 
 
 def _store(services: RequestServices, body: BodyStream, media_type: str, count: _Count) -> None:

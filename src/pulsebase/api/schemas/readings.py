@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from pulsebase.api.schemas.common import Accepted, Identifier, Parameters, When
@@ -26,17 +24,6 @@ class DeleteParameters(Parameters):
     start: When
     end: When
     device_id: Identifier | None = None
-
-
-class LineProtocolParameters(Parameters):
-    """`POST /api/v2/write`. Clients of that API name a bucket and an organization, which have no meaning here. These
-    names are accepted and ignored.
-    """
-
-    precision: Literal["ns", "us", "ms", "s"] = "ns"
-    bucket: str | None = Field(None, max_length=256, description="Ignored; accepted because clients always send it.")
-    org: str | None = Field(None, max_length=256, description="Ignored; accepted because clients always send it.")
-    orgID: str | None = Field(None, max_length=256, description="As `org`.")  # noqa: N815 the protocol's name
 
 
 class Reading(BaseModel):

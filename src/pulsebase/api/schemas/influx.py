@@ -1,0 +1,58 @@
+"""Parameters of the routes that clients of InfluxDB use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pulsebase.api.schemas.common import Parameters
+
+_Ignored = Annotated[
+    str | None, Field(max_length=256, description="Ignored; accepted because clients of InfluxDB send it.")
+]
+_Name = Annotated[str | None, Field(max_length=256, description="Whose mapping says what the lines mean.")]
+_User = Annotated[str | None, Field(max_length=256, description="Ignored: the key says who asks.")]
+_Password = Annotated[str | None, Field(max_length=256, description="The key, for clients that cannot send headers.")]
+
+
+class PingParameters(Parameters):
+    """`GET /ping`."""
+
+    verbose: str | None = Field(None, max_length=16, description="Whether the version is wanted as JSON.")
+    wait_for_leader: _Ignored = None
+
+
+class InfluxWriteParameters(Parameters):
+    """`POST /write`, as clients of InfluxDB 1 call it."""
+
+    db: _Name = None
+    precision: Literal["n", "ns", "u", "us", "ms", "s", "m", "h"] = "n"
+    rp: _Ignored = None
+    consistency: _Ignored = None
+    u: _User = None
+    p: _Password = None
+
+
+class InfluxQueryParameters(Parameters):
+    """`GET` and `POST` `/query`, as clients of InfluxDB 1 call it."""
+
+    q: str | None = Field(None, max_length=65_536, description="Statements, separated by semicolons.")
+    db: _Ignored = None
+    rp: _Ignored = None
+    epoch: _Ignored = None
+    pretty: _Ignored = None
+    chunked: _Ignored = None
+    chunk_size: _Ignored = None
+    params: _Ignored = None
+    u: _User = None
+    p: _Password = None
+
+
+class LineProtocolParameters(Parameters):
+    """`POST /api/v2/write`. Clients of that API also name an organization, which has no meaning here."""
+
+    precision: Literal["ns", "us", "ms", "s"] = "ns"
+    bucket: _Name = None
+    org: str | None = Field(None, max_length=256, description="Ignored; accepted because clients always send it.")
+    orgID: str | None = Field(None, max_length=256, description="As `org`.")  # noqa: N815 the protocol's name
