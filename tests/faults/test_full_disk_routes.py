@@ -180,6 +180,11 @@ def _priority_to_remove(ground: Ground) -> tuple[str, dict[str, Any]]:
     return path, {}
 
 
+def iphone_minute() -> dict[str, Any]:
+    points = [{"date": f"2024-01-15 10:{n // 60:02}:{n % 60:02} +0000", "qty": 71} for n in range(900)]
+    return {"name": "heart_rate", "units": "bpm", "data": points}
+
+
 #: For each route that changes something a request that does, made while there is room.
 REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
     "POST /metrics/heart-rate": lambda g: ("/v1/metrics/heart-rate", {"json": reading(g.fresh(), 1)}),
@@ -232,6 +237,19 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
             "content": "\n".join(
                 f"heart_rate,user_id=ann,device_id=d bpm=70 {(BASE_US + n * 1_000_000) * 1000}" for n in range(MANY)
             )
+        },
+    ),
+    "POST /push/health-auto-export": lambda _: (
+        "/v1/push/health-auto-export",
+        {"params": {"user_id": "ann"}, "json": {"data": {"metrics": [iphone_minute()]}}},
+    ),
+    "POST /push/health-connect": lambda _: (
+        "/v1/push/health-connect",
+        {
+            "params": {"user_id": "ann"},
+            "json": {
+                "heart_rate": [{"bpm": 70, "time": f"2024-01-15T10:{n // 60:02}:{n % 60:02}Z"} for n in range(900)]
+            },
         },
     ),
     "POST /write": lambda _: (

@@ -26,6 +26,11 @@ def vital_sign(user_id: str, **fields: Any) -> dict[str, Any]:
     return {name: value for name, value in reading(user_id).items() if name != "heart_rate"} | {"value": 97} | fields
 
 
+def pushed_by_iphone() -> dict[str, Any]:
+    points = [{"date": "2024-01-15 10:00:05 +0000", "qty": 70}]
+    return {"data": {"metrics": [{"name": "heart_rate", "units": "bpm", "data": points}]}}
+
+
 #: For each route what is sent to get at a person, or at what came from one.
 ATTACKS: dict[str, Any] = {
     "POST /metrics/heart-rate": lambda who: {"json": reading(who)},
@@ -53,6 +58,11 @@ ATTACKS: dict[str, Any] = {
             f"heart_rate,user_id={who},device_id=d bpm=70 1705312800000000000\n"
             f"vital_signs,user_id={who},device_id=d spo2=97,heart_rate=70 1705312800000000000"
         ).encode()
+    },
+    "POST /push/health-auto-export": lambda who: {"params": {"user_id": who}, "json": pushed_by_iphone()},
+    "POST /push/health-connect": lambda who: {
+        "params": {"user_id": who, "device_id": "d"},
+        "json": {"heart_rate": [{"bpm": 70, "time": "2024-01-15T10:00:00Z"}]},
     },
     "POST /write": lambda who: {
         "params": {"db": "anything"},

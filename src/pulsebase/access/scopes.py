@@ -37,6 +37,8 @@ NEEDS: Mapping[str, Need] = {
     "POST /readings/bulk": "ingest",
     "POST /api/v2/write": "ingest",
     "POST /write": "ingest",
+    "POST /push/health-auto-export": "ingest",
+    "POST /push/health-connect": "ingest",
     "GET /query": "ingest",
     "POST /query": "ingest",
     "POST /imports": "ingest",

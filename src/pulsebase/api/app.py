@@ -23,6 +23,7 @@ from pulsebase.api.components import Components, RequestServices
 from pulsebase.api.routes import (
     admin,
     admin_transfer,
+    app_pushes,
     audit,
     bulk,
     cohorts,
@@ -89,6 +90,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         readings.router(services, push_handlers),
         readings.metrics_router(services, push_handlers),
         bulk.router(services),
+        app_pushes.router(services),
         series.router(services),
         events.router(services),
         users.router(services, people),

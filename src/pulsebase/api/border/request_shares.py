@@ -26,6 +26,8 @@ _TAKES: Mapping[str, Resource | None] = {
     "POST /readings/batch": None,
     "POST /api/v2/write": None,
     "POST /write": None,
+    "POST /push/health-auto-export": None,
+    "POST /push/health-connect": None,
     "GET /metrics": None,  # monitoring has to see what is wrong, even when all shares are in use
     "POST /metrics/heart-rate/bulk": "uploads",
     "POST /metrics/{metric}/bulk": "uploads",

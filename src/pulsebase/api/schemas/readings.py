@@ -135,6 +135,19 @@ class BulkAccepted(BatchAccepted):
     passed_over: list[str] = Field([], description="Columns that were ignored, such as the index of a data frame.")
 
 
+class AppPushParameters(Parameters):
+    """`POST /push/…`, which the address says that is entered in the app."""
+
+    user_id: Identifier
+    device_id: Identifier | None = Field(None, description="The device of all readings; by default what they say.")
+
+
+class AppPushAccepted(BatchAccepted):
+    """The accepted readings of an app's body are durable and visible. `errors` lists the first refusals."""
+
+    passed_over: list[str] = Field([], description="Kinds of data that are of no metric.")
+
+
 class MinuteReading(BaseModel):
     """The average heart rate of a minute, and the device that measured it."""
 
