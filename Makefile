@@ -23,6 +23,7 @@ DEV = .venv/.dev
 BENCH = .venv/.bench
 MODULES = client/node_modules/.stamp
 TIMESCALE = tests/support/timescale/node_modules/.stamp
+BROKER = tests/support/mqtt_broker/node_modules/.stamp
 PAGE = src/pulsebase/api/page/index.html
 CLIENT_SOURCES = $(shell find client \( -name node_modules -o -name dist -o -name coverage \) -prune \
 	-o -type f ! -name '*.tsbuildinfo' -print 2>/dev/null)
@@ -56,7 +57,7 @@ quick: $(DEV) ## While you work: style, types, layers, and the tests that catch 
 quick-tests: $(DEV)
 	@$(PY) -m pytest -n 2 -q $(QUICK) $(ARGS)
 
-ready: $(DEV) $(PAGE) $(TIMESCALE)
+ready: $(DEV) $(PAGE) $(TIMESCALE) $(BROKER)
 	@:
 
 check: $(DEV) ## Style, types and the direction of dependencies
@@ -91,7 +92,7 @@ lock: .venv/.created ## Remake the lock files (ARGS=--upgrade for newer versions
 	@$(COMPILE) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 
 clean: ## Remove everything make has built
-	@rm -rf .venv tests/support/timescale/node_modules client/node_modules client/dist client/coverage src/pulsebase/api/page build dist
+	@rm -rf .venv tests/support/timescale/node_modules tests/support/mqtt_broker/node_modules client/node_modules client/dist client/coverage src/pulsebase/api/page build dist
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.created:
@@ -130,6 +131,11 @@ $(MODULES): client/package.json client/package-lock.json
 $(TIMESCALE): tests/support/timescale/package.json tests/support/timescale/package-lock.json
 	@echo "Installing the TimescaleDB that the tests run on"
 	@cd tests/support/timescale && $(NPM) ci
+	@touch $@
+
+$(BROKER): tests/support/mqtt_broker/package.json tests/support/mqtt_broker/package-lock.json
+	@echo "Installing the MQTT broker that the tests run on"
+	@cd tests/support/mqtt_broker && $(NPM) ci
 	@touch $@
 
 $(PAGE): $(MODULES) $(CLIENT_SOURCES)

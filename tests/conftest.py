@@ -27,9 +27,11 @@ TOGETHER = {
 #: These share what one of their files set up.
 TOGETHER_BY_FILE = (
     "tests/api/test_cancel.py",
+    "tests/api/test_influx.py",
     "tests/cli/",
     "tests/decoding/",
     "tests/etl/test_clock_changes.py",
+    "tests/etl/test_mqtt.py",
     "tests/faults/test_flipped.py",
     "tests/faults/test_refusals.py",
     "tests/threats/",

@@ -111,6 +111,28 @@ class Settings(BaseSettings):
         description="A TOML file that says what the lines mean that programs write to databases of InfluxDB. Without "
         "it there are the presets.",
     )
+    mqtt_url: str | None = Field(
+        None,
+        description="An MQTT broker whose messages are stored: `mqtt://host:1883`, or `mqtts://host:8883` for TLS; "
+        "with `user@` before the host. By default none.",
+        repr=False,  # it may hold a password
+    )
+    mqtt_password: SecretStr | None = Field(None, description="Our password there.")
+    mqtt_password_file: Path | None = Field(None, description="A file with that password.")
+    mqtt_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that vouch for the broker; by default those that the system trusts."
+    )
+    mqtt_topics: str = Field(
+        "pulse/{user}/{device}/{metric}, pulse/{user}/{device}",
+        description="Topics, separated by commas, with `{user}`, `{device}` and `{metric}` as whole levels; `=metric` "
+        "and `@user/device` may follow.",
+    )
+    mqtt_client_id: str = Field(
+        "pulsebase", min_length=1, max_length=128, description="The name of the session that the broker keeps for us."
+    )
+    mqtt_status_topic: str = Field(
+        "pulsebase/status", description="Where `online` or `offline` is published, retained; empty for nowhere."
+    )
     future_tolerance_s: int = Field(
         600, ge=0, le=86_400, description="How far ahead of the server's clock a reading may lie, seconds."
     )
@@ -433,6 +455,17 @@ def role_passwords(settings: Settings) -> tuple[str, str]:
         given = secret.get_secret_value() if secret else ""
         found.append(given or _secret_in(path, f"PULSEBASE_{name.upper()}_FILE"))
     return found[0], found[1]
+
+
+def mqtt_password(settings: Settings) -> str | None:
+    """Our password at the MQTT broker; None if there is none.
+
+    Raises:
+        SettingsError: the file with it cannot be read.
+    """
+    if settings.mqtt_password is not None:
+        return settings.mqtt_password.get_secret_value()
+    return _secret_in(settings.mqtt_password_file, "PULSEBASE_MQTT_PASSWORD_FILE") or None
 
 
 def _secret_in(path: Path | str | None, setting: str) -> str:

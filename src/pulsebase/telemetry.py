@@ -71,6 +71,12 @@ LINES_PASSED_OVER = Counter(
     "Lines of other programs in line protocol that are of no metric.",
     registry=REGISTRY,
 )
+MQTT_CONNECTED = Gauge(
+    "pulsebase_mqtt_connected", "Whether the MQTT broker of the settings is connected.", registry=REGISTRY
+)
+MQTT_PASSED_OVER = Counter(
+    "pulsebase_mqtt_messages_passed_over", "Messages of the MQTT broker that are of no metric.", registry=REGISTRY
+)
 INGEST_DELETED = Counter("pulsebase_ingest_readings_deleted", "Readings deleted on request.", registry=REGISTRY)
 READINGS_EXPIRED = Counter(
     "pulsebase_readings_expired", "Raw readings that went since they were older than they are kept.", registry=REGISTRY

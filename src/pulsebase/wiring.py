@@ -14,6 +14,8 @@ import msgspec
 
 from pulsebase import tracing
 from pulsebase.access.access_file import AccessFile
+from pulsebase.access.caller import Caller
+from pulsebase.access.keys import Principal
 from pulsebase.access.newcomers import NewcomerLimits, NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.api.app import Application, create_app, create_watch_app
@@ -35,7 +37,7 @@ from pulsebase.lifecycle.retention import Retention
 from pulsebase.live.commit_log import CommitLog
 from pulsebase.live.follower import StoreFollower
 from pulsebase.live.subscriptions import StreamLimits, Subscriptions
-from pulsebase.model.errors import StopError
+from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.users import User
 from pulsebase.query.plan import QueryLimits
 from pulsebase.query.series import SeriesService
@@ -57,11 +59,13 @@ from pulsebase.wiring_options import (
     request_limits,
     timescale_options,
 )
-from pulsebase.wiring_sources import build_sources, state_folder
+from pulsebase.wiring_sources import broker_options, build_sources, state_folder
 from pulsebase.worker_rpc import Answers, OtherWorkers
 
 #: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
 _DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
+#: As whom the messages of an MQTT broker bring new people.
+_BROKER = Principal(-3, "mqtt", frozenset({"ingest"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,9 +312,40 @@ def watch_app(parts: BuiltServer) -> Application:
 
 @contextlib.contextmanager
 def scheduled(parts: BuiltServer) -> Iterator[Scheduler]:
-    """Everybody's connections, brought when they are due."""
-    with Scheduler(parts.services.sync, CronSchedule(parts.settings.ingest_schedule)) as scheduler:
+    """Everybody's connections, brought when they are due, and what the MQTT broker of the settings sends meanwhile.
+
+    Raises:
+        SettingsError: the settings of the broker are wrong.
+    """
+    with (
+        _subscribed(parts),
+        Scheduler(parts.services.sync, CronSchedule(parts.settings.ingest_schedule)) as scheduler,
+    ):
         yield scheduler
+
+
+@contextlib.contextmanager
+def _subscribed(parts: BuiltServer) -> Iterator[None]:
+    """Messages of the MQTT broker are stored during the block, if the settings name one."""
+    url, services = parts.settings.mqtt_url, parts.services
+    if url is None:
+        yield
+        return
+    from pulsebase.etl.mqtt_subscriber import MqttSubscriber
+    from pulsebase.etl.transform.mqtt_messages import topic_rules
+
+    try:
+        topics = topic_rules(parts.settings.mqtt_topics)
+    except ValueError as error:
+        raise SettingsError(f"PULSEBASE_MQTT_TOPICS: {error}") from None
+    with MqttSubscriber(
+        broker_options(parts.settings, url),
+        topics,
+        parts.ingestor,
+        services.rules,
+        lambda: services.newcomers.of(Caller(_BROKER)),
+    ):
+        yield
 
 
 @contextlib.contextmanager

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import platformdirs
 
 from pulsebase.etl.connections import Cloud, Connections
 from pulsebase.etl.load import Loader
+from pulsebase.etl.mqtt_subscriber import BrokerOptions
 from pulsebase.etl.pipeline import Pipeline
 from pulsebase.etl.registry import chosen_data_sets, extractors, loaders, transformers
 from pulsebase.etl.schedule import CronSchedule
@@ -27,7 +28,7 @@ from pulsebase.files.sealed import Seal, SealedFolder, key_in, read_key
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.model.errors import SettingsError, StopError
 from pulsebase.model.timerange import SECOND_US, zone_or_utc
-from pulsebase.settings import Settings
+from pulsebase.settings import Settings, mqtt_password
 from pulsebase.sources.fitbit import FitbitCloud
 from pulsebase.sources.google_health import GoogleHealthCloud
 from pulsebase.sources.oura import OuraCloud
@@ -35,6 +36,36 @@ from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.sources.tokens import Tokens
 from pulsebase.stores.contract import Reader, Store
 from pulsebase.stores.open import StoreAddress, parse_store_url
+
+_MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+def broker_options(settings: Settings, url: str) -> BrokerOptions:
+    """Where the MQTT broker is that the settings name.
+
+    Raises:
+        SettingsError: the address is none, or a file with the password or certificates cannot be read.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise SettingsError(f"PULSEBASE_MQTT_URL: {error}") from None
+    if parts.scheme not in _MQTT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise SettingsError("PULSEBASE_MQTT_URL: must be mqtt://host:port or mqtts://host:port")
+    if settings.mqtt_ca_file is not None and not settings.mqtt_ca_file.is_file():
+        raise SettingsError("PULSEBASE_MQTT_CA_FILE: there is no such file")
+    stated = None if parts.password is None else unquote(parts.password)
+    return BrokerOptions(
+        parts.hostname,
+        port or _MQTT_PORTS[parts.scheme],
+        parts.scheme == "mqtts",
+        None if parts.username is None else unquote(parts.username),
+        stated or mqtt_password(settings),
+        settings.mqtt_ca_file,
+        settings.mqtt_client_id,
+        settings.mqtt_status_topic,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,276 @@
+"""Messages of a real MQTT broker are stored, each acknowledged after that."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pulsebase import telemetry
+from pulsebase.etl.mqtt_subscriber import BrokerOptions, MqttSubscriber
+from pulsebase.etl.transform.mqtt_messages import topic_rules
+from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.model.errors import QueueFullError, SettingsError
+from pulsebase.settings import Settings
+from pulsebase.stores.memory import MemoryStore
+from pulsebase.wiring import build, scheduled
+from tests.support.mqtt import Broker, Publisher, broker
+from tests.support.process import wait_until
+
+START_S = 1_705_312_800  # 2024-01-15T10:00:00Z
+TOPICS = "pulse/{user}/{device}/{metric}, bed/{user}"
+STATUS = "pulsebase/status"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with broker(tmp_path_factory.mktemp("mqtt") / "broker.log") as started:
+        yield started
+
+
+class FullIngestor(Ingestor):
+    """A write path that has no room as long as it is `full`, and then is told to try again at once."""
+
+    full = False
+    refused = 0
+
+    def offer(self, *arguments: Any, **named: Any) -> Any:
+        if self.full:
+            self.refused += 1
+            time.sleep(0.01)
+            raise QueueFullError("no room", 0)
+        return super().offer(*arguments, **named)
+
+
+class Place:
+    """A store, and subscribers that write to it."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.ingestor = FullIngestor(self.store)
+
+    @contextlib.contextmanager
+    def subscribed(self, at: Broker, name: str, **options: Any) -> Iterator[MqttSubscriber]:
+        chosen = BrokerOptions("127.0.0.1", at.port, client_id=name, status_topic=STATUS, most_pause_s=1)
+        rules = ReadingRules()
+        chosen = replace(chosen, **options)
+        with MqttSubscriber(chosen, topic_rules(TOPICS), self.ingestor, rules, lambda: None) as subscriber:
+            yield subscriber
+
+    def stored(self, user_id: str) -> list[tuple[Any, ...]]:
+        rows = self.store.stored().to_pylist()
+        return sorted(
+            (row["device_id"], row["metric"], row["time_us"] // 1_000_000 - START_S, row["value"] / 100)
+            for row in rows
+            if row["user_id"] == user_id
+        )
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    made = Place()
+    yield made
+    made.ingestor.close()
+
+
+@pytest.fixture
+def publisher(shared: Broker) -> Iterator[Publisher]:
+    made = Publisher(shared.port, STATUS)
+    yield made
+    made.close()
+
+
+def sent(second: int, value: float) -> str:
+    return f'{{"value": {value}, "timestamp": {START_S + second}}}'
+
+
+def until_heard(place: Place, publisher: Publisher) -> None:
+    """Wait until the broker knows of the subscription."""
+
+    def heard() -> bool:
+        publisher.publish("pulse/probe/watch/heart_rate", sent(0, 60))
+        return bool(place.stored("probe"))
+
+    wait_until(heard, "the subscription")
+
+
+def until_stored(place: Place, user_id: str, count: int) -> list[tuple[Any, ...]]:
+    wait_until(lambda: len(place.stored(user_id)) >= count, f"{count} readings of {user_id}")
+    return place.stored(user_id)
+
+
+def refusals(field: str) -> float:
+    labels = {"source": "mqtt", "field": field}
+    return telemetry.REGISTRY.get_sample_value("pulsebase_ingest_readings_rejected_total", labels) or 0
+
+
+def test_messages_are_stored_and_others_counted(place: Place, shared: Broker, publisher: Publisher) -> None:
+    before = refusals("other"), refusals("value")
+    with place.subscribed(shared, "stored"):
+        until_heard(place, publisher)
+        wait_until(lambda: publisher.seen.get(STATUS) == b"online", "the greeting")
+        publisher.publish("pulse/ann/watch/heart_rate", sent(1, 61))
+        publisher.publish("pulse/ann/Charge 6/spo2", sent(2, 97.5))
+        publisher.publish("pulse/ann/watch/battery", "80")
+        publisher.publish("pulse/ann/watch/heart_rate", "off")
+        publisher.publish("pulse/ann/watch/heart_rate", sent(3, 500))
+        publisher.publish("bed/ann", f'{{"bpm": 58, "respiratory_rate": 14, "time": {START_S + 4}}}')
+        began_s = time.time()
+        publisher.publish("pulse/bob/watch/heart_rate", "64")
+        (now,) = until_stored(place, "bob", 1)
+    assert began_s - 1 <= now[2] + START_S <= time.time()
+    assert place.stored("ann") == [
+        ("Charge-6", "oxygen_saturation", 2, 97.5),
+        ("mqtt", "heart_rate", 4, 58.0),
+        ("mqtt", "respiratory_rate", 4, 14.0),
+        ("watch", "heart_rate", 1, 61.0),
+    ]
+    assert (refusals("other"), refusals("value")) == (before[0] + 1, before[1] + 1)
+    wait_until(lambda: publisher.seen[STATUS] == b"offline", "the goodbye")
+
+
+def test_a_message_that_was_retained_counts_only_with_a_time_of_its_own(
+    place: Place, shared: Broker, publisher: Publisher
+) -> None:
+    publisher.publish("pulse/cleo/watch/heart_rate", "60", retain=True)
+    publisher.publish("pulse/cleo/ring/heart_rate", sent(5, 62), retain=True)
+    with place.subscribed(shared, "retained"):
+        until_heard(place, publisher)
+        until_stored(place, "cleo", 1)
+        publisher.publish("pulse/cleo/watch/spo2", sent(6, 96))
+        assert until_stored(place, "cleo", 2) == [
+            ("ring", "heart_rate", 5, 62.0),
+            ("watch", "oxygen_saturation", 6, 96.0),
+        ]
+    for device in ("watch", "ring"):
+        publisher.publish(f"pulse/cleo/{device}/heart_rate", b"", retain=True)
+
+
+def test_what_comes_while_nobody_listens_is_kept_by_the_broker(
+    place: Place, shared: Broker, publisher: Publisher
+) -> None:
+    with place.subscribed(shared, "away"):
+        until_heard(place, publisher)
+    publisher.publish("pulse/dan/watch/heart_rate", sent(1, 61))
+    with place.subscribed(shared, "away"):
+        assert until_stored(place, "dan", 1) == [("watch", "heart_rate", 1, 61.0)]
+
+
+def test_a_message_is_acknowledged_after_it_is_stored(place: Place, shared: Broker, publisher: Publisher) -> None:
+    with place.subscribed(shared, "acknowledged"):
+        until_heard(place, publisher)
+        place.ingestor.full = True
+        publisher.publish("pulse/eva/watch/heart_rate", sent(1, 61))
+        wait_until(lambda: place.ingestor.refused > 1, "a message that finds no room")
+    assert place.stored("eva") == [], "it went away without having stored it"
+    place.ingestor.full = False
+    with place.subscribed(shared, "acknowledged"):
+        until_stored(place, "eva", 1)
+        place.ingestor.full = True
+        before = place.ingestor.refused
+        publisher.publish("pulse/eva/watch/heart_rate", sent(2, 62))
+        wait_until(lambda: place.ingestor.refused > before, "another one")
+        place.ingestor.full = False
+        assert [row[3] for row in until_stored(place, "eva", 2)] == [61.0, 62.0], "it need not go away for that"
+
+
+def test_the_broker_tells_of_a_subscriber_that_is_gone(place: Place, shared: Broker, publisher: Publisher) -> None:
+    with place.subscribed(shared, "gone") as subscriber:
+        wait_until(lambda: publisher.seen.get(STATUS) == b"online", "the greeting")
+        publisher.heard.clear()
+        connection: Any = subscriber._client.socket()
+        connection.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: publisher.heard[:2] == [b"offline", b"online"], "the last will, and the next greeting")
+
+
+def test_a_broker_that_is_killed_and_started_again_is_found_again(place: Place, tmp_path: Path) -> None:
+    with broker(tmp_path / "broker.log") as mine, place.subscribed(mine, "found"):
+        publisher = Publisher(mine.port)
+        until_heard(place, publisher)
+        publisher.close()
+        mine.kill()
+        wait_until(lambda: not _connected(), "the loss to be noticed")
+        mine.start()
+        wait_until(_connected, "the subscriber")
+        publisher = Publisher(mine.port)
+
+        def heard_again() -> bool:
+            publisher.publish("pulse/fay/watch/heart_rate", sent(1, 61))
+            return bool(place.stored("fay"))
+
+        wait_until(heard_again, "the subscription")
+        publisher.close()
+
+
+def _connected() -> bool:
+    return telemetry.REGISTRY.get_sample_value("pulsebase_mqtt_connected") == 1
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------------
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 that vouches for itself, and its key."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "broker.pem", folder / "broker.key"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, plain)
+    )
+    return paths
+
+
+# The client library leaves the socket of a refused connection to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_broker_is_trusted_by_its_certificate_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pem, key = certificate(tmp_path)
+    with broker(tmp_path / "broker.log", pem, key) as mine:
+        settings: dict[str, Any] = {"store_url": "memory://", "mqtt_url": f"mqtts://127.0.0.1:{mine.port}"}
+        with build(Settings(_env_file=None, **settings)) as parts, scheduled(parts):
+            wait_until(lambda: "the MQTT broker cannot be reached" in caplog.text, "the refusal")
+            assert not _connected()
+        gc.collect()
+        with build(Settings(_env_file=None, mqtt_ca_file=pem, **settings)) as parts, scheduled(parts):
+            wait_until(_connected, "the connection")
+        assert not _connected()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mqtt_url": "http://broker"}, "PULSEBASE_MQTT_URL: must be mqtt://host:port or mqtts://host:port"),
+        ({"mqtt_url": "mqtt://"}, "PULSEBASE_MQTT_URL: must be mqtt://host:port or mqtts://host:port"),
+        ({"mqtt_url": "mqtt://broker:x"}, "PULSEBASE_MQTT_URL: "),
+        ({"mqtt_url": "mqtt://broker", "mqtt_ca_file": "none.pem"}, "PULSEBASE_MQTT_CA_FILE: there is no such file"),
+        ({"mqtt_url": "mqtt://broker", "mqtt_password_file": "none"}, "PULSEBASE_MQTT_PASSWORD_FILE: "),
+        ({"mqtt_url": "mqtt://broker", "mqtt_topics": "pulse"}, "PULSEBASE_MQTT_TOPICS: pulse: needs the level"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any], said: str) -> None:
+    chosen = Settings(_env_file=None, store_url="memory://", **settings)
+    with build(chosen) as parts, pytest.raises(SettingsError) as caught, scheduled(parts):
+        pass
+    assert str(caught.value).startswith(said)
