@@ -419,7 +419,7 @@ def foreground(name: str, folder: Path, environment: dict[str, str], says: str) 
             yield found[0]
         finally:
             process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def examples(path: Path) -> list[tuple[str, str]]:

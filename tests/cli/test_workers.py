@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from tests.support.postgres import empty_timescale
-from tests.support.process import BASE_US, Place, Server, reading, serving, wait_until
+from tests.support.process import BASE_US, START_LIMIT_S, Place, Server, reading, serving, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_a_stop_answers_what_was_begun(server: Server) -> None:
     server.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "Stopping" in (server.place.folder / "server.out").read_text(), "the stop")
     assert slow.finish().startswith(b"HTTP/1.1 20")
-    assert server.process.wait(30) == 0
+    assert server.process.wait(START_LIMIT_S) == 0
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
     with psycopg.connect(server.place.environment["PULSEBASE_STORE_URL"], prepare_threshold=None) as connection:
         staged = "SELECT count(*)::int FROM pulsebase.stage WHERE user_id = 'last'"
