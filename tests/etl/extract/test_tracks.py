@@ -7,8 +7,10 @@ import gzip
 import pytest
 
 from pulsebase.etl.extract import tracks
+from pulsebase.etl.extract.packed import PackedFile
 from pulsebase.etl.results import FileResult
-from tests.etl.desk import Desk
+from pulsebase.ingest.blocks import Block
+from tests.etl.desk import ANN, Desk
 from tests.support import fit
 from tests.support.health_files import at, zipped
 
@@ -117,3 +119,24 @@ def test_stravas_export_is_read_file_by_file(desk: Desk) -> None:
         ("GPX", 0, None),
     ]
     assert len(desk.rows) == 10
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gpx().replace(b"Garmin Edge 530", b"Apple Health Export"),
+        b"<!DOCTYPE html><html><pre><gpx></pre></html>",
+        b"<notes><gpx/></notes>",
+    ],
+)
+def test_routes_and_pages_that_show_a_track_are_none(desk: Desk, data: bytes) -> None:
+    assert desk.bring_one(data).kind is None
+
+
+def test_whoever_waits_hears_of_a_long_activity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its points wait for its device."""
+    monkeypatch.setattr(tracks, "_PIECE_BYTES", 500)
+    parts = list(tracks.tcx(PackedFile("a.tcx", iter([tcx(20)])), ANN))
+    totals = [part.total for part in parts if isinstance(part, Block)]
+    assert len(totals) > 5
+    assert (sum(totals), max(totals)) == (20, 20)

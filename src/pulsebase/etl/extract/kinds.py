@@ -88,12 +88,12 @@ _OF_LIST = {
 }
 _OF_CSV = {"heart rate": TAKEOUT_CSV_HEART_RATE, "resting heart rate": TAKEOUT_CSV_RESTING}
 _EMPTY_LIST = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*\]\s*")
-#: The elements that hold all others of a kind of XML files.
-_OF_XML = (
-    (re.compile(rb"<(!DOCTYPE\s+)?HealthData\b"), APPLE_HEALTH),
-    (re.compile(rb"<(\w+:)?TrainingCenterDatabase\b"), TCX),
-    (re.compile(rb"<(\w+:)?gpx\b"), GPX),
-)
+_HEALTH_DATA = re.compile(rb"<(!DOCTYPE\s+)?HealthData\b")
+#: The first element of a file of XML, and what it says of files with tracks. The routes in an Apple Health export never
+#: have heart rates.
+_FIRST_ELEMENT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)([^>]*)")
+_OF_ELEMENT = {b"TrainingCenterDatabase": TCX, b"gpx": GPX}
+_APPLE_ROUTE = b"Apple Health Export"
 _OWN_FIELDS = (b"user_id", b"device_id", b"timestamp")
 _OWN_COLUMNS = {*_OWN_FIELDS, b"heart_rate", b"metric", b"value", b"confidence"}
 _OWN_VALUES = re.compile(rb"heart_rate|\bvalue\b")
@@ -175,8 +175,7 @@ def kind_of(head: bytes) -> Kind | None:
         return OWN_PARQUET if head[:4] == b"PAR1" else FIT
     text = head.removeprefix(_BOM).lstrip()
     if text.lstrip(b"\0")[:1] == b"<" or head[:2] in _UTF16_MARKS:
-        plain = head.replace(b"\0", b"")
-        return next((kind for root, kind in _OF_XML if root.search(plain)), None)
+        return _of_xml(head.replace(b"\0", b""))
     if text[:1] == b"[":
         first = _FIRST_RECORD.match(text)
         return (_OF_FIRST_VALUE.get(first[1]) if first else None) or _of_record(text)
@@ -184,6 +183,14 @@ def kind_of(head: bytes) -> Kind | None:
         return OWN_MANIFEST
     lines = re.split(rb"[\r\n]+", text, maxsplit=_LINES)[:_LINES]
     return _of_lines(lines[0]) or _research_csv(lines)
+
+
+def _of_xml(plain: bytes) -> Kind | None:
+    """Return the kind of an XML file by its first element."""
+    if _HEALTH_DATA.search(plain):
+        return APPLE_HEALTH
+    first = _FIRST_ELEMENT.search(plain)
+    return None if first is None or _APPLE_ROUTE in first[2] else _OF_ELEMENT.get(first[1])
 
 
 def _of_database(head: bytes) -> Kind | None:

@@ -64,7 +64,7 @@ def _tracks(stream: Stream, owner: FileOwner, fallback: str) -> Iterator[Part]:
             readings.add(HEART_RATE.name, place, None if at_us == _NO_TIME else at_us, bpm, device)
             if len(readings) >= _BLOCK_POINTS:
                 yield from readings.taken()
-        yield from readings.taken()
+        yield from readings.so_far()  # also where the points of an activity wait
     yield from cleaner.remarks()
     if reader.without:
         yield PassedOver("track points without a heart rate", reader.without)

@@ -17,6 +17,8 @@ from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import SECOND_US, parse_reading_time
 
 _BLOCK_READINGS = 20_000
+#: How many rows may pass before whoever waits hears of it.
+_MOST_SILENT = 100_000
 _MILLISECOND_US = SECOND_US // 1000
 #: Kinds of records that are counted separately. The rest is counted together.
 _MOST_KINDS = 100
@@ -72,8 +74,8 @@ class VendorCsv:
                 found.readings.refuse(self.metric, row.number, "line", row.problem)
             else:
                 self.read_row(row, found)
-            if len(found.readings) >= _BLOCK_READINGS:
-                yield from found.readings.taken()
+            if len(found.readings) >= _BLOCK_READINGS or row.number % _MOST_SILENT == 0:
+                yield from found.readings.so_far()
         yield from found.readings.taken()
         if found.days:
             days = [DailySummary(owner.person, day, bpm, self.method) for day, bpm in found.days.items()]

@@ -27,6 +27,8 @@ from pulsebase.model.timerange import SECOND_US
 from pulsebase.sources.fitbit_shapes import Day
 
 _BLOCK_READINGS = 20_000
+#: How many lines may pass before whoever waits hears of it.
+_MOST_SILENT = 100_000
 _MILLISECOND_US = SECOND_US // 1000
 _MOST_KINDS = 100
 _MOST_DEVICE_CHARACTERS = 200
@@ -57,8 +59,8 @@ def samsung_minutes(stream: Stream, owner: FileOwner) -> Iterator[Part]:
                 without += 1
             elif field in minute:
                 readings.add(metric, number, at_us, minute[field])
-        if len(readings) >= _BLOCK_READINGS:
-            yield from readings.taken()
+        if len(readings) >= _BLOCK_READINGS or number % _MOST_SILENT == 0:
+            yield from readings.so_far()
     yield from readings.taken()
     if without:
         yield PassedOver("values of 0, which stand for none", without)
@@ -196,6 +198,8 @@ def lifesnaps(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     gathered = 0
     damage = Damage()
     for number, line in damage.before(objects_in(stream)):
+        if number % _MOST_SILENT == 0:
+            yield from nobody.so_far()
         kind, data = line.get("type"), line.get("data")
         if kind != "heart_rate" or not isinstance(data, dict):
             known = str(kind)[:64]

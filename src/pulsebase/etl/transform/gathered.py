@@ -16,6 +16,7 @@ from pulsebase.etl.transform.devices import LONGEST_NAME, device_id_of
 from pulsebase.ingest.blocks import Block
 from pulsebase.ingest.candidates import Candidates, confidence_codes
 from pulsebase.model.errors import FieldError
+from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import Ids
 from pulsebase.model.timerange import from_us, to_us
 
@@ -123,6 +124,15 @@ class GatheredReadings:
                 yield self._block(metric, column)
             self._columns[metric] = _Column(column.clocks)
         self._count = 0
+
+    def so_far(self) -> Iterator[Block]:
+        """As `taken`, and a block without readings where nothing was gathered: it tells whoever waits that the file is
+        being read.
+        """
+        if self._count:
+            yield from self.taken()
+        else:
+            yield self._block(HEART_RATE.name, _Column(LocalClocks(self._zone_of)))
 
     @property
     def untold(self) -> int:
