@@ -136,6 +136,48 @@ def line_protocol_bodies() -> list[bytes]:
     ]
 
 
+@cache
+def lines_of_programs() -> list[bytes]:
+    """Lines as Home Assistant, fitbit-grafana and garmin-grafana write them."""
+    ns = _TEN * 1_000_000_000
+    return [
+        f'bpm,domain=sensor,entity_id=watch_heart_rate value=72.0,friendly_name_str="Watch, heart rate" {ns}'.encode(),
+        f"HeartRate_Intraday,Device=Charge\\ 6 value=72i {ns}\nDemoPoint,DemoTag=x DemoField=0i 0".encode(),
+        f"SleepIntraday,Device=F965,Database_Name=Stats spo2Reading=95,heartRate=60 {ns}".encode(),
+    ]
+
+
+@cache
+def iphone_bodies() -> list[bytes]:
+    """What Health Auto Export pushes."""
+    points = [
+        {"date": "2024-01-15 10:00:05 +0100", "Min": 70, "Avg": 70, "Max": 70, "source": "Ann’s Watch"},
+        {"date": "2024-01-15 2:30:06\N{NARROW NO-BREAK SPACE}PM -0800", "qty": 71.5},
+    ]
+    metrics = [
+        {"name": "heart_rate", "units": "count/min", "data": points},
+        {"name": "body_temperature", "units": "degF", "data": [{"date": "2024-01-15 10:01:07 +0000", "qty": 98.2}]},
+        {"name": "sleep_analysis", "units": "hr", "data": [{"asleep": 7}]},
+    ]
+    return [json.dumps({"data": {"metrics": metrics, "workouts": [{"heartRateData": points}]}}).encode()]
+
+
+@cache
+def android_bodies() -> list[bytes]:
+    """What HC Webhook pushes."""
+    device = {"data_origin": "app", "device": {"manufacturer": "Google", "model": "Pixel Watch"}}
+    records = [{"bpm": 70, "time": "2024-01-15T10:00:00.250Z", "metadata": device}, {"bpm": 71, "time": "no time"}]
+    more = {"oxygen_saturation": [{"percentage": 97.5, "time": "2024-01-15T10:01:00Z"}], "steps": [{"count": 3}]}
+    return [json.dumps({"timestamp": "2024-01-15T11:00:00Z", "heart_rate": records} | more).encode()]
+
+
+@cache
+def mqtt_payloads() -> list[bytes]:
+    """Payloads of sensors."""
+    named = {"bpm": 61, "spo2": 97, "battery": 80, "confidence": 2, "timestamp": "2024-01-15T10:00:00Z"}
+    return [b"72.5", json.dumps({"value": 72, "time": _TEN}).encode(), json.dumps(named).encode()]
+
+
 def _named(count: int) -> list[dict[str, Any]]:
     metrics = ["heart_rate", "spo2", "no metric"]
     return [

@@ -25,6 +25,11 @@ from pulsebase.etl.importer import Importer
 from pulsebase.etl.load import StoredRows
 from pulsebase.etl.records import KeptRecords
 from pulsebase.etl.results import FileResult
+from pulsebase.etl.transform.line_mapping import PRESETS
+from pulsebase.etl.transform.mqtt_messages import MessageError, topic_rules
+from pulsebase.etl.transform.pushed import PushedReadings
+from pulsebase.etl.transform.pushed_by_android import pushed_by_android
+from pulsebase.etl.transform.pushed_by_iphone import pushed_by_iphone
 from pulsebase.ingest import Candidates
 from pulsebase.ingest.blocks import HEART_RATE_FIELDS, METRIC_FIELDS, ReadingFields
 from pulsebase.ingest.items import columns_of_parsed
@@ -99,6 +104,30 @@ def _batch(data: bytes) -> None:
 def _lines(data: bytes) -> None:
     for readings in parse_lines(data, "ns", 1_705_312_800_000_000).candidates.values():
         check_candidates(readings)
+
+
+def _mapped_lines(data: bytes) -> None:
+    for mapping in PRESETS.values():
+        lines = parse_lines(data, "ns", 1_705_312_800_000_000, read=mapping.reader("ann"))
+        assert lines.passed_over <= data.count(b"\n") + 1
+        for readings in lines.candidates.values():
+            check_candidates(readings)
+
+
+def _pushed(read: Callable[[bytes, str], PushedReadings], data: bytes) -> None:
+    pushed = read(data, "ann")
+    assert sum(map(len, pushed.candidates.values())) + len(pushed.errors) == pushed.total
+    for readings in pushed.candidates.values():
+        check_candidates(readings)
+
+
+def _message(data: bytes) -> None:
+    for rule in topic_rules("pulse/{user}/{device}=heart_rate, pulse/{user}/{device}"):
+        with contextlib.suppress(MessageError):
+            for each in rule.readings("pulse/ann/watch", data):
+                time_us = 0 if each.time_us is None else each.time_us
+                parsed = (0, each.user_id, each.device_id, time_us, each.value, each.confidence)
+                check_candidates(columns_of_parsed([parsed]))
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -191,6 +220,10 @@ _DECODERS = [
     Target("single", corpus.single_bodies, corpus.JSON_CHANGED, _calling(_single)),
     Target("batch", corpus.batch_bodies, corpus.JSON_CHANGED, _calling(_batch)),
     Target("lines", corpus.line_protocol_bodies, corpus.LINES_CHANGED, _calling(_lines)),
+    Target("mapped-lines", corpus.lines_of_programs, corpus.LINES_CHANGED, _calling(_mapped_lines)),
+    Target("iphone", corpus.iphone_bodies, corpus.JSON_CHANGED, _calling(partial(_pushed, pushed_by_iphone))),
+    Target("android", corpus.android_bodies, corpus.JSON_CHANGED, _calling(partial(_pushed, pushed_by_android))),
+    Target("mqtt", corpus.mqtt_payloads, corpus.JSON_CHANGED, _calling(_message)),
     Target("fit", corpus.fit_files, corpus.fit_changed, _calling(partial(_imported, "a.fit"))),
     Target("apple", corpus.apple_files, corpus.XML_CHANGED, _calling(partial(_imported, "export.xml"))),
     Target("takeout-json", corpus.takeout_json_files, corpus.JSON_CHANGED, _calling(partial(_imported, "a.json"))),
@@ -220,6 +253,9 @@ _BODIES = {
     "single": "/v1/metrics/heart-rate application/json",
     "batch": "/v1/metrics/heart-rate/batch application/json",
     "lines": "/api/v2/write text/plain",
+    "mapped-lines": "/write?db=home-assistant text/plain",
+    "iphone": "/v1/push/health-auto-export?user_id=ann application/json",
+    "android": "/v1/push/health-connect?user_id=ann application/json",
     "fit": "/v1/imports?name=x&user_id=ann application/octet-stream",
     "archives": "/v1/imports?name=x&user_id=ann application/octet-stream",
 }

@@ -295,6 +295,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/push/health-auto-export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Push Of Iphone
+         * @description Store what the app Health Auto Export sends as JSON. Single values are stored; summaries of minutes or longer
+         *     are refused, and the error says what to set in the app. `passed_over` names data of no metric.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["push_of_iphone_v1_push_health_auto_export_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/push/health-connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Push Of Android
+         * @description Store what the app HC Webhook sends of Health Connect. As for the other app.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["push_of_android_v1_push_health_connect_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/timeseries": {
         parameters: {
             query?: never;
@@ -974,6 +1019,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ping": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ping
+         * @description Say that lines can be written here: 204, or the version as JSON if `verbose` is asked for.
+         */
+        get: operations["ping_ping_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/write": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write
+         * @description Store readings in line protocol, as clients of InfluxDB 1 send them. What lines mean, the mapping of the
+         *     database says; if it has none, they are those of `/api/v2/write`.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["write_write_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/write": {
         parameters: {
             query?: never;
@@ -987,12 +1075,41 @@ export interface paths {
          * Write Lines
          * @description Store readings in InfluxDB line protocol: measurement `heart_rate`, tags `user_id` and `device_id`, field
          *     `bpm` and, if wanted, `confidence`. Of another metric the measurement is its name and the field `value`; in the
-         *     measurement `vital_signs` each field is a metric. Lines without a time are of now. Good lines are stored even if
-         *     others are refused.
+         *     measurement `vital_signs` each field is a metric. What lines of a bucket with a mapping mean, that says. Lines
+         *     without a time are of now. Good lines are stored even if others are refused.
          *
          *     Scope: `ingest`.
          */
         post: operations["write_lines_api_v2_write_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Query
+         * @description Answer what clients of InfluxDB 1 ask before they write: `SHOW DATABASES` lists the mappings that the caller
+         *     may use; `CREATE DATABASE` does nothing, since lines can be written to a database of any name.
+         *
+         *     Scope: `ingest`.
+         */
+        get: operations["query_query_get"];
+        put?: never;
+        /**
+         * Query In Form
+         * @description The same, with `q` in the address or in a form.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["query_in_form_query_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1312,6 +1429,31 @@ export interface components {
         AllowedUser: {
             /** User Id */
             user_id: string;
+        };
+        /**
+         * AppPushAccepted
+         * @description The accepted readings of an app's body are durable and visible. `errors` lists the first refusals.
+         */
+        AppPushAccepted: {
+            /**
+             * Status
+             * @constant
+             */
+            status: "accepted";
+            /** Accepted */
+            accepted: number;
+            /** Rejected */
+            rejected: number;
+            /** Total */
+            total: number;
+            /** Errors */
+            errors: components["schemas"]["RefusedReading"][];
+            /**
+             * Passed Over
+             * @description Kinds of data that are of no metric.
+             * @default []
+             */
+            passed_over: string[];
         };
         /**
          * AuditList
@@ -3559,6 +3701,100 @@ export interface operations {
             };
         };
     };
+    push_of_iphone_v1_push_health_auto_export_post: {
+        parameters: {
+            query: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description The device of all readings; by default what they say. */
+                device_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppPushAccepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    push_of_android_v1_push_health_connect_post: {
+        parameters: {
+            query: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description The device of all readings; by default what they say. */
+                device_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppPushAccepted"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     timeseries_v1_timeseries_get: {
         parameters: {
             query: {
@@ -5300,11 +5536,100 @@ export interface operations {
             };
         };
     };
+    ping_ping_get: {
+        parameters: {
+            query?: {
+                /** @description Whether the version is wanted as JSON. */
+                verbose?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                wait_for_leader?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    write_write_post: {
+        parameters: {
+            query?: {
+                /** @description Whose mapping says what the lines mean. */
+                db?: string | null;
+                precision?: "n" | "ns" | "u" | "us" | "ms" | "s" | "m" | "h";
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                rp?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                consistency?: string | null;
+                /** @description Ignored: the key says who asks. */
+                u?: string | null;
+                /** @description The key, for clients that cannot send headers. */
+                p?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     write_lines_api_v2_write_post: {
         parameters: {
             query?: {
                 precision?: "ns" | "us" | "ms" | "s";
-                /** @description Ignored; accepted because clients always send it. */
+                /** @description Whose mapping says what the lines mean. */
                 bucket?: string | null;
                 /** @description Ignored; accepted because clients always send it. */
                 org?: string | null;
@@ -5323,6 +5648,124 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    query_query_get: {
+        parameters: {
+            query?: {
+                /** @description Statements, separated by semicolons. */
+                q?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                db?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                rp?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                epoch?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                pretty?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                chunked?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                chunk_size?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                params?: string | null;
+                /** @description Ignored: the key says who asks. */
+                u?: string | null;
+                /** @description The key, for clients that cannot send headers. */
+                p?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    query_in_form_query_post: {
+        parameters: {
+            query?: {
+                /** @description Statements, separated by semicolons. */
+                q?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                db?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                rp?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                epoch?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                pretty?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                chunked?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                chunk_size?: string | null;
+                /** @description Ignored; accepted because clients of InfluxDB send it. */
+                params?: string | null;
+                /** @description Ignored: the key says who asks. */
+                u?: string | null;
+                /** @description The key, for clients that cannot send headers. */
+                p?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
             };
             /** @description A problem (RFC 9457). */
             "4XX": {
