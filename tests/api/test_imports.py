@@ -29,7 +29,7 @@ FILES = {
 SERIES = "/v1/timeseries?user_id=ann&start_date=2024-01-15&end_date=2024-01-15&interval=raw&include=all"
 
 
-def upload(api: Api, data: bytes, name: str = "takeout.zip", **parameters: str) -> dict[str, Any]:
+def upload(api: Api, data: bytes, name: str = "takeout.zip", **parameters: Any) -> dict[str, Any]:
     """An import that has ended."""
     answer = api.post("/v1/imports", params={"name": name, "user_id": "ann"} | parameters, content=data)
     assert answer.status_code == 202, answer.text

@@ -211,7 +211,7 @@ def test_a_damaged_header_or_schema_is_said_to_be_so(desk: Desk) -> None:
 
 
 def test_values_of_other_types_are_refused_by_row(desk: Desk) -> None:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"TIMESTAMP": START, "DEVICE_ID": 1, "HEART_RATE": "many"},
         {"TIMESTAMP": "noon", "DEVICE_ID": 1, "HEART_RATE": 60},
         {"TIMESTAMP": 1 << 62, "DEVICE_ID": 1, "HEART_RATE": 60},
