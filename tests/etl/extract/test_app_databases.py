@@ -112,6 +112,30 @@ def test_a_database_may_go_under_one_device(desk: Desk) -> None:
     assert {device for _, device, *_ in desk.rows} == {"phone"}
 
 
+def test_apps_without_a_package_are_known_by_their_names(desk: Desk) -> None:
+    schema = """
+        CREATE TABLE application_info_table (row_id INTEGER PRIMARY KEY, app_name TEXT);
+        CREATE TABLE heart_rate_record_table (row_id INTEGER, app_info_id INTEGER);
+        CREATE TABLE heart_rate_record_series_table (parent_key INTEGER, beats_per_minute REAL, epoch_millis INTEGER);
+    """
+    rows = {
+        "application_info_table": [{"row_id": 1, "app_name": "Google Fit"}],
+        "heart_rate_record_table": [{"row_id": 5, "app_info_id": 1}],
+        "heart_rate_record_series_table": [{"parent_key": 5, "beats_per_minute": 60, "epoch_millis": START * 1000}],
+    }
+    bring(desk, sqlite_file(schema, rows))
+    assert seconds(desk) == [("heart_rate", "Google-Fit", 0.0, 60.0)]
+
+
+def test_more_rows_than_a_file_can_hold_end_it(desk: Desk) -> None:
+    """Records without a key of their own: each sample is joined with all of them."""
+    schema = HEALTH_CONNECT.replace("row_id INTEGER PRIMARY KEY AUTOINCREMENT", "row_id INTEGER")
+    records = [{"row_id": 1, "app_info_id": app} for app in range(500)]
+    sample = {"parent_key": 1, "beats_per_minute": 60, "epoch_millis": START * 1000}
+    whole = sqlite_file(schema, {"heart_rate_record_table": records, "heart_rate_record_series_table": [sample] * 500})
+    assert bring(desk, whole).problem == "the database is damaged or cut short"
+
+
 def gadgetbridge() -> bytes:
     minutes = [(0, 61), (60, 255), (120, -1), (180, 0), (240, 63)]
     return sqlite_file(

@@ -120,9 +120,10 @@ def _restings(found: AppDatabase, first: int, owner: FileOwner) -> Iterator[Part
 def _devices(found: AppDatabase, device_id: str | None) -> Callable[[object], str]:
     """Return a lookup of the device by the number of the app."""
     apps: dict[object, str] = {}
-    if device_id is None and found.has(_APPS, "row_id", "package_name"):
-        for rows in found.rows(f"SELECT row_id, package_name FROM {_APPS} LIMIT {_MOST_APPS}"):
-            apps |= {key: name[:LONGEST_NAME] for key, name in rows if isinstance(name, str)}
+    name = next((column for column in ("package_name", "app_name") if found.has(_APPS, "row_id", column)), None)
+    if device_id is None and name is not None:
+        for rows in found.rows(f"SELECT row_id, {name} FROM {_APPS} LIMIT {_MOST_APPS}"):
+            apps |= {key: app[:LONGEST_NAME] for key, app in rows if isinstance(app, str)}
 
     @cache
     def device_of(key: object) -> str:
