@@ -20,9 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pulsebase import telemetry
+from pulsebase.access.caller import Caller
+from pulsebase.access.keys import Principal
+from pulsebase.access.newcomers import NewcomerLimits, NewcomerShares
 from pulsebase.etl.mqtt_subscriber import BrokerOptions, MqttSubscriber
 from pulsebase.etl.transform.mqtt_messages import topic_rules
 from pulsebase.ingest import Ingestor, ReadingRules
+from pulsebase.ingest.newcomers import Allowance
 from pulsebase.model.errors import QueueFullError, SettingsError
 from pulsebase.settings import Settings
 from pulsebase.stores.memory import MemoryStore
@@ -60,15 +64,19 @@ class Place:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.ingestor = FullIngestor(self.store)
+        self.ingestor = FullIngestor(self.store, unknown=self.store.unknown_users)
+        self.newcomers = NewcomerShares(NewcomerLimits())
 
     @contextlib.contextmanager
     def subscribed(self, at: Broker, name: str, **options: Any) -> Iterator[MqttSubscriber]:
         chosen = BrokerOptions("127.0.0.1", at.port, client_id=name, status_topic=STATUS, most_pause_s=1)
         rules = ReadingRules()
         chosen = replace(chosen, **options)
-        with MqttSubscriber(chosen, topic_rules(TOPICS), self.ingestor, rules, lambda: None) as subscriber:
+        with MqttSubscriber(chosen, topic_rules(TOPICS), self.ingestor, rules, self._allowance) as subscriber:
             yield subscriber
+
+    def _allowance(self) -> Allowance | None:
+        return self.newcomers.of(Caller(Principal(-3, "mqtt", frozenset({"ingest"}))))
 
     def stored(self, user_id: str) -> list[tuple[Any, ...]]:
         rows = self.store.stored().to_pylist()
@@ -167,6 +175,22 @@ def test_what_comes_while_nobody_listens_is_kept_by_the_broker(
     publisher.publish("pulse/dan/watch/heart_rate", sent(1, 61))
     with place.subscribed(shared, "away"):
         assert until_stored(place, "dan", 1) == [("watch", "heart_rate", 1, 61.0)]
+
+
+def test_new_people_beyond_the_limit_are_refused_and_others_stored(
+    place: Place, shared: Broker, publisher: Publisher
+) -> None:
+    before = refusals("user_id")
+    place.newcomers = NewcomerShares(NewcomerLimits(per_day=2, share=1))  # the probe is one of them
+    with place.subscribed(shared, "people"):
+        until_heard(place, publisher)
+        place.ingestor.full = True  # so that all of these are stored together
+        for user_id in ("gus", "hal", "ida", "probe"):
+            publisher.publish(f"pulse/{user_id}/watch/heart_rate", sent(7, 70))
+        place.ingestor.full = False
+        until_stored(place, "probe", 2)
+    assert sum(bool(place.stored(user_id)) for user_id in ("gus", "hal", "ida")) == 1
+    assert refusals("user_id") == before + 2
 
 
 def test_a_message_is_acknowledged_after_it_is_stored(place: Place, shared: Broker, publisher: Publisher) -> None:
