@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.needs import need
+from tests.support.needs import need, need_program
 from tests.support.process import wait_until
 
 _FOLDER = Path(__file__).with_name("mqtt_broker")
@@ -29,6 +29,7 @@ class Broker:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
+        need_program("node")
         need(
             (_FOLDER / "node_modules").is_dir(),
             "MQTT broker for tests: `make` installs it in tests/support/mqtt_broker",
