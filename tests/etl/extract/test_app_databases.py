@@ -118,7 +118,7 @@ def test_apps_without_a_package_are_known_by_their_names(desk: Desk) -> None:
         CREATE TABLE heart_rate_record_table (row_id INTEGER, app_info_id INTEGER);
         CREATE TABLE heart_rate_record_series_table (parent_key INTEGER, beats_per_minute REAL, epoch_millis INTEGER);
     """
-    rows = {
+    rows: dict[str, list[dict[str, object]]] = {
         "application_info_table": [{"row_id": 1, "app_name": "Google Fit"}],
         "heart_rate_record_table": [{"row_id": 5, "app_info_id": 1}],
         "heart_rate_record_series_table": [{"parent_key": 5, "beats_per_minute": 60, "epoch_millis": START * 1000}],
