@@ -114,9 +114,7 @@ function PassedOver({ course }: { course: ImportCourse }) {
       <Lines title="Not read in files" lines={within} />
       <Lines
         title="Other files, not read"
-        lines={
-          other_count > 0 ? [[`${rest.join(", ")}${examples}`, other_count.toLocaleString()]] : []
-        }
+        lines={other_count > 0 ? [[`${rest.join(", ")}${examples}`, null]] : []}
       />
     </>
   );

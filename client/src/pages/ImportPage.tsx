@@ -39,7 +39,8 @@ function DropZone({ onFiles }: { onFiles: (files: File[]) => void }) {
     >
       <strong>Drop files here, or choose them</strong>
       <span className="faint">
-        Takeout, Apple Health, FIT, CSV of any kind, our own exports; zip and tar archives of them
+        Takeout, Apple Health, FIT, TCX, GPX, the exports of many apps and vendors, CSV of any kind;
+        zip and tar archives of them
       </span>
       <input
         id={id}
