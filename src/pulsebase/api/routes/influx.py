@@ -60,7 +60,12 @@ def router(services: RequestServices) -> APIRouter:
     """Return `/ping`, `/write`, `/query` and `/api/v2/write`."""
     routes = APIRouter(route_class=SharedRoute, tags=["readings"])
 
-    @routes.get("/ping", status_code=204, response_model=None)
+    @routes.get(
+        "/ping",
+        status_code=204,
+        response_model=None,
+        responses={200: {"description": "The version, if `verbose` asks for it.", "content": {JSON: {}}}},
+    )
     async def ping(parameters: Annotated[PingParameters, Query()]) -> Response:
         """Say that lines can be written here: 204, or the version as JSON if `verbose` is asked for."""
         if parameters.verbose is None or parameters.verbose.lower() in ("", "0", "false"):
