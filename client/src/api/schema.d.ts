@@ -5550,6 +5550,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The version, if `verbose` asks for it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
             /** @description Successful Response */
             204: {
                 headers: {
