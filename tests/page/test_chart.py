@@ -31,6 +31,13 @@ def at_rest(seen: Visit, resolution: str) -> None:
     expect(seen.page.locator(".panel")).to_have_attribute("aria-busy", "false")
 
 
+#: Whether what came to rest in view is shorter than so many milliseconds.
+IS_SHORTER = """limit => {
+  const [start, end] = document.querySelector('.chart').dataset.span.split(' ').map(Number);
+  return end - start < limit;
+}"""
+
+
 def settle(seen: Visit) -> None:
     """Wait for all that is asked for with a day up to now: itself, the strip, closer, further out and the past."""
     seen.wait_for_answers(5)
@@ -68,10 +75,10 @@ def test_dragging_moves_and_the_wheel_zooms_about_the_cursor(visit: Opener) -> N
     assert 11 * HOUR_MS < start - moved_start < 14 * HOUR_MS
     for _ in range(3):
         seen.page.mouse.wheel(0, -400)
-    expect(seen.chart).not_to_have_attribute("data-span", f"{moved_start:.0f} {moved_end:.0f}")
+    # On a busy machine the turns are far apart, and the view comes to rest after each.
+    seen.page.wait_for_function(IS_SHORTER, arg=0.1 * (end - start))
     at_rest(seen, "1 minute")
-    closer_start, closer_end = seen.span()
-    assert closer_end - closer_start < 0.1 * (end - start)
+    closer_start, _ = seen.span()
     # The cursor stood at seven tenths.
     assert 0.6 < (closer_start - moved_start) / (moved_end - moved_start) < 0.75
 

@@ -19,7 +19,11 @@ def guarded(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def test_the_page_asks_for_a_key_and_shows_what_it_is_for(browser: Browser, guarded: Server) -> None:
     keys = {}
-    for name, more in (("gateway", ["--scope", "ingest"]), ("ann", ["--scope", "read", "--user", "ann"])):
+    for name, more in (
+        ("cleo", ["--scope", "read", "--user", "cleo"]),
+        ("ann", ["--scope", "read", "--user", "ann"]),
+        ("gateway", ["--scope", "ingest"]),
+    ):
         keys[name] = guarded.place.run("keys", "create", name, *more).stdout.strip()
     headers = {"authorization": f"Bearer {keys['gateway']}"}
     while guarded.client.post("/v1/metrics/heart-rate", json=reading("ann", 0), headers=headers).status_code == 401:
@@ -41,5 +45,10 @@ def test_the_page_asks_for_a_key_and_shows_what_it_is_for(browser: Browser, guar
     assert keys["ann"] not in page.url
     other = context.new_page()
     other.goto(f"{guarded.url}/app/")
-    expect(other.get_by_label("Key")).to_be_visible()
+    other.get_by_label("Key").fill(keys["cleo"])
+    other.get_by_role("button", name="Go on").click()
+    # Whoever sees nobody yet is led to where files come in.
+    other.get_by_text("There is nobody here yet.").wait_for()
+    other.locator(".people").get_by_role("link", name="Import files").click()
+    expect(other.get_by_role("heading", level=1)).to_have_text("Import files")
     context.close()
