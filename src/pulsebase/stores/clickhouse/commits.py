@@ -1,0 +1,209 @@
+"""The log of commits in PostgreSQL: it alone decides which rows of the cluster are seen.
+
+A row in the cluster carries the number of its commit, and is visible when that commit is done. Whether a row is there
+says nothing: an insertion is not one step over several shards.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import psycopg
+
+from pulsebase.stores.contract import Cancellation
+
+Connection = psycopg.Connection[Any]
+T = TypeVar("T")
+
+#: A stamp is the number of a commit times this, plus the row's place in it.
+PLACES = 1 << 24
+#: How many commits share a partition of the stage, which leaves it as a whole.
+PARTITION = 1000
+
+
+class LogDatabase(Protocol):
+    """Transactions on the database that holds the log. Each retries by itself where nothing was changed."""
+
+    def read(
+        self, work: Callable[[Connection], T], timeout_s: float | None = None, cancellation: Cancellation | None = None
+    ) -> T:
+        """Run the work on one consistent state."""
+
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """Run the work and commit it.
+
+        Raises:
+            StoreUnavailableError: nothing was changed.
+            OutcomeUnknownError: the reply to the commit was lost.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far merges have come, as numbers of commits.
+
+    Attributes:
+        merging_to: up to here a merge may have begun to write.
+        merged: up to here everything is among the readings.
+        dropped_to: up to here rows may be gone from the stage.
+    """
+
+    merging_to: int
+    merged: int
+    dropped_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One state of the store.
+
+    Attributes:
+        last: the newest commit of this state.
+        merged: up to here everything is among the readings; later commits are in the stage.
+        hidden: the commits between these that are not done: in flight, or aborted.
+        first_in_flight: the first of them that may still be done; `last + 1` if none may.
+    """
+
+    last: int
+    merged: int
+    hidden: tuple[int, ...]
+    first_in_flight: int
+
+    def condition(self) -> str:
+        """Write the condition that a row of the view `rows` is visible. It is made of numbers alone."""
+        inside = f"stamp >= {(self.merged + 1) * PLACES} AND stamp < {(self.last + 1) * PLACES}"
+        return f"(merged OR ({inside} AND {self.not_hidden()}))"
+
+    def not_hidden(self) -> str:
+        """Write the condition that a row of the stage belongs to none of the hidden commits."""
+        if not self.hidden:
+            return "true"
+        return f"intDiv(stamp, {PLACES}) NOT IN ({', '.join(map(str, self.hidden))})"
+
+    def holds(self, now: Marks) -> bool:
+        """Whether an answer of this state that was read until `now` is right.
+
+        The engine may have dropped a row that a merged one replaced: that is the same row if the state sees whatever
+        was merged. And the stage must still have had what this state does not find among the readings.
+        """
+        return now.merging_to < self.first_in_flight and now.dropped_to <= self.merged
+
+
+def take(connection: Connection, readings: int, lasts_s: float) -> int:
+    """Return the number of a new commit, which is in flight for so long. To be called last in a transaction: until
+    this ends, no other commit gets a number, so that whoever sees a commit sees all before it.
+    """
+    row = connection.execute(
+        "WITH taken AS (UPDATE pulsebase.commit_marks SET last = last + 1 RETURNING last) "
+        "INSERT INTO pulsebase.commits (number, readings, ends_at) "
+        "SELECT last, %s, clock_timestamp() + make_interval(secs => %s) FROM taken RETURNING number",
+        [readings, lasts_s],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def note_readings(connection: Connection, number: int, readings: int) -> None:
+    """Say how many rows a commit has, where that was not known when it began."""
+    connection.execute("UPDATE pulsebase.commits SET readings = %s WHERE number = %s", [readings, number])
+
+
+def finish(connection: Connection, number: int) -> bool:
+    """Make a commit visible; False if it was aborted meanwhile."""
+    return _decide(connection, number, "done")
+
+
+def abort(connection: Connection, number: int) -> bool:
+    """Give a commit up for good; False if it was decided before."""
+    return _decide(connection, number, "aborted")
+
+
+def _decide(connection: Connection, number: int, state: str) -> bool:
+    changed = "UPDATE pulsebase.commits SET state = %s WHERE number = %s AND state = 'in flight'"
+    return connection.execute(changed, [state, number]).rowcount == 1
+
+
+def abort_overdue(connection: Connection) -> int:
+    """Give up the commits that were in flight for longer than they said, as their writers are gone; how many."""
+    return connection.execute(
+        "UPDATE pulsebase.commits SET state = 'aborted' WHERE state = 'in flight' AND ends_at < clock_timestamp()"
+    ).rowcount
+
+
+def snapshot(connection: Connection, last: int | None = None) -> Snapshot:
+    """Return the state after the newest commit, or after the commit `last`."""
+    row = connection.execute(
+        "SELECT m.last, m.merged, ARRAY(SELECT number FROM pulsebase.commits AS c "
+        "WHERE c.state <> 'done' AND c.number > m.merged AND c.number <= m.last ORDER BY number), "
+        "(SELECT min(number) FROM pulsebase.commits AS c WHERE c.state = 'in flight' AND c.number <= m.last) "
+        "FROM (SELECT least(last, %s::bigint) AS last, merged FROM pulsebase.commit_marks) AS m",
+        [last],
+    ).fetchone()
+    assert row is not None
+    newest, merged, hidden, in_flight = row
+    return Snapshot(newest, merged, tuple(hidden), newest + 1 if in_flight is None else in_flight)
+
+
+def marks(connection: Connection) -> Marks:
+    """Return how far merges have come."""
+    row = connection.execute("SELECT merging_to, merged, dropped_to FROM pulsebase.commit_marks").fetchone()
+    assert row is not None
+    return Marks(*row)
+
+
+def decided_to(connection: Connection) -> int:
+    """Return the commit up to which all are done or aborted."""
+    found = snapshot(connection)
+    return found.first_in_flight - 1
+
+
+def reach(connection: Connection, after: int, to: int, readings: int) -> int:
+    """Return the last commit up to `to` so that those after `after` hold no more readings than that; one at least."""
+    row = connection.execute(
+        "SELECT max(number) FROM (SELECT number, row_number() OVER by_number AS place, sum(readings) OVER by_number "
+        "AS so_far FROM pulsebase.commits WHERE number > %s AND number <= %s WINDOW by_number AS (ORDER BY number)) "
+        "AS c WHERE so_far <= %s OR place = 1",
+        [after, to, readings],
+    ).fetchone()
+    return after if row is None or row[0] is None else int(row[0])
+
+
+def begin_merge(connection: Connection, to: int) -> None:
+    """Say that a merge up to this commit begins to write."""
+    connection.execute("UPDATE pulsebase.commit_marks SET merging_to = greatest(merging_to, %s)", [to])
+
+
+def end_merge(connection: Connection, after: int, to: int) -> bool:
+    """Say that everything up to this commit is merged; False if another process has merged meanwhile."""
+    moved = "UPDATE pulsebase.commit_marks SET merged = %s WHERE merged = %s"
+    if connection.execute(moved, [to, after]).rowcount == 0:
+        return False
+    connection.execute("DELETE FROM pulsebase.commits WHERE number <= %s", [to])
+    return True
+
+
+def begin_drop(connection: Connection, to: int) -> None:
+    """Say that rows up to this commit, which is merged, may be gone from the stage."""
+    connection.execute("UPDATE pulsebase.commit_marks SET dropped_to = greatest(dropped_to, %s)", [to])
+
+
+def hold_lease(connection: Connection, name: str, holder: uuid.UUID, lasts_s: float) -> bool:
+    """Take or prolong the right to do something alone; False if another one has it.
+
+    Whoever lets it run out may still be at work: what is done under a lease has to do no harm when it is done twice.
+    """
+    held = connection.execute(
+        "INSERT INTO pulsebase.leases AS l VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s)) "
+        "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at "
+        "WHERE l.holder = excluded.holder OR l.ends_at < clock_timestamp()",
+        [name, holder, lasts_s],
+    )
+    return held.rowcount == 1
+
+
+def release_lease(connection: Connection, name: str, holder: uuid.UUID) -> None:
+    """Give the right back, if it is still this one's."""
+    connection.execute("DELETE FROM pulsebase.leases WHERE name = %s AND holder = %s", [name, holder])

@@ -1,0 +1,263 @@
+"""Access to the cluster: the servers of its URL, the settings that every statement needs, and what errors mean."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from pulsebase.model.errors import (
+    DiskFullError,
+    MemoryLimitError,
+    PulsebaseError,
+    QueryCancelledError,
+    QueryTimeoutError,
+    StopError,
+    StoreUnavailableError,
+)
+from pulsebase.stores.deadline import TIMED_OUT
+
+T = TypeVar("T")
+
+_CONNECT_TIMEOUT_S = 5
+#: How much longer than a statement may take somebody waits for its answer.
+_PATIENCE_S = 5.0
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+#: Insertions return when every shard has the rows on its disk; questions are sent to the shards they are about, which
+#: answer whole, since a person lies on one.
+SETTINGS: Mapping[str, int] = {
+    "async_insert": 0,
+    "distributed_foreground_insert": 1,
+    "insert_deduplicate": 0,
+    "max_partitions_per_insert_block": 0,
+    "parallel_distributed_insert_select": 0,
+    "distributed_group_by_no_merge": 1,
+    "optimize_skip_unused_shards": 1,
+    "skip_unavailable_shards": 0,
+}
+#: What every table of readings has: what was inserted, or merged by the engine, is on the disk.
+DURABLE: Mapping[str, int] = {
+    "fsync_after_insert": 1,
+    "fsync_part_directory": 1,
+    "min_rows_to_fsync_after_merge": 1,
+    "min_compressed_bytes_to_fsync_after_fetch": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a URL names: `clickhouse[s]://user:password@host:port,host:port/database?cluster=name`."""
+
+    hosts: tuple[tuple[str, int], ...]
+    user: str
+    password: str
+    database: str
+    cluster: str
+    encrypted: bool
+
+    @classmethod
+    def of(cls, url: str) -> Address:
+        """Read a URL, which names at least one server of each shard.
+
+        Raises:
+            ValueError: it is none; the message says why, and does not repeat it.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in {"clickhouse", "clickhouses"}:
+            raise ValueError("begins with clickhouse:// or clickhouses://")
+        encrypted = parts.scheme == "clickhouses"
+        credentials, _, listed = parts.netloc.rpartition("@")
+        user, _, password = credentials.partition(":")
+        hosts = tuple(_host(each, 8443 if encrypted else 8123) for each in listed.split(","))
+        database, cluster = parts.path.strip("/"), parse_qs(parts.query).get("cluster", [""])[-1]
+        for name, what in ((database, "/database"), (cluster, "?cluster=name")):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"needs {what}, of letters, digits and underscores")
+        return cls(hosts, unquote(user) or "default", unquote(password), database, cluster, encrypted)
+
+
+def _host(text: str, usual_port: int) -> tuple[str, int]:
+    name, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if not colon:
+        name, port = text, str(usual_port)
+    if not name or not port.isdecimal():
+        raise ValueError("needs servers as host:port, separated by commas")
+    return name.strip("[]"), int(port)
+
+
+class Server:
+    """One server of the cluster. It may be used from many threads."""
+
+    def __init__(self, address: Address, host: str, port: int) -> None:
+        self.name = f"{host}:{port}"
+        self._address, self._host, self._port = address, host, port
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    def ask(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> pa.Table:
+        """Return the answer to a question as columns."""
+        return self._do(lambda client: client.query_arrow(statement, dict(values or {}), _limited(limit_s)))
+
+    def command(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> None:
+        """Run a statement that has no answer."""
+        self._do(lambda client: client.command(statement, dict(values or {}), settings=_limited(limit_s)))
+
+    def insert(self, table: str, rows: pa.Table, limit_s: float) -> None:
+        """Add rows to a table; when this raises, some may be there."""
+        self._do(lambda client: client.insert_arrow(table, rows, settings=_limited(limit_s)))
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+            self._client = None
+
+    def _do(self, work: Callable[[Client], T]) -> T:
+        try:
+            return work(self._opened())
+        except ClickHouseError as error:
+            raise _ours(error) from None
+
+    def _opened(self) -> Client:
+        with self._lock:
+            if self._client is None:
+                self._client = clickhouse_connect.get_client(
+                    host=self._host,
+                    port=self._port,
+                    username=self._address.user,
+                    password=self._address.password,
+                    database=self._address.database,
+                    secure=self._address.encrypted,
+                    compress=False,
+                    connect_timeout=_CONNECT_TIMEOUT_S,
+                    autogenerate_session_id=False,
+                    query_retries=0,
+                )
+            return self._client
+
+
+class ClickHouse:
+    """A cluster. Any of its servers takes statements about all of it."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._servers = [Server(address, host, port) for host, port in address.hosts]
+        self._turns = itertools.count()
+
+    def close(self) -> None:
+        """Close the connections."""
+        for server in self._servers:
+            server.close()
+
+    def ask(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> pa.Table:
+        """Return the answer to a question, by whichever server can be reached.
+
+        Raises:
+            QueryTimeoutError: longer than `limit_s`.
+            StoreUnavailableError: a shard that it is about does not answer.
+        """
+        return self._by_any(lambda server: server.ask(statement, limit_s, values))
+
+    def insert(self, table: str, rows: pa.Table, limit_s: float) -> None:
+        """Add rows to a table, synced to disk on every shard. When this raises, some may be there."""
+        self._by_any(lambda server: server.insert(table, rows, limit_s))
+
+    def command(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> None:
+        """Run a statement that has no answer, by whichever server can be reached."""
+        self._by_any(lambda server: server.command(statement, limit_s, values))
+
+    def shards(self, limit_s: float = _PATIENCE_S) -> Mapping[int, Server]:
+        """Return a server of each shard, by the shard's number, for work that is done where the rows lie.
+
+        Raises:
+            StoreUnavailableError: a server cannot be reached.
+            StopError: the cluster is not one that this store is made for.
+        """
+        found: dict[int, Server] = {}
+        shards = set()
+        for server in self._servers:
+            rows = server.ask(
+                "SELECT shard_num, replica_num, is_local FROM system.clusters WHERE cluster = {cluster:String}",
+                limit_s,
+                {"cluster": self.address.cluster},
+            ).to_pylist()
+            shards |= {row["shard_num"] for row in rows}
+            if any(row["replica_num"] > 1 for row in rows):
+                raise StopError("the cluster has replicas, which this version does not support")
+            found |= {row["shard_num"]: server for row in rows if row["is_local"]}
+        if not shards:
+            raise StopError(f"the servers know no cluster {self.address.cluster}")
+        if missing := sorted(shards - found.keys()):
+            raise StopError(f"the URL names no server of the shards {', '.join(map(str, missing))}")
+        return found
+
+    def _by_any(self, work: Callable[[Server], T]) -> T:
+        for attempt, server in enumerate(self._in_turn(), 1):
+            try:
+                return work(server)
+            except UnreachableError:
+                if attempt == len(self._servers):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _in_turn(self) -> Iterator[Server]:
+        first = next(self._turns) % len(self._servers)
+        yield from self._servers[first:]
+        yield from self._servers[:first]
+
+
+class UnreachableError(StoreUnavailableError):
+    """A server refused the connection: the statement has not begun."""
+
+
+def _limited(limit_s: float) -> dict[str, int | float]:
+    return {**SETTINGS, "max_execution_time": max(0.001, round(limit_s, 3))}
+
+
+def _ours(error: ClickHouseError) -> Exception:
+    """Translate an error. Of the engine's texts only the name of the error is kept: they repeat statements and rows."""
+    text = str(error)
+    if isinstance(error, OperationalError):
+        if "Connection refused" in text or "NewConnectionError" in text:
+            return UnreachableError("a server of the cluster cannot be reached", 5)
+        return StoreUnavailableError("a server of the cluster does not answer", 5)
+    names = re.findall(r"\(([A-Z][A-Z0-9_]{3,})\)", text)
+    for found, ours in _MEANINGS:
+        if name := next((name for name in names if name in found), None):
+            return ours(name)
+    return RuntimeError(f"ClickHouse: {names[-1] if names else 'an error without a name'}")
+
+
+_MEANINGS: Sequence[tuple[frozenset[str], Callable[[str], PulsebaseError]]] = (
+    (frozenset({"TIMEOUT_EXCEEDED"}), lambda _: QueryTimeoutError(TIMED_OUT)),
+    (frozenset({"QUERY_WAS_CANCELLED"}), lambda _: QueryCancelledError("the question was taken back")),
+    (frozenset({"NOT_ENOUGH_SPACE"}), lambda _: DiskFullError("a disk of the cluster is full", 30)),
+    (frozenset({"MEMORY_LIMIT_EXCEEDED"}), lambda _: MemoryLimitError("a server of the cluster is out of memory", 10)),
+    (
+        frozenset({"UNKNOWN_TABLE", "UNKNOWN_DATABASE"}),
+        lambda name: StopError(f"the cluster is not set up ({name}): run pulsebase db init"),
+    ),
+    (
+        frozenset({"AUTHENTICATION_FAILED", "REQUIRED_PASSWORD", "ACCESS_DENIED", "READONLY"}),
+        lambda name: StopError(f"the cluster refuses us: {name}"),
+    ),
+    (
+        frozenset(
+            {
+                *("ALL_CONNECTION_TRIES_FAILED", "NETWORK_ERROR", "SOCKET_TIMEOUT", "ATTEMPT_TO_READ_AFTER_EOF"),
+                *("TOO_MANY_PARTS", "TOO_MANY_SIMULTANEOUS_QUERIES", "TABLE_IS_READ_ONLY", "ABORTED"),
+            }
+        ),
+        lambda name: StoreUnavailableError(f"the cluster cannot take this now: {name}", 5),
+    ),
+)

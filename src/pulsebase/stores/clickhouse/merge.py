@@ -1,0 +1,149 @@
+"""Merges: what was staged long enough ago goes among the readings, and leaves the stage some time later.
+
+One process merges at a time, under a lease. Nothing breaks if two do: both write the same rows under the same stamps,
+and the mark moves once. Times are measured by this process's own monotonic clock, so that a clock that jumps shortens
+no grace; a process that takes over begins to measure anew.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+
+from pulsebase.stores.clickhouse import commits
+from pulsebase.stores.clickhouse.commits import PARTITION, PLACES, Connection, LogDatabase, Snapshot
+from pulsebase.stores.clickhouse.engine import ClickHouse, Server
+from pulsebase.stores.clickhouse.options import ClickHouseOptions
+
+_LEASE = "merge"
+#: Every reading with staged rows of these commits, once: its rows in order (stamp, value, confidence, origin, settles,
+#: gone, merged), the merged one first, and staged ones only if they came after it. The origin is that of the last row
+#: that changed something, or that settles it.
+_MERGED = """
+INSERT INTO readings (person, metric, time, device, value, confidence, origin, gone, stamp)
+WITH staged AS (SELECT * FROM stage WHERE {inside})
+SELECT person, metric, time, device, last.2, last.3, brought.4, last.6, last.1
+FROM (
+    SELECT person, metric, time, device,
+        groupUniqArray((stamp, value, confidence, origin, settles, gone, merged)) AS unsorted,
+        arraySort(r -> (r.1, 1 - r.7), unsorted) AS all,
+        arrayMax(r -> if(r.7 = 1, r.1, 0), all) AS base,
+        arrayFilter(r -> r.1 > base OR (r.7 = 1 AND r.1 = base), all) AS chain,
+        chain[-1] AS last,
+        arrayMap(
+            (r, before) -> r.5 = 1 OR before.6 = 1 OR r.2 != before.2 OR r.3 != before.3,
+            arrayPopFront(chain), arrayPopBack(chain)
+        ) AS changes,
+        chain[1 + arrayLastIndex(changed -> changed, changes)] AS brought
+    FROM (
+        SELECT person, metric, time, device, value, confidence, origin, settles, gone, stamp, 0 AS merged FROM staged
+        UNION ALL
+        SELECT person, metric, time, device, value, confidence, origin, 0 AS settles, gone, stamp, 1 AS merged
+        FROM readings WHERE (person, metric, time, device) IN (SELECT person, metric, time, device FROM staged)
+    )
+    GROUP BY person, metric, time, device
+)
+"""
+
+
+class Merger:
+    """Merges when it is told to. `clock` tells seconds that never go back."""
+
+    def __init__(
+        self,
+        database: LogDatabase,
+        cluster: ClickHouse,
+        options: ClickHouseOptions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database, self._cluster, self._options, self._clock = database, cluster, options, clock
+        self._holder = uuid.uuid4()
+        #: Commits up to which everything was decided, or merged, at a time.
+        self._decided: deque[tuple[float, int]] = deque()
+        self._merged: deque[tuple[float, int]] = deque()
+
+    def step(self) -> int:
+        """Do what is due now, if no other process does; return how many commits were merged.
+
+        Raises:
+            StoreUnavailableError: not now; the next step goes on.
+        """
+        if not self._hold_lease():
+            self._decided.clear()
+            self._merged.clear()
+            return 0
+        marks, decided = self._database.change(_look)
+        now = self._clock()
+        to = _older_than(self._decided, now, decided, self._options.grace_s)
+        count = 0
+        if to > marks.merged:
+            end = self._database.read(
+                lambda connection: commits.reach(connection, marks.merged, to, self._options.merge_readings)
+            )
+            if self._merge(marks.merged, end):
+                count = end - marks.merged
+        merged = marks.merged + count
+        read_by_nobody = _older_than(self._merged, now, merged, self._options.grace_s)
+        whole_partitions = (read_by_nobody + 1) // PARTITION * PARTITION - 1
+        if whole_partitions > marks.dropped_to:
+            self._drop(whole_partitions)
+        return count
+
+    def release(self) -> None:
+        """Let another process merge at once."""
+        self._database.change(lambda connection: commits.release_lease(connection, _LEASE, self._holder))
+
+    def _hold_lease(self) -> bool:
+        return self._database.change(
+            lambda connection: commits.hold_lease(connection, _LEASE, self._holder, self._options.lease_s)
+        )
+
+    def _merge(self, after: int, to: int) -> bool:
+        def begin(connection: Connection) -> Snapshot:
+            commits.begin_merge(connection, to)
+            return commits.snapshot(connection, to)
+
+        state = self._database.change(begin)
+        inside = f"stamp >= {(after + 1) * PLACES} AND stamp < {(to + 1) * PLACES} AND {state.not_hidden()}"
+        for server in self._cluster.shards().values():
+            if not self._hold_lease():
+                return False
+            self._merge_shard(server, inside)
+        return self._database.change(lambda connection: commits.end_merge(connection, after, to))
+
+    def _merge_shard(self, server: Server, inside: str) -> None:
+        server.command(_MERGED.format(inside=inside), self._options.lease_s / 2)
+
+    def _drop(self, to: int) -> None:
+        """Drop the partitions of the stage with commits up to this one."""
+        self._database.change(lambda connection: commits.begin_drop(connection, to))
+        for server in self._cluster.shards().values():
+            found = server.ask(
+                "SELECT DISTINCT partition FROM system.parts "
+                "WHERE database = currentDatabase() AND table = 'stage' AND active",
+                self._options.question_limit_s,
+            )
+            for partition in found["partition"].to_pylist():
+                if (int(partition) + 1) * PARTITION - 1 <= to:
+                    server.command(f"ALTER TABLE stage DROP PARTITION {int(partition)}", self._options.lease_s / 2)
+
+
+def _look(connection: Connection) -> tuple[commits.Marks, int]:
+    commits.abort_overdue(connection)
+    return commits.marks(connection), commits.decided_to(connection)
+
+
+def _older_than(seen: deque[tuple[float, int]], now: float, number: int, age_s: float) -> int:
+    """Remember a number, and return the highest that was remembered so long ago; 0 if none was."""
+    if not seen or seen[-1][1] < number:
+        seen.append((now, number))
+    old = 0
+    while seen and seen[0][0] <= now - age_s:
+        old = seen[0][1]
+        if len(seen) > 1 and seen[1][0] <= now - age_s:
+            seen.popleft()
+        else:
+            break
+    return old

@@ -1,0 +1,214 @@
+"""What is written is read, and stays what it was through merges: on two shards, with one commit after the other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from pulsebase.model.errors import StopError, TooManyRowsError
+from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
+from pulsebase.model.timerange import TimeRange
+from pulsebase.stores.clickhouse import commits
+from pulsebase.stores.clickhouse.engine import Address, ClickHouse
+from pulsebase.stores.clickhouse.migrate import require_durable, set_up
+from tests.stores.clickhouse import EVER, IMPORTED, PUSHED, SYNCED, Parts, new_store, opened
+from tests.stores.harness import Kept, Reading, at, batch_of, rows_of
+
+TEN = at("2024-01-15T10:00:00")
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def parts() -> Iterator[Parts]:
+    with opened(new_store()) as found:
+        yield found
+
+
+def test_readings_of_people_on_both_shards_are_read_back(parts: Parts) -> None:
+    people = ["ann", "bob", "cleo"]
+    parts.write(*(Reading(TEN + n * SECOND, 7000 + n, "watch", n % 4, people[n % 3]) for n in range(30)))
+    parts.write(Reading(TEN, 5000, "band", None, "ann"))
+    assert parts.read("ann")[:3] == [
+        (TEN, 5000, "band", None),
+        (TEN, 7000, "watch", 0),
+        (TEN + 3 * SECOND, 7003, "watch", 3),
+    ]
+    assert [len(parts.read(person)) for person in [*people, "nobody"]] == [11, 10, 10, 0]
+    for server in parts.cluster.shards().values():
+        assert server.ask("SELECT count() AS n FROM stage", 30)["n"][0].as_py() > 0
+
+
+def test_the_last_write_wins_by_commit_then_by_place(parts: Parts) -> None:
+    parts.write(Reading(TEN, 7000), Reading(TEN, 7100))
+    assert parts.read("ann") == [(TEN, 7100, "device_a", None)]
+    parts.write(Reading(TEN, 6000))
+    assert parts.read("ann") == [(TEN, 6000, "device_a", None)]
+    assert parts.merge() == 2
+    assert parts.read("ann") == [(TEN, 6000, "device_a", None)]
+    parts.write(Reading(TEN, 6500, confidence=2))
+    assert parts.read("ann") == [(TEN, 6500, "device_a", 2)]
+
+
+def test_metrics_and_devices_are_kept_apart(parts: Parts) -> None:
+    parts.write(Reading(TEN, 7000, "a"), Reading(TEN, 7100, "b"))
+    parts.write(Reading(TEN, 9700, "a"), metric=OXYGEN_SATURATION.name)
+    for _ in range(2):
+        assert parts.read("ann") == [(TEN, 7000, "a", None), (TEN, 7100, "b", None)]
+        assert parts.read("ann", OXYGEN_SATURATION.name) == [(TEN, 9700, "a", None)]
+        of_b = parts.reader.readings("ann", HEART_RATE.name, EVER, device_id="b")
+        assert rows_of(of_b) == [(TEN, 7100, "b", None)]
+        assert parts.reader.readings("ann", HEART_RATE.name, EVER, device_id="c").num_rows == 0
+        parts.merge()
+
+
+def test_ranges_are_half_open_and_limits_are_kept(parts: Parts) -> None:
+    parts.write(*(Reading(TEN + n * SECOND, 7000) for n in range(10)))
+    cut = TimeRange(TEN + SECOND, TEN + 4 * SECOND)
+    assert parts.reader.readings("ann", HEART_RATE.name, cut, limit=3).num_rows == 3
+    with pytest.raises(TooManyRowsError):
+        parts.reader.readings("ann", HEART_RATE.name, cut, limit=2)
+
+
+def test_a_deletion_counts_what_was_there_and_later_readings_come_again(parts: Parts) -> None:
+    parts.write(*(Reading(TEN + n * SECOND, 7000, device) for n in range(5) for device in "ab"))
+    parts.merge()
+    parts.write(Reading(TEN + SECOND, 7500, "a"), Reading(TEN + 9 * SECOND, 7000, "a"))
+    cut = TimeRange(TEN + SECOND, TEN + 10 * SECOND)
+    assert parts.writer.delete("ann", cut, "a") == 5
+    assert parts.writer.delete("ann", cut, "a") == 0
+    assert parts.writer.delete("ann", cut, metric=OXYGEN_SATURATION.name) == 0
+    assert parts.writer.delete("nobody", cut) == 0
+    expected = [(TEN, 7000, "a", None), *((TEN + n * SECOND, 7000, "b", None) for n in range(5))]
+    for _ in range(2):
+        assert parts.read("ann") == sorted(expected, key=lambda row: (row[0], row[2]))
+        parts.merge()
+    parts.write(Reading(TEN + SECOND, 8000, "a"))
+    expected.append((TEN + SECOND, 8000, "a", None))
+    for _ in range(2):
+        assert parts.read("ann") == sorted(expected, key=lambda row: (row[0], row[2]))
+        parts.merge()
+
+
+def test_merged_readings_keep_the_origin_that_brought_them(parts: Parts) -> None:
+    def write(place: int, value: int, origin: int) -> None:
+        parts.write(Reading(TEN + place * SECOND, value), origin=origin)
+
+    for merged in (False, True):
+        for place, rows in enumerate(
+            [
+                [(7000, SYNCED), (7000, IMPORTED)],  # says the same: stays
+                [(7000, SYNCED), (7100, IMPORTED), (7100, SYNCED)],  # a change takes it over
+                [(7000, SYNCED), (7000, PUSHED)],  # a device takes it over
+                [(7000, PUSHED), (7000, SYNCED)],
+            ]
+        ):
+            for value, origin in rows:
+                write(place + 4 * merged, value, origin)
+                if merged:
+                    parts.merge()
+    parts.merge()
+    assert parts.origins() == [SYNCED, IMPORTED, PUSHED, PUSHED] * 2
+    parts.writer.write([batch_of([Reading(TEN, 7000)], IMPORTED, HEART_RATE.name)], {PUSHED}, afresh=True)
+    parts.writer.delete("ann", TimeRange(TEN + SECOND, TEN + 2 * SECOND))
+    write(1, 7100, SYNCED)
+    parts.merge()
+    assert parts.origins() == [IMPORTED, SYNCED, PUSHED, PUSHED, SYNCED, IMPORTED, PUSHED, PUSHED]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_row_of_writes_deletions_and_merges_leaves_what_it_should(parts: Parts, seed: int) -> None:
+    dice, kept = random.Random(seed), Kept({PUSHED})
+    for _ in range(25):
+        step = dice.random()
+        person = dice.choice(["ann", "bob"])
+        if step < 0.6:
+            origin = dice.choice([PUSHED, SYNCED, IMPORTED])
+            rows = [
+                Reading(TEN + dice.randrange(8) * SECOND, 7000 + dice.randrange(2), dice.choice("ab"), None, person)
+                for _ in range(dice.randrange(1, 6))
+            ]
+            parts.write(*rows, origin=origin)
+            for row in rows:
+                kept.add((person, row.device_id, row.time_us, HEART_RATE.name), row.value, None, origin)
+        elif step < 0.75:
+            first = dice.randrange(8)
+            cut = TimeRange(TEN + first * SECOND, TEN + (first + dice.randrange(1, 4)) * SECOND)
+            doomed = [
+                (user_id, device, time_us, metric)
+                for user_id, device, time_us, _, _, metric, _ in kept.rows()
+                if user_id == person and cut.start_us <= time_us < cut.end_us
+            ]
+            assert parts.writer.delete(person, cut) == len(doomed)
+            for key in doomed:
+                kept.drop(key)
+        else:
+            parts.merge()
+        assert_holds(parts, kept)
+    parts.merge()
+    assert_holds(parts, kept)
+    found = {(row[0], row[1], row[2]): row[6] for row in kept.rows()}
+    numbers = parts.database.read(
+        lambda connection: connection.execute(
+            "SELECT person, device, user_id, device_id FROM pulsebase.person_numbers "
+            "JOIN pulsebase.device_numbers USING (person)"
+        ).fetchall()
+    )
+    names = {(person, device): (user_id, device_id) for person, device, user_id, device_id in numbers}
+    merged = {}
+    for server in parts.cluster.shards().values():
+        for row in server.ask("SELECT person, device, time, origin FROM readings FINAL WHERE gone = 0", 30).to_pylist():
+            merged[(*names[row["person"], row["device"]], row["time"])] = row["origin"]
+    assert merged == found
+
+
+def assert_holds(parts: Parts, kept: Kept) -> None:
+    for person in ("ann", "bob"):
+        expected = [(row[2], row[3], row[1], row[4]) for row in kept.rows() if row[0] == person]
+        assert parts.read(person) == sorted(expected, key=lambda row: (row[0], row[2]))
+
+
+def test_setting_up_twice_does_no_harm_and_a_cluster_that_does_not_sync_is_refused(parts: Parts) -> None:
+    parts.write(Reading(TEN, 7000))
+    set_up(parts.database, parts.cluster)
+    assert len(parts.read("ann")) == 1
+    first = next(iter(parts.cluster.shards().values()))
+    first.command("ALTER TABLE stage MODIFY SETTING fsync_after_insert = 0", 30)
+    with pytest.raises(StopError, match=r"stage .* has not fsync_after_insert = 1"):
+        require_durable(parts.cluster)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://h/d?cluster=c", "begins with clickhouse"),
+        ("clickhouse://h/?cluster=c", "needs /database"),
+        ("clickhouse://h/d", "needs \\?cluster=name"),
+        ("clickhouse://h/d?cluster=a;b", "needs \\?cluster=name"),
+        ("clickhouse://h:x/d?cluster=c", "needs servers"),
+    ],
+)
+def test_a_url_that_names_no_cluster_is_refused(url: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Address.of(url)
+
+
+def test_a_url_names_servers_database_and_cluster() -> None:
+    address = Address.of("clickhouses://me:p%40ss@one:1,two,[::1]:3/d?cluster=c")
+    assert address == Address((("one", 1), ("two", 8443), ("::1", 3)), "me", "p@ss", "d", "c", encrypted=True)
+
+
+def test_a_cluster_is_refused_if_the_url_leaves_a_shard_out(parts: Parts) -> None:
+    address = parts.cluster.address
+    half = ClickHouse(Address(address.hosts[:1], "default", "", address.database, address.cluster, encrypted=False))
+    with pytest.raises(StopError, match="no server of the shards 2"):
+        half.shards()
+    half.close()
+
+
+def test_a_state_is_no_longer_sure_once_a_merge_passes_what_it_did_not_see() -> None:
+    state = commits.Snapshot(last=9, merged=3, hidden=(5, 7), first_in_flight=7)
+    assert state.holds(commits.Marks(merging_to=6, merged=6, dropped_to=3))
+    assert not state.holds(commits.Marks(merging_to=7, merged=6, dropped_to=3))
+    assert not state.holds(commits.Marks(merging_to=6, merged=6, dropped_to=4))
