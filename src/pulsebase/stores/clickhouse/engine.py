@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ from pulsebase.stores.deadline import TIMED_OUT
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 5
+#: Whoever hears nothing for so long takes the server for dead; no statement may take longer.
+_SILENCE_S = 90
 #: How much longer than a statement may take somebody waits for its answer.
 _PATIENCE_S = 5.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -43,6 +46,9 @@ SETTINGS: Mapping[str, int] = {
     "distributed_group_by_no_merge": 1,
     "optimize_skip_unused_shards": 1,
     "skip_unavailable_shards": 0,
+    # A shard that takes no connection, or says nothing on it, is given up after this.
+    "connections_with_failover_max_tries": 2,
+    "handshake_timeout_ms": 3000,
 }
 #: What every table of readings has: what was inserted, or merged by the engine, is on the disk.
 DURABLE: Mapping[str, int] = {
@@ -141,6 +147,7 @@ class Server:
                     compress=False,
                     connect_timeout=_CONNECT_TIMEOUT_S,
                     autogenerate_session_id=False,
+                    send_receive_timeout=_SILENCE_S,
                     query_retries=0,
                 )
             return self._client
@@ -221,7 +228,9 @@ class UnreachableError(StoreUnavailableError):
 
 
 def _limited(limit_s: float) -> dict[str, int | float]:
-    return {**SETTINGS, "max_execution_time": max(0.001, round(limit_s, 3))}
+    whole_s = math.ceil(limit_s)
+    times = {"max_execution_time": max(0.001, round(limit_s, 3)), "receive_timeout": whole_s, "send_timeout": whole_s}
+    return {**SETTINGS, **times}
 
 
 def _ours(error: ClickHouseError) -> Exception:

@@ -1,0 +1,428 @@
+"""Shards, writers and merges that end at the worst moment: nothing acknowledged is lost, nothing half is seen."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from multiprocessing.connection import Connection as Pipe
+from typing import Any
+
+import pytest
+
+from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.timerange import TimeRange
+from pulsebase.stores.clickhouse import commits
+from pulsebase.stores.clickhouse.commits import Snapshot
+from tests.stores.clickhouse import OPTIONS, SYNCED, Parts, Urls, new_store, opened
+from tests.stores.harness import Reading, at, batch_of
+from tests.support.clickhouse.cluster import two_shards
+from tests.support.postgres import execute
+from tests.support.process import wait_until
+
+TEN = at("2024-01-15T10:00:00")
+SECOND = 1_000_000
+#: They have the numbers 1 and 2, and so lie on different shards.
+PEOPLE = ("ann", "bob")
+TOGETHER = 40
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+
+
+@pytest.fixture
+def urls() -> Urls:
+    urls = new_store()
+    with opened(urls) as parts:
+        parts.write(*(Reading(TEN - SECOND, 6000, user_id=person) for person in PEOPLE))
+    return urls
+
+
+@pytest.fixture
+def parts(urls: Urls) -> Iterator[Parts]:
+    with opened(urls) as found:
+        yield found
+
+
+def values(parts: Parts) -> list[list[int]]:
+    """The values of each person, by time."""
+    return [[value for _, value, *_ in parts.read(person)] for person in PEOPLE]
+
+
+def write_both(parts: Parts, value: int, rows: int = 1) -> None:
+    parts.write(*(Reading(TEN + n * SECOND, value, user_id=person) for n in range(rows) for person in PEOPLE))
+
+
+def instead(owner: Any, method: str, other: Callable[..., Any]) -> None:
+    """Let this be called in place of a method."""
+    setattr(owner, method, other)
+
+
+# --- shards ---
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_write_while_a_shard_is_dead_leaves_nothing_to_be_seen(parts: Parts, dead: int) -> None:
+    shard = two_shards().shards[dead]
+    shard.kill()
+    try:
+        with pytest.raises(StoreUnavailableError):
+            write_both(parts, 7000)
+    finally:
+        shard.start()
+    assert values(parts) == [[6000], [6000]]
+    write_both(parts, 7100)
+    for _ in range(2):
+        assert values(parts) == [[6000, 7100], [6000, 7100]]
+        parts.merge()
+
+
+def test_a_write_that_only_some_shards_took_is_not_seen(parts: Parts) -> None:
+    first, second = parts.cluster.shards().values()
+    second.command("ALTER TABLE stage ADD CONSTRAINT refused CHECK value != 7000", 30)
+    with pytest.raises(RuntimeError, match="VIOLATED_CONSTRAINT"):
+        write_both(parts, 7000)
+    assert first.ask("SELECT count() AS n FROM stage WHERE value = 7000", 30)["n"].to_pylist() == [1]
+    for _ in range(2):
+        assert values(parts) == [[6000], [6000]]
+        parts.merge()
+
+
+@pytest.mark.parametrize("dying", [0, 1])
+def test_a_write_in_which_a_shard_dies_leaves_nothing_to_be_seen(parts: Parts, dying: int) -> None:
+    shard = two_shards().shards[dying]
+    os.kill(shard.pid(), signal.SIGSTOP)  # so that the insertion is under way until the shard dies
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            write_both(parts, 7000, rows=20_000)
+        except StoreUnavailableError as error:
+            failures.append(error)
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    try:
+        wait_until(lambda: parts.database.read(in_flight) == 1, "the commit is in flight")
+    finally:
+        shard.kill()
+        writer.join(60)
+        shard.start()
+    assert len(failures) == 1
+    for _ in range(2):
+        assert values(parts) == [[6000], [6000]]
+        parts.merge()
+
+
+def in_flight(connection: commits.Connection) -> int:
+    row = connection.execute("SELECT count(*) FROM pulsebase.commits WHERE state = 'in flight'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def test_what_was_acknowledged_outlives_the_death_of_every_shard(parts: Parts) -> None:
+    write_both(parts, 7000, rows=3)
+    parts.merge()
+    write_both(parts, 7100, rows=1)
+    for shard in two_shards().shards:
+        shard.kill()
+    with pytest.raises(StoreUnavailableError):
+        parts.read("ann")
+    for shard in two_shards().shards:
+        shard.start()
+    assert values(parts) == [[6000, 7100, 7000, 7000]] * 2
+
+
+def test_a_shard_that_does_not_answer_ends_a_write_in_time(urls: Urls) -> None:
+    shard = two_shards().shards[1]
+    with opened(urls, insert_limit_s=1) as parts:
+        os.kill(shard.pid(), signal.SIGSTOP)
+        begun = time.monotonic()
+        try:
+            with pytest.raises(StoreUnavailableError):
+                write_both(parts, 7000)
+        finally:
+            os.kill(shard.pid(), signal.SIGCONT)
+        assert time.monotonic() - begun < 60
+        assert values(parts) == [[6000], [6000]]
+
+
+# --- writers ---
+
+
+def _die_writing(urls: Urls, step: str) -> None:
+    """Write, and be killed at this step."""
+
+    def die(*_: object, **__: object) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def and_die(original: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*arguments: Any) -> Any:
+            original(*arguments)
+            die()
+
+        return done
+
+    with opened(urls, commit_lasts_s=0.05) as parts:
+        changes, change = count(), parts.database.change
+
+        def changing(work: Any) -> Any:
+            number = next(changes)
+            if step == f"before change {number}":
+                die()
+            answer = change(work)
+            if step == f"after change {number}":
+                die()
+            return answer
+
+        instead(parts.database, "change", changing)
+        if step == "before insertion":
+            instead(parts.cluster, "insert", die)
+        elif step == "after insertion":
+            instead(parts.cluster, "insert", and_die(parts.cluster.insert))
+        write_both(parts, 7000)
+        os._exit(1)
+
+
+@pytest.mark.parametrize(
+    ("step", "kept"),
+    [
+        ("before change 0", False),
+        ("after change 0", False),
+        ("before insertion", False),
+        ("after insertion", False),
+        ("before change 1", False),
+        ("after change 1", True),
+    ],
+)
+def test_a_writer_killed_at_any_step_keeps_all_or_nothing(urls: Urls, parts: Parts, step: str, kept: bool) -> None:
+    process = _PROCESSES.Process(target=_die_writing, args=(urls, step))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    expected = [6000, 7000] if kept else [6000]
+    assert values(parts) == [expected, expected]
+    # It ends by itself, and merges go on.
+    wait_until(lambda: parts.merger.step() >= 0 and parts.database.read(in_flight) == 0, "the commit ends by itself")
+    parts.merge()
+    state = parts.database.read(commits.snapshot)
+    assert state.merged == state.last
+    assert values(parts) == [expected, expected]
+
+
+def test_a_writer_that_took_too_long_is_told_that_nothing_was_kept(urls: Urls, parts: Parts) -> None:
+    insert = parts.cluster.insert
+
+    def slowly(*arguments: Any) -> None:
+        insert(*arguments)
+        execute(
+            urls.postgres, "UPDATE pulsebase.commits SET ends_at = now() - interval '1 s' WHERE state = 'in flight'"
+        )
+        parts.merge()
+
+    instead(parts.cluster, "insert", slowly)
+    with pytest.raises(StoreUnavailableError, match="nothing was kept"):
+        write_both(parts, 7000)
+    assert values(parts) == [[6000], [6000]]
+
+
+def _write_on(urls: Urls, name: str, said: Pipe) -> None:
+    with opened(urls) as parts:
+        for n in count():
+            parts.write(*(Reading(TEN + n * SECOND, 7000 + k, f"{name}_{k}") for k in range(TOGETHER)))
+            said.send(n)
+
+
+def test_processes_see_each_others_writes_at_once_and_whole(urls: Urls, parts: Parts) -> None:
+    workers = []
+    for name in ("one", "two"):
+        ours, theirs = _PROCESSES.Pipe(duplex=False)
+        process = _PROCESSES.Process(target=_write_on, args=(urls, name, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        workers.append((name, process, ours))
+    acknowledged = dict.fromkeys(("one", "two"), 0)
+    try:
+        for _ in range(6):
+            for name, _, said in workers:
+                acknowledged[name] = said.recv() + 1
+                assert_whole(parts, acknowledged)
+            parts.merge()
+    finally:
+        for _, process, _ in workers:
+            process.kill()
+            process.join()
+    for name, _, said in workers:
+        with contextlib.suppress(EOFError):
+            while True:
+                acknowledged[name] = said.recv() + 1
+    assert_whole(parts, acknowledged)
+
+
+def assert_whole(parts: Parts, acknowledged: dict[str, int]) -> None:
+    found: dict[tuple[str, int], int] = {}
+    for time_us, _, device, _ in parts.read("ann"):
+        if time_us >= TEN:
+            key = device.partition("_")[0], (time_us - TEN) // SECOND
+            found[key] = found.get(key, 0) + 1
+    assert set(found.values()) <= {TOGETHER}
+    for name, number in acknowledged.items():
+        assert {(name, n) for n in range(number)} <= found.keys()
+
+
+# --- merges ---
+
+
+def optimize(parts: Parts) -> None:
+    """Let the engine drop every row that was replaced."""
+    for server in parts.cluster.shards().values():
+        server.command("OPTIMIZE TABLE readings FINAL", 60)
+
+
+def test_a_merge_during_a_question_takes_nothing_from_its_answer(parts: Parts) -> None:
+    write_both(parts, 7000)
+    parts.merge()
+    ask, stale = parts.cluster.ask, list[Any]()
+
+    def interrupted(statement: str, *rest: Any) -> Any:
+        if not stale:
+            stale.append(None)
+            parts.writer.delete("ann", TimeRange(TEN, TEN + SECOND))
+            parts.merge()
+            optimize(parts)
+            stale[0] = ask(statement, *rest).num_rows
+        return ask(statement, *rest)
+
+    instead(parts.cluster, "ask", interrupted)
+    assert [value for _, value, *_ in parts.read("ann")] == [6000]
+    assert stale == [1], "the state of the first attempt has lost a row, so its answer was no state at all"
+
+
+def test_a_question_is_asked_again_only_if_a_merge_passed_it(parts: Parts) -> None:
+    write_both(parts, 7000)
+    asked, ask = list[str](), parts.cluster.ask
+
+    def counting(statement: str, *rest: Any) -> Any:
+        asked.append(statement)
+        if len(asked) == 1:
+            parts.merge()  # of what the question saw
+        return ask(statement, *rest)
+
+    instead(parts.cluster, "ask", counting)
+    assert [value for _, value, *_ in parts.read("ann")] == [6000, 7000]
+    assert len(asked) == 1
+
+
+def test_a_commit_in_flight_holds_merges_back_and_counts_when_it_is_done(parts: Parts) -> None:
+    insert = parts.cluster.insert
+
+    def overtaken(*arguments: Any) -> None:
+        insert(*arguments)
+        instead(parts.cluster, "insert", insert)
+        write_both(parts, 7100)
+        assert values(parts) == [[6000, 7100], [6000, 7100]]
+        parts.merge()
+
+    instead(parts.cluster, "insert", overtaken)
+    write_both(parts, 7000, rows=2)  # its number is the lower one
+    for _ in range(2):
+        assert values(parts) == [[6000, 7100, 7000], [6000, 7100, 7000]]
+        parts.merge()
+
+
+def test_a_commit_is_merged_once_it_was_decided_for_a_grace(parts: Parts) -> None:
+    assert parts.merger.step() == 0
+    parts.clock.now_s += OPTIONS.grace_s - 1
+    write_both(parts, 7000)
+    assert parts.merger.step() == 0
+    parts.clock.now_s += 1
+    assert parts.merger.step() == 1
+    parts.clock.now_s += OPTIONS.grace_s
+    assert parts.merger.step() == 1
+
+
+def test_a_merge_that_dies_between_shards_is_done_again_by_another_process(urls: Urls, parts: Parts) -> None:
+    write_both(parts, 7000, rows=3)
+    merge_shard = parts.merger._merge_shard
+    done = list[None]()
+
+    def dying(*arguments: Any) -> None:
+        if done:
+            raise ConnectionResetError
+        done.append(merge_shard(*arguments))
+
+    instead(parts.merger, "_merge_shard", dying)
+    with pytest.raises(ConnectionResetError):
+        parts.merge()
+    assert values(parts) == [[6000, 7000, 7000, 7000]] * 2
+    with opened(urls) as other:
+        assert other.merge() == 0, "the lease is still the other's"
+        execute(urls.postgres, "UPDATE pulsebase.leases SET ends_at = now() - interval '1 s'")
+        write_both(other, 7100)
+        assert other.merge() == 3
+        optimize(other)
+        assert values(other) == [[6000, 7100, 7000, 7000]] * 2
+        assert other.origins() == [SYNCED] * 8
+
+
+def test_two_processes_that_both_merge_move_the_mark_once(urls: Urls, parts: Parts) -> None:
+    write_both(parts, 7000, rows=3)
+    with opened(urls) as other:
+        merge_shard, late = parts.merger._merge_shard, list[int]()
+
+        def overtaken(*arguments: Any) -> None:
+            if not late:
+                execute(urls.postgres, "UPDATE pulsebase.leases SET ends_at = now() - interval '1 s'")
+                late.append(other.merge())
+                other.merger.release()
+                write_both(other, 7100)
+            merge_shard(*arguments)
+
+        instead(parts.merger, "_merge_shard", overtaken)
+        assert (parts.merge(), late) == (0, [2])
+        for _ in range(2):
+            assert values(parts) == [[6000, 7100, 7000, 7000]] * 2
+            parts.merge()
+
+
+def test_merged_partitions_leave_the_stage_a_grace_later(urls: Urls, parts: Parts) -> None:
+    parts.merge()
+    execute(urls.postgres, "UPDATE pulsebase.commit_marks SET last = 998, merging_to = 998, merged = 998")
+    write_both(parts, 7000)
+    states: list[Snapshot] = [parts.database.read(commits.snapshot)]
+    assert parts.merge() == 1
+    staged = parts.staged()
+    assert staged == 2 * len(PEOPLE)
+    states.append(parts.database.read(commits.snapshot))
+    parts.clock.now_s += OPTIONS.grace_s
+    parts.merger.step()
+    assert parts.staged() == 0
+    assert values(parts) == [[6000, 7000]] * 2
+    marks = parts.database.read(commits.marks)
+    assert [state.holds(marks) for state in states] == [False, True]
+    write_both(parts, 7100)
+    assert values(parts) == [[6000, 7100]] * 2
+
+
+def test_a_deletion_waits_for_writes_that_began_before_it(parts: Parts) -> None:
+    insert, deleting = parts.cluster.insert, list[threading.Thread]()
+    counts: list[int] = []
+
+    def delete() -> None:
+        counts.append(parts.writer.delete("ann", TimeRange(TEN, TEN + SECOND)))
+
+    def overtaken(*arguments: Any) -> None:
+        deleting.append(threading.Thread(target=delete))
+        deleting[0].start()
+        wait_until(lambda: parts.database.read(in_flight) == 2, "the deletion has begun")
+        insert(*arguments)
+
+    instead(parts.cluster, "insert", overtaken)
+    parts.writer.write([batch_of([Reading(TEN, 7000)], SYNCED, HEART_RATE.name)], ())
+    deleting[0].join(60)
+    assert counts == [1]
+    assert values(parts) == [[6000], [6000]]
