@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from multiprocessing.connection import Connection as Pipe
@@ -23,7 +25,7 @@ from pulsebase.stores.clickhouse.commits import Snapshot
 from tests.stores.clickhouse import OPTIONS, SYNCED, Parts, Urls, new_store, opened
 from tests.stores.harness import Reading, at, batch_of
 from tests.support.clickhouse.cluster import two_shards
-from tests.support.postgres import execute
+from tests.support.postgres import execute, plain_postgres
 from tests.support.process import wait_until
 
 TEN = at("2024-01-15T10:00:00")
@@ -31,6 +33,7 @@ SECOND = 1_000_000
 #: They have the numbers 1 and 2, and so lie on different shards.
 PEOPLE = ("ann", "bob")
 TOGETHER = 40
+KILLS = 5
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 
@@ -149,6 +152,68 @@ def test_a_shard_that_does_not_answer_ends_a_write_in_time(urls: Urls) -> None:
             os.kill(shard.pid(), signal.SIGCONT)
         assert time.monotonic() - begun < 60
         assert values(parts) == [[6000], [6000]]
+
+
+def test_shards_killed_at_any_moment_lose_nothing_and_tear_nothing(urls: Urls, parts: Parts) -> None:
+    dice, acknowledged, stop = random.Random(7), set[int](), threading.Event()
+
+    def write_on() -> None:
+        with opened(urls) as own:
+            for n in count():
+                if stop.is_set():
+                    return
+                with contextlib.suppress(StoreUnavailableError):
+                    own.write(
+                        *(
+                            Reading(TEN + n * SECOND, 7000 + n, f"d{k}", user_id=person)
+                            for k in range(TOGETHER)
+                            for person in PEOPLE
+                        )
+                    )
+                    acknowledged.add(n)
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        for _ in range(KILLS):
+            before = len(acknowledged)
+            wait_until(lambda before=before: len(acknowledged) > before + 1, "the writer goes on")
+            time.sleep(dice.uniform(0, 0.1))
+            shard = dice.choice(two_shards().shards)
+            shard.kill()
+            with contextlib.suppress(StoreUnavailableError):
+                parts.merge()
+            shard.start()
+            parts.merge()
+    finally:
+        stop.set()
+        writer.join(120)
+    for _ in range(2):
+        for person in PEOPLE:
+            found = Counter(
+                ((time_us - TEN) // SECOND, value) for time_us, value, *_ in parts.read(person) if time_us >= TEN
+            )
+            assert found == {(n, 7000 + n): TOGETHER for n in acknowledged}
+        parts.merge()
+
+
+# --- PostgreSQL ---
+
+
+def test_a_write_during_which_postgresql_crashes_is_kept_or_refused(urls: Urls, parts: Parts) -> None:
+    insert, server = parts.cluster.insert, plain_postgres()
+
+    def crashing(*arguments: Any) -> None:
+        insert(*arguments)
+        server.control("-m", "immediate", "restart")
+
+    instead(parts.cluster, "insert", crashing)
+    write_both(parts, 7000)  # the commit is in the log, and can be ended
+    instead(parts.cluster, "insert", insert)
+    write_both(parts, 7100)
+    for _ in range(2):
+        assert values(parts) == [[6000, 7100], [6000, 7100]]
+        parts.merge()
 
 
 # --- writers ---

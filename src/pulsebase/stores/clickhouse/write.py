@@ -71,7 +71,7 @@ class _Rows:
 
     def table(self, commit: int, numbers: Numbers) -> pa.Table:
         """The rows as the stage keeps them."""
-        people = np.array([numbers.people.get(text, 0) for text in self.users.texts], np.uint64)
+        people = np.array([numbers.people[text] for text in self.users.texts], np.uint64)
         metrics = np.array([numbers.metrics[text] for text in self.metrics.texts], np.uint16)
         used, places = np.unique(self.pairs(), return_inverse=True)
         count = len(self.devices.texts)
