@@ -140,6 +140,20 @@ def test_what_was_acknowledged_outlives_the_death_of_every_shard(parts: Parts) -
     assert values(parts) == [[6000, 7100, 7000, 7000]] * 2
 
 
+def test_people_on_living_shards_are_written_and_read_while_another_is_dead(parts: Parts) -> None:
+    dead = two_shards().shards[0]
+    dead.kill()
+    try:
+        for n in range(4):  # whichever server is asked first
+            parts.write(Reading(TEN + n * SECOND, 7000 + n))
+            assert [value for _, value, *_ in parts.read("ann")] == [6000, *range(7000, 7001 + n)]
+        with pytest.raises(StoreUnavailableError):
+            parts.read("bob")
+    finally:
+        dead.start()
+    assert [value for _, value, *_ in parts.read("bob")] == [6000]
+
+
 def test_a_shard_that_does_not_answer_ends_a_write_in_time(urls: Urls) -> None:
     shard = two_shards().shards[1]
     with opened(urls, insert_limit_s=1) as parts:
