@@ -14,8 +14,8 @@ from pulsebase.stores.clickhouse.migrate import set_up
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.read import RawReader
 from pulsebase.stores.clickhouse.write import StageWriter
-from pulsebase.stores.timescale.database import TimescaleDatabase
-from pulsebase.stores.timescale.options import PoolOptions
+from pulsebase.stores.postgres.database import PostgresDatabase, connect
+from pulsebase.stores.postgres.options import PoolOptions
 from tests.stores.harness import Reading, batch_of, rows_of
 from tests.support.clickhouse.cluster import two_shards
 from tests.support.postgres import plain_postgres
@@ -50,7 +50,7 @@ class Parts:
 
     def __init__(self, urls: Urls, options: ClickHouseOptions = OPTIONS) -> None:
         self.urls, self.clock = urls, Clock()
-        self.database = TimescaleDatabase(urls.postgres, PoolOptions(1, 7, timeout_s=30))
+        self.database = PostgresDatabase(urls.postgres, PoolOptions(1, 7, timeout_s=30))
         self.cluster = ClickHouse(Address.of(urls.cluster))
         self.writer = StageWriter(self.database, self.cluster, options)
         self.reader = RawReader(self.database, self.cluster, options)
@@ -92,8 +92,8 @@ class Parts:
 def new_store() -> Urls:
     """An empty store that is set up."""
     urls = Urls(plain_postgres().bare_database(), two_shards().url_of(two_shards().new_database()))
-    with opened(urls) as parts:
-        set_up(parts.database, parts.cluster)
+    with connect(urls.postgres) as connection, contextlib.closing(ClickHouse(Address.of(urls.cluster))) as cluster:
+        set_up(connection, cluster)
     return urls
 
 

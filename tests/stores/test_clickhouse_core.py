@@ -12,9 +12,11 @@ from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.engine import Address, ClickHouse
-from pulsebase.stores.clickhouse.migrate import require_durable, set_up
+from pulsebase.stores.clickhouse.migrate import require_current, set_up
+from pulsebase.stores.postgres.database import connect
 from tests.stores.clickhouse import EVER, IMPORTED, PUSHED, SYNCED, Parts, new_store, opened
 from tests.stores.harness import Kept, Reading, at, batch_of, rows_of
+from tests.support.postgres import plain_postgres
 
 TEN = at("2024-01-15T10:00:00")
 SECOND = 1_000_000
@@ -151,8 +153,7 @@ def test_any_row_of_writes_deletions_and_merges_leaves_what_it_should(parts: Par
     found = {(row[0], row[1], row[2]): row[6] for row in kept.rows()}
     numbers = parts.database.read(
         lambda connection: connection.execute(
-            "SELECT person, device, user_id, device_id FROM pulsebase.person_numbers "
-            "JOIN pulsebase.device_numbers USING (person)"
+            "SELECT user_no, device_no, user_id, device_id FROM pulsebase.users JOIN pulsebase.devices USING (user_id)"
         ).fetchall()
     )
     names = {(person, device): (user_id, device_id) for person, device, user_id, device_id in numbers}
@@ -171,12 +172,27 @@ def assert_holds(parts: Parts, kept: Kept) -> None:
 
 def test_setting_up_twice_does_no_harm_and_a_cluster_that_does_not_sync_is_refused(parts: Parts) -> None:
     parts.write(Reading(TEN, 7000))
-    set_up(parts.database, parts.cluster)
-    assert len(parts.read("ann")) == 1
+    with connect(parts.urls.postgres) as connection:
+        assert set_up(connection, parts.cluster) == []
+        assert len(parts.read("ann")) == 1
+        first = next(iter(parts.cluster.shards().values()))
+        first.command("ALTER TABLE stage MODIFY SETTING fsync_after_insert = 0", 30)
+        with pytest.raises(StopError, match=r"stage .* has not fsync_after_insert = 1"):
+            require_current(connection, parts.cluster)
+
+
+def test_halves_that_were_not_set_up_for_each_other_are_refused(parts: Parts) -> None:
+    with connect(new_store().postgres) as other, pytest.raises(StopError, match="belongs to another database"):
+        require_current(other, parts.cluster)
     first = next(iter(parts.cluster.shards().values()))
-    first.command("ALTER TABLE stage MODIFY SETTING fsync_after_insert = 0", 30)
-    with pytest.raises(StopError, match=r"stage .* has not fsync_after_insert = 1"):
-        require_durable(parts.cluster)
+    first.command("ALTER TABLE belongs UPDATE shards = 3 WHERE true SETTINGS mutations_sync = 2", 30)
+    with connect(parts.urls.postgres) as own, pytest.raises(StopError, match="shard 1 of 3, and is shard 1 of 2 now"):
+        require_current(own, parts.cluster)
+
+
+def test_a_database_that_holds_readings_itself_gets_no_cluster(parts: Parts) -> None:
+    with connect(plain_postgres().new_database()) as connection, pytest.raises(StopError, match="database of its own"):
+        set_up(connection, parts.cluster)
 
 
 @pytest.mark.parametrize(

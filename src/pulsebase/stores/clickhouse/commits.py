@@ -7,38 +7,14 @@ says nothing: an insertion is not one step over several shards.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
 
-import psycopg
-
-from pulsebase.stores.contract import Cancellation
-
-Connection = psycopg.Connection[Any]
-T = TypeVar("T")
+from pulsebase.stores.postgres.database import Connection
 
 #: A stamp is the number of a commit times this, plus the row's place in it.
 PLACES = 1 << 24
 #: How many commits share a partition of the stage, which leaves it as a whole.
 PARTITION = 1000
-
-
-class LogDatabase(Protocol):
-    """Transactions on the database that holds the log. Each retries by itself where nothing was changed."""
-
-    def read(
-        self, work: Callable[[Connection], T], timeout_s: float | None = None, cancellation: Cancellation | None = None
-    ) -> T:
-        """Run the work on one consistent state."""
-
-    def change(self, work: Callable[[Connection], T]) -> T:
-        """Run the work and commit it.
-
-        Raises:
-            StoreUnavailableError: nothing was changed.
-            OutcomeUnknownError: the reply to the commit was lost.
-        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable
 
 from pulsebase.stores.clickhouse import commits
-from pulsebase.stores.clickhouse.commits import PARTITION, PLACES, Connection, LogDatabase, Snapshot
+from pulsebase.stores.clickhouse.commits import PARTITION, PLACES, Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
+from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
 _LEASE = "merge"
 #: Every reading with staged rows of these commits, once: its rows in order (stamp, value, confidence, origin, settles,
@@ -53,7 +54,7 @@ class Merger:
 
     def __init__(
         self,
-        database: LogDatabase,
+        database: PostgresDatabase,
         cluster: ClickHouse,
         options: ClickHouseOptions,
         clock: Callable[[], float] = time.monotonic,

@@ -3,51 +3,96 @@
 from __future__ import annotations
 
 import re
+import uuid
 from importlib import resources
 
 from pulsebase.model.errors import StopError
-from pulsebase.stores.clickhouse.commits import PARTITION, PLACES, Connection, LogDatabase
+from pulsebase.stores.clickhouse.commits import PARTITION, PLACES
 from pulsebase.stores.clickhouse.engine import DURABLE, SETTINGS, ClickHouse, Server
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.migrations import (
+    PostgresMigration,
+    migrating,
+    migrations_with,
+    relation_exists,
+    require_migrated,
+)
 
+_PACKAGE = "pulsebase.stores.clickhouse"
 _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 _LIMIT_S = 60.0
 _TABLES = ("stage", "readings")
+#: A table of the store that keeps its readings in PostgreSQL.
+_OF_ANOTHER_STORE = "pulsebase.stage"
 
 
-def _files(half: str) -> list[str]:
-    folder = resources.files("pulsebase.stores.clickhouse").joinpath("schema", half)
-    named = sorted((entry.name, entry) for entry in folder.iterdir() if _NUMBERED.fullmatch(entry.name))
-    return [entry.read_text(encoding="utf-8") for _, entry in named]
+def migrations() -> list[PostgresMigration]:
+    """Return every migration of the half in PostgreSQL, in order."""
+    return migrations_with(_PACKAGE)
 
 
-def set_up(database: LogDatabase, cluster: ClickHouse) -> None:
-    """Make the tables that are missing, in PostgreSQL and on every shard. Doing it again does no harm.
+def set_up(connection: Connection, cluster: ClickHouse) -> list[int]:
+    """Bring both halves to the newest schema; return the numbers of the migrations that PostgreSQL needed.
+
+    Doing it again changes nothing.
 
     Raises:
-        StopError: the cluster is not one that keeps what it acknowledges, or has replicas.
+        StopError: PostgreSQL holds another store, or the cluster is not one that keeps what it acknowledges, has
+            replicas, or belongs to another store.
     """
-
-    def set_up_log(connection: Connection) -> None:
-        if connection.execute("SELECT to_regclass('pulsebase.commit_marks') IS NULL").fetchone() == (True,):
-            for sql in _files("postgres"):
-                connection.execute(sql.encode())
-
-    database.change(set_up_log)
-    for server in cluster.shards().values():
+    servers = cluster.shards()
+    for server in servers.values():
+        _require_settings(server)
+    with migrating(connection) as done:
+        if relation_exists(connection, _OF_ANOTHER_STORE):
+            raise StopError(
+                "the database holds readings itself; a cluster needs a database of its own, into which "
+                "`pulsebase copy` brings them"
+            )
+        todo = [each for each in migrations() if each.number not in done]
+        for migration in todo:
+            migration.apply(connection)
+    store = _store_id(connection)  # which stays from here on, whatever happens to the rest
+    for number, server in servers.items():
         for statement in _statements(cluster):
             server.command(statement, _LIMIT_S)
-    require_durable(cluster)
+        if not _belongs(server):
+            server.command(f"INSERT INTO belongs VALUES ('{store}', {number}, {len(servers)})", _LIMIT_S)
+    require_current(connection, cluster)
+    return [migration.number for migration in todo]
 
 
-def require_durable(cluster: ClickHouse) -> None:
-    """Refuse a cluster whose servers do not sync what they acknowledge, or acknowledge before it is written.
-
-    Raises:
-        StopError: it is one; the message names the setting.
-    """
-    for server in cluster.shards().values():
+def require_current(connection: Connection, cluster: ClickHouse) -> None:
+    """Raise `StopError` unless both halves are set up for exactly this version of the program, and for each other."""
+    require_migrated(connection, migrations())
+    store, servers = _store_id(connection), cluster.shards()
+    for number, server in servers.items():
         _require_settings(server)
         _require_tables(server, cluster.address.database)
+        _require_place(server, store, number, len(servers))
+
+
+def _store_id(connection: Connection) -> uuid.UUID:
+    row = connection.execute("SELECT store FROM pulsebase.commit_marks").fetchone()
+    assert row is not None
+    return uuid.UUID(str(row[0]))
+
+
+def _belongs(server: Server) -> list[tuple[str, int, int]]:
+    found = server.ask("SELECT DISTINCT toString(store) AS store, shard, shards FROM belongs", _LIMIT_S).to_pylist()
+    return [(row["store"], row["shard"], row["shards"]) for row in found]
+
+
+def _require_place(server: Server, store: uuid.UUID, shard: int, shards: int) -> None:
+    """Refuse readings of another store, and those of people who would be looked for elsewhere."""
+    found = _belongs(server)
+    if {each for each, *_ in found} != {str(store)}:
+        raise StopError(f"what {server.name} holds belongs to another database; name the one it was set up with")
+    if found != [(str(store), shard, shards)]:
+        raise StopError(
+            f"{server.name} was set up as shard {found[0][1]} of {found[0][2]}, and is shard {shard} of {shards} now: "
+            "people would be looked for on the wrong one; copy the store into a new cluster instead"
+        )
 
 
 def _require_settings(server: Server) -> None:
@@ -81,6 +126,8 @@ def _statements(cluster: ClickHouse) -> list[str]:
     names = {"database": cluster.address.database, "cluster": cluster.address.cluster}
     names["partition"] = str(PARTITION * PLACES)
     names["durable"] = ", ".join(f"{name} = {value}" for name, value in DURABLE.items())
-    text = "\n".join(_files("cluster"))
+    folder = resources.files(_PACKAGE).joinpath("schema", "cluster")
+    named = sorted((entry.name, entry) for entry in folder.iterdir() if _NUMBERED.fullmatch(entry.name))
+    text = "\n".join(entry.read_text(encoding="utf-8") for _, entry in named)
     bare = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     return [each.strip() for each in bare.format(**names).split(";") if each.strip()]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from pulsebase.model.metrics import METRICS
-from pulsebase.stores.clickhouse.commits import Connection
+from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.people import make_known
+from pulsebase.stores.postgres.series_keys import register_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,81 +20,67 @@ class Numbers:
 
 
 def assign(connection: Connection, devices: Collection[tuple[str, str]], metrics: Collection[str]) -> Numbers:
-    """Return the numbers of people with their devices, and of metrics; whoever has none gets one.
+    """Return the numbers of people with their devices, and of metrics; whoever is not known comes into being.
 
     Until the transaction ends, none of these people can be removed.
     """
-    user_ids = sorted({user_id for user_id, _ in devices})
+    user_ids = {user_id for user_id, _ in devices}
     people = _people(connection, user_ids)
-    if len(people) < len(user_ids):
-        connection.execute(
-            "INSERT INTO pulsebase.person_numbers (user_id) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
-            [[user_id for user_id in user_ids if user_id not in people]],
-        )
-        people = _people(connection, user_ids)
-    pairs = sorted((people[user_id], device_id) for user_id, device_id in devices)
-    numbers = _devices(connection, pairs)
-    if len(numbers) < len(pairs):
-        missing = [pair for pair in pairs if pair not in numbers]
-        connection.execute(
-            "INSERT INTO pulsebase.device_numbers (person, device_id) "
-            "SELECT * FROM unnest(%s::bigint[], %s::text[]) ON CONFLICT DO NOTHING",
-            [[person for person, _ in missing], [device_id for _, device_id in missing]],
-        )
-        numbers = _devices(connection, pairs)
-    return Numbers(people, numbers, _metrics(connection, metrics))
+    numbers = _devices(connection, devices)
+    if len(people) < len(user_ids) or len(numbers) < len(set(devices)):
+        make_known(connection, user_ids, devices)
+        people, numbers = _people(connection, user_ids), _devices(connection, devices)
+    by_person = {(people[user_id], device_id): number for (user_id, device_id), number in numbers.items()}
+    return Numbers(people, by_person, _metrics(connection, metrics))
 
 
 def person_of(connection: Connection, user_id: str) -> int | None:
     """Return the number of a person; None if nobody has this id."""
-    row = connection.execute("SELECT person FROM pulsebase.person_numbers WHERE user_id = %s", [user_id]).fetchone()
+    row = connection.execute("SELECT user_no FROM pulsebase.users WHERE user_id = %s", [user_id]).fetchone()
     return None if row is None else int(row[0])
 
 
 def metric_of(connection: Connection, name: str) -> int | None:
     """Return the number of a metric; None if there never was a reading of it."""
-    row = connection.execute("SELECT metric FROM pulsebase.metric_numbers WHERE name = %s", [name]).fetchone()
+    row = connection.execute("SELECT metric_no FROM pulsebase.metrics WHERE metric = %s", [name]).fetchone()
     return None if row is None else int(row[0])
 
 
 def device_of(connection: Connection, person: int, device_id: str) -> int | None:
     """Return the number of a person's device; None if they have none of this id."""
-    asked = "SELECT device FROM pulsebase.device_numbers WHERE person = %s AND device_id = %s"
+    asked = f"{_DEVICES} WHERE user_no = %s AND device_id = %s"
     row = connection.execute(asked, [person, device_id]).fetchone()
     return None if row is None else int(row[0])
 
 
 def devices_of(connection: Connection, person: int) -> dict[int, str]:
     """Return the ids of a person's devices by number."""
-    found = connection.execute("SELECT device, device_id FROM pulsebase.device_numbers WHERE person = %s", [person])
-    return dict(found.fetchall())
+    return dict(connection.execute(f"{_DEVICES} WHERE user_no = %s", [person]).fetchall())
+
+
+_DEVICES = "SELECT device_no, device_id FROM pulsebase.devices JOIN pulsebase.users USING (user_id)"
 
 
 def _people(connection: Connection, user_ids: Collection[str]) -> dict[str, int]:
     found = connection.execute(
-        "SELECT user_id, person FROM pulsebase.person_numbers WHERE user_id = ANY(%s) FOR KEY SHARE", [list(user_ids)]
+        "SELECT user_id, user_no FROM pulsebase.users WHERE user_id = ANY(%s) FOR KEY SHARE", [list(user_ids)]
     )
     return dict(found.fetchall())
 
 
-def _devices(connection: Connection, pairs: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
+def _devices(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
     found = connection.execute(
-        "SELECT person, device_id, device FROM pulsebase.device_numbers "
-        "JOIN unnest(%s::bigint[], %s::text[]) AS asked (person, device_id) USING (person, device_id)",
-        [[person for person, _ in pairs], [device_id for _, device_id in pairs]],
+        "SELECT user_id, device_id, device_no FROM pulsebase.devices "
+        "JOIN unnest(%s::text[], %s::text[]) AS asked (user_id, device_id) USING (user_id, device_id)",
+        [[user_id for user_id, _ in pairs], [device_id for _, device_id in pairs]],
     )
-    return {(person, device_id): device for person, device_id, device in found.fetchall()}
+    return {(user_id, device_id): number for user_id, device_id, number in found.fetchall()}
 
 
 def _metrics(connection: Connection, names: Collection[str]) -> dict[str, int]:
-    asked = "SELECT name, metric FROM pulsebase.metric_numbers WHERE name = ANY(%s)"
+    asked = "SELECT metric, metric_no FROM pulsebase.metrics WHERE metric = ANY(%s)"
     known = dict(connection.execute(asked, [list(names)]).fetchall())
     if len(known) < len(set(names)):
-        specs = [METRICS[name] for name in sorted(set(names) - known.keys())]
-        connection.execute(
-            "INSERT INTO pulsebase.metric_numbers (name, scale) "
-            "SELECT * FROM unnest(%s::text[], %s::int[]) ON CONFLICT DO NOTHING",
-            [[spec.name for spec in specs], [spec.scale for spec in specs]],
-        )
+        register_metrics(connection, set(names) - known.keys())
         known = dict(connection.execute(asked, [list(names)]).fetchall())
     return known

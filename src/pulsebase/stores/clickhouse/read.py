@@ -11,12 +11,13 @@ from pulsebase.model.errors import FieldError, StoreUnavailableError, TooManyRow
 from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
-from pulsebase.stores.clickhouse.commits import Connection, LogDatabase, Snapshot
+from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.numbers import devices_of, metric_of, person_of
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.contract import RAW_SCHEMA, Cancellation
 from pulsebase.stores.deadline import Deadline
+from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
 _ATTEMPTS = 5
 
@@ -34,7 +35,7 @@ class _Known:
 class RawReader:
     """Reads a person's stored readings. It may be used by many threads."""
 
-    def __init__(self, database: LogDatabase, cluster: ClickHouse, options: ClickHouseOptions) -> None:
+    def __init__(self, database: PostgresDatabase, cluster: ClickHouse, options: ClickHouseOptions) -> None:
         self._database, self._cluster, self._options = database, cluster, options
 
     def readings(

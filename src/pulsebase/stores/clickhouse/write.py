@@ -15,10 +15,11 @@ from pulsebase.model.errors import PulsebaseError, QueryTimeoutError, RejectedEr
 from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
-from pulsebase.stores.clickhouse.commits import PLACES, Connection, LogDatabase
+from pulsebase.stores.clickhouse.commits import PLACES
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.numbers import Numbers, assign, device_of, metric_of, person_of
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
+from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
 _GIVEN_UP = "the write took too long and was given up; nothing was kept"
 #: How long a deletion waits before it looks again whether earlier commits are decided.
@@ -96,7 +97,7 @@ class _Rows:
 class StageWriter:
     """Commits rows to the stage. It may be used by many threads, and in many processes."""
 
-    def __init__(self, database: LogDatabase, cluster: ClickHouse, options: ClickHouseOptions) -> None:
+    def __init__(self, database: PostgresDatabase, cluster: ClickHouse, options: ClickHouseOptions) -> None:
         self._database, self._cluster, self._options = database, cluster, options
 
     def write(self, batches: Sequence[ReadingBatch], pushes: Collection[int], *, afresh: bool = False) -> None:

@@ -63,16 +63,21 @@ def register_series(connection: Connection, keys: Iterable[str]) -> None:
     if not others:
         return
     parts = [parts_of(key) for key in others]
-    specs = [METRICS[metric] for metric in sorted({metric for _, metric in parts})]
-    connection.execute(
-        "INSERT INTO pulsebase.metrics SELECT * FROM unnest(%s::text[], %s::text[], %s::int[]) AS new (metric) "
-        "WHERE NOT EXISTS (SELECT FROM pulsebase.metrics AS old WHERE old.metric = new.metric) ON CONFLICT DO NOTHING",
-        [[spec.name for spec in specs], [spec.unit for spec in specs], [spec.scale for spec in specs]],
-    )
+    register_metrics(connection, {metric for _, metric in parts})
     connection.execute(
         "INSERT INTO pulsebase.series SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) AS new (key) "
         "WHERE NOT EXISTS (SELECT FROM pulsebase.series AS old WHERE old.key = new.key) ON CONFLICT DO NOTHING",
         [others, [user_id for user_id, _ in parts], [metric for _, metric in parts]],
+    )
+
+
+def register_metrics(connection: Connection, metrics: Collection[str]) -> None:
+    """Register the missing ones of metrics."""
+    specs = [METRICS[metric] for metric in sorted(set(metrics))]
+    connection.execute(
+        "INSERT INTO pulsebase.metrics SELECT * FROM unnest(%s::text[], %s::text[], %s::int[]) AS new (metric) "
+        "WHERE NOT EXISTS (SELECT FROM pulsebase.metrics AS old WHERE old.metric = new.metric) ON CONFLICT DO NOTHING",
+        [[spec.name for spec in specs], [spec.unit for spec in specs], [spec.scale for spec in specs]],
     )
 
 

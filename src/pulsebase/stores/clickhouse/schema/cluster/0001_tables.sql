@@ -1,6 +1,11 @@
 -- Readings of one shard, and what reaches them from any server of the cluster. What stands in braces is filled in.
 -- A person lies on one shard (`person` modulo the shards), so every shard answers whole.
 
+-- One row: whose readings these are (`store` of the log of commits), and where the shard stands among how many.
+CREATE TABLE IF NOT EXISTS {database}.belongs (store UUID, shard UInt32, shards UInt32)
+ENGINE = MergeTree ORDER BY store
+SETTINGS {durable};
+
 -- Rows as they arrive. `stamp` is the number of the commit times 2^24, plus the row's place in it: of one reading the
 -- highest visible one wins. `settles`: the row gives the reading its origin even if it changes nothing. `gone`: the
 -- reading is deleted. `confidence` is -1 for none.

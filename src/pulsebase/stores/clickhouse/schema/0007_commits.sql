@@ -1,8 +1,6 @@
 -- What decides which rows of the cluster are seen. A row there carries the number of its commit, and is visible when
 -- that commit is done.
 
-CREATE SCHEMA IF NOT EXISTS pulsebase;
-
 -- Commits that are not merged yet. Numbers are given out by `commit_marks` one transaction after the other, so whoever
 -- sees one sees all before it. One that stays in flight beyond `ends_at` is aborted by whoever comes upon it.
 CREATE TABLE pulsebase.commits (
@@ -14,13 +12,15 @@ CREATE TABLE pulsebase.commits (
 CREATE INDEX commits_not_done ON pulsebase.commits (number) WHERE state <> 'done';
 
 -- `last`: the newest number. Up to `merging_to` a merge may have begun to write into the readings, up to `merged` all
--- of it is there, and up to `dropped_to` rows may be gone from the stage.
+-- of it is there, and up to `dropped_to` rows may be gone from the stage. `store` is noted on every shard too, so that
+-- no other cluster is taken for this one's.
 CREATE TABLE pulsebase.commit_marks (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     last bigint NOT NULL DEFAULT 0,
     merging_to bigint NOT NULL DEFAULT 0,
     merged bigint NOT NULL DEFAULT 0,
     dropped_to bigint NOT NULL DEFAULT 0,
+    store uuid NOT NULL DEFAULT gen_random_uuid(),
     CHECK (dropped_to <= merged AND merged <= merging_to AND merging_to <= last)
 );
 INSERT INTO pulsebase.commit_marks DEFAULT VALUES;
@@ -32,20 +32,8 @@ CREATE TABLE pulsebase.leases (
     ends_at timestamptz NOT NULL
 );
 
--- The numbers under which the cluster knows people, their devices and metrics. Somebody who was removed and comes again
--- gets another one.
-CREATE TABLE pulsebase.person_numbers (
-    person bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    user_id text NOT NULL UNIQUE
-);
-CREATE TABLE pulsebase.device_numbers (
-    device integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    person bigint NOT NULL REFERENCES pulsebase.person_numbers ON DELETE CASCADE,
-    device_id text NOT NULL,
-    UNIQUE (person, device_id)
-);
-CREATE TABLE pulsebase.metric_numbers (
-    metric smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name text NOT NULL UNIQUE,
-    scale integer NOT NULL
-);
+-- The numbers under which the cluster knows people (`user_no`), their devices and metrics. Somebody who was removed and
+-- comes again gets another one, and so do their devices.
+ALTER TABLE pulsebase.users ADD UNIQUE (user_no);
+ALTER TABLE pulsebase.devices ADD COLUMN device_no integer GENERATED ALWAYS AS IDENTITY;
+ALTER TABLE pulsebase.metrics ADD COLUMN metric_no smallint GENERATED ALWAYS AS IDENTITY;
