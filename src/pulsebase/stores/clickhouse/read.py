@@ -1,8 +1,10 @@
-"""Questions about one person: each is answered from one state, whatever is written and merged meanwhile."""
+"""Questions: each is answered from one state, whatever is written and merged meanwhile."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +22,41 @@ from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
 _ATTEMPTS = 5
+
+
+class OfOneState(Protocol):
+    """What PostgreSQL says of a question, all of one moment."""
+
+    @property
+    def state(self) -> Snapshot:
+        """Which rows of the cluster are visible at that moment."""
+
+
+K = TypeVar("K", bound=OfOneState)
+T = TypeVar("T")
+
+
+def consistent(
+    database: LogDatabase, look: Callable[[Connection], K | None], ask: Callable[[K], T], deadline: Deadline
+) -> T | None:
+    """Return what `ask` finds in the cluster with what `look` found in PostgreSQL, both of one state.
+
+    `look` runs in one transaction; if it finds nothing that could be asked for, the answer is None. Merges may pass
+    what a question has not read yet: then both are called again.
+
+    Raises:
+        StoreUnavailableError: that happened too often.
+        QueryTimeoutError: the deadline has passed.
+        QueryCancelledError: the question was taken back.
+    """
+    for _ in range(_ATTEMPTS):
+        known = database.read(look, deadline.left_s())
+        if known is None:
+            return None
+        answer = ask(known)
+        if known.state.holds(database.read(commits.marks, deadline.left_s())):
+            return answer
+    raise StoreUnavailableError("merges go on too fast for this question; ask again", 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +96,18 @@ class RawReader:
             StoreUnavailableError: the shard does not answer.
         """
         deadline = Deadline.after(timeout_s, cancellation)
-        for _ in range(_ATTEMPTS):
-            known = self._database.read(lambda connection: _known(connection, user_id, metric), deadline.left_s())
-            if known is None or not (device_id is None or device_id in known.devices.values()):
-                return RAW_SCHEMA.empty_table()
-            rows = self._rows(known, interval, device_id, limit, deadline)
-            deadline.check()
-            if known.state.holds(self._database.read(commits.marks, deadline.left_s())):
-                break
-        else:
-            raise StoreUnavailableError("merges go on too fast for this question; ask again", 2)
+
+        def look(connection: Connection) -> _Known | None:
+            known = _known(connection, user_id, metric)
+            return known if known and (device_id is None or device_id in known.devices.values()) else None
+
+        def ask(known: _Known) -> tuple[pa.Table, _Known]:
+            return self._rows(known, interval, device_id, limit, deadline), known
+
+        found = consistent(self._database, look, ask, deadline)
+        if found is None:
+            return RAW_SCHEMA.empty_table()
+        rows, known = found
         if limit is not None and rows.num_rows > limit:
             raise TooManyRowsError([FieldError("interval", f"would give more than {limit} rows")])
         return _answer(rows, known.devices)
