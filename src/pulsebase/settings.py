@@ -44,6 +44,13 @@ class Settings(BaseSettings):
         "`postgresql://user:password@host:5432/database` or `memory://`. By default a file in the user's data folder.",
         repr=False,  # it may hold a password
     )
+    clickhouse_url: str | None = Field(
+        None,
+        description="The ClickHouse cluster that keeps the readings, where `PULSEBASE_STORE_URL` names the PostgreSQL "
+        "database of people and commits: `clickhouse[s]://user:password@host:port,host:port/database?cluster=name`, "
+        "with a server of each shard.",
+        repr=False,  # it may hold a password
+    )
     host: str = Field("127.0.0.1", description="The address the server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port the server listens on; 0 picks a free one.")
     workers: int = Field(
@@ -426,6 +433,8 @@ def load_settings(**overrides: object) -> Settings:
     if common:
         settings = _validated(common | given)
     _check_store_url(settings.store_url)
+    if settings.clickhouse_url is not None:
+        _check_clickhouse_url(settings.clickhouse_url, settings.store_url)
     _check_proxies(settings.trusted_proxies)
     if settings.min_heart_rate >= settings.max_heart_rate:
         raise SettingsError("PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE")
@@ -523,3 +532,16 @@ def _check_store_url(url: str) -> None:
         parse_store_url(url)
     except (SettingsError, ValueError) as error:
         raise SettingsError(f"PULSEBASE_STORE_URL: {error}") from None
+
+
+def _check_clickhouse_url(url: str, store_url: str) -> None:
+    from pulsebase.stores.open import parse_store_url, require_cluster_url
+
+    try:
+        require_cluster_url(url)
+    except SettingsError as error:
+        raise SettingsError(f"PULSEBASE_CLICKHOUSE_URL: {error}") from None
+    if not parse_store_url(store_url).is_shared:
+        raise SettingsError(
+            "PULSEBASE_CLICKHOUSE_URL: needs PULSEBASE_STORE_URL=postgresql://…, where people and commits are kept"
+        )

@@ -52,6 +52,7 @@ from pulsebase.wiring_options import (
     access_is_on,
     border_options,
     caller_shares,
+    cluster_choice,
     duckdb_options,
     line_mappings,
     processor_limit,
@@ -212,7 +213,9 @@ def _stored(settings: Settings, closing: contextlib.ExitStack) -> _Stored:
 
 def _opened(settings: Settings, url: str | None = None) -> Store:
     try:
-        return open_store(url or settings.store_url, duckdb_options(settings), timescale_options(settings))
+        named = url or settings.store_url
+        beside = cluster_choice(settings, named)
+        return open_store(named, duckdb_options(settings), timescale_options(settings), beside)
     except OSError as error:  # a folder that cannot be made, a file that cannot be read
         where = f" {error.filename}:" if error.filename else ""
         raise StopError(f"the store cannot be opened:{where} {error.strerror}") from error
@@ -407,7 +410,8 @@ def both_stores(settings: Settings, source_url: str, target_url: str) -> Iterato
 
 def set_up_database(settings: Settings) -> tuple[list[int], list[str]]:
     """See `open.set_up_store`, of the store that the settings name."""
-    return set_up_store(settings.store_url, settings.compress_after_days, role_passwords(settings))
+    beside = cluster_choice(settings, settings.store_url)
+    return set_up_store(settings.store_url, settings.compress_after_days, role_passwords(settings), beside)
 
 
 def excess_of_store(settings: Settings) -> str | None:

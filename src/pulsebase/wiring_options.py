@@ -19,8 +19,10 @@ from pulsebase.model.errors import RejectedError, SettingsError
 from pulsebase.model.metrics import bounds_in
 from pulsebase.model.timerange import SECOND_US
 from pulsebase.settings import Settings
+from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.duckdb.store import DuckdbOptions
 from pulsebase.stores.erased_users import ErasedUsers
+from pulsebase.stores.open import ClusterChoice, parse_store_url
 from pulsebase.stores.postgres.options import PoolOptions
 from pulsebase.stores.timescale.options import TimescaleOptions
 
@@ -162,5 +164,15 @@ def duckdb_options(settings: Settings) -> DuckdbOptions:
 
 def timescale_options(settings: Settings) -> TimescaleOptions:
     """How a server store is run."""
-    pool = PoolOptions(settings.pool_size, settings.max_overflow, settings.pool_timeout_s, settings.pool_recycle_s)
-    return TimescaleOptions(pool, merge_interval_s=settings.merge_interval_s)
+    return TimescaleOptions(_pool(settings), merge_interval_s=settings.merge_interval_s)
+
+
+def cluster_choice(settings: Settings, store_url: str) -> ClusterChoice | None:
+    """The cluster beside a store. It belongs to the one that the settings name; another server store has none."""
+    if settings.clickhouse_url is None or parse_store_url(store_url) != parse_store_url(settings.store_url):
+        return None
+    return ClusterChoice(settings.clickhouse_url, ClickHouseOptions(_pool(settings)))
+
+
+def _pool(settings: Settings) -> PoolOptions:
+    return PoolOptions(settings.pool_size, settings.max_overflow, settings.pool_timeout_s, settings.pool_recycle_s)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.timerange import MAX_US, TimeRange
-from pulsebase.stores.clickhouse.engine import Address, ClickHouse
+from pulsebase.stores.clickhouse.address import Address
+from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.merge import Merger
-from pulsebase.stores.clickhouse.migrate import set_up
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.read import RawReader
 from pulsebase.stores.clickhouse.write import StageWriter
-from pulsebase.stores.postgres.database import PostgresDatabase, connect
+from pulsebase.stores.postgres.database import PostgresDatabase
 from pulsebase.stores.postgres.options import PoolOptions
 from tests.stores.harness import Reading, batch_of, rows_of
-from tests.support.clickhouse.cluster import two_shards
-from tests.support.postgres import plain_postgres
+from tests.support.clickhouse.store import Urls, new_store
+
+__all__ = ["EVER", "IMPORTED", "OPTIONS", "PUSHED", "SYNCED", "Clock", "Parts", "Row", "Urls", "new_store", "opened"]
 
 OPTIONS = ClickHouseOptions(grace_s=10, lease_s=60)
 EVER = TimeRange(0, MAX_US)
@@ -35,14 +36,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-@dataclass(frozen=True, slots=True)
-class Urls:
-    """Where the two halves are."""
-
-    postgres: str
-    cluster: str
 
 
 class Parts:
@@ -87,14 +80,6 @@ class Parts:
             server.ask("SELECT count() AS n FROM stage", 30)["n"][0].as_py()
             for server in self.cluster.shards().values()
         )
-
-
-def new_store() -> Urls:
-    """An empty store that is set up."""
-    urls = Urls(plain_postgres().bare_database(), two_shards().url_of(two_shards().new_database()))
-    with connect(urls.postgres) as connection, contextlib.closing(ClickHouse(Address.of(urls.cluster))) as cluster:
-        set_up(connection, cluster)
-    return urls
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from pulsebase.model.errors import StopError, TooManyRowsError
 from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
-from pulsebase.stores.clickhouse.engine import Address, ClickHouse
+from pulsebase.stores.clickhouse.address import Address
+from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.migrate import require_current, set_up
 from pulsebase.stores.postgres.database import connect
 from tests.stores.clickhouse import EVER, IMPORTED, PUSHED, SYNCED, Parts, new_store, opened

@@ -13,6 +13,7 @@ from pulsebase.files.private import make_private, tell_of_private
 from pulsebase.model.errors import SettingsError, StopError
 
 if TYPE_CHECKING:  # a command that asks a running server parses a URL and needs no engine
+    from pulsebase.stores.clickhouse.options import ClickHouseOptions
     from pulsebase.stores.contract import Store
     from pulsebase.stores.duckdb.options import DuckdbOptions
     from pulsebase.stores.timescale.options import TimescaleOptions
@@ -42,6 +43,29 @@ class StoreAddress:
         return self.path is not None or self.conninfo is not None
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterChoice:
+    """The ClickHouse cluster that keeps the readings of a server store.
+
+    Attributes:
+        url: `clickhouse[s]://user:password@host:port,host:port/database?cluster=name`.
+        options: how it is used.
+    """
+
+    url: str = field(repr=False)
+    options: ClickHouseOptions | None = None
+
+
+def require_cluster_url(url: str) -> None:
+    """Raise `SettingsError` unless the text is the URL of a ClickHouse cluster."""
+    from pulsebase.stores.clickhouse.address import Address
+
+    try:
+        Address.of(url)
+    except ValueError as error:
+        raise SettingsError(f"the URL of a cluster {error}") from None
+
+
 def parse_store_url(url: str) -> StoreAddress:
     """Read `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, `postgresql://user@host/database` or `memory://`.
 
@@ -64,13 +88,24 @@ def parse_store_url(url: str) -> StoreAddress:
     )
 
 
-def open_store(url: str, embedded: DuckdbOptions | None = None, server: TimescaleOptions | None = None) -> Store:
+def open_store(
+    url: str,
+    embedded: DuckdbOptions | None = None,
+    server: TimescaleOptions | None = None,
+    cluster: ClusterChoice | None = None,
+) -> Store:
     """Open the store at a URL; an embedded one is made if it is not there, a server one must have been set up.
+
+    With a cluster, the URL names the PostgreSQL database that keeps people and commits.
 
     Raises:
         StopError: the URL is wrong, or the store cannot be opened (locked, damaged, of a newer version, not there).
     """
     address = parse_store_url(url)
+    if cluster is not None:
+        from pulsebase.stores.clickhouse.store import ClickHouseStore  # loads the drivers
+
+        return ClickHouseStore(_conninfo_beside_a_cluster(address), cluster.url, cluster.options)
     if address.conninfo is not None:
         from pulsebase.stores.timescale.store import TimescaleStore  # loads the driver
 
@@ -87,10 +122,14 @@ def open_store(url: str, embedded: DuckdbOptions | None = None, server: Timescal
 
 
 def set_up_store(
-    url: str, compress_after_days: int, passwords: tuple[str | None, str | None] = (None, None)
+    url: str,
+    compress_after_days: int,
+    passwords: tuple[str | None, str | None] = (None, None),
+    cluster: ClusterChoice | None = None,
 ) -> tuple[list[int], list[str]]:
     """Make the tables of a server store, or bring them to the newest schema, and the roles that have passwords (of the
-    API and of the exporter): the numbers of the steps this took, and the roles there are.
+    API and of the exporter): the numbers of the steps this took, and the roles there are. With a cluster, those of both
+    halves; the roles are PostgreSQL's.
 
     Raises:
         StopError: the store is none that is set up, or something is missing or in the way.
@@ -100,6 +139,12 @@ def set_up_store(
         raise StopError("PULSEBASE_STORE_URL names no server store (postgresql://…); other stores set themselves up")
     from pulsebase.stores.postgres.database import connect
     from pulsebase.stores.postgres.roles import RolePasswords
+
+    if cluster is not None:
+        from pulsebase.stores.clickhouse import migrate
+
+        with connect(address.conninfo) as connection:
+            return migrate.set_up_both(connection, cluster.url, RolePasswords(*passwords))
     from pulsebase.stores.timescale.migrate import set_up
     from pulsebase.stores.timescale.options import Policies
     from pulsebase.stores.timescale.roles import apply_roles
@@ -107,6 +152,12 @@ def set_up_store(
     with connect(address.conninfo) as connection:
         done = set_up(connection, Policies(compress_after_days))
         return done, apply_roles(connection, RolePasswords(*passwords))
+
+
+def _conninfo_beside_a_cluster(address: StoreAddress) -> str:
+    if address.conninfo is None:
+        raise SettingsError("beside a cluster the store URL must be postgresql://…, where people and commits are kept")
+    return address.conninfo
 
 
 def excess_rights_of(url: str) -> str | None:

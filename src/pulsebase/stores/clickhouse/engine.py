@@ -7,9 +7,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import clickhouse_connect
 import pyarrow as pa
@@ -25,6 +23,7 @@ from pulsebase.model.errors import (
     StopError,
     StoreUnavailableError,
 )
+from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.deadline import TIMED_OUT
 
 T = TypeVar("T")
@@ -34,7 +33,6 @@ _CONNECT_TIMEOUT_S = 5
 _SILENCE_S = 90
 #: How much longer than a statement may take somebody waits for its answer.
 _PATIENCE_S = 5.0
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 #: Insertions return when every shard has the rows on its disk; questions are sent to the shards they are about, which
 #: answer whole, since a person lies on one.
 SETTINGS: Mapping[str, int] = {
@@ -57,47 +55,6 @@ DURABLE: Mapping[str, int] = {
     "min_rows_to_fsync_after_merge": 1,
     "min_compressed_bytes_to_fsync_after_fetch": 1,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """What a URL names: `clickhouse[s]://user:password@host:port,host:port/database?cluster=name`."""
-
-    hosts: tuple[tuple[str, int], ...]
-    user: str
-    password: str
-    database: str
-    cluster: str
-    encrypted: bool
-
-    @classmethod
-    def of(cls, url: str) -> Address:
-        """Read a URL, which names at least one server of each shard.
-
-        Raises:
-            ValueError: it is none; the message says why, and does not repeat it.
-        """
-        parts = urlsplit(url)
-        if parts.scheme not in {"clickhouse", "clickhouses"}:
-            raise ValueError("begins with clickhouse:// or clickhouses://")
-        encrypted = parts.scheme == "clickhouses"
-        credentials, _, listed = parts.netloc.rpartition("@")
-        user, _, password = credentials.partition(":")
-        hosts = tuple(_host(each, 8443 if encrypted else 8123) for each in listed.split(","))
-        database, cluster = parts.path.strip("/"), parse_qs(parts.query).get("cluster", [""])[-1]
-        for name, what in ((database, "/database"), (cluster, "?cluster=name")):
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"needs {what}, of letters, digits and underscores")
-        return cls(hosts, unquote(user) or "default", unquote(password), database, cluster, encrypted)
-
-
-def _host(text: str, usual_port: int) -> tuple[str, int]:
-    name, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if not colon:
-        name, port = text, str(usual_port)
-    if not name or not port.isdecimal():
-        raise ValueError("needs servers as host:port, separated by commas")
-    return name.strip("[]"), int(port)
 
 
 class Server:

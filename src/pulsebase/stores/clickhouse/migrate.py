@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
+from dataclasses import replace
 from importlib import resources
 
 from pulsebase.model.errors import StopError
+from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.clickhouse.commits import PARTITION, PLACES
 from pulsebase.stores.clickhouse.engine import DURABLE, SETTINGS, ClickHouse, Server
 from pulsebase.stores.postgres.database import Connection
@@ -17,6 +20,7 @@ from pulsebase.stores.postgres.migrations import (
     relation_exists,
     require_migrated,
 )
+from pulsebase.stores.postgres.roles import RolePasswords, StoreRights, apply_roles
 
 _PACKAGE = "pulsebase.stores.clickhouse"
 _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
@@ -29,6 +33,22 @@ _OF_ANOTHER_STORE = "pulsebase.stage"
 def migrations() -> list[PostgresMigration]:
     """Return every migration of the half in PostgreSQL, in order."""
     return migrations_with(_PACKAGE)
+
+
+def set_up_both(connection: Connection, cluster_url: str, passwords: RolePasswords) -> tuple[list[int], list[str]]:
+    """Make the cluster's database if there is none, set both halves up, and give PostgreSQL its roles; return the
+    numbers of the migrations that PostgreSQL needed, and the roles there are.
+
+    Raises:
+        StopError: see `set_up`.
+    """
+    address = Address.of(cluster_url)
+    with contextlib.closing(ClickHouse(replace(address, database="default"))) as cluster:
+        for server in cluster.shards().values():
+            server.command(f"CREATE DATABASE IF NOT EXISTS {address.database}", _LIMIT_S)
+    with contextlib.closing(ClickHouse(address)) as cluster:
+        done = set_up(connection, cluster)
+    return done, apply_roles(connection, passwords, StoreRights())
 
 
 def set_up(connection: Connection, cluster: ClickHouse) -> list[int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from pulsebase.stores.postgres.options import PoolOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,18 +12,22 @@ class ClickHouseOptions:
     """What may be tuned.
 
     Attributes:
+        pool: connections to PostgreSQL.
         insert_limit_s: an insertion that takes longer is given up.
         commit_lasts_s: after so long a commit that nobody has ended is given up; longer than an insertion may take.
         question_limit_s: the longest that one question may take.
         grace_s: how long a commit has been decided before it is merged, and merged before its rows leave the stage.
             Questions that are answered in less never have to be asked again.
         lease_s: so long after the death of the process that merges, another one takes over; longer than one step.
+        merge_interval_s: how often a process looks whether a merge is due.
         merge_readings: about the most staged readings that one merge takes.
     """
 
+    pool: PoolOptions = field(default_factory=PoolOptions)
     insert_limit_s: float = 30.0
     commit_lasts_s: float = 90.0
     question_limit_s: float = 60.0
     grace_s: float = 10.0
     lease_s: float = 120.0
+    merge_interval_s: float = 1.0
     merge_readings: int = 2_000_000

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def consistent(
-    database: LogDatabase, look: Callable[[Connection], K | None], ask: Callable[[K], T], deadline: Deadline
+    database: PostgresDatabase, look: Callable[[Connection], K | None], ask: Callable[[K], T], deadline: Deadline
 ) -> T | None:
     """Return what `ask` finds in the cluster with what `look` found in PostgreSQL, both of one state.
 

@@ -27,6 +27,9 @@ _OLDEST_POSTGRES = 140_000
 #: Needs the extension; the tests leave it out where they run on plain PostgreSQL.
 _HYPERTABLES = 2
 
+#: A table of the store that keeps its readings in a cluster.
+_OF_A_CLUSTER = "pulsebase.commit_marks"
+
 #: The migration that makes views.
 _MAKES_VIEWS = 6
 
@@ -63,6 +66,7 @@ def _wanted(hypertables: bool) -> list[PostgresMigration]:
 
 def require_current(connection: Connection, *, hypertables: bool = True) -> None:
     """Raise `StopError` unless the database is set up for exactly this version of the program."""
+    _require_no_cluster(connection)
     require_migrated(connection, _wanted(hypertables))
 
 
@@ -78,6 +82,7 @@ def set_up(connection: Connection, policies: Policies, *, hypertables: bool = Tr
     if hypertables:
         _require_timescale(connection)
     with migrating(connection) as done:
+        _require_no_cluster(connection)
         adopted = not done and _adopt(connection)
         todo = [each for each in _wanted(hypertables) if each.number not in done]
         for migration in todo:
@@ -89,6 +94,11 @@ def set_up(connection: Connection, policies: Policies, *, hypertables: bool = Tr
         if hypertables:
             _apply_policies(connection, policies)
     return [migration.number for migration in todo]
+
+
+def _require_no_cluster(connection: Connection) -> None:
+    if relation_exists(connection, _OF_A_CLUSTER):
+        raise StopError("the database's readings are in a ClickHouse cluster: PULSEBASE_CLICKHOUSE_URL has to name it")
 
 
 def _require_timescale(connection: Connection) -> None:

@@ -1,0 +1,245 @@
+"""The store on a cluster: `stores.contract.Store` with people and commits in PostgreSQL and readings in ClickHouse.
+
+A write is durable and visible once its commit is done. Each process has a thread that merges what was decided long
+enough ago; a lease admits one of them at a time. Every answer is of one state, see `read.consistent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+from typing import NoReturn
+
+import pyarrow as pa
+
+from pulsebase.model.errors import StopError
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.readings import ReadingBatch
+from pulsebase.model.resolution import Resolution
+from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import TimeRange
+from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview
+from pulsebase.stores.clickhouse.address import Address
+from pulsebase.stores.clickhouse.engine import ClickHouse
+from pulsebase.stores.clickhouse.migrate import require_current
+from pulsebase.stores.clickhouse.options import ClickHouseOptions
+from pulsebase.stores.clickhouse.write import StageWriter
+from pulsebase.stores.contract import (
+    BUCKET_SCHEMA,
+    RAW_SCHEMA,
+    TOTALS_SCHEMA,
+    Cancellation,
+    Capabilities,
+    CheckReport,
+    Expiry,
+    Origin,
+    ScrubReport,
+    SeriesQuery,
+    StoredValues,
+    TotalsQuery,
+)
+from pulsebase.stores.postgres.database import Connection, PostgresDatabase, connect
+from pulsebase.stores.postgres.registry import PostgresRegistry
+
+
+def _refused(what: str) -> NoReturn:
+    raise StopError(f"a ClickHouse store cannot do this yet: {what}")
+
+
+class _PeoplesReadings:
+    """See `PeoplesReadings`. Devices are resolved when a question is asked, so a priority changes nothing here."""
+
+    def resolve_again(self, connection: Connection, user_id: str, device_id: str) -> None:
+        pass
+
+    def remove(self, connection: Connection, series: Sequence[str]) -> int:
+        del connection, series
+        _refused("removing a person")
+
+
+class ClickHouseStore:
+    """A store in the database that `conninfo` (a libpq URL) names and the cluster that `cluster_url` names
+    (`address.Address`), which `migrate.set_up` has prepared for each other.
+
+    Methods keep the promises of their names in `contract.Store`.
+    """
+
+    def __init__(self, conninfo: str, cluster_url: str, options: ClickHouseOptions | None = None) -> None:
+        self._options = options or ClickHouseOptions()
+        self._cluster = ClickHouse(Address.of(cluster_url))
+        try:
+            with connect(conninfo) as connection:
+                require_current(connection, self._cluster)
+        except BaseException:
+            self._cluster.close()
+            raise
+        self._database = PostgresDatabase(conninfo, self._options.pool)
+        parts = (self._database, self._cluster, self._options)
+        self._registry = PostgresRegistry(self._database, _PeoplesReadings())
+        self._writer = StageWriter(*parts)
+        self._closed = False
+
+    # --- Writer: called by one thread -------------------------------------------------------------------------------
+
+    def write(self, batches: Sequence[ReadingBatch]) -> None:
+        self._writer.write(batches, self._registry.push_origins())
+
+    def has_room(self, max_wait_s: float) -> bool:
+        del max_wait_s
+        _refused("has_room")
+
+    def pace(
+        self,
+        readings: int,
+        max_wait_s: float,
+        *,
+        within_turn: bool = False,
+        cancellation: Cancellation | None = None,
+    ) -> None:
+        del readings, max_wait_s, within_turn, cancellation
+        _refused("pace")
+
+    def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
+        self._writer.write(batches, self._registry.push_origins(), afresh=True)
+
+    def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
+        if interval.length_us <= 0:
+            return 0
+        return self._writer.delete(user_id, interval, device_id, metric)
+
+    def delete_origin(self, origin: int, most: int) -> int:
+        del origin, most
+        _refused("removing an origin")
+
+    def register_origin(self, kind: str, name: str) -> int:
+        return self._registry.register_origin(kind, name)
+
+    # --- Registry ---------------------------------------------------------------------------------------------------
+
+    def put_user(self, user: User) -> None:
+        self._registry.put_users([user])
+
+    def put_users(self, users: Sequence[User]) -> None:
+        self._registry.put_users(users)
+
+    def put_priority(self, priority: DevicePriority) -> None:
+        self._registry.put_priority(priority)
+
+    def remove_priorities(self, user_id: str, device_id: str) -> int:
+        return self._registry.remove_priorities(user_id, device_id)
+
+    def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
+        self._registry.put_summaries(summaries)
+
+    def remove_user(self, user_id: str) -> int:
+        return self._registry.remove_user(user_id)
+
+    # --- Reader: called by any thread -------------------------------------------------------------------------------
+
+    def series(self, query: SeriesQuery) -> pa.Table:
+        if query.range.length_us <= 0:
+            return (RAW_SCHEMA if query.resolution is Resolution.RAW else BUCKET_SCHEMA).empty_table()
+        del query
+        _refused("series")
+
+    def totals(self, query: TotalsQuery) -> pa.Table:
+        if query.range.length_us <= 0:
+            return TOTALS_SCHEMA.empty_table()
+        del query
+        _refused("totals")
+
+    def knows(self, user_id: str) -> bool:
+        return self._registry.knows(user_id)
+
+    def unknown_users(self, user_ids: Collection[str]) -> set[str]:
+        return self._registry.unknown_users(user_ids)
+
+    def user(self, user_id: str) -> User | None:
+        return self._registry.user(user_id)
+
+    def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
+        del text, limit, after
+        _refused("users")
+
+    def overview(self, user_id: str) -> UserOverview | None:
+        del user_id
+        _refused("overview")
+
+    def metrics(self, user_id: str) -> list[MetricOverview]:
+        del user_id
+        _refused("metrics")
+
+    def devices(self, user_id: str) -> list[DeviceOverview]:
+        del user_id
+        _refused("devices")
+
+    def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
+        return self._registry.summaries(user_id, first, last)
+
+    def priorities(self, user_id: str) -> list[DevicePriority]:
+        return self._registry.priorities(user_id)
+
+    def origins(self) -> list[Origin]:
+        return self._registry.origins()
+
+    def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
+        del numbers, cancellation
+        _refused("origin_readings")
+
+    def stored_values(self, readings: ReadingBatch) -> StoredValues:
+        del readings
+        _refused("stored_values")
+
+    def export(
+        self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        del interval, user_ids, metrics
+        _refused("export")
+
+    def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
+        del user_id, device_id, metric
+        _refused("last_time_us")
+
+    # --- Store ------------------------------------------------------------------------------------------------------
+
+    def stored(self) -> pa.Table:
+        _refused("stored")
+
+    def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
+        del user_id, interval
+        _refused("readings")
+
+    def check(self) -> CheckReport:
+        self.settle()
+        _refused("check")
+
+    def settle(self) -> None:
+        _refused("settle")
+
+    def horizon_us(self) -> int:
+        return self._registry.horizon_us()
+
+    def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
+        del before_us, dry_run
+        _refused("expire")
+
+    def scrub(self) -> ScrubReport:
+        _refused("scrub")
+
+    def ping(self) -> None:
+        self._database.read(lambda connection: connection.execute("SELECT FROM pulsebase.commit_marks"))
+        self._cluster.ask("SELECT count() AS n FROM all_stage WHERE false", self._options.question_limit_s)
+
+    def statistics(self) -> dict[str, float]:
+        _refused("statistics")
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(writes_alone=False, erasure_log=self._registry.erasure_log)
+
+    def close(self) -> None:
+        """See `contract.Store.close`. What is not merged stays in the stage."""
+        if self._closed:
+            return
+        self._closed = True
+        self._cluster.close()
+        self._database.close()
