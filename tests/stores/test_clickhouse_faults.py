@@ -22,6 +22,7 @@ from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.commits import Snapshot
+from pulsebase.stores.postgres.database import Connection
 from tests.stores.clickhouse import OPTIONS, SYNCED, Parts, Urls, new_store, opened
 from tests.stores.harness import Reading, at, batch_of
 from tests.support.clickhouse.cluster import two_shards
@@ -122,7 +123,7 @@ def test_a_write_in_which_a_shard_dies_leaves_nothing_to_be_seen(parts: Parts, d
         parts.merge()
 
 
-def in_flight(connection: commits.Connection) -> int:
+def in_flight(connection: Connection) -> int:
     row = connection.execute("SELECT count(*) FROM pulsebase.commits WHERE state = 'in flight'").fetchone()
     return int(row[0]) if row else 0
 

@@ -27,6 +27,11 @@ class Deadline:
         at = None if timeout_s is None else time.monotonic() + timeout_s
         return cls(at, cancellation or Cancellation())
 
+    @property
+    def cancellation(self) -> Cancellation:
+        """What tells that nobody waits for the answer any more."""
+        return self._cancellation
+
     def check(self) -> None:
         """Raises `QueryTimeoutError` once the time is up, `QueryCancelledError` once nobody waits for the answer."""
         if self._cancellation.cancelled:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -24,15 +26,19 @@ from pulsebase.model.errors import (
     StoreUnavailableError,
 )
 from pulsebase.stores.clickhouse.address import Address
+from pulsebase.stores.contract import Cancellation
 from pulsebase.stores.deadline import TIMED_OUT
 
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 5
-#: Whoever hears nothing for so long takes the server for dead; no statement may take longer.
-_SILENCE_S = 90
-#: How much longer than a statement may take somebody waits for its answer.
+#: How much longer than a statement may take somebody waits for its answer, before the server is taken for dead.
 _PATIENCE_S = 5.0
+#: How long that may be in all; each needs a client of its own. No statement may take longer than the last.
+_SILENCES_S = (10, 20, 40, 90)
+#: How often a question that was taken back is ended, until it has ended: it may still be on its way to the server.
+_END_AGAIN_S = 0.05
+_END_LIMIT_S = 2.0
 #: Insertions return when every shard has the rows on its disk; questions are sent to the shards they are about, which
 #: answer whole, since a person lies on one.
 SETTINGS: Mapping[str, int] = {
@@ -64,37 +70,45 @@ class Server:
         self.name = f"{host}:{port}"
         self._address, self._host, self._port = address, host, port
         self._lock = threading.Lock()
-        self._client: Client | None = None
+        self._clients: dict[int, Client] = {}
 
-    def ask(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> pa.Table:
-        """Return the answer to a question as columns."""
-        return self._do(lambda client: client.query_arrow(statement, dict(values or {}), _limited(limit_s)))
+    def ask(
+        self, statement: str, limit_s: float, values: Mapping[str, object] | None = None, name: str | None = None
+    ) -> pa.Table:
+        """Return the answer to a question as columns. By the name, `end` can end it."""
+        settings = _limited(limit_s) | ({} if name is None else {"log_comment": name})
+        return self._do(limit_s, lambda client: client.query_arrow(statement, dict(values or {}), settings))
 
     def command(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> None:
         """Run a statement that has no answer."""
-        self._do(lambda client: client.command(statement, dict(values or {}), settings=_limited(limit_s)))
+        self._do(limit_s, lambda client: client.command(statement, dict(values or {}), settings=_limited(limit_s)))
 
     def insert(self, table: str, rows: pa.Table, limit_s: float) -> None:
         """Add rows to a table; when this raises, some may be there."""
-        self._do(lambda client: client.insert_arrow(table, rows, settings=_limited(limit_s)))
+        self._do(limit_s, lambda client: client.insert_arrow(table, rows, settings=_limited(limit_s)))
+
+    def end(self, name: str) -> None:
+        """End what runs here of the question of this name, whichever server was asked."""
+        self.command("KILL QUERY WHERE Settings['log_comment'] = {name:String} ASYNC", _END_LIMIT_S, {"name": name})
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
-            if self._client is not None:
-                self._client.close()
-            self._client = None
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
 
-    def _do(self, work: Callable[[Client], T]) -> T:
+    def _do(self, limit_s: float, work: Callable[[Client], T]) -> T:
         try:
-            return work(self._opened())
+            return work(self._opened(limit_s))
         except ClickHouseError as error:
             raise _ours(error) from None
 
-    def _opened(self) -> Client:
+    def _opened(self, limit_s: float) -> Client:
+        silence_s = next((each for each in _SILENCES_S if each >= limit_s + _PATIENCE_S), _SILENCES_S[-1])
         with self._lock:
-            if self._client is None:
-                self._client = clickhouse_connect.get_client(
+            if silence_s not in self._clients:
+                self._clients[silence_s] = clickhouse_connect.get_client(
                     host=self._host,
                     port=self._port,
                     username=self._address.user,
@@ -104,10 +118,10 @@ class Server:
                     compress=False,
                     connect_timeout=_CONNECT_TIMEOUT_S,
                     autogenerate_session_id=False,
-                    send_receive_timeout=_SILENCE_S,
+                    send_receive_timeout=silence_s,
                     query_retries=0,
                 )
-            return self._client
+            return self._clients[silence_s]
 
 
 class ClickHouse:
@@ -123,14 +137,49 @@ class ClickHouse:
         for server in self._servers:
             server.close()
 
-    def ask(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> pa.Table:
-        """Return the answer to a question, by whichever server can be reached.
+    def ask(
+        self,
+        statement: str,
+        limit_s: float,
+        values: Mapping[str, object] | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> pa.Table:
+        """Return the answer to a question, by whichever server can be reached. When this raises, the question has ended
+        on every server that can be reached, or ends within the limit.
 
         Raises:
             QueryTimeoutError: longer than `limit_s`.
+            QueryCancelledError: it was taken back.
             StoreUnavailableError: a shard that it is about does not answer.
         """
-        return self._by_any(lambda server: server.ask(statement, limit_s, values))
+        if cancellation is None:
+            return self._by_any(lambda server: server.ask(statement, limit_s, values))
+        with self._ended_with(cancellation) as name:
+            return self._by_any(lambda server: server.ask(statement, limit_s, values, name))
+
+    @contextlib.contextmanager
+    def _ended_with(self, cancellation: Cancellation) -> Iterator[str]:
+        """Give a name for the question of the block, which is ended on all servers when it is taken back."""
+        name, answered = uuid.uuid4().hex, threading.Event()
+
+        def end() -> None:
+            while True:
+                for server in self._servers:
+                    with contextlib.suppress(PulsebaseError):
+                        server.end(name)
+                if answered.wait(_END_AGAIN_S):
+                    return
+
+        def begin_to_end() -> None:  # whoever takes a question back does not wait for the servers
+            threading.Thread(target=end, name="pulsebase-end-question", daemon=True).start()
+
+        try:
+            if cancellation.cancelled:
+                raise QueryCancelledError(_TAKEN_BACK)
+            with cancellation.stopping(begin_to_end):
+                yield name
+        finally:
+            answered.set()
 
     def insert(self, table: str, rows: pa.Table, limit_s: float) -> None:
         """Add rows to a table, synced to disk on every shard. When this raises, some may be there."""
@@ -180,6 +229,9 @@ class ClickHouse:
         yield from self._servers[:first]
 
 
+_TAKEN_BACK = "the question was taken back"
+
+
 class UnreachableError(StoreUnavailableError):
     """A server refused the connection: the statement has not begun."""
 
@@ -206,7 +258,7 @@ def _ours(error: ClickHouseError) -> Exception:
 
 _MEANINGS: Sequence[tuple[frozenset[str], Callable[[str], PulsebaseError]]] = (
     (frozenset({"TIMEOUT_EXCEEDED"}), lambda _: QueryTimeoutError(TIMED_OUT)),
-    (frozenset({"QUERY_WAS_CANCELLED"}), lambda _: QueryCancelledError("the question was taken back")),
+    (frozenset({"QUERY_WAS_CANCELLED"}), lambda _: QueryCancelledError(_TAKEN_BACK)),
     (frozenset({"NOT_ENOUGH_SPACE"}), lambda _: DiskFullError("a disk of the cluster is full", 30)),
     (frozenset({"MEMORY_LIMIT_EXCEEDED"}), lambda _: MemoryLimitError("a server of the cluster is out of memory", 10)),
     (

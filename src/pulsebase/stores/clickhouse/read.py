@@ -50,11 +50,11 @@ def consistent(
         QueryCancelledError: the question was taken back.
     """
     for _ in range(_ATTEMPTS):
-        known = database.read(look, deadline.left_s())
+        known = database.read(look, deadline.left_s(), deadline.cancellation)
         if known is None:
             return None
         answer = ask(known)
-        if known.state.holds(database.read(commits.marks, deadline.left_s())):
+        if known.state.holds(database.read(commits.marks, deadline.left_s(), deadline.cancellation)):
             return answer
     raise StoreUnavailableError("merges go on too fast for this question; ask again", 2)
 
@@ -130,6 +130,7 @@ class RawReader:
             f"FROM all_rows WHERE {' AND '.join(conditions)} "
             "GROUP BY time, device HAVING argMax(gone, stamp) = 0" + ("" if limit is None else f" LIMIT {limit + 1}"),
             self._options.question_limit_s if left_s is None else min(left_s, self._options.question_limit_s),
+            cancellation=deadline.cancellation,
         )
 
 
