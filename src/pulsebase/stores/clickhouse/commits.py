@@ -50,8 +50,12 @@ class Snapshot:
 
     def condition(self) -> str:
         """Write the condition that a row of the view `rows` is visible. It is made of numbers alone."""
+        return f"(merged OR ({self.staged()}))"
+
+    def staged(self) -> str:
+        """Write the condition that a row of the stage is visible, and not among the readings of this state."""
         inside = f"stamp >= {(self.merged + 1) * PLACES} AND stamp < {(self.last + 1) * PLACES}"
-        return f"(merged OR ({inside} AND {self.not_hidden()}))"
+        return f"{inside} AND {self.not_hidden()}"
 
     def not_hidden(self) -> str:
         """Write the condition that a row of the stage belongs to none of the hidden commits."""

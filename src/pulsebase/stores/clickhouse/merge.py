@@ -12,7 +12,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 
-from pulsebase.stores.clickhouse import commits
+from pulsebase.stores.clickhouse import commits, rollups
 from pulsebase.stores.clickhouse.commits import PARTITION, PLACES, Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
@@ -111,11 +111,12 @@ class Merger:
         for server in self._cluster.shards().values():
             if not self._hold_lease():
                 return False
-            self._merge_shard(server, inside)
+            self._merge_shard(server, inside, to)
         return self._database.change(lambda connection: commits.end_merge(connection, after, to))
 
-    def _merge_shard(self, server: Server, inside: str) -> None:
-        server.command(_MERGED.format(inside=inside), self._options.lease_s / 2)
+    def _merge_shard(self, server: Server, inside: str, to: int) -> None:
+        for statement in (_MERGED.format(inside=inside), *rollups.statements(inside, to)):
+            server.command(statement, self._options.lease_s / 2)
 
     def _drop(self, to: int) -> None:
         """Drop the partitions of the stage with commits up to this one."""

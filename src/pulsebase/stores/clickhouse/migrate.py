@@ -25,7 +25,7 @@ from pulsebase.stores.postgres.roles import RolePasswords, StoreRights, apply_ro
 _PACKAGE = "pulsebase.stores.clickhouse"
 _NUMBERED = re.compile(r"(\d{4})_\w+\.sql")
 _LIMIT_S = 60.0
-_TABLES = ("stage", "readings")
+_TABLES = ("stage", "readings", "minutes", "hours")
 #: A table of the store that keeps its readings in PostgreSQL.
 _OF_ANOTHER_STORE = "pulsebase.stage"
 
