@@ -10,11 +10,13 @@ import uuid
 from dataclasses import dataclass
 
 from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.horizon import HORIZON
 
 #: A stamp is the number of a commit times this, plus the row's place in it.
 PLACES = 1 << 24
 #: How many commits share a partition of the stage, which leaves it as a whole.
 PARTITION = 1000
+_HORIZON_US = f"(extract(epoch FROM {HORIZON}) * 1000000)::bigint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,15 @@ class Marks:
         merging_to: up to here a merge may have begun to write.
         merged: up to here everything is among the readings.
         dropped_to: up to here rows may be gone from the stage.
+        horizon_us: readings before it have expired, in microseconds UTC.
+        scrubs: how often rows of people who were removed have begun to be wiped out.
     """
 
     merging_to: int
     merged: int
     dropped_to: int
+    horizon_us: int = 0
+    scrubs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +47,30 @@ class Snapshot:
         merged: up to here everything is among the readings; later commits are in the stage.
         hidden: the commits between these that are not done: in flight, or aborted.
         first_in_flight: the first of them that may still be done; `last + 1` if none may.
+        horizon_us: readings before it have expired, in microseconds UTC.
+        scrubs: how often rows of people who were removed have begun to be wiped out.
     """
 
     last: int
     merged: int
     hidden: tuple[int, ...]
     first_in_flight: int
+    horizon_us: int = 0
+    scrubs: int = 0
 
     def condition(self) -> str:
         """Write the condition that a row of the view `rows` is visible. It is made of numbers alone."""
-        return f"(merged OR ({self.staged()}))"
+        return f"({self.not_expired()} AND (merged OR ({self._in_stage()})))"
 
     def staged(self) -> str:
         """Write the condition that a row of the stage is visible, and not among the readings of this state."""
+        return f"{self.not_expired()} AND {self._in_stage()}"
+
+    def not_expired(self) -> str:
+        """Write the condition that a reading is not before the horizon."""
+        return f"time >= {self.horizon_us}"
+
+    def _in_stage(self) -> str:
         inside = f"stamp >= {(self.merged + 1) * PLACES} AND stamp < {(self.last + 1) * PLACES}"
         return f"{inside} AND {self.not_hidden()}"
 
@@ -67,9 +84,11 @@ class Snapshot:
         """Whether an answer of this state that was read until `now` is right.
 
         The engine may have dropped a row that a merged one replaced: that is the same row if the state sees whatever
-        was merged. And the stage must still have had what this state does not find among the readings.
+        was merged. And the stage must still have had what this state does not find among the readings. What expires,
+        and rows of people who were removed, begin to go once the marks say so.
         """
-        return now.merging_to < self.first_in_flight and now.dropped_to <= self.merged
+        kept = now.horizon_us == self.horizon_us and now.scrubs == self.scrubs
+        return kept and now.merging_to < self.first_in_flight and now.dropped_to <= self.merged
 
 
 def take(connection: Connection, readings: int, lasts_s: float) -> int:
@@ -118,18 +137,21 @@ def snapshot(connection: Connection, last: int | None = None) -> Snapshot:
     row = connection.execute(
         "SELECT m.last, m.merged, ARRAY(SELECT number FROM pulsebase.commits AS c "
         "WHERE c.state <> 'done' AND c.number > m.merged AND c.number <= m.last ORDER BY number), "
-        "(SELECT min(number) FROM pulsebase.commits AS c WHERE c.state = 'in flight' AND c.number <= m.last) "
-        "FROM (SELECT least(last, %s::bigint) AS last, merged FROM pulsebase.commit_marks) AS m",
+        "(SELECT min(number) FROM pulsebase.commits AS c WHERE c.state = 'in flight' AND c.number <= m.last), "
+        f"{_HORIZON_US}, scrubs "
+        "FROM (SELECT least(last, %s::bigint) AS last, merged, scrubs FROM pulsebase.commit_marks) AS m",
         [last],
     ).fetchone()
     assert row is not None
-    newest, merged, hidden, in_flight = row
-    return Snapshot(newest, merged, tuple(hidden), newest + 1 if in_flight is None else in_flight)
+    newest, merged, hidden, in_flight, *rest = row
+    return Snapshot(newest, merged, tuple(hidden), newest + 1 if in_flight is None else in_flight, *rest)
 
 
 def marks(connection: Connection) -> Marks:
     """Return how far merges have come."""
-    row = connection.execute("SELECT merging_to, merged, dropped_to FROM pulsebase.commit_marks").fetchone()
+    row = connection.execute(
+        f"SELECT merging_to, merged, dropped_to, {_HORIZON_US}, scrubs FROM pulsebase.commit_marks"
+    ).fetchone()
     assert row is not None
     return Marks(*row)
 

@@ -13,38 +13,27 @@ from collections import deque
 from collections.abc import Callable
 
 from pulsebase.stores.clickhouse import commits, rollups
-from pulsebase.stores.clickhouse.commits import PARTITION, PLACES, Snapshot
+from pulsebase.stores.clickhouse.chains import KEY, LAST_AND_BROUGHT
+from pulsebase.stores.clickhouse.commits import PARTITION, Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
 _LEASE = "merge"
-#: Every reading with staged rows of these commits, once: its rows in order (stamp, value, confidence, origin, settles,
-#: gone, merged), the merged one first, and staged ones only if they came after it. The origin is that of the last row
-#: that changed something, or that settles it.
-_MERGED = """
-INSERT INTO readings (person, metric, time, device, value, confidence, origin, gone, stamp)
-WITH staged AS (SELECT * FROM stage WHERE {inside})
-SELECT person, metric, time, device, last.2, last.3, brought.4, last.6, last.1
+#: Every reading with staged rows of these commits, once: its last row, under the origin that its rows add up to.
+_MERGED = f"""
+INSERT INTO readings ({KEY}, value, confidence, origin, gone, stamp)
+WITH staged AS (SELECT * FROM stage WHERE {{inside}})
+SELECT {KEY}, last.2, last.3, brought.4, last.6, last.1
 FROM (
-    SELECT person, metric, time, device,
-        groupUniqArray((stamp, value, confidence, origin, settles, gone, merged)) AS unsorted,
-        arraySort(r -> (r.1, 1 - r.7), unsorted) AS all,
-        arrayMax(r -> if(r.7 = 1, r.1, 0), all) AS base,
-        arrayFilter(r -> r.1 > base OR (r.7 = 1 AND r.1 = base), all) AS chain,
-        chain[-1] AS last,
-        arrayMap(
-            (r, before) -> r.5 = 1 OR before.6 = 1 OR r.2 != before.2 OR r.3 != before.3,
-            arrayPopFront(chain), arrayPopBack(chain)
-        ) AS changes,
-        chain[1 + arrayLastIndex(changed -> changed, changes)] AS brought
+    SELECT {KEY}, {LAST_AND_BROUGHT}
     FROM (
-        SELECT person, metric, time, device, value, confidence, origin, settles, gone, stamp, 0 AS merged FROM staged
+        SELECT {KEY}, value, confidence, origin, settles, gone, stamp, false AS merged FROM staged
         UNION ALL
-        SELECT person, metric, time, device, value, confidence, origin, 0 AS settles, gone, stamp, 1 AS merged
-        FROM readings WHERE (person, metric, time, device) IN (SELECT person, metric, time, device FROM staged)
+        SELECT {KEY}, value, confidence, origin, 0 AS settles, gone, stamp, true AS merged
+        FROM readings WHERE ({KEY}) IN (SELECT {KEY} FROM staged)
     )
-    GROUP BY person, metric, time, device
+    GROUP BY {KEY}
 )
 """
 
@@ -107,11 +96,12 @@ class Merger:
             return commits.snapshot(connection, to)
 
         state = self._database.change(begin)
-        inside = f"stamp >= {(after + 1) * PLACES} AND stamp < {(to + 1) * PLACES} AND {state.not_hidden()}"
+        if state.merged != after:  # another process has merged
+            return False
         for server in self._cluster.shards().values():
             if not self._hold_lease():
                 return False
-            self._merge_shard(server, inside, to)
+            self._merge_shard(server, state.staged(), to)
         return self._database.change(lambda connection: commits.end_merge(connection, after, to))
 
     def _merge_shard(self, server: Server, inside: str, to: int) -> None:

@@ -84,3 +84,22 @@ def _metrics(connection: Connection, names: Collection[str]) -> dict[str, int]:
         register_metrics(connection, set(names) - known.keys())
         known = dict(connection.execute(asked, [list(names)]).fetchall())
     return known
+
+
+def metrics_by_number(connection: Connection) -> dict[int, str]:
+    """Return the names of the metrics of which there ever were readings, by number."""
+    return dict(connection.execute("SELECT metric_no, metric FROM pulsebase.metrics").fetchall())
+
+
+def people_by_number(connection: Connection, user_ids: Collection[str] | None = None) -> dict[int, str]:
+    """Return the ids of these people, or of everybody, by number; nobody who is not known."""
+    found = connection.execute(
+        "SELECT user_no, user_id FROM pulsebase.users WHERE %s::text[] IS NULL OR user_id = ANY(%s)",
+        [None if user_ids is None else list(user_ids)] * 2,
+    )
+    return dict(found.fetchall())
+
+
+def devices_of_people(connection: Connection, people: Collection[int]) -> dict[int, str]:
+    """Return the ids of the devices of these people, by number."""
+    return dict(connection.execute(f"{_DEVICES} WHERE user_no = ANY(%s)", [list(people)]).fetchall())

@@ -44,9 +44,11 @@ SETTINGS {durable};
 
 -- Everything of the shard. `merged` tells where a row lies; whoever asks says which commits are visible.
 CREATE OR REPLACE VIEW {database}.rows AS
-SELECT person, metric, time, device, value, confidence, origin, gone, stamp, true AS merged FROM {database}.readings
+SELECT person, metric, time, device, value, confidence, origin, 0 AS settles, gone, stamp, true AS merged
+FROM {database}.readings
 UNION ALL
-SELECT person, metric, time, device, value, confidence, origin, gone, stamp, false AS merged FROM {database}.stage;
+SELECT person, metric, time, device, value, confidence, origin, settles, gone, stamp, false AS merged
+FROM {database}.stage;
 
 CREATE TABLE IF NOT EXISTS {database}.all_stage AS {database}.stage
 ENGINE = Distributed({cluster}, {database}, stage, person);

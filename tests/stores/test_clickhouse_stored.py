@@ -1,0 +1,92 @@
+"""What is stored is told as a plain store tells it, whatever is merged and whatever waits for it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
+from pulsebase.model.timerange import TimeRange
+from pulsebase.stores.clickhouse.stored import StoredReader
+from pulsebase.stores.contract import PUSH_KIND
+from pulsebase.stores.memory import MemoryStore
+from tests.stores.clickhouse import EVER, OPTIONS, Parts, new_store, opened
+from tests.stores.harness import Reading, at, batch_of, rows_of
+
+TEN = at("2024-01-15T10:00:00")
+SECOND = 1_000_000
+METRICS = (HEART_RATE.name, OXYGEN_SATURATION.name)
+PEOPLE = ("ann", "Bob", "cleo")
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    with opened(new_store()) as found:
+        yield found
+
+
+class Both:
+    """A cluster and a plain store to which the same happens."""
+
+    def __init__(self, parts: Parts, seed: int) -> None:
+        self.parts, self.plain, self.random = parts, MemoryStore(), random.Random(seed)
+        self.pushed = self.plain.register_origin(PUSH_KIND, "watch")
+        self.origins = [self.pushed, *(self.plain.register_origin("sync", name) for name in "ab")]
+        self.people = [f"{name}{seed}" for name in PEOPLE]
+
+    def write(self) -> None:
+        rows = [
+            Reading(
+                TEN + self.random.randrange(40) * SECOND * 3600,
+                self.random.choice([7000, 7100]),
+                self.random.choice(["b", "Zb", "a"]),
+                self.random.choice([None, 0, 3]),
+                self.random.choice(self.people),
+            )
+            for _ in range(self.random.randrange(1, 120))
+        ]
+        batch = batch_of(rows, self.random.choice(self.origins), self.random.choice(METRICS))
+        afresh = self.random.random() < 0.2
+        (self.plain.write_afresh if afresh else self.plain.write)([batch])
+        self.parts.writer.write([batch], {self.pushed}, afresh=afresh)
+
+    def delete(self) -> None:
+        start_us = TEN + self.random.randrange(40) * SECOND * 3600
+        asked = (self.random.choice(self.people), TimeRange(start_us, start_us + 8 * 3600 * SECOND))
+        assert self.parts.writer.delete(*asked, "b") == self.plain.delete(*asked, "b")
+
+    def happen(self) -> None:
+        self.random.choice([self.write, self.write, self.write, self.delete, self.parts.merge])()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_readings_are_stored_under_the_origins_that_brought_them(parts: Parts, seed: int) -> None:
+    both, reader = Both(parts, seed), StoredReader(parts.database, parts.cluster, OPTIONS)
+    for _ in range(8):
+        both.happen()
+        expected = rows_of(both.plain.stored())
+        assert [row for row in rows_of(reader.stored()) if row[0] in both.people] == expected
+    part = TimeRange(TEN + 5 * 3600 * SECOND, TEN + 20 * 3600 * SECOND)
+    for person in [*both.people, "nobody"]:
+        assert reader.readings(person, part).equals(both.plain.readings(person, part))
+    rows = [
+        Reading(TEN + hour * 3600 * SECOND, 1, device, None, person)
+        for hour in range(0, 40, 3)
+        for device in ("b", "a", "unknown")
+        for person in [*both.people, "nobody"]
+    ]
+    for metric in METRICS:
+        asked = batch_of([*rows, rows[0]], 1, metric)
+        found, expected_values = reader.stored_values(asked), both.plain.stored_values(asked)
+        for name in ("there", "values", "confidences", "origins"):
+            assert np.array_equal(getattr(found, name), getattr(expected_values, name))
+
+
+def test_nothing_is_found_in_an_empty_store() -> None:
+    with opened(new_store()) as parts:
+        reader = StoredReader(parts.database, parts.cluster, OPTIONS)
+        assert rows_of(reader.stored()) == rows_of(reader.readings("ann", EVER)) == []
+        assert not reader.stored_values(batch_of([Reading(TEN, 1)], 1, HEART_RATE.name)).there.any()
