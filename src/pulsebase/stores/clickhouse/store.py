@@ -23,6 +23,7 @@ from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.migrate import require_current
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
+from pulsebase.stores.clickhouse.stored import StoredReader
 from pulsebase.stores.clickhouse.write import StageWriter
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
@@ -77,6 +78,7 @@ class ClickHouseStore:
         parts = (self._database, self._cluster, self._options)
         self._registry = PostgresRegistry(self._database, _PeoplesReadings())
         self._writer = StageWriter(*parts)
+        self._stored = StoredReader(*parts)
         self._closed = False
 
     # --- Writer: called by one thread -------------------------------------------------------------------------------
@@ -187,8 +189,7 @@ class ClickHouseStore:
         _refused("origin_readings")
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
-        del readings
-        _refused("stored_values")
+        return self._stored.stored_values(readings)
 
     def export(
         self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
@@ -203,11 +204,10 @@ class ClickHouseStore:
     # --- Store ------------------------------------------------------------------------------------------------------
 
     def stored(self) -> pa.Table:
-        _refused("stored")
+        return self._stored.stored()
 
     def readings(self, user_id: str, interval: TimeRange) -> pa.Table:
-        del user_id, interval
-        _refused("readings")
+        return self._stored.readings(user_id, interval)
 
     def check(self) -> CheckReport:
         self.settle()
