@@ -10,6 +10,7 @@ import pytest
 from pulsebase.model.errors import SettingsError
 from pulsebase.settings import load_settings, role_passwords
 from pulsebase.stores.open import parse_store_url
+from pulsebase.wiring_options import cluster_choice
 
 COMMON = (
     *("DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_PASSWORD_FILE"),
@@ -118,3 +119,31 @@ def test_a_file_that_holds_no_password_is_refused_by_the_setting(
     given(monkeypatch, DB_HOST="db", DB_NAME="pulse", DB_PASSWORD_FILE=str(path))
     with pytest.raises(SettingsError, match="DB_PASSWORD_FILE: "):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("store_url", "cluster_url", "reason"),
+    [
+        ("duckdb:///here.duckdb", "clickhouse://u:secret@h/d?cluster=c", "needs PULSEBASE_STORE_URL=postgresql://"),
+        ("postgresql://h/d", "http://u:secret@h/d?cluster=c", "begins with clickhouse://"),
+        ("postgresql://h/d", "clickhouse://u:secret@h/d", "needs \\?cluster=name"),
+    ],
+)
+def test_a_cluster_stands_beside_a_server_store(
+    monkeypatch: pytest.MonkeyPatch, store_url: str, cluster_url: str, reason: str
+) -> None:
+    given(monkeypatch, PULSEBASE_STORE_URL=store_url, PULSEBASE_CLICKHOUSE_URL=cluster_url)
+    with pytest.raises(SettingsError, match=f"PULSEBASE_CLICKHOUSE_URL: .*{reason}") as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_cluster_belongs_to_the_store_that_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, PULSEBASE_STORE_URL="postgresql://h/d", PULSEBASE_CLICKHOUSE_URL="clickhouse://h/d?cluster=c")
+    settings = load_settings()
+    assert "clickhouse" not in repr(settings)
+    beside = cluster_choice(settings, "postgres://h/d")
+    assert beside is not None
+    assert beside.url == settings.clickhouse_url
+    assert cluster_choice(settings, "postgresql://h/another") is None
+    assert cluster_choice(settings, "duckdb:///here.duckdb") is None
