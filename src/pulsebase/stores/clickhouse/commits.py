@@ -15,7 +15,7 @@ from pulsebase.stores.postgres.horizon import HORIZON
 #: A stamp is the number of a commit times this, plus the row's place in it.
 PLACES = 1 << 24
 #: How many commits share a partition of the stage, which leaves it as a whole.
-PARTITION = 1000
+PARTITION = 100
 _HORIZON_US = f"(extract(epoch FROM {HORIZON}) * 1000000)::bigint"
 
 
@@ -156,10 +156,38 @@ def marks(connection: Connection) -> Marks:
     return Marks(*row)
 
 
-def decided_to(connection: Connection) -> int:
-    """Return the commit up to which all are done or aborted."""
-    found = snapshot(connection)
-    return found.first_in_flight - 1
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for merges.
+
+    Attributes:
+        marks: how far they have come.
+        last: the newest commit.
+        decided: up to here all commits are done or aborted.
+        overdue: whether commits are in flight whose time is up.
+        unmerged: about how many readings are in commits that are not merged.
+        merged: how many readings were in those that are.
+    """
+
+    marks: Marks
+    last: int
+    decided: int
+    overdue: bool
+    unmerged: int
+    merged: int
+
+
+def backlog(connection: Connection) -> Backlog:
+    """Return what waits for merges."""
+    row = connection.execute(
+        "SELECT last, coalesce((SELECT min(number) FROM pulsebase.commits WHERE state = 'in flight'), last + 1), "
+        "EXISTS (SELECT FROM pulsebase.commits WHERE state = 'in flight' AND ends_at < clock_timestamp()), "
+        "(SELECT coalesce(sum(readings), 0) FROM pulsebase.commits WHERE number > merged AND state <> 'aborted'), "
+        "merged_readings FROM pulsebase.commit_marks"
+    ).fetchone()
+    assert row is not None
+    last, in_flight, overdue, unmerged, merged = row
+    return Backlog(marks(connection), last, in_flight - 1, overdue, int(unmerged), merged)
 
 
 def reach(connection: Connection, after: int, to: int, readings: int) -> int:
@@ -183,7 +211,12 @@ def end_merge(connection: Connection, after: int, to: int) -> bool:
     moved = "UPDATE pulsebase.commit_marks SET merged = %s WHERE merged = %s"
     if connection.execute(moved, [to, after]).rowcount == 0:
         return False
-    connection.execute("DELETE FROM pulsebase.commits WHERE number <= %s", [to])
+    connection.execute(
+        "WITH gone AS (DELETE FROM pulsebase.commits WHERE number <= %s RETURNING readings, state) "
+        "UPDATE pulsebase.commit_marks SET merged_readings = merged_readings "
+        "+ coalesce((SELECT sum(readings) FROM gone WHERE state = 'done'), 0)",
+        [to],
+    )
     return True
 
 

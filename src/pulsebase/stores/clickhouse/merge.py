@@ -1,8 +1,8 @@
 """Merges: what was staged long enough ago goes among the readings, and leaves the stage some time later.
 
 One process merges at a time, under a lease. Nothing breaks if two do: both write the same rows under the same stamps,
-and the mark moves once. Times are measured by this process's own monotonic clock, so that a clock that jumps shortens
-no grace; a process that takes over begins to measure anew.
+and the mark moves once. Times are measured by each process's own monotonic clock, from when it saw something itself, so
+that a clock that jumps shortens no grace.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from pulsebase.stores.clickhouse import commits, rollups
 from pulsebase.stores.clickhouse.chains import KEY, LAST_AND_BROUGHT
-from pulsebase.stores.clickhouse.commits import PARTITION, Snapshot
+from pulsebase.stores.clickhouse.commits import PARTITION, Backlog, Marks, Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
@@ -50,47 +50,69 @@ class Merger:
     ) -> None:
         self._database, self._cluster, self._options, self._clock = database, cluster, options, clock
         self._holder = uuid.uuid4()
+        #: What waited for merges when this last looked.
+        self.backlog = Backlog(Marks(0, 0, 0), 0, 0, overdue=False, unmerged=0, merged=0)
         #: Commits up to which everything was decided, or merged, at a time.
         self._decided: deque[tuple[float, int]] = deque()
         self._merged: deque[tuple[float, int]] = deque()
 
-    def step(self) -> int:
-        """Do what is due now, if no other process does; return how many commits were merged.
+    def step(self, *, hurry: bool = False) -> int:
+        """Do what is due now, if no other process does; return how many commits were merged. In a hurry it is due
+        after a tenth of the grace.
 
         Raises:
             StoreUnavailableError: not now; the next step goes on.
         """
-        if not self._hold_lease():
-            self._decided.clear()
-            self._merged.clear()
+        looked = self._look()
+        marks, grace_s = looked.marks, self._options.grace_s
+        to = _older_than(self._decided, self._clock(), looked.decided, grace_s / 10 if hurry else grace_s)
+        read_by_nobody = _older_than(self._merged, self._clock(), marks.merged, grace_s)
+        whole_partitions = (read_by_nobody + 1) // PARTITION * PARTITION - 1
+        if (to <= marks.merged and whole_partitions <= marks.dropped_to) or not self._hold_lease():
             return 0
-        marks, decided = self._database.change(_look)
-        now = self._clock()
-        to = _older_than(self._decided, now, decided, self._options.grace_s)
         count = 0
         if to > marks.merged:
-            end = self._database.read(
-                lambda connection: commits.reach(connection, marks.merged, to, self._options.merge_readings)
-            )
+            end = self._end_of_merge(marks.merged, to)
             if self._merge(marks.merged, end):
                 count = end - marks.merged
-        merged = marks.merged + count
-        read_by_nobody = _older_than(self._merged, now, merged, self._options.grace_s)
-        whole_partitions = (read_by_nobody + 1) // PARTITION * PARTITION - 1
+                _older_than(self._merged, self._clock(), end, grace_s)
         if whole_partitions > marks.dropped_to:
             self._drop(whole_partitions)
         return count
 
+    def merge_all(self) -> None:
+        """Merge what is decided now, without a grace, even if another process merges too."""
+        looked = self._look()
+        merged, to = looked.marks.merged, looked.decided
+        while merged < to:
+            self._hold_lease()
+            self._merge(merged, self._end_of_merge(merged, to), alone=False)
+            merged = self._database.read(commits.marks).merged
+
     def release(self) -> None:
         """Let another process merge at once."""
         self._database.change(lambda connection: commits.release_lease(connection, _LEASE, self._holder))
+
+    def _look(self) -> Backlog:
+        """See what waits for merges, and give up what is overdue."""
+        self.backlog = self._database.read(commits.backlog)
+        if self.backlog.overdue:
+            self._database.change(commits.abort_overdue)
+            self.backlog = self._database.read(commits.backlog)
+        return self.backlog
+
+    def _end_of_merge(self, after: int, to: int) -> int:
+        most = self._options.merge_readings
+        return self._database.read(lambda connection: commits.reach(connection, after, to, most))
 
     def _hold_lease(self) -> bool:
         return self._database.change(
             lambda connection: commits.hold_lease(connection, _LEASE, self._holder, self._options.lease_s)
         )
 
-    def _merge(self, after: int, to: int) -> bool:
+    def _merge(self, after: int, to: int, *, alone: bool = True) -> bool:
+        """Merge these commits; False if another process has done so, or, to be `alone`, may be doing it."""
+
         def begin(connection: Connection) -> Snapshot:
             commits.begin_merge(connection, to)
             return commits.snapshot(connection, to)
@@ -99,7 +121,7 @@ class Merger:
         if state.merged != after:  # another process has merged
             return False
         for server in self._cluster.shards().values():
-            if not self._hold_lease():
+            if not self._hold_lease() and alone:
                 return False
             self._merge_shard(server, state.staged(), to)
         return self._database.change(lambda connection: commits.end_merge(connection, after, to))
@@ -120,11 +142,6 @@ class Merger:
             for partition in found["partition"].to_pylist():
                 if (int(partition) + 1) * PARTITION - 1 <= to:
                     server.command(f"ALTER TABLE stage DROP PARTITION {int(partition)}", self._options.lease_s / 2)
-
-
-def _look(connection: Connection) -> tuple[commits.Marks, int]:
-    commits.abort_overdue(connection)
-    return commits.marks(connection), commits.decided_to(connection)
 
 
 def _older_than(seen: deque[tuple[float, int]], now: float, number: int, age_s: float) -> int:

@@ -21,6 +21,9 @@ class ClickHouseOptions:
         lease_s: so long after the death of the process that merges, another one takes over; longer than one step.
         merge_interval_s: how often a process looks whether a merge is due.
         merge_readings: about the most staged readings that one merge takes.
+        merge_interval_s: how often each process looks whether something is to be merged.
+        most_unmerged: with this many unmerged readings, writes wait for merges; with a quarter of them, readings are
+            merged after a tenth of the grace.
     """
 
     pool: PoolOptions = field(default_factory=PoolOptions)
@@ -31,3 +34,5 @@ class ClickHouseOptions:
     lease_s: float = 120.0
     merge_interval_s: float = 1.0
     merge_readings: int = 2_000_000
+    merge_interval_s: float = 1.0
+    most_unmerged: int = 16_000_000

@@ -12,13 +12,14 @@ CREATE TABLE pulsebase.commits (
 CREATE INDEX commits_not_done ON pulsebase.commits (number) WHERE state <> 'done';
 
 -- `last`: the newest number. Up to `merging_to` a merge may have begun to write into the readings, up to `merged` all
--- of it is there, and up to `dropped_to` rows may be gone from the stage. `store` is noted on every shard too, so that
--- no other cluster is taken for this one's.
+-- of it is there, and up to `dropped_to` rows may be gone from the stage. `merged_readings`: how many have been merged.
+-- `store` is noted on every shard too, so that no other cluster is taken for this one's.
 CREATE TABLE pulsebase.commit_marks (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     last bigint NOT NULL DEFAULT 0,
     merging_to bigint NOT NULL DEFAULT 0,
     merged bigint NOT NULL DEFAULT 0,
+    merged_readings bigint NOT NULL DEFAULT 0,
     dropped_to bigint NOT NULL DEFAULT 0,
     store uuid NOT NULL DEFAULT gen_random_uuid(),
     CHECK (dropped_to <= merged AND merged <= merging_to AND merging_to <= last)

@@ -22,10 +22,10 @@ from pulsebase.stores.duckdb.engine.transactions import State, read_position, re
 from pulsebase.stores.duckdb.merge.compaction import Compaction
 from pulsebase.stores.duckdb.merge.hour_rollups import DevicePrecedence
 from pulsebase.stores.duckdb.merge.merge import Merge, MergeBounds, persist_names
-from pulsebase.stores.duckdb.merge.pacer import Pacer
 from pulsebase.stores.duckdb.options import DuckdbOptions
 from pulsebase.stores.duckdb.parts import StoreParts
 from pulsebase.stores.duckdb.people.expiry import expire_step, keep_quarters, next_horizon
+from pulsebase.stores.pacer import Pacer
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pulsebase.model.errors import StoreUnavailableError
-from pulsebase.stores.duckdb.merge.pacer import Pacer
+from pulsebase.stores.pacer import Pacer
 
 
 class Scene:

@@ -1,0 +1,172 @@
+"""The thread that merges: it goes on by itself, in one process at a time, and holds writes back when it is behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.stores.clickhouse import commits
+from pulsebase.stores.clickhouse.merge_thread import MergeThread
+from pulsebase.stores.clickhouse.options import ClickHouseOptions
+from pulsebase.stores.contract import Cancellation
+from tests.stores.clickhouse import OPTIONS, Parts, Urls, new_store, opened
+from tests.stores.harness import Reading, at
+from tests.support.clickhouse.cluster import two_shards
+from tests.support.postgres import execute
+from tests.support.process import wait_until
+
+TEN = at("2024-01-15T10:00:00")
+SECOND = 1_000_000
+AT_ONCE = ClickHouseOptions(grace_s=0, merge_interval_s=0.05)
+
+
+@pytest.fixture
+def urls() -> Urls:
+    return new_store()
+
+
+@pytest.fixture
+def parts(urls: Urls) -> Iterator[Parts]:
+    with opened(urls) as found:
+        yield found
+
+
+def merging(parts: Parts, options: ClickHouseOptions) -> MergeThread:
+    return MergeThread(parts.database, parts.cluster, options)
+
+
+def fill(parts: Parts, readings: int) -> None:
+    parts.write(*(Reading(TEN + n * SECOND, 7000, user_id=person) for n in range(readings // 2) for person in "ab"))
+
+
+def merged(parts: Parts) -> bool:
+    state = parts.database.read(commits.snapshot)
+    return state.merged == state.last
+
+
+def test_it_merges_by_itself_and_tells_how_far_it_is(parts: Parts) -> None:
+    thread = merging(parts, AT_ONCE)
+    for _ in range(3):
+        fill(parts, 20)
+    wait_until(lambda: thread.statistics()["unmerged_rows"] == 0, "all of it is merged")
+    found = thread.statistics()
+    assert (found["readings"], found["merge_failures"], found["merge_lag_seconds"]) == (20, 0, 0)
+    assert found["merges"] >= 1
+    assert found["size_bytes"] > 0
+    assert found["merge_seconds"] > 0
+    thread.ping()
+    thread.close()
+    thread.close()
+    with pytest.raises(StoreUnavailableError, match="stopped"):
+        thread.ping()
+    fill(parts, 20)
+    assert not merged(parts)
+
+
+def test_settling_merges_what_is_there_though_it_is_young_and_another_process_has_the_lease(parts: Parts) -> None:
+    thread = merging(parts, ClickHouseOptions(grace_s=3600, merge_interval_s=0.05))
+    fill(parts, 20)
+    assert thread.statistics()["unmerged_rows"] == 20
+    assert parts.database.change(lambda connection: commits.hold_lease(connection, "merge", parts.merger._holder, 60))
+    thread.settle()
+    assert merged(parts)
+    assert thread.statistics()["unmerged_rows"] == 0
+    thread.close()
+
+
+def test_writes_wait_for_merges_that_are_behind_and_go_on_when_they_have_caught_up(parts: Parts) -> None:
+    thread = merging(parts, ClickHouseOptions(grace_s=3600, merge_interval_s=0.02, most_unmerged=40))
+    fill(parts, 20)
+    wait_until(lambda: thread._unmerged == 20, "the thread has seen them")
+    assert thread.has_room(0)
+    thread.pace(10, 0)
+    fill(parts, 20)
+    wait_until(lambda: not thread.has_room(0), "they fill the room")
+    with pytest.raises(StoreUnavailableError):
+        thread.pace(10, 0.05)
+    cancellation, refused = Cancellation(), list[Exception]()
+
+    def stream() -> None:
+        try:
+            thread.pace(1, 60, cancellation=cancellation)
+        except StoreUnavailableError as error:
+            refused.append(error)
+
+    streaming = threading.Thread(target=stream)
+    streaming.start()
+    wait_until(lambda: thread._pacer._waiting, "a stream waits")
+    cancellation.cancel()
+    streaming.join(30)
+    assert len(refused) == 1
+    room: list[bool] = []
+    waiting = threading.Thread(target=lambda: room.append(thread.has_room(60)))
+    waiting.start()
+    thread.settle()
+    waiting.join(60)
+    assert room == [True]
+    thread.pace(10, 30)
+    thread.close()
+
+
+def test_merges_of_another_process_make_room_too(urls: Urls, parts: Parts) -> None:
+    thread = merging(parts, ClickHouseOptions(grace_s=3600, merge_interval_s=0.02, most_unmerged=20))
+    fill(parts, 20)
+    wait_until(lambda: not thread.has_room(0), "they fill the room")
+    with opened(urls) as other:
+        other.merger.merge_all()
+    assert thread.has_room(60)
+    thread.close()
+
+
+def test_much_that_waits_is_merged_before_the_grace_is_over(parts: Parts) -> None:
+    thread = merging(parts, ClickHouseOptions(grace_s=1, merge_interval_s=0.02, most_unmerged=80))
+    fill(parts, 20)
+    wait_until(lambda: merged(parts), "it hurries")
+    thread.close()
+
+
+def test_it_goes_on_after_a_shard_was_dead(parts: Parts) -> None:
+    thread = merging(parts, AT_ONCE)
+    shard = two_shards().shards[1]
+    fill(parts, 20)
+    wait_until(lambda: merged(parts), "the first is merged")
+    shard.kill()
+    try:
+        parts.write(Reading(TEN, 7100, user_id="b"))  # on the other one
+        wait_until(lambda: thread.statistics()["merge_failures"] > 0, "a merge has failed")
+        assert "readings" not in thread.statistics()
+        thread.ping()
+    finally:
+        shard.start()
+    wait_until(lambda: merged(parts), "it goes on")
+    thread.close()
+
+
+def test_a_process_that_closes_hands_the_merges_over_at_once(urls: Urls, parts: Parts) -> None:
+    first = merging(parts, AT_ONCE)
+    fill(parts, 20)
+    wait_until(lambda: merged(parts), "the first merges")
+    first.close()
+    with opened(urls) as other:
+        second = merging(other, AT_ONCE)
+        fill(other, 20)
+        wait_until(lambda: merged(other), "the second does")
+        second.close()
+    assert OPTIONS.lease_s > 30, "it did not wait for that"
+
+
+def test_two_threads_on_one_store_merge_everything_once(urls: Urls, parts: Parts) -> None:
+    with opened(urls) as other:
+        threads = [merging(parts, AT_ONCE), merging(other, AT_ONCE)]
+        for _ in range(5):
+            fill(parts, 20)
+            fill(other, 20)
+        execute(urls.postgres, "UPDATE pulsebase.leases SET ends_at = now() - interval '1 s'")
+        wait_until(lambda: merged(parts), "all is merged")
+        assert sum(each.statistics()["merge_failures"] for each in threads) == 0
+        assert [each.statistics()["readings"] for each in threads] == [20, 20]
+        for each in threads:
+            each.close()
