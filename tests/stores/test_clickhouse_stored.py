@@ -10,9 +10,14 @@ import pytest
 
 from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.timerange import TimeRange
+from pulsebase.model.users import DevicePriority
+from pulsebase.stores.clickhouse.extents import Overviews
+from pulsebase.stores.clickhouse.origins import OriginCounter
+from pulsebase.stores.clickhouse.removal import ClickHousePeoplesReadings
 from pulsebase.stores.clickhouse.stored import StoredReader
 from pulsebase.stores.contract import PUSH_KIND
 from pulsebase.stores.memory import MemoryStore
+from pulsebase.stores.postgres.registry import PostgresRegistry
 from tests.stores.clickhouse import EVER, OPTIONS, Parts, new_store, opened
 from tests.stores.harness import Reading, at, batch_of, rows_of
 
@@ -36,6 +41,7 @@ class Both:
         self.pushed = self.plain.register_origin(PUSH_KIND, "watch")
         self.origins = [self.pushed, *(self.plain.register_origin("sync", name) for name in "ab")]
         self.people = [f"{name}{seed}" for name in PEOPLE]
+        self.registry = PostgresRegistry(parts.database, ClickHousePeoplesReadings(parts.cluster, OPTIONS))
 
     def write(self) -> None:
         rows = [
@@ -58,11 +64,23 @@ class Both:
         asked = (self.random.choice(self.people), TimeRange(start_us, start_us + 8 * 3600 * SECOND))
         assert self.parts.writer.delete(*asked, "b") == self.plain.delete(*asked, "b")
 
+    def put_priority(self) -> None:
+        entry = DevicePriority(self.random.choice(self.people), self.random.choice(["b", "ranked"]), 1)
+        self.plain.put_priority(entry)
+        self.registry.put_priority(entry)
+
+    def remove(self) -> None:
+        person = self.random.choice(self.people)
+        assert self.registry.remove_user(person) == self.plain.remove_user(person)
+
     def happen(self) -> None:
         self.random.choice([self.write, self.write, self.write, self.delete, self.parts.merge])()
 
+    def more(self) -> None:
+        self.random.choice([self.write, self.write, self.delete, self.parts.merge, self.put_priority, self.remove])()
 
-@pytest.mark.parametrize("seed", range(4))
+
+@pytest.mark.parametrize("seed", range(2))
 def test_readings_are_stored_under_the_origins_that_brought_them(parts: Parts, seed: int) -> None:
     both, reader = Both(parts, seed), StoredReader(parts.database, parts.cluster, OPTIONS)
     for _ in range(8):
@@ -83,6 +101,26 @@ def test_readings_are_stored_under_the_origins_that_brought_them(parts: Parts, s
         found, expected_values = reader.stored_values(asked), both.plain.stored_values(asked)
         for name in ("there", "values", "confidences", "origins"):
             assert np.array_equal(getattr(found, name), getattr(expected_values, name))
+
+
+@pytest.mark.parametrize("seed", range(2, 5))
+def test_what_is_stored_of_people_is_counted(parts: Parts, seed: int) -> None:
+    both = Both(parts, seed)
+    overviews = Overviews(parts.database, parts.cluster, OPTIONS)
+    counter = OriginCounter(parts.database, parts.cluster, OPTIONS)
+    before = counter.origin_readings(both.origins)
+    for _ in range(8):
+        both.more()
+        assert overviews.users(str(seed), 10, None) == both.plain.users("", 10, None)
+        expected = both.plain.origin_readings(both.origins)
+        counted = counter.origin_readings([*both.origins, 99])
+        assert counted == {number: before[number] + expected[number] for number in both.origins} | {99: 0}
+        for person in [*both.people, "nobody"]:
+            assert overviews.overview(person) == both.plain.overview(person)
+            assert overviews.metrics(person) == both.plain.metrics(person)
+            assert overviews.devices(person) == both.plain.devices(person)
+            for metric in METRICS:
+                assert overviews.last_time_us(person, "b", metric) == both.plain.last_time_us(person, "b", metric)
 
 
 def test_nothing_is_found_in_an_empty_store() -> None:

@@ -17,6 +17,7 @@ from pulsebase.stores.clickhouse.chains import KEY, LAST_AND_BROUGHT
 from pulsebase.stores.clickhouse.commits import PARTITION, Backlog, Marks, Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
+from pulsebase.stores.clickhouse.removal import removed_people, without
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
 _LEASE = "merge"
@@ -113,17 +114,17 @@ class Merger:
     def _merge(self, after: int, to: int, *, alone: bool = True) -> bool:
         """Merge these commits; False if another process has done so, or, to be `alone`, may be doing it."""
 
-        def begin(connection: Connection) -> Snapshot:
+        def begin(connection: Connection) -> tuple[Snapshot, str]:
             commits.begin_merge(connection, to)
-            return commits.snapshot(connection, to)
+            return commits.snapshot(connection, to), without(removed_people(connection))
 
-        state = self._database.change(begin)
+        state, not_removed = self._database.change(begin)
         if state.merged != after:  # another process has merged
             return False
         for server in self._cluster.shards().values():
             if not self._hold_lease() and alone:
                 return False
-            self._merge_shard(server, state.staged(), to)
+            self._merge_shard(server, f"{state.staged()} AND {not_removed}", to)
         return self._database.change(lambda connection: commits.end_merge(connection, after, to))
 
     def _merge_shard(self, server: Server, inside: str, to: int) -> None:
