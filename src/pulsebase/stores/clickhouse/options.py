@@ -19,7 +19,6 @@ class ClickHouseOptions:
         grace_s: how long a commit has been decided before it is merged, and merged before its rows leave the stage.
             Questions that are answered in less never have to be asked again.
         lease_s: so long after the death of the process that merges, another one takes over; longer than one step.
-        merge_interval_s: how often a process looks whether a merge is due.
         merge_readings: about the most staged readings that one merge takes.
         merge_interval_s: how often each process looks whether something is to be merged.
         most_unmerged: with this many unmerged readings, writes wait for merges; with a quarter of them, readings are
@@ -32,7 +31,6 @@ class ClickHouseOptions:
     question_limit_s: float = 60.0
     grace_s: float = 10.0
     lease_s: float = 120.0
-    merge_interval_s: float = 1.0
     merge_readings: int = 2_000_000
     merge_interval_s: float = 1.0
     most_unmerged: int = 16_000_000

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 
-from pulsebase.model.errors import StopError
+from pulsebase.model.errors import StopError, StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
@@ -21,8 +21,12 @@ from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview
 from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.clickhouse.engine import ClickHouse
+from pulsebase.stores.clickhouse.extents import Overviews
+from pulsebase.stores.clickhouse.merge_thread import MergeThread
 from pulsebase.stores.clickhouse.migrate import require_current
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
+from pulsebase.stores.clickhouse.origins import OriginCounter
+from pulsebase.stores.clickhouse.removal import ClickHousePeoplesReadings
 from pulsebase.stores.clickhouse.stored import StoredReader
 from pulsebase.stores.clickhouse.write import StageWriter
 from pulsebase.stores.contract import (
@@ -39,23 +43,14 @@ from pulsebase.stores.contract import (
     StoredValues,
     TotalsQuery,
 )
-from pulsebase.stores.postgres.database import Connection, PostgresDatabase, connect
+from pulsebase.stores.postgres.database import PostgresDatabase, connect
 from pulsebase.stores.postgres.registry import PostgresRegistry
+
+_ROOM_WAIT_S = 20.0
 
 
 def _refused(what: str) -> NoReturn:
     raise StopError(f"a ClickHouse store cannot do this yet: {what}")
-
-
-class _PeoplesReadings:
-    """See `PeoplesReadings`. Devices are resolved when a question is asked, so a priority changes nothing here."""
-
-    def resolve_again(self, connection: Connection, user_id: str, device_id: str) -> None:
-        pass
-
-    def remove(self, connection: Connection, series: Sequence[str]) -> int:
-        del connection, series
-        _refused("removing a person")
 
 
 class ClickHouseStore:
@@ -76,19 +71,23 @@ class ClickHouseStore:
             raise
         self._database = PostgresDatabase(conninfo, self._options.pool)
         parts = (self._database, self._cluster, self._options)
-        self._registry = PostgresRegistry(self._database, _PeoplesReadings())
+        self._registry = PostgresRegistry(self._database, ClickHousePeoplesReadings(self._cluster, self._options))
         self._writer = StageWriter(*parts)
         self._stored = StoredReader(*parts)
+        self._overviews = Overviews(*parts)
+        self._origins = OriginCounter(*parts)
+        self._merges = MergeThread(*parts)
         self._closed = False
 
     # --- Writer: called by one thread -------------------------------------------------------------------------------
 
     def write(self, batches: Sequence[ReadingBatch]) -> None:
+        if not self._merges.has_room(_ROOM_WAIT_S):
+            raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
         self._writer.write(batches, self._registry.push_origins())
 
     def has_room(self, max_wait_s: float) -> bool:
-        del max_wait_s
-        _refused("has_room")
+        return self._merges.has_room(max_wait_s)
 
     def pace(
         self,
@@ -98,8 +97,7 @@ class ClickHouseStore:
         within_turn: bool = False,
         cancellation: Cancellation | None = None,
     ) -> None:
-        del readings, max_wait_s, within_turn, cancellation
-        _refused("pace")
+        self._merges.pace(readings, max_wait_s, within_turn=within_turn, cancellation=cancellation)
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
         self._writer.write(batches, self._registry.push_origins(), afresh=True)
@@ -160,20 +158,16 @@ class ClickHouseStore:
         return self._registry.user(user_id)
 
     def users(self, text: str, limit: int, after: str | None) -> list[UserOverview]:
-        del text, limit, after
-        _refused("users")
+        return self._overviews.users(text, limit, after)
 
     def overview(self, user_id: str) -> UserOverview | None:
-        del user_id
-        _refused("overview")
+        return self._overviews.overview(user_id)
 
     def metrics(self, user_id: str) -> list[MetricOverview]:
-        del user_id
-        _refused("metrics")
+        return self._overviews.metrics(user_id)
 
     def devices(self, user_id: str) -> list[DeviceOverview]:
-        del user_id
-        _refused("devices")
+        return self._overviews.devices(user_id)
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         return self._registry.summaries(user_id, first, last)
@@ -185,8 +179,7 @@ class ClickHouseStore:
         return self._registry.origins()
 
     def origin_readings(self, numbers: Sequence[int], cancellation: Cancellation | None = None) -> Mapping[int, int]:
-        del numbers, cancellation
-        _refused("origin_readings")
+        return self._origins.origin_readings(numbers, cancellation)
 
     def stored_values(self, readings: ReadingBatch) -> StoredValues:
         return self._stored.stored_values(readings)
@@ -198,8 +191,7 @@ class ClickHouseStore:
         _refused("export")
 
     def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
-        del user_id, device_id, metric
-        _refused("last_time_us")
+        return self._overviews.last_time_us(user_id, device_id, metric)
 
     # --- Store ------------------------------------------------------------------------------------------------------
 
@@ -214,7 +206,7 @@ class ClickHouseStore:
         _refused("check")
 
     def settle(self) -> None:
-        _refused("settle")
+        self._merges.settle()
 
     def horizon_us(self) -> int:
         return self._registry.horizon_us()
@@ -230,9 +222,10 @@ class ClickHouseStore:
         """See `contract.Store.ping`. Every shard has to answer, although people on the others are served meanwhile."""
         self._database.read(lambda connection: connection.execute("SELECT FROM pulsebase.commit_marks"))
         self._cluster.shards()
+        self._merges.ping()
 
     def statistics(self) -> dict[str, float]:
-        _refused("statistics")
+        return self._merges.statistics()
 
     def capabilities(self) -> Capabilities:
         return Capabilities(writes_alone=False, erasure_log=self._registry.erasure_log)
@@ -242,5 +235,6 @@ class ClickHouseStore:
         if self._closed:
             return
         self._closed = True
+        self._merges.close()
         self._cluster.close()
         self._database.close()
