@@ -14,7 +14,7 @@ from tests.stores.harness import Harness, Kept, StoredRow
 from tests.stores.laws import StoreLaws
 from tests.stores.machine import machine_of
 from tests.support.clickhouse.cluster import two_shards
-from tests.support.clickhouse.store import empty_store
+from tests.support.clickhouse.store import database_of, empty_store
 from tests.support.postgres import PASSWORDS, as_role
 
 #: Merges happen where the tests say so, not when a clock says so.
@@ -77,8 +77,7 @@ class ClickHouseHarness(Harness):
         return kept.rows()
 
     def _rows(self, client: Client) -> list[tuple[int, ...]]:
-        database = self.urls.cluster.rpartition("/")[2].partition("?")[0]
-        return list(client.query(_ROWS.format(database=database, places=PLACES)).result_rows)
+        return list(client.query(_ROWS.format(database=database_of(self.urls), places=PLACES)).result_rows)
 
 
 class TestClickHouseLaws(StoreLaws, harness=ClickHouseHarness):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import psycopg
+from clickhouse_connect.driver.client import Client
 
 from pulsebase.stores.clickhouse.migrate import set_up_both
 from pulsebase.stores.postgres.database import connect
@@ -51,14 +51,24 @@ def empty_store() -> Urls:
         found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'pulsebase'").fetchall()
         ours = ", ".join(f"pulsebase.{name}" for (name,) in found if name not in _KEPT)
         connection.execute(f"TRUNCATE {ours}, public.activities_heart_summary; {_AS_AT_FIRST}")
-    database = urlsplit(urls.cluster).path.strip("/")
-    for shard in two_shards().shards:
-        with contextlib.closing(shard.client(database=database)) as client:
-            asked = (
-                "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
-                "AND total_rows > 0"
-            )
-            for (name,) in client.query(asked).result_rows:
-                if name not in _KEPT:
-                    client.command(f"TRUNCATE TABLE {name}")
+    for place in range(len(two_shards().shards)):
+        client = _client(place)
+        asked = (
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
+            "AND total_rows > 0"
+        )
+        for (name,) in client.query(asked).result_rows:
+            if name not in _KEPT:
+                client.command(f"TRUNCATE TABLE {name}")
     return urls
+
+
+@functools.cache
+def _client(place: int) -> Client:
+    """A client of a shard in the shared store; making one takes longer than what it is asked."""
+    return two_shards().shards[place].client(database=database_of(_shared()))
+
+
+def database_of(urls: Urls) -> str:
+    """The database on the cluster."""
+    return urlsplit(urls.cluster).path.strip("/")
