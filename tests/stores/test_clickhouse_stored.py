@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DevicePriority
+from pulsebase.stores.clickhouse.export import Exporter
 from pulsebase.stores.clickhouse.extents import Overviews
 from pulsebase.stores.clickhouse.origins import OriginCounter
 from pulsebase.stores.clickhouse.removal import ClickHousePeoplesReadings
@@ -18,6 +21,7 @@ from pulsebase.stores.clickhouse.stored import StoredReader
 from pulsebase.stores.contract import PUSH_KIND
 from pulsebase.stores.memory import MemoryStore
 from pulsebase.stores.postgres.registry import PostgresRegistry
+from pulsebase.testing.laws.words import assert_in_order_of_export, exported
 from tests.stores.clickhouse import EVER, OPTIONS, Parts, new_store, opened
 from tests.stores.harness import Reading, at, batch_of, rows_of
 
@@ -87,9 +91,16 @@ def test_readings_are_stored_under_the_origins_that_brought_them(parts: Parts, s
         both.happen()
         expected = rows_of(both.plain.stored())
         assert [row for row in rows_of(reader.stored()) if row[0] in both.people] == expected
+    exporter = Exporter(parts.database, parts.cluster, OPTIONS)
     part = TimeRange(TEN + 5 * 3600 * SECOND, TEN + 20 * 3600 * SECOND)
     for person in [*both.people, "nobody"]:
         assert reader.readings(person, part).equals(both.plain.readings(person, part))
+    for people, metrics in ((both.people, None), ([both.people[1], "nobody"], METRICS[1:]), (both.people, [])):
+        batches = list(exporter.export(part, people, metrics))
+        if metrics:
+            assert_in_order_of_export(batches)
+        expected_rows = exported(both.plain.export(part, people, metrics))
+        assert sorted(exported(batches), key=str) == sorted(expected_rows, key=str)
     rows = [
         Reading(TEN + hour * 3600 * SECOND, 1, device, None, person)
         for hour in range(0, 40, 3)
@@ -121,6 +132,37 @@ def test_what_is_stored_of_people_is_counted(parts: Parts, seed: int) -> None:
             assert overviews.devices(person) == both.plain.devices(person)
             for metric in METRICS:
                 assert overviews.last_time_us(person, "b", metric) == both.plain.last_time_us(person, "b", metric)
+
+
+class Meanwhile(Exporter):
+    """An export during which something else happens before each question for readings."""
+
+    happens: Callable[[], object]
+
+    def _of_group(self, *asked: Any) -> pa.Table:
+        self.happens()
+        return super()._of_group(*asked)
+
+
+def test_merges_do_not_pass_an_export(parts: Parts) -> None:
+    people = ["held", "other"]
+    days = [TEN + day * 24 * 3600 * SECOND for day in range(3)]
+    parts.write(*(Reading(day, 7000, user_id=person) for day in days for person in people))
+    parts.merge()
+    parts.write(*(Reading(day, 7100, user_id="held") for day in days))
+    merged = []
+
+    def happens() -> None:
+        parts.write(*(Reading(day, 7200, user_id=person) for day in days for person in people))
+        parts.writer.delete("held", EVER)
+        merged.append(parts.merge())
+
+    export = Meanwhile(parts.database, parts.cluster, OPTIONS)
+    export.happens = happens
+    found = exported(export.export(EVER, people))
+    assert [(user, value) for user, _, _, value, *_ in found] == [("held", 7100), ("other", 7000)] * 3
+    assert merged == [1, 0, 0], "what the export sees may be merged"
+    assert parts.merger.step() > 0, "the export has let go of its state"
 
 
 def test_nothing_is_found_in_an_empty_store() -> None:

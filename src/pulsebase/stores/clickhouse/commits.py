@@ -225,6 +225,30 @@ def begin_drop(connection: Connection, to: int) -> None:
     connection.execute("UPDATE pulsebase.commit_marks SET dropped_to = greatest(dropped_to, %s)", [to])
 
 
+def hold(connection: Connection, holder: uuid.UUID, state: Snapshot, lasts_s: float) -> None:
+    """Ask merges not to pass a state for so long; again with the same holder, from now on."""
+    connection.execute(
+        "INSERT INTO pulsebase.held_states VALUES (%s, %s, %s, clock_timestamp() + make_interval(secs => %s)) "
+        "ON CONFLICT (holder) DO UPDATE SET ends_at = excluded.ends_at",
+        [holder, state.first_in_flight - 1, state.merged, lasts_s],
+    )
+
+
+def let_go(connection: Connection, holder: uuid.UUID) -> None:
+    """Let merges pass the state of this holder, and those whose time is up."""
+    connection.execute("DELETE FROM pulsebase.held_states WHERE holder = %s OR ends_at < clock_timestamp()", [holder])
+
+
+def held(connection: Connection) -> tuple[int | None, int | None]:
+    """Return how far merges may come, and up to where rows may leave the stage; None without limit."""
+    row = connection.execute(
+        "SELECT min(merge_to), min(drop_to) FROM pulsebase.held_states WHERE ends_at >= clock_timestamp()"
+    ).fetchone()
+    assert row is not None
+    merge_to, drop_to = row
+    return merge_to, drop_to
+
+
 def hold_lease(connection: Connection, name: str, holder: uuid.UUID, lasts_s: float) -> bool:
     """Take or prolong the right to do something alone; False if another one has it.
 

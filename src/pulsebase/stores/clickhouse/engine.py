@@ -50,6 +50,10 @@ SETTINGS: Mapping[str, int] = {
     "distributed_group_by_no_merge": 1,
     "optimize_skip_unused_shards": 1,
     "skip_unavailable_shards": 0,
+    # Else comparisons that cannot all be true are found to be so, and a question that is known to find nothing fails.
+    "optimize_redundant_comparisons": 0,
+    # Questions may list many numbers.
+    "max_query_size": 1 << 24,
     # A shard that takes no connection, or says nothing on it, is given up after this.
     "connections_with_failover_max_tries": 2,
     "handshake_timeout_ms": 3000,

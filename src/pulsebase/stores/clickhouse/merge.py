@@ -71,6 +71,9 @@ class Merger:
         whole_partitions = (read_by_nobody + 1) // PARTITION * PARTITION - 1
         if (to <= marks.merged and whole_partitions <= marks.dropped_to) or not self._hold_lease():
             return 0
+        merge_to, drop_to = self._database.read(commits.held)
+        to = _at_most(to, merge_to)
+        whole_partitions = (_at_most(read_by_nobody, drop_to) + 1) // PARTITION * PARTITION - 1
         count = 0
         if to > marks.merged:
             end = self._end_of_merge(marks.merged, to)
@@ -82,9 +85,9 @@ class Merger:
         return count
 
     def merge_all(self) -> None:
-        """Merge what is decided now, without a grace, even if another process merges too."""
+        """Merge what is decided now and no export holds, without a grace, even if another process merges too."""
         looked = self._look()
-        merged, to = looked.marks.merged, looked.decided
+        merged, to = looked.marks.merged, _at_most(looked.decided, self._database.read(commits.held)[0])
         while merged < to:
             self._hold_lease()
             self._merge(merged, self._end_of_merge(merged, to), alone=False)
@@ -143,6 +146,10 @@ class Merger:
             for partition in found["partition"].to_pylist():
                 if (int(partition) + 1) * PARTITION - 1 <= to:
                     server.command(f"ALTER TABLE stage DROP PARTITION {int(partition)}", self._options.lease_s / 2)
+
+
+def _at_most(number: int, limit: int | None) -> int:
+    return number if limit is None else min(number, limit)
 
 
 def _older_than(seen: deque[tuple[float, int]], now: float, number: int, age_s: float) -> int:

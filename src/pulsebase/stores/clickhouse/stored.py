@@ -157,7 +157,7 @@ class StoredReader:
 
 
 #: Up to so many readings are looked up by their times; of more, everything between the first and the last.
-_MOST_TIMES = 10_000
+_MOST_TIMES = 1 << 18
 _NOTHING = pa.table({name: pa.array([], pa.int64()) for name in ("value", "confidence", "origin")})
 
 

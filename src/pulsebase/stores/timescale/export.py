@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pulsebase.model.readings import READING_SCHEMA
 from pulsebase.model.timerange import DAY_US, MAX_US, TimeRange
-from pulsebase.stores.contract import EXPORT_BATCH_READINGS, STORED_SCHEMA
+from pulsebase.stores.contract import STORED_SCHEMA
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.instants import At, fetch_columns
 from pulsebase.stores.postgres.series_keys import keys_of, metric_of, parts_of, person_of, require_known_metrics
+from pulsebase.stores.postgres.spool import Spool, grouped
 from pulsebase.stores.timescale.origins import staged
 from pulsebase.stores.timescale.raw_tables import readings, tables_of
 from pulsebase.stores.timescale.rollup_sql import bucket
@@ -58,81 +56,32 @@ GROUP BY 1, 2, 3 ORDER BY 1, users.user_id COLLATE "C"
 """
 
 
-#: The rows of a spool file: with the number of their person, to see who was removed since.
-_SPOOLED = pa.schema([pa.field("user_no", pa.int64(), nullable=False), *STORED_SCHEMA])
-
-
 def spool(
     connection: Connection,
     interval: TimeRange,
     user_ids: Sequence[str] | None,
     metrics: Sequence[str] | None,
-    file: IO[bytes],
+    into: Spool,
 ) -> None:
-    """Write the answer of `contract.Reader.export` into a file, from one state of the database.
-
-    A client may take hours over an export. A snapshot held for so long would keep the server from vacuuming any table
-    of its database.
+    """Write the answer of `contract.Reader.export` into a file, from one state of the database. A snapshot held until
+    it is read would keep the server from vacuuming any table of its database.
 
     Raises:
         StoreVersionError: every metric is asked for, and there is one that only a newer version knows.
     """
     if metrics is None:
         require_known_metrics(connection)
-    file.seek(0)
-    file.truncate()
     values = {"start": At(interval.start_us), "end": At(interval.end_us)}
     chosen = {"users": user_ids and list(set(user_ids)), "metrics": metrics and list(set(metrics))}
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.ipc.new_stream(file, _SPOOLED, options=options) as writer:
+    with into.filled() as keep:
         if interval.length_us <= 0 or any(each is not None and not each for each in (user_ids, metrics)):
             return
         for day_us, of_day in groupby(
             connection.execute(_DAYS, values | chosen, binary=True).fetchall(), itemgetter(0)
         ):
             day = TimeRange(max(day_us, interval.start_us), min(day_us + DAY_US, interval.end_us))
-            for group in _groups((number, user_id, count) for _, number, user_id, count in of_day):
-                stored = of_people(connection, list(group), day, metrics)
-                people = stored["user_id"].combine_chunks().dictionary_encode()
-                numbers = pa.array([group[user_id] for user_id in people.dictionary.to_pylist()], pa.int64())
-                writer.write_table(stored.add_column(0, _SPOOLED.field(0), numbers.take(people.indices)))
-
-
-def spooled(file: IO[bytes], still_known: Callable[[Sequence[int]], set[int]]) -> Iterator[pa.RecordBatch]:
-    """Read the batches of a spool file; `still_known` says who has not been removed, by number."""
-    file.seek(0)
-    with pa.ipc.open_stream(file) as reader:
-        for rows in reader:
-            known = still_known(rows["user_no"].unique().to_pylist())
-            yield from _batches(rows.filter(pc.is_in(rows["user_no"], pa.array(sorted(known), pa.int64()))))
-
-
-def _groups(people: Iterable[tuple[int, str, int]]) -> Iterator[dict[str, int]]:
-    """Group people, as id and number, so that the readings of a group make about one batch."""
-    group: dict[str, int] = {}
-    rows = 0
-    for number, user_id, count in people:
-        if group and rows + count > EXPORT_BATCH_READINGS:
-            yield group
-            group, rows = {}, 0
-        group[user_id] = number
-        rows += count
-    if group:
-        yield group
-
-
-def _batches(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    columns = [
-        rows["user_id"].dictionary_encode(),
-        rows["device_id"].dictionary_encode(),
-        rows["time_us"].cast(READING_SCHEMA.field("time").type),
-        rows["value"],
-        rows["confidence"],
-        rows["metric"].dictionary_encode(),
-    ]
-    batch = pa.record_batch(columns, schema=READING_SCHEMA)
-    for first in range(0, batch.num_rows, EXPORT_BATCH_READINGS):
-        yield batch.slice(first, EXPORT_BATCH_READINGS)
+            for group in grouped((number, user_id, count) for _, number, user_id, count in of_day):
+                keep(of_people(connection, list(group), day, metrics), group)
 
 
 def everything(connection: Connection) -> pa.Table:

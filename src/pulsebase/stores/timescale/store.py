@@ -8,7 +8,6 @@ snapshot of the database: rollups where nothing is staged, else the hypertable a
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from functools import partial
 
 import pyarrow as pa
 
-from pulsebase.files.disk_errors import meaning_of
 from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
@@ -42,6 +40,7 @@ from pulsebase.stores.contract import (
 from pulsebase.stores.postgres.database import Connection, OnlyAnswersError, PostgresDatabase, connect
 from pulsebase.stores.postgres.people import find_users, get_user
 from pulsebase.stores.postgres.registry import PostgresRegistry
+from pulsebase.stores.postgres.spool import Spool, exported
 from pulsebase.stores.timescale import check, edit, export, extents, scrub, series, totals
 from pulsebase.stores.timescale.aggregates import find_stale, forget_stale, refresh
 from pulsebase.stores.timescale.merge import merge_staged
@@ -240,13 +239,10 @@ class TimescaleStore:
     def export(
         self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        with tempfile.TemporaryFile() as file:
-            try:
-                self._database.read(lambda connection: export.spool(connection, interval, user_ids, metrics, file))
-            except OSError as error:
-                unnamed = StoreUnavailableError(f"the export cannot be kept: {error.strerror}", retry_after_s=60)
-                raise meaning_of(error, "the export") or unnamed from error
-            yield from export.spooled(file, self._registry.known_numbers)
+        def fill(spool: Spool) -> None:
+            self._database.read(lambda connection: export.spool(connection, interval, user_ids, metrics, spool))
+
+        yield from exported(fill, self._registry.known_numbers)
 
     def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         found = self._database.read(lambda connection: extents.extents(connection, [user_id], [metric]))
