@@ -9,6 +9,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import clickhouse_connect
@@ -135,6 +136,9 @@ class ClickHouse:
         self.address = address
         self._servers = [Server(address, host, port) for host, port in address.hosts]
         self._turns = itertools.count()
+        #: The shard of each remainder of a person's number, and a server of each shard, as far as they are known.
+        self._slots: list[int] = []
+        self._by_shard: dict[int, Server] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -160,6 +164,47 @@ class ClickHouse:
             return self._by_any(lambda server: server.ask(statement, limit_s, values))
         with self._ended_with(cancellation) as name:
             return self._by_any(lambda server: server.ask(statement, limit_s, values, name))
+
+    def ask_shards(
+        self, statement: str, limit_s: float, person: int | None = None, cancellation: Cancellation | None = None
+    ) -> list[pa.Table]:
+        """Return what shards answer to a question about their own tables: all of them at once, or the person's.
+
+        Raises:
+            QueryTimeoutError: longer than `limit_s`.
+            QueryCancelledError: it was taken back.
+            StoreUnavailableError: one of these shards does not answer.
+        """
+        servers = self._placed(person)
+        with self._ended_with(cancellation or Cancellation()) as name:
+            if len(servers) == 1:
+                return [servers[0].ask(statement, limit_s, None, name)]
+            with ThreadPoolExecutor(len(servers)) as threads:
+                return list(threads.map(lambda server: server.ask(statement, limit_s, None, name), servers))
+
+    def _placed(self, person: int | None) -> list[Server]:
+        """Return the servers where rows lie: the person's, or everybody's. What was found is remembered."""
+        if not self._slots or len(self._by_shard) < len(set(self._slots)):
+            self._find_shards()
+        wanted = sorted(set(self._slots)) if person is None else [self._slots[person % len(self._slots)]]
+        if any(shard not in self._by_shard for shard in wanted):
+            raise UnreachableError("a server of the cluster cannot be reached", 5)
+        return [self._by_shard[shard] for shard in wanted]
+
+    def _find_shards(self) -> None:
+        for server in self._servers:
+            with contextlib.suppress(StoreUnavailableError):
+                rows = server.ask(
+                    "SELECT shard_num, shard_weight, is_local FROM system.clusters WHERE cluster = {cluster:String} "
+                    "ORDER BY shard_num",
+                    _PATIENCE_S,
+                    {"cluster": self.address.cluster},
+                ).to_pylist()
+                # As `Distributed` places rows: each shard has as many of the remainders as it weighs.
+                self._slots = [row["shard_num"] for row in rows for _ in range(row["shard_weight"])]
+                self._by_shard |= {row["shard_num"]: server for row in rows if row["is_local"]}
+        if not self._slots:
+            raise UnreachableError("no server of the cluster can be reached", 5)
 
     @contextlib.contextmanager
     def _ended_with(self, cancellation: Cancellation) -> Iterator[str]:

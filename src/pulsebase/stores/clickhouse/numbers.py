@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.people import make_known
@@ -56,6 +57,34 @@ def device_of(connection: Connection, person: int, device_id: str) -> int | None
 def devices_of(connection: Connection, person: int) -> dict[int, str]:
     """Return the ids of a person's devices by number."""
     return dict(connection.execute(f"{_DEVICES} WHERE user_no = %s", [person]).fetchall())
+
+
+def ids_of_devices(connection: Connection, numbers: Collection[int]) -> dict[int, str]:
+    """Return the ids of these devices by number, of those that there are."""
+    found = connection.execute(
+        "SELECT device_no, device_id FROM pulsebase.devices WHERE device_no = ANY(%s)", [list(numbers)]
+    )
+    return dict(found.fetchall())
+
+
+def people_asked(
+    connection: Connection, genders: Collection[str] | None, born_by: date | None, born_after: date | None
+) -> dict[int, str]:
+    """Return the ids of people by number: those of these genders, born on a day or before, and after a day; None for
+    any.
+    """
+    found = connection.execute(
+        "SELECT user_no, user_id FROM pulsebase.users "
+        "WHERE (%(genders)s::text[] IS NULL OR gender = ANY(%(genders)s)) "
+        "AND (%(born_by)s::date IS NULL OR birth_date <= %(born_by)s) "
+        "AND (%(born_after)s::date IS NULL OR birth_date > %(born_after)s)",
+        {
+            "genders": None if genders is None else sorted(genders),
+            "born_by": born_by,
+            "born_after": born_after,
+        },
+    )
+    return dict(found.fetchall())
 
 
 _DEVICES = "SELECT device_no, device_id FROM pulsebase.devices JOIN pulsebase.users USING (user_id)"

@@ -59,6 +59,12 @@ def consistent(
     raise StoreUnavailableError("merges go on too fast for this question; ask again", 2)
 
 
+def limited_s(deadline: Deadline, options: ClickHouseOptions) -> float:
+    """Return how long a question to the cluster may take."""
+    left_s = deadline.left_s()
+    return options.question_limit_s if left_s is None else min(left_s, options.question_limit_s)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What PostgreSQL says of a question, all of one moment."""
@@ -124,12 +130,11 @@ class RawReader:
         ]
         if device_id is not None:
             conditions += [f"device = {number}" for number, text in known.devices.items() if text == device_id]
-        left_s = deadline.left_s()
         return self._cluster.ask(
             "SELECT time, device, argMax(value, stamp) AS last_value, argMax(confidence, stamp) AS last_confidence "
             f"FROM all_rows WHERE {' AND '.join(conditions)} "
             "GROUP BY time, device HAVING argMax(gone, stamp) = 0" + ("" if limit is None else f" LIMIT {limit + 1}"),
-            self._options.question_limit_s if left_s is None else min(left_s, self._options.question_limit_s),
+            limited_s(deadline, self._options),
             cancellation=deadline.cancellation,
         )
 

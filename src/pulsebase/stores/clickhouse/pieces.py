@@ -1,0 +1,170 @@
+"""What readings come to, as one relation in the SQL of a shard: in hours, minutes and parts of minutes.
+
+Hours and minutes are as merges have worked them out. Where an hour cannot tell, because a bucket ends or a device's
+priority changes in it, or because readings of it are staged, its minutes are taken, and in their stead, where readings
+are staged or a bucket ends, the readings themselves. A row is what one device comes to in the minutes of a piece in
+which just the devices `present` counted; so whoever asks chooses the device that wins among these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pulsebase.model.timerange import HOUR_US, MINUTE_US, TimeRange
+from pulsebase.stores.clickhouse.commits import Snapshot
+
+#: The columns of the relation; `piece` is where a piece starts, and counts from 1970 in microseconds. Of the rows with
+#: the same minutes one `leads`.
+PIECE = "person, piece, present, device, n, sum, min, max, minutes, leads"
+_COUNTS = ("device", "n", "sum", "min", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class WhatCounts:
+    """The counted readings of people in one metric.
+
+    Attributes:
+        state: which rows are visible.
+        people: a condition on `person`.
+        metric: the number of the metric.
+        interval: when.
+        edges: where buckets start or end besides.
+        changes: the minutes from which on devices have other priorities, by person.
+        hours: whether a piece may be an hour.
+    """
+
+    state: Snapshot
+    people: str
+    metric: int
+    interval: TimeRange
+    edges: Sequence[int] = ()
+    changes: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    hours: bool = True
+
+    def pieces(self) -> str:
+        """Write the relation."""
+        found = [self._minutes(), self._parts_of_minutes()]
+        if self.hours:
+            found.append(self._hours())
+        parts = " UNION ALL ".join(each for each in found if each)
+        inside = f"piece >= {self.interval.start_us} AND piece < {self.interval.end_us}"
+        return f"SELECT {PIECE} FROM ({parts}) WHERE {inside}" if parts else ""
+
+    def last_rows(self, interval: TimeRange, condition: str = "true") -> str:
+        """Write the relation of the last visible row of each reading that meets a condition: `person`, `time`,
+        `device`, `v` and `c`, its confidence.
+        """
+        conditions = [*self._rows_of(interval), self.state.condition(), condition]
+        return (
+            "SELECT person, time, device, argMax(value, stamp) AS v, argMax(confidence, stamp) AS c "
+            f"FROM rows WHERE {' AND '.join(conditions)} "
+            "GROUP BY person, time, device HAVING argMax(gone, stamp) = 0"
+        )
+
+    def _rows_of(self, interval: TimeRange) -> list[str]:
+        inside = [f"time >= {interval.start_us}", f"time < {interval.end_us}"]
+        return [self.people, f"metric = {self.metric}", *inside]
+
+    def _staged(self, step_us: int) -> str | None:
+        """Write the question for the steps of time in which people have staged readings."""
+        if self.state.last == self.state.merged:
+            return None
+        conditions = [*self._rows_of(self.interval.widened(step_us)), self.state.staged()]
+        return f"(SELECT person, intDiv(time, {step_us}) FROM stage WHERE {' AND '.join(conditions)})"
+
+    def _bounds(self, step_us: int) -> list[int]:
+        """Return where buckets start or end within a step of time."""
+        return sorted(
+            {at_us for at_us in (self.interval.start_us, self.interval.end_us, *self.edges) if at_us % step_us}
+        )
+
+    def _torn_hours(self) -> list[str]:
+        """Write conditions that together hold for the `hour` of a person if it cannot be taken whole."""
+        torn = []
+        if bounds := self._bounds(HOUR_US):
+            torn.append(f"hour IN ({_listed({at_us // HOUR_US for at_us in bounds})})")
+        pairs = {(who, minute // 60) for who, changes in self.changes.items() for minute in changes if minute % 60}
+        if pairs:
+            torn.append(f"(person, hour) IN ({_listed(pairs)})")
+        if staged := self._staged(HOUR_US):
+            torn.append(f"(person, hour) IN {staged}")
+        return torn
+
+    def _torn_minutes(self, minute: str) -> list[str]:
+        """Write conditions that together hold for a person's minute if it cannot be taken whole."""
+        torn = []
+        if bounds := self._bounds(MINUTE_US):
+            torn.append(f"{minute} IN ({_listed({at_us // MINUTE_US for at_us in bounds})})")
+        if staged := self._staged(MINUTE_US):
+            torn.append(f"(person, {minute}) IN {staged}")
+        return torn
+
+    def _hours(self) -> str:
+        first, end = -(-self.interval.start_us // HOUR_US), self.interval.end_us // HOUR_US
+        conditions = [self.people, f"metric = {self.metric}", f"hour >= {first}", f"hour < {end}"]
+        conditions += [f"NOT {torn}" for torn in self._torn_hours()]
+        names = ("present", "minutes", *_COUNTS)
+        return (
+            f"SELECT person, hour * {HOUR_US} AS piece, present, device, n, sum, min, max, minutes, "
+            "device = present[1] AS leads FROM ("
+            f"SELECT person, hour, {_nested(names)} FROM hours FINAL WHERE {' AND '.join(conditions)}"
+            f") ARRAY JOIN {_joined(names)} WHERE n > 0"
+        )
+
+    def _minutes(self) -> str:
+        whole = self.interval.widened(MINUTE_US)
+        first, end = whole.start_us // MINUTE_US, whole.end_us // MINUTE_US
+        conditions = [self.people, f"metric = {self.metric}", f"minute >= {first}", f"minute < {end}"]
+        if self.hours:
+            torn = self._torn_hours()
+            if not torn:
+                return ""
+            conditions.append(f"({' OR '.join(torn)})")
+        conditions += [f"NOT {torn}" for torn in self._torn_minutes("minute")]
+        return (
+            f"SELECT person, minute * {MINUTE_US} AS piece, present, device, n, sum, min, max, 1 AS minutes, "
+            "device = present[1] AS leads FROM ("
+            "SELECT person, minute, intDiv(minute, 60) AS hour, "
+            f"arrayFilter((d, counted) -> counted > 0, of.device, of.n) AS present, {_nested(_COUNTS)} "
+            f"FROM minutes FINAL WHERE {' AND '.join(conditions)}) ARRAY JOIN {_joined(_COUNTS)} WHERE n > 0"
+        )
+
+    def _parts_of_minutes(self) -> str:
+        torn = self._torn_minutes(f"intDiv(time, {MINUTE_US})")
+        if not torn:
+            return ""
+        rows = self.last_rows(self.interval.widened(MINUTE_US), f"({' OR '.join(torn)})")
+        part = f"intDiv(time, {MINUTE_US}) * {MINUTE_US}"
+        if bounds := self._bounds(MINUTE_US):
+            part = f"greatest({part}, arrayMax(arrayMap(b -> if(b <= time, b, 0), {numbers_of(bounds)})))"
+        counted = (
+            f"SELECT person, intDiv(time, {MINUTE_US}) AS minute, {part} AS part, device, count() AS n, "
+            f"sum(toInt64(v)) AS total, min(v) AS low, max(v) AS high FROM ({rows} AND c != 0) "
+            "GROUP BY person, minute, part, device"
+        )
+        return (
+            "SELECT person, row.1 AS piece, present, row.2 AS device, row.3 AS n, row.4 AS sum, row.5 AS min, "
+            "row.6 AS max, 1 AS minutes, "
+            "row.2 = arrayMin(each -> if(each.1 = row.1, each.2, row.2), found) AS leads FROM ("
+            "SELECT person, minute, arraySort(groupUniqArray(device)) AS present, "
+            f"groupArray((part, device, n, total, low, high)) AS found FROM ({counted}) GROUP BY person, minute"
+            ") ARRAY JOIN found AS row"
+        )
+
+
+def numbers_of(numbers: Collection[int]) -> str:
+    """Write an array of numbers, which may be empty."""
+    return f"CAST([{', '.join(map(str, numbers))}], 'Array(Int64)')"
+
+
+def _listed(items: Collection[object]) -> str:
+    return ", ".join(map(str, sorted(items, key=repr)))
+
+
+def _nested(names: Sequence[str]) -> str:
+    return ", ".join(f"of.{name} AS all_{name}" for name in names)
+
+
+def _joined(names: Sequence[str]) -> str:
+    return ", ".join(f"all_{name} AS {name}" for name in names)
