@@ -9,7 +9,8 @@ which just the devices `present` counted; so whoever asks chooses the device tha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.clickhouse.commits import Snapshot
@@ -18,11 +19,30 @@ from pulsebase.stores.clickhouse.commits import Snapshot
 #: the same minutes one `leads`.
 PIECE = "person, piece, present, device, n, sum, min, max, minutes, leads"
 _COUNTS = ("device", "n", "sum", "min", "max")
+#: No rows, of the columns of the relation.
+_NOTHING = (
+    "SELECT toUInt64(0) AS person, toInt64(0) AS piece, CAST([], 'Array(UInt32)') AS present, toUInt32(0) AS device, "
+    "toUInt64(0) AS n, toInt64(0) AS sum, toInt16(0) AS min, toInt16(0) AS max, toUInt8(0) AS minutes, true AS leads "
+    "FROM minutes WHERE person = 0 AND person = 1"
+)
+_QUARTER_US = 15 * MINUTE_US
+
+
+class Expired(Enum):
+    """What a question takes of expired readings."""
+
+    NOTHING = "nothing"
+    #: Quarters of an hour, as they were resolved; without devices.
+    QUARTERS = "quarters"
+    #: The same, of whole hours alone.
+    HOURS = "hours"
+    #: Whole hours of each device.
+    HOURS_OF_DEVICES = "hours of devices"
 
 
 @dataclass(frozen=True, slots=True)
 class WhatCounts:
-    """The counted readings of people in one metric.
+    """The counted readings of people in one metric that have not expired.
 
     Attributes:
         state: which rows are visible.
@@ -42,14 +62,42 @@ class WhatCounts:
     changes: Mapping[int, Sequence[int]] = field(default_factory=dict)
     hours: bool = True
 
-    def pieces(self) -> str:
-        """Write the relation."""
+    def pieces(self, expired: Expired = Expired.NOTHING) -> str:
+        """Write the relation, together with what is kept of expired readings."""
+        found = [self._kept(expired, TimeRange(self.interval.start_us, min(self.interval.end_us, self._horizon_us)))]
+        left = TimeRange(max(self.interval.start_us, self._horizon_us), self.interval.end_us)
+        if left.length_us > 0:
+            found.append(replace(self, interval=left)._left())
+        parts = " UNION ALL ".join(each for each in found if each) or _NOTHING
+        return f"SELECT {PIECE} FROM ({parts})"
+
+    @property
+    def _horizon_us(self) -> int:
+        return self.state.horizon_us
+
+    def _left(self) -> str:
+        """Write the relation of readings that have not expired."""
         found = [self._minutes(), self._parts_of_minutes()]
         if self.hours:
-            found.append(self._hours())
-        parts = " UNION ALL ".join(each for each in found if each)
+            found.append(self._hours(self._torn_hours()))
         inside = f"piece >= {self.interval.start_us} AND piece < {self.interval.end_us}"
-        return f"SELECT {PIECE} FROM ({parts}) WHERE {inside}" if parts else ""
+        return f"SELECT {PIECE} FROM ({' UNION ALL '.join(each for each in found if each)}) WHERE {inside}"
+
+    def _kept(self, expired: Expired, interval: TimeRange) -> str:
+        """Write the relation of what is kept of readings that have expired."""
+        if expired is Expired.NOTHING or interval.length_us <= 0:
+            return ""
+        if expired is Expired.HOURS_OF_DEVICES:
+            return replace(self, interval=interval, edges=(), changes={})._hours([])
+        step_us = HOUR_US if expired is Expired.HOURS else _QUARTER_US
+        first = -(-interval.start_us // step_us) * step_us // _QUARTER_US
+        end = interval.end_us // step_us * step_us // _QUARTER_US
+        conditions = [self.people, f"metric = {self.metric}", f"quarter >= {first}", f"quarter < {end}"]
+        return (
+            f"SELECT person, quarter * {_QUARTER_US} AS piece, CAST([], 'Array(UInt32)') AS present, "
+            "toUInt32(0) AS device, n, sum, min, max, minutes, true AS leads "
+            f"FROM kept FINAL WHERE {' AND '.join(conditions)}"
+        )
 
     def last_rows(self, interval: TimeRange, condition: str = "true") -> str:
         """Write the relation of the last visible row of each reading that meets a condition: `person`, `time`,
@@ -100,10 +148,10 @@ class WhatCounts:
             torn.append(f"(person, {minute}) IN {staged}")
         return torn
 
-    def _hours(self) -> str:
+    def _hours(self, torn: Sequence[str]) -> str:
         first, end = -(-self.interval.start_us // HOUR_US), self.interval.end_us // HOUR_US
         conditions = [self.people, f"metric = {self.metric}", f"hour >= {first}", f"hour < {end}"]
-        conditions += [f"NOT {torn}" for torn in self._torn_hours()]
+        conditions += [f"NOT {each}" for each in torn]
         names = ("present", "minutes", *_COUNTS)
         return (
             f"SELECT person, hour * {HOUR_US} AS piece, present, device, n, sum, min, max, minutes, "

@@ -13,19 +13,20 @@ from pulsebase.model.errors import TooManyRowsError
 from pulsebase.model.readings import NO_CONFIDENCE
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.rollups import DeviceRanks
-from pulsebase.model.timerange import MINUTE_US
+from pulsebase.model.timerange import HOUR_US, MINUTE_US
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.numbers import devices_of, metric_of, person_of
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
-from pulsebase.stores.clickhouse.pieces import WhatCounts, numbers_of
+from pulsebase.stores.clickhouse.pieces import Expired, WhatCounts, numbers_of
 from pulsebase.stores.clickhouse.priorities import Settings, changes_of, settings_of
 from pulsebase.stores.clickhouse.read import consistent, limited_s
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, SeriesQuery
 from pulsebase.stores.deadline import Deadline
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
+_QUARTER_US = 15 * MINUTE_US
 #: The rungs whose buckets have one device each.
 _OF_ONE_DEVICE = (Resolution.SECOND, Resolution.MINUTE)
 
@@ -147,12 +148,25 @@ class _Statement:
 
     def _won(self) -> str:
         """The pieces that the question is about."""
-        pieces = self._counts.pieces()
+        pieces = self._counts.pieces(self._expired())
         if self._resolved:
             minute = f"intDiv(piece, {MINUTE_US})"
             first = f"arrayMin(each -> {self._rank('each', minute)}, present)"
-            return f"SELECT * FROM ({pieces}) WHERE {self._rank('device', minute)} = {first}"
+            return f"SELECT * FROM ({pieces}) WHERE empty(present) OR {self._rank('device', minute)} = {first}"
         return f"SELECT * FROM ({pieces}) WHERE {self._of_device()}"
+
+    def _expired(self) -> Expired:
+        """What the answer takes of expired readings."""
+        query = self._query
+        if query.include_all or query.resolution is Resolution.MINUTE:
+            return Expired.NOTHING
+        cut_us = [at_us % HOUR_US for at_us in query.day_starts]
+        if query.device_id is not None:
+            whole = query.resolution is not Resolution.QUARTER and not any(cut_us)
+            return Expired.HOURS_OF_DEVICES if whole else Expired.NOTHING
+        if query.resolution is Resolution.HOUR:
+            return Expired.HOURS
+        return Expired.NOTHING if any(each % _QUARTER_US for each in cut_us) else Expired.QUARTERS
 
     def _shown(self, *, counted: bool) -> str:
         """The readings that the question is about."""

@@ -16,7 +16,7 @@ from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.numbers import ids_of_devices, metric_of, people_asked
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
-from pulsebase.stores.clickhouse.pieces import WhatCounts, numbers_of
+from pulsebase.stores.clickhouse.pieces import Expired, WhatCounts, numbers_of
 from pulsebase.stores.clickhouse.priorities import Settings, changes_of, everybodys_settings
 from pulsebase.stores.clickhouse.read import consistent, limited_s
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
@@ -94,7 +94,7 @@ def _statement(query: TotalsQuery, known: _People) -> str:
     changes = {who: changes_of(settings, query.range) for who, settings in known.settings.items()}
     changes = {who: minutes for who, minutes in changes.items() if minutes}
     people = f"person IN ({', '.join(map(str, known.people))})" if len(known.people) <= _NAMED else "true"
-    pieces = WhatCounts(known.state, people, known.metric, query.range, (), changes).pieces()
+    pieces = WhatCounts(known.state, people, known.metric, query.range, (), changes).pieces(Expired.HOURS)
     epoch = "0"
     if changes:
         pairs = ", ".join(f"{who}, {numbers_of(minutes)}" for who, minutes in changes.items())
