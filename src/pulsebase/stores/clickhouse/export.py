@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,32 +11,26 @@ import pyarrow as pa
 
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.timerange import DAY_US, HOUR_US, TimeRange
-from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.chains import KEY
 from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse
+from pulsebase.stores.clickhouse.hold import HeldState, PassedError
 from pulsebase.stores.clickhouse.numbers import devices_of_people, metrics_by_number, people_by_number
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.stored import Named, inside, listed, table_of
 from pulsebase.stores.contract import EXPORT_BATCH_READINGS
-from pulsebase.stores.postgres.database import Connection, OnlyAnswersError, PostgresDatabase
+from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 from pulsebase.stores.postgres.people import known_numbers
 from pulsebase.stores.postgres.series_keys import require_known_metrics
 from pulsebase.stores.postgres.spool import Spool, exported, grouped
 
 _ATTEMPTS = 3
-#: A state is held for so long at a time, and from then on if the export goes on.
-_HELD_S = 60.0
 #: About how many readings, and of how many people at most, are asked for at once.
 _READINGS, _PEOPLE = 4 * EXPORT_BATCH_READINGS, 10_000
 _GROUP = f"""
 SELECT {KEY}, argMax(value, stamp) AS value, argMax(confidence, stamp) AS confidence, 0 AS origin
 FROM all_rows WHERE {{conditions}} GROUP BY {KEY} HAVING argMax(gone, stamp) = 0
 """
-
-
-class _PassedError(Exception):
-    """Merges or the horizon have passed the state that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +72,7 @@ class Exporter:
             StoreVersionError: every metric is asked for, and there is one that only a newer version knows.
         """
         for _ in range(_ATTEMPTS):
-            with contextlib.suppress(_PassedError), _Hold(self._database) as hold, spool.filled() as keep:
+            with contextlib.suppress(PassedError), HeldState(self._database) as hold, spool.filled() as keep:
                 chosen = self._choose(hold.state, user_ids, metrics)
                 if chosen is None or interval.length_us <= 0:
                     return
@@ -159,42 +151,3 @@ class Exporter:
 
 def _of(names: Mapping[int, str], numbers: Sequence[int]) -> dict[int, str]:
     return {number: names[number] for number in numbers}
-
-
-class _Hold:
-    """A state that merges do not pass as long as the block goes on. What is read of it still has to be checked."""
-
-    def __init__(self, database: PostgresDatabase) -> None:
-        self._database, self._holder = database, uuid.uuid4()
-        self._held_until = 0.0
-
-    def __enter__(self) -> _Hold:
-        self.state = self._database.read(commits.snapshot)
-        self._prolong()
-        self.check(at_once=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OnlyAnswersError, StoreUnavailableError):
-            self._database.change(lambda connection: commits.let_go(connection, self._holder))
-
-    def check(self, *, at_once: bool = False) -> None:
-        """Prolong the hold, and from time to time make sure that the state still is what it was.
-
-        Raises:
-            _PassedError: it is not.
-        """
-        if not at_once and time.monotonic() < self._held_until - _HELD_S / 2:
-            return
-        self._prolong()
-        now = self._database.read(commits.marks)
-        # Who is wiped out was removed, and is left out of what follows.
-        if not replace(self.state, scrubs=now.scrubs).holds(now):
-            raise _PassedError
-
-    def _prolong(self) -> None:
-        began = time.monotonic()
-        # A replica cannot hold anything, and has to be quicker than merges.
-        with contextlib.suppress(OnlyAnswersError):
-            self._database.change(lambda connection: commits.hold(connection, self._holder, self.state, _HELD_S))
-        self._held_until = began + _HELD_S

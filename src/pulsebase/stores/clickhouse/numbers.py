@@ -132,3 +132,9 @@ def people_by_number(connection: Connection, user_ids: Collection[str] | None = 
 def devices_of_people(connection: Connection, people: Collection[int]) -> dict[int, str]:
     """Return the ids of the devices of these people, by number."""
     return dict(connection.execute(f"{_DEVICES} WHERE user_no = ANY(%s)", [list(people)]).fetchall())
+
+
+def devices_with_people(connection: Connection) -> dict[int, int]:
+    """Return the number of the person of every device, by the device's number."""
+    asked = "SELECT device_no, user_no FROM pulsebase.devices JOIN pulsebase.users USING (user_id)"
+    return dict(connection.execute(asked).fetchall())

@@ -18,67 +18,83 @@ def _unzipped(names: tuple[str, ...]) -> str:
     return ", ".join(f"tupleElement(found, {place})" for place in range(1, len(names) + 1))
 
 
+def _zipped(names: tuple[str, ...]) -> str:
+    """Write the expression for all devices of a row, as an array of tuples of these columns."""
+    return f"arrayZip({', '.join(f'of.{name}' for name in names)})"
+
+
 _OF_MINUTES = ("device", *_COLUMNS)
 _OF_HOURS = ("present", "device", "minutes", *_COLUMNS)
 
-#: The minutes in which the commits changed something, from all merged readings.
+#: The minutes of all merged readings that meet a condition, each with its devices; none where nothing is left.
+MINUTES_OF_READINGS = f"""
+SELECT person, metric, minute, arraySort(groupArrayIf(({", ".join(_OF_MINUTES)}), n_all > 0)) AS found
+FROM (
+    SELECT person, metric, intDiv(time, 60000000) AS minute, device,
+        countIf(gone = 0 AND confidence != 0) AS n,
+        sumIf(toInt64(value), gone = 0 AND confidence != 0) AS sum,
+        minIf(value, gone = 0 AND confidence != 0) AS min,
+        maxIf(value, gone = 0 AND confidence != 0) AS max,
+        countIf(gone = 0) AS n_all,
+        minIf(time, gone = 0) AS first,
+        maxIf(time, gone = 0) AS last,
+        minIf(origin, gone = 0) AS first_origin,
+        maxIf(origin, gone = 0) AS last_origin
+    FROM readings FINAL
+    WHERE {{which}}
+    GROUP BY person, metric, minute, device
+)
+GROUP BY person, metric, minute
+"""
+#: The hours of all minutes that meet a condition.
+HOURS_OF_MINUTES = f"""
+SELECT person, metric, hour, arraySort(groupArrayIf(({", ".join(_OF_HOURS)}), n_all > 0)) AS found
+FROM (
+    SELECT person, metric, intDiv(minute, 60) AS hour, present, row.1 AS device,
+        countIf(row.2 > 0) AS minutes,
+        sum(row.2) AS n,
+        sum(row.3) AS sum,
+        minIf(row.4, row.2 > 0) AS min,
+        maxIf(row.5, row.2 > 0) AS max,
+        sum(row.6) AS n_all,
+        minIf(row.7, row.6 > 0) AS first,
+        maxIf(row.8, row.6 > 0) AS last,
+        minIf(row.9, row.6 > 0) AS first_origin,
+        maxIf(row.10, row.6 > 0) AS last_origin
+    FROM (
+        SELECT person, metric, minute, arrayFilter((d, counted) -> counted > 0, of.device, of.n) AS present,
+            {_zipped(_OF_MINUTES)} AS found
+        FROM minutes FINAL
+        WHERE {{which}}
+    )
+    LEFT ARRAY JOIN found AS row
+    GROUP BY person, metric, hour, present, device
+)
+GROUP BY person, metric, hour
+"""
+#: What is kept of minutes and hours, as above.
+KEPT_MINUTES = f"SELECT person, metric, minute, {_zipped(_OF_MINUTES)} AS found FROM minutes FINAL WHERE {{which}}"
+KEPT_HOURS = f"SELECT person, metric, hour, {_zipped(_OF_HOURS)} AS found FROM hours FINAL WHERE {{which}}"
+#: The minutes in which the commits changed something.
 _MINUTES = f"""
 INSERT INTO minutes (person, metric, minute, {_nested(_OF_MINUTES)}, version)
 SELECT person, metric, minute, {_unzipped(_OF_MINUTES)}, {{version}}
-FROM (
-    SELECT person, metric, minute, arraySort(groupArrayIf(({", ".join(_OF_MINUTES)}), n_all > 0)) AS found
-    FROM (
-        SELECT person, metric, intDiv(time, 60000000) AS minute, device,
-            countIf(gone = 0 AND confidence != 0) AS n,
-            sumIf(toInt64(value), gone = 0 AND confidence != 0) AS sum,
-            minIf(value, gone = 0 AND confidence != 0) AS min,
-            maxIf(value, gone = 0 AND confidence != 0) AS max,
-            countIf(gone = 0) AS n_all,
-            minIf(time, gone = 0) AS first,
-            maxIf(time, gone = 0) AS last,
-            minIf(origin, gone = 0) AS first_origin,
-            maxIf(origin, gone = 0) AS last_origin
-        FROM readings FINAL
-        WHERE (person, metric, intDiv(time, 60000000)) IN (
-            SELECT person, metric, intDiv(time, 60000000) FROM stage WHERE {{inside}}
-        )
-        GROUP BY person, metric, minute, device
-    )
-    GROUP BY person, metric, minute
-)
+FROM ({MINUTES_OF_READINGS})
 """
+_CHANGED_MINUTES = (
+    "(person, metric, intDiv(time, 60000000)) IN "
+    "(SELECT person, metric, intDiv(time, 60000000) FROM stage WHERE {inside})"
+)
 #: The hours of these minutes.
 _HOURS = f"""
 INSERT INTO hours (person, metric, hour, {_nested(_OF_HOURS)}, version)
 SELECT person, metric, hour, {_unzipped(_OF_HOURS)}, {{version}}
-FROM (
-    SELECT person, metric, hour, arraySort(groupArrayIf(({", ".join(_OF_HOURS)}), n_all > 0)) AS found
-    FROM (
-        SELECT person, metric, intDiv(minute, 60) AS hour, present, row.1 AS device,
-            countIf(row.2 > 0) AS minutes,
-            sum(row.2) AS n,
-            sum(row.3) AS sum,
-            minIf(row.4, row.2 > 0) AS min,
-            maxIf(row.5, row.2 > 0) AS max,
-            sum(row.6) AS n_all,
-            minIf(row.7, row.6 > 0) AS first,
-            maxIf(row.8, row.6 > 0) AS last,
-            minIf(row.9, row.6 > 0) AS first_origin,
-            maxIf(row.10, row.6 > 0) AS last_origin
-        FROM (
-            SELECT person, metric, minute, arrayFilter((d, counted) -> counted > 0, of.device, of.n) AS present,
-                arrayZip({", ".join(f"of.{name}" for name in _OF_MINUTES)}) AS found
-            FROM minutes FINAL
-            WHERE (person, metric, intDiv(minute, 60)) IN (
-                SELECT person, metric, intDiv(time, 3600000000) FROM stage WHERE {{inside}}
-            )
-        )
-        LEFT ARRAY JOIN found AS row
-        GROUP BY person, metric, hour, present, device
-    )
-    GROUP BY person, metric, hour
-)
+FROM ({HOURS_OF_MINUTES})
 """
+_CHANGED_HOURS = (
+    "(person, metric, intDiv(minute, 60)) IN "
+    "(SELECT person, metric, intDiv(time, 3600000000) FROM stage WHERE {inside})"
+)
 
 
 def statements(inside: str, version: int) -> list[str]:
@@ -86,4 +102,7 @@ def statements(inside: str, version: int) -> list[str]:
 
     `version` is the last commit of the merge.
     """
-    return [each.format(inside=inside, version=version) for each in (_MINUTES, _HOURS)]
+    return [
+        each.format(which=which.format(inside=inside), version=version)
+        for each, which in ((_MINUTES, _CHANGED_MINUTES), (_HOURS, _CHANGED_HOURS))
+    ]
