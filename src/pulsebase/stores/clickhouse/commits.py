@@ -10,13 +10,11 @@ import uuid
 from dataclasses import dataclass
 
 from pulsebase.stores.postgres.database import Connection
-from pulsebase.stores.postgres.horizon import HORIZON
 
 #: A stamp is the number of a commit times this, plus the row's place in it.
 PLACES = 1 << 24
 #: How many commits share a partition of the stage, which leaves it as a whole.
 PARTITION = 100
-_HORIZON_US = f"(extract(epoch FROM {HORIZON}) * 1000000)::bigint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +136,8 @@ def snapshot(connection: Connection, last: int | None = None) -> Snapshot:
         "SELECT m.last, m.merged, ARRAY(SELECT number FROM pulsebase.commits AS c "
         "WHERE c.state <> 'done' AND c.number > m.merged AND c.number <= m.last ORDER BY number), "
         "(SELECT min(number) FROM pulsebase.commits AS c WHERE c.state = 'in flight' AND c.number <= m.last), "
-        f"{_HORIZON_US}, scrubs "
-        "FROM (SELECT least(last, %s::bigint) AS last, merged, scrubs FROM pulsebase.commit_marks) AS m",
+        "expired_us, scrubs "
+        "FROM (SELECT least(last, %s::bigint) AS last, merged, expired_us, scrubs FROM pulsebase.commit_marks) AS m",
         [last],
     ).fetchone()
     assert row is not None
@@ -150,7 +148,7 @@ def snapshot(connection: Connection, last: int | None = None) -> Snapshot:
 def marks(connection: Connection) -> Marks:
     """Return how far merges have come."""
     row = connection.execute(
-        f"SELECT merging_to, merged, dropped_to, {_HORIZON_US}, scrubs FROM pulsebase.commit_marks"
+        "SELECT merging_to, merged, dropped_to, expired_us, scrubs FROM pulsebase.commit_marks"
     ).fetchone()
     assert row is not None
     return Marks(*row)
@@ -220,6 +218,11 @@ def end_merge(connection: Connection, after: int, to: int) -> bool:
     return True
 
 
+def move_horizon(connection: Connection, to_us: int) -> None:
+    """Say that readings before this time, which are merged, have expired for questions."""
+    connection.execute("UPDATE pulsebase.commit_marks SET expired_us = greatest(expired_us, %s)", [to_us])
+
+
 def begin_drop(connection: Connection, to: int) -> None:
     """Say that rows up to this commit, which is merged, may be gone from the stage."""
     connection.execute("UPDATE pulsebase.commit_marks SET dropped_to = greatest(dropped_to, %s)", [to])
@@ -229,7 +232,8 @@ def hold(connection: Connection, holder: uuid.UUID, state: Snapshot, lasts_s: fl
     """Ask merges not to pass a state for so long; again with the same holder, from now on."""
     connection.execute(
         "INSERT INTO pulsebase.held_states VALUES (%s, %s, %s, clock_timestamp() + make_interval(secs => %s)) "
-        "ON CONFLICT (holder) DO UPDATE SET ends_at = excluded.ends_at",
+        "ON CONFLICT (holder) DO UPDATE "
+        "SET (merge_to, drop_to, ends_at) = (excluded.merge_to, excluded.drop_to, excluded.ends_at)",
         [holder, state.first_in_flight - 1, state.merged, lasts_s],
     )
 

@@ -21,9 +21,7 @@ CREATE TABLE pulsebase.removed_people (
     removed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Each time when readings expired: what they came to is kept in the cluster under its number.
-CREATE TABLE pulsebase.expiries (
-    number bigint PRIMARY KEY,
-    start_at timestamptz NOT NULL,
-    end_at timestamptz NOT NULL
-);
+-- The horizon of questions, in microseconds UTC: that of writes (`horizon`) moves first. What readings before it come to
+-- is kept in the cluster, under the number of the attempt.
+ALTER TABLE pulsebase.commit_marks ADD COLUMN expired_us bigint NOT NULL DEFAULT 0;
+CREATE SEQUENCE pulsebase.expiry_attempts;
