@@ -11,7 +11,7 @@ from hypothesis import settings
 TOGETHER = {
     "benchmarks": ("tests/benchmarks/",),
     "page": ("tests/page/",),
-    "clickhouse": ("tests/stores/test_clickhouse",),
+    "clickhouse": ("tests/stores/test_clickhouse", "tests/api/test_clickhouse"),
     "timescale": (
         "tests/stores/test_postgres",
         "tests/stores/test_timescale",

@@ -26,6 +26,7 @@ from tests.stores.harness import at
 from tests.support.stores import named_store
 from tests.support.tachograms import tachogram
 
+SERVERS = ["timescale", "clickhouse"]
 PEOPLE = ["ann", "Bob", "user-3"]
 #: Others than heart rate, one with another scale, one with values below zero.
 METRICS = ["oxygen-saturation", "rr-interval", "skin-temperature-delta"]
@@ -202,11 +203,11 @@ def answer(api: Api, path: str, headers: dict[str, str]) -> tuple[object, ...]:
     return got.status_code, got.headers["Content-Type"], got.headers.get("ETag"), body
 
 
-def test_embedded_and_server_store_answer_the_same_bytes(installed: Callable[..., Api], tmp_path: Path) -> None:
+def test_embedded_and_server_stores_answer_the_same_bytes(installed: Callable[..., Api], tmp_path: Path) -> None:
     # Nothing is merged by the clock, so that answers are put together from merged and unmerged readings.
     embedded = installed(store_url=f"duckdb:///{tmp_path}/readings.duckdb", merge_interval_s=3600)
-    server = installed(**named_store("timescale", tmp_path), merge_interval_s=3600)
-    for api in (embedded, server):
+    servers = [installed(**named_store(kind, tmp_path / kind), merge_interval_s=3600) for kind in SERVERS]
+    for api in (embedded, *servers):
         load(api)
         _beats(api)
     asked = list(questions())
@@ -215,10 +216,12 @@ def test_embedded_and_server_store_answer_the_same_bytes(installed: Callable[...
     stated = 0
     for path, headers in asked:
         expected = answer(embedded, path, headers)
-        assert answer(server, path, headers) == expected, path
+        for kind, server in zip(SERVERS, servers, strict=True):
+            assert answer(server, path, headers) == expected, f"{kind}: {path}"
         statuses.add(expected[0])
         stated += path.startswith(WORKED_OUT) and STATED.search(str(expected[3])) is not None
     assert stated > 20  # the answers compared are not all empty
     assert statuses == {200, 400, 404}
-    assert server.get("/metrics").status_code == 200
-    assert server.get("/health").json()["checks"]["store"] == "ok"
+    for server in servers:
+        assert server.get("/metrics").status_code == 200
+        assert server.get("/health").json()["checks"]["store"] == "ok"

@@ -20,14 +20,19 @@ from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, MetricOverview, User, UserOverview
 from pulsebase.stores.clickhouse.address import Address
+from pulsebase.stores.clickhouse.check import Checker
 from pulsebase.stores.clickhouse.engine import ClickHouse
+from pulsebase.stores.clickhouse.expire import Expirer
+from pulsebase.stores.clickhouse.export import Exporter
 from pulsebase.stores.clickhouse.extents import Overviews
 from pulsebase.stores.clickhouse.merge_thread import MergeThread
 from pulsebase.stores.clickhouse.migrate import require_current
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.origins import OriginCounter
 from pulsebase.stores.clickhouse.removal import ClickHousePeoplesReadings
+from pulsebase.stores.clickhouse.series import SeriesReader
 from pulsebase.stores.clickhouse.stored import StoredReader
+from pulsebase.stores.clickhouse.totals import TotalsReader
 from pulsebase.stores.clickhouse.write import StageWriter
 from pulsebase.stores.contract import (
     BUCKET_SCHEMA,
@@ -73,10 +78,13 @@ class ClickHouseStore:
         parts = (self._database, self._cluster, self._options)
         self._registry = PostgresRegistry(self._database, ClickHousePeoplesReadings(self._cluster, self._options))
         self._writer = StageWriter(*parts)
-        self._stored = StoredReader(*parts)
+        self._series, self._totals = SeriesReader(*parts), TotalsReader(*parts)
+        self._stored, self._exporter = StoredReader(*parts), Exporter(*parts)
         self._overviews = Overviews(*parts)
         self._origins = OriginCounter(*parts)
+        self._checker = Checker(*parts)
         self._merges = MergeThread(*parts)
+        self._expirer = Expirer(*parts, self._merges.settle)
         self._closed = False
 
     # --- Writer: called by one thread -------------------------------------------------------------------------------
@@ -139,14 +147,12 @@ class ClickHouseStore:
     def series(self, query: SeriesQuery) -> pa.Table:
         if query.range.length_us <= 0:
             return (RAW_SCHEMA if query.resolution is Resolution.RAW else BUCKET_SCHEMA).empty_table()
-        del query
-        _refused("series")
+        return self._series.series(query)
 
     def totals(self, query: TotalsQuery) -> pa.Table:
         if query.range.length_us <= 0:
             return TOTALS_SCHEMA.empty_table()
-        del query
-        _refused("totals")
+        return self._totals.totals(query)
 
     def knows(self, user_id: str) -> bool:
         return self._registry.knows(user_id)
@@ -187,8 +193,7 @@ class ClickHouseStore:
     def export(
         self, interval: TimeRange, user_ids: Sequence[str] | None = None, metrics: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        del interval, user_ids, metrics
-        _refused("export")
+        return self._exporter.export(interval, user_ids, metrics)
 
     def last_time_us(self, user_id: str, device_id: str, metric: str = HEART_RATE.name) -> int | None:
         return self._overviews.last_time_us(user_id, device_id, metric)
@@ -203,7 +208,7 @@ class ClickHouseStore:
 
     def check(self) -> CheckReport:
         self.settle()
-        _refused("check")
+        return self._checker.check()
 
     def settle(self) -> None:
         self._merges.settle()
@@ -212,8 +217,7 @@ class ClickHouseStore:
         return self._registry.horizon_us()
 
     def expire(self, before_us: int, *, dry_run: bool = False) -> Expiry:
-        del before_us, dry_run
-        _refused("expire")
+        return self._expirer.expire(before_us, dry_run=dry_run)
 
     def scrub(self) -> ScrubReport:
         _refused("scrub")
