@@ -59,6 +59,24 @@ def devices_of(connection: Connection, person: int) -> dict[int, str]:
     return dict(connection.execute(f"{_DEVICES} WHERE user_no = %s", [person]).fetchall())
 
 
+def series_of(connection: Connection, user_id: str, metric: str) -> tuple[int, int, dict[int, str]] | None:
+    """Return the numbers of a person and a metric, and the ids of the person's devices by number, in order (bytes).
+
+    None if nobody has this id, or there never was a reading of the metric.
+    """
+    row = connection.execute(
+        "SELECT user_no, (SELECT metric_no FROM pulsebase.metrics WHERE metric = %(metric)s), "
+        'ARRAY(SELECT device_no FROM pulsebase.devices WHERE user_id = %(user)s ORDER BY device_id COLLATE "C"), '
+        'ARRAY(SELECT device_id FROM pulsebase.devices WHERE user_id = %(user)s ORDER BY device_id COLLATE "C") '
+        "FROM pulsebase.users WHERE user_id = %(user)s",
+        {"user": user_id, "metric": metric},
+    ).fetchone()
+    if row is None or row[1] is None:
+        return None
+    person, number, devices, device_ids = row
+    return int(person), int(number), dict(zip(devices, device_ids, strict=True))
+
+
 def ids_of_devices(connection: Connection, numbers: Collection[int]) -> dict[int, str]:
     """Return the ids of these devices by number, of those that there are."""
     found = connection.execute(

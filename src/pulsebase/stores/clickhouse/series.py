@@ -17,7 +17,7 @@ from pulsebase.model.timerange import HOUR_US, MINUTE_US
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse
-from pulsebase.stores.clickhouse.numbers import devices_of, metric_of, person_of
+from pulsebase.stores.clickhouse.numbers import series_of
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.pieces import Expired, WhatCounts, numbers_of
 from pulsebase.stores.clickhouse.priorities import Settings, changes_of, settings_of
@@ -81,13 +81,12 @@ class SeriesReader:
 
 
 def _look(connection: Connection, query: SeriesQuery) -> _Person | None:
-    person, metric = person_of(connection, query.user_id), metric_of(connection, query.metric)
-    if person is None or metric is None:
+    found = series_of(connection, query.user_id, query.metric)
+    if found is None:
         return None
-    devices = devices_of(connection, person)
+    person, metric, devices = found
     if not devices or not (query.device_id is None or query.device_id in devices.values()):
         return None
-    devices = dict(sorted(devices.items(), key=lambda item: item[1].encode()))
     settings = settings_of(connection, person) if len(devices) > 1 else {}
     return _Person(commits.snapshot(connection), person, metric, devices, settings)
 
