@@ -7,6 +7,7 @@ says nothing: an insertion is not one step over several shards.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pulsebase.stores.postgres.database import Connection
@@ -93,14 +94,42 @@ def take(connection: Connection, readings: int, lasts_s: float) -> int:
     """Return the number of a new commit, which is in flight for so long. To be called last in a transaction: until
     this ends, no other commit gets a number, so that whoever sees a commit sees all before it.
     """
-    row = connection.execute(
-        "WITH taken AS (UPDATE pulsebase.commit_marks SET last = last + 1 RETURNING last) "
-        "INSERT INTO pulsebase.commits (number, readings, ends_at) "
-        "SELECT last, %s, clock_timestamp() + make_interval(secs => %s) FROM taken RETURNING number",
-        [readings, lasts_s],
-    ).fetchone()
+    row = connection.execute(_take("%s", "%s"), [readings, lasts_s]).fetchone()
     assert row is not None
     return int(row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A new commit, and the horizon from which on it may hold readings, in microseconds UTC."""
+
+    number: int
+    horizon_us: int
+
+
+def take_for(connection: Connection, people: Collection[int], readings: int, lasts_s: float) -> Taken | None:
+    """Take a number as `take` does, for readings of these people, by number; None if one of them was removed, and the
+    transaction has to be given up. Until it ends, none of them can be removed.
+    """
+    found = connection.execute(
+        "SELECT count(*) FROM (SELECT FROM pulsebase.users "
+        f"WHERE user_no IN ({', '.join(map(str, sorted(people)))}) FOR KEY SHARE) AS known; "
+        f"{_take(str(int(readings)), str(float(lasts_s)))}; "
+        f"SELECT {_HORIZON_US}".encode()
+    )
+    answers = [found.fetchone()]
+    while found.nextset():
+        answers.append(found.fetchone())
+    (known,), (number,), (horizon_us,) = (answer or (0,) for answer in answers)
+    return Taken(number, horizon_us) if known == len(people) else None
+
+
+def _take(readings: str, lasts_s: str) -> str:
+    return (
+        "WITH taken AS (UPDATE pulsebase.commit_marks SET last = last + 1 RETURNING last) "
+        "INSERT INTO pulsebase.commits (number, readings, ends_at) "
+        f"SELECT last, {readings}, clock_timestamp() + make_interval(secs => {lasts_s}) FROM taken RETURNING number"
+    )
 
 
 def note_readings(connection: Connection, number: int, readings: int) -> None:

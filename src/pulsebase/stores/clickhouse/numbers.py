@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -9,6 +10,9 @@ from datetime import date
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.people import make_known
 from pulsebase.stores.postgres.series_keys import register_metrics
+
+#: So many devices' numbers are remembered, some tens of megabytes.
+_MOST_KNOWN = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,48 @@ class Numbers:
     people: Mapping[str, int]
     devices: Mapping[tuple[int, str], int]
     metrics: Mapping[str, int]
+
+
+class KnownNumbers:
+    """The numbers that a process has looked up. Those of a person are right until the person is removed, which has to
+    be looked up. It may be used by many threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._people: dict[str, int] = {}
+        self._devices: dict[tuple[int, str], int] = {}
+        self._metrics: dict[str, int] = {}
+
+    def find(self, devices: Collection[tuple[str, str]], metrics: Collection[str]) -> Numbers | None:
+        """Return the numbers of people with their devices, and of metrics; None if not all of them are known."""
+        with self._lock:
+            try:
+                people = {user_id: self._people[user_id] for user_id, _ in devices}
+                pairs = {(people[user_id], device_id) for user_id, device_id in devices}
+                return Numbers(
+                    people,
+                    {pair: self._devices[pair] for pair in pairs},
+                    {name: self._metrics[name] for name in metrics},
+                )
+            except KeyError:
+                return None
+
+    def add(self, numbers: Numbers) -> None:
+        """Remember what was looked up."""
+        with self._lock:
+            if len(self._devices) + len(numbers.devices) > _MOST_KNOWN:
+                self._people.clear()
+                self._devices.clear()
+            self._people.update(numbers.people)
+            self._devices.update(numbers.devices)
+            self._metrics.update(numbers.metrics)
+
+    def forget(self, user_ids: Collection[str]) -> None:
+        """Forget these people, of whom some have been removed."""
+        with self._lock:
+            for user_id in user_ids:
+                self._people.pop(user_id, None)
 
 
 def assign(connection: Connection, devices: Collection[tuple[str, str]], metrics: Collection[str]) -> Numbers:

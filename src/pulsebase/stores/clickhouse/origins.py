@@ -1,4 +1,4 @@
-"""How many readings are stored under the origins."""
+"""What is stored under the origins: how much, and that it is gone."""
 
 from __future__ import annotations
 
@@ -33,6 +33,36 @@ FROM (
 )
 GROUP BY origin
 """
+#: Rows of a shard's stage by which readings of an origin are gone.
+_GONE = f"""
+INSERT INTO stage ({KEY}, value, confidence, origin, settles, gone, stamp)
+WITH fresh AS (SELECT {KEY} FROM stage WHERE {{staged}} AND {{people}})
+SELECT {KEY}, 0, -1, 0, 0, 1, {{stamp}}
+FROM (
+    SELECT {KEY} FROM readings FINAL
+    WHERE {{live}} AND {{people}} AND gone = 0 AND origin = {{origin}} AND ({KEY}) NOT IN fresh
+    UNION ALL
+    SELECT {KEY}
+    FROM (
+        SELECT {KEY}, {LAST_AND_BROUGHT} FROM rows WHERE {{visible}} AND ({KEY}) IN fresh GROUP BY {KEY}
+    )
+    WHERE last.6 = 0 AND brought.4 = {{origin}}
+)
+LIMIT {{most}}
+"""
+
+
+def gone(known: RemovedPeople, origin: int, most: int, stamp: int) -> str:
+    """Write the statement for the rows of a shard's stage by which readings of an origin are gone, `most` at most."""
+    return _GONE.format(
+        staged=known.state.staged(),
+        live=known.state.not_expired(),
+        visible=known.state.condition(),
+        people=known.not_removed(),
+        origin=int(origin),
+        most=int(most),
+        stamp=int(stamp),
+    )
 
 
 class OriginCounter:

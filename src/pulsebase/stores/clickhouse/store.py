@@ -92,7 +92,7 @@ class ClickHouseStore:
     def write(self, batches: Sequence[ReadingBatch]) -> None:
         if not self._merges.has_room(_ROOM_WAIT_S):
             raise StoreUnavailableError("too many readings wait for a merge", retry_after_s=10)
-        self._writer.write(batches, self._registry.push_origins())
+        self._writer.write(batches)
 
     def has_room(self, max_wait_s: float) -> bool:
         return self._merges.has_room(max_wait_s)
@@ -108,7 +108,7 @@ class ClickHouseStore:
         self._merges.pace(readings, max_wait_s, within_turn=within_turn, cancellation=cancellation)
 
     def write_afresh(self, batches: Sequence[ReadingBatch]) -> None:
-        self._writer.write(batches, self._registry.push_origins(), afresh=True)
+        self._writer.write(batches, afresh=True)
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
         if interval.length_us <= 0:
@@ -116,8 +116,7 @@ class ClickHouseStore:
         return self._writer.delete(user_id, interval, device_id, metric)
 
     def delete_origin(self, origin: int, most: int) -> int:
-        del origin, most
-        _refused("removing an origin")
+        return self._writer.delete_origin(origin, most)
 
     def register_origin(self, kind: str, name: str) -> int:
         return self._registry.register_origin(kind, name)

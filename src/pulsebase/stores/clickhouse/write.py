@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pulsebase.model.columns import Columns
 from pulsebase.model.errors import PulsebaseError, QueryTimeoutError, RejectedError, StoreUnavailableError
 from pulsebase.model.readings import Ids, ReadingBatch
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
-from pulsebase.stores.clickhouse.commits import PLACES
+from pulsebase.stores.clickhouse.commits import PLACES, Snapshot, Taken
 from pulsebase.stores.clickhouse.engine import ClickHouse
-from pulsebase.stores.clickhouse.numbers import Numbers, assign, device_of, metric_of, person_of
+from pulsebase.stores.clickhouse.numbers import KnownNumbers, Numbers, assign, device_of, metric_of, person_of
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
+from pulsebase.stores.clickhouse.origins import gone
+from pulsebase.stores.clickhouse.removal import RemovedPeople, removed_people
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
+from pulsebase.stores.postgres.horizon import horizon_us
+from pulsebase.stores.postgres.origins import kinds_of
 
 _GIVEN_UP = "the write took too long and was given up; nothing was kept"
 #: How long a deletion waits before it looks again whether earlier commits are decided.
@@ -28,7 +33,7 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(Columns):
     """The rows of a commit, in their order."""
 
     users: Ids
@@ -44,8 +49,8 @@ class _Rows:
     def of(cls, batches: Sequence[ReadingBatch], pushes: Collection[int], *, afresh: bool) -> _Rows:
         sizes = [len(batch) for batch in batches]
         origins = np.array([batch.origin for batch in batches], np.uint32)
-        settles = np.array([afresh or batch.origin in pushes for batch in batches], np.uint8)
-        return cls(
+        settles = np.array([batch.origin in pushes for batch in batches], np.uint8)
+        rows = cls(
             Ids.joined([batch.users for batch in batches]),
             Ids.joined([batch.devices for batch in batches]),
             Ids.joined([Ids.repeated(batch.metric, len(batch)) for batch in batches]),
@@ -55,9 +60,24 @@ class _Rows:
             np.repeat(origins, sizes),
             np.repeat(settles, sizes),
         )
+        return rows._afresh() if afresh else rows
 
-    def __len__(self) -> int:
-        return len(self.times_us)
+    def _afresh(self) -> _Rows:
+        """The same, with the first row of each reading settling its origin, as if nothing had been stored before."""
+        order = np.lexsort((self.times_us, self.metrics.codes, self.pairs()))
+        same = np.zeros(len(self), np.bool_)
+        for column in (self.times_us, self.metrics.codes, self.pairs()):
+            ordered = column[order]
+            same[1:] |= ordered[1:] != ordered[:-1]
+        settles = self.settles.copy()
+        settles[order[:1]] = 1
+        settles[order[same]] = 1
+        return replace(self, settles=settles)
+
+    def since(self, time_us: int) -> _Rows:
+        """The rows from this time on."""
+        kept = self.times_us >= time_us
+        return self if kept.all() else self.take(kept)
 
     def pairs(self) -> npt.NDArray[np.int64]:
         """A number for each row's person and device, by which both can be told."""
@@ -72,8 +92,8 @@ class _Rows:
 
     def table(self, commit: int, numbers: Numbers) -> pa.Table:
         """The rows as the stage keeps them."""
-        people = np.array([numbers.people[text] for text in self.users.texts], np.uint64)
-        metrics = np.array([numbers.metrics[text] for text in self.metrics.texts], np.uint16)
+        people = np.array([numbers.people.get(text, 0) for text in self.users.texts], np.uint64)
+        metrics = np.array([numbers.metrics.get(text, 0) for text in self.metrics.texts], np.uint16)
         used, places = np.unique(self.pairs(), return_inverse=True)
         count = len(self.devices.texts)
         named = [self._pair(pair, count) for pair in used.tolist()]
@@ -94,14 +114,26 @@ class _Rows:
         )
 
 
+class _RemovedError(Exception):
+    """Somebody whose number was known has been removed; it never leaves this module."""
+
+
 class StageWriter:
     """Commits rows to the stage. It may be used by many threads, and in many processes."""
 
     def __init__(self, database: PostgresDatabase, cluster: ClickHouse, options: ClickHouseOptions) -> None:
         self._database, self._cluster, self._options = database, cluster, options
+        self._known = KnownNumbers()
+        #: Whether devices push by an origin, which stays so.
+        self._pushes: dict[int, bool] = {}
+        #: The horizon when this last looked; it never moves back.
+        self._horizon_us = 0
 
-    def write(self, batches: Sequence[ReadingBatch], pushes: Collection[int], *, afresh: bool = False) -> None:
-        """Keep the batches in one commit, see `contract.Writer.write`. `pushes` are the origins by which devices send.
+    def write(
+        self, batches: Sequence[ReadingBatch], pushes: Collection[int] | None = None, *, afresh: bool = False
+    ) -> None:
+        """Keep the batches in one commit, see `contract.Writer.write` and `write_afresh`. `pushes` are the origins by
+        which devices send; without them they are looked up.
 
         Raises:
             StoreUnavailableError: nothing was kept.
@@ -110,18 +142,64 @@ class StageWriter:
         batches = [batch for batch in batches if len(batch)]
         if not batches:
             return
+        if pushes is None:
+            pushes = self._push_origins({batch.origin for batch in batches})
         rows = _Rows.of(batches, pushes, afresh=afresh)
         if len(rows) > PLACES:
             raise RejectedError.of("readings", f"are more than the {PLACES} that one commit may hold")
-
-        def begin(connection: Connection) -> tuple[Numbers, int]:
-            numbers = assign(connection, rows.devices_of_people(), rows.metrics.distinct())
-            return numbers, commits.take(connection, len(rows), self._options.commit_lasts_s)
-
-        numbers, commit = self._database.change(begin)
+        begun = self._begin(rows.since(self._horizon_us))
+        if begun is None:
+            return
+        rows, numbers, commit = begun
         with self._deciding(commit):
-            self._cluster.insert("all_stage", rows.table(commit, numbers), self._options.insert_limit_s)
+            if len(rows):
+                self._cluster.insert("all_stage", rows.table(commit, numbers), self._options.insert_limit_s)
         self._finish(commit)
+
+    def _push_origins(self, origins: set[int]) -> set[int]:
+        """Return those of the origins by which devices push."""
+        if not origins <= self._pushes.keys():
+            self._pushes.update(self._database.read(lambda connection: kinds_of(connection, origins)))
+        return {origin for origin in origins if self._pushes.get(origin)}
+
+    def _begin(self, rows: _Rows) -> tuple[_Rows, Numbers, int] | None:
+        """Take a number for these rows, but for those before the horizon; None if all of them are."""
+        if not len(rows):
+            return None
+        devices, metrics = rows.devices_of_people(), rows.metrics.distinct()
+        numbers = self._known.find(devices, metrics)
+        if numbers is not None:
+            taken = self._take(rows, numbers)
+            if taken is not None:
+                self._horizon_us = max(self._horizon_us, taken.horizon_us)
+                return rows.since(taken.horizon_us), numbers, taken.number
+            self._known.forget(numbers.people)
+
+        def begin(connection: Connection) -> tuple[_Rows, Numbers, int] | None:
+            kept = rows.since(horizon_us(connection))
+            if not len(kept):
+                return None
+            found = assign(connection, kept.devices_of_people(), kept.metrics.distinct())
+            return kept, found, commits.take(connection, len(kept), self._options.commit_lasts_s)
+
+        begun = self._database.change(begin)
+        if begun is not None:
+            self._known.add(begun[1])
+        return begun
+
+    def _take(self, rows: _Rows, numbers: Numbers) -> Taken | None:
+        """Take a number for rows of people who were known; None if one of them has been removed."""
+
+        def begin(connection: Connection) -> Taken:
+            taken = commits.take_for(connection, numbers.people.values(), len(rows), self._options.commit_lasts_s)
+            if taken is None:
+                raise _RemovedError
+            return taken
+
+        try:
+            return self._database.change(begin)
+        except _RemovedError:
+            return None
 
     def delete(self, user_id: str, interval: TimeRange, device_id: str | None = None, metric: str | None = None) -> int:
         """Remove a person's readings inside the interval, see `contract.Writer.delete`; how many there were.
@@ -130,28 +208,17 @@ class StageWriter:
             StoreUnavailableError: nothing was removed.
             OutcomeUnknownError: it is not known whether they were removed.
         """
-        for _ in range(_ATTEMPTS):
-            gone = self._delete(user_id, interval, device_id, metric)
-            if gone is not None:
-                return gone
-        raise StoreUnavailableError("merges go on too fast for this deletion; nothing was removed", 2)
+        chosen = ""
 
-    def _delete(self, user_id: str, interval: TimeRange, device_id: str | None, metric: str | None) -> int | None:
-        """Delete once; None if a merge made it uncertain what was there."""
-
-        def begin(connection: Connection) -> tuple[str, int] | None:
-            chosen = _chosen(connection, user_id, interval, device_id, metric)
-            if chosen is None:
+        def begin(connection: Connection) -> int | None:
+            nonlocal chosen
+            found = _chosen(connection, user_id, interval, device_id, metric)
+            if found is None:
                 return None
-            return chosen, commits.take(connection, 0, self._options.commit_lasts_s)
+            chosen = found
+            return commits.take(connection, 0, self._options.commit_lasts_s)
 
-        begun = self._database.change(begin)
-        if begun is None:
-            return 0
-        chosen, commit = begun
-        stamp = commit * PLACES
-        with self._deciding(commit):
-            state = self._state_before(commit)
+        def add(state: Snapshot, stamp: int) -> int:
             self._cluster.command(
                 "INSERT INTO all_stage (person, metric, time, device, value, confidence, origin, settles, gone, stamp) "
                 f"SELECT person, metric, time, device, 0, -1, 0, 0, 1, {stamp} FROM all_rows "
@@ -162,13 +229,58 @@ class StageWriter:
             counted = self._cluster.ask(
                 f"SELECT count() AS n FROM all_stage WHERE {chosen} AND stamp = {stamp}", self._options.insert_limit_s
             )
-            gone = int(sum(counted["n"].to_pylist()))
-            certain = state.holds(self._database.read(commits.marks))
-        if gone == 0 or not certain:
-            self._database.change(lambda connection: commits.abort(connection, commit))
-            return 0 if certain else None
-        self._finish(commit, gone)
-        return gone
+            return int(sum(counted["n"].to_pylist()))
+
+        return self._delete(begin, add)
+
+    def delete_origin(self, origin: int, most: int) -> int:
+        """Remove readings that are stored under an origin, see `contract.Writer.delete_origin`; how many went.
+
+        Raises:
+            StoreUnavailableError: nothing was removed.
+            OutcomeUnknownError: it is not known whether they were removed.
+        """
+        removed: tuple[int, ...] = ()
+
+        def begin(connection: Connection) -> int:
+            nonlocal removed
+            removed = removed_people(connection)
+            return commits.take(connection, 0, self._options.commit_lasts_s)
+
+        def add(state: Snapshot, stamp: int) -> int:
+            count = 0
+            for server in self._cluster.shards().values():
+                if count < most:
+                    statement = gone(RemovedPeople(state, removed), origin, most - count, stamp)
+                    server.command(statement, self._options.insert_limit_s)
+                    asked = f"SELECT count() AS n FROM stage WHERE stamp = {stamp}"
+                    count += server.ask(asked, self._options.insert_limit_s)["n"][0].as_py()
+            return count
+
+        return self._delete(begin, add)
+
+    def _delete(self, begin: Callable[[Connection], int | None], add: Callable[[Snapshot, int], int]) -> int:
+        """Delete readings in a commit. `begin` takes its number, unless there is nothing to delete; `add` adds the rows
+        by which what it finds in a state is gone, with this stamp, and returns how many there are.
+        """
+        for _ in range(_ATTEMPTS):
+            commit = self._database.change(begin)
+            if commit is None:
+                return 0
+            with self._deciding(commit):
+                state = self._state_before(commit)
+                count = add(state, commit * PLACES)
+                certain = state.holds(self._database.read(commits.marks))
+            if certain and count:
+                self._finish(commit, count)
+                return count
+            self._abort(commit)
+            if certain:
+                return 0
+        raise StoreUnavailableError("merges go on too fast for this deletion; nothing was removed", 2)
+
+    def _abort(self, commit: int) -> None:
+        self._database.change(lambda connection: commits.abort(connection, commit))
 
     def _state_before(self, commit: int) -> commits.Snapshot:
         """Wait until everything before a commit is decided, and return the state then: so nothing of it is missed."""
@@ -198,7 +310,7 @@ class StageWriter:
             yield
         except BaseException as error:
             with contextlib.suppress(PulsebaseError):
-                self._database.change(lambda connection: commits.abort(connection, commit))
+                self._abort(commit)
             if isinstance(error, QueryTimeoutError):
                 raise StoreUnavailableError(_GIVEN_UP, 5) from error
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pulsebase.model.users import User, speaks_of
 from pulsebase.stores.contract import PUSH_KIND, Origin, origin_of_nobody
 from pulsebase.stores.postgres.database import Connection
@@ -40,6 +42,14 @@ def origins(connection: Connection) -> list[Origin]:
 def push_origins(connection: Connection) -> list[int]:
     """Return the numbers of the origins by which devices push."""
     return [origin for (origin,) in connection.execute(PUSHES, binary=True).fetchall()]
+
+
+def kinds_of(connection: Connection, numbers: Collection[int]) -> dict[int, bool]:
+    """Return whether devices push by these origins, by number, of those that there are."""
+    found = connection.execute(
+        "SELECT origin, kind = %s FROM pulsebase.origins WHERE origin = ANY(%s)", [PUSH_KIND, list(numbers)]
+    )
+    return dict(found.fetchall())
 
 
 def forget_person(connection: Connection, person: User) -> None:
