@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, TimeRange
 from pulsebase.model.users import DevicePriority
+from pulsebase.stores.clickhouse import scrub
 from pulsebase.stores.clickhouse.check import Checker
 from pulsebase.stores.clickhouse.expire import Expirer
 from pulsebase.stores.clickhouse.extents import Overviews
 from pulsebase.stores.clickhouse.numbers import metrics_by_number, people_by_number
+from pulsebase.stores.clickhouse.removal import ClickHousePeoplesReadings, removed_people
+from pulsebase.stores.clickhouse.scrub import Scrubber
 from pulsebase.stores.clickhouse.stored import StoredReader
-from pulsebase.stores.contract import Expiry
+from pulsebase.stores.contract import Cancellation, Expiry
+from pulsebase.stores.postgres.registry import PostgresRegistry
 from tests.stores.clickhouse import OPTIONS, Parts, new_store, opened
 from tests.stores.harness import Reading, ask, at, batch_of, rows_of
 from tests.stores.test_clickhouse_stored import METRICS, Both
@@ -101,3 +107,87 @@ def test_an_expiry_that_was_cut_short_is_gone_on_with(parts: Parts, monkeypatch:
     assert expirer.expire(MIDNIGHT) == Expiry(MIDNIGHT, 14)
     assert len(parts.read("ann")) == 16
     assert [row[3] for row in kept_quarters(parts)] == [1] * 14
+
+
+def parts_on_disk(parts: Parts) -> dict[str, set[str]]:
+    """The folders of parts that the files of every shard hold, by table."""
+    found: dict[str, set[str]] = {}
+    for server in parts.cluster.shards().values():
+        for row in server.ask(
+            "SELECT name, data_paths[1] AS path FROM system.tables "
+            "WHERE database = currentDatabase() AND engine LIKE '%MergeTree'",
+            30,
+        ).to_pylist():
+            folders = {each.name for each in Path(row["path"]).iterdir() if each.is_dir()} - {"detached"}
+            found.setdefault(row["name"], set()).update(f"{server.name}/{name}" for name in folders)
+    return found
+
+
+def parts_in_use(parts: Parts) -> dict[str, set[str]]:
+    """The parts of every shard that questions read, by table."""
+    found: dict[str, set[str]] = {}
+    for server in parts.cluster.shards().values():
+        for row in server.ask(
+            "SELECT table, name FROM system.parts WHERE database = currentDatabase() AND active", 30
+        ).to_pylist():
+            found.setdefault(row["table"], set()).add(f"{server.name}/{row['name']}")
+    return found
+
+
+def rows_of_person(parts: Parts, person: int) -> dict[str, int]:
+    """In which tables there are rows of a person, replaced and deleted ones too, and how many."""
+    found = {}
+    for table in ("stage", "readings", "minutes", "hours", "kept"):
+        asked = f"SELECT count() AS n FROM {table} WHERE person = {person}"
+        found[table] = sum(server.ask(asked, 30)["n"][0].as_py() for server in parts.cluster.shards().values())
+    return found
+
+
+def test_after_a_scrub_no_file_of_a_shard_has_a_row_of_who_was_removed(parts: Parts) -> None:
+    registry = PostgresRegistry(parts.database, ClickHousePeoplesReadings(parts.cluster, OPTIONS))
+    scrubber = Scrubber(parts.database, parts.cluster, OPTIONS)
+    people = ("ann", "bob", "cleo")
+    for hour in range(0, 40, 10):
+        parts.write(*(Reading(TEN + hour * HOUR_US + n, 7000, "watch", None, who) for n in range(20) for who in people))
+        parts.merger.merge_all()
+    Expirer(parts.database, parts.cluster, OPTIONS, parts.merger.merge_all).expire(MIDNIGHT)
+    numbers = {user_id: number for number, user_id in parts.database.read(people_by_number).items()}
+    parts.write(Reading(MIDNIGHT, 7000, user_id="ann"))
+    assert all(rows_of_person(parts, numbers["ann"]).values())
+    assert registry.remove_user("ann") == 41
+    parts.write(Reading(MIDNIGHT, 7100, user_id="ann"))
+    parts.merger.merge_all()
+    before = rows_of_person(parts, numbers["bob"])
+
+    report = scrubber.scrub()
+    assert report.after_bytes > 0
+    assert not any(rows_of_person(parts, numbers["ann"]).values())
+    on_disk, in_use = parts_on_disk(parts), parts_in_use(parts)
+    for table in ("stage", "readings", "minutes", "hours", "kept"):
+        assert on_disk[table] <= in_use.get(table, set())
+    assert rows_of_person(parts, numbers["bob"]) == before
+    assert parts.read("ann") == [(MIDNIGHT, 7100, "device_a", None)]
+    assert parts.database.read(removed_people) == ()
+    again = scrubber.scrub()
+    assert again.before_bytes >= again.after_bytes
+
+
+def test_a_scrub_waits_for_writes_that_began_before(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrub, "_QUIET_LIMIT_S", 0.0)
+    registry = PostgresRegistry(parts.database, ClickHousePeoplesReadings(parts.cluster, OPTIONS))
+    scrubber = Scrubber(parts.database, parts.cluster, OPTIONS)
+    parts.write(Reading(TEN, 7000), Reading(TEN, 7000, user_id="bob"))
+    registry.remove_user("ann")
+    with parts.database.outside(Cancellation()) as connection:
+        connection.execute("UPDATE pulsebase.commits SET state = 'in flight', ends_at = 'infinity'")
+        with pytest.raises(StoreUnavailableError, match="began before"):
+            scrubber.scrub()
+        connection.execute("UPDATE pulsebase.commits SET state = 'done'")
+        connection.execute("UPDATE pulsebase.commit_marks SET merging_to = last")
+        connection.execute("UPDATE pulsebase.removed_people SET merging_to = last")
+        with pytest.raises(StoreUnavailableError, match="began before"):
+            scrubber.scrub()
+    parts.merger.merge_all()
+    scrubber.scrub()
+    assert parts.database.read(removed_people) == ()
+    assert parts.read("bob") == [(TEN, 7000, "device_a", None)]

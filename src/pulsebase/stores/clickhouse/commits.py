@@ -252,6 +252,11 @@ def move_horizon(connection: Connection, to_us: int) -> None:
     connection.execute("UPDATE pulsebase.commit_marks SET expired_us = greatest(expired_us, %s)", [to_us])
 
 
+def begin_scrub(connection: Connection) -> None:
+    """Say that rows of people who were removed begin to be wiped out."""
+    connection.execute("UPDATE pulsebase.commit_marks SET scrubs = scrubs + 1")
+
+
 def begin_drop(connection: Connection, to: int) -> None:
     """Say that rows up to this commit, which is merged, may be gone from the stage."""
     connection.execute("UPDATE pulsebase.commit_marks SET dropped_to = greatest(dropped_to, %s)", [to])

@@ -59,12 +59,18 @@ SETTINGS: Mapping[str, int] = {
     "connections_with_failover_max_tries": 2,
     "handshake_timeout_ms": 3000,
 }
-#: What every table of readings has: what was inserted, or merged by the engine, is on the disk.
+#: What every table of readings has: what was inserted, or merged by the engine, is on the disk, and what it replaced
+#: is not for long.
 DURABLE: Mapping[str, int] = {
     "fsync_after_insert": 1,
     "fsync_part_directory": 1,
     "min_rows_to_fsync_after_merge": 1,
     "min_compressed_bytes_to_fsync_after_fetch": 1,
+    # Parts that were replaced leave the disk within seconds: what replaces them is on it.
+    "old_parts_lifetime": 0,
+    "cleanup_delay_period": 1,
+    "cleanup_delay_period_random_add": 0,
+    "max_cleanup_delay_period": 5,
 }
 
 
