@@ -22,26 +22,25 @@ from pulsebase.stores.postgres.people import find_users, get_user
 from pulsebase.stores.postgres.priorities import get_priorities
 
 _NO_LIMIT = Deadline(None, Cancellation())
-#: Hours that hold visible staged rows: what is kept of them is not of this state.
-_FRESH = "(SELECT person, metric, intDiv(time, 3600000000) FROM stage WHERE {people} AND {staged})"
-#: What is stored of each device in the other hours, by hours; and in these, reading by reading.
-_MERGED = f"""
-SELECT person, metric, row.1 AS device, sum(row.2) AS n, min(row.3) AS first, max(row.4) AS last
+#: What is stored of each device, by hours.
+_OF_HOURS = """
+SELECT person, metric, row.1 AS device, row.2 AS n, row.3 AS first, row.4 AS last
 FROM (
     SELECT person, metric, arrayJoin(arrayZip(of.device, of.n_all, of.first, of.last)) AS row
-    FROM all_hours FINAL
-    WHERE {{people}} AND hour >= {{since}} AND (person, metric, hour) NOT IN {_FRESH}
+    FROM hours FINAL
+    WHERE {people} AND hour >= {since} AND {settled}
 )
-GROUP BY person, metric, device
 """
-_STAGED = f"""
-SELECT person, metric, device, count() AS n, min(time) AS first, max(time) AS last
-FROM (
-    SELECT {KEY} FROM all_rows
-    WHERE {{people}} AND {{visible}} AND (person, metric, intDiv(time, 3600000000)) IN {_FRESH}
-    GROUP BY {KEY} HAVING argMax(gone, stamp) = 0
-)
-GROUP BY person, metric, device
+#: The same of hours that hold visible staged rows, reading by reading: what is kept of them is not of this state.
+_OF_READINGS = f"""
+SELECT person, metric, device, 1 AS n, time AS first, time AS last
+FROM rows WHERE {{people}} AND {{visible}} AND (person, metric, intDiv(time, 3600000000)) IN {{fresh}}
+GROUP BY {KEY} HAVING argMax(gone, stamp) = 0
+"""
+_FRESH = "(SELECT person, metric, intDiv(time, 3600000000) FROM stage WHERE {people} AND {staged})"
+_TOGETHER = """
+SELECT person, metric, device, sum(n) AS readings, min(first) AS first_us, max(last) AS last_us
+FROM ({parts}) GROUP BY person, metric, device
 """
 
 
@@ -152,20 +151,20 @@ def extents(
 
     Without `expired`, only those that have not expired.
     """
-    conditions = {
-        "people": f"person IN {listed(people)}",
-        "since": 0 if expired else state.horizon_us // HOUR_US,
-        "staged": state.staged(),
-        "visible": state.condition(),
-    }
-    parts: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
-    for statement in (_MERGED, _STAGED):
-        for row in cluster.ask(statement.format(**conditions), limit_s).to_pylist():
-            device = row["person"], row["metric"], row["device"]
-            parts.setdefault(device, []).append((row["n"], row["first"], row["last"]))
+    of_people = f"person IN {listed(people)}"
+    since = 0 if expired else state.horizon_us // HOUR_US
+    fresh = _FRESH.format(people=of_people, staged=state.staged())
+    nothing_staged = state.last == state.merged
+    settled = "true" if nothing_staged else f"(person, metric, hour) NOT IN {fresh}"
+    parts = [_OF_HOURS.format(people=of_people, since=since, settled=settled)]
+    if not nothing_staged:
+        parts.append(_OF_READINGS.format(people=of_people, visible=state.condition(), fresh=fresh))
+    statement = _TOGETHER.format(parts=" UNION ALL ".join(parts))
+    person = next(iter(people)) if len(people) == 1 else None
     return {
-        device: (sum(n for n, _, _ in found), min(at for _, at, _ in found), max(at for _, _, at in found))
-        for device, found in parts.items()
+        (row["person"], row["metric"], row["device"]): (row["readings"], row["first_us"], row["last_us"])
+        for answer in cluster.ask_shards(statement, limit_s, person)
+        for row in answer.to_pylist()
     }
 
 
