@@ -11,11 +11,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pulsebase.stores.postgres.database import Connection
+from pulsebase.stores.postgres.horizon import HORIZON
 
 #: A stamp is the number of a commit times this, plus the row's place in it.
 PLACES = 1 << 24
 #: How many commits share a partition of the stage, which leaves it as a whole.
 PARTITION = 100
+
+
+#: The horizon of writes, in microseconds UTC.
+_HORIZON_US = f"(extract(epoch FROM {HORIZON}) * 1000000)::bigint"
 
 
 @dataclass(frozen=True, slots=True)

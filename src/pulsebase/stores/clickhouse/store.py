@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
-from typing import NoReturn
 
 import pyarrow as pa
 
-from pulsebase.model.errors import StopError, StoreUnavailableError
+from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
@@ -30,6 +29,7 @@ from pulsebase.stores.clickhouse.migrate import require_current
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.origins import OriginCounter
 from pulsebase.stores.clickhouse.removal import ClickHousePeoplesReadings
+from pulsebase.stores.clickhouse.scrub import Scrubber
 from pulsebase.stores.clickhouse.series import SeriesReader
 from pulsebase.stores.clickhouse.stored import StoredReader
 from pulsebase.stores.clickhouse.totals import TotalsReader
@@ -52,10 +52,6 @@ from pulsebase.stores.postgres.database import PostgresDatabase, connect
 from pulsebase.stores.postgres.registry import PostgresRegistry
 
 _ROOM_WAIT_S = 20.0
-
-
-def _refused(what: str) -> NoReturn:
-    raise StopError(f"a ClickHouse store cannot do this yet: {what}")
 
 
 class ClickHouseStore:
@@ -85,7 +81,8 @@ class ClickHouseStore:
         self._checker = Checker(*parts)
         self._merges = MergeThread(*parts)
         self._expirer = Expirer(*parts, self._merges.settle)
-        self._closed = False
+        self._scrubber = Scrubber(*parts)
+        self._closing = Cancellation()
 
     # --- Writer: called by one thread -------------------------------------------------------------------------------
 
@@ -219,7 +216,7 @@ class ClickHouseStore:
         return self._expirer.expire(before_us, dry_run=dry_run)
 
     def scrub(self) -> ScrubReport:
-        _refused("scrub")
+        return self._scrubber.scrub(self._closing)
 
     def ping(self) -> None:
         """See `contract.Store.ping`. Every shard has to answer, although people on the others are served meanwhile."""
@@ -235,9 +232,9 @@ class ClickHouseStore:
 
     def close(self) -> None:
         """See `contract.Store.close`. What is not merged stays in the stage."""
-        if self._closed:
+        if self._closing.cancelled:
             return
-        self._closed = True
+        self._closing.cancel()
         self._merges.close()
         self._cluster.close()
         self._database.close()
