@@ -11,7 +11,7 @@ from tests.support.clickhouse.cluster import two_shards
 from tests.support.postgres import plain_postgres
 from tests.support.process import Place
 
-ASKED = "/v1/timeseries?start_date=2024-01-15&end_date=2024-01-15&interval=1h&user_id="
+ASKED = "/v1/timeseries?start_date=2024-01-15&end_date=2024-01-15&interval=1s&user_id="
 
 
 def test_a_cluster_is_set_up_served_from_and_a_503_while_a_shard_is_gone(
@@ -37,7 +37,7 @@ def test_a_cluster_is_set_up_served_from_and_a_503_while_a_shard_is_gone(
     people = ["ann", "bob"]  # who have the numbers 1 and 2, and so lie on different shards
     api.store(*(reading(f"2024-01-15T10:00:0{n}Z", 70 + n, user_id=person) for n in range(3) for person in people))
     for person in people:
-        assert api.get(ASKED + person).json()["data"]["count"] == [3]
+        assert api.get(ASKED + person).json()["count"] == 3
     cluster.shards[0].kill()
     try:
         sent = api.post("/v1/metrics/heart-rate", json=reading("2024-01-15T10:00:07Z", user_id="bob"))
