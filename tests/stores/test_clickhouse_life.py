@@ -104,9 +104,12 @@ def test_an_expiry_that_was_cut_short_is_gone_on_with(parts: Parts, monkeypatch:
         with pytest.raises(KeyboardInterrupt):
             expirer.expire(MIDNIGHT)
     assert len(parts.read("ann")) == 30, "questions do not see the horizon before what is kept is there"
+    assert parts.writer.delete("ann", TimeRange(0, TEN + 3 * HOUR_US)) == 0
+    assert parts.writer.delete("ann", TimeRange(TEN + 12 * HOUR_US, TEN + 15 * HOUR_US)) == 1
+    parts.write(Reading(TEN, 9000), Reading(MIDNIGHT + HOUR_US // 2, 9000))
     assert expirer.expire(MIDNIGHT) == Expiry(MIDNIGHT, 14)
-    assert len(parts.read("ann")) == 16
-    assert [row[3] for row in kept_quarters(parts)] == [1] * 14
+    assert len(parts.read("ann")) == 16 - 1 + 1
+    assert [row[4] for row in kept_quarters(parts)] == [7000 + n for n in range(14)]
 
 
 def parts_on_disk(parts: Parts) -> dict[str, set[str]]:

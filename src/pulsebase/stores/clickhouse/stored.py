@@ -168,14 +168,15 @@ def table_of(rows: pa.Table, named: Named) -> pa.Table:
         "metric": _places(rows["metric"], named.metrics),
         "device_id": _places(rows["device"], named.devices),
     }
-    places = pa.table({name: place for name, (place, _) in placed.items()} | {"time_us": rows["time"].cast(pa.int64())})
-    order = pc.sort_indices(places, [(name, "ascending") for name in places.column_names])
-    order = order.filter(pc.is_valid(places["user_id"]).combine_chunks().take(order))
-    rows, places = rows.take(order), places.take(order)
-    texts = {name: in_order.take(places[name].combine_chunks()) for name, (_, in_order) in placed.items()}
+    times_us = rows["time"].cast(pa.int64()).to_numpy()
+    # Each column is sorted by the places of its texts; nobody has a place below all.
+    order = np.lexsort((times_us, *(places for places, _ in reversed(placed.values()))))
+    order = order[placed["user_id"][0][order] >= 0]
+    rows = rows.take(pa.array(order))
+    texts = {name: in_order.take(pa.array(places[order])) for name, (places, in_order) in placed.items()}
     confidences = rows["confidence"]
     columns = texts | {
-        "time_us": places["time_us"],
+        "time_us": pa.array(times_us[order]),
         "value": rows["value"].cast(pa.int16()),
         "confidence": pc.if_else(pc.equal(confidences, NO_CONFIDENCE), None, confidences).cast(pa.int8()),
         "origin": rows["origin"].cast(pa.int32()),
@@ -183,8 +184,9 @@ def table_of(rows: pa.Table, named: Named) -> pa.Table:
     return pa.table([columns[name] for name in STORED_SCHEMA.names], schema=STORED_SCHEMA)
 
 
-def _places(numbers: pa.ChunkedArray, texts: Mapping[int, str]) -> tuple[pa.Array, pa.Array]:
-    """Return the place of each number's text among all of them by bytes, and these texts."""
+def _places(numbers: pa.ChunkedArray, texts: Mapping[int, str]) -> tuple[npt.NDArray[np.int32], pa.Array]:
+    """Return the place of each number's text among all of them by bytes, -1 for none, and these texts."""
     in_order = sorted(texts, key=lambda number: texts[number].encode())
     places = pc.index_in(numbers.cast(pa.int64()), pa.array(in_order, pa.int64()))
-    return places, pa.array([texts[number] for number in in_order], pa.string())
+    found = pc.fill_null(places, -1).to_numpy().astype(np.int32)
+    return found, pa.array([texts[number] for number in in_order], pa.string())

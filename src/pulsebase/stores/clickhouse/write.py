@@ -180,7 +180,9 @@ class StageWriter:
             if not len(kept):
                 return None
             found = assign(connection, kept.devices_of_people(), kept.metrics.distinct())
-            return kept, found, commits.take(connection, len(kept), self._options.commit_lasts_s)
+            commit = commits.take(connection, len(kept), self._options.commit_lasts_s)
+            # It may have moved until the number was taken, and does not move between numbers.
+            return kept.since(horizon_us(connection)), found, commit
 
         begun = self._database.change(begin)
         if begun is not None:
@@ -269,7 +271,9 @@ class StageWriter:
                 return 0
             with self._deciding(commit):
                 state = self._state_before(commit)
-                count = add(state, commit * PLACES)
+                # What the horizon of writes has passed stays as it is, though questions may see it for a moment longer.
+                horizon = max(state.horizon_us, self._database.read(horizon_us))
+                count = add(replace(state, horizon_us=horizon), commit * PLACES)
                 certain = state.holds(self._database.read(commits.marks))
             if certain and count:
                 self._finish(commit, count)
