@@ -16,12 +16,11 @@ from pulsebase.model.metrics import HEART_RATE, OXYGEN_SATURATION
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import DAY_US, HOUR_US, MINUTE_US, SECOND_US, TimeRange
 from pulsebase.model.users import DevicePriority, User
-from pulsebase.stores.clickhouse.numbers import metric_of, person_of
+from pulsebase.stores.clickhouse.expire import Expirer
 from pulsebase.stores.clickhouse.series import SeriesReader
 from pulsebase.stores.clickhouse.totals import TotalsReader
 from pulsebase.stores.contract import SeriesQuery, TotalsQuery
 from pulsebase.stores.memory import MemoryStore
-from pulsebase.stores.postgres.horizon import move_horizon
 from pulsebase.stores.postgres.people import make_known, put_users
 from pulsebase.stores.postgres.priorities import put_priority, remove_priorities
 from tests.stores.clickhouse import OPTIONS, Parts, opened
@@ -34,8 +33,6 @@ DEVICES = ("device_a", "device_b", "x", "é")
 #: Around a day of 23 hours in Berlin; and when Liberia's offset had seconds.
 ERAS = (at("2024-03-30T21:50:00"), at("1971-03-01T23:30:00"))
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "Africa/Monrovia")
-#: What a bucket that is kept says besides how many readings it has.
-_KEPT = ("sum", "min", "max", "minutes")
 
 
 class Both:
@@ -73,27 +70,12 @@ class Both:
         self.memory.remove_priorities(user_id, device_id)
 
     def expire(self, before_us: int) -> None:
-        """Keep resolved quarters of an hour as they are now, and move the horizon over the readings."""
-        self.parts.merge()
-        for metric in METRICS:
-            for person in PEOPLE:
-                quarters = ask(self, Resolution.QUARTER, TimeRange(0, before_us), user_id=person, metric=metric)
-                self._keep(person, metric, quarters)
-        self.parts.database.change(lambda connection: move_horizon(connection, before_us))
-        for server in self.parts.cluster.shards().values():
-            for table, time in (("readings", "time"), ("stage", "time"), ("minutes", f"minute * {MINUTE_US}")):
-                server.command(f"ALTER TABLE {table} DELETE WHERE {time} < {before_us} SETTINGS mutations_sync = 2", 30)
-        self.memory.expire(before_us)
+        parts = self.parts
+        found = Expirer(parts.database, parts.cluster, OPTIONS, self._settle).expire(before_us)
+        assert found == self.memory.expire(before_us)
 
-    def _keep(self, user_id: str, metric: str, quarters: pa.Table) -> None:
-        person = self.parts.database.read(lambda connection: person_of(connection, user_id))
-        number = self.parts.database.read(lambda connection: metric_of(connection, metric))
-        if quarters.num_rows:
-            count = quarters.num_rows
-            columns = {"person": [person] * count, "metric": [number] * count, "version": [1] * count}
-            columns["quarter"] = [start_us // (15 * MINUTE_US) for start_us in quarters["time_us"].to_pylist()]
-            columns |= {"n" if name == "count" else name: quarters[name] for name in ("count", *_KEPT)}
-            self.parts.cluster.insert("all_kept", pa.table(columns), 30)
+    def _settle(self) -> None:
+        self.parts.merge()
 
     def series(self, query: SeriesQuery) -> pa.Table:
         """The answer of both, which has to be the same; so questions may be asked as of a store."""

@@ -8,9 +8,11 @@ which just the devices `present` counted; so whoever asks chooses the device tha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+
+import pyarrow as pa
 
 from pulsebase.model.timerange import HOUR_US, MINUTE_US, TimeRange
 from pulsebase.stores.clickhouse.commits import Snapshot
@@ -26,6 +28,8 @@ _NOTHING = (
     "FROM minutes WHERE person = 0 AND person = 1"
 )
 _QUARTER_US = 15 * MINUTE_US
+#: So many minutes with staged readings are named in a statement; beyond them it looks for them itself.
+_NAMED = 1000
 
 
 class Expired(Enum):
@@ -52,6 +56,8 @@ class WhatCounts:
         edges: where buckets start or end besides.
         changes: the minutes from which on devices have other priorities, by person.
         hours: whether a piece may be an hour.
+        fresh: the minutes in which people have visible staged readings, as person and minute; None if that is not
+            known, or these are too many.
     """
 
     state: Snapshot
@@ -61,27 +67,37 @@ class WhatCounts:
     edges: Sequence[int] = ()
     changes: Mapping[int, Sequence[int]] = field(default_factory=dict)
     hours: bool = True
+    fresh: Collection[tuple[int, int]] | None = None
 
     def pieces(self, expired: Expired = Expired.NOTHING) -> str:
         """Write the relation, together with what is kept of expired readings."""
         found = [self._kept(expired, TimeRange(self.interval.start_us, min(self.interval.end_us, self._horizon_us)))]
         left = TimeRange(max(self.interval.start_us, self._horizon_us), self.interval.end_us)
         if left.length_us > 0:
-            found.append(replace(self, interval=left)._left())
-        parts = " UNION ALL ".join(each for each in found if each) or _NOTHING
-        return f"SELECT {PIECE} FROM ({parts})"
+            found += replace(self, interval=left)._left()
+        return " UNION ALL ".join(each for each in found if each) or _NOTHING
 
     @property
     def _horizon_us(self) -> int:
         return self.state.horizon_us
 
-    def _left(self) -> str:
-        """Write the relation of readings that have not expired."""
-        found = [self._minutes(), self._parts_of_minutes()]
-        if self.hours:
-            found.append(self._hours(self._torn_hours()))
-        inside = f"piece >= {self.interval.start_us} AND piece < {self.interval.end_us}"
-        return f"SELECT {PIECE} FROM ({' UNION ALL '.join(each for each in found if each)}) WHERE {inside}"
+    def _left(self) -> list[str]:
+        """Write the parts of the relation that are of readings that have not expired."""
+        hours = [self._hours(self._torn_hours("hour"))] if self.hours else []
+        return [*hours, self._minutes(), self._parts_of_minutes()]
+
+    def staged_minutes(self, most: int) -> str | None:
+        """Write the question for the minutes in which people have visible staged readings, as `person` and `minute`.
+
+        It finds one more than `most`, if there are so many. None: there can be none.
+        """
+        if self.state.last == self.state.merged:
+            return None
+        conditions = [*self._rows_of(self.interval.widened(HOUR_US)), self.state.staged()]
+        return (
+            f"SELECT DISTINCT person, intDiv(time, {MINUTE_US}) AS minute FROM stage "
+            f"WHERE {' AND '.join(conditions)} LIMIT {most + 1}"
+        )
 
     def _kept(self, expired: Expired, interval: TimeRange) -> str:
         """Write the relation of what is kept of readings that have expired."""
@@ -103,10 +119,12 @@ class WhatCounts:
         """Write the relation of the last visible row of each reading that meets a condition: `person`, `time`,
         `device`, `v` and `c`, its confidence.
         """
-        conditions = [*self._rows_of(interval), self.state.condition(), condition]
+        nothing_staged = self.state.last == self.state.merged
+        visible = self.state.not_expired() if nothing_staged else self.state.condition()
+        conditions = [*self._rows_of(interval), visible, condition]
         return (
             "SELECT person, time, device, argMax(value, stamp) AS v, argMax(confidence, stamp) AS c "
-            f"FROM rows WHERE {' AND '.join(conditions)} "
+            f"FROM {'readings' if nothing_staged else 'rows'} WHERE {' AND '.join(conditions)} "
             "GROUP BY person, time, device HAVING argMax(gone, stamp) = 0"
         )
 
@@ -115,9 +133,12 @@ class WhatCounts:
         return [self.people, f"metric = {self.metric}", *inside]
 
     def _staged(self, step_us: int) -> str | None:
-        """Write the question for the steps of time in which people have staged readings."""
+        """Write the steps of time in which people have staged readings, or the question for them."""
         if self.state.last == self.state.merged:
             return None
+        if self.fresh is not None:
+            steps = {(person, minute * MINUTE_US // step_us) for person, minute in self.fresh}
+            return f"({_listed(steps)})" if steps else None
         conditions = [*self._rows_of(self.interval.widened(step_us)), self.state.staged()]
         return f"(SELECT person, intDiv(time, {step_us}) FROM stage WHERE {' AND '.join(conditions)})"
 
@@ -127,20 +148,20 @@ class WhatCounts:
             {at_us for at_us in (self.interval.start_us, self.interval.end_us, *self.edges) if at_us % step_us}
         )
 
-    def _torn_hours(self) -> list[str]:
-        """Write conditions that together hold for the `hour` of a person if it cannot be taken whole."""
+    def _torn_hours(self, hour: str) -> list[str]:
+        """Write conditions one of which holds for a person's hour if it cannot be taken whole."""
         torn = []
         if bounds := self._bounds(HOUR_US):
-            torn.append(f"hour IN ({_listed({at_us // HOUR_US for at_us in bounds})})")
+            torn.append(f"{hour} IN ({_listed({at_us // HOUR_US for at_us in bounds})})")
         pairs = {(who, minute // 60) for who, changes in self.changes.items() for minute in changes if minute % 60}
         if pairs:
-            torn.append(f"(person, hour) IN ({_listed(pairs)})")
+            torn.append(f"(person, {hour}) IN ({_listed(pairs)})")
         if staged := self._staged(HOUR_US):
-            torn.append(f"(person, hour) IN {staged}")
+            torn.append(f"(person, {hour}) IN {staged}")
         return torn
 
     def _torn_minutes(self, minute: str) -> list[str]:
-        """Write conditions that together hold for a person's minute if it cannot be taken whole."""
+        """Write conditions one of which holds for a person's minute if it cannot be taken whole."""
         torn = []
         if bounds := self._bounds(MINUTE_US):
             torn.append(f"{minute} IN ({_listed({at_us // MINUTE_US for at_us in bounds})})")
@@ -152,12 +173,12 @@ class WhatCounts:
         first, end = -(-self.interval.start_us // HOUR_US), self.interval.end_us // HOUR_US
         conditions = [self.people, f"metric = {self.metric}", f"hour >= {first}", f"hour < {end}"]
         conditions += [f"NOT {each}" for each in torn]
-        names = ("present", "minutes", *_COUNTS)
+        if first >= end:
+            return ""
         return (
             f"SELECT person, hour * {HOUR_US} AS piece, present, device, n, sum, min, max, minutes, "
-            "device = present[1] AS leads FROM ("
-            f"SELECT person, hour, {_nested(names)} FROM hours FINAL WHERE {' AND '.join(conditions)}"
-            f") ARRAY JOIN {_joined(names)} WHERE n > 0"
+            f"device = present[1] AS leads FROM hours FINAL ARRAY JOIN {_joined('present', 'minutes', *_COUNTS)} "
+            f"WHERE {' AND '.join(conditions)} AND n > 0"
         )
 
     def _minutes(self) -> str:
@@ -165,17 +186,16 @@ class WhatCounts:
         first, end = whole.start_us // MINUTE_US, whole.end_us // MINUTE_US
         conditions = [self.people, f"metric = {self.metric}", f"minute >= {first}", f"minute < {end}"]
         if self.hours:
-            torn = self._torn_hours()
+            torn = self._torn_hours("intDiv(minute, 60)")
             if not torn:
                 return ""
             conditions.append(f"({' OR '.join(torn)})")
         conditions += [f"NOT {torn}" for torn in self._torn_minutes("minute")]
         return (
-            f"SELECT person, minute * {MINUTE_US} AS piece, present, device, n, sum, min, max, 1 AS minutes, "
-            "device = present[1] AS leads FROM ("
-            "SELECT person, minute, intDiv(minute, 60) AS hour, "
-            f"arrayFilter((d, counted) -> counted > 0, of.device, of.n) AS present, {_nested(_COUNTS)} "
-            f"FROM minutes FINAL WHERE {' AND '.join(conditions)}) ARRAY JOIN {_joined(_COUNTS)} WHERE n > 0"
+            f"SELECT person, minute * {MINUTE_US} AS piece, "
+            "arrayFilter((d, counted) -> counted > 0, of.device, of.n) AS present, device, n, sum, min, max, "
+            f"1 AS minutes, device = present[1] AS leads FROM minutes FINAL ARRAY JOIN {_joined(*_COUNTS)} "
+            f"WHERE {' AND '.join(conditions)} AND n > 0"
         )
 
     def _parts_of_minutes(self) -> str:
@@ -197,8 +217,22 @@ class WhatCounts:
             "row.2 = arrayMin(each -> if(each.1 = row.1, each.2, row.2), found) AS leads FROM ("
             "SELECT person, minute, arraySort(groupUniqArray(device)) AS present, "
             f"groupArray((part, device, n, total, low, high)) AS found FROM ({counted}) GROUP BY person, minute"
-            ") ARRAY JOIN found AS row"
+            f") ARRAY JOIN found AS row WHERE piece >= {self.interval.start_us} AND piece < {self.interval.end_us}"
         )
+
+
+def with_fresh(counts: WhatCounts, ask: Callable[[str], pa.Table]) -> WhatCounts:
+    """Return the same with the minutes that have staged readings, unless these are too many to be named.
+
+    To name them is quicker: a statement needs them several times.
+    """
+    question = counts.staged_minutes(_NAMED)
+    if question is None:
+        return counts
+    found = ask(question)
+    if found.num_rows > _NAMED:
+        return counts
+    return replace(counts, fresh=list(zip(found["person"].to_pylist(), found["minute"].to_pylist(), strict=True)))
 
 
 def numbers_of(numbers: Collection[int]) -> str:
@@ -210,9 +244,5 @@ def _listed(items: Collection[object]) -> str:
     return ", ".join(map(str, sorted(items, key=repr)))
 
 
-def _nested(names: Sequence[str]) -> str:
-    return ", ".join(f"of.{name} AS all_{name}" for name in names)
-
-
-def _joined(names: Sequence[str]) -> str:
-    return ", ".join(f"all_{name} AS {name}" for name in names)
+def _joined(*names: str) -> str:
+    return ", ".join(f"of.{name} AS {name}" for name in names)

@@ -19,7 +19,7 @@ from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.numbers import series_of
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
-from pulsebase.stores.clickhouse.pieces import Expired, WhatCounts, numbers_of
+from pulsebase.stores.clickhouse.pieces import Expired, WhatCounts, numbers_of, with_fresh
 from pulsebase.stores.clickhouse.priorities import Settings, changes_of, settings_of
 from pulsebase.stores.clickhouse.read import consistent, limited_s
 from pulsebase.stores.contract import BUCKET_SCHEMA, RAW_SCHEMA, SeriesQuery
@@ -60,14 +60,17 @@ class SeriesReader:
         deadline = Deadline.after(query.timeout_s, query.cancellation)
 
         def ask(known: _Person) -> pa.Table:
+            def ask_shard(statement: str) -> pa.Table:
+                limit_s = limited_s(deadline, self._options)
+                (rows,) = self._cluster.ask_shards(statement, limit_s, known.person, deadline.cancellation)
+                return rows
+
             statement = _Statement(query, known)
-            (rows,) = self._cluster.ask_shards(
-                statement.readings() if query.resolution is Resolution.RAW else statement.buckets(),
-                limited_s(deadline, self._options),
-                known.person,
-                deadline.cancellation,
-            )
-            return _answer(query, rows, known.devices)
+            if query.resolution is Resolution.RAW:
+                return _answer(query, ask_shard(statement.readings()), known.devices)
+            if query.resolution is not Resolution.SECOND:
+                statement.counts = with_fresh(statement.counts, ask_shard)
+            return _answer(query, ask_shard(statement.buckets()), known.devices)
 
         found = consistent(self._database, lambda connection: _look(connection, query), ask, deadline)
         if found is None:
@@ -100,7 +103,7 @@ class _Statement:
         self._numbers = list(known.devices)
         self._changes = changes_of(known.settings, query.range) if self._resolved else []
         changes = {known.person: self._changes} if self._changes else {}
-        self._counts = WhatCounts(
+        self.counts = WhatCounts(
             known.state,
             f"person = {known.person}",
             known.metric,
@@ -120,14 +123,14 @@ class _Statement:
         """The buckets."""
         device = "min(device)" if self._query.resolution in _OF_ONE_DEVICE and not self._query.include_all else "0"
         if self._query.resolution is Resolution.SECOND:
-            source, minutes = self._shown(counted=True), "1"
+            source, won, minutes = self._shown(counted=True), "true", "1"
             columns = "count() AS n, sum(toInt64(v)) AS total, min(v) AS low, max(v) AS high"
         else:
-            source, minutes = self._won(), self._minutes()
+            source, won, minutes = self.counts.pieces(self._expired()), self._won(), self._minutes()
             columns = "sum(n) AS n, sum(sum) AS total, min(min) AS low, max(max) AS high"
         return (
-            f"SELECT {self._start()} AS start, {columns}, {minutes} AS minutes, {device} AS device FROM ({source}) "
-            f"GROUP BY start ORDER BY start{self._limit}"
+            f"SELECT {self._start()} AS start, {columns}, {minutes} AS minutes, {device} AS of_device FROM ({source}) "
+            f"WHERE {won} GROUP BY start ORDER BY start{self._limit}"
         )
 
     def _start(self) -> str:
@@ -146,13 +149,12 @@ class _Statement:
         return "sum(minutes)"
 
     def _won(self) -> str:
-        """The pieces that the question is about."""
-        pieces = self._counts.pieces(self._expired())
-        if self._resolved:
-            minute = f"intDiv(piece, {MINUTE_US})"
-            first = f"arrayMin(each -> {self._rank('each', minute)}, present)"
-            return f"SELECT * FROM ({pieces}) WHERE empty(present) OR {self._rank('device', minute)} = {first}"
-        return f"SELECT * FROM ({pieces}) WHERE {self._of_device()}"
+        """The condition that the question is about a row of the pieces."""
+        if not self._resolved:
+            return self._of_device()
+        minute = f"intDiv(piece, {MINUTE_US})"
+        first = f"arrayMin(each -> {self._rank('each', minute)}, present)"
+        return f"(empty(present) OR {self._rank('device', minute)} = {first})"
 
     def _expired(self) -> Expired:
         """What the answer takes of expired readings."""
@@ -171,9 +173,9 @@ class _Statement:
         """The readings that the question is about."""
         inside = f"time >= {self._query.range.start_us} AND time < {self._query.range.end_us}"
         if not self._resolved:
-            rows = self._counts.last_rows(self._query.range, self._of_device())
+            rows = self.counts.last_rows(self._query.range, self._of_device())
             return f"{rows} AND c != 0" if counted else rows
-        rows = self._counts.last_rows(self._query.range.widened(MINUTE_US))
+        rows = self.counts.last_rows(self._query.range.widened(MINUTE_US))
         minute = f"intDiv(time, {MINUTE_US})"
         ranked = (
             f"SELECT *, {self._rank('device', minute)} AS rank, min(rank) OVER (PARTITION BY {minute}) AS first "
@@ -213,7 +215,8 @@ def _ranks(known: _Person, times_us: Sequence[int]) -> list[list[int]]:
 
 def _answer(query: SeriesQuery, rows: pa.Table, devices: dict[int, str]) -> pa.Table:
     numbers, texts = pa.array(list(devices), pa.int64()), pa.array(list(devices.values()), pa.string())
-    named = texts.take(pc.index_in(rows["device"].cast(pa.int64()), numbers))
+    device = rows["device" if query.resolution is Resolution.RAW else "of_device"]
+    named = texts.take(pc.index_in(device.cast(pa.int64()), numbers))
     if query.resolution is Resolution.RAW:
         confidences = rows["c"].cast(pa.int8())
         absent = pc.equal(confidences, NO_CONFIDENCE)

@@ -16,7 +16,7 @@ from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.numbers import ids_of_devices, metric_of, people_asked
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
-from pulsebase.stores.clickhouse.pieces import Expired, WhatCounts, numbers_of
+from pulsebase.stores.clickhouse.pieces import Expired, WhatCounts, numbers_of, with_fresh
 from pulsebase.stores.clickhouse.priorities import Settings, changes_of, everybodys_settings
 from pulsebase.stores.clickhouse.read import consistent, limited_s
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
@@ -54,9 +54,12 @@ class TotalsReader:
         deadline = Deadline.after(query.timeout_s, query.cancellation)
 
         def ask(known: _People) -> pa.Table:
-            limit_s = limited_s(deadline, self._options)
-            shards = self._cluster.ask_shards(_statement(query, known), limit_s, None, deadline.cancellation)
-            rows = pa.concat_tables(shards)
+            def ask_shards(statement: str) -> pa.Table:
+                limit_s = limited_s(deadline, self._options)
+                return pa.concat_tables(self._cluster.ask_shards(statement, limit_s, None, deadline.cancellation))
+
+            counts = with_fresh(_counts(query, known), ask_shards)
+            rows = ask_shards(_statement(counts))
             rows = rows.filter(pc.is_in(rows["person"].cast(pa.int64()), pa.array(list(known.people), pa.int64())))
             alone = pc.equal(rows["present"], "")
             apart = rows.filter(pc.invert(alone))
@@ -87,22 +90,25 @@ def _look(connection: Connection, query: TotalsQuery) -> _People | None:
     return _People(commits.snapshot(connection), metric, people, settings)
 
 
-def _statement(query: TotalsQuery, known: _People) -> str:
-    """Write the question: what people's devices come to, for each set of devices in a minute, and each order of them
-    that holds in turn. `present` is empty where there was one device.
-    """
+def _counts(query: TotalsQuery, known: _People) -> WhatCounts:
     changes = {who: changes_of(settings, query.range) for who, settings in known.settings.items()}
     changes = {who: minutes for who, minutes in changes.items() if minutes}
     people = f"person IN ({', '.join(map(str, known.people))})" if len(known.people) <= _NAMED else "true"
-    pieces = WhatCounts(known.state, people, known.metric, query.range, (), changes).pieces(Expired.HOURS)
+    return WhatCounts(known.state, people, known.metric, query.range, (), changes)
+
+
+def _statement(counts: WhatCounts) -> str:
+    """Write the question: what people's devices come to, for each set of devices in a minute, and each order of them
+    that holds in turn. `present` is empty where there was one device.
+    """
     epoch = "0"
-    if changes:
-        pairs = ", ".join(f"{who}, {numbers_of(minutes)}" for who, minutes in changes.items())
+    if counts.changes:
+        pairs = ", ".join(f"{who}, {numbers_of(minutes)}" for who, minutes in counts.changes.items())
         epoch = f"arrayCount(change -> change * 60000000 <= piece, map({pairs})[toInt64(person)])"
     return (
         f"SELECT person, {epoch} AS epoch, if(length(present) > 1, arrayStringConcat(present, ' '), '') AS present, "
         "device, min(piece) AS first, sum(n) AS count, sum(sum) AS total, sum(minutes) AS minutes "
-        f"FROM ({pieces}) GROUP BY person, epoch, present, device"
+        f"FROM ({counts.pieces(Expired.HOURS)}) GROUP BY person, epoch, present, device"
     )
 
 
