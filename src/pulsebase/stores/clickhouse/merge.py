@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from pulsebase.stores.clickhouse import commits, rollups
 from pulsebase.stores.clickhouse.chains import KEY, LAST_AND_BROUGHT
+from pulsebase.stores.clickhouse.clean import clean
 from pulsebase.stores.clickhouse.commits import PARTITION, Backlog, Marks, Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
@@ -56,6 +57,8 @@ class Merger:
         #: Commits up to which everything was decided, or merged, at a time.
         self._decided: deque[tuple[float, int]] = deque()
         self._merged: deque[tuple[float, int]] = deque()
+        #: The same of the stage.
+        self._dropped: deque[tuple[float, int]] = deque()
 
     def step(self, *, hurry: bool = False) -> int:
         """Do what is due now, if no other process does; return how many commits were merged. In a hurry it is due
@@ -92,6 +95,24 @@ class Merger:
             self._hold_lease()
             self._merge(merged, self._end_of_merge(merged, to), alone=False)
             merged = self._database.read(commits.marks).merged
+
+    def clean(self) -> int:
+        """Wipe out merged rows that say that readings are gone, where that pays and no other process merges; return how
+        many there were. Only those go that left the stage so long ago that no merge can still bring what they replaced.
+
+        Raises:
+            StoreUnavailableError: not now; the next call begins anew.
+        """
+        dropped_to = self._look().marks.dropped_to
+        to = _older_than(self._dropped, self._clock(), dropped_to, 2 * self._options.lease_s)
+        if not to:
+            return 0
+        count = 0
+        for server in self._cluster.shards().values():
+            if not self._hold_lease():
+                break
+            count += clean(server, to, self._options.clean_readings, self._options.lease_s / 2)
+        return count
 
     def release(self) -> None:
         """Let another process merge at once."""

@@ -45,6 +45,7 @@ class MergeThread:
         #: Since when this process has seen the commit after the last merged one, by the number of the newest commit.
         self._seen: list[tuple[float, int]] = []
         self._seen_at = time.monotonic()
+        self._cleaned_at = time.monotonic()
         self._changed = threading.Condition()
         self._pacer = Pacer(options.most_unmerged, lambda: self._unmerged)
         self._merging = threading.Lock()
@@ -122,6 +123,7 @@ class MergeThread:
             try:
                 while self._merge() and not self._stopping.is_set():
                     pass
+                self._clean_now_and_then()
             except OnlyAnswersError:
                 pass  # a process with write access merges
             except Exception as error:
@@ -140,6 +142,12 @@ class MergeThread:
             self._seconds += time.perf_counter() - started
         self._note(self._database.read(commits.backlog) if done else self._merger.backlog)
         return done
+
+    def _clean_now_and_then(self) -> None:
+        if time.monotonic() - self._cleaned_at >= self._options.clean_interval_s and not self._stopping.is_set():
+            self._cleaned_at = time.monotonic()
+            with self._merging:
+                self._merger.clean()
 
     def _note(self, backlog: Backlog) -> None:
         """Tell those who wait what waits for merges now."""

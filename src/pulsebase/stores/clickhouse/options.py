@@ -21,6 +21,8 @@ class ClickHouseOptions:
         lease_s: so long after the death of the process that merges, another one takes over; longer than one step.
         merge_readings: about the most staged readings that one merge takes.
         merge_interval_s: how often each process looks whether something is to be merged.
+        clean_interval_s: how often rows of deleted readings are looked for among the merged ones …
+        clean_readings: … which go where a shard has so many of them in a month.
         most_unmerged: with this many unmerged readings, writes wait for merges; with a quarter of them, readings are
             merged after a tenth of the grace.
     """
@@ -33,4 +35,6 @@ class ClickHouseOptions:
     lease_s: float = 120.0
     merge_readings: int = 2_000_000
     merge_interval_s: float = 1.0
+    clean_interval_s: float = 600.0
+    clean_readings: int = 10_000
     most_unmerged: int = 16_000_000

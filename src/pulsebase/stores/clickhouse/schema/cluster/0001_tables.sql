@@ -8,7 +8,8 @@ SETTINGS {durable};
 
 -- Rows as they arrive. `stamp` is the number of the commit times 2^24, plus the row's place in it: of one reading the
 -- highest visible one wins. `settles`: the row gives the reading its origin even if it changes nothing. `gone`: the
--- reading is deleted. `confidence` is -1 for none.
+-- reading is deleted. `confidence` is -1 for none. Small commits are small parts, of which the engine merges many at
+-- once: a merge costs about as much as an insertion.
 CREATE TABLE IF NOT EXISTS {database}.stage (
     person UInt64,
     metric UInt16,
@@ -23,7 +24,7 @@ CREATE TABLE IF NOT EXISTS {database}.stage (
 ) ENGINE = MergeTree
 PARTITION BY intDiv(stamp, {partition})
 ORDER BY (person, metric, time, device, stamp)
-SETTINGS {durable};
+SETTINGS {durable}, min_parts_to_merge_at_once = 16;
 
 -- The last merged row of each reading. Of several the one with the highest stamp is right; the engine drops the others
 -- in its own time. A partition is 30 days of the readings' times, so all rows of a reading lie in one.
