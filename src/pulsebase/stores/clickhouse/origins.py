@@ -86,9 +86,9 @@ class OriginCounter:
                 origins=listed(numbers),
             )
             counts: Counter[int] = Counter()
-            for server in self._cluster.shards().values():
-                deadline.check()
-                for row in server.ask(statement, self._options.question_limit_s).to_pylist():
+            limit_s = self._options.question_limit_s
+            for answer in self._cluster.ask_shards(statement, limit_s, None, deadline.cancellation):
+                for row in answer.to_pylist():
                     counts[row["origin"]] += row["n"]
             return counts
 
