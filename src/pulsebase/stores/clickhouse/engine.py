@@ -145,6 +145,7 @@ class ClickHouse:
         #: The shard of each remainder of a person's number, and a server of each shard, as far as they are known.
         self._slots: list[int] = []
         self._by_shard: dict[int, Server] = {}
+        self._all_shards: Mapping[int, Server] | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -244,13 +245,24 @@ class ClickHouse:
         """Run a statement that has no answer, by whichever server can be reached."""
         self._by_any(lambda server: server.command(statement, limit_s, values))
 
+    def ping(self, limit_s: float = _PATIENCE_S) -> None:
+        """Raise a `PulsebaseError` if a server does not answer."""
+        for server in self._servers:
+            server.ask("SELECT 1", limit_s)
+
     def shards(self, limit_s: float = _PATIENCE_S) -> Mapping[int, Server]:
-        """Return a server of each shard, by the shard's number, for work that is done where the rows lie.
+        """Return a server of each shard, by the shard's number, for work that is done where the rows lie. What was
+        found is remembered.
 
         Raises:
             StoreUnavailableError: a server cannot be reached.
             StopError: the cluster is not one that this store is made for.
         """
+        if self._all_shards is None:
+            self._all_shards = self._found_shards(limit_s)
+        return self._all_shards
+
+    def _found_shards(self, limit_s: float) -> Mapping[int, Server]:
         found: dict[int, Server] = {}
         shards = set()
         for server in self._servers:

@@ -142,6 +142,7 @@ class Merger:
             commits.begin_merge(connection, to)
             return commits.snapshot(connection, to), without(removed_people(connection))
 
+        self._cluster.ping(self._options.lease_s / 2)  # or the shards before a dead one would merge the same each time
         state, not_removed = self._database.change(begin)
         if state.merged != after:  # another process has merged
             return False
@@ -152,6 +153,8 @@ class Merger:
         return self._database.change(lambda connection: commits.end_merge(connection, after, to))
 
     def _merge_shard(self, server: Server, inside: str, to: int) -> None:
+        if not server.ask(f"SELECT 1 FROM stage WHERE {inside} LIMIT 1", self._options.lease_s / 2).num_rows:
+            return
         for statement in (_MERGED.format(inside=inside), *rollups.statements(inside, to)):
             server.command(statement, self._options.lease_s / 2)
 

@@ -85,7 +85,7 @@ def set_up(connection: Connection, cluster: ClickHouse) -> list[int]:
 def require_current(connection: Connection, cluster: ClickHouse) -> None:
     """Raise `StopError` unless both halves are set up for exactly this version of the program, and for each other."""
     require_migrated(connection, migrations())
-    store, servers = _store_id(connection), cluster.shards()
+    store, servers = _store_id(connection), cluster.shards(_LIMIT_S)
     for number, server in servers.items():
         _require_settings(server)
         _require_tables(server, cluster.address.database)

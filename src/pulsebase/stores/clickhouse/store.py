@@ -221,7 +221,7 @@ class ClickHouseStore:
     def ping(self) -> None:
         """See `contract.Store.ping`. Every shard has to answer, although people on the others are served meanwhile."""
         self._database.read(lambda connection: connection.execute("SELECT FROM pulsebase.commit_marks"))
-        self._cluster.shards()
+        self._cluster.ping()
         self._merges.ping()
 
     def statistics(self) -> dict[str, float]:
