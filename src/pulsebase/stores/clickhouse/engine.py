@@ -267,13 +267,16 @@ class ClickHouse:
         shards = set()
         for server in self._servers:
             rows = server.ask(
-                "SELECT shard_num, replica_num, is_local FROM system.clusters WHERE cluster = {cluster:String}",
+                "SELECT shard_num, shard_weight, replica_num, is_local FROM system.clusters "
+                "WHERE cluster = {cluster:String}",
                 limit_s,
                 {"cluster": self.address.cluster},
             ).to_pylist()
             shards |= {row["shard_num"] for row in rows}
             if any(row["replica_num"] > 1 for row in rows):
                 raise StopError("the cluster has replicas, which this version does not support")
+            if any(row["shard_weight"] != 1 for row in rows):
+                raise StopError("a shard of the cluster has another weight than 1, which this version does not support")
             found |= {row["shard_num"]: server for row in rows if row["is_local"]}
         if not shards:
             raise StopError(f"the servers know no cluster {self.address.cluster}")
