@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import psycopg
-from clickhouse_connect.driver.client import Client
 
 from pulsebase.stores.clickhouse.commits import PLACES
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
@@ -14,18 +13,18 @@ from tests.stores.harness import Harness, Kept, StoredRow
 from tests.stores.laws import StoreLaws
 from tests.stores.machine import machine_of
 from tests.support.clickhouse.cluster import two_shards
-from tests.support.clickhouse.store import database_of, empty_store
+from tests.support.clickhouse.store import empty_store, shared_client
 from tests.support.postgres import PASSWORDS, as_role
 
 #: Merges happen where the tests say so, not when a clock says so.
 BY_HAND = ClickHouseOptions(PoolOptions(size=1, overflow=4), merge_interval_s=3600)
-_ROWS = """
+_ROWS = f"""
 SELECT * FROM (
     SELECT 0 AS commit, person, metric, time, device, value, confidence, origin, 0 AS settles, gone, stamp
-    FROM {database}.readings FINAL
+    FROM readings FINAL
     UNION ALL
-    SELECT intDiv(stamp, {places}), person, metric, time, device, value, confidence, origin, settles, gone, stamp
-    FROM {database}.stage
+    SELECT intDiv(stamp, {PLACES}), person, metric, time, device, value, confidence, origin, settles, gone, stamp
+    FROM stage
 ) AS all_rows
 ORDER BY stamp, commit
 """
@@ -63,21 +62,18 @@ class ClickHouseHarness(Harness):
                 ).fetchall()
             }
         kept = Kept([number for (number,) in pushes])
-        for shard in two_shards().shards:
-            with shard.client() as client:
-                for commit, person, metric, time, device, value, confidence, *rest in self._rows(client):
-                    if person not in people or not (commit == 0 or commit in done):
-                        continue
-                    origin, settles, gone, _ = rest
-                    key = (people[person], devices[device], time, metrics[metric])
-                    if gone or settles:
-                        kept.drop(key)
-                    if not gone:
-                        kept.add(key, value, None if confidence < 0 else confidence, origin)
+        for place in range(len(two_shards().shards)):
+            found = shared_client(place).query(_ROWS).result_rows
+            for commit, person, metric, time, device, value, confidence, *rest in found:
+                if person not in people or not (commit == 0 or commit in done):
+                    continue
+                origin, settles, gone, _ = rest
+                key = (people[person], devices[device], time, metrics[metric])
+                if gone or settles:
+                    kept.drop(key)
+                if not gone:
+                    kept.add(key, value, None if confidence < 0 else confidence, origin)
         return kept.rows()
-
-    def _rows(self, client: Client) -> list[tuple[int, ...]]:
-        return list(client.query(_ROWS.format(database=database_of(self.urls), places=PLACES)).result_rows)
 
 
 class TestClickHouseLaws(StoreLaws, harness=ClickHouseHarness):

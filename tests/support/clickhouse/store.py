@@ -52,7 +52,7 @@ def empty_store() -> Urls:
         ours = ", ".join(f"pulsebase.{name}" for (name,) in found if name not in _KEPT)
         connection.execute(f"TRUNCATE {ours}, public.activities_heart_summary; {_AS_AT_FIRST}")
     for place in range(len(two_shards().shards)):
-        client = _client(place)
+        client = shared_client(place)
         asked = (
             "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
             "AND total_rows > 0"
@@ -64,11 +64,6 @@ def empty_store() -> Urls:
 
 
 @functools.cache
-def _client(place: int) -> Client:
+def shared_client(place: int) -> Client:
     """A client of a shard in the shared store; making one takes longer than what it is asked."""
-    return two_shards().shards[place].client(database=database_of(_shared()))
-
-
-def database_of(urls: Urls) -> str:
-    """The database on the cluster."""
-    return urlsplit(urls.cluster).path.strip("/")
+    return two_shards().shards[place].client(database=urlsplit(_shared().cluster).path.strip("/"))
