@@ -50,9 +50,13 @@ class ClickHouseHarness(Harness):
     def back_door(self) -> list[StoredRow]:
         """Merged and staged rows, put together without any code of the store's questions."""
         with psycopg.connect(self.urls.postgres) as connection:
-            people = dict(connection.execute("SELECT user_no, user_id FROM pulsebase.users").fetchall())
-            devices = dict(connection.execute("SELECT device_no, device_id FROM pulsebase.devices").fetchall())
-            metrics = dict(connection.execute("SELECT metric_no, metric FROM pulsebase.metrics").fetchall())
+            people: dict[int, str] = dict(connection.execute("SELECT user_no, user_id FROM pulsebase.users").fetchall())
+            devices: dict[int, str] = dict(
+                connection.execute("SELECT device_no, device_id FROM pulsebase.devices").fetchall()
+            )
+            metrics: dict[int, str] = dict(
+                connection.execute("SELECT metric_no, metric FROM pulsebase.metrics").fetchall()
+            )
             pushes = connection.execute("SELECT origin FROM pulsebase.origins WHERE kind = 'push'").fetchall()
             done = {
                 number
