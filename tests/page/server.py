@@ -145,15 +145,11 @@ def _command(folder: Path, command: Sequence[str]) -> None:
 
 @contextmanager
 def _server(folder: Path, command: Sequence[str], ready: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """Run a server: a fork, unless the environment changes what an interpreter imports."""
+    """Run a server, as the installed command: the demo starts a process of its own, which a fork has hung at."""
     log = folder / "server.log"
-    line = [*command, "--port", "0"]
-    process: Process
+    line = [PULSEBASE, *command, "--port", "0"]
     with log.open("wb") as output:
-        if "PYTHONPATH" in environment:
-            process = subprocess.Popen([PULSEBASE, *line], cwd=folder, env=environment, stdout=output, stderr=output)
-        else:
-            process = fork_command(line, cwd=folder, env=environment, stdout=output, stderr=output)
+        process: Process = subprocess.Popen(line, cwd=folder, env=environment, stdout=output, stderr=output)
     try:
         yield _address(process, log, ready)
     finally:
