@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import date
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from pulsebase.etl.extract import sqlite_files
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.results import FileResult
+from pulsebase.ingest.blocks import MalformedError
 from pulsebase.model.timerange import SECOND_US
 from tests.etl.desk import ANN, Desk
 from tests.support.app_databases import GADGETBRIDGE, HEALTH_CONNECT, sqlite_file
@@ -258,6 +261,73 @@ def test_views_and_names_that_are_none_are_never_asked(desk: Desk) -> None:
     """
     result = bring(desk, sqlite_file(schema, {"A_SAMPLE": [{"TIMESTAMP": START, "DEVICE_ID": 1, "HEART_RATE": 60}]}))
     assert (result.problem, result.read, len(desk.rows)) == (None, 1, 1)
+
+
+def test_a_view_in_the_place_of_a_table_is_not_asked() -> None:
+    """The name beside a statement need not be the one that the engine takes from it."""
+    made = sqlite_file(
+        """
+        CREATE TABLE DEVICE (_id, NAME, IDENTIFIER);
+        CREATE TABLE A_SAMPLE (TIMESTAMP INTEGER, DEVICE_ID INTEGER, HEART_RATE INTEGER);
+        CREATE VIEW Z_SAMPLE AS SELECT a.TIMESTAMP, 1 AS DEVICE_ID, 60 AS HEART_RATE FROM A_SAMPLE a;
+        CREATE TABLE X_SAMPLE (TIMESTAMP, DEVICE_ID, HEART_RATE);
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_master SET name = 'hidden' WHERE type = 'view';
+        UPDATE sqlite_master SET name = 'Z_SAMPLE', sql = replace(sql, 'X_SAMPLE', 'Z_SAMPLE') WHERE name = 'X_SAMPLE';
+        """,
+    )
+    with sqlite_files.database(BytesIO(made)) as found:
+        assert sorted(found.tables) == ["A_SAMPLE", "DEVICE"]
+    commented = sqlite_file(
+        "CREATE TABLE A (a); PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = 'CREATE/**/TABLE A (a)';"
+    )
+    with pytest.raises(MalformedError), sqlite_files.database(BytesIO(commented)):
+        pass
+
+
+def in_circles(rows: int) -> bytes:
+    """A table whose pages lead to each other, so that the ways to its few rows are without number."""
+    size = 4096
+    data = bytearray(sqlite_file("CREATE TABLE big_record_table (a)", {"big_record_table": [{"a": 1}] * rows}))
+    assert (len(data) > 20 * size, int.from_bytes(data[16:18])) == (True, size)
+    ways = [2, *range(8, 20), 3]  # the root of the table, interior pages, a leaf
+    for page, to in itertools.pairwise(ways):
+        cells = [to.to_bytes(4) + bytes([1 + number % 100]) for number in range(400)]
+        first = size - 5 * len(cells)
+        places = b"".join((first + 5 * number).to_bytes(2) for number in range(len(cells)))
+        head = bytes([5, 0, 0]) + len(cells).to_bytes(2) + first.to_bytes(2) + b"\0" + to.to_bytes(4)
+        whole = (head + places).ljust(first, b"\0") + b"".join(cells)
+        data[(page - 1) * size : page * size] = whole
+    return bytes(data)
+
+
+def test_pages_that_lead_in_circles_are_not_counted_for_ever() -> None:
+    with sqlite_files.database(BytesIO(in_circles(20_000))) as found, pytest.raises(MalformedError):
+        found.count("big_record_table")
+
+
+def test_a_product_of_tables_that_gives_no_row_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_files, "_FIRST_STEPS", 1_000_000)
+    made = sqlite_file("CREATE TABLE a (x)", {"a": [{"x": number} for number in range(1_000)]})
+    with sqlite_files.database(BytesIO(made)) as found:
+        assert sum(map(len, found.rows("SELECT x FROM a"))) == 1_000
+        with pytest.raises(MalformedError):
+            list(found.rows("SELECT a.x FROM a, a AS b, a AS c, a AS d WHERE a.x + b.x + c.x + d.x < 0"))
+
+
+def test_long_texts_are_read_only_where_nobody_asks_for_them() -> None:
+    rows: dict[str, list[dict[str, object]]] = {"a": [{"icon": b"x" * 100_000, "x": 1}], "b": [{"x": "x" * 3_000}]}
+    with sqlite_files.database(BytesIO(sqlite_file("CREATE TABLE a (icon, x); CREATE TABLE b (x);", rows))) as found:
+        assert list(found.rows("SELECT x FROM a")) == [[(1,)]]
+        with pytest.raises(MalformedError):
+            list(found.rows("SELECT x FROM b"))
+
+
+def test_a_schema_of_tables_without_end_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_files, "_SCHEMA_STEPS", 3_000)
+    made = sqlite_file(f"BEGIN; {''.join(f'CREATE TABLE t{number} (x);' for number in range(1_000))} COMMIT;")
+    with pytest.raises(MalformedError), sqlite_files.database(BytesIO(made)):
+        pass
 
 
 def test_another_database_is_of_no_kind(desk: Desk) -> None:

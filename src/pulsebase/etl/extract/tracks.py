@@ -101,6 +101,7 @@ class _Reader:
         self._fed = 0
         self._parser = expat.ParserCreate("UTF-8")
         self._parser.buffer_text = True
+        self._parser.specified_attributes = True  # those that a document type gives to each element may be long
         self._parser.StartElementHandler = self._begin
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
