@@ -7,6 +7,7 @@ processes, above all commands without a server, answer requests of one or two.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,10 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Match, compile_path, get_name
 from starlette.types import Scope
+
+
+#: Held while a route is worked out: the document of all routes may be made while requests come to some of them.
+_WORKING_OUT = threading.RLock()
 
 
 class LateRoute(APIRoute):
@@ -32,7 +37,13 @@ class LateRoute(APIRoute):
     def __getattr__(self, name: str) -> Any:
         """Work out the rest, of which this is a part."""
         state = vars(self)
-        if name.startswith("__") or "_options" not in state or "app" in state:  # `app` is what is worked out last
+        if name.startswith("__") or "_options" not in state:
+            raise AttributeError(name)
+        with _WORKING_OUT:
+            return state[name] if name in state else self._worked_out(name, state)
+
+    def _worked_out(self, name: str, state: dict[str, Any]) -> Any:
+        if "app" in state:  # which is worked out last
             raise AttributeError(name)
         if name in ("path_regex", "path_format", "param_convertors"):
             self.path_regex, self.path_format, self.param_convertors = compile_path(self.path)
