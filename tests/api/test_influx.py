@@ -60,6 +60,10 @@ field = "pulse"
 metric = "heart_rate"
 [[gateway.lines]]
 measurement = "vitals"
+field = "pulse_again"
+metric = "heart_rate"
+[[gateway.lines]]
+measurement = "vitals"
 field = "saturation"
 metric = "spo2"
 """
@@ -279,6 +283,16 @@ def test_telegraf_makes_its_database_and_writes_lines_to_influxdb_1(place: Place
         ("eva", "gateway", "oxygen_saturation", 0, 97.0),
         ("eva", "gateway", "oxygen_saturation", 1, 98.0),
     ]
+
+
+def test_two_fields_of_a_line_cannot_be_the_same_reading(place: Place) -> None:
+    key = place.key("same-reading", ["ingest"])
+    place.parts.ingestor.submit_delete("eva", TimeRange(0, LAST_END_US)).result()
+    lines = f"vitals pulse=70,pulse_again=71 {START_S}\nvitals pulse_again=72 {START_S + 1}"
+    answer = place.client().post("/write", params={"db": "gateway", "precision": "s", "p": key}, content=lines)
+    said = "line 1: pulse_again is of the same metric, person and device as pulse"
+    assert (answer.status_code, answer.json()["error"]) == (400, f"partial write: {said}; dropped=1")
+    assert place.stored("eva") == [("eva", "gateway", "heart_rate", 1, 72.0)]
 
 
 # --- what clients ask, and how they are told -----------------------------------------------------------------------

@@ -48,6 +48,19 @@ def test_an_object_may_have_several_metrics() -> None:
     assert found == [of("heart_rate", 61), of("oxygen_saturation", 97)]
 
 
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ('{"bpm": 61, "heart_rate": 62}', "is the metric that bpm is too"),
+        ('{"spo2": 97, "oxygen_saturation": 97}', "is the metric that spo2 is too"),
+    ],
+)
+def test_two_values_of_one_metric_are_refused(payload: str, said: str) -> None:
+    with pytest.raises(MessageError, match=said) as caught:
+        read("bed/{user}/{device}", "bed/ann/watch", payload)
+    assert caught.value.field in ("heart_rate", "oxygen_saturation")
+
+
 def test_what_a_topic_does_not_say_is_said_behind_it_or_is_of_this_broker() -> None:
     assert read("hr/{user}=heart_rate", "hr/ann", "60")[0].device_id == "mqtt"
     assert read("{device}=heart_rate@ann@example.org", "Polar H10 7A", "60") == [

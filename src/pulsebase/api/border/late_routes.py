@@ -16,7 +16,6 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match, compile_path, get_name
 from starlette.types import Scope
 
-
 #: Held while a route is worked out: the document of all routes may be made while requests come to some of them.
 _WORKING_OUT = threading.RLock()
 

@@ -88,11 +88,17 @@ class LineMapping:
     def _readings(self, line: Line, only_person: str | None) -> list[LineReading]:
         fitting = [rule for rule in self.rules if rule.value_field in line.fields and rule.fits(line)]
         chosen = {rule.value_field: rule for rule in reversed(fitting)}  # of a field the first one is left
-        return [
-            LineReading(rule.metric, self._person(rule, line, only_person), self._device(rule, line), rule.value_field)
-            for rule in chosen.values()
-            if rule.metric is not None
-        ]
+        found: dict[tuple[str, str, str], LineReading] = {}
+        for rule in reversed(chosen.values()):
+            if rule.metric is None:
+                continue
+            whose = (rule.metric, self._person(rule, line, only_person), self._device(rule, line))
+            if whose in found:
+                raise LineError(
+                    rule.value_field[:64], f"is of the same metric, person and device as {found[whose].field[:64]}"
+                )
+            found[whose] = LineReading(*whose, rule.value_field)
+        return list(found.values())
 
     def _person(self, rule: LineRule, line: Line, only_person: str | None) -> str:
         tagged = line.tags.get(self.user_tag) if self.user_tag else None

@@ -173,13 +173,17 @@ def _value_in(fields: Mapping[str, Any], metric: MetricSpec) -> list[tuple[str, 
 def _values_in(fields: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Return the values of fields that are called as metrics."""
     found: dict[str, float] = {}
+    names: dict[str, str] = {}
     for name, stated in fields.items():
         metric = HEART_RATE if name == "bpm" else known_metric(name)
         if metric is None:
             continue
         value = _number(name, stated)
-        if value is not None:
-            found[metric.name] = value
+        if value is None:
+            continue
+        if metric.name in found:
+            raise MessageError(name[:64], f"is the metric that {names[metric.name]} is too")
+        found[metric.name], names[metric.name] = value, name
     return list(found.items())
 
 
