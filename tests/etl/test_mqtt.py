@@ -18,16 +18,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from paho.mqtt.client import MQTTMessage
 
 from pulsebase import telemetry
 from pulsebase.access.caller import Caller
 from pulsebase.access.keys import Principal
 from pulsebase.access.newcomers import NewcomerLimits, NewcomerShares
+from pulsebase.etl import mqtt_subscriber
 from pulsebase.etl.mqtt_subscriber import BrokerOptions, MqttSubscriber
 from pulsebase.etl.transform.mqtt_messages import topic_rules
 from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.ingest.newcomers import Allowance
-from pulsebase.model.errors import QueueFullError, SettingsError
+from pulsebase.model.errors import ErasedUserError, QueueFullError, SettingsError
 from pulsebase.settings import Settings
 from pulsebase.stores.memory import MemoryStore
 from pulsebase.wiring import build, scheduled
@@ -51,7 +53,14 @@ class FullIngestor(Ingestor):
     full = False
     refused = 0
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        #: What happens once when readings of these people come.
+        self.failing: dict[str, Exception] = {}
+
     def offer(self, *arguments: Any, **named: Any) -> Any:
+        for person in set(arguments[0].user_ids) & self.failing.keys():
+            raise self.failing.pop(person)
         if self.full:
             self.refused += 1
             time.sleep(0.01)
@@ -209,6 +218,34 @@ def test_a_message_is_acknowledged_after_it_is_stored(place: Place, shared: Brok
         wait_until(lambda: place.ingestor.refused > before, "another one")
         place.ingestor.full = False
         assert [row[3] for row in until_stored(place, "eva", 2)] == [61.0, 62.0], "it need not go away for that"
+
+
+@pytest.mark.parametrize("error", [ErasedUserError(), RuntimeError("nobody knows why")])
+def test_what_fails_once_is_tried_again_while_connected(
+    place: Place, shared: Broker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The broker sends what is not acknowledged only after a reconnection, and fewer and fewer others meanwhile."""
+    monkeypatch.setattr(mqtt_subscriber, "_PAUSE_S", 0.0)
+    with place.subscribed(shared, f"tried-again-{type(error).__name__}"):
+        until_heard(place, publisher)
+        person = f"may-{type(error).__name__}"
+        place.ingestor.failing[person] = error
+        publisher.publish(f"pulse/{person}/watch/heart_rate", sent(1, 61))
+        assert until_stored(place, person, 1) == [("watch", "heart_rate", 1, 61.0)]
+        assert place.ingestor.failing == {}
+
+
+def test_a_topic_that_is_no_text_is_refused_and_others_are_stored(place: Place) -> None:
+    rules = topic_rules(TOPICS)
+    subscriber = MqttSubscriber(BrokerOptions("127.0.0.1", 1), rules, place.ingestor, ReadingRules(), lambda: None)
+    before = refusals("other")
+    for topic in (b"pulse/\xff/watch/heart_rate", b"pulse/odd \t#/watch/heart_rate"):
+        message = MQTTMessage(1, topic)
+        message.payload = sent(1, 61).encode()
+        subscriber._on_message(subscriber._client, None, message)
+    subscriber._store(subscriber._next())
+    assert refusals("other") == before + 1
+    assert place.stored("odd \t#") == []
 
 
 def test_the_broker_tells_of_a_subscriber_that_is_gone(place: Place, shared: Broker, publisher: Publisher) -> None:

@@ -27,7 +27,14 @@ from pulsebase.ingest import Ingestor, ReadingRules
 from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.items import Parsed, columns_of_parsed
 from pulsebase.ingest.newcomers import Allowance
-from pulsebase.model.errors import NewPeopleError, PulsebaseError, RetryLaterError, StopError, TooManyNewPeopleError
+from pulsebase.model.errors import (
+    ErasedUserError,
+    NewPeopleError,
+    PulsebaseError,
+    RetryLaterError,
+    StopError,
+    TooManyNewPeopleError,
+)
 from pulsebase.model.metrics import METRICS
 
 logger = logging.getLogger(__name__)
@@ -41,6 +48,8 @@ _AT_ONCE = 5_000
 _LOOK_S = 0.2
 _KEEPALIVE_S = 60
 _LONGEST_PAUSE_S = 60
+#: How long what could not be stored for an unknown reason waits for the next try.
+_PAUSE_S = 5.0
 #: How long saying goodbye may take.
 _GOODBYE_S = 2.0
 #: Kinds of unreadable messages that are logged, each once.
@@ -142,6 +151,7 @@ class MqttSubscriber:
         client.reconnect_delay_set(1, options.most_pause_s)
         client.on_connect, client.on_connect_fail = self._on_connect, self._on_connect_fail
         client.on_disconnect, client.on_message = self._on_disconnect, self._on_message
+        client.on_subscribe = self._on_subscribe
         return client
 
     # --- on the thread of the network
@@ -164,6 +174,11 @@ class MqttSubscriber:
         telemetry.MQTT_CONNECTED.set(0)
         if not self._stop.is_set():
             logger.warning("the connection to the MQTT broker ended: %s", reason)
+
+    def _on_subscribe(self, _client: Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        refused = sum(reason.is_failure for reason in reasons)
+        if refused:
+            logger.warning("the MQTT broker refuses %d of %d subscriptions: see what it allows", refused, len(reasons))
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         arrived = _Arrived(message, time.time_ns() // 1_000, self._connection)
@@ -190,7 +205,7 @@ class MqttSubscriber:
                 if came:
                     self._store(came)
             except Exception:  # never end this thread; the broker sends what came again after a reconnection
-                logger.exception("messages of the MQTT broker were not stored")
+                logger.exception("messages of the MQTT broker were not acknowledged")
 
     def _next(self) -> list[_Arrived]:
         """Return the messages that wait, once there is one."""
@@ -223,9 +238,15 @@ class MqttSubscriber:
         says which.
         """
         message = arrived.message
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # a broker should let nobody publish there
+            count_readings(SOURCE, 0, {"topic": 1})
+            self._log("topic", "topic", "is not UTF-8")
+            return ()
         for rule in self._topics:
             try:
-                readings = rule.readings(message.topic, bytes(message.payload))
+                readings = rule.readings(topic, bytes(message.payload))
             except MessageError as error:
                 count_readings(SOURCE, 0, Counter([error.field]))
                 self._log(rule.template, error.field, str(error))
@@ -252,6 +273,13 @@ class MqttSubscriber:
             except StopError as error:
                 logger.error("the store needs a person: %s", error)
                 self._stop.wait(_LONGEST_PAUSE_S)
+                continue
+            except ErasedUserError:  # somebody was erased since the check; the next one refuses only their readings
+                self._stop.wait(_LOOK_S)
+                continue
+            except Exception:  # unacknowledged messages would keep the broker from sending others
+                logger.exception("messages of the MQTT broker were not stored; trying again")
+                self._stop.wait(_PAUSE_S)
                 continue
             for refused in outcome.errors:
                 self._log(metric, refused.field, refused.reason)
