@@ -18,6 +18,7 @@ from pulsebase.cli.strap import StrapOptions, run_strap
 from pulsebase.files.outbox import Outbox
 from pulsebase.model.errors import PulsebaseError, StopError
 from pulsebase.settings import Settings
+from pulsebase.sources import strap as strap_source
 from pulsebase.sources.heart_rate_service import Measurement, ReceivedBeats, measurement_of
 from pulsebase.sources.strap import Bluetooth, StrapRecorder, device_id_of
 from pulsebase.wiring import BuiltServer, build
@@ -282,3 +283,22 @@ def test_what_the_outbox_cannot_take_is_kept_until_it_can(tmp_path: Path) -> Non
         outbox._connection.execute("PRAGMA max_page_count = 10000")
         recorder.take(bytes(ONE_BEAT))
         assert len(outbox) == 402
+
+
+def test_what_the_outbox_never_takes_is_said_to_be_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strap_source, "_MOST_UNKEPT", 100)
+    told: list[str] = []
+    with Outbox(tmp_path / "strap.outbox") as outbox:
+        recorder = StrapRecorder("ann", "strap", outbox, lambda: START_US, told.append)
+        outbox._connection.execute("PRAGMA max_page_count = 1")  # as on a full disk
+        while not (recorder.heard.dropped or recorder.heard.measurements > 1_000):
+            recorder.take(bytes(ONE_BEAT))
+        kept = len(outbox)
+        assert recorder.heard.dropped == 2 * recorder.heard.measurements - kept - 100
+        recorder.finish()
+        recorder.finish()
+        assert told[1:] == ["100 readings could not be kept and are lost"]
+        recorder.take(bytes(ONE_BEAT))
+        outbox._connection.execute("PRAGMA max_page_count = 10000")
+        recorder.finish()
+        assert (len(outbox), len(told)) == (kept + 2, 2)

@@ -51,8 +51,10 @@ async def run_strap(options: StrapOptions, bluetooth: Bluetooth | None = None, *
         uploader = Uploader(outbox, options.url, _key_in(options.key_file), _say, every_s=every_s)
         try:
             await _until_stopped(follow_strap(options.strap, recorder, bluetooth or Bluetooth()), uploader.run())
+            recorder.finish()
             await uploader.send_once()
         finally:
+            recorder.finish()
             await uploader.close()
             _tell(recorder, uploader, len(outbox), path)
 
@@ -95,6 +97,7 @@ def _tell(recorder: StrapRecorder, uploader: Uploader, waiting: int, path: Path)
     for count, what in (
         (heard.without_contact, "measurements without contact to the skin, left out"),
         (heard.unreadable, "messages that are no measurement, left out"),
+        (heard.dropped, "readings that found no room in the outbox or in memory, and are lost"),
         (counts.refused, "readings that the server refused"),
         (waiting, f"readings that wait in {path}: they are sent the next time"),
     ):

@@ -31,6 +31,8 @@ SILENCE_S = 20.0
 _SCAN_S = 10.0
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
+#: Readings that may be in memory alone, half a day of a strap that tells every beat; then the oldest go.
+_MOST_UNKEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,16 @@ class Bluetooth:
 
 @dataclass(slots=True)
 class Heard:
-    """What came from the strap: measurements with a heart rate and their beats, and what was left out."""
+    """What came from the strap: measurements with a heart rate and their beats, and what was left out.
+
+    `dropped` readings found no room in the outbox for so long that there was none in memory either.
+    """
 
     measurements: int = 0
     beats: int = 0
     without_contact: int = 0
     unreadable: int = 0
+    dropped: int = 0
 
 
 @dataclass
@@ -106,6 +112,14 @@ class StrapRecorder:
         """Say that beats may have been missed."""
         self._beats.restart()
 
+    def finish(self) -> None:
+        """Put what is in memory alone into the outbox, before the process ends, or say how much is lost."""
+        if self._unkept:
+            self._keep()
+        if self._unkept:
+            self.say(f"{len(self._unkept):,} readings could not be kept and are lost")
+            self._unkept.clear()
+
     def _reading(self, metric: str, at_us: int, value: float) -> str:
         return json.dumps(
             {
@@ -120,6 +134,10 @@ class StrapRecorder:
 
     def _keep(self) -> None:
         """Put readings into the outbox. What it cannot take now stays in memory until the next measurement."""
+        beyond = len(self._unkept) - _MOST_UNKEPT
+        if beyond > 0:
+            self.heard.dropped += beyond
+            del self._unkept[:beyond]
         try:
             self.outbox.put(self._unkept)
         except StoreUnavailableError as error:
