@@ -13,9 +13,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pulsebase.etl.extract import json_objects, vendor_json
+from pulsebase.etl.extract.kinds import kind_of_file
 from pulsebase.etl.extract.parts import FileOwner, everybody_in
 from pulsebase.etl.extract.unread import unread
 from pulsebase.etl.results import FileResult
+from pulsebase.ingest.blocks import Block
 from pulsebase.model.timerange import SECOND_US
 from tests.etl.desk import Desk
 from tests.support.health_files import at, zipped
@@ -469,3 +471,13 @@ def test_a_series_of_withings_without_its_name_says_what_to_do() -> None:
     assert named.named
     assert "raw_tracker_hr.csv" in named.what
     assert not unread("raw_tracker_steps.csv", WITHINGS).named
+
+
+@pytest.mark.parametrize("make", [polar, fitbit])
+def test_a_long_day_comes_in_blocks(make: Callable[[str, list[str]], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vendor_json, "_BLOCK_READINGS", 10)
+    data = make("2024-01-15", [f"10:{minute:02d}:00" for minute in range(45)])
+    kind = kind_of_file("day.json", data)
+    assert kind is not None
+    blocks = [part for part in kind.read(io.BytesIO(data), BERLIN) if isinstance(part, Block)]
+    assert [len(block.candidates) for block in blocks if block.total] == [10, 10, 10, 10, 5]

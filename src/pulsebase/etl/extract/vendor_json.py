@@ -99,13 +99,13 @@ def polar(stream: Stream, owner: FileOwner) -> Iterator[Part]:
         samples = day.get("heart_rate_samples") or day.get("samples")
         for sample in samples if isinstance(samples, list) else ():
             place += 1
-            if not isinstance(sample, dict):
+            if isinstance(sample, dict):
+                bpm = sample.get("heart_rate", sample.get("heartRate"))
+                readings.add_local(HEART_RATE.name, place, _in_day_us(midnight_us, sample), bpm, device)
+            else:
                 readings.refuse(HEART_RATE.name, place, "samples", "is not an object")
-                continue
-            bpm = sample.get("heart_rate", sample.get("heartRate"))
-            readings.add_local(HEART_RATE.name, place, _in_day_us(midnight_us, sample), bpm, device)
-        if len(readings) >= _BLOCK_READINGS:
-            yield from readings.taken()
+            if len(readings) >= _BLOCK_READINGS:
+                yield from readings.taken()
     yield from readings.taken()
     yield from clock_remarks(readings)
     damage.tell()
@@ -155,8 +155,8 @@ def fitbit_pages(stream: Stream, owner: FileOwner) -> Iterator[Part]:
             clock_us = wall_us_of(f"1970-01-01T{stated.get('time')}")
             wall_us = None if clock_us is None or midnight_us is None else midnight_us + clock_us
             readings.add_local(HEART_RATE.name, place, wall_us, stated.get("value"))
-        if len(readings) >= _BLOCK_READINGS:
-            yield from readings.taken()
+            if len(readings) >= _BLOCK_READINGS:
+                yield from readings.taken()
     yield from readings.taken()
     yield from clock_remarks(readings)
     damage.tell()
