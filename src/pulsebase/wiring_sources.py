@@ -46,13 +46,17 @@ def broker_options(settings: Settings, url: str) -> BrokerOptions:
     Raises:
         SettingsError: the address is none, or a file with the password or certificates cannot be read.
     """
+    wrong = SettingsError(
+        "PULSEBASE_MQTT_URL: must be mqtt://host:port or mqtts://host:port; a password with / ? # @ or : belongs into "
+        "PULSEBASE_MQTT_PASSWORD"
+    )
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise SettingsError(f"PULSEBASE_MQTT_URL: {error}") from None
-    if parts.scheme not in _MQTT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise SettingsError("PULSEBASE_MQTT_URL: must be mqtt://host:port or mqtts://host:port")
+    except ValueError:  # its text may quote a part of the password
+        raise wrong from None
+    if parts.scheme not in _MQTT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise wrong
     if settings.mqtt_ca_file is not None and not settings.mqtt_ca_file.is_file():
         raise SettingsError("PULSEBASE_MQTT_CA_FILE: there is no such file")
     stated = None if parts.password is None else unquote(parts.password)

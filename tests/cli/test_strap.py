@@ -240,6 +240,8 @@ async def test_of_several_straps_one_is_chosen(tmp_path: Path, told: list[str]) 
 async def test_wrong_options_are_refused_by_name(
     tmp_path: Path, told: list[str], choices: dict[str, Any], problem: str
 ) -> None:
+    with pytest.raises(PulsebaseError, match="--url: must be an address"):
+        await run_strap(StrapOptions("ann", None, None, "http://ann:secret@host:x", None, tmp_path / "o"))
     with pytest.raises(PulsebaseError, match=problem):
         await run_strap(options_for(Server(tmp_path), tmp_path, **choices), bluetooth_with())
 
@@ -252,12 +254,14 @@ async def test_a_server_that_takes_no_readings_is_told_and_nothing_is_lost(
     async with asyncio.timeout(60):
         refusing = await asyncio.start_server(_not_found, "127.0.0.1", 0)
         port = refusing.sockets[0].getsockname()[1]
-        options = StrapOptions("ann", None, None, f"http://127.0.0.1:{port}", None, tmp_path / "strap.outbox")
+        url = f"http://ann:secret@127.0.0.1:{port}"
+        options = StrapOptions("ann", None, None, url, None, tmp_path / "strap.outbox")
         task = asyncio.ensure_future(run_strap(options, bluetooth_with(strap), every_s=0.01))
         await strap.listened_to()
         strap.tell(*ONE_BEAT)
-        with pytest.raises(StopError, match="answers with 404 Not Found and takes no readings"):
+        with pytest.raises(StopError, match="answers with 404 Not Found and takes no readings") as caught:
             await task
+        assert "secret" not in f"{caught.value} {told}"
         refusing.close()
     with Outbox(tmp_path / "strap.outbox") as outbox:
         assert len(outbox) == 2

@@ -325,6 +325,8 @@ def test_a_broker_is_trusted_by_its_certificate_alone(tmp_path: Path, caplog: py
         ({"mqtt_url": "http://broker"}, "PULSEBASE_MQTT_URL: must be mqtt://host:port or mqtts://host:port"),
         ({"mqtt_url": "mqtt://"}, "PULSEBASE_MQTT_URL: must be mqtt://host:port or mqtts://host:port"),
         ({"mqtt_url": "mqtt://broker:x"}, "PULSEBASE_MQTT_URL: "),
+        ({"mqtt_url": "mqtt://me:secret/1@broker"}, "PULSEBASE_MQTT_URL: "),
+        ({"mqtt_url": "mqtt://me:se@cret#1@broker"}, "PULSEBASE_MQTT_URL: "),
         ({"mqtt_url": "mqtt://broker", "mqtt_ca_file": "none.pem"}, "PULSEBASE_MQTT_CA_FILE: there is no such file"),
         ({"mqtt_url": "mqtt://broker", "mqtt_password_file": "none"}, "PULSEBASE_MQTT_PASSWORD_FILE: "),
         ({"mqtt_url": "mqtt://broker", "mqtt_topics": "pulse"}, "PULSEBASE_MQTT_TOPICS: pulse: needs the level"),
@@ -335,3 +337,4 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], said: str) -> None
     with build(chosen) as parts, pytest.raises(SettingsError) as caught, scheduled(parts):
         pass
     assert str(caught.value).startswith(said)
+    assert "secret" not in str(caught.value)

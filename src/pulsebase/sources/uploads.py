@@ -10,7 +10,7 @@ from http import HTTPStatus
 import httpx2 as httpx
 
 from pulsebase.files.outbox import Outbox
-from pulsebase.model.errors import StopError, StoreUnavailableError
+from pulsebase.model.errors import RejectedError, StopError, StoreUnavailableError
 from pulsebase.sources.simulator import retry_after_s
 
 _PATH = "/v1/readings/batch"
@@ -39,6 +39,9 @@ class Uploader:
         key: sent as `Authorization: Bearer`; None for a server without keys.
         say: told in a sentence what goes wrong, once until something else does, and why readings were refused.
         every_s: the pause between two batches.
+
+    Raises:
+        RejectedError: the URL is none.
     """
 
     def __init__(
@@ -48,6 +51,10 @@ class Uploader:
         self._outbox, self._say, self._every_s = outbox, say, every_s
         self._said = ""
         headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
+        try:  # the server as it is named to people, without a password in it
+            self._server = str(httpx.URL(url).copy_with(userinfo=b""))
+        except httpx.InvalidURL:
+            raise RejectedError.of("--url", "must be an address such as http://127.0.0.1:8000") from None
         self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=_TIMEOUT_S)
 
     async def run(self) -> None:
@@ -77,7 +84,7 @@ class Uploader:
                     _PATH, content=f'{{"readings":[{",".join(text for _, text in rows)}]}}'
                 )
             except httpx.TransportError as error:
-                return self._wait(f"{self._client.base_url} does not answer ({type(error).__name__})", waited_s * 2)
+                return self._wait(f"{self._server} does not answer ({type(error).__name__})", waited_s * 2)
             if answer.status_code in _LATER:
                 asked_s = retry_after_s(answer.headers.get("retry-after"))
                 reason = f"the server refuses for now with {_named(answer.status_code)}"
@@ -104,7 +111,7 @@ class Uploader:
             stored, refused = int(told["accepted"]), int(told["rejected"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise StopError(
-                f"{self._client.base_url}{_PATH} answers with {_named(answer.status_code)} and takes no readings; "
+                f"{self._server.rstrip('/')}{_PATH} answers with {_named(answer.status_code)} and takes no readings; "
                 "those that wait stay in the outbox"
             ) from None
         self.counts.stored += stored
