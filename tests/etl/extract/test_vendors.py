@@ -476,7 +476,7 @@ def test_a_series_of_withings_without_its_name_says_what_to_do() -> None:
 @pytest.mark.parametrize("make", [polar, fitbit])
 def test_a_long_day_comes_in_blocks(make: Callable[[str, list[str]], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vendor_json, "_BLOCK_READINGS", 10)
-    data = make("2024-01-15", [f"10:{minute:02d}:00" for minute in range(45)])
+    data = make("2024-01-15", [f"10:{minute:02d}" for minute in range(45)])
     kind = kind_of_file("day.json", data)
     assert kind is not None
     blocks = [part for part in kind.read(io.BytesIO(data), BERLIN) if isinstance(part, Block)]
