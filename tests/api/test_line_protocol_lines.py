@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pulsebase.ingest.line_protocol import ParsedLines, parse_lines
+from pulsebase.ingest.processor import ProcessorLimit, ProcessorTime, TooCostlyError
 from tests.api.conftest import Api
 
 NOW_US = 1_705_312_800_000_000
@@ -279,3 +280,11 @@ def readings(found: ParsedLines) -> list[tuple[int, str]]:
         return []
     assert of_heart_rate.positions is not None
     return list(zip(of_heart_rate.positions.tolist(), people(found), strict=True))
+
+
+def test_few_long_lines_may_not_take_more_of_the_processor_than_many() -> None:
+    line = f"heart_rate,{','.join(f't{number}=1' for number in range(8_000))},user_id=ann bpm=60\n"
+    time = ProcessorTime(ProcessorLimit(base_s=0, per_mib_s=0), lambda: 0)
+    with pytest.raises(TooCostlyError):
+        parse_lines(line.encode() * 40, "s", NOW_US, time)
+    assert not parse_lines(line.encode() * 5, "s", NOW_US, time).errors

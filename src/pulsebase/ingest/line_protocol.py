@@ -32,8 +32,9 @@ DEVICE_ID = "influx"
 #: Clients send some thousands of lines at a time.
 MOST_LINES = 100_000
 _LINE_BYTES = 64 << 10
-#: Lines after which is looked how long they took.
+#: Lines, or bytes of them, after which is looked how long they took.
 _LINES_AT_ONCE = 1_000
+_BYTES_AT_ONCE = 1 << 20
 #: Units of times, in nanoseconds. InfluxDB 1 knows minutes and hours too.
 _NS_OF: Mapping[str, int] = MappingProxyType(
     {
@@ -163,10 +164,12 @@ def parse_lines(
         raise TooManyLinesError(f"the body holds more than {MOST_LINES} lines; send fewer at a time")
     points: defaultdict[str, list[Parsed]] = defaultdict(list)
     errors: list[FieldError] = []
-    passed_over = 0
+    passed_over = unlooked_bytes = 0
     for number, raw in _lines(body):
-        if time is not None and number % _LINES_AT_ONCE == 0:
+        unlooked_bytes += len(raw or b"")
+        if time is not None and (number % _LINES_AT_ONCE == 0 or unlooked_bytes >= _BYTES_AT_ONCE):
             time.check()
+            unlooked_bytes = 0
         if raw is None:
             errors.append(FieldError("line", _UNENDED, number))
             break
