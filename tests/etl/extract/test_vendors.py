@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -14,7 +14,7 @@ import pytest
 
 from pulsebase.etl.extract import json_objects, vendor_json
 from pulsebase.etl.extract.kinds import kind_of_file
-from pulsebase.etl.extract.parts import FileOwner, everybody_in
+from pulsebase.etl.extract.parts import FileOwner, Part, everybody_in
 from pulsebase.etl.extract.unread import unread
 from pulsebase.etl.results import FileResult
 from pulsebase.ingest.blocks import Block
@@ -481,3 +481,13 @@ def test_a_long_day_comes_in_blocks(make: Callable[[str, list[str]], bytes], mon
     assert kind is not None
     blocks = [part for part in kind.read(io.BytesIO(data), BERLIN) if isinstance(part, Block)]
     assert [len(block.candidates) for block in blocks if block.total] == [10, 10, 10, 10, 5]
+
+
+@pytest.mark.parametrize("read", [vendor_json.polar, vendor_json.fitbit_pages, vendor_json.lifesnaps])
+def test_whoever_waits_hears_of_a_file_in_which_nothing_is(
+    read: Callable[..., Iterator[Part]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the parts of a file it is looked whether the import is cancelled."""
+    monkeypatch.setattr(vendor_json, "_MOST_SILENT", 10)
+    parts = [part for part in read(io.BytesIO(b"[" + b"{}," * 35 + b"{}]"), BERLIN) if isinstance(part, Block)]
+    assert [part.total for part in parts] == [0, 0, 0]

@@ -93,7 +93,9 @@ def polar(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     readings = _gathered(owner, "polar")
     place = 0
     damage = Damage()
-    for _, day in damage.before(objects_in(stream, ("heart_rates", "deviceDays"))):
+    for number, day in damage.before(objects_in(stream, ("heart_rates", "deviceDays"))):
+        if number % _MOST_SILENT == 0:
+            yield from readings.so_far()
         device = str(day.get("deviceId") or "")[:_MOST_DEVICE_CHARACTERS]
         midnight_us = _midnight_us(day.get("date"))
         samples = day.get("heart_rate_samples") or day.get("samples")
@@ -138,7 +140,9 @@ def fitbit_pages(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     readings = _gathered(owner, _FITBIT_DEVICE_ID)
     place = 0
     damage = Damage()
-    for _, page in damage.before(objects_in(stream)):
+    for number, page in damage.before(objects_in(stream)):
+        if number % _MOST_SILENT == 0:
+            yield from readings.so_far()
         yield from _summaries(page, owner)
         intraday = page.get(_INTRADAY)
         points = intraday.get("dataset") if isinstance(intraday, dict) else None
