@@ -36,8 +36,6 @@ from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.engine.migrate import migrations
 from pulsebase.stores.postgres.roles import API, EXPORTER, OWNER
 from pulsebase.wiring import build
-from tests.support.forks import fork_command
-from tests.support.process import wait_until
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -406,21 +404,22 @@ def served(folder: Path, *, with_cloud: bool = False) -> Iterator[Place]:
 
 @contextmanager
 def foreground(name: str, folder: Path, environment: dict[str, str], says: str) -> Iterator[str]:
-    """A command that runs until it is told to end, and what it says of where it is. It is forked, the documents' own
-    commands are not.
-    """
-    said, log = folder / f"{name}.out", folder / f"{name}.log"
-    with said.open("wb") as output, log.open("wb") as errors:
-        process = fork_command([name, "--port", "0"], cwd=folder, env=environment, stdout=output, stderr=errors)
-    try:
-        wait_until(lambda: process.poll() is not None or "\n" in said.read_text(), f"{name} says where it is", 120)
-        found = re.search(says, said.read_text().partition("\n")[0])
-        assert found, log.read_text()
-        yield found[0]
-    finally:
-        process.terminate()
-        code = process.wait(120)
-    assert code == 0, log.read_text()
+    """A command that runs until it is told to end, and what it says of where it is."""
+    command = [str(Path(sys.executable).parent / "pulsebase"), name, "--port", "0"]
+    with (
+        (folder / f"{name}.log").open("wb") as log,
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            found = re.search(says, process.stdout.readline())
+            assert found, (folder / f"{name}.log").read_text()
+            yield found[0]
+        finally:
+            process.terminate()
+        assert process.wait(120) == 0
 
 
 def examples(path: Path) -> list[tuple[str, str]]:
