@@ -27,7 +27,7 @@ from tests.support.process import BASE_US, Place, Server, serving
 from tests.threats.test_bombs import a_dictionary_per_column, views_in_three_columns
 from tests.threats.test_connections import accepted_bytes
 from tests.threats.test_processor import arrow_of, parquet_of, readings
-from tests.threats.test_server import made
+from tests.threats.test_server import made, soon
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,9 @@ class Target:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.headers = made(server.place, "attacker", "--scope", "ingest", "--scope", "read", "--scope", "admin")
-        self.other = httpx.Client(base_url=server.url, headers=made(server.place, "other", "--scope", "read"))
+        theirs = made(server.place, "other", "--scope", "read")
+        assert all(soon(server, headers, 200) for headers in (self.headers, theirs))
+        self.other = httpx.Client(base_url=server.url, headers=theirs)
         self.port = int(server.url.rpartition(":")[2])
 
     def client(self) -> httpx.Client:
