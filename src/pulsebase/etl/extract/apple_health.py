@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from xml.parsers import expat
 
 from pulsebase.etl.extract.parts import AboutPerson, FileOwner, Part, PassedOver, Stream, SummaryBlock
-from pulsebase.etl.extract.xml_text import Cleaner, xml_pieces
+from pulsebase.etl.extract.xml_text import Cleaner, parse_piece, xml_pieces
 from pulsebase.etl.transform.apple_beats import AppleBeats, BeatRecord, rr_intervals
 from pulsebase.etl.transform.apple_health import (
     READING_TYPES,
@@ -165,11 +165,7 @@ class _Reader:
 
     def feed(self, piece: bytes, ended: bool) -> None:
         """Parse the next piece of the file."""
-        try:
-            self._parser.Parse(piece, ended)
-        except expat.ExpatError as error:
-            what = "is cut short" if ended else "is damaged"
-            raise MalformedError(f"the file {what} at line {error.lineno}") from None
+        parse_piece(self._parser, piece, ended)
         self._fed += len(piece)
         if self._fed - self._parser.CurrentByteIndex > _TAG_BYTES + _PIECE_BYTES:
             raise MalformedError(f"the file is damaged at line {self._parser.CurrentLineNumber}: a tag without an end")

@@ -20,37 +20,42 @@ DocumentT = TypeVar("DocumentT")
 _NIGHTS = 30
 
 
-class OuraHeartRateExtractor(Extractor[OuraDocuments[OuraHeartRate]]):
-    """Heart rate: every five minutes, and closer together in exercise."""
+class _DocumentsExtractor(Extractor[OuraDocuments[DocumentT]], Generic[DocumentT]):
+    """Documents whose times are instants, a page of the source at a time."""
 
     source = SOURCE
     device_id = SOURCE
-    scopes = (HEART_RATE_SCOPE,)
 
     def __init__(self, client_of: ClientOf, zone_of: ZoneOf) -> None:
-        del zone_of  # readings have instants
+        del zone_of  # they have instants
         self._client_of = client_of
 
-    def extract(self, user_id: str, interval: TimeRange) -> Iterator[OuraDocuments[OuraHeartRate]]:
-        for page in self._client_of(user_id).heart_rates(interval):
+    def extract(self, user_id: str, interval: TimeRange) -> Iterator[OuraDocuments[DocumentT]]:
+        for page in self.asked(self._client_of(user_id), interval):
             yield OuraDocuments(user_id, self.device_id, interval, page)
 
+    @abstractmethod
+    def asked(self, client: OuraClient, interval: TimeRange) -> Iterator[Sequence[DocumentT]]:
+        """The pages of the source."""
 
-class OuraVariabilityExtractor(Extractor[OuraDocuments[OuraSleep]]):
+
+class OuraHeartRateExtractor(_DocumentsExtractor[OuraHeartRate]):
+    """Heart rate: every five minutes, and closer together in exercise."""
+
+    scopes = (HEART_RATE_SCOPE,)
+
+    def asked(self, client: OuraClient, interval: TimeRange) -> Iterator[Sequence[OuraHeartRate]]:
+        return client.heart_rates(interval)
+
+
+class OuraVariabilityExtractor(_DocumentsExtractor[OuraSleep]):
     """RMSSD by five minutes asleep."""
 
-    source = SOURCE
-    device_id = SOURCE
     slice_days = _NIGHTS
     scopes = (DAILY_SCOPE,)
 
-    def __init__(self, client_of: ClientOf, zone_of: ZoneOf) -> None:
-        del zone_of  # samples have instants
-        self._client_of = client_of
-
-    def extract(self, user_id: str, interval: TimeRange) -> Iterator[OuraDocuments[OuraSleep]]:
-        first, last = _nights_around(interval)
-        yield OuraDocuments(user_id, self.device_id, interval, self._client_of(user_id).sleeps(first, last))
+    def asked(self, client: OuraClient, interval: TimeRange) -> Iterator[Sequence[OuraSleep]]:
+        yield client.sleeps(*_nights_around(interval))
 
 
 class _NightsExtractor(Extractor[NightsPage[DocumentT]], Generic[DocumentT]):

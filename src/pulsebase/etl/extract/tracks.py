@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from xml.parsers import expat
 
 from pulsebase.etl.extract.parts import FileOwner, Part, PassedOver, Stream
-from pulsebase.etl.extract.xml_text import Cleaner, xml_pieces
+from pulsebase.etl.extract.xml_text import Cleaner, parse_piece, xml_pieces
 from pulsebase.etl.transform.gathered import GatheredReadings, number_of
 from pulsebase.ingest.blocks import MalformedError
 from pulsebase.model.metrics import HEART_RATE
@@ -110,11 +110,7 @@ class _Reader:
 
     def feed(self, piece: bytes, ended: bool) -> None:
         """Parse the next piece of the file."""
-        try:
-            self._parser.Parse(piece, ended)
-        except expat.ExpatError as error:
-            what = "is cut short" if ended else "is damaged"
-            raise MalformedError(f"the file {what} at line {error.lineno}") from None
+        parse_piece(self._parser, piece, ended)
         self._fed += len(piece)
         if self._fed - self._parser.CurrentByteIndex > _TAG_BYTES:
             raise MalformedError(f"the file is damaged at line {self._parser.CurrentLineNumber}: a tag without an end")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from xml.parsers import expat
 
 from pulsebase.etl.extract.parts import Remark, Stream
 from pulsebase.ingest.blocks import MalformedError
@@ -174,3 +175,16 @@ class Cleaner:
             return match[0]
         self._blanks += 1
         return b" "
+
+
+def parse_piece(parser: expat.XMLParserType, piece: bytes, ended: bool) -> None:
+    """Give a parser the next piece of a file.
+
+    Raises:
+        MalformedError: the file is damaged or cut short; names the line.
+    """
+    try:
+        parser.Parse(piece, ended)
+    except expat.ExpatError as error:
+        what = "is cut short" if ended else "is damaged"
+        raise MalformedError(f"the file {what} at line {error.lineno}") from None

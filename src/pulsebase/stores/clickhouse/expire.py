@@ -16,14 +16,13 @@ import numpy as np
 import pyarrow as pa
 
 from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
-from pulsebase.model.rollups import DeviceRanks
 from pulsebase.model.timerange import HOUR_US, MINUTE_US
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.commits import Marks
 from pulsebase.stores.clickhouse.engine import ClickHouse, Server
 from pulsebase.stores.clickhouse.numbers import ids_of_devices
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
-from pulsebase.stores.clickhouse.priorities import Settings, everybodys_settings
+from pulsebase.stores.clickhouse.priorities import Settings, everybodys_settings, ranks_of
 from pulsebase.stores.clickhouse.removal import removed_people, without
 from pulsebase.stores.clickhouse.stored import listed
 from pulsebase.stores.contract import Expiry
@@ -200,16 +199,7 @@ def _resolved(rows: pa.Table, ids: Mapping[int, str], settings: Mapping[int, Set
     columns = {name: rows[name].to_numpy() for name in rows.column_names}
     order = np.lexsort((columns["minute"], columns["metric"], columns["person"]))
     columns = {name: column[order] for name, column in columns.items()}
-    numbers = np.array(sorted(ids), np.int64)
-    texts = [ids[number] for number in numbers.tolist()]
-    places = np.searchsorted(numbers, columns["device"]).astype(np.int32)
-    person_of = dict(zip(columns["device"].tolist(), columns["person"].tolist(), strict=True))
-    history = {
-        place: settings[person_of[number]][text]
-        for place, (number, text) in enumerate(zip(numbers.tolist(), texts, strict=True))
-        if text in settings.get(person_of.get(number, 0), {})
-    }
-    ranks = DeviceRanks(range(len(texts)), texts.__getitem__).at(columns["minute"] * MINUTE_US, places, history)
+    ranks = ranks_of(columns["device"], columns["person"], columns["minute"] * MINUTE_US, ids, settings)
     firsts = _firsts([columns[name] for name in ("person", "metric", "minute")])
     lowest = np.minimum.reduceat(ranks, firsts)
     wins = ranks == np.repeat(lowest, np.diff([*firsts, len(ranks)]))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+from pulsebase.model.rollups import I64, DeviceRanks
 from pulsebase.model.timerange import MINUTE_US, TimeRange
 from pulsebase.stores.postgres.database import Connection
 
@@ -34,6 +38,24 @@ def _all_settings(
     for person, device_id, from_us, priority in rows:
         found.setdefault(person, {}).setdefault(device_id, []).append((from_us, priority))
     return found
+
+
+def ranks_of(
+    devices: I64, people: I64, times_us: I64, ids: Mapping[int, str], settings: Mapping[int, Settings]
+) -> npt.NDArray[np.int64]:
+    """Return the rank of each row's device at the row's time, of which the lowest wins; devices are told by number, and
+    each is one person's. `ids` has the ids of these devices, and `settings` those of people who have some.
+    """
+    numbers = np.array(sorted(ids), np.int64)
+    texts = [ids[number] for number in numbers.tolist()]
+    person_of = dict(zip(devices.tolist(), people.tolist(), strict=True))
+    history = {
+        place: settings[person_of[number]][text]
+        for place, (number, text) in enumerate(zip(numbers.tolist(), texts, strict=True))
+        if text in settings.get(person_of.get(number, 0), {})
+    }
+    places = np.searchsorted(numbers, devices).astype(np.int32)
+    return DeviceRanks(range(len(texts)), texts.__getitem__).at(times_us, places, history)
 
 
 def changes_of(settings: Settings, interval: TimeRange) -> list[int]:

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pulsebase.model.rollups import I64, DeviceRanks
+from pulsebase.model.rollups import I64
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.numbers import ids_of_devices, metric_of, people_asked
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.clickhouse.pieces import Expired, WhatCounts, numbers_of, with_fresh
-from pulsebase.stores.clickhouse.priorities import Settings, changes_of, everybodys_settings
+from pulsebase.stores.clickhouse.priorities import Settings, changes_of, everybodys_settings, ranks_of
 from pulsebase.stores.clickhouse.read import consistent, limited_s
 from pulsebase.stores.contract import TOTALS_SCHEMA, TotalsQuery
 from pulsebase.stores.deadline import Deadline
@@ -130,17 +130,8 @@ def _winners(rows: pa.Table, sets: _Sets, ids: Mapping[int, str], known: _People
     """Return the rows of the devices that win their sets."""
     if rows.num_rows == 0:
         return rows
-    numbers = np.array(sorted(ids), np.int64)
-    texts = [ids[number] for number in numbers.tolist()]
-    places = np.searchsorted(numbers, sets.devices).astype(np.int32)
-    people = dict(zip(sets.devices.tolist(), rows["person"].to_numpy()[sets.rows].tolist(), strict=True))
-    history = {
-        place: known.settings[people[number]][text]
-        for place, (number, text) in enumerate(zip(numbers.tolist(), texts, strict=True))
-        if text in known.settings.get(people[number], {})
-    }
-    times_us = rows["first"].to_numpy()[sets.rows]
-    ranks = DeviceRanks(range(len(texts)), texts.__getitem__).at(times_us, places, history)
+    people, times_us = (rows[name].to_numpy()[sets.rows] for name in ("person", "first"))
+    ranks = ranks_of(sets.devices, people, times_us, ids, known.settings)
     lowest = np.minimum.reduceat(ranks, np.flatnonzero(np.diff(sets.rows, prepend=-1)))
     wins = (ranks == lowest[sets.rows]) & (sets.devices == rows["device"].to_numpy()[sets.rows])
     return rows.take(pa.array(sets.rows[wins]))
