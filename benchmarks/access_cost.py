@@ -60,7 +60,7 @@ def side(folder: Path, access: str) -> Iterator[Side]:
             made = [*PROGRAM, "keys", "create", "bench", "--scope", "ingest"]
             key = subprocess.run(made, env=env, capture_output=True, check=True, cwd=data).stdout.strip()
             header = b"Authorization: Bearer " + key + b"\r\n"
-        yield Side(RunningPulsebase(port, data, env["PULSEBASE_STORE_URL"], process), header)
+        yield Side(RunningPulsebase(port, data, env, process), header)
 
 
 def requests(door: Door, round_: int, count: int, header: bytes) -> Iterator[Sent]:

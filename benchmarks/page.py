@@ -12,8 +12,9 @@ from benchmarks.processes import ROOT
 PAGE = ROOT / "docs" / "reference" / "performance.md"
 BEGIN = "<!-- made by `python -m benchmarks table` from benchmarks/results -->"
 END = "<!-- end -->"
-#: Where the results are kept that a TimescaleDB server took part in, which not every machine has.
-SERVER = "server"
+#: Folders of results that have tables of their own, and their headings: a TimescaleDB server, which not every machine
+#: has, took part in the first, and a ClickHouse cluster in the second.
+APART = {"server": "Figures of the server store", "cluster": "Figures of the ClickHouse store"}
 
 Result = dict[str, Any]
 
@@ -22,9 +23,10 @@ def with_table(page: str, results: Path) -> str:
     """The page with what is between its markers made anew."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    server = results / SERVER
-    of_server = f"\n## Figures of the server store\n\n{tables(server)}" if server.is_dir() else ""
-    return f"{before}{BEGIN}\n\n{tables(results)}{of_server}\n{END}{after}"
+    apart = [
+        f"\n## {heading}\n\n{tables(results / name)}" for name, heading in APART.items() if (results / name).is_dir()
+    ]
+    return f"{before}{BEGIN}\n\n{tables(results)}{''.join(apart)}\n{END}{after}"
 
 
 def tables(results: Path) -> str:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,11 +50,13 @@ class _UserPage(Struct):
 class RunningPulsebase:
     port: int
     data: Path
-    store_url: str
+    env: Mapping[str, str]
     process: subprocess.Popen[bytes]
+    #: The servers of its store, where these run here.
+    servers: Sequence[int] = ()
 
     def pids(self) -> list[int]:
-        return [self.process.pid]
+        return [self.process.pid, *self.servers]
 
     def has(self, door: Door) -> bool:
         # An empty body is refused where the route is there, and not found or not allowed where it is not.
@@ -103,7 +105,7 @@ class Pulsebase:
         del sizes
         data = folder / "data"
         data.mkdir()
-        with _serving(folder, data, embedded_url(data)) as running:
+        with serving(folder, data, environment(embedded_url(data))) as running:
             yield running
 
     def requests(self, door: Door, parts: Iterator[Readings], sizes: Sizes) -> Iterator[Sent]:
@@ -132,8 +134,7 @@ class Pulsebase:
 
     def populate(self, running: Running, spec: FixtureSpec) -> None:
         assert isinstance(running, RunningPulsebase)
-        command, env = self.fixtures_command(spec), environment(running.store_url)
-        subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(self.fixtures_command(spec), env=running.env, stdout=subprocess.DEVNULL, check=True)
 
     def late(self, body: bytes) -> bytes:
         return post(f"{PATH}/bulk", body, ARROW)
@@ -169,7 +170,7 @@ class PulsebaseTimescale(Pulsebase):
         del sizes
         data = folder / "data"
         data.mkdir()
-        with self.database() as url, _serving(folder, data, url) as running:
+        with self.database() as url, serving(folder, data, environment(url)) as running:
             yield running
 
     @contextlib.contextmanager
@@ -187,12 +188,15 @@ class PulsebaseTimescale(Pulsebase):
 
 
 @contextlib.contextmanager
-def _serving(folder: Path, data: Path, store_url: str) -> Iterator[RunningPulsebase]:
+def serving(
+    folder: Path, data: Path, env: Mapping[str, str], servers: Sequence[int] = ()
+) -> Iterator[RunningPulsebase]:
+    """A server over a store that is ready; `env` names the store."""
     port = free_port()
     command = [*PROGRAM, "serve", "--port", str(port)]
-    env = environment(store_url) | {"PULSEBASE_STATE_FOLDER": str(data / "sources")}
+    env = {**env, "PULSEBASE_STATE_FOLDER": str(data / "sources")}
     with started(command, port, folder=folder, ready_path="/health", env=env) as process:
-        yield RunningPulsebase(port, data, store_url, process)
+        yield RunningPulsebase(port, data, env, process, servers)
 
 
 def environment(store_url: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import cohort_cases, dashboard_case, file_cases, ingest_cases, series_cases
 from benchmarks.bench import Bench, Figures, SkippedError, bench
+from benchmarks.clickhouse_system import PulsebaseClickhouse
 from benchmarks.machine import facts
 from benchmarks.peers import PEERS
 from benchmarks.pulsebase_system import Pulsebase, PulsebaseTimescale
@@ -40,7 +41,7 @@ CASES: dict[str, Case] = {
 #: What peers take part in too; the others are about us alone.
 PEER_CASES = CASES.keys() - {"series_under_load", "growth", "copy", "dashboard"}
 
-_ALL: tuple[System, ...] = (Pulsebase(), PulsebaseTimescale(), *PEERS)
+_ALL: tuple[System, ...] = (Pulsebase(), PulsebaseTimescale(), PulsebaseClickhouse(), *PEERS)
 SYSTEMS = {system.name: system for system in _ALL}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from benchmarks.bench import Bench, Figures, SkippedError, lane_figures, watched
+from benchmarks.clickhouse_system import PulsebaseClickhouse
 from benchmarks.history import KINDS, mix, year
 from benchmarks.lane import LanePlan
 from benchmarks.loadgen import LoadResult, run_load
@@ -21,7 +22,8 @@ _WARM_UP_S = 2.0
 
 def series_idle(bench: Bench, system: System) -> Figures:
     sizes = bench.sizes
-    readings = sizes.stored_readings if system.name == Pulsebase.name else sizes.peer_stored_readings
+    quick = system.name in (Pulsebase.name, PulsebaseClickhouse.name)
+    readings = sizes.stored_readings if quick else sizes.peer_stored_readings
     return _idle(bench, system, readings)
 
 

@@ -46,6 +46,9 @@ class Sizes:
 
     #: People on the dashboard, days of a reading a second behind it, visits to it, steps of its zoom, readings that
     #: come in while it is live, and how often it is dragged from side to side.
+    #: Servers of the ClickHouse cluster.
+    shards: int = 1
+
     dashboard_people: int = 4
     dashboard_days: int = 3
     dashboard_visits: int = 20

@@ -14,13 +14,19 @@ from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.migrate import require_current, set_up
-from pulsebase.stores.postgres.database import connect
+from pulsebase.stores.postgres.database import Connection, connect
 from tests.stores.clickhouse import EVER, IMPORTED, PUSHED, SYNCED, Parts, new_store, opened
 from tests.stores.harness import Kept, Reading, at, batch_of, rows_of
+from tests.support.clickhouse.cluster import two_shards
 from tests.support.postgres import plain_postgres
 
 TEN = at("2024-01-15T10:00:00")
 SECOND = 1_000_000
+
+
+def people_by_number(connection: Connection) -> dict[int, str]:
+    """Everybody, by number."""
+    return dict(connection.execute("SELECT user_no, user_id FROM pulsebase.users").fetchall())
 
 
 @pytest.fixture
@@ -41,6 +47,18 @@ def test_readings_of_people_on_both_shards_are_read_back(parts: Parts) -> None:
     assert [len(parts.read(person)) for person in [*people, "nobody"]] == [11, 10, 10, 0]
     for server in parts.cluster.shards().values():
         assert server.ask("SELECT count() AS n FROM stage", 30)["n"][0].as_py() > 0
+
+
+def test_rows_go_to_the_shards_of_their_people_without_a_server_in_between(parts: Parts) -> None:
+    people = ["ann", "bob", "cleo", "dora"]
+    parts.write(*(Reading(TEN, 7000, user_id=person) for person in people))
+    before = [shard.asked() for shard in two_shards().shards]
+    parts.write(*(Reading(TEN + SECOND, 7000, user_id=person) for person in people))
+    assert [shard.asked() for shard in two_shards().shards] == before, "a server sent rows to another one"
+    for number, person in parts.database.read(people_by_number).items():
+        statement = f"SELECT count() AS n FROM all_stage WHERE person = {number}"
+        found = next(iter(parts.cluster.shards().values())).ask(statement, 30)
+        assert sum(found["n"].to_pylist()) == 2, f"{person} is found where the cluster looks for them"
 
 
 def test_the_last_write_wins_by_commit_then_by_place(parts: Parts) -> None:

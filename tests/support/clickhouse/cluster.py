@@ -124,9 +124,9 @@ class Cluster:
         for shard in self.shards:
             shard.wait_ready()
 
-    def new_database(self) -> str:
-        """The name of a new, empty database on every server."""
-        name = f"test_{uuid.uuid4().hex[:12]}"
+    def new_database(self, name: str = "") -> str:
+        """The name of a new, empty database on every server; one of its own unless it is given."""
+        name = name or f"test_{uuid.uuid4().hex[:12]}"
         for shard in self.shards:
             with shard.client() as client:
                 client.command(f"CREATE DATABASE {name}")

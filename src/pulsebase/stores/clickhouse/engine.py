@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import clickhouse_connect
+import numpy as np
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
@@ -190,13 +191,20 @@ class ClickHouse:
                 return list(threads.map(lambda server: server.ask(statement, limit_s, None, name), servers))
 
     def _placed(self, person: int | None) -> list[Server]:
-        """Return the servers where rows lie: the person's, or everybody's. What was found is remembered."""
+        """Return the servers where rows lie: the person's, or everybody's."""
+        slots = self._known_slots()
+        return self._servers_of(sorted(set(slots)) if person is None else [slots[person % len(slots)]])
+
+    def _known_slots(self) -> list[int]:
+        """Return the shard of each remainder of a person's number. What was found is remembered."""
         if not self._slots or len(self._by_shard) < len(set(self._slots)):
             self._find_shards()
-        wanted = sorted(set(self._slots)) if person is None else [self._slots[person % len(self._slots)]]
-        if any(shard not in self._by_shard for shard in wanted):
+        return self._slots
+
+    def _servers_of(self, shards: Sequence[int]) -> list[Server]:
+        if any(shard not in self._by_shard for shard in shards):
             raise UnreachableError("a server of the cluster cannot be reached", 5)
-        return [self._by_shard[shard] for shard in wanted]
+        return [self._by_shard[shard] for shard in shards]
 
     def _find_shards(self) -> None:
         for server in self._servers:
@@ -238,8 +246,22 @@ class ClickHouse:
             answered.set()
 
     def insert(self, table: str, rows: pa.Table, limit_s: float) -> None:
-        """Add rows to a table, synced to disk on every shard. When this raises, some may be there."""
-        self._by_any(lambda server: server.insert(table, rows, limit_s))
+        """Add rows of people (`person`, by number) to a table of each one's shard, synced to disk. When this raises,
+        some may be there. A server that took them for the others would read and send them once more.
+
+        Raises:
+            StoreUnavailableError: a shard of these people does not take them.
+        """
+        slots = np.array(self._known_slots())
+        shard_of = slots[rows["person"].to_numpy() % len(slots)]
+        shards = np.unique(shard_of).tolist()
+        servers = self._servers_of(shards)
+        if len(servers) == 1:
+            servers[0].insert(table, rows, limit_s)
+            return
+        parts = [rows.filter(pa.array(shard_of == shard)) for shard in shards]
+        with ThreadPoolExecutor(len(servers)) as threads:
+            list(threads.map(lambda server, part: server.insert(table, part, limit_s), servers, parts))
 
     def command(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> None:
         """Run a statement that has no answer, by whichever server can be reached."""

@@ -153,7 +153,7 @@ class StageWriter:
         rows, numbers, commit = begun
         with self._deciding(commit):
             if len(rows):
-                self._cluster.insert("all_stage", rows.table(commit, numbers), self._options.insert_limit_s)
+                self._cluster.insert("stage", rows.table(commit, numbers), self._options.insert_limit_s)
         self._finish(commit)
 
     def _push_origins(self, origins: set[int]) -> set[int]:
