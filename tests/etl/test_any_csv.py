@@ -92,6 +92,21 @@ def test_times_are_read_in_each_layout(desk: Desk, text: str, said: dict[str, An
 
 
 @pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("Time,Pulse\n4/12/2016 7:21:00 AM,97\n", "column Time (%m/%d/%Y %I:%M:%S %p), heart_rate from column Pulse"),
+        (
+            "Id,Time,bpm\n7,2016-04-12T07:21:00,97\n",
+            "column Time (ISO 8601), heart_rate from column bpm, column Id the same in all lines",
+        ),
+    ],
+)
+def test_what_a_file_was_taken_for_is_said(desk: Desk, lines: str, expected: str) -> None:
+    assert desk.bring_one(lines.encode()).read_as == f"time from {expected}"
+    assert stored(desk) == [("heart_rate", "ann", "csv", "2016-04-12T07:21:00Z", 97)]
+
+
+@pytest.mark.parametrize(
     ("lines", "said", "expected"),
     [
         ("day,clock,v\n2024-01-15,10:00:00,61\n", {"time_columns": ["day", "clock"], "value_column": "v"}, ("ann", 61)),

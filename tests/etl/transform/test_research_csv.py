@@ -340,12 +340,19 @@ def test_times_before_1970_are_left_to_the_validation() -> None:
 
 
 def test_values_are_numbers() -> None:
-    texts = ["70", "72.346", "072", "-5", "+60", "300", "1000000", "88."]
+    texts = ["70", "72.346", "072", "-5", "+60", "300", "1000000", "88.", ".5", "9.7e1", "+6E+1"]
     values = parsed(*(f"1,2016-04-12 07:21:00,{text}" for text in texts)).candidates.values.tolist()
-    assert values == [70, 72.346, 72, -5, 60, 300, 1_000_000, 88]
+    assert values == [70, 72.346, 72, -5, 60, 300, 1_000_000, 88, 0.5, 97, 60]
 
 
-@pytest.mark.parametrize("text", ["", "NaN", "inf", "1e2", "0x46", "7O", "7 0", ".", "-", "70bpm", "\uff11", "--7"])
+@pytest.mark.parametrize("text", ["", "NaN", "NA", "n/a", "NULL", "-", '""'])
+def test_a_line_without_a_value_is_no_reading_whatever_its_time(text: str) -> None:
+    block = parsed("1,2016-04-12 07:21:00,70", f"1,2016-04-12 07:21:05,{text}", f"1,soon,{text}")
+    assert block.candidates.values.tolist() == [70]
+    assert (block.errors, block.empty) == ([], 2)
+
+
+@pytest.mark.parametrize("text", ["inf", "e2", "1e", "0x46", "7O", "7 0", ".", "70bpm", "\uff11", "--7"])
 def test_what_is_no_number_is_refused_with_its_line(text: str) -> None:
     block = parsed("1,2016-04-12 07:21:00,70", f"1,2016-04-12 07:21:05,{text}")
     assert block.candidates.values.tolist() == [70]
@@ -355,7 +362,7 @@ def test_what_is_no_number_is_refused_with_its_line(text: str) -> None:
 
 
 def test_another_number_of_columns_is_refused_and_an_empty_line_is_nothing() -> None:
-    block = parsed("1,2016-04-12 07:21:00,70", "", "  ", "1,2016-04-12 07:21:00", "1,2016-04-12 07:21:00,70,", "x")
+    block = parsed("1,2016-04-12 07:21:00,70", "", "  ", "1,2016-04-12 07:21:00", "1,2016-04-12 07:21:00,70,8", "x")
     assert [(error.index, error.reason) for error in block.errors] == [
         (5, "has 2 columns instead of 3"),
         (6, "has 4 columns instead of 3"),
@@ -364,6 +371,13 @@ def test_another_number_of_columns_is_refused_and_an_empty_line_is_nothing() -> 
     assert block.lines == 6
     assert block.candidates.positions is not None
     assert block.candidates.positions.tolist() == [2]
+
+
+def test_empty_fields_at_the_end_of_a_line_are_none() -> None:
+    block = parsed("1,2016-04-12 07:21:00,70,", "1,2016-04-12 07:21:05,71, , ", '1,2016-04-12 07:21:10,72,"",', "1,,")
+    assert block.candidates.values.tolist() == [70, 71]
+    assert [(error.index, error.reason) for error in block.errors] == [(4, "has 5 columns instead of 3")]
+    assert block.empty == 1
 
 
 def test_quotes_and_blanks_around_fields_are_taken_off() -> None:
@@ -385,7 +399,7 @@ def test_ids_keep_their_rows() -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [b"\0" * 40, b"1,2016-04-12 07:21:05,7\x000", b"1\0,2016-04-12 07:21:0\0,70", b"\xff\xfe,\x80,\x81", b'""",,"'],
+    [b"\0" * 40, b"1,2016-04-12 07:21:05,7\x000", b"1\0,2016-04-12 07:21:0\0,70", b"\xff\xfe,\x80,\x81", b'""",7,"x'],
 )
 def test_damaged_bytes_cost_their_line_alone(damage: bytes) -> None:
     block = parsed("1,2016-04-12 07:21:00,70", damage, "1,2016-04-12 07:21:10,72")

@@ -41,7 +41,7 @@ def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_B
     if comments:
         yield PassedOver("comment", comments)
     metric = owner.metric or HEART_RATE.name
-    number, total, clocks = len(before) + 2, 0, LocalClocks(owner.zone_of)
+    number, total, empty, clocks = len(before) + 2, 0, 0, LocalClocks(owner.zone_of)
     following: bytes | None = data
     while following is not None:
         if following:
@@ -49,8 +49,10 @@ def research_csv(stream: Stream, owner: FileOwner, *, block_bytes: int = BLOCK_B
             parsed = parse_block(text, clocks, owner.device_id or DEVICE_ID, layout, metric)
             found = len(parsed.candidates) + len(parsed.errors)
             yield Block(parsed.candidates, parsed.errors, found)
-            number, total = number + parsed.lines, total + found
+            number, total, empty = number + parsed.lines, total + found, empty + parsed.empty
         following = next(lines, None)
+    if empty:
+        yield PassedOver("lines without a value", empty)
     if total:
         yield from (PassedOver(name, total) for name in layout.unread)
     yield from clock_remarks(clocks)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from pulsebase.etl.transform.civil import Ints, LocalClocks, Mask
+from pulsebase.etl.transform.csv_layout import NO_VALUES
 from pulsebase.etl.transform.csv_plan import CsvPlan, wrong_unit
 from pulsebase.etl.transform.csv_times import why_no_time
 from pulsebase.etl.transform.devices import LONGEST_NAME, device_id_of
@@ -26,8 +27,6 @@ from pulsebase.model.readings import NO_CONFIDENCE, Ids
 
 #: The device of readings, where the file names none.
 DEVICE_ID = "csv"
-#: What stands for no value. Lines with it are not readings.
-_NO_VALUES = ("", "nan", "na", "n/a", "null", "none", "-", "--")
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 #: Blanks that spreadsheets and phones write (U+00A0, U+202F).
 _BLANKS = "[\u00a0\u202f]"
@@ -64,7 +63,7 @@ def parse_lines(text: bytes, first_line: int, plan: CsvPlan, clocks: LocalClocks
     table = _alike(text, first_line, plan) or _one_by_one(text, first_line, plan)
     columns, numbers, errors = table.columns, table.numbers, table.errors
     values = columns[plan.value]
-    stated = pc.invert(pc.is_in(pc.utf8_lower(values), pa.array(_NO_VALUES)))
+    stated = pc.invert(pc.is_in(pc.utf8_lower(values), pa.array(NO_VALUES)))
     empty = len(values) - (pc.sum(stated).as_py() or 0)
     if empty:
         columns = {place: column.filter(stated) for place, column in columns.items()}

@@ -10,6 +10,8 @@ HEADER = ("id", "time", "value")
 #: Columns that may say that the values are not heart rates. A research CSV file with such a column is refused.
 SAYS_WHAT = frozenset({"metric", "type", "data type", "datatype", "kind", "measure", "measurement", "parameter"})
 SAYS_WHAT |= {"unit", "units", "variable"}
+#: What stands for no value, in lower case. Lines with it are not readings.
+NO_VALUES = ("", "nan", "na", "n/a", "null", "none", "-", "--")
 _DELIMITERS = ",;\t|"
 _BOM = b"\xef\xbb\xbf"
 #: The most columns, so that messages about them stay short.

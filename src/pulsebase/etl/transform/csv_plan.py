@@ -18,6 +18,7 @@ from pulsebase.etl.transform.time_layouts import (
     any_plain,
     formats_for,
     layout_of_format,
+    plain_layout,
     unit_of,
 )
 from pulsebase.model.errors import shown_name
@@ -112,6 +113,7 @@ class CsvPlan:
         parts.append(f"{self.metric} from {self._name(self.value)}")
         parts += [f"people from {self._name(self.user)}"] if self.user is not None else []
         parts += [f"devices from {self._name(self.device)}"] if self.device is not None else []
+        parts += [f"{self._name(place)} the same in all lines" for place in self.same]
         parts += [f"columns separated by {called(self.delimiter)}"] if self.delimiter != "," else []
         parts += ["decimal commas"] if self.decimal_comma and self.delimiter == "," else []
         return ", ".join(parts)
@@ -442,10 +444,10 @@ def _is_data(table: _Table, times: Sequence[int], value: int) -> bool:
 def _layout(table: _Table, choices: CsvChoices, times: Sequence[int]) -> TimeLayout:
     if choices.time_format is not None:
         return layout_of_format(choices.time_format)
-    iso = layout_of_format("iso")
     texts = _joined(table, times)
-    if not texts or any_plain(texts[:20]):
-        return iso
+    plain = plain_layout(texts[:20]) if texts else layout_of_format("iso")
+    if plain is not None:
+        return plain
     unit = unit_of(texts[0])
     if unit is not None:
         return layout_of_format(unit)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsebase.etl.transform.civil import Ints, LocalClocks, Mask
-from pulsebase.etl.transform.csv_layout import PLAIN, Layout
+from pulsebase.etl.transform.csv_layout import NO_VALUES, PLAIN, Layout
 from pulsebase.etl.transform.csv_times import times_of, why_no_time
 from pulsebase.ingest.candidates import Candidates
 from pulsebase.ingest.table_ids import without_changed_ids
@@ -26,7 +26,8 @@ _ID_BYTES = 129  # one more than an id may have, so that an id that is cut off h
 _TIME_BYTES = 33  # 2016-04-12 10:21:00.123456789+00:00, and a little less would do
 _VALUE_BYTES = 24
 _NEWLINE = ord("\n")
-_NUMBER = re.compile(rb"[+-]?\d+(\.\d*)?")
+_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NO_VALUES = frozenset(text.encode() for text in NO_VALUES)
 #: Characters that spreadsheets and phones write instead of spaces (U+00A0, U+202F).
 _BLANKS = (b"\xc2\xa0", b"\xe2\x80\xaf")
 
@@ -43,11 +44,14 @@ class TextBlock:
 
 @dataclass(frozen=True, slots=True)
 class ParsedBlock:
-    """The readings, with line numbers as `positions`, and the errors of the other lines."""
+    """The readings, with line numbers as `positions`, and the errors of other lines. `empty` counts the lines without a
+    value.
+    """
 
     candidates: Candidates
     errors: list[FieldError]
     lines: int
+    empty: int = 0
 
 
 def parse_block(
@@ -68,13 +72,13 @@ def parse_block(
     column = _column(buffer, *fields.trimmed(buffer, layout.value), _VALUE_BYTES)
     if layout.decimal_comma:
         column[column == ord(",")] = ord(".")
-    values, value_ok = _values(column)
+    values, value_ok, empty = _values(column)
     errors = fields.errors
     errors += [
         FieldError("timestamp", why_no_time(times.text(row)), int(numbers[row]))
-        for row in np.flatnonzero(~times.good).tolist()
+        for row in np.flatnonzero(~times.good & ~empty).tolist()
     ]
-    errors += [FieldError(metric, "is not a number", int(line)) for line in numbers[times.good & ~value_ok]]
+    errors += [FieldError(metric, "is not a number", int(line)) for line in numbers[times.good & ~value_ok & ~empty]]
     good = times.good & value_ok
     ids = _ids(_column(buffer, *fields.trimmed(buffer, layout.id), _ID_BYTES)[good])
     count = int(good.sum())
@@ -90,7 +94,7 @@ def parse_block(
         )
     )
     errors = sorted([*errors, *changed], key=lambda error: error.index or 0)
-    return ParsedBlock(candidates, errors, fields.total)
+    return ParsedBlock(candidates, errors, fields.total, int(empty.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,11 @@ def _fields(buffer: Bytes, first_line: int, layout: Layout) -> _Fields:
     first = np.searchsorted(delimiters, line_starts)
     count = np.searchsorted(delimiters, line_ends) - first
     whole = count == layout.width - 1
+    ends = line_ends.copy()
+    for row in np.flatnonzero(count >= layout.width).tolist():  # some end each line with a delimiter
+        cut = int(delimiters[first[row] + layout.width - 1])
+        if not buffer[cut : line_ends[row]].tobytes().strip(layout.delimiter.encode() + b" \t"):
+            whole[row], ends[row] = True, cut
     errors = []
     for line in np.flatnonzero(~whole):
         text = buffer[line_starts[line] : line_ends[line]].tobytes()
@@ -126,7 +135,7 @@ def _fields(buffer: Bytes, first_line: int, layout: Layout) -> _Fields:
             errors.append(_wrong_width(text, int(count[line]) + 1, layout, first_line + int(line)))
     ours = first[whole]
     between = [delimiters[ours + n] + 1 for n in range(layout.width - 1)]
-    bounds = np.stack([line_starts[whole], *between, line_ends[whole] + 1], axis=1)
+    bounds = np.stack([line_starts[whole], *between, ends[whole] + 1], axis=1)
     return _Fields(bounds, np.flatnonzero(whole), len(line_ends), errors)
 
 
@@ -180,8 +189,10 @@ def _ids(column: Bytes) -> Ids:
 # --- values --------------------------------------------------------------------------------------------------------
 
 
-def _values(column: Bytes) -> tuple[npt.NDArray[np.float64], Mask]:
-    """Return the numbers, and which fields hold one. Plain integers, which nearly all are, are read as columns."""
+def _values(column: Bytes) -> tuple[npt.NDArray[np.float64], Mask, Mask]:
+    """Return the numbers, which fields hold one, and which hold no value. Plain integers, which nearly all fields are,
+    are read as columns.
+    """
     values = np.zeros(len(column))
     plain = column[:, 0] != 0
     for place in range(column.shape[1]):
@@ -189,9 +200,11 @@ def _values(column: Bytes) -> tuple[npt.NDArray[np.float64], Mask]:
         digits = (chars >= ord("0")) & (chars <= ord("9"))
         values = np.where(digits, values * 10 + (chars.astype(np.float64) - ord("0")), values)
         plain &= digits | (chars == 0)
-    known = plain.copy()
+    known, empty = plain.copy(), np.zeros(len(column), np.bool_)
     for row in np.flatnonzero(~plain):
         text = column[row].tobytes().rstrip(b"\0")
         if _NUMBER.fullmatch(text):
             values[row], known[row] = float(text), True
-    return values, known
+        else:
+            empty[row] = text.lower() in _NO_VALUES
+    return values, known, empty

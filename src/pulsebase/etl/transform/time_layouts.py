@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -53,6 +53,8 @@ _PLAIN = (
     rf"(?:[.,](?P<f>\d{{1,9}}))? *(?P<z>{_OFFSET})?$",
     r"^(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<Y>\d{4}) +(?P<I>\d{1,2}):(?P<M>\d{2}):(?P<S>\d{2}) *(?P<p>[AaPp])\.?[Mm]\.?$",
 )
+#: How the second of them is written as an option.
+_CLOCK_OF_HALVES = "%m/%d/%Y %I:%M:%S %p"
 
 
 class TimeFormatError(ValueError):
@@ -72,11 +74,14 @@ class ReadTimes:
 
 @dataclass(frozen=True, slots=True)
 class TimeLayout:
-    """How the times of a file are written: `patterns` that are tried in turn, or a `unit` since 1970."""
+    """How the times of a file are written: `patterns` that are tried in turn, or a `unit` since 1970. `shown` is what a
+    user is told of it, where that is not `format`.
+    """
 
     format: str
     patterns: tuple[str, ...] = ()
     unit: str | None = None
+    shown: str = ""
 
     def read(self, texts: pa.Array) -> ReadTimes:
         """Read a column of texts without blanks around them."""
@@ -95,7 +100,7 @@ class TimeLayout:
     def __str__(self) -> str:
         if self.unit is not None:
             return f"{UNIT_NAMES[self.unit]} since 1970"
-        return "ISO 8601" if self.format == ISO else self.format
+        return self.shown or self.format
 
 
 @lru_cache(maxsize=64)
@@ -107,7 +112,7 @@ def layout_of_format(text: str) -> TimeLayout:
     """
     name = text.lower()
     if name == ISO:
-        return TimeLayout(ISO, _PLAIN)
+        return TimeLayout(ISO, _PLAIN, shown="ISO 8601")
     if name in _UNITS_US:
         return TimeLayout(name, unit=name)
     if "%" not in text or len(text) > _LONGEST_FORMAT:
@@ -144,8 +149,19 @@ def unit_of(text: str) -> str | None:
 
 def any_plain(texts: Sequence[str]) -> bool:
     """Return whether one of the texts is a time in a layout that needs no option."""
-    begun = [text for text in texts if text[:1].isdigit()]
-    return bool(begun) and bool(layout_of_format(ISO).read(pa.array(begun, pa.string())).good.any())
+    return plain_layout(texts) is not None
+
+
+def plain_layout(texts: Sequence[str]) -> TimeLayout | None:
+    """Return the layout of texts of which at least one needs no option, described as most of them are written; None if
+    there is no such text.
+    """
+    begun = pa.array([text for text in texts if text[:1].isdigit()], pa.string())
+    iso, clock = (int(_matched(begun, pattern).good.sum()) for pattern in _PLAIN)
+    if not iso + clock:
+        return None
+    layout = layout_of_format(ISO)
+    return layout if iso >= clock else replace(layout, shown=_CLOCK_OF_HALVES)
 
 
 def _counted(texts: pa.Array, unit: str) -> ReadTimes:
