@@ -802,3 +802,58 @@ def test_row_groups_that_would_fill_the_memory_are_not_read(desk: Desk, monkeypa
     result = desk.bring_one(out.getvalue())
     assert result.problem == "a column of a row group is larger than 1048576 bytes; write smaller ones"
     assert desk.rows == []
+
+
+def _fitbits_file(*beats: tuple[str, int, int]) -> bytes:
+    lines = (
+        f'{{"dateTime": "01/15/24 {clock}", "value": {{"bpm": {bpm}, "confidence": {sure}}}}}'
+        for clock, bpm, sure in beats
+    )
+    return f"[{', '.join(lines)}]".encode()
+
+
+def _googles_file(*beats: tuple[str, str, str]) -> bytes:
+    lines = (f"2024-01-15T{clock}Z,{bpm},{device}\n" for clock, bpm, device in beats)
+    return f"timestamp,beats per minute,data source\n{''.join(lines)}".encode()
+
+
+_OLD = _fitbits_file(("10:00:00", 60, 3), ("10:00:05", 61, 2), ("10:00:10", 70, 0), ("10:00:15", 63, 3))
+_NEW = _googles_file(
+    ("10:00:00", "60.0", "Charge 6"),
+    ("10:00:05.7", "61", "Charge 6"),
+    ("10:00:10", "70", "Charge 6"),
+    ("10:00:20", "64", "Charge 6"),
+    ("10:00:05", "88", "Phone"),
+    ("10:00:07", "89", "Phone"),
+    ("10:00:09", "87", "Phone"),
+    ("10:00:15", "63", "Phone"),
+    ("10:00:20", "65", "Phone"),
+    ("10:00:25", "90", "Phone"),
+    ("10:00:30", "91", "Phone"),
+)
+_PHONE = [("Phone", at, bpm, None) for at, bpm in ((5, 88), (7, 89), (9, 87), (15, 63), (20, 65), (25, 90), (30, 91))]
+_TEN = 1_705_312_800
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("old_first", [True, False])
+def test_a_reading_in_both_generations_of_a_takeout_is_stored_once(desk: Desk, together: bool, old_first: bool) -> None:
+    """With the confidence of the old one, under the device of the first; two devices that agree by chance stay two."""
+    files = [("Takeout/a/heart_rate-2024-01-15.json", _OLD), ("Takeout/b/heart_rate_2024-01-15.csv", _NEW)]
+    files = files if old_first else files[::-1]
+    for _ in range(2):
+        if together:
+            written = sum(result.written for result in desk.bring(zipped(dict(files)), "takeout.zip"))
+        else:
+            written = sum(desk.bring(data, name.rpartition("/")[2])[0].written for name, data in files)
+        stored = [(device, at - _TEN, bpm, sure) for _, device, at, bpm, sure in desk.rows]
+        both = "takeout" if old_first else "Charge-6"
+        mine = [
+            (both, 0, 60, 3),
+            (both, 5, 61, 2),
+            (both, 10, 70, 0),
+            ("takeout", 15, 63, 3),
+            ("Charge-6", 20, 64, None),
+        ]
+        assert sorted(stored, key=str) == sorted([*mine, *_PHONE], key=str)
+    assert written == 0  # by the second time

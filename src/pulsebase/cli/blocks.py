@@ -31,7 +31,7 @@ def store_block(client: httpx.Client, name: str, rows: Candidates, say: Callable
         RefusedError: the block was refused, or the store accepted nothing for `PATIENCE_S`.
     """
     body = _arrow(rows)
-    what = {"kind": IMPORT_KIND, "name": name, "metric": rows.metric}
+    what = {"kind": IMPORT_KIND, "name": name, "metric": rows.metric, "twins": str(rows.twins).lower()}
     give_up_at = monotonic() + PATIENCE_S
     told = False
     while True:

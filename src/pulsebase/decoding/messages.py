@@ -71,6 +71,7 @@ class BlockCame(msgspec.Struct, tag=True, frozen=True):
     total: int
     passed_over: list[str]
     metric: str
+    twins: bool = False
 
 
 class RecordsCame(msgspec.Struct, tag=True, frozen=True):
@@ -213,7 +214,7 @@ def packed_block(block: Block, arena: Arena) -> BlockCame:
     errors = packed_errors(block.errors)
     passed_over = list(block.passed_over)
     ids = list(users.texts), list(devices.texts)
-    return BlockCame(*ids, len(rows), first, errors, block.total, passed_over, rows.metric)
+    return BlockCame(*ids, len(rows), first, errors, block.total, passed_over, rows.metric, rows.twins)
 
 
 def unpacked_block(head: BlockCame, arena: Arena) -> Block:
@@ -239,6 +240,7 @@ def unpacked_block(head: BlockCame, arena: Arena) -> Block:
         columns[4],
         columns[5] if first is None else np.arange(first, first + head.rows),
         head.metric,
+        head.twins,
     )
     return Block(candidates, unpacked_errors(head.errors), head.total, head.passed_over)
 

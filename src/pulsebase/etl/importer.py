@@ -312,10 +312,16 @@ class Importer:
             self._refuse(result, part.errors)
 
     def _store_readings(self) -> None:
-        """Store the waiting readings, each metric in one commit."""
-        waiting, self._waiting = self._waiting, []
-        for metric in dict.fromkeys(each.rows.metric for each in waiting):
-            self._store_waiting([each for each in waiting if each.rows.metric == metric], metric)
+        """Store the waiting readings, each metric in one commit. Of those that may have twins each kind of file has a
+        commit of its own, since twins are looked for in the store.
+        """
+        waiting: dict[tuple[str, str | None], list[_Waiting]] = {}
+        for each in self._waiting:
+            kind = each.result.kind if each.rows.twins else None
+            waiting.setdefault((each.rows.metric, kind), []).append(each)
+        self._waiting = []
+        for (metric, _), together in waiting.items():
+            self._store_waiting(together, metric)
 
     def _store_waiting(self, waiting: Sequence[_Waiting], metric: str) -> None:
         """Store readings of one metric in one commit, and add the outcome to the result of each file."""

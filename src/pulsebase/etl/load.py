@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pulsebase.etl.changes import Comparison, where
 from pulsebase.etl.records import KeptRecords, RecordKeeper
+from pulsebase.etl.twins import as_stored
 from pulsebase.ingest import Candidates, Ingestor, ReadingRules, Verdict, validate
 from pulsebase.ingest.counting import count_readings
 from pulsebase.ingest.newcomers import Allowance
@@ -245,7 +246,7 @@ class ImportSink:
         verdict = validate(rows, rules, self._origin)
         while True:
             try:
-                stored = self._keep(len(rows), verdict)
+                stored = self._keep(len(rows), self._as_stored(verdict) if rows.twins else verdict)
                 break
             except ErasedUserError:  # somebody was erased since the check: check again, to refuse only their rows
                 before, verdict = verdict, validate(rows, rules, self._origin)
@@ -265,6 +266,10 @@ class ImportSink:
             refused = self._write(changed) if len(changed) else ()
             stored = stored.without(verdict, np.flatnonzero(wanted), refused)
         return stored
+
+    def _as_stored(self, verdict: Verdict) -> Verdict:
+        accepted = verdict.accepted
+        return verdict if accepted is None else replace(verdict, accepted=as_stored(accepted, self._reader))
 
     def summaries(self, days: Sequence[DailySummary]) -> None:
         """See `importer.Sink.summaries`."""

@@ -24,7 +24,8 @@ class Candidates:
 
     Ids may be any sequence of texts; `Ids` is the fastest. `times_us` are microseconds since 1970, `values` are in the
     metric's unit, a confidence of -1 means none. `positions` are the rows' places in the request, needed once rows were
-    left out; by default row i is at place i.
+    left out; by default row i is at place i. `twins` says that readings may be stored already under another name of
+    their device, see `etl.twins`.
     """
 
     user_ids: Sequence[str]
@@ -34,6 +35,7 @@ class Candidates:
     confidences: npt.NDArray[np.int8]
     positions: npt.NDArray[np.int64] | None = None
     metric: str = HEART_RATE.name
+    twins: bool = False
 
     def __len__(self) -> int:
         return len(self.times_us)
@@ -43,7 +45,7 @@ class Candidates:
         users, devices = (ids if isinstance(ids, Ids) else Ids.of(ids) for ids in (self.user_ids, self.device_ids))
         positions = rows.astype(np.int64) if self.positions is None else self.positions[rows]
         columns = self.times_us[rows], self.values[rows], self.confidences[rows]
-        return Candidates(users.take(rows), devices.take(rows), *columns, positions, self.metric)
+        return Candidates(users.take(rows), devices.take(rows), *columns, positions, self.metric, self.twins)
 
     @classmethod
     def joined(cls, parts: Sequence[Candidates]) -> Candidates:
@@ -57,6 +59,7 @@ class Candidates:
             np.concatenate([part.confidences for part in parts]),
             np.arange(sum(map(len, parts))),
             metric,
+            any(part.twins for part in parts),
         )
 
 

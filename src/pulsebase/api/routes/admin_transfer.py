@@ -136,7 +136,7 @@ def _export_range(asked: ExportParameters) -> TimeRange:
 
 
 def _store_block(services: RequestServices, body: bytes, origin: OriginParameters) -> dict[str, Any]:
-    candidates = replace(_candidates(body), metric=asked_metric(origin.metric).name)
+    candidates = replace(_candidates(body), metric=asked_metric(origin.metric).name, twins=origin.twins)
     number = services.ingestor.register_origin(origin.kind, origin.name)
     # The command that sends blocks waits and retries by itself, so one attempt is enough here.
     sink = ImportSink(services.ingestor, services.store, _keeper(services), services.rules, origin=number, attempts=1)

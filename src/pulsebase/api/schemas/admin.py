@@ -57,6 +57,9 @@ class OriginParameters(Parameters):
     kind: Literal["import"]
     name: str = Field(min_length=1, max_length=256)
     metric: MetricName = Field(HEART_RATE.name, description="The metric of all of them.")
+    twins: bool = Field(
+        default=False, description="Whether readings may be stored already under another name of their device."
+    )
 
 
 class StoredPeople(BaseModel):

@@ -108,7 +108,7 @@ def heart_rates(text: bytes, first: int, user_id: str, device_id: str) -> Block:
         times_us, bpm, confidences, places = times_us[good], bpm[good], confidences[good], places[good]
     ids = Ids.repeated(user_id, len(places)), Ids.repeated(device_id, len(places))
     total = len(places) + len(errors)
-    return Block(Candidates(*ids, times_us, bpm, confidences, places), errors, total)
+    return Block(Candidates(*ids, times_us, bpm, confidences, places, twins=True), errors, total)
 
 
 def _laid_out_alike(text: bytes) -> _Columns | None:

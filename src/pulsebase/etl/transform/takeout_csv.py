@@ -95,7 +95,7 @@ def readings(lines: Lines, metric: str, user_id: str, device_id: str | None) -> 
         devices = Ids.repeated(device_id, count)
     confidences = np.full(count, NO_CONFIDENCE, np.int8)
     users = Ids.repeated(user_id, count)
-    rows = Candidates(users, devices, lines.times_us, lines.values, confidences, lines.numbers, metric)
+    rows = Candidates(users, devices, lines.times_us, lines.values, confidences, lines.numbers, metric, twins=True)
     return Block(rows, lines.errors, count + len(lines.errors))
 
 
