@@ -19,6 +19,22 @@ def test_the_server_introduces_itself(api: Api) -> None:
         assert api.get(body["links"][link]).status_code == 200
 
 
+#: As browsers ask for an address.
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+def test_a_browser_is_led_to_the_page_and_told_of_addresses_there_are_not(api: Api) -> None:
+    led = api.get("/", headers=BROWSER, follow_redirects=False)
+    assert (led.status_code, led.headers["location"], led.headers["vary"]) == (307, "/app/", "Accept")
+    for path in ("/nowhere", "/v1/nowhere", "/app/nowhere", "/v1/admin/check", "/v1/users/%3Cb%3E"):
+        shown, told = api.get(path, headers=BROWSER), api.get(path)
+        assert shown.status_code == told.status_code
+        assert shown.headers["content-type"] == "text/html; charset=utf-8"
+        assert '<a href="/app/">' in shown.text
+        assert "<b>" not in shown.text
+        assert told.headers["content-type"] == "application/problem+json"
+
+
 def test_a_healthy_server_says_so(any_api: Api) -> None:
     answer = any_api.get("/health")
     assert answer.status_code == 200

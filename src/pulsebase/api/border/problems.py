@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
+from pulsebase.api.border.browsers import problem_page, wants_page
 from pulsebase.api.border.influx_errors import influx_members
 from pulsebase.api.border.request_scope import came_by_socket
 from pulsebase.files.disk_errors import meaning_of, meaning_of_sqlite
@@ -99,8 +101,10 @@ class ProblemError(Exception):
 def problem(
     request: Request, slug: str, detail: str, headers: Mapping[str, str] | None = None, **extra: Any
 ) -> Response:
-    """Return the error answer for this slug."""
+    """Return the error answer for this slug; to a browser, a page that says the same."""
     status = PROBLEMS[slug][0]
+    if wants_page(request.scope):
+        return _as_page(request, status, detail, headers, extra.get("errors", ()))
     body = {
         "type": f"urn:pulsebase:problem:{slug}",
         "title": HTTPStatus(status).phrase,
@@ -110,6 +114,19 @@ def problem(
     }
     body |= extra | influx_members(request.scope["path"], status, detail)
     return Response(msgspec.json.encode(body), status, headers, media_type="application/problem+json")
+
+
+def _as_page(
+    request: Request,
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None,
+    errors: Sequence[Mapping[str, str | int]],
+) -> Response:
+    said = [f"{each['field']}: {each['reason']}" for each in errors if "index" not in each]
+    said = said or [f"{detail[:1].upper()}{detail[1:]}."]
+    request_id = request.scope.get("pulsebase.request_id", "")
+    return HTMLResponse(problem_page(status, HTTPStatus(status).phrase, said, request_id), status, headers)
 
 
 def field_errors(errors: Sequence[FieldError]) -> list[dict[str, str | int]]:

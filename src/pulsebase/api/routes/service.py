@@ -6,10 +6,12 @@ import logging
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from pulsebase import __version__
+from pulsebase.api.border.browsers import PAGE, wants_page
 from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.threads import WATCH
 from pulsebase.api.codecs.answers import JSON
@@ -29,10 +31,12 @@ def router() -> APIRouter:
     routes = APIRouter(route_class=LateRoute, tags=["service"])
 
     @routes.get("/", response_model=Information)
-    def information(_: Annotated[NoParameters, Query()]) -> Information:
-        """Say what this server is, and where its parts are."""
+    def information(request: Request, _: Annotated[NoParameters, Query()]) -> Response | Information:
+        """Say what this server is, and where its parts are. A browser is led to the page instead."""
+        if wants_page(request.scope):
+            return RedirectResponse(PAGE, headers={"Vary": "Accept"})
         links = {
-            "page": "/app/",
+            "page": PAGE,
             "documentation": "/docs",
             "openapi": "/openapi.json",
             "health": "/health",

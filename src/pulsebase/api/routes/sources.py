@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from pulsebase.api.border.browsers import page_of
 from pulsebase.api.border.middleware import address_asked
 from pulsebase.api.border.problems import ProblemError
 from pulsebase.api.codecs.answers import JSON
@@ -187,8 +188,7 @@ def _address(services: RequestServices, request: Request, source: str) -> str:
 
 def _page(title: str, content: str) -> Response:
     """Return a page of plain HTML. No other page may show it in a frame; see the headers in `middleware`."""
-    text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>{content}</html>'
-    return HTMLResponse(text, headers=_NOT_KEPT)
+    return HTMLResponse(page_of(title, content), headers=_NOT_KEPT)
 
 
 def _set_cookie(answer: Response, name: str, value: str, address: str, age_s: int) -> None:
