@@ -26,6 +26,10 @@ def _default_store_url() -> str:
     return f"duckdb:///{Path(platformdirs.user_data_dir('pulsebase')) / 'pulsebase.duckdb'}"
 
 
+def _default_demo_store_url() -> str:
+    return f"duckdb:///{Path(platformdirs.user_data_dir('pulsebase')) / 'demo' / 'demo.duckdb'}"
+
+
 def _from_specification(name: str, default: Any, **rules: Any) -> Any:
     """A setting that is also read under its plain name, as the specification of the ingestion service has it."""
     return Field(default, validation_alias=AliasChoices(f"PULSEBASE_{name}", name), **rules)
@@ -369,6 +373,12 @@ class Settings(BaseSettings):
         "DELTA_MODE", True, description="Whether a run goes on from the last one; otherwise it reads everything again."
     )
     demo_days: int = Field(365, ge=1, le=3650, description="How far back `pulsebase demo` makes up readings, days.")
+    demo_store_url: str = Field(
+        default_factory=_default_demo_store_url,
+        description="Where `pulsebase demo` keeps its people, so that they never stand among others. By default a "
+        "file in a folder of its own in the user's data folder.",
+        repr=False,  # it may hold a password
+    )
     log_format: Literal["console", "json"] = Field(
         "console", description="How log lines are written: for people, or each as a JSON object."
     )
@@ -432,7 +442,8 @@ def load_settings(**overrides: object) -> Settings:
     common = {name: text for name, text in _CommonNames().found().items() if name not in settings.model_fields_set}
     if common:
         settings = _validated(common | given)
-    _check_store_url(settings.store_url)
+    _check_store_url(settings.store_url, "PULSEBASE_STORE_URL")
+    _check_store_url(settings.demo_store_url, "PULSEBASE_DEMO_STORE_URL")
     if settings.clickhouse_url is not None:
         _check_clickhouse_url(settings.clickhouse_url, settings.store_url)
     _check_proxies(settings.trusted_proxies)
@@ -525,13 +536,13 @@ def _check_env_file(path: Path) -> None:
         raise SettingsError(f"{path}: line {wrong[0]} is not NAME=value")
 
 
-def _check_store_url(url: str) -> None:
+def _check_store_url(url: str, setting: str) -> None:
     from pulsebase.stores.open import parse_store_url
 
     try:
         parse_store_url(url)
     except (SettingsError, ValueError) as error:
-        raise SettingsError(f"PULSEBASE_STORE_URL: {error}") from None
+        raise SettingsError(f"{setting}: {error}") from None
 
 
 def _check_clickhouse_url(url: str, store_url: str) -> None:

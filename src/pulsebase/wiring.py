@@ -99,8 +99,8 @@ def build(
 ) -> Iterator[BuiltServer]:
     """Open the store and put the parts together; at the end drain the queue and close the store.
 
-    What `synthetic` people wear besides their wristbands is a source too. `other_workers` are the other workers of the
-    same server.
+    What `synthetic` people wear besides their wristbands is a source too, and then this is a demo. `other_workers` are
+    the other workers of the same server.
 
     Raises:
         StopError: the store cannot be opened.
@@ -150,6 +150,7 @@ def build(
             embedded=stored.capabilities.embedded,
             other_workers=other_workers,
             line_mappings=line_mappings(settings),
+            is_demo=bool(synthetic),
         )
         closing.callback(services.give_up)
         yield BuiltServer(settings, stored.store, ingestor, services, create_app(services))
@@ -430,7 +431,10 @@ def demo(parts: BuiltServer) -> Iterator[Scheduler]:
 
 
 def demo_settings(settings: Settings) -> Settings:
-    """The settings, with the demo's days, and nothing that narrows or widens them."""
+    """The settings, with the demo's own store and days, and nothing that narrows or widens them. What is kept beside
+    the store of the settings, keys say, stays out of it too.
+    """
     first_day = (datetime.now(UTC) - timedelta(days=settings.demo_days)).date()
+    own = {"store_url": settings.demo_store_url, "clickhouse_url": None, "state_folder": None}
     only = {"user_id": None, "start_date": first_day, "end_date": None, "lookback_s": _DEMO_LOOKBACK_S}
-    return settings.model_copy(update=only)
+    return settings.model_copy(update=own | only)

@@ -49,13 +49,16 @@ def test_a_stop_is_clean(place: Place, number: signal.Signals) -> None:
     assert holder_of(place.database) is None
 
 
-def test_the_demo_serves_its_two_people(place: Place) -> None:
+def test_the_demo_serves_its_two_people_from_a_store_of_their_own(place: Place) -> None:
+    place.environment["PULSEBASE_DEMO_STORE_URL"] = f"duckdb:///{place.folder / 'demo' / 'demo.duckdb'}"
     with serving(place, "--days", "1", command="demo") as server:
         wait_until(lambda: "complete" in (place.folder / "server.out").read_text(), "the two people's readings")
+        assert server.client.get("/").json()["demo"] == "complete"
         people = server.client.get("/v1/users").json()["data"]
         assert len(people) == 2
         assert all(person["readings"] > 1000 for person in people)
         assert (server.stop(), server.errors) == (0, "")
+    assert not place.database.exists()
 
 
 def test_socket_and_lock_are_for_the_owner_only(place: Place) -> None:

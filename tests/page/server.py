@@ -132,7 +132,8 @@ def _posted(url: str, body: Mapping[str, Any]) -> Any:
 def _environment(folder: Path) -> dict[str, str]:
     ours = ("PULSEBASE_", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return kept | {"PULSEBASE_STORE_URL": f"duckdb:///{folder / 'store.duckdb'}", "PYTHONUNBUFFERED": "1"}
+    url = f"duckdb:///{folder / 'store.duckdb'}"
+    return kept | {"PULSEBASE_STORE_URL": url, "PULSEBASE_DEMO_STORE_URL": url, "PYTHONUNBUFFERED": "1"}
 
 
 def _command(folder: Path, command: Sequence[str]) -> None:

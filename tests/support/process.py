@@ -52,6 +52,7 @@ class Place:
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")}
         self.environment["XDG_RUNTIME_DIR"] = _socket_folder()
         self.environment["PULSEBASE_STORE_URL"] = f"duckdb:///{self.database}"
+        self.environment["PULSEBASE_DEMO_STORE_URL"] = self.environment["PULSEBASE_STORE_URL"]
         self.environment |= {f"PULSEBASE_{name.upper()}": value for name, value in settings.items()}
 
     @property

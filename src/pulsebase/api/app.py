@@ -83,7 +83,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         docs_url=None,
         redoc_url=None,
     )
-    include(app, service.router())
+    include(app, service.router(services))
     include(app, service.watch_router(services))
     people = PeopleEditor(services.store, services.erasures.changing)
     routers = (

@@ -70,7 +70,8 @@ class BorderOptions:
 @dataclass(frozen=True, slots=True)
 class Components:
     """The built parts, without authorization. `embedded` is the same store again if it lies in a folder of its own;
-    `line_mappings` say what lines mean that programs write to databases of InfluxDB, by database.
+    `line_mappings` say what lines mean that programs write to databases of InfluxDB, by database. `is_demo`: the
+    people are made up, and brought up to now when the server starts.
     """
 
     store: Store
@@ -92,6 +93,7 @@ class Components:
     embedded: Embedded | None = None
     other_workers: OtherWorkers = field(default_factory=OtherWorkers)
     line_mappings: Mapping[str, LineMapping] = field(default_factory=lambda: PRESETS)
+    is_demo: bool = False
 
     def give_up(self) -> None:
         """Have whatever requests and imports are at come to an end where it is, before the parts are closed: nothing
@@ -123,7 +125,7 @@ class RequestServices:
         self.audit = AuthorizedAudit(built.access.audit, built.other_workers)
         self.decoders, self.line_mappings = built.decoders, built.line_mappings
         self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded
-        self.other_workers = built.other_workers
+        self.other_workers, self.is_demo = built.other_workers, built.is_demo
         self._access = built.access
         self._rules = built.rules
 

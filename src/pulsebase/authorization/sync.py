@@ -82,6 +82,11 @@ class AuthorizedSync:
         return self._inner.schedule
 
     @property
+    def caught_up(self) -> bool:
+        """Whether everybody's data was fetched once since the server started."""
+        return self._inner.caught_up.is_set()
+
+    @property
     def zone_of(self) -> Callable[[str], ZoneInfo]:
         """See `Synchronizer.zone_of`. For threads, which know no caller; somebody out of reach has no zone."""
         people, zone_of = caller().ask_everybody(), self._inner.zone_of

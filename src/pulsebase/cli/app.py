@@ -88,13 +88,16 @@ def serve(
 def demo(
     host: Host = None,
     port: Port = None,
-    store: StoreUrl = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", metavar="URL", help="Where the two people are kept; a store of their own by default."),
+    ] = None,
     days: Annotated[int | None, typer.Option(help="For how many days back the two people have readings.")] = None,
 ) -> None:
     """Serve with two synthetic people, who get readings up to now and new ones from then on."""
     from pulsebase.cli.serve import run_server
 
-    run_server(settings_for(host=host, port=port, store_url=store, demo_days=days), with_demo=True)
+    run_server(settings_for(host=host, port=port, demo_store_url=store, demo_days=days), with_demo=True)
 
 
 @app.command()

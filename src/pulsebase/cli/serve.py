@@ -16,6 +16,7 @@ from pulsebase.cli.session import listening
 from pulsebase.etl.scheduler import Scheduler
 from pulsebase.settings import Settings
 from pulsebase.sources.synthetic import DEMO_PEOPLE
+from pulsebase.stores.open import parse_store_url
 from pulsebase.wiring import (
     BuiltServer,
     build,
@@ -52,6 +53,8 @@ def run_server(settings: Settings, *, with_demo: bool) -> None:
         with contextlib.ExitStack() as running, settled_interpreter():
             if with_demo:
                 scheduler = running.enter_context(demo(parts))
+                if (path := parse_store_url(settings.store_url).path) is not None:
+                    say(f"The demo has a store of its own: {path}")
                 threading.Thread(target=_announce, args=(scheduler, stopped), daemon=True).start()
             elif settings.ingest_in_server:
                 running.enter_context(scheduled(parts))

@@ -31,7 +31,7 @@ class Scheduler:
 
     def __init__(self, sync: Synchronizer, schedule: Schedule) -> None:
         self._sync, self._schedule = sync, schedule
-        self._stop, self._caught_up, self._look = threading.Event(), threading.Event(), threading.Event()
+        self._stop, self._look = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._running: set[tuple[str, str]] = set()
         self._done: set[tuple[str, str]] = set()
@@ -40,6 +40,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Start the thread. It begins with those who are due already."""
+        self._sync.caught_up.clear()
         self._thread.start()
         self._sync.schedule = self._thread
 
@@ -62,7 +63,7 @@ class Scheduler:
 
     def wait_caught_up(self, timeout_s: float | None = None) -> bool:
         """Wait until everybody's data was fetched once since the start. Return False if that took longer."""
-        return self._caught_up.wait(timeout_s)
+        return self._sync.caught_up.wait(timeout_s)
 
     def due_us(self, connection: Connection) -> int | None:
         """Return when the connection is due; None if the person must connect again first."""
@@ -106,7 +107,7 @@ class Scheduler:
             workers.submit(self._bring, *key)
         with self._lock:
             if due.keys() <= self._done:
-                self._caught_up.set()
+                self._sync.caught_up.set()
         return wait_us / SECOND_US
 
     def _bring(self, user_id: str, source: str) -> None:

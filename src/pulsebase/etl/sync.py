@@ -53,7 +53,8 @@ class Synchronizer:
     """Runs the sources' pipelines for connected people. On one machine, each person and source runs once at a time.
 
     The result of every run and the problem of a connection are recorded; a failing connection does not delay others.
-    `schedule` is the thread that starts due runs, if this process has one.
+    `schedule` is the thread that starts due runs, if this process has one, and `caught_up` whether it has fetched
+    everybody's data once.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Synchronizer:
         self._pipelines, self.state, self._locks = pipelines, state, locks
         self.zone_of, self.now_us, self._options = zone_of, now_us, options or SyncOptions()
         self.schedule: threading.Thread | None = None
+        self.caught_up = threading.Event()
 
     def connections(self) -> Sequence[Connection]:
         """The connections that are run here."""

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 SERVICE_NAME = "heart-rate-metrics"
 
 
-def router() -> APIRouter:
+def router(services: RequestServices) -> APIRouter:
     """Return the route `/`, which exists only at the root."""
     routes = APIRouter(route_class=LateRoute, tags=["service"])
 
@@ -42,7 +42,8 @@ def router() -> APIRouter:
             "health": "/health",
             "api": "/v1",
         }
-        return Information(name="Pulsebase", version=__version__, links=links)
+        demo = ("complete" if services.sync.caught_up else "filling") if services.is_demo else None
+        return Information(name="Pulsebase", version=__version__, links=links, demo=demo)
 
     return routes
 

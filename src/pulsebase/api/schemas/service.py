@@ -16,11 +16,14 @@ class Health(BaseModel):
 
 
 class Information(BaseModel):
-    """Name, version and links of this server."""
+    """Name, version and links of this server. `demo` is there where `pulsebase demo` runs, and says whether its two
+    people have all their readings.
+    """
 
     name: str
     version: str
     links: dict[str, str]
+    demo: Literal["filling", "complete"] | None = None
 
 
 class ProblemField(BaseModel):
