@@ -264,6 +264,13 @@ def test_the_chart_as_a_table_has_its_numbers_and_a_line_can_be_hidden(visit: Op
     expect(seen.chart).to_be_visible()
 
 
+def test_zones_by_age_of_whom_no_birth_date_is_known_say_what_they_need(visit: Opener, address: str) -> None:
+    push(address, "worn", [(now_ms() - 60_000 * back, 70) for back in range(30, 0, -1)])
+    seen = visit("/app/?people=worn&range=1h&layers=zones&zones=age")
+    expect(seen.page.locator(".panel-note")).to_contain_text("Zones by age need a birth date")
+    assert any(asked.get("zones") == ["age"] for asked in seen.questions)
+
+
 def test_layers_and_another_resolution_are_asked_for_and_stay_in_the_address(visit: Opener) -> None:
     seen = visit(f"/app/?{BOTH}&range=24h&layers=resting,zones&resolution=1h")
     at_rest(seen, "1 hour")

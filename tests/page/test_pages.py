@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import FilePayload, expect
 
 from tests.page.conftest import DESKTOP, Opener
-from tests.page.server import CROWD, now_ms, push
+from tests.page.server import CROWD, now_ms, push, zulu
 from tests.page.wire import Wire
 from tests.support.health_files import at, takeout_heart_rate, zipped
 
@@ -85,6 +85,16 @@ def test_one_person_is_shown_with_everything_known_of_them(visit: Opener) -> Non
     expect(page).to_have_url(re.compile(r"start=.*Z&end=.*Z"))
 
 
+def test_gaps_are_those_of_the_minutes_on_every_screen(visit: Opener, address: str) -> None:
+    start = now_ms() // HOUR_MS * HOUR_MS - 48 * HOUR_MS
+    # Twelve times five minutes are missing, each in another hour.
+    push(address, "worn", [(start + 60_000 * n, 70) for n in range(1440) if not (n % 60 in range(10, 15) and n < 720)])
+    for size in (PHONE, DESKTOP):
+        seen = visit(f"/app/person?people=worn&start={zulu(start)}&end={zulu(start + 24 * HOUR_MS)}", size)
+        gaps = seen.page.get_by_role("region", name="Gaps")
+        expect(gaps).to_contain_text(re.compile("12 stretches without readings, 1 hr? in all"))
+
+
 def test_somebody_unknown_is_said_to_be(visit: Opener) -> None:
     seen = visit("/app/person?people=nobody.of.that.id&range=24h")
     expect(seen.page.get_by_text("Nobody of this id is known on this server.")).to_be_visible()
@@ -141,7 +151,7 @@ def test_a_cohort_is_built_and_leads_to_its_people(visit_crowd: Opener, crowd: s
     expect(listed.get_by_role("row")).to_have_count(26)
     seen.page.get_by_role("button", name="Show more").click()
     expect(listed.get_by_role("row")).to_have_count(30)  # the head, and all but the one at 60
-    expect(listed.get_by_role("img", name=re.compile("^Between 89 and 89"))).to_be_visible()
+    expect(listed.get_by_role("img", name=re.compile("^89 bpm"))).to_be_visible()
     seen.page.get_by_label("Average above").fill("80")
     seen.page.get_by_label("Older than").fill("45")
     seen.page.get_by_label("female").check()

@@ -1,6 +1,6 @@
 import { useMemo, useState } from "react";
 import type { Span } from "../time/range";
-import { spanLabel, stretchLabel, valueText } from "./labels";
+import { rangeText, spanLabel, stretchLabel, valueText } from "./labels";
 import { rowsOf } from "./rows";
 import type { Track } from "./tracks";
 
@@ -52,13 +52,8 @@ export function ChartTable(props: ChartTableProps) {
                   ) : (
                     valueText(point.value, digits)
                   )}
-                  {point && point.low !== point.high && (
-                    <span className="faint">
-                      {" "}
-                      {valueText(point.low, digits)}
-                      {"\u2013"}
-                      {valueText(point.high, digits)}
-                    </span>
+                  {point && (
+                    <span className="faint"> {rangeText(point.low, point.high, digits)}</span>
                   )}
                 </td>
               ))}

@@ -4,7 +4,7 @@ import { decimate, extremes } from "./decimate";
 import { spanLabel } from "./labels";
 import { brushed, type Command, commandOf, type Grip, panned } from "./motion";
 import { gripAt, windowOf } from "./overviewScene";
-import { freshContext, paintBand, paintLine } from "./paint";
+import { freshContext, paintAlone, paintBand, paintLine } from "./paint";
 import { type ChartTheme, translucent } from "./palette";
 import { type Line, MARGIN, yOf } from "./scene";
 import { heightRange } from "./ticks";
@@ -50,6 +50,8 @@ function paintStrip(canvas: HTMLCanvasElement, props: OverviewProps, width: numb
   for (const { colour, columns } of drawn) {
     ctx.strokeStyle = colour;
     paintLine(ctx, columns, y);
+    ctx.fillStyle = colour;
+    paintAlone(ctx, columns, y);
   }
 }
 

@@ -105,6 +105,12 @@ export function intervalLabel(interval: string): string {
   return INTERVALS[interval] ?? interval;
 }
 
+/** `49–125`; null where both ends are written alike, so that there is no range to tell. */
+export function rangeText(low: number, high: number, digits: number): string | null {
+  const [from, to] = [low, high].map((value) => valueText(value, digits));
+  return from === to ? null : `${from}\u2013${to}`;
+}
+
 export function valueText(value: number, digits: number): string {
   return value.toFixed(digits);
 }

@@ -2,6 +2,7 @@
 import type { MultiSeries, UserSeries } from "../api/types";
 import { fromWall, nextMidnight } from "../time/zone";
 import type { RestingDay, Zone } from "./scene";
+import { isOfMethod } from "./zones";
 
 /** Above the topmost zone's lower edge there is no more than this. */
 const HIGHEST_BPM = 220;
@@ -35,13 +36,18 @@ export interface PersonZones {
   zones: Zone[];
 }
 
-/** The latest zones of the first of some people who has any. */
-export function zonesOf(answer: MultiSeries, people: readonly string[]): PersonZones | null {
+/** The latest zones by a method (null: those that sources state) of the first of some people who has any. */
+export function zonesOf(
+  answer: MultiSeries,
+  people: readonly string[],
+  method: string | null,
+): PersonZones | null {
   for (const userId of people) {
     const series = answer.series.find((one) => one.user_id === userId);
     const columns = series ? summariesOf(series) : null;
-    for (const entries of [...(columns?.heart_rate_zones ?? [])].reverse()) {
-      const zones = entries.flatMap(({ name, min, max }): Zone[] => {
+    for (let i = (columns?.date.length ?? 0) - 1; i >= 0; i -= 1) {
+      if (!isOfMethod(columns?.resting_heart_rate_method[i] ?? null, method)) continue;
+      const zones = (columns?.heart_rate_zones[i] ?? []).flatMap(({ name, min, max }): Zone[] => {
         return min === null ? [] : [{ name, min, max: max ?? HIGHEST_BPM }];
       });
       if (zones.length > 0) return { userId, zones };

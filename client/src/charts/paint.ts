@@ -8,6 +8,10 @@ const LINE_PX = 1.4;
 const DOT_PX = 2.5;
 /** Points at least this far apart are dotted, so that single readings can be seen. */
 const DOT_SPACING_PX = 14;
+/** As wide is the bar of a point that stands alone. */
+const ALONE_PX = 2;
+/** A stretch this narrow is a bar as well. */
+const NARROW_PX = 4;
 const ZONE_ALPHA = 0.06;
 
 type Ctx = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
@@ -48,6 +52,23 @@ export function paintLine(ctx: Ctx, columns: Columns, y: Height): void {
   ctx.stroke();
 }
 
+/** What stands alone, too narrow for a band or a line to show: a bar from its lowest to its highest value. */
+export function paintAlone(ctx: Ctx, columns: Columns, y: Height): void {
+  ctx.beginPath();
+  for (const [first, last] of stretches(columns)) {
+    const [left, right] = [columns.x[first] ?? 0, columns.x[last] ?? 0];
+    if (right - left > NARROW_PX) continue;
+    let [low, high] = [columns.low[first] ?? 0, columns.high[first] ?? 0];
+    for (let i = first + 1; i <= last; i += 1) {
+      low = Math.min(low, columns.low[i] ?? low);
+      high = Math.max(high, columns.high[i] ?? high);
+    }
+    const [middle, half] = [(y(low) + y(high)) / 2, Math.max(ALONE_PX, y(low) - y(high)) / 2];
+    ctx.rect(left - ALONE_PX / 2, middle - half, right - left + ALONE_PX, 2 * half);
+  }
+  ctx.fill();
+}
+
 /** Dots where there is room for everybody's, else where no line shows a point that stands alone. */
 function paintDots(ctx: Ctx, columns: Columns, y: Height, all: boolean): void {
   ctx.beginPath();
@@ -57,9 +78,6 @@ function paintDots(ctx: Ctx, columns: Columns, y: Height, all: boolean): void {
       const [x, height] = [columns.x[i] ?? 0, y(columns.average[i] ?? 0)];
       ctx.moveTo(x + DOT_PX, height);
       ctx.arc(x, height, DOT_PX, 0, 2 * Math.PI);
-      // A point alone has no band; its extremes are a bar.
-      const [low, high] = [columns.low[i] ?? 0, columns.high[i] ?? 0];
-      if (first === last && low !== high) ctx.rect(x - 0.5, y(high), 1, y(low) - y(high));
     }
   }
   ctx.fill();
@@ -152,6 +170,7 @@ function paintLines(ctx: Ctx, { lines, values, plot }: Scene, theme: ChartTheme)
     ctx.fillStyle = colour;
     paintLine(ctx, columns, y);
     paintDots(ctx, columns, y, room);
+    paintAlone(ctx, columns, y);
   }
 }
 

@@ -82,11 +82,20 @@ describe("daily summaries", () => {
   });
 
   it("give the latest zones of the first who has any", () => {
-    expect(zonesOf(summaries, ["nobody", "a"])).toEqual({
+    expect(zonesOf(summaries, ["nobody", "a"], null)).toEqual({
       userId: "a",
       zones: [{ name: "Peak", min: 160, max: 220 }],
     });
-    expect(zonesOf(summaries, ["b"])).toBeNull();
+    expect(zonesOf(summaries, ["b"], null)).toBeNull();
+    expect(zonesOf(summaries, ["a"], "zones-age")).toBeNull();
+    const [own] = structuredClone(summaries.series);
+    if (!own || !("date" in own.columns)) throw new TypeError("no days");
+    own.columns.resting_heart_rate_method = ["zones-age", null, null];
+    const byAge = { ...summaries, series: [own] };
+    expect(zonesOf(byAge, ["a"], "zones-age")?.zones).toEqual([
+      { name: "Fat Burn", min: 90, max: 120 },
+    ]);
+    expect(zonesOf(byAge, ["a"], null)?.zones[0]?.name).toBe("Peak");
     expect(restingDays(answer, () => "UTC")).toEqual([]);
   });
 });

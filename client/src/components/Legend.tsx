@@ -1,4 +1,4 @@
-import { spanLabel, stretchLabel, valueText } from "../charts/labels";
+import { rangeText, spanLabel, stretchLabel, valueText } from "../charts/labels";
 import { type Pyramid, summarise } from "../charts/pyramid";
 import { pointAt, type Track } from "../charts/tracks";
 import type { Span } from "../time/range";
@@ -67,17 +67,12 @@ export function Figures(props: { reading: Reading | null; unit: string; digits?:
   const { reading, unit, digits = 0 } = props;
   if (!reading) return <span className="legend-none">no reading</span>;
   const { value, low, high } = reading;
+  const range = rangeText(low, high, digits);
   return (
     <>
       <span className="legend-value">{valueText(value, digits)}</span>
       <span className="legend-unit">{unit}</span>
-      {low !== high && (
-        <span className="legend-band">
-          {valueText(low, digits)}
-          {"\u2013"}
-          {valueText(high, digits)}
-        </span>
-      )}
+      {range && <span className="legend-band">{range}</span>}
     </>
   );
 }

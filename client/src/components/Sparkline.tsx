@@ -1,4 +1,4 @@
-import { valueText } from "../charts/labels";
+import { rangeText, valueText } from "../charts/labels";
 import type { Line } from "../figures/line";
 import { sparkOf } from "../figures/spark";
 import type { Span } from "../time/range";
@@ -17,8 +17,9 @@ export function Sparkline(props: {
   const { line, span, unit = "bpm", digits = 0 } = props;
   const spark = sparkOf(line, span, WIDTH, HEIGHT);
   if (!spark) return <span className="faint">no readings</span>;
-  const [low, high] = [spark.low, spark.high].map((value) => valueText(value, digits));
-  const label = props.label ?? `Between ${low} and ${high} ${unit}`;
+  const range = rangeText(spark.low, spark.high, digits);
+  const said = range ? `From ${range.replace("\u2013", " to ")}` : valueText(spark.low, digits);
+  const label = props.label ?? `${said} ${unit}`;
   return (
     <svg
       className="spark"

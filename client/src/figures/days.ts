@@ -1,5 +1,6 @@
 /** Daily summaries as the page shows them: one entry a day, and a line of resting heart rates. */
 import type { UserSeries } from "../api/types";
+import { isOfMethod } from "../charts/zones";
 import { fromWall, nextMidnight } from "../time/zone";
 import type { Line } from "./line";
 
@@ -19,11 +20,6 @@ export interface Day {
   zones: ZonePart[];
 }
 
-/** The method of zones that are worked out on request, as the server names it. */
-export function methodOf(rule: string | null): string | null {
-  return rule && `zones-${rule}`;
-}
-
 /**
  * One entry a civil day, by day. A day may come once a method: the resting heart rate is the first
  * that any of them has, the zones are those of `method`, or without one of the source.
@@ -38,8 +34,7 @@ export function daysOf(columns: UserSeries["columns"], zone: string, method: str
     const day = days.get(date) ?? { date, start, end, resting: null, zones: [] };
     days.set(date, day);
     day.resting ??= columns.resting_heart_rate[i] ?? null;
-    const own = columns.resting_heart_rate_method[i]?.startsWith("zones-") ?? false;
-    const wanted = method === null ? !own : columns.resting_heart_rate_method[i] === method;
+    const wanted = isOfMethod(columns.resting_heart_rate_method[i] ?? null, method);
     const parts = columns.heart_rate_zones[i] ?? [];
     if (wanted && parts.length > 0 && day.zones.length === 0) {
       day.zones = parts.map(({ name, min, max, minutes }) => {

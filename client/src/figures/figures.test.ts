@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { timeTicks, valueTicks } from "./axis";
 import { cohortCsv, daysCsv, metricsCsv, seriesCsv } from "./csv";
 import { daysOf, minutesIn, restingFigures, restingLine, zoneNames } from "./days";
-import { gapsOf } from "./gaps";
+import { gapRung, gapsOf } from "./gaps";
 import { heightOf, type Line, piecesOf, pointAt } from "./line";
 import { parseSamples, ratePerSecond, totalOf } from "./promtext";
 import { sparkOf } from "./spark";
@@ -101,6 +101,16 @@ describe("gaps", () => {
     expect(minutes(gapsOf(line([0, 3, 10]), span, 2 * MINUTE))).toEqual([
       [11, 20],
       [4, 10],
+    ]);
+  });
+
+  it("are sought by minutes in up to a month, whatever the screen is", () => {
+    expect([1, 31, 90, 800, 5000].map((days) => gapRung(days * 1440 * MINUTE))).toEqual([
+      "1m",
+      "1m",
+      "15m",
+      "1h",
+      "1d",
     ]);
   });
 

@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { agoLabel, decimalLabel, durationLabel, minutesLabel, sizeLabel } from "./words";
+import {
+  agoLabel,
+  beatsLabel,
+  countLabel,
+  decimalLabel,
+  durationLabel,
+  minutesLabel,
+  shareLabel,
+  sizeLabel,
+} from "./words";
 
 describe("words", () => {
   it("say lengths in their two largest units", () => {
@@ -16,6 +25,17 @@ describe("words", () => {
     expect(agoLabel(0, 300, "en")).toBe("now");
     expect(sizeLabel(1_234_000_000, "en")).toBe("1.23 GB");
     expect(sizeLabel(0, "en")).toBe("0 byte");
+    expect([countLabel(1, "day", "days", "en"), countLabel(2, "day", "days", "en")]).toEqual([
+      "1 day",
+      "2 days",
+    ]);
+    expect([0, 0.0001, 0.0006, 1].map((share) => shareLabel(share, "en"))).toEqual([
+      "0%",
+      "under 0.1%",
+      "0.1%",
+      "100%",
+    ]);
+    expect([beatsLabel(64.5, "en"), beatsLabel(64, "en")]).toEqual(["64.5", "64"]);
     expect([decimalLabel(81, 1, "de"), decimalLabel(81.25, 1, "en")]).toEqual(["81,0", "81.3"]);
   });
 });

@@ -54,6 +54,23 @@ export function numberLabel(value: number, locale?: string): string {
   return value.toLocaleString(locale, { maximumSignificantDigits: 3 });
 }
 
+/** `1 day`, `1,024 days`. */
+export function countLabel(count: number, one: string, several: string, locale?: string): string {
+  return `${count.toLocaleString(locale)} ${count === 1 ? one : several}`;
+}
+
+/** `42.4 %`, as the language has it; what is there at all is never told as none. */
+export function shareLabel(share: number, locale?: string): string {
+  const percent = (value: number) =>
+    value.toLocaleString(locale, { style: "percent", maximumFractionDigits: 1 });
+  return share > 0 && share < 0.0005 ? `under ${percent(0.001)}` : percent(share);
+}
+
+/** Beats a minute to the tenth, `64.5`, without one that says nothing, `64`. */
+export function beatsLabel(value: number, locale?: string): string {
+  return value.toLocaleString(locale, { maximumFractionDigits: 1 });
+}
+
 /** `81.3`, or `81,3`: always so many decimals, so that a column of them lines up. */
 export function decimalLabel(value: number, decimals = 1, locale?: string): string {
   return value.toLocaleString(locale, {

@@ -8,13 +8,14 @@ import { SeriesChart } from "../charts/SeriesChart";
 import { digitsOf } from "../charts/ticks";
 import { pointAt, type Track } from "../charts/tracks";
 import { useRested } from "../charts/viewport";
+import { ruleLabel, whyNoZones, type ZoneRule } from "../charts/zones";
 import { ChartControls } from "../components/ChartControls";
 import { ErrorNotice } from "../components/ErrorNotice";
 import { Legend } from "../components/Legend";
 import { StatusLine } from "../components/StatusLine";
 import { Steps } from "../components/Steps";
 import type { ChartView } from "../state/chartView";
-import { useLayers } from "../state/useLayers";
+import { type LayersState, useLayers } from "../state/useLayers";
 import type { Metrics } from "../state/useMetrics";
 import { useOverview } from "../state/useOverview";
 import type { Page } from "../state/usePage";
@@ -40,6 +41,8 @@ export interface ChartPanelProps {
 /** The chart, and the metrics below it. */
 interface PanelProps extends ChartPanelProps {
   others: readonly string[];
+  /** How zones are made; null: as sources state them, else by age. */
+  zones: ZoneRule | null;
   metrics: Metrics;
   panes: Panes;
 }
@@ -89,6 +92,25 @@ function Missing({ ids }: { ids: readonly string[] }) {
         Not known on this server: <strong>{ids.join(", ")}</strong>
       </p>
     </div>
+  );
+}
+
+/** Whose zones are drawn and how they were made, or why there are none. */
+function ZonesNote(props: { page: Page; layers: LayersState; first: string | undefined }) {
+  const { page, layers, first } = props;
+  const { zones, noZones, rule } = layers;
+  if (zones) {
+    return (
+      <p className="faint panel-note">
+        Zones of {page.nameOf(zones.userId)}: {ruleLabel(rule).toLowerCase()}
+      </p>
+    );
+  }
+  if (!noZones || first === undefined) return null;
+  return (
+    <p className="panel-note" role="status">
+      {whyNoZones(page.nameOf(first), layers.asked, page.recordOf(first)?.birth_date)}
+    </p>
   );
 }
 
@@ -157,7 +179,8 @@ export function ChartPanel(props: PanelProps) {
     return people.filter((id) => !chart.muted.includes(id));
   }, [people, chart.muted]);
   const { resting, zones } = chart;
-  const layers = useLayers({ people: seen, resting, zones, view, zone, zoneOf, latest });
+  const rule = props.zones;
+  const layers = useLayers({ people: seen, resting, zones, rule, view, extent, zone, zoneOf });
   const actions = useChartActions(page, tracks, instant, setInstant);
 
   const change = (next: Partial<ChartView>) => goTo({ chart: { ...chart, ...next } });
@@ -276,6 +299,7 @@ export function ChartPanel(props: PanelProps) {
       )}
       <ChartControls chart={chart} onChange={change} />
       {layers.error !== null && <ErrorNotice error={layers.error} onRetry={null} />}
+      <ZonesNote page={page} layers={layers} first={seen[0]} />
       <div className="panel-foot">
         <StatusLine
           picture={people.length > 0 ? picture : null}
@@ -283,7 +307,6 @@ export function ChartPanel(props: PanelProps) {
           zone={zone}
           points={points}
         />
-        {layers.zones && <p className="faint">Zones of {nameOf(layers.zones.userId)}</p>}
         <p className="faint hint" id={helpId}>
           Drag to move, wheel or pinch to zoom, Shift and drag to zoom to a stretch, double-click to
           go back out. Keys: arrows move and zoom, comma and full stop move the cross-hair, Home and

@@ -5,8 +5,9 @@ import { cohortFields, HEART_RATE, parseCohort } from "../state/cohort";
 import { goToSearch, useSearch } from "../state/navigation";
 import { formatView, INTRADAY, parseView } from "../state/url";
 import { useAnswer } from "../state/useAnswer";
+import { useEverybody } from "../state/useEverybody";
 import { useMedia } from "../state/useMedia";
-import { instantText, resolveRange } from "../time/range";
+import { extentOf, instantText, lastWeekOf, type RangeChoice, resolveRange } from "../time/range";
 import { browserZone } from "../time/zone";
 import { CohortList } from "./cohort/CohortList";
 
@@ -19,12 +20,21 @@ export function CohortPage() {
   const view = useMemo(() => parseView(search), [search]);
   const cohort = useMemo(() => parseCohort(search), [search]);
   const zone = view.zone ?? browserZone();
-  const choice = view.range ?? { kind: "preset" as const, preset: "7d" as const };
+  const everybody = useEverybody();
+  const extent = useMemo(() => extentOf([...everybody.users.values()]), [everybody.users]);
+  const settled = everybody.complete || everybody.error !== null;
   // Opened or chosen anew, "the last week" ends now, at a whole minute; it does not move while it is read.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the clock is read anew with each address.
   const now = useMemo(() => Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS, [search]);
-  const { start, end } = resolveRange(choice, now, null, zone);
+  const week = lastWeekOf(extent, now, zone);
+  const late = week.end < now;
+  const choice: RangeChoice =
+    view.range ?? (late ? { kind: "span", span: week } : { kind: "preset", preset: "7d" });
+  const { start, end } = resolveRange(choice, now, extent, zone);
   const span = useMemo(() => ({ start, end }), [start, end]);
+  // Where the range hangs on the data, it is asked for once it is known.
+  const fixed = view.range?.kind === "span" || (view.range && view.range.preset !== "all");
+  const known = settled || Boolean(fixed);
   const metrics = useAnswer({ path: "/v1/metrics", query: {}, subject: "metrics" });
   const records = metrics.answer?.data ?? [];
   const recordOf = (metric: string) => records.find((one) => one.metric === metric) ?? null;
@@ -53,7 +63,18 @@ export function CohortPage() {
         unitOf={(metric) => (metric === HEART_RATE ? "bpm" : (recordOf(metric)?.unit ?? ""))}
         onCohort={(next) => goToSearch(cohortFields(next))}
       />
-      <CohortList cohort={cohort} span={span} zone={zone} recordOf={recordOf} linkOf={linkOf} />
+      {view.range === null && late && settled && (
+        <p className="notice" role="status">
+          Nobody has readings in the last 7 days. This is the week up to the last reading.
+        </p>
+      )}
+      <CohortList
+        cohort={cohort}
+        span={known ? span : null}
+        zone={zone}
+        recordOf={recordOf}
+        linkOf={linkOf}
+      />
     </main>
   );
 }

@@ -76,7 +76,7 @@ export function MetricPanel(props: ChartPanelProps & { view: View; days: Days })
       {summary ? (
         <SummaryPanel {...props} />
       ) : (
-        <ChartPanel {...props} others={others} metrics={metrics} panes={panes} />
+        <ChartPanel {...props} others={others} zones={view.zones} metrics={metrics} panes={panes} />
       )}
     </>
   );

@@ -83,7 +83,7 @@ export function PersonPage() {
             <div className="cards">
               <DaysCard days={days} zone={zone} />
               <RestCard userId={id} span={page.asked} zone={zone} />
-              <ZonesCard days={days} rule={view.zones} zone={zone} />
+              <ZonesCard days={days} rule={view.zones} page={page} />
               <TopHoursCard userId={id} span={page.asked} zone={zone} />
               <GapsCard page={page} />
               <SourcesCard userId={id} zone={zone} />

@@ -1,11 +1,12 @@
 import { useMemo, useState } from "react";
-import { dateLabel, spanLabel } from "../charts/labels";
+import { dateLabel, rangeText, spanLabel } from "../charts/labels";
 import type { ChartTheme } from "../charts/palette";
 import { ErrorNotice } from "../components/ErrorNotice";
 import { FigureList } from "../components/FigureList";
 import { PlainChart } from "../components/PlainChart";
 import { restingFigures, restingLine } from "../figures/days";
 import { pointAt } from "../figures/line";
+import { countLabel } from "../figures/words";
 import type { Days } from "../state/useDays";
 import type { Page } from "../state/usePage";
 
@@ -34,15 +35,18 @@ export function SummaryPanel({ page, theme, days, colourOf, onRemove }: SummaryP
       return { ...base, value: line.value[index] ?? null, note: dateLabel(at, zone) };
     }
     if (!found || instant !== null) return { ...base, value: null, note: "no day" };
-    const range = `average, ${found.low.toFixed(0)}–${found.high.toFixed(0)}`;
-    return { ...base, value: found.average, note: range };
+    const range = rangeText(found.low, found.high, 1);
+    const note = range
+      ? `average of days, ${range}`
+      : `on ${countLabel(found.days, "day", "days")}`;
+    return { ...base, value: found.average, note };
   });
   const empty = !lines.some((line) => line.from.length > 0);
   const description = `Resting heart rate of ${people.map(nameOf).join(", ")} by day, ${spanLabel(asked, zone)}`;
   return (
     <section className="panel" aria-label="Chart" aria-busy={days.loading}>
       {days.error !== null && <ErrorNotice error={days.error} onRetry={days.retry} />}
-      <FigureList figures={figures} onRemove={onRemove} />
+      <FigureList figures={figures} digits={1} onRemove={onRemove} />
       <div className="chart-frame" data-empty={empty && !days.loading}>
         {days.loading && <div className="progress" />}
         <PlainChart

@@ -3,6 +3,7 @@ import {
   boundsLabel,
   type Cohort,
   cohortFields,
+  conditionLabels,
   firstBounds,
   parseCohort,
   problemOf,
@@ -77,6 +78,11 @@ describe("a cohort's conditions", () => {
   it("are said with the metric's unit", () => {
     expect(boundsLabel(cohort, "bpm", "en")).toBe("above 80.5 bpm");
     expect(boundsLabel(cooler, "°C", "de")).toBe("above -1,5 and up to -0,25 °C");
+    expect(conditionLabels({ ...cohort, upToAge: "45" }, "en")).toEqual([
+      "female or other",
+      "older than 30 and up to 45 years",
+      "coverage of at least 50 %",
+    ]);
     expect(boundsLabel({ ...breathing, upTo: "" }, "%", "en")).toBe("");
   });
 });

@@ -111,10 +111,25 @@ export function cohortFields(cohort: Cohort): Record<string, readonly string[]> 
   };
 }
 
+const numberOf = (text: string, locale?: string) =>
+  Number(text).toLocaleString(locale, { maximumFractionDigits: 6 });
+
 /** `above 60 bpm`, `above 90 and up to 95 %`; empty without bounds. */
 export function boundsLabel({ over, upTo }: Cohort, unit: string, locale?: string): string {
-  const number = (text: string) =>
-    Number(text).toLocaleString(locale, { maximumFractionDigits: 6 });
-  const parts = [over && `above ${number(over)}`, upTo && `up to ${number(upTo)}`].filter(Boolean);
+  const parts = [
+    over && `above ${numberOf(over, locale)}`,
+    upTo && `up to ${numberOf(upTo, locale)}`,
+  ].filter(Boolean);
   return parts.length === 0 ? "" : `${parts.join(" and ")} ${unit}`;
+}
+
+/** All that is said of people beside their average: `female or other`, `older than 30`, `coverage of at least 50 %`. */
+export function conditionLabels(cohort: Cohort, locale?: string): string[] {
+  const { genders, age, upToAge, coverage } = cohort;
+  const ages = [age && `older than ${age}`, upToAge && `up to ${upToAge}`].filter(Boolean);
+  return [
+    genders.join(" or "),
+    ages.length === 0 ? "" : `${ages.join(" and ")} years`,
+    coverage && `coverage of at least ${numberOf(coverage, locale)} %`,
+  ].filter((text) => text !== "");
 }

@@ -8,6 +8,7 @@
  * `people=` alone means that nobody is chosen; without it the page proposes somebody.
  */
 
+import type { ZoneRule } from "../charts/zones";
 import { instantText, isPresetId, type RangeChoice } from "../time/range";
 import { isZone } from "../time/zone";
 import { type ChartView, parseChart, writeChart } from "./chartView";
@@ -31,7 +32,6 @@ export const SUMMARY = "activities_heart_summary";
 /** Names that need no pane of their own. */
 const OF_HEART_RATE: ReadonlySet<string> = new Set([INTRADAY, SUMMARY, "heart_rate"]);
 export type Metric = typeof INTRADAY | typeof SUMMARY;
-export type ZoneRule = "age" | "karvonen";
 
 /** Years of more than four digits fit neither the server nor the fields of the form. */
 const LATEST = Date.parse("9999-12-31T00:00:00Z");

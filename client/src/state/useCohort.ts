@@ -78,15 +78,15 @@ export interface Listing {
   cursor: string | null;
 }
 
-/** The first page of a cohort, and more of it on request. */
-export function useCohort(asked: Asked) {
+/** The first page of a cohort, and more of it on request; null asks for nothing yet. */
+export function useCohort(asked: Asked | null) {
   const [listing, setListing] = useState<{ key: string; found: Listing } | null>(null);
   const [failure, setFailure] = useState<{ key: string; error: unknown } | null>(null);
   const [attempt, setAttempt] = useState(0);
   const control = useRef<AbortController | null>(null);
   const key = `${attempt} ${JSON.stringify(asked)}`;
 
-  const ask = (from: string | null, former: readonly CohortMember[]) => {
+  const ask = (asked: Asked, from: string | null, former: readonly CohortMember[]) => {
     control.current?.abort();
     const mine = new AbortController();
     control.current = mine;
@@ -102,7 +102,8 @@ export function useCohort(asked: Asked) {
   };
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the question.
   useEffect(() => {
-    ask(null, []);
+    if (!asked) return;
+    ask(asked, null, []);
     return () => control.current?.abort();
   }, [key]);
 
@@ -111,7 +112,7 @@ export function useCohort(asked: Asked) {
     listing: listing?.found ?? null,
     loading: listing?.key !== key && error === null,
     error,
-    more: () => listing && ask(listing.found.cursor, listing.found.members),
+    more: () => listing && ask(listing.found.asked, listing.found.cursor, listing.found.members),
     retry: () => setAttempt((count) => count + 1),
   };
 }

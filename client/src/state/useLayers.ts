@@ -1,23 +1,24 @@
-import { useEffect, useMemo, useState } from "react";
-import { get } from "../api/client";
-import { isAbort } from "../api/errors";
-import type { MultiSeries } from "../api/types";
+import { useMemo } from "react";
 import { type PersonZones, restingDays, zonesOf } from "../charts/layers";
-import { type Layers, NO_LAYERS } from "../charts/scene";
-import type { Span } from "../time/range";
-import { instantText } from "../time/range";
-import { covers, windowFor } from "./windows";
+import type { Layers } from "../charts/scene";
+import { methodOf, type ZoneRule } from "../charts/zones";
+import { instantText, overlapOf, type Span } from "../time/range";
+import { useAnswer } from "./useAnswer";
+import { windowFor } from "./windows";
 
-interface Summaries {
-  key: string;
-  span: Span;
-  answer: MultiSeries;
-}
+/** Bounds of zones hardly move within so long, and each day costs the server all of its readings. */
+const DAYS_OF_BOUNDS_MS = 31 * 86_400_000;
 
 export interface LayersState {
   layers: Layers;
   /** Whose zones are drawn. */
   zones: PersonZones | null;
+  /** How the drawn zones were made, or those that were sought in vain; null: a source states them. */
+  rule: ZoneRule | null;
+  /** The rule that was asked for. */
+  asked: ZoneRule | null;
+  /** Whether it is known that there are no zones to draw. */
+  noZones: boolean;
   error: unknown;
 }
 
@@ -26,48 +27,56 @@ export interface LayersWanted {
   people: readonly string[];
   resting: boolean;
   zones: boolean;
+  /** null: zones as sources state them, and by age where none does. */
+  rule: ZoneRule | null;
   view: Span;
+  extent: Span | null;
   zone: string;
   zoneOf: (userId: string) => string;
-  latest: number;
 }
 
 /** The chart's layers out of daily summaries, asked for when one of them is wanted. */
 export function useLayers(wanted: LayersWanted): LayersState {
-  const { people, resting, zones, view, zone, zoneOf, latest } = wanted;
-  const [found, setFound] = useState<Summaries | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const needed = (resting || zones) && people.length > 0;
-  const key = JSON.stringify([people, zone]);
-  const there = found?.key === key && covers(found.span, view, latest);
-  const { start, end } = windowFor(view, 0).span;
+  const { people, resting, zones, rule, view, extent, zone, zoneOf } = wanted;
+  const window = windowFor(view, 0).span;
+  const subject = JSON.stringify([people, zone]);
+  const questionOf = (span: Span) => ({
+    metric: ["activities_heart_summary" as const],
+    user_ids: [...people],
+    start_date: instantText(span.start),
+    end_date: instantText(span.end),
+    tz: zone,
+  });
+  const path = "/v1/multi-user/timeseries" as const;
+  const needed = people.length > 0 && (resting || (zones && rule === null));
+  const stated = useAnswer(needed ? { path, query: questionOf(window), subject } : null);
 
-  useEffect(() => {
-    if (!needed || there) return;
-    const control = new AbortController();
-    const query = {
-      metric: ["activities_heart_summary"],
-      start_date: instantText(start),
-      end_date: instantText(end),
-      user_ids: [...people],
-      tz: zone,
-    };
-    get("/v1/multi-user/timeseries", query, control.signal)
-      .then((answer) => {
-        setFound({ key, span: { start, end }, answer });
-        setError(null);
-      })
-      .catch((failure: unknown) => {
-        if (!isAbort(failure)) setError(failure);
-      });
-    return () => control.abort();
-  }, [needed, there, key, start, end, people, zone]);
+  const ofSource = useMemo(() => {
+    return zones && rule === null && stated.answer ? zonesOf(stated.answer, people, null) : null;
+  }, [zones, rule, stated.answer, people]);
+  const fallsBack = zones && rule === null && stated.answer !== null && ofSource === null;
+  const tried = fallsBack ? "age" : rule;
+  const own = zones && people.length > 0 && tried !== null;
+  const held = overlapOf(window, extent);
+  const latest = { start: Math.max(held.start, held.end - DAYS_OF_BOUNDS_MS), end: held.end };
+  const made = useAnswer(
+    own
+      ? { path, query: { ...questionOf(latest), zones: tried }, subject: `${subject} ${tried}` }
+      : null,
+  );
 
   return useMemo(() => {
-    const answer = needed && found?.key === key ? found.answer : null;
-    if (!answer) return { layers: NO_LAYERS, zones: null, error: needed ? error : null };
-    const its = zones ? zonesOf(answer, people) : null;
-    const days = resting ? restingDays(answer, zoneOf) : NO_LAYERS.resting;
-    return { layers: { resting: days, zones: its?.zones ?? [] }, zones: its, error };
-  }, [needed, found, key, error, zones, resting, people, zoneOf]);
+    const ofRule = own && made.answer ? zonesOf(made.answer, people, methodOf(tried)) : null;
+    const its = zones ? (ofSource ?? ofRule) : null;
+    const days = resting && stated.answer ? restingDays(stated.answer, zoneOf) : [];
+    const settled = own ? made.answer !== null && !made.loading : false;
+    return {
+      layers: { resting: days, zones: its?.zones ?? [] },
+      zones: its,
+      rule: ofSource ? null : tried,
+      asked: rule,
+      noZones: zones && its === null && settled,
+      error: stated.error ?? made.error,
+    };
+  }, [own, made, people, tried, rule, zones, ofSource, resting, stated, zoneOf]);
 }

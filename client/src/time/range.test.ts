@@ -3,6 +3,7 @@ import {
   defaultRange,
   extentOf,
   isLive,
+  lastWeekOf,
   MIN_SPAN_MS,
   overlapOf,
   overlaps,
@@ -67,6 +68,17 @@ describe("presets", () => {
     expect(defaultRange({ start: 0, end: NOW - HOUR }, NOW)).toEqual(preset("24h"));
     expect(defaultRange({ start: 0, end: NOW - 2 * DAY }, NOW)).toEqual(preset("all"));
     expect(defaultRange(null, NOW)).toEqual(preset("24h"));
+  });
+});
+
+it("the last week is where somebody has readings, over days of the calendar", () => {
+  const present = { start: NOW - 7 * DAY, end: NOW };
+  expect(lastWeekOf(null, NOW, "UTC")).toEqual(present);
+  expect(lastWeekOf({ start: 0, end: NOW - DAY }, NOW, "UTC")).toEqual(present);
+  const last = at("2026-03-30T10:00:00Z");
+  expect(lastWeekOf({ start: 0, end: last }, NOW, "Europe/Berlin")).toEqual({
+    start: at("2026-03-23T11:00:00Z"),
+    end: last,
   });
 });
 

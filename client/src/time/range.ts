@@ -77,6 +77,13 @@ export function defaultRange(extent: Span | null, now: number): RangeChoice {
   return { kind: "preset", preset: stale ? "all" : "24h" };
 }
 
+/** The last civil week that somebody has readings in: the present one, or that up to the last reading. */
+export function lastWeekOf(extent: Span | null, now: number, zone: string): Span {
+  const weekTo = (end: number) => ({ start: addCivil(end, zone, { days: -7 }), end });
+  const present = weekTo(now);
+  return extent && extent.end < present.start ? weekTo(extent.end) : present;
+}
+
 /** A selection in any direction, widened to whole seconds and to the narrowest view. */
 export function wholeSeconds(a: number, b: number): Span {
   let start = Math.floor(Math.min(a, b) / SECOND_MS) * SECOND_MS;

@@ -11,8 +11,8 @@ import { TableScroll } from "../../components/TableScroll";
 import { cohortCsv } from "../../figures/csv";
 import { lineOf } from "../../figures/line";
 import { saveText } from "../../figures/save";
-import { decimalLabel } from "../../figures/words";
-import { boundsLabel, type Cohort, HEART_RATE } from "../../state/cohort";
+import { decimalLabel, shareLabel } from "../../figures/words";
+import { boundsLabel, type Cohort, conditionLabels, HEART_RATE } from "../../state/cohort";
 import { onFollow } from "../../state/navigation";
 import { addressOf } from "../../state/route";
 import { useAnswer } from "../../state/useAnswer";
@@ -39,7 +39,8 @@ function subjectOf(metric: string, record: MetricRecord | null): Subject {
 
 interface CohortListProps {
   cohort: Cohort;
-  span: Span;
+  /** null while it is not known. */
+  span: Span | null;
   zone: string;
   recordOf: (metric: string) => MetricRecord | null;
   /** The search of a person's page with the metric. */
@@ -48,7 +49,7 @@ interface CohortListProps {
 
 /** The first of a cohort, more on request, and a file of all. */
 export function CohortList({ cohort, span, zone, recordOf, linkOf }: CohortListProps) {
-  const { listing, loading, error, more, retry } = useCohort({ cohort, span, zone });
+  const { listing, loading, error, more, retry } = useCohort(span && { cohort, span, zone });
   const metric = listing?.asked.cohort.metric ?? cohort.metric;
   const subject = subjectOf(metric, recordOf(metric));
   return (
@@ -91,7 +92,7 @@ function Found({ listing, subject }: { listing: Listing; subject: Subject }) {
   return (
     <p className="card-line" role="status">
       <strong>{listing.count.toLocaleString()}</strong> {people}
-      {what}, {spanLabel(span, zone)}
+      {[what, ...conditionLabels(cohort), spanLabel(span, zone)].join(", ")}
     </p>
   );
 }
@@ -228,9 +229,7 @@ function Member(props: {
         </a>
       </th>
       <td className="number">{decimalLabel(member.avg, subject.digits)}</td>
-      <td className="number wide-only">
-        {member.coverage.toLocaleString(undefined, { style: "percent", maximumFractionDigits: 1 })}
-      </td>
+      <td className="number wide-only">{shareLabel(member.coverage)}</td>
       <td className="number wide-only">{member.count.toLocaleString()}</td>
       <td ref={cell} className="spark-cell">
         {line && (

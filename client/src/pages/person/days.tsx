@@ -1,20 +1,22 @@
 /** What a range holds of one person: days, zones, gaps. */
-import { dateLabel, intervalLabel, spanLabel } from "../../charts/labels";
+import { dateLabel, intervalLabel, rangeText, spanLabel } from "../../charts/labels";
+import { ruleLabel, whyNoZones, ZONE_RULES, type ZoneRule } from "../../charts/zones";
 import { Card, Skeleton } from "../../components/Card";
 import { ErrorNotice } from "../../components/ErrorNotice";
 import { TableScroll } from "../../components/TableScroll";
 import { ZoneBars } from "../../components/ZoneBars";
 import { type Day, minutesIn, restingFigures, zoneNames } from "../../figures/days";
-import { gapsOf } from "../../figures/gaps";
-import { decimalLabel, durationLabel, minutesLabel } from "../../figures/words";
-import type { ZoneRule } from "../../state/url";
+import { beatsLabel, countLabel, durationLabel, minutesLabel } from "../../figures/words";
 import { type Days, MOST_OWN_DAYS } from "../../state/useDays";
+import { useGaps } from "../../state/useGaps";
 import type { Page } from "../../state/usePage";
 import { goTo, zoomTo } from "../../state/useView";
+import { isLive, type Span } from "../../time/range";
 
 /** Tables show so many rows; the saved file has them all. */
 const MOST_ROWS = 31;
 const MOST_GAPS = 8;
+const DAY_MS = 86_400_000;
 
 function useOne(days: Days): Day[] {
   return days.people[0]?.days ?? [];
@@ -35,7 +37,7 @@ export function DaysCard({ days, zone }: { days: Days; zone: string }) {
   const all = useOne(days);
   const figures = restingFigures(all);
   return (
-    <Card title="Daily summary" note={figures && `${figures.days.toLocaleString()} days`}>
+    <Card title="Daily summary" note={figures && countLabel(figures.days, "day", "days")}>
       {days.error !== null && <ErrorNotice error={days.error} onRetry={days.retry} />}
       {days.loading && all.length === 0 && <Skeleton />}
       {!days.loading && days.error === null && !figures && (
@@ -44,11 +46,11 @@ export function DaysCard({ days, zone }: { days: Days; zone: string }) {
       {figures && (
         <>
           <dl className="figures">
-            <Figure label="Resting, latest" value={figures.latest.toFixed(0)} unit="bpm" />
-            <Figure label="Average" value={decimalLabel(figures.average)} unit="bpm" />
+            <Figure label="Resting, latest" value={beatsLabel(figures.latest)} unit="bpm" />
+            <Figure label="Average" value={beatsLabel(figures.average)} unit="bpm" />
             <Figure
-              label="Range"
-              value={`${figures.low.toFixed(0)}–${figures.high.toFixed(0)}`}
+              label="Lowest to highest"
+              value={rangeText(figures.low, figures.high, 1) ?? "the same each day"}
               unit="bpm"
             />
           </dl>
@@ -83,7 +85,7 @@ function DayTable({ days, zone }: { days: readonly Day[]; zone: string }) {
           {shown.map((day) => (
             <tr key={day.date}>
               <th scope="row">{dateLabel(day.start, zone)}</th>
-              <td className="number">{day.resting?.toFixed(0) ?? "–"}</td>
+              <td className="number">{day.resting === null ? "–" : beatsLabel(day.resting)}</td>
               {names.map((name) => (
                 <td key={name} className="number">
                   {day.zones.length > 0 ? minutesLabel(minutesIn(day, name)) : "–"}
@@ -97,18 +99,12 @@ function DayTable({ days, zone }: { days: readonly Day[]; zone: string }) {
   );
 }
 
-const RULES: readonly { id: ZoneRule | ""; label: string }[] = [
-  { id: "", label: "As the source says" },
-  { id: "age", label: "By age (220 − age)" },
-  { id: "karvonen", label: "By age and resting heart rate" },
-];
-
-export function ZonesCard(props: { days: Days; rule: ZoneRule | null; zone: string }) {
-  const { days, rule, zone } = props;
+export function ZonesCard(props: { days: Days; rule: ZoneRule | null; page: Page }) {
+  const { days, rule, page } = props;
+  const { people, nameOf, recordOf, zone } = page;
+  const [id = ""] = people;
   const all = useOne(days).filter((day) => day.zones.length > 0);
-  const empty = rule
-    ? "None here: zones by age need a birth date, and readings in this range."
-    : "No source says zones for this range. They can be worked out from the readings.";
+  const empty = whyNoZones(nameOf(id), rule, recordOf(id)?.birth_date);
   const select = (
     <label className="inline-field">
       <span>Zones</span>
@@ -116,13 +112,13 @@ export function ZonesCard(props: { days: Days; rule: ZoneRule | null; zone: stri
         className="field"
         value={rule ?? ""}
         onChange={(event) => {
-          const chosen = RULES.find(({ id }) => id === event.target.value)?.id ?? "";
-          goTo({ zones: chosen === "" ? null : chosen });
+          goTo({ zones: ZONE_RULES.find((one) => one.id === event.target.value)?.id ?? null });
         }}
       >
-        {RULES.map(({ id, label }) => (
-          <option key={id} value={id}>
-            {label}
+        <option value="">{ruleLabel(null)}</option>
+        {ZONE_RULES.map((one) => (
+          <option key={one.id} value={one.id}>
+            {one.label}
           </option>
         ))}
       </select>
@@ -132,11 +128,18 @@ export function ZonesCard(props: { days: Days; rule: ZoneRule | null; zone: stri
     <Card title="Zones per day" note={select}>
       {days.tooLong && (
         <p className="faint empty">
-          Zones are worked out for up to {MOST_OWN_DAYS} days at once; these are the source’s.
+          Zones by age are worked out for up to {MOST_OWN_DAYS} days at once: choose a shorter
+          range.
+          {all.length > 0 && " These are the source’s."}
+        </p>
+      )}
+      {rule === null && days.rule !== null && all.length > 0 && (
+        <p className="card-line">
+          No source states zones here: {ruleLabel(days.rule).toLowerCase()}.
         </p>
       )}
       {days.loading && all.length === 0 && <Skeleton />}
-      {!days.loading && days.error === null && all.length === 0 && (
+      {!days.loading && days.error === null && !days.tooLong && all.length === 0 && (
         <p className="faint empty">{empty}</p>
       )}
       {all.length > 0 && <ZoneBars days={all} zone={zone} />}
@@ -144,26 +147,34 @@ export function ZonesCard(props: { days: Days; rule: ZoneRule | null; zone: stri
   );
 }
 
+/** A range that moves with the clock, in steps: minutes of a month are not asked for every half minute. */
+function settledSpan({ start, end }: Span): Span {
+  const step = (end - start > 8 * DAY_MS ? 60 : 5) * 60_000;
+  return { start: Math.floor(start / step) * step, end: Math.floor(end / step) * step };
+}
+
 export function GapsCard({ page }: { page: Page }) {
-  const { series, asked, zone, people } = page;
-  const { picture } = series;
-  const track = picture?.tracks.find((one) => one.userId === people[0]);
-  const span = { start: asked.start, end: Math.min(asked.end, Date.now()) };
-  const gaps = track ? gapsOf(track, span, track.bridgeMs) : [];
-  const shown = gaps.slice(0, MOST_GAPS);
-  const total = gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
-  const note = picture && `at ${intervalLabel(picture.interval)}`;
+  const { series, asked, zone, people, choice, answerable, subject } = page;
+  const [userId] = people;
+  // Where the chart asks for nothing, as over daily summaries, nothing has to be waited for.
+  const ready = answerable && (subject === null || series.picture !== null);
+  const span = choice && isLive(choice) ? settledSpan(asked) : asked;
+  const wanted = ready && userId !== undefined ? { userId, zone, span } : null;
+  const { gaps, loading, error } = useGaps(wanted);
+  const found = gaps?.found ?? [];
+  const shown = found.slice(0, MOST_GAPS);
+  const total = found.reduce((sum, gap) => sum + gap.end - gap.start, 0);
+  const note =
+    gaps && (gaps.interval === "1m" ? "by minutes" : `of ${intervalLabel(gaps.interval)} or more`);
   return (
     <Card title="Gaps" note={note}>
-      {!track && series.loading && <Skeleton />}
-      {!track && !series.loading && (
-        <p className="faint empty">Gaps are told from the heart rate; choose it above the chart.</p>
-      )}
-      {track && gaps.length === 0 && <p className="faint empty">None: readings all along.</p>}
+      {loading && <Skeleton />}
+      {error !== null && <ErrorNotice error={error} onRetry={null} />}
+      {gaps && found.length === 0 && <p className="faint empty">None: readings all along.</p>}
       {shown.length > 0 && (
         <>
           <p className="card-line">
-            {gaps.length.toLocaleString()} {gaps.length === 1 ? "stretch" : "stretches"} without
+            {found.length.toLocaleString()} {found.length === 1 ? "stretch" : "stretches"} without
             readings, {durationLabel(total)} in all; the longest:
           </p>
           <ul className="rows">
