@@ -439,7 +439,10 @@ def agrees(shown: str, output: str) -> bool:
 
 
 @pytest.mark.parametrize("path", WALKTHROUGHS, ids=name_of)
-def test_the_commands_of_a_document_give_the_output_shown(path: Path, tmp_path: Path) -> None:
+def test_the_commands_of_a_document_give_the_output_shown(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")  # plots of sessions are drawn into files
     commands_shown = examples(path)
     with_cloud = any(command.startswith("pulsebase connect") for command, _ in commands_shown)
     with served(tmp_path, with_cloud=with_cloud) as place:
@@ -449,12 +452,12 @@ def test_the_commands_of_a_document_give_the_output_shown(path: Path, tmp_path: 
             while command.startswith("sleep ") and not agrees(shown, output) and time.monotonic() < give_up_at:
                 output = place.run(command)  # a reader, too, looks again on a slow machine
             assert agrees(shown, output), f"{command}\n--- shown\n{shown}\n--- given\n{output}"
-    hold_session(path, tmp_path)  # with the server stopped: a program opens the store by itself
+        hold_session(path, tmp_path, place.address)
 
 
-def hold_session(path: Path, folder: Path) -> None:
+def hold_session(path: Path, folder: Path, address: str) -> None:
     """Run the `pycon` blocks of a document as one Python session, on what its commands left behind."""
-    text = "\n".join(re.findall(r"```pycon\n(.*?)```", path.read_text(), re.DOTALL))
+    text = "\n".join(re.findall(r"```pycon\n(.*?)```", path.read_text(), re.DOTALL)).replace(ADDRESS, address)
     session = doctest.DocTestParser().get_doctest(text, {}, name_of(path), str(path), 0)
     said: list[str] = []
     with contextlib.chdir(folder):

@@ -203,7 +203,7 @@ def test_an_environment_file_is_wrong_in_one_line(
         ("ALLOWED_HOSTS", "pulse.home.arpa", "PULSEBASE_ALLOWED_HOSTS: must be written as JSON"),
         ("MIN_HEART_RATE", "220", "PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE"),
         ("STORE_URL", "mysql://localhost/p", "PULSEBASE_STORE_URL: the store URL must be duckdb:///"),
-        ("STORE_URL", "store.duckdb", "PULSEBASE_STORE_URL: the store URL must be duckdb:///"),
+        ("STORE_URL", "store", "PULSEBASE_STORE_URL: the store URL must be duckdb:///"),
         ("STORE_URL", "duckdb://[", "PULSEBASE_STORE_URL: "),
         ("STORE_URL", "", "PULSEBASE_STORE_URL: the store URL must be duckdb:///"),
     ],

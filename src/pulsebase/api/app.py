@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,6 @@ from pydantic.json_schema import models_json_schema
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
-from pulsebase import __version__
 from pulsebase.access.scopes import need_of
 from pulsebase.api.border import problems as errors
 from pulsebase.api.border.authentication import require_scope, route_requires_scope
@@ -77,7 +77,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         built,
         _shortcuts(push_handlers),
         title="Pulsebase",
-        version=__version__,
+        version=version("pulsebase"),
         summary="Heart-rate time series: in by HTTP, out at the right resolution.",
         dependencies=[Depends(route_requires_scope), Depends(_refuse_repeated_parameters)],
         docs_url=None,

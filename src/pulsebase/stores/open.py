@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:  # a command that asks a running server parses a URL and needs
 
 #: What a server store's URL may begin with; the second form names a driver, as SQLAlchemy does.
 _SERVER_SCHEMES = ("postgresql", "postgresql+psycopg", "postgres")
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_PATH_ENDINGS = (".duckdb", ".db")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,14 @@ def require_cluster_url(url: str) -> None:
 
 
 def parse_store_url(url: str) -> StoreAddress:
-    """Read `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, `postgresql://user@host/database` or `memory://`.
+    """Read `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, `postgresql://user@host/database`, `memory://`,
+    or the path of a database file: a text that is no URL and ends in `.duckdb` or `.db`.
 
     Raises:
         SettingsError: the text is none of these.
     """
+    if _SCHEME.match(url) is None and url.endswith(_PATH_ENDINGS):
+        return StoreAddress("duckdb", Path(url).expanduser())
     parts = urlsplit(url)
     if parts.scheme in _SERVER_SCHEMES:
         return StoreAddress("postgresql", conninfo=_conninfo(parts))
@@ -84,7 +91,7 @@ def parse_store_url(url: str) -> StoreAddress:
         return StoreAddress("duckdb", Path(path))
     raise SettingsError(
         "the store URL must be duckdb:///relative.duckdb, duckdb:////absolute.duckdb, "
-        "postgresql://user@host/database or memory://"
+        "postgresql://user@host/database or memory://, or a path that ends in .duckdb or .db"
     )
 
 

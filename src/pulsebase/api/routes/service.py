@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib.metadata import version
 from typing import Annotated
 
 import msgspec
@@ -10,7 +11,6 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from pulsebase import __version__
 from pulsebase.api.border.browsers import PAGE, wants_page
 from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.threads import WATCH
@@ -43,7 +43,7 @@ def router(services: RequestServices) -> APIRouter:
             "api": "/v1",
         }
         demo = ("complete" if services.sync.caught_up else "filling") if services.is_demo else None
-        return Information(name="Pulsebase", version=__version__, links=links, demo=demo)
+        return Information(name="Pulsebase", version=version("pulsebase"), links=links, demo=demo)
 
     return routes
 
