@@ -61,7 +61,14 @@ def test_an_erasure_goes_through_its_stages_and_its_receipt_names_nobody(any_api
     any_api.store(reading(user_id=ID), reading("2024-01-15T10:00:01Z", user_id=ID), reading(user_id="bob"))
     asked = any_api.delete(f"/v1/users/{ID}").json()
     assert asked["stage"] in ("hidden", "scrubbed")
-    assert asked["deleted"] == {"readings": 2, "devices": 2, "priorities": 1, "summaries": 0, "connections": 0}
+    assert asked["deleted"] == {
+        "readings": 2,
+        "devices": 2,
+        "priorities": 1,
+        "summaries": 0,
+        "annotations": 0,
+        "connections": 0,
+    }
     receipt = finished(any_api, asked)
     assert receipt["requested_at"] <= receipt["hidden_at"] <= receipt["scrubbed_at"]
     assert any("backup" in place for place in receipt["out_of_reach"])

@@ -19,6 +19,7 @@ from pulsebase.api.border import bounded_response as held
 from pulsebase.api.border.bounded_response import BoundedResponse
 from pulsebase.etl.extract.unread import unread
 from pulsebase.etl.state import RunReport
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.metrics import METRICS
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.users import DevicePriority, User
@@ -35,6 +36,8 @@ def test_a_person_can_be_taken_along_whole(any_api: Api, installed: Callable[...
     store = any_api.parts.store
     store.put_user(User("ann", "Ann", "female", date(1990, 4, 1), "Europe/Berlin"))
     store.put_priority(DevicePriority("ann", "device_b", 0, 1_000_000))
+    store.put_annotations([Annotation("ann", "run", 1_705_312_800_000_000, 1_705_312_800_500_000, "a run")])
+    store.put_annotations([Annotation("bob", "run", 1_705_312_800_000_000, None, "his own")])
     store.put_summaries([DailySummary("ann", date(2024, 1, 10), 54.5, "fitbit", (HeartRateZone("Peak", 153, 220, 7),))])
     state = any_api.parts.services.sync.state
     state.connect("ann", "fitbit", "account of ann", 1)
@@ -59,6 +62,15 @@ def test_a_person_can_be_taken_along_whole(any_api: Api, installed: Callable[...
     ]
     assert records["priorities.ndjson"] == [
         {"user_id": "ann", "device_id": "device_b", "priority": 0, "valid_from": "1970-01-01T00:00:01Z"}
+    ]
+    assert records["annotations.ndjson"] == [
+        {
+            "user_id": "ann",
+            "annotation_id": "run",
+            "start": "2024-01-15T10:00:00Z",
+            "end": "2024-01-15T10:00:00.5Z",
+            "text": "a run",
+        }
     ]
     (day,) = records["summaries.ndjson"]
     assert (day["day"], day["resting_heart_rate"], day["zones"][0]["minutes"]) == ("2024-01-10", 54.5, 7)
@@ -85,11 +97,12 @@ def test_a_person_can_be_taken_along_whole(any_api: Api, installed: Callable[...
             "people.ndjson",
             "priorities.ndjson",
             "summaries.ndjson",
+            "annotations.ndjson",
             "readings.ndjson",
         ]
-        assert came == [[0, count, 0] if place else [count, 0, 0] for count in (1, 1, 1, 18)]
+        assert came == [[0, count, 0] if place else [count, 0, 0] for count in (1, 1, 1, 1, 18)]
         assert (course["unread"]["named"], course["unread"]["other_count"]) == ([], 5)
-        for path in ("", "/devices", "/heart-rate/top-hours?start=2024-01-01&end=2024-02-01"):
+        for path in ("", "/devices", "/annotations", "/heart-rate/top-hours?start=2024-01-01&end=2024-02-01"):
             there, here = (place.get(f"/v1/users/ann{path}") for place in (elsewhere, any_api))
             assert (there.status_code, there.content) == (200, here.content)
         again = elsewhere.get("/v1/users/ann/export")

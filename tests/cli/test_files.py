@@ -268,7 +268,7 @@ def test_an_export_by_day_is_read_by_others(full: Place) -> None:
     assert full.run("export", "--format", "parquet", "--out", "out").returncode == 0
     folder = full.folder / "out"
     assert {path.name for path in folder.iterdir()} == {
-        *("manifest.json", "people.ndjson", "priorities.ndjson", "readings", "summaries.ndjson"),
+        *("annotations.ndjson", "manifest.json", "people.ndjson", "priorities.ndjson", "readings", "summaries.ndjson"),
         *(f"readings-{name.replace('_', '-')}" for name in METRICS if name != "heart_rate"),
     }
     days = [path.parent.name for path in sorted((folder / "readings").rglob("part-0.parquet"))]

@@ -114,6 +114,7 @@ class Ground(NamedTuple):
             "people": built.store.users("", 1000, None),
             "stored": built.store.stored().drop(["origin"]),
             "priorities": [built.store.priorities(user_id) for user_id in people],
+            "annotations": [built.store.annotations(user_id) for user_id in people],
             "days": [built.store.summaries(user_id, *DAYS_OF_ALL) for user_id in people],
             "connections": built.sync.state.connections(),
             "runs": built.sync.state.runs(RunFilter(limit=1000)),
@@ -124,6 +125,8 @@ class Ground(NamedTuple):
         }
 
 
+#: As long as one may be.
+NOTE = {"start": "2024-01-15T10:00:00Z", "text": "x" * 2_000}
 DAYS_OF_ALL = (date(1970, 1, 1), date(2199, 1, 1))
 
 
@@ -172,6 +175,12 @@ def days(user_id: str) -> list[dict[str, Any]]:
 
 def person(**fields: Any) -> dict[str, Any]:
     return {"name": "N" * 256} | fields
+
+
+def _annotation_to_remove(ground: Ground) -> tuple[str, dict[str, Any]]:
+    path = f"/v1/users/{ground.somebody()}/annotations/run"
+    assert ground.client.put(path, json=NOTE).status_code == 200
+    return path, {}
 
 
 def _priority_to_remove(ground: Ground) -> tuple[str, dict[str, Any]]:
@@ -277,6 +286,12 @@ REQUESTS: dict[str, Callable[[Ground], tuple[str, dict[str, Any]]]] = {
         {"json": {"priority": 1}},
     ),
     "DELETE /users/{user_id}/devices/{device_id}/priority": _priority_to_remove,
+    "POST /users/{user_id}/annotations": lambda g: (f"/v1/users/{g.somebody()}/annotations", {"json": NOTE}),
+    "PUT /users/{user_id}/annotations/{annotation_id}": lambda g: (
+        f"/v1/users/{g.somebody()}/annotations/run",
+        {"json": NOTE},
+    ),
+    "DELETE /users/{user_id}/annotations/{annotation_id}": _annotation_to_remove,
     "DELETE /imports/{import_id}": lambda g: (f"/v1/imports/{g.imported()}", {}),
     "POST /admin/check": lambda _: ("/v1/admin/check", {}),
     "POST /admin/backup": lambda g: ("/v1/admin/backup", {"json": {"folder": str(g.disk.folder / uuid.uuid4().hex)}}),
@@ -364,7 +379,9 @@ def test_without_room_a_request_is_refused_with_the_truth_and_goes_through_once_
         assert str(ground.disk.folder) not in detail or "admin" in path, detail
         if "the person may be known" in detail:
             held["people"] = [each for each in held["people"] if each in before["people"]]
-            held |= {name: before[name] for name in ("priorities", "days")}  # of which there are as many as people
+            held |= {
+                name: before[name] for name in ("priorities", "annotations", "days")
+            }  # of which there are as many as people
         if "some of the records may have been kept" not in detail:
             assert held == before, (route, detail)
         if "begin again" in detail:

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.errors import StopError, StoreVersionError
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.users import DevicePriority, User
@@ -108,13 +109,24 @@ def filled(registry: PostgresRegistry, database: PostgresDatabase) -> None:
     for user_id in ("ann", "bob"):
         registry.put_priority(DevicePriority(user_id, "ring", 1))
         registry.put_summaries([DailySummary(user_id, DAY, 50.0, None)])
+        registry.put_annotations([Annotation(user_id, "run", 1, None, "a run")])
     registry.register_origin("sync", "cloud/ann")
     database.change(lambda connection: register_series(connection, [key_of("ann", "rr_interval")]))
 
 
 def test_the_room_makes_the_tables_of_people_and_none_of_readings(url: str) -> None:
     tables = "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('pulsebase', 'public')"
-    in_schema = ["devices", "erased", "erasure_key", "erasure_receipts", "horizon", "metrics", "migrations", "origins"]
+    in_schema = [
+        "annotations",
+        "devices",
+        "erased",
+        "erasure_key",
+        "erasure_receipts",
+        "horizon",
+        "metrics",
+        "migrations",
+        "origins",
+    ]
     in_schema += ["priorities", "series", "to_scrub", "users"]
     ours = {f"pulsebase.{name}" for name in in_schema} | {"public.activities_heart_summary"}
     assert {name for (name,) in rows(url, tables)} == ours
@@ -129,7 +141,7 @@ def test_a_removal_takes_what_is_kept_of_the_person_here_and_what_the_store_has(
     assert registry.remove_user("ann") == 7
     assert readings.seen_at_removal == [("ann",), ("bob",)]
     assert readings.readings == {"bob": 5}
-    for table in ("users", "devices", "priorities", "series"):
+    for table in ("users", "devices", "priorities", "series", "annotations"):
         assert rows(url, f"SELECT count(*) FROM pulsebase.{table} WHERE user_id = 'ann'") == [(0,)]
     assert (registry.user("ann"), registry.summaries("ann", date.min, date.max)) == (None, [])
     assert [each.name for each in registry.origins()] == [origin_of_nobody(1)]

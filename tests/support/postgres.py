@@ -34,7 +34,8 @@ from tests.support.needs import need, need_program
 
 _FOLDER = Path(__file__).parent / "timescale"
 _ROWS_OF = """
-pulsebase.users, pulsebase.devices, pulsebase.priorities, pulsebase.origins, pulsebase.stage, pulsebase.h1_dev,
+pulsebase.users, pulsebase.devices, pulsebase.priorities, pulsebase.annotations, pulsebase.origins, pulsebase.stage,
+pulsebase.h1_dev,
 pulsebase.d1_dev, pulsebase.q15, pulsebase.h1, pulsebase.d1, pulsebase.stale,
 public.activities_heart_intraday, public.activities_heart_summary, pulsebase.other_readings, pulsebase.series,
 pulsebase.to_scrub, pulsebase.erased, pulsebase.erasure_receipts

@@ -32,6 +32,7 @@ def pushed_by_iphone() -> dict[str, Any]:
 
 
 #: For each route what is sent to get at a person, or at what came from one.
+NOTE = {"start": "2024-01-15T10:00:00Z", "text": "taken"}
 ATTACKS: dict[str, Any] = {
     "POST /metrics/heart-rate": lambda who: {"json": reading(who)},
     "POST /metrics/heart-rate/batch": lambda who: {"json": {"readings": [reading(who), reading("ann")]}},
@@ -104,6 +105,10 @@ ATTACKS: dict[str, Any] = {
     "POST /users/{user_id}/allow": lambda _: {},
     "PUT /users/{user_id}/devices/{device_id}/priority": lambda _: {"json": {"priority": 9}},
     "DELETE /users/{user_id}/devices/{device_id}/priority": lambda _: {},
+    "GET /users/{user_id}/annotations": lambda _: {},
+    "POST /users/{user_id}/annotations": lambda _: {"json": NOTE},
+    "PUT /users/{user_id}/annotations/{annotation_id}": lambda _: {"json": NOTE},
+    "DELETE /users/{user_id}/annotations/{annotation_id}": lambda _: {},
     "GET /audit": lambda who: {"params": {"user_id": who}},
 }
 #: Not about a person in the request; tried below, or of nobody.
@@ -117,7 +122,7 @@ ELSEWHERE = {
 def attempt(client: httpx.Client, route: str, who: str, prefix: str) -> tuple[int, str]:
     method, path = route.split(" ")
     path = path.replace("{user_id}", who).replace("{device_id}", "device_a").replace("{source}", "fitbit")
-    path = path.replace("{metric}", "oxygen-saturation")
+    path = path.replace("{metric}", "oxygen-saturation").replace("{annotation_id}", "run")
     place = path if path in AT_ROOT else prefix + path
     answer = client.request(method, place, follow_redirects=False, **ATTACKS[route](who))
     body = answer.json() if "json" in answer.headers.get("content-type", "") else answer.text

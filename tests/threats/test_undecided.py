@@ -11,6 +11,7 @@ import pytest
 
 from pulsebase.access.service import Access
 from pulsebase.authorization.store import PASSED_ON, AuthorizedStore
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
@@ -52,6 +53,8 @@ GIVEN: dict[str, Any] = {
     "cancellation": None,
     "metric": "heart_rate",
     "metrics": ["heart_rate"],
+    "annotation_id": "run",
+    "annotations": [Annotation("bob", "run", 1, None, "a run")],
 }
 
 

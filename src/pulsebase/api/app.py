@@ -40,6 +40,7 @@ from pulsebase.api.routes import (
     sources,
     users,
 )
+from pulsebase.api.routes import annotations as annotation_routes
 from pulsebase.api.routes.people_edits import PeopleEditor
 from pulsebase.api.routes.push import PushHandlers
 from pulsebase.api.schemas.service import Problem
@@ -95,6 +96,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         events.router(services),
         users.router(services, people),
         devices.router(services, people),
+        annotation_routes.router(services),
         cohorts.router(services),
         derived.router(services),
         imports.router(services),
@@ -160,7 +162,7 @@ async def _refuse_repeated_parameters(request: Request) -> None:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        bodies = (*readings.BODY_SCHEMAS, *users.BODY_SCHEMAS, *devices.BODY_SCHEMAS)
+        bodies = (*readings.BODY_SCHEMAS, *users.BODY_SCHEMAS, *devices.BODY_SCHEMAS, *annotation_routes.BODY_SCHEMAS)
         wanted = [(model, "validation") for model in bodies] + [(Problem, "serialization")]
         _, definitions = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
         document["components"]["schemas"] |= definitions["$defs"]

@@ -14,6 +14,7 @@ from pulsebase.access.newcomers import NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.authorization.rules import require_everybody_or
 from pulsebase.ingest.newcomers import admitted
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
@@ -84,6 +85,10 @@ class AuthorizedStore(WrapperStore):
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         """See `contract.Reader.summaries`."""
         return self._inner.summaries(user_id, first, last) if caller().reaches(user_id) else []
+
+    def annotations(self, user_id: str, interval: TimeRange | None = None) -> list[Annotation]:
+        """See `contract.Reader.annotations`."""
+        return self._inner.annotations(user_id, interval) if caller().reaches(user_id) else []
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         """See `contract.Reader.priorities`."""
@@ -197,6 +202,17 @@ class AuthorizedStore(WrapperStore):
         caller().require(summary.user_id for summary in summaries)
         with self._admitted([summary.user_id for summary in summaries]):
             self._inner.put_summaries(summaries)
+
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        """See `contract.Registry.put_annotations`."""
+        caller().require(annotation.user_id for annotation in annotations)
+        with self._admitted([annotation.user_id for annotation in annotations]):
+            self._inner.put_annotations(annotations)
+
+    def remove_annotation(self, user_id: str, annotation_id: str) -> bool:
+        """See `contract.Registry.remove_annotation`."""
+        caller().require([user_id])
+        return self._inner.remove_annotation(user_id, annotation_id)
 
     def _admitted(self, user_ids: Sequence[str]) -> AbstractContextManager[None]:
         return admitted(self._newcomers.of(caller()), self._inner.unknown_users, user_ids)

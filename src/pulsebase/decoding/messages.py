@@ -79,7 +79,7 @@ class RecordsCame(msgspec.Struct, tag=True, frozen=True):
     answer is `Done`, of other records `Refused`.
     """
 
-    kind: Literal["people", "priorities", "summaries"]
+    kind: Literal["people", "priorities", "summaries", "annotations"]
     days: bool
 
 

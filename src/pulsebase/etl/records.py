@@ -10,6 +10,7 @@ from datetime import date
 from pulsebase.ingest import ReadingRules
 from pulsebase.ingest.newcomers import Allowance, admitted
 from pulsebase.ingest.validate import OUT_OF_REACH
+from pulsebase.model.annotations import MOST_ANNOTATIONS, Annotation
 from pulsebase.model.errors import ErasedUserError, FieldError, RejectedError, after
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
@@ -34,7 +35,7 @@ class RecordKeeper:
     Each unknown field of a person is filled in. If a field has another value already, or another priority is set from
     the same instant on, the stored value stays and the record is refused. Days are merged into what is stored of them;
     where both state something, the export wins, as with readings. `changing` is the lock held while people are changed.
-    Without `changes_people` only days are accepted.
+    Without `changes_people` only days and annotations are accepted.
     """
 
     def __init__(
@@ -65,6 +66,9 @@ class RecordKeeper:
                 elif error is None and isinstance(record, DevicePriority):
                     same, error = self._set(record)
                     unchanged += same
+                elif error is None and isinstance(record, Annotation):
+                    same, error = self._note(record)
+                    unchanged += same
                 elif error is None and isinstance(record, DailySummary):
                     days.append(record)
                 if error is not None:
@@ -87,7 +91,7 @@ class RecordKeeper:
             return FieldError("user_id", OUT_OF_REACH)
         if self._rules.erased_users.holds(record.user_id):
             return FieldError("user_id", ErasedUserError.REASON)
-        if not self._changes_people and not isinstance(record, DailySummary):
+        if not self._changes_people and not isinstance(record, DailySummary | Annotation):
             return FieldError("record", _NOT_WITH_THIS_KEY)
         return None
 
@@ -102,6 +106,19 @@ class RecordKeeper:
                 self._store.put_priority(said)
         elif known != said:
             return False, FieldError("priority", _KNOWN_OTHERWISE)
+        return known is not None, None
+
+    def _note(self, said: Annotation) -> tuple[bool, FieldError | None]:
+        """Keep an annotation. Return whether it was known already, and why it is refused if it is."""
+        stored = self._store.annotations(said.user_id)
+        known = next((each for each in stored if each.annotation_id == said.annotation_id), None)
+        if known is None and len(stored) >= MOST_ANNOTATIONS:
+            return False, FieldError("user_id", f"has {MOST_ANNOTATIONS} annotations, which is the most")
+        if known is None:
+            with self._admitted([said.user_id]):
+                self._store.put_annotations([said])
+        elif known != said:
+            return False, FieldError("annotation_id", _KNOWN_OTHERWISE)
         return known is not None, None
 
     def _put_together(self, days: Sequence[DailySummary]) -> int:

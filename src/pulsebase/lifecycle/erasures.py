@@ -264,6 +264,7 @@ class Erasures:
                 "devices": len(self._store.devices(user_id)),
                 "priorities": len(self._store.priorities(user_id)),
                 "summaries": len(self._store.summaries(user_id, date.min, date.max)),
+                "annotations": len(self._store.annotations(user_id)),
             }
             return {"readings": self._store.remove_user(user_id), **counts}
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.metrics import HEART_RATE, MetricSpec
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import format_us
 from pulsebase.model.users import DevicePriority, User
 
-Record = User | DevicePriority | DailySummary
+Record = User | DevicePriority | DailySummary | Annotation
 
 #: The first file of an export. It states the format and version.
 MANIFEST = "manifest.json"
@@ -42,4 +43,7 @@ def fields_of(record: Record) -> Mapping[str, Any]:
     fields = asdict(record)
     if isinstance(record, DevicePriority):
         fields["valid_from"] = format_us(fields.pop("valid_from_us"))
+    if isinstance(record, Annotation):
+        start_us, end_us = fields.pop("start_us"), fields.pop("end_us")
+        fields |= {"start": format_us(start_us), "end": None if end_us is None else format_us(end_us)}
     return fields

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.resolution import Resolution
@@ -315,7 +316,7 @@ class Writer(Protocol):
 
 
 class Registry(Protocol):
-    """The half of a store that keeps people, priorities and summaries. Durable and visible on return."""
+    """The half of a store that keeps people, priorities, summaries and annotations. Durable and visible on return."""
 
     def put_user(self, user: User) -> None:
         """Create the person or replace what is known of them."""
@@ -338,8 +339,14 @@ class Registry(Protocol):
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """Keep the days; the same person, day and method again replaces it. Unknown people come into being."""
 
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        """Insert or replace by person and `annotation_id`. People they are about become known."""
+
+    def remove_annotation(self, user_id: str, annotation_id: str) -> bool:
+        """Remove a person's annotation; False if there is none."""
+
     def remove_user(self, user_id: str) -> int:
-        """Remove the person with their readings, priorities and summaries; how many readings went.
+        """Remove the person with their readings, priorities, summaries and annotations; how many readings went.
 
         They are unknown afterwards: no answer has them, and origins whose names speak of them (`model.users.speaks_of`)
         are called `origin_of_nobody`. Should readings of that id come again, a new person comes into being.
@@ -399,6 +406,9 @@ class Reader(Protocol):
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         """The person's stored days from `first` to `last`, both included, by day, then method (none first)."""
+
+    def annotations(self, user_id: str, interval: TimeRange | None = None) -> list[Annotation]:
+        """A person's annotations that touch the interval, or all of them, by start, then id (bytes)."""
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         """The person's own priorities, by device, then time."""

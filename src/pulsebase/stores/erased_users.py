@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.errors import ErasedUserError
 from pulsebase.model.readings import Ids
 from pulsebase.model.summaries import DailySummary
@@ -89,3 +90,8 @@ class ErasedUsersStore(MeteredStore):
         """See `contract.Registry.put_summaries`."""
         self._erased_users.refuse(summary.user_id for summary in summaries)
         super().put_summaries(summaries)
+
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        """See `contract.Registry.put_annotations`."""
+        self._erased_users.refuse(annotation.user_id for annotation in annotations)
+        super().put_annotations(annotations)

@@ -14,6 +14,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.errors import FieldError, TooManyRowsError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import NO_CONFIDENCE, ReadingBatch
@@ -74,6 +75,7 @@ class MemoryStore(Store):
         self._users: dict[str, User] = {}
         self._readings: dict[str, dict[tuple[int, str, str], KeptReading]] = {}  # by time, device, metric
         self._priorities: dict[str, dict[tuple[str, int], DevicePriority]] = {}
+        self._annotations: dict[str, dict[str, Annotation]] = {}
         self._summaries: dict[str, dict[tuple[date, str | None], DailySummary]] = {}
         self._origins: dict[tuple[str, str], tuple[int, int]] = {}  # number, when it was registered
         self._horizon_us = 0
@@ -178,6 +180,16 @@ class MemoryStore(Store):
                 kept = self._summaries.setdefault(summary.user_id, {})
                 kept[summary.day, summary.resting_heart_rate_method] = summary
 
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        with self._lock:
+            for each in annotations:
+                self._users.setdefault(each.user_id, User(each.user_id))
+                self._annotations.setdefault(each.user_id, {})[each.annotation_id] = each
+
+    def remove_annotation(self, user_id: str, annotation_id: str) -> bool:
+        with self._lock:
+            return self._annotations.get(user_id, {}).pop(annotation_id, None) is not None
+
     def remove_user(self, user_id: str) -> int:
         with self._lock:
             person = self._users.get(user_id)
@@ -187,7 +199,7 @@ class MemoryStore(Store):
                 (kind, origin_of_nobody(kept[0]) if speaks_of(name, person) else name): kept
                 for (kind, name), kept in self._origins.items()
             }
-            for kept in (self._users, self._priorities, self._summaries):
+            for kept in (self._users, self._priorities, self._summaries, self._annotations):
                 kept.pop(user_id, None)
             for frozen in (self._quarters, self._device_hours, self._expired):
                 frozen.pop(user_id, None)
@@ -286,6 +298,13 @@ class MemoryStore(Store):
         with self._lock:
             found = [day for day in self._summaries.get(user_id, {}).values() if first <= day.day <= last]
         return sorted(found, key=summary_order)
+
+    def annotations(self, user_id: str, interval: TimeRange | None = None) -> list[Annotation]:
+        with self._lock:
+            found = list(self._annotations.get(user_id, {}).values())
+        if interval is not None:
+            found = [each for each in found if each.touches(interval.start_us, interval.end_us)]
+        return sorted(found, key=lambda each: (each.start_us, each.annotation_id.encode()))
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         with self._lock:

@@ -11,10 +11,11 @@ from typing import TypeVar
 import pyarrow as pa
 
 from pulsebase import telemetry, tracing
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.summaries import DailySummary
-from pulsebase.model.timerange import SECOND_US
+from pulsebase.model.timerange import SECOND_US, TimeRange
 from pulsebase.model.users import DeviceOverview, DevicePriority, User, UserOverview
 from pulsebase.stores.contract import Cancellation, Origin, SeriesQuery, Store, TotalsQuery
 from pulsebase.stores.wrapper import WrapperStore
@@ -63,6 +64,10 @@ class MeteredStore(WrapperStore):
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         """See `contract.Reader.summaries`."""
         return self._timed("summaries", lambda: self._inner.summaries(user_id, first, last))
+
+    def annotations(self, user_id: str, interval: TimeRange | None = None) -> list[Annotation]:
+        """See `contract.Reader.annotations`."""
+        return self._timed("annotations", lambda: self._inner.annotations(user_id, interval))
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         """See `contract.Reader.priorities`."""

@@ -8,12 +8,13 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Literal
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.exported import Record
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.users import DevicePriority, User, UserOverview
 from pulsebase.stores.contract import Reader, Registry
 
-Kind = Literal["people", "priorities", "summaries"]
+Kind = Literal["people", "priorities", "summaries", "annotations"]
 
 #: People that are listed at once.
 _PAGE = 100
@@ -61,6 +62,12 @@ KINDS: Mapping[Kind, RecordKind] = MappingProxyType(
             DailySummary,
             lambda store, user, first, last: store.summaries(user.user_id, first, last),
             lambda registry, days: registry.put_summaries(days),
+        ),
+        "annotations": RecordKind(
+            "the annotations",
+            Annotation,
+            lambda store, user, _first, _last: store.annotations(user.user_id),
+            lambda registry, annotations: registry.put_annotations(annotations),
         ),
     }
 )

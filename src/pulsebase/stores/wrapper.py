@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.summaries import DailySummary
@@ -95,6 +96,14 @@ class WrapperStore:
         """See `contract.Registry.remove_priorities`."""
         return self._inner.remove_priorities(user_id, device_id)
 
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        """See `contract.Registry.put_annotations`."""
+        self._inner.put_annotations(annotations)
+
+    def remove_annotation(self, user_id: str, annotation_id: str) -> bool:
+        """See `contract.Registry.remove_annotation`."""
+        return self._inner.remove_annotation(user_id, annotation_id)
+
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         """See `contract.Registry.put_summaries`."""
         self._inner.put_summaries(summaries)
@@ -134,6 +143,10 @@ class WrapperStore:
     def devices(self, user_id: str) -> list[DeviceOverview]:
         """See `contract.Reader.devices`."""
         return self._inner.devices(user_id)
+
+    def annotations(self, user_id: str, interval: TimeRange | None = None) -> list[Annotation]:
+        """See `contract.Reader.annotations`."""
+        return self._inner.annotations(user_id, interval)
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         """See `contract.Reader.summaries`."""

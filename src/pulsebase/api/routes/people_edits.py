@@ -93,7 +93,7 @@ class PeopleEditor:
         Raises:
             RejectedError: names each wrong field, with the person's index.
         """
-        _refuse_others(body, "users")
+        refuse_others(body, "users")
         entries = body.get("users")
         if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_PEOPLE:
             raise RejectedError.of("users", f"must be a list of 1 to {MOST_PEOPLE} people")
@@ -128,7 +128,7 @@ class PeopleEditor:
             RejectedError: a field is at fault.
             UnknownUserError: nobody of that id is known.
         """
-        _refuse_others(fields, "priority", "valid_from")
+        refuse_others(fields, "priority", "valid_from")
         if "priority" not in fields:
             raise RejectedError.of("priority", "is required; null restores the default")
         priority = checked_priority(fields["priority"])
@@ -189,7 +189,8 @@ def _instant(value: object) -> int:
     return parse_instant(value, "valid_from")
 
 
-def _refuse_others(fields: Mapping[str, Any], *known: str) -> None:
+def refuse_others(fields: Mapping[str, Any], *known: str) -> None:
+    """Raise `RejectedError` if there are other fields than these."""
     unknown = [name for name in fields if name not in known]
     if unknown:
         raise RejectedError([FieldError(shown_name(name), "is not a known field") for name in unknown[:10]])

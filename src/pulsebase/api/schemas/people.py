@@ -82,6 +82,7 @@ class DeletedRows(BaseModel):
     devices: int = 0
     priorities: int = 0
     summaries: int = 0
+    annotations: int = 0
     connections: int = 0
 
 

@@ -61,6 +61,7 @@ OWN_MANIFEST = Kind("manifest of an export", "", True, own_export.manifest)
 OWN_PEOPLE = Kind("people of an export", "line", True, partial(own_export.records, "people"))
 OWN_PRIORITIES = Kind("priorities of an export", "line", True, partial(own_export.records, "priorities"))
 OWN_SUMMARIES = Kind("daily summaries of an export", "line", True, partial(own_export.records, "summaries"))
+OWN_ANNOTATIONS = Kind("annotations of an export", "line", True, partial(own_export.records, "annotations"))
 
 #: Kinds with one file for each day, of which some may be empty.
 EMPTY_AT_TIMES = frozenset(
@@ -103,6 +104,7 @@ _OF_RECORDS = {
     b'"birth_date":': OWN_PEOPLE,
     b'"valid_from":': OWN_PRIORITIES,
     b'"resting_heart_rate_method":': OWN_SUMMARIES,
+    b'"annotation_id":': OWN_ANNOTATIONS,
 }
 #: The header is looked for in this many lines, since comments may come before it.
 _LINES = 50

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from pulsebase.model.annotations import Annotation, annotation_problem
 from pulsebase.model.errors import FieldError, RejectedError, shown_name
 from pulsebase.model.exported import Record
 from pulsebase.model.identifiers import identifier_problem
@@ -17,7 +18,7 @@ from pulsebase.model.summaries import DailySummary, summary_problem
 from pulsebase.model.timerange import parse_instant
 from pulsebase.model.users import DevicePriority, User, checked_person, checked_priority
 
-RecordT = TypeVar("RecordT", User, DevicePriority, DailySummary)
+RecordT = TypeVar("RecordT", User, DevicePriority, DailySummary, Annotation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,18 @@ class ParsedRecords:
 
 
 def parse_records(
-    kind: Literal["people", "priorities", "summaries"], lines: Sequence[bytes], first: int, today: date
+    kind: Literal["people", "priorities", "summaries", "annotations"], lines: Sequence[bytes], first: int, today: date
 ) -> ParsedRecords:
     """Parse lines with records of one kind. The first line has the number `first`."""
-    if kind == "people":
-        return _people(lines, first, today)
-    return (_priorities if kind == "priorities" else _summaries)(lines, first)
+    match kind:
+        case "people":
+            return _people(lines, first, today)
+        case "priorities":
+            return _priorities(lines, first)
+        case "summaries":
+            return _summaries(lines, first)
+        case "annotations":
+            return _annotations(lines, first)
 
 
 def _people(lines: Sequence[bytes], first: int, today: date) -> ParsedRecords:
@@ -48,14 +55,11 @@ def _people(lines: Sequence[bytes], first: int, today: date) -> ParsedRecords:
 
 def _priorities(lines: Sequence[bytes], first: int) -> ParsedRecords:
     def priority(given: Mapping[str, Any]) -> DevicePriority:
-        valid_from = given["valid_from"]
-        if not isinstance(valid_from, str):
-            raise RejectedError.of("valid_from", "must be a text such as 2024-01-15T10:00:00Z")
         return DevicePriority(
             _identifier(given, "user_id"),
             _identifier(given, "device_id"),
             checked_priority(given["priority"]),
-            parse_instant(valid_from, "valid_from"),
+            _instant(given, "valid_from"),
         )
 
     return _parsed(lines, first, ["user_id", "device_id", "priority", "valid_from"], priority)
@@ -74,6 +78,26 @@ def _summaries(lines: Sequence[bytes], first: int) -> ParsedRecords:
         return day
 
     return _parsed(lines, first, [field.name for field in fields(DailySummary)], summary)
+
+
+def _annotations(lines: Sequence[bytes], first: int) -> ParsedRecords:
+    def annotation(given: Mapping[str, Any]) -> Annotation:
+        if not isinstance(given["text"], str):
+            raise RejectedError.of("text", "must be a text")
+        end_us = None if given["end"] is None else _instant(given, "end")
+        found = Annotation(
+            _identifier(given, "user_id"),
+            _identifier(given, "annotation_id"),
+            _instant(given, "start"),
+            end_us,
+            given["text"],
+        )
+        problem = annotation_problem(found)
+        if problem is not None:
+            raise RejectedError([problem])
+        return found
+
+    return _parsed(lines, first, ["user_id", "annotation_id", "start", "end", "text"], annotation)
 
 
 def _parsed(
@@ -113,6 +137,12 @@ def _identifier(given: Mapping[str, Any], name: str) -> str:
     if problem is not None:
         raise RejectedError.of(name, problem)
     return str(given[name])
+
+
+def _instant(given: Mapping[str, Any], name: str) -> int:
+    if not isinstance(given[name], str):
+        raise RejectedError.of(name, "must be a text such as 2024-01-15T10:00:00Z")
+    return parse_instant(given[name], name)
 
 
 def _field_of(error: msgspec.ValidationError) -> str:

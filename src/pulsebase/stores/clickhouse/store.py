@@ -11,6 +11,7 @@ from datetime import date
 
 import pyarrow as pa
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
@@ -132,6 +133,12 @@ class ClickHouseStore:
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         return self._registry.remove_priorities(user_id, device_id)
 
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        self._registry.put_annotations(annotations)
+
+    def remove_annotation(self, user_id: str, annotation_id: str) -> bool:
+        return self._registry.remove_annotation(user_id, annotation_id)
+
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         self._registry.put_summaries(summaries)
 
@@ -170,6 +177,9 @@ class ClickHouseStore:
 
     def devices(self, user_id: str) -> list[DeviceOverview]:
         return self._overviews.devices(user_id)
+
+    def annotations(self, user_id: str, interval: TimeRange | None = None) -> list[Annotation]:
+        return self._registry.annotations(user_id, interval)
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         return self._registry.summaries(user_id, first, last)

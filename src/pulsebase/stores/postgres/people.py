@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from pulsebase.model.users import User, folded
+from pulsebase.stores.postgres.annotations import ANNOTATIONS
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.origins import forget_person
 from pulsebase.stores.postgres.series_keys import keys_of
@@ -14,7 +15,7 @@ _USER = "user_id, name, gender, birth_date, time_zone"
 #: What is kept of a person here, by the plain id.
 _TABLES_BY_PERSON = (
     *("pulsebase.users", "pulsebase.devices", "pulsebase.priorities", "pulsebase.series"),
-    SUMMARIES,
+    *(SUMMARIES, ANNOTATIONS),
 )
 
 

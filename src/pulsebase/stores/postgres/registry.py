@@ -6,9 +6,12 @@ from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Protocol
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.contract import Origin
+from pulsebase.stores.postgres import annotations as annotation_rows
 from pulsebase.stores.postgres import horizon, origins, people, priorities, summaries
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 from pulsebase.stores.postgres.erasures import PostgresErasureLog
@@ -73,6 +76,19 @@ class PostgresRegistry:
 
         self._database.change(put)
 
+    def put_annotations(self, notes: Sequence[Annotation]) -> None:
+        def put(connection: Connection) -> None:
+            lock_commits(connection)  # so that nobody is removed meanwhile
+            people.make_known(connection, [note.user_id for note in notes])
+            annotation_rows.put_annotations(connection, notes)
+
+        self._database.change(put)
+
+    def remove_annotation(self, user_id: str, annotation_id: str) -> bool:
+        return self._database.change(
+            lambda connection: annotation_rows.remove_annotation(connection, user_id, annotation_id)
+        )
+
     def remove_user(self, user_id: str) -> int:
         def remove(connection: Connection) -> int:
             _lock_both(connection)
@@ -103,6 +119,9 @@ class PostgresRegistry:
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         return self._database.read(lambda connection: summaries.get_summaries(connection, user_id, first, last))
+
+    def annotations(self, user_id: str, interval: TimeRange | None = None) -> list[Annotation]:
+        return self._database.read(lambda connection: annotation_rows.get_annotations(connection, user_id, interval))
 
     def priorities(self, user_id: str) -> list[DevicePriority]:
         return self._database.read(lambda connection: priorities.get_priorities(connection, user_id))

@@ -16,6 +16,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.errors import PulsebaseError, StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
 from pulsebase.model.readings import ReadingBatch
@@ -170,6 +171,12 @@ class TimescaleStore:
     def remove_priorities(self, user_id: str, device_id: str) -> int:
         return self._registry.remove_priorities(user_id, device_id)
 
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        self._registry.put_annotations(annotations)
+
+    def remove_annotation(self, user_id: str, annotation_id: str) -> bool:
+        return self._registry.remove_annotation(user_id, annotation_id)
+
     def put_summaries(self, summaries: Sequence[DailySummary]) -> None:
         self._registry.put_summaries(summaries)
 
@@ -219,6 +226,9 @@ class TimescaleStore:
 
     def devices(self, user_id: str) -> list[DeviceOverview]:
         return self._database.read(lambda connection: extents.devices(connection, user_id))
+
+    def annotations(self, user_id: str, interval: TimeRange | None = None) -> list[Annotation]:
+        return self._registry.annotations(user_id, interval)
 
     def summaries(self, user_id: str, first: date, last: date) -> list[DailySummary]:
         return self._registry.summaries(user_id, first, last)

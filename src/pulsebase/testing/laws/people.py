@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.summaries import DailySummary, HeartRateZone
 from pulsebase.model.timerange import (
     DAY_US,
@@ -217,6 +218,29 @@ class PeopleLaws(LawsOfOneStore):
             assert store.summaries("ann", date(2024, 1, 14), date(2024, 1, 16)) == days
             assert store.summaries("ann", date(2024, 1, 15), date(2024, 1, 15)) == days[1:4]
             assert store.summaries("bob", date.min, date.max) == []
+
+    def test_annotations_come_back_by_start_and_those_that_touch_a_range(self, harness: Harness) -> None:
+        run = Annotation("ann", "run", TEN, TEN + 3_600_000_000, "A run, uphill\nthen rain ☔")
+        fever = Annotation("ann", "b", TEN + 5, None, "fever")
+        strap = Annotation("ann", "a", TEN + 5, None, "a new strap")
+        harness.store.put_annotations([strap, run, fever])
+        harness.store.put_annotations([Annotation("bob", "run", TEN, None, "his own")])
+        harness.store.put_annotations([])
+        for store in states(harness):
+            assert store.annotations("ann") == [run, strap, fever]
+            assert store.annotations("ann", TimeRange(TEN + 6, TEN + 7)) == [run]
+            assert store.annotations("ann", TimeRange(TEN + 5, TEN + 6)) == [run, strap, fever]
+            assert store.annotations("ann", TimeRange(TEN - 1, TEN)) == []
+            assert store.annotations("ann", TimeRange(TEN + 3_600_000_000, TEN + 3_600_000_001)) == []
+            assert store.annotations("nobody") == []
+        moved = Annotation("ann", "b", TEN - 9, None, "fever, from the evening on")
+        harness.store.put_annotations([moved])
+        assert harness.store.remove_annotation("ann", "run")
+        assert not harness.store.remove_annotation("ann", "run")
+        assert not harness.store.remove_annotation("nobody", "run")
+        for store in states(harness):
+            assert store.annotations("ann") == [moved, strap]
+            assert [each.text for each in store.annotations("bob")] == ["his own"]
 
     def test_a_summary_put_again_is_replaced(self, harness: Harness) -> None:
         day = date(2024, 1, 15)

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.resolution import Resolution
 from pulsebase.model.summaries import DailySummary
 from pulsebase.model.timerange import (
@@ -28,6 +29,7 @@ class RemovalLaws(LawsOfOneStore):
         for user_id in ("ann", "bob"):
             harness.store.put_user(User(user_id, "Somebody", "other", date(1980, 2, 29), "UTC"))
             harness.store.put_summaries([DailySummary(user_id, date(2024, 1, 15), 55.0, "vendor")])
+            harness.store.put_annotations([Annotation(user_id, "a", TEN, None, "fever")])
             harness.store.put_priority(DevicePriority(user_id, "device_b", 0))
             write(harness.store, Reading(TEN, 7000, user_id=user_id), Reading(TEN, 9000, "device_b", user_id=user_id))
         ask(harness.store, QUARTER, THAT_DAY)
@@ -45,6 +47,7 @@ class RemovalLaws(LawsOfOneStore):
             assert store.devices("ann") == []
             assert store.priorities("ann") == []
             assert store.summaries("ann", date.min, date.max) == []
+            assert store.annotations("ann") == []
             assert last_time_us(store, "ann", "device_a") is None
             for rung in Resolution:
                 assert ask(store, rung, THAT_DAY, include_all=True).num_rows == 0
@@ -55,6 +58,7 @@ class RemovalLaws(LawsOfOneStore):
             assert store.stored().num_rows == 2
             assert [store.overview("bob"), store.devices("bob"), store.priorities("bob")] == before
             assert len(store.summaries("bob", date.min, date.max)) == 1
+            assert len(store.annotations("bob")) == 1
             assert raw(store, user_id="bob") == [(0, 9000, "device_b")]
             report = store.check()
             assert (report.problems, report.readings) == ((), 2)

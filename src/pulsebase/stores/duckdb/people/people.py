@@ -10,7 +10,9 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.summaries import DailySummary, HeartRateZone
+from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DevicePriority, User, folded
 from pulsebase.stores.duckdb.engine.transactions import one_row, relation
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
@@ -120,6 +122,39 @@ def get_summaries(
         DailySummary(user_id, day, resting, method or None, _zones(zones), _zones(custom))
         for day, method, resting, zones, custom in rows
     ]
+
+
+def put_annotations(connection: duckdb.DuckDBPyConnection, rows: Sequence[tuple[int, Annotation]]) -> None:
+    """Insert or replace annotations, each with its person's number."""
+    for user_no, each in rows:
+        connection.execute(
+            "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?, ?, ?)",
+            [user_no, each.annotation_id, each.start_us, each.end_us, each.text],
+        )
+
+
+def remove_annotation(connection: duckdb.DuckDBPyConnection, user_no: int, annotation_id: str) -> bool:
+    """Delete an annotation; False if there is none."""
+    deleted = connection.execute(
+        "DELETE FROM annotations WHERE user_no = ? AND annotation_id = ? RETURNING user_no", [user_no, annotation_id]
+    )
+    return deleted.fetchone() is not None
+
+
+def get_annotations(
+    connection: duckdb.DuckDBPyConnection, user_no: int, user_id: str, interval: TimeRange | None
+) -> list[Annotation]:
+    """Read a person's annotations that touch the interval, or all of them, by start, then id."""
+    inside, times = "", {}
+    if interval is not None:
+        inside = "AND start_us < $end AND coalesce(end_us > $start, start_us >= $start)"
+        times = {"start": interval.start_us, "end": interval.end_us}
+    rows = connection.execute(
+        f"SELECT annotation_id, start_us, end_us, text FROM annotations WHERE user_no = $user {inside} "
+        "ORDER BY start_us, annotation_id",
+        {"user": user_no, **times},
+    ).fetchall()
+    return [Annotation(user_id, *row) for row in rows]
 
 
 def _folded(name: str | None) -> str | None:

@@ -8,8 +8,10 @@ from datetime import date
 
 import duckdb
 
+from pulsebase.model.annotations import Annotation
 from pulsebase.model.errors import StoreUnavailableError
 from pulsebase.model.summaries import DailySummary
+from pulsebase.model.timerange import TimeRange
 from pulsebase.model.users import DevicePriority, User
 from pulsebase.stores.duckdb.merge.maintenance import Maintenance
 from pulsebase.stores.duckdb.merge.merge import persist_names, resolve_contested
@@ -54,6 +56,30 @@ class PeopleRegistry:
         """See `contract.Registry.put_summaries`."""
         with self._transaction([summary.user_id for summary in summaries], []) as connection:
             people.put_summaries(connection, [(self._users.number(each.user_id), each) for each in summaries])
+
+    def put_annotations(self, annotations: Sequence[Annotation]) -> None:
+        """See `contract.Registry.put_annotations`."""
+        with self._transaction([each.user_id for each in annotations], []) as connection:
+            people.put_annotations(connection, [(self._users.number(each.user_id), each) for each in annotations])
+
+    def remove_annotation(self, user_id: str, annotation_id: str) -> bool:
+        """See `contract.Registry.remove_annotation`."""
+        with self._parts.write_lock:
+            user_no = self._users.find(user_id)
+            if user_no is None:
+                return False
+            with self._parts.database.writing() as connection:
+                removed = people.remove_annotation(connection, user_no, annotation_id)
+            self._maintenance.checkpoint_after()
+            return removed
+
+    def annotations(self, user_id: str, interval: TimeRange | None = None) -> list[Annotation]:
+        """See `contract.Reader.annotations`."""
+        user_no = self._users.find(user_id)
+        if user_no is None:
+            return []
+        with self._parts.database.reading() as connection:
+            return people.get_annotations(connection, user_no, user_id, interval)
 
     def user(self, user_id: str) -> User | None:
         """See `contract.Reader.user`."""

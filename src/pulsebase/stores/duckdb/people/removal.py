@@ -16,7 +16,7 @@ from pulsebase.stores.duckdb.engine.transactions import one_row
 from pulsebase.stores.duckdb.people.id_numbers import FORGOTTEN
 
 #: Every table with a column of people, except `users` itself; a test compares it with the schema.
-TABLES_BY_PERSON = ("priorities", "summaries")
+TABLES_BY_PERSON = ("priorities", "summaries", "annotations")
 #: Every table whose column `user_no` is the number of a series.
 TABLES_BY_SERIES = ("stored", "late", "h1_dev", "h1", "d1", "q15", "q15_users")
 
