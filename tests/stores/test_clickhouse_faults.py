@@ -23,7 +23,7 @@ from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.commits import Snapshot
 from pulsebase.stores.postgres.database import Connection
-from tests.stores.clickhouse import OPTIONS, SYNCED, Parts, Urls, new_store, opened
+from tests.stores.clickhouse import EVER, OPTIONS, SYNCED, Parts, Urls, new_store, opened
 from tests.stores.harness import Reading, at, batch_of
 from tests.support.clickhouse.cluster import two_shards
 from tests.support.postgres import execute, plain_postgres
@@ -234,7 +234,7 @@ def test_a_write_during_which_postgresql_crashes_is_kept_or_refused(urls: Urls, 
 # --- writers ---
 
 
-def _die_writing(urls: Urls, step: str) -> None:
+def _die_writing(urls: Urls, step: str, commit_lasts_s: float = 0.05) -> None:
     """Write, and be killed at this step."""
 
     def die(*_: object, **__: object) -> Any:
@@ -247,7 +247,7 @@ def _die_writing(urls: Urls, step: str) -> None:
 
         return done
 
-    with opened(urls, commit_lasts_s=0.05) as parts:
+    with opened(urls, commit_lasts_s=commit_lasts_s) as parts:
         changes, change = count(), parts.database.change
 
         def changing(work: Any) -> Any:
@@ -292,6 +292,15 @@ def test_a_writer_killed_at_any_step_keeps_all_or_nothing(urls: Urls, parts: Par
     state = parts.database.read(commits.snapshot)
     assert state.merged == state.last
     assert values(parts) == [expected, expected]
+
+
+def test_nobody_waits_for_the_commit_of_a_dead_process(urls: Urls, parts: Parts) -> None:
+    process = _PROCESSES.Process(target=_die_writing, args=(urls, "after insertion", 3600.0))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert parts.writer.delete("ann", EVER) == 1  # which waits until everything before it is decided
+    assert values(parts) == [[], [6000]]
 
 
 def test_a_writer_that_took_too_long_is_told_that_nothing_was_kept(urls: Urls, parts: Parts) -> None:

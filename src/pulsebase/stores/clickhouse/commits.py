@@ -19,6 +19,16 @@ PLACES = 1 << 24
 PARTITION = 100
 
 
+#: Commits that nobody will end: their time is up, or the session that took their number has been gone for a moment, as
+#: those of a process that died are. The moment is for writers that live, whose pool has replaced just this session.
+_OVERDUE = """
+state = 'in flight' AND (
+    ends_at < clock_timestamp()
+    OR began_at < clock_timestamp() - interval '2 s' AND session IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_stat_activity WHERE pid = session AND coalesce(backend_start <= began_at, true)
+    )
+)
+"""
 #: The horizon of writes, in microseconds UTC.
 _HORIZON_US = f"(extract(epoch FROM {HORIZON}) * 1000000)::bigint"
 
@@ -158,10 +168,8 @@ def _decide(connection: Connection, number: int, state: str) -> bool:
 
 
 def abort_overdue(connection: Connection) -> int:
-    """Give up the commits that were in flight for longer than they said, as their writers are gone; how many."""
-    return connection.execute(
-        "UPDATE pulsebase.commits SET state = 'aborted' WHERE state = 'in flight' AND ends_at < clock_timestamp()"
-    ).rowcount
+    """Give up the commits that nobody will end, as their writers are gone or take too long; how many."""
+    return connection.execute(f"UPDATE pulsebase.commits SET state = 'aborted' WHERE {_OVERDUE}").rowcount
 
 
 def snapshot(connection: Connection, last: int | None = None) -> Snapshot:
@@ -196,7 +204,7 @@ class Backlog:
         marks: how far they have come.
         last: the newest commit.
         decided: up to here all commits are done or aborted.
-        overdue: whether commits are in flight whose time is up.
+        overdue: whether commits are in flight that nobody will end.
         unmerged: about how many readings are in commits that are not merged.
         merged: how many readings were in those that are.
     """
@@ -213,7 +221,7 @@ def backlog(connection: Connection) -> Backlog:
     """Return what waits for merges."""
     row = connection.execute(
         "SELECT last, coalesce((SELECT min(number) FROM pulsebase.commits WHERE state = 'in flight'), last + 1), "
-        "EXISTS (SELECT FROM pulsebase.commits WHERE state = 'in flight' AND ends_at < clock_timestamp()), "
+        f"EXISTS (SELECT FROM pulsebase.commits WHERE {_OVERDUE}), "
         "(SELECT coalesce(sum(readings), 0) FROM pulsebase.commits WHERE number > merged AND state <> 'aborted'), "
         "merged_readings FROM pulsebase.commit_marks"
     ).fetchone()

@@ -15,6 +15,7 @@ class ClickHouseOptions:
         pool: connections to PostgreSQL.
         insert_limit_s: an insertion that takes longer is given up.
         commit_lasts_s: after so long a commit that nobody has ended is given up; longer than an insertion may take.
+            Those of a process that died are given up after seconds, if PostgreSQL sees that its sessions have ended.
         question_limit_s: the longest that one question may take.
         grace_s: how long a commit has been decided before it is merged, and merged before its rows leave the stage.
             Questions that are answered in less never have to be asked again.

@@ -98,7 +98,10 @@ def set_up(connection: Connection, policies: Policies, *, hypertables: bool = Tr
 
 def _require_no_cluster(connection: Connection) -> None:
     if relation_exists(connection, _OF_A_CLUSTER):
-        raise StopError("the database's readings are in a ClickHouse cluster: PULSEBASE_CLICKHOUSE_URL has to name it")
+        raise StopError(
+            "the database's readings are in a ClickHouse cluster: PULSEBASE_CLICKHOUSE_URL has to name it, or in a "
+            "program clickhouse_url of open_store"
+        )
 
 
 def _require_timescale(connection: Connection) -> None:
