@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -14,14 +15,18 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from pulsebase.model.errors import StoreUnavailableError
+from pulsebase.model.errors import StopError, StoreUnavailableError
 from pulsebase.model.metrics import HEART_RATE
+from pulsebase.model.resolution import Resolution
 from pulsebase.model.timerange import TimeRange
 from pulsebase.stores.clickhouse import commits
 from pulsebase.stores.clickhouse.commits import Snapshot
+from pulsebase.stores.clickhouse.store import ClickHouseStore
+from pulsebase.stores.contract import SeriesQuery
 from pulsebase.stores.postgres.database import Connection
 from tests.stores.clickhouse import EVER, OPTIONS, SYNCED, Parts, Urls, new_store, opened
 from tests.stores.harness import Reading, at, batch_of
@@ -153,6 +158,72 @@ def test_people_on_living_shards_are_written_and_read_while_another_is_dead(part
     finally:
         dead.start()
     assert [value for _, value, *_ in parts.read("bob")] == [6000]
+
+
+def test_a_store_opens_while_a_shard_is_dead_and_serves_the_people_of_the_others(urls: Urls) -> None:
+    dead = two_shards().shards[0]
+    dead.kill()
+    store = None
+    try:
+        store = ClickHouseStore(urls.postgres, urls.cluster)  # ann lies on the one, bob on the other
+        asked = [SeriesQuery(person, TimeRange(TEN - SECOND, TEN), Resolution.RAW) for person in PEOPLE]
+        assert store.series(asked[0]).num_rows == 1
+        store.write([batch_of([Reading(TEN, 7000)], SYNCED, HEART_RATE.name)])
+        with pytest.raises(StoreUnavailableError):
+            store.write([batch_of([Reading(TEN, 7000, user_id="bob")], SYNCED, HEART_RATE.name)])
+        for refused in (lambda: store.series(asked[1]), store.stored, store.ping, store.settle):
+            with pytest.raises(StoreUnavailableError):
+                refused()
+    finally:
+        dead.start()
+        try:
+            if store is not None:
+                wait_until(lambda: not _refused(lambda: store.series(asked[1])), "the shard is seen")
+                assert store.stored().num_rows == 3
+                store.settle()
+        finally:
+            if store is not None:
+                store.close()
+
+
+def _refused(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except StoreUnavailableError:
+        return True
+    return False
+
+
+def test_a_shard_that_comes_late_has_to_be_the_right_one(urls: Urls) -> None:
+    late = two_shards().shards[0]
+    name = urlsplit(urls.cluster).path.strip("/")
+    with late.client(database=name) as client:
+        client.command("RENAME TABLE belongs TO of_this_store")
+        client.command("CREATE TABLE belongs AS of_this_store")
+        client.command("INSERT INTO belongs SELECT generateUUIDv4(), shard, shards FROM of_this_store")
+    with pytest.raises(StopError, match="belongs to another database"):
+        ClickHouseStore(urls.postgres, urls.cluster)
+    late.kill()
+    store = None
+    try:
+        store = ClickHouseStore(urls.postgres, urls.cluster)
+    finally:
+        late.start()
+    try:
+        for refused in (lambda: store.overview("bob"), store.stored, store.settle):
+            with pytest.raises((StoreUnavailableError, StopError), match=r"belongs to another|cannot be reached"):
+                refused()
+        overview = store.overview("ann")
+        assert overview is not None
+        assert overview.readings == 1
+    finally:
+        store.close()
+
+
+def test_without_any_shard_a_store_is_refused(urls: Urls) -> None:
+    nobody = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:1", urls.cluster)
+    with pytest.raises(StoreUnavailableError, match="no server of the cluster"):
+        ClickHouseStore(urls.postgres, nobody)
 
 
 def test_a_shard_that_does_not_answer_ends_a_write_in_time(urls: Urls) -> None:

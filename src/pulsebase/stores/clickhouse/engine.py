@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import math
 import re
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -31,6 +33,8 @@ from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.contract import Cancellation
 from pulsebase.stores.deadline import TIMED_OUT
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 5
@@ -41,6 +45,8 @@ _SILENCES_S = (10, 20, 40, 90)
 #: How often a question that was taken back is ended, until it has ended: it may still be on its way to the server.
 _END_AGAIN_S = 0.05
 _END_LIMIT_S = 2.0
+#: How often servers that were never seen are looked for.
+_LOOK_AGAIN_S = 2.0
 #: Insertions return when every shard has the rows on its disk; questions are sent to the shards they are about, which
 #: answer whole, since a person lies on one.
 SETTINGS: Mapping[str, int] = {
@@ -143,10 +149,34 @@ class ClickHouse:
         self.address = address
         self._servers = [Server(address, host, port) for host, port in address.hosts]
         self._turns = itertools.count()
-        #: The shard of each remainder of a person's number, and a server of each shard, as far as they are known.
+        #: What a server has to be before anything is asked of it, see `open`.
+        self._require: Callable[[Server, int, int], None] | None = None
+        #: The shard of each remainder of a person's number, the servers that are what they have to be, by name, and
+        #: one of each shard, as far as they are known.
         self._slots: list[int] = []
+        self._ready: dict[str, Server] = {}
         self._by_shard: dict[int, Server] = {}
         self._all_shards: Mapping[int, Server] | None = None
+        self._looking, self._look_again_at = threading.Lock(), 0.0
+
+    def open(self, require: Callable[[Server, int, int], None]) -> None:
+        """See which servers there are. `require` is called with each, its shard and how many there are, before
+        anything is asked of it: now, or once it can be reached.
+
+        Raises:
+            StopError: one is not what it has to be, or the cluster is not one that this store is made for.
+            StoreUnavailableError: none can be reached.
+        """
+        self._require = require
+        away = self._look()
+        if not self._ready:
+            raise UnreachableError("no server of the cluster can be reached", 5)
+        if not away:
+            self.shards()
+        for server in away:
+            logger.warning(
+                "the server %s of the cluster cannot be reached; its people are answered once it can", server
+            )
 
     def close(self) -> None:
         """Close the connections."""
@@ -159,15 +189,17 @@ class ClickHouse:
         limit_s: float,
         values: Mapping[str, object] | None = None,
         cancellation: Cancellation | None = None,
+        people: Collection[int] | None = None,
     ) -> pa.Table:
         """Return the answer to a question, by whichever server can be reached. When this raises, the question has ended
-        on every server that can be reached, or ends within the limit.
+        on every server that can be reached, or ends within the limit. `people` are those it is about, by number.
 
         Raises:
             QueryTimeoutError: longer than `limit_s`.
             QueryCancelledError: it was taken back.
             StoreUnavailableError: a shard that it is about does not answer.
         """
+        self._require_ready(people)
         if cancellation is None:
             return self._by_any(lambda server: server.ask(statement, limit_s, values))
         with self._ended_with(cancellation) as name:
@@ -191,35 +223,71 @@ class ClickHouse:
                 return list(threads.map(lambda server: server.ask(statement, limit_s, None, name), servers))
 
     def _placed(self, person: int | None) -> list[Server]:
-        """Return the servers where rows lie: the person's, or everybody's."""
-        slots = self._known_slots()
-        return self._servers_of(sorted(set(slots)) if person is None else [slots[person % len(slots)]])
+        """Return the servers where rows lie: the person's, or everybody's. What was found is remembered."""
+        self._require_ready(None if person is None else [person])
+        wanted = sorted(set(self._slots)) if person is None else [self._slots[person % len(self._slots)]]
+        return [self._by_shard[shard] for shard in wanted]
 
-    def _known_slots(self) -> list[int]:
-        """Return the shard of each remainder of a person's number. What was found is remembered."""
-        if not self._slots or len(self._by_shard) < len(set(self._slots)):
-            self._find_shards()
-        return self._slots
+    def _require_ready(self, people: Collection[int] | None) -> None:
+        """Raise `StoreUnavailableError` unless every shard on which these people lie, or everybody, was seen and is
+        what it has to be. Whoever was seen once is not looked at again: its answers tell whether it is there.
+        """
+        if self._slots and len(self._by_shard) == len(set(self._slots)):
+            return
+        if not self._are_ready(people):
+            self._look_now_and_then()
+            if not self._are_ready(people):
+                raise UnreachableError("a server of the cluster cannot be reached", 5)
 
-    def _servers_of(self, shards: Sequence[int]) -> list[Server]:
-        if any(shard not in self._by_shard for shard in shards):
-            raise UnreachableError("a server of the cluster cannot be reached", 5)
-        return [self._by_shard[shard] for shard in shards]
-
-    def _find_shards(self) -> None:
-        for server in self._servers:
-            with contextlib.suppress(StoreUnavailableError):
-                rows = server.ask(
-                    "SELECT shard_num, shard_weight, is_local FROM system.clusters WHERE cluster = {cluster:String} "
-                    "ORDER BY shard_num",
-                    _PATIENCE_S,
-                    {"cluster": self.address.cluster},
-                ).to_pylist()
-                # As `Distributed` places rows: each shard has as many of the remainders as it weighs.
-                self._slots = [row["shard_num"] for row in rows for _ in range(row["shard_weight"])]
-                self._by_shard |= {row["shard_num"]: server for row in rows if row["is_local"]}
+    def _are_ready(self, people: Collection[int] | None) -> bool:
         if not self._slots:
-            raise UnreachableError("no server of the cluster can be reached", 5)
+            return False
+        wanted = self._slots if people is None else {self._slots[person % len(self._slots)] for person in people}
+        return self._by_shard.keys() >= set(wanted)
+
+    def _look_now_and_then(self) -> None:
+        """Look for servers that were away, unless that was done just now; who waits for one, waits for all."""
+        with self._looking:
+            if time.monotonic() < self._look_again_at:
+                return
+            try:
+                self._look()
+            finally:
+                self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+
+    def _look(self) -> list[str]:
+        """Look for servers that were not seen yet; return the names of those that cannot be reached."""
+        away = []
+        for server in self._servers:
+            if server.name in self._ready:
+                continue
+            try:
+                slots, shard = self._place_of(server, _PATIENCE_S)
+                if shard is not None and self._require is not None:
+                    self._require(server, shard, len(set(slots)))
+            except StoreUnavailableError:
+                away.append(server.name)
+                continue
+            self._slots, self._ready[server.name] = slots, server
+            if shard is not None:
+                self._by_shard[shard] = server
+        return away
+
+    def _place_of(self, server: Server, limit_s: float) -> tuple[list[int], int | None]:
+        """Return the shards in order, as a server knows them, and which of them it is."""
+        rows = server.ask(
+            "SELECT shard_num, shard_weight, replica_num, is_local FROM system.clusters "
+            "WHERE cluster = {cluster:String} ORDER BY shard_num",
+            limit_s,
+            {"cluster": self.address.cluster},
+        ).to_pylist()
+        if not rows:
+            raise StopError(f"the servers know no cluster {self.address.cluster}")
+        if any(row["replica_num"] > 1 for row in rows):
+            raise StopError("the cluster has replicas, which this version does not support")
+        if any(row["shard_weight"] != 1 for row in rows):
+            raise StopError("a shard of the cluster has another weight than 1, which this version does not support")
+        return [row["shard_num"] for row in rows], next((row["shard_num"] for row in rows if row["is_local"]), None)
 
     @contextlib.contextmanager
     def _ended_with(self, cancellation: Cancellation) -> Iterator[str]:
@@ -252,10 +320,12 @@ class ClickHouse:
         Raises:
             StoreUnavailableError: a shard of these people does not take them.
         """
-        slots = np.array(self._known_slots())
-        shard_of = slots[rows["person"].to_numpy() % len(slots)]
+        people = rows["person"].to_numpy()
+        if not self._slots or len(self._by_shard) < len(set(self._slots)):
+            self._require_ready(np.unique(people).tolist())
+        shard_of = np.array(self._slots)[people % len(self._slots)]
         shards = np.unique(shard_of).tolist()
-        servers = self._servers_of(shards)
+        servers = [self._by_shard[shard] for shard in shards]
         if len(servers) == 1:
             servers[0].insert(table, rows, limit_s)
             return
@@ -265,12 +335,19 @@ class ClickHouse:
 
     def command(self, statement: str, limit_s: float, values: Mapping[str, object] | None = None) -> None:
         """Run a statement that has no answer, by whichever server can be reached."""
+        self._require_ready(None)
         self._by_any(lambda server: server.command(statement, limit_s, values))
 
     def ping(self, limit_s: float = _PATIENCE_S) -> None:
         """Raise a `PulsebaseError` if a server does not answer."""
         for server in self._servers:
             server.ask("SELECT 1", limit_s)
+
+    def seen(self) -> tuple[int, Sequence[Server]]:
+        """Return how many shards there are, and a server of each that was seen since the store was opened."""
+        with contextlib.suppress(StoreUnavailableError, StopError):
+            self._require_ready(None)
+        return len(set(self._slots)), list(self._by_shard.values())
 
     def shards(self, limit_s: float = _PATIENCE_S) -> Mapping[int, Server]:
         """Return a server of each shard, by the shard's number, for work that is done where the rows lie. What was
@@ -288,37 +365,26 @@ class ClickHouse:
         found: dict[int, Server] = {}
         shards = set()
         for server in self._servers:
-            rows = server.ask(
-                "SELECT shard_num, shard_weight, replica_num, is_local FROM system.clusters "
-                "WHERE cluster = {cluster:String}",
-                limit_s,
-                {"cluster": self.address.cluster},
-            ).to_pylist()
-            shards |= {row["shard_num"] for row in rows}
-            if any(row["replica_num"] > 1 for row in rows):
-                raise StopError("the cluster has replicas, which this version does not support")
-            if any(row["shard_weight"] != 1 for row in rows):
-                raise StopError("a shard of the cluster has another weight than 1, which this version does not support")
-            found |= {row["shard_num"]: server for row in rows if row["is_local"]}
-        if not shards:
-            raise StopError(f"the servers know no cluster {self.address.cluster}")
+            slots, shard = self._place_of(server, limit_s)
+            shards |= set(slots)
+            if shard is not None:
+                if self._require is not None and server.name not in self._ready:
+                    self._require(server, shard, len(slots))
+                found[shard] = server
         if missing := sorted(shards - found.keys()):
             raise StopError(f"the URL names no server of the shards {', '.join(map(str, missing))}")
         return found
 
     def _by_any(self, work: Callable[[Server], T]) -> T:
-        for attempt, server in enumerate(self._in_turn(), 1):
+        ready = list(self._ready.values())
+        first = next(self._turns) % len(ready)
+        for attempt, server in enumerate([*ready[first:], *ready[:first]], 1):
             try:
                 return work(server)
             except UnreachableError:
-                if attempt == len(self._servers):
+                if attempt == len(ready):
                     raise
         raise AssertionError("unreachable")
-
-    def _in_turn(self) -> Iterator[Server]:
-        first = next(self._turns) % len(self._servers)
-        yield from self._servers[first:]
-        yield from self._servers[:first]
 
 
 _TAKEN_BACK = "the question was taken back"

@@ -83,13 +83,18 @@ def set_up(connection: Connection, cluster: ClickHouse) -> list[int]:
 
 
 def require_current(connection: Connection, cluster: ClickHouse) -> None:
-    """Raise `StopError` unless both halves are set up for exactly this version of the program, and for each other."""
+    """Open the cluster; raise `StopError` unless both halves are set up for exactly this version of the program, and
+    for each other. A server of the cluster that cannot be reached now is looked at before anything is asked of it.
+    """
     require_migrated(connection, migrations())
-    store, servers = _store_id(connection), cluster.shards(_LIMIT_S)
-    for number, server in servers.items():
+    store = _store_id(connection)
+
+    def require(server: Server, shard: int, shards: int) -> None:
         _require_settings(server)
         _require_tables(server, cluster.address.database)
-        _require_place(server, store, number, len(servers))
+        _require_place(server, store, shard, shards)
+
+    cluster.open(require)
 
 
 def _store_id(connection: Connection) -> uuid.UUID:

@@ -136,6 +136,7 @@ class RawReader:
             "GROUP BY time, device HAVING argMax(gone, stamp) = 0" + ("" if limit is None else f" LIMIT {limit + 1}"),
             limited_s(deadline, self._options),
             cancellation=deadline.cancellation,
+            people=[known.person],
         )
 
 

@@ -89,7 +89,7 @@ class StoredReader:
             conditions = [inside(interval), named.state.condition()]
             if user_ids is not None:
                 conditions.append(f"person IN {listed(named.people)}")
-            return table_of(self._rows(" AND ".join(conditions)), named)
+            return table_of(self._rows(" AND ".join(conditions), None if user_ids is None else named.people), named)
 
         found = consistent(self._database, looking_up(user_ids), ask, _NO_LIMIT)
         return STORED_SCHEMA.empty_table() if found is None else found
@@ -120,7 +120,7 @@ class StoredReader:
             return np.zeros(0, np.intp), _NOTHING
         if len(readings) <= _MOST_TIMES:
             conditions.append(f"time IN {listed(np.unique(readings.times_us).tolist())}")
-        found = self._rows(" AND ".join([*conditions, named.state.condition()]))
+        found = self._rows(" AND ".join([*conditions, named.state.condition()]), named.people)
         if not found.num_rows:
             return np.zeros(0, np.intp), _NOTHING
         device_ids = pa.array([named.devices[number] for number in found["device"].to_pylist()], pa.string())
@@ -147,12 +147,13 @@ class StoredReader:
         joined = wanted.join(stored, ["person", "device_id", "time"], join_type="inner")
         return joined["row"].to_numpy().astype(np.intp), joined
 
-    def _rows(self, conditions: str) -> pa.Table:
-        """Return the visible readings with these conditions, each with its origin."""
+    def _rows(self, conditions: str, people: Collection[int] | None) -> pa.Table:
+        """Return the visible readings with these conditions, of these people or of everybody, each with its origin."""
         return self._cluster.ask(
             f"SELECT {KEY}, last.2 AS value, last.3 AS confidence, brought.4 AS origin FROM ("
             f"SELECT {KEY}, {LAST_AND_BROUGHT} FROM all_rows WHERE {conditions} GROUP BY {KEY} HAVING last.6 = 0)",
             self._options.question_limit_s,
+            people=people,
         )
 
 
