@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from pulsebase.model.errors import StoreUnavailableError
-from pulsebase.stores.clickhouse import commits
+from pulsebase.model.errors import QueryTimeoutError, StoreUnavailableError
+from pulsebase.stores.clickhouse import commits, merge
+from pulsebase.stores.clickhouse.engine import Server
 from pulsebase.stores.clickhouse.merge_thread import MergeThread
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
 from pulsebase.stores.contract import Cancellation
@@ -64,6 +68,38 @@ def test_it_merges_by_itself_and_tells_how_far_it_is(parts: Parts) -> None:
         thread.ping()
     fill(parts, 20)
     assert not merged(parts)
+
+
+def test_a_merge_that_a_shard_cannot_do_in_time_is_done_in_smaller_ones(
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "_LEAST_READINGS", 1)
+    with opened(urls, merge_readings=64) as parts:
+        for _ in range(8):
+            fill(parts, 8)
+        command, taken = Server.command, list[int]()
+
+        def hasty(server: Server, statement: str, *rest: Any, **named: Any) -> None:
+            if statement.lstrip().startswith("INSERT INTO readings"):
+                first, end = map(int, re.findall(r"stamp >= (\d+) AND stamp < (\d+)", statement)[0])
+                taken.append((end - first) // commits.PLACES)
+                if taken[-1] > 2:
+                    raise QueryTimeoutError("too much at once")
+            command(server, statement, *rest, **named)
+
+        monkeypatch.setattr(Server, "command", hasty)
+        parts.merger.step()
+        parts.clock.now_s += OPTIONS.grace_s
+        with pytest.raises(QueryTimeoutError):
+            parts.merger.step()
+        for _ in range(30):
+            with contextlib.suppress(QueryTimeoutError):
+                parts.merger.step()
+        assert merged(parts)
+        assert taken[0] == 8, "all of it is tried first"
+        assert max(taken[1:]) <= 8
+        assert 2 in taken
+        assert len(parts.read("a")) == 4
 
 
 def test_settling_merges_what_is_there_though_it_is_young_and_another_process_has_the_lease(parts: Parts) -> None:

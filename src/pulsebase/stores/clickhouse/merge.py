@@ -12,6 +12,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 
+from pulsebase.model.errors import QueryTimeoutError
 from pulsebase.stores.clickhouse import commits, rollups
 from pulsebase.stores.clickhouse.chains import KEY, LAST_AND_BROUGHT
 from pulsebase.stores.clickhouse.clean import clean
@@ -22,6 +23,8 @@ from pulsebase.stores.clickhouse.removal import removed_people, without
 from pulsebase.stores.postgres.database import Connection, PostgresDatabase
 
 _LEASE = "merge"
+#: However busy shards are, a merge may take so many readings.
+_LEAST_READINGS = 1_000
 #: Every reading with staged rows of these commits, once: its last row, under the origin that its rows add up to.
 _MERGED = f"""
 INSERT INTO readings ({KEY}, value, confidence, origin, gone, stamp)
@@ -59,6 +62,8 @@ class Merger:
         self._merged: deque[tuple[float, int]] = deque()
         #: The same of the stage.
         self._dropped: deque[tuple[float, int]] = deque()
+        #: About the most readings that one merge takes now.
+        self._most_readings = options.merge_readings
 
     def step(self, *, hurry: bool = False) -> int:
         """Do what is due now, if no other process does; return how many commits were merged. In a hurry it is due
@@ -127,7 +132,7 @@ class Merger:
         return self.backlog
 
     def _end_of_merge(self, after: int, to: int) -> int:
-        most = self._options.merge_readings
+        most = self._most_readings
         return self._database.read(lambda connection: commits.reach(connection, after, to, most))
 
     def _hold_lease(self) -> bool:
@@ -146,10 +151,15 @@ class Merger:
         state, not_removed = self._database.change(begin)
         if state.merged != after:  # another process has merged
             return False
-        for server in self._cluster.shards().values():
-            if not self._hold_lease() and alone:
-                return False
-            self._merge_shard(server, f"{state.staged()} AND {not_removed}", to)
+        try:
+            for server in self._cluster.shards().values():
+                if not self._hold_lease() and alone:
+                    return False
+                self._merge_shard(server, f"{state.staged()} AND {not_removed}", to)
+        except QueryTimeoutError:  # the shards are busy: smaller merges get through
+            self._most_readings = max(_LEAST_READINGS, self._most_readings // 4)
+            raise
+        self._most_readings = min(self._options.merge_readings, self._most_readings * 2)
         return self._database.change(lambda connection: commits.end_merge(connection, after, to))
 
     def _merge_shard(self, server: Server, inside: str, to: int) -> None:

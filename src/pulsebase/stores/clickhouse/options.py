@@ -20,7 +20,7 @@ class ClickHouseOptions:
         grace_s: how long a commit has been decided before it is merged, and merged before its rows leave the stage.
             Questions that are answered in less never have to be asked again.
         lease_s: so long after the death of the process that merges, another one takes over; longer than one step.
-        merge_readings: about the most staged readings that one merge takes.
+        merge_readings: about the most staged readings that one merge takes; fewer after one that took a shard too long.
         merge_interval_s: how often each process looks whether something is to be merged.
         clean_interval_s: how often rows of deleted readings are looked for among the merged ones …
         clean_readings: … which go where a shard has so many of them in a month.

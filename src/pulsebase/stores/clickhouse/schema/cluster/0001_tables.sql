@@ -27,7 +27,8 @@ ORDER BY (person, metric, time, device, stamp)
 SETTINGS {durable}, min_parts_to_merge_at_once = 16;
 
 -- The last merged row of each reading. Of several the one with the highest stamp is right; the engine drops the others
--- in its own time. A partition is 30 days of the readings' times, so all rows of a reading lie in one.
+-- in its own time. A partition is 30 days of the readings' times, so all rows of a reading lie in one. A merge looks at a
+-- block of each person who has new readings, so blocks are short.
 CREATE TABLE IF NOT EXISTS {database}.readings (
     person UInt64 CODEC(DoubleDelta, ZSTD(1)),
     metric UInt16 CODEC(ZSTD(1)),
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS {database}.readings (
 ) ENGINE = ReplacingMergeTree(stamp)
 PARTITION BY intDiv(time, 2592000000000)
 ORDER BY (person, metric, time, device)
-SETTINGS {durable};
+SETTINGS {durable}, index_granularity = 2048;
 
 -- Everything of the shard. `merged` tells where a row lies; whoever asks says which commits are visible.
 CREATE OR REPLACE VIEW {database}.rows AS
