@@ -172,7 +172,26 @@ STORE_STATISTICS = {
         "pulsebase_store_merge_failures", "Merges since the start that failed and were tried again.", registry=REGISTRY
     ),
     "merge_seconds": Gauge("pulsebase_store_merge_seconds", "Time spent in merges since the start.", registry=REGISTRY),
+    "shards": Gauge("pulsebase_store_shards", "Shards of the cluster.", registry=REGISTRY),
+    "reachable_shards": Gauge(
+        "pulsebase_store_reachable_shards", "Shards of the cluster that answer this process.", registry=REGISTRY
+    ),
+    "stage_rows": Gauge("pulsebase_store_stage_rows", "Rows in the stages of all shards.", registry=REGISTRY),
+    "most_parts": Gauge(
+        "pulsebase_store_most_parts", "Parts of the partition of a shard's table that has most.", registry=REGISTRY
+    ),
+    "waiting_commits": Gauge("pulsebase_store_waiting_commits", "Commits that are not merged yet.", registry=REGISTRY),
+    "commit_in_flight_seconds": Gauge(
+        "pulsebase_store_commit_in_flight_seconds",
+        "For how long the oldest commit in flight has been so.",
+        registry=REGISTRY,
+    ),
 }
+#: Those of them that tell of the whole store.
+_OF_THE_STORE = (
+    *("readings", "unmerged_rows", "refresh_lag_seconds", "size_bytes"),
+    *("shards", "stage_rows", "most_parts", "waiting_commits", "commit_in_flight_seconds"),
+)
 #: A first sync of years takes hours where a source limits requests.
 _LONG_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3_600, 14_400)
 
@@ -205,7 +224,7 @@ SOURCE_REQUESTS = Counter(
 ETL_RUNS = Counter("pulsebase_etl_runs", "Runs of the pipeline.", ["source", "data_set", "outcome"], registry=REGISTRY)
 #: Told of everything there is rather than by a process of itself: of several workers one is asked.
 WHOLE = (
-    *(STORE_STATISTICS[name] for name in ("readings", "unmerged_rows", "refresh_lag_seconds", "size_bytes")),
+    *(STORE_STATISTICS[name] for name in _OF_THE_STORE),
     ETL_CONNECTIONS,
     ETL_FRESHNESS_SECONDS,
 )

@@ -217,6 +217,24 @@ class Backlog:
     merged: int
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Commits that are not merged: how many, and for how long the oldest that is in flight has been, in seconds."""
+
+    commits: int
+    in_flight_s: float
+
+
+def waiting(connection: Connection) -> Waiting:
+    """Return what there is of commits that are not merged."""
+    row = connection.execute(
+        "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() "
+        "- min(began_at) FILTER (WHERE state = 'in flight')), 0)::float8 FROM pulsebase.commits"
+    ).fetchone()
+    assert row is not None
+    return Waiting(*row)
+
+
 def backlog(connection: Connection) -> Backlog:
     """Return what waits for merges."""
     row = connection.execute(

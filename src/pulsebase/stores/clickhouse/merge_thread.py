@@ -25,11 +25,6 @@ logger = logging.getLogger(__name__)
 #: With this part of the readings that may wait, merges hurry.
 _HURRY_PART = 1 / 4
 _PAUSE_AFTER_FAILURE_S = 1.0
-_STORED = "SELECT count() AS n FROM readings FINAL WHERE gone = 0"
-_BYTES = (
-    "SELECT toUInt64(sum(bytes_on_disk)) AS n FROM system.parts "
-    "WHERE database = currentDatabase() AND table NOT LIKE '.inner%'"
-)
 
 
 class MergeThread:
@@ -86,7 +81,7 @@ class MergeThread:
             raise StoreUnavailableError("the store's merges have stopped")
 
     def statistics(self) -> dict[str, float]:
-        """See `contract.Store.statistics`. What a server does not tell now is left out."""
+        """Tell of merges, see `contract.Store.statistics`. What PostgreSQL does not tell now is left out."""
         found = {
             "merges": float(self._merges),
             "merge_failures": float(self._failures),
@@ -96,10 +91,6 @@ class MergeThread:
             self._note(self._database.read(commits.backlog))
             found["unmerged_rows"] = float(self._unmerged)
         found["merge_lag_seconds"] = self._lag_s()
-        for name, question in (("readings", _STORED), ("size_bytes", _BYTES)):
-            with contextlib.suppress(PulsebaseError):
-                asked = [server.ask(question, 5.0) for server in self._cluster.shards().values()]
-                found[name] = float(sum(answer["n"][0].as_py() for answer in asked))
         return found
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from pulsebase.stores.clickhouse.engine import ClickHouse
 from pulsebase.stores.clickhouse.expire import Expirer
 from pulsebase.stores.clickhouse.export import Exporter
 from pulsebase.stores.clickhouse.extents import Overviews
+from pulsebase.stores.clickhouse.figures import Figures
 from pulsebase.stores.clickhouse.merge_thread import MergeThread
 from pulsebase.stores.clickhouse.migrate import require_current
 from pulsebase.stores.clickhouse.options import ClickHouseOptions
@@ -80,6 +81,7 @@ class ClickHouseStore:
         self._overviews = Overviews(*parts)
         self._origins = OriginCounter(*parts)
         self._checker = Checker(*parts)
+        self._figures = Figures(self._database, self._cluster)
         self._merges = MergeThread(*parts)
         self._expirer = Expirer(*parts, self._merges.settle)
         self._scrubber = Scrubber(*parts)
@@ -235,7 +237,7 @@ class ClickHouseStore:
         self._merges.ping()
 
     def statistics(self) -> dict[str, float]:
-        return self._merges.statistics()
+        return self._merges.statistics() | self._figures.statistics()
 
     def capabilities(self) -> Capabilities:
         return Capabilities(writes_alone=False, erasure_log=self._registry.erasure_log)
