@@ -55,6 +55,13 @@ class Settings(BaseSettings):
         "with a server of each shard.",
         repr=False,  # it may hold a password
     )
+    clickhouse_sql_url: str | None = Field(
+        None,
+        description="The same PostgreSQL database as the servers of the cluster reach it, by a user who may do nothing "
+        "but read names: `postgresql://user:password@host:5432/database`. With it `pulsebase db init` makes views for "
+        "people's own SQL in the cluster.",
+        repr=False,  # it may hold a password
+    )
     host: str = Field("127.0.0.1", description="The address the server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port the server listens on; 0 picks a free one.")
     workers: int = Field(
@@ -446,6 +453,8 @@ def load_settings(**overrides: object) -> Settings:
     _check_store_url(settings.demo_store_url, "PULSEBASE_DEMO_STORE_URL")
     if settings.clickhouse_url is not None:
         _check_clickhouse_url(settings.clickhouse_url, settings.store_url)
+    if settings.clickhouse_sql_url is not None:
+        _check_clickhouse_sql_url(settings.clickhouse_sql_url, settings.clickhouse_url)
     _check_proxies(settings.trusted_proxies)
     if settings.min_heart_rate >= settings.max_heart_rate:
         raise SettingsError("PULSEBASE_MIN_HEART_RATE: must be below PULSEBASE_MAX_HEART_RATE")
@@ -543,6 +552,17 @@ def _check_store_url(url: str, setting: str) -> None:
         parse_store_url(url)
     except (SettingsError, ValueError) as error:
         raise SettingsError(f"{setting}: {error}") from None
+
+
+def _check_clickhouse_sql_url(url: str, cluster_url: str | None) -> None:
+    from pulsebase.stores.open import require_sql_url
+
+    if cluster_url is None:
+        raise SettingsError("PULSEBASE_CLICKHOUSE_SQL_URL: needs PULSEBASE_CLICKHOUSE_URL, where the views are made")
+    try:
+        require_sql_url(url)
+    except SettingsError as error:
+        raise SettingsError(f"PULSEBASE_CLICKHOUSE_SQL_URL: {error}") from None
 
 
 def _check_clickhouse_url(url: str, store_url: str) -> None:

@@ -171,7 +171,7 @@ def cluster_choice(settings: Settings, store_url: str) -> ClusterChoice | None:
     """The cluster beside a store. It belongs to the one that the settings name; another server store has none."""
     if settings.clickhouse_url is None or parse_store_url(store_url) != parse_store_url(settings.store_url):
         return None
-    return ClusterChoice(settings.clickhouse_url, ClickHouseOptions(_pool(settings)))
+    return ClusterChoice(settings.clickhouse_url, ClickHouseOptions(_pool(settings)), settings.clickhouse_sql_url)
 
 
 def _pool(settings: Settings) -> PoolOptions:

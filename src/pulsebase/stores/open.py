@@ -54,10 +54,12 @@ class ClusterChoice:
     Attributes:
         url: `clickhouse[s]://user:password@host:port,host:port/database?cluster=name`.
         options: how it is used.
+        sql_url: the database of people as the cluster reaches it, where that gets views for people's own SQL.
     """
 
     url: str = field(repr=False)
     options: ClickHouseOptions | None = None
+    sql_url: str | None = field(default=None, repr=False)
 
 
 def require_cluster_url(url: str) -> None:
@@ -68,6 +70,13 @@ def require_cluster_url(url: str) -> None:
         Address.of(url)
     except ValueError as error:
         raise SettingsError(f"the URL of a cluster {error}") from None
+
+
+def require_sql_url(url: str) -> None:
+    """Raise `SettingsError` unless a cluster can reach a database by this URL."""
+    from pulsebase.stores.clickhouse.own_sql import NamesAt
+
+    NamesAt.of(url)
 
 
 def parse_store_url(url: str) -> StoreAddress:
@@ -151,7 +160,7 @@ def set_up_store(
         from pulsebase.stores.clickhouse import migrate
 
         with connect(address.conninfo) as connection:
-            return migrate.set_up_both(connection, cluster.url, RolePasswords(*passwords))
+            return migrate.set_up_both(connection, cluster.url, RolePasswords(*passwords), cluster.sql_url)
     from pulsebase.stores.timescale.migrate import set_up
     from pulsebase.stores.timescale.options import Policies
     from pulsebase.stores.timescale.roles import apply_roles

@@ -9,9 +9,13 @@ from dataclasses import replace
 from importlib import resources
 
 from pulsebase.model.errors import StopError
+from pulsebase.model.metrics import HEART_RATE
+from pulsebase.stores.clickhouse import own_sql
 from pulsebase.stores.clickhouse.address import Address
 from pulsebase.stores.clickhouse.commits import PARTITION, PLACES
 from pulsebase.stores.clickhouse.engine import DURABLE, SETTINGS, ClickHouse, Server
+from pulsebase.stores.clickhouse.numbers import metric_of
+from pulsebase.stores.clickhouse.own_sql import NamesAt
 from pulsebase.stores.postgres.database import Connection
 from pulsebase.stores.postgres.migrations import (
     PostgresMigration,
@@ -35,20 +39,37 @@ def migrations() -> list[PostgresMigration]:
     return migrations_with(_PACKAGE)
 
 
-def set_up_both(connection: Connection, cluster_url: str, passwords: RolePasswords) -> tuple[list[int], list[str]]:
+def set_up_both(
+    connection: Connection, cluster_url: str, passwords: RolePasswords, sql_url: str | None = None
+) -> tuple[list[int], list[str]]:
     """Make the cluster's database if there is none, set both halves up, and give PostgreSQL its roles; return the
     numbers of the migrations that PostgreSQL needed, and the roles there are.
+
+    With `sql_url`, by which the cluster reaches PostgreSQL, views for people's own SQL are made, see `own_sql`.
 
     Raises:
         StopError: see `set_up`.
     """
     address = Address.of(cluster_url)
+    names = None if sql_url is None else NamesAt.of(sql_url)
     with contextlib.closing(ClickHouse(replace(address, database="default"))) as cluster:
         for server in cluster.shards().values():
             server.command(f"CREATE DATABASE IF NOT EXISTS {address.database}", _LIMIT_S)
     with contextlib.closing(ClickHouse(address)) as cluster:
         done = set_up(connection, cluster)
+        if names is not None:
+            _make_views(connection, cluster, names)
     return done, apply_roles(connection, passwords, StoreRights())
+
+
+def _make_views(connection: Connection, cluster: ClickHouse, names: NamesAt) -> None:
+    own_sql.let_read(connection, names)
+    metric = metric_of(connection, HEART_RATE.name)
+    assert metric is not None  # it is registered with the tables
+    address = cluster.address
+    for server in cluster.shards().values():
+        for statement in own_sql.statements(address.database, address.cluster, metric, names):
+            server.command(statement, _LIMIT_S)
 
 
 def set_up(connection: Connection, cluster: ClickHouse) -> list[int]:
