@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from pulsebase.files.disk_errors import named
 from pulsebase.model.errors import OutcomeUnknownError, StopError, StoreUnavailableError
 from pulsebase.stores.duckdb.journal.file_list import (
     FileList,
@@ -300,7 +301,9 @@ class Journal:
 def _unavailable(error: OSError) -> StoreUnavailableError:
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     reason = "the disk is full" if is_full else os.strerror(error.errno or 0)
-    return StoreUnavailableError(f"the journal cannot be written: {reason}", retry_after_s=_RETRY_S)
+    ours = StoreUnavailableError(f"the journal cannot be written: {reason}", retry_after_s=_RETRY_S)
+    ours.__cause__ = error
+    return named(ours)
 
 
 def _truncate(path: Path, size: int) -> None:

@@ -5,13 +5,11 @@ A commit is durable once its journal frame is on the disk, and visible once the 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from pulsebase.files.disk_errors import named
 from pulsebase.model.errors import OutcomeUnknownError, StoreUnavailableError
 from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import TimeRange
@@ -97,8 +95,7 @@ class ReadingWriter:
         cached, stage = self._cached, self._stage
         if not cached.ids_are_certain:
             raise StoreUnavailableError("the database is being opened again", retry_after_s=5)
-        with disk_reasons():
-            self._journal.append(stage.next_seq, cached.users.new(), cached.devices.new(), rows)
+        self._journal.append(stage.next_seq, cached.users.new(), cached.devices.new(), rows)
         try:
             # Numbers before rows: a merge that takes the rows must find their numbers.
             cached.users.publish()
@@ -108,15 +105,6 @@ class ReadingWriter:
             self._journal.fail()
             raise OutcomeUnknownError("stored, but not shown before the next start", 60) from error
         self._maintenance.note_commit(rows.t)
-
-
-@contextlib.contextmanager
-def disk_reasons() -> Iterator[None]:
-    """Raise the specific error for why the disk refuses the journal, as for every other file."""
-    try:
-        yield
-    except StoreUnavailableError as error:
-        raise named(error) from error
 
 
 def _tombstones(rows: Rows) -> Rows:

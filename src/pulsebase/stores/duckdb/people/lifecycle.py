@@ -7,7 +7,6 @@ from pulsebase.model.timerange import HOUR_US
 from pulsebase.model.users import User
 from pulsebase.stores.contract import Expiry, ScrubReport
 from pulsebase.stores.duckdb.engine.transactions import read_state
-from pulsebase.stores.duckdb.journal.writer import disk_reasons
 from pulsebase.stores.duckdb.merge.maintenance import Maintenance
 from pulsebase.stores.duckdb.merge.origin_registry import OriginRegistry
 from pulsebase.stores.duckdb.parts import StoreParts
@@ -84,8 +83,7 @@ class DataLifecycle:
             readings -= snapshot.expired(series)
         person = self._registry.user(user_id) or User(user_id)
         # Journal files before this one have the person's readings and go with the checkpoint; the one in use would not.
-        with disk_reasons():
-            self._parts.journal.rotate(stage.next_seq)
+        self._parts.journal.rotate(stage.next_seq)
         with self._parts.database.writing() as connection:
             hours = removal.rows_by_hour(connection, series)
             late_rows = removal.remove_rows(connection, user_no, series)
