@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import product
 
+from pulsebase.model.readings import ReadingBatch
 from pulsebase.model.timerange import (
     HOUR_US,
     MINUTE_US,
@@ -11,9 +12,72 @@ from pulsebase.model.timerange import (
 )
 from pulsebase.model.users import User
 from pulsebase.testing.harness import GivenReading as Reading
-from pulsebase.testing.harness import Harness, batch_of, rows_of, write
+from pulsebase.testing.harness import Harness, StoredRow, batch_of, rows_of, write
 from pulsebase.testing.laws.base import LawsOfOneStore
 from pulsebase.testing.laws.words import TEN, THAT_DAY, day_figures, raw, settled_or_not, states
+
+#: Who writes are of: imports, a sync and devices that push.
+_KINDS = {"i": "import", "j": "import", "k": "import", "s": "sync", "p": "push", "q": "push"}
+#: Writes of one reading, one commit each, and whose it is in the end. A write is its origin, its value and `/` its
+#: confidence; `!` says that it is written afresh, and `x` deletes the reading.
+SEQUENCES = [
+    ("i70 j70", "i"),  # an import finds what another one stored
+    ("i70 s70", "i"),  # so does a sync
+    ("s70 i70", "s"),
+    ("p70 i70", "p"),  # an import finds what a device sent
+    ("i70 p70", "p"),  # a device sends what an import stored: it was acknowledged
+    ("i70 p70 j70", "p"),
+    ("p70 q70", "q"),
+    ("i70 j71", "j"),  # another value
+    ("i70 j71 i70", "i"),
+    ("i70 j71 k70", "k"),  # the earlier value differs from the one stored then
+    ("p70 i71 j70", "j"),
+    ("p70 i71 p70", "p"),
+    ("i70 j70/2", "j"),  # another confidence
+    ("i70/0 j70", "j"),
+    ("i70/2 j70/2", "i"),
+    ("i70 x j70", "j"),  # deleted in between
+    ("i70 j70 x j70 i70", "j"),
+    ("p70 x i70", "i"),
+    ("i70 j70 k71 j71 i71", "k"),
+    ("i70 !j70", "j"),  # written as new
+    ("p70 !i70 j70", "i"),
+    ("i70 !j70 k71 !i71", "i"),
+]
+#: The same of one commit.
+COMMITS = [("i70 j70", "i"), ("i71 j70", "j"), ("i70 j71 k70", "k"), ("p70 i70", "p"), ("i71 p70 j70", "p")]
+
+
+def registered(harness: Harness) -> dict[str, int]:
+    """Return the number of each origin, and of one that brings nothing."""
+    return {name: harness.store.register_origin(kind, name) for name, kind in ({"idle": "import"} | _KINDS).items()}
+
+
+def id_for(writes: str) -> str:
+    """Return an id for the person of a case."""
+    return "".join(character if character.isalnum() else "_" for character in writes)
+
+
+def batch_said(user_id: str, said: str, numbers: dict[str, int]) -> ReadingBatch:
+    """Return the batch of a write of the person's reading."""
+    value, _, confidence = said[1:].partition("/")
+    reading = Reading(TEN, int(value) * 100, confidence=int(confidence) if confidence else None, user_id=user_id)
+    return batch_of([reading], numbers[said[0]])
+
+
+def owners_of(rows: list[StoredRow]) -> dict[str, int]:
+    """Return the origin of each person's one reading."""
+    assert len({row[0] for row in rows}) == len(rows)
+    return {row[0]: row[-1] for row in rows}
+
+
+def assert_owned(harness: Harness, owners: dict[str, int], numbers: dict[str, int]) -> None:
+    """Check whose the readings are, by every way to ask, in every state of the store."""
+    counts = {number: list(owners.values()).count(number) for number in numbers.values()}
+    for store in states(harness):
+        assert owners_of(harness.back_door()) == owners
+        assert {row[0]: row[-1] for row in rows_of(store.stored())} == owners
+        assert store.origin_readings(list(numbers.values())) == counts
 
 
 class OriginLaws(LawsOfOneStore):
@@ -94,83 +158,43 @@ class OriginLaws(LawsOfOneStore):
         assert harness.store.stored().num_rows == 0
 
     @settled_or_not
-    @pytest.mark.parametrize(
-        ("writes", "owner"),
-        [
-            ("i70 j70", "i"),  # an import finds what another one stored
-            ("i70 s70", "i"),  # so does a sync
-            ("s70 i70", "s"),
-            ("p70 i70", "p"),  # an import finds what a device sent
-            ("i70 p70", "p"),  # a device sends what an import stored: it was acknowledged
-            ("i70 p70 j70", "p"),
-            ("p70 q70", "q"),
-            ("i70 j71", "j"),  # another value
-            ("i70 j71 i70", "i"),
-            ("i70 j71 k70", "k"),  # the earlier value differs from the one stored then
-            ("p70 i71 j70", "j"),
-            ("p70 i71 p70", "p"),
-            ("i70 j70/2", "j"),  # another confidence
-            ("i70/0 j70", "j"),
-            ("i70/2 j70/2", "i"),
-            ("i70 x j70", "j"),  # deleted in between
-            ("i70 j70 x j70 i70", "j"),
-            ("p70 x i70", "i"),
-            ("i70 j70 k71 j71 i71", "k"),
-            ("i70 !j70", "j"),  # written as new
-            ("p70 !i70 j70", "i"),
-            ("i70 !j70 k71 !i71", "i"),
-        ],
-    )
-    def test_a_reading_belongs_to_what_brought_it(
-        self, harness: Harness, settled: bool, writes: str, owner: str
-    ) -> None:
-        kinds = {"i": "import", "j": "import", "k": "import", "s": "sync", "p": "push", "q": "push"}
-        named = {"idle": "import"} | {name: kind for name, kind in kinds.items() if name in writes}
-        numbers = {name: harness.store.register_origin(kind, name) for name, kind in named.items()}
-        for said in writes.split():
-            if said == "x":
-                harness.store.delete("ann", THAT_DAY)
-            else:
-                of = said.removeprefix("!")
-                value, _, confidence = of[1:].partition("/")
-                reading = Reading(TEN, int(value) * 100, confidence=int(confidence) if confidence else None)
-                write = harness.store.write if of == said else harness.store.write_afresh
-                write([batch_of([reading], numbers[of[0]])])
+    def test_a_reading_belongs_to_what_brought_it(self, harness: Harness, settled: bool) -> None:
+        """Each case has a person of its own; the n-th writes of all cases come together."""
+        numbers = registered(harness)
+        cases = {id_for(writes): (writes.split(), owner) for writes, owner in SEQUENCES}
+        owners = {user_id: numbers[owner] for user_id, (_, owner) in cases.items()}
+        for turn in range(max(len(writes) for writes, _ in cases.values())):
+            said_by_user = {user_id: writes[turn] for user_id, (writes, _) in cases.items() if turn < len(writes)}
+            for user_id in (user_id for user_id, said in said_by_user.items() if said == "x"):
+                harness.store.delete(user_id, THAT_DAY)
+            afresh = {user_id: said[1:] for user_id, said in said_by_user.items() if said.startswith("!")}
+            others = {user_id: said for user_id, said in said_by_user.items() if said[0] not in "!x"}
+            harness.store.write([batch_said(user_id, said, numbers) for user_id, said in others.items()])
+            harness.store.write_afresh([batch_said(user_id, said, numbers) for user_id, said in afresh.items()])
             if settled:
                 harness.settle()
-        for store in states(harness):
-            assert [row[-1] for row in harness.back_door()] == [numbers[owner]]
-            assert [row[-1] for row in rows_of(store.stored())] == [numbers[owner]]
-            counts = store.origin_readings(list(numbers.values()))
-            assert [number for number, count in counts.items() if count] == [numbers[owner]]
-        for name in [name for name in numbers if name != owner] + [owner]:
-            assert harness.store.delete_origin(numbers[name], 10) == (name == owner)
+        assert_owned(harness, owners, numbers)
+        for name, number in numbers.items():
+            mine = {user_id for user_id, owner in owners.items() if owner == number}
+            assert harness.store.delete_origin(number, 100) == len(mine), name
+            owners = {user_id: owner for user_id, owner in owners.items() if user_id not in mine}
+            assert owners_of(harness.back_door()) == owners
 
-    @pytest.mark.parametrize(
-        ("writes", "owner"),
-        [("i70 j70", "i"), ("i71 j70", "j"), ("i70 j71 k70", "k"), ("p70 i70", "p"), ("i71 p70 j70", "p")],
-    )
-    @pytest.mark.parametrize("base", [None, "i70", "j70", "p70", "k71"])
-    def test_rows_of_one_commit_follow_each_other(
-        self, harness: Harness, base: str | None, writes: str, owner: str
-    ) -> None:
-        """Compare with separate commits."""
-        names = sorted({said[0] for said in [*writes.split(), base or "k"]})
-        numbers = {name: harness.store.register_origin("push" if name == "p" else "import", name) for name in names}
-        batches = {
-            said: batch_of([Reading(TEN, int(said[1:]) * 100)], numbers[said[0]])
-            for said in [*writes.split(), *([base] if base else [])]
-        }
-        if base is not None:
-            harness.store.write([batches[base]])
-            unchanged = len({said[1:] for said in [base, *writes.split()]}) == 1
-            owner = base[0] if unchanged and owner != "p" else owner
-        harness.store.write([batches[said] for said in writes.split()])
-        for store in states(harness):
-            assert [row[-1] for row in harness.back_door()] == [numbers[owner]]
-            assert [row[-1] for row in rows_of(store.stored())] == [numbers[owner]]
-            counts = store.origin_readings(list(numbers.values()))
-            assert [number for number, count in counts.items() if count] == [numbers[owner]]
+    def test_rows_of_one_commit_follow_each_other(self, harness: Harness) -> None:
+        """Compare with separate commits. Each case has a person of its own, whose rows follow each other."""
+        numbers = registered(harness)
+        owners, bases, batches = dict[str, int](), [], []
+        for base, (writes, last) in product([None, "i70", "j70", "p70", "k71"], COMMITS):
+            user_id, owner = id_for(f"{base} {writes}"), last
+            if base is not None:
+                bases.append(batch_said(user_id, base, numbers))
+                unchanged = len({said[1:] for said in [base, *writes.split()]}) == 1
+                owner = base[0] if unchanged and last != "p" else last
+            owners[user_id] = numbers[owner]
+            batches += [batch_said(user_id, said, numbers) for said in writes.split()]
+        harness.store.write(bases)
+        harness.store.write(batches)
+        assert_owned(harness, owners, numbers)
 
     @settled_or_not
     def test_what_stands_of_readings_is_told_row_by_row(self, harness: Harness, settled: bool) -> None:
