@@ -250,7 +250,7 @@ def test_what_a_body_is_instead_is_named_with_what_to_do(api: Api, form: str) ->
 
 def test_what_is_no_arrow_at_all_is_not_called_too_large(api: Api) -> None:
     answer = send(api, b"user_id,device_id,timestamp,heart_rate\n")
-    assert (answer.status_code, answer.json()["detail"]) == (400, "the body is not an Arrow IPC stream")
+    assert (answer.status_code, answer.json()["detail"]) == (400, "it is not an Arrow IPC stream")
 
 
 def test_an_empty_stream_is_nothing(api: Api) -> None:

@@ -327,7 +327,7 @@ def test_a_folder_of_another_programs_parquet_files_is_read(place: Place) -> Non
         frame.write_parquet(folder / f"heart_rate_metrics_2024-01-{day}.parquet")
     done = place.run("import", "data")
     assert (done.returncode, done.stderr) == (0, "")
-    line = "data: Parquet export: 3 files, 6 read, 6 written, 0 rejected, 2024-01-15 to 2024-01-17"
+    line = "data: Parquet: 3 files, 6 read, 6 written, 0 rejected, 2024-01-15 to 2024-01-17"
     assert line in done.stdout.splitlines()
     found = {(str(row["t"])[:19], row["device_id"], row["value"]) for row in stored(place)}
     assert found == {

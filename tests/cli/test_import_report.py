@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pulsebase.cli.import_report import _WHAT_TO_DO
 from tests.cli.files import ISO_FILE, US_FILE
 from tests.support.health_files import at, takeout_csv, takeout_heart_rate, takeout_resting, tarred, zipped
 from tests.support.process import Place, wait_until
@@ -160,3 +161,12 @@ def test_a_folder_is_named_by_its_name(tmp_path: Path) -> None:
     place.folder = tmp_path / "here"
     done = place.run("import", ".", "--user", "ann")
     assert "here: Takeout heart rate: 1 file, 50 read" in done.stdout
+
+
+def test_the_advice_names_every_kind_that_the_guide_has() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "importing.md").read_text()
+    _, table, _ = guide.partition("## What is read")[2].split("\n\n", 2)
+    first, _, *rows = re.findall(r"^\|(.+?)\|", table, re.MULTILINE)
+    assert (first, len(rows) > 20) == (" Kind ", True)
+    unnamed = [row for row in rows if not any(word in _WHAT_TO_DO for word in re.findall(r"[A-Z]\w{2,}", row))]
+    assert unnamed == [" our own exports, and `heart_rate_metrics_YYYY-MM-DD.parquet` "]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from pulsebase.etl.importer import NOBODY
+from pulsebase.etl.extract.parts import NOBODY
 from pulsebase.etl.results import FileResult, MetricCount
 from pulsebase.etl.totals import NOTHING_READ, KindTotal, UnreadFiles, most_first
 from pulsebase.model.errors import FieldError
@@ -21,9 +21,11 @@ _SHOWN_PASSED_OVER = 8
 _SHOWN_PEOPLE = 5
 _SHOWN_REASONS = 10
 _WHAT_TO_DO = (
-    "Supported files are Takeout, Apple Health, FIT, research CSV (Id,Time,Value), any CSV with columns named by "
-    "--time-column and --value-column, and Parquet, CSV and NDJSON with user_id, device_id, timestamp and heart_rate, "
-    "or metric and value; see docs/guide/importing.md."
+    "Files that are read: exports of Google Takeout, Apple Health, Health Connect, Gadgetbridge, Garmin, Samsung "
+    "Health, Mi Fitness, Zepp, Withings, Oura, Polar, Empatica and LifeSnaps, pages of Fitbit's Web API; activities as "
+    "FIT, TCX and GPX; research CSV (Id,Time,Value); any CSV, Arrow or Parquet with columns named by --time-column and "
+    "--value-column; CSV, NDJSON, Arrow and Parquet with user_id, device_id, timestamp and heart_rate, or metric and "
+    "value; and tables in PostgreSQL. See docs/guide/importing.md."
 )
 _OTHERS_TO_DO = (
     "  To import them, convert them to CSV: user_id,device_id,timestamp and heart_rate, or metric and value."

@@ -15,6 +15,7 @@ from pulsebase.etl.extract.archives import files_in
 from pulsebase.etl.extract.kinds import head_of, kind_for, why_unknown
 from pulsebase.etl.extract.packed import ArchivedFile, Budget, PackedFile, TooMuchError, paths_in
 from pulsebase.etl.extract.parts import (
+    NOBODY,
     AboutPerson,
     EndOfImportError,
     FileOwner,
@@ -46,7 +47,6 @@ _READINGS_AT_ONCE = 50_000
 _DAYS_AT_ONCE = 500
 #: How many names of ignored things are counted separately for one file. The rest is counted together.
 _MOST_PASSED_OVER = 200
-NOBODY = "does not say whose it is; name the person with --user, over HTTP with user_id"
 NOTHING = "holds no file that is read"
 #: The problem of a file when the import is stopped.
 NOT_READ, NOT_TO_ITS_END = "was not read", "was not read to its end"

@@ -87,3 +87,7 @@ class Block:
 
 class MalformedError(PulsebaseError):
     """The rest of a body or file cannot be read; the message says why. What was read before it stays valid."""
+
+
+class TooLargeError(MalformedError):
+    """A piece of it unpacks to more than may be held in memory, or the whole to more than may be read."""

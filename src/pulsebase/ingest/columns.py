@@ -47,9 +47,9 @@ def blocks_of_batches(batches: Iterator[pa.RecordBatch], fields: ReadingFields =
         if passed_over is None:
             _check_types(whole.schema, fields)
             passed_over = indexes_in(whole.schema.names)
-        batch = _checked(whole.select([name for name in whole.schema.names if name in fields.all]))
+        batch = checked(whole.select([name for name in whole.schema.names if name in fields.all]))
         for start in range(0, batch.num_rows, BLOCK_READINGS):
-            rows = _bounded(batch.slice(start, BLOCK_READINGS))
+            rows = bounded(batch.slice(start, BLOCK_READINGS))
             metrics = _texts(rows.column("metric")) if fields.names_metric else ()
             yield from of_metrics(_of_batch(rows, position, passed_over, fields), fields, metrics, position)
             position += rows.num_rows
@@ -148,7 +148,7 @@ def _is_flat(kind: pa.DataType) -> bool:
     return not (made or pa.types.is_nested(kind))
 
 
-def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Validate the batch, so that nothing in it points outside its buffers, and replace string views by plain texts,
     since Arrow has few functions for views.
     """
@@ -194,7 +194,7 @@ def _plain_texts(views: pa.Array, name: str, most_bytes: int) -> pa.Array:
     return emptied.cast(pa.string())
 
 
-def _bounded(block: pa.RecordBatch) -> pa.RecordBatch:
+def bounded(block: pa.RecordBatch) -> pa.RecordBatch:
     """Refuse a block whose texts are far longer than readings need: they all become Python strings."""
     for name in block.schema.names:
         column = block.column(name)

@@ -71,7 +71,7 @@ def blocks_in_file(file: BinaryIO, fields: ReadingFields | ChooseFields = HEART_
         table = pq.ParquetFile(file, pre_buffer=False)
         fields = fields if isinstance(fields, ReadingFields) else fields(table.schema_arrow.names)
         check_schema(table.schema_arrow, fields)
-        _check_sizes(table.metadata)
+        check_sizes(table.metadata)
         yield from blocks_of_batches(table.iter_batches(BLOCK_READINGS), fields)
     except MemoryError:
         raise
@@ -79,7 +79,8 @@ def blocks_in_file(file: BinaryIO, fields: ReadingFields | ChooseFields = HEART_
         raise MalformedError("the file is damaged or cut short: Parquet cannot be read without its end") from None
 
 
-def _check_sizes(contents: pq.FileMetaData) -> None:
+def check_sizes(contents: pq.FileMetaData) -> None:
+    """Raises `MalformedError` if a column of a row group unpacks to too much."""
     for number in range(contents.num_row_groups):
         group = contents.row_group(number)
         if group.total_byte_size <= _COLUMN_BYTES:

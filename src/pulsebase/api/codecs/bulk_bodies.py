@@ -8,10 +8,10 @@ from contextlib import closing
 import pyarrow as pa
 
 from pulsebase.api.border.problems import ProblemError
-from pulsebase.api.codecs.arrow_stream import BoundedMessages
 from pulsebase.api.codecs.body_stream import BodyStream
 from pulsebase.decoding import Decoders
-from pulsebase.ingest.blocks import HEART_RATE_FIELDS, Block, MalformedError, ReadingFields
+from pulsebase.ingest.arrow_messages import BoundedMessages
+from pulsebase.ingest.blocks import HEART_RATE_FIELDS, Block, MalformedError, ReadingFields, TooLargeError
 from pulsebase.ingest.columns import blocks_of_batches, check_schema
 from pulsebase.ingest.csv_lines import csv_blocks
 from pulsebase.ingest.lines import ndjson_blocks
@@ -47,6 +47,8 @@ def blocks_of(
                 yield block
     except TooCostlyError as error:
         raise ProblemError("body-too-costly", str(error)) from None
+    except TooLargeError as error:
+        raise ProblemError("body-too-large", str(error)) from None
     except MalformedError as error:
         raise ProblemError("malformed-body", str(error)) from None
 
@@ -68,7 +70,7 @@ def _arrow(body: BodyStream, decoders: Decoders, fields: ReadingFields) -> Gener
         check_schema(stream.schema, fields)
         yield from blocks_of_batches(iter(stream), fields)
     except (pa.ArrowException, OSError, UnicodeDecodeError):
-        raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
+        raise ProblemError("malformed-body", "it is not an Arrow IPC stream, or is cut short") from None
     if body.read(1):
         raise ProblemError("malformed-body", "more follows behind the end of the Arrow stream")
 

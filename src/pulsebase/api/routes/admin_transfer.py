@@ -18,7 +18,6 @@ from pulsebase.api.border.bounded_response import BoundedResponse
 from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.problems import ProblemError, field_errors
 from pulsebase.api.codecs.answers import ARROW, JSON, NDJSON, arrow_stream
-from pulsebase.api.codecs.arrow_stream import BoundedMessages
 from pulsebase.api.codecs.json_bodies import decode_object
 from pulsebase.api.codecs.request_body import read_body, require_json
 from pulsebase.api.components import RequestServices
@@ -39,6 +38,8 @@ from pulsebase.etl.load import ImportSink
 from pulsebase.etl.records import RecordKeeper
 from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest import Candidates
+from pulsebase.ingest.arrow_messages import BoundedMessages
+from pulsebase.ingest.blocks import MalformedError, TooLargeError
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.metrics import asked_metric
 from pulsebase.model.readings import Ids
@@ -192,6 +193,10 @@ def _candidates(body: bytes) -> Candidates:
         if any(column.null_count for column in table.columns):
             raise malformed
         users, devices = _ids(table["user_id"]), _ids(table["device_id"])
+    except TooLargeError as error:
+        raise ProblemError("body-too-large", str(error)) from None
+    except MalformedError as error:
+        raise ProblemError("malformed-body", str(error)) from None
     except (pa.ArrowException, OSError, ValueError):
         raise malformed from None
     return Candidates(users, devices, *(table[name].to_numpy() for name, _ in _BLOCK_COLUMNS[2:]))

@@ -19,6 +19,7 @@ from pulsebase.etl.extract import (
     own_export,
     research_csv,
     sqlite_files,
+    tables,
     takeout,
     takeout_csv,
     takeout_vitals,
@@ -56,7 +57,13 @@ RESEARCH_CSV = Kind("research CSV", "line", True, research_csv.research_csv)
 ANY_CSV = "CSV"
 OWN_CSV = Kind("CSV export", "reading", True, own_export.csv)
 OWN_NDJSON = Kind("NDJSON export", "reading", True, own_export.ndjson)
-OWN_PARQUET = Kind("Parquet export", "reading", True, own_export.parquet)
+PARQUET = Kind("Parquet", "row", True, tables.parquet)
+ARROW = Kind("Arrow", "row", True, tables.arrow)
+#: The same for files that by their name may have a value a day, which is no reading.
+_OF_DAYS = {
+    kind.name: replace(kind, read=partial(read, of_days=True))
+    for kind, read in ((PARQUET, tables.parquet), (ARROW, tables.arrow))
+}
 OWN_MANIFEST = Kind("manifest of an export", "", True, own_export.manifest)
 OWN_PEOPLE = Kind("people of an export", "line", True, partial(own_export.records, "people"))
 OWN_PRIORITIES = Kind("priorities of an export", "line", True, partial(own_export.records, "priorities"))
@@ -139,7 +146,7 @@ def kind_for(name: str, head: bytes, owner: FileOwner) -> Kind | NearMiss | None
     """
     kind, said = kind_of_file(name, head), owner.csv
     if kind is not None and not (kind in (RESEARCH_CSV, OWN_CSV) and (said.any or not _as_it_should_be(kind, head))):
-        return kind
+        return _OF_DAYS.get(kind.name, kind) if _of_days(name) else kind
     if kind is OWN_CSV and not said.name_columns and _as_it_should_be(kind, head):
         return kind
     if kind is None and not said.name_columns and (_of_days(name) or takeout_csv.what_of(name, head) is not None):
@@ -173,8 +180,10 @@ def is_empty_list(head: bytes) -> bool:
 
 def kind_of(head: bytes) -> Kind | None:
     """Return the kind of a file by its first bytes alone, or None."""
-    if head[:4] == b"PAR1" or head[8:12] == b".FIT":
-        return OWN_PARQUET if head[:4] == b"PAR1" else FIT
+    if head[:4] == b"PAR1" or tables.is_arrow(head):
+        return PARQUET if head[:4] == b"PAR1" else ARROW
+    if head[8:12] == b".FIT":
+        return FIT
     text = head.removeprefix(_BOM).lstrip()
     if text.lstrip(b"\0")[:1] == b"<" or head[:2] in _UTF16_MARKS:
         return _of_xml(head.replace(b"\0", b""))

@@ -1,4 +1,4 @@
-"""What `pulsebase export` wrote: readings as Parquet, NDJSON and CSV (bulk bodies have the same columns and the same
+"""What `pulsebase export` wrote: readings as NDJSON and CSV (bulk bodies have the same columns and the same
 readers), and records of people. Readings of other metrics than heart rate have a `value` and name their `metric`.
 """
 
@@ -17,7 +17,6 @@ from pulsebase.etl.transform.own_records import parse_records
 from pulsebase.ingest.blocks import Block, ChooseFields, MalformedError, file_fields
 from pulsebase.ingest.csv_lines import csv_blocks
 from pulsebase.ingest.lines import line_pieces, ndjson_blocks
-from pulsebase.ingest.parquet import parquet_blocks
 from pulsebase.model.exported import VERSION
 from pulsebase.model.readings import Ids
 from pulsebase.stores.records import Kind
@@ -30,17 +29,12 @@ _BOM = b"\xef\xbb\xbf"
 
 def ndjson(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """A reading a line; positions count readings from 1."""
-    return _counted_from_one(ndjson_blocks(_WithoutMark(stream), _fields_for(owner)), owner)
+    return counted_from_one(ndjson_blocks(_WithoutMark(stream), fields_for(owner)), owner)
 
 
 def csv(stream: Stream, owner: FileOwner) -> Iterator[Part]:
     """A reading a line below the names of the columns; positions count readings from 1."""
-    return _counted_from_one(csv_blocks(stream, _fields_for(owner)), owner)
-
-
-def parquet(stream: Stream, owner: FileOwner) -> Iterator[Part]:
-    """A row a reading; positions count rows from 1."""
-    return _counted_from_one(parquet_blocks(stream, _fields_for(owner)), owner)
+    return counted_from_one(csv_blocks(stream, fields_for(owner)), owner)
 
 
 def manifest(stream: Stream, owner: FileOwner) -> Iterator[Part]:
@@ -87,11 +81,12 @@ class _WithoutMark:
         return piece.removeprefix(_BOM)
 
 
-def _fields_for(owner: FileOwner) -> ChooseFields:
+def fields_for(owner: FileOwner) -> ChooseFields:
+    """Return what tells the form of a file's readings by the names of its columns."""
     return partial(file_fields, metric=owner.metric)
 
 
-def _counted_from_one(blocks: Iterator[Block], owner: FileOwner) -> Iterator[Part]:
+def counted_from_one(blocks: Iterator[Block], owner: FileOwner) -> Iterator[Part]:
     """Yield the blocks, stored under the owner's device if one is given, and the columns that are ignored."""
     for block in blocks:
         rows = block.candidates

@@ -18,6 +18,8 @@ from pulsebase.model.users import User
 PieceT = TypeVar("PieceT")
 
 _REMEMBERED_ZONES = 10_000
+#: Why a file cannot be read without a person.
+NOBODY = "does not say whose it is; name the person with --user, over HTTP with user_id"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,8 @@ def _needs_hands(name: str, head: bytes, near: NearMiss | None) -> str | None:
     for sign, packing in _PACKED.items():
         if head.startswith(sign):
             return f"packed as {packing}, which is not read; unpack it first"
+    if head.startswith(b"FEA1"):
+        return "Feather of version 1, which is not read; write it with version 2, or as Parquet"
     if lost_its_name(name, head):
         return "a series of Withings, of what only its name tells; name it as in the export, raw_tracker_hr.csv"
     if (is_utf16(head) and near is None) or takeout_csv.what_of(name, head) == "undecided":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -59,9 +60,23 @@ def parse_lines(text: bytes, first_line: int, plan: CsvPlan, clocks: LocalClocks
     """Parse whole lines, each ended by a line feed; `clocks` converts times without an offset. Positions and the
     `index` of errors are line numbers.
     """
-    user_id, device_id = owner.user_id, owner.device_id
     table = _alike(text, first_line, plan) or _one_by_one(text, first_line, plan)
-    columns, numbers, errors = table.columns, table.numbers, table.errors
+    block, empty = block_of_texts(table.columns, table.numbers, table.errors, plan, clocks, owner)
+    return ParsedRows(block, empty, table.rest, table.rest_line)
+
+
+def block_of_texts(  # noqa: PLR0917 what lines or rows come to
+    columns: Mapping[int, pa.Array],
+    numbers: Ints,
+    errors: list[FieldError],
+    plan: CsvPlan,
+    clocks: LocalClocks,
+    owner: CsvOwner,
+) -> tuple[Block, int]:
+    """Return the readings of rows whose columns are texts, by their places in the plan, and how many hold no value.
+    `numbers` are the positions of the rows; `errors` those of others, which come with the readings.
+    """
+    user_id, device_id = owner.user_id, owner.device_id
     values = columns[plan.value]
     stated = pc.invert(pc.is_in(pc.utf8_lower(values), pa.array(NO_VALUES)))
     empty = len(values) - (pc.sum(stated).as_py() or 0)
@@ -99,11 +114,10 @@ def parse_lines(text: bytes, first_line: int, plan: CsvPlan, clocks: LocalClocks
         )
     )
     errors = sorted([*errors, *changed], key=lambda error: error.index or 0)
-    block = Block(candidates, errors, len(candidates) + len(errors))
-    return ParsedRows(block, empty, table.rest, table.rest_line)
+    return Block(candidates, errors, len(candidates) + len(errors)), empty
 
 
-def _times(columns: dict[int, pa.Array], plan: CsvPlan) -> pa.Array:
+def _times(columns: Mapping[int, pa.Array], plan: CsvPlan) -> pa.Array:
     texts = [columns[place] for place in plan.times]
     text = texts[0] if len(texts) == 1 else pc.utf8_trim_whitespace(pc.binary_join_element_wise(*texts, " "))
     return pc.replace_substring_regex(text, _BLANKS, " ")
@@ -135,7 +149,7 @@ def _numbers(texts: pa.Array, *, decimal_comma: bool) -> tuple[npt.NDArray[np.fl
     return np.asarray(texts.cast(pa.float64()).to_numpy()), np.asarray(good.to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _devices(columns: dict[int, pa.Array], plan: CsvPlan, device_id: str | None, count: int) -> Ids:
+def _devices(columns: Mapping[int, pa.Array], plan: CsvPlan, device_id: str | None, count: int) -> Ids:
     if device_id is not None or plan.device is None:
         return Ids.repeated(device_id or DEVICE_ID, count)
     return _ids(columns[plan.device])

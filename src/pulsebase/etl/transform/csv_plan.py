@@ -158,13 +158,25 @@ def plan_of(head: bytes, choices: CsvChoices, metric: str | None, *, has_person:
     table = _table_of(head, choices)
     if table is None:
         return None
+    plan = _plan_of(table, choices, metric, has_person=has_person)
+    return replace(plan, in_utf16=in_utf16) if isinstance(plan, CsvPlan) else plan
+
+
+def plan_of_columns(
+    names: Sequence[str], rows: Sequence[Sequence[str]], choices: CsvChoices, metric: str | None, *, has_person: bool
+) -> CsvPlan | NearMiss | None:
+    """Return how to read a table that has its columns apart, as `plan_of` does. `rows` are the first rows as texts."""
+    return _plan_of(_Table(",", tuple(names), rows), choices, metric, has_person=has_person)
+
+
+def _plan_of(table: _Table, choices: CsvChoices, metric: str | None, *, has_person: bool) -> CsvPlan | NearMiss | None:
     known = [name for name in table.names if _plain(name) in _VALUES]
     if not choices.any and (len(table.names) < 2 or not (known or _first(table, _TIMES, set()) is not None)):
         return None
     of_anything = _first(table, _OF_ANYTHING, set()) is not None
     vital = bool(known) or choices.name_columns or (metric is not None and of_anything)
     try:
-        return replace(_planned(table, choices, metric, has_person=has_person), in_utf16=in_utf16)
+        return _planned(table, choices, metric, has_person=has_person)
     except _MissingError as error:
         return NearMiss(str(error), vital)
 

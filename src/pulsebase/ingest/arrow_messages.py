@@ -12,9 +12,11 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterator
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from pulsebase.api.border.problems import ProblemError
+import pyarrow as pa
+
+from pulsebase.ingest.blocks import MalformedError, TooLargeError
 
 #: The most bytes (decompressed) and values of the dictionaries in force: every batch refers to all of them, however few
 #: rows it has.
@@ -32,6 +34,9 @@ _KIND, _HEADER, _BODY_BYTES = 1, 2, 3
 _ID, _DATA, _IS_DELTA = 0, 1, 2
 _ROWS, _BUFFERS, _COMPRESSION = 0, 2, 3
 _HEAD_BYTES = 1 << 20
+#: The same of the table `Footer`; and what follows it in a file: its length, and how Arrow files end.
+_FILE_DICTIONARIES, _FILE_RECORDS = 2, 3
+_FILE_END_BYTES = 10
 #: How old writers stated that buffers are compressed; Arrow still accepts it.
 _PACKED_OF_OLD = b"ARROW:experimental_compression"
 #: What reading one row costs at least, counted in bytes.
@@ -45,8 +50,64 @@ class Body(Protocol):
         """Return `size` bytes, fewer only where the body ends."""
 
 
+class FileAsStream:
+    """The messages of an Arrow file (Feather) one after the other, as a stream has them. The file says at its end where
+    they are; what lies between them is skipped.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Read the table of contents.
+
+        Raises:
+            MalformedError: the file is damaged or cut short.
+        """
+        self._file, self._left = file, 0
+        try:
+            with pa.ipc.open_file(pa.PythonFile(file, mode="r")) as contents:
+                self._schema = memoryview(contents.schema.serialize().to_pybytes())
+            self._blocks = deque(self._found())
+        except MemoryError:
+            raise
+        except (pa.ArrowException, OSError, struct.error, IndexError):
+            raise MalformedError(
+                "the file is damaged or cut short: an Arrow file cannot be read without its end"
+            ) from None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """See `Body.read`."""
+        taken = bytes(self._schema[:size])
+        self._schema = self._schema[size:]
+        while len(taken) < size and (self._left or self._blocks):
+            if not self._left:
+                start, self._left = self._blocks.popleft()
+                self._file.seek(start)
+            piece = self._file.read(min(size - len(taken), self._left))
+            if not piece:
+                break
+            taken, self._left = taken + piece, self._left - len(piece)
+        return taken
+
+    def _found(self) -> Iterator[tuple[int, int]]:
+        """Yield where each message begins, and its length: first the dictionaries, which the others refer to."""
+        size = self._file.seek(0, 2)
+        self._file.seek(size - _FILE_END_BYTES)
+        length = int(struct.unpack_from("<i", self._file.read(4))[0])
+        if not 0 < length <= size - _FILE_END_BYTES:
+            raise IndexError
+        self._file.seek(size - _FILE_END_BYTES - length)
+        contents = _message(self._file.read(length))
+        for field in (_FILE_DICTIONARIES, _FILE_RECORDS):
+            vector = contents.place(field)
+            vector += _number("<I", contents.data, vector) if vector else 0
+            for number in range(_number("<I", contents.data, vector) if vector else 0):
+                start, head, body = struct.unpack_from("<qi4xq", contents.data, vector + 4 + 24 * number)
+                if min(start, head, body) < 0 or start + head + body > size:
+                    raise IndexError
+                yield start, head + body
+
+
 class BoundedMessages:
-    """A file for Arrow's reader, over the body of a request.
+    """A file for Arrow's reader, over the body of a request or a file.
 
     `most_bytes` limits each message, and all dictionaries together, which stay in memory until they are replaced.
     `most_read_bytes` limits the whole stream: all batches as decompressed, each with the dictionaries it may use. Both
@@ -66,7 +127,8 @@ class BoundedMessages:
         """Return up to `size` bytes of the current message, or of the next one.
 
         Raises:
-            ProblemError: the next message is too large, or not a valid message.
+            TooLargeError: the next message is too large.
+            MalformedError: it is not a valid message.
         """
         if not self._parts:
             self._parts.extend(self._next())
@@ -94,7 +156,7 @@ class BoundedMessages:
         if head_bytes <= 0:  # the end of the stream
             return
         if head_bytes > _HEAD_BYTES and not self._begun:  # a body of another type begins with any number
-            raise ProblemError("malformed-body", "the body is not an Arrow IPC stream")
+            raise MalformedError("it is not an Arrow IPC stream")
         self._begun = True
         self._check(head_bytes, _HEAD_BYTES)
         head = self._body.read(head_bytes)
@@ -114,7 +176,7 @@ class BoundedMessages:
             if body:
                 yield body
         except (struct.error, IndexError):
-            raise ProblemError("malformed-body", "the body is not an Arrow IPC stream, or is cut short") from None
+            raise MalformedError("it is not an Arrow IPC stream, or is cut short") from None
 
     def _take(self, head: bytes, body: bytes) -> None:
         """Check the size of a whole message against the limits, and count it."""
@@ -123,16 +185,16 @@ class BoundedMessages:
         if kind not in (_DICTIONARY, _RECORDS):
             return
         if _PACKED_OF_OLD in head:
-            raise ProblemError("malformed-body", "a record batch is packed as before Arrow 1.0; write it anew")
+            raise MalformedError("a record batch is packed as before Arrow 1.0; write it anew")
         table = message.table(_HEADER)
         records = table.table(_DATA) if kind == _DICTIONARY else table
         size = max(len(body), _unpacked_bytes(records, body))
         self._check(size, self._most_bytes)
         rows = records.number("<q", _ROWS)
         if rows < 0:
-            raise ProblemError("malformed-body", "a record batch says that it has fewer rows than none")
+            raise MalformedError("a record batch says that it has fewer rows than none")
         if rows > size + _FREE_ROWS:
-            raise ProblemError("malformed-body", "a record batch says that it has more rows than it has bytes")
+            raise MalformedError("a record batch says that it has more rows than it has bytes")
         if kind == _DICTIONARY:
             number, is_delta = table.number("<q", _ID), table.number("<B", _IS_DELTA)
             self._dictionaries.take(number, size, rows, is_delta)
@@ -140,20 +202,18 @@ class BoundedMessages:
             self._held[number] = size
             if sum(self._held.values()) > self._most_bytes:
                 detail = f"the dictionaries are larger than {self._most_bytes} bytes in all; write smaller ones"
-                raise ProblemError("body-too-large", detail)
+                raise TooLargeError(detail)
         else:
             self._dictionaries.between = 0
             size = max(size, rows * _ROW_BYTES) + sum(self._held.values())
         self._left_bytes -= size
         if self._left_bytes < 0:
-            raise ProblemError(
-                "body-too-large", "the batches and their dictionaries unpack to too much; send it in parts"
-            )
+            raise TooLargeError("the batches and their dictionaries unpack to too much; send it in parts")
 
     def _check(self, size: int, most_bytes: int) -> None:
         if size > most_bytes:
             detail = f"a record batch is larger than {most_bytes} bytes; write smaller ones"
-            raise ProblemError("body-too-large", detail)
+            raise TooLargeError(detail)
 
 
 class _Dictionaries:
@@ -165,7 +225,7 @@ class _Dictionaries:
         self._deltas = self.between = 0
 
     def take(self, number: int, size: int, values: int, is_delta: int) -> None:
-        """Count another dictionary. Raises `ProblemError` if a limit is exceeded."""
+        """Count another dictionary. Raises `TooLargeError` if a limit is exceeded."""
         self.between += 1
         self._deltas += bool(is_delta)
         self._bytes[number] = size + (self._bytes.get(number, 0) if is_delta else 0)
@@ -180,7 +240,7 @@ class _Dictionaries:
             detail = f"dictionaries are added to more than {_MOST_DELTAS} times"
         else:
             return
-        raise ProblemError("body-too-large", f"{detail}; write plain texts")
+        raise TooLargeError(f"{detail}; write plain texts")
 
 
 class _Table:
