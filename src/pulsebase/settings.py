@@ -140,6 +140,12 @@ class Settings(BaseSettings):
     mqtt_ca_file: Path | None = Field(
         None, description="Certificates (PEM) that vouch for the broker; by default those that the system trusts."
     )
+    mqtt_cert_file: Path | None = Field(
+        None, description="Our own certificate (PEM, with those that vouch for it), for brokers that ask for one."
+    )
+    mqtt_key_file: Path | None = Field(
+        None, description="The private key of that certificate (PEM); by default it is in the same file."
+    )
     mqtt_topics: str = Field(
         "pulse/{user}/{device}/{metric}, pulse/{user}/{device}",
         description="Topics, separated by commas, with `{user}`, `{device}` and `{metric}` as whole levels; `=metric` "

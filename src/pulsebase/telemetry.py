@@ -77,6 +77,11 @@ MQTT_CONNECTED = Gauge(
 MQTT_PASSED_OVER = Counter(
     "pulsebase_mqtt_messages_passed_over", "Messages of the MQTT broker that are of no metric.", registry=REGISTRY
 )
+MQTT_GIVEN_UP = Counter(
+    "pulsebase_mqtt_readings_given_up",
+    "Readings of the MQTT broker that could not be stored, while others could.",
+    registry=REGISTRY,
+)
 INGEST_DELETED = Counter("pulsebase_ingest_readings_deleted", "Readings deleted on request.", registry=REGISTRY)
 READINGS_EXPIRED = Counter(
     "pulsebase_readings_expired", "Raw readings that went since they were older than they are kept.", registry=REGISTRY

@@ -15,7 +15,7 @@ import msgspec
 from pulsebase import tracing
 from pulsebase.access.access_file import AccessFile
 from pulsebase.access.caller import Caller
-from pulsebase.access.keys import Principal
+from pulsebase.access.keys import BROKER
 from pulsebase.access.newcomers import NewcomerLimits, NewcomerShares
 from pulsebase.access.service import Access
 from pulsebase.api.app import Application, create_app, create_watch_app
@@ -66,7 +66,6 @@ from pulsebase.worker_rpc import Answers, OtherWorkers
 #: The demo's live end: how often it is brought, and how far it looks back each time, seconds.
 _DEMO_EVERY_S, _DEMO_LOOKBACK_S = 10, 600
 #: As whom the messages of an MQTT broker bring new people.
-_BROKER = Principal(-3, "mqtt", frozenset({"ingest"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,9 +346,22 @@ def _subscribed(parts: BuiltServer) -> Iterator[None]:
         topics,
         parts.ingestor,
         services.rules,
-        lambda: services.newcomers.of(Caller(_BROKER)),
+        lambda: services.newcomers.of(Caller(BROKER)),
+        note=partial(_note_messages, services.access) if services.access.enforced else _note_nothing,
     ):
         yield
+
+
+def _note_messages(access: Access, people: Sequence[str], status: int) -> None:
+    """Note in the audit that each of these people was the subject of a message with this outcome."""
+    for person in people or [""]:
+        caller = Caller(BROKER)
+        caller.asked |= {person} if person else set()
+        access.audit.note(caller, "PUBLISH", "mqtt", status)
+
+
+def _note_nothing(people: Sequence[str], status: int) -> None:
+    del people, status
 
 
 @contextlib.contextmanager

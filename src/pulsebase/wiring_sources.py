@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,19 +58,47 @@ def broker_options(settings: Settings, url: str) -> BrokerOptions:
         raise wrong from None
     if parts.scheme not in _MQTT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
         raise wrong
-    if settings.mqtt_ca_file is not None and not settings.mqtt_ca_file.is_file():
-        raise SettingsError("PULSEBASE_MQTT_CA_FILE: there is no such file")
+    tls = _broker_tls(settings) if parts.scheme == "mqtts" else None
+    if tls is None and (settings.mqtt_cert_file or settings.mqtt_key_file or settings.mqtt_ca_file):
+        raise SettingsError("PULSEBASE_MQTT_URL: certificates take an address that begins with mqtts://")
     stated = None if parts.password is None else unquote(parts.password)
     return BrokerOptions(
         parts.hostname,
         port or _MQTT_PORTS[parts.scheme],
-        parts.scheme == "mqtts",
+        tls,
         None if parts.username is None else unquote(parts.username),
         stated or mqtt_password(settings),
-        settings.mqtt_ca_file,
         settings.mqtt_client_id,
         settings.mqtt_status_topic,
     )
+
+
+def _broker_tls(settings: Settings) -> ssl.SSLContext:
+    """Return who may vouch for the broker, and who we are.
+
+    Raises:
+        SettingsError: a file cannot be read; names the setting.
+    """
+    trusted, certificate, key = settings.mqtt_ca_file, settings.mqtt_cert_file, settings.mqtt_key_file
+    try:
+        tls = ssl.create_default_context(cafile=trusted)
+    except FileNotFoundError:
+        raise SettingsError("PULSEBASE_MQTT_CA_FILE: there is no such file") from None
+    except OSError as error:  # which errors of certificates are too
+        raise SettingsError(f"PULSEBASE_MQTT_CA_FILE: cannot be read: {error.strerror or error}") from None
+    if key is not None and certificate is None:
+        raise SettingsError("PULSEBASE_MQTT_KEY_FILE: takes PULSEBASE_MQTT_CERT_FILE")
+    if certificate is not None:
+        try:
+            # With an empty password a key that is encrypted is refused, rather than asked for at a terminal.
+            tls.load_cert_chain(certificate, key, password="")
+        except FileNotFoundError:
+            name = "KEY" if certificate.is_file() else "CERT"
+            raise SettingsError(f"PULSEBASE_MQTT_{name}_FILE: there is no such file") from None
+        except OSError:
+            reason = "are no certificate and its key in PEM, or the key is encrypted"
+            raise SettingsError(f"PULSEBASE_MQTT_CERT_FILE and PULSEBASE_MQTT_KEY_FILE: {reason}") from None
+    return tls
 
 
 @dataclass(frozen=True, slots=True)

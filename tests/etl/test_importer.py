@@ -21,8 +21,8 @@ import pytest
 
 from pulsebase.etl import importer
 from pulsebase.etl.extract import apple_health, fit, packed, takeout, tars, zips
-from pulsebase.etl.extract.parts import FileOwner, everybody_in
-from pulsebase.etl.importer import NOBODY, Importer, ImportWatcher
+from pulsebase.etl.extract.parts import NOBODY, FileOwner, everybody_in
+from pulsebase.etl.importer import Importer, ImportWatcher
 from pulsebase.etl.results import FileResult, MetricCount
 from pulsebase.ingest import Ingestor, parquet
 from pulsebase.model.readings import ReadingBatch

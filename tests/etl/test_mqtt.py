@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import socket
+import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -21,8 +22,9 @@ from cryptography.x509.oid import NameOID
 from paho.mqtt.client import MQTTMessage
 
 from pulsebase import telemetry
+from pulsebase.access.access_file import AuditFilter
 from pulsebase.access.caller import Caller
-from pulsebase.access.keys import Principal
+from pulsebase.access.keys import BROKER
 from pulsebase.access.newcomers import NewcomerLimits, NewcomerShares
 from pulsebase.etl import mqtt_subscriber
 from pulsebase.etl.mqtt_subscriber import BrokerOptions, MqttSubscriber
@@ -33,6 +35,7 @@ from pulsebase.model.errors import ErasedUserError, QueueFullError, SettingsErro
 from pulsebase.settings import Settings
 from pulsebase.stores.memory import MemoryStore
 from pulsebase.wiring import build, scheduled
+from pulsebase.wiring_sources import broker_options
 from tests.support.mqtt import Broker, Publisher, broker
 from tests.support.process import wait_until
 
@@ -57,10 +60,16 @@ class FullIngestor(Ingestor):
         super().__init__(*arguments, **named)
         #: What happens once when readings of these people come.
         self.failing: dict[str, Exception] = {}
+        #: People whose readings fail always; None: everybody's do.
+        self.poisoned: set[str] | None = set()
 
     def offer(self, *arguments: Any, **named: Any) -> Any:
-        for person in set(arguments[0].user_ids) & self.failing.keys():
+        people = set(arguments[0].user_ids)
+        for person in people & self.failing.keys():
             raise self.failing.pop(person)
+        if self.poisoned is None or people & self.poisoned:
+            self.refused += 1
+            raise ArithmeticError("nobody knows why")
         if self.full:
             self.refused += 1
             time.sleep(0.01)
@@ -75,17 +84,21 @@ class Place:
         self.store = MemoryStore()
         self.ingestor = FullIngestor(self.store, unknown=self.store.unknown_users)
         self.newcomers = NewcomerShares(NewcomerLimits())
+        self.noted: list[tuple[tuple[str, ...], int]] = []
 
     @contextlib.contextmanager
     def subscribed(self, at: Broker, name: str, **options: Any) -> Iterator[MqttSubscriber]:
         chosen = BrokerOptions("127.0.0.1", at.port, client_id=name, status_topic=STATUS, most_pause_s=1)
-        rules = ReadingRules()
         chosen = replace(chosen, **options)
-        with MqttSubscriber(chosen, topic_rules(TOPICS), self.ingestor, rules, self._allowance) as subscriber:
+        parts = topic_rules(TOPICS), self.ingestor, ReadingRules(), self._allowance
+        with MqttSubscriber(chosen, *parts, note=self._note) as subscriber:
             yield subscriber
 
+    def _note(self, people: Sequence[str], status: int) -> None:
+        self.noted.append((tuple(people), status))
+
     def _allowance(self) -> Allowance | None:
-        return self.newcomers.of(Caller(Principal(-3, "mqtt", frozenset({"ingest"}))))
+        return self.newcomers.of(Caller(BROKER))
 
     def stored(self, user_id: str) -> list[tuple[Any, ...]]:
         rows = self.store.stored().to_pylist()
@@ -235,9 +248,58 @@ def test_what_fails_once_is_tried_again_while_connected(
         assert place.ingestor.failing == {}
 
 
+def given_up() -> float:
+    return telemetry.REGISTRY.get_sample_value("pulsebase_mqtt_readings_given_up_total") or 0
+
+
+def test_a_reading_that_always_fails_is_given_up_once_others_can_be_stored(
+    place: Place, shared: Broker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_subscriber, "_PAUSE_S", 0.0)
+    before = given_up()
+    place.ingestor.poisoned = {"jo"}
+    with place.subscribed(shared, "poisoned"):
+        until_heard(place, publisher)
+        place.ingestor.full = True  # so that these come together
+        for second, user_id in enumerate(("kim", "jo", "lea")):
+            publisher.publish(f"pulse/{user_id}/watch/heart_rate", sent(second, 61))
+        place.ingestor.full = False
+        until_stored(place, "kim", 1)
+        until_stored(place, "lea", 1)
+        publisher.publish("pulse/kim/watch/heart_rate", sent(9, 62))
+        until_stored(place, "kim", 2)
+        wait_until(lambda: given_up() == before + 1, "the reading to be given up")
+    assert place.stored("jo") == []
+    assert {(("jo",), 500), (("kim",), 202), (("lea",), 202)} <= set(place.noted)
+    assert (("jo",), 202) not in place.noted
+    place.ingestor.poisoned = set()
+    with place.subscribed(shared, "poisoned"):
+        until_heard(place, publisher)
+    assert place.stored("jo") == [], "it was acknowledged"
+
+
+def test_nothing_is_given_up_while_nothing_can_be_stored(
+    place: Place, shared: Broker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_subscriber, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(mqtt_subscriber, "_MOST_HELD", 2)
+    before = given_up()
+    with place.subscribed(shared, "broken"):
+        until_heard(place, publisher)
+        place.ingestor.poisoned, failed = None, place.ingestor.refused
+        for second in range(4):
+            publisher.publish("pulse/max/watch/heart_rate", sent(second, 61))
+        wait_until(lambda: place.ingestor.refused > failed + 12, "some tries")
+        assert place.stored("max") == []
+        place.ingestor.poisoned = set()
+        assert [row[2] for row in until_stored(place, "max", 4)] == [0, 1, 2, 3]
+    assert given_up() == before
+
+
 def test_a_topic_that_is_no_text_is_refused_and_others_are_stored(place: Place) -> None:
     rules = topic_rules(TOPICS)
-    subscriber = MqttSubscriber(BrokerOptions("127.0.0.1", 1), rules, place.ingestor, ReadingRules(), lambda: None)
+    nowhere = BrokerOptions("127.0.0.1", 1)
+    subscriber = MqttSubscriber(nowhere, rules, place.ingestor, ReadingRules(), lambda: None, note=lambda *_: None)
     before = refusals("other")
     for topic in (b"pulse/\xff/watch/heart_rate", b"pulse/odd \t#/watch/heart_rate"):
         message = MQTTMessage(1, topic)
@@ -319,6 +381,54 @@ def test_a_broker_is_trusted_by_its_certificate_alone(tmp_path: Path, caplog: py
         assert not _connected()
 
 
+def test_messages_are_in_the_audit_as_the_brokers(tmp_path: Path, shared: Broker, publisher: Publisher) -> None:
+    settings = Settings(
+        _env_file=None,
+        store_url="memory://",
+        mqtt_url=f"mqtt://127.0.0.1:{shared.port}",
+        mqtt_client_id="audited",
+        mqtt_topics="audited/{user}",
+        access="on",
+        access_dir=tmp_path,
+    )
+    with build(settings) as parts, scheduled(parts):
+
+        def noted() -> set[tuple[str, str, str, int, str | None]]:
+            publisher.publish("audited/ann", '{"bpm": 61}')
+            publisher.publish("audited/ann", "off")
+            return {
+                (each.key, each.method, each.route, each.status, each.user_id)
+                for each in parts.services.access.audit.entries(AuditFilter(limit=9))
+            }
+
+        wait_until(lambda: len(noted()) > 1, "two outcomes")
+        assert noted() == {
+            ("mqtt-broker", "PUBLISH", "mqtt", 202, "ann"),
+            ("mqtt-broker", "PUBLISH", "mqtt", 400, None),
+        }
+
+
+def test_we_show_a_broker_our_certificate(tmp_path: Path) -> None:
+    pem, key = certificate(tmp_path)
+    settings: dict[str, Any] = {"store_url": "memory://", "mqtt_url": "mqtts://broker", "mqtt_ca_file": pem}
+    chosen = Settings(_env_file=None, mqtt_cert_file=pem, mqtt_key_file=key, **settings)
+    tls = broker_options(chosen, "mqtts://broker").tls
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=pem)
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_cert_chain(pem, key)
+    assert tls is not None
+    ours, theirs = (ssl.MemoryBIO(), ssl.MemoryBIO()), (ssl.MemoryBIO(), ssl.MemoryBIO())
+    us = tls.wrap_bio(*ours, server_hostname="127.0.0.1")
+    broker_ = server.wrap_bio(*theirs, server_side=True)
+    for _ in range(4):
+        for side in (us, broker_):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        theirs[0].write(ours[1].read())
+        ours[0].write(theirs[1].read())
+    assert broker_.getpeercert()["subject"] == ((("commonName", "broker"),),)  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -327,7 +437,20 @@ def test_a_broker_is_trusted_by_its_certificate_alone(tmp_path: Path, caplog: py
         ({"mqtt_url": "mqtt://broker:x"}, "PULSEBASE_MQTT_URL: "),
         ({"mqtt_url": "mqtt://me:secret/1@broker"}, "PULSEBASE_MQTT_URL: "),
         ({"mqtt_url": "mqtt://me:se@cret#1@broker"}, "PULSEBASE_MQTT_URL: "),
-        ({"mqtt_url": "mqtt://broker", "mqtt_ca_file": "none.pem"}, "PULSEBASE_MQTT_CA_FILE: there is no such file"),
+        ({"mqtt_url": "mqtts://broker", "mqtt_ca_file": "none.pem"}, "PULSEBASE_MQTT_CA_FILE: there is no such file"),
+        (
+            {"mqtt_url": "mqtts://broker", "mqtt_cert_file": "none.pem"},
+            "PULSEBASE_MQTT_CERT_FILE: there is no such file",
+        ),
+        (
+            {"mqtt_url": "mqtts://broker", "mqtt_key_file": "a.key"},
+            "PULSEBASE_MQTT_KEY_FILE: takes PULSEBASE_MQTT_CERT_FILE",
+        ),
+        (
+            {"mqtt_url": "mqtts://broker", "mqtt_cert_file": __file__},
+            "PULSEBASE_MQTT_CERT_FILE and PULSEBASE_MQTT_KEY_FILE: ",
+        ),
+        ({"mqtt_url": "mqtt://broker", "mqtt_cert_file": "a.pem"}, "PULSEBASE_MQTT_URL: certificates take an address"),
         ({"mqtt_url": "mqtt://broker", "mqtt_password_file": "none"}, "PULSEBASE_MQTT_PASSWORD_FILE: "),
         ({"mqtt_url": "mqtt://broker", "mqtt_topics": "pulse"}, "PULSEBASE_MQTT_TOPICS: pulse: needs the level"),
     ],

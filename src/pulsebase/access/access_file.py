@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pulsebase.access.keys import NOBODY, OWNER, Key, Scope, key_of_nobody
+from pulsebase.access.keys import BROKER, NOBODY, OWNER, Key, Scope, key_of_nobody
 from pulsebase.files import sqlite as sqlite_file
 from pulsebase.model.errors import RejectedError, RetryLaterError, StopError
 from pulsebase.model.users import User, speaks_of
@@ -61,10 +61,10 @@ _EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 _PAUSE_S = 10
 #: Keys that are for this one person alone.
 _KEYS_OF_ONE = "SELECT key FROM key_people GROUP BY key HAVING max(person) = ? AND count(*) = 1"
-#: The name of who acted: the key's name, or that of `NOBODY` (no key) or `OWNER`. Parameters: the number and name of
-#: `NOBODY`, the name of `OWNER`.
-_NAME_OF_KEY = "coalesce(keys.name, CASE trail.key WHEN ? THEN ? ELSE ? END)"
-_TAKEN = frozenset({OWNER.name, NOBODY.name})
+#: The name of who acted: the key's name, or that of `NOBODY` (no key), `BROKER` or `OWNER`; and its parameters.
+_NAME_OF_KEY = "coalesce(keys.name, CASE trail.key WHEN ? THEN ? WHEN ? THEN ? ELSE ? END)"
+_NAMES_WITHOUT_KEY = (NOBODY.number, NOBODY.name, BROKER.number, BROKER.name, OWNER.name)
+_TAKEN = frozenset({OWNER.name, NOBODY.name, BROKER.name})
 _KEY = "number, name, scopes, for_people, created_us, expires_us, revoked_us"
 
 
@@ -73,8 +73,8 @@ class AuditEntry:
     """Equal requests within one minute: who asked what, about whom, and the outcome. Times are microseconds UTC.
 
     `user_id` is the person, or None, and then `whom` says why: `nobody` in particular, `everybody` the key is for,
-    somebody `unknown`, or somebody who was `removed` since. `key` is `owner` for commands and `nobody` for browsers
-    without a key.
+    somebody `unknown`, or somebody who was `removed` since. `key` is `owner` for commands, `nobody` for browsers
+    without a key, and `mqtt-broker` for messages of the MQTT broker.
     """
 
     number: int
@@ -272,7 +272,7 @@ class AccessFile:
         if wanted.user_id is not None:
             conditions.append(("people.user_id = ?", [wanted.user_id]))
         if wanted.key is not None:
-            conditions.append((f"{_NAME_OF_KEY} = ?", [NOBODY.number, NOBODY.name, OWNER.name, wanted.key]))
+            conditions.append((f"{_NAME_OF_KEY} = ?", [*_NAMES_WITHOUT_KEY, wanted.key]))
         if wanted.people is not None:
             marks = ", ".join("?" * len(wanted.people))
             conditions.append((f"people.user_id IN ({marks})", sorted(wanted.people)))
@@ -280,7 +280,7 @@ class AccessFile:
             f"SELECT trail.number, {_NAME_OF_KEY}, method, route, status, person, people.user_id, first_us, last_us, "
             "requests FROM trail LEFT JOIN keys ON keys.number = trail.key LEFT JOIN people ON people.number = person "
             f"WHERE {' AND '.join(['true', *(text for text, _ in conditions)])} ORDER BY trail.number DESC LIMIT ?",
-            *(NOBODY.number, NOBODY.name, OWNER.name),
+            *_NAMES_WITHOUT_KEY,
             *(value for _, values in conditions for value in values),
             wanted.limit,
         )

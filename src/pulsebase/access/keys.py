@@ -80,6 +80,8 @@ OWNER = Principal(0, "owner", _EVERYTHING)
 ANYBODY = Principal(-1, "anybody", _EVERYTHING)
 #: Requests without a valid key while access control is on.
 NOBODY = Principal(-2, "nobody", frozenset(), frozenset())
+#: Messages of the MQTT broker, which says itself who may publish.
+BROKER = Principal(-3, "mqtt-broker", frozenset({"ingest"}))
 
 
 def key_of_nobody(number: int) -> str:

@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -50,6 +49,12 @@ _KEEPALIVE_S = 60
 _LONGEST_PAUSE_S = 60
 #: How long what could not be stored for an unknown reason waits for the next try.
 _PAUSE_S = 5.0
+#: How often that is tried before the readings are tried by halves, to find those that fail, and how many of these wait
+#: for others to succeed.
+_TRIES = 3
+_MOST_HELD = 1_000
+#: What becomes of a message, as the audit has it.
+_ACCEPTED, _REFUSED, _FAILED = 202, 400, 500
 #: How long saying goodbye may take.
 _GOODBYE_S = 2.0
 #: Kinds of unreadable messages that are logged, each once.
@@ -61,18 +66,16 @@ class BrokerOptions:
     """Where the broker is, and who we are to it.
 
     Attributes:
-        tls: whether the connection is encrypted and the broker's certificate is checked.
-        ca_file: who may vouch for it; None: whom the system trusts.
+        tls: who may vouch for the broker, and our own certificate, if we have one; None: not encrypted.
         client_id: the name of the session that the broker keeps for us.
         status_topic: where `online` stands while we are connected, and else `offline`; empty: nowhere.
     """
 
     host: str
     port: int
-    tls: bool = False
+    tls: ssl.SSLContext | None = None
     user: str | None = None
     password: str | None = None
-    ca_file: Path | None = None
     client_id: str = "pulsebase"
     status_topic: str = ""
     most_pause_s: int = _LONGEST_PAUSE_S
@@ -87,6 +90,16 @@ class _Arrived:
     connection: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A reading that could not be stored for an unknown reason, and how many writes had succeeded by then."""
+
+    metric: str
+    parsed: Parsed
+    arrived: _Arrived
+    writes: int
+
+
 class MqttSubscriber:
     """One thread of the client library for the network, and one that stores what came."""
 
@@ -97,15 +110,21 @@ class MqttSubscriber:
         ingestor: Ingestor,
         rules: ReadingRules,
         allowance: Callable[[], Allowance | None],
+        *,
+        note: Callable[[Sequence[str], int], None],
     ) -> None:
-        """`allowance` says how many new people what is stored next may bring."""
+        """`allowance` says how many new people what is stored next may bring. `note` is told of each message: whose
+        readings it has, a person for each (none if it cannot be read), and what became of it, as a status of HTTP.
+        """
         self._options, self._topics = options, topics
-        self._ingestor, self._rules, self._allowance = ingestor, rules, allowance
+        self._ingestor, self._rules, self._allowance, self._note = ingestor, rules, allowance, note
         self._origin = ingestor.register_origin("push", SOURCE)
         self._waiting: queue.Queue[_Arrived] = queue.Queue(_MOST_WAITING)
         self._stop = threading.Event()
         self._connection = 0
         self._logged: set[tuple[str, str, str]] = set()
+        self._writes = 0
+        self._held: list[_Held] = []
         self._client = self._made_client()
         self._thread = threading.Thread(target=self._run, name="pulsebase-mqtt", daemon=True)
 
@@ -144,8 +163,8 @@ class MqttSubscriber:
         client = Client(CallbackAPIVersion.VERSION2, options.client_id, clean_session=False, manual_ack=True)
         if options.user is not None:
             client.username_pw_set(options.user, options.password)
-        if options.tls:
-            client.tls_set_context(ssl.create_default_context(cafile=options.ca_file))
+        if options.tls is not None:
+            client.tls_set_context(options.tls)
         if options.status_topic:
             client.will_set(options.status_topic, "offline", _QOS, retain=True)
         client.reconnect_delay_set(1, options.most_pause_s)
@@ -223,15 +242,52 @@ class MqttSubscriber:
     def _store(self, came: Sequence[_Arrived]) -> None:
         """Store the readings of messages, and acknowledge these; not if it had to be given up."""
         found: dict[str, list[Parsed]] = {}
+        people: list[set[str]] = []
         for place, each in enumerate(came):
+            people.append(set())
             for reading in self._readings(each):
                 time_us = each.time_us if reading.time_us is None else reading.time_us
                 parsed = (place, reading.user_id, reading.device_id, time_us, reading.value, reading.confidence)
                 found.setdefault(reading.metric, []).append(parsed)
-        if all(self._stored(metric, parsed) for metric, parsed in found.items()):
-            for each in came:
-                if each.connection == self._connection:
-                    self._client.ack(each.message.mid, each.message.qos)
+                people[-1].add(reading.user_id)
+        failed: list[tuple[str, Parsed]] = []
+        if not all(self._stored(metric, parsed, failed) for metric, parsed in found.items()):
+            return
+        self._held += [_Held(metric, parsed, came[parsed[0]], self._writes) for metric, parsed in failed]
+        held = {id(each.arrived) for each in self._held}
+        for each, whose in zip(came, people, strict=True):
+            if id(each) not in held:
+                self._acknowledge(each)
+                if whose:
+                    self._note(sorted(whose), _ACCEPTED)
+        self._try_held_again()
+
+    def _acknowledge(self, arrived: _Arrived) -> None:
+        if arrived.connection == self._connection:
+            self._client.ack(arrived.message.mid, arrived.message.qos)
+
+    def _try_held_again(self) -> None:
+        """Try readings again that could not be stored, once others could: what fails then fails by itself, and would be
+        in the way of everything that comes, so it is given up. What came over a connection that ended comes again.
+        """
+        waiting, self._held = self._held, []
+        for place, each in enumerate(waiting):
+            if each.arrived.connection != self._connection:
+                continue
+            if each.writes == self._writes or self._stop.is_set():
+                self._held.append(each)
+                continue
+            failed: list[tuple[str, Parsed]] = []
+            if not self._stored(each.metric, [each.parsed], failed):
+                self._held.append(each)
+                continue
+            if failed:
+                count_readings(SOURCE, 0, {"other": 1})
+                telemetry.MQTT_GIVEN_UP.inc()
+                logger.error("a reading of the MQTT broker was given up: it cannot be stored, while others can")
+            if all(other.arrived is not each.arrived for other in (*waiting[place + 1 :], *self._held)):
+                self._acknowledge(each.arrived)
+                self._note([each.parsed[1]], _FAILED if failed else _ACCEPTED)
 
     def _readings(self, arrived: _Arrived) -> Iterable[MessageReading]:
         """Return the readings of a message. A message that the broker retained for us is of an unknown time, unless it
@@ -250,15 +306,22 @@ class MqttSubscriber:
             except MessageError as error:
                 count_readings(SOURCE, 0, Counter([error.field]))
                 self._log(rule.template, error.field, str(error))
+                self._note((), _REFUSED)
                 return ()
             if readings:
                 return [each for each in readings if not message.retain or each.time_us is not None]
         telemetry.MQTT_PASSED_OVER.inc()
         return ()
 
-    def _stored(self, metric: str, parsed: Sequence[Parsed]) -> bool:
-        """Store readings of a metric, as often as it takes. Return False if we have to stop before."""
+    def _stored(
+        self, metric: str, parsed: Sequence[Parsed], failed: list[tuple[str, Parsed]], *, among_others: bool = False
+    ) -> bool:
+        """Store readings of a metric, as often as it takes. Return False if we have to stop before. Readings that fail
+        for an unknown reason are added to `failed`, once the others among them were found and stored. `among_others`
+        says that they are a part of a batch that failed.
+        """
         rules = self._rules.of_metric(METRICS[metric], "value")
+        tries = 1 if among_others else _TRIES
         while not self._stop.is_set():
             try:
                 offered = self._ingestor.offer(
@@ -266,7 +329,7 @@ class MqttSubscriber:
                 )
                 outcome = offered.result()
             except (NewPeopleError, TooManyNewPeopleError) as error:
-                return self._stored_by_person(metric, parsed, error)
+                return self._stored_by_person(metric, parsed, failed, error)
             except RetryLaterError as error:
                 self._stop.wait(error.retry_after_s)
                 continue
@@ -278,22 +341,37 @@ class MqttSubscriber:
                 self._stop.wait(_LOOK_S)
                 continue
             except Exception:  # unacknowledged messages would keep the broker from sending others
-                logger.exception("messages of the MQTT broker were not stored; trying again")
-                self._stop.wait(_PAUSE_S)
-                continue
+                if not among_others:
+                    logger.exception("messages of the MQTT broker were not stored; trying again")
+                tries -= 1
+                if tries > 0 or (len(parsed) == 1 and len(self._held) + len(failed) >= _MOST_HELD):
+                    self._stop.wait(_PAUSE_S)
+                    continue
+                return self._stored_apart(metric, parsed, failed)
+            self._writes += 1
             for refused in outcome.errors:
                 self._log(metric, refused.field, refused.reason)
             return True
         return False
 
-    def _stored_by_person(self, metric: str, parsed: Sequence[Parsed], error: PulsebaseError) -> bool:
+    def _stored_apart(self, metric: str, parsed: Sequence[Parsed], failed: list[tuple[str, Parsed]]) -> bool:
+        """Store each half by itself, to find the readings that fail."""
+        if len(parsed) == 1:
+            failed.append((metric, parsed[0]))
+            return True
+        half = len(parsed) // 2
+        return all(self._stored(metric, part, failed, among_others=True) for part in (parsed[:half], parsed[half:]))
+
+    def _stored_by_person(
+        self, metric: str, parsed: Sequence[Parsed], failed: list[tuple[str, Parsed]], error: PulsebaseError
+    ) -> bool:
         """Store what is of people who may be stored, after somebody among them may not be."""
         people = dict.fromkeys(user_id for _, user_id, *_ in parsed)
         if len(people) == 1:
             count_readings(SOURCE, 0, {NewPeopleError.FIELD: len(parsed)})
             self._log(metric, NewPeopleError.FIELD, str(error))
             return True
-        return all(self._stored(metric, [each for each in parsed if each[1] == person]) for person in people)
+        return all(self._stored(metric, [each for each in parsed if each[1] == person], failed) for person in people)
 
     def _log(self, place: str, field: str, reason: str) -> None:
         """Log why messages are refused, once for each reason; no message and no topic is in it."""
