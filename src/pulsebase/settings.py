@@ -343,6 +343,14 @@ class Settings(BaseSettings):
     oura_auth_url: str = Field("https://cloud.ouraring.com/oauth/authorize", description="Where people consent to it.")
     oura_client_id: str | None = Field(None, description="Who we are to it; without this it is not offered.")
     oura_client_secret: SecretStr | None = Field(None, description="Our secret there.")
+    withings_url: str = Field("https://wbsapi.withings.net", description="Where the Withings API is, and gives tokens.")
+    withings_auth_url: str = Field(
+        "https://account.withings.com/oauth2_user/authorize2", description="Where people consent to it."
+    )
+    withings_client_id: str | None = Field(
+        None, description="Who we are to it; without this and a secret it is not offered."
+    )
+    withings_client_secret: SecretStr | None = Field(None, description="Our secret there.")
     ingest_schedule: str = Field(
         "0 2 * * *", description="When each connection is brought: a cron expression in the person's time zone."
     )

@@ -35,9 +35,12 @@ from pulsebase.sources.google_health import GoogleHealthCloud
 from pulsebase.sources.oura import OuraCloud
 from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.sources.tokens import Tokens
+from pulsebase.sources.withings import WithingsCloud
 from pulsebase.stores.contract import Reader, Store
 from pulsebase.stores.open import StoreAddress, parse_store_url
 
+#: The sources that people connect to.
+CLOUDS = ("fitbit", "google", "oura", "withings")
 _MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -241,11 +244,13 @@ def _clouds(
         return None if value is None else str(value.get_secret_value())
 
     none = "PULSEBASE_DATA_SETS names none of its data sets"
-    missing = {source: none for source in ("fitbit", "google", "oura") if not _offered(source, data_sets)}
+    missing = {source: none for source in CLOUDS if not _offered(source, data_sets)}
     if settings.google_client_id is None:
         missing["google"] = "set PULSEBASE_GOOGLE_CLIENT_ID"
     if settings.oura_client_id is None:
         missing["oura"] = "set PULSEBASE_OURA_CLIENT_ID"
+    if settings.withings_client_id is None or settings.withings_client_secret is None:
+        missing["withings"] = "set PULSEBASE_WITHINGS_CLIENT_ID and PULSEBASE_WITHINGS_CLIENT_SECRET"
     clouds: dict[str, Cloud] = {}
     if "fitbit" not in missing:
         clouds["fitbit"] = FitbitCloud(
@@ -273,6 +278,16 @@ def _clouds(
             client_secret=secret("oura"),
             now_us=now_us,
             scopes=_scopes("oura", data_sets),
+        )
+    withings_secret = secret("withings")
+    if "withings" not in missing and settings.withings_client_id is not None and withings_secret is not None:
+        clouds["withings"] = WithingsCloud(
+            settings.withings_url,
+            auth_url=settings.withings_auth_url,
+            client_id=settings.withings_client_id,
+            client_secret=withings_secret,
+            now_us=now_us,
+            scopes=_scopes("withings", data_sets),
         )
     return clouds, missing
 

@@ -26,12 +26,14 @@ from pulsebase.sources.simulators.fitbit import HOURLY_LIMIT, fitbit_app
 from pulsebase.sources.simulators.google import MINUTE_LIMIT, google_app
 from pulsebase.sources.simulators.nights import night_of
 from pulsebase.sources.simulators.oura import REQUEST_LIMIT, oura_app
+from pulsebase.sources.simulators.withings import CLIENT_SECRET, withings_app
+from pulsebase.sources.simulators.withings import REQUEST_LIMIT as WITHINGS_LIMIT
 from pulsebase.sources.simulators.world import SimulatorClock, World
 from pulsebase.sources.synthetic import DEMO_PEOPLE, Samples, SyntheticPerson, samples_between
 from pulsebase.wiring import BuiltServer, build
 from tests.stores.harness import at
 
-SOURCES = ("fitbit", "google", "oura")
+SOURCES = ("fitbit", "google", "oura", "withings")
 #: Those that tell of days: the resting heart rate, and the time in zones.
 TELL_DAYS = ("fitbit", "google")
 #: When it is, and the first day that is brought.
@@ -52,6 +54,7 @@ DATA_SETS = {
         *("skin_temperature", "skin_temperature_delta"),
     ),
     "oura": ("heart_rate", "oxygen_saturation", "respiratory_rate", "hrv_rmssd", "skin_temperature_delta"),
+    "withings": ("heart_rate", "oxygen_saturation", "respiratory_rate", "hrv_rmssd", "hrv_sdnn"),
 }
 #: For tests that count requests.
 HEART_RATE_ALONE = "heart_rate,heart_rate_summary"
@@ -86,6 +89,13 @@ class SimulatedCloud:
                 "oura_auth_url": f"{self.url}/oauth/authorize",
                 "oura_client_id": "tests",
                 "oura_client_secret": "not a secret",
+            } | more
+        if self.source == "withings":
+            return {
+                "withings_url": self.url,
+                "withings_auth_url": f"{self.url}/oauth2_user/authorize2",
+                "withings_client_id": "tests",
+                "withings_client_secret": CLIENT_SECRET,
             } | more
         return {
             "google_url": self.url,
@@ -128,6 +138,7 @@ _APPS = {
     "fitbit": (fitbit_app, HOURLY_LIMIT),
     "google": (google_app, MINUTE_LIMIT),
     "oura": (oura_app, REQUEST_LIMIT),
+    "withings": (withings_app, WITHINGS_LIMIT),
 }
 
 

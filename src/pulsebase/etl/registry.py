@@ -12,11 +12,13 @@ from pulsebase.etl.extract import fitbit as from_fitbit
 from pulsebase.etl.extract import google as from_google
 from pulsebase.etl.extract import oura as from_oura
 from pulsebase.etl.extract import synthetic as from_synthetic
+from pulsebase.etl.extract import withings as from_withings
 from pulsebase.etl.extract.base import Extractor
 from pulsebase.etl.load import Loader, ReadingLoader, SummaryLoader
 from pulsebase.etl.transform import fitbit as of_fitbit
 from pulsebase.etl.transform import google as of_google
 from pulsebase.etl.transform import oura as of_oura
+from pulsebase.etl.transform import withings as of_withings
 from pulsebase.etl.transform.base import Transformer
 from pulsebase.etl.transform.device import DeviceTransformer
 from pulsebase.ingest import Ingestor, ReadingRules
@@ -34,6 +36,7 @@ extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
         "google": from_google.GoogleHeartRateExtractor,
         "oura": from_oura.OuraHeartRateExtractor,
         "synthetic": from_synthetic.SyntheticStrapExtractor,
+        "withings": from_withings.WithingsHeartRateExtractor,
     },
     HEART_RATE_SUMMARY: {"fitbit": from_fitbit.FitbitSummaryExtractor, "google": from_google.GoogleSummaryExtractor},
     "oxygen_saturation": {
@@ -41,20 +44,27 @@ extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
         "google": from_google.GoogleOxygenExtractor,
         "oura": from_oura.OuraOxygenExtractor,
         "synthetic": from_synthetic.SyntheticOxygenExtractor,
+        "withings": from_withings.WithingsOxygenExtractor,
     },
     "respiratory_rate": {
         "fitbit": from_fitbit.FitbitBreathingExtractor,
         "google": from_google.GoogleRespiratoryExtractor,
         "oura": from_oura.OuraBreathingExtractor,
         "synthetic": from_synthetic.SyntheticBreathingExtractor,
+        "withings": from_withings.WithingsBreathingExtractor,
     },
     "hrv_rmssd": {
         "fitbit": from_fitbit.FitbitVariabilityExtractor,
         "google": from_google.GoogleVariabilityExtractor,
         "oura": from_oura.OuraVariabilityExtractor,
         "synthetic": from_synthetic.SyntheticRmssdExtractor,
+        "withings": from_withings.WithingsRmssdExtractor,
     },
-    "hrv_sdnn": {"google": from_google.GoogleVariabilityExtractor, "synthetic": from_synthetic.SyntheticSdnnExtractor},
+    "hrv_sdnn": {
+        "google": from_google.GoogleVariabilityExtractor,
+        "synthetic": from_synthetic.SyntheticSdnnExtractor,
+        "withings": from_withings.WithingsSdnnExtractor,
+    },
     "skin_temperature": {
         "google": from_google.GoogleSkinTemperatureExtractor,
         "synthetic": from_synthetic.SyntheticSkinExtractor,
@@ -76,6 +86,7 @@ transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
         "google": of_google.GoogleHeartRateTransformer(),
         "oura": of_oura.OuraHeartRateTransformer(),
         "synthetic": DeviceTransformer(),
+        "withings": of_withings.WithingsSamplesTransformer(),
     },
     HEART_RATE_SUMMARY: {
         "fitbit": of_fitbit.FitbitSummaryTransformer(),
@@ -86,20 +97,27 @@ transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
         "google": of_google.GoogleOxygenTransformer(),
         "oura": of_oura.OuraOxygenTransformer(),
         "synthetic": DeviceTransformer(),
+        "withings": of_withings.WithingsSamplesTransformer(),
     },
     "respiratory_rate": {
         "fitbit": of_fitbit.FitbitBreathingTransformer(),
         "google": of_google.GoogleRespiratoryTransformer(),
         "oura": of_oura.OuraBreathingTransformer(),
         "synthetic": DeviceTransformer(),
+        "withings": of_withings.WithingsBreathingTransformer(),
     },
     "hrv_rmssd": {
         "fitbit": of_fitbit.FitbitVariabilityTransformer(),
         "google": of_google.GoogleVariabilityTransformer("rmssd"),
         "oura": of_oura.OuraVariabilityTransformer(),
         "synthetic": DeviceTransformer(),
+        "withings": of_withings.WithingsSamplesTransformer(),
     },
-    "hrv_sdnn": {"google": of_google.GoogleVariabilityTransformer("sdnn"), "synthetic": DeviceTransformer()},
+    "hrv_sdnn": {
+        "google": of_google.GoogleVariabilityTransformer("sdnn"),
+        "synthetic": DeviceTransformer(),
+        "withings": of_withings.WithingsSamplesTransformer(),
+    },
     "skin_temperature": {
         "google": of_google.GoogleSkinTemperatureTransformer(from_usual=False),
         "synthetic": DeviceTransformer(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import threading
 from collections import deque
@@ -88,7 +89,8 @@ class Account:
 
 
 class Limits:
-    """The rate limit of one person's requests to a source. Other people have their own.
+    """The rate limit of one person's requests to a source. Other people have their own, unless the source counts the
+    requests of an application: then they share one.
 
     It follows the source's headers: once they say that no requests are left, none is sent. `per_minute` is for sources
     that send no such headers.
@@ -98,6 +100,7 @@ class Limits:
         self._now_us, self._per_minute = now_us, per_minute
         self._closed_until_us = 0
         self._sent_us: deque[int] = deque()
+        self._lock = threading.Lock()
 
     def before(self) -> None:
         """Count a request that is about to be sent.
@@ -106,15 +109,16 @@ class Limits:
             SourceUnavailableError: it would exceed the limit; the error says when to try again.
         """
         now_us = self._now_us()
-        if self._per_minute is not None:
-            while self._sent_us and self._sent_us[0] <= now_us - MINUTE_US:
-                self._sent_us.popleft()
-            if len(self._sent_us) >= self._per_minute:
-                self._closed_until_us = max(self._closed_until_us, self._sent_us[0] + MINUTE_US)
-        if now_us < self._closed_until_us:
-            raise self._reached(now_us)
-        if self._per_minute is not None:
-            self._sent_us.append(now_us)
+        with self._lock:
+            if self._per_minute is not None:
+                while self._sent_us and self._sent_us[0] <= now_us - MINUTE_US:
+                    self._sent_us.popleft()
+                if len(self._sent_us) >= self._per_minute:
+                    self._closed_until_us = max(self._closed_until_us, self._sent_us[0] + MINUTE_US)
+            if now_us < self._closed_until_us:
+                raise self._reached(now_us)
+            if self._per_minute is not None:
+                self._sent_us.append(now_us)
 
     def after(self, answer: httpx.Response) -> None:
         """Update the limit from an answer's headers.
@@ -164,7 +168,9 @@ def each_page(ask: Callable[[str], PageT], next_of: Callable[[PageT], str | None
 
 
 class CloudClient:
-    """Sends one person's requests to one cloud, each with the `headers`."""
+    """Sends one person's requests to one cloud, each with the `headers`. `unwrapped` is for clouds that take parameters
+    as forms and do not answer as HTTP does: it says what an answer means in HTTP.
+    """
 
     def __init__(
         self,
@@ -176,7 +182,9 @@ class CloudClient:
         source: str,
         limits: Limits,
         headers: Mapping[str, str] | None = None,
+        unwrapped: Callable[[httpx.Response], httpx.Response] | None = None,
     ) -> None:
+        self._unwrapped = unwrapped
         self._headers = {"Accept": "application/json"} | dict(headers or {})
         self._http, self._base_url = http, base_url.rstrip("/")
         self._tokens, self._user_id, self._source, self._limits = tokens, user_id, source, limits
@@ -229,7 +237,12 @@ class CloudClient:
     def _sent(self, path: str, parameters: Mapping[str, str] | None, token: str) -> httpx.Response:
         headers = self._headers | {"Authorization": f"Bearer {token}"}
         url = self._base_url + path
-        with self._http.stream("GET", url, params=dict(parameters or {}), headers=headers) as answer:
+        asked = dict(parameters or {})
+        if self._unwrapped is None:
+            request = self._http.build_request("GET", url, params=asked, headers=headers)
+        else:
+            request = self._http.build_request("POST", url, data=asked, headers=headers)
+        with contextlib.closing(self._http.send(request, stream=True)) as answer:
             body = bytearray()
             for part in answer.iter_bytes():
                 body += part
@@ -237,7 +250,8 @@ class CloudClient:
                     raise UnreadableAnswerError.of(self._source, "the answer is too large")
         # The body is decompressed already, so the headers about its encoding must not be applied again.
         kept = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-        return httpx.Response(answer.status_code, headers=kept, content=bytes(body))
+        plain = httpx.Response(answer.status_code, headers=kept, content=bytes(body))
+        return plain if self._unwrapped is None else self._unwrapped(plain)
 
     def _judge(self, answer: httpx.Response) -> None:
         status = answer.status_code

@@ -6,18 +6,22 @@ token, since the answer may quote it.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx2 as httpx
 from oauthlib.oauth2 import WebApplicationClient
 
 from pulsebase.model.errors import ReconnectError, RejectedError, SettingsError, SourceUnavailableError
 from pulsebase.model.timerange import SECOND_US
+from pulsebase.sources.withings_status import unwrapped
 
 #: The assumed lifetime in seconds of an access token that states none (RFC 6749 allows that).
 _LIFE_S = 3_600
@@ -41,6 +45,8 @@ logging.getLogger("httpx2").addFilter(_tells_no_token)
 class Provider:
     """A source's authorization server, and the OAuth client registered there. `extra` is added to the authorization
     request. `revokes_access_in_query`: revocation is not that of RFC 7009, but takes the access token in the address.
+    `by_action`: the server is Withings', which knows no PKCE, wants an `action` and the secret in the body, answers in
+    envelopes, and takes a signature for revocation (`revoke_url` is where numbers for these are given).
     """
 
     authorize_url: str
@@ -51,6 +57,7 @@ class Provider:
     scopes: tuple[str, ...]
     extra: Mapping[str, str] = field(default_factory=dict)
     revokes_access_in_query: bool = False
+    by_action: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +111,7 @@ class OAuthClient:
             redirect_uri=redirect_uri,
             scope=list(provider.scopes),
             state=state,
-            code_challenge=client.create_code_challenge(verifier, "S256"),
-            code_challenge_method="S256",
+            **({} if provider.by_action else _challenge(client, verifier)),
             **provider.extra,
         )
         return f"{provider.authorize_url}?{urlsplit(written).query}"
@@ -117,8 +123,9 @@ class OAuthClient:
             RejectedError: the server refuses the code.
             SourceUnavailableError: the server cannot answer now.
         """
+        more = {} if self._provider.by_action else {"code_verifier": verifier}
         body = WebApplicationClient(self._provider.client_id).prepare_request_body(
-            code=code, redirect_uri=redirect_uri, code_verifier=verifier
+            code=code, redirect_uri=redirect_uri, **more
         )
         answer = self._ask(self._provider.token_url, body)
         if answer.status_code != httpx.codes.OK:
@@ -152,21 +159,45 @@ class OAuthClient:
         if self._provider.revokes_access_in_query:
             self._ask(str(httpx.URL(self._provider.revoke_url, params={_TOKEN_IN_QUERY: pair.access})), "")
             return
+        if self._provider.by_action:
+            self._revoke_signed(pair)
+            return
         client = WebApplicationClient(self._provider.client_id)
         _, headers, body = client.prepare_token_revocation_request(
             "https://placeholder.invalid/", pair.refresh, token_type_hint="refresh_token"
         )
         self._ask(self._provider.revoke_url, body, headers)
 
+    def _revoke_signed(self, pair: TokenPair) -> None:
+        """Revoke by the account, with a signature that holds a number of the server's."""
+        provider = self._provider
+        asked = self._signed("getnonce", "timestamp", str(self._now_us() // SECOND_US))
+        answer = self._ask(provider.revoke_url, urlencode(asked))
+        with suppress(ValueError, KeyError, TypeError):
+            signed = self._signed("revoke", "nonce", str(answer.json()["nonce"])) | {"userid": pair.account or ""}
+            self._ask(provider.token_url, urlencode(signed))
+
+    def _signed(self, action: str, name: str, value: str) -> dict[str, str]:
+        client_id, secret = self._provider.client_id, self._provider.client_secret or ""
+        text = f"{action},{client_id},{value}"
+        signature = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        return {"action": action, "client_id": client_id, name: value, "signature": signature}
+
     def _ask(self, url: str, body: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         provider = self._provider
         secret = provider.client_secret
         auth = httpx.BasicAuth(provider.client_id, secret) if secret else httpx.USE_CLIENT_DEFAULT
+        if provider.by_action:
+            auth = httpx.USE_CLIENT_DEFAULT
+            if url == provider.token_url and "signature=" not in body:
+                body = f"{body}&{urlencode({'action': 'requesttoken', 'client_secret': secret or ''})}"
         kind = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         try:
             answer = self._http.post(url, content=body, headers=kind | dict(headers or {}), auth=auth)
         except httpx.HTTPError as error:
             raise SourceUnavailableError(f"the source does not answer: {type(error).__name__}", 60) from None
+        if provider.by_action:
+            answer = unwrapped(answer)
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.status_code >= 500:
             raise SourceUnavailableError(f"the source answered {answer.status_code} when asked for tokens", 60)
         return answer
@@ -179,9 +210,14 @@ class OAuthClient:
             said: dict[str, Any] = answer.json()
             refresh = said.get("refresh_token") or (before.refresh if before else None)
             life_s = min(max(int(said.get("expires_in", _LIFE_S)), 0), _MOST_LIFE_S)
-            account = said.get("user_id") or (before.account if before else None)
+            stated = said.get("user_id") or said.get("userid")
+            account = str(stated) if stated else (before.account if before else None)
             if not refresh or not said["access_token"]:
                 return None
             return TokenPair(str(said["access_token"]), str(refresh), self._now_us() + life_s * SECOND_US, account)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
+
+
+def _challenge(client: WebApplicationClient, verifier: str) -> dict[str, str]:
+    return {"code_challenge": client.create_code_challenge(verifier, "S256"), "code_challenge_method": "S256"}

@@ -32,6 +32,7 @@ class TokenRules:
     single_use_refresh: bool
     refresh_life_s: int | None = None
     says_account: bool = False
+    has_pkce: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class AuthorizationServer:
         With `&granted=…` they allow only these of the scopes.
         """
         asked = request.query_params
-        fault = _authorization_fault(asked)
+        fault = _authorization_fault(asked, has_pkce=self._rules.has_pkce)
         if fault:
             return HTMLResponse(f"<h1>This is no authorization request</h1><p>{html.escape(fault)}</p>", 400)
         if asked.get("person") not in self._world.people:
@@ -101,7 +102,7 @@ class AuthorizationServer:
             self._codes[code] = _Code(
                 asked["client_id"],
                 asked["redirect_uri"],
-                asked["code_challenge"],
+                asked.get("code_challenge", ""),
                 asked["person"],
                 _granted(asked),
                 expires_us,
@@ -131,6 +132,18 @@ class AuthorizationServer:
                         del kept[other]
         return JSONResponse({})
 
+    def account_of(self, access: str) -> str:
+        """Return whose access token this is."""
+        with self._lock:
+            return self._access[access].account
+
+    def revoke_account(self, account: str) -> None:
+        """Revoke all tokens of an account."""
+        with self._lock:
+            for kept in (self._access, self._refresh):
+                for token in [key for key, value in kept.items() if value.account == account]:
+                    del kept[token]
+
     def _for_code(self, form: Mapping[str, str], now_us: int) -> Response:
         with self._lock:
             code = self._codes.pop(form.get("code", ""), None)
@@ -138,7 +151,7 @@ class AuthorizationServer:
             return _oauth_error("invalid_grant")
         if (form.get("client_id"), form.get("redirect_uri")) != (code.client_id, code.redirect_uri):
             return _oauth_error("invalid_grant")
-        if _s256(form.get("code_verifier", "")) != code.challenge:
+        if self._rules.has_pkce and _s256(form.get("code_verifier", "")) != code.challenge:
             return _oauth_error("invalid_grant")
         return self._issued(code.account, code.scope, next(self._numbers), now_us, True)
 
@@ -196,17 +209,17 @@ def _answer(request: Request, person: SyntheticPerson, answer: str) -> str:
 
 def _granted(asked: Mapping[str, str]) -> str:
     """The scopes that the person allows, of those that were asked for."""
-    scopes = asked.get("scope", "").split()
-    return " ".join(scope for scope in scopes if scope in asked.get("granted", asked.get("scope", "")).split())
+    scopes = asked.get("scope", "").replace(",", " ").split()
+    return " ".join(scope for scope in scopes if scope in asked.get("granted", " ".join(scopes)).split())
 
 
-def _authorization_fault(asked: Mapping[str, str]) -> str:
-    for name in ("client_id", "redirect_uri", "code_challenge"):
+def _authorization_fault(asked: Mapping[str, str], *, has_pkce: bool) -> str:
+    for name in ("client_id", "redirect_uri", *(("code_challenge",) if has_pkce else ())):
         if not asked.get(name):
             return f"{name} is missing"
     if asked.get("response_type") != "code":
         return "response_type must be code"
-    if asked.get("code_challenge_method") != "S256":
+    if has_pkce and asked.get("code_challenge_method") != "S256":
         return "code_challenge_method must be S256"
     if urlsplit(asked["redirect_uri"]).scheme not in ("http", "https"):
         return "redirect_uri must be an address"
