@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+from pyarrow import feather
+
 from benchmarks.bench import Bench, Figures, SkippedError
 from benchmarks.pulsebase_system import Pulsebase
 from benchmarks.system import System
@@ -43,6 +47,7 @@ def files(bench: Bench, system: System) -> Figures:
     sizes = bench.sizes
     kinds = {
         "takeout": (_takeout, sizes.takeout_readings),
+        "takeout_csv": (_takeout_csv, sizes.takeout_readings),
         "apple": (_apple, sizes.apple_records),
         "fit": (_fit, sizes.fit_records),
         "database": (_database, sizes.vendor_readings),
@@ -50,6 +55,8 @@ def files(bench: Bench, system: System) -> Figures:
         "json": (_oura, sizes.vendor_readings),
         "zepp": (_zepp, sizes.vendor_readings),
         "csv": (_csv, sizes.takeout_readings),
+        "research": (_research, sizes.takeout_readings),
+        "arrow": (_arrow, sizes.takeout_readings),
     }
     figures: Figures = {}
     for name, (write, count) in kinds.items():
@@ -134,6 +141,39 @@ def _csv(folder: Path, count: int) -> Path:
         for n in range(count):
             at = _BEGIN + timedelta(seconds=_STEP_S * n)
             file.write(f"{at:%Y-%m-%d %H:%M:%S};{60 + n % 80},5;H10;\n")
+    return path
+
+
+def _research(folder: Path, count: int) -> Path:
+    """As Fitabase writes it: local times, with AM and PM."""
+    path = folder / "heartrate_seconds.csv"
+    with path.open("w", encoding="utf-8") as file:
+        file.write("Id,Time,Value\n")
+        for n in range(count):
+            at = _BEGIN + timedelta(seconds=_STEP_S * n)
+            file.write(f"2022484408,{at.month}/{at.day}/{at:%Y %I:%M:%S %p},{60 + n % 80}\n")
+    return path
+
+
+def _takeout_csv(folder: Path, count: int) -> Path:
+    """The newer files of a Takeout, a day each."""
+    found = folder / "Physical Activity_GoogleData"
+    found.mkdir()
+    for first in range(0, count, _DAY_READINGS):
+        lines = ["timestamp,beats per minute,data source\n"]
+        for n in range(first, min(first + _DAY_READINGS, count)):
+            at = _BEGIN + timedelta(seconds=_STEP_S * n)
+            lines.append(f"{at:%Y-%m-%dT%H:%M:%SZ},{60 + n % 80}.0,Charge 6\n")
+        (found / f"heart_rate_{first}.csv").write_text("".join(lines))
+    return found
+
+
+def _arrow(folder: Path, count: int) -> Path:
+    """A Feather file of columns that nobody agreed on."""
+    path = folder / "strap.feather"
+    numbers = np.arange(count, dtype=np.int64)
+    times = pa.array(int(_BEGIN.timestamp()) + _STEP_S * numbers).cast(pa.timestamp("s", "UTC"))
+    feather.write_feather(pa.table({"Recorded at": times, "Pulse": 60 + numbers % 80, "Note": [""] * count}), path)
     return path
 
 

@@ -159,6 +159,7 @@ def _files(result: Result) -> str:
 
 _FILE_TITLES = {
     "takeout": "import of Takeout heart rate, a file a day",
+    "takeout_csv": "import of Takeout heart rate, Google's CSV, a file a day",
     "apple": "import of an Apple Health export, two other records to each",
     "fit": "import of FIT activities",
     "database": "import of a Gadgetbridge database",
@@ -166,6 +167,8 @@ _FILE_TITLES = {
     "json": "import of Oura's JSON",
     "zepp": "import of Zepp's CSV",
     "csv": "import of CSV of an unknown program, local times",
+    "research": "import of research CSV, local times",
+    "arrow": "import of an Arrow file (Feather) of an unknown program",
     "export": "export to Parquet, a file a day",
 }
 
