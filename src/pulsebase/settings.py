@@ -343,6 +343,13 @@ class Settings(BaseSettings):
     oura_auth_url: str = Field("https://cloud.ouraring.com/oauth/authorize", description="Where people consent to it.")
     oura_client_id: str | None = Field(None, description="Who we are to it; without this it is not offered.")
     oura_client_secret: SecretStr | None = Field(None, description="Our secret there.")
+    polar_url: str = Field("https://www.polaraccesslink.com", description="Where the Polar AccessLink API is.")
+    polar_auth_url: str = Field(
+        "https://flow.polar.com/oauth2/authorization", description="Where people consent to it."
+    )
+    polar_token_url: str = Field("https://polarremote.com/v2/oauth2/token", description="Where it gives tokens.")
+    polar_client_id: str | None = Field(None, description="Who we are to it; without this it is not offered.")
+    polar_client_secret: SecretStr | None = Field(None, description="Our secret there.")
     withings_url: str = Field("https://wbsapi.withings.net", description="Where the Withings API is, and gives tokens.")
     withings_auth_url: str = Field(
         "https://account.withings.com/oauth2_user/authorize2", description="Where people consent to it."

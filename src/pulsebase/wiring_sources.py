@@ -33,6 +33,7 @@ from pulsebase.settings import Settings, mqtt_password
 from pulsebase.sources.fitbit import FitbitCloud
 from pulsebase.sources.google_health import GoogleHealthCloud
 from pulsebase.sources.oura import OuraCloud
+from pulsebase.sources.polar import PolarCloud
 from pulsebase.sources.synthetic import SyntheticPerson
 from pulsebase.sources.tokens import Tokens
 from pulsebase.sources.withings import WithingsCloud
@@ -40,7 +41,7 @@ from pulsebase.stores.contract import Reader, Store
 from pulsebase.stores.open import StoreAddress, parse_store_url
 
 #: The sources that people connect to.
-CLOUDS = ("fitbit", "google", "oura", "withings")
+CLOUDS = ("fitbit", "google", "oura", "polar", "withings")
 _MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -249,6 +250,8 @@ def _clouds(
         missing["google"] = "set PULSEBASE_GOOGLE_CLIENT_ID"
     if settings.oura_client_id is None:
         missing["oura"] = "set PULSEBASE_OURA_CLIENT_ID"
+    if settings.polar_client_id is None:
+        missing["polar"] = "set PULSEBASE_POLAR_CLIENT_ID"
     if settings.withings_client_id is None or settings.withings_client_secret is None:
         missing["withings"] = "set PULSEBASE_WITHINGS_CLIENT_ID and PULSEBASE_WITHINGS_CLIENT_SECRET"
     clouds: dict[str, Cloud] = {}
@@ -278,6 +281,16 @@ def _clouds(
             client_secret=secret("oura"),
             now_us=now_us,
             scopes=_scopes("oura", data_sets),
+        )
+    if "polar" not in missing and settings.polar_client_id is not None:
+        clouds["polar"] = PolarCloud(
+            settings.polar_url,
+            auth_url=settings.polar_auth_url,
+            token_url=settings.polar_token_url,
+            client_id=settings.polar_client_id,
+            client_secret=secret("polar"),
+            now_us=now_us,
+            scopes=_scopes("polar", data_sets),
         )
     withings_secret = secret("withings")
     if "withings" not in missing and settings.withings_client_id is not None and withings_secret is not None:

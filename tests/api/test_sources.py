@@ -182,9 +182,10 @@ def test_a_code_that_the_source_refuses_connects_nobody(api: Api) -> None:
 
 def test_sources_that_are_not_there_are_named(api: Api) -> None:
     for source, reason in (
-        ("garmin", "must be fitbit or google or oura or withings"),
+        ("garmin", "must be fitbit or google or oura or polar or withings"),
         ("google", "is not configured"),
         ("oura", "is not configured"),
+        ("polar", "is not configured"),
         ("withings", "is not configured"),
     ):
         answer = api.post(f"/v1/sources/{source}/authorize", json={"user_id": "ann"})

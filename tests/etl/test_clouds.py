@@ -31,7 +31,9 @@ from tests.support.clouds import (
     DATA_SETS,
     HEART_RATE_ALONE,
     NOW_US,
+    RENEW,
     SOURCES,
+    STATE_INSTANTS,
     TELL_DAYS,
     Components,
     Row,
@@ -48,6 +50,8 @@ simulated = partial(clouds.simulated, every_s=EVERY_S)
 #: Midnight in Berlin, where Ada lives, of the first day that is brought.
 START_US = at("2025-06-10T22:00:00")
 each_source = pytest.mark.parametrize("source", SOURCES)
+each_that_renews = pytest.mark.parametrize("source", RENEW)
+each_that_states_instants = pytest.mark.parametrize("source", STATE_INSTANTS)
 each_that_tells_days = pytest.mark.parametrize("source", TELL_DAYS)
 
 
@@ -175,7 +179,7 @@ IN_A_ROW = FAULTS | {
 
 
 #: Requests in a window of each, few enough to be reached.
-LIMITS = {"fitbit": 10, "google": 15, "oura": 10, "withings": 15}
+LIMITS = {"fitbit": 10, "google": 15, "oura": 10, "polar": 5, "withings": 15}
 
 
 @in_stores("duckdb", "timescale")
@@ -186,9 +190,7 @@ def test_every_fault_in_a_row_ends_with_exactly_what_the_cloud_has(
     """Across a day of 25 hours, with a limit that is reached and a crash between storing and noting it."""
     first_day, now_us = date(2025, 10, 25), at("2025-10-26T12:00:00")
     with (
-        simulated(
-            source, now_us=now_us, limit={"fitbit": 10, "google": 15, "oura": 10, "withings": 15}[source], every_s=15
-        ) as cloud,
+        simulated(source, now_us=now_us, limit=LIMITS[source], every_s=15) as cloud,
         installed(cloud, store, start_date=str(first_day)) as there,
     ):
         there.connect("user1")
@@ -207,7 +209,13 @@ def test_every_fault_in_a_row_ends_with_exactly_what_the_cloud_has(
         assert_complete(there, start_us, room=False, every_s=15)
         not_of_days = {"missing_resting", "missing_minutes", "missing_calories"}
         none_of_days = {"no_intraday", *not_of_days}
-        not_of_it = {"fitbit": set(), "google": {"no_intraday"}, "oura": none_of_days, "withings": none_of_days}[source]
+        not_of_it = {
+            "fitbit": set(),
+            "google": {"no_intraday"},
+            "oura": none_of_days,
+            "polar": none_of_days | {"token_error", "refresh_refused"},  # its tokens are never renewed
+            "withings": none_of_days,
+        }[source]
         assert cloud.world.faults.seen == IN_A_ROW.keys() - not_of_it == FAULTS_OF_CLOUDS.keys() - not_of_it
         assert any("limit" in (run.error or "") for run in there.last_runs(1_000))
         days = there.parts.store.summaries("user1", first_day, date(2025, 10, 29))
@@ -298,7 +306,7 @@ def test_one_persons_limit_is_nobody_elses(store: dict[str, Any]) -> None:
         assert there.stored("user2") == recorded(BEN, TimeRange(start_us, NOW_US))
 
 
-@each_source
+@each_that_renews
 def test_access_tokens_are_renewed_as_they_expire(ada: Components) -> None:
     for _ in range(4):
         ada.bring_all("user1")
@@ -310,7 +318,7 @@ def test_access_tokens_are_renewed_as_they_expire(ada: Components) -> None:
     assert_complete(ada)
 
 
-@each_source
+@each_that_renews
 def test_refused_tokens_wait_for_the_person_and_then_nothing_is_missing(ada: Components) -> None:
     ada.bring("user1")
     ada.cloud.clock.advance(9 * HOUR_US)
@@ -443,7 +451,7 @@ def test_days_on_which_clocks_change_are_whole(
             assert summary.resting_heart_rate == cloud.world.day(person, day).resting
 
 
-@each_source
+@each_that_renews
 def test_no_token_shows_anywhere(
     source: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -504,7 +512,7 @@ def test_a_new_person_has_the_zone_that_the_source_knows(store: dict[str, Any]) 
         assert [each.account for each in there.connections.of("somebody")] == ["user2"]
 
 
-@each_source
+@each_that_states_instants
 def test_another_account_begins_from_the_start(ada: Components) -> None:
     ada.bring_all("user1")
     ada.connect("user1", person="user2")

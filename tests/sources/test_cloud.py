@@ -58,3 +58,18 @@ def test_a_life_of_tokens_is_years_at_most(stated: str, life_s: int | None) -> N
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected_s"),
+    [
+        ({"RateLimit-Usage": "540, 612", "RateLimit-Limit": "540, 5400", "RateLimit-Reset": "100, 6000"}, 100),
+        ({"RateLimit-Usage": "12, 5400", "RateLimit-Limit": "540, 5400", "RateLimit-Reset": "100, 6000"}, 6000),
+        ({"RateLimit-Usage": "540", "RateLimit-Limit": "many", "RateLimit-Reset": "100"}, 60),
+        ({}, 60),
+    ],
+)
+def test_windows_that_are_used_up_say_when_to_come_back(headers: dict[str, str], expected_s: int) -> None:
+    with pytest.raises(SourceUnavailableError) as raised:
+        Limits(lambda: 0).after(httpx.Response(429, headers=headers))
+    assert raised.value.retry_after_s == expected_s

@@ -26,6 +26,8 @@ from pulsebase.sources.simulators.fitbit import HOURLY_LIMIT, fitbit_app
 from pulsebase.sources.simulators.google import MINUTE_LIMIT, google_app
 from pulsebase.sources.simulators.nights import night_of
 from pulsebase.sources.simulators.oura import REQUEST_LIMIT, oura_app
+from pulsebase.sources.simulators.polar import REQUEST_LIMIT as POLAR_LIMIT
+from pulsebase.sources.simulators.polar import polar_app
 from pulsebase.sources.simulators.withings import CLIENT_SECRET, withings_app
 from pulsebase.sources.simulators.withings import REQUEST_LIMIT as WITHINGS_LIMIT
 from pulsebase.sources.simulators.world import SimulatorClock, World
@@ -33,7 +35,11 @@ from pulsebase.sources.synthetic import DEMO_PEOPLE, Samples, SyntheticPerson, s
 from pulsebase.wiring import BuiltServer, build
 from tests.stores.harness import at
 
-SOURCES = ("fitbit", "google", "oura", "withings")
+SOURCES = ("fitbit", "google", "oura", "polar", "withings")
+#: Those whose access tokens end, and are renewed.
+RENEW = ("fitbit", "google", "oura", "withings")
+#: Those that state instants, whatever zone the person has here.
+STATE_INSTANTS = ("fitbit", "google", "oura", "withings")
 #: Those that tell of days: the resting heart rate, and the time in zones.
 TELL_DAYS = ("fitbit", "google")
 #: When it is, and the first day that is brought.
@@ -54,6 +60,7 @@ DATA_SETS = {
         *("skin_temperature", "skin_temperature_delta"),
     ),
     "oura": ("heart_rate", "oxygen_saturation", "respiratory_rate", "hrv_rmssd", "skin_temperature_delta"),
+    "polar": ("heart_rate", "respiratory_rate", "hrv_rmssd"),
     "withings": ("heart_rate", "oxygen_saturation", "respiratory_rate", "hrv_rmssd", "hrv_sdnn"),
 }
 #: For tests that count requests.
@@ -89,6 +96,14 @@ class SimulatedCloud:
                 "oura_auth_url": f"{self.url}/oauth/authorize",
                 "oura_client_id": "tests",
                 "oura_client_secret": "not a secret",
+            } | more
+        if self.source == "polar":
+            return {
+                "polar_url": self.url,
+                "polar_auth_url": f"{self.url}/oauth2/authorization",
+                "polar_token_url": f"{self.url}/v2/oauth2/token",
+                "polar_client_id": "tests",
+                "polar_client_secret": "not a secret",
             } | more
         if self.source == "withings":
             return {
@@ -138,6 +153,7 @@ _APPS = {
     "fitbit": (fitbit_app, HOURLY_LIMIT),
     "google": (google_app, MINUTE_LIMIT),
     "oura": (oura_app, REQUEST_LIMIT),
+    "polar": (polar_app, POLAR_LIMIT),
     "withings": (withings_app, WITHINGS_LIMIT),
 }
 
@@ -271,8 +287,8 @@ def measured(source: str, person: SyntheticPerson, interval: TimeRange) -> dict[
             ("hrv_rmssd", night.hrv_times_us, night.rmssd),
             ("hrv_sdnn", night.hrv_times_us, night.sdnn),
         ):
-            # Oura tells of whole nights alone, and of oxygen saturation the average.
-            if source != "oura" or (is_over and metric != "oxygen_saturation"):
+            # Oura tells of whole nights alone, and of oxygen saturation the average. Polar has averages alone.
+            if source not in ("oura", "polar") or (source == "oura" and is_over and metric != "oxygen_saturation"):
                 for at_us, value in zip(times_us.tolist(), values.tolist(), strict=True):
                     add(metric, at_us, Decimal(str(value)))
         if is_over:
@@ -280,6 +296,8 @@ def measured(source: str, person: SyntheticPerson, interval: TimeRange) -> dict[
             skin, usual = Decimal(str(night.skin_celsius)), Decimal(str(night.usual_celsius))
             if source == "oura":
                 add("oxygen_saturation", at_us, Decimal(str(round(float(night.oxygen.mean()), 3))))
+            if source == "polar":
+                add("hrv_rmssd", at_us, Decimal(round(float(night.rmssd.mean()))))
             add("respiratory_rate", at_us, Decimal(str(night.breaths_a_minute)))
             add("skin_temperature", at_us, skin)
             add("skin_temperature_delta", at_us, round(skin - usual, 1) if source == "fitbit" else skin - usual)

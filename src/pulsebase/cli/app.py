@@ -123,7 +123,7 @@ def sync(
 
 @app.command()
 def connect(
-    source: Annotated[str, typer.Argument(help="fitbit, google, oura or withings.")],
+    source: Annotated[str, typer.Argument(help="fitbit, google, oura, polar or withings.")],
     user: Annotated[str, typer.Option(help="The id under which the person's readings are stored.")],
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")] = False,
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1 that the source sends the browser back to.")] = 8017,
@@ -137,7 +137,7 @@ def connect(
 
 @app.command()
 def disconnect(
-    source: Annotated[str, typer.Argument(help="fitbit, google, oura or withings.")],
+    source: Annotated[str, typer.Argument(help="fitbit, google, oura, polar or withings.")],
     user: Annotated[str, typer.Option(help="The person.")],
     store: StoreUrl = None,
 ) -> None:

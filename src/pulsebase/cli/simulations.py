@@ -53,6 +53,19 @@ def oura_sim(  # noqa: PLR0917 an option each
     _simulate_cloud("oura", host, port=port, seed=seed, limit=limit, now=now, faults=fault or ())
 
 
+@commands.command("polar-sim")
+def polar_sim(  # noqa: PLR0917 an option each
+    host: Host = None,
+    port: Annotated[int, typer.Option(help="The port; 0 picks a free one.")] = 8104,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same faults.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=0, help="Requests in 15 minutes in all; 0 means no limit.")] = None,
+    now: Annotated[str | None, typer.Option(help="Stop the clock at this time, until it is moved.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="NAME=SHARE@FROM/UNTIL; may be repeated.")] = None,
+) -> None:
+    """Simulate the Polar AccessLink API v3 with the two synthetic people."""
+    _simulate_cloud("polar", host, port=port, seed=seed, limit=limit, now=now, faults=fault or ())
+
+
 @commands.command("withings-sim")
 def withings_sim(  # noqa: PLR0917 an option each
     host: Host = None,

@@ -1,4 +1,4 @@
-"""`fitbit-sim`, `google-sim`, `oura-sim` and `withings-sim`: run a simulated wearable cloud in the foreground."""
+"""`fitbit-sim`, `google-sim` and their like: run a simulated wearable cloud in the foreground."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from pulsebase.sources.simulators.faults import parse_fault
 from pulsebase.sources.simulators.fitbit import fitbit_app
 from pulsebase.sources.simulators.google import google_app
 from pulsebase.sources.simulators.oura import oura_app
+from pulsebase.sources.simulators.polar import polar_app
 from pulsebase.sources.simulators.withings import withings_app
 from pulsebase.sources.simulators.world import SimulatorClock, World
 from pulsebase.sources.synthetic import DEMO_PEOPLE
 
-_APPS = {"fitbit": fitbit_app, "google": google_app, "oura": oura_app, "withings": withings_app}
+_APPS = {"fitbit": fitbit_app, "google": google_app, "oura": oura_app, "polar": polar_app, "withings": withings_app}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 from pulsebase.etl.extract import fitbit as from_fitbit
 from pulsebase.etl.extract import google as from_google
 from pulsebase.etl.extract import oura as from_oura
+from pulsebase.etl.extract import polar as from_polar
 from pulsebase.etl.extract import synthetic as from_synthetic
 from pulsebase.etl.extract import withings as from_withings
 from pulsebase.etl.extract.base import Extractor
@@ -18,6 +19,7 @@ from pulsebase.etl.load import Loader, ReadingLoader, SummaryLoader
 from pulsebase.etl.transform import fitbit as of_fitbit
 from pulsebase.etl.transform import google as of_google
 from pulsebase.etl.transform import oura as of_oura
+from pulsebase.etl.transform import polar as of_polar
 from pulsebase.etl.transform import withings as of_withings
 from pulsebase.etl.transform.base import Transformer
 from pulsebase.etl.transform.device import DeviceTransformer
@@ -35,6 +37,7 @@ extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
         "fitbit": from_fitbit.FitbitHeartRateExtractor,
         "google": from_google.GoogleHeartRateExtractor,
         "oura": from_oura.OuraHeartRateExtractor,
+        "polar": from_polar.PolarHeartRateExtractor,
         "synthetic": from_synthetic.SyntheticStrapExtractor,
         "withings": from_withings.WithingsHeartRateExtractor,
     },
@@ -50,6 +53,7 @@ extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
         "fitbit": from_fitbit.FitbitBreathingExtractor,
         "google": from_google.GoogleRespiratoryExtractor,
         "oura": from_oura.OuraBreathingExtractor,
+        "polar": from_polar.PolarRechargeExtractor,
         "synthetic": from_synthetic.SyntheticBreathingExtractor,
         "withings": from_withings.WithingsBreathingExtractor,
     },
@@ -57,6 +61,7 @@ extractors: Mapping[str, Mapping[str, type[Extractor[Any]]]] = {
         "fitbit": from_fitbit.FitbitVariabilityExtractor,
         "google": from_google.GoogleVariabilityExtractor,
         "oura": from_oura.OuraVariabilityExtractor,
+        "polar": from_polar.PolarRechargeExtractor,
         "synthetic": from_synthetic.SyntheticRmssdExtractor,
         "withings": from_withings.WithingsRmssdExtractor,
     },
@@ -85,6 +90,7 @@ transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
         "fitbit": of_fitbit.FitbitHeartRateTransformer(),
         "google": of_google.GoogleHeartRateTransformer(),
         "oura": of_oura.OuraHeartRateTransformer(),
+        "polar": of_polar.PolarHeartRateTransformer(),
         "synthetic": DeviceTransformer(),
         "withings": of_withings.WithingsSamplesTransformer(),
     },
@@ -103,6 +109,7 @@ transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
         "fitbit": of_fitbit.FitbitBreathingTransformer(),
         "google": of_google.GoogleRespiratoryTransformer(),
         "oura": of_oura.OuraBreathingTransformer(),
+        "polar": of_polar.PolarRechargeTransformer(of_polar.breathing),
         "synthetic": DeviceTransformer(),
         "withings": of_withings.WithingsBreathingTransformer(),
     },
@@ -110,6 +117,7 @@ transformers: Mapping[str, Mapping[str, Transformer[Any, Any]]] = {
         "fitbit": of_fitbit.FitbitVariabilityTransformer(),
         "google": of_google.GoogleVariabilityTransformer("rmssd"),
         "oura": of_oura.OuraVariabilityTransformer(),
+        "polar": of_polar.PolarRechargeTransformer(of_polar.variability),
         "synthetic": DeviceTransformer(),
         "withings": of_withings.WithingsSamplesTransformer(),
     },

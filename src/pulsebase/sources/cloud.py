@@ -6,7 +6,7 @@ import contextlib
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -129,7 +129,7 @@ class Limits:
         now_us = self._now_us()
         reset_s = _seconds(answer.headers.get("fitbit-rate-limit-reset"))
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            wait_s = _seconds(answer.headers.get("retry-after")) or reset_s or _UNTOLD_S[429]
+            wait_s = _seconds(answer.headers.get("retry-after")) or reset_s or _window_s(answer) or _UNTOLD_S[429]
             self._closed_until_us = now_us + wait_s * SECOND_US
             raise self._reached(now_us)
         if answer.headers.get("fitbit-rate-limit-remaining") == "0" and reset_s:
@@ -138,6 +138,16 @@ class Limits:
     def _reached(self, now_us: int) -> SourceUnavailableError:
         wait_s = max(1, ceil((self._closed_until_us - now_us) / SECOND_US))
         return SourceUnavailableError("the source's limit of requests is reached", wait_s)
+
+
+def _window_s(answer: httpx.Response) -> int | None:
+    """Return the seconds until the last window ends of those that are used up, if headers list usage, limit and end of
+    each (`RateLimit-Usage: 540, 612`); None if they do not.
+    """
+    lists = [answer.headers.get(f"ratelimit-{name}", "").split(",") for name in ("usage", "limit", "reset")]
+    windows = [[_seconds(text.strip()) for text in window] for window in zip(*lists, strict=False)]
+    ends = [end for usage, limit, end in windows if None not in (usage, limit, end) and (usage or 0) >= (limit or 0)]
+    return max((end for end in ends if end is not None), default=None)
 
 
 def _seconds(header: str | None) -> int | None:
@@ -190,8 +200,14 @@ class CloudClient:
         self._tokens, self._user_id, self._source, self._limits = tokens, user_id, source, limits
         self._pause = threading.Event()  # never set: waits like `sleep`
 
-    def get(self, kind: type[AnswerT], path: str, parameters: Mapping[str, str] | None = None) -> AnswerT:
-        """Send a request and return its answer, decoded as `kind`.
+    def get(
+        self,
+        kind: type[AnswerT],
+        path: str,
+        parameters: Mapping[str, str] | None = None,
+        nothing: Collection[int] = (),
+    ) -> AnswerT:
+        """Send a request and return its answer, decoded as `kind`. The statuses `nothing` stand for an empty one.
 
         Raises:
             SourceUnavailableError: try again later; the error says when.
@@ -200,11 +216,9 @@ class CloudClient:
             ReconnectError: the person has to connect again.
             RejectedError: the source rejected the request, or its answer cannot be read.
         """
-        token = self._tokens.access(self._user_id, self._source)
-        answer = self._ask(path, parameters, token)
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
-            token = self._tokens.access(self._user_id, self._source, refused=token)
-            answer = self._ask(path, parameters, token)
+        answer = self._answered(path, parameters, None)
+        if answer.status_code in nothing:
+            return kind()
         self._judge(answer)
         try:
             return msgspec.json.decode(answer.content, type=kind)
@@ -213,13 +227,36 @@ class CloudClient:
         except RecursionError:
             raise UnreadableAnswerError.of(self._source, "the answer is nested too deeply") from None
 
-    def _ask(self, path: str, parameters: Mapping[str, str] | None, token: str) -> httpx.Response:
+    def post(self, path: str, body: Mapping[str, str], accepted: Collection[int]) -> None:
+        """Send a body of JSON, which the source answers with one of the `accepted` statuses.
+
+        Raises:
+            SourceUnavailableError, SourceForbiddenError, DataSetMissingError, ReconnectError, RejectedError: as `get`.
+        """
+        answer = self._answered(path, None, body)
+        if answer.status_code not in accepted:
+            self._judge(answer)
+
+    def _answered(
+        self, path: str, parameters: Mapping[str, str] | None, body: Mapping[str, str] | None
+    ) -> httpx.Response:
+        """Return an answer, after a refused token was replaced."""
+        token = self._tokens.access(self._user_id, self._source)
+        answer = self._ask(path, parameters, token, body)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            token = self._tokens.access(self._user_id, self._source, refused=token)
+            answer = self._ask(path, parameters, token, body)
+        return answer
+
+    def _ask(
+        self, path: str, parameters: Mapping[str, str] | None, token: str, body: Mapping[str, str] | None
+    ) -> httpx.Response:
         """Send one request, and retry a few times if the network or the server fails."""
         pause_s = _FIRST_PAUSE_S
         for attempt in range(1, _ATTEMPTS + 1):
             self._limits.before()
             try:
-                answer = self._sent(path, parameters, token)
+                answer = self._sent(path, parameters, token, body)
             except httpx.HTTPError as error:
                 self._count("no answer")
                 failure = f"the source does not answer: {type(error).__name__}"
@@ -234,11 +271,15 @@ class CloudClient:
                 pause_s *= 2
         raise SourceUnavailableError(failure, _UNTOLD_S[500])
 
-    def _sent(self, path: str, parameters: Mapping[str, str] | None, token: str) -> httpx.Response:
+    def _sent(
+        self, path: str, parameters: Mapping[str, str] | None, token: str, sent: Mapping[str, str] | None
+    ) -> httpx.Response:
         headers = self._headers | {"Authorization": f"Bearer {token}"}
         url = self._base_url + path
         asked = dict(parameters or {})
-        if self._unwrapped is None:
+        if sent is not None:
+            request = self._http.build_request("POST", url, json=dict(sent), headers=headers)
+        elif self._unwrapped is None:
             request = self._http.build_request("GET", url, params=asked, headers=headers)
         else:
             request = self._http.build_request("POST", url, data=asked, headers=headers)

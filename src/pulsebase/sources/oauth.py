@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2 as httpx
 from oauthlib.oauth2 import WebApplicationClient
@@ -29,6 +29,7 @@ _LIFE_S = 3_600
 _MOST_LIFE_S = 10 * 366 * 86_400
 #: The length of a PKCE verifier; 43 to 128 characters are allowed.
 _VERIFIER_LENGTH = 96
+_CONNECT_AGAIN = "the source does not accept the stored tokens any more; connect again"
 _TOKEN_IN_QUERY = "access_token"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -47,6 +48,8 @@ class Provider:
     request. `revokes_access_in_query`: revocation is not that of RFC 7009, but takes the access token in the address.
     `by_action`: the server is Withings', which knows no PKCE, wants an `action` and the secret in the body, answers in
     envelopes, and takes a signature for revocation (`revoke_url` is where numbers for these are given).
+    Without `has_refresh` access tokens live for years, none replaces them, and revocation is removing the account below
+    `revoke_url`.
     """
 
     authorize_url: str
@@ -58,6 +61,8 @@ class Provider:
     extra: Mapping[str, str] = field(default_factory=dict)
     revokes_access_in_query: bool = False
     by_action: bool = False
+    has_pkce: bool = True
+    has_refresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ class OAuthClient:
             redirect_uri=redirect_uri,
             scope=list(provider.scopes),
             state=state,
-            **({} if provider.by_action else _challenge(client, verifier)),
+            **(_challenge(client, verifier) if provider.has_pkce else {}),
             **provider.extra,
         )
         return f"{provider.authorize_url}?{urlsplit(written).query}"
@@ -123,7 +128,7 @@ class OAuthClient:
             RejectedError: the server refuses the code.
             SourceUnavailableError: the server cannot answer now.
         """
-        more = {} if self._provider.by_action else {"code_verifier": verifier}
+        more = {"code_verifier": verifier} if self._provider.has_pkce else {}
         body = WebApplicationClient(self._provider.client_id).prepare_request_body(
             code=code, redirect_uri=redirect_uri, **more
         )
@@ -142,12 +147,14 @@ class OAuthClient:
             ReconnectError: the server no longer accepts the refresh token.
             SourceUnavailableError: the server cannot answer now.
         """
+        if not pair.refresh:
+            raise ReconnectError(_CONNECT_AGAIN)
         client = WebApplicationClient(self._provider.client_id)
         body = client.prepare_refresh_body(refresh_token=pair.refresh, client_id=self._provider.client_id)
         answer = self._ask(self._provider.token_url, body)
         fresh = self._pair(answer, pair) if answer.status_code == httpx.codes.OK else None
         if fresh is None:
-            raise ReconnectError("the source does not accept the stored tokens any more; connect again")
+            raise ReconnectError(_CONNECT_AGAIN)
         return fresh
 
     def revoke(self, pair: TokenPair) -> None:
@@ -162,11 +169,21 @@ class OAuthClient:
         if self._provider.by_action:
             self._revoke_signed(pair)
             return
+        if not self._provider.has_refresh:
+            self._remove_account(pair)
+            return
         client = WebApplicationClient(self._provider.client_id)
         _, headers, body = client.prepare_token_revocation_request(
             "https://placeholder.invalid/", pair.refresh, token_type_hint="refresh_token"
         )
         self._ask(self._provider.revoke_url, body, headers)
+
+    def _remove_account(self, pair: TokenPair) -> None:
+        headers = {"Authorization": f"Bearer {pair.access}"}
+        try:
+            self._http.delete(f"{self._provider.revoke_url}/{quote(pair.account or '', safe='')}", headers=headers)
+        except httpx.HTTPError as error:
+            raise SourceUnavailableError(f"the source does not answer: {type(error).__name__}", 60) from None
 
     def _revoke_signed(self, pair: TokenPair) -> None:
         """Revoke by the account, with a signature that holds a number of the server's."""
@@ -210,11 +227,13 @@ class OAuthClient:
             said: dict[str, Any] = answer.json()
             refresh = said.get("refresh_token") or (before.refresh if before else None)
             life_s = min(max(int(said.get("expires_in", _LIFE_S)), 0), _MOST_LIFE_S)
-            stated = said.get("user_id") or said.get("userid")
+            stated = said.get("user_id") or said.get("userid") or said.get("x_user_id")
             account = str(stated) if stated else (before.account if before else None)
-            if not refresh or not said["access_token"]:
+            if (self._provider.has_refresh and not refresh) or not said["access_token"]:
                 return None
-            return TokenPair(str(said["access_token"]), str(refresh), self._now_us() + life_s * SECOND_US, account)
+            return TokenPair(
+                str(said["access_token"]), str(refresh or ""), self._now_us() + life_s * SECOND_US, account
+            )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
 

@@ -50,6 +50,9 @@ class Tokens:
             pair = self._usable(user_id, source, refused)  # another caller may have refreshed it meanwhile
             if pair is not None:
                 return pair.access
+            stored = self._stored(user_id, source)
+            if not stored.refresh and stored.expires_us - _MARGIN_US > self._now_us():
+                return stored.access  # none replaces it, so it is tried once more
             fresh = self._oauth[source].refresh(self._stored(user_id, source))
             self._sealed.replace(fresh.to_bytes(), source, user_id)
             return fresh.access

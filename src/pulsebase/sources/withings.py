@@ -92,6 +92,7 @@ class WithingsCloud:
             client_secret,
             (",".join(scopes),),
             by_action=True,
+            has_pkce=False,
         )
         self.oauth = OAuthClient(provider, self.http, now_us)
 

@@ -16,7 +16,7 @@ from pulsebase.model.errors import RejectedError
 from pulsebase.sources.simulators.faults import Fault, Faults, parse_fault
 from pulsebase.sources.synthetic import DEMO_PEOPLE, day_range
 from tests.stores.harness import at
-from tests.support.clouds import SOURCES, SimulatedCloud, consent, recorded, simulated
+from tests.support.clouds import SimulatedCloud, consent, recorded, simulated
 
 VERIFIER = "a" * 64
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
@@ -39,8 +39,8 @@ PLAIN = {
     "google": "/v4/users/me/identity",
     "oura": "/v2/usercollection/personal_info",
 }
-#: Those that answer as HTTP and OAuth 2.0 say; Withings has a test module of its own.
-each_source = pytest.mark.parametrize("source", [source for source in SOURCES if source != "withings"])
+#: Those that know PKCE and renew tokens; the others have test modules of their own.
+each_source = pytest.mark.parametrize("source", AUTHORIZE)
 
 
 class Browser:

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pulsebase.api.schemas.common import Identifier, PageCursor, Parameters
 
-SourceName = Annotated[str, Field(min_length=1, max_length=32, description="`fitbit`, `google`, `oura` or `withings`.")]
+SourceName = Annotated[
+    str, Field(min_length=1, max_length=32, description="`fitbit`, `google`, `oura`, `polar` or `withings`.")
+]
 
 
 DataSetName = Annotated[str, Field(min_length=1, max_length=64, description="`heart_rate`, for example.")]

@@ -33,6 +33,8 @@ class TokenRules:
     refresh_life_s: int | None = None
     says_account: bool = False
     has_pkce: bool = True
+    gives_refresh: bool = True
+    account: str = "user_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class AuthorizationServer:
             return _oauth_error("invalid_grant")
         if self._rules.has_pkce and _s256(form.get("code_verifier", "")) != code.challenge:
             return _oauth_error("invalid_grant")
-        return self._issued(code.account, code.scope, next(self._numbers), now_us, True)
+        return self._issued(code.account, code.scope, next(self._numbers), now_us, self._rules.gives_refresh)
 
     def _for_refresh(self, form: Mapping[str, str], now_us: int) -> Response:
         token = form.get("refresh_token", "")
@@ -184,7 +186,7 @@ class AuthorizationServer:
         if with_refresh:
             body["refresh_token"] = refresh
         if rules.says_account:
-            body["user_id"] = account
+            body[rules.account] = account
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
     def _consent(self, request: Request) -> str:

@@ -51,6 +51,15 @@ class RequestLimit:
         return 0 < self.requests < seen, max(0, self.requests - seen), reset_s
 
 
+class ApplicationLimit(RequestLimit):
+    """One limit for all people."""
+
+    def count(self, account: str, now_us: int) -> tuple[bool, int, int]:
+        """Count a request, see `RequestLimit.count`."""
+        del account
+        return super().count("", now_us)
+
+
 class SimulatedCloud:
     """A cloud's application. `failure` writes a refusal in the vendor's format; `headers` state what is left of the
     limit.

@@ -23,7 +23,7 @@ from pulsebase.model.errors import RejectedError
 from pulsebase.model.timerange import DAY_US, MINUTE_US, SECOND_US, TimeRange, from_us
 from pulsebase.sources.simulators.authorization import AuthorizationServer, TokenRules
 from pulsebase.sources.simulators.nights import MeasuredNight
-from pulsebase.sources.simulators.server import Endpoint, RequestLimit, SimulatedCloud
+from pulsebase.sources.simulators.server import ApplicationLimit, Endpoint, SimulatedCloud
 from pulsebase.sources.simulators.world import World
 from pulsebase.sources.synthetic import SyntheticPerson
 
@@ -42,7 +42,7 @@ _BODY_BYTES = 64 << 10
 def withings_app(world: World, request_limit: int = REQUEST_LIMIT) -> Starlette:
     """Return the application for a world. A `request_limit` of 0 means no limit."""
     authorization = AuthorizationServer(world, _TOKENS)
-    cloud = SimulatedCloud(world, authorization, _ApplicationLimit(request_limit, 60), _failure, lambda *_: {})
+    cloud = SimulatedCloud(world, authorization, ApplicationLimit(request_limit, 60), _failure, lambda *_: {})
     api, tokens = _Api(world), _Tokens(authorization)
     routes = [
         Route("/oauth2_user/authorize2", authorization.authorize),
@@ -52,14 +52,6 @@ def withings_app(world: World, request_limit: int = REQUEST_LIMIT) -> Starlette:
         Route("/v2/sleep", _with_form(cloud.data(api.sleep, lambda _: _SCOPE)), methods=["POST"]),
     ]
     return cloud.app(list(routes))
-
-
-class _ApplicationLimit(RequestLimit):
-    """One for all people."""
-
-    def count(self, account: str, now_us: int) -> tuple[bool, int, int]:
-        del account
-        return super().count("", now_us)
 
 
 class _Tokens:
