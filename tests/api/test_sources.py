@@ -364,3 +364,10 @@ def test_the_last_day_bounds_what_is_brought(cloud: SimulatedCloud) -> None:
         begun = begin(api, "bob")
         assert come_back(api, consent(str(begun), "user2")).status_code == 200
         assert [each.user_id for each in parts.services.sync.connections()] == ["ann"]  # USER_ID narrows
+
+
+def test_what_can_be_connected_is_listed_and_what_else_needs_a_setting(api: Api, cloud: SimulatedCloud) -> None:
+    listed = {each.pop("source"): each for each in api.get("/v1/sources").json()["data"]}
+    assert listed["fitbit"] == {"server": cloud.url, "missing": None}
+    assert listed["google"] == {"server": None, "missing": "set PULSEBASE_GOOGLE_CLIENT_ID"}
+    assert listed["oura"] == {"server": None, "missing": "set PULSEBASE_OURA_CLIENT_ID"}

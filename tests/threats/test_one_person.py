@@ -110,11 +110,12 @@ ATTACKS: dict[str, Any] = {
     "PUT /users/{user_id}/annotations/{annotation_id}": lambda _: {"json": NOTE},
     "DELETE /users/{user_id}/annotations/{annotation_id}": lambda _: {},
     "GET /audit": lambda who: {"params": {"user_id": who}},
+    "POST /keys": lambda who: {"json": {"name": "thief", "user_ids": [who]}},
 }
 #: Not about a person in the request; tried below, or of nobody.
 ELSEWHERE = {
     *("GET /imports", "GET /imports/{import_id}", "DELETE /imports/{import_id}", "GET /metrics"),
-    *("GET /erasures", "GET /erasures/{erasure_id}"),
+    *("GET /erasures", "GET /erasures/{erasure_id}", "GET /access", "GET /sources"),
     "GET /stream",  # see test_stream.py
 }
 

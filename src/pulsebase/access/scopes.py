@@ -8,8 +8,8 @@ from typing import Literal
 
 from pulsebase.access.keys import Scope
 
-#: `open`: anybody may ask, without a key. `owner`: only requests over the owner's socket.
-Need = Scope | Literal["open", "owner"]
+#: `open`: anybody may ask, without a key. `key`: any key will do. `owner`: only requests over the owner's socket.
+Need = Scope | Literal["open", "key", "owner"]
 
 #: By method and path template; a route counts once, with and without `/v1`.
 NEEDS: Mapping[str, Need] = {
@@ -25,6 +25,9 @@ NEEDS: Mapping[str, Need] = {
     "GET /sources/{source}/consent": "open",
     "POST /sources/{source}/consent": "open",
     "GET /sources/{source}/callback": "open",
+    # What a key may do, and what the server can connect, which the page asks before it offers anything.
+    "GET /access": "key",
+    "GET /sources": "key",
     "GET /metrics": "metrics",
     "POST /metrics/heart-rate": "ingest",
     "POST /metrics/heart-rate/batch": "ingest",
@@ -82,6 +85,7 @@ NEEDS: Mapping[str, Need] = {
     "DELETE /users/{user_id}/devices/{device_id}/priority": "admin",
     "DELETE /imports/{import_id}": "admin",
     "GET /audit": "admin",
+    "POST /keys": "admin",
     "POST /admin/check": "owner",
     "POST /admin/backup": "owner",
     "POST /admin/retention": "owner",

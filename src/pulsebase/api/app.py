@@ -21,6 +21,7 @@ from pulsebase.api.border.late_routes import include
 from pulsebase.api.border.middleware import BorderMiddleware, Handler, Shortcut
 from pulsebase.api.components import Components, RequestServices
 from pulsebase.api.routes import (
+    access,
     admin,
     admin_transfer,
     app_pushes,
@@ -104,6 +105,7 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
         erasures.router(services),
         sources.router(services),
         audit.router(services),
+        access.router(services),
     )
     for router in routers:
         include(app, router, prefix="/v1")
@@ -179,7 +181,9 @@ def _say_scopes(document: dict[str, Any]) -> None:
         for method, operation in operations.items():
             need = need_of(method.upper(), path)
             operation["security"] = [{}] if need in ("open", "owner") else [{}, {"key": []}]
-            if need not in ("open", "owner"):
+            if need == "key":
+                operation["description"] += "\n\nAny key will do."
+            elif need not in ("open", "owner"):
                 operation["description"] += f"\n\nScope: `{need}`."
 
 

@@ -15,6 +15,7 @@ from pulsebase.authorization.audit import AuthorizedAudit
 from pulsebase.authorization.erasures import AuthorizedErasures
 from pulsebase.authorization.imports import AuthorizedImports
 from pulsebase.authorization.ingestor import AuthorizedIngestor
+from pulsebase.authorization.keys import AuthorizedKeys
 from pulsebase.authorization.store import AuthorizedStore
 from pulsebase.authorization.streams import AuthorizedStreams
 from pulsebase.authorization.sync import AuthorizedConnections, AuthorizedSync
@@ -122,6 +123,7 @@ class RequestServices:
         self.sync = AuthorizedSync(built.sync)
         self.erasures = AuthorizedErasures(built.erasures, self.streams)
         self.retention = built.retention
+        self.keys = AuthorizedKeys(built.access)
         self.audit = AuthorizedAudit(built.access.audit, built.other_workers)
         self.decoders, self.line_mappings = built.decoders, built.line_mappings
         self.push_origin, self.options, self.embedded = built.push_origin, built.options, built.embedded

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pulsebase.access.caller import caller
 from pulsebase.access.newcomers import NewcomerShares
-from pulsebase.etl.connections import Agreed, Begun, Connections
+from pulsebase.etl.connections import Agreed, Begun, Connections, Offer
 from pulsebase.etl.state import Connection, RunFilter, RunRecord, RunReport
 from pulsebase.etl.sync import Synchronizer
 from pulsebase.ingest.newcomers import Unknown, admitted
@@ -22,6 +22,10 @@ class AuthorizedConnections:
 
     def __init__(self, inner: Connections, unknown: Unknown, newcomers: NewcomerShares) -> None:
         self._inner, self._unknown, self._newcomers = inner, unknown, newcomers
+
+    def sources(self) -> Sequence[Offer]:
+        """See `Connections.sources`, which say nothing of anybody."""
+        return self._inner.sources()
 
     def begin(self, user_id: str, source: str, redirect_uri: str) -> Begun:
         """See `Connections.begin`. Somebody whom nobody knows yet counts as brought by the caller: a sync will."""

@@ -73,6 +73,15 @@ class Agreed:
     kept: str
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A source that people can be connected to, at the address where they are asked; else why not."""
+
+    source: str
+    authorize_url: str | None = None
+    missing: str | None = None
+
+
 class Connections:
     """The connections of everybody to the clouds, and the clients that use them.
 
@@ -98,6 +107,12 @@ class Connections:
         self._state, self._locks, self._now_us = state, locks, now_us
         self._reader, self._registry = people
         self._clients: dict[tuple[str, str], Any] = {}
+
+    def sources(self) -> Sequence[Offer]:
+        """Return every source there is: where it is asked for consent, or why it is not configured."""
+        offered = [Offer(name, cloud.oauth.authorize_url) for name, cloud in self._clouds.items()]
+        absent = [Offer(name, missing=reason) for name, reason in self._missing.items()]
+        return sorted([*offered, *absent], key=lambda offer: offer.source)
 
     def client_of(self, source: str, user_id: str) -> Any:
         """Return the person's client, the same one each time, so that it keeps track of the rate limits."""

@@ -101,6 +101,11 @@ class OAuthClient:
     def __init__(self, provider: Provider, http: httpx.Client, now_us: Callable[[], int]) -> None:
         self._provider, self._http, self._now_us = provider, http, now_us
 
+    @property
+    def authorize_url(self) -> str:
+        """The address at which people are asked, without anything of a single consent."""
+        return self._provider.authorize_url
+
     @staticmethod
     def new_verifier() -> str:
         """Return a PKCE verifier for one authorization."""

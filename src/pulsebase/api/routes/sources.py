@@ -35,6 +35,7 @@ from pulsebase.api.schemas.sources import (
     RunList,
     RunNow,
     RunsParameters,
+    SourceList,
 )
 from pulsebase.etl.connections import CONSENT_US, consent_cookie
 from pulsebase.etl.registry import extractors
@@ -52,6 +53,7 @@ def router(services: RequestServices) -> APIRouter:
     """Return the routes of sources, of people's connections to them, and of runs."""
     routes = APIRouter(route_class=FieldsRoute, tags=["sources"])
     connections = services.connections
+    _add_lists(routes, services)
 
     def consent_page(request: Request, source: str, user_id: str) -> str:
         """Return the address of the page that asks the person to confirm."""
@@ -106,7 +108,8 @@ def router(services: RequestServices) -> APIRouter:
         kept = request.cookies.get(cookie)
         made = connections.come_back(source, state, kept, parameters.code, parameters.error)
         text = f"{made.user_id} is connected to {made.source}."
-        answer = _page("Connected", f"<p>{html.escape(text)} You can close this page.")
+        way = f"/app/person?{urlencode({'people': made.user_id})}"
+        answer = _page("Connected", _linked(text, way, f"Show {made.user_id}"))
         _set_cookie(answer, cookie, "", address, 0)
         return answer
 
@@ -123,6 +126,17 @@ def router(services: RequestServices) -> APIRouter:
             raise ProblemError("not-found", "the person is not connected to such a source")
         return Response(msgspec.json.encode({"disconnected": True}), media_type=JSON)
 
+    return routes
+
+
+def _add_lists(routes: APIRouter, services: RequestServices) -> None:
+    @routes.get("/sources", response_model=SourceList)
+    def sources(_: Annotated[NoParameters, Query()]) -> Response:
+        """List the wearable clouds that people can be connected to, and what is missing for the others."""
+        offers = services.connections.sources()
+        data = [{"source": it.source, "server": _origin_of(it.authorize_url), "missing": it.missing} for it in offers]
+        return Response(msgspec.json.encode({"data": data, "next_cursor": None}), media_type=JSON)
+
     @routes.get("/etl/runs", response_model=RunList)
     def runs(parameters: Annotated[RunsParameters, Query()]) -> Response:
         """List runs of the pipeline, newest first, in pages."""
@@ -133,8 +147,6 @@ def router(services: RequestServices) -> APIRouter:
         next_cursor = page[-1].number if len(found) > limit else None
         body = {"data": [{"id": each.number} | _run(each.run) for each in page], "next_cursor": next_cursor}
         return Response(msgspec.json.encode(body), media_type=JSON)
-
-    return routes
 
 
 def admin_router(services: RequestServices) -> APIRouter:
@@ -186,9 +198,19 @@ def _address(services: RequestServices, request: Request, source: str) -> str:
     return f"{address_asked(request, services.options)}/v1/sources/{quote(source, safe='')}"
 
 
+def _origin_of(address: str | None) -> str | None:
+    parts = urlsplit(address or "")
+    return f"{parts.scheme}://{parts.netloc}" if parts.hostname else None
+
+
 def _page(title: str, content: str) -> Response:
     """Return a page of plain HTML. No other page may show it in a frame; see the headers in `middleware`."""
     return HTMLResponse(page_of(title, content), headers=_NOT_KEPT)
+
+
+def _linked(text: str, address: str, link: str) -> str:
+    """Return a sentence and a link below it as HTML."""
+    return f'<p>{html.escape(text)}<p><a href="{html.escape(address)}">{html.escape(link)}</a>'
 
 
 def _set_cookie(answer: Response, name: str, value: str, address: str, age_s: int) -> None:

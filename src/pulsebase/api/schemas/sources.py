@@ -16,6 +16,25 @@ SourceName = Annotated[
 DataSetName = Annotated[str, Field(min_length=1, max_length=64, description="`heart_rate`, for example.")]
 
 
+class SourceEntry(BaseModel):
+    """A wearable cloud. People can be connected to it unless `missing` says what is to be set first. `server` is where
+    they are asked for consent.
+    """
+
+    model_config = ConfigDict(title="Source")
+
+    source: str
+    server: str | None
+    missing: str | None
+
+
+class SourceList(BaseModel):
+    """The sources there are, configured or not."""
+
+    data: list[SourceEntry]
+    next_cursor: None = None
+
+
 class AuthorizeParameters(Parameters):
     """`GET /sources/{source}/authorize`."""
 
