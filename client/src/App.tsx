@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState } from "react";
 import { ErrorNotice } from "./components/ErrorNotice";
 import { Shell } from "./components/Shell";
-import { usePageId } from "./state/navigation";
-import { PAGES, type PageId } from "./state/route";
+import { onFollow, usePageId } from "./state/navigation";
+import { addressOf, PAGES, type PageId } from "./state/route";
+import { lacks, useAccess } from "./state/useAccess";
 import { loadedView, loadView } from "./views";
 
 function NoSuchPage() {
@@ -10,6 +11,24 @@ function NoSuchPage() {
     <main className="main main-alone">
       <h1>There is no such page</h1>
       <p>The address may be mistyped, or from another version.</p>
+      <p>
+        <a href={addressOf("compare")} onClick={onFollow}>
+          Go to the chart
+        </a>
+      </p>
+    </main>
+  );
+}
+
+/** What stands in the place of a page that the reader's key has nothing to show on. */
+function NotForThisKey({ name }: { name: string | null }) {
+  return (
+    <main className="main main-alone">
+      <h1>Not with this key</h1>
+      <p>
+        The key “{name}” does not open this page. Whoever runs the server makes keys that do; the
+        pages it opens are linked above.
+      </p>
     </main>
   );
 }
@@ -55,10 +74,14 @@ function Visited({ page }: { page: PageId }) {
 export function App() {
   const page = usePageId();
   const content = useArrival(page);
+  const access = useAccess();
+  const shut = lacks(access, PAGES.find(({ id }) => id === page)?.needs ?? null);
   return (
     <Shell page={page}>
       <div ref={content} id="content" className="content" tabIndex={-1}>
-        {page ? <Visited key={page} page={page} /> : <NoSuchPage />}
+        {page === null && <NoSuchPage />}
+        {page && shut && <NotForThisKey name={access?.name ?? null} />}
+        {page && !shut && <Visited key={page} page={page} />}
       </div>
     </Shell>
   );

@@ -24,6 +24,17 @@ export type AnswerOf<P extends GetPath> = paths[P]["get"] extends {
   ? Exclude<A, components["schemas"]["SeveralMetrics"]>
   : never;
 
+export type ChangeMethod = "POST" | "DELETE";
+/** Paths of the API that change something. */
+export type ChangePath = {
+  [P in keyof paths]: paths[P] extends { post: object } | { delete: object } ? P : never;
+}[keyof paths];
+
+export type Access = AnswerOf<"/v1/access">;
+export type Scope = Access["scopes"][number];
+export type Source = AnswerOf<"/v1/sources">["data"][number];
+export type MadeKey = components["schemas"]["MadeKey"];
+export type ConsentPage = components["schemas"]["ConsentPage"];
 export type UserList = AnswerOf<"/v1/users">;
 export type User = UserList["data"][number];
 export type MultiSeries = AnswerOf<"/v1/multi-user/timeseries">;

@@ -1,7 +1,10 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useSyncExternalStore } from "react";
+import { forgetKey, keyState, onKeyChange } from "../api/key";
 import { onFollow } from "../state/navigation";
 import { addressOf, PAGES, type PageId } from "../state/route";
 import { formatView, INTRADAY, type View } from "../state/url";
+import { lacks, useAccess } from "../state/useAccess";
+import { useDemo } from "../state/useDemo";
 import { useOnline } from "../state/useOnline";
 import { useView } from "../state/useView";
 import { Icon } from "./Icon";
@@ -19,9 +22,11 @@ function searchFor(page: PageId, view: View): string {
 
 function Navigation({ page }: { page: PageId | null }) {
   const view = useView();
+  const access = useAccess();
+  const offered = PAGES.filter(({ needs }) => !lacks(access, needs));
   return (
     <nav className="nav" aria-label="Pages">
-      {PAGES.map(({ id, label }) => (
+      {offered.map(({ id, label }) => (
         <a
           key={id}
           href={addressOf(id, searchFor(id, view))}
@@ -35,6 +40,35 @@ function Navigation({ page }: { page: PageId | null }) {
         API
       </a>
     </nav>
+  );
+}
+
+/** Word of a key that is held, and the way to have it forgotten. */
+function KeyHeld() {
+  const access = useAccess();
+  const { held } = useSyncExternalStore(onKeyChange, keyState);
+  if (!held || access?.access !== "on") return null;
+  return (
+    <button
+      type="button"
+      className="button button-small key-held"
+      title={`The key “${access.name}”, which this device then no longer has`}
+      onClick={forgetKey}
+    >
+      Forget the key
+    </button>
+  );
+}
+
+/** While a demo makes up its people, what is missing is not there yet. */
+function DemoNote() {
+  const demo = useDemo();
+  if (demo !== "filling") return null;
+  return (
+    <p className="strip">
+      This is the demo: its two made-up people are being filled in, up to now. More of them appears
+      within a minute or two.
+    </p>
   );
 }
 
@@ -52,14 +86,16 @@ export function Shell({ page, children }: { page: PageId | null; children: React
           Pulsebase
         </a>
         <Navigation page={page} />
+        <KeyHeld />
       </header>
       <div role="status">
         {!online && (
-          <p className="offline">
+          <p className="strip">
             This device is offline. What is shown was loaded before; it goes on by itself once the
             network is back.
           </p>
         )}
+        <DemoNote />
       </div>
       {children}
     </>

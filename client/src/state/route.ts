@@ -2,14 +2,17 @@
 
 const BASE = "/app/";
 
-/** The pages in the order of the navigation; the server answers each of these paths with the page. */
+/**
+ * The pages in the order of the navigation; the server answers each of these paths with the page. `needs` is the scope
+ * without which a page would have nothing to show.
+ */
 export const PAGES = [
-  { id: "compare", path: "", label: "Compare", title: "Compare people" },
-  { id: "person", path: "person", label: "Person", title: "One person" },
-  { id: "cohort", path: "cohort", label: "Cohort", title: "Cohort" },
-  { id: "live", path: "live", label: "Live", title: "Live" },
-  { id: "import", path: "import", label: "Import", title: "Import files" },
-  { id: "system", path: "system", label: "System", title: "System" },
+  { id: "compare", path: "", label: "Compare", title: "Compare people", needs: "read" },
+  { id: "person", path: "person", label: "Person", title: "One person", needs: "read" },
+  { id: "cohort", path: "cohort", label: "Cohort", title: "Cohort", needs: "read" },
+  { id: "live", path: "live", label: "Live", title: "Live", needs: "read" },
+  { id: "import", path: "import", label: "Add data", title: "Add data", needs: "ingest" },
+  { id: "system", path: "system", label: "System", title: "System", needs: null },
 ] as const;
 
 export type PageId = (typeof PAGES)[number]["id"];
