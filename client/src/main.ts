@@ -10,6 +10,7 @@ import "./styles/controls.css";
 import "./styles/chart.css";
 import "./styles/cards.css";
 import "./styles/import.css";
+import "./styles/begin.css";
 
 const page = pageOf(window.location.pathname);
 if (page === "compare" || page === "person") {

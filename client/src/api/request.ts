@@ -19,8 +19,9 @@ export async function requestWith(
   signal: AbortSignal,
   headers: Record<string, string>,
   priority: RequestPriority = "auto",
+  sent: Pick<RequestInit, "method" | "body"> = {},
 ): Promise<Response> {
-  const response = await fetch(address, { signal, priority, headers });
+  const response = await fetch(address, { signal, priority, headers, ...sent });
   if (!response.ok) throw new ApiError(response.status, await problemOf(response));
   return response;
 }

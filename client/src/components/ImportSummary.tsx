@@ -1,6 +1,8 @@
 import type { ImportCourse } from "../api/types";
+import { countLabel } from "../figures/words";
+import { LOCALE } from "../locale";
 import { inFieldNames } from "../state/importForm";
-import { TableScroll } from "./TableScroll";
+import { type Column, DataTable } from "./DataTable";
 
 type Kind = ImportCourse["kinds"][number];
 
@@ -12,7 +14,7 @@ function spanLabel(first: string | null, last: string | null): string {
 }
 
 function count(value: number, what: string): string {
-  return `${value.toLocaleString()} ${what}${value === 1 ? "" : "s"}`;
+  return `${value.toLocaleString(LOCALE)} ${what}${value === 1 ? "" : "s"}`;
 }
 
 function Figure({ label, value }: { label: string; value: string }) {
@@ -42,48 +44,35 @@ function Lines({ title, lines }: { title: string; lines: readonly [string, strin
   );
 }
 
+const COLUMNS: readonly Column[] = [
+  { title: "Kind" },
+  ...["Files", "Read", "Written", "Already there", "Repeated", "Refused", "Summaries"].map(
+    (title) => ({ title, number: true }),
+  ),
+  { title: "From – to" },
+];
+
 function KindTable({ kinds }: { kinds: readonly Kind[] }) {
   return (
-    <TableScroll label="Kinds of files">
-      <table>
-        <caption className="visually-hidden">Counts by kind of file</caption>
-        <thead>
-          <tr>
-            <th scope="col">Kind</th>
-            {["Files", "Read", "Written", "Already there", "Repeated", "Refused", "Summaries"].map(
-              (name) => (
-                <th key={name} scope="col" className="number">
-                  {name}
-                </th>
-              ),
-            )}
-            <th scope="col">From – to</th>
-          </tr>
-        </thead>
-        <tbody>
-          {kinds.map((kind) => (
-            <tr key={kind.kind}>
-              <th scope="row">{kind.kind}</th>
-              {[
-                kind.files,
-                kind.read,
-                kind.written,
-                kind.unchanged,
-                kind.repeated,
-                kind.rejected,
-                kind.days,
-              ].map((value, place) => (
-                // biome-ignore lint/suspicious/noArrayIndexKey: columns have no other name
-                <td key={place} className="number">
-                  {value.toLocaleString()}
-                </td>
-              ))}
-              <td className="moment">{spanLabel(kind.first_day, kind.last_day)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </TableScroll>
+    <DataTable
+      label="Kinds of files"
+      caption="Counts by kind of file"
+      columns={COLUMNS}
+      rows={kinds.map((kind) => ({
+        key: kind.kind,
+        cells: [
+          kind.kind,
+          countLabel(kind.files),
+          countLabel(kind.read),
+          countLabel(kind.written),
+          countLabel(kind.unchanged),
+          countLabel(kind.repeated),
+          countLabel(kind.rejected),
+          countLabel(kind.days),
+          spanLabel(kind.first_day, kind.last_day),
+        ],
+      }))}
+    />
   );
 }
 
@@ -91,15 +80,15 @@ function KindTable({ kinds }: { kinds: readonly Kind[] }) {
 function PassedOver({ course }: { course: ImportCourse }) {
   const { named, alike, others, endings, named_count, other_count } = course.unread;
   const more = Object.entries(alike).map(([series, files]): [string, string] => {
-    return [`more like ${series}`, files.toLocaleString()];
+    return [`more like ${series}`, files.toLocaleString(LOCALE)];
   });
   const examples = others.length > 0 ? `, such as ${others.join(", ")}` : "";
   const rest = Object.entries(endings).map(
-    ([ending, files]) => `${files.toLocaleString()} ${ending}`,
+    ([ending, files]) => `${files.toLocaleString(LOCALE)} ${ending}`,
   );
   const within = course.kinds.flatMap((kind) => {
     return Object.entries(kind.passed_over).map(([what, times]): [string, string] => {
-      return [`${kind.kind}: ${what}`, times.toLocaleString()];
+      return [`${kind.kind}: ${what}`, times.toLocaleString(LOCALE)];
     });
   });
   return (
@@ -129,15 +118,15 @@ export function ImportSummary({ course }: { course: ImportCourse }) {
     <div className="import-summary">
       {course.read > 0 && (
         <dl className="figures">
-          <Figure label="Read" value={course.read.toLocaleString()} />
-          <Figure label="Written" value={course.written.toLocaleString()} />
-          <Figure label="Already there" value={course.unchanged.toLocaleString()} />
-          <Figure label="Repeated" value={course.repeated.toLocaleString()} />
-          <Figure label="Refused" value={course.rejected.toLocaleString()} />
+          <Figure label="Read" value={course.read.toLocaleString(LOCALE)} />
+          <Figure label="Written" value={course.written.toLocaleString(LOCALE)} />
+          <Figure label="Already there" value={course.unchanged.toLocaleString(LOCALE)} />
+          <Figure label="Repeated" value={course.repeated.toLocaleString(LOCALE)} />
+          <Figure label="Refused" value={course.rejected.toLocaleString(LOCALE)} />
           {course.days > 0 && (
-            <Figure label="Daily summaries" value={course.days.toLocaleString()} />
+            <Figure label="Daily summaries" value={course.days.toLocaleString(LOCALE)} />
           )}
-          <Figure label="People" value={course.people.toLocaleString()} />
+          <Figure label="People" value={course.people.toLocaleString(LOCALE)} />
           <Figure label="From – to" value={spanLabel(course.first_day, course.last_day)} />
         </dl>
       )}
@@ -164,12 +153,12 @@ export function ImportSummary({ course }: { course: ImportCourse }) {
         title="Readings by metric"
         lines={course.metrics.map((each) => [
           each.metric.replaceAll("_", " "),
-          (each.read - each.rejected).toLocaleString(),
+          (each.read - each.rejected).toLocaleString(LOCALE),
         ])}
       />
       <Lines
         title="Refused, by reason"
-        lines={course.refused.map((each) => [each.reason, each.count.toLocaleString()])}
+        lines={course.refused.map((each) => [each.reason, each.count.toLocaleString(LOCALE)])}
       />
       <Lines
         title="Remarks"

@@ -1,8 +1,6 @@
 import { useId } from "react";
 import type { User } from "../api/types";
 import { dateLabel } from "../charts/labels";
-import { onFollow } from "../state/navigation";
-import { addressOf } from "../state/route";
 import { MAX_PEOPLE } from "../state/url";
 import type { Directory } from "../state/usePeople";
 import { ErrorNotice } from "./ErrorNotice";
@@ -53,7 +51,7 @@ function Person(props: {
 }
 
 /** Whether the store has nobody at all. */
-function isEmpty(directory: Directory, query: string): boolean {
+export function isEmpty(directory: Directory, query: string): boolean {
   return directory.answered !== null && directory.users.length === 0 && !query;
 }
 
@@ -61,7 +59,7 @@ function listNote(directory: Directory, query: string): string | null {
   if (directory.answered === null) return directory.error ? null : "Loading\u2026";
   if (directory.users.length > 0) return null;
   if (query) return `Nobody matches \u201c${query}\u201d.`;
-  return "There is nobody here yet. People appear with their first reading.";
+  return "There is nobody here yet.";
 }
 
 export function PeoplePicker(props: PeoplePickerProps) {
@@ -87,13 +85,6 @@ export function PeoplePicker(props: PeoplePickerProps) {
         <ErrorNotice error={directory.error} onRetry={directory.retry} />
       )}
       {note && <p className="faint people-note">{note}</p>}
-      {isEmpty(directory, query) && (
-        <p className="people-note">
-          <a href={addressOf("import")} onClick={onFollow}>
-            Import files
-          </a>
-        </p>
-      )}
       <ul className="people-list">
         {directory.users.map((user) => (
           <Person

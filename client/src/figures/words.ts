@@ -1,4 +1,5 @@
-/** Lengths, ages, sizes and numbers in the reader's language. */
+/** Lengths, ages, sizes and numbers in the page's language. */
+import { LOCALE } from "../locale";
 
 const SECOND_MS = 1000;
 const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
@@ -10,13 +11,13 @@ const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
   ["second", SECOND_MS],
 ];
 
-function unitText(value: number, unit: string, locale?: string): string {
+function unitText(value: number, unit: string, locale = LOCALE): string {
   const options = { style: "unit", unit, unitDisplay: "short" } as const;
   return new Intl.NumberFormat(locale, { ...options, maximumFractionDigits: 0 }).format(value);
 }
 
 /** `2 hr 5 min`: the two largest units, as the language has them. */
-export function durationLabel(lengthMs: number, locale?: string): string {
+export function durationLabel(lengthMs: number, locale = LOCALE): string {
   let rest = Math.max(0, Math.round(lengthMs / SECOND_MS)) * SECOND_MS;
   const parts: string[] = [];
   for (const [unit, size] of STEPS.slice(2)) {
@@ -29,12 +30,12 @@ export function durationLabel(lengthMs: number, locale?: string): string {
 }
 
 /** `1 h 5 min` for minutes of a zone. */
-export function minutesLabel(minutes: number, locale?: string): string {
+export function minutesLabel(minutes: number, locale = LOCALE): string {
   return minutes === 0 ? "0" : durationLabel(minutes * 60_000, locale);
 }
 
 /** `5 minutes ago`, `in 2 hours`. */
-export function agoLabel(instant: number, now: number, locale?: string): string {
+export function agoLabel(instant: number, now: number, locale = LOCALE): string {
   const by = instant - now;
   const [unit, size] = STEPS.find(([, length]) => Math.abs(by) >= length) ?? ["second", SECOND_MS];
   const format = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
@@ -42,7 +43,7 @@ export function agoLabel(instant: number, now: number, locale?: string): string 
 }
 
 /** `1.2 GB`, in steps of a thousand. */
-export function sizeLabel(bytes: number, locale?: string): string {
+export function sizeLabel(bytes: number, locale = LOCALE): string {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
   const step = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), units.length - 1);
   const value = bytes / 1000 ** step;
@@ -50,7 +51,12 @@ export function sizeLabel(bytes: number, locale?: string): string {
   return new Intl.NumberFormat(locale, { ...options, maximumSignificantDigits: 3 }).format(value);
 }
 
-export function numberLabel(value: number, locale?: string): string {
+/** `8,123,456`: a number of things. */
+export function countLabel(value: number, locale = LOCALE): string {
+  return value.toLocaleString(locale);
+}
+
+export function numberLabel(value: number, locale = LOCALE): string {
   return value.toLocaleString(locale, { maximumSignificantDigits: 3 });
 }
 
@@ -72,7 +78,7 @@ export function beatsLabel(value: number, locale?: string): string {
 }
 
 /** `81.3`, or `81,3`: always so many decimals, so that a column of them lines up. */
-export function decimalLabel(value: number, decimals = 1, locale?: string): string {
+export function decimalLabel(value: number, decimals = 1, locale = LOCALE): string {
   return value.toLocaleString(locale, {
     minimumFractionDigits: decimals,
     maximumFractionDigits: decimals,

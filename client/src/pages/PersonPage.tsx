@@ -2,6 +2,7 @@ import { useMemo, useState } from "react";
 import type { User } from "../api/types";
 import { dateLabel } from "../charts/labels";
 import { PersonSearch } from "../components/PersonSearch";
+import { LOCALE } from "../locale";
 import { useColours } from "../state/useColours";
 import { useDays } from "../state/useDays";
 import { usePage } from "../state/usePage";
@@ -9,15 +10,16 @@ import { useDirectory } from "../state/usePeople";
 import { goTo, useView } from "../state/useView";
 import { MetricPanel } from "./MetricPanel";
 import { DaysCard, GapsCard, ZonesCard } from "./person/days";
-import { DevicesCard, SourcesCard, TopHoursCard } from "./person/records";
+import { DevicesCard, TopHoursCard } from "./person/records";
 import { RestCard } from "./person/rest";
+import { SourcesCard } from "./person/sources";
 
 function describe(user: User, zone: string): string {
   const parts: string[] = [];
   if (user.gender) parts.push(user.gender);
   if (user.birth_date) parts.push(`born ${user.birth_date.slice(0, 4)}`);
   if (user.time_zone) parts.push(user.time_zone.replaceAll("_", " "));
-  parts.push(`${user.readings.toLocaleString()} readings`);
+  parts.push(`${user.readings.toLocaleString(LOCALE)} readings`);
   if (user.first_reading && user.last_reading) {
     const [first, last] = [user.first_reading, user.last_reading].map((at) => {
       return dateLabel(Date.parse(at), zone);

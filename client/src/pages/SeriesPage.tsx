@@ -1,13 +1,28 @@
-import { useState } from "react";
-import { PeoplePicker } from "../components/PeoplePicker";
-import { SUMMARY } from "../state/url";
+import { lazy, Suspense, useState } from "react";
+import { dateLabel } from "../charts/labels";
+import { isEmpty, PeoplePicker } from "../components/PeoplePicker";
+import { MAX_PEOPLE, SUMMARY } from "../state/url";
 import { useColours } from "../state/useColours";
 import { useDays } from "../state/useDays";
 import { useMedia } from "../state/useMedia";
-import { usePage } from "../state/usePage";
+import { type Page, usePage } from "../state/usePage";
 import { useDirectory } from "../state/usePeople";
 import { goTo, useView } from "../state/useView";
 import { MetricPanel } from "./MetricPanel";
+
+const EmptyStore = lazy(() =>
+  import("./begin/EmptyStore").then((m) => ({ default: m.EmptyStore })),
+);
+
+const DAY_MS = 86_400_000;
+
+/** Old readings are opened where they are, and that is said. */
+function AgeNote({ page }: { page: Page }) {
+  const { extent, choice, now, zone } = page;
+  const all = choice?.kind === "preset" && choice.preset === "all";
+  if (!all || extent === null || extent.end >= now - DAY_MS) return null;
+  return <p className="faint">The newest reading is of {dateLabel(extent.end, zone)}.</p>;
+}
 
 function toggled(people: readonly string[], id: string): string[] {
   return people.includes(id) ? people.filter((one) => one !== id) : [...people, id];
@@ -19,12 +34,23 @@ export function SeriesPage() {
   const [query, setQuery] = useState("");
   const [width, setWidth] = useState(0);
   const directory = useDirectory(query.trim());
-  const page = usePage(view, directory, width);
+  const page = usePage(view, directory, width, MAX_PEOPLE);
   const wide = useMedia("(min-width: 56rem)");
   const { people, nameOf, zone } = page;
   const { theme, colourOf } = useColours(people);
   const days = useDays(view.metric === SUMMARY ? page : null, view.zones);
   const onToggle = (id: string) => goTo({ people: toggled(people, id) });
+  if (people.length === 0 && isEmpty(directory, query)) {
+    const show = () => {
+      goTo({ people: null, range: null }, "replace");
+      directory.retry();
+    };
+    return (
+      <Suspense fallback={<p className="blank-page faint">Loading…</p>}>
+        <EmptyStore onShow={show} />
+      </Suspense>
+    );
+  }
 
   const picker = (
     <PeoplePicker
@@ -42,13 +68,14 @@ export function SeriesPage() {
       <aside className="side" aria-label="People">
         {wide ? (
           <>
-            <h2 className="side-title">People</h2>
+            <h1 className="side-title">Compare people</h1>
+            <AgeNote page={page} />
             {picker}
           </>
         ) : (
           <details className="fold" open={view.people?.length === 0}>
             <summary>
-              <span className="side-title">People</span>
+              <h1 className="side-title">Compare people</h1>
               <span className="faint fold-note">
                 {people.map(nameOf).join(", ") || "nobody chosen"}
               </span>
@@ -58,7 +85,8 @@ export function SeriesPage() {
         )}
       </aside>
       <main className="main">
-        <h1 className="visually-hidden">Heart rate</h1>
+        {!wide && <AgeNote page={page} />}
+        <h2 className="visually-hidden">Heart rate</h2>
         <MetricPanel
           page={page}
           view={view}

@@ -11,7 +11,6 @@ import { type Directory, useRecords } from "./usePeople";
 import { type SeriesState, useSeries } from "./useSeries";
 import { goTo } from "./useView";
 
-const FEW_PEOPLE = 4;
 const NOBODY: readonly string[] = [];
 
 export interface Page {
@@ -47,22 +46,22 @@ function useCompletion(
   known: boolean,
   few: number,
 ) {
-  const { answered, users, hasMore } = directory;
+  const { answered, users } = directory;
   useEffect(() => {
     if (view.people === null) {
-      if (answered !== "") return;
-      // Where one is wanted, the first is as good as any.
-      const all = few === 1 || (!hasMore && users.length <= few);
-      const proposed = all ? users.slice(0, few) : [];
+      if (answered !== "" || users.length === 0) return;
+      const measured = users.filter((user) => user.readings > 0);
+      const proposed = (measured.length > 0 ? measured : users).slice(0, few);
       goTo({ people: proposed.map((user) => user.user_id) }, "replace");
-    } else if (view.range === null && known) {
+    } else if (view.range === null && known && view.people.length > 0) {
+      // Of nobody, nothing says where there is something to see.
       goTo({ range: defaultRange(extent, Date.now()) }, "replace");
     }
-  }, [view.people, view.range, answered, users, hasMore, extent, known, few]);
+  }, [view.people, view.range, answered, users, extent, known, few]);
 }
 
-/** `few`: with no more people than this, an address that names none shows them all. */
-export function usePage(view: View, directory: Directory, width: number, few = FEW_PEOPLE): Page {
+/** `few`: an address that names nobody shows so many, the first who have readings. */
+export function usePage(view: View, directory: Directory, width: number, few: number): Page {
   const people = view.people ?? NOBODY;
   const choice = view.range;
   const zone = view.zone ?? browserZone();

@@ -7,6 +7,7 @@ import { TableScroll } from "../../components/TableScroll";
 import { ZoneBars } from "../../components/ZoneBars";
 import { type Day, minutesIn, restingFigures, zoneNames } from "../../figures/days";
 import { beatsLabel, countLabel, durationLabel, minutesLabel } from "../../figures/words";
+import { LOCALE } from "../../locale";
 import { type Days, MOST_OWN_DAYS } from "../../state/useDays";
 import { useGaps } from "../../state/useGaps";
 import type { Page } from "../../state/usePage";
@@ -174,7 +175,7 @@ export function GapsCard({ page }: { page: Page }) {
       {shown.length > 0 && (
         <>
           <p className="card-line">
-            {found.length.toLocaleString()} {found.length === 1 ? "stretch" : "stretches"} without
+            {found.length.toLocaleString(LOCALE)} {found.length === 1 ? "stretch" : "stretches"} without
             readings, {durationLabel(total)} in all; the longest:
           </p>
           <ul className="rows">

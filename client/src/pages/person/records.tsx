@@ -1,9 +1,9 @@
-/** What the server keeps about one person: top hours, sources, devices. */
-import type { Connection, Device, TopHour } from "../../api/types";
+/** What the server keeps about one person: top hours, devices. */
+import type { Device, TopHour } from "../../api/types";
 import { dateLabel, stretchLabel } from "../../charts/labels";
 import { Answered, Card } from "../../components/Card";
-import { TableScroll } from "../../components/TableScroll";
-import { agoLabel, decimalLabel } from "../../figures/words";
+import { type Column, DataTable } from "../../components/DataTable";
+import { countLabel, decimalLabel } from "../../figures/words";
 import { useAnswer } from "../../state/useAnswer";
 import { zoomTo } from "../../state/useView";
 import type { Span } from "../../time/range";
@@ -63,56 +63,6 @@ function HourList({ hours, zone }: { hours: TopHour[]; zone: string }) {
   );
 }
 
-const STATES: Record<Connection["state"], { label: string; tone: string }> = {
-  ok: { label: "Working", tone: "good" },
-  new: { label: "Not brought yet", tone: "plain" },
-  waiting: { label: "Waiting to try again", tone: "warn" },
-  "needs-person": { label: "Needs connecting again", tone: "bad" },
-};
-
-export function SourcesCard({ userId, zone }: { userId: string; zone: string }) {
-  const answer = useAnswer({
-    path: "/v1/users/{user_id}/sources",
-    query: {},
-    inPath: { user_id: userId },
-    subject: userId,
-  });
-  return (
-    <Card title="Sources">
-      <Answered
-        of={answer}
-        empty={({ data }) => (data.length === 0 ? "Not connected to any wearable cloud." : null)}
-      >
-        {({ data }) => (
-          <ul className="rows rows-tall">
-            {data.map((connection) => (
-              <Source key={connection.source} connection={connection} zone={zone} />
-            ))}
-          </ul>
-        )}
-      </Answered>
-    </Card>
-  );
-}
-
-function Source({ connection, zone }: { connection: Connection; zone: string }) {
-  const { label, tone } = STATES[connection.state];
-  const now = Date.now();
-  const ago = (at: string | null) => (at ? agoLabel(Date.parse(at), now) : "never");
-  return (
-    <li>
-      <div>
-        <strong>{connection.source}</strong> <span className={`badge badge-${tone}`}>{label}</span>
-        <p className="faint">
-          Last reading {ago(connection.last_reading)} · last run {ago(connection.last_run)} ·
-          connected {dateLabel(Date.parse(connection.connected), zone)}
-        </p>
-        {connection.problem && <p>{connection.problem}</p>}
-      </div>
-    </li>
-  );
-}
-
 export function DevicesCard({ userId, zone }: { userId: string; zone: string }) {
   const answer = useAnswer({
     path: "/v1/users/{user_id}/devices",
@@ -129,36 +79,28 @@ export function DevicesCard({ userId, zone }: { userId: string; zone: string }) 
   );
 }
 
+const COLUMNS: readonly Column[] = [
+  { title: "Device" },
+  { title: "Priority", number: true },
+  { title: "Readings", number: true },
+  { title: "Last reading" },
+];
+
 function DeviceTable({ devices, zone }: { devices: Device[]; zone: string }) {
   return (
-    <TableScroll label="Devices">
-      <table>
-        <caption className="visually-hidden">Devices of this person</caption>
-        <thead>
-          <tr>
-            <th scope="col">Device</th>
-            <th scope="col" className="number">
-              Priority
-            </th>
-            <th scope="col" className="number">
-              Readings
-            </th>
-            <th scope="col">Last reading</th>
-          </tr>
-        </thead>
-        <tbody>
-          {devices.map((device) => (
-            <tr key={device.device_id}>
-              <th scope="row">{device.device_id}</th>
-              <td className="number">{device.priority}</td>
-              <td className="number">{device.readings.toLocaleString()}</td>
-              <td>
-                {device.last_reading ? dateLabel(Date.parse(device.last_reading), zone) : "–"}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </TableScroll>
+    <DataTable
+      label="Table of devices"
+      caption="Devices of this person"
+      columns={COLUMNS}
+      rows={devices.map((device) => ({
+        key: device.device_id,
+        cells: [
+          device.device_id,
+          String(device.priority),
+          countLabel(device.readings),
+          device.last_reading ? dateLabel(Date.parse(device.last_reading), zone) : "–",
+        ],
+      }))}
+    />
   );
 }

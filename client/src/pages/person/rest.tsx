@@ -5,6 +5,7 @@ import { ErrorNotice } from "../../components/ErrorNotice";
 import { TableScroll } from "../../components/TableScroll";
 import { lastDates, type RestDay, restDays } from "../../figures/rest";
 import { decimalLabel } from "../../figures/words";
+import { LOCALE } from "../../locale";
 import { useAnswer } from "../../state/useAnswer";
 import type { Span } from "../../time/range";
 
@@ -106,7 +107,7 @@ function known(value: number | null): string {
 
 function statedLabel({ stated }: RestDay): string {
   const texts = stated.map(({ value, method }) => {
-    const number = value.toLocaleString(undefined, { maximumFractionDigits: 1 });
+    const number = value.toLocaleString(LOCALE, { maximumFractionDigits: 1 });
     return method === null ? number : `${number} ${method}`;
   });
   return texts.join(", ") || "–";
