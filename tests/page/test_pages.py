@@ -20,7 +20,7 @@ from tests.support.health_files import at, takeout_heart_rate, zipped
 
 PHONE = (390, 844)
 PAGES = {"Compare": "/app/", "Person": "/app/person", "Cohort": "/app/cohort", "Live": "/app/live"} | {
-    "Import": "/app/import",
+    "Add data": "/app/import",
     "System": "/app/system",
 }
 AXE = Path(__file__).parents[2] / "client" / "node_modules" / "axe-core" / "axe.min.js"
@@ -42,7 +42,7 @@ def test_pages_are_gone_to_without_loading_anew_and_back_again(visit: Opener) ->
         expect(seen.page).to_have_url(re.compile(settled.get(name, path)))
         expect(seen.page.locator("nav [aria-current=page]")).to_have_text(name)
         expect(seen.page).to_have_title(re.compile(r" · Pulsebase$"))
-    for name in ("Import", "Live", "Cohort", "Person"):
+    for name in ("Add data", "Live", "Cohort", "Person"):
         seen.page.go_back()
         expect(seen.page.locator("nav [aria-current=page]")).to_have_text(name)
     seen.page.go_forward()
@@ -227,6 +227,9 @@ def test_the_system_page_says_how_the_server_is(visit: Opener) -> None:
     expect(seen.page.get_by_role("region", name="Freshness")).to_contain_text("fitbit")
     runs = seen.page.get_by_role("region", name="Runs", exact=True)
     expect(runs.get_by_text("done").first).to_be_visible()
+    stored = seen.page.get_by_role("region", name="Stored by person and metric")
+    stored.locator("summary").first.click()
+    expect(stored.get_by_role("rowheader").first).to_contain_text("Heart rate")
     for _ in range(2):
         with seen.page.expect_response("**/metrics"):
             seen.page.clock.fast_forward(SYSTEM_LOOK_MS)
@@ -252,7 +255,7 @@ def test_nothing_serious_stands_in_anybodys_way(visit: Opener, name: str) -> Non
         "Person": ".zone-bars",
         "Cohort": ".spark",
         "Live": ".live-value",
-        "Import": ".drop-zone",
+        "Add data": ".drop-zone",
     }
     expect(seen.page.locator(ready.get(name, "table")).first).to_be_visible()
     assert seen.overflow_px() <= 0
@@ -286,7 +289,7 @@ def test_files_are_imported_and_summed_up(visit: Opener) -> None:
     near = b"Time;Pulse\n15.01.2024 10:00:00;61\n"
     files = {"Takeout/heart_rate-2024-01-15.json": day, "Takeout/strap.csv": near, "Takeout/letter.txt": b"Dear diary"}
     archive = FilePayload(name="takeout.zip", mimeType="application/zip", buffer=zipped(files))
-    page.locator("input[type=file]").set_input_files([archive, FilePayload(name="a.csv", mimeType="", buffer=near)])
+    page.get_by_label("Choose files").set_input_files([archive, FilePayload(name="a.csv", mimeType="", buffer=near)])
     done, failed = (page.get_by_role("region", name=name) for name in ("takeout.zip", "a.csv"))
     expect(failed).to_contain_text("nothing was read")
     expect(failed).to_contain_text("add “Times are written” '%d.%m.%Y %H:%M:%S'")
@@ -297,7 +300,7 @@ def test_files_are_imported_and_summed_up(visit: Opener) -> None:
         expect(card.get_by_role("progressbar")).to_have_attribute("value", "100")
     page.get_by_text("Columns of CSV files").click()
     page.get_by_label("Times are written").fill("%d.%m.%Y %H:%M:%S")
-    page.locator("input[type=file]").set_input_files([FilePayload(name="b.csv", mimeType="", buffer=near)])
+    page.get_by_label("Choose files").set_input_files([FilePayload(name="b.csv", mimeType="", buffer=near)])
     expect(page.get_by_role("region", name="b.csv")).to_contain_text("heart_rate from column Pulse")
     page.get_by_role("region", name="b.csv").get_by_role("link", name="Show zoe").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("zoe")

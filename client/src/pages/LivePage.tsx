@@ -1,5 +1,7 @@
 import { useEffect, useMemo, useState } from "react";
 import { explain } from "../api/errors";
+import type { User } from "../api/types";
+import { clockLabel, dateLabel } from "../charts/labels";
 import { FigureList } from "../components/FigureList";
 import { OtherMetrics } from "../components/MetricPicker";
 import { PersonSearch } from "../components/PersonSearch";
@@ -8,7 +10,8 @@ import { agoLabel } from "../figures/words";
 import type { StreamState } from "../live/follow";
 import { useLive } from "../live/useLive";
 import { useTick } from "../live/useTick";
-import { goToSearch, useSearch } from "../state/navigation";
+import { goToSearch, onFollow, useSearch } from "../state/navigation";
+import { addressOf } from "../state/route";
 import { MAX_PEOPLE, parseView } from "../state/url";
 import { useColours } from "../state/useColours";
 import { useMetrics } from "../state/useMetrics";
@@ -20,7 +23,7 @@ import { figureOf, useLines } from "./live/lines";
 const MINUTE_MS = 60_000;
 const WINDOWS = [1, 5, 15, 60] as const;
 const DEFAULT_WINDOW = 5;
-const FEW_PEOPLE = 4;
+const MOST_PROPOSED = 4;
 const STEP_MS = 1000;
 
 function windowOf(search: string): number {
@@ -28,17 +31,24 @@ function windowOf(search: string): number {
   return WINDOWS.find((one) => one === minutes) ?? DEFAULT_WINDOW;
 }
 
-/** An address without people is completed with those there are, if they are few. */
+/** Whoever was measured last comes first; without readings, nobody is proposed. */
+function lastMeasured(users: readonly User[]): string[] {
+  const last = (user: User) => Date.parse(user.last_reading ?? "");
+  const measured = users.filter((user) => user.last_reading !== null);
+  const order = measured.sort((a, b) => last(b) - last(a));
+  return order.slice(0, MOST_PROPOSED).map((user) => user.user_id);
+}
+
+/** An address without people is completed with those who have the newest readings. */
 function useLivePeople(search: string) {
   const chosen = useMemo(() => parseView(search).people, [search]);
   const directory = useDirectory("", chosen === null);
-  const { answered, users, hasMore } = directory;
+  const { answered, users } = directory;
   useEffect(() => {
     if (chosen !== null || answered !== "") return;
-    const few = !hasMore && users.length <= FEW_PEOPLE;
-    const people = few && users.length > 0 ? users.map((user) => user.user_id) : [""];
-    goToSearch({ people }, "replace");
-  }, [chosen, answered, users, hasMore]);
+    const people = lastMeasured(users);
+    goToSearch({ people: people.length > 0 ? people : [""] }, "replace");
+  }, [chosen, answered, users]);
   const people = chosen ?? [];
   return { people, records: useRecords(people, directory.users), failure: directory.error };
 }
@@ -163,7 +173,13 @@ export function LivePage() {
             onHover={setInstant}
           />
           {empty && (
-            <LiveBlank people={people.length} state={live.state} failed={failure !== null} />
+            <LiveBlank
+              people={people}
+              records={records}
+              state={live.state}
+              failed={failure !== null}
+              zone={zone}
+            />
           )}
         </div>
         {people.length > 0 &&
@@ -195,16 +211,33 @@ function UnknownMetrics({ names }: { names: readonly string[] }) {
   );
 }
 
-function LiveBlank({
-  people,
-  state,
-  failed,
-}: {
-  people: number;
+/** When somebody was measured last, with the way to see it. */
+function LastReading({ user, zone }: { user: User; zone: string }) {
+  const last = user.last_reading ? Date.parse(user.last_reading) : null;
+  const name = user.name ?? user.user_id;
+  if (last === null) return <li>{name}: no readings yet</li>;
+  return (
+    <li>
+      <a
+        href={addressOf("person", `?people=${encodeURIComponent(user.user_id)}`)}
+        onClick={onFollow}
+      >
+        {name}
+      </a>
+      : last measured on {dateLabel(last, zone)}, {clockLabel(last, zone)}
+    </li>
+  );
+}
+
+function LiveBlank(props: {
+  people: readonly string[];
+  records: ReadonlyMap<string, User | null>;
   state: StreamState;
   failed: boolean;
+  zone: string;
 }) {
-  if (people === 0) {
+  const { people, records, state, failed, zone } = props;
+  if (people.length === 0) {
     return (
       <div className="blank">
         <h2>{failed ? "Pulsebase does not answer" : "Nobody is chosen"}</h2>
@@ -217,6 +250,12 @@ function LiveBlank({
     <div className="blank">
       <h2>No readings in these minutes</h2>
       <p>They appear here within a second of reaching the server.</p>
+      <ul className="last-readings">
+        {people.map((id) => {
+          const user = records.get(id);
+          return user ? <LastReading key={id} user={user} zone={zone} /> : null;
+        })}
+      </ul>
     </div>
   );
 }

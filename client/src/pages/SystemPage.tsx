@@ -1,21 +1,19 @@
-import { useMemo, useState } from "react";
-import type { Run } from "../api/types";
-import { clockLabel, dateLabel } from "../charts/labels";
-import { Answered, Card, Skeleton } from "../components/Card";
+import { useMemo } from "react";
+import { ApiError } from "../api/errors";
+import { clockLabel } from "../charts/labels";
+import { Card, Skeleton } from "../components/Card";
 import { ErrorNotice } from "../components/ErrorNotice";
 import { Sparkline } from "../components/Sparkline";
-import { TableScroll } from "../components/TableScroll";
 import type { Line } from "../figures/line";
 import { type Samples, totalOf } from "../figures/promtext";
-import { agoLabel, durationLabel, numberLabel, sizeLabel } from "../figures/words";
-import { useTick } from "../live/useTick";
-import { goToSearch, useSearch } from "../state/navigation";
-import { useAnswer } from "../state/useAnswer";
+import { countLabel, durationLabel, numberLabel, sizeLabel } from "../figures/words";
+import { sourceName } from "../state/sources";
+import { lacks, useAccess } from "../state/useAccess";
 import { ACCEPTED, type SystemState, useSystem } from "../state/useSystem";
 import { browserZone } from "../time/zone";
-
-const RUNS_EVERY_MS = 15_000;
-const PAGE_SIZE = 20;
+import { ImportsCard } from "./system/imports";
+import { RunsCard } from "./system/runs";
+import { StorageCard } from "./system/storage";
 
 function Figure({ label, value }: { label: string; value: string }) {
   return (
@@ -32,31 +30,70 @@ function shown(samples: Samples, name: string, format: (value: number) => string
   return value === null ? "–" : format(value);
 }
 
-function HealthCard({ health }: { health: SystemState["health"] }) {
-  const healthy = health?.status === "healthy";
+/** What the parts of the server are called, by their names in `/health`. */
+const PARTS: Record<string, string> = {
+  store: "Store",
+  ingest: "Taking readings in",
+  schedule: "Schedule of sources",
+  access: "Keys and audit trail",
+};
+
+/** What the latest look came to: a state that was true once says nothing of now. */
+function verdictOf(health: SystemState["health"], error: unknown) {
+  if (error !== null && !(error instanceof ApiError)) {
+    return { tone: "bad", text: "The server does not answer" };
+  }
+  if (error !== null) return { tone: "bad", text: "The server refuses to say how it is" };
+  if (!health) return null;
+  if (health.status === "healthy") return { tone: "good", text: "Everything works" };
+  return { tone: "bad", text: "Something does not work" };
+}
+
+function HealthCard({ system }: { system: SystemState }) {
+  const { health, error, askedAt } = system;
+  const verdict = verdictOf(health, error);
   return (
     <Card title="Health">
-      {!health && <Skeleton />}
-      {health && (
-        <>
-          <p className="card-line">
-            <span className={`badge badge-${healthy ? "good" : "bad"}`} role="status">
-              {healthy ? "Everything works" : "Something does not work"}
-            </span>
-          </p>
-          <ul className="rows">
-            {Object.entries(health.checks).map(([name, state]) => (
-              <li key={name}>
-                <span>{name}</span>
-                <span className={state === "ok" ? "faint" : "bad"}>{state}</span>
-              </li>
-            ))}
-          </ul>
-        </>
+      {!verdict && <Skeleton />}
+      {verdict && (
+        <p className="card-line">
+          <span className={`badge badge-${verdict.tone}`} role="status">
+            {verdict.text}
+          </span>
+        </p>
+      )}
+      {error !== null && (
+        <p>
+          {askedAt === null
+            ? "It has not answered since this page was opened."
+            : `It last answered at ${clockLabel(askedAt, browserZone())}; what stands below is from then.`}{" "}
+          It is asked again every few seconds.
+        </p>
+      )}
+      {health && error === null && (
+        <ul className="rows">
+          {Object.entries(health.checks).map(([name, state]) => (
+            <li key={name}>
+              <span>{PARTS[name] ?? name}</span>
+              <span className={state === "ok" ? "faint" : "bad"}>
+                {state === "ok" ? "works" : state}
+              </span>
+            </li>
+          ))}
+        </ul>
       )}
     </Card>
   );
 }
+
+/** Where readings came from, by the names of the metrics endpoint. */
+const ORIGINS: Record<string, string> = {
+  http: "Sent one by one or in batches",
+  bulk: "Sent in bulk",
+  "line-protocol": "Sent as lines of InfluxDB",
+  mqtt: "Messages of the MQTT broker",
+  import: "Imported files",
+};
 
 function IngestCard({ samples, rates }: { samples: Samples; rates: SystemState["rates"] }) {
   const latest = rates.at(-1);
@@ -74,33 +111,28 @@ function IngestCard({ samples, rates }: { samples: Samples; rates: SystemState["
     <Card title="Ingestion" note="since the server started">
       <dl className="figures">
         <Figure label="Readings a second" value={latest ? numberLabel(latest.value) : "–"} />
-        <Figure
-          label="Stored"
-          value={shown(samples, ACCEPTED, (value) => value.toLocaleString())}
-        />
+        <Figure label="Stored" value={shown(samples, ACCEPTED, countLabel)} />
         <Figure
           label="Refused"
-          value={shown(samples, "pulsebase_ingest_readings_rejected_total", (value) => {
-            return value.toLocaleString();
-          })}
+          value={shown(samples, "pulsebase_ingest_readings_rejected_total", countLabel)}
         />
         <Figure
           label="Waiting"
-          value={shown(samples, "pulsebase_ingest_queue_readings", (value) => {
-            return value.toLocaleString();
-          })}
+          value={shown(samples, "pulsebase_ingest_queue_readings", countLabel)}
         />
       </dl>
       {rates.length > 1 && <RateLine line={line} />}
       <ul className="rows">
         {sources.map(({ labels, value }) => (
           <li key={labels.source}>
-            <span>{labels.source}</span>
-            <span className="number">{value.toLocaleString()}</span>
+            <span>{ORIGINS[labels.source ?? ""] ?? sourceName(labels.source ?? "")}</span>
+            <span className="number">{countLabel(value)}</span>
           </li>
         ))}
       </ul>
-      {sources.length === 0 && <p className="faint empty">Nothing has come in yet.</p>}
+      {sources.length === 0 && (
+        <p className="faint empty">Nothing has come in since the server started.</p>
+      )}
     </Card>
   );
 }
@@ -119,26 +151,34 @@ function RateLine({ line }: { line: Line }) {
 }
 
 function StoreCard({ samples }: { samples: Samples }) {
-  const count = (value: number) => value.toLocaleString();
+  const merged = totalOf(samples, "pulsebase_store_readings");
+  const waiting = totalOf(samples, "pulsebase_store_unmerged_readings");
+  const stored = merged === null ? "–" : countLabel(merged + (waiting ?? 0));
   return (
     <Card title="Store">
       <dl className="figures">
+        <Figure label="Readings" value={stored} />
         <Figure label="Size" value={shown(samples, "pulsebase_store_size_bytes", sizeLabel)} />
-        <Figure
-          label="Waiting for a merge"
-          value={shown(samples, "pulsebase_store_unmerged_readings", count)}
-        />
-        <Figure label="Merges" value={shown(samples, "pulsebase_store_merges", count)} />
-        <Figure
-          label="Failed merges"
-          value={shown(samples, "pulsebase_store_merge_failures", count)}
-        />
+        <Figure label="Memory" value={shown(samples, "process_resident_memory_bytes", sizeLabel)} />
         <Figure
           label="Open streams"
-          value={shown(samples, "pulsebase_stream_subscribers", count)}
+          value={shown(samples, "pulsebase_stream_subscribers", countLabel)}
         />
-        <Figure label="Memory" value={shown(samples, "process_resident_memory_bytes", sizeLabel)} />
       </dl>
+      <details className="more">
+        <summary>Details</summary>
+        <dl className="figures">
+          <Figure
+            label="Waiting for a merge"
+            value={shown(samples, "pulsebase_store_unmerged_readings", countLabel)}
+          />
+          <Figure label="Merges" value={shown(samples, "pulsebase_store_merges", countLabel)} />
+          <Figure
+            label="Failed merges"
+            value={shown(samples, "pulsebase_store_merge_failures", countLabel)}
+          />
+        </dl>
+      </details>
     </Card>
   );
 }
@@ -153,11 +193,11 @@ function FreshnessCard({ samples }: { samples: Samples }) {
         {sources.map(({ labels, value }) => (
           <li key={labels.source}>
             <div>
-              <strong>{labels.source}</strong>
+              <strong>{sourceName(labels.source ?? "")}</strong>
               <p className="faint">
                 {connections
                   .filter((one) => one.labels.source === labels.source && one.value > 0)
-                  .map((one) => `${one.value.toLocaleString()} ${one.labels.state}`)
+                  .map((one) => `${countLabel(one.value)} ${one.labels.state}`)
                   .join(", ")}
               </p>
             </div>
@@ -169,147 +209,48 @@ function FreshnessCard({ samples }: { samples: Samples }) {
   );
 }
 
-const OUTCOMES: Record<Run["outcome"], string> = {
-  done: "good",
-  postponed: "warn",
-  stopped: "bad",
-  failed: "bad",
-  missing: "warn",
-};
-
-function RunsCard() {
-  const search = useSearch();
-  const cursor = Number(new URLSearchParams(search).get("runs_after")) || null;
-  const tick = useTick(RUNS_EVERY_MS);
-  const [opened] = useState(() => Date.now());
-  const answer = useAnswer({
-    path: "/v1/etl/runs",
-    query: { limit: PAGE_SIZE, ...(cursor ? { cursor } : {}) },
-    subject: `runs ${cursor}`,
-    // Older pages do not change.
-    again: cursor ? 0 : Math.max(tick, opened),
-  });
-  return (
-    <Card title="Runs of the pipeline" wide>
-      <Answered
-        of={answer}
-        empty={({ data }) => (data.length === 0 ? "There was no run yet." : null)}
-      >
-        {({ data, next_cursor: next }) => (
-          <>
-            <RunTable runs={data} now={tick} />
-            <div className="card-foot">
-              {cursor && (
-                <button
-                  type="button"
-                  className="button"
-                  onClick={() => goToSearch({ runs_after: [] })}
-                >
-                  Newest
-                </button>
-              )}
-              {next && (
-                <button
-                  type="button"
-                  className="button"
-                  onClick={() => goToSearch({ runs_after: [String(next)] })}
-                >
-                  Older
-                </button>
-              )}
-            </div>
-          </>
-        )}
-      </Answered>
-    </Card>
-  );
-}
-
-function RunTable({ runs, now }: { runs: readonly Run[]; now: number }) {
-  const zone = browserZone();
-  return (
-    <TableScroll label="Runs">
-      <table>
-        <caption className="visually-hidden">Runs, the newest first</caption>
-        <thead>
-          <tr>
-            <th scope="col">Started</th>
-            <th scope="col">Outcome</th>
-            <th scope="col">Source</th>
-            <th scope="col">Person</th>
-            <th scope="col" className="number">
-              Read
-            </th>
-            <th scope="col" className="number">
-              Written
-            </th>
-            <th scope="col" className="number">
-              Refused
-            </th>
-            <th scope="col" className="number">
-              Took
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {runs.map((run) => {
-            const started = Date.parse(run.started);
-            return (
-              <tr key={run.id}>
-                <td
-                  className="moment"
-                  title={`${dateLabel(started, zone)}, ${clockLabel(started, zone)}`}
-                >
-                  {agoLabel(Math.min(started, now), now)}
-                </td>
-                <td>
-                  <span className={`badge badge-${OUTCOMES[run.outcome]}`}>{run.outcome}</span>
-                  {run.error && <p className="faint">{run.error}</p>}
-                </td>
-                <td>
-                  {run.source} <span className="faint">{run.data_set}</span>
-                </td>
-                <th scope="row">{run.user_id}</th>
-                <td className="number">{run.read.toLocaleString()}</td>
-                <td className="number">{run.written.toLocaleString()}</td>
-                <td className="number">{run.rejected.toLocaleString()}</td>
-                <td className="number">{numberLabel(run.duration_s)} s</td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </TableScroll>
-  );
-}
-
-/** How the server is: what comes in, how fresh it is, what the pipeline did. */
+/** How the server is: what comes in, how fresh it is, what is stored, what the pipeline did. */
 export function SystemPage() {
-  const { samples, health, rates, error, askedAt } = useSystem();
+  const access = useAccess();
+  const figures = !lacks(access, "metrics");
+  const reads = !lacks(access, "read");
+  const system = useSystem(figures);
+  const { samples, rates, error, askedAt } = system;
   return (
     <main className="main main-alone">
       <div className="person-head">
         <h1>System</h1>
         {askedAt && <p className="faint">As of {clockLabel(askedAt, browserZone())}</p>}
       </div>
-      {error !== null && <ErrorNotice error={error} onRetry={null} />}
+      {error instanceof ApiError && <ErrorNotice error={error} onRetry={null} />}
       <div className="cards cards-small">
-        <HealthCard health={health} />
-        {samples ? (
+        <HealthCard system={system} />
+        {samples && (
           <>
             <IngestCard samples={samples} rates={rates} />
             <StoreCard samples={samples} />
             <FreshnessCard samples={samples} />
           </>
-        ) : (
-          error === null && (
-            <Card title="Ingestion">
-              <Skeleton />
-            </Card>
-          )
         )}
-        <RunsCard />
+        {!samples && figures && error === null && (
+          <Card title="Ingestion">
+            <Skeleton />
+          </Card>
+        )}
+        {reads && (
+          <>
+            <ImportsCard />
+            <StorageCard />
+            <RunsCard />
+          </>
+        )}
       </div>
+      {!figures && (
+        <p className="faint">
+          The key “{access?.name}” does not see the server’s figures, which count everybody’s
+          readings.
+        </p>
+      )}
     </main>
   );
 }

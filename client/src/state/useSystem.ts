@@ -13,9 +13,11 @@ export type Health = AnswerOf<"/health">;
 
 export interface SystemState {
   samples: Samples | null;
+  /** What the server said of itself when it last answered. */
   health: Health | null;
   /** Readings stored a second, between one look and the next. */
   rates: { at: number; from: number; value: number }[];
+  /** Why the latest look failed; null if it did not. */
   error: unknown;
   askedAt: number | null;
 }
@@ -35,6 +37,11 @@ async function readHealth(signal: AbortSignal): Promise<Health> {
   }
 }
 
+async function readSamples(signal: AbortSignal): Promise<Samples> {
+  const answer = await request("/metrics", signal, { accept: "text/plain" });
+  return parseSamples(await answer.text());
+}
+
 function withRates(former: SystemState, samples: Samples, at: number): SystemState["rates"] {
   const before = former.samples && totalOf(former.samples, ACCEPTED);
   const value = totalOf(samples, ACCEPTED);
@@ -44,8 +51,11 @@ function withRates(former: SystemState, samples: Samples, at: number): SystemSta
   return [...former.rates, { at, from: former.askedAt, value: rate }].slice(-MOST_RATES);
 }
 
-/** What the server says of itself, looked at every few seconds while the page is seen. */
-export function useSystem(): SystemState {
+/**
+ * What the server says of itself, looked at every few seconds while the page is seen. `figures`: whether its metrics
+ * are asked for too, which not every key may see.
+ */
+export function useSystem(figures: boolean): SystemState {
   const [state, setState] = useState(UNKNOWN);
   useEffect(() => {
     const control = new AbortController();
@@ -55,14 +65,13 @@ export function useSystem(): SystemState {
       if (asking || document.visibilityState !== "visible") return;
       asking = true;
       try {
-        const [answer, health] = await Promise.all([
-          request("/metrics", signal, { accept: "text/plain" }),
+        const [samples, health] = await Promise.all([
+          figures ? readSamples(signal) : null,
           readHealth(signal),
         ]);
-        const samples = parseSamples(await answer.text());
         const at = Date.now();
         setState((former) => {
-          const rates = withRates(former, samples, at);
+          const rates = samples ? withRates(former, samples, at) : [];
           return { samples, health, rates, error: null, askedAt: at };
         });
       } catch (error) {
@@ -78,6 +87,6 @@ export function useSystem(): SystemState {
       window.clearInterval(timer);
       document.removeEventListener("visibilitychange", look);
     };
-  }, []);
+  }, [figures]);
   return state;
 }
