@@ -10,12 +10,14 @@ const HEIGHT = 36;
 export function Sparkline(props: {
   line: Line;
   span: Span;
+  /** The values at the bottom and at the top, where several are to be compared. */
+  scale?: readonly [number, number] | null;
   unit?: string;
   digits?: number;
   label?: string;
 }) {
-  const { line, span, unit = "bpm", digits = 0 } = props;
-  const spark = sparkOf(line, span, WIDTH, HEIGHT);
+  const { line, span, scale = null, unit = "bpm", digits = 0 } = props;
+  const spark = sparkOf(line, span, WIDTH, HEIGHT, scale);
   if (!spark) return <span className="faint">no readings</span>;
   const range = rangeText(spark.low, spark.high, digits);
   const said = range ? `From ${range.replace("\u2013", " to ")}` : valueText(spark.low, digits);

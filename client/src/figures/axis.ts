@@ -57,3 +57,9 @@ export function valueTicks(range: Span, most: number): number[] {
   }
   return at;
 }
+
+/** Round ends, on tens, between which values differ as far as they can. */
+export function dotScale(values: readonly number[]): [number, number] {
+  const low = Math.floor(Math.min(...values) / 10) * 10;
+  return [low, Math.max(low + 10, Math.ceil(Math.max(...values) / 10) * 10)];
+}

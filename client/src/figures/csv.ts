@@ -1,8 +1,8 @@
 /** What is seen as CSV (RFC 4180): one row a point, times in UTC, numbers as the server gave them. */
 
-import type { CohortMember } from "../api/types";
 import type { Span } from "../time/range";
 import { instantText } from "../time/range";
+import type { CohortRow } from "./cohortRows";
 import type { Day } from "./days";
 
 const line = (cells: readonly (string | number)[]) => cells.map(cellText).join(",");
@@ -30,8 +30,16 @@ export interface Series {
 const reaches = (start: number, end: number, span: Span) =>
   start < span.end && Math.max(end, start + 1) > span.start;
 
-/** The points that lie in a span, or reach into it. */
-export function seriesCsv(all: readonly Series[], span: Span): string {
+/** How times are written: instants with their Z, or the times of everybody's own clock without one. */
+const timeText = (local: boolean) => (at: number) =>
+  instantText(at).slice(0, local ? -1 : undefined);
+const columnNames = (names: readonly string[], local: boolean) =>
+  names.map((name) => (local && TIMES.has(name) ? `${name}_local` : name));
+const TIMES: ReadonlySet<string> = new Set(["timestamp", "start", "end"]);
+
+/** The points that lie in a span, or reach into it; `local`: times are those of everybody's own clock. */
+export function seriesCsv(all: readonly Series[], span: Span, local = false): string {
+  const text = timeText(local);
   const raw = all.every((series) => series.raw);
   const head = raw
     ? ["user_id", "timestamp", "value"]
@@ -40,20 +48,22 @@ export function seriesCsv(all: readonly Series[], span: Span): string {
     Array.from(from).flatMap((start, i) => {
       const end = to[i] ?? start;
       if (!reaches(start, end, span)) return [];
-      const at = instantText(start);
+      const at = text(start);
       if (raw) return [line([userId, at, value[i] ?? ""])];
       const figures = [value, low, high, count].map((column) => column[i] ?? "");
-      return [line([userId, at, instantText(end), ...figures])];
+      return [line([userId, at, text(end), ...figures])];
     }),
   );
-  return `${[line(head), ...rows].join("\r\n")}\r\n`;
+  return `${[line(columnNames(head, local)), ...rows].join("\r\n")}\r\n`;
 }
 
 /** Several metrics in one file: who, what, in which unit. A reading is a stretch of no length, counted once. */
 export function metricsCsv(
   all: readonly { metric: string; unit: string; tracks: readonly Series[] }[],
   span: Span,
+  local = false,
 ): string {
+  const text = timeText(local);
   const head = ["user_id", "metric", "unit", "start", "end", "avg", "min", "max", "count"];
   const rows = all.flatMap(({ metric, unit, tracks }) =>
     tracks.flatMap(({ userId, from, to, value, low, high, count }) =>
@@ -61,25 +71,30 @@ export function metricsCsv(
         const end = to[i] ?? start;
         if (!reaches(start, end, span)) return [];
         const figures = [value, low, high, count].map((column) => column[i] ?? "");
-        return [line([userId, metric, unit, instantText(start), instantText(end), ...figures])];
+        return [line([userId, metric, unit, text(start), text(end), ...figures])];
       }),
     ),
   );
-  return `${[line(head), ...rows].join("\r\n")}\r\n`;
+  return `${[line(columnNames(head, local)), ...rows].join("\r\n")}\r\n`;
 }
 
-/** Who is in a cohort: the average of a metric over a span, in its unit, and what it is of. */
+/** Who is in a cohort: who they are, the average of a metric over a span, in its unit, and what it is of. */
 export function cohortCsv(
   { metric, unit }: { metric: string; unit: string },
   span: Span,
-  members: readonly CohortMember[],
+  rows: readonly CohortRow[],
 ): string {
-  const head = ["user_id", "metric", "unit", "start", "end", "avg", "count", "minutes", "coverage"];
+  const who = ["user_id", "name", "gender", "age"];
+  const what = ["metric", "unit", "start", "end", "avg", "count", "minutes"];
+  const head = [...who, ...what, "coverage", "coverage_of_own_time"];
   const [start, end] = [instantText(span.start), instantText(span.end)];
-  const rows = members.map(({ user_id, avg, count, minutes, coverage }) => {
-    return line([user_id, metric, unit, start, end, avg, count, minutes, coverage]);
+  const lines = rows.map(({ member, name, gender, age, coverage }) => {
+    const { user_id, avg, count, minutes } = member;
+    const person = [user_id, name ?? "", gender ?? "", age ?? ""];
+    const figures = [metric, unit, start, end, avg, count, minutes];
+    return line([...person, ...figures, member.coverage, coverage]);
   });
-  return `${[line(head), ...rows].join("\r\n")}\r\n`;
+  return `${[line(head), ...lines].join("\r\n")}\r\n`;
 }
 
 export function daysCsv(people: readonly { userId: string; days: readonly Day[] }[]): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { timeTicks, valueTicks } from "./axis";
+import { dotScale, timeTicks, valueTicks } from "./axis";
 import { cohortCsv, daysCsv, metricsCsv, seriesCsv } from "./csv";
 import { daysOf, minutesIn, restingFigures, restingLine, zoneNames } from "./days";
 import { gapRung, gapsOf } from "./gaps";
@@ -75,12 +75,18 @@ it("a cohort is written as CSV with its metric, unit and period", () => {
     start: Date.parse("2026-03-01T00:00:00Z"),
     end: Date.parse("2026-03-02T00:00:00Z"),
   };
-  const text = cohortCsv({ metric: "oxygen_saturation", unit: "%" }, span, [member]);
+  const row = { member, name: "Ann, A.", gender: "female", age: 35, coverage: 0.5 };
+  const text = cohortCsv({ metric: "oxygen_saturation", unit: "%" }, span, [row]);
   expect(text.split("\r\n")).toEqual([
-    "user_id,metric,unit,start,end,avg,count,minutes,coverage",
-    "'=ann,oxygen_saturation,%,2026-03-01T00:00:00Z,2026-03-02T00:00:00Z,91.25,4,3,0.05",
+    "user_id,name,gender,age,metric,unit,start,end,avg,count,minutes,coverage,coverage_of_own_time",
+    '\'=ann,"Ann, A.",female,35,oxygen_saturation,%,2026-03-01T00:00:00Z,2026-03-02T00:00:00Z,91.25,4,3,0.05,0.5',
     "",
   ]);
+});
+
+it("a scale of dots has round ends around what is shown", () => {
+  expect(dotScale([130.3, 143.7])).toEqual([130, 150]);
+  expect(dotScale([120, 120])).toEqual([120, 130]);
 });
 
 describe("gaps", () => {

@@ -8,15 +8,22 @@ export interface Spark {
   high: number;
 }
 
-/** The path of a line in a box; null where there is nothing to draw. */
-export function sparkOf(line: Line, span: Span, width: number, height: number): Spark | null {
+/** The path of a line in a box, over its own range or over `scale`; null where there is nothing to draw. */
+export function sparkOf(
+  line: Line,
+  span: Span,
+  width: number,
+  height: number,
+  scale: readonly [number, number] | null = null,
+): Spark | null {
   if (line.value.length === 0) return null;
   const low = Math.min(...line.value);
   const high = Math.max(...line.value);
+  const [bottom, top] = scale ?? [low, high];
   const across = (at: number) => ((at - span.start) / (span.end - span.start)) * width;
   // A flat line lies in the middle.
   const down = (value: number) =>
-    high === low ? height / 2 : height - 1 - ((value - low) / (high - low)) * (height - 2);
+    top === bottom ? height / 2 : height - 1 - ((value - bottom) / (top - bottom)) * (height - 2);
   let path = "";
   let pen = "M";
   line.value.forEach((value, i) => {

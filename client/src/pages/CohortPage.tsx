@@ -1,6 +1,8 @@
 import { useMemo } from "react";
 import { CohortForm } from "../components/CohortForm";
+import { ErrorNotice } from "../components/ErrorNotice";
 import { RangePicker } from "../components/RangePicker";
+import { parseOrder } from "../figures/cohortRows";
 import { cohortFields, HEART_RATE, parseCohort } from "../state/cohort";
 import { goToSearch, useSearch } from "../state/navigation";
 import { formatView, INTRADAY, parseView } from "../state/url";
@@ -38,10 +40,11 @@ export function CohortPage() {
   const metrics = useAnswer({ path: "/v1/metrics", query: {}, subject: "metrics" });
   const records = metrics.answer?.data ?? [];
   const recordOf = (metric: string) => records.find((one) => one.metric === metric) ?? null;
-  const linkOf = (id: string, metric: string) => {
+  const order = useMemo(() => parseOrder(new URLSearchParams(search).get("sort")), [search]);
+  const linkOf = (ids: readonly string[], metric: string) => {
     const others = metric === HEART_RATE ? [] : [metric];
     const shown = { metric: INTRADAY, others, zones: null } as const;
-    return formatView({ ...view, ...shown, people: [id], range: choice });
+    return formatView({ ...view, ...shown, people: [...ids], range: choice });
   };
   return (
     <main className="main main-alone">
@@ -68,10 +71,15 @@ export function CohortPage() {
           Nobody has readings in the last 7 days. This is the week up to the last reading.
         </p>
       )}
+      {everybody.error !== null && (
+        <ErrorNotice error={everybody.error} onRetry={everybody.retry} />
+      )}
       <CohortList
         cohort={cohort}
         span={known ? span : null}
         zone={zone}
+        users={everybody.users}
+        order={order}
         recordOf={recordOf}
         linkOf={linkOf}
       />

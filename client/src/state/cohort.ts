@@ -23,25 +23,22 @@ export interface Cohort {
   /** Not older than so many full years; empty for any. */
   upToAge: string;
   genders: Gender[];
-  /** The least share of minutes with a reading, percent; empty for any. */
+  /** The least share of minutes with a reading, of the time a person has data in, percent; empty for any. */
   coverage: string;
 }
 
-/** Heart rate has to have a bound; this one where none is said. */
-const LEAST_HEART_RATE = "60";
 const DECIMAL = /^\d{1,4}(\.\d{1,6})?$/;
 /** Of other metrics an average may be below zero. */
 const SIGNED = /^-?\d{1,5}(\.\d{1,6})?$/;
 
-/** Bounds that mean something in the metric's unit. */
+/** No bounds, with which everybody is in: those of another metric mean nothing in this one's unit. */
 export function firstBounds(metric: string): Pick<Cohort, "metric" | "over" | "upTo"> {
-  return { metric, over: metric === HEART_RATE ? LEAST_HEART_RATE : "", upTo: "" };
+  return { metric, over: "", upTo: "" };
 }
 
 function averageProblem({ metric, over, upTo }: Cohort): string | null {
   const bounds = [over, upTo].filter((bound) => bound !== "");
   if (metric === HEART_RATE) {
-    if (bounds.length === 0) return "The average of heart rate needs a bound.";
     if (bounds.some((bound) => !DECIMAL.test(bound) || Number(bound) > 1000)) {
       return "The average is a number from 0 to 1,000.";
     }
@@ -80,11 +77,10 @@ export function problemOf(cohort: Cohort): string | null {
 export function parseCohort(search: string): Cohort {
   const params = new URLSearchParams(search);
   const first = firstBounds(parseView(search).others[0] ?? HEART_RATE);
-  const bounded = params.has("over") || params.has("upto");
   const genders = GENDERS.filter((gender) => params.getAll("gender").includes(gender));
   const cohort: Cohort = {
     ...first,
-    over: bounded ? (params.get("over") ?? "") : first.over,
+    over: params.get("over") ?? "",
     upTo: params.get("upto") ?? "",
     age: params.get("age") ?? "",
     upToAge: params.get("upto_age") ?? "",

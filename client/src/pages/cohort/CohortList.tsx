@@ -1,27 +1,37 @@
 /** Who is in a cohort, with their figures and the course of each. */
-import { useEffect, useMemo, useRef, useState } from "react";
-import { isAbort } from "../../api/errors";
-import type { CohortMember } from "../../api/types";
-import { spanLabel } from "../../charts/labels";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import type { User } from "../../api/types";
+import { rangeText, spanLabel } from "../../charts/labels";
 import { digitsOf } from "../../charts/ticks";
 import { Skeleton } from "../../components/Card";
 import { ErrorNotice } from "../../components/ErrorNotice";
 import { Sparkline } from "../../components/Sparkline";
 import { TableScroll } from "../../components/TableScroll";
+import {
+  type CohortRow,
+  type Column,
+  cohortRow,
+  type Order,
+  orderText,
+  sorted,
+} from "../../figures/cohortRows";
 import { cohortCsv } from "../../figures/csv";
-import { lineOf } from "../../figures/line";
+import { extremesOf, lineOf } from "../../figures/line";
 import { saveText } from "../../figures/save";
 import { decimalLabel, shareLabel } from "../../figures/words";
 import { boundsLabel, type Cohort, conditionLabels, HEART_RATE } from "../../state/cohort";
-import { onFollow } from "../../state/navigation";
+import { goToSearch, onFollow } from "../../state/navigation";
 import { addressOf } from "../../state/route";
+import { MAX_PEOPLE } from "../../state/url";
 import { useAnswer } from "../../state/useAnswer";
-import { type Listing, useCohort, wholeCohort } from "../../state/useCohort";
+import { type Asked, useCohort } from "../../state/useCohort";
 import type { MetricRecord } from "../../state/useMetrics";
 import { instantText, type Span } from "../../time/range";
+import { Histogram } from "./Histogram";
 
 /** A small chart is a hundred and some pixels wide. */
 const SPARK_POINTS = 80;
+const ROWS_A_PAGE = 25;
 
 /** What the figures are of: names and digits. */
 interface Subject {
@@ -42,16 +52,39 @@ interface CohortListProps {
   /** null while it is not known. */
   span: Span | null;
   zone: string;
+  /** What is known of people, as far as it is there. */
+  users: ReadonlyMap<string, User>;
+  order: Order;
   recordOf: (metric: string) => MetricRecord | null;
-  /** The search of a person's page with the metric. */
-  linkOf: (id: string, metric: string) => string;
+  /** The search of a page about people, with the metric. */
+  linkOf: (ids: readonly string[], metric: string) => string;
 }
 
-/** The first of a cohort, more on request, and a file of all. */
-export function CohortList({ cohort, span, zone, recordOf, linkOf }: CohortListProps) {
-  const { listing, loading, error, more, retry } = useCohort(span && { cohort, span, zone });
-  const metric = listing?.asked.cohort.metric ?? cohort.metric;
+/** The people of a cohort in any order, their averages as a histogram, and a file of all. */
+export function CohortList(props: CohortListProps) {
+  const { cohort, span, zone, users, order, recordOf } = props;
+  const asked = span && { cohort, span, zone };
+  const bounded = cohort.over !== "" || cohort.upTo !== "";
+  const { listing, loading, error, retry } = useCohort(asked);
+  const all = useCohort(
+    asked && bounded ? { ...asked, cohort: { ...cohort, over: "", upTo: "" } } : null,
+  );
+  const about = listing?.asked ?? asked;
+  const metric = about?.cohort.metric ?? cohort.metric;
   const subject = subjectOf(metric, recordOf(metric));
+  const rows = useMemo(() => {
+    if (!listing) return [];
+    const { asked: said, members } = listing;
+    const least = said.cohort.coverage === "" ? 0 : Number(said.cohort.coverage) / 100;
+    const found = members.map((one) => {
+      return cohortRow(one, users.get(one.user_id), said.span, said.zone);
+    });
+    return sorted(
+      found.filter((row) => row.coverage >= least),
+      order,
+    );
+  }, [listing, users, order]);
+  const averages = (all.listing ?? listing)?.members.map(({ avg }) => avg) ?? [];
   return (
     <section className="card" aria-label="People of the cohort" aria-busy={loading}>
       {error !== null && <ErrorNotice error={error} onRetry={retry} />}
@@ -59,20 +92,23 @@ export function CohortList({ cohort, span, zone, recordOf, linkOf }: CohortListP
       {listing && (
         <>
           <div className="cohort-head">
-            <Found listing={listing} subject={subject} />
-            {listing.count > 0 && <SaveCsv listing={listing} unit={subject.unit} />}
+            <Found asked={listing.asked} count={rows.length} subject={subject} />
+            {!listing.complete && <span className="faint">more are being counted …</span>}
           </div>
-          {listing.count === 0 ? (
+          <Histogram averages={averages} cohort={listing.asked.cohort} unit={subject.unit} />
+          {rows.length === 0 ? (
             <p className="faint empty">
               Nobody. Wider bounds, a longer period or fewer conditions find more.
             </p>
           ) : (
-            <Members listing={listing} subject={subject} linkOf={(id) => linkOf(id, metric)} />
-          )}
-          {listing.cursor && (
-            <button type="button" className="button" onClick={more}>
-              Show more
-            </button>
+            <Members
+              key={JSON.stringify(listing.asked)}
+              asked={listing.asked}
+              rows={rows}
+              order={order}
+              subject={subject}
+              linkOf={(ids) => props.linkOf(ids, metric)}
+            />
           )}
         </>
       )}
@@ -80,99 +116,162 @@ export function CohortList({ cohort, span, zone, recordOf, linkOf }: CohortListP
   );
 }
 
-/** How many there are, of which metric and within which bounds. */
-function Found({ listing, subject }: { listing: Listing; subject: Subject }) {
-  const { cohort, span, zone } = listing.asked;
+/** How many there are, of which metric and within which conditions. */
+function Found({ asked, count, subject }: { asked: Asked; count: number; subject: Subject }) {
+  const { cohort, span, zone } = asked;
   const bounds = boundsLabel(cohort, subject.unit);
-  const people = listing.count === 1 ? "person" : "people";
-  const what =
-    cohort.metric === HEART_RATE
-      ? ` with an average ${bounds}`
-      : `, ${subject.title}: ${bounds ? `average ${bounds}` : "any average"}`;
+  const people = count === 1 ? "person" : "people";
+  const ofHeart = cohort.metric === HEART_RATE;
+  const average = bounds ? `average ${bounds}` : "any average";
+  const what = ofHeart
+    ? ` with ${bounds ? "an " : ""}${average}`
+    : `, ${subject.title}: ${average}`;
   return (
     <p className="card-line" role="status">
-      <strong>{listing.count.toLocaleString()}</strong> {people}
+      <strong>{count.toLocaleString()}</strong> {people}
       {[what, ...conditionLabels(cohort), spanLabel(span, zone)].join(", ")}
     </p>
   );
 }
 
-/** Asks for everybody, also those that are not listed yet. */
-function SaveCsv({ listing, unit }: { listing: Listing; unit: string }) {
-  const [failure, setFailure] = useState<unknown>(null);
-  const [saving, setSaving] = useState(false);
-  const control = useRef<AbortController | null>(null);
-  useEffect(() => () => control.current?.abort(), []);
-  const { asked } = listing;
-  const { metric } = asked.cohort;
-  const save = async () => {
-    const mine = new AbortController();
-    control.current = mine;
-    setSaving(true);
-    setFailure(null);
-    try {
-      const members = await wholeCohort(asked, mine.signal);
-      const from = instantText(asked.span.start).slice(0, 10);
-      const name = `pulsebase-cohort-${metric.replaceAll("_", "-")}-${from}.csv`;
-      saveText(cohortCsv({ metric, unit }, asked.span, members), name, "text/csv");
-    } catch (error) {
-      if (!isAbort(error)) setFailure(error);
-    } finally {
-      if (!mine.signal.aborted) setSaving(false);
-    }
-  };
+function saveCsv({ cohort, span }: Asked, unit: string, rows: readonly CohortRow[]): void {
+  const { metric } = cohort;
+  const from = instantText(span.start).slice(0, 10);
+  const name = `pulsebase-cohort-${metric.replaceAll("_", "-")}-${from}.csv`;
+  saveText(cohortCsv({ metric, unit }, span, rows), name, "text/csv");
+}
+
+const HEADS: readonly { column: Column; label: string; number?: true; wide?: true }[] = [
+  { column: "person", label: "Person" },
+  { column: "name", label: "Name", wide: true },
+  { column: "gender", label: "Gender", wide: true },
+  { column: "age", label: "Age", number: true, wide: true },
+  { column: "average", label: "Average", number: true },
+  { column: "coverage", label: "Coverage", number: true, wide: true },
+  { column: "readings", label: "Readings", number: true, wide: true },
+];
+
+interface MembersProps {
+  asked: Asked;
+  rows: readonly CohortRow[];
+  order: Order;
+  subject: Subject;
+  linkOf: (ids: readonly string[]) => string;
+}
+
+function Members({ asked, rows, order, subject, linkOf }: MembersProps) {
+  const { unit } = subject;
+  const [shown, setShown] = useState(ROWS_A_PAGE);
+  const [chosen, setChosen] = useState<readonly string[]>([]);
+  const [extremes, setExtremes] = useState<ReadonlyMap<string, readonly [number, number]>>(
+    new Map(),
+  );
+  const tell = useCallback((id: string, seen: readonly [number, number]) => {
+    setExtremes((former) => new Map([...former, [id, seen]]));
+  }, []);
+  const scale = useMemo(() => {
+    const all = [...extremes.values()];
+    if (all.length === 0) return null;
+    return [
+      Math.min(...all.map(([low]) => low)),
+      Math.max(...all.map(([, high]) => high)),
+    ] as const;
+  }, [extremes]);
+  const compared =
+    chosen.length > 0 ? chosen : rows.slice(0, MAX_PEOPLE).map((row) => row.member.user_id);
+  const course =
+    scale && rangeText(scale[0], scale[1], asked.cohort.metric === HEART_RATE ? 0 : subject.digits);
   return (
     <>
-      <button type="button" className="button" disabled={saving || unit === ""} onClick={save}>
-        Save CSV
-      </button>
-      {failure !== null && <ErrorNotice error={failure} onRetry={save} />}
+      <div className="cohort-tools">
+        <a className="button" href={addressOf("compare", linkOf(compared))} onClick={onFollow}>
+          {chosen.length > 0 || rows.length <= MAX_PEOPLE
+            ? `Compare these ${compared.length.toLocaleString()}`
+            : `Compare the first ${MAX_PEOPLE}`}
+        </a>
+        <button
+          type="button"
+          className="button"
+          disabled={unit === ""}
+          onClick={() => saveCsv(asked, unit, rows)}
+        >
+          Save CSV
+        </button>
+        <span className="faint">
+          Coverage is of the time between a person’s first and last reading within the period.
+        </span>
+      </div>
+      <TableScroll label="List">
+        <table className="cohort">
+          <caption className="visually-hidden">People of the cohort with their averages</caption>
+          <thead>
+            <tr>
+              <th scope="col">
+                <span className="visually-hidden">To compare</span>
+              </th>
+              {HEADS.map(({ column, label, number, wide }) => (
+                <SortHead
+                  key={column}
+                  column={column}
+                  order={order}
+                  className={[number ? "number" : "", wide ? "wide-only" : ""].join(" ").trim()}
+                  label={column === "average" && unit ? `${label}, ${unit}` : label}
+                />
+              ))}
+              <th scope="col">{course ? `Course, ${course} ${unit}` : "Course"}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.slice(0, shown).map((row) => (
+              <Member
+                key={row.member.user_id}
+                row={row}
+                asked={asked}
+                subject={subject}
+                scale={scale}
+                search={linkOf([row.member.user_id])}
+                chosen={chosen.includes(row.member.user_id)}
+                full={chosen.length >= MAX_PEOPLE}
+                onChosen={(id) => {
+                  const others = chosen.filter((one) => one !== id);
+                  setChosen(others.length < chosen.length ? others : [...chosen, id]);
+                }}
+                onExtremes={tell}
+              />
+            ))}
+          </tbody>
+        </table>
+      </TableScroll>
+      {rows.length > shown && (
+        <button
+          type="button"
+          className="button"
+          onClick={() => setShown((count) => count + ROWS_A_PAGE)}
+        >
+          Show more
+        </button>
+      )}
     </>
   );
 }
 
-function Members(props: { listing: Listing; subject: Subject; linkOf: (id: string) => string }) {
-  const { listing, subject, linkOf } = props;
-  const { title, unit } = subject;
-  const caption = listing.asked.cohort.metric === HEART_RATE ? "" : ` of ${title} in ${unit}`;
+/** The head of a column, which sorts by it: words upwards first, numbers downwards. */
+function SortHead(props: { column: Column; order: Order; label: string; className: string }) {
+  const { column, order, label, className } = props;
+  const active = order.column === column;
+  const descending = active ? !order.descending : !["person", "name", "gender"].includes(column);
+  const state = order.descending ? "descending" : "ascending";
   return (
-    <TableScroll label="List">
-      <table className="cohort">
-        <caption className="visually-hidden">
-          People of the cohort, the highest average{caption} first
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col" className="number">
-              <span className="visually-hidden">Rank</span>
-            </th>
-            <th scope="col">Person</th>
-            <th scope="col" className="number">
-              {unit ? `Average, ${unit}` : "Average"}
-            </th>
-            <th scope="col" className="number wide-only">
-              Coverage
-            </th>
-            <th scope="col" className="number wide-only">
-              Readings
-            </th>
-            <th scope="col">Course</th>
-          </tr>
-        </thead>
-        <tbody>
-          {listing.members.map((member, index) => (
-            <Member
-              key={`${listing.asked.cohort.metric} ${member.user_id}`}
-              member={member}
-              rank={index + 1}
-              listing={listing}
-              subject={subject}
-              search={linkOf(member.user_id)}
-            />
-          ))}
-        </tbody>
-      </table>
-    </TableScroll>
+    <th scope="col" className={className} aria-sort={active ? state : "none"}>
+      <button
+        type="button"
+        className="sort"
+        onClick={() => goToSearch({ sort: [orderText({ column, descending })] })}
+      >
+        {label}
+        <span aria-hidden="true">{active ? (order.descending ? " ↓" : " ↑") : ""}</span>
+      </button>
+    </th>
   );
 }
 
@@ -193,49 +292,74 @@ function useSeen() {
   return [target, seen] as const;
 }
 
-function Member(props: {
-  member: CohortMember;
-  rank: number;
-  listing: Listing;
+interface MemberProps {
+  row: CohortRow;
+  asked: Asked;
   subject: Subject;
+  /** Of all small charts. */
+  scale: readonly [number, number] | null;
   search: string;
-}) {
-  const { member, rank, listing, subject, search } = props;
-  const { cohort, span, zone } = listing.asked;
+  chosen: boolean;
+  full: boolean;
+  onChosen: (id: string) => void;
+  onExtremes: (id: string, seen: readonly [number, number]) => void;
+}
+
+function Member(props: MemberProps) {
+  const { row, asked, subject, scale, search, chosen, full, onChosen, onExtremes } = props;
+  const { cohort, span, zone } = asked;
+  const { member, name, gender, age } = row;
+  const { user_id: id } = member;
   const [cell, seen] = useSeen();
   const { answer } = useAnswer(
     seen
       ? {
           path: "/v1/timeseries",
           query: {
-            user_id: member.user_id,
+            user_id: id,
             start_date: instantText(span.start),
             end_date: instantText(span.end),
             max_points: SPARK_POINTS + Math.ceil((span.end - span.start) / 86_400_000),
             tz: zone,
             ...(cohort.metric === HEART_RATE ? {} : { metric: [cohort.metric] }),
           },
-          subject: member.user_id,
+          subject: id,
         }
       : null,
   );
   const line = useMemo(() => answer && lineOf(answer, answer.interval, zone), [answer, zone]);
+  useEffect(() => {
+    const found = line && extremesOf([line], span);
+    if (found) onExtremes(id, found);
+  }, [line, span, id, onExtremes]);
   return (
     <tr>
-      <td className="number faint">{rank.toLocaleString()}</td>
+      <td>
+        <input
+          type="checkbox"
+          aria-label={`Compare ${id}`}
+          checked={chosen}
+          disabled={full && !chosen}
+          onChange={() => onChosen(id)}
+        />
+      </td>
       <th scope="row">
         <a href={addressOf("person", search)} onClick={onFollow}>
-          {member.user_id}
+          {id}
         </a>
       </th>
+      <td className="wide-only">{name ?? "–"}</td>
+      <td className="wide-only">{gender ?? "–"}</td>
+      <td className="number wide-only">{age ?? "–"}</td>
       <td className="number">{decimalLabel(member.avg, subject.digits)}</td>
-      <td className="number wide-only">{shareLabel(member.coverage)}</td>
+      <td className="number wide-only">{shareLabel(row.coverage)}</td>
       <td className="number wide-only">{member.count.toLocaleString()}</td>
       <td ref={cell} className="spark-cell">
         {line && (
           <Sparkline
             line={line}
             span={span}
+            scale={scale}
             unit={subject.unit}
             digits={cohort.metric === HEART_RATE ? 0 : subject.digits}
           />
