@@ -171,6 +171,28 @@ def test_a_day_on_which_the_clocks_are_changed_is_as_long_as_it_is(visit: Opener
     expect(seen.page.get_by_role("table").get_by_role("cell")).to_have_text(["90"])
 
 
+def test_everybodys_own_clock_and_days_of_the_calendar(visit: Opener) -> None:
+    """user1 lives in Berlin, and user2 in Chicago."""
+    seen = visit(f"/app/?{BOTH}&start=2024-11-21T00:00:00&end=2024-11-22T00:00:00&tz=own")
+    expect(seen.resolution).to_be_visible()
+    asked = {question["tz"][0]: question["start_date"][0] for question in reversed(seen.questions)}
+    begun = [datetime.fromisoformat(asked[zone]) for zone in ("America/Chicago", "Europe/Berlin")]
+    assert begun[0] - begun[1] == timedelta(hours=7)
+    zones = seen.page.get_by_role("combobox", name="Times")
+    expect(zones).to_have_value("own")
+    # A day of one clock stays that day on another.
+    zones.select_option("UTC")
+    expect(seen.page).to_have_url(re.compile(r"start=2024-11-21T00:00:00&end=2024-11-22T00:00:00&tz=UTC$"))
+    seen.page.get_by_role("button", name="Later").click()
+    expect(seen.page).to_have_url(re.compile(r"start=2024-11-22T00:00:00Z&end=2024-11-23T00:00:00Z&tz=UTC$"))
+    zones.select_option("Europe/Berlin")
+    seen.choose("Dates", "Month")
+    expect(seen.page).to_have_url(re.compile(r"start=2024-10-31T23:00:00Z&end=2024-11-30T23:00:00Z"))
+    # Another page keeps both, and so does another person.
+    seen.page.get_by_role("link", name="Person").click()
+    expect(seen.page).to_have_url(re.compile(r"/person\?people=user1&start=2024-10-31T23:00:00Z.*&tz=Europe/Berlin$"))
+
+
 def test_an_hour_that_comes_twice_has_its_marks_twice(visit: Opener, address: str) -> None:
     first = CLOCK_CHANGES["autumn"][0]
     start = round(1000 * first.timestamp())

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from tests.page.conftest import Opener
 from tests.page.server import MAX_PEOPLE, push, zulu
+from tests.page.visit import hover
 
 # One server and one browser are enough for all of these.
 
@@ -55,10 +56,35 @@ def test_on_a_phone_nothing_is_cut_off_and_a_day_keeps_its_band(visit: Opener) -
     seen = visit(f"/app/?{BOTH}&range=24h", PHONE)
     expect(seen.resolution).to_have_text("15 minutes")
     assert seen.overflow_px() <= 0
+    shown = {"24 hours": seen.page.get_by_role("textbox", name="From")}
     for summary in seen.page.locator("summary").all():
         summary.click()
-    expect(seen.page.get_by_role("textbox", name="From")).to_be_visible()
-    assert seen.overflow_px() <= 0
+        expect(shown.get(summary.inner_text(), seen.chart)).to_be_visible()
+        assert seen.overflow_px() <= 0
+        seen.page.keyboard.press("Escape")
+    assert seen.page.locator(".menu").count() == 3
+
+
+@pytest.mark.parametrize(("size", "most_px"), [((1440, 900), 200), (PHONE, 300)])
+def test_the_chart_comes_first_and_tells_its_values_at_the_pointer(
+    visit: Opener, size: tuple[int, int], most_px: int
+) -> None:
+    for path in (f"/app/person?{BOTH}&range=24h", f"/app/?{BOTH}&range=24h"):
+        seen = visit(path, size)
+        expect(seen.resolution).to_be_visible()
+        box = seen.chart.bounding_box()
+        assert box is not None
+        assert box["y"] + 12 <= most_px
+    hover(seen.chart, 0.5)
+    expect(seen.page.locator(".chart-tip")).to_have_text(re.compile(r"\d\d:\d\d.*Ada.*(bpm|no reading).*Ben"))
+    expect(seen.page.locator(".hint")).to_be_visible(visible=size != PHONE)
+    with seen.page.expect_download() as saving:
+        seen.choose("Save", "Save SVG")
+    drawn = saving.value.path().read_text(encoding="utf-8")
+    assert drawn.startswith("<svg ")
+    assert "Ada" in drawn
+    seen.choose("Save", "Copy the address")
+    expect(seen.page.locator(".copied")).not_to_be_empty()
 
 
 def test_what_the_server_refuses_is_said(visit: Opener) -> None:

@@ -106,19 +106,19 @@ def test_days_instead_of_readings_and_both_can_be_saved(visit: Opener) -> None:
     seen = visit("/app/?people=user1&people=user2&range=7d")
     expect(seen.resolution).to_have_text("15 minutes")
     with seen.page.expect_download() as saving:
-        seen.page.get_by_role("button", name="Save CSV").click()
+        seen.choose("Save", "Save CSV")
     lines = saving.value.path().read_text().splitlines()
     assert lines[0] == "user_id,start,end,avg,min,max,count"
     assert {line.split(",")[0] for line in lines[1:]} == {"user1", "user2"}
-    seen.page.get_by_role("button", name="Daily summary").click()
+    seen.choose("Metrics", "Daily summary")
     expect(seen.page).to_have_url(re.compile("metric=activities_heart_summary"))
     expect(seen.chart).to_have_attribute("aria-label", re.compile("^Resting heart rate"))
     expect(seen.chart).to_have_attribute("data-pieces", re.compile("user2"))
     with seen.page.expect_download() as saving:
-        seen.page.get_by_role("button", name="Save CSV").click()
+        seen.choose("Save", "Save CSV")
     assert saving.value.path().read_text().startswith("user_id,date,resting_heart_rate,")
     with seen.page.expect_download() as saving:
-        seen.page.get_by_role("button", name="Save PNG").click()
+        seen.choose("Save", "Save PNG")
     assert saving.value.suggested_filename.endswith(".png")
     assert saving.value.path().read_bytes().startswith(b"\x89PNG")
 
@@ -150,7 +150,12 @@ def test_a_cohort_is_built_and_leads_to_its_people(visit_crowd: Opener, crowd: s
     listed = seen.page.get_by_role("region", name="List")
     expect(listed.get_by_role("row")).to_have_count(26)
     seen.page.get_by_role("button", name="Show more").click()
-    expect(listed.get_by_role("row")).to_have_count(30)  # the head, and all but the one at 60
+    expect(listed.get_by_role("row")).to_have_count(31)  # the head, and everybody with readings
+    ages = listed.get_by_role("columnheader", name="Age")
+    ages.get_by_role("button").click()
+    expect(seen.page).to_have_url(re.compile("&sort=-age$"))
+    expect(ages).to_have_attribute("aria-sort", "descending")
+    expect(listed.get_by_role("rowheader").first).to_have_text("p0029")
     expect(listed.get_by_role("img", name=re.compile("^89 bpm"))).to_be_visible()
     seen.page.get_by_label("Average above").fill("80")
     seen.page.get_by_label("Older than").fill("45")
@@ -158,6 +163,11 @@ def test_a_cohort_is_built_and_leads_to_its_people(visit_crowd: Opener, crowd: s
     seen.page.get_by_role("button", name="Find people").click()
     expect(seen.page).to_have_url(re.compile("over=80&age=45&gender=female$"))
     expect(listed.get_by_role("rowheader")).to_have_text(["p0028", "p0026"])
+    people = seen.page.get_by_role("region", name="People of the cohort")
+    expect(people.get_by_role("status")).to_contain_text("female, older than 45 years")
+    expect(people.get_by_role("img", name=re.compile("^Averages from"))).to_be_visible()
+    compare = people.get_by_role("link", name="Compare these 2")
+    expect(compare).to_have_attribute("href", re.compile(r"/app/\?people=p0028&people=p0026&range=24h"))
     seen.page.get_by_label("Coverage at least").fill("200")
     seen.page.get_by_role("button", name="Find people").click()
     expect(seen.page.get_by_role("alert")).to_contain_text("0 to 100")

@@ -65,6 +65,18 @@ class Visit:
     def _on_finished(self, request: Request) -> None:
         self.answers += urlsplit(request.url).path == SERIES
 
+    def unfold(self, name: str) -> None:
+        """Open one of the menus above the chart; it stays open until something outside it is clicked."""
+        menu = self.page.locator("details.menu").filter(has=self.page.locator("summary", has_text=name))
+        if menu.get_attribute("open") is None:
+            menu.locator("summary").click()
+
+    def choose(self, menu: str, name: str) -> None:
+        """Press a button of a menu, and close the menu."""
+        self.unfold(menu)
+        self.page.locator("details.menu").get_by_role("button", name=name).click()
+        self.page.keyboard.press("Escape")
+
     @property
     def chart(self) -> Locator:
         return self.page.locator(".chart")

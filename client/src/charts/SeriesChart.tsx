@@ -1,13 +1,23 @@
-import { type KeyboardEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  type RefObject,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import type { Span } from "../time/range";
+import { keepDrawing } from "./drawings";
 import { bindGestures, type GestureHost } from "./gestures";
+import { rangeText, stretchLabel, valueText } from "./labels";
 import { type Command, commandOf, type Fingers } from "./motion";
-import { freshContext } from "./paint";
+import { freshContext, paint } from "./paint";
 import { Painter } from "./painter";
 import type { ChartTheme } from "./palette";
 import { piecesOf } from "./pyramid";
 import { type Layers, type Line, plotOf, type Scene, sceneOf, xOf, yOf } from "./scene";
-import type { Scale } from "./ticks";
+import { digitsOf, type Scale } from "./ticks";
 import { pointAt, type Track } from "./tracks";
 import { useCanvas } from "./useCanvas";
 import { useRested, type Viewport } from "./viewport";
@@ -32,6 +42,9 @@ export interface SeriesChartProps {
   instant: number | null;
   onRest: (span: Span, from: Span) => void;
   onMarked: (span: Span) => void;
+  /** Whose line is whose, for the values at the pointer. */
+  nameOf: (userId: string) => string;
+  unit: string;
   onHover: (instant: number | null) => void;
   onOut: () => void;
   onCommand: (command: Command) => void;
@@ -73,6 +86,69 @@ function paintCursor(canvas: HTMLCanvasElement, scene: Scene, props: SeriesChart
   }
 }
 
+/** So far from the pointer stand its values. */
+const TIP_PX = 14;
+
+/** Beside the pointer, on the side where there is room; at the top where the cross-hair is moved otherwise. */
+function placeTip(
+  tip: HTMLDivElement,
+  { plot }: Scene,
+  { instant, viewport }: SeriesChartProps,
+  pointerY: number | null,
+): void {
+  const at = instant === null ? -1 : xOf(instant, viewport.span, plot.width);
+  tip.style.visibility = at < 0 || at > plot.width ? "hidden" : "visible";
+  const { offsetWidth: width, offsetHeight: height } = tip;
+  const right = plot.left + at + TIP_PX;
+  const left = right + width > plot.left + plot.width ? right - width - 2 * TIP_PX : right;
+  const wanted = pointerY === null ? plot.top : pointerY - height - TIP_PX;
+  const top = Math.max(plot.top, Math.min(wanted, plot.top + plot.height - height));
+  tip.style.transform = `translate(${Math.max(0, left)}px, ${top}px)`;
+}
+
+/** What everybody's line says at the cross-hair. Whoever cannot see it has the legend and what is spoken. */
+function Tip(props: {
+  ref: RefObject<HTMLDivElement | null>;
+  chart: SeriesChartProps;
+  instant: number;
+}) {
+  const { lines, tracks, zone, nameOf, unit, scale = null } = props.chart;
+  const { instant } = props;
+  const digits = digitsOf(scale);
+  const points = lines.map(({ userId, colour }) => {
+    const track = tracks.find((one) => one.userId === userId);
+    const index = track ? pointAt(track, instant) : null;
+    return { userId, colour, track, index };
+  });
+  const [found] = points.filter(({ index }) => index !== null);
+  const start = found?.track?.from[found.index ?? 0] ?? instant;
+  const end = found?.track?.to[found.index ?? 0] ?? start;
+  return (
+    <div ref={props.ref} className="chart-tip" aria-hidden="true">
+      <p className="faint">{stretchLabel({ start, end }, zone)}</p>
+      {points.map(({ userId, colour, track, index }) => {
+        const [value, low = 0, high = 0] = [track?.value, track?.low, track?.high].map((all) => {
+          return index === null ? undefined : all?.[index];
+        });
+        return (
+          <p key={userId}>
+            <span className="legend-swatch" style={{ background: colour }} />
+            {lines.length > 1 && <span className="chart-tip-name">{nameOf(userId)}</span>}
+            {value === undefined ? (
+              <span className="faint">no reading</span>
+            ) : (
+              <>
+                <strong>{valueText(value, digits)}</strong> {unit}{" "}
+                <span className="faint">{rangeText(low, high, digits)}</span>
+              </>
+            )}
+          </p>
+        );
+      })}
+    </div>
+  );
+}
+
 /** What was drawn, for tests and other programs, which cannot read it off a canvas. */
 function piecesText(lines: readonly Line[], span: Span): string {
   return JSON.stringify(
@@ -88,6 +164,8 @@ export function SeriesChart(props: SeriesChartProps) {
   const cursor = useRef<HTMLCanvasElement>(null);
   const painted = useRef<{ parts: unknown[]; scene: Scene } | null>(null);
   const [marked, setMarked] = useState<Fingers | null>(null);
+  const tip = useRef<HTMLDivElement>(null);
+  const pointerY = useRef<number | null>(null);
   const latest = useRef(props);
   latest.current = props;
 
@@ -120,8 +198,12 @@ export function SeriesChart(props: SeriesChartProps) {
       delete host.current?.dataset.painted;
       painter.current.paint(scene, theme, size);
       painted.current = { parts, scene };
+      if (host.current)
+        keepDrawing(host.current, { size, draw: (ctx) => paint(ctx, scene, theme) });
     }
-    paintCursor(cursor.current, painted.current.scene, latest.current);
+    const { scene } = painted.current;
+    paintCursor(cursor.current, scene, latest.current);
+    if (tip.current) placeTip(tip.current, scene, latest.current, pointerY.current);
   });
 
   useEffect(() => {
@@ -161,10 +243,17 @@ export function SeriesChart(props: SeriesChartProps) {
       // biome-ignore lint/a11y/noNoninteractiveTabindex: as above.
       tabIndex={0}
       onKeyDown={onKeyDown}
+      onPointerMove={(event) => {
+        pointerY.current = event.clientY - event.currentTarget.getBoundingClientRect().top;
+      }}
+      onPointerLeave={() => {
+        pointerY.current = null;
+      }}
       data-pieces={pieces}
       data-span={`${rested.start} ${rested.end}`}
     >
       <canvas ref={cursor} className="chart-canvas" />
+      {props.instant !== null && <Tip ref={tip} chart={props} instant={props.instant} />}
       {marked && (
         <div className="chart-marks">
           <div

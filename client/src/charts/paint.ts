@@ -1,6 +1,6 @@
 /** Puts a scene on a canvas; nothing is decided here but how it looks. */
 import type { Columns } from "./decimate";
-import { type ChartTheme, translucent } from "./palette";
+import { type ChartTheme, translucent, zoneColour } from "./palette";
 import { type Scene, type Size, yOf } from "./scene";
 
 const FONT = "12px system-ui, sans-serif";
@@ -12,9 +12,9 @@ const DOT_SPACING_PX = 14;
 const ALONE_PX = 2;
 /** A stretch this narrow is a bar as well. */
 const NARROW_PX = 4;
-const ZONE_ALPHA = 0.06;
+const ZONE_ALPHA = 0.22;
 
-type Ctx = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
+export type Ctx = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
 type Height = (value: number) => number;
 
 /** The stretches of columns without a break, as [first, last]. */
@@ -119,9 +119,16 @@ function paintAxes(ctx: Ctx, { plot, timeMarks, valueMarks }: Scene, theme: Char
   ctx.stroke();
 }
 
+function paintNights(ctx: Ctx, { plot, nights }: Scene, theme: ChartTheme): void {
+  ctx.fillStyle = theme.night;
+  for (const { left, right } of nights) ctx.fillRect(left, 0, right - left, plot.height);
+}
+
 function paintZones(ctx: Ctx, { plot, zones }: Scene, theme: ChartTheme): void {
   for (const { top, bottom, rank } of zones) {
-    ctx.fillStyle = translucent(theme.axis, ZONE_ALPHA * (rank + 1));
+    const colour = zoneColour(theme, rank);
+    if (colour === null) continue;
+    ctx.fillStyle = translucent(colour, ZONE_ALPHA);
     ctx.fillRect(0, top, plot.width, bottom - top);
   }
 }
@@ -176,6 +183,10 @@ function paintLines(ctx: Ctx, { lines, values, plot }: Scene, theme: ChartTheme)
 
 export function paint(ctx: Ctx, scene: Scene, theme: ChartTheme): void {
   const { plot } = scene;
+  ctx.save();
+  ctx.translate(plot.left, plot.top);
+  paintNights(ctx, scene, theme);
+  ctx.restore();
   paintAxes(ctx, scene, theme);
   ctx.save();
   ctx.beginPath();

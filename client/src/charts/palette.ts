@@ -29,6 +29,10 @@ export interface ChartTheme {
   grid: string;
   bandAlpha: number;
   surface: string;
+  /** The ground where it is night. */
+  night: string;
+  /** Of heart-rate zones above the lowest, as in the bars of the days. */
+  zones: readonly string[];
 }
 
 export const LIGHT_THEME: ChartTheme = {
@@ -37,6 +41,8 @@ export const LIGHT_THEME: ChartTheme = {
   grid: "#e8ebee",
   bandAlpha: 0.16,
   surface: "#ffffff",
+  night: "#f1f3f7",
+  zones: ["#8fc1e3", "#d98a1f", "#8c2d13"],
 };
 
 export const DARK_THEME: ChartTheme = {
@@ -45,10 +51,17 @@ export const DARK_THEME: ChartTheme = {
   grid: "#262d35",
   bandAlpha: 0.2,
   surface: "#171c22",
+  night: "#12161c",
+  zones: ["#27577a", "#c9851f", "#ffb199"],
 };
 
 export function lineColour(theme: ChartTheme, slot: number): string {
   return theme.lines[slot % theme.lines.length] ?? theme.axis;
+}
+
+/** The colour of a zone by its rank, the lowest of all being 0; that one has none, since it takes most of every day. */
+export function zoneColour(theme: ChartTheme, rank: number): string | null {
+  return rank === 0 ? null : (theme.zones[Math.min(rank, theme.zones.length) - 1] ?? null);
 }
 
 /** `#rrggbb` with an opacity. */

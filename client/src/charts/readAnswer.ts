@@ -1,6 +1,7 @@
 /** The server's answer as it came, made into what the chart draws: the worker's whole work, pure. */
 import type { MultiSeries } from "../api/types";
 import type { Span } from "../time/range";
+import { onOwnClock } from "./ownClock";
 import { buildPyramid, type Pyramid } from "./pyramid";
 import { type Track, toTrack } from "./tracks";
 
@@ -9,6 +10,8 @@ export interface Asked {
   people: readonly string[];
   zone: string;
   span: Span;
+  /** Whether times are to be those of the zone's wall clock, counted as if it were UTC. */
+  wall?: boolean;
 }
 
 export interface Reading {
@@ -22,15 +25,22 @@ export interface Reading {
   missing: string[];
 }
 
-export function readAnswer(body: ArrayBuffer, { people, zone, span }: Asked): Reading {
+export function readAnswer(
+  body: ArrayBuffer,
+  { people, zone, span, wall = false }: Asked,
+): Reading {
   const answer = JSON.parse(new TextDecoder().decode(body)) as MultiSeries;
   const order = (id: string) => people.indexOf(id);
   const series = [...answer.series].sort((a, b) => order(a.user_id) - order(b.user_id));
-  const tracks = series.map((one) => toTrack(one, answer.interval, zone, span));
+  const { interval } = answer;
+  const tracks = series.map((one) => {
+    const track = toTrack(one, interval, zone, span);
+    return wall ? onOwnClock(track, interval, zone) : track;
+  });
   return {
     tracks,
     pyramids: tracks.map(buildPyramid),
-    interval: answer.interval,
+    interval,
     table: answer.table,
     unit: answer.unit,
     points: series.reduce((sum, one) => sum + one.count, 0),

@@ -1,4 +1,5 @@
 /** Everything a picture is made of, in pixels: worked out here, painted elsewhere. */
+import { nightsIn } from "../time/civil";
 import type { Span } from "../time/range";
 import { type Columns, decimate, extremes } from "./decimate";
 import { tickLabels } from "./labels";
@@ -72,6 +73,8 @@ export interface Scene {
   values: readonly [number, number];
   timeMarks: Mark[];
   valueMarks: Mark[];
+  /** Where it is night by the clock of the zone; none where they would be too narrow to tell anything. */
+  nights: { left: number; right: number }[];
   resting: { colour: string; left: number; right: number; y: number }[];
   zones: { name: string; top: number; bottom: number; rank: number }[];
 }
@@ -111,6 +114,17 @@ function seenValues(lines: Scene["lines"], resting: readonly RestingDay[], width
   return [Math.min(seen[0], ...values), Math.max(seen[1], ...values)] as const;
 }
 
+/** Nights of more days than this are stripes. */
+const MOST_NIGHTS_MS = 32 * 86_400_000;
+
+function nightsOf(span: Span, zone: string, width: number): Scene["nights"] {
+  if (span.end - span.start > MOST_NIGHTS_MS) return [];
+  return nightsIn(span, zone).map((night) => ({
+    left: Math.max(0, xOf(night.start, span, width)),
+    right: Math.min(width, xOf(night.end, span, width)),
+  }));
+}
+
 export function sceneOf(input: SceneInput): Scene {
   const { lines, layers, scale, span, zone, size, bare = false, locale } = input;
   const plot = plotOf(size, bare);
@@ -136,6 +150,7 @@ export function sceneOf(input: SceneInput): Scene {
         return { at: y(value), text: String(value) };
       },
     ),
+    nights: nightsOf(span, zone, plot.width),
     resting: days.map((day) => ({
       colour: colours.get(day.userId) ?? "",
       left: Math.max(0, xOf(day.start, span, plot.width)),

@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { type Part, savePicture } from "../figures/picture";
+import { type LegendEntry, savePng, saveSvg } from "../figures/picture";
 import { saveText } from "../figures/save";
 
 export interface ExportButtonsProps {
@@ -10,41 +10,46 @@ export interface ExportButtonsProps {
   /** The lines above the picture: who, when, how. */
   title: readonly string[];
   /** Who is drawn in which colour. */
-  legend: readonly { label: string; colour: string }[];
+  legend: readonly LegendEntry[];
 }
 
-/** Every chart on the page from the top, each pane with its heading. */
-function shownCharts(): Part[] {
-  return [...document.querySelectorAll(".panel .chart")].flatMap((element) => {
-    const chart = element.querySelector("canvas");
-    const title = element.closest(".pane")?.querySelector("h2")?.textContent ?? "";
-    return chart ? [{ chart, title }] : [];
-  });
-}
-
-/** What is seen, to take along: its numbers, or its picture. */
+/** What is seen, to take along: its numbers, its picture, or its address. */
 export function ExportButtons({ name, csv, title, legend }: ExportButtonsProps) {
   const [failed, setFailed] = useState(false);
-  const saveImage = async () => {
-    setFailed(!(await savePicture(shownCharts(), `${name}.png`, title, legend)));
+  const [copied, setCopied] = useState<string | null>(null);
+  const caption = { title, legend };
+  const copy = async () => {
+    const { href } = window.location;
+    try {
+      await navigator.clipboard.writeText(href);
+      setCopied("The address is copied.");
+    } catch {
+      // Without a secure connection, browsers let nobody write there.
+      setCopied(href);
+    }
   };
+  const save = (label: string, onClick: () => void) => (
+    <button type="button" className="button" disabled={csv === null} onClick={onClick}>
+      {label}
+    </button>
+  );
   return (
     <fieldset className="exports">
-      <legend className="visually-hidden">Save what is shown</legend>
-      <button
-        type="button"
-        className="button"
-        disabled={csv === null}
-        onClick={() => csv && saveText(csv(), `${name}.csv`, "text/csv")}
-      >
-        Save CSV
-      </button>
-      <button type="button" className="button" disabled={csv === null} onClick={saveImage}>
-        Save PNG
+      <legend className="visually-hidden">Save or share what is shown</legend>
+      {save("Save CSV", () => csv && saveText(csv(), `${name}.csv`, "text/csv"))}
+      {save("Save PNG", async () => setFailed(!(await savePng(name, caption))))}
+      {save("Save SVG", () => setFailed(!saveSvg(name, caption)))}
+      <button type="button" className="button" onClick={copy}>
+        Copy the address
       </button>
       {failed && (
         <span className="field-problem" role="alert">
           The picture could not be made.
+        </span>
+      )}
+      {copied !== null && (
+        <span className="faint copied" role="status">
+          {copied}
         </span>
       )}
     </fieldset>

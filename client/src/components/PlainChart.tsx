@@ -1,5 +1,7 @@
 import { type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
+import { keepDrawing } from "../charts/drawings";
 import { tickLabels } from "../charts/labels";
+import type { Ctx } from "../charts/paint";
 import type { ChartTheme } from "../charts/palette";
 import { type Scale, scaledRange, scaledTicks } from "../charts/ticks";
 import { timeTicks, valueTicks } from "../figures/axis";
@@ -167,6 +169,15 @@ function draw(canvas: HTMLCanvasElement, props: PlainChartProps): void {
   if (!to || width === 0) return;
   to.setTransform(ratio, 0, 0, ratio, 0, 0);
   to.clearRect(0, 0, width, height);
+  drawLines(to, props, width, height);
+}
+
+function drawLines(
+  to: CanvasRenderingContext2D,
+  props: PlainChartProps,
+  width: number,
+  height: number,
+): void {
   const frame = frameOf(props, width, height);
   drawAxes(to, frame, props);
   to.save();
@@ -192,7 +203,13 @@ export function PlainChart(props: PlainChartProps) {
   }, []);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another size is drawn anew.
   useEffect(() => {
-    if (canvas.current) draw(canvas.current, props);
+    if (!canvas.current) return;
+    draw(canvas.current, props);
+    const { clientWidth: width, clientHeight: height } = canvas.current;
+    const host = canvas.current.closest(".chart");
+    const still = { ...props, instant: null };
+    const drawing = (ctx: Ctx) => drawLines(ctx as CanvasRenderingContext2D, still, width, height);
+    if (host) keepDrawing(host, { size: { width, height }, draw: drawing });
   }, [props, size]);
   const pieces = useMemo(() => {
     return JSON.stringify(

@@ -1,6 +1,6 @@
 import { type FormEvent, type KeyboardEvent, useId, useState } from "react";
 import { spanLabel } from "../charts/labels";
-import { PRESETS, type PresetId, type RangeChoice, type Span } from "../time/range";
+import { PRESETS, type Preset, type PresetId, type RangeChoice, type Span } from "../time/range";
 import { fromWall, toWall } from "../time/zone";
 import { FieldProblem } from "./FieldProblem";
 
@@ -14,12 +14,15 @@ export interface RangePickerProps {
   onSpan: (span: Span) => void;
 }
 
-function Presets({ choice, onPreset }: Pick<RangePickerProps, "choice" | "onPreset">) {
+export function Presets(
+  props: Pick<RangePickerProps, "choice" | "onPreset"> & { presets: readonly Preset[] },
+) {
+  const { presets, choice, onPreset } = props;
   const active = choice?.kind === "preset" ? choice.preset : null;
   return (
     <fieldset className="presets">
       <legend className="visually-hidden">Range</legend>
-      {PRESETS.map((preset) => (
+      {presets.map((preset) => (
         <button
           key={preset.id}
           type="button"
@@ -52,7 +55,11 @@ function readDraft(draft: Draft, zone: string): Span | string {
   return { start, end };
 }
 
-function TypedRange({ span, zone, onSpan }: Pick<RangePickerProps, "span" | "zone" | "onSpan">) {
+export function TypedRange({
+  span,
+  zone,
+  onSpan,
+}: Pick<RangePickerProps, "span" | "zone" | "onSpan">) {
   const id = useId();
   const [draft, setDraft] = useState<Draft | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
@@ -113,7 +120,7 @@ export function RangePicker(props: RangePickerProps) {
   const typed = <TypedRange key={key ?? "none"} span={span} zone={zone} onSpan={onSpan} />;
   return (
     <div className="range">
-      <Presets choice={choice} onPreset={onPreset} />
+      <Presets presets={PRESETS} choice={choice} onPreset={onPreset} />
       {folded ? (
         <details className="fold range-fold">
           <summary>

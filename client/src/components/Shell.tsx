@@ -14,9 +14,9 @@ function searchFor(page: PageId, view: View): string {
   const people = page === "person" ? (view.people?.slice(0, 1) ?? null) : view.people;
   const chosen = people && people.length > 0 ? people : null;
   const kept = { ...view, people: chosen, metric: INTRADAY, zones: null } as const;
-  if (page === "system" || page === "import") return "";
-  if (page === "live") return formatView({ ...kept, others: [], range: null });
+  // Pages that show neither carry range and zone along, for the way back.
   if (page === "cohort") return formatView({ ...kept, others: [], people: null });
+  if (page === "live") return formatView({ ...kept, others: [] });
   return formatView(kept);
 }
 

@@ -1,18 +1,10 @@
 import { clockLabel, intervalLabel } from "../charts/labels";
 import type { Picture } from "../state/pictures";
-import type { Span } from "../time/range";
-import { offsetLabel } from "../time/zone";
 
-/** What is in force: resolution, table, number of points, zone, and when it was asked. */
-export function StatusLine(props: {
-  picture: Picture | null;
-  span: Span;
-  zone: string;
-  points: number;
-}) {
-  const { picture, span, zone } = props;
+/** What is in force: resolution, number of points, and when it was asked. */
+export function StatusLine(props: { picture: Picture | null; zone: string; points: number }) {
+  const { picture, zone } = props;
   if (!picture) return null;
-  const offset = offsetLabel(span.end, zone);
   const points = props.points.toLocaleString();
   const per = picture.interval === "raw" ? "readings" : "points";
   return (
@@ -22,22 +14,9 @@ export function StatusLine(props: {
         <dd>{intervalLabel(picture.interval)}</dd>
       </div>
       <div>
-        <dt>Table</dt>
-        <dd>
-          <code>{picture.table}</code>
-        </dd>
-      </div>
-      <div>
         <dt>Shown</dt>
         <dd>
           {points} {per}
-        </dd>
-      </div>
-      <div>
-        <dt>Times in</dt>
-        <dd>
-          {zone.replaceAll("_", " ")}
-          {offset !== zone && ` (${offset})`}
         </dd>
       </div>
       <div>

@@ -1,69 +1,126 @@
-/** A chart's canvas as a PNG file, with the words that stand around it on the page. */
-import { saveBlob } from "./save";
+/** Charts as a PNG or SVG file, with the words that stand around them on the page. */
+import { type Drawing, drawingOf } from "../charts/drawings";
+import type { Ctx } from "../charts/paint";
+import { SvgContext } from "../charts/svg";
+import { saveBlob, saveText } from "./save";
 
 const LINE_PX = 20;
 const EDGE_PX = 14;
 const FONT = "13px system-ui, sans-serif";
 
-interface LegendEntry {
+export interface LegendEntry {
   label: string;
   colour: string;
 }
 
-function drawLegend(to: CanvasRenderingContext2D, legend: readonly LegendEntry[], y: number): void {
+/** What the file holds beside the charts. */
+export interface Caption {
+  /** Lines above all. */
+  title: readonly string[];
+  legend: readonly LegendEntry[];
+}
+
+/** A chart and what it is called, where there is more than one. */
+interface Part {
+  drawing: Drawing;
+  title: string;
+}
+
+interface Sheet extends Caption {
+  parts: readonly Part[];
+  ground: string;
+  ink: string;
+}
+
+/** Every chart on the page from the top, each pane with its heading. */
+function sheetOf(caption: Caption): Sheet | null {
+  const charts = [...document.querySelectorAll(".panel .chart")];
+  const parts = charts.flatMap((element): Part[] => {
+    const drawing = drawingOf(element);
+    const title = element.closest(".pane")?.querySelector("h2")?.textContent ?? "";
+    return drawing ? [{ drawing, title }] : [];
+  });
+  const style = getComputedStyle(document.querySelector(".panel") ?? document.body);
+  const [ground, ink] = [style.backgroundColor, style.color];
+  return parts.length > 0 ? { ...caption, parts, ground, ink } : null;
+}
+
+const headOf = ({ title }: Sheet) => EDGE_PX + LINE_PX * (title.length + 1);
+const heightOf = ({ drawing, title }: Part) => (title ? LINE_PX : 0) + drawing.size.height;
+
+function sizeOf(sheet: Sheet): { width: number; height: number } {
+  return {
+    width: Math.max(...sheet.parts.map(({ drawing }) => drawing.size.width)) + 2 * EDGE_PX,
+    height: headOf(sheet) + sheet.parts.reduce((sum, one) => sum + heightOf(one), EDGE_PX),
+  };
+}
+
+function drawLegend(to: Ctx, sheet: Sheet, y: number): void {
   let x = EDGE_PX;
-  for (const { label, colour } of legend) {
-    const ink = to.fillStyle;
+  for (const { label, colour } of sheet.legend) {
     to.fillStyle = colour;
     to.fillRect(x, y - 6, 14, 4);
-    to.fillStyle = ink;
+    to.fillStyle = sheet.ink;
     to.fillText(label, x + 20, y);
     x += 20 + to.measureText(label).width + 18;
   }
 }
 
-/** A chart and what it is called, where there is more than one. */
-export interface Part {
-  chart: HTMLCanvasElement;
-  title: string;
+/** The texts, and the charts one below the other. */
+function drawSheet(to: Ctx, sheet: Sheet): void {
+  const { width, height } = sizeOf(sheet);
+  to.fillStyle = sheet.ground;
+  to.fillRect(0, 0, width, height);
+  const write = (text: string, y: number) => {
+    to.font = FONT;
+    to.textAlign = "left";
+    to.textBaseline = "alphabetic";
+    to.fillStyle = sheet.ink;
+    to.fillText(text, EDGE_PX, y);
+  };
+  sheet.title.forEach((text, i) => {
+    write(text, EDGE_PX + LINE_PX * (i + 0.6));
+  });
+  drawLegend(to, sheet, EDGE_PX + LINE_PX * (sheet.title.length + 0.6));
+  let y = headOf(sheet);
+  for (const part of sheet.parts) {
+    if (part.title) write(part.title, y + LINE_PX * 0.6);
+    to.save();
+    to.translate(EDGE_PX, y + (part.title ? LINE_PX : 0));
+    part.drawing.draw(to);
+    to.restore();
+    y += heightOf(part);
+  }
 }
 
-/** Saves the charts one below the other; false where the browser cannot make the picture. */
-export async function savePicture(
-  parts: readonly Part[],
-  name: string,
-  title: readonly string[],
-  legend: readonly LegendEntry[],
-): Promise<boolean> {
-  const first = parts[0]?.chart;
-  if (!first) return false;
-  const ratio = window.devicePixelRatio || 1;
-  const head = EDGE_PX + LINE_PX * (title.length + 1);
-  const heights = parts.map((part) => (part.title ? LINE_PX : 0) + part.chart.height / ratio);
+/** Saves what is shown at the screen's density; false where the browser cannot make the picture. */
+export async function savePng(name: string, caption: Caption): Promise<boolean> {
+  const sheet = sheetOf(caption);
   const canvas = document.createElement("canvas");
-  canvas.width = Math.max(...parts.map((part) => part.chart.width)) + 2 * EDGE_PX * ratio;
-  canvas.height = (head + heights.reduce((sum, one) => sum + one, 0) + EDGE_PX) * ratio;
   const to = canvas.getContext("2d");
-  if (!to) return false;
-  const style = getComputedStyle(first.closest(".panel") ?? document.body);
-  to.fillStyle = style.backgroundColor;
-  to.fillRect(0, 0, canvas.width, canvas.height);
+  if (!sheet || !to) return false;
+  const ratio = window.devicePixelRatio || 1;
+  const { width, height } = sizeOf(sheet);
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
   to.scale(ratio, ratio);
-  to.fillStyle = style.color;
-  to.font = FONT;
-  title.forEach((text, i) => {
-    to.fillText(text, EDGE_PX, EDGE_PX + LINE_PX * (i + 0.6));
-  });
-  drawLegend(to, legend, EDGE_PX + LINE_PX * (title.length + 0.6));
-  let y = head;
-  parts.forEach((part, i) => {
-    const { chart } = part;
-    if (part.title) to.fillText(part.title, EDGE_PX, y + LINE_PX * 0.6);
-    const top = y + (part.title ? LINE_PX : 0);
-    to.drawImage(chart, EDGE_PX, top, chart.width / ratio, chart.height / ratio);
-    y += heights[i] ?? 0;
-  });
+  drawSheet(to, sheet);
   const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
-  if (blob) saveBlob(blob, name);
+  if (blob) saveBlob(blob, `${name}.png`);
   return blob !== null;
+}
+
+/** The same as lines and texts that stay sharp at any size. */
+export function saveSvg(name: string, caption: Caption): boolean {
+  const sheet = sheetOf(caption);
+  const ruler = document.createElement("canvas").getContext("2d");
+  if (!sheet || !ruler) return false;
+  const to = new SvgContext((text, font) => {
+    ruler.font = font;
+    return ruler.measureText(text).width;
+  });
+  drawSheet(to as unknown as Ctx, sheet);
+  const { width, height } = sizeOf(sheet);
+  saveText(to.document(width, height), `${name}.svg`, "image/svg+xml");
+  return true;
 }

@@ -13,7 +13,7 @@ import { ChartControls } from "../components/ChartControls";
 import { ErrorNotice } from "../components/ErrorNotice";
 import { Legend } from "../components/Legend";
 import { StatusLine } from "../components/StatusLine";
-import { Steps } from "../components/Steps";
+import { ZonePicker } from "../components/ZonePicker";
 import type { ChartView } from "../state/chartView";
 import { type LayersState, useLayers } from "../state/useLayers";
 import type { Metrics } from "../state/useMetrics";
@@ -22,13 +22,10 @@ import type { Page } from "../state/usePage";
 import type { Panes } from "../state/usePanes";
 import { goTo } from "../state/useView";
 import { overlapOf, type Span } from "../time/range";
+import { browserZone } from "../time/zone";
 import { MetricPane } from "./MetricPane";
 import { useChartActions } from "./useChartActions";
 import { pointsIn, useLines } from "./useLines";
-
-/** How much a button shows more or less of, and how far it moves. */
-const ZOOM_STEP = 2;
-const PAN_STEP = 0.5;
 
 export interface ChartPanelProps {
   page: Page;
@@ -36,6 +33,8 @@ export interface ChartPanelProps {
   colourOf: (userId: string) => string;
   onRemove: (userId: string) => void;
   onWidth: (width: number) => void;
+  /** Whether it is of one person, on whose clock it is then. */
+  single: boolean;
 }
 
 /** The chart, and the metrics below it. */
@@ -211,14 +210,6 @@ export function ChartPanel(props: PanelProps) {
             onRemove={onRemove}
           />
         )}
-        <Steps
-          disabled={people.length === 0}
-          canGoLater={view.end < latest}
-          onEarlier={() => actions.onCommand({ kind: "pan", fraction: -PAN_STEP })}
-          onLater={() => actions.onCommand({ kind: "pan", fraction: PAN_STEP })}
-          onZoomIn={() => actions.onCommand({ kind: "zoom", factor: 1 / ZOOM_STEP })}
-          onZoomOut={() => actions.onCommand({ kind: "zoom", factor: ZOOM_STEP })}
-        />
       </div>
       <div ref={frame} className="chart-frame" data-empty={people.length === 0 || !picture}>
         {loading && <div className="progress" />}
@@ -239,6 +230,8 @@ export function ChartPanel(props: PanelProps) {
             zone={zone}
             theme={theme}
             latest={latest}
+            nameOf={nameOf}
+            unit={picture?.unit ?? "bpm"}
             description={description}
             helpId={helpId}
             instant={instant}
@@ -283,6 +276,9 @@ export function ChartPanel(props: PanelProps) {
             )
           );
         })}
+      <div className="axis-foot">
+        <ZonePicker page={page} single={props.single} />
+      </div>
       {people.length > 0 && (picture || error === null) && (
         <div className="overview-frame">
           <Overview
@@ -303,8 +299,7 @@ export function ChartPanel(props: PanelProps) {
       <div className="panel-foot">
         <StatusLine
           picture={people.length > 0 ? picture : null}
-          span={view}
-          zone={zone}
+          zone={page.clocks ? browserZone() : zone}
           points={points}
         />
         <p className="faint hint" id={helpId}>

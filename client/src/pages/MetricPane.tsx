@@ -110,6 +110,8 @@ export function MetricPane(props: MetricPaneProps) {
             zone={zone}
             theme={theme}
             latest={latest}
+            nameOf={nameOf}
+            unit={unit}
             bare={!lowest}
             description={description}
             helpId={props.helpId}

@@ -2,7 +2,7 @@ import { useMemo, useState } from "react";
 import type { User } from "../api/types";
 import { dateLabel } from "../charts/labels";
 import { PersonSearch } from "../components/PersonSearch";
-import { LOCALE } from "../locale";
+import { countLabel } from "../figures/words";
 import { useColours } from "../state/useColours";
 import { useDays } from "../state/useDays";
 import { usePage } from "../state/usePage";
@@ -19,7 +19,7 @@ function describe(user: User, zone: string): string {
   if (user.gender) parts.push(user.gender);
   if (user.birth_date) parts.push(`born ${user.birth_date.slice(0, 4)}`);
   if (user.time_zone) parts.push(user.time_zone.replaceAll("_", " "));
-  parts.push(`${user.readings.toLocaleString(LOCALE)} readings`);
+  parts.push(countLabel(user.readings, "reading", "readings"));
   if (user.first_reading && user.last_reading) {
     const [first, last] = [user.first_reading, user.last_reading].map((at) => {
       return dateLabel(Date.parse(at), zone);
@@ -53,7 +53,7 @@ export function PersonPage() {
   const user = id === undefined ? null : recordOf(id);
   return (
     <main className="main main-alone">
-      <div className="person-head">
+      <div className="person-head person-top">
         <div>
           <h1>{id === undefined ? "One person" : nameOf(id)}</h1>
           {user && <p className="faint">{describe(user, zone)}</p>}
@@ -65,7 +65,7 @@ export function PersonPage() {
           label="Another person"
           placeholder="Search by name or id"
           without={people}
-          onChoose={(chosen) => goTo({ people: [chosen], range: null })}
+          onChoose={(chosen) => goTo({ people: [chosen] })}
         />
       </div>
       {id === undefined ? (
@@ -74,6 +74,7 @@ export function PersonPage() {
         <>
           <MetricPanel
             page={page}
+            single
             view={view}
             days={days}
             theme={theme}
@@ -82,7 +83,7 @@ export function PersonPage() {
             onWidth={setWidth}
           />
           {user && (
-            <div className="cards">
+            <div className="cards cards-flowing">
               <DaysCard days={days} zone={zone} />
               <RestCard userId={id} span={page.asked} zone={zone} />
               <ZonesCard days={days} rule={view.zones} page={page} />

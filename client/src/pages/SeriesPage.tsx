@@ -8,6 +8,7 @@ import { useMedia } from "../state/useMedia";
 import { type Page, usePage } from "../state/usePage";
 import { useDirectory } from "../state/usePeople";
 import { goTo, useView } from "../state/useView";
+import { browserZone } from "../time/zone";
 import { MetricPanel } from "./MetricPanel";
 
 const EmptyStore = lazy(() =>
@@ -59,7 +60,7 @@ export function SeriesPage() {
       onQuery={setQuery}
       chosen={people}
       colourOf={colourOf}
-      zone={zone}
+      zone={page.clocks ? browserZone() : zone}
       onToggle={onToggle}
     />
   );
@@ -89,6 +90,7 @@ export function SeriesPage() {
         <h2 className="visually-hidden">Heart rate</h2>
         <MetricPanel
           page={page}
+          single={false}
           view={view}
           days={days}
           theme={theme}

@@ -4,6 +4,7 @@ import type { ChartTheme } from "../charts/palette";
 import { ErrorNotice } from "../components/ErrorNotice";
 import { FigureList } from "../components/FigureList";
 import { PlainChart } from "../components/PlainChart";
+import { ZonePicker } from "../components/ZonePicker";
 import { restingFigures, restingLine } from "../figures/days";
 import { pointAt } from "../figures/line";
 import { countLabel } from "../figures/words";
@@ -16,10 +17,11 @@ export interface SummaryPanelProps {
   days: Days;
   colourOf: (userId: string) => string;
   onRemove: (userId: string) => void;
+  single: boolean;
 }
 
 /** Resting heart rates by day, of one person or several. */
-export function SummaryPanel({ page, theme, days, colourOf, onRemove }: SummaryPanelProps) {
+export function SummaryPanel({ page, theme, days, colourOf, onRemove, single }: SummaryPanelProps) {
   const { people, nameOf, zone, asked } = page;
   const [instant, setInstant] = useState<number | null>(null);
   const lines = useMemo(() => {
@@ -36,9 +38,7 @@ export function SummaryPanel({ page, theme, days, colourOf, onRemove }: SummaryP
     }
     if (!found || instant !== null) return { ...base, value: null, note: "no day" };
     const range = rangeText(found.low, found.high, 1);
-    const note = range
-      ? `average of days, ${range}`
-      : `on ${countLabel(found.days, "day", "days")}`;
+    const note = `resting, average of ${countLabel(found.days, "day", "days")}${range ? `, ${range}` : ""}`;
     return { ...base, value: found.average, note };
   });
   const empty = !lines.some((line) => line.from.length > 0);
@@ -62,6 +62,9 @@ export function SummaryPanel({ page, theme, days, colourOf, onRemove }: SummaryP
         {empty && (
           <Blank people={people.length} loading={days.loading} failed={days.error !== null} />
         )}
+      </div>
+      <div className="axis-foot">
+        <ZonePicker page={page} single={single} />
       </div>
       <div className="panel-foot">
         <p className="faint">Resting heart rate, one value a day, as sources say it.</p>

@@ -3,26 +3,24 @@ import { useEffect, useRef } from "react";
 import { type Command, panned, settled, zoomed } from "../charts/motion";
 import type { Track } from "../charts/tracks";
 import { lowerBound } from "../charts/tracks";
-import type { Viewport } from "../charts/viewport";
 import type { Page } from "../state/usePage";
 import { goTo, panTo, zoomOut, zoomTo } from "../state/useView";
-import type { RangeChoice, Span } from "../time/range";
+import type { Span } from "../time/range";
 
 /** Keys that follow each other within this are one step in the history. */
 const KEY_REST_MS = 300;
 /** Lengths that differ by less are the same: a gesture that only moved. */
 const SAME_LENGTH = 0.01;
 
-const spanChoice = (span: Span): RangeChoice => ({ kind: "span", span });
-
 /** Puts where a gesture ended into the address: closer can be left again, aside keeps the way out. */
-function rest(viewport: Viewport, ended: Span, from: Span): void {
+function rest({ series, choiceOf }: Page, ended: Span, from: Span): void {
+  const { viewport } = series;
   const span = settled(ended);
   const change = (span.end - span.start) / (from.end - from.start) - 1;
   viewport.rest(span);
-  if (change < -SAME_LENGTH) zoomTo(spanChoice(span));
-  else if (change > SAME_LENGTH) goTo({ range: spanChoice(span) });
-  else panTo(spanChoice(span));
+  if (change < -SAME_LENGTH) zoomTo(choiceOf(span));
+  else if (change > SAME_LENGTH) goTo({ range: choiceOf(span) });
+  else panTo(choiceOf(span));
 }
 
 /** The point beside the cross-hair, or the first in view. */
@@ -48,13 +46,13 @@ export function useChartActions(
   instant: number | null,
   onInstant: (instant: number | null) => void,
 ): ChartActions {
-  const { latest, extent, series } = page;
+  const { latest, extent, series, choiceOf } = page;
   const { viewport } = series;
   const timer = useRef(0);
   const origin = useRef<Span | null>(null);
   useEffect(() => () => window.clearTimeout(timer.current), []);
 
-  const onOut = () => zoomOut(spanChoice(settled(zoomed(viewport.span, 2, 0.5, latest))));
+  const onOut = () => zoomOut(choiceOf(settled(zoomed(viewport.span, 2, 0.5, latest))));
   const moveTo = (span: Span) => {
     origin.current ??= viewport.span;
     viewport.move(span);
@@ -62,7 +60,7 @@ export function useChartActions(
     timer.current = window.setTimeout(() => {
       const from = origin.current ?? span;
       origin.current = null;
-      rest(viewport, viewport.span, from);
+      rest(page, viewport.span, from);
     }, KEY_REST_MS);
   };
 
@@ -88,7 +86,7 @@ export function useChartActions(
       moveTo(panned(view, extent.start - view.start, latest));
     }
   };
-  const onRest = (span: Span, from: Span) => rest(viewport, span, from);
-  const onMarked = (span: Span) => zoomTo(spanChoice(settled(span)));
+  const onRest = (span: Span, from: Span) => rest(page, span, from);
+  const onMarked = (span: Span) => zoomTo(choiceOf(settled(span)));
   return { onRest, onMarked, onOut, onCommand };
 }

@@ -93,6 +93,7 @@ it("subjects differ by all that changes the answer, and not by a pixel", () => {
   const subject = {
     people: ["a", "b"],
     zone: "UTC",
+    clocks: null,
     metric: null,
     interval: null,
     width: 1001,
@@ -101,6 +102,7 @@ it("subjects differ by all that changes the answer, and not by a pixel", () => {
   expect(subjectKey({ ...subject, width: 1050 })).toBe(key);
   expect(subjectKey({ ...subject, width: 1200 })).not.toBe(key);
   expect(subjectKey({ ...subject, zone: "Europe/Berlin" })).not.toBe(key);
+  expect(subjectKey({ ...subject, clocks: ["UTC", "Asia/Tokyo"] })).not.toBe(key);
   expect(subjectKey({ ...subject, people: ["a"] })).not.toBe(key);
   expect(subjectKey({ ...subject, metric: "hrv_rmssd" })).not.toBe(key);
   expect(subjectKey({ ...subject, interval: "1s" })).not.toBe(key);

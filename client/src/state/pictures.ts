@@ -8,6 +8,8 @@ import { covers, nearEdge, type SeriesWindow } from "./windows";
 export interface Subject {
   people: readonly string[];
   zone: string;
+  /** Everybody's own zone, where times are those of their own clocks; null where `zone` is that of all. */
+  clocks: readonly string[] | null;
   /** A name of `GET /v1/metrics`; null for heart rate. */
   metric: string | null;
   /** A rung of the server's ladder, or null to let the server choose by the number of points. */
@@ -32,10 +34,11 @@ export const FRESH_MS = 25_000;
 const FRESH_PAST_MS = 300_000;
 
 /** Subjects of the same text get the same answers. */
-export function subjectKey({ people, zone, metric, interval, width }: Subject): string {
+export function subjectKey({ people, zone, clocks, metric, interval, width }: Subject): string {
   return JSON.stringify([
     people,
     zone,
+    clocks,
     metric,
     interval,
     interval === null ? Math.ceil(width / 100) : 0,

@@ -7,6 +7,7 @@ const nothing: View = {
   people: null,
   range: null,
   zone: null,
+  own: false,
   metric: INTRADAY,
   others: [],
   zones: null,
@@ -32,6 +33,19 @@ describe("the address", () => {
         },
         zone: "America/Argentina/Buenos_Aires",
         chart: PLAIN_CHART,
+      },
+    ],
+    ["last night", { ...nothing, people: ["alice"], range: { kind: "preset", preset: "night" } }],
+    [
+      "everybody's own clock",
+      {
+        ...nothing,
+        own: true,
+        range: {
+          kind: "span",
+          wall: true,
+          span: { start: at("2026-11-21T00:00:00Z"), end: at("2026-11-21T07:00:00.5Z") },
+        },
       },
     ],
     [

@@ -1,7 +1,8 @@
 /**
  * What the page shows, as its address says it:
  *   ?people=a&people=b&range=24h      or   &start=2026-11-21T10:00:00Z&end=2026-11-21T11:00:00Z
- *   &tz=Europe/Berlin                 only when it is not the reader's own zone
+ *   &tz=Europe/Berlin                 the zone of all times; the page's own choice without it
+ *   &tz=own                           everybody's own clock; start and end are then told without a Z
  *   &metric=activities_heart_summary  days instead of readings
  *   &metric=oxygen_saturation         this metric below heart rate; repeated or in a list for several
  *   &zones=age                        minutes in zones worked out from the readings
@@ -20,6 +21,8 @@ export interface View {
   people: string[] | null;
   range: RangeChoice | null;
   zone: string | null;
+  /** Whether everybody's own clock is to be the zone. */
+  own: boolean;
   metric: Metric;
   /** What is shown below heart rate, in this order, by the names of `GET /v1/metrics`. */
   others: readonly string[];
@@ -43,15 +46,23 @@ function parsePeople(params: URLSearchParams): string[] | null {
   return [...new Set(valid)].slice(0, MAX_PEOPLE);
 }
 
+/** A time without an offset, which stands for that of the zone in which it is shown. */
+const WALL_CLOCK = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,3})?$/;
+
 function parseRange(params: URLSearchParams): RangeChoice | null {
   const preset = params.get("range");
   if (preset !== null && isPresetId(preset)) return { kind: "preset", preset };
-  const start = Date.parse(params.get("start") ?? "");
-  const end = Date.parse(params.get("end") ?? "");
+  const texts = ["start", "end"].map((name) => params.get(name) ?? "");
+  const wall = texts.every((text) => WALL_CLOCK.test(text));
+  const [start = Number.NaN, end = Number.NaN] = texts.map((text) => {
+    return Date.parse(wall ? `${text}Z` : text);
+  });
   if (!(start >= 0 && end > start && end <= LATEST)) return null;
-  return { kind: "span", span: { start, end } };
+  const span = { start, end };
+  return wall ? { kind: "span", span, wall } : { kind: "span", span };
 }
 
+const OWN = "own";
 const METRIC_NAME = /^[a-z][a-z0-9_]{0,63}$/;
 
 /** A store holds 32 metrics; an address gets no more panes than that. */
@@ -75,7 +86,8 @@ export function parseView(search: string): View {
   return {
     people: parsePeople(params),
     range: parseRange(params),
-    zone: zone !== null && isZone(zone) ? zone : null,
+    zone: zone !== null && zone !== OWN && isZone(zone) ? zone : null,
+    own: zone === OWN,
     metric: named.includes(SUMMARY) ? SUMMARY : INTRADAY,
     others: parseOthers(named),
     zones: zones === "age" || zones === "karvonen" ? zones : null,
@@ -89,10 +101,13 @@ export function formatView(view: View): string {
   if (view.people?.length === 0) params.append("people", "");
   if (view.range?.kind === "preset") params.set("range", view.range.preset);
   if (view.range?.kind === "span") {
-    params.set("start", instantText(view.range.span.start));
-    params.set("end", instantText(view.range.span.end));
+    const { span, wall } = view.range;
+    const text = (instant: number) => instantText(instant).slice(0, wall ? -1 : undefined);
+    params.set("start", text(span.start));
+    params.set("end", text(span.end));
   }
   if (view.zone !== null) params.set("tz", view.zone);
+  else if (view.own) params.set("tz", OWN);
   if (view.metric !== INTRADAY) params.append("metric", view.metric);
   for (const name of view.others) params.append("metric", name);
   if (view.zones !== null) params.set("zones", view.zones);

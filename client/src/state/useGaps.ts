@@ -20,7 +20,7 @@ interface Wanted {
 
 async function findGaps({ userId, zone, span }: Wanted, signal: AbortSignal): Promise<Gaps> {
   const interval = gapRung(span.end - span.start);
-  const subject = { people: [userId], zone, metric: null, interval, width: 0 };
+  const subject = { people: [userId], zone, clocks: null, metric: null, interval, width: 0 };
   const window = { span, unitMs: unitFor(span.end - span.start), maxPoints: 0 };
   const { tracks } = await fetchPicture(subject, window, signal, "low");
   const track = tracks[0];

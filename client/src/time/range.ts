@@ -1,5 +1,6 @@
 /** Ranges of time as the reader chooses them, and what zooming and panning make of them. */
-import { addCivil } from "./zone";
+import { lastNight, unitAt } from "./civil";
+import { addCivil, instantOf } from "./zone";
 
 const SECOND_MS = 1000;
 const HOUR_MS = 3_600_000;
@@ -16,28 +17,55 @@ export interface Span {
   end: number;
 }
 
-export type PresetId = "1h" | "24h" | "7d" | "30d" | "1y" | "all";
-export type RangeChoice = { kind: "preset"; preset: PresetId } | { kind: "span"; span: Span };
+export type PresetId = "1h" | "24h" | "7d" | "30d" | "1y" | "all" | "today" | "night";
+/** `wall`: the span is that of a wall clock, counted as if it were UTC, whatever zone it is shown in. */
+export type RangeChoice =
+  | { kind: "preset"; preset: PresetId }
+  | { kind: "span"; span: Span; wall?: true };
 
 export interface Preset {
   id: PresetId;
   label: string;
-  /** Where a range that ends at `end` starts; null for "all", which hangs on the data. */
-  startOf: ((end: number, zone: string) => number) | null;
+  /** The range as it is at a moment; null for "all", which hangs on the data. */
+  spanAt: ((now: number, zone: string) => Span) | null;
 }
+
+const before = (startOf: (end: number, zone: string) => number) => (now: number, zone: string) => {
+  const end = Math.ceil(now / SECOND_MS) * SECOND_MS;
+  return { start: startOf(end, zone), end };
+};
 
 /** Hours are counted on the clock, days and years on the reader's calendar. */
 export const PRESETS: readonly Preset[] = [
-  { id: "1h", label: "Last hour", startOf: (end) => end - HOUR_MS },
-  { id: "24h", label: "24 hours", startOf: (end) => end - DAY_MS },
-  { id: "7d", label: "7 days", startOf: (end, zone) => addCivil(end, zone, { days: -7 }) },
-  { id: "30d", label: "30 days", startOf: (end, zone) => addCivil(end, zone, { days: -30 }) },
-  { id: "1y", label: "1 year", startOf: (end, zone) => addCivil(end, zone, { years: -1 }) },
-  { id: "all", label: "All", startOf: null },
+  { id: "1h", label: "Last hour", spanAt: before((end) => end - HOUR_MS) },
+  { id: "24h", label: "24 hours", spanAt: before((end) => end - DAY_MS) },
+  { id: "7d", label: "7 days", spanAt: before((end, zone) => addCivil(end, zone, { days: -7 })) },
+  {
+    id: "30d",
+    label: "30 days",
+    spanAt: before((end, zone) => addCivil(end, zone, { days: -30 })),
+  },
+  { id: "1y", label: "1 year", spanAt: before((end, zone) => addCivil(end, zone, { years: -1 })) },
+  { id: "all", label: "All", spanAt: null },
 ];
 
+/** Ranges by the clock on the wall: the civil day, and the night whose morning is its own. */
+export const CIVIL_PRESETS: readonly Preset[] = [
+  { id: "today", label: "Today", spanAt: (now, zone) => unitAt(now, "day", zone) },
+  { id: "night", label: "Last night", spanAt: lastNight },
+];
+
+/** Whether a range is one of the calendar, and not counted back from the present. */
+export function isCivil(preset: PresetId): boolean {
+  return CIVIL_PRESETS.some(({ id }) => id === preset);
+}
+
+function presetOf(id: string): Preset | undefined {
+  return [...PRESETS, ...CIVIL_PRESETS].find((preset) => preset.id === id);
+}
+
 export function isPresetId(text: string): text is PresetId {
-  return PRESETS.some((preset) => preset.id === text);
+  return presetOf(text) !== undefined;
 }
 
 /** Whether the range moves on with the clock. */
@@ -57,17 +85,20 @@ export function extentOf(
   return wholeSeconds(Math.min(...starts), Math.max(...ends) + SECOND_MS);
 }
 
-/** The span that a choice stands for at the moment `now`. */
+/** The span that a choice stands for at the moment `now`, all of them as the zone's page counts time. */
 export function resolveRange(
   choice: RangeChoice,
   now: number,
   extent: Span | null,
   zone: string,
 ): Span {
-  if (choice.kind === "span") return choice.span;
+  if (choice.kind === "span") {
+    const { start, end } = choice.span;
+    return choice.wall ? { start: instantOf(start, zone), end: instantOf(end, zone) } : choice.span;
+  }
+  const preset = presetOf(choice.preset);
+  if (preset?.spanAt) return preset.spanAt(now, zone);
   const end = Math.ceil(now / SECOND_MS) * SECOND_MS;
-  const preset = PRESETS.find((one) => one.id === choice.preset);
-  if (preset?.startOf) return { start: preset.startOf(end, zone), end };
   return extent ?? { start: addCivil(end, zone, { years: -UNKNOWN_EXTENT_YEARS }), end };
 }
 

@@ -92,6 +92,11 @@ export function isRepeated(instant: number, zone: string): boolean {
   return [before, after].every((offset) => offsetMs(wall - offset, zone) === offset);
 }
 
+/** The wall clock at an instant, counted as if it were UTC. */
+export function wallOf(instant: number, zone: string): number {
+  return instant + offsetMs(instant, zone);
+}
+
 /** `2026-11-21T14:05:00`, as a datetime-local input wants it. */
 export function toWall(instant: number, zone: string): string {
   return new Date(wallMs(instant, zone)).toISOString().slice(0, 19);

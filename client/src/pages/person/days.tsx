@@ -37,8 +37,9 @@ function Figure({ label, value, unit }: { label: string; value: string; unit?: s
 export function DaysCard({ days, zone }: { days: Days; zone: string }) {
   const all = useOne(days);
   const figures = restingFigures(all);
+  const whole = [figures?.low, figures?.high].every(Number.isInteger);
   return (
-    <Card title="Daily summary" note={figures && countLabel(figures.days, "day", "days")}>
+    <Card title="Daily summary" note="resting heart rate and zones">
       {days.error !== null && <ErrorNotice error={days.error} onRetry={days.retry} />}
       {days.loading && all.length === 0 && <Skeleton />}
       {!days.loading && days.error === null && !figures && (
@@ -47,11 +48,15 @@ export function DaysCard({ days, zone }: { days: Days; zone: string }) {
       {figures && (
         <>
           <dl className="figures">
-            <Figure label="Resting, latest" value={beatsLabel(figures.latest)} unit="bpm" />
-            <Figure label="Average" value={beatsLabel(figures.average)} unit="bpm" />
+            <Figure label="Latest" value={beatsLabel(figures.latest)} unit="bpm" />
+            <Figure
+              label={`Average of ${countLabel(figures.days, "day", "days")}`}
+              value={beatsLabel(figures.average)}
+              unit="bpm"
+            />
             <Figure
               label="Lowest to highest"
-              value={rangeText(figures.low, figures.high, 1) ?? "the same each day"}
+              value={rangeText(figures.low, figures.high, whole ? 0 : 1) ?? "the same each day"}
               unit="bpm"
             />
           </dl>
@@ -134,16 +139,19 @@ export function ZonesCard(props: { days: Days; rule: ZoneRule | null; page: Page
           {all.length > 0 && " These are the source’s."}
         </p>
       )}
+      {all.length > 0 && <ZoneBars days={all} zone={zone} />}
+      {all.length > 0 && days.rule === rule && (
+        <p className="faint">Method: {ruleLabel(rule).toLowerCase()}</p>
+      )}
       {rule === null && days.rule !== null && all.length > 0 && (
-        <p className="card-line">
-          No source states zones here: {ruleLabel(days.rule).toLowerCase()}.
+        <p className="faint">
+          Method: {ruleLabel(days.rule).toLowerCase()}; no source states zones here
         </p>
       )}
       {days.loading && all.length === 0 && <Skeleton />}
       {!days.loading && days.error === null && !days.tooLong && all.length === 0 && (
         <p className="faint empty">{empty}</p>
       )}
-      {all.length > 0 && <ZoneBars days={all} zone={zone} />}
     </Card>
   );
 }
