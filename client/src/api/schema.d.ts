@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Information
-         * @description Say what this server is, and where its parts are.
+         * @description Say what this server is, and where its parts are. A browser is led to the page instead.
          */
         get: operations["information__get"];
         put?: never;
@@ -550,6 +550,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users/{user_id}/annotations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Annotations
+         * @description List what a person has noted about times inside a range, or about all of them.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["list_annotations_v1_users__user_id__annotations_get"];
+        put?: never;
+        /**
+         * Add Annotation
+         * @description Note something about a moment, or a stretch of time, of a person who is known.
+         *
+         *     Scope: `ingest`.
+         */
+        post: operations["add_annotation_v1_users__user_id__annotations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{user_id}/annotations/{annotation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Annotation
+         * @description Keep an annotation under an id of one's own, in place of what is kept under it.
+         *
+         *     Scope: `ingest`.
+         */
+        put: operations["put_annotation_v1_users__user_id__annotations__annotation_id__put"];
+        post?: never;
+        /**
+         * Remove Annotation
+         * @description Remove an annotation.
+         *
+         *     Scope: `ingest`.
+         */
+        delete: operations["remove_annotation_v1_users__user_id__annotations__annotation_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/cohorts/heart-rate": {
         parameters: {
             query?: never;
@@ -838,6 +894,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sources
+         * @description List the wearable clouds that people can be connected to, and what is missing for the others.
+         *
+         *     Any key will do.
+         */
+        get: operations["sources_v1_sources_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/etl/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Runs
+         * @description List runs of the pipeline, newest first, in pages.
+         *
+         *     Scope: `read`.
+         */
+        get: operations["runs_v1_etl_runs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sources/{source}/authorize": {
         parameters: {
             query?: never;
@@ -955,28 +1055,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/etl/runs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Runs
-         * @description List runs of the pipeline, newest first, in pages.
-         *
-         *     Scope: `read`.
-         */
-        get: operations["runs_v1_etl_runs_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/audit": {
         parameters: {
             query?: never;
@@ -993,6 +1071,51 @@ export interface paths {
         get: operations["audit_v1_audit_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Caller
+         * @description Say whether keys are needed here, and what the caller's key may do.
+         *
+         *     Any key will do.
+         */
+        get: operations["show_caller_v1_access_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make Key
+         * @description Make a key with which a device, an app or a program sends readings, and does nothing else. Keys of other
+         *     scopes are made by `pulsebase keys create`, by whoever runs the server.
+         *
+         *     Scope: `admin`.
+         */
+        post: operations["make_key_v1_keys_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1431,6 +1554,30 @@ export interface components {
             user_id: string;
         };
         /**
+         * Annotation
+         * @description A note about a moment, without an end, or a stretch of time.
+         */
+        AnnotationEntry: {
+            /** Annotation Id */
+            annotation_id: string;
+            /** Start */
+            start: string;
+            /** End */
+            end: string | null;
+            /** Text */
+            text: string;
+        };
+        /**
+         * AnnotationList
+         * @description A person's annotations, by start.
+         */
+        AnnotationList: {
+            /** User Id */
+            user_id: string;
+            /** Data */
+            data: components["schemas"]["AnnotationEntry"][];
+        };
+        /**
          * AppPushAccepted
          * @description The accepted readings of an app's body are durable and visible. `errors` lists the first refusals.
          */
@@ -1635,6 +1782,24 @@ export interface components {
             passed_over: string[];
         };
         /**
+         * Caller
+         * @description Whether keys are needed, and what the caller may do. `name` is that of the key, null without one; `scopes` holds
+         *     also those that another scope includes; `for_everybody` is false for a key that is for some people alone.
+         */
+        CallerEntry: {
+            /**
+             * Access
+             * @enum {string}
+             */
+            access: "on" | "off";
+            /** Name */
+            name: string | null;
+            /** Scopes */
+            scopes: ("ingest" | "read" | "admin" | "metrics" | "aggregate")[];
+            /** For Everybody */
+            for_everybody: boolean;
+        };
+        /**
          * CheckResult
          * @description How much a check of the store compared, and a description of each difference.
          */
@@ -1757,6 +1922,11 @@ export interface components {
              * @default 0
              */
             summaries: number;
+            /**
+             * Annotations
+             * @default 0
+             */
+            annotations: number;
             /**
              * Connections
              * @default 0
@@ -2126,7 +2296,8 @@ export interface components {
         };
         /**
          * Information
-         * @description Name, version and links of this server.
+         * @description Name, version and links of this server. `demo` is there where `pulsebase demo` runs, and says whether its two
+         *     people have all their readings.
          */
         Information: {
             /** Name */
@@ -2137,6 +2308,22 @@ export interface components {
             links: {
                 [key: string]: string;
             };
+            /** Demo */
+            demo?: ("filling" | "complete") | null;
+        };
+        /**
+         * MadeKey
+         * @description The key, which is not shown again.
+         */
+        MadeKey: {
+            /** Name */
+            name: string;
+            /** Scopes */
+            scopes: ("ingest" | "read" | "admin" | "metrics" | "aggregate")[];
+            /** User Ids */
+            user_ids: string[] | null;
+            /** Key */
+            key: string;
         };
         /**
          * MemberFigures
@@ -2279,6 +2466,19 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * NewKey
+         * @description `POST /keys`: a key that sends readings, of these people alone, or of everybody if none are named.
+         */
+        NewKey: {
+            /**
+             * Name
+             * @description The key's name in lists and in the audit trail.
+             */
+            name: string;
+            /** User Ids */
+            user_ids?: string[] | null;
+        };
+        /**
          * PersonColumns
          * @description One person's part of a shared answer.
          */
@@ -2347,6 +2547,14 @@ export interface components {
             field: string;
             /** Reason */
             reason: string;
+        };
+        /**
+         * RemovedAnnotation
+         * @description How many annotations were removed: one, or none if there was none of that id.
+         */
+        RemovedAnnotation: {
+            /** Removed */
+            removed: number;
         };
         /**
          * RemovedPriorities
@@ -2563,6 +2771,29 @@ export interface components {
             missing?: string[] | null;
             /** Next Cursor */
             next_cursor?: string | null;
+        };
+        /**
+         * Source
+         * @description A wearable cloud. People can be connected to it unless `missing` says what is to be set first. `server` is where
+         *     they are asked for consent.
+         */
+        SourceEntry: {
+            /** Source */
+            source: string;
+            /** Server */
+            server: string | null;
+            /** Missing */
+            missing: string | null;
+        };
+        /**
+         * SourceList
+         * @description The sources there are, configured or not.
+         */
+        SourceList: {
+            /** Data */
+            data: components["schemas"]["SourceEntry"][];
+            /** Next Cursor */
+            next_cursor?: null;
         };
         /**
          * StatedResting
@@ -2790,6 +3021,25 @@ export interface components {
         MetricReadingsBody: {
             /** Readings */
             readings: components["schemas"]["MetricReading"][];
+        };
+        /**
+         * NewAnnotation
+         * @description What somebody notes about a moment or a stretch of time.
+         */
+        NewAnnotation: {
+            /**
+             * Start
+             * @description An ISO 8601 time, or a date; UTC without an offset.
+             */
+            start: string;
+            /**
+             * End
+             * @description The end of the stretch, exclusive. Without it this is about a moment.
+             * @default null
+             */
+            end: string | null;
+            /** Text */
+            text: string;
         };
         /**
          * NewPerson
@@ -4424,6 +4674,187 @@ export interface operations {
             };
         };
     };
+    list_annotations_v1_users__user_id__annotations_get: {
+        parameters: {
+            query?: {
+                /** @description From when on; from the first one on if left out. */
+                start?: string | null;
+                /** @description Until when, exclusive; until the last one if left out. */
+                end?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnnotationList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_annotation_v1_users__user_id__annotations_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAnnotation"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnnotationEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_annotation_v1_users__user_id__annotations__annotation_id__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                annotation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAnnotation"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnnotationEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_annotation_v1_users__user_id__annotations__annotation_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                user_id: string;
+                /** @description 1–128 of `A–Z a–z 0–9 . _ : @ + -` */
+                annotation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedAnnotation"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     heart_rate_cohort_v1_cohorts_heart_rate_get: {
         parameters: {
             query: {
@@ -5115,6 +5546,88 @@ export interface operations {
             };
         };
     };
+    sources_v1_sources_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_v1_etl_runs_get: {
+        parameters: {
+            query?: {
+                user_id?: string | null;
+                source?: string | null;
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     authorize_v1_sources__source__authorize_get: {
         parameters: {
             query: {
@@ -5409,50 +5922,6 @@ export interface operations {
             };
         };
     };
-    runs_v1_etl_runs_get: {
-        parameters: {
-            query?: {
-                user_id?: string | null;
-                source?: string | null;
-                limit?: number;
-                /** @description `next_cursor` of the page before. */
-                cursor?: number | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunList"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A problem (RFC 9457). */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     audit_v1_audit_get: {
         parameters: {
             query?: {
@@ -5476,6 +5945,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_caller_v1_access_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallerEntry"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem (RFC 9457). */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    make_key_v1_keys_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewKey"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeKey"];
                 };
             };
             /** @description A problem (RFC 9457). */
@@ -6003,6 +6552,8 @@ export interface operations {
                 name: string;
                 /** @description The metric of all of them. */
                 metric?: string;
+                /** @description Whether readings may be stored already under another name of their device. */
+                twins?: boolean;
             };
             header?: never;
             path?: never;
@@ -6133,7 +6684,7 @@ export interface operations {
                 end?: string | null;
                 /** @description Repeat for several people; everybody if left out. */
                 user_ids?: string[] | null;
-                kind: "people" | "priorities" | "summaries";
+                kind: "people" | "priorities" | "summaries" | "annotations";
             };
             header?: never;
             path?: never;
@@ -6173,7 +6724,7 @@ export interface operations {
     store_records_v1_admin_records_post: {
         parameters: {
             query: {
-                kind: "people" | "priorities" | "summaries";
+                kind: "people" | "priorities" | "summaries" | "annotations";
             };
             header?: never;
             path?: never;

@@ -7,6 +7,21 @@ const HEIGHT = 150;
 /** More days than this would be thinner than a line. */
 const MOST_DAYS = 366;
 
+/** Round steps of a scale of minutes, and its end. */
+function minuteScale(most: number): [number, number[]] {
+  const step = [5, 10, 15, 30, 60, 120, 240, 480].find((one) => one * 4 >= most) ?? 480;
+  const count = Math.ceil(most / step);
+  return [count * step, Array.from({ length: count + 1 }, (_, i) => i * step)];
+}
+
+/** `93–129 bpm`, of the latest day that has the zone. */
+function boundsOf(days: readonly Day[], name: string): string {
+  const parts = days.flatMap((day) => day.zones.filter((zone) => zone.name === name));
+  const { low = null, high = null } = parts.at(-1) ?? {};
+  if (low === null) return "";
+  return high === null ? `from ${low} bpm` : `${low}\u2013${high} bpm`;
+}
+
 /** Minutes a day in the zones above the lowest one, which takes most of every day, as stacked bars. */
 export function ZoneBars({ days, zone }: { days: readonly Day[]; zone: string }) {
   const shown = days.slice(-MOST_DAYS);
@@ -18,6 +33,7 @@ export function ZoneBars({ days, zone }: { days: readonly Day[]; zone: string })
   if (!first || !last) return null;
   const span = last.end - first.start;
   const xOf = (at: number) => ((at - first.start) / span) * WIDTH;
+  const [top, steps] = minuteScale(most);
   return (
     <>
       <ul className="zone-legend">
@@ -27,40 +43,61 @@ export function ZoneBars({ days, zone }: { days: readonly Day[]; zone: string })
           return (
             <li key={name}>
               <span className={`zone-swatch zone-${index}`} />
-              {name} <span className="faint">{mean} a day</span>
+              {name}{" "}
+              <span className="faint">
+                {boundsOf(shown, name)}, {mean} a day
+              </span>
             </li>
           );
         })}
       </ul>
-      <svg
-        className="zone-bars"
-        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-        preserveAspectRatio="none"
-        role="img"
-        aria-label={`Minutes in ${names.join(", ")} by day; the most on a day is ${durationLabel(most * 60_000)}. The table of daily summaries has the numbers.`}
-      >
-        {shown.map((day) => {
-          let top = HEIGHT;
-          return names.map((name, index) => {
-            const height = (minutesIn(day, name) / most) * HEIGHT;
-            top -= height;
-            const width = Math.max(0.8, (xOf(day.end) - xOf(day.start)) * 0.82);
-            return (
-              <rect
-                key={`${day.date} ${name}`}
-                className={`zone-${index}`}
-                x={xOf(day.start)}
-                y={top}
-                width={width}
-                height={height}
-              />
-            );
-          });
-        })}
-      </svg>
+      <div className="zone-plot">
+        <div className="zone-axis faint" aria-hidden="true">
+          {steps.map((minutes) => (
+            <span key={minutes} style={{ bottom: `${(100 * minutes) / top}%` }}>
+              {minutesLabel(minutes)}
+            </span>
+          ))}
+        </div>
+        <svg
+          className="zone-bars"
+          viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+          preserveAspectRatio="none"
+          role="img"
+          aria-label={`Minutes in ${names.join(", ")} by day; the most on a day is ${durationLabel(most * 60_000)}. The table of daily summaries has the numbers.`}
+        >
+          {steps.map((minutes) => (
+            <path
+              key={minutes}
+              className="zone-grid"
+              d={`M0 ${HEIGHT * (1 - minutes / top)}h${WIDTH}`}
+              vectorEffect="non-scaling-stroke"
+            />
+          ))}
+          {shown.map((day) => {
+            let above = HEIGHT;
+            return names.map((name, index) => {
+              const height = (minutesIn(day, name) / top) * HEIGHT;
+              above -= height;
+              const width = Math.max(0.8, (xOf(day.end) - xOf(day.start)) * 0.82);
+              return (
+                <rect
+                  key={`${day.date} ${name}`}
+                  className={`zone-${index}`}
+                  x={xOf(day.start)}
+                  y={above}
+                  width={width}
+                  height={height}
+                >
+                  <title>{`${dateLabel(day.start, zone)}: ${name} ${minutesLabel(minutesIn(day, name))}`}</title>
+                </rect>
+              );
+            });
+          })}
+        </svg>
+      </div>
       <p className="axis-ends faint">
         <span>{dateLabel(first.start, zone)}</span>
-        <span>up to {durationLabel(most * 60_000)}</span>
         <span>{dateLabel(last.start, zone)}</span>
       </p>
     </>

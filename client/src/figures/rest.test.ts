@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { lastDates, restDays } from "./rest";
+import { lastDates, restDays, restingSeries, variabilityDays } from "./rest";
 
 const resting = {
   date: ["2026-03-28", "2026-03-29", "2026-03-30"],
@@ -51,6 +51,21 @@ describe("days of rest", () => {
     ]);
   });
 
+  it("give one series of a method, our own before those of sources", () => {
+    const days = restDays(resting, nights, "Europe/Berlin");
+    expect(restingSeries(days, "ours")).toEqual({
+      method: "ours",
+      days: [{ at: Date.parse("2026-03-27T23:00:00Z"), value: 52.5 }],
+    });
+    const stated = restingSeries(
+      days.map((day) => ({ ...day, own: null })),
+      "ours",
+    );
+    expect([stated?.method, stated?.days.map(({ value }) => value)]).toEqual(["fitbit", [57, 58]]);
+    expect(variabilityDays(days).map(({ value }) => value)).toEqual([41.2]);
+    expect(restingSeries([], "ours")).toBeNull();
+  });
+
   it("may know nights alone, or nothing", () => {
     expect(restDays(null, nights, "UTC").map((day) => [day.date, day.rmssd])).toEqual([
       ["2026-03-28", 41.2],
@@ -69,7 +84,7 @@ describe("days of rest", () => {
     });
     expect(lastDates(span, "America/Los_Angeles", 31).last).toBe("2026-03-29");
     expect(lastDates({ start: span.end - 1, end: span.end }, "UTC", 31)).toEqual({
-      first: "2026-03-29",
+      first: "2026-02-27",
       last: "2026-03-29",
     });
     expect(lastDates({ start: 0, end: 1 }, "America/Los_Angeles", 31).first).toBe("1970-01-01");

@@ -2,6 +2,7 @@
 import type { AnswerOf } from "../api/types";
 import type { Span } from "../time/range";
 import { civilDay, fromWall } from "../time/zone";
+import type { DayValue } from "./baseline";
 
 const DAY_MS = 86_400_000;
 
@@ -21,10 +22,10 @@ export interface RestDay {
   sdnn: number | null;
 }
 
-/** The last so many civil days that a span touches, as dates; what is asked stays the same all day long. */
+/** So many civil days up to the last that a span touches, as dates; what is asked stays the same all day long. */
 export function lastDates(span: Span, zone: string, days: number): { first: string; last: string } {
   const last = civilDay(Math.max(span.start, span.end - 1), zone);
-  const first = Math.max(0, civilDay(span.start, zone), last - days + 1);
+  const first = Math.max(0, last - days + 1);
   const text = (day: number) => new Date(day * DAY_MS).toISOString().slice(0, 10);
   return { first: text(first), last: text(last) };
 }
@@ -58,4 +59,32 @@ export function restDays(
     return own !== null || stated.length > 0 || rmssd !== null || sdnn !== null;
   };
   return [...days.values()].filter(holds).sort((a, b) => b.date.localeCompare(a.date));
+}
+
+/** A value a day under the name of its method. */
+export interface DaySeries {
+  method: string;
+  days: DayValue[];
+}
+
+/** Our own resting heart rates, or where there are none those of the source that states most; null without any. */
+export function restingSeries(days: readonly RestDay[], own: string): DaySeries | null {
+  const found = new Map<string, DayValue[]>();
+  const add = (method: string, at: number, value: number) => {
+    found.set(method, [...(found.get(method) ?? []), { at, value }]);
+  };
+  for (const day of [...days].reverse()) {
+    if (day.own !== null) add(own, day.start, day.own);
+    for (const { method, value } of day.stated) if (method !== null) add(method, day.start, value);
+  }
+  const all = [...found].map(([method, its]) => ({ method, days: its }));
+  const most = all.sort((a, b) => b.days.length - a.days.length)[0];
+  return all.find(({ method }) => method === own) ?? most ?? null;
+}
+
+/** RMSSD of nights, the earliest first. */
+export function variabilityDays(days: readonly RestDay[]): DayValue[] {
+  return [...days].reverse().flatMap(({ start, rmssd }) => {
+    return rmssd === null ? [] : [{ at: start, value: rmssd }];
+  });
 }

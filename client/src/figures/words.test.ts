@@ -1,14 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  agoLabel,
-  beatsLabel,
-  countLabel,
-  decimalLabel,
-  durationLabel,
-  minutesLabel,
-  shareLabel,
-  sizeLabel,
-} from "./words";
+import { agoLabel, beatsLabel, decimalLabel, durationLabel, minutesLabel, pluralLabel, shareLabel, sizeLabel } from "./words";
 
 describe("words", () => {
   it("say lengths in their two largest units", () => {
@@ -25,7 +16,7 @@ describe("words", () => {
     expect(agoLabel(0, 300, "en")).toBe("now");
     expect(sizeLabel(1_234_000_000, "en")).toBe("1.23 GB");
     expect(sizeLabel(0, "en")).toBe("0 byte");
-    expect([countLabel(1, "day", "days", "en"), countLabel(2, "day", "days", "en")]).toEqual([
+    expect([pluralLabel(1, "day", "days", "en"), pluralLabel(2, "day", "days", "en")]).toEqual([
       "1 day",
       "2 days",
     ]);

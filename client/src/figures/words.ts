@@ -61,7 +61,7 @@ export function numberLabel(value: number, locale = LOCALE): string {
 }
 
 /** `1 day`, `1,024 days`. */
-export function countLabel(count: number, one: string, several: string, locale?: string): string {
+export function pluralLabel(count: number, one: string, several: string, locale = LOCALE): string {
   return `${count.toLocaleString(locale)} ${count === 1 ? one : several}`;
 }
 

@@ -2,7 +2,7 @@ import { useMemo, useState } from "react";
 import type { User } from "../api/types";
 import { dateLabel } from "../charts/labels";
 import { PersonSearch } from "../components/PersonSearch";
-import { countLabel } from "../figures/words";
+import { pluralLabel } from "../figures/words";
 import { useColours } from "../state/useColours";
 import { useDays } from "../state/useDays";
 import { usePage } from "../state/usePage";
@@ -19,7 +19,7 @@ function describe(user: User, zone: string): string {
   if (user.gender) parts.push(user.gender);
   if (user.birth_date) parts.push(`born ${user.birth_date.slice(0, 4)}`);
   if (user.time_zone) parts.push(user.time_zone.replaceAll("_", " "));
-  parts.push(countLabel(user.readings, "reading", "readings"));
+  parts.push(pluralLabel(user.readings, "reading", "readings"));
   if (user.first_reading && user.last_reading) {
     const [first, last] = [user.first_reading, user.last_reading].map((at) => {
       return dateLabel(Date.parse(at), zone);
@@ -85,7 +85,7 @@ export function PersonPage() {
           {user && (
             <div className="cards cards-flowing">
               <DaysCard days={days} zone={zone} />
-              <RestCard userId={id} span={page.asked} zone={zone} />
+              <RestCard page={page} userId={id} />
               <ZonesCard days={days} rule={view.zones} page={page} />
               <TopHoursCard userId={id} span={page.asked} zone={zone} />
               <GapsCard page={page} />

@@ -7,7 +7,7 @@ import { PlainChart } from "../components/PlainChart";
 import { ZonePicker } from "../components/ZonePicker";
 import { restingFigures, restingLine } from "../figures/days";
 import { pointAt } from "../figures/line";
-import { countLabel } from "../figures/words";
+import { pluralLabel } from "../figures/words";
 import type { Days } from "../state/useDays";
 import type { Page } from "../state/usePage";
 
@@ -38,7 +38,7 @@ export function SummaryPanel({ page, theme, days, colourOf, onRemove, single }: 
     }
     if (!found || instant !== null) return { ...base, value: null, note: "no day" };
     const range = rangeText(found.low, found.high, 1);
-    const note = `resting, average of ${countLabel(found.days, "day", "days")}${range ? `, ${range}` : ""}`;
+    const note = `resting, average of ${pluralLabel(found.days, "day", "days")}${range ? `, ${range}` : ""}`;
     return { ...base, value: found.average, note };
   });
   const empty = !lines.some((line) => line.from.length > 0);

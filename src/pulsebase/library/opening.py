@@ -26,15 +26,13 @@ def open_store(place: str | os.PathLike[str] | None = None, *, clickhouse_url: s
     """Open a store: `pulse.duckdb` (a path), `duckdb:////absolute.duckdb`, `postgresql://…` or `memory://`.
 
     An embedded store is made if it is not there. If a server or another program has it open, the questions go to that
-    one. Without a place it is the store of the settings, which are read as for commands. Where readings of a server store
-    are in a ClickHouse cluster, `clickhouse_url` names that, as the setting does.
+    one. Without a place it is the store of the settings, which are read as for commands. `clickhouse_url` names the
+    ClickHouse cluster of a server store that keeps its readings in one.
 
     Raises:
         StopError: the store cannot be opened (damaged, of a newer version), or a setting is wrong.
     """
-    settings = load_settings(
-        store_url=None if place is None else os.fspath(place), clickhouse_url=clickhouse_url
-    )
+    settings = load_settings(store_url=None if place is None else os.fspath(place), clickhouse_url=clickhouse_url)
     before = os.umask(UMASK)  # for the files of a new store; the program's own umask stays
     try:
         with contextlib.ExitStack() as opening:

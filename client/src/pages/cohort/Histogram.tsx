@@ -1,5 +1,5 @@
 import { histogramOf } from "../../figures/histogram";
-import { countLabel } from "../../figures/words";
+import { pluralLabel } from "../../figures/words";
 import type { Cohort } from "../../state/cohort";
 
 const WIDTH = 720;
@@ -22,7 +22,7 @@ export function Histogram(props: { averages: readonly number[]; cohort: Cohort; 
   return (
     <figure className="histogram">
       <figcaption className="faint">
-        Averages of {countLabel(averages.length, "person", "people")} in {unit}
+        Averages of {pluralLabel(averages.length, "person", "people")} in {unit}
         {bounds.length > 0 && "; within the bounds dark"}
       </figcaption>
       <div className="histogram-plot">
@@ -33,7 +33,7 @@ export function Histogram(props: { averages: readonly number[]; cohort: Cohort; 
           viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
           preserveAspectRatio="none"
           role="img"
-          aria-label={`Averages from ${first.low} to ${last.high} ${unit}; at most ${countLabel(most, "person", "people")} within ${Number((first.high - first.low).toPrecision(3))} ${unit}.`}
+          aria-label={`Averages from ${first.low} to ${last.high} ${unit}; at most ${pluralLabel(most, "person", "people")} within ${Number((first.high - first.low).toPrecision(3))} ${unit}.`}
         >
           {bars.map((bar) => (
             <rect
@@ -44,7 +44,7 @@ export function Histogram(props: { averages: readonly number[]; cohort: Cohort; 
               width={Math.max(1, x(bar.high) - x(bar.low) - 1)}
               height={(HEIGHT * bar.count) / most}
             >
-              <title>{`${bar.low} to ${bar.high} ${unit}: ${countLabel(bar.count, "person", "people")}`}</title>
+              <title>{`${bar.low} to ${bar.high} ${unit}: ${pluralLabel(bar.count, "person", "people")}`}</title>
             </rect>
           ))}
           {bounds.map((bound) => (

@@ -6,7 +6,7 @@ import { ErrorNotice } from "../../components/ErrorNotice";
 import { TableScroll } from "../../components/TableScroll";
 import { ZoneBars } from "../../components/ZoneBars";
 import { type Day, minutesIn, restingFigures, zoneNames } from "../../figures/days";
-import { beatsLabel, countLabel, durationLabel, minutesLabel } from "../../figures/words";
+import { beatsLabel, durationLabel, minutesLabel, pluralLabel } from "../../figures/words";
 import { LOCALE } from "../../locale";
 import { type Days, MOST_OWN_DAYS } from "../../state/useDays";
 import { useGaps } from "../../state/useGaps";
@@ -50,7 +50,7 @@ export function DaysCard({ days, zone }: { days: Days; zone: string }) {
           <dl className="figures">
             <Figure label="Latest" value={beatsLabel(figures.latest)} unit="bpm" />
             <Figure
-              label={`Average of ${countLabel(figures.days, "day", "days")}`}
+              label={`Average of ${pluralLabel(figures.days, "day", "days")}`}
               value={beatsLabel(figures.average)}
               unit="bpm"
             />

@@ -3,6 +3,7 @@ import type { Device, TopHour } from "../../api/types";
 import { dateLabel, stretchLabel } from "../../charts/labels";
 import { Answered, Card } from "../../components/Card";
 import { type Column, DataTable } from "../../components/DataTable";
+import { dotScale } from "../../figures/axis";
 import { countLabel, decimalLabel } from "../../figures/words";
 import { useAnswer } from "../../state/useAnswer";
 import { zoomTo } from "../../state/useView";
@@ -32,7 +33,7 @@ export function TopHoursCard(props: { userId: string; span: Span; zone: string }
     return data.length === 0 ? "No whole hours with readings in this range." : null;
   };
   return (
-    <Card title="Top hours" note="highest hourly averages">
+    <Card title="Top hours" note="the highest average heart rates of an hour">
       <Answered of={answer} empty={empty}>
         {({ data }) => <HourList hours={data.filter(isFigures)} zone={zone} />}
       </Answered>
@@ -40,26 +41,37 @@ export function TopHoursCard(props: { userId: string; span: Span; zone: string }
   );
 }
 
+/** Each hour as a dot between the same two ends, which are told below. */
 function HourList({ hours, zone }: { hours: TopHour[]; zone: string }) {
-  const highest = hours[0]?.avg ?? 1;
+  const [low, high] = dotScale(hours.map(({ avg }) => avg));
   return (
-    <ol className="rows">
-      {hours.map(({ hour, avg }) => {
-        const start = Date.parse(hour);
-        const span = { start, end: start + HOUR_MS };
-        return (
-          <li key={hour}>
-            <button type="button" className="link" onClick={() => zoomTo({ kind: "span", span })}>
-              {stretchLabel(span, zone)}
-            </button>
-            <span className="bar" aria-hidden="true">
-              <span style={{ width: `${(avg / highest) * 100}%` }} />
-            </span>
-            <span className="number">{decimalLabel(avg)} bpm</span>
-          </li>
-        );
-      })}
-    </ol>
+    <>
+      <ol className="rows">
+        {hours.map(({ hour, avg }) => {
+          const start = Date.parse(hour);
+          const span = { start, end: start + HOUR_MS };
+          return (
+            <li key={hour} className="scaled">
+              <button type="button" className="link" onClick={() => zoomTo({ kind: "span", span })}>
+                {stretchLabel(span, zone)}
+              </button>
+              <span className="dot-scale" aria-hidden="true">
+                <span style={{ left: `${((avg - low) / (high - low)) * 100}%` }} />
+              </span>
+              <span className="number">{decimalLabel(avg)} bpm</span>
+            </li>
+          );
+        })}
+      </ol>
+      <p className="scaled faint" aria-hidden="true">
+        <span />
+        <span className="dot-ends">
+          <span>{low}</span>
+          <span>{high}</span>
+        </span>
+        <span className="number">bpm</span>
+      </p>
+    </>
   );
 }
 

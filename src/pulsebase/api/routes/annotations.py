@@ -20,7 +20,7 @@ from pulsebase.api.schemas.annotations import (
     AnnotationEntry,
     AnnotationList,
     AnnotationsParameters,
-    AnnotationText,
+    NewAnnotation,
     RemovedAnnotation,
 )
 from pulsebase.api.schemas.common import NoParameters, PathIdentifier, body_of
@@ -29,7 +29,7 @@ from pulsebase.model.errors import RejectedError, UnknownUserError
 from pulsebase.model.timerange import LAST_END_US, TimeRange, format_us, parse_instant
 
 #: Schemas of bodies that are decoded here; the OpenAPI document shows them all the same.
-BODY_SCHEMAS = (AnnotationText,)
+BODY_SCHEMAS = (NewAnnotation,)
 
 Id = Annotated[PathIdentifier, Path()]
 Nothing = Annotated[NoParameters, Query()]

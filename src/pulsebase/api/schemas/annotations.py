@@ -15,10 +15,10 @@ class AnnotationsParameters(Parameters):
     end: When | None = Field(None, description="Until when, exclusive; until the last one if left out.")
 
 
-class AnnotationText(BaseModel):
+class NewAnnotation(BaseModel):
     """What somebody notes about a moment or a stretch of time."""
 
-    model_config = ConfigDict(extra="forbid", title="NewAnnotation")
+    model_config = ConfigDict(extra="forbid")
 
     start: str = Field(description="An ISO 8601 time, or a date; UTC without an offset.")
     end: str | None = Field(None, description="The end of the stretch, exclusive. Without it this is about a moment.")
