@@ -35,7 +35,7 @@ def test_pages_are_gone_to_without_loading_anew_and_back_again(visit: Opener) ->
     expect(seen.resolution).to_have_text("1 minute")
     seen.page.evaluate("window.stayed = true")
     # The address is completed once the page knows its people.
-    settled = {"Person": r"/person\?people=user1", "Live": r"/live\?people=user1&people=user2"}
+    settled = {"Person": r"/person\?people=user1", "Live": r"/live\?range=24h&people=user1&people=user2"}
     for name, path in list(PAGES.items())[1:]:
         seen.page.get_by_role("navigation").get_by_role("link", name=name).click()
         expect(seen.page.get_by_role("heading", level=1)).to_be_visible()

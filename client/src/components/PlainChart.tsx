@@ -1,9 +1,9 @@
 import { type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
 import { keepDrawing } from "../charts/drawings";
-import { tickLabels } from "../charts/labels";
+import { stretchLabel, tickLabels } from "../charts/labels";
 import type { Ctx } from "../charts/paint";
 import type { ChartTheme } from "../charts/palette";
-import { type Scale, scaledRange, scaledTicks } from "../charts/ticks";
+import { digitsOf, type Scale, scaledRange, scaledTicks } from "../charts/ticks";
 import { timeTicks, valueTicks } from "../figures/axis";
 import {
   breaksAfter,
@@ -14,6 +14,7 @@ import {
   pointAt,
   xOf,
 } from "../figures/line";
+import { beatsLabel } from "../figures/words";
 import type { Span } from "../time/range";
 
 export interface PlainChartProps {
@@ -189,11 +190,52 @@ function drawLines(
   to.restore();
 }
 
+interface Pointer {
+  x: number;
+  y: number;
+  /** Of the chart. */
+  width: number;
+}
+
+const TIP_PX = 14;
+
+/** What the lines say at the pointer, on the side of it where there is room. */
+function Tip({ chart, pointer }: { chart: PlainChartProps; pointer: Pointer }) {
+  const { lines, instant, zone, colourOf, scale = null } = chart;
+  const points = lines.flatMap((line) => {
+    const index = instant === null ? null : pointAt(line, instant);
+    return index === null ? [] : [{ line, index }];
+  });
+  const said = (value: number) => (scale ? value.toFixed(digitsOf(scale)) : beatsLabel(value));
+  const [first] = points;
+  if (!first) return null;
+  const start = first.line.from[first.index] ?? 0;
+  const end = first.line.to[first.index] ?? start;
+  const left = pointer.x > pointer.width / 2;
+  const across = left ? `calc(${pointer.x - TIP_PX}px - 100%)` : `${pointer.x + TIP_PX}px`;
+  const style = {
+    transform: `translate(${across}, max(0px, calc(${pointer.y}px - 100%)))`,
+    visibility: "visible" as const,
+  };
+  return (
+    <div className="chart-tip" aria-hidden="true" style={style}>
+      <p className="faint">{stretchLabel({ start, end }, zone)}</p>
+      {points.map(({ line, index }) => (
+        <p key={line.userId}>
+          <span className="legend-swatch" style={{ background: colourOf(line.userId) }} />
+          <strong>{said(line.value[index] ?? 0)}</strong>
+        </p>
+      ))}
+    </div>
+  );
+}
+
 /** Lines over time with a cross-hair: for what is looked at and not travelled in. */
 export function PlainChart(props: PlainChartProps) {
   const { lines, span, onHover } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   const [size, setSize] = useState(0);
+  const [pointer, setPointer] = useState<Pointer | null>(null);
   useEffect(() => {
     const element = canvas.current;
     if (!element) return;
@@ -218,6 +260,7 @@ export function PlainChart(props: PlainChartProps) {
   }, [lines, span]);
   const onMove = (event: PointerEvent<HTMLCanvasElement>) => {
     const box = event.currentTarget.getBoundingClientRect();
+    setPointer({ x: event.clientX - box.left, y: event.clientY - box.top, width: box.width });
     const inner = box.width - EDGE.left - EDGE.right;
     const at = (event.clientX - box.left - EDGE.left) / inner;
     onHover(at >= 0 && at <= 1 ? span.start + at * (span.end - span.start) : null);
@@ -233,8 +276,12 @@ export function PlainChart(props: PlainChartProps) {
         ref={canvas}
         className="plain-canvas"
         onPointerMove={onMove}
-        onPointerLeave={() => onHover(null)}
+        onPointerLeave={() => {
+          setPointer(null);
+          onHover(null);
+        }}
       />
+      {pointer && props.instant !== null && <Tip chart={props} pointer={pointer} />}
     </div>
   );
 }

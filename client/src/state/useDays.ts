@@ -46,7 +46,10 @@ export function useDays(page: Page | null, zones: ZoneRule | null): Days {
   }, [first.answer, zone, chosen]);
   const none = !stated.some(({ days }) => days.some((day) => day.zones.length > 0));
   const born = asked.some((id) => page?.recordOf(id)?.birth_date);
-  const fallsBack = zones === null && born && first.answer !== null && !first.loading && none;
+  // Of several people, days are drawn without their zones.
+  const single = asked.length === 1;
+  const fallsBack =
+    zones === null && single && born && first.answer !== null && !first.loading && none;
   const second = useAnswer(fallsBack && !long ? questionOf("age") : null);
   const made = useMemo(() => peopleOf(second.answer, zone, methodOf("age")), [second.answer, zone]);
 

@@ -65,18 +65,22 @@ export function useLayers(wanted: LayersWanted): LayersState {
       : null,
   );
 
+  // Another object is another picture, so it is made anew only where an answer is.
+  const [answer, byRule] = [stated.answer, own ? made.answer : null];
+  const settled = own && made.answer !== null && !made.loading;
+  const error = stated.error ?? made.error;
   return useMemo(() => {
-    const ofRule = own && made.answer ? zonesOf(made.answer, people, methodOf(tried)) : null;
-    const its = zones ? (ofSource ?? ofRule) : null;
-    const days = resting && stated.answer ? restingDays(stated.answer, zoneOf) : [];
-    const settled = own ? made.answer !== null && !made.loading : false;
+    const its = zones ? (ofSource ?? (byRule && zonesOf(byRule, people, methodOf(tried)))) : null;
     return {
-      layers: { resting: days, zones: its?.zones ?? [] },
+      layers: {
+        resting: resting && answer ? restingDays(answer, zoneOf) : [],
+        zones: its?.zones ?? [],
+      },
       zones: its,
       rule: ofSource ? null : tried,
       asked: rule,
       noZones: zones && its === null && settled,
-      error: stated.error ?? made.error,
+      error,
     };
-  }, [own, made, people, tried, rule, zones, ofSource, resting, stated, zoneOf]);
+  }, [answer, byRule, settled, error, people, tried, rule, zones, ofSource, resting, zoneOf]);
 }
