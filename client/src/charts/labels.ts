@@ -1,4 +1,5 @@
-/** Texts of times and numbers, in the reader's language and the chosen zone. */
+/** Texts of times and numbers, in the page's language and the chosen zone. */
+import { LOCALE } from "../locale";
 import type { Span } from "../time/range";
 import { isRepeated, offsetLabel, offsetMs } from "../time/zone";
 
@@ -10,7 +11,7 @@ const YEAR_MS = 365 * DAY_MS;
 type Options = Intl.DateTimeFormatOptions;
 const formatters = new Map<string, Intl.DateTimeFormat>();
 
-function formatterOf(zone: string, locale: string | undefined, options: Options) {
+function formatterOf(zone: string, locale: string, options: Options) {
   const key = `${locale}|${zone}|${JSON.stringify(options)}`;
   let found = formatters.get(key);
   if (!found) {
@@ -20,7 +21,7 @@ function formatterOf(zone: string, locale: string | undefined, options: Options)
   return found;
 }
 
-function text(instant: number, zone: string, locale: string | undefined, options: Options): string {
+function text(instant: number, zone: string, locale: string, options: Options): string {
   return formatterOf(zone, locale, options).format(instant);
 }
 
@@ -42,7 +43,7 @@ export function tickLabels(
   ticks: readonly number[],
   step: number,
   zone: string,
-  locale?: string,
+  locale = LOCALE,
 ): string[] {
   const { main, under } = tickStyle(step);
   let former = "";
@@ -60,7 +61,7 @@ export function tickLabels(
 }
 
 /** The moment of a reading, or the stretch of a bucket, as the legend heads it. */
-export function stretchLabel(span: Span, zone: string, locale?: string): string {
+export function stretchLabel(span: Span, zone: string, locale = LOCALE): string {
   const { start, end } = span;
   const length = end - start;
   const day = text(start, zone, locale, { weekday: "short", ...DATE });
@@ -78,17 +79,17 @@ export function stretchLabel(span: Span, zone: string, locale?: string): string 
 }
 
 /** Both ends of a range; what they have in common is said once, as the language has it. */
-export function spanLabel(span: Span, zone: string, locale?: string): string {
+export function spanLabel(span: Span, zone: string, locale = LOCALE): string {
   const short = span.end - span.start < 10 * MINUTE_MS;
   const options = { ...DATE, ...(short ? TIME_S : TIME) };
   return formatterOf(zone, locale, options).formatRange(span.start, span.end);
 }
 
-export function dateLabel(instant: number, zone: string, locale?: string): string {
+export function dateLabel(instant: number, zone: string, locale = LOCALE): string {
   return text(instant, zone, locale, DATE);
 }
 
-export function clockLabel(instant: number, zone: string, locale?: string): string {
+export function clockLabel(instant: number, zone: string, locale = LOCALE): string {
   return text(instant, zone, locale, TIME_S);
 }
 

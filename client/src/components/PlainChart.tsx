@@ -15,6 +15,7 @@ import {
   xOf,
 } from "../figures/line";
 import { beatsLabel } from "../figures/words";
+import { LOCALE } from "../locale";
 import type { Span } from "../time/range";
 
 export interface PlainChartProps {
@@ -94,7 +95,7 @@ function drawAxes(to: CanvasRenderingContext2D, frame: Frame, props: PlainChartP
     const y = Math.round(frame.y(value)) + 0.5;
     to.moveTo(EDGE.left, y);
     to.lineTo(frame.width - EDGE.right, y);
-    to.fillText(value.toLocaleString(), EDGE.left - 8, y);
+    to.fillText(value.toLocaleString(LOCALE), EDGE.left - 8, y);
   }
   const { at, stepMs } = timeTicks(span, Math.floor(frame.width / TICK_PX), zone);
   const labels = bare ? [] : tickLabels(at, stepMs, zone);

@@ -1,11 +1,12 @@
 import { clockLabel, intervalLabel } from "../charts/labels";
+import { LOCALE } from "../locale";
 import type { Picture } from "../state/pictures";
 
 /** What is in force: resolution, number of points, and when it was asked. */
 export function StatusLine(props: { picture: Picture | null; zone: string; points: number }) {
   const { picture, zone } = props;
   if (!picture) return null;
-  const points = props.points.toLocaleString();
+  const points = props.points.toLocaleString(LOCALE);
   const per = picture.interval === "raw" ? "readings" : "points";
   return (
     <dl className="status">

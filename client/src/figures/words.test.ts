@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { agoLabel, beatsLabel, decimalLabel, durationLabel, minutesLabel, pluralLabel, shareLabel, sizeLabel } from "./words";
+import {
+  agoLabel,
+  beatsLabel,
+  decimalLabel,
+  durationLabel,
+  minutesLabel,
+  pluralLabel,
+  shareLabel,
+  sizeLabel,
+} from "./words";
 
 describe("words", () => {
   it("say lengths in their two largest units", () => {

@@ -66,14 +66,14 @@ export function pluralLabel(count: number, one: string, several: string, locale 
 }
 
 /** `42.4 %`, as the language has it; what is there at all is never told as none. */
-export function shareLabel(share: number, locale?: string): string {
+export function shareLabel(share: number, locale = LOCALE): string {
   const percent = (value: number) =>
     value.toLocaleString(locale, { style: "percent", maximumFractionDigits: 1 });
   return share > 0 && share < 0.0005 ? `under ${percent(0.001)}` : percent(share);
 }
 
 /** Beats a minute to the tenth, `64.5`, without one that says nothing, `64`. */
-export function beatsLabel(value: number, locale?: string): string {
+export function beatsLabel(value: number, locale = LOCALE): string {
   return value.toLocaleString(locale, { maximumFractionDigits: 1 });
 }
 

@@ -4,6 +4,8 @@
  *   ?metric=oxygen_saturation&over=90&upto=95&upto_age=60       of another metric, in its unit
  * Numbers stay as they were written.
  */
+
+import { LOCALE } from "../locale";
 import { parseView } from "./url";
 
 export const GENDERS = ["female", "male", "other"] as const;
@@ -107,11 +109,11 @@ export function cohortFields(cohort: Cohort): Record<string, readonly string[]> 
   };
 }
 
-const numberOf = (text: string, locale?: string) =>
+const numberOf = (text: string, locale = LOCALE) =>
   Number(text).toLocaleString(locale, { maximumFractionDigits: 6 });
 
 /** `above 60 bpm`, `above 90 and up to 95 %`; empty without bounds. */
-export function boundsLabel({ over, upTo }: Cohort, unit: string, locale?: string): string {
+export function boundsLabel({ over, upTo }: Cohort, unit: string, locale = LOCALE): string {
   const parts = [
     over && `above ${numberOf(over, locale)}`,
     upTo && `up to ${numberOf(upTo, locale)}`,
@@ -120,7 +122,7 @@ export function boundsLabel({ over, upTo }: Cohort, unit: string, locale?: strin
 }
 
 /** All that is said of people beside their average: `female or other`, `older than 30`, `coverage of at least 50 %`. */
-export function conditionLabels(cohort: Cohort, locale?: string): string[] {
+export function conditionLabels(cohort: Cohort, locale = LOCALE): string[] {
   const { genders, age, upToAge, coverage } = cohort;
   const ages = [age && `older than ${age}`, upToAge && `up to ${upToAge}`].filter(Boolean);
   return [

@@ -19,6 +19,7 @@ import { cohortCsv } from "../../figures/csv";
 import { extremesOf, lineOf } from "../../figures/line";
 import { saveText } from "../../figures/save";
 import { decimalLabel, shareLabel } from "../../figures/words";
+import { LOCALE } from "../../locale";
 import { boundsLabel, type Cohort, conditionLabels, HEART_RATE } from "../../state/cohort";
 import { goToSearch, onFollow } from "../../state/navigation";
 import { addressOf } from "../../state/route";
@@ -128,7 +129,7 @@ function Found({ asked, count, subject }: { asked: Asked; count: number; subject
     : `, ${subject.title}: ${average}`;
   return (
     <p className="card-line" role="status">
-      <strong>{count.toLocaleString()}</strong> {people}
+      <strong>{count.toLocaleString(LOCALE)}</strong> {people}
       {[what, ...conditionLabels(cohort), spanLabel(span, zone)].join(", ")}
     </p>
   );
@@ -186,7 +187,7 @@ function Members({ asked, rows, order, subject, linkOf }: MembersProps) {
       <div className="cohort-tools">
         <a className="button" href={addressOf("compare", linkOf(compared))} onClick={onFollow}>
           {chosen.length > 0 || rows.length <= MAX_PEOPLE
-            ? `Compare these ${compared.length.toLocaleString()}`
+            ? `Compare these ${compared.length.toLocaleString(LOCALE)}`
             : `Compare the first ${MAX_PEOPLE}`}
         </a>
         <button
@@ -353,7 +354,7 @@ function Member(props: MemberProps) {
       <td className="number wide-only">{age ?? "–"}</td>
       <td className="number">{decimalLabel(member.avg, subject.digits)}</td>
       <td className="number wide-only">{shareLabel(row.coverage)}</td>
-      <td className="number wide-only">{member.count.toLocaleString()}</td>
+      <td className="number wide-only">{member.count.toLocaleString(LOCALE)}</td>
       <td ref={cell} className="spark-cell">
         {line && (
           <Sparkline

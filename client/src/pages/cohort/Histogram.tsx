@@ -1,5 +1,6 @@
 import { histogramOf } from "../../figures/histogram";
 import { pluralLabel } from "../../figures/words";
+import { LOCALE } from "../../locale";
 import type { Cohort } from "../../state/cohort";
 
 const WIDTH = 720;
@@ -27,7 +28,7 @@ export function Histogram(props: { averages: readonly number[]; cohort: Cohort; 
       </figcaption>
       <div className="histogram-plot">
         <span className="histogram-most faint" aria-hidden="true">
-          {most.toLocaleString()}
+          {most.toLocaleString(LOCALE)}
         </span>
         <svg
           viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
@@ -59,7 +60,7 @@ export function Histogram(props: { averages: readonly number[]; cohort: Cohort; 
         <p className="histogram-axis faint" aria-hidden="true">
           {[...new Set([low, ...bounds, high])].map((value) => (
             <span key={value} style={{ left: `${(100 * (value - low)) / (high - low)}%` }}>
-              {value.toLocaleString(undefined, { maximumFractionDigits: 2 })}
+              {value.toLocaleString(LOCALE, { maximumFractionDigits: 2 })}
             </span>
           ))}
         </p>

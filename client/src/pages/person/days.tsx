@@ -183,8 +183,8 @@ export function GapsCard({ page }: { page: Page }) {
       {shown.length > 0 && (
         <>
           <p className="card-line">
-            {found.length.toLocaleString(LOCALE)} {found.length === 1 ? "stretch" : "stretches"} without
-            readings, {durationLabel(total)} in all; the longest:
+            {found.length.toLocaleString(LOCALE)} {found.length === 1 ? "stretch" : "stretches"}{" "}
+            without readings, {durationLabel(total)} in all; the longest:
           </p>
           <ul className="rows">
             {shown.map((gap) => (
