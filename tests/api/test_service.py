@@ -31,6 +31,7 @@ def test_a_browser_is_led_to_the_page_and_told_of_addresses_there_are_not(api: A
         assert shown.status_code == told.status_code
         assert shown.headers["content-type"] == "text/html; charset=utf-8"
         assert '<a href="/app/">' in shown.text
+        assert ("<h1>There is no such page</h1>" in shown.text) == (path != "/v1/users/%3Cb%3E")
         assert "<b>" not in shown.text
         assert told.headers["content-type"] == "application/problem+json"
 

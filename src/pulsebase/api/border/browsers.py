@@ -12,6 +12,8 @@ from pulsebase.api.border.request_scope import header_of
 
 _PAGE_TYPE = "text/html"
 _REFUSED = re.compile(r"q=0(\.0*)?")
+#: What programs are told of an address that leads nowhere, as a sentence.
+_NO_ROUTE = "There is no such route."
 #: Where a browser goes on.
 PAGE = "/app/"
 
@@ -36,7 +38,9 @@ def page_of(title: str, content: str) -> str:
 
 def problem_page(status: int, title: str, said: Sequence[str], request_id: str) -> str:
     """Return the page for a problem: the sentences about it, and the way to where there is something to see."""
-    heading = "There is no such page" if status == 404 else title
+    heading = title
+    if list(said) == [_NO_ROUTE]:
+        heading, said = "There is no such page", ["The address may be mistyped, or from another version."]
     texts = "".join(f"<p>{html.escape(text)}</p>" for text in said)
     way = f'<p><a href="{PAGE}">Go to Pulsebase</a></p>'
     small = f"<p><small>{status} {html.escape(title)}, request {html.escape(request_id)}</small></p>"
