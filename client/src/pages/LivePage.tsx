@@ -21,6 +21,7 @@ import { LivePane, type LiveView } from "./live/LivePane";
 import { figureOf, useLines } from "./live/lines";
 
 const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
 const WINDOWS = [1, 5, 15, 60] as const;
 const DEFAULT_WINDOW = 5;
 const MOST_PROPOSED = 4;
@@ -31,11 +32,13 @@ function windowOf(search: string): number {
   return WINDOWS.find((one) => one === minutes) ?? DEFAULT_WINDOW;
 }
 
-/** Whoever was measured last comes first; without readings, nobody is proposed. */
-function lastMeasured(users: readonly User[]): string[] {
-  const last = (user: User) => Date.parse(user.last_reading ?? "");
+/** Whoever was measured last, by whole hours, comes first; without readings, nobody is proposed. */
+function lastMeasured(users: readonly User[], now: number): string[] {
+  const hoursAgo = (user: User) => {
+    return Math.max(0, Math.floor((now - Date.parse(user.last_reading ?? "")) / HOUR_MS));
+  };
   const measured = users.filter((user) => user.last_reading !== null);
-  const order = measured.sort((a, b) => last(b) - last(a));
+  const order = measured.sort((a, b) => hoursAgo(a) - hoursAgo(b));
   return order.slice(0, MOST_PROPOSED).map((user) => user.user_id);
 }
 
@@ -46,7 +49,7 @@ function useLivePeople(search: string) {
   const { answered, users } = directory;
   useEffect(() => {
     if (chosen !== null || answered !== "") return;
-    const people = lastMeasured(users);
+    const people = lastMeasured(users, Date.now());
     goToSearch({ people: people.length > 0 ? people : [""] }, "replace");
   }, [chosen, answered, users]);
   const people = chosen ?? [];
