@@ -30,7 +30,8 @@ function packed(name: string, files: readonly Packed[]): File {
 
 /** What was dropped. It has to be called while the event is handled, since the list is empty afterwards. */
 export async function droppedFiles(given: DataTransfer): Promise<File[]> {
-  const entries = [...given.items].map((item) => item.webkitGetAsEntry());
+  const items = [...given.items].filter((item) => item.kind === "file");
+  const entries = items.map((item) => item.webkitGetAsEntry());
   const files = [...given.files];
   const found = await Promise.all(
     entries.map(async (entry, at) => {

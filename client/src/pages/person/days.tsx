@@ -2,8 +2,8 @@
 import { dateLabel, intervalLabel, rangeText, spanLabel } from "../../charts/labels";
 import { ruleLabel, whyNoZones, ZONE_RULES, type ZoneRule } from "../../charts/zones";
 import { Card, Skeleton } from "../../components/Card";
+import { DataTable } from "../../components/DataTable";
 import { ErrorNotice } from "../../components/ErrorNotice";
-import { TableScroll } from "../../components/TableScroll";
 import { ZoneBars } from "../../components/ZoneBars";
 import { type Day, minutesIn, restingFigures, zoneNames } from "../../figures/days";
 import { beatsLabel, durationLabel, minutesLabel, pluralLabel } from "../../figures/words";
@@ -70,38 +70,23 @@ export function DaysCard({ days, zone }: { days: Days; zone: string }) {
 function DayTable({ days, zone }: { days: readonly Day[]; zone: string }) {
   const names = zoneNames(days).slice(1);
   const shown = days.slice(-MOST_ROWS).reverse();
+  const zones = names.map((title) => ({ title, number: true }));
   return (
-    <TableScroll label="Days">
-      <table>
-        <caption className="visually-hidden">Days, the latest first</caption>
-        <thead>
-          <tr>
-            <th scope="col">Day</th>
-            <th scope="col" className="number">
-              Resting
-            </th>
-            {names.map((name) => (
-              <th key={name} scope="col" className="number">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map((day) => (
-            <tr key={day.date}>
-              <th scope="row">{dateLabel(day.start, zone)}</th>
-              <td className="number">{day.resting === null ? "–" : beatsLabel(day.resting)}</td>
-              {names.map((name) => (
-                <td key={name} className="number">
-                  {day.zones.length > 0 ? minutesLabel(minutesIn(day, name)) : "–"}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </TableScroll>
+    <DataTable
+      label="Days"
+      caption="Days, the latest first"
+      columns={[{ title: "Day" }, { title: "Resting", number: true }, ...zones]}
+      rows={shown.map((day) => ({
+        key: day.date,
+        cells: [
+          dateLabel(day.start, zone),
+          day.resting === null ? "–" : beatsLabel(day.resting),
+          ...names.map((name) => {
+            return day.zones.length > 0 ? minutesLabel(minutesIn(day, name)) : "–";
+          }),
+        ],
+      }))}
+    />
   );
 }
 

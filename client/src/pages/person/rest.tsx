@@ -1,8 +1,8 @@
 /** Resting heart rate, ours beside those of sources, and the variability of nights. */
 import { dateLabel, rangeText } from "../../charts/labels";
 import { Card, Skeleton } from "../../components/Card";
+import { type Column, DataTable } from "../../components/DataTable";
 import { ErrorNotice } from "../../components/ErrorNotice";
-import { TableScroll } from "../../components/TableScroll";
 import { type DayValue, LEAST_DAYS, type Usual, usualOf } from "../../figures/baseline";
 import {
   lastDates,
@@ -182,54 +182,31 @@ function trendLabel(perWeek: number, unit: string): string {
   if (Number(Math.abs(perWeek).toFixed(1)) === 0) return "steady";
   return `${perWeek > 0 ? "rising" : "falling"} by ${size} ${unit} a week`;
 }
+const COLUMNS: readonly Column[] = [
+  { title: "Day" },
+  { title: "Resting", number: true },
+  { title: "By sources", number: true },
+];
+const OF_NIGHTS: readonly Column[] = ["RMSSD", "SDNN"].map((title) => ({ title, number: true }));
 
 function RestTable({ days, zone }: { days: readonly RestDay[]; zone: string }) {
   const hasNights = days.some((day) => day.rmssd !== null || day.sdnn !== null);
   return (
     <>
-      <TableScroll label="Rest by day">
-        <table>
-          <caption className="visually-hidden">
-            Resting heart rate in bpm and variability of nights in ms, the latest first
-          </caption>
-          <thead>
-            <tr>
-              <th scope="col">Day</th>
-              <th scope="col" className="number">
-                Resting
-              </th>
-              <th scope="col" className="number">
-                By sources
-              </th>
-              {hasNights && (
-                <>
-                  <th scope="col" className="number">
-                    RMSSD
-                  </th>
-                  <th scope="col" className="number">
-                    SDNN
-                  </th>
-                </>
-              )}
-            </tr>
-          </thead>
-          <tbody>
-            {days.map((day) => (
-              <tr key={day.date}>
-                <th scope="row">{dateLabel(day.start, zone)}</th>
-                <td className="number">{known(day.own)}</td>
-                <td className="number">{statedLabel(day)}</td>
-                {hasNights && (
-                  <>
-                    <td className="number">{known(day.rmssd)}</td>
-                    <td className="number">{known(day.sdnn)}</td>
-                  </>
-                )}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </TableScroll>
+      <DataTable
+        label="Rest by day"
+        caption="Resting heart rate in bpm and variability of nights in ms, the latest first"
+        columns={hasNights ? [...COLUMNS, ...OF_NIGHTS] : COLUMNS}
+        rows={days.map((day) => ({
+          key: day.date,
+          cells: [
+            dateLabel(day.start, zone),
+            known(day.own),
+            statedLabel(day),
+            ...(hasNights ? [known(day.rmssd), known(day.sdnn)] : []),
+          ],
+        }))}
+      />
       <p className="faint">
         Resting: the calmest half hour of a day, in bpm. Sources have rules of their own.
         {hasNights && " RMSSD and SDNN: of the night before the morning, 22:00 to 07:00, in ms."}
