@@ -89,7 +89,7 @@ class TestDuckdbStore(StoreLaws, harness=DuckdbHarness):
     pass
 
 
-TestDuckdbMachine = machine_of(DuckdbHarness, max_examples=25)
+TestDuckdbMachine = machine_of(DuckdbHarness, max_examples=15)
 
 
 class LateHarness(DuckdbHarness):
@@ -105,4 +105,4 @@ class TestDuckdbStoreWithLateRows(StoreLaws, harness=LateHarness):
     pass
 
 
-TestDuckdbMachineWithLateRows = machine_of(LateHarness, max_examples=25)
+TestDuckdbMachineWithLateRows = machine_of(LateHarness, max_examples=15)

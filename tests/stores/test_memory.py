@@ -38,7 +38,7 @@ class TestMemoryStore(StoreLaws, harness=MemoryHarness):
     pass
 
 
-TestMemoryMachine = machine_of(MemoryHarness)
+TestMemoryMachine = machine_of(MemoryHarness, max_examples=20)
 
 
 def night() -> MemoryStore:

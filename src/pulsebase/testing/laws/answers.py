@@ -28,17 +28,16 @@ from pulsebase.stores.contract import (
 from pulsebase.testing.harness import GivenReading as Reading
 from pulsebase.testing.harness import Harness, ask, last_time_us, metric_under_test, span, write
 from pulsebase.testing.laws.base import LawsOfOneStore
-from pulsebase.testing.laws.words import DAY, HOUR, RAW, TEN, THAT_DAY, every_rung, scattered, states
+from pulsebase.testing.laws.words import DAY, HOUR, RAW, TEN, THAT_DAY, scattered, states, states_and
 
 
 class AnswerLaws(LawsOfOneStore):
     """Laws 9 and 10: empty answers, schemas, limits, and answers that stay unchanged afterwards."""
 
-    @every_rung
-    def test_nothing_there_is_an_empty_answer_with_the_full_schema(self, harness: Harness, rung: Resolution) -> None:
+    def test_nothing_there_is_an_empty_answer_with_the_full_schema(self, harness: Harness) -> None:
         write(harness.store, Reading(TEN, 7000))
         elsewhere = span("2023-01-01", "2023-01-02")
-        for store in states(harness):
+        for store, rung in states_and(harness, Resolution):
             for answer in (
                 ask(store, rung, THAT_DAY, user_id="nobody"),
                 ask(store, rung, THAT_DAY, user_id="nobody", include_all=True),
@@ -46,22 +45,20 @@ class AnswerLaws(LawsOfOneStore):
                 ask(store, rung, elsewhere),
                 ask(store, rung, elsewhere, include_all=True),
             ):
-                assert answer.num_rows == 0
-                assert answer.schema.equals(RAW_SCHEMA if rung is RAW else BUCKET_SCHEMA, check_metadata=True)
+                assert answer.num_rows == 0, rung
+                assert answer.schema.equals(RAW_SCHEMA if rung is RAW else BUCKET_SCHEMA, check_metadata=True), rung
 
-    @every_rung
-    def test_every_store_answers_in_the_same_schema(self, harness: Harness, rung: Resolution) -> None:
+    def test_every_store_answers_in_the_same_schema(self, harness: Harness) -> None:
         """Compare names, order, types, nullability and metadata exactly, so that no two stores differ."""
         write(harness.store, *scattered(2, 50, THAT_DAY))
-        schema = RAW_SCHEMA if rung is RAW else BUCKET_SCHEMA
-        for store in states(harness):
+        for store, rung in states_and(harness, Resolution):
             for answer in (
                 ask(store, rung, THAT_DAY),
                 ask(store, rung, THAT_DAY, include_all=True),
                 ask(store, rung, THAT_DAY, device_id="strap"),
             ):
-                assert answer.num_rows > 0
-                assert answer.schema.equals(schema, check_metadata=True)
+                assert answer.num_rows > 0, rung
+                assert answer.schema.equals(RAW_SCHEMA if rung is RAW else BUCKET_SCHEMA, check_metadata=True), rung
 
     def test_every_store_exports_in_the_same_schema(self, harness: Harness) -> None:
         for store in states(harness):
@@ -72,16 +69,16 @@ class AnswerLaws(LawsOfOneStore):
             assert store.stored().num_rows == 1
             assert store.stored().schema.equals(STORED_SCHEMA, check_metadata=True)
 
-    @every_rung
-    def test_a_question_gives_up_at_its_time_limit(self, harness: Harness, rung: Resolution) -> None:
+    def test_a_question_gives_up_at_its_time_limit(self, harness: Harness) -> None:
         write(harness.store, *(Reading(TEN + n * SECOND_US, 6000) for n in range(100)))
-        days = (THAT_DAY.start_us, THAT_DAY.end_us) if rung is DAY else ()
-        query = SeriesQuery("ann", THAT_DAY, rung, day_starts=days, timeout_s=1e-9, metric=metric_under_test())
-        with pytest.raises(QueryTimeoutError):
-            harness.store.series(query)
+        for rung in Resolution:
+            days = (THAT_DAY.start_us, THAT_DAY.end_us) if rung is DAY else ()
+            query = SeriesQuery("ann", THAT_DAY, rung, day_starts=days, timeout_s=1e-9, metric=metric_under_test())
+            with pytest.raises(QueryTimeoutError):
+                harness.store.series(query)
+            assert harness.store.series(replace(query, timeout_s=60.0)).num_rows > 0, rung
         with pytest.raises(QueryTimeoutError):
             harness.store.totals(TotalsQuery(THAT_DAY, timeout_s=1e-9, metric=metric_under_test()))
-        assert harness.store.series(replace(query, timeout_s=60.0)).num_rows > 0
         assert harness.store.totals(TotalsQuery(THAT_DAY, timeout_s=60.0, metric=metric_under_test())).num_rows == 1
 
     def test_a_question_that_was_taken_back_is_not_answered(self, harness: Harness) -> None:
@@ -107,17 +104,16 @@ class AnswerLaws(LawsOfOneStore):
             assert last_time_us(store, "ann", "device_a") is None
             assert harness.back_door() == []
 
-    @every_rung
-    def test_one_row_over_the_limit_is_refused(self, harness: Harness, rung: Resolution) -> None:
+    def test_one_row_over_the_limit_is_refused(self, harness: Harness) -> None:
         write(harness.store, *(Reading(TEN + n * DAY_US, 7000) for n in range(3)))
         harness.settle()
         write(harness.store, *(Reading(TEN + n * DAY_US, 7000) for n in range(3, 5)))
         days = TimeRange(TEN, TEN + 5 * DAY_US)
-        for store in states(harness):
-            assert ask(store, rung, days, limit=5).num_rows == 5
+        for store, rung in states_and(harness, Resolution):
+            assert ask(store, rung, days, limit=5).num_rows == 5, rung
             with pytest.raises(TooManyRowsError):
                 ask(store, rung, days, limit=4)
-            assert ask(store, rung, days, limit=1, user_id="nobody").num_rows == 0
+            assert ask(store, rung, days, limit=1, user_id="nobody").num_rows == 0, rung
 
     def test_what_was_answered_never_changes(self, store: Store) -> None:
         write(store, Reading(TEN, 7000))

@@ -6,7 +6,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Unpack
+from typing import TypeVar, Unpack
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -31,14 +31,14 @@ from pulsebase.stores.contract import (
 from pulsebase.testing.harness import Choices, Harness, ask, at, rows_of, span
 from pulsebase.testing.harness import GivenReading as Reading
 
+T = TypeVar("T")
+
 RAW, SECOND, MINUTE, QUARTER, HOUR, DAY = Resolution
 BUCKETED = [SECOND, MINUTE, QUARTER, HOUR, DAY]
 TEN = at("2024-01-15T10:00:00")
 THAT_DAY = span("2024-01-15", "2024-01-16")
 ALWAYS = TimeRange(0, MAX_US)
 
-every_rung = pytest.mark.parametrize("rung", list(Resolution), ids=lambda rung: rung.value)
-every_bucketed_rung = pytest.mark.parametrize("rung", BUCKETED, ids=lambda rung: rung.value)
 #: Whether the store's background work had caught up with the first write when the second came.
 settled_or_not = pytest.mark.parametrize("settled", [False, True], ids=["unsettled", "settled"])
 
@@ -50,6 +50,14 @@ def states(harness: Harness) -> Iterator[Store]:
     yield harness.store
     harness.reopen()
     yield harness.store
+
+
+def states_and(harness: Harness, values: Iterable[T]) -> Iterator[tuple[Store, T]]:
+    """Yield the store with each of the values, in one state after the other."""
+    values = list(values)
+    for store in states(harness):
+        for value in values:
+            yield store, value
 
 
 def raw(store: Store, asked: TimeRange = THAT_DAY, **choices: Unpack[Choices]) -> list[tuple[int, int, str]]:
@@ -75,13 +83,15 @@ def day_figures(store: Store, **choices: Unpack[Choices]) -> tuple[int, int, int
     return count, total, low, high, minutes
 
 
-def assert_rungs_follow_from_raw(store: Store, asked: TimeRange, **choices: Unpack[Choices]) -> None:
+def assert_rungs_follow_from_raw(
+    store: Store, asked: TimeRange, rungs: Sequence[Resolution] = BUCKETED, **choices: Unpack[Choices]
+) -> None:
     """Check law 5: every bucketed answer is what a plain loop computes from the counted readings in the raw answer."""
     day_starts = local_day_starts(asked, ZoneInfo(choices.get("zone", "UTC")))
     hours = asked.widened(HOUR_US)
     widest = TimeRange(min(day_starts[0], hours.start_us), max(day_starts[-1], hours.end_us))
     counted = [row for row in rows_of(ask(store, RAW, widest, **choices)) if row[3] != 0]
-    for rung in BUCKETED:
+    for rung in rungs:
         whole = TimeRange(day_starts[0], day_starts[-1]) if rung is DAY else asked.widened(rung.step_us)
         groups: dict[int, list[tuple[int, int, str]]] = {}
         for time_us, value, device_id, _ in counted:
