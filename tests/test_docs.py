@@ -7,8 +7,10 @@ import doctest
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -36,6 +38,7 @@ from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.engine.migrate import migrations
 from pulsebase.stores.postgres.roles import API, EXPORTER, OWNER
 from pulsebase.wiring import build
+from tests.support.forks import fork_command
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -358,6 +361,10 @@ def test_a_document_names_routes_that_exist(path: Path, api: Api) -> None:
 # --- what a document shows was run ---------------------------------------------------------------------------------
 
 
+#: Variables, patterns, pipes and all else that a shell takes its own way.
+NEEDS_SHELL = re.compile(r"[$`|&;<>(){}*?~!#]|\[")
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder with a running server, and the environment in which documents expect their commands to be typed."""
@@ -365,23 +372,32 @@ class Place:
     folder: Path
     address: str
     environment: dict[str, str]
+    #: Whether commands that need no shell are forks: the same, without the wait for imports.
+    forks: bool
 
     def run(self, command: str) -> str:
-        done = subprocess.run(
-            command.replace(ADDRESS, self.address).replace("pulsebase connect", "pulsebase connect --port 0"),
-            shell=True,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=60,
-            check=False,
-        )
-        return "\n".join(line.rstrip() for line in done.stdout.decode().strip().splitlines())
+        typed = command.replace(ADDRESS, self.address).replace("pulsebase connect", "pulsebase connect --port 0")
+        with tempfile.TemporaryFile() as said:
+            if self.forks and typed.startswith("pulsebase ") and not NEEDS_SHELL.search(typed):
+                words = shlex.split(typed.replace("\\\n", " "))[1:]
+                fork_command(words, cwd=self.folder, env=self.environment, stdout=said, stderr=said).wait(60)
+            else:
+                subprocess.run(
+                    typed,
+                    shell=True,
+                    cwd=self.folder,
+                    env=self.environment,
+                    stdout=said,
+                    stderr=said,
+                    timeout=60,
+                    check=False,
+                )
+            said.seek(0)
+            return "\n".join(line.rstrip() for line in said.read().decode().strip().splitlines())
 
 
 @contextmanager
-def served(folder: Path, *, with_cloud: bool = False) -> Iterator[Place]:
+def served(folder: Path, *, with_cloud: bool = False, forks: bool = True) -> Iterator[Place]:
     bin_folder = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEBASE_")} | {
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
@@ -399,7 +415,7 @@ def served(folder: Path, *, with_cloud: bool = False) -> Iterator[Place]:
             browser = "curl -sL -o consent.html %s&person=user1 &"  # somebody who chooses and agrees
             environment |= {"PULSEBASE_FITBIT_URL": cloud, "START_DATE": str(yesterday), "BROWSER": browser}
         server = opened.enter_context(foreground("serve", folder, environment, r"(?<=http://)[\d.:]+(?=/app/)"))
-        yield Place(folder, server, environment)
+        yield Place(folder, server, environment, forks)
 
 
 @contextmanager
@@ -445,7 +461,8 @@ def test_the_commands_of_a_document_give_the_output_shown(
     monkeypatch.setenv("MPLBACKEND", "Agg")  # plots of sessions are drawn into files
     commands_shown = examples(path)
     with_cloud = any(command.startswith("pulsebase connect") for command, _ in commands_shown)
-    with served(tmp_path, with_cloud=with_cloud) as place:
+    forks = path.stem != "walkthrough"  # which shows that installed commands are the same
+    with served(tmp_path, with_cloud=with_cloud, forks=forks) as place:
         for command, shown in commands_shown:
             output = place.run(command)
             give_up_at = time.monotonic() + 60

@@ -29,8 +29,7 @@ import typer.main
 
 _ROOT = str(Path(__file__).parents[2])
 _MOST_BYTES = 1 << 20
-#: What commands import, much of it when they first need it. Not the engine, nor FastAPI, which holds on to our routes
-#: and thereby to the engine's connections: the engine wants all of its own to be collected in the end, and says so.
+#: What commands import, much of it when they first need it.
 _LIBRARIES = (
     "anyio._backends._asyncio",
     "anyio.streams.memory",
@@ -162,13 +161,11 @@ def _end(server: socket.socket, process: subprocess.Popen[bytes]) -> None:
 def _import_everything() -> None:
     """All of it, the commands as far as they are the same whatever the environment says.
 
-    The objects of the libraries are taken out of the sight of the garbage collector, which would look at each of them
-    when a child ends, for longer than most commands take.
+    What is there then is taken out of the sight of the garbage collector, which would look at each object in every
+    child, and by that alone make a copy of its memory.
     """
     for name in _LIBRARIES:
         importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
     import pulsebase
 
     for module in pkgutil.walk_packages(pulsebase.__path__, "pulsebase."):
@@ -181,6 +178,8 @@ def _import_everything() -> None:
     from pulsebase.sources.cloud import http_client
 
     http_client("https://example.org").close()  # reads the authorities that every cloud is asked under
+    gc.collect()
+    gc.freeze()
 
 
 def _serve(requests: socket.socket) -> bool:
@@ -227,17 +226,17 @@ def _report(children: dict[int, int]) -> None:
             os.close(reporting)
 
 
-def _end_at_once() -> NoReturn:
-    """End well, after all that a command may have left to be done.
+def _end_at_once(code: int) -> NoReturn:
+    """End with this code, after all that a command or a server may have left to be done.
 
     What is left out is that the interpreter takes itself apart, object by object of every library, which takes as long
-    as most commands. Commands that fail do that, and servers, and the installed ones that the documents' examples run.
+    as most commands. The installed ones do that, which the documents' examples run where a shell is needed.
     """
     vars(threading)["_shutdown"]()  # waits for threads
     vars(atexit)["_run_exitfuncs"]()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def _become(request: _Request, files: list[int]) -> None:
@@ -261,9 +260,12 @@ if __name__ == "__main__":
         signal.signal(signal.SIGINT, signal.default_int_handler)
         from pulsebase.cli.app import main
 
+        code: str | int | None = 0
         try:
             main()
         except SystemExit as end:
-            if end.code or sys.argv[1:2] in (["serve"], ["demo"]):
-                raise
-        _end_at_once()
+            code = end.code
+        if isinstance(code, str):
+            sys.stderr.write(f"{code}\n")
+        _end_at_once(code if isinstance(code, int) else int(code is not None))
+    _end_at_once(0)
