@@ -7,6 +7,8 @@ from typing import Any
 
 from hypothesis import settings
 
+from tests.support import ram_disk
+
 #: Tests that share something dear (an engine, a browser, a measurement) run in one process, by the start of their file.
 TOGETHER = {
     "benchmarks": ("tests/benchmarks/",),
@@ -60,6 +62,11 @@ SLOW = (
 # An example may take as long as a busy machine needs: tests judge no speed.
 settings.register_profile("pulsebase", deadline=None)
 settings.load_profile("pulsebase")
+
+
+def pytest_configure(config: Any) -> None:
+    if not hasattr(config, "workerinput"):
+        ram_disk.use_if_there_is_room()
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
