@@ -136,6 +136,10 @@ class PlainPostgres:
         self._commands.pg_ctl(["-w", *arguments], pgdata=self._server.pgdata, user=self._server.system_user)
         self._server.ensure_postgres_running()  # which looks up the process that is to be stopped in the end
 
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's own programs to its end."""
+        subprocess.run([self._commands.POSTGRES_BIN_PATH / program, *arguments], check=True, timeout=300)
+
     @contextlib.contextmanager
     def replica(self) -> Iterator[str]:
         """A server that follows this one during the block and only answers questions; its URL."""

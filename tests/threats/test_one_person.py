@@ -13,6 +13,7 @@ from starlette.routing import Mount
 
 from pulsebase.access.scopes import NEEDS
 from tests.support.process import wait_until
+from tests.support.stores import named_store
 from tests.threats.conftest import Guarded, fill, guarded, lines, reading, unzipped, zipped
 from tests.threats.test_keys import AT_ROOT
 
@@ -231,11 +232,10 @@ LISTS = [
 ]
 
 
-@pytest.mark.parametrize("store", ["memory", "duckdb"])
+@pytest.mark.parametrize("store", ["memory", "duckdb", "clickhouse"])
 def test_lists_are_those_of_a_server_that_has_nobody_else(store: str, tmp_path: Path) -> None:
     """Whatever others there are: data, counts, cursors, pages and tags are the same to the byte."""
-    url = "memory://" if store == "memory" else f"duckdb:///{tmp_path / 'crowd.duckdb'}"
-    with guarded(store_url=url) as crowd, guarded() as alone:
+    with guarded(**named_store(store, tmp_path)) as crowd, guarded() as alone:
         fill(crowd, {"ann": 60.0, "bob": 90.0, "bo": 40.0, "bobby": 60.0, "zed": 61.0})
         fill(alone, {"ann": 60.0})
         _compare(crowd, alone)

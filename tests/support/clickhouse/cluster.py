@@ -116,7 +116,12 @@ class Cluster:
         native, http = ports[:shards], ports[shards:]
         listed = "".join(_SHARD.format(port=port) for port in native)
         self.shards: Sequence[Shard] = [
-            Shard(folder / f"shard_{number}", native[number], http[number], _config(native[number], listed))
+            Shard(
+                folder / f"shard_{number}",
+                native[number],
+                http[number],
+                _config(native[number], listed, folder / f"shard_{number}_backups"),
+            )
             for number in range(shards)
         ]
         for shard in self.shards:
@@ -143,9 +148,9 @@ class Cluster:
             shard.stop()
 
 
-def _config(native_port: int, shards: str) -> str:
+def _config(native_port: int, shards: str, backups: Path) -> str:
     return (
-        f"<clickhouse><tcp_port>{native_port}</tcp_port>"
+        f"<clickhouse><tcp_port>{native_port}</tcp_port><backups><allowed_path>{backups}/</allowed_path></backups>"
         f"<remote_servers><{CLUSTER}>{shards}</{CLUSTER}></remote_servers></clickhouse>"
     )
 
