@@ -14,7 +14,7 @@ from pulsebase.settings import Settings
 from pulsebase.tracing import REQUEST_ID
 
 #: Libraries that log more than an operator wants to know.
-_CHATTY = ("httpx2", "httpcore2", "urllib3", "uvicorn.error", "opentelemetry")
+_CHATTY = ("httpx2", "httpcore2", "urllib3", "uvicorn.error", "opentelemetry", "mcp")
 
 
 def set_up_log(settings: Settings) -> None:

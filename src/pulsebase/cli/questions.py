@@ -128,3 +128,20 @@ def top_hours(  # noqa: PLR0917 an option each
     parameters = {"start": start, "end": end, "limit": limit, "tz": tz}
     (spec,) = metrics_of([metric] if metric else None)
     run_top_hours(settings_for(store_url=store), user_id, spec, parameters, form)
+
+
+@commands.command()
+def mcp(  # noqa: PLR0917 an option each
+    url: Annotated[str | None, typer.Option(help="A running server to ask; the store itself by default.")] = None,
+    key_file: Annotated[Path | None, typer.Option(help="A file with a key that may read, for --url.")] = None,
+    over_http: Annotated[
+        bool, typer.Option("--http", help="Answer over HTTP, at /mcp, in place of standard input and output.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on, with --http.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port, with --http; 0 picks a free one.")] = 8018,
+    store: StoreUrl = None,
+) -> None:
+    """Answer assistants by the Model Context Protocol: questions about people's readings, and nothing else."""
+    from pulsebase.cli.assistants import McpOptions, run_mcp
+
+    run_mcp(settings_for(store_url=store), McpOptions(url, key_file, over_http, host, port))

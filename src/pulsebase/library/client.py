@@ -114,15 +114,17 @@ class Library:
 
     # --- who and what there is -------------------------------------------------------------------------------------
 
-    def people(self, query: str = "") -> Answer:
-        """Return the people whose id or name contains `query`, by id, and what is stored about them.
+    def people(self, query: str = "", *, limit: int | None = None) -> Answer:
+        """Return the people whose id or name contains `query`, by id, and what is stored about them; `limit` at most.
 
         Columns: `user_id`, `name`, `gender`, `birth_date`, `time_zone`, `readings`, `first_reading`, `last_reading`.
         """
         rows: list[Mapping[str, Any]] = []
-        for page in self._pages("/v1/users", {"query": query}):
+        for page in self._pages("/v1/users", {"query": query}, min(limit or _PAGE, _PAGE)):
             rows += page["data"]
-        return Answer(columns_of(rows, _PEOPLE_SCHEMA), {})
+            if limit is not None and len(rows) >= limit:
+                break
+        return Answer(columns_of(rows[:limit], _PEOPLE_SCHEMA), {})
 
     def metrics(self, user_id: UserId) -> Answer:
         """Return the metrics that a person has readings of.
@@ -472,10 +474,10 @@ class Library:
 
     # --- how -------------------------------------------------------------------------------------------------------
 
-    def _pages(self, path: str, asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, asked: Mapping[str, Any], size: int = _PAGE) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
         while True:
-            page: dict[str, Any] = self._requests.json(path, {**asked, "limit": _PAGE, "cursor": cursor})
+            page: dict[str, Any] = self._requests.json(path, {**asked, "limit": size, "cursor": cursor})
             yield page
             cursor = page["next_cursor"]
             if cursor is None:

@@ -7,6 +7,7 @@ import os
 import ssl
 import weakref
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx2 as httpx
@@ -19,15 +20,21 @@ from pulsebase.session import open_session
 from pulsebase.settings import load_settings
 from pulsebase.stores.open import parse_store_url
 
+if TYPE_CHECKING:
+    from pulsebase.stores.contract import Store
+
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def open_store(place: str | os.PathLike[str] | None = None, *, clickhouse_url: str | None = None) -> Library:
+def open_store(
+    place: str | os.PathLike[str] | None = None, *, clickhouse_url: str | None = None, read_only: bool = False
+) -> Library:
     """Open a store: `pulse.duckdb` (a path), `duckdb:////absolute.duckdb`, `postgresql://…` or `memory://`.
 
     An embedded store is made if it is not there. If a server or another program has it open, the questions go to that
     one. Without a place it is the store of the settings, which are read as for commands. `clickhouse_url` names the
-    ClickHouse cluster of a server store that keeps its readings in one.
+    ClickHouse cluster of a server store that keeps its readings in one. `read_only` has the library refuse whatever
+    would change something.
 
     Raises:
         StopError: the store cannot be opened (damaged, of a newer version), or a setting is wrong.
@@ -42,15 +49,23 @@ def open_store(place: str | os.PathLike[str] | None = None, *, clickhouse_url: s
         os.umask(before)
     address = parse_store_url(settings.store_url)
     where = address.scheme if address.path is None else str(address.path)
-    store = None if parts is None else parts.store
-    return _library(client, where if parts else f"another process, {where}", closing, store)
+    store = None if parts is None or read_only else parts.store
+    where = where if parts else f"another process, {where}"
+    return _library(Requests(client, where, read_only=read_only), where, closing, store)
 
 
-def connect(url: str, key: str | None = None, *, key_file: str | Path | None = None, timeout_s: float = 60) -> Library:
+def connect(
+    url: str,
+    key: str | None = None,
+    *,
+    key_file: str | Path | None = None,
+    timeout_s: float = 60,
+    read_only: bool = False,
+) -> Library:
     """Connect to a server at `http://127.0.0.1:8000` or `https://pulse.example.org`.
 
     `key`, or the line in `key_file`, is what `pulsebase keys create` showed; a server on this machine may need none.
-    `timeout_s` is how long the server may say nothing.
+    `timeout_s` is how long the server may say nothing. `read_only` narrows what is done with a key to reading.
 
     Raises:
         RejectedError: an argument is wrong.
@@ -76,16 +91,16 @@ def connect(url: str, key: str | None = None, *, key_file: str | Path | None = N
             )
         )
         place = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        requests = Requests(client, place)
+        requests = Requests(client, place, read_only=read_only)
         if requests.json("/").get("name") != "Pulsebase":
             raise StopError(f"{place} is not Pulsebase")
         requests.json("/v1/metrics")
         closing = opening.pop_all()
-    return _library(client, place, closing, None)
+    return _library(requests, place, closing, None)
 
 
-def _library(client: httpx.Client, place: str, closing: contextlib.ExitStack, store: object) -> Library:
-    library = Library(Requests(client, place), place, lambda: None, store)  # type: ignore[arg-type]
+def _library(requests: Requests, place: str, closing: contextlib.ExitStack, store: Store | None) -> Library:
+    library = Library(requests, place, lambda: None, store)
     # Also when it is forgotten, or the program ends without closing it.
     library._close = weakref.finalize(library, closing.close)
     return library

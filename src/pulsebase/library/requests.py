@@ -37,9 +37,11 @@ Parameters = Mapping[str, Any]
 class Requests:
     """Sends requests, and waits while the server is busy. Everything sent may be sent twice."""
 
-    def __init__(self, client: httpx.Client, place: str) -> None:
-        """`place` says in errors where the server is."""
+    def __init__(self, client: httpx.Client, place: str, *, read_only: bool = False) -> None:
+        """`place` says in errors where the server is. `read_only` sends nothing that could change anything."""
         self._client, self._place = client, place
+        if read_only:
+            client.event_hooks = {"request": [_refuse_changes]}
 
     def json(self, path: str, parameters: Parameters | None = None, *, method: str = "GET", body: Any = None) -> Any:
         """Return the JSON of an answer."""
@@ -102,6 +104,11 @@ class Requests:
             yield
         except httpx.TransportError as error:
             raise StopError(f"{self._place} does not answer: {str(error) or type(error).__name__}") from error
+
+
+def _refuse_changes(request: httpx.Request) -> None:
+    if request.method != "GET":
+        raise StopError("this library only reads: it was opened with read_only=True")
 
 
 def _given(parameters: Parameters | None) -> dict[str, Any]:

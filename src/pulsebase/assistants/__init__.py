@@ -1,0 +1,1 @@
+"""Questions of assistants, by the Model Context Protocol. Everything is asked over the API, and nothing is changed."""
