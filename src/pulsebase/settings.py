@@ -458,6 +458,11 @@ class _CommonNames(BaseSettings):
         return {name: text for name, text in named.items() if text}
 
 
+def settings_of_common_names() -> set[str]:
+    """The settings for which variables of other programs stand, as far as those are set."""
+    return set(_CommonNames().found())
+
+
 def load_settings(**overrides: object) -> Settings:
     """The settings in force; `overrides` (from the command line) win over everything.
 

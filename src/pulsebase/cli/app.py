@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pulsebase.cli import people, questions, recordings, simulations, upkeep
-from pulsebase.cli.options import Host, StoreUrl, settings_for
+from pulsebase.cli.options import Format, Host, StoreUrl, is_json, settings_for
 from pulsebase.cli.output import errors
 from pulsebase.files.disk_errors import meaning_of
 from pulsebase.files.private import UMASK
@@ -21,7 +21,6 @@ app = typer.Typer(
     help="Heart-rate time series: store, ask, look at.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 for group in (questions, recordings, simulations, upkeep):
     app.add_typer(group.commands)
@@ -55,6 +54,9 @@ def version(
     context: typer.Context, show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False
 ) -> None:
     """Heart-rate time series: store, ask, look at."""
+    from pulsebase.cli.variables import tell_of_unknown
+
+    tell_of_unknown()
     if show:
         from pulsebase import __version__
 
@@ -148,11 +150,11 @@ def disconnect(
 
 
 @etl.command()
-def status(store: StoreUrl = None) -> None:
+def status(form: Format = "table", store: StoreUrl = None) -> None:
     """Show the state of every connection, and the last runs."""
     from pulsebase.cli.sync import run_status
 
-    run_status(settings_for(store_url=store))
+    run_status(settings_for(store_url=store), as_json=is_json(form))
 
 
 keys = typer.Typer(help="Manage the keys of the API.", no_args_is_help=True)
@@ -174,11 +176,11 @@ def create_key(
 
 
 @keys.command("list")
-def list_keys(store: StoreUrl = None) -> None:
+def list_keys(form: Format = "table", store: StoreUrl = None) -> None:
     """List all keys, revoked and expired ones too. The keys themselves are not shown."""
     from pulsebase.cli.keys import run_list
 
-    run_list(settings_for(store_url=store))
+    run_list(settings_for(store_url=store), as_json=is_json(form))
 
 
 @keys.command("revoke")
@@ -194,12 +196,13 @@ def audit(
     user: Annotated[str | None, typer.Option(help="Show only what concerns this person.")] = None,
     key: Annotated[str | None, typer.Option(help="Show only what was done with this key; owner for commands.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most this many entries.")] = 100,
+    form: Format = "table",
     store: StoreUrl = None,
 ) -> None:
     """Show what was read and changed through the API, by whom and about whom, newest first."""
     from pulsebase.cli.keys import run_audit
 
-    run_audit(settings_for(store_url=store), user, key, limit)
+    run_audit(settings_for(store_url=store), user, key, limit, as_json=is_json(form))
 
 
 @app.command("import")
@@ -271,11 +274,11 @@ app.add_typer(imports, name="imports")
 
 
 @imports.command("list")
-def list_imports(store: StoreUrl = None) -> None:
+def list_imports(form: Format = "table", store: StoreUrl = None) -> None:
     """List imports, newest first, and how many of their readings are stored now."""
     from pulsebase.cli.imports import run_list
 
-    run_list(settings_for(store_url=store))
+    run_list(settings_for(store_url=store), as_json=is_json(form))
 
 
 @imports.command("undo")
@@ -286,6 +289,18 @@ def undo_import(
     from pulsebase.cli.imports import run_undo
 
     run_undo(settings_for(store_url=store), number)
+
+
+@app.command()
+def settings(
+    form: Format = "table",
+    changed: Annotated[bool, typer.Option("--changed", help="Leave out those that have their defaults.")] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Show the settings in force, and where each is from. Passwords and keys are not shown."""
+    from pulsebase.cli.variables import run_settings
+
+    run_settings(settings_for(store_url=store), {"store_url": store}, as_json=is_json(form), changed=changed)
 
 
 @app.command()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 from urllib.parse import quote
 
 from rich.table import Table
 
-from pulsebase.cli.output import console
+from pulsebase.cli.options import is_json
+from pulsebase.cli.output import console, write_json
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.identifiers import identifier_problem
@@ -26,8 +25,8 @@ def run_cohort(settings: Settings, metric: MetricSpec, parameters: dict[str, Any
     """
     path = f"/v1/cohorts/{metric.path}"
     answer = _answer(settings, path, parameters | {"include": "averages"}, form)
-    if form == "json":
-        _write(answer)
+    if is_json(form):
+        write_json(answer)
         return
     shown = [member | {"coverage": f"{member['coverage']:.2%}"} for member in answer["data"]]
     _show(shown, ("user_id", "avg", "count", "minutes", "coverage"))
@@ -47,21 +46,16 @@ def run_top_hours(settings: Settings, user_id: str, metric: MetricSpec, paramete
         raise RejectedError.of("user_id", problem)
     path = f"/v1/users/{quote(user_id, safe='')}/{metric.path}/top-hours"
     answer = _answer(settings, path, parameters | {"include": "hours"}, form)
-    if form == "json":
-        _write(answer)
+    if is_json(form):
+        write_json(answer)
     else:
         _show(answer["data"], ("hour", "avg", "count"))
 
 
 def _answer(settings: Settings, path: str, parameters: dict[str, Any], form: str) -> Any:
-    if form not in ("table", "json"):
-        raise RejectedError.of("--format", "must be table or json")
+    is_json(form)  # checked before the store is opened
     with session(settings) as client:
         return answer_of(client.get(path, params={name: each for name, each in parameters.items() if each is not None}))
-
-
-def _write(answer: Any) -> None:
-    sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
 
 
 def _show(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

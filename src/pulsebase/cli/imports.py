@@ -32,7 +32,7 @@ from rich.text import Text
 
 from pulsebase.cli.blocks import store_block
 from pulsebase.cli.import_report import RefusalSummary, Report
-from pulsebase.cli.output import console
+from pulsebase.cli.output import console, write_json
 from pulsebase.cli.session import answer_of, session
 from pulsebase.cli.users import day_of_ages, path_of, store_people
 from pulsebase.etl.extract.packed import paths_in
@@ -204,10 +204,13 @@ def _import_tables(url: str, desk: _ImportContext, owner: FileOwner, age_on: dat
         return run.tell(name, importer, results())
 
 
-def run_list(settings: Settings) -> None:
+def run_list(settings: Settings, *, as_json: bool) -> None:
     """Show all imports, newest first."""
     with session(settings) as client:
         imports = list(_all_imports(client))
+    if as_json:
+        write_json({"data": imports})
+        return
     table = Table("id", "kind", "name", "readings", "status")
     for each in imports:
         table.add_row(str(each["id"]), each["kind"], Text(each["name"]), f"{each['readings']:,}", each["status"])

@@ -14,7 +14,7 @@ from rich.text import Text
 from pulsebase.access.access_file import AccessFile
 from pulsebase.access.keys import Key
 from pulsebase.access.service import KeyRequest, create_key
-from pulsebase.cli.output import console, errors
+from pulsebase.cli.output import console, errors, write_json
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import StopError
 from pulsebase.model.timerange import format_us, parse_instant
@@ -33,16 +33,18 @@ def run_create(settings: Settings, name: str, scopes: list[str], people: list[st
     typer.echo(key)
 
 
-def run_list(settings: Settings) -> None:
+def run_list(settings: Settings, *, as_json: bool) -> None:
     """Show every key, revoked ones included."""
     now_us = _now_us()
     with _state(settings) as state:
         kept = [key for _, key in state.all_keys()]
+    if as_json:
+        write_json({"data": [_described(key, now_us) for key in kept]})
+        return
     shown = Table("name", "scopes", "for", "made", "expires", "state")
     for key in kept:
-        state_of = "good" if key.good_at(now_us) else "revoked" if key.revoked_us is not None else "expired"
         expires = "" if key.expires_us is None else format_us(key.expires_us)
-        cells = (key.name, _scopes(key), _whom(key), format_us(key.created_us), expires, state_of)
+        cells = (key.name, _scopes(key), _whom(key), format_us(key.created_us), expires, _state_of(key, now_us))
         shown.add_row(*map(Text, cells))
     console.print(shown)
 
@@ -55,12 +57,15 @@ def run_revoke(settings: Settings, name: str) -> None:
     console.print(f"{name} is revoked; a running server refuses it within a second.", markup=False)
 
 
-def run_audit(settings: Settings, user_id: str | None, key: str | None, limit: int) -> None:
+def run_audit(settings: Settings, user_id: str | None, key: str | None, limit: int, *, as_json: bool) -> None:
     """Show what was read and changed."""
     given = {"user_id": user_id, "key": key}
     asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     with session(settings) as client:
         page = answer_of(client.get("/v1/audit", params=asked | {"limit": str(limit)}))
+    if as_json:
+        write_json(page)
+        return
     shown = Table("first", "last", "key", "what", "outcome", "whom", Column("requests", justify="right"))
     for deed in page["data"]:
         what = f"{deed['method']} {deed['route']}"
@@ -82,6 +87,21 @@ def _state(settings: Settings) -> Iterator[AccessFile]:
         state = AccessFile(access_file(state_folder(settings, closing)))
         closing.callback(state.close)
         yield state
+
+
+def _state_of(key: Key, now_us: int) -> str:
+    return "good" if key.good_at(now_us) else "revoked" if key.revoked_us is not None else "expired"
+
+
+def _described(key: Key, now_us: int) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "user_ids": None if key.people is None else sorted(key.people),
+        "created": format_us(key.created_us),
+        "expires": None if key.expires_us is None else format_us(key.expires_us),
+        "state": _state_of(key, now_us),
+    }
 
 
 def _scopes(key: Key) -> str:

@@ -17,6 +17,7 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", help="Such as oxygen_saturation; heart_rate by default. May be given several times."),
 ]
+Format = Annotated[str, typer.Option("--format", help="table or json.")]
 Host = Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1 by default.")]
 
 
@@ -25,6 +26,17 @@ def settings_for(**overrides: Any) -> Settings:
     settings = load_settings(**overrides)
     set_up_log(settings)
     return settings
+
+
+def is_json(form: str) -> bool:
+    """Return whether `--format` asks for JSON.
+
+    Raises:
+        RejectedError: it is neither that nor `table`.
+    """
+    if form not in ("table", "json"):
+        raise RejectedError.of("--format", "must be table or json")
+    return form == "json"
 
 
 def metrics_of(names: Sequence[str] | None) -> list[MetricSpec]:

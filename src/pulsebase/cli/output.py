@@ -6,6 +6,8 @@ control characters in them, so these are replaced by visible escapes.
 
 from __future__ import annotations
 
+import json
+import sys
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -71,6 +73,11 @@ class Output(Console):
                 yield segment
             else:
                 yield Segment(plain(segment.text, kept="\n"), segment.style)
+
+
+def write_json(value: Any) -> None:
+    """Write a value to standard output as one line of JSON, for programs."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 #: The output of all commands.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pulsebase.cli.options import StoreUrl, settings_for
+from pulsebase.cli.options import Format, StoreUrl, is_json, settings_for
 from pulsebase.model.errors import RejectedError
 from pulsebase.model.users import PERSON_FIELDS
 
@@ -30,20 +30,21 @@ TimeZone = Annotated[str | None, typer.Option(help="An IANA zone such as Europe/
 def list_users(
     text: Annotated[str, typer.Argument(help="Part of an id or a name; everybody by default.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show at most this many people.")] = 100,
+    form: Format = "table",
     store: StoreUrl = None,
 ) -> None:
     """List people and what is stored about them."""
     from pulsebase.cli.users import run_list
 
-    run_list(settings_for(store_url=store), text, limit)
+    run_list(settings_for(store_url=store), text, limit, as_json=is_json(form))
 
 
 @users.command("show")
-def show_user(user_id: UserId, store: StoreUrl = None) -> None:
+def show_user(user_id: UserId, form: Format = "table", store: StoreUrl = None) -> None:
     """Show one person."""
     from pulsebase.cli.users import run_show
 
-    run_show(settings_for(store_url=store), user_id)
+    run_show(settings_for(store_url=store), user_id, as_json=is_json(form))
 
 
 @users.command("add")
@@ -54,12 +55,14 @@ def add_user(  # noqa: PLR0917 an option each
     birth_date: BirthDate = None,
     birth_year: BirthYear = None,
     time_zone: TimeZone = None,
+    form: Format = "table",
     store: StoreUrl = None,
 ) -> None:
     """Create a person."""
     from pulsebase.cli.users import run_add
 
-    run_add(settings_for(store_url=store), user_id, _given(name, gender, birth_date, birth_year, time_zone))
+    fields = _given(name, gender, birth_date, birth_year, time_zone)
+    run_add(settings_for(store_url=store), user_id, fields, as_json=is_json(form))
 
 
 @users.command("set")
@@ -74,6 +77,7 @@ def set_user(  # noqa: PLR0917 an option each
         list[str] | None,
         typer.Option(help="Clear name, gender, birth_date or time_zone; may be repeated."),
     ] = None,
+    form: Format = "table",
     store: StoreUrl = None,
 ) -> None:
     """Change the given fields of a person and no others."""
@@ -84,7 +88,7 @@ def set_user(  # noqa: PLR0917 an option each
         if field in fields:
             raise RejectedError.of("--clear", f"{field} cannot be set and cleared at once")
         fields[field] = None
-    run_set(settings_for(store_url=store), user_id, fields)
+    run_set(settings_for(store_url=store), user_id, fields, as_json=is_json(form))
 
 
 @users.command("erase")
@@ -92,12 +96,14 @@ def erase_user(
     user_id: UserId,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until no file contains them any more.")] = False,
+    form: Format = "table",
     store: StoreUrl = None,
 ) -> None:
     """Erase a person: readings, settings and connections. Nothing is accepted for that id any more."""
     from pulsebase.cli.users import run_erase
 
-    if not run_erase(settings_for(store_url=store), user_id, asking=not yes, waiting=wait):
+    as_json = is_json(form)
+    if not run_erase(settings_for(store_url=store), user_id, asking=not yes, waiting=wait, as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -110,11 +116,11 @@ def allow_user(user_id: UserId, store: StoreUrl = None) -> None:
 
 
 @users.command("erasures")
-def list_erasures(store: StoreUrl = None) -> None:
+def list_erasures(form: Format = "table", store: StoreUrl = None) -> None:
     """Show how far every erasure has got."""
     from pulsebase.cli.users import run_erasures
 
-    run_erasures(settings_for(store_url=store))
+    run_erasures(settings_for(store_url=store), as_json=is_json(form))
 
 
 @users.command("import")
@@ -134,11 +140,11 @@ def import_users(
 
 
 @devices.command("list")
-def list_devices(user_id: UserId, store: StoreUrl = None) -> None:
+def list_devices(user_id: UserId, form: Format = "table", store: StoreUrl = None) -> None:
     """List a person's devices, what is stored from them and their priorities."""
     from pulsebase.cli.devices import run_list
 
-    run_list(settings_for(store_url=store), user_id)
+    run_list(settings_for(store_url=store), user_id, as_json=is_json(form))
 
 
 @devices.command("priority")
@@ -153,6 +159,7 @@ def device_priority(  # noqa: PLR0917 an option each
     ] = None,
     default: Annotated[bool, typer.Option("--default", help="Instead of a number: restore the default.")] = False,
     reset: Annotated[bool, typer.Option("--reset", help="Remove the settings of all times.")] = False,
+    form: Format = "table",
     store: StoreUrl = None,
 ) -> None:
     """Set the priority of a device for a person, from an instant on."""
@@ -164,9 +171,9 @@ def device_priority(  # noqa: PLR0917 an option each
         raise RejectedError.of("--from", "--reset removes the settings of all times")
     settings = settings_for(store_url=store)
     if reset:
-        run_reset(settings, user_id, device_id)
+        run_reset(settings, user_id, device_id, as_json=is_json(form))
     else:
-        run_priority(settings, user_id, device_id, number, since)
+        run_priority(settings, user_id, device_id, number, since, as_json=is_json(form))
 
 
 def _given(*values: object) -> dict[str, Any]:

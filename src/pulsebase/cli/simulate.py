@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import httpx2 as httpx
 from rich.live import Live
 from rich.table import Table
 
-from pulsebase.cli.output import console
+from pulsebase.cli.output import console, write_json
 from pulsebase.ingest.validate import wall_clock_us
 from pulsebase.model.errors import RejectedError
 from pulsebase.sources.simulator import LoadProgress, LoadSpec, simulate
@@ -26,8 +27,8 @@ def load_spec(**choices: Any) -> LoadSpec:
         raise RejectedError.of("simulate", str(error)) from None
 
 
-async def run_simulation(url: str, spec: LoadSpec) -> None:
-    """Send the load and show its progress.
+async def run_simulation(url: str, spec: LoadSpec, *, as_json: bool = False) -> None:
+    """Send the load and show its progress, or as JSON the figures at the end.
 
     Raises:
         RejectedError: the URL is not valid.
@@ -37,6 +38,10 @@ async def run_simulation(url: str, spec: LoadSpec) -> None:
         httpx.URL(url)
     except httpx.InvalidURL as error:
         raise RejectedError.of("--url", str(error)) from None
+    if as_json:
+        told = [progress async for progress in simulate(url, spec, start_us=wall_clock_us())]
+        write_json(asdict(told[-1]))
+        return
     with Live(console=console, refresh_per_second=4) as live:
         async for progress in simulate(url, spec, start_us=wall_clock_us()):
             live.update(_table(progress))

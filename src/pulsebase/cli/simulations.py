@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pulsebase.cli.options import Host, Metrics, StoreUrl, metrics_of, settings_for
+from pulsebase.cli.options import Format, Host, Metrics, StoreUrl, is_json, metrics_of, settings_for
 
 commands = typer.Typer()
 
@@ -98,6 +98,7 @@ def simulate(  # noqa: PLR0917 an option each
     duration: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="How many connections.")] = 8,
     seed: Annotated[int, typer.Option(help="The same seed sends the same load.")] = 1,
+    form: Format = "table",
 ) -> None:
     """Send the load of many devices to a running server, with duplicates, disorder, bursts, late and bad readings."""
     from pulsebase.cli.simulate import load_spec, run_simulation
@@ -108,7 +109,7 @@ def simulate(  # noqa: PLR0917 an option each
     spec = load_spec(
         users=users, devices=devices, rate=rate, total=total, duration_s=duration, concurrency=concurrency, seed=seed
     )
-    asyncio.run(run_simulation(url, spec))
+    asyncio.run(run_simulation(url, spec, as_json=is_json(form)))
 
 
 @commands.command()

@@ -13,7 +13,7 @@ import httpx2 as httpx
 from rich.table import Table
 
 from pulsebase.api.server.http_server import bound_socket, serving
-from pulsebase.cli.output import console
+from pulsebase.cli.output import console, write_json
 from pulsebase.cli.serve import stopping, url_of, wait_for
 from pulsebase.cli.session import answer_of, client_at, listening, session
 from pulsebase.settings import Settings
@@ -68,11 +68,14 @@ def _watched(parts: BuiltServer) -> Iterator[None]:
         yield
 
 
-def run_status(settings: Settings) -> None:
+def run_status(settings: Settings, *, as_json: bool) -> None:
     """Show every connection, and the last runs."""
     with session(settings) as client:
         connections = answer_of(client.get("/v1/admin/sources"))["data"]
         runs = answer_of(client.get("/v1/etl/runs", params={"limit": _RUNS_SHOWN}))["data"]
+    if as_json:
+        write_json({"connections": connections, "runs": runs})
+        return
     columns = ("user_id", "source", "state", "last_reading", "last_run", "next_try", "problem")
     _table(columns, connections)
     _table(("user_id", "source", "data_set", "outcome", "started", "read", "written", "rejected", "error"), runs)

@@ -15,7 +15,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from pulsebase.cli.output import console
+from pulsebase.cli.output import console, write_json
 from pulsebase.cli.session import answer_of, session
 from pulsebase.model.errors import RejectedError, StopError
 from pulsebase.model.identifiers import identifier_problem
@@ -27,61 +27,75 @@ _SHOWN_ERRORS = 100
 _POLL_S = 0.2
 
 
-def run_list(settings: Settings, text: str, limit: int) -> None:
+def run_list(settings: Settings, text: str, limit: int, *, as_json: bool) -> None:
     """Show people, page after page."""
-    shown = Table("id", "name", "gender", "born", "time zone", Column("readings", justify="right"), "first", "last")
-    count, cursor = 0, None
+    people: list[dict[str, Any]] = []
+    cursor = None
     with session(settings) as client:
-        while count < limit:
-            asked = {"query": text, "limit": str(min(_PAGE, limit - count))} | ({"cursor": cursor} if cursor else {})
+        while len(people) < limit:
+            size = min(_PAGE, limit - len(people))
+            asked = {"query": text, "limit": str(size)} | ({"cursor": cursor} if cursor else {})
             page = answer_of(client.get("/v1/users", params=asked))
-            for person in page["data"]:
-                shown.add_row(*_cells(person))
-            count += len(page["data"])
+            people += page["data"]
             cursor = page["next_cursor"]
             if cursor is None:
                 break
+    if as_json:
+        write_json({"data": people, "next_cursor": cursor})
+        return
+    shown = Table("id", "name", "gender", "born", "time zone", Column("readings", justify="right"), "first", "last")
+    for person in people:
+        shown.add_row(*_cells(person))
     console.print(shown)
-    _say(f"{count:,} people" + (", and more: see --limit" if cursor else ""))
+    _say(f"{len(people):,} people" + (", and more: see --limit" if cursor else ""))
 
 
-def run_show(settings: Settings, user_id: str) -> None:
+def run_show(settings: Settings, user_id: str, *, as_json: bool) -> None:
     """Show one person, and what is stored of them by metric."""
     path = path_of(user_id)
     with session(settings) as client:
-        _show(answer_of(client.get(path)))
+        person = answer_of(client.get(path))
         metrics = answer_of(client.get(f"{path}/metrics"))["data"]
+    if as_json:
+        write_json(person | {"metrics": metrics})
+        return
+    _show(person)
     if metrics:
         _show_metrics(metrics)
 
 
-def run_add(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
+def run_add(settings: Settings, user_id: str, fields: dict[str, Any], *, as_json: bool) -> None:
     """Create a person and show them."""
     path_of(user_id)
     with session(settings) as client:
-        _show(answer_of(client.post("/v1/users", json={"user_id": user_id} | fields)))
+        person = answer_of(client.post("/v1/users", json={"user_id": user_id} | fields))
+    (write_json if as_json else _show)(person)
 
 
-def run_set(settings: Settings, user_id: str, fields: dict[str, Any]) -> None:
+def run_set(settings: Settings, user_id: str, fields: dict[str, Any], *, as_json: bool) -> None:
     """Change fields of a person and show them."""
     if not fields:
         raise RejectedError.of("USER_ID", "is given, but no option that says what to change")
     with session(settings) as client:
-        _show(answer_of(client.patch(path_of(user_id), json=fields)))
+        person = answer_of(client.patch(path_of(user_id), json=fields))
+    (write_json if as_json else _show)(person)
 
 
-def run_erase(settings: Settings, user_id: str, *, asking: bool, waiting: bool) -> bool:
+def run_erase(settings: Settings, user_id: str, *, asking: bool, waiting: bool, as_json: bool) -> bool:
     """Erase a person, after confirmation, and show the receipt. Return whether they were erased."""
     path = path_of(user_id)
     with session(settings) as client:
         if asking:
             readings = answer_of(client.get(path))["readings"]
-            if not typer.confirm(f"Erase {user_id} and their {readings:,} readings for good?"):
+            if not typer.confirm(f"Erase {user_id} and their {readings:,} readings for good?", err=as_json):
                 return False
         receipt = answer_of(client.delete(path))
         while waiting and receipt["scrubbed_at"] is None:
             sleep(_POLL_S)
             receipt = answer_of(client.get(f"/v1/erasures/{receipt['erasure_id']}"))
+        if as_json:
+            write_json(receipt)
+            return True
         if receipt["hidden_at"] is None:
             _say(f"The erasure of {user_id} is recorded, and continues by itself as soon as possible.")
         else:
@@ -98,13 +112,17 @@ def run_allow(settings: Settings, user_id: str) -> None:
     _say(f"The id {user_id} may be used again.")
 
 
-def run_erasures(settings: Settings) -> None:
+def run_erasures(settings: Settings, *, as_json: bool) -> None:
     """Show every receipt."""
-    shown = Table("erasure", "stage", "requested", "hidden", "scrubbed", "problem")
     with session(settings) as client:
-        for receipt in answer_of(client.get("/v1/erasures"))["data"]:
-            names = ("erasure_id", "stage", "requested_at", "hidden_at", "scrubbed_at", "problem")
-            shown.add_row(*(Text(receipt[name] or "") for name in names))
+        receipts = answer_of(client.get("/v1/erasures"))
+    if as_json:
+        write_json(receipts)
+        return
+    shown = Table("erasure", "stage", "requested", "hidden", "scrubbed", "problem")
+    for receipt in receipts["data"]:
+        names = ("erasure_id", "stage", "requested_at", "hidden_at", "scrubbed_at", "problem")
+        shown.add_row(*(Text(receipt[name] or "") for name in names))
     console.print(shown)
 
 
