@@ -24,6 +24,7 @@ BENCH = .venv/.bench
 MODULES = client/node_modules/.stamp
 TIMESCALE = tests/support/timescale/node_modules/.stamp
 BROKER = tests/support/mqtt_broker/node_modules/.stamp
+GENERATOR = .venv/openapi-client/.stamp
 PAGE = src/pulsebase/api/page/index.html
 CLIENT_SOURCES = $(shell find client \( -name node_modules -o -name dist -o -name coverage \) -prune \
 	-o -type f ! -name '*.tsbuildinfo' -print 2>/dev/null)
@@ -57,7 +58,7 @@ quick: $(DEV) ## While you work: style, types, layers, and the tests that catch 
 quick-tests: $(DEV)
 	@$(PY) -m pytest -n 2 -q $(QUICK) $(ARGS)
 
-ready: $(DEV) $(PAGE) $(TIMESCALE) $(BROKER)
+ready: $(DEV) $(PAGE) $(TIMESCALE) $(BROKER) $(GENERATOR)
 	@:
 
 check: $(DEV) ## Style, types and the direction of dependencies
@@ -90,6 +91,8 @@ lock: .venv/.created ## Remake the lock files (ARGS=--upgrade for newer versions
 	@$(COMPILE) --group dev --output-file requirements-dev.lock
 	@$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements.lock
 	@$(COMPILE) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
+	@$(subst pyproject.toml,tests/support/openapi_client/requirements.in,$(COMPILE)) \
+		--output-file tests/support/openapi_client/requirements.lock
 
 clean: ## Remove everything make has built
 	@rm -rf .venv tests/support/timescale/node_modules tests/support/mqtt_broker/node_modules client/node_modules client/dist client/coverage src/pulsebase/api/page build dist
@@ -136,6 +139,14 @@ $(TIMESCALE): tests/support/timescale/package.json tests/support/timescale/packa
 $(BROKER): tests/support/mqtt_broker/package.json tests/support/mqtt_broker/package-lock.json
 	@echo "Installing the MQTT broker that the tests run on"
 	@cd tests/support/mqtt_broker && $(NPM) ci
+	@touch $@
+
+# In an environment of its own: it asks for other versions than we do.
+$(GENERATOR): .venv/.created tests/support/openapi_client/requirements.lock
+	@echo "Installing the generator of clients that the tests try"
+	@$(PY) -m venv --clear .venv/openapi-client
+	@.venv/openapi-client/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes \
+		-r tests/support/openapi_client/requirements.lock
 	@touch $@
 
 $(PAGE): $(MODULES) $(CLIENT_SOURCES)

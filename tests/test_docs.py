@@ -33,6 +33,7 @@ from pulsebase import telemetry
 from pulsebase.access.scopes import NEEDS, need_of
 from pulsebase.api.border.late_routes import LateRoute
 from pulsebase.api.border.problems import PROBLEMS
+from pulsebase.api.openapi import HIDDEN_PARAMETERS
 from pulsebase.cli.app import app as command_line
 from pulsebase.settings import Settings
 from pulsebase.stores.duckdb.engine.migrate import migrations
@@ -117,9 +118,10 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api() -> Api:
-    routes, parameters = set(), set()
+    routes, parameters = set(), set(HIDDEN_PARAMETERS)
     with build(Settings.model_construct(store_url="memory://")) as parts:
-        for path, operations in parts.app.openapi()["paths"].items():
+        paths = {**parts.app.openapi()["paths"], **parts.app.owner_openapi()["paths"]}
+        for path, operations in paths.items():
             for method, operation in operations.items():
                 routes.add(f"{method.upper()} {path}")
                 parameters |= {parameter["name"] for parameter in operation.get("parameters", [])}

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from pulsebase.model import annotations
-from pulsebase.model.annotations import Annotation
+from pulsebase.model.annotations import MOST_ANNOTATIONS, Annotation
 from tests.api.conftest import Api
 from tests.api.test_border import assert_problem
 
@@ -86,6 +85,6 @@ def test_of_nobody_nothing_is_noted(any_api: Api) -> None:
 def test_there_is_a_most_of_them(ann: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pulsebase.api.routes.annotations.MOST_ANNOTATIONS", 2)
     ann.parts.store.put_annotations([Annotation("ann", str(n), n, None, "x") for n in range(2)])
-    assert annotations.MOST_ANNOTATIONS > 2
+    assert MOST_ANNOTATIONS > 2
     assert_problem(ann.post(PLACE, json={"start": TEN, "text": "x"}), 400, "invalid-request")
     assert ann.put(f"{PLACE}/1", json={"start": TEN, "text": "y"}).status_code == 200, "one that is there is replaced"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
-from pulsebase.access.scopes import need_of
 from pulsebase.api.border import problems as errors
 from pulsebase.api.border.authentication import require_scope, route_requires_scope
 from pulsebase.api.border.late_routes import include
 from pulsebase.api.border.middleware import BorderMiddleware, Handler, Shortcut
 from pulsebase.api.components import Components, RequestServices
+from pulsebase.api.openapi import Document, cached, document_of
 from pulsebase.api.routes import (
     access,
     admin,
@@ -44,7 +42,6 @@ from pulsebase.api.routes import (
 from pulsebase.api.routes import annotations as annotation_routes
 from pulsebase.api.routes.people_edits import PeopleEditor
 from pulsebase.api.routes.push import PushHandlers
-from pulsebase.api.schemas.service import Problem
 from pulsebase.api.server.web_page import mount_page
 from pulsebase.model.errors import RejectedError, shown_name
 
@@ -61,6 +58,8 @@ class Application(FastAPI):
     def __init__(self, built: Components, shortcuts: Mapping[str, Shortcut], **options: Any) -> None:
         super().__init__(**options)
         self._built, self._shortcuts = built, shortcuts
+        #: The document of the owner's routes; `openapi` is that of all others.
+        self.owner_openapi: Callable[[], Document] = dict
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return what handles every request, the outermost layer first."""
@@ -121,7 +120,9 @@ def create_app(built: Components, page_folder: Path = PAGE_FOLDER) -> Applicatio
     app.state.streams = built.streams
     app.state.shares = built.shares
     app.state.give_up = built.give_up
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    bodies = (*readings.BODY_SCHEMAS, *users.BODY_SCHEMAS, *devices.BODY_SCHEMAS, *annotation_routes.BODY_SCHEMAS)
+    app.openapi = cached(lambda: document_of(app, bodies, owners=False))  # type: ignore[method-assign]
+    app.owner_openapi = cached(lambda: document_of(app, bodies, owners=True))
     return app
 
 
@@ -159,42 +160,3 @@ async def _refuse_repeated_parameters(request: Request) -> None:
     for name, count in counts.items():
         if count > 1 and name not in _REPEATABLE:
             raise RejectedError.of(shown_name(name), "is given more than once")
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        bodies = (*readings.BODY_SCHEMAS, *users.BODY_SCHEMAS, *devices.BODY_SCHEMAS, *annotation_routes.BODY_SCHEMAS)
-        wanted = [(model, "validation") for model in bodies] + [(Problem, "serialization")]
-        _, definitions = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-        document["components"]["schemas"] |= definitions["$defs"]
-        _answer_problems(document)
-        _say_scopes(document)
-        app.openapi_schema = document
-    return app.openapi_schema
-
-
-def _say_scopes(document: dict[str, Any]) -> None:
-    """Where access is on, what is not open takes a key; which scope, its description says."""
-    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            need = need_of(method.upper(), path)
-            operation["security"] = [{}] if need in ("open", "owner") else [{}, {"key": []}]
-            if need == "key":
-                operation["description"] += "\n\nAny key will do."
-            elif need not in ("open", "owner"):
-                operation["description"] += f"\n\nScope: `{need}`."
-
-
-def _answer_problems(document: dict[str, Any]) -> None:
-    """Every operation can answer a problem; none answers the framework's own validation errors."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    content = {"application/problem+json": {"schema": schema}}
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-            for status in ("4XX", "5XX"):
-                operation["responses"][status] = {"description": "A problem (RFC 9457).", "content": content}
-    for unused in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(unused, None)

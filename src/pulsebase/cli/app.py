@@ -304,8 +304,10 @@ def settings(
 
 
 @app.command()
-def openapi() -> None:
+def openapi(
+    owners: Annotated[bool, typer.Option("--owner", help="Of the owner's routes, which the socket alone has.")] = False,
+) -> None:
     """Print the OpenAPI document of the API."""
     from pulsebase.cli.openapi import openapi_text
 
-    typer.echo(openapi_text(), nl=False)
+    typer.echo(openapi_text(owners=owners), nl=False)

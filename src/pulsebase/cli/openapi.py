@@ -8,7 +8,12 @@ from pulsebase.settings import Settings
 from pulsebase.wiring import build
 
 
-def openapi_text() -> str:
-    """Return the OpenAPI document as indented JSON. It is the same for every installation of a version."""
+def openapi_text(*, owners: bool = False) -> str:
+    """Return the OpenAPI document, or that of the owner's routes, as indented JSON. It is the same for every
+    installation of a version.
+    """
     with build(Settings.model_construct(store_url="memory://")) as parts:  # ignoring the settings of this machine
-        return json.dumps(parts.app.openapi(), indent=2, ensure_ascii=False) + "\n"
+        return (
+            json.dumps(parts.app.owner_openapi() if owners else parts.app.openapi(), indent=2, ensure_ascii=False)
+            + "\n"
+        )

@@ -88,7 +88,7 @@ class MemberFigures(BaseModel):
 class Cohort(BaseModel):
     """A page of a cohort, highest average first. `count` is the number of people in the whole cohort."""
 
-    data: list[str] | list[MemberFigures]
+    data: list[str | MemberFigures]
     count: int
     next_cursor: str | None
 
@@ -123,4 +123,4 @@ class TopHours(BaseModel):
     """A person's highest distinct hourly averages (UTC hours), highest first."""
 
     user_id: str
-    data: list[float] | list[TopHourFigures]
+    data: list[float | TopHourFigures]
